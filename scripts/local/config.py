@@ -1,0 +1,123 @@
+"""Where the local stack keeps its things and which ports it wants, from the environment."""
+
+import os
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.local.errors import StackError
+
+ROOT = Path(__file__).resolve().parents[2]
+MINIMUM_FREE_MB = 500  # a new cluster is 60 MB; the rest is room for its log to turn over
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is, and whether it is ours to run."""
+
+    host: str
+    port: int
+    embedded: bool
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Database(Address):
+    user: str = "postgres"
+    password: str = "postgres"
+    name: str = "payment_gateway"
+
+
+@dataclass(frozen=True)
+class Stack:
+    local: Path
+    logs: Path
+    database: Database
+    redis: Address
+    web: Address
+
+    @classmethod
+    def from_environment(cls) -> "Stack":
+        return cls(
+            local=_directory("LOCAL_DIR", ROOT / ".local"),
+            logs=_directory("LOG_DIR", ROOT / "logs"),
+            database=_database(),
+            redis=_server("REDIS_HOST", "REDIS_PORT", 40379),
+            # Loopback only: the local stack has a well-known API key and a well-known admin password.
+            web=Address(os.environ.get("WEB_HOST", "127.0.0.1"), _port("PORT", 40003), embedded=True),
+        )
+
+    @property
+    def run(self) -> Path:
+        return self.local / "run"
+
+    @property
+    def metrics(self) -> Path:
+        return self.local / "prometheus"
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.web.port}"
+
+    def make_directories(self) -> None:
+        for directory in (self.local, self.logs, self.run, self.metrics):
+            directory.mkdir(parents=True, exist_ok=True)
+        # The servers' account passes through here to its own directory, whatever our umask is.
+        self.local.chmod(0o755)
+
+
+def _directory(variable: str, default: Path) -> Path:
+    return Path(os.environ.get(variable) or default).absolute()
+
+
+def _server(host_variable: str, port_variable: str, default_port: int) -> Address:
+    host = os.environ.get(host_variable, "")
+    return Address(host or "127.0.0.1", _port(port_variable, default_port), embedded=not host)
+
+
+def _database() -> Database:
+    server = _server("DB_HOST", "DB_PORT", 40432)
+    name = os.environ.get("DB_NAME") or Database.name
+    if server.embedded:  # its account is fixed when it is created
+        return Database(server.host, server.port, embedded=True, name=name)
+    user, password = os.environ.get("DB_USER"), os.environ.get("DB_PASSWORD")
+    return Database(
+        server.host,
+        server.port,
+        embedded=False,
+        user=user or Database.user,
+        password=Database.password if password is None else password,
+        name=name,
+    )
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise StackError(f"{variable}={text} is not a port number: unset it or give 1 to 65535.")
+    return int(text)
+
+
+def require_port(port: int, variable: str, what: str) -> None:
+    """Refuse a port that another process listens on, before anything is started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StackError(
+                f"port {port} for {what} is not free ({error.strerror}): stop what uses it "
+                f"(see `ss -ltnp | grep {port}`) or choose another with {variable}=…"
+            ) from error
+
+
+def require_space(directory: Path, megabytes: int = MINIMUM_FREE_MB) -> None:
+    free = shutil.disk_usage(directory).free // 2**20
+    if free < megabytes:
+        raise StackError(
+            f"the disk of {directory} is full: {free} MB free, {megabytes} MB needed. "
+            "Free some space, or set LOCAL_DIR to a directory on another disk."
+        )

@@ -1,0 +1,64 @@
+"""One Redis server from the wheel. It keeps nothing on disk: PostgreSQL is the truth."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from scripts.local import errors
+from scripts.local.account import Account, prepare_home
+from scripts.local.config import Address, Stack
+from scripts.local.wheels import redis_binary
+
+
+@dataclass(frozen=True)
+class Server:
+    home: Path
+    port: int
+
+    @classmethod
+    def of(cls, stack: Stack) -> "Server":
+        return cls(stack.local / "redis", stack.redis.port)
+
+    def create(self) -> Account:
+        return prepare_home(self.home)
+
+    def command(self, account: Account) -> list[str]:
+        return [
+            str(redis_binary("redis-server", account)),
+            *("--port", str(self.port)),
+            *("--bind", "127.0.0.1", "-::1"),  # the dash: where there is no IPv6, do without
+            *("--save", ""),
+            *("--appendonly", "no"),
+            *("--databases", "64"),  # tests give each of their workers one
+            *("--dir", str(self.home)),
+        ]
+
+
+def why_unreachable(address: Address) -> str | None:
+    """None when it answers, else the reason in one line."""
+    try:
+        process_id(address)
+    except redis.RedisError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def process_id(address: Address) -> int:
+    with redis.Redis(address.host, address.port, socket_connect_timeout=5, socket_timeout=5) as client:
+        return int(client.info("server")["process_id"])
+
+
+def main() -> int:
+    """Become the local stack's Redis; supervisord runs this."""
+    server = Server.of(Stack.from_environment())
+    account = server.create()
+    command = server.command(account)
+    os.chdir("/")
+    account.become()
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,94 @@
+"""Make and fill the virtual environment. Runs under any Python >= 3.11, before anything is installed.
+
+    python3 -m scripts.local.venv requirements.txt
+
+Installs only when the requirements changed since the last time, under a lock, because the start script and
+the tests share one environment and may run at the same time.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.local import errors
+from scripts.local.config import ROOT, require_space
+from scripts.local.errors import StackError
+
+FIRST_INSTALL_MB = 1000
+
+
+def environment_directory() -> Path:
+    return Path(os.environ.get("VENV_DIR") or ROOT / ".venv").absolute()
+
+
+def ensure(requirements: str) -> None:
+    directory = environment_directory()
+    stamp = directory / f".installed-{requirements}"
+    wanted = _fingerprint()
+    if _is_current(stamp, wanted):
+        return
+    with _lock(directory):
+        if _is_current(stamp, wanted):  # another script installed while we waited
+            return
+        python = directory / "bin" / "python"
+        if not _works(python):
+            _create(directory)
+        _say(f"installing {requirements} into {directory} …")
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if subprocess.run([*install, "-r", requirements], cwd=ROOT, check=False).returncode != 0:
+            raise StackError(f"pip could not install {requirements}: its message is above.")
+        stamp.write_text(wanted)
+
+
+def _is_current(stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted and _works(stamp.parent / "bin" / "python")
+
+
+def _fingerprint() -> str:
+    """One hash over all requirement files, since they include each other."""
+    files = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("constraints*.txt")])
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _works(python: Path) -> bool:
+    """False for none, for one whose base Python was removed, and for one that is too old."""
+    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    if not python.exists():
+        return False
+    return subprocess.run([str(python), "-c", check], capture_output=True, check=False).returncode == 0
+
+
+def _create(directory: Path) -> None:
+    is_environment = (directory / "pyvenv.cfg").exists()
+    if directory.exists() and any(directory.iterdir()) and not is_environment:
+        raise StackError(f"{directory} exists but is no virtual environment: move it away or set VENV_DIR.")
+    require_space(directory.parent, FIRST_INSTALL_MB)
+    _say(f"creating {directory} with Python {sys.version.split()[0]} …")
+    venv.create(directory, with_pip=True, clear=is_environment, symlinks=True)
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    ensure(sys.argv[1])
+    return 0
+
+
+if __name__ == "__main__":
+    errors.run(main)

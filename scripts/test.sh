@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Sets up everything it needs and runs every check and test. With arguments: only pytest, with these.
+#   ./scripts/test.sh
+#   ./scripts/test.sh tests/sagas -k fence
+# Uses servers of its own, so it can run beside the local stack and beside itself.
+set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"
+
+# The browser tests drive Chromium; the fonts are for the Chinese in its screenshots.
+ensure_browser() {
+    export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
+    if [ -x "$CHROMIUM" ] && [ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ]; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing chromium and fonts-noto-cjk …" >&2
+        install_packages chromium fonts-noto-cjk && return
+    fi
+    echo "NOTE chromium and fonts-noto-cjk are missing and cannot be installed from here (needs root and" \
+        "apt-get): the browser tests cannot run. Install them, or name a browser with CHROMIUM=/path." >&2
+}
+
+install_packages() {
+    # Waits for another installation, such as that of a second test run.
+    local apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
+    "${apt[@]}" update >/dev/null || true  # one repository that is down need not matter
+    DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "$@" >/dev/null
+}
+
+ensure_venv requirements-dev.txt
+ensure_browser
+exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"
