@@ -1,0 +1,85 @@
+"""Turns whatever a view raises into the contract's error shape. Nothing internal ever leaves."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from psycopg_pool import PoolTimeout
+from rest_framework import exceptions as drf
+
+from common import errors
+from common.api.envelope import failure
+
+log = structlog.get_logger(__name__)
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER."""
+    return respond(_translate(error))
+
+
+def respond(error: errors.ApiError) -> HttpResponse:
+    answer = failure(error)
+    return HttpResponse(answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+
+
+def _translate(error: Exception) -> errors.ApiError:
+    match error:
+        case errors.ApiError():
+            return error
+        case drf.ValidationError():
+            return errors.ValidationFailed(_flatten(error.detail))
+        case drf.ParseError():
+            return errors.MalformedBody({"body": [str(error.detail)]})
+        case drf.UnsupportedMediaType():
+            return errors.UnsupportedMediaType()
+        case drf.MethodNotAllowed():
+            return errors.MethodNotAllowed()
+        case drf.NotAcceptable():
+            return errors.NotAcceptable()
+        case RequestDataTooBig():
+            return errors.BodyTooLarge()
+        case drf.NotFound() | Http404():
+            return errors.NotFound()
+        case OperationalError() | PoolTimeout():
+            log.error("request.database_unavailable", error=str(error))
+            return errors.ServiceUnavailable(headers={"Retry-After": "2"})
+    log.exception("request.failed", exc_info=error)
+    return errors.InternalError()
+
+
+def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    """`{"items": [{}, {"amount": ["…"]}]}` becomes `{"items.1.amount": ["…"]}`."""
+    if isinstance(detail, dict):
+        pairs = [(f"{prefix}.{name}" if prefix else str(name), inner) for name, inner in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(inner, dict | list) for inner in detail):
+        pairs = [(f"{prefix}.{index}", inner) for index, inner in enumerate(detail)]
+    else:
+        texts = detail if isinstance(detail, list) else [detail]
+        return {(prefix or "body").removesuffix(".non_field_errors"): [str(text) for text in texts]}
+    merged: dict[str, list[str]] = {}
+    for path, inner in pairs:
+        if inner:
+            merged.update(_flatten(inner, path))
+    return merged
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: JSON below /api/, a plain page elsewhere."""
+    if request.path.startswith("/api/"):
+        return respond(errors.NotFound())
+    return HttpResponse(str(errors.NotFound.text), status=404, content_type="text/plain; charset=utf-8")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, for what fails outside DRF (middleware, admin)."""
+    if request.path.startswith("/api/"):
+        return respond(errors.InternalError())
+    return HttpResponse(str(errors.InternalError.text), status=500, content_type="text/plain; charset=utf-8")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: a wrong Host header, a disallowed path."""
+    return respond(errors.MalformedBody())

@@ -1,0 +1,93 @@
+"""Serializer fields that take no guesses: a string is a string, an amount is an integer."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from common.money import EXPONENTS, MAX_AMOUNT_MINOR
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that the contract does not name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = {name: [_("This field is not known.")] for name in data if name not in self.fields}
+            if unknown:
+                raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """Text as sent: numbers and booleans are not turned into text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class AmountField(serializers.Field[int, Any, int, Any]):
+    """An integer of minor units from 1 up. Floats, booleans and numbers in quotes are refused."""
+
+    default_error_messages = {
+        "type": _("The amount must be an integer of minor units."),
+        "range": _("The amount must be between 1 and %(max)s."),
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("type")
+        if not 1 <= data <= MAX_AMOUNT_MINOR:
+            raise serializers.ValidationError(self.error_messages["range"] % {"max": MAX_AMOUNT_MINOR})
+        return data
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
+class WholeNumberField(serializers.IntegerField):
+    """An integer, not something that can be read as one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        number: int = super().to_internal_value(data)
+        return number
+
+
+class CurrencyField(TextField):
+    """An ISO 4217 code whose minor unit we know."""
+
+    default_error_messages = {"currency": _("This is not a currency we know.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_length=3, max_length=3, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data).upper()
+        if text not in EXPONENTS:
+            self.fail("currency")
+        return text
+
+
+class MetadataField(serializers.DictField):
+    """Up to 20 names of up to 40 characters with text of up to 500: the merchant's own notes."""
+
+    default_error_messages = {
+        "too_many": _("Metadata holds at most 20 entries."),
+        "name_too_long": _("Names in metadata hold at most 40 characters."),
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=TextField(max_length=500, allow_blank=True), **kwargs)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        value: dict[str, str] = super().to_internal_value(data)
+        if len(value) > 20:
+            self.fail("too_many")
+        if any(len(name) > 40 for name in value):
+            self.fail("name_too_long")
+        return value

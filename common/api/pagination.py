@@ -1,0 +1,38 @@
+"""Keyset pages: as fast on page one million as on page one (design section 3)."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from common.errors import ValidationFailed
+
+M = TypeVar("M", bound=Model)
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    rows: list[M]
+    next_cursor: str | None
+
+
+def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int) -> Page[M]:
+    """Newest first. The primary key is a version 7 UUID, so its order is the order of creation."""
+    if cursor:
+        rows = rows.filter(pk__lt=_read_cursor(cursor))
+    found = list(rows.order_by("-pk")[: limit + 1])
+    more = len(found) > limit
+    return Page(rows=found[:limit], next_cursor=found[limit - 1].pk.hex if more else None)
+
+
+def _read_cursor(cursor: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(hex=cursor)
+    except ValueError as error:
+        raise ValidationFailed({"cursor": ["not a cursor this API gave out"]}) from error
+
+
+def page_body(page: Page[M], render: Any) -> dict[str, Any]:
+    return {"items": [render(row) for row in page.rows], "next_cursor": page.next_cursor}

@@ -1,0 +1,25 @@
+"""Named points at which a test can kill the process, and calls a test can make look lost.
+
+Off unless `CRASH_POINTS=1`. A test arms exactly one point for one process through its environment:
+
+    PAYMENT_CRASH_AT="saga.outcome.before_commit:CallPaymentChannel"   kill -9 itself there
+    PAYMENT_LOSE_ANSWER_OF="CallPaymentChannel"                         the call happens, its answer is lost
+
+Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run.
+"""
+
+import os
+import signal
+
+from django.conf import settings
+
+
+def reach(point: str, step: str = "") -> None:
+    """Dies by SIGKILL when this point is armed: no `finally`, no rollback message, no goodbye."""
+    if settings.CRASH_POINTS and os.environ.get("PAYMENT_CRASH_AT") in (point, f"{point}:{step}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def answer_is_lost(step: str) -> bool:
+    """True when the answer of this step's call is to be reported as a timeout."""
+    return settings.CRASH_POINTS and os.environ.get("PAYMENT_LOSE_ANSWER_OF") == step

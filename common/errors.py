@@ -1,0 +1,76 @@
+"""Errors of the HTTP contract. Each class fixes its status, number, stable name and text.
+
+`code` and `error_code` are public and never change; the text is translated (Chinese by default).
+`is_final_answer` says whether an Idempotency-Key remembers it: business decisions are remembered,
+refusals before any work began are not (design section 6).
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class ApiError(Exception):
+    """Base of everything the API answers with other than success."""
+
+    status: ClassVar[int]
+    code: ClassVar[int]
+    error_code: ClassVar[str]
+    text: ClassVar[str | Promise]
+    is_final_answer: ClassVar[bool] = False
+
+    def __init__(
+        self, details: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(self.error_code)
+        self.details: dict[str, Any] = dict(details or {})
+        self.headers: dict[str, str] = dict(headers or {})
+
+
+class ValidationFailed(ApiError):
+    """`details` maps each wrong field to a list of what is wrong with it."""
+
+    status, code, error_code = 400, 40000, "validation_failed"
+    text = _("The request is not valid: see details for the fields.")
+
+
+class MalformedBody(ApiError):
+    status, code, error_code = 400, 40001, "malformed_body"
+    text = _("The body is not valid JSON.")
+
+
+class BodyTooLarge(ApiError):
+    status, code, error_code = 413, 41300, "body_too_large"
+    text = _("The body is too large.")
+
+
+class UnsupportedMediaType(ApiError):
+    status, code, error_code = 415, 41500, "unsupported_media_type"
+    text = _("Send the body as application/json.")
+
+
+class NotFound(ApiError):
+    status, code, error_code = 404, 40400, "not_found"
+    text = _("There is no such object.")
+
+
+class MethodNotAllowed(ApiError):
+    status, code, error_code = 405, 40500, "method_not_allowed"
+    text = _("This address does not know that method.")
+
+
+class NotAcceptable(ApiError):
+    status, code, error_code = 406, 40600, "not_acceptable"
+    text = _("The API answers in application/json only.")
+
+
+class InternalError(ApiError):
+    status, code, error_code = 500, 50000, "internal_error"
+    text = _("Something went wrong on our side. It is safe to repeat the request with the same Idempotency-Key.")
+
+
+class ServiceUnavailable(ApiError):
+    status, code, error_code = 503, 50300, "service_unavailable"
+    text = _("The service is not available right now. Please try again.")

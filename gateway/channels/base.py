@@ -1,0 +1,181 @@
+"""What every channel can do, in one small protocol (design section 8).
+
+An answer is one of: `Answered` (the channel said what is), `Declined` (it did not and will not happen),
+`NotSent` (it certainly did not happen, try later), `Unknown` (nobody can tell: ask, or repeat with the same
+key) and `Missing` (asked, and the channel has never heard of it).
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class PaymentState(enum.StrEnum):
+    """What a payment is at the channel."""
+
+    OPEN = "open"  # waits for the customer
+    PROCESSING = "processing"  # the customer has acted, the channel has not decided
+    AUTHORIZED = "authorized"  # held, to be captured
+    PAID = "paid"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+
+
+class RefundState(enum.StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPayment:
+    """`reference` is our payment number; amounts are in minor units."""
+
+    reference: str
+    channel_trade_no: str
+    state: PaymentState
+    amount_minor: int
+    currency: str
+    captured_minor: int = 0
+    payment_url: str = ""
+    failure_code: str = ""
+    failure_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRefund:
+    """`reference` is our refund number."""
+
+    reference: str
+    channel_refund_no: str
+    state: RefundState
+    amount_minor: int
+    currency: str
+    failure_code: str = ""
+    failure_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """`code` is one of our failure codes (card_declined, insufficient_funds, …), the same for all channels."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    reason: str
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    pass
+
+
+PaymentAnswer = Answered[ChannelPayment] | Declined | NotSent | Unknown | Missing
+RefundAnswer = Answered[ChannelRefund] | Declined | NotSent | Unknown | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePayment:
+    """`key` makes the call idempotent at the channel: the same key never creates a second payment."""
+
+    key: str
+    reference: str
+    environment: str
+    amount_minor: int
+    currency: str
+    subject: str
+    description: str
+    return_url: str
+    manual_capture: bool
+    expires_in_seconds: int
+    timeout_seconds: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRef:
+    """Which payment is meant. `channel_trade_no` is empty when its creation was never answered."""
+
+    reference: str
+    environment: str
+    timeout_seconds: float
+    channel_trade_no: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPayment:
+    """Ends an unpaid payment, or releases an authorized one. Answers the payment as it then is: PAID when the
+    customer was faster. A channel that has never heard of the payment makes sure it never will, or answers Missing.
+    """
+
+    key: str
+    payment: PaymentRef
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePayment:
+    key: str
+    payment: PaymentRef
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRefund:
+    key: str
+    reference: str
+    payment: PaymentRef
+    amount_minor: int
+    currency: str
+    reason: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRef:
+    reference: str
+    payment: PaymentRef
+    channel_refund_no: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEvent:
+    """A verified webhook. Exactly one of `payment` and `refund` is set, or none for events we only acknowledge."""
+
+    event_id: str
+    event_type: str
+    payment: ChannelPayment | None = None
+    refund: ChannelRefund | None = None
+
+
+class WebhookRefused(Exception):
+    """The call does not prove that the channel sent it: bad signature, too old, not parseable."""
+
+
+class Channel(Protocol):
+    name: str
+
+    def create_payment(self, request: CreatePayment) -> PaymentAnswer: ...
+    def find_payment(self, payment: PaymentRef) -> PaymentAnswer: ...
+    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer: ...
+    def capture_payment(self, request: CapturePayment) -> PaymentAnswer: ...
+    def refund_payment(self, request: CreateRefund) -> RefundAnswer: ...
+    def find_refund(self, refund: RefundRef) -> RefundAnswer: ...
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class PaymentPlatformConfig(AppConfig):
+    name = "payment_platform"

@@ -1,0 +1,255 @@
+"""Settings, all from the environment under the names of the quick start. Wrong values fail at start, loudly."""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- What kind of installation this is -------------------------------------------------------
+DEBUG: bool = env.bool("DEBUG", default=False)
+# The local stack: loopback callbacks allowed, demo data allowed. Never set it where real money moves.
+LOCAL_STACK: bool = env.bool("LOCAL_STACK", default=DEBUG)
+# Enables the literal demo key of the quick start (design section 5); guarded by a system check.
+PAYMENT_DEMO: bool = env.bool("PAYMENT_DEMO", default=False)
+# Lets tests kill a process at a named commit boundary (common/crash.py).
+CRASH_POINTS: bool = env.bool("CRASH_POINTS", default=False)
+
+SECRET_KEY: str = env.str("SECRET_KEY", default="insecure-development-key" if DEBUG else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY is not set: give it a long random value (or DEBUG=1 on a laptop).")
+# Fernet keys, newest first: the first one seals, all of them open (key rotation without downtime).
+PAYMENT_MASTER_KEYS: list[str] = env.list(
+    "PAYMENT_MASTER_KEYS", default=["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="] if DEBUG else []
+)
+if not PAYMENT_MASTER_KEYS:
+    raise ImproperlyConfigured("PAYMENT_MASTER_KEYS is not set: one or more Fernet keys, comma separated.")
+
+PORT: int = env.int("PORT", default=40003)
+PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PORT}").rstrip("/")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if LOCAL_STACK else ["localhost", "127.0.0.1"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
+
+# --- Django ----------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_prometheus",
+    "common",
+    "sagas",
+    "merchants",
+    "idempotency",
+    "events",
+    "orders",
+    "gateway",
+    "gateway.channels.simulator",
+    "ops",
+    "payment_platform",
+]
+MIDDLEWARE = [
+    "common.api.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+ROOT_URLCONF = "payment_platform.urls"
+WSGI_APPLICATION = "payment_platform.wsgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".local" / "static")))
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Language: Chinese unless the caller asks for English ---------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- PostgreSQL: the truth -------------------------------------------------------------------------
+STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=15)
+DATABASE = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": env.str("DB_HOST", default="localhost"),
+    "PORT": env.int("DB_PORT", default=40432),
+    "USER": env.str("DB_USER", default="postgres"),
+    "PASSWORD": env.str("DB_PASSWORD", default="postgres"),
+    "NAME": env.str("DB_NAME", default="payment_gateway"),
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {
+        "connect_timeout": 5,
+        "application_name": env.str("SERVICE_NAME", default="payment-gateway"),
+        # A dead client must not keep its locks: idle transactions end before a lease does.
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
+        " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000",
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("DB_POOL_MAX_SIZE", default=16),
+            "timeout": 10,
+        },
+    },
+}
+# The simulator commits its books on a connection of its own, as a bank would, so that a crash of the
+# platform's transaction can never roll back what "the channel" did (design section 8).
+DATABASES = {"default": DATABASE, "simulator": {**DATABASE, "TEST": {"MIRROR": "default"}}}
+DATABASE_ROUTERS = ["gateway.channels.simulator.router.SimulatorRouter"]
+
+# --- Redis: an accelerator; everything works without it ---------------------------------------------
+REDIS_HOST: str = env.str("REDIS_HOST", default="localhost")
+REDIS_PORT: int = env.int("REDIS_PORT", default=40379)
+REDIS_DB: int = env.int("REDIS_DB", default=0)
+REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}"
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 0.25,
+            "SOCKET_TIMEOUT": 0.25,
+            "CONNECTION_POOL_KWARGS": {"max_connections": 64},
+        },
+    }
+}
+
+# --- Celery: hints and sweeps, never the truth --------------------------------------------------------
+SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_ALWAYS_EAGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_DEFAULT_QUEUE = "payments"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 5,
+    "visibility_timeout": 120,
+    "global_keyprefix": "payment-gateway:celery:",
+}
+# Only beat's own tick expires a task: a sweep that waited in the queue past the next one is pointless.
+CELERY_BEAT_SCHEDULE = {
+    "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": {"expires": 30}},
+    "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": {"expires": 30}},
+    "check-open-payments": {"task": "gateway.check_open_payments", "schedule": 15.0, "options": {"expires": 60}},
+    "simulator-notifications": {
+        "task": "simulator.deliver_notifications",
+        "schedule": 1.0,
+        "options": {"expires": 15},
+    },
+    "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
+}
+
+# --- Sagas -------------------------------------------------------------------------------------------
+# A channel call must end well within the lease: see sagas.definitions.
+SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", default=30.0)
+SAGA_RETRY_BASE_SECONDS: float = env.float("SAGA_RETRY_BASE_SECONDS", default=1.0)
+SAGA_RETRY_CAP_SECONDS: float = env.float("SAGA_RETRY_CAP_SECONDS", default=60.0)
+
+# --- Payments ------------------------------------------------------------------------------------------
+CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
+PAYMENT_EXPIRES_IN_SECONDS: int = env.int("PAYMENT_EXPIRES_IN_SECONDS", default=1800)
+IDEMPOTENCY_LEASE_SECONDS: float = env.float("IDEMPOTENCY_LEASE_SECONDS", default=60.0)
+SIMULATOR_WEBHOOK_URL: str = env.str(
+    "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{PORT}/api/v1/webhooks/simulator"
+)
+SIMULATOR_WEBHOOK_SECRET: str = env.str("SIMULATOR_WEBHOOK_SECRET", default="simulator-webhook-secret")
+RATE_LIMIT_PER_SECOND: float = env.float("RATE_LIMIT_PER_SECOND", default=100.0)
+RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
+STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="")
+
+# --- API ------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["common.api.renderers.JsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["common.api.parsers.StrictJsonParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["merchants.authentication.SignatureAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["merchants.permissions.HasScope"],
+    "EXCEPTION_HANDLER": "common.api.exceptions.handle_exception",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Payment Platform API",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": "Payments, refunds and orders for merchants. Every write is idempotent.",
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Offline: the documentation page loads nothing from other hosts.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Browser safety ----------------------------------------------------------------------------------------
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ("/admin/", "/api/docs"),
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "form-action": ["*"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    },
+}
+
+# --- Metrics, traces, logs -------------------------------------------------------------------------------------
+SERVICE_NAME: str = env.str("SERVICE_NAME", default="payment-gateway")
+OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="console" if LOCAL_STACK else "json")
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
+LOGGING_CONFIG = "common.telemetry.configure_logging"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
+
+UNFOLD = {"SITE_TITLE": _("Payment Platform"), "SITE_HEADER": _("Payment Platform"), "SHOW_LANGUAGES": True}

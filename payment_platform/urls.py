@@ -1,0 +1,25 @@
+"""Every address of the platform. The API's own routes live in each app's `urls.py`."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from ops import probes
+
+handler400 = "common.api.exceptions.bad_request"
+handler404 = "common.api.exceptions.page_not_found"
+handler500 = "common.api.exceptions.server_error"
+
+urlpatterns = [
+    path("api/v1/", include("merchants.urls")),
+    path("api/v1/", include("orders.urls")),
+    path("api/v1/", include("gateway.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("checkout/", include("gateway.channels.simulator.urls")),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("metrics", probes.metrics, name="metrics"),
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.readyz, name="readyz"),
+]

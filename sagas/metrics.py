@@ -1,0 +1,17 @@
+"""What operators see of sagas. Names are part of the contract (design section 7)."""
+
+from prometheus_client import Counter, Histogram
+
+STARTED = Counter("saga_started_total", "Sagas started", ["definition"])
+COMPLETED = Counter("saga_completed_total", "Sagas that completed every step", ["definition"])
+COMPENSATED = Counter("saga_compensated_total", "Sagas that were rolled back", ["definition"])
+FAILED = Counter("saga_failed_total", "Sagas whose compensation failed", ["definition"])
+PARKED = Counter("saga_parked_total", "Sagas that were left to a person", ["definition"])
+LEASES_LOST = Counter("saga_leases_lost_total", "Workers that found their lease taken over", ["definition"])
+ATTEMPTS = Counter("saga_step_attempts_total", "Step attempts", ["definition", "step", "direction", "outcome"])
+DURATION = Histogram(
+    "saga_duration_seconds",
+    "Time from start to a terminal state",
+    ["definition", "status"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)

@@ -1,0 +1,171 @@
+"""The saga tables. Column names follow the quick start; the engine's SQL is in `store.py`."""
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+
+
+class SagaStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    IN_PROGRESS = "in_progress", _("In progress")
+    COMPLETED = "completed", _("Completed")
+    COMPENSATED = "compensated", _("Compensated")
+    FAILED = "failed", _("Failed")
+
+
+class StepStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    COMPLETED = "completed", _("Completed")
+    COMPENSATED = "compensated", _("Compensated")
+    FAILED = "failed", _("Failed")
+
+
+class Direction(models.TextChoices):
+    FORWARD = "forward", _("Forward")
+    COMPENSATING = "compensating", _("Compensating")
+
+
+ACTIVE = (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
+
+
+class SagaInstance(models.Model):
+    """One run of a definition for one business object."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    business_id = models.CharField(max_length=255)
+    business_type = models.CharField(max_length=50)
+    definition = models.CharField(max_length=100)
+    definition_version = models.PositiveIntegerField()
+    status = models.CharField(max_length=50, choices=SagaStatus, default=SagaStatus.PENDING)
+    direction = models.CharField(max_length=20, choices=Direction, default=Direction.FORWARD)
+    past_pivot = models.BooleanField(default=False, help_text=_("From here on only forward: no compensation."))
+    current_step = models.IntegerField(default=0)
+    error_code = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, help_text=_("What the saga was started with."))
+
+    lease_owner = models.CharField(max_length=100, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    fence = models.BigIntegerField(default=0, help_text=_("Grows with every claim: a stale worker writes nothing."))
+    revision = models.BigIntegerField(default=0, help_text=_("Grows with every write: what a person has seen."))
+    claims_without_progress = models.PositiveIntegerField(default=0)
+    deadline_at = models.DateTimeField()
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    needs_attention = models.BooleanField(default=False)
+    attention_reason = models.TextField(blank=True)
+    trace_context = models.JSONField(default=dict, blank=True)
+
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    compensated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "saga_instances"
+        verbose_name = _("saga")
+        verbose_name_plural = _("sagas")
+        constraints = [
+            models.CheckConstraint(name="saga_status_known", condition=models.Q(status__in=SagaStatus.values)),
+            models.CheckConstraint(name="saga_direction_known", condition=models.Q(direction__in=Direction.values)),
+            models.CheckConstraint(
+                name="saga_at_rest_has_no_lease",
+                condition=models.Q(status__in=ACTIVE) | models.Q(lease_expires_at__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="saga_one_open_per_business_object",
+                fields=["definition", "business_id"],
+                condition=models.Q(status__in=ACTIVE),
+            ),
+        ]
+        indexes = [
+            models.Index(name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)),
+            models.Index(name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)),
+            models.Index(name="saga_by_business_id", fields=["business_id", "created_at"]),
+            models.Index(name="saga_newest", fields=["-created_at"]),
+            models.Index(name="saga_newest_by_status", fields=["status", "-created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.definition} {self.business_id}"
+
+
+class SagaStep(models.Model):
+    """One step of one saga. `failed` with `next_retry_at` set is waiting for a retry, in either direction."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="steps")
+    step_order = models.IntegerField()
+    step_name = models.CharField(max_length=255)
+    status = models.CharField(max_length=50, choices=StepStatus, default=StepStatus.PENDING)
+    in_doubt = models.BooleanField(default=False, help_text=_("A call was begun and its outcome is not known."))
+    compensating = models.BooleanField(default=False, help_text=_("Compensation of this step has begun."))
+    execute_data = models.JSONField(null=True, blank=True)
+    compensate_data = models.JSONField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error_message = models.TextField(blank=True)
+    executed_at = models.DateTimeField(null=True, blank=True)
+    compensated_at = models.DateTimeField(null=True, blank=True)
+    retry_count = models.IntegerField(default=0)
+    max_retry_count = models.IntegerField(default=3)
+    next_retry_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "saga_steps"
+        verbose_name = _("saga step")
+        verbose_name_plural = _("saga steps")
+        ordering = ["step_order"]
+        constraints = [
+            models.UniqueConstraint(name="saga_step_once", fields=["saga", "step_order"]),
+            models.CheckConstraint(name="saga_step_status_known", condition=models.Q(status__in=StepStatus.values)),
+            models.CheckConstraint(
+                name="saga_step_retry_only_when_failed",
+                condition=models.Q(next_retry_at__isnull=True) | models.Q(status=StepStatus.FAILED),
+            ),
+            models.CheckConstraint(name="saga_step_retry_count", condition=models.Q(retry_count__gte=0)),
+        ]
+        indexes = [
+            models.Index(
+                name="saga_step_due_retry",
+                fields=["next_retry_at"],
+                condition=models.Q(status=StepStatus.FAILED, next_retry_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step_order} {self.step_name}"
+
+
+class SagaEvent(models.Model):
+    """Append-only: one row per attempt and per human action. The database refuses updates."""
+
+    class Kind(models.TextChoices):
+        ATTEMPT = "attempt", _("Attempt")
+        PERSON = "person", _("Staff action")
+
+    id = models.BigAutoField(primary_key=True)
+    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=20, choices=Kind)
+    step_name = models.CharField(max_length=255, blank=True)
+    direction = models.CharField(max_length=20, choices=Direction, blank=True)
+    outcome = models.CharField(max_length=30)
+    detail = models.JSONField(default=dict)
+    duration_ms = models.IntegerField(null=True)
+    fence = models.BigIntegerField()
+    worker = models.CharField(max_length=100, blank=True)
+    actor = models.CharField(max_length=150, blank=True)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "saga_events"
+        verbose_name = _("saga event")
+        verbose_name_plural = _("saga events")
+        ordering = ["id"]
+        indexes = [models.Index(name="saga_event_history", fields=["saga", "id"])]
+
+    def __str__(self) -> str:
+        return f"{self.step_name} {self.outcome}"

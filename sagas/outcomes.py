@@ -1,0 +1,71 @@
+"""What a step can answer. A call has three outcomes, success, definite failure and unknown; the rest
+says what the engine shall do next (design section 1, rule 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """It happened, once. `result` is kept in `saga_steps.result` for later steps."""
+
+    result: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """It did not happen and never will: not retried."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transient:
+    """It certainly did not happen; trying again may help. `spends_attempt` is False for our own refusals
+    (an open circuit breaker, a shutdown)."""
+
+    reason: str
+    retry_after_seconds: float | None = None
+    spends_attempt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may or may not have happened (timeout, reset, 5xx, killed process)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """Answer of a step's `query` only: the other side has never heard of the call, so repeating it is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Honoured:
+    """Answer of a compensation only: the step turned out to have succeeded for good (the customer paid).
+    The saga goes forward again, and never back."""
+
+    result: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecidable:
+    """No program can tell what is right (amounts differ, contradicting answers): a person must look."""
+
+    reason: str
+
+
+Outcome = Success | Failure | Transient | Unknown | NotFound | Honoured | Undecidable
+
+
+class StepFailed(Exception):
+    """Raised by a LOCAL step that refuses: the definite failure of a step inside our own database."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code, self.message = code, message

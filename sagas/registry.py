@@ -1,0 +1,20 @@
+"""The definitions this process knows. Apps register theirs when they are ready."""
+
+from sagas.definitions import Definition
+
+_definitions: dict[tuple[str, int], Definition] = {}
+
+
+def register(definition: Definition) -> Definition:
+    """Old versions stay registered for as long as instances of them run."""
+    known = _definitions.setdefault((definition.name, definition.version), definition)
+    assert known is definition, f"{definition.name} version {definition.version} is registered twice"
+    return definition
+
+
+def find(name: str, version: int) -> Definition | None:
+    return _definitions.get((name, version))
+
+
+def definitions() -> list[Definition]:
+    return sorted(_definitions.values(), key=lambda definition: (definition.name, definition.version))
