@@ -1,0 +1,28 @@
+"""What a key may do. Names are public and never change."""
+
+from typing import Final
+
+PAYMENTS_READ: Final = "payments:read"
+PAYMENTS_WRITE: Final = "payments:write"
+REFUNDS_READ: Final = "refunds:read"
+REFUNDS_WRITE: Final = "refunds:write"
+ORDERS_READ: Final = "orders:read"
+ORDERS_WRITE: Final = "orders:write"
+KEYS_MANAGE: Final = "keys:manage"
+WEBHOOKS_MANAGE: Final = "webhooks:manage"
+EVENTS_READ: Final = "events:read"
+
+ALL_SCOPES: Final = (
+    PAYMENTS_READ,
+    PAYMENTS_WRITE,
+    REFUNDS_READ,
+    REFUNDS_WRITE,
+    ORDERS_READ,
+    ORDERS_WRITE,
+    KEYS_MANAGE,
+    WEBHOOKS_MANAGE,
+    EVENTS_READ,
+)
+
+# For views whose answer belongs to the key itself: being authenticated is enough.
+ANY_KEY: Final = None
