@@ -16,7 +16,6 @@ PYTEST = ["-m", "pytest", "-n", "auto"]
 
 
 def main() -> int:
-    testing.end_on_signals()
     arguments = sys.argv[1:]
     steps = {} if arguments else dict(STATIC_CHECKS)
     steps["pytest"] = [*PYTEST, *arguments]

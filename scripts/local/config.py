@@ -1,9 +1,10 @@
 """Where the local stack keeps its things and which ports it wants, from the environment."""
 
+import json
 import os
 import shutil
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.local.errors import StackError
@@ -61,6 +62,32 @@ class Stack:
     @property
     def url(self) -> str:
         return f"http://localhost:{self.web.port}"
+
+    @classmethod
+    def saved(cls, wanted: "Stack") -> "Stack":
+        """The stack that runs from this directory: its ports need not be the ones we were given."""
+        try:
+            values = json.loads(wanted._record.read_text())
+        except FileNotFoundError:
+            return wanted
+        return cls(
+            local=wanted.local,
+            logs=Path(values["logs"]),
+            database=Database(**values["database"]),
+            redis=Address(**values["redis"]),
+            web=Address(**values["web"]),
+        )
+
+    def save(self) -> None:
+        self._record.touch(mode=0o600)
+        self._record.write_text(json.dumps(asdict(self), default=str))
+
+    def forget(self) -> None:
+        self._record.unlink(missing_ok=True)
+
+    @property
+    def _record(self) -> Path:
+        return self.run / "stack.json"
 
     def make_directories(self) -> None:
         for directory in (self.local, self.logs, self.run, self.metrics):

@@ -1,8 +1,10 @@
 """The one error of the local stack: a line for the person who typed the command."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 
 class StackError(Exception):
@@ -10,7 +12,12 @@ class StackError(Exception):
 
 
 def run(main: Callable[[], int]) -> None:
-    """Run a command; what a person can mend is one line on stderr, never a traceback."""
+    """Run a command; what a person can mend is one line on stderr, never a traceback.
+
+    A request to stop becomes an exception, so that whatever the command began is undone.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         sys.exit(main())
     except StackError as error:
@@ -19,6 +26,10 @@ def run(main: Callable[[], int]) -> None:
         sys.exit(f"ERROR {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -55,16 +56,6 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def end_on_signals() -> None:
-    """Make a request to stop an exception, so that `servers()` cleans up."""
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
 
 
 def _environment(directory: Path, database: Database, cache: Address) -> dict[str, str]:
@@ -114,7 +105,7 @@ def _redis(directory: Path) -> Iterator[Address]:
         server = redis.Server(directory / "redis", address.port)
         account = server.create()
         with _process(server.command(account), account, log, stop=signal.SIGTERM) as process:
-            if _came_up(process, lambda process=process, address=address: _is(process, address)):
+            if _came_up(process, partial(_is, process, address)):
                 yield address
                 return
     raise StackError(f"the tests' Redis did not start:\n{tail(log)}")
@@ -173,7 +164,6 @@ def _remove(directory: Path) -> None:
 
 
 def main() -> int:
-    end_on_signals()
     if len(sys.argv) < 2:
         raise StackError("give a command to run, for example: ./scripts/with-test-servers.sh pytest -k saga")
     with servers() as environment:

@@ -1,0 +1,139 @@
+"""What must be true before the gateway takes requests, checked in order and said when it is."""
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.urls import get_resolver
+from prometheus_client import REGISTRY
+
+from common.telemetry import configure_tracing
+from sagas import registry
+
+CONNECT_SECONDS = 5
+MIGRATION_LOCK = 4003  # any number, the same in every instance
+MIGRATION_WAIT_SECONDS = 300
+SAGA_TABLES = {"saga_instances", "saga_steps"}
+FLOWS = {"payment.create", "payment.cancel", "payment.capture", "refund.create"}
+METRICS = {
+    "idempotency_requests",
+    "idempotency_cache_hits",
+    "idempotency_conflicts",
+    "saga_started",
+    "saga_completed",
+    "saga_compensated",
+    "saga_duration_seconds",
+}
+
+Say = Callable[[str], None]
+
+
+class BootError(Exception):
+    """One line for the operator: what is wrong, and what to do."""
+
+
+def prepare(say: Say) -> None:
+    """Everything up to listening. The lines are those of the quick start, each printed once it is true."""
+    say("正在启动 Payment Gateway Service...")
+    with _connect_database() as guard:
+        say("数据库连接成功")
+        _migrate(guard)
+    say("数据库迁移完成（包含 Saga 表）")
+    _ping_redis()
+    say("Redis连接成功")
+    _load_views()
+    _require("指标缺失", METRICS, {metric.name for metric in REGISTRY.collect()})
+    say("Prometheus 指标初始化完成")
+    exporting = configure_tracing(settings.SERVICE_NAME)
+    say("Jaeger 追踪初始化完成" + ("" if exporting else "（未设置 OTEL_EXPORTER_OTLP_ENDPOINT，不导出）"))
+    definitions = {definition.name for definition in registry.definitions()}
+    say("Saga Orchestrator 初始化完成")
+    _require("Saga 流程缺失", FLOWS, definitions)
+    say("Saga Payment Service 初始化完成（功能已准备就绪）")
+
+
+def require_free_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            advice = (
+                f"stop what listens there (see `ss -ltnp | grep {port}`) or choose another PORT"
+                if error.errno == errno.EADDRINUSE
+                else "choose another PORT or WEB_HOST"
+            )
+            raise BootError(f"无法监听端口: {host}:{port} ({error.strerror}) — {advice}") from error
+
+
+def _connect_database() -> "psycopg.Connection[Any]":
+    """A connection past the pool: it fails with the server's own reason, and holds the migration lock."""
+    database = settings.DATABASES["default"]
+    try:
+        return psycopg.connect(
+            host=database["HOST"],
+            port=database["PORT"],
+            user=database["USER"],
+            password=database["PASSWORD"],
+            dbname=database["NAME"],
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+        )
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise BootError(
+            f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — is PostgreSQL running there? "
+            "Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."
+        ) from error
+
+
+def _migrate(guard: "psycopg.Connection[Any]") -> None:
+    """Instances that start together take turns; the lock goes when its connection closes."""
+    guard.execute(f"SET lock_timeout = '{MIGRATION_WAIT_SECONDS}s'")
+    try:
+        guard.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+    except psycopg.errors.LockNotAvailable as error:
+        raise BootError(
+            f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at its log, "
+            "then start this one again."
+        ) from error
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")  # a migration may take longer than a request
+        call_command("migrate", interactive=False, verbosity=0)
+    _require("数据库缺少表", SAGA_TABLES, set(connection.introspection.table_names()))
+    connection.close()
+
+
+def _ping_redis() -> None:
+    address = f"{settings.REDIS_HOST}:{settings.REDIS_PORT}"
+    try:
+        with redis.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
+        ) as client:
+            client.ping()
+    except redis.RedisError as error:
+        reason = " ".join(str(error).split())
+        raise BootError(
+            f"Redis连接失败: {address} ({reason}) — is Redis running there? Check REDIS_HOST and REDIS_PORT."
+        ) from error
+
+
+def _load_views() -> None:
+    """Importing every view is what registers the metrics they count with."""
+    _ = get_resolver().url_patterns
+
+
+def _require(complaint: str, wanted: set[str], found: set[str]) -> None:
+    if missing := wanted - found:
+        names = ", ".join(sorted(missing))
+        raise BootError(f"{complaint}: {names} — this installation is incomplete; deploy it again.")

@@ -1,0 +1,55 @@
+"""`manage.py serve`: the payment gateway, checked, migrated and listening (step 2.2 of the quick start)."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from payment_platform import boot, gunicorn_conf
+
+
+class Command(BaseCommand):
+    help = "Checks PostgreSQL and Redis, migrates, and serves the API on PORT with gunicorn."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--prepare-only", action="store_true", help="check and migrate, then end instead of listening"
+        )
+
+    def handle(self, *args: Any, prepare_only: bool, **options: Any) -> None:
+        try:
+            if not prepare_only:
+                boot.require_free_port(gunicorn_conf.HOST, settings.PORT)
+            boot.prepare(self._say)
+        except boot.BootError as error:
+            self.stderr.write(f"ERROR {error}", style_func=str)
+            sys.exit(1)
+        if not prepare_only:
+            self._become_gunicorn()
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(f"INFO  {text}")
+        self.stdout.flush()
+
+    def _become_gunicorn(self) -> None:
+        """Replaces this process, so that signals reach gunicorn and none of our connections are inherited."""
+        metrics = Path(
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(gunicorn_conf.METRICS_DIRECTORY))
+        )
+        metrics.mkdir(parents=True, exist_ok=True)
+        configuration = f"python:{gunicorn_conf.__name__}"
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config",
+            configuration,
+            "payment_platform.wsgi:application",
+        ]
+        sys.stdout.flush()
+        os.chdir(settings.BASE_DIR)
+        os.execv(command[0], command)
