@@ -36,11 +36,11 @@ def main() -> int:
 
 
 def _server_row(name: str, address: Address, reason: str | None, pid: int) -> str:
-    if address.embedded:
-        return ROW.format(name, "unreachable" if reason else "running", pid or "", address.port)
-    return (
-        ROW.format(name, "unreachable" if reason else "external", "", address.port) + f"  at {address.host}"
-    )
+    if reason:
+        return ROW.format(name, "unreachable", pid or "", address.port) + f"  {reason}"
+    if not address.embedded:
+        return ROW.format(name, "external", "", address.port) + f"  at {address.host}"
+    return ROW.format(name, "running", pid, address.port)
 
 
 if __name__ == "__main__":
