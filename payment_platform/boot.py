@@ -90,8 +90,8 @@ def _connect_database() -> "psycopg.Connection[Any]":
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise BootError(
-            f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — is PostgreSQL running there? "
-            "Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."
+            f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — is PostgreSQL running "
+            "there? Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."
         ) from error
 
 
@@ -102,8 +102,8 @@ def _migrate(guard: "psycopg.Connection[Any]") -> None:
         guard.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
     except psycopg.errors.LockNotAvailable as error:
         raise BootError(
-            f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at its log, "
-            "then start this one again."
+            f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at "
+            "its log, then start this one again."
         ) from error
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):

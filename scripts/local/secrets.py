@@ -24,7 +24,7 @@ def _write(path: Path) -> None:
         "LOCAL_STACK": "1",
         "PAYMENT_DEMO": "1",
     }
-    text = "# Made by scripts/start-all-services.sh. Without it what the database keeps sealed cannot be opened.\n"
+    text = "# Made by scripts/start-all-services.sh. Without it the sealed data cannot be opened.\n"
     text += "".join(f"{name}={value}\n" for name, value in values.items())
     partial = path.with_suffix(".new")
     partial.unlink(missing_ok=True)

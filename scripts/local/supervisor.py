@@ -45,7 +45,7 @@ class Supervisor:
     def is_running(self) -> bool:
         try:
             self._rpc().getState()
-        except OSError:  # no socket, or nobody behind it
+        except (FileNotFoundError, ConnectionError):  # no socket, or nobody behind it
             return False
         return True
 
@@ -90,7 +90,7 @@ class Supervisor:
         try:
             pid = self._rpc().getPID()
             self._rpc().shutdown()
-        except OSError:
+        except (FileNotFoundError, ConnectionError):
             return
         if not wait_until(lambda: not _exists(pid), SHUTDOWN_SECONDS):
             raise StackError(

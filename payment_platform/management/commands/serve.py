@@ -36,20 +36,9 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _become_gunicorn(self) -> None:
-        """Replaces this process, so that signals reach gunicorn and none of our connections are inherited."""
-        metrics = Path(
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(gunicorn_conf.METRICS_DIRECTORY))
-        )
-        metrics.mkdir(parents=True, exist_ok=True)
-        configuration = f"python:{gunicorn_conf.__name__}"
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--config",
-            configuration,
-            "payment_platform.wsgi:application",
-        ]
-        sys.stdout.flush()
+        """Replaces this process: signals reach gunicorn, and it inherits no connection of ours."""
+        metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(gunicorn_conf.METRICS_DIRECTORY))
+        Path(metrics).mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "gunicorn", "--config", f"python:{gunicorn_conf.__name__}"]
         os.chdir(settings.BASE_DIR)
-        os.execv(command[0], command)
+        os.execv(command[0], [*command, "payment_platform.wsgi:application"])  # noqa: S606
