@@ -88,7 +88,8 @@ def _connect_database() -> "psycopg.Connection[Any]":
             autocommit=True,
         )
     except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
+        # "connection to server at …, port … failed: <reason>", and then questions to the reader
+        reason = str(error).rpartition(" failed: ")[2].splitlines()[0]
         raise BootError(
             f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — is PostgreSQL running "
             "there? Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."

@@ -104,7 +104,8 @@ def why_unreachable(database: Database, name: str | None = None) -> str | None:
         with connect(database, name):
             return None
     except psycopg.OperationalError as error:
-        return " ".join(str(error).split())
+        # "connection to server at …, port … failed: <reason>", and then questions to the reader
+        return str(error).rpartition(" failed: ")[2].splitlines()[0]
 
 
 def connect(database: Database, name: str | None = None) -> psycopg.Connection:

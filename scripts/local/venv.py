@@ -40,9 +40,7 @@ def ensure(requirements: str) -> None:
         if not _works(python):
             _create(directory)
         _say(f"installing {requirements} into {directory} …")
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if subprocess.run([*install, "-r", requirements], cwd=ROOT, check=False).returncode != 0:
-            raise StackError(f"pip could not install {requirements}: its message is above.")
+        _install(python, requirements)
         stamp.write_text(wanted)
 
 
@@ -71,6 +69,15 @@ def _create(directory: Path) -> None:
     require_space(directory.parent, FIRST_INSTALL_MB)
     _say(f"creating {directory} with Python {sys.version.split()[0]} …")
     venv.create(directory, with_pip=True, clear=is_environment, symlinks=True)
+
+
+def _install(python: Path, requirements: str) -> None:
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]
+    result = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if result.returncode != 0:  # otherwise its warnings are of no interest
+        raise StackError(f"pip could not install {requirements}:\n{result.stdout.strip()}")
 
 
 @contextmanager
