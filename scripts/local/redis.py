@@ -32,6 +32,7 @@ class Server:
             *("--save", ""),
             *("--appendonly", "no"),
             *("--databases", "64"),  # tests give each of their workers one
+            *("--set-proc-title", "no"),  # it would overwrite the environment that `leftovers` looks for
             *("--dir", str(self.home)),
         ]
 
