@@ -1,0 +1,42 @@
+"""Merchants come with their two keys, or not at all."""
+
+from dataclasses import dataclass
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from common.db import insert_unless_exists
+from common.errors import ValidationFailed
+from merchants.errors import EmailTaken
+from merchants.models import Environment, Merchant
+from merchants.scopes import ALL_SCOPES
+from merchants.services.api_keys import NewKey, store_new_key
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMerchant:
+    merchant: Merchant
+    test_key: NewKey
+    live_key: NewKey
+
+
+@transaction.atomic
+def create_merchant(*, name: str, email: str, strict_idempotency: bool = False) -> NewMerchant:
+    """Raises `EmailTaken`, and `ValidationFailed` naming the field."""
+    merchant = Merchant(name=name.strip(), email=email.strip().lower(), strict_idempotency=strict_idempotency)
+    try:
+        merchant.clean_fields(exclude=["created_at", "updated_at"])
+    except ValidationError as error:
+        raise ValidationFailed(error.message_dict) from error
+    if not insert_unless_exists(merchant):
+        raise EmailTaken({"email": merchant.email})
+    merchant.refresh_from_db()
+    test_key, live_key = (
+        store_new_key(merchant_id=merchant.pk, environment=environment, scopes=ALL_SCOPES)
+        for environment in (Environment.TEST, Environment.LIVE)
+    )
+    log.info("merchant.created", merchant_id=str(merchant.pk))
+    return NewMerchant(merchant=merchant, test_key=test_key, live_key=live_key)

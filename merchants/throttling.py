@@ -1,0 +1,58 @@
+"""How often one key may call, and when it last did: one round trip to Redis, none of it the truth.
+
+The limit is GCRA, a leaky bucket that remembers a single number: the time at which the bucket is empty again.
+"""
+
+import math
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+
+from common import redis
+from merchants.errors import RateLimited
+
+USAGE = "payment-gateway:key-usage"
+MICROSECONDS = 1_000_000
+
+# Redis's own clock, so that web workers with different ones share a bucket. "%.0f": a plain number would lose digits.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('HSET', KEYS[2], ARGV[3], time[1])
+local interval = tonumber(ARGV[1])
+if interval == 0 then return 0 end
+local empty_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local wait = empty_at - tonumber(ARGV[2]) - now
+if wait > 0 then return wait end
+empty_at = empty_at + interval
+redis.call('SET', KEYS[1], string.format('%.0f', empty_at), 'PX', math.ceil((empty_at - now) / 1000))
+return 0
+"""
+
+
+def spend(*, key_id: UUID) -> None:
+    """Counts one request. Raises `RateLimited`; lets everything through while Redis is away."""
+    rate, burst = settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST
+    interval = round(MICROSECONDS / rate) if rate > 0 else 0
+    arguments = [interval, interval * max(burst - 1, 0), str(key_id)]
+    names = [f"payment-gateway:rate-limit:{key_id}", USAGE]
+    wait = redis.attempt(lambda client: client.register_script(SCRIPT)(names, arguments), otherwise=0)
+    if wait > 0:
+        raise RateLimited(
+            {"limit_per_second": rate, "burst": burst},
+            headers={"Retry-After": str(math.ceil(wait / MICROSECONDS))},
+        )
+
+
+def take_usage() -> dict[UUID, float]:
+    """Each key's last use as unix time since the last taking, and forgets it."""
+
+    def read_and_delete(client: Any) -> dict[bytes, bytes]:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.hgetall(USAGE)
+        pipeline.delete(USAGE)
+        return cast(dict[bytes, bytes], pipeline.execute()[0])
+
+    taken = redis.attempt(read_and_delete, otherwise={})
+    return {UUID(key_id.decode()): float(used_at) for key_id, used_at in taken.items()}

@@ -1,0 +1,115 @@
+"""A merchant's program for tests: signs each request as the documentation says, written apart from our own code.
+
+    client = SignedClient(new_key.key, new_key.secret)
+    answer = client.post("/api/v1/payments", {"order_no": "A-1", …}, idempotency_key="first-try")
+    assert answer.status_code == 200, answer.content
+
+Further keyword arguments are headers, underscores for dashes: `Prefer="handling=strict"`, `Accept_Language="en"`.
+`X_Signature=None` leaves a header out; any other value replaces what would have been sent.
+`demo_client()` sends the literal key and signature of the quick start.
+"""
+
+import hashlib
+import hmac
+import json as json_module
+import time
+import uuid
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+
+_WITHOUT_BODY = object()
+
+
+class SignedClient:
+    def __init__(self, key: str, secret: str, *, remote_addr: str = "127.0.0.1") -> None:
+        self.key, self.secret, self.remote_addr = key, secret, remote_addr
+
+    def get(self, path: str, **headers: str | None) -> HttpResponse:
+        return self.request("GET", path, **headers)
+
+    def post(
+        self, path: str, json: Any = _WITHOUT_BODY, *, idempotency_key: str | None = None, **headers: str | None
+    ) -> HttpResponse:
+        return self.request("POST", path, json, idempotency_key=idempotency_key, **headers)
+
+    def patch(
+        self, path: str, json: Any = _WITHOUT_BODY, *, idempotency_key: str | None = None, **headers: str | None
+    ) -> HttpResponse:
+        return self.request("PATCH", path, json, idempotency_key=idempotency_key, **headers)
+
+    def delete(self, path: str, **headers: str | None) -> HttpResponse:
+        return self.request("DELETE", path, **headers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = _WITHOUT_BODY,
+        *,
+        body: bytes | None = None,
+        idempotency_key: str | None = None,
+        timestamp: float | None = None,
+        nonce: str | None = None,
+        **headers: str | None,
+    ) -> HttpResponse:
+        """`json` is encoded, `body` is sent as it is. `path` may hold a query."""
+        if body is None:
+            body = b"" if json is _WITHOUT_BODY else json_module.dumps(json, ensure_ascii=False).encode()
+        sent = self.signed_headers(
+            method, path, body, idempotency_key=idempotency_key, timestamp=timestamp, nonce=nonce
+        )
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return Client(raise_request_exception=False).generic(
+            method,
+            path,
+            body,
+            content_type="application/json",
+            headers={name: value for name, value in sent.items() if value is not None},
+            REMOTE_ADDR=self.remote_addr,
+        )
+
+    def signed_headers(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        idempotency_key: str | None = None,
+        timestamp: float | None = None,
+        nonce: str | None = None,
+    ) -> dict[str, str | None]:
+        raw_path, _mark, raw_query = path.partition("?")
+        stamp = str(int(time.time() if timestamp is None else timestamp))
+        nonce = uuid.uuid4().hex if nonce is None else nonce
+        digest = hashlib.sha256(body).hexdigest()
+        text = "\n".join(["v1", method, raw_path, raw_query, stamp, nonce, idempotency_key or "", digest])
+        mac = hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return {
+            "X-API-Key": self.key,
+            "X-Signature": f"v1={mac}",
+            "X-Timestamp": stamp,
+            "X-Nonce": nonce,
+            "Idempotency-Key": idempotency_key,
+        }
+
+
+class DemoClient(SignedClient):
+    """As the quick start's curl lines: a literal key and signature, and nothing else."""
+
+    def signed_headers(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        idempotency_key: str | None = None,
+        timestamp: float | None = None,
+        nonce: str | None = None,
+    ) -> dict[str, str | None]:
+        return {"X-API-Key": self.key, "X-Signature": self.secret, "Idempotency-Key": idempotency_key}
+
+
+def demo_client() -> DemoClient:
+    return DemoClient("test-api-key", "test-signature")
