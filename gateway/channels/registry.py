@@ -1,0 +1,63 @@
+"""Which channel serves a payment. Adding a channel is adding its module and a row here."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from gateway.channels.base import Channel
+from gateway.channels.simulator.channel import SimulatorChannel
+
+SIMULATOR, STRIPE = "simulator", "stripe"
+TEST, LIVE = "test", "live"
+
+_simulator = SimulatorChannel()
+
+
+class UnknownChannel(Exception):
+    """There is no channel of this name."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(f"There is no channel '{channel}'. Known are: {', '.join(channel_names())}.")
+        self.channel = channel
+
+
+class ChannelNotAvailable(Exception):
+    """The channel exists and cannot serve this environment as the platform is set up."""
+
+    def __init__(self, channel: str, environment: str, why: str) -> None:
+        super().__init__(f"Channel '{channel}' is not available with {environment} keys: {why}")
+        self.channel, self.environment, self.why = channel, environment, why
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """`sandbox`: the simulator stands in for the channel that was asked for."""
+
+    channel: Channel
+    sandbox: bool
+
+
+def channel_names() -> tuple[str, ...]:
+    return (SIMULATOR, STRIPE)
+
+
+def served_by(channel: str, environment: str) -> Served:
+    """Raises `UnknownChannel` and `ChannelNotAvailable`."""
+    match channel:
+        case "simulator":
+            return _serve_simulator(environment)
+        case "stripe":
+            return _serve_stripe(environment)
+    raise UnknownChannel(channel)
+
+
+def _serve_simulator(environment: str) -> Served:
+    if environment != TEST:
+        raise ChannelNotAvailable(SIMULATOR, environment, "the simulator moves no real money.")
+    return Served(_simulator, sandbox=False)
+
+
+def _serve_stripe(environment: str) -> Served:
+    if environment == TEST and not settings.STRIPE_SECRET_KEY:
+        return Served(_simulator, sandbox=True)
+    raise ChannelNotAvailable(STRIPE, environment, "the connection to Stripe is not built yet.")

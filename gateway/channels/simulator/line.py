@@ -1,0 +1,56 @@
+"""The line between the platform and the bank, where calls get slow, lost or answered into the void."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import IntegrityError, InterfaceError, OperationalError, connections
+
+from gateway.channels.base import Declined, NotSent, Unknown
+from gateway.channels.simulator.faults import TIMED_OUT, Line, Operation, Script
+from gateway.channels.simulator.router import ALIAS
+
+A = TypeVar("A")
+
+_COUNT_CALL = """
+    INSERT INTO simulator_calls (operation, key, calls) VALUES (%s, %s, 1)
+    ON CONFLICT (operation, key) DO UPDATE SET calls = simulator_calls.calls + 1
+    RETURNING calls
+"""
+
+
+def transmit(
+    script: Script, operation: Operation, key: str, timeout_seconds: float, act: Callable[[], A]
+) -> A | Declined | NotSent | Unknown:
+    """Hands the call to the bank as the script wants it. A lost answer is reported without waiting."""
+    line = script.lines.get(operation)
+    if line is None or not _hits(line, operation, key):
+        return _ask(act)
+    fault = line.fault
+    answer = _ask(act) if fault.takes_effect else None
+    if fault.answer is not None:
+        return fault.answer
+    time.sleep(min(line.seconds, timeout_seconds))
+    if line.seconds >= timeout_seconds:
+        return TIMED_OUT
+    return _ask(act) if answer is None else answer
+
+
+def _hits(line: Line, operation: Operation, key: str) -> bool:
+    if line.calls is None:
+        return True
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(_COUNT_CALL, [operation.value, key])
+        (calls,) = cursor.fetchone()
+    return int(calls) <= line.calls
+
+
+def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
+    try:
+        return act()
+    except IntegrityError:
+        # The ledger has one entry per key: somebody used a key for a second purpose.
+        return Declined("idempotency_mismatch", "This key was used for something else.")
+    except (OperationalError, InterfaceError) as error:
+        # Also when the connection broke during the commit: the bank may have done it.
+        return Unknown(f"the simulator's books could not be reached: {type(error).__name__}")
