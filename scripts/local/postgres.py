@@ -40,14 +40,14 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        return self.home / "data"
+        return self.home.resolve() / "data"  # where home is a link, the account cannot pass the link itself
 
     def create(self) -> Account:
         """Make the cluster if there is none yet; a creation that was interrupted begins anew."""
         account = prepare_home(self.home)
         if not self.data.exists():
             require_space(self.home)
-            unfinished = self.home / "data.new"
+            unfinished = self.data.with_name("data.new")
             shutil.rmtree(unfinished, ignore_errors=True)
             _initdb(unfinished, account)
             unfinished.rename(self.data)

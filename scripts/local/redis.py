@@ -33,7 +33,7 @@ class Server:
             *("--appendonly", "no"),
             *("--databases", "64"),  # tests give each of their workers one
             *("--set-proc-title", "no"),  # it would overwrite the environment that `leftovers` looks for
-            *("--dir", str(self.home)),
+            *("--dir", str(self.home.resolve())),
         ]
 
 

@@ -47,6 +47,11 @@ class Supervisor:
             self._rpc().getState()
         except (FileNotFoundError, ConnectionError):  # no socket, or nobody behind it
             return False
+        except PermissionError as error:
+            raise StackError(
+                f"the stack in {self.stack.local} was started by another user, who alone can "
+                "see and stop it: become that user, or set LOCAL_DIR to a directory of your own."
+            ) from error
         return True
 
     def launch(self, environment: dict[str, str]) -> None:

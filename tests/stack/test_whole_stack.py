@@ -1,0 +1,103 @@
+"""The two commands of the quick start, for real: everything starts, serves, survives and stops."""
+
+import json
+import re
+import time
+
+import psycopg
+import pytest
+
+from scripts.local.waiting import wait_until
+from tests.stack.installation import Installation, listens
+
+pytestmark = pytest.mark.stack
+
+
+def test_start_use_start_again_and_stop(installation: Installation) -> None:
+    started = installation.run("start-all-services.sh")
+    assert started.returncode == 0, started.stderr
+    for shown in ("test-api-key", "test-signature", "/api/docs", "/admin/", "/metrics", "/checkout/"):
+        assert shown in started.stdout
+
+    assert installation.get("/readyz")
+    assert "saga_started_total" in installation.get("/metrics")
+    assert_database_as_documented(installation)
+    assert_status_names_everything(installation)
+    assert_idempotency_script(installation)
+
+    began = time.monotonic()
+    again = installation.run("start-all-services.sh")
+    assert again.returncode == 0
+    assert "already running" in again.stdout
+    assert time.monotonic() - began < 15
+
+    stopped = installation.run("stop-all-services.sh")
+    assert stopped.returncode == 0
+    assert installation.processes() == []
+    assert not any(listens(port) for port in installation.ports.values())
+    assert installation.run("status-all-services.sh").returncode == 1
+    assert "nothing was running" in installation.run("stop-all-services.sh").stdout
+
+
+def assert_database_as_documented(installation: Installation) -> None:
+    for database in ("payment_gateway", "postgres"):
+        with psycopg.connect(
+            host="localhost",
+            port=installation.ports["DB_PORT"],
+            user="postgres",
+            password="postgres",
+            dbname=database,
+        ) as connection:
+            assert connection.execute("SHOW fsync").fetchone() == ("on",)
+    psql = installation.run("psql.sh", "-Atc", "SELECT count(*) FROM saga_instances")
+    assert psql.stdout.strip().isdigit(), psql.stderr
+    assert installation.run("redis-cli.sh", "ping").stdout == "PONG\n"
+
+
+def assert_status_names_everything(installation: Installation) -> None:
+    status = installation.run("status-all-services.sh")
+    assert status.returncode == 0, status.stdout
+    rows = {line.split()[0]: line.split()[1:] for line in status.stdout.splitlines() if line}
+    for service in ("postgres", "redis", "payment-gateway", "celery-worker", "celery-beat", "relay"):
+        assert rows[service][0] == "running"
+        assert rows[service][1].isdigit()
+    assert rows["payment-gateway"][2] == str(installation.ports["PORT"])
+
+
+def assert_idempotency_script(installation: Installation) -> None:
+    result = installation.run("test-idempotency.sh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "✅ 幂等性测试通过: 两次请求返回相同的响应" in result.stdout
+    answers = re.findall(r"^\{$.*?^\}$", result.stdout, re.DOTALL | re.MULTILINE)
+    first, second = (json.loads(answer) for answer in answers)
+    assert first == second
+    assert first["message"] == "创建成功"
+
+
+def test_a_killed_supervisor_is_noticed_and_cleaned_up_after(installation: Installation) -> None:
+    assert installation.run("start-all-services.sh").returncode == 0
+    installation.kill_supervisor()
+    assert wait_until(lambda: installation.run("status-all-services.sh").returncode == 1, 10)
+
+    refused = installation.run("start-all-services.sh")
+    assert refused.returncode != 0
+    assert "stop-all-services.sh" in refused.stderr
+
+    assert installation.run("stop-all-services.sh").returncode == 0
+    assert installation.processes() == []
+
+
+def test_a_program_that_dies_is_named_with_its_log(installation: Installation) -> None:
+    result = installation.run("start-all-services.sh", WEB_THREADS="many")
+    assert result.returncode != 0
+    assert "payment-gateway died" in result.stderr
+    assert "invalid literal for int() with base 10: 'many'" in result.stderr
+    assert installation.processes() == []
+
+
+def test_an_interrupted_start_leaves_nothing(installation: Installation) -> None:
+    start = installation.begin("start-all-services.sh")
+    assert wait_until(lambda: listens(installation.ports["DB_PORT"]), 60)
+    start.terminate()
+    assert start.wait(60) != 0
+    assert installation.processes() == []
