@@ -1,3 +1,5 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from gateway.channels.simulator import views
+
+urlpatterns = [path("<str:token>", views.checkout, name="checkout")]
