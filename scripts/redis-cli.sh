@@ -3,5 +3,5 @@
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"
 
-ensure_venv requirements.txt
+ensure_venv requirements.txt >&2
 exec "$VENV_DIR/bin/python" -m scripts.local.client redis-cli "$@"

@@ -4,5 +4,5 @@
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"
 
-ensure_venv requirements-dev.txt
+ensure_venv requirements-dev.txt >&2
 exec "$VENV_DIR/bin/python" -m scripts.local.testing "$@"

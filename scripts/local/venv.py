@@ -21,6 +21,7 @@ from scripts.local.config import ROOT, require_space
 from scripts.local.errors import StackError
 
 FIRST_INSTALL_MB = 1000
+EVERYTHING = "requirements-dev.txt"  # includes the other files
 
 
 def environment_directory() -> Path:
@@ -29,23 +30,29 @@ def environment_directory() -> Path:
 
 def ensure(requirements: str) -> None:
     directory = environment_directory()
-    stamp = directory / f".installed-{requirements}"
     wanted = _fingerprint()
-    if _is_current(stamp, wanted):
+    if _is_filled(directory, requirements, wanted):
         return
     with _lock(directory):
-        if _is_current(stamp, wanted):  # another script installed while we waited
+        if _is_filled(directory, requirements, wanted):  # another script installed while we waited
             return
         python = directory / "bin" / "python"
         if not _works(python):
             _create(directory)
         _say(f"installing {requirements} into {directory} …")
         _install(python, requirements)
-        stamp.write_text(wanted)
+        _stamp(directory, requirements).write_text(wanted)
 
 
-def _is_current(stamp: Path, wanted: str) -> bool:
-    return stamp.exists() and stamp.read_text() == wanted and _works(stamp.parent / "bin" / "python")
+def _is_filled(directory: Path, requirements: str, wanted: str) -> bool:
+    stamps = [_stamp(directory, name) for name in (requirements, EVERYTHING)]
+    installed = any(stamp.exists() and stamp.read_text() == wanted for stamp in stamps)
+    return installed and _works(directory / "bin" / "python")
+
+
+def _stamp(directory: Path, requirements: str) -> Path:
+    """Remembers which state of the requirement files was installed."""
+    return directory / f".installed-{requirements}"
 
 
 def _fingerprint() -> str:
@@ -98,7 +105,7 @@ def _lock(directory: Path) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(text, flush=True)
 
 
 def main() -> int:
