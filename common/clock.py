@@ -12,3 +12,8 @@ def database_now() -> dt.datetime:
         row = cursor.fetchone()
     now: dt.datetime = row[0]
     return now
+
+
+def rfc3339(moment: dt.datetime | None) -> str | None:
+    """`2025-01-24T08:00:00.000Z`: how the API writes a time."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None

@@ -192,6 +192,8 @@ SAGA_RETRY_CAP_SECONDS: float = env.float("SAGA_RETRY_CAP_SECONDS", default=60.0
 # --- Payments ------------------------------------------------------------------------------------------
 CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
 PAYMENT_EXPIRES_IN_SECONDS: int = env.int("PAYMENT_EXPIRES_IN_SECONDS", default=1800)
+# Money that arrives for a closed payment: "refund" gives it back, "park" leaves it to a person.
+LATE_MONEY_POLICY: str = env.str("LATE_MONEY_POLICY", default="refund")
 IDEMPOTENCY_LEASE_SECONDS: float = env.float("IDEMPOTENCY_LEASE_SECONDS", default=60.0)
 SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{PORT}/api/v1/webhooks/simulator"

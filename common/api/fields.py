@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from common.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from common.money import EXPONENTS, MAX_AMOUNT_MINOR
 
 
@@ -91,3 +92,10 @@ class MetadataField(serializers.DictField):
         if any(len(name) > 40 for name in value):
             self.fail("name_too_long")
         return value
+
+
+class PageQuery(StrictSerializer):
+    """The query of every list: pages by cursor."""
+
+    cursor = serializers.CharField(required=False, max_length=64)
+    limit = serializers.IntegerField(required=False, min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)

@@ -61,3 +61,10 @@ def _serve_stripe(environment: str) -> Served:
     if environment == TEST and not settings.STRIPE_SECRET_KEY:
         return Served(_simulator, sandbox=True)
     raise ChannelNotAvailable(STRIPE, environment, "the connection to Stripe is not built yet.")
+
+
+def webhook_channel(name: str) -> Channel:
+    """Who may call `POST /webhooks/{name}`. Raises `UnknownChannel`."""
+    if name == SIMULATOR:
+        return _simulator
+    raise UnknownChannel(name)

@@ -32,7 +32,7 @@ class Result:
 
 RESULTS: Mapping[str, Result] = {
     PaymentState.PAID: Result(
-        _("Payment successful"), _("Thank you. The shop has been told; you can leave this page."), "success"
+        _("Payment successful"), _("Thank you. The shop is being notified; you can leave this page."), "success"
     ),
     PaymentState.AUTHORIZED: Result(
         _("Payment authorized"), _("The amount is reserved. The shop collects it later."), "success"

@@ -1,0 +1,27 @@
+"""Shapes that every endpoint shares in the OpenAPI document."""
+
+from typing import Any
+
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+
+
+def enveloped(name: str, data: serializers.BaseSerializer[Any]) -> serializers.Serializer[Any]:
+    """The success envelope around `data`, named `name` in the document."""
+    fields = {"code": serializers.IntegerField(), "message": serializers.CharField(), "data": data}
+    return inline_serializer(name, fields=fields)
+
+
+def page_schema(name: str, item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+    fields = {"items": item(many=True), "next_cursor": serializers.CharField(allow_null=True)}
+    return inline_serializer(name, fields=fields)
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """The error envelope (design section 4)."""
+
+    code = serializers.IntegerField()
+    error = serializers.CharField()
+    error_code = serializers.CharField()
+    details = serializers.DictField()
+    request_id = serializers.CharField()

@@ -1,0 +1,39 @@
+"""The one way an event comes to be."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from opentelemetry import propagate
+
+from events.models import OutboxEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`type` is like `payment.succeeded`; `data` is the object as the API shows it at that moment."""
+
+    type: str
+    ordering_key: str
+    merchant_id: uuid.UUID
+    environment: str
+    subject_id: uuid.UUID
+    data: Mapping[str, Any]
+
+
+def append(event: Event) -> None:
+    """Must run inside the transaction that makes the event true."""
+    assert connection.in_atomic_block, "an event is written with what it tells"
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    OutboxEvent.objects.create(
+        type=event.type,
+        ordering_key=event.ordering_key,
+        merchant_id=event.merchant_id,
+        environment=event.environment,
+        subject_id=event.subject_id,
+        data=event.data,
+        trace_context=carrier,
+    )

@@ -1,0 +1,195 @@
+"""Payments over HTTP: translate, call one service, answer."""
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import success
+from common.api.http import respond, validated
+from common.api.pagination import page_body, page_of
+from common.api.schema import ErrorSerializer, enveloped, page_schema
+from gateway import selectors
+from gateway.api.serializers import (
+    CancelInput,
+    CaptureInput,
+    NoInput,
+    PaymentInput,
+    PaymentOutput,
+    PaymentQuery,
+)
+from gateway.models import Payment
+from gateway.representation import payment_body
+from gateway.services import asking, order_cancel, payments
+from idempotency.request import KeyedRequest, keyed_request
+from merchants.principal import principal_of
+from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
+from orders.selectors import order_of
+from orders.serializers import OrderOutput
+
+PAYMENT = enveloped("PaymentAnswer", PaymentOutput())
+PAYMENTS = enveloped("PaymentsAnswer", page_schema("PaymentPage", PaymentOutput))
+WRITTEN = {200: PAYMENT, 202: PAYMENT, "4XX": ErrorSerializer}
+
+
+class PaymentListView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ, "POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="payments_create", request=PaymentInput, responses=WRITTEN)
+    def post(self, request: Request) -> HttpResponse:
+        """Creates an order and its payment, and answers where the customer pays.
+
+        202 when the channel's answer is not known in time: the background finishes it.
+        """
+        principal, values = principal_of(request), validated(PaymentInput, request.data)
+        command = payments.PaymentCommand(
+            order_no=values["order_no"],
+            amount_minor=values["amount"],
+            currency=values["currency"],
+            channel=values["channel"],
+            subject=values["subject"],
+            body=values["body"],
+            callback_url=values["callback_url"],
+            return_url=values["return_url"],
+            capture_method=values["capture_method"],
+            expires_in_seconds=values["expires_in"],
+            items=[
+                {"name": item["name"], "quantity": item["quantity"], "unit_amount_minor": item["unit_amount"]}
+                for item in values.get("items", [])
+            ],
+            customer=values.get("customer", {}),
+            metadata=values.get("metadata", {}),
+        )
+        keyed = keyed_request(
+            request._request,
+            tenant=principal.tenant,
+            route="/payments",
+            core={"amount": command.amount_minor, "currency": command.currency},
+            body=request.data,
+            strict=principal.strict_idempotency,
+        )
+        return respond(payments.create_payment(principal=principal, command=command, request=keyed))
+
+    @extend_schema(operation_id="payments_list", parameters=[PaymentQuery], responses=PAYMENTS)
+    def get(self, request: Request) -> HttpResponse:
+        """Payments, newest first."""
+        query = validated(PaymentQuery, request.query_params.dict())
+        found = _filtered(selectors.payments_of(principal_of(request)), query)
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        return respond(success(page_body(page, payment_body), message=_("Success")))
+
+
+def _filtered(found: QuerySet[Payment], query: dict[str, Any]) -> QuerySet[Payment]:
+    for name in ("status", "order_no", "channel"):
+        if name in query:
+            found = found.filter(**{name: query[name]})
+    if "created_from" in query:
+        found = found.filter(created_at__gte=query["created_from"])
+    if "created_to" in query:
+        found = found.filter(created_at__lt=query["created_to"])
+    return found
+
+
+class PaymentView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ}
+
+    @extend_schema(operation_id="payments_retrieve", responses=PAYMENT)
+    def get(self, request: Request, payment_no: str) -> HttpResponse:
+        payment = selectors.payment_of(principal_of(request), payment_no)
+        return respond(success(payment_body(payment), message=_("Success")))
+
+
+class PaymentCancelView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="payments_cancel", request=CancelInput, responses=WRITTEN)
+    def post(self, request: Request, payment_no: str) -> HttpResponse:
+        """Ends a payment that is not paid, or releases an authorized one."""
+        payment = selectors.payment_of(principal_of(request), payment_no)
+        return _cancel(request, payment, route="/payments/{payment_no}/cancel")
+
+
+class ChannelPaymentCancelView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="channel_payments_cancel", request=CancelInput, responses=WRITTEN)
+    def post(self, request: Request, channel_trade_no: str) -> HttpResponse:
+        """The same, by the channel's number."""
+        payment = selectors.payment_by_trade_no(principal_of(request), channel_trade_no)
+        return _cancel(request, payment, route="/channel/payments/{channel_trade_no}/cancel")
+
+
+def _cancel(request: Request, payment: Payment, *, route: str) -> HttpResponse:
+    values = validated(CancelInput, request.data)
+    answer = payments.cancel_payment(
+        principal=principal_of(request),
+        payment=payment,
+        request=_keyed(request, route=route, target=payment.payment_no),
+        reason=values["reason"],
+    )
+    return respond(answer)
+
+
+class PaymentCaptureView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="payments_capture", request=CaptureInput, responses=WRITTEN)
+    def post(self, request: Request, payment_no: str) -> HttpResponse:
+        """Takes an authorized amount, or part of it; the rest is released."""
+        principal, values = principal_of(request), validated(CaptureInput, request.data)
+        payment = selectors.payment_of(principal, payment_no)
+        answer = payments.capture_payment(
+            principal=principal,
+            payment=payment,
+            amount_minor=values.get("amount"),
+            request=_keyed(request, route="/payments/{payment_no}/capture", target=payment_no),
+        )
+        return respond(answer)
+
+
+class PaymentSyncView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="payments_sync", request=NoInput, responses=WRITTEN)
+    def post(self, request: Request, payment_no: str) -> HttpResponse:
+        """Asks the channel now and takes over what it says."""
+        principal = principal_of(request)
+        validated(NoInput, request.data)
+        payment = selectors.payment_of(principal, payment_no)
+        keyed = _keyed(request, route="/payments/{payment_no}/sync", target=payment_no)
+        return respond(asking.sync_payment(principal=principal, payment=payment, request=keyed))
+
+
+class OrderCancelView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": ORDERS_WRITE}
+
+    @extend_schema(
+        operation_id="orders_cancel",
+        request=CancelInput,
+        responses={200: enveloped("OrderCancelAnswer", OrderOutput()), "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request, order_no: str) -> HttpResponse:
+        """Cancels the order; its open payment is cancelled at the channel first."""
+        principal, values = principal_of(request), validated(CancelInput, request.data)
+        answer = order_cancel.cancel_order(
+            principal=principal,
+            order=order_of(principal, order_no),
+            request=_keyed(request, route="/orders/{order_no}/cancel", target=order_no),
+            reason=values["reason"],
+        )
+        return respond(answer)
+
+
+def _keyed(request: Request, *, route: str, target: str) -> KeyedRequest:
+    return keyed_request(
+        request._request,
+        tenant=principal_of(request).tenant,
+        route=route,
+        core={"target": target, "amount": request.data.get("amount")},
+        body=request.data,
+        strict=True,
+    )

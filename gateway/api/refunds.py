@@ -1,0 +1,75 @@
+"""Refunds over HTTP."""
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import success
+from common.api.http import respond, validated
+from common.api.pagination import page_body, page_of
+from common.api.schema import ErrorSerializer, enveloped, page_schema
+from gateway import selectors
+from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
+from gateway.representation import refund_body
+from gateway.services import refunds
+from idempotency.request import keyed_request
+from merchants.principal import principal_of
+from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
+
+REFUND = enveloped("RefundAnswer", RefundOutput())
+REFUNDS = enveloped("RefundsAnswer", page_schema("RefundPage", RefundOutput))
+
+
+class RefundListView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": REFUNDS_READ, "POST": REFUNDS_WRITE}
+
+    @extend_schema(
+        operation_id="refunds_create",
+        request=RefundInput,
+        responses={200: REFUND, 202: REFUND, "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Refunds a succeeded payment, in whole or in part."""
+        principal, values = principal_of(request), validated(RefundInput, request.data)
+        payment = selectors.payment_of(principal, values["payment_no"])
+        keyed = keyed_request(
+            request._request,
+            tenant=principal.tenant,
+            route="/refunds",
+            core={"target": payment.payment_no, "amount": values["amount"]},
+            body=request.data,
+            strict=True,
+        )
+        answer = refunds.create_refund(
+            payment=payment, amount_minor=values["amount"], reason=values["reason"], request=keyed
+        )
+        return respond(answer)
+
+    @extend_schema(operation_id="refunds_list", parameters=[RefundQuery], responses=REFUNDS)
+    def get(self, request: Request) -> HttpResponse:
+        """Refunds, newest first."""
+        query = validated(RefundQuery, request.query_params.dict())
+        found = selectors.refunds_of(principal_of(request))
+        if "status" in query:
+            found = found.filter(status=query["status"])
+        if "payment_no" in query:
+            found = found.filter(payment__payment_no=query["payment_no"])
+        if "created_from" in query:
+            found = found.filter(created_at__gte=query["created_from"])
+        if "created_to" in query:
+            found = found.filter(created_at__lt=query["created_to"])
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        return respond(success(page_body(page, refund_body), message=_("Success")))
+
+
+class RefundView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": REFUNDS_READ}
+
+    @extend_schema(operation_id="refunds_retrieve", responses=REFUND)
+    def get(self, request: Request, refund_no: str) -> HttpResponse:
+        refund = selectors.refund_of(principal_of(request), refund_no)
+        return respond(success(refund_body(refund), message=_("Success")))

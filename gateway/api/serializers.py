@@ -1,0 +1,156 @@
+"""What the payment and refund endpoints take, and what the documentation says they give."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from common.api.fields import (
+    AmountField,
+    CurrencyField,
+    MetadataField,
+    PageQuery,
+    StrictSerializer,
+    TextField,
+    WholeNumberField,
+)
+from gateway.models import CaptureMethod, PaymentStatus, RefundStatus
+from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
+
+MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
+
+
+class WebAddressField(TextField):
+    """An absolute http or https address, without user name or password."""
+
+    default_error_messages = {"address": _("Give an absolute http:// or https:// address.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=2000, allow_blank=True, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            parts = urlsplit(text)
+            port_is_fine = parts.port is None or parts.port > 0
+        except ValueError:
+            self.fail("address")
+        plain = parts.username is None and parts.password is None and text.isprintable() and " " not in text
+        if text and not (parts.scheme in ("http", "https") and parts.hostname and plain and port_is_fine):
+            self.fail("address")
+        return text
+
+
+class CustomerInput(StrictSerializer):
+    id = TextField(max_length=255, required=False)
+    email = serializers.EmailField(max_length=254, required=False)
+    name = TextField(max_length=255, required=False)
+    phone = TextField(max_length=40, required=False)
+
+
+class PaymentInput(StrictSerializer):
+    order_no = OrderNoField()
+    amount = AmountField(help_text=_("Minor units."))
+    currency = CurrencyField()
+    channel = TextField(max_length=30)
+    subject = TextField(max_length=255)
+    body = TextField(max_length=2000, allow_blank=True, required=False, default="")
+    callback_url = WebAddressField(required=False, default="")
+    return_url = WebAddressField(required=False, default="")
+    items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)
+    customer = CustomerInput(required=False)
+    metadata = MetadataField(required=False)
+    expires_in = WholeNumberField(
+        min_value=MIN_EXPIRY_SECONDS,
+        max_value=MAX_EXPIRY_SECONDS,
+        required=False,
+        help_text=_("Seconds until an unpaid payment ends."),
+    )
+    capture_method = serializers.ChoiceField(
+        choices=CaptureMethod, required=False, default=CaptureMethod.AUTOMATIC.value
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        check_items_add_up(attrs)
+        attrs.setdefault("expires_in", settings.PAYMENT_EXPIRES_IN_SECONDS)
+        return attrs
+
+
+class CancelInput(StrictSerializer):
+    reason = TextField(max_length=255, allow_blank=True, required=False, default="")
+
+
+class CaptureInput(StrictSerializer):
+    amount = AmountField(required=False, help_text=_("Minor units; all of it when left out."))
+
+
+class NoInput(StrictSerializer):
+    pass
+
+
+class RefundInput(StrictSerializer):
+    payment_no = TextField(max_length=40)
+    amount = AmountField(help_text=_("Minor units."))
+    reason = TextField(max_length=255, allow_blank=True, required=False, default="")
+
+
+class CreatedRangeQuery(PageQuery):
+    created_from = serializers.DateTimeField(required=False)
+    created_to = serializers.DateTimeField(required=False)
+
+
+class PaymentQuery(CreatedRangeQuery):
+    status = serializers.ChoiceField(choices=PaymentStatus, required=False)
+    order_no = serializers.CharField(max_length=64, required=False)
+    channel = serializers.CharField(max_length=30, required=False)
+
+
+class RefundQuery(CreatedRangeQuery):
+    status = serializers.ChoiceField(choices=RefundStatus, required=False)
+    payment_no = serializers.CharField(max_length=40, required=False)
+
+
+class PaymentOutput(serializers.Serializer[Any]):
+    payment_no = serializers.CharField()
+    order_no = serializers.CharField()
+    amount = serializers.IntegerField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(choices=PaymentStatus)
+    channel = serializers.CharField()
+    sandbox = serializers.BooleanField(help_text=_("The simulator stood in for the channel."))
+    channel_trade_no = serializers.CharField(allow_null=True)
+    payment_url = serializers.CharField(allow_null=True)
+    capture_method = serializers.ChoiceField(choices=CaptureMethod)
+    captured_amount = serializers.IntegerField()
+    refunded_amount = serializers.IntegerField()
+    refundable_amount = serializers.IntegerField()
+    refund_status = serializers.ChoiceField(choices=["none", "partial", "full"])
+    subject = serializers.CharField()
+    body = serializers.CharField()
+    callback_url = serializers.CharField(allow_null=True)
+    return_url = serializers.CharField(allow_null=True)
+    customer = serializers.DictField()
+    metadata = serializers.DictField()
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    environment = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    paid_at = serializers.DateTimeField(allow_null=True)
+
+
+class RefundOutput(serializers.Serializer[Any]):
+    refund_no = serializers.CharField()
+    payment_no = serializers.CharField()
+    amount = serializers.IntegerField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(choices=RefundStatus)
+    reason = serializers.CharField()
+    channel_refund_no = serializers.CharField(allow_null=True)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    environment = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(allow_null=True)

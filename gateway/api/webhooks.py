@@ -1,0 +1,23 @@
+"""Webhooks from channels: no API key, the channel's signature over the raw bytes instead."""
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import success
+from common.api.http import respond
+from gateway.services import webhooks
+
+
+class ChannelWebhookView(APIView):
+    authentication_classes: ClassVar[list[type]] = []
+    permission_classes: ClassVar[list[type]] = []
+
+    @extend_schema(exclude=True)
+    def post(self, request: Request, channel: str) -> HttpResponse:
+        effect = webhooks.receive(channel=channel, body=request._request.body, headers=request.headers)
+        return respond(success({"effect": effect}, message=_("Received")))

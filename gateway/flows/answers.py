@@ -1,0 +1,56 @@
+"""From what a channel says to what a saga understands. Nothing a channel says is believed before it is matched
+with what we asked for: reference, amount and currency (design section 8)."""
+
+from typing import assert_never
+
+from gateway.channels import base
+from sagas import outcomes
+from sagas.outcomes import Json, Outcome
+
+
+def payment_result(payment: base.ChannelPayment) -> Json:
+    return {
+        "state": payment.state.value,
+        "channel_trade_no": payment.channel_trade_no,
+        "payment_url": payment.payment_url,
+        "captured_minor": payment.captured_minor,
+        "failure_code": payment.failure_code,
+        "failure_message": payment.failure_message,
+    }
+
+
+def refund_result(refund: base.ChannelRefund) -> Json:
+    return {
+        "state": refund.state.value,
+        "channel_refund_no": refund.channel_refund_no,
+        "failure_code": refund.failure_code,
+        "failure_message": refund.failure_message,
+    }
+
+
+def no_answer(answer: base.Declined | base.NotSent | base.Unknown | base.Missing) -> Outcome:
+    """Everything but an answer about the object itself."""
+    match answer:
+        case base.Declined(code, message):
+            return outcomes.Failure(code, message)
+        case base.NotSent(reason, retry_after_seconds):
+            return outcomes.Transient(reason, retry_after_seconds)
+        case base.Unknown(reason):
+            return outcomes.Unknown(reason)
+        case base.Missing():
+            return outcomes.NotFound()
+        case _ as never:
+            assert_never(never)
+
+
+def payment_mismatch(payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str) -> str:
+    """What differs between the channel's payment and ours, or nothing."""
+    told = (payment.reference, payment.amount_minor, payment.currency.upper())
+    ours = (reference, amount_minor, currency)
+    return "" if told == ours else f"the channel speaks of {told}, we asked for {ours}"
+
+
+def refund_mismatch(refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str) -> str:
+    told = (refund.reference, refund.amount_minor, refund.currency.upper())
+    ours = (reference, amount_minor, currency)
+    return "" if told == ours else f"the channel speaks of {told}, we asked for {ours}"

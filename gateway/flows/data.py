@@ -1,0 +1,99 @@
+"""What each flow is started with: kept in `saga_instances.metadata`, read back by every step."""
+
+import dataclasses
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from gateway.channels.base import PaymentRef
+from sagas.outcomes import Json
+
+
+@dataclass(frozen=True, slots=True)
+class FlowData:
+    """Plain values only, so that a saga can be stored and read by a person."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            name: str(value) if isinstance(value, uuid.UUID) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def read(cls, data: Json) -> Self:
+        kinds = {each.name: each.type for each in dataclasses.fields(cls)}
+        return cls(**{name: uuid.UUID(value) if kinds[name] is uuid.UUID else value for name, value in data.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class ItemData:
+    name: str
+    quantity: int
+    unit_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCreateData(FlowData):
+    payment_id: uuid.UUID
+    payment_no: str
+    order_id: uuid.UUID
+    merchant_id: uuid.UUID
+    environment: str
+    order_no: str
+    amount_minor: int
+    currency: str
+    channel: str
+    sandbox: bool
+    subject: str
+    body: str
+    callback_url: str
+    return_url: str
+    capture_method: str
+    expires_in_seconds: int
+    items: list[dict[str, Any]] = field(default_factory=list)
+    customer: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def at_channel(self, timeout_seconds: float, channel_trade_no: str = "") -> PaymentRef:
+        return PaymentRef(self.payment_no, self.environment, timeout_seconds, channel_trade_no)
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingPaymentData(FlowData):
+    """What every flow about a payment that exists must know to speak to the channel."""
+
+    payment_id: uuid.UUID
+    payment_no: str
+    environment: str
+    channel: str
+    channel_trade_no: str
+    payment_amount_minor: int
+    currency: str
+
+    def at_channel(self, timeout_seconds: float) -> PaymentRef:
+        return PaymentRef(self.payment_no, self.environment, timeout_seconds, self.channel_trade_no)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCancelData(ExistingPaymentData):
+    """`final_status` is cancelled, or expired when nobody paid in time."""
+
+    final_status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCaptureData(ExistingPaymentData):
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCreateData(ExistingPaymentData):
+    refund_id: uuid.UUID
+    refund_no: str
+    merchant_id: uuid.UUID
+    amount_minor: int
+    reason: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    # Money that arrived for a closed payment goes back although the payment never succeeded.
+    late_money: bool = False

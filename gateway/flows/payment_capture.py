@@ -1,0 +1,65 @@
+"""payment.capture: takes an authorized amount, or part of it; the rest is released."""
+
+from gateway import transitions
+from gateway.channels.base import Answered, CapturePayment, PaymentAnswer, PaymentState
+from gateway.channels.registry import served_by
+from gateway.flows.answers import no_answer, payment_mismatch, payment_result
+from gateway.flows.data import PaymentCaptureData
+from gateway.models import Payment
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
+from sagas.outcomes import Failure, NotFound, Outcome, Success, Transient, Undecidable
+from sagas.registry import register
+
+
+def capture_at_channel(call: Call) -> Outcome:
+    data = PaymentCaptureData.read(call.data)
+    answer = served_by(data.channel, data.environment).channel.capture_payment(
+        CapturePayment(
+            key=call.key, payment=data.at_channel(call.timeout_seconds), amount_minor=data.amount_minor
+        )
+    )
+    return _captured(data, answer)
+
+
+def ask_channel(call: Call) -> Outcome:
+    data = PaymentCaptureData.read(call.data)
+    answer = served_by(data.channel, data.environment).channel.find_payment(data.at_channel(call.timeout_seconds))
+    if isinstance(answer, Answered) and answer.value.state == PaymentState.AUTHORIZED:
+        return NotFound()
+    return _captured(data, answer)
+
+
+def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
+    if not isinstance(answer, Answered):
+        return no_answer(answer)
+    payment = answer.value
+    if payment.state in (PaymentState.CANCELLED, PaymentState.DECLINED):
+        return Failure(payment.failure_code or "authorization_gone", "the authorization is not there any more")
+    if payment.state != PaymentState.PAID:
+        return Transient(f"the channel still has the payment as {payment.state}")
+    mismatch = payment_mismatch(
+        payment, reference=data.payment_no, amount_minor=data.payment_amount_minor, currency=data.currency
+    )
+    if not mismatch and payment.captured_minor != data.amount_minor:
+        mismatch = f"the channel captured {payment.captured_minor}, we asked for {data.amount_minor}"
+    return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+
+
+def record_capture(context: Context) -> None:
+    data = PaymentCaptureData.read(context.data)
+    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    transitions.succeeded(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
+
+
+PAYMENT_CAPTURE = register(
+    Definition(
+        name="payment.capture",
+        version=1,
+        business_type="payment",
+        deadline_seconds=15 * 60,
+        steps=(
+            Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
+            Step("RecordCapture", record_capture, kind=LOCAL),
+        ),
+    )
+)

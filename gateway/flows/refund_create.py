@@ -1,0 +1,121 @@
+"""refund.create: reserve the amount, have the channel give it back, settle. Refunded money never comes back,
+so the channel's call is the pivot."""
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from gateway import transitions
+from gateway.channels.base import Answered, CreateRefund, RefundAnswer, RefundRef, RefundState
+from gateway.channels.registry import served_by
+from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
+from gateway.flows.answers import no_answer, refund_mismatch, refund_result
+from gateway.flows.data import RefundCreateData
+from gateway.models import Payment, PaymentStatus, Refund
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
+from sagas.outcomes import Failure, Outcome, Success, Undecidable
+from sagas.registry import register
+
+
+def reserve_refund(context: Context) -> None:
+    """Raises `PaymentNotRefundable` and `RefundExceedsPayment`. The payment's row lock puts refunds in a line."""
+    data = RefundCreateData.read(context.data)
+    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    if payment.status != PaymentStatus.SUCCEEDED and not data.late_money:
+        raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
+    if data.amount_minor > payment.refundable_minor:
+        raise RefundExceedsPayment(
+            {
+                "payment_no": payment.payment_no,
+                "payment_amount": payment.amount_minor,
+                "refunded_amount": payment.refunded_minor,
+                "pending_amount": payment.refund_pending_minor,
+                "refundable_amount": payment.refundable_minor,
+            }
+        )
+    Refund.objects.create(
+        id=data.refund_id,
+        refund_no=data.refund_no,
+        payment=payment,
+        merchant_id=data.merchant_id,
+        environment=data.environment,
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        reason=data.reason,
+    )
+    Payment.objects.filter(id=payment.id).update(
+        refund_pending_minor=F("refund_pending_minor") + data.amount_minor, updated_at=Now()
+    )
+
+
+def release_reservation(context: Context) -> None:
+    data = RefundCreateData.read(context.data)
+    failure = context.failure or Failure("unknown", "")
+    transitions.refund_failed(refund=_locked_refund(data), code=failure.code, message=failure.message)
+
+
+def refund_at_channel(call: Call) -> Outcome:
+    data = RefundCreateData.read(call.data)
+    answer = served_by(data.channel, data.environment).channel.refund_payment(
+        CreateRefund(
+            key=call.key,
+            reference=data.refund_no,
+            payment=data.at_channel(call.timeout_seconds),
+            amount_minor=data.amount_minor,
+            currency=data.currency,
+            reason=data.reason,
+            metadata=data.metadata,
+        )
+    )
+    return _refunded(data, answer)
+
+
+def ask_channel(call: Call) -> Outcome:
+    data = RefundCreateData.read(call.data)
+    channel = served_by(data.channel, data.environment).channel
+    return _refunded(
+        data, channel.find_refund(RefundRef(data.refund_no, data.at_channel(call.timeout_seconds)))
+    )
+
+
+def _refunded(data: RefundCreateData, answer: RefundAnswer) -> Outcome:
+    if not isinstance(answer, Answered):
+        return no_answer(answer)
+    refund = answer.value
+    if refund.state == RefundState.FAILED:
+        return Failure(refund.failure_code or "refund_failed", refund.failure_message)
+    mismatch = refund_mismatch(
+        refund, reference=data.refund_no, amount_minor=data.amount_minor, currency=data.currency
+    )
+    return Undecidable(mismatch) if mismatch else Success(refund_result(refund))
+
+
+def settle_refund(context: Context) -> None:
+    data = RefundCreateData.read(context.data)
+    result = context.results["CallChannelRefund"]
+    refund = _locked_refund(data)
+    if result["state"] == RefundState.SUCCEEDED:
+        transitions.refund_succeeded(refund=refund, channel_refund_no=result["channel_refund_no"])
+    else:
+        transitions.refund_processing(refund=refund, channel_refund_no=result["channel_refund_no"])
+
+
+def _locked_refund(data: RefundCreateData) -> Refund:
+    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    refund = Refund.objects.select_for_update().get(id=data.refund_id)
+    refund.payment = payment
+    return refund
+
+
+REFUND_CREATE = register(
+    Definition(
+        name="refund.create",
+        version=1,
+        business_type="refund",
+        deadline_seconds=24 * 3600,
+        steps=(
+            Step("ReserveRefund", reserve_refund, kind=LOCAL, compensate=release_reservation),
+            Step("CallChannelRefund", refund_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
+            Step("SettleRefund", settle_refund, kind=LOCAL),
+        ),
+    )
+)

@@ -1,0 +1,227 @@
+"""Payments, their attempts at channels, and refunds. Money invariants are constraints of the tables
+(design section 1, rule 4); which status may follow which is enforced by a trigger (migration 0002)."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from merchants.models import Merchant
+from orders.models import Order
+
+
+class PaymentStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PROCESSING = "processing", _("Processing")
+    AUTHORIZED = "authorized", _("Authorized")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+
+
+OPEN_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.AUTHORIZED)
+
+
+class CaptureMethod(models.TextChoices):
+    AUTOMATIC = "automatic", _("Automatic")
+    MANUAL = "manual", _("Manual")
+
+
+class RefundStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PROCESSING = "processing", _("Processing")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+
+
+OPEN_REFUND_STATUSES = (RefundStatus.PENDING, RefundStatus.PROCESSING)
+
+
+class Payment(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment_no = models.CharField(max_length=40, unique=True)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
+    environment = models.CharField(max_length=10)
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="payment")
+    order_no = models.CharField(max_length=64)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=20, choices=PaymentStatus, default=PaymentStatus.PENDING)
+    channel = models.CharField(max_length=30)
+    sandbox = models.BooleanField(default=False)
+    capture_method = models.CharField(max_length=20, choices=CaptureMethod, default=CaptureMethod.AUTOMATIC)
+    subject = models.CharField(max_length=255)
+    body = models.TextField(blank=True)
+    callback_url = models.CharField(max_length=2000, blank=True)
+    return_url = models.CharField(max_length=2000, blank=True)
+    customer = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    channel_trade_no = models.CharField(max_length=255, blank=True)
+    payment_url = models.CharField(max_length=2000, blank=True)
+    captured_minor = models.BigIntegerField(default=0)
+    refunded_minor = models.BigIntegerField(default=0)
+    refund_pending_minor = models.BigIntegerField(default=0)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+
+    needs_attention = models.BooleanField(default=False)
+    attention_reason = models.TextField(blank=True)
+    next_check_at = models.DateTimeField(null=True, blank=True, help_text=_("When the channel is asked next."))
+    check_count = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField()
+    paid_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "payments"
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        constraints = [
+            models.UniqueConstraint(name="payment_order_no_once", fields=["merchant", "environment", "order_no"]),
+            models.CheckConstraint(
+                name="payment_money_adds_up",
+                condition=Q(
+                    refunded_minor__gte=0,
+                    refund_pending_minor__gte=0,
+                    captured_minor__gte=F("refunded_minor") + F("refund_pending_minor"),
+                    amount_minor__gte=F("captured_minor"),
+                    amount_minor__gt=0,
+                ),
+            ),
+            models.CheckConstraint(
+                name="payment_succeeded_is_captured",
+                condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
+            ),
+            models.CheckConstraint(name="payment_status_known", condition=Q(status__in=PaymentStatus.values)),
+            models.CheckConstraint(name="payment_environment_known", condition=Q(environment__in=["test", "live"])),
+        ]
+        indexes = [
+            models.Index(name="payment_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="payment_newest", fields=["-created_at"]),
+            models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
+            models.Index(
+                name="payment_due_expiry", fields=["expires_at"], condition=Q(status__in=["pending", "processing"])
+            ),
+            models.Index(
+                name="payment_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
+            ),
+            models.Index(name="payment_attention", fields=["created_at"], condition=Q(needs_attention=True)),
+            models.Index(
+                name="payment_by_trade_no", fields=["channel_trade_no"], condition=~Q(channel_trade_no="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.payment_no
+
+    @property
+    def refundable_minor(self) -> int:
+        return self.captured_minor - self.refunded_minor - self.refund_pending_minor
+
+    @property
+    def refund_status(self) -> str:
+        if self.refunded_minor == 0:
+            return "none"
+        return "full" if self.refunded_minor >= self.captured_minor else "partial"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_STATUSES
+
+
+class PaymentAttempt(models.Model):
+    """One try to have a payment made at one channel."""
+
+    class Status(models.TextChoices):
+        CALLING = "calling", _("Calling")
+        OPEN = "open", _("Open")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        DECLINED = "declined", _("Declined")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField(default=1)
+    channel = models.CharField(max_length=30)
+    status = models.CharField(max_length=20, choices=Status, default=Status.CALLING)
+    channel_trade_no = models.CharField(max_length=255, blank=True)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payment_attempts"
+        verbose_name = _("payment attempt")
+        verbose_name_plural = _("payment attempts")
+        constraints = [models.UniqueConstraint(name="payment_attempt_once", fields=["payment", "number"])]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.number}"
+
+
+class Refund(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    refund_no = models.CharField(max_length=40, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
+    environment = models.CharField(max_length=10)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=255, blank=True)
+    status = models.CharField(max_length=20, choices=RefundStatus, default=RefundStatus.PENDING)
+    channel_refund_no = models.CharField(max_length=255, blank=True)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+    next_check_at = models.DateTimeField(null=True, blank=True, help_text=_("When the channel is asked next."))
+    check_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "refunds"
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        constraints = [
+            models.CheckConstraint(name="refund_amount_positive", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="refund_status_known", condition=Q(status__in=RefundStatus.values)),
+        ]
+        indexes = [
+            models.Index(name="refund_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="refund_newest", fields=["-created_at"]),
+            models.Index(
+                name="refund_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.refund_no
+
+
+class ChannelEvent(models.Model):
+    """A verified webhook, stored in the transaction of its effect: one effect per event id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    channel = models.CharField(max_length=30)
+    event_id = models.CharField(max_length=255)
+    type = models.CharField(max_length=100)
+    reference = models.CharField(max_length=64, blank=True)
+    effect = models.CharField(max_length=50)
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "channel_events"
+        verbose_name = _("channel event")
+        verbose_name_plural = _("channel events")
+        constraints = [models.UniqueConstraint(name="channel_event_once", fields=["channel", "event_id"])]
+        indexes = [models.Index(name="channel_event_by_reference", fields=["reference", "received_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"

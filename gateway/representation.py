@@ -1,0 +1,54 @@
+"""Payments and refunds as the API and events show them (design section 4)."""
+
+from typing import Any
+
+from common.clock import rfc3339
+from gateway.models import Payment, Refund
+
+
+def payment_body(payment: Payment) -> dict[str, Any]:
+    return {
+        "payment_no": payment.payment_no,
+        "order_no": payment.order_no,
+        "amount": payment.amount_minor,
+        "currency": payment.currency,
+        "status": payment.status,
+        "channel": payment.channel,
+        "sandbox": payment.sandbox,
+        "channel_trade_no": payment.channel_trade_no or None,
+        "payment_url": (payment.payment_url or None) if payment.is_open else None,
+        "capture_method": payment.capture_method,
+        "captured_amount": payment.captured_minor,
+        "refunded_amount": payment.refunded_minor,
+        "refundable_amount": payment.refundable_minor,
+        "refund_status": payment.refund_status,
+        "subject": payment.subject,
+        "body": payment.body,
+        "callback_url": payment.callback_url or None,
+        "return_url": payment.return_url or None,
+        "customer": payment.customer,
+        "metadata": payment.metadata,
+        "failure_code": payment.failure_code or None,
+        "failure_message": payment.failure_message or None,
+        "environment": payment.environment,
+        "created_at": rfc3339(payment.created_at),
+        "expires_at": rfc3339(payment.expires_at),
+        "paid_at": rfc3339(payment.paid_at),
+    }
+
+
+def refund_body(refund: Refund) -> dict[str, Any]:
+    return {
+        "refund_no": refund.refund_no,
+        "payment_no": refund.payment.payment_no,
+        "amount": refund.amount_minor,
+        "currency": refund.currency,
+        "status": refund.status,
+        "reason": refund.reason,
+        "channel_refund_no": refund.channel_refund_no or None,
+        "failure_code": refund.failure_code or None,
+        "failure_message": refund.failure_message or None,
+        "environment": refund.environment,
+        "created_at": rfc3339(refund.created_at),
+        "settled_at": rfc3339(refund.settled_at),
+    }

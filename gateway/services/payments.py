@@ -1,0 +1,212 @@
+"""Payments for merchants: create, cancel, capture, ask."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from common.api.envelope import Answer, failure, success
+from common.ids import public_number
+from gateway import selectors
+from gateway.channels.registry import ChannelNotAvailable, Served, UnknownChannel, served_by
+from gateway.errors import (
+    CaptureDeclined,
+    CaptureExceedsPayment,
+    ChannelUnavailable,
+    OperationInProgress,
+    PaymentDeclined,
+    PaymentNotCancellable,
+    PaymentNotCapturable,
+)
+from gateway.flows.data import PaymentCancelData, PaymentCaptureData, PaymentCreateData
+from gateway.models import Payment, PaymentStatus
+from gateway.representation import payment_body
+from gateway.services.keyed_saga import run_saga_once
+from idempotency.request import KeyedRequest
+from merchants.principal import Principal
+from sagas import engine, operations
+from sagas import selectors as saga_selectors
+from sagas.models import SagaStatus
+from sagas.state import SagaState
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCommand:
+    """A payment as the merchant asks for it, checked for form."""
+
+    order_no: str
+    amount_minor: int
+    currency: str
+    channel: str
+    subject: str
+    body: str
+    callback_url: str
+    return_url: str
+    capture_method: str
+    expires_in_seconds: int
+    items: list[dict[str, Any]] = field(default_factory=list)
+    customer: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
+    """Order, payment and saga in one commit; the channel's answer in a second one.
+
+    Raises `ChannelUnavailable`, `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch`.
+    """
+    served = _served(command.channel, principal.environment)
+
+    def begin(payment_id: uuid.UUID) -> SagaState:
+        data = PaymentCreateData(
+            payment_id=payment_id,
+            payment_no=public_number("PAY", timezone.now().date()),
+            order_id=payment_id,
+            merchant_id=principal.merchant_id,
+            environment=principal.environment,
+            order_no=command.order_no,
+            amount_minor=command.amount_minor,
+            currency=command.currency,
+            channel=command.channel,
+            sandbox=served.sandbox,
+            subject=command.subject,
+            body=command.body,
+            callback_url=command.callback_url,
+            return_url=command.return_url,
+            capture_method=command.capture_method,
+            expires_in_seconds=command.expires_in_seconds,
+            items=command.items,
+            customer=command.customer,
+            metadata=command.metadata,
+        )
+        return engine.start(
+            "payment.create", version=1, saga_id=payment_id, business_id=data.payment_no, data=data.as_json()
+        )
+
+    return run_saga_once(request, begin=begin, answer_of=_created_answer)
+
+
+def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+    payment = selectors.payment_by_id(payment_id)
+    if status == SagaStatus.COMPENSATED and payment.status == PaymentStatus.FAILED:
+        return failure(
+            PaymentDeclined(
+                {
+                    "payment_no": payment.payment_no,
+                    "order_no": payment.order_no,
+                    "status": payment.status,
+                    "failure_code": payment.failure_code,
+                    "failure_message": payment.failure_message,
+                }
+            )
+        )
+    finished = status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
+    message = _("Created") if finished else _("Accepted: the channel's answer is awaited")
+    return success(payment_body(payment), message=message, status=200 if finished else 202)
+
+
+def cancel_payment(
+    *,
+    principal: Principal,
+    payment: Payment,
+    request: KeyedRequest,
+    reason: str = "",
+    shown_as: Callable[[Payment], dict[str, Any]] = payment_body,
+) -> Answer:
+    """Ends a payment that is not paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
+
+    def begin(saga_id: uuid.UUID) -> SagaState | None:
+        return start_cancel(payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason)
+
+    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+        now = selectors.payment_of(principal, payment.payment_no)
+        if now.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
+            return success(shown_as(now), message=_("Cancelled"))
+        if now.is_open and status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+            return success(shown_as(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+        return failure(PaymentNotCancellable({"payment_no": now.payment_no, "status": now.status}))
+
+    return run_saga_once(request, begin=begin, answer_of=answer_of)
+
+
+def start_cancel(
+    *, payment_id: uuid.UUID, saga_id: uuid.UUID, final_status: PaymentStatus, reason: str, leased: bool = True
+) -> SagaState | None:
+    """Begins payment.cancel in the caller's transaction, or asks the creating saga to turn back (None).
+
+    Raises `PaymentNotCancellable`, `OperationInProgress`.
+    """
+    payment = Payment.objects.select_for_update().get(id=payment_id)
+    if not payment.is_open:
+        raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})
+    if operations.request_cancel(saga_id=payment.id):
+        return None
+    _refuse_second_operation(payment)
+    data = PaymentCancelData(**_existing(payment), final_status=final_status.value, reason=reason)
+    return engine.start(
+        "payment.cancel",
+        version=1,
+        saga_id=saga_id,
+        business_id=payment.payment_no,
+        data=data.as_json(),
+        leased=leased,
+    )
+
+
+def capture_payment(
+    *, principal: Principal, payment: Payment, amount_minor: int | None, request: KeyedRequest
+) -> Answer:
+    """Takes an authorized amount, all of it when none is named.
+
+    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`.
+    """
+
+    def begin(saga_id: uuid.UUID) -> SagaState:
+        locked = Payment.objects.select_for_update().get(id=payment.id)
+        if locked.status != PaymentStatus.AUTHORIZED:
+            raise PaymentNotCapturable({"payment_no": locked.payment_no, "status": locked.status})
+        amount = amount_minor or locked.amount_minor
+        if amount > locked.amount_minor:
+            raise CaptureExceedsPayment({"payment_no": locked.payment_no, "authorized_amount": locked.amount_minor})
+        _refuse_second_operation(locked)
+        data = PaymentCaptureData(**_existing(locked), amount_minor=amount)
+        return engine.start(
+            "payment.capture", version=1, saga_id=saga_id, business_id=locked.payment_no, data=data.as_json()
+        )
+
+    def answer_of(saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+        now = selectors.payment_of(principal, payment.payment_no)
+        if now.status == PaymentStatus.SUCCEEDED:
+            return success(payment_body(now), message=_("Captured"))
+        if status == SagaStatus.COMPENSATED:
+            return failure(CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)}))
+        return success(payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+
+    return run_saga_once(request, begin=begin, answer_of=answer_of)
+
+
+def _served(channel: str, environment: str) -> Served:
+    try:
+        return served_by(channel, environment)
+    except (UnknownChannel, ChannelNotAvailable) as error:
+        raise ChannelUnavailable({"channel": [str(error)]}) from error
+
+
+def _refuse_second_operation(payment: Payment) -> None:
+    for definition in ("payment.cancel", "payment.capture"):
+        if saga_selectors.has_active(definition=definition, business_id=payment.payment_no):
+            raise OperationInProgress({"payment_no": payment.payment_no, "operation": definition})
+
+
+def _existing(payment: Payment) -> dict[str, Any]:
+    return {
+        "payment_id": payment.id,
+        "payment_no": payment.payment_no,
+        "environment": payment.environment,
+        "channel": payment.channel,
+        "channel_trade_no": payment.channel_trade_no,
+        "payment_amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+    }

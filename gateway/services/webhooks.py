@@ -1,0 +1,54 @@
+"""Webhooks from channels: authentic or refused, stored with their effect, one effect per event id."""
+
+import json
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from common.db import insert_unless_exists
+from common.errors import NotFound
+from gateway.channels.base import ChannelEvent as ToldEvent
+from gateway.channels.base import WebhookRefused
+from gateway.channels.registry import UnknownChannel, webhook_channel
+from gateway.errors import WebhookRejected
+from gateway.models import ChannelEvent
+from gateway.services import truth
+from gateway.services.truth import Effect
+
+
+def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
+    """Raises `NotFound` for a channel we do not have and `WebhookRejected` for what it did not sign."""
+    try:
+        told = webhook_channel(channel).parse_webhook(body=body, headers=headers)
+    except UnknownChannel as error:
+        raise NotFound({"channel": channel}) from error
+    except WebhookRefused as error:
+        raise WebhookRejected({"reason": str(error)}) from error
+    return _apply_once(channel, told, body)
+
+
+def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
+    subject = told.payment or told.refund
+    event = ChannelEvent(
+        channel=channel,
+        event_id=told.event_id,
+        type=told.event_type,
+        reference=subject.reference if subject else "",
+        payload=json.loads(body),
+        effect=Effect.NOTHING_NEW,
+    )
+    with transaction.atomic(durable=True):
+        if not insert_unless_exists(event):
+            return Effect.NOTHING_NEW
+        effect = _effect_of(told, channel)
+        if effect != event.effect:
+            ChannelEvent.objects.filter(id=event.id).update(effect=effect)
+    return effect
+
+
+def _effect_of(told: ToldEvent, channel: str) -> Effect:
+    if told.payment is not None:
+        return truth.apply_payment(told=told.payment, teller=channel)
+    if told.refund is not None:
+        return truth.apply_refund(told=told.refund, teller=channel)
+    return Effect.NOTHING_NEW

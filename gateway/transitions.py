@@ -1,0 +1,202 @@
+"""The state machines of payments and refunds, as conditional updates: each says from where, and whether it moved.
+
+All run inside the caller's transaction. Lock order: payment, refund, order, and the saga's row last.
+"""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from events.outbox import Event, append
+from gateway import representation
+from gateway.models import (
+    OPEN_REFUND_STATUSES,
+    OPEN_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+)
+from orders import services as orders
+
+# The channel's own webhook is usually faster; after this we ask.
+FIRST_CHECK = timedelta(seconds=60)
+
+AttemptStatus = PaymentAttempt.Status
+
+
+def activate(*, payment_id: uuid.UUID, channel_trade_no: str, payment_url: str) -> None:
+    """The channel has the payment and waits for the customer."""
+    Payment.objects.filter(id=payment_id).update(
+        channel_trade_no=channel_trade_no,
+        payment_url=payment_url,
+        next_check_at=Now() + FIRST_CHECK,
+        updated_at=Now(),
+    )
+    _close_attempt(payment_id, AttemptStatus.OPEN, channel_trade_no=channel_trade_no)
+
+
+def processing(*, payment: Payment) -> bool:
+    """The customer has acted; the channel has not decided."""
+    return _move(payment, (PaymentStatus.PENDING,), PaymentStatus.PROCESSING)
+
+
+def authorized(*, payment: Payment) -> bool:
+    moved = _move(payment, (PaymentStatus.PENDING, PaymentStatus.PROCESSING), PaymentStatus.AUTHORIZED)
+    if moved:
+        _emit("payment.authorized", payment)
+    return moved
+
+
+def succeeded(*, payment: Payment, captured_minor: int) -> bool:
+    """The money is ours: the order is paid."""
+    moved = _move(
+        payment,
+        OPEN_STATUSES,
+        PaymentStatus.SUCCEEDED,
+        captured_minor=captured_minor,
+        paid_at=Now(),
+        closed_at=Now(),
+        next_check_at=None,
+        failure_code="",
+        failure_message="",
+    )
+    if moved:
+        _close_attempt(payment.id, AttemptStatus.SUCCEEDED, channel_trade_no=payment.channel_trade_no)
+        orders.mark_paid(order_id=payment.order_id)
+        _emit("payment.succeeded", payment)
+    return moved
+
+
+def closed_unpaid(*, payment: Payment, status: PaymentStatus, code: str, message: str) -> bool:
+    """Ends a payment without money: failed, cancelled or expired. Its order is cancelled."""
+    moved = _move(
+        payment, OPEN_STATUSES, status, failure_code=code, failure_message=message, closed_at=Now(), next_check_at=None
+    )
+    if moved:
+        attempt = AttemptStatus.DECLINED if status == PaymentStatus.FAILED else AttemptStatus.CANCELLED
+        _close_attempt(
+            payment.id,
+            attempt,
+            channel_trade_no=payment.channel_trade_no,
+            failure_code=code,
+            failure_message=message,
+        )
+        orders.mark_cancelled(order_id=payment.order_id)
+        _emit(f"payment.{status}", payment)
+    return moved
+
+
+def late_success(*, payment: Payment, captured_minor: int) -> bool:
+    """Money arrived for a payment that was closed. It is recorded, so that it can be refunded; the status stays.
+
+    False when it was recorded before.
+    """
+    recorded = Payment.objects.filter(
+        id=payment.id,
+        captured_minor=0,
+        status__in=(PaymentStatus.FAILED, PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
+    ).update(captured_minor=captured_minor, paid_at=Now(), updated_at=Now())
+    if recorded:
+        payment.refresh_from_db()
+        _emit("payment.late_success", payment)
+    return bool(recorded)
+
+
+def needs_attention(*, payment: Payment, reason: str) -> None:
+    """Leaves the payment to a person; nothing about money changes."""
+    Payment.objects.filter(id=payment.id).update(needs_attention=True, attention_reason=reason, updated_at=Now())
+
+
+def refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
+    """The channel has taken the refund and will say later how it ended."""
+    moved = Refund.objects.filter(id=refund.id, status=RefundStatus.PENDING).update(
+        status=RefundStatus.PROCESSING,
+        channel_refund_no=channel_refund_no,
+        next_check_at=Now() + FIRST_CHECK,
+        updated_at=Now(),
+    )
+    return bool(moved)
+
+
+def refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
+    """The reserved money becomes refunded money. The caller holds the payment's lock."""
+    moved = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
+        status=RefundStatus.SUCCEEDED,
+        channel_refund_no=channel_refund_no,
+        settled_at=Now(),
+        next_check_at=None,
+        updated_at=Now(),
+    )
+    if moved:
+        Payment.objects.filter(id=refund.payment_id).update(
+            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor,
+            refunded_minor=F("refunded_minor") + refund.amount_minor,
+            updated_at=Now(),
+        )
+        _emit_refund("refund.succeeded", refund)
+    return bool(moved)
+
+
+def refund_failed(*, refund: Refund, code: str, message: str) -> bool:
+    """The reservation is given back. The caller holds the payment's lock."""
+    moved = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
+        status=RefundStatus.FAILED,
+        failure_code=code,
+        failure_message=message,
+        settled_at=Now(),
+        next_check_at=None,
+        updated_at=Now(),
+    )
+    if moved:
+        Payment.objects.filter(id=refund.payment_id).update(
+            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
+        )
+        _emit_refund("refund.failed", refund)
+    return bool(moved)
+
+
+def _move(payment: Payment, origins: tuple[PaymentStatus, ...], target: PaymentStatus, **changes: Any) -> bool:
+    moved = Payment.objects.filter(id=payment.id, status__in=origins).update(
+        status=target, updated_at=Now(), **changes
+    )
+    if moved:
+        payment.refresh_from_db()
+    return bool(moved)
+
+
+def _close_attempt(payment_id: uuid.UUID, status: str, **changes: str) -> None:
+    PaymentAttempt.objects.filter(
+        payment_id=payment_id, status__in=(AttemptStatus.CALLING, AttemptStatus.OPEN)
+    ).update(status=status, finished_at=Now(), **changes)
+
+
+def _emit(event_type: str, payment: Payment) -> None:
+    append(
+        Event(
+            type=event_type,
+            ordering_key=payment.payment_no,
+            merchant_id=payment.merchant_id,
+            environment=payment.environment,
+            subject_id=payment.id,
+            data=representation.payment_body(payment),
+        )
+    )
+
+
+def _emit_refund(event_type: str, refund: Refund) -> None:
+    refund.refresh_from_db()
+    append(
+        Event(
+            type=event_type,
+            ordering_key=refund.payment.payment_no,
+            merchant_id=refund.merchant_id,
+            environment=refund.environment,
+            subject_id=refund.id,
+            data=representation.refund_body(refund),
+        )
+    )

@@ -1,0 +1,26 @@
+from django.urls import path
+
+from gateway.api.payments import (
+    ChannelPaymentCancelView,
+    OrderCancelView,
+    PaymentCancelView,
+    PaymentCaptureView,
+    PaymentListView,
+    PaymentSyncView,
+    PaymentView,
+)
+from gateway.api.refunds import RefundListView, RefundView
+from gateway.api.webhooks import ChannelWebhookView
+
+urlpatterns = [
+    path("payments", PaymentListView.as_view()),
+    path("payments/<str:payment_no>", PaymentView.as_view()),
+    path("payments/<str:payment_no>/cancel", PaymentCancelView.as_view()),
+    path("payments/<str:payment_no>/capture", PaymentCaptureView.as_view()),
+    path("payments/<str:payment_no>/sync", PaymentSyncView.as_view()),
+    path("refunds", RefundListView.as_view()),
+    path("refunds/<str:refund_no>", RefundView.as_view()),
+    path("orders/<str:order_no>/cancel", OrderCancelView.as_view()),
+    path("channel/payments/<str:channel_trade_no>/cancel", ChannelPaymentCancelView.as_view()),
+    path("webhooks/<str:channel>", ChannelWebhookView.as_view()),
+]

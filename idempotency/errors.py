@@ -1,0 +1,17 @@
+from django.utils.translation import gettext_lazy as _
+
+from common.errors import ApiError
+
+
+class RequestInFlight(ApiError):
+    """Another request with this key is being worked on: the same answer will be there soon."""
+
+    status, code, error_code = 409, 40901, "idempotency_in_flight"
+    text = _("The request is being processed, please try again later")
+
+
+class IdempotencyKeyReused(ApiError):
+    """The key was used for something else. `details.fields` names what differs."""
+
+    status, code, error_code = 422, 42201, "idempotency_key_reused"
+    text = _("This Idempotency-Key was used for a different request.")

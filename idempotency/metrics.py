@@ -1,0 +1,7 @@
+"""What operators see of idempotency. Names are part of the contract (design section 6)."""
+
+from prometheus_client import Counter
+
+REQUESTS = Counter("idempotency_requests_total", "Writes that carried an Idempotency-Key", ["route"])
+CACHE_HITS = Counter("idempotency_cache_hits_total", "Answers replayed", ["route", "source"])
+CONFLICTS = Counter("idempotency_conflicts_total", "Keys met in flight or reused", ["route", "kind"])

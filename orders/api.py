@@ -1,0 +1,84 @@
+"""Orders over HTTP. Cancelling one involves its payment and lives in the gateway."""
+
+import uuid
+from typing import ClassVar
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import Answer, success
+from common.api.http import respond, validated
+from common.api.pagination import page_body, page_of
+from common.api.schema import enveloped, page_schema
+from idempotency.request import keyed_request
+from idempotency.services import run_in_one_commit
+from merchants.principal import principal_of
+from merchants.scopes import ORDERS_READ, ORDERS_WRITE
+from orders import selectors, services
+from orders.representation import order_body
+from orders.serializers import OrderInput, OrderOutput, OrderQuery
+
+ORDER = enveloped("OrderAnswer", OrderOutput())
+ORDERS = enveloped("OrdersAnswer", page_schema("OrderPage", OrderOutput))
+
+
+class OrderListView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": ORDERS_READ, "POST": ORDERS_WRITE}
+
+    @extend_schema(operation_id="orders_create", request=OrderInput, responses=ORDER)
+    def post(self, request: Request) -> HttpResponse:
+        """Places an order. It can be paid by a payment with the same `order_no`, amount and currency."""
+        principal, values = principal_of(request), validated(OrderInput, request.data)
+        draft = services.OrderDraft(
+            merchant_id=principal.merchant_id,
+            environment=principal.environment,
+            order_no=values["order_no"],
+            amount_minor=values["amount"],
+            currency=values["currency"],
+            subject=values["subject"],
+            items=tuple(
+                services.ItemDraft(item["name"], item["quantity"], item["unit_amount"])
+                for item in values.get("items", [])
+            ),
+            metadata=values.get("metadata", {}),
+        )
+        keyed = keyed_request(
+            request._request,
+            tenant=principal.tenant,
+            route="/orders",
+            core={"amount": draft.amount_minor, "currency": draft.currency},
+            body=request.data,
+            strict=principal.strict_idempotency,
+        )
+
+        def place(order_id: uuid.UUID) -> Answer:
+            order = services.place_order(order_id=order_id, draft=draft)
+            return success(order_body(order), message=_("Created"))
+
+        return respond(run_in_one_commit(keyed, write=place))
+
+    @extend_schema(operation_id="orders_list", parameters=[OrderQuery], responses=ORDERS)
+    def get(self, request: Request) -> HttpResponse:
+        """Orders, newest first."""
+        query = validated(OrderQuery, request.query_params.dict())
+        found = selectors.orders_of(principal_of(request))
+        if "status" in query:
+            found = found.filter(status=query["status"])
+        if "created_from" in query:
+            found = found.filter(created_at__gte=query["created_from"])
+        if "created_to" in query:
+            found = found.filter(created_at__lt=query["created_to"])
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        return respond(success(page_body(page, order_body), message=_("Success")))
+
+
+class OrderView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": ORDERS_READ}
+
+    @extend_schema(operation_id="orders_retrieve", responses=ORDER)
+    def get(self, request: Request, order_no: str) -> HttpResponse:
+        order = selectors.order_of(principal_of(request), order_no)
+        return respond(success(order_body(order), message=_("Success")))

@@ -1,0 +1,74 @@
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from merchants.models import Merchant
+
+
+class OrderStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PAID = "paid", _("Paid")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+class Order(models.Model):
+    """What is bought. The database guarantees that its items add up to its amount (deferred trigger)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order_no = models.CharField(max_length=64)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
+    environment = models.CharField(max_length=10)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=20, choices=OrderStatus, default=OrderStatus.PENDING)
+    subject = models.CharField(max_length=255)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "orders"
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        constraints = [
+            models.UniqueConstraint(name="order_no_once", fields=["merchant", "environment", "order_no"]),
+            models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="order_status_known", condition=models.Q(status__in=OrderStatus.values)),
+            models.CheckConstraint(
+                name="order_environment_known", condition=models.Q(environment__in=["test", "live"])
+            ),
+        ]
+        indexes = [
+            models.Index(name="order_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="order_newest", fields=["-created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.order_no
+
+
+class OrderItem(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="items")
+    name = models.CharField(max_length=255)
+    quantity = models.PositiveIntegerField()
+    unit_amount_minor = models.BigIntegerField()
+    amount_minor = models.BigIntegerField()
+
+    class Meta:
+        db_table = "order_items"
+        verbose_name = _("order item")
+        verbose_name_plural = _("order items")
+        constraints = [
+            models.CheckConstraint(
+                name="order_item_adds_up",
+                condition=models.Q(amount_minor=models.F("unit_amount_minor") * models.F("quantity")),
+            ),
+            models.CheckConstraint(name="order_item_quantity", condition=models.Q(quantity__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

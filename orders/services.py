@@ -1,0 +1,120 @@
+"""Orders: placed once, paid or cancelled once."""
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, field
+
+from django.db.models.functions import Now
+
+from common.clock import database_now
+from common.db import insert_unless_exists
+from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
+from orders.models import Order, OrderItem, OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDraft:
+    name: str
+    quantity: int
+    unit_amount_minor: int
+
+    @property
+    def amount_minor(self) -> int:
+        return self.quantity * self.unit_amount_minor
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDraft:
+    """An order as the merchant asks for it. Without items it gets one, made of its subject."""
+
+    merchant_id: uuid.UUID
+    environment: str
+    order_no: str
+    amount_minor: int
+    currency: str
+    subject: str
+    items: tuple[ItemDraft, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrder:
+    """An order placed just now or before. `now` is the database's clock."""
+
+    order: Order
+    is_new: bool
+    now: dt.datetime
+
+
+def place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> Order:
+    """A new order with its items. Raises `DuplicateOrderNo`. Runs in the caller's transaction."""
+    order = _insert(order_id, draft)
+    if order is None:
+        raise DuplicateOrderNo({"order_no": draft.order_no})
+    return order
+
+
+def find_or_place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> FoundOrder:
+    """A new order, or the one placed before under this number, locked. Runs in the caller's transaction."""
+    order = _insert(order_id, draft)
+    if order is not None:
+        return FoundOrder(order, True, order.created_at)
+    order = Order.objects.select_for_update().get(
+        merchant_id=draft.merchant_id, environment=draft.environment, order_no=draft.order_no
+    )
+    return FoundOrder(order, False, database_now())
+
+
+def require_payable(*, order: Order, draft: OrderDraft) -> None:
+    """Raises `OrderNotPayable` and `OrderMismatch` when the order does not wait for this very amount."""
+    if order.status != OrderStatus.PENDING:
+        raise OrderNotPayable({"order_no": order.order_no, "status": order.status})
+    if (order.amount_minor, order.currency) != (draft.amount_minor, draft.currency):
+        raise OrderMismatch(
+            {"order_no": order.order_no, "amount": order.amount_minor, "currency": order.currency}
+        )
+
+
+def _insert(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
+    order = Order(
+        id=order_id,
+        order_no=draft.order_no,
+        merchant_id=draft.merchant_id,
+        environment=draft.environment,
+        amount_minor=draft.amount_minor,
+        currency=draft.currency,
+        subject=draft.subject,
+        metadata=draft.metadata,
+    )
+    if not insert_unless_exists(order):
+        return None
+    items = draft.items or (ItemDraft(draft.subject, 1, draft.amount_minor),)
+    OrderItem.objects.bulk_create(
+        OrderItem(
+            order=order,
+            name=item.name,
+            quantity=item.quantity,
+            unit_amount_minor=item.unit_amount_minor,
+            amount_minor=item.amount_minor,
+        )
+        for item in items
+    )
+    return order
+
+
+def mark_paid(*, order_id: uuid.UUID) -> bool:
+    """False when the order was not pending any more."""
+    return bool(
+        Order.objects.filter(id=order_id, status=OrderStatus.PENDING).update(
+            status=OrderStatus.PAID, paid_at=Now(), updated_at=Now()
+        )
+    )
+
+
+def mark_cancelled(*, order_id: uuid.UUID) -> bool:
+    """False when the order was not pending any more."""
+    return bool(
+        Order.objects.filter(id=order_id, status=OrderStatus.PENDING).update(
+            status=OrderStatus.CANCELLED, cancelled_at=Now(), updated_at=Now()
+        )
+    )

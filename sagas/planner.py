@@ -1,0 +1,186 @@
+"""The rules of a saga as functions of its state alone: no database, no clock, no calls (design section 7).
+
+`next_move` says what to do; `record` says what an outcome means. Both change the state they are given.
+"""
+
+import random
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from sagas.definitions import ExternalStep, LocalStep, StepSpec
+from sagas.models import Direction, SagaStatus, StepStatus
+from sagas.outcomes import Failure, Honoured, NotFound, Outcome, Success, Transient, Undecidable, Unknown
+from sagas.state import SagaState, StepState
+
+# A worker that dies this often on one saga without recording anything has met a poison saga.
+MAX_CLAIMS_WITHOUT_PROGRESS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunLocal:
+    step: StepState
+    spec: LocalStep
+
+
+@dataclass(frozen=True, slots=True)
+class CallOut:
+    step: StepState
+    spec: ExternalStep
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do now: finished, waiting for a retry, or left to a person."""
+
+
+Move = RunLocal | CallOut | Rest
+
+
+def next_move(saga: SagaState) -> Move:
+    if not saga.is_active or saga.needs_attention or saga.is_waiting:
+        return Rest()
+    if saga.claims_without_progress > MAX_CLAIMS_WITHOUT_PROGRESS:
+        park(saga, f"claimed {saga.claims_without_progress} times without progress")
+        return Rest()
+    if saga.direction == Direction.FORWARD and _may_turn_back(saga):
+        if saga.cancel_requested:
+            turn_back(saga, Failure("cancel_requested", "cancellation was requested"))
+        elif saga.deadline_passed:
+            turn_back(saga, Failure("deadline_passed", "the deadline of the saga has passed"))
+    return _forward(saga) if saga.direction == Direction.FORWARD else _backward(saga)
+
+
+def _forward(saga: SagaState) -> Move:
+    step = next((step for step in saga.steps if step.status != StepStatus.COMPLETED), None)
+    if step is None:
+        saga.status = SagaStatus.COMPLETED
+        return Rest()
+    return _move_for(step, saga.definition.step(step.name))
+
+
+def _backward(saga: SagaState) -> Move:
+    for step in reversed(saga.steps):
+        if step.status == StepStatus.COMPENSATED or not step.was_attempted:
+            continue
+        spec = saga.definition.step(step.name)
+        if not step.compensating:
+            step.compensating, step.retry_count = True, 0
+        if spec.compensate is None:
+            step.status, step.in_doubt, step.compensated_now = StepStatus.COMPENSATED, False, True
+            continue
+        return _move_for(step, spec)
+    saga.status = SagaStatus.COMPENSATED
+    return Rest()
+
+
+def _move_for(step: StepState, spec: StepSpec) -> Move:
+    return RunLocal(step, spec) if isinstance(spec, LocalStep) else CallOut(step, spec)
+
+
+def _may_turn_back(saga: SagaState) -> bool:
+    """Not past the pivot, and not while the pivot's own call may have happened."""
+    in_doubt_pivot = any(step.in_doubt and saga.definition.step(step.name).pivot for step in saga.steps)
+    return not saga.past_pivot and not in_doubt_pivot
+
+
+def record(saga: SagaState, step: StepState, outcome: Outcome) -> None:
+    """What an outcome means for the step and the saga. Recording anything is progress."""
+    saga.claims_without_progress = 0
+    step.intent_is_fresh = False
+    if saga.direction == Direction.FORWARD:
+        _record_forward(saga, step, outcome)
+    else:
+        _record_backward(saga, step, outcome)
+
+
+def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
+    match outcome:
+        case Success(result):
+            step.status, step.in_doubt, step.result = StepStatus.COMPLETED, False, result
+            step.error_message, step.executed_now = "", True
+            saga.past_pivot = saga.past_pivot or saga.definition.step(step.name).pivot
+        case Failure(_, message):
+            step.status, step.in_doubt, step.error_message = StepStatus.FAILED, False, message
+            _give_up(saga, outcome)
+        case Transient(reason):
+            step.in_doubt, step.error_message = False, reason
+            if not _wait(step, saga, outcome):
+                step.status = StepStatus.FAILED
+                _give_up(saga, Failure("retries_exhausted", reason))
+        case Unknown(reason):
+            step.in_doubt, step.error_message = True, reason
+            if not _wait(step, saga, outcome):
+                step.status = StepStatus.FAILED
+                _give_up(saga, Failure("outcome_unknown", reason))
+        case Undecidable(reason):
+            step.in_doubt, step.error_message = True, reason
+            park(saga, reason)
+        case NotFound() | Honoured():
+            raise AssertionError(f"{step.name} answered {outcome} to a forward call")
+
+
+def _record_backward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
+    match outcome:
+        case Success():
+            step.status, step.in_doubt, step.compensated_now = StepStatus.COMPENSATED, False, True
+            step.error_message = ""
+        case Honoured(result):
+            step.status, step.in_doubt, step.compensating = StepStatus.COMPLETED, False, False
+            step.result, step.error_message, step.executed_now = result, "", True
+            saga.direction, saga.past_pivot, saga.failure = Direction.FORWARD, True, None
+        case Failure(_, message):
+            _compensation_failed(saga, step, message)
+        case Transient(reason):
+            step.error_message = reason
+            if not _wait(step, saga, outcome):
+                _compensation_failed(saga, step, reason)
+        case Unknown(reason):
+            step.in_doubt, step.error_message = True, reason
+            if not _wait(step, saga, outcome):
+                _compensation_failed(saga, step, reason)
+        case Undecidable(reason):
+            step.error_message = reason
+            park(saga, reason)
+        case NotFound():
+            raise AssertionError(f"{step.name} answered NotFound to its compensation")
+
+
+def turn_back(saga: SagaState, failure: Failure) -> None:
+    saga.direction, saga.failure = Direction.COMPENSATING, failure
+
+
+def park(saga: SagaState, reason: str) -> None:
+    """Leaves the saga to a person: no lease, no retry, no guess."""
+    saga.attention_reason = reason
+
+
+def _give_up(saga: SagaState, failure: Failure) -> None:
+    if _may_turn_back(saga):
+        turn_back(saga, failure)
+    else:
+        saga.failure = failure
+        park(saga, f"past the point of no return: {failure.message}")
+
+
+def _compensation_failed(saga: SagaState, step: StepState, message: str) -> None:
+    step.status, step.error_message = StepStatus.FAILED, message
+    saga.status = SagaStatus.FAILED
+    park(saga, f"compensation of {step.name} failed: {message}")
+
+
+def _wait(step: StepState, saga: SagaState, outcome: Transient | Unknown) -> bool:
+    """Schedules the next try. False when the retries are used up."""
+    spends = not isinstance(outcome, Transient) or outcome.spends_attempt
+    if spends and step.retry_count >= step.max_retry_count:
+        return False
+    retry = saga.definition.step(step.name).retry
+    base = retry.base_seconds if retry.base_seconds is not None else settings.SAGA_RETRY_BASE_SECONDS
+    cap = retry.cap_seconds if retry.cap_seconds is not None else settings.SAGA_RETRY_CAP_SECONDS
+    # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): many sagas never knock at once.
+    delay = random.uniform(0, min(cap, base * 2**step.retry_count))  # noqa: S311
+    if isinstance(outcome, Transient) and outcome.retry_after_seconds is not None:
+        delay = max(delay, outcome.retry_after_seconds)
+    step.status, step.retry_in_seconds = StepStatus.FAILED, delay
+    step.retry_count += spends
+    return True

@@ -1,0 +1,25 @@
+"""Reads about sagas, for the apps above."""
+
+import uuid
+
+from sagas.models import ACTIVE, SagaInstance, SagaStatus
+
+
+def status_of(saga_id: uuid.UUID) -> SagaStatus | None:
+    status = SagaInstance.objects.filter(id=saga_id).values_list("status", flat=True).first()
+    return SagaStatus(status) if status else None
+
+
+def is_active(saga_id: uuid.UUID) -> bool:
+    return SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE).exists()
+
+
+def has_active(*, definition: str, business_id: str) -> bool:
+    return SagaInstance.objects.filter(definition=definition, business_id=business_id, status__in=ACTIVE).exists()
+
+
+def failure_of(saga_id: uuid.UUID) -> dict[str, str]:
+    """Why a saga turned back: `failure_code` and `failure_message`, empty when it did not."""
+    row = SagaInstance.objects.filter(id=saga_id).values_list("error_code", "error_message").first()
+    code, message = row or ("", "")
+    return {"failure_code": code, "failure_message": message}

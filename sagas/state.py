@@ -1,0 +1,100 @@
+"""A saga in memory, while one worker holds it. Plain data: `planner` changes it, `store` loads and saves it."""
+
+import dataclasses
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.ids import uuid7
+from sagas.definitions import Definition
+from sagas.models import Direction, SagaStatus, StepStatus
+from sagas.outcomes import Failure, Json
+
+
+@dataclass(slots=True)
+class StepState:
+    id: uuid.UUID
+    order: int
+    name: str
+    max_retry_count: int
+    status: StepStatus = StepStatus.PENDING
+    in_doubt: bool = False
+    compensating: bool = False
+    result: Json | None = None
+    error_message: str = ""
+    retry_count: int = 0
+    retry_in_seconds: float | None = None  # set while the step waits for a retry
+    executed_now: bool = False
+    compensated_now: bool = False
+    # True when this worker committed the intent itself: nobody can have called before it.
+    intent_is_fresh: bool = False
+
+    @property
+    def was_attempted(self) -> bool:
+        return self.status == StepStatus.COMPLETED or self.in_doubt or self.compensating
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One row of `saga_events`: what was tried and what came of it."""
+
+    step_name: str
+    direction: Direction
+    outcome: str
+    detail: Json = field(default_factory=dict)
+    duration_ms: int | None = None
+
+
+@dataclass(slots=True)
+class SagaState:
+    id: uuid.UUID
+    definition: Definition
+    business_id: str
+    data: Json
+    steps: list[StepState]
+    status: SagaStatus = SagaStatus.IN_PROGRESS
+    direction: Direction = Direction.FORWARD
+    past_pivot: bool = False
+    failure: Failure | None = None
+    attention_reason: str = ""
+    fence: int = 1
+    claims_without_progress: int = 0
+    deadline_passed: bool = False
+    cancel_requested: bool = False
+    age_seconds: float = 0.0
+    trace_context: dict[str, str] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)  # not saved yet
+
+    @property
+    def results(self) -> dict[str, Json]:
+        return {step.name: step.result for step in self.steps if step.result is not None}
+
+    @property
+    def current_step(self) -> int:
+        """How many steps stand: what the quick start's `current_step` counts."""
+        return sum(step.status == StepStatus.COMPLETED for step in self.steps)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
+
+    @property
+    def needs_attention(self) -> bool:
+        return bool(self.attention_reason)
+
+    @property
+    def is_waiting(self) -> bool:
+        return any(step.retry_in_seconds is not None for step in self.steps)
+
+    def draft(self) -> "SagaState":
+        """A copy to change: thrown away when the transaction that would record it fails."""
+        steps = [dataclasses.replace(step) for step in self.steps]
+        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts))
+
+
+def new_state(definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]) -> SagaState:
+    steps = [
+        StepState(id=uuid7(), order=order, name=spec.name, max_retry_count=spec.retry.max_count)
+        for order, spec in enumerate(definition.steps, start=1)
+    ]
+    return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)

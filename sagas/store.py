@@ -1,0 +1,334 @@
+"""The engine's SQL. Every write after the first carries `fence = mine`; no row means somebody took over.
+
+Written by hand because one commit boundary is one statement: instance, steps and history change together.
+Lock order of the platform: business rows first, the saga's row last.
+"""
+
+import datetime as dt
+import json
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from sagas import registry
+from sagas.models import Direction, StepStatus
+from sagas.outcomes import Failure
+from sagas.state import SagaState, StepState
+
+QUEUE = "queue"
+# How long a dispatched saga waits for a worker before the sweep offers it again.
+DISPATCH_SECONDS = 15
+SWEEP_BATCH = 100
+
+
+class LeaseLost(Exception):
+    """Another worker holds the saga now. Whatever this one was about to write must be rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to claim a saga that a sweep has dispatched: good once."""
+
+    saga_id: uuid.UUID
+    fence: int
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+_INSERT = """
+WITH saga AS (
+    INSERT INTO saga_instances (
+        id, business_id, business_type, definition, definition_version, status, direction, past_pivot,
+        current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
+        claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, completed_at)
+    VALUES (
+        %(id)s, %(business_id)s, %(business_type)s, %(definition)s, %(definition_version)s, %(status)s, 'forward',
+        %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
+        CASE WHEN %(status)s IN ('pending', 'in_progress') THEN now() + make_interval(secs => %(lease_seconds)s) END,
+        %(fence)s, 1, 0, now() + make_interval(secs => %(deadline_seconds)s), false, '',
+        %(trace_context)s::jsonb, CASE WHEN %(status)s = 'completed' THEN now() END)
+), steps AS (
+    INSERT INTO saga_steps (
+        id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
+        retry_count, max_retry_count)
+    SELECT v.id, %(id)s, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
+           CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count
+    FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
+        id uuid, step_order int, step_name text, status text, in_doubt bool, result jsonb, executed_now bool,
+        max_retry_count int)
+)
+INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
+                         actor, reason)
+SELECT %(id)s, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s, %(worker)s, '', ''
+FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
+    step_name text, direction text, outcome text, detail jsonb, duration_ms int)
+"""
+
+_SAVE = """
+WITH saga AS (
+    UPDATE saga_instances SET
+        status = %(status)s, direction = %(direction)s, past_pivot = %(past_pivot)s,
+        current_step = %(current_step)s, error_code = %(error_code)s, error_message = %(error_message)s,
+        needs_attention = %(attention_reason)s <> '', attention_reason = %(attention_reason)s,
+        claims_without_progress = %(claims_without_progress)s,
+        lease_owner = CASE WHEN %(keeps_lease)s THEN lease_owner ELSE '' END,
+        lease_expires_at = CASE WHEN %(keeps_lease)s THEN now() + make_interval(secs => %(lease_seconds)s) END,
+        completed_at = CASE WHEN %(status)s = 'completed' THEN now() END,
+        compensated_at = CASE WHEN %(status)s = 'compensated' THEN now() END,
+        updated_at = now(), revision = revision + 1
+    WHERE id = %(id)s AND fence = %(fence)s
+    RETURNING id, cancel_requested_at IS NOT NULL AS cancel_requested, deadline_at <= now() AS deadline_passed,
+              extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
+), steps AS (
+    UPDATE saga_steps AS s SET
+        status = v.status, in_doubt = v.in_doubt, compensating = v.compensating, result = v.result,
+        error_message = v.error_message, retry_count = v.retry_count,
+        next_retry_at = CASE WHEN v.retry_in_seconds IS NOT NULL
+                             THEN now() + make_interval(secs => v.retry_in_seconds) END,
+        executed_at = CASE WHEN v.executed_now THEN now() ELSE s.executed_at END,
+        compensated_at = CASE WHEN v.compensated_now THEN now() ELSE s.compensated_at END,
+        updated_at = now()
+    FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
+        id uuid, status text, in_doubt bool, compensating bool, result jsonb, error_message text,
+        retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool)
+    WHERE s.id = v.id AND s.saga_id = (SELECT id FROM saga)
+), events AS (
+    INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
+                             actor, reason)
+    SELECT saga.id, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s, %(worker)s,
+           '', ''
+    FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
+        step_name text, direction text, outcome text, detail jsonb, duration_ms int)
+)
+SELECT cancel_requested, deadline_passed, age_seconds FROM saga
+"""
+
+_CLAIM = """
+WITH claimed AS (
+    UPDATE saga_instances AS i SET
+        fence = fence + 1, revision = revision + 1, status = 'in_progress', lease_owner = %(worker)s,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+        claims_without_progress = claims_without_progress + 1, updated_at = now()
+    WHERE id = %(id)s AND status IN ('pending', 'in_progress') AND NOT needs_attention
+      AND (lease_expires_at <= now()
+           OR (lease_owner = 'queue' AND fence = %(ticket)s)
+           OR (lease_expires_at IS NULL AND EXISTS (
+                SELECT 1 FROM saga_steps s
+                WHERE s.saga_id = i.id AND s.status = 'failed' AND s.next_retry_at <= now())))
+    RETURNING id, definition, definition_version, business_id, metadata, direction, past_pivot, error_code,
+              error_message, fence, claims_without_progress, deadline_at <= now() AS deadline_passed,
+              cancel_requested_at IS NOT NULL AS cancel_requested, trace_context
+), resumed AS (
+    UPDATE saga_steps SET status = 'pending', next_retry_at = NULL, updated_at = now()
+    WHERE saga_id = (SELECT id FROM claimed) AND status = 'failed' AND next_retry_at IS NOT NULL
+)
+SELECT * FROM claimed
+"""
+
+_STEPS = """
+SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_message, retry_count, max_retry_count
+FROM saga_steps WHERE saga_id = %s ORDER BY step_order
+"""
+
+_DISPATCH = """
+WITH due AS MATERIALIZED (
+    (SELECT i.id FROM saga_steps s JOIN saga_instances i ON i.id = s.saga_id
+     WHERE s.status = 'failed' AND s.next_retry_at <= now()
+       AND i.lease_expires_at IS NULL AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
+     ORDER BY s.next_retry_at LIMIT %(batch)s)
+    UNION
+    (SELECT id FROM saga_instances
+     WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
+     ORDER BY lease_expires_at LIMIT %(batch)s)
+), picked AS (
+    SELECT i.id FROM saga_instances i
+    WHERE i.id IN (SELECT id FROM due) AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
+      AND (i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
+    LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+)
+UPDATE saga_instances AS i SET
+    fence = fence + 1, revision = revision + 1, lease_owner = 'queue',
+    lease_expires_at = now() + make_interval(secs => %(dispatch_seconds)s), updated_at = now()
+FROM picked WHERE i.id = picked.id
+RETURNING i.id, i.fence
+"""
+
+_PARK_UNKNOWN = """
+UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_owner = '', lease_expires_at = NULL,
+       revision = revision + 1, updated_at = now()
+WHERE id = %s AND fence = %s
+"""
+
+
+def insert(saga: SagaState, *, leased: bool) -> None:
+    """Writes a new saga, its steps and its first history in the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT,
+            {
+                "id": saga.id,
+                "business_id": saga.business_id,
+                "business_type": saga.definition.business_type,
+                "definition": saga.definition.name,
+                "definition_version": saga.definition.version,
+                "status": saga.status,
+                "past_pivot": saga.past_pivot,
+                "current_step": saga.current_step,
+                "metadata": _json(saga.data),
+                "lease_owner": worker_name() if leased else "",
+                "lease_seconds": settings.SAGA_LEASE_SECONDS if leased else 0,
+                "deadline_seconds": saga.definition.deadline_seconds,
+                "fence": saga.fence,
+                "trace_context": _json(saga.trace_context),
+                "worker": worker_name(),
+                "steps": _json([_step_row(step) for step in saga.steps]),
+                "attempts": _attempt_rows(saga),
+            },
+        )
+    saga.attempts.clear()
+
+
+def save(saga: SagaState, *, keeps_lease: bool) -> None:
+    """Writes what changed and renews or gives back the lease. Raises `LeaseLost`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SAVE,
+            {
+                "id": saga.id,
+                "fence": saga.fence,
+                "status": saga.status,
+                "direction": saga.direction,
+                "past_pivot": saga.past_pivot,
+                "current_step": saga.current_step,
+                "error_code": saga.failure.code if saga.failure else "",
+                "error_message": saga.failure.message if saga.failure else "",
+                "attention_reason": saga.attention_reason,
+                "claims_without_progress": saga.claims_without_progress,
+                "keeps_lease": keeps_lease,
+                "lease_seconds": settings.SAGA_LEASE_SECONDS,
+                "worker": worker_name(),
+                "steps": _json([_step_row(step) for step in saga.steps]),
+                "attempts": _attempt_rows(saga),
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost(saga.id)
+    saga.cancel_requested, saga.deadline_passed, saga.age_seconds = row
+    saga.attempts.clear()
+    for step in saga.steps:
+        step.executed_now = step.compensated_now = False
+
+
+def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
+    """Takes the saga for this worker, or answers None when it is not due, held by another or at rest."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM,
+            {"id": saga_id, "ticket": ticket, "worker": worker_name(), "lease_seconds": settings.SAGA_LEASE_SECONDS},
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        columns = [column.name for column in cursor.description]
+        saga_row = dict(zip(columns, row, strict=True))
+        definition = registry.find(saga_row["definition"], saga_row["definition_version"])
+        if definition is None:
+            reason = f"no definition {saga_row['definition']} version {saga_row['definition_version']}"
+            cursor.execute(_PARK_UNKNOWN, [reason, saga_id, saga_row["fence"]])
+            return None
+        cursor.execute(_STEPS, [saga_id])
+        steps = [_step_state(step_row) for step_row in cursor.fetchall()]
+    return SagaState(
+        id=saga_id,
+        definition=definition,
+        business_id=saga_row["business_id"],
+        data=_loaded(saga_row["metadata"]),
+        steps=steps,
+        direction=Direction(saga_row["direction"]),
+        past_pivot=saga_row["past_pivot"],
+        failure=Failure(saga_row["error_code"], saga_row["error_message"]) if saga_row["error_code"] else None,
+        fence=saga_row["fence"],
+        claims_without_progress=saga_row["claims_without_progress"],
+        deadline_passed=saga_row["deadline_passed"],
+        cancel_requested=saga_row["cancel_requested"],
+        trace_context=_loaded(saga_row["trace_context"]),
+    )
+
+
+def dispatch(*, batch: int = SWEEP_BATCH) -> list[Ticket]:
+    """Picks due sagas, at most a batch, and hands out a ticket for each. Costs the same whatever has finished."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DISPATCH, {"batch": batch, "dispatch_seconds": DISPATCH_SECONDS})
+        return [Ticket(saga_id=saga_id, fence=fence) for saga_id, fence in cursor.fetchall()]
+
+
+def _step_row(step: StepState) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "step_order": step.order,
+        "step_name": step.name,
+        "status": step.status,
+        "in_doubt": step.in_doubt,
+        "compensating": step.compensating,
+        "result": step.result,
+        "error_message": step.error_message[:2000],
+        "retry_count": step.retry_count,
+        "max_retry_count": step.max_retry_count,
+        "retry_in_seconds": step.retry_in_seconds,
+        "executed_now": step.executed_now,
+        "compensated_now": step.compensated_now,
+    }
+
+
+def _step_state(row: Sequence[Any]) -> StepState:
+    return StepState(
+        id=row[0],
+        order=row[1],
+        name=row[2],
+        status=StepStatus(row[3]),
+        in_doubt=row[4],
+        compensating=row[5],
+        result=_loaded(row[6]),
+        error_message=row[7],
+        retry_count=row[8],
+        max_retry_count=row[9],
+    )
+
+
+def _attempt_rows(saga: SagaState) -> str:
+    return _json(
+        [
+            {
+                "step_name": attempt.step_name,
+                "direction": attempt.direction,
+                "outcome": attempt.outcome,
+                "detail": attempt.detail,
+                "duration_ms": attempt.duration_ms,
+            }
+            for attempt in saga.attempts
+        ]
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, uuid.UUID | dt.datetime):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not belong in a saga")
+
+
+def _loaded(value: Any) -> Any:
+    # Django registers a psycopg loader that leaves jsonb as text for its JSONField to decode.
+    return json.loads(value) if isinstance(value, str) else value
