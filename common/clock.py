@@ -16,4 +16,8 @@ def database_now() -> dt.datetime:
 
 def rfc3339(moment: dt.datetime | None) -> str | None:
     """`2025-01-24T08:00:00.000Z`: how the API writes a time."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+    return (
+        moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if moment
+        else None
+    )

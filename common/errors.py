@@ -68,7 +68,9 @@ class NotAcceptable(ApiError):
 
 class InternalError(ApiError):
     status, code, error_code = 500, 50000, "internal_error"
-    text = _("Something went wrong on our side. It is safe to repeat the request with the same Idempotency-Key.")
+    text = _(
+        "Something went wrong on our side. It is safe to repeat the request with the same Idempotency-Key."
+    )
 
 
 class ServiceUnavailable(ApiError):

@@ -10,7 +10,9 @@ import structlog
 from django.conf import settings
 from opentelemetry import trace
 
-_SECRET_NAMES = re.compile(r"secret|password|authorization|api[-_]?key$|signature|token|cookie", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"secret|password|authorization|api[-_]?key$|signature|token|cookie", re.IGNORECASE
+)
 _CARD_LIKE = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
 
 
@@ -26,7 +28,9 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 def _blank_if_card(match: re.Match[str]) -> str:
     digits = [int(char) for char in match.group() if char.isdigit()]
-    doubled = [digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4) for index, digit in enumerate(digits[::-1])]
+    doubled = [
+        digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4) for index, digit in enumerate(digits[::-1])
+    ]
     return "[card]" if sum(doubled) % 10 == 0 else match.group()
 
 
@@ -72,7 +76,11 @@ def configure_logging(config: Mapping[str, Any]) -> None:
         }
     )
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -95,6 +103,6 @@ def configure_tracing(service_name: str) -> bool:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     DjangoInstrumentor().instrument()
-    CeleryInstrumentor().instrument()
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
     PsycopgInstrumentor().instrument()
     return True

@@ -69,7 +69,9 @@ class Payment(models.Model):
 
     needs_attention = models.BooleanField(default=False)
     attention_reason = models.TextField(blank=True)
-    next_check_at = models.DateTimeField(null=True, blank=True, help_text=_("When the channel is asked next."))
+    next_check_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel is asked next.")
+    )
     check_count = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField()
     paid_at = models.DateTimeField(null=True, blank=True)
@@ -82,7 +84,9 @@ class Payment(models.Model):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         constraints = [
-            models.UniqueConstraint(name="payment_order_no_once", fields=["merchant", "environment", "order_no"]),
+            models.UniqueConstraint(
+                name="payment_order_no_once", fields=["merchant", "environment", "order_no"]
+            ),
             models.CheckConstraint(
                 name="payment_money_adds_up",
                 condition=Q(
@@ -98,14 +102,18 @@ class Payment(models.Model):
                 condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
             ),
             models.CheckConstraint(name="payment_status_known", condition=Q(status__in=PaymentStatus.values)),
-            models.CheckConstraint(name="payment_environment_known", condition=Q(environment__in=["test", "live"])),
+            models.CheckConstraint(
+                name="payment_environment_known", condition=Q(environment__in=["test", "live"])
+            ),
         ]
         indexes = [
             models.Index(name="payment_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="payment_newest", fields=["-created_at"]),
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
             models.Index(
-                name="payment_due_expiry", fields=["expires_at"], condition=Q(status__in=["pending", "processing"])
+                name="payment_due_expiry",
+                fields=["expires_at"],
+                condition=Q(status__in=["pending", "processing"]),
             ),
             models.Index(
                 name="payment_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
@@ -178,7 +186,9 @@ class Refund(models.Model):
     channel_refund_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
-    next_check_at = models.DateTimeField(null=True, blank=True, help_text=_("When the channel is asked next."))
+    next_check_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel is asked next.")
+    )
     check_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -30,7 +30,9 @@ def payment_of(principal: Principal, payment_no: str) -> Payment:
 
 def payment_by_trade_no(principal: Principal, channel_trade_no: str) -> Payment:
     """Raises `NotFound`."""
-    payment = payments_of(principal).filter(channel_trade_no=channel_trade_no).exclude(channel_trade_no="").first()
+    payment = (
+        payments_of(principal).filter(channel_trade_no=channel_trade_no).exclude(channel_trade_no="").first()
+    )
     if payment is None:
         raise NotFound({"channel_trade_no": channel_trade_no})
     return payment

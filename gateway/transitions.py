@@ -75,7 +75,13 @@ def succeeded(*, payment: Payment, captured_minor: int) -> bool:
 def closed_unpaid(*, payment: Payment, status: PaymentStatus, code: str, message: str) -> bool:
     """Ends a payment without money: failed, cancelled or expired. Its order is cancelled."""
     moved = _move(
-        payment, OPEN_STATUSES, status, failure_code=code, failure_message=message, closed_at=Now(), next_check_at=None
+        payment,
+        OPEN_STATUSES,
+        status,
+        failure_code=code,
+        failure_message=message,
+        closed_at=Now(),
+        next_check_at=None,
     )
     if moved:
         attempt = AttemptStatus.DECLINED if status == PaymentStatus.FAILED else AttemptStatus.CANCELLED
@@ -109,7 +115,9 @@ def late_success(*, payment: Payment, captured_minor: int) -> bool:
 
 def needs_attention(*, payment: Payment, reason: str) -> None:
     """Leaves the payment to a person; nothing about money changes."""
-    Payment.objects.filter(id=payment.id).update(needs_attention=True, attention_reason=reason, updated_at=Now())
+    Payment.objects.filter(id=payment.id).update(
+        needs_attention=True, attention_reason=reason, updated_at=Now()
+    )
 
 
 def refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
@@ -160,7 +168,9 @@ def refund_failed(*, refund: Refund, code: str, message: str) -> bool:
     return bool(moved)
 
 
-def _move(payment: Payment, origins: tuple[PaymentStatus, ...], target: PaymentStatus, **changes: Any) -> bool:
+def _move(
+    payment: Payment, origins: tuple[PaymentStatus, ...], target: PaymentStatus, **changes: Any
+) -> bool:
     moved = Payment.objects.filter(id=payment.id, status__in=origins).update(
         status=target, updated_at=Now(), **changes
     )

@@ -35,9 +35,7 @@ class IdempotencyKey(models.Model):
         verbose_name = _("idempotency key")
         verbose_name_plural = _("idempotency keys")
         constraints = [
-            models.UniqueConstraint(
-                name="idempotency_key_once", fields=["tenant", "key", "method", "route"]
-            ),
+            models.UniqueConstraint(name="idempotency_key_once", fields=["tenant", "key", "method", "route"]),
             models.CheckConstraint(
                 name="idempotency_completed_has_answer",
                 condition=models.Q(state="in_flight")

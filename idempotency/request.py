@@ -40,10 +40,13 @@ def keyed_request(
     tenant: str,
     route: str,
     core: Mapping[str, Any],
-    body: Mapping[str, Any],
+    body: Any,
     strict: bool,
 ) -> KeyedRequest:
-    """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` naming it."""
+    """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` naming it.
+
+    `body` is the parsed body, whose form was validated before: an object.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
         raise ValidationFailed({"Idempotency-Key": [_("Use 1 to 255 printable ASCII characters.")]})

@@ -141,12 +141,18 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
 
 
 def _finish(
-    request: KeyedRequest, resource_id: uuid.UUID, started: T | None, completion: Completion, finish: Finish[T]
+    request: KeyedRequest,
+    resource_id: uuid.UUID,
+    started: T | None,
+    completion: Completion,
+    finish: Finish[T],
 ) -> Answer:
     answer = completion.answer or finish(resource_id, started, completion)
     if completion.answer is None:
         # Not final yet (202): whoever comes next with the key may carry on at once.
-        _same_key(request).filter(state=State.IN_FLIGHT, resource_id=resource_id).update(lease_expires_at=Now())
+        _same_key(request).filter(state=State.IN_FLIGHT, resource_id=resource_id).update(
+            lease_expires_at=Now()
+        )
         return answer
     cache.store(request, Remembered(answer.status, answer.body, request.core, request.fields))
     return answer

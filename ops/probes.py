@@ -19,7 +19,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 when payments can be taken: the database answers. Redis is reported and does not decide."""
     checks = {"database": _database_answers(), "redis": _redis_answers()}
-    return JsonResponse({"ready": checks["database"], "checks": checks}, status=200 if checks["database"] else 503)
+    return JsonResponse(
+        {"ready": checks["database"], "checks": checks}, status=200 if checks["database"] else 503
+    )
 
 
 def _database_answers() -> bool:
@@ -41,6 +43,6 @@ def _redis_answers() -> bool:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Counters of every process of this host, web and Celery alike, and gauges read from the database."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry)
     registry.register(DatabaseGauges())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -36,7 +36,9 @@ class Order(models.Model):
         constraints = [
             models.UniqueConstraint(name="order_no_once", fields=["merchant", "environment", "order_no"]),
             models.CheckConstraint(name="order_amount_positive", condition=models.Q(amount_minor__gt=0)),
-            models.CheckConstraint(name="order_status_known", condition=models.Q(status__in=OrderStatus.values)),
+            models.CheckConstraint(
+                name="order_status_known", condition=models.Q(status__in=OrderStatus.values)
+            ),
             models.CheckConstraint(
                 name="order_environment_known", condition=models.Q(environment__in=["test", "live"])
             ),

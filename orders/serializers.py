@@ -19,11 +19,19 @@ from orders.models import OrderStatus
 MAX_ITEMS = 100
 
 
-class OrderNoField(TextField):
-    """What merchants call an order: printable, without spaces at its ends, up to 64 characters."""
+class OrderNoField(serializers.RegexField):
+    """What merchants call an order: fit to stand in an address, up to 64 characters."""
+
+    default_error_messages = {"invalid": _("Use letters, digits and - _ . : @ + = ~ only.")}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=64, **kwargs)
+        super().__init__(r"^[\w.:@+=~-]+\Z", max_length=64, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
 
 
 class ItemInput(StrictSerializer):
@@ -56,7 +64,7 @@ class OrderInput(StrictSerializer):
 
 
 class OrderQuery(PageQuery):
-    status = serializers.ChoiceField(choices=OrderStatus, required=False)
+    status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
     created_from = serializers.DateTimeField(required=False)
     created_to = serializers.DateTimeField(required=False)
 
@@ -72,7 +80,7 @@ class OrderOutput(serializers.Serializer[Any]):
     order_no = serializers.CharField()
     amount = serializers.IntegerField()
     currency = serializers.CharField()
-    status = serializers.ChoiceField(choices=OrderStatus)
+    status = serializers.ChoiceField(choices=OrderStatus.choices)
     subject = serializers.CharField()
     items = ItemOutput(many=True)
     metadata = serializers.DictField()

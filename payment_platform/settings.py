@@ -30,7 +30,9 @@ if not PAYMENT_MASTER_KEYS:
 
 PORT: int = env.int("PORT", default=40003)
 PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PORT}").rstrip("/")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if LOCAL_STACK else ["localhost", "127.0.0.1"])
+ALLOWED_HOSTS: list[str] = env.list(
+    "ALLOWED_HOSTS", default=["*"] if LOCAL_STACK else ["localhost", "127.0.0.1"]
+)
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
 # --- Django ----------------------------------------------------------------------------------
@@ -60,6 +62,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "common.api.middleware.RequestIdMiddleware",
+    "common.api.middleware.RefuseNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -173,7 +176,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BEAT_SCHEDULE = {
     "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": {"expires": 30}},
     "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": {"expires": 30}},
-    "check-open-payments": {"task": "gateway.check_open_payments", "schedule": 15.0, "options": {"expires": 60}},
+    "check-open-payments": {
+        "task": "gateway.check_open_payments",
+        "schedule": 15.0,
+        "options": {"expires": 60},
+    },
     "simulator-notifications": {
         "task": "simulator.deliver_notifications",
         "schedule": 1.0,

@@ -60,7 +60,9 @@ def start(
     return saga
 
 
-def resume(saga_id: uuid.UUID, *, ticket: int | None = None, at_rest: AtRest | None = None) -> SagaState | None:
+def resume(
+    saga_id: uuid.UUID, *, ticket: int | None = None, at_rest: AtRest | None = None
+) -> SagaState | None:
     """Claims a saga that is due and carries it on. None when there is nothing to do for this worker."""
     crash.reach("saga.claim.before_commit")
     saga = store.claim(saga_id, ticket=ticket)
@@ -149,7 +151,9 @@ def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> StepState 
                 return None
 
 
-def _run_local(saga: SagaState, step: StepState, spec: LocalStep, refusals: Mapping[str, Failure] | None) -> None:
+def _run_local(
+    saga: SagaState, step: StepState, spec: LocalStep, refusals: Mapping[str, Failure] | None
+) -> None:
     forward = saga.direction == Direction.FORWARD
     handler = spec.execute if forward else spec.compensate
     assert handler is not None

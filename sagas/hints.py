@@ -18,6 +18,6 @@ def _send_now(saga_id: uuid.UUID) -> None:
     from sagas.tasks import advance_saga
 
     try:
-        advance_saga.apply_async(args=[str(saga_id)])
+        advance_saga.apply_async(args=(str(saga_id),))
     except OperationalError as error:
         log.warning("saga.hint_lost", saga_id=str(saga_id), error=str(error))

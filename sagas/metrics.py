@@ -8,7 +8,9 @@ COMPENSATED = Counter("saga_compensated_total", "Sagas that were rolled back", [
 FAILED = Counter("saga_failed_total", "Sagas whose compensation failed", ["definition"])
 PARKED = Counter("saga_parked_total", "Sagas that were left to a person", ["definition"])
 LEASES_LOST = Counter("saga_leases_lost_total", "Workers that found their lease taken over", ["definition"])
-ATTEMPTS = Counter("saga_step_attempts_total", "Step attempts", ["definition", "step", "direction", "outcome"])
+ATTEMPTS = Counter(
+    "saga_step_attempts_total", "Step attempts", ["definition", "step", "direction", "outcome"]
+)
 DURATION = Histogram(
     "saga_duration_seconds",
     "Time from start to a terminal state",

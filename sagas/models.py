@@ -40,7 +40,9 @@ class SagaInstance(models.Model):
     definition_version = models.PositiveIntegerField()
     status = models.CharField(max_length=50, choices=SagaStatus, default=SagaStatus.PENDING)
     direction = models.CharField(max_length=20, choices=Direction, default=Direction.FORWARD)
-    past_pivot = models.BooleanField(default=False, help_text=_("From here on only forward: no compensation."))
+    past_pivot = models.BooleanField(
+        default=False, help_text=_("From here on only forward: no compensation.")
+    )
     current_step = models.IntegerField(default=0)
     error_code = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
@@ -48,8 +50,12 @@ class SagaInstance(models.Model):
 
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    fence = models.BigIntegerField(default=0, help_text=_("Grows with every claim: a stale worker writes nothing."))
-    revision = models.BigIntegerField(default=0, help_text=_("Grows with every write: what a person has seen."))
+    fence = models.BigIntegerField(
+        default=0, help_text=_("Grows with every claim: a stale worker writes nothing.")
+    )
+    revision = models.BigIntegerField(
+        default=0, help_text=_("Grows with every write: what a person has seen.")
+    )
     claims_without_progress = models.PositiveIntegerField(default=0)
     deadline_at = models.DateTimeField()
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -67,8 +73,12 @@ class SagaInstance(models.Model):
         verbose_name = _("saga")
         verbose_name_plural = _("sagas")
         constraints = [
-            models.CheckConstraint(name="saga_status_known", condition=models.Q(status__in=SagaStatus.values)),
-            models.CheckConstraint(name="saga_direction_known", condition=models.Q(direction__in=Direction.values)),
+            models.CheckConstraint(
+                name="saga_status_known", condition=models.Q(status__in=SagaStatus.values)
+            ),
+            models.CheckConstraint(
+                name="saga_direction_known", condition=models.Q(direction__in=Direction.values)
+            ),
             models.CheckConstraint(
                 name="saga_at_rest_has_no_lease",
                 condition=models.Q(status__in=ACTIVE) | models.Q(lease_expires_at__isnull=True),
@@ -80,8 +90,12 @@ class SagaInstance(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)),
-            models.Index(name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)),
+            models.Index(
+                name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)
+            ),
+            models.Index(
+                name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)
+            ),
             models.Index(name="saga_by_business_id", fields=["business_id", "created_at"]),
             models.Index(name="saga_newest", fields=["-created_at"]),
             models.Index(name="saga_newest_by_status", fields=["status", "-created_at"]),
@@ -99,7 +113,9 @@ class SagaStep(models.Model):
     step_order = models.IntegerField()
     step_name = models.CharField(max_length=255)
     status = models.CharField(max_length=50, choices=StepStatus, default=StepStatus.PENDING)
-    in_doubt = models.BooleanField(default=False, help_text=_("A call was begun and its outcome is not known."))
+    in_doubt = models.BooleanField(
+        default=False, help_text=_("A call was begun and its outcome is not known.")
+    )
     compensating = models.BooleanField(default=False, help_text=_("Compensation of this step has begun."))
     execute_data = models.JSONField(null=True, blank=True)
     compensate_data = models.JSONField(null=True, blank=True)
@@ -120,7 +136,9 @@ class SagaStep(models.Model):
         ordering = ["step_order"]
         constraints = [
             models.UniqueConstraint(name="saga_step_once", fields=["saga", "step_order"]),
-            models.CheckConstraint(name="saga_step_status_known", condition=models.Q(status__in=StepStatus.values)),
+            models.CheckConstraint(
+                name="saga_step_status_known", condition=models.Q(status__in=StepStatus.values)
+            ),
             models.CheckConstraint(
                 name="saga_step_retry_only_when_failed",
                 condition=models.Q(next_retry_at__isnull=True) | models.Q(status=StepStatus.FAILED),

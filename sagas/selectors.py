@@ -15,7 +15,9 @@ def is_active(saga_id: uuid.UUID) -> bool:
 
 
 def has_active(*, definition: str, business_id: str) -> bool:
-    return SagaInstance.objects.filter(definition=definition, business_id=business_id, status__in=ACTIVE).exists()
+    return SagaInstance.objects.filter(
+        definition=definition, business_id=business_id, status__in=ACTIVE
+    ).exists()
 
 
 def failure_of(saga_id: uuid.UUID) -> dict[str, str]:

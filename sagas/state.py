@@ -92,7 +92,9 @@ class SagaState:
         return dataclasses.replace(self, steps=steps, attempts=list(self.attempts))
 
 
-def new_state(definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]) -> SagaState:
+def new_state(
+    definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]
+) -> SagaState:
     steps = [
         StepState(id=uuid7(), order=order, name=spec.name, max_retry_count=spec.retry.max_count)
         for order, spec in enumerate(definition.steps, start=1)

@@ -233,7 +233,12 @@ def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
     with connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,
-            {"id": saga_id, "ticket": ticket, "worker": worker_name(), "lease_seconds": settings.SAGA_LEASE_SECONDS},
+            {
+                "id": saga_id,
+                "ticket": ticket,
+                "worker": worker_name(),
+                "lease_seconds": settings.SAGA_LEASE_SECONDS,
+            },
         )
         row = cursor.fetchone()
         if row is None:
@@ -255,7 +260,9 @@ def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
         steps=steps,
         direction=Direction(saga_row["direction"]),
         past_pivot=saga_row["past_pivot"],
-        failure=Failure(saga_row["error_code"], saga_row["error_message"]) if saga_row["error_code"] else None,
+        failure=Failure(saga_row["error_code"], saga_row["error_message"])
+        if saga_row["error_code"]
+        else None,
         fence=saga_row["fence"],
         claims_without_progress=saga_row["claims_without_progress"],
         deadline_passed=saga_row["deadline_passed"],

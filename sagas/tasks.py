@@ -16,7 +16,7 @@ def sweep() -> int:
     for _batch in range(MAX_BATCHES_PER_SWEEP):
         tickets = store.dispatch()
         for ticket in tickets:
-            advance_saga.apply_async(args=[str(ticket.saga_id), ticket.fence])
+            advance_saga.apply_async(args=(str(ticket.saga_id), ticket.fence))
         dispatched += len(tickets)
         if len(tickets) < store.SWEEP_BATCH:
             break

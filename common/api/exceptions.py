@@ -22,7 +22,9 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> HttpResponse:
 
 def respond(error: errors.ApiError) -> HttpResponse:
     answer = failure(error)
-    return HttpResponse(answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+    return HttpResponse(
+        answer.body, status=answer.status, headers=answer.headers, content_type="application/json"
+    )
 
 
 def _translate(error: Exception) -> errors.ApiError:

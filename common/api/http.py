@@ -1,6 +1,5 @@
 """From a request to checked values, and from an answer to a response. All that a view does itself."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,7 +8,7 @@ from rest_framework.serializers import BaseSerializer
 from common.api.envelope import Answer
 
 
-def validated(serializer: type[BaseSerializer[Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+def validated(serializer: type[BaseSerializer[Any]], data: Any) -> dict[str, Any]:
     """Raises DRF's `ValidationError` naming each wrong field."""
     checked = serializer(data=data)
     checked.is_valid(raise_exception=True)
@@ -18,4 +17,6 @@ def validated(serializer: type[BaseSerializer[Any]], data: Mapping[str, Any]) ->
 
 
 def respond(answer: Answer) -> HttpResponse:
-    return HttpResponse(answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+    return HttpResponse(
+        answer.body, status=answer.status, headers=answer.headers, content_type="application/json"
+    )

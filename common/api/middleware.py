@@ -3,7 +3,9 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from common.api.exceptions import respond
 from common.api.request_id import begin_request
+from common.errors import NotFound
 
 
 class RequestIdMiddleware:
@@ -19,3 +21,13 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-Id"] = request_id
         return response
+
+
+class RefuseNulMiddleware:
+    """No address of ours holds a NUL, and Postgres could not look one up."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return respond(NotFound()) if "\x00" in request.path_info else self.get_response(request)

@@ -8,12 +8,19 @@ from rest_framework import serializers
 
 def enveloped(name: str, data: serializers.BaseSerializer[Any]) -> serializers.Serializer[Any]:
     """The success envelope around `data`, named `name` in the document."""
-    fields = {"code": serializers.IntegerField(), "message": serializers.CharField(), "data": data}
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        "code": serializers.IntegerField(),
+        "message": serializers.CharField(),
+        "data": data,
+    }
     return inline_serializer(name, fields=fields)
 
 
 def page_schema(name: str, item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-    fields = {"items": item(many=True), "next_cursor": serializers.CharField(allow_null=True)}
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        "items": item(many=True),
+        "next_cursor": serializers.CharField(allow_null=True),
+    }
     return inline_serializer(name, fields=fields)
 
 

@@ -6,33 +6,44 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='OutboxEvent',
+            name="OutboxEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event_id', models.UUIDField(default=common.ids.uuid7, editable=False, unique=True)),
-                ('type', models.CharField(max_length=100)),
-                ('ordering_key', models.CharField(max_length=64)),
-                ('merchant_id', models.UUIDField()),
-                ('environment', models.CharField(max_length=10)),
-                ('subject_id', models.UUIDField()),
-                ('data', models.JSONField()),
-                ('trace_context', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("event_id", models.UUIDField(default=common.ids.uuid7, editable=False, unique=True)),
+                ("type", models.CharField(max_length=100)),
+                ("ordering_key", models.CharField(max_length=64)),
+                ("merchant_id", models.UUIDField()),
+                ("environment", models.CharField(max_length=10)),
+                ("subject_id", models.UUIDField()),
+                ("data", models.JSONField()),
+                ("trace_context", models.JSONField(blank=True, default=dict)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'event',
-                'verbose_name_plural': 'events',
-                'db_table': 'outbox_events',
-                'indexes': [models.Index(condition=models.Q(('published_at__isnull', True)), fields=['id'], name='outbox_undelivered'), models.Index(fields=['ordering_key', 'id'], name='outbox_by_key'), models.Index(fields=['merchant_id', 'environment', '-id'], name='outbox_by_merchant')],
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
+                "db_table": "outbox_events",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("published_at__isnull", True)),
+                        fields=["id"],
+                        name="outbox_undelivered",
+                    ),
+                    models.Index(fields=["ordering_key", "id"], name="outbox_by_key"),
+                    models.Index(fields=["merchant_id", "environment", "-id"], name="outbox_by_merchant"),
+                ],
             },
         ),
     ]

@@ -146,7 +146,12 @@ class PaymentCaptureView(APIView):
             principal=principal,
             payment=payment,
             amount_minor=values.get("amount"),
-            request=_keyed(request, route="/payments/{payment_no}/capture", target=payment_no),
+            request=_keyed(
+                request,
+                route="/payments/{payment_no}/capture",
+                target=payment_no,
+                amount=values.get("amount"),
+            ),
         )
         return respond(answer)
 
@@ -184,12 +189,12 @@ class OrderCancelView(APIView):
         return respond(answer)
 
 
-def _keyed(request: Request, *, route: str, target: str) -> KeyedRequest:
+def _keyed(request: Request, *, route: str, target: str, amount: int | None = None) -> KeyedRequest:
     return keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,
-        core={"target": target, "amount": request.data.get("amount")},
+        core={"target": target, "amount": amount},
         body=request.data,
         strict=True,
     )

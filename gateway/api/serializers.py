@@ -69,7 +69,7 @@ class PaymentInput(StrictSerializer):
         help_text=_("Seconds until an unpaid payment ends."),
     )
     capture_method = serializers.ChoiceField(
-        choices=CaptureMethod, required=False, default=CaptureMethod.AUTOMATIC.value
+        choices=CaptureMethod.choices, required=False, default=CaptureMethod.AUTOMATIC.value
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -102,13 +102,13 @@ class CreatedRangeQuery(PageQuery):
 
 
 class PaymentQuery(CreatedRangeQuery):
-    status = serializers.ChoiceField(choices=PaymentStatus, required=False)
+    status = serializers.ChoiceField(choices=PaymentStatus.choices, required=False)
     order_no = serializers.CharField(max_length=64, required=False)
     channel = serializers.CharField(max_length=30, required=False)
 
 
 class RefundQuery(CreatedRangeQuery):
-    status = serializers.ChoiceField(choices=RefundStatus, required=False)
+    status = serializers.ChoiceField(choices=RefundStatus.choices, required=False)
     payment_no = serializers.CharField(max_length=40, required=False)
 
 
@@ -117,12 +117,12 @@ class PaymentOutput(serializers.Serializer[Any]):
     order_no = serializers.CharField()
     amount = serializers.IntegerField()
     currency = serializers.CharField()
-    status = serializers.ChoiceField(choices=PaymentStatus)
+    status = serializers.ChoiceField(choices=PaymentStatus.choices)
     channel = serializers.CharField()
     sandbox = serializers.BooleanField(help_text=_("The simulator stood in for the channel."))
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(allow_null=True)
-    capture_method = serializers.ChoiceField(choices=CaptureMethod)
+    capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
     captured_amount = serializers.IntegerField()
     refunded_amount = serializers.IntegerField()
     refundable_amount = serializers.IntegerField()
@@ -146,7 +146,7 @@ class RefundOutput(serializers.Serializer[Any]):
     payment_no = serializers.CharField()
     amount = serializers.IntegerField()
     currency = serializers.CharField()
-    status = serializers.ChoiceField(choices=RefundStatus)
+    status = serializers.ChoiceField(choices=RefundStatus.choices)
     reason = serializers.CharField()
     channel_refund_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)

@@ -1,7 +1,5 @@
 """Webhooks from channels: no API key, the channel's signature over the raw bytes instead."""
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -14,8 +12,8 @@ from gateway.services import webhooks
 
 
 class ChannelWebhookView(APIView):
-    authentication_classes: ClassVar[list[type]] = []
-    permission_classes: ClassVar[list[type]] = []
+    authentication_classes = ()
+    permission_classes = ()
 
     @extend_schema(exclude=True)
     def post(self, request: Request, channel: str) -> HttpResponse:

@@ -43,7 +43,9 @@ def no_answer(answer: base.Declined | base.NotSent | base.Unknown | base.Missing
             assert_never(never)
 
 
-def payment_mismatch(payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str) -> str:
+def payment_mismatch(
+    payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str
+) -> str:
     """What differs between the channel's payment and ours, or nothing."""
     told = (payment.reference, payment.amount_minor, payment.currency.upper())
     ours = (reference, amount_minor, currency)

@@ -22,7 +22,9 @@ class FlowData:
     @classmethod
     def read(cls, data: Json) -> Self:
         kinds = {each.name: each.type for each in dataclasses.fields(cls)}
-        return cls(**{name: uuid.UUID(value) if kinds[name] is uuid.UUID else value for name, value in data.items()})
+        return cls(
+            **{name: uuid.UUID(value) if kinds[name] is uuid.UUID else value for name, value in data.items()}
+        )
 
 
 @dataclass(frozen=True, slots=True)

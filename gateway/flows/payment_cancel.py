@@ -37,7 +37,9 @@ def cancel_at_channel(call: Call) -> Outcome:
 def ask_channel(call: Call) -> Outcome:
     """After a lost answer: when the channel still waits for the customer, the cancel is simply repeated."""
     data = PaymentCancelData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.find_payment(data.at_channel(call.timeout_seconds))
+    answer = served_by(data.channel, data.environment).channel.find_payment(
+        data.at_channel(call.timeout_seconds)
+    )
     if isinstance(answer, Answered) and answer.value.state in (PaymentState.CANCELLED, PaymentState.PAID):
         return Success(payment_result(answer.value))
     return NotFound() if isinstance(answer, Answered | Missing) else no_answer(answer)
@@ -51,7 +53,10 @@ def cancel_order(context: Context) -> None:
         transitions.succeeded(payment=payment, captured_minor=result["captured_minor"])
     else:
         transitions.closed_unpaid(
-            payment=payment, status=PaymentStatus(data.final_status), code=data.final_status, message=data.reason
+            payment=payment,
+            status=PaymentStatus(data.final_status),
+            code=data.final_status,
+            message=data.reason,
         )
 
 

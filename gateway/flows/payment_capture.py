@@ -23,7 +23,9 @@ def capture_at_channel(call: Call) -> Outcome:
 
 def ask_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.find_payment(data.at_channel(call.timeout_seconds))
+    answer = served_by(data.channel, data.environment).channel.find_payment(
+        data.at_channel(call.timeout_seconds)
+    )
     if isinstance(answer, Answered) and answer.value.state == PaymentState.AUTHORIZED:
         return NotFound()
     return _captured(data, answer)
@@ -34,7 +36,9 @@ def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
         return no_answer(answer)
     payment = answer.value
     if payment.state in (PaymentState.CANCELLED, PaymentState.DECLINED):
-        return Failure(payment.failure_code or "authorization_gone", "the authorization is not there any more")
+        return Failure(
+            payment.failure_code or "authorization_gone", "the authorization is not there any more"
+        )
     if payment.state != PaymentState.PAID:
         return Transient(f"the channel still has the payment as {payment.state}")
     mismatch = payment_mismatch(
@@ -48,7 +52,9 @@ def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
 def record_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    transitions.succeeded(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
+    transitions.succeeded(
+        payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"]
+    )
 
 
 PAYMENT_CAPTURE = register(

@@ -82,7 +82,9 @@ def release_order(context: Context) -> None:
     failure = context.failure or Failure("unknown", "")
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     status = PaymentStatus.CANCELLED if failure.code == "cancel_requested" else PaymentStatus.FAILED
-    closed = transitions.closed_unpaid(payment=payment, status=status, code=failure.code, message=failure.message)
+    closed = transitions.closed_unpaid(
+        payment=payment, status=status, code=failure.code, message=failure.message
+    )
     if not closed and payment.status == PaymentStatus.SUCCEEDED:
         raise StepFailed("paid_meanwhile", "the payment was reported paid while it was being rolled back")
 
@@ -180,7 +182,13 @@ PAYMENT_CREATE = register(
         deadline_seconds=15 * 60,
         steps=(
             Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order),
-            Step("CallPaymentChannel", call_channel, kind=EXTERNAL, query=ask_channel, compensate=cancel_at_channel),
+            Step(
+                "CallPaymentChannel",
+                call_channel,
+                kind=EXTERNAL,
+                query=ask_channel,
+                compensate=cancel_at_channel,
+            ),
             Step("ActivatePayment", activate_payment, kind=LOCAL),
         ),
     )

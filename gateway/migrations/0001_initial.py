@@ -8,196 +8,395 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('merchants', '0001_initial'),
-        ('orders', '0001_initial'),
+        ("merchants", "0001_initial"),
+        ("orders", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ChannelEvent',
+            name="ChannelEvent",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('channel', models.CharField(max_length=30)),
-                ('event_id', models.CharField(max_length=255)),
-                ('type', models.CharField(max_length=100)),
-                ('reference', models.CharField(blank=True, max_length=64)),
-                ('effect', models.CharField(max_length=50)),
-                ('payload', models.JSONField(default=dict)),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("channel", models.CharField(max_length=30)),
+                ("event_id", models.CharField(max_length=255)),
+                ("type", models.CharField(max_length=100)),
+                ("reference", models.CharField(blank=True, max_length=64)),
+                ("effect", models.CharField(max_length=50)),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "received_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'channel event',
-                'verbose_name_plural': 'channel events',
-                'db_table': 'channel_events',
-                'indexes': [models.Index(fields=['reference', 'received_at'], name='channel_event_by_reference')],
-                'constraints': [models.UniqueConstraint(fields=('channel', 'event_id'), name='channel_event_once')],
+                "verbose_name": "channel event",
+                "verbose_name_plural": "channel events",
+                "db_table": "channel_events",
+                "indexes": [
+                    models.Index(fields=["reference", "received_at"], name="channel_event_by_reference")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("channel", "event_id"), name="channel_event_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Payment',
+            name="Payment",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('payment_no', models.CharField(max_length=40, unique=True)),
-                ('environment', models.CharField(max_length=10)),
-                ('order_no', models.CharField(max_length=64)),
-                ('amount_minor', models.BigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('processing', 'Processing'), ('authorized', 'Authorized'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('expired', 'Expired')], default='pending', max_length=20)),
-                ('channel', models.CharField(max_length=30)),
-                ('sandbox', models.BooleanField(default=False)),
-                ('capture_method', models.CharField(choices=[('automatic', 'Automatic'), ('manual', 'Manual')], default='automatic', max_length=20)),
-                ('subject', models.CharField(max_length=255)),
-                ('body', models.TextField(blank=True)),
-                ('callback_url', models.CharField(blank=True, max_length=2000)),
-                ('return_url', models.CharField(blank=True, max_length=2000)),
-                ('customer', models.JSONField(blank=True, default=dict)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('channel_trade_no', models.CharField(blank=True, max_length=255)),
-                ('payment_url', models.CharField(blank=True, max_length=2000)),
-                ('captured_minor', models.BigIntegerField(default=0)),
-                ('refunded_minor', models.BigIntegerField(default=0)),
-                ('refund_pending_minor', models.BigIntegerField(default=0)),
-                ('failure_code', models.CharField(blank=True, max_length=100)),
-                ('failure_message', models.TextField(blank=True)),
-                ('needs_attention', models.BooleanField(default=False)),
-                ('attention_reason', models.TextField(blank=True)),
-                ('next_check_at', models.DateTimeField(blank=True, help_text='When the channel is asked next.', null=True)),
-                ('check_count', models.PositiveIntegerField(default=0)),
-                ('expires_at', models.DateTimeField()),
-                ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('merchant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='merchants.merchant')),
-                ('order', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='payment', to='orders.order')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("payment_no", models.CharField(max_length=40, unique=True)),
+                ("environment", models.CharField(max_length=10)),
+                ("order_no", models.CharField(max_length=64)),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("processing", "Processing"),
+                            ("authorized", "Authorized"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("expired", "Expired"),
+                        ],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                ("channel", models.CharField(max_length=30)),
+                ("sandbox", models.BooleanField(default=False)),
+                (
+                    "capture_method",
+                    models.CharField(
+                        choices=[("automatic", "Automatic"), ("manual", "Manual")],
+                        default="automatic",
+                        max_length=20,
+                    ),
+                ),
+                ("subject", models.CharField(max_length=255)),
+                ("body", models.TextField(blank=True)),
+                ("callback_url", models.CharField(blank=True, max_length=2000)),
+                ("return_url", models.CharField(blank=True, max_length=2000)),
+                ("customer", models.JSONField(blank=True, default=dict)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("channel_trade_no", models.CharField(blank=True, max_length=255)),
+                ("payment_url", models.CharField(blank=True, max_length=2000)),
+                ("captured_minor", models.BigIntegerField(default=0)),
+                ("refunded_minor", models.BigIntegerField(default=0)),
+                ("refund_pending_minor", models.BigIntegerField(default=0)),
+                ("failure_code", models.CharField(blank=True, max_length=100)),
+                ("failure_message", models.TextField(blank=True)),
+                ("needs_attention", models.BooleanField(default=False)),
+                ("attention_reason", models.TextField(blank=True)),
+                (
+                    "next_check_at",
+                    models.DateTimeField(blank=True, help_text="When the channel is asked next.", null=True),
+                ),
+                ("check_count", models.PositiveIntegerField(default=0)),
+                ("expires_at", models.DateTimeField()),
+                ("paid_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "merchant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="merchants.merchant"
+                    ),
+                ),
+                (
+                    "order",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="payment", to="orders.order"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payment',
-                'verbose_name_plural': 'payments',
-                'db_table': 'payments',
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
+                "db_table": "payments",
             },
         ),
         migrations.CreateModel(
-            name='PaymentAttempt',
+            name="PaymentAttempt",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveSmallIntegerField(default=1)),
-                ('channel', models.CharField(max_length=30)),
-                ('status', models.CharField(choices=[('calling', 'Calling'), ('open', 'Open'), ('succeeded', 'Succeeded'), ('declined', 'Declined'), ('cancelled', 'Cancelled')], default='calling', max_length=20)),
-                ('channel_trade_no', models.CharField(blank=True, max_length=255)),
-                ('failure_code', models.CharField(blank=True, max_length=100)),
-                ('failure_message', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='gateway.payment')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField(default=1)),
+                ("channel", models.CharField(max_length=30)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("calling", "Calling"),
+                            ("open", "Open"),
+                            ("succeeded", "Succeeded"),
+                            ("declined", "Declined"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="calling",
+                        max_length=20,
+                    ),
+                ),
+                ("channel_trade_no", models.CharField(blank=True, max_length=255)),
+                ("failure_code", models.CharField(blank=True, max_length=100)),
+                ("failure_message", models.TextField(blank=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="gateway.payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payment attempt',
-                'verbose_name_plural': 'payment attempts',
-                'db_table': 'payment_attempts',
+                "verbose_name": "payment attempt",
+                "verbose_name_plural": "payment attempts",
+                "db_table": "payment_attempts",
             },
         ),
         migrations.CreateModel(
-            name='Refund',
+            name="Refund",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('refund_no', models.CharField(max_length=40, unique=True)),
-                ('environment', models.CharField(max_length=10)),
-                ('amount_minor', models.BigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('reason', models.CharField(blank=True, max_length=255)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('processing', 'Processing'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='pending', max_length=20)),
-                ('channel_refund_no', models.CharField(blank=True, max_length=255)),
-                ('failure_code', models.CharField(blank=True, max_length=100)),
-                ('failure_message', models.TextField(blank=True)),
-                ('next_check_at', models.DateTimeField(blank=True, help_text='When the channel is asked next.', null=True)),
-                ('check_count', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('merchant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='merchants.merchant')),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='gateway.payment')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("refund_no", models.CharField(max_length=40, unique=True)),
+                ("environment", models.CharField(max_length=10)),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("reason", models.CharField(blank=True, max_length=255)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("processing", "Processing"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                ("channel_refund_no", models.CharField(blank=True, max_length=255)),
+                ("failure_code", models.CharField(blank=True, max_length=100)),
+                ("failure_message", models.TextField(blank=True)),
+                (
+                    "next_check_at",
+                    models.DateTimeField(blank=True, help_text="When the channel is asked next.", null=True),
+                ),
+                ("check_count", models.PositiveIntegerField(default=0)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "merchant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="merchants.merchant"
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="refunds",
+                        to="gateway.payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'refund',
-                'verbose_name_plural': 'refunds',
-                'db_table': 'refunds',
+                "verbose_name": "refund",
+                "verbose_name_plural": "refunds",
+                "db_table": "refunds",
             },
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['merchant', 'environment', '-id'], name='payment_list'),
+            model_name="payment",
+            index=models.Index(fields=["merchant", "environment", "-id"], name="payment_list"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['-created_at'], name='payment_newest'),
+            model_name="payment",
+            index=models.Index(fields=["-created_at"], name="payment_newest"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['status', '-created_at'], name='payment_newest_by_status'),
+            model_name="payment",
+            index=models.Index(fields=["status", "-created_at"], name="payment_newest_by_status"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('status__in', ['pending', 'processing'])), fields=['expires_at'], name='payment_due_expiry'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("status__in", ["pending", "processing"])),
+                fields=["expires_at"],
+                name="payment_due_expiry",
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('next_check_at__isnull', False)), fields=['next_check_at'], name='payment_due_check'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("next_check_at__isnull", False)),
+                fields=["next_check_at"],
+                name="payment_due_check",
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('needs_attention', True)), fields=['created_at'], name='payment_attention'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("needs_attention", True)), fields=["created_at"], name="payment_attention"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('channel_trade_no', ''), _negated=True), fields=['channel_trade_no'], name='payment_by_trade_no'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("channel_trade_no", ""), _negated=True),
+                fields=["channel_trade_no"],
+                name="payment_by_trade_no",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.UniqueConstraint(fields=('merchant', 'environment', 'order_no'), name='payment_order_no_once'),
+            model_name="payment",
+            constraint=models.UniqueConstraint(
+                fields=("merchant", "environment", "order_no"), name="payment_order_no_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0), ('amount_minor__gte', models.F('captured_minor')), ('captured_minor__gte', django.db.models.expressions.CombinedExpression(models.F('refunded_minor'), '+', models.F('refund_pending_minor'))), ('refund_pending_minor__gte', 0), ('refunded_minor__gte', 0)), name='payment_money_adds_up'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("amount_minor__gt", 0),
+                    ("amount_minor__gte", models.F("captured_minor")),
+                    (
+                        "captured_minor__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("refunded_minor"), "+", models.F("refund_pending_minor")
+                        ),
+                    ),
+                    ("refund_pending_minor__gte", 0),
+                    ("refunded_minor__gte", 0),
+                ),
+                name="payment_money_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'succeeded'), _negated=True), ('captured_minor__gt', 0), _connector='OR'), name='payment_succeeded_is_captured'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "succeeded"), _negated=True),
+                    ("captured_minor__gt", 0),
+                    _connector="OR",
+                ),
+                name="payment_succeeded_is_captured",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'processing', 'authorized', 'succeeded', 'failed', 'cancelled', 'expired'])), name='payment_status_known'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "pending",
+                            "processing",
+                            "authorized",
+                            "succeeded",
+                            "failed",
+                            "cancelled",
+                            "expired",
+                        ],
+                    )
+                ),
+                name="payment_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('environment__in', ['test', 'live'])), name='payment_environment_known'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("environment__in", ["test", "live"])), name="payment_environment_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='paymentattempt',
-            constraint=models.UniqueConstraint(fields=('payment', 'number'), name='payment_attempt_once'),
+            model_name="paymentattempt",
+            constraint=models.UniqueConstraint(fields=("payment", "number"), name="payment_attempt_once"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['merchant', 'environment', '-id'], name='refund_list'),
+            model_name="refund",
+            index=models.Index(fields=["merchant", "environment", "-id"], name="refund_list"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['-created_at'], name='refund_newest'),
+            model_name="refund",
+            index=models.Index(fields=["-created_at"], name="refund_newest"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(condition=models.Q(('next_check_at__isnull', False)), fields=['next_check_at'], name='refund_due_check'),
+            model_name="refund",
+            index=models.Index(
+                condition=models.Q(("next_check_at__isnull", False)),
+                fields=["next_check_at"],
+                name="refund_due_check",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='refund_amount_positive'),
+            model_name="refund",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_minor__gt", 0)), name="refund_amount_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'processing', 'succeeded', 'failed'])), name='refund_status_known'),
+            model_name="refund",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["pending", "processing", "succeeded", "failed"])),
+                name="refund_status_known",
+            ),
         ),
     ]

@@ -65,7 +65,9 @@ def _take_due(rows: QuerySet[M]) -> list[M]:
     """Moves the next check on before asking, so that a crash delays one check and two janitors share the work."""
     with transaction.atomic(durable=True):
         due = list(
-            rows.filter(next_check_at__lte=Now()).order_by("next_check_at").select_for_update(skip_locked=True)[:BATCH]
+            rows.filter(next_check_at__lte=Now())
+            .order_by("next_check_at")
+            .select_for_update(skip_locked=True)[:BATCH]
         )
         for row in due:
             wait = min(timedelta(minutes=2 ** min(row.check_count, 20)), LONGEST_INTERVAL)

@@ -118,7 +118,9 @@ def cancel_payment(
     """Ends a payment that is not paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
 
     def begin(saga_id: uuid.UUID) -> SagaState | None:
-        return start_cancel(payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason)
+        return start_cancel(
+            payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason
+        )
 
     def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
         now = selectors.payment_of(principal, payment.payment_no)
@@ -132,7 +134,12 @@ def cancel_payment(
 
 
 def start_cancel(
-    *, payment_id: uuid.UUID, saga_id: uuid.UUID, final_status: PaymentStatus, reason: str, leased: bool = True
+    *,
+    payment_id: uuid.UUID,
+    saga_id: uuid.UUID,
+    final_status: PaymentStatus,
+    reason: str,
+    leased: bool = True,
 ) -> SagaState | None:
     """Begins payment.cancel in the caller's transaction, or asks the creating saga to turn back (None).
 
@@ -169,7 +176,9 @@ def capture_payment(
             raise PaymentNotCapturable({"payment_no": locked.payment_no, "status": locked.status})
         amount = amount_minor or locked.amount_minor
         if amount > locked.amount_minor:
-            raise CaptureExceedsPayment({"payment_no": locked.payment_no, "authorized_amount": locked.amount_minor})
+            raise CaptureExceedsPayment(
+                {"payment_no": locked.payment_no, "authorized_amount": locked.amount_minor}
+            )
         _refuse_second_operation(locked)
         data = PaymentCaptureData(**_existing(locked), amount_minor=amount)
         return engine.start(
@@ -181,7 +190,9 @@ def capture_payment(
         if now.status == PaymentStatus.SUCCEEDED:
             return success(payment_body(now), message=_("Captured"))
         if status == SagaStatus.COMPENSATED:
-            return failure(CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)}))
+            return failure(
+                CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)})
+            )
         return success(payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)

@@ -6,39 +6,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('tenant', models.CharField(help_text='Merchant and environment.', max_length=80)),
-                ('method', models.CharField(max_length=10)),
-                ('route', models.CharField(max_length=200)),
-                ('key', models.CharField(max_length=255)),
-                ('resource_id', models.UUIDField()),
-                ('core_fingerprint', models.CharField(max_length=64)),
-                ('field_fingerprints', models.JSONField()),
-                ('state', models.CharField(choices=[('in_flight', 'In flight'), ('completed', 'Completed')], default='in_flight', max_length=20)),
-                ('fence', models.BigIntegerField(default=1)),
-                ('lease_expires_at', models.DateTimeField()),
-                ('response_status', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('response_body', models.BinaryField(blank=True, null=True)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("tenant", models.CharField(help_text="Merchant and environment.", max_length=80)),
+                ("method", models.CharField(max_length=10)),
+                ("route", models.CharField(max_length=200)),
+                ("key", models.CharField(max_length=255)),
+                ("resource_id", models.UUIDField()),
+                ("core_fingerprint", models.CharField(max_length=64)),
+                ("field_fingerprints", models.JSONField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("in_flight", "In flight"), ("completed", "Completed")],
+                        default="in_flight",
+                        max_length=20,
+                    ),
+                ),
+                ("fence", models.BigIntegerField(default=1)),
+                ("lease_expires_at", models.DateTimeField()),
+                ("response_status", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("response_body", models.BinaryField(blank=True, null=True)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'idempotency key',
-                'verbose_name_plural': 'idempotency keys',
-                'db_table': 'idempotency_keys',
-                'indexes': [models.Index(fields=['created_at'], name='idempotency_retention')],
-                'constraints': [models.UniqueConstraint(fields=('tenant', 'key', 'method', 'route'), name='idempotency_key_once'), models.CheckConstraint(condition=models.Q(('state', 'in_flight'), models.Q(('response_body__isnull', False), ('response_status__isnull', False), ('state', 'completed')), _connector='OR'), name='idempotency_completed_has_answer')],
+                "verbose_name": "idempotency key",
+                "verbose_name_plural": "idempotency keys",
+                "db_table": "idempotency_keys",
+                "indexes": [models.Index(fields=["created_at"], name="idempotency_retention")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant", "key", "method", "route"), name="idempotency_key_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state", "in_flight"),
+                            models.Q(
+                                ("response_body__isnull", False),
+                                ("response_status__isnull", False),
+                                ("state", "completed"),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="idempotency_completed_has_answer",
+                    ),
+                ],
             },
         ),
     ]

@@ -7,105 +7,278 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='SagaInstance',
+            name="SagaInstance",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('business_id', models.CharField(max_length=255)),
-                ('business_type', models.CharField(max_length=50)),
-                ('definition', models.CharField(max_length=100)),
-                ('definition_version', models.PositiveIntegerField()),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('in_progress', 'In progress'), ('completed', 'Completed'), ('compensated', 'Compensated'), ('failed', 'Failed')], default='pending', max_length=50)),
-                ('direction', models.CharField(choices=[('forward', 'Forward'), ('compensating', 'Compensating')], default='forward', max_length=20)),
-                ('past_pivot', models.BooleanField(default=False, help_text='From here on only forward: no compensation.')),
-                ('current_step', models.IntegerField(default=0)),
-                ('error_code', models.CharField(blank=True, max_length=100)),
-                ('error_message', models.TextField(blank=True)),
-                ('metadata', models.JSONField(default=dict, help_text='What the saga was started with.')),
-                ('lease_owner', models.CharField(blank=True, max_length=100)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('fence', models.BigIntegerField(default=0, help_text='Grows with every claim: a stale worker writes nothing.')),
-                ('revision', models.BigIntegerField(default=0, help_text='Grows with every write: what a person has seen.')),
-                ('claims_without_progress', models.PositiveIntegerField(default=0)),
-                ('deadline_at', models.DateTimeField()),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('needs_attention', models.BooleanField(default=False)),
-                ('attention_reason', models.TextField(blank=True)),
-                ('trace_context', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
-                ('compensated_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("business_id", models.CharField(max_length=255)),
+                ("business_type", models.CharField(max_length=50)),
+                ("definition", models.CharField(max_length=100)),
+                ("definition_version", models.PositiveIntegerField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("in_progress", "In progress"),
+                            ("completed", "Completed"),
+                            ("compensated", "Compensated"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=50,
+                    ),
+                ),
+                (
+                    "direction",
+                    models.CharField(
+                        choices=[("forward", "Forward"), ("compensating", "Compensating")],
+                        default="forward",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "past_pivot",
+                    models.BooleanField(
+                        default=False, help_text="From here on only forward: no compensation."
+                    ),
+                ),
+                ("current_step", models.IntegerField(default=0)),
+                ("error_code", models.CharField(blank=True, max_length=100)),
+                ("error_message", models.TextField(blank=True)),
+                ("metadata", models.JSONField(default=dict, help_text="What the saga was started with.")),
+                ("lease_owner", models.CharField(blank=True, max_length=100)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "fence",
+                    models.BigIntegerField(
+                        default=0, help_text="Grows with every claim: a stale worker writes nothing."
+                    ),
+                ),
+                (
+                    "revision",
+                    models.BigIntegerField(
+                        default=0, help_text="Grows with every write: what a person has seen."
+                    ),
+                ),
+                ("claims_without_progress", models.PositiveIntegerField(default=0)),
+                ("deadline_at", models.DateTimeField()),
+                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
+                ("needs_attention", models.BooleanField(default=False)),
+                ("attention_reason", models.TextField(blank=True)),
+                ("trace_context", models.JSONField(blank=True, default=dict)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
+                ("compensated_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'saga',
-                'verbose_name_plural': 'sagas',
-                'db_table': 'saga_instances',
-                'indexes': [models.Index(condition=models.Q(('status__in', ('pending', 'in_progress'))), fields=['lease_expires_at'], name='saga_lease_expiry'), models.Index(condition=models.Q(('needs_attention', True)), fields=['created_at'], name='saga_attention'), models.Index(fields=['business_id', 'created_at'], name='saga_by_business_id'), models.Index(fields=['-created_at'], name='saga_newest'), models.Index(fields=['status', '-created_at'], name='saga_newest_by_status')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'in_progress', 'completed', 'compensated', 'failed'])), name='saga_status_known'), models.CheckConstraint(condition=models.Q(('direction__in', ['forward', 'compensating'])), name='saga_direction_known'), models.CheckConstraint(condition=models.Q(('status__in', ('pending', 'in_progress')), ('lease_expires_at__isnull', True), _connector='OR'), name='saga_at_rest_has_no_lease'), models.UniqueConstraint(condition=models.Q(('status__in', ('pending', 'in_progress'))), fields=('definition', 'business_id'), name='saga_one_open_per_business_object')],
+                "verbose_name": "saga",
+                "verbose_name_plural": "sagas",
+                "db_table": "saga_instances",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status__in", ("pending", "in_progress"))),
+                        fields=["lease_expires_at"],
+                        name="saga_lease_expiry",
+                    ),
+                    models.Index(
+                        condition=models.Q(("needs_attention", True)),
+                        fields=["created_at"],
+                        name="saga_attention",
+                    ),
+                    models.Index(fields=["business_id", "created_at"], name="saga_by_business_id"),
+                    models.Index(fields=["-created_at"], name="saga_newest"),
+                    models.Index(fields=["status", "-created_at"], name="saga_newest_by_status"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["pending", "in_progress", "completed", "compensated", "failed"])
+                        ),
+                        name="saga_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("direction__in", ["forward", "compensating"])),
+                        name="saga_direction_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ("pending", "in_progress")),
+                            ("lease_expires_at__isnull", True),
+                            _connector="OR",
+                        ),
+                        name="saga_at_rest_has_no_lease",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ("pending", "in_progress"))),
+                        fields=("definition", "business_id"),
+                        name="saga_one_open_per_business_object",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SagaEvent',
+            name="SagaEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('attempt', 'Attempt'), ('person', 'Staff action')], max_length=20)),
-                ('step_name', models.CharField(blank=True, max_length=255)),
-                ('direction', models.CharField(blank=True, choices=[('forward', 'Forward'), ('compensating', 'Compensating')], max_length=20)),
-                ('outcome', models.CharField(max_length=30)),
-                ('detail', models.JSONField(default=dict)),
-                ('duration_ms', models.IntegerField(null=True)),
-                ('fence', models.BigIntegerField()),
-                ('worker', models.CharField(blank=True, max_length=100)),
-                ('actor', models.CharField(blank=True, max_length=150)),
-                ('reason', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('saga', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='sagas.sagainstance')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("attempt", "Attempt"), ("person", "Staff action")], max_length=20
+                    ),
+                ),
+                ("step_name", models.CharField(blank=True, max_length=255)),
+                (
+                    "direction",
+                    models.CharField(
+                        blank=True,
+                        choices=[("forward", "Forward"), ("compensating", "Compensating")],
+                        max_length=20,
+                    ),
+                ),
+                ("outcome", models.CharField(max_length=30)),
+                ("detail", models.JSONField(default=dict)),
+                ("duration_ms", models.IntegerField(null=True)),
+                ("fence", models.BigIntegerField()),
+                ("worker", models.CharField(blank=True, max_length=100)),
+                ("actor", models.CharField(blank=True, max_length=150)),
+                ("reason", models.TextField(blank=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "saga",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="sagas.sagainstance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'saga event',
-                'verbose_name_plural': 'saga events',
-                'db_table': 'saga_events',
-                'ordering': ['id'],
-                'indexes': [models.Index(fields=['saga', 'id'], name='saga_event_history')],
+                "verbose_name": "saga event",
+                "verbose_name_plural": "saga events",
+                "db_table": "saga_events",
+                "ordering": ["id"],
+                "indexes": [models.Index(fields=["saga", "id"], name="saga_event_history")],
             },
         ),
         migrations.CreateModel(
-            name='SagaStep',
+            name="SagaStep",
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('step_order', models.IntegerField()),
-                ('step_name', models.CharField(max_length=255)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('completed', 'Completed'), ('compensated', 'Compensated'), ('failed', 'Failed')], default='pending', max_length=50)),
-                ('in_doubt', models.BooleanField(default=False, help_text='A call was begun and its outcome is not known.')),
-                ('compensating', models.BooleanField(default=False, help_text='Compensation of this step has begun.')),
-                ('execute_data', models.JSONField(blank=True, null=True)),
-                ('compensate_data', models.JSONField(blank=True, null=True)),
-                ('result', models.JSONField(blank=True, null=True)),
-                ('error_message', models.TextField(blank=True)),
-                ('executed_at', models.DateTimeField(blank=True, null=True)),
-                ('compensated_at', models.DateTimeField(blank=True, null=True)),
-                ('retry_count', models.IntegerField(default=0)),
-                ('max_retry_count', models.IntegerField(default=3)),
-                ('next_retry_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('saga', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='sagas.sagainstance')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("step_order", models.IntegerField()),
+                ("step_name", models.CharField(max_length=255)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("completed", "Completed"),
+                            ("compensated", "Compensated"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=50,
+                    ),
+                ),
+                (
+                    "in_doubt",
+                    models.BooleanField(
+                        default=False, help_text="A call was begun and its outcome is not known."
+                    ),
+                ),
+                (
+                    "compensating",
+                    models.BooleanField(default=False, help_text="Compensation of this step has begun."),
+                ),
+                ("execute_data", models.JSONField(blank=True, null=True)),
+                ("compensate_data", models.JSONField(blank=True, null=True)),
+                ("result", models.JSONField(blank=True, null=True)),
+                ("error_message", models.TextField(blank=True)),
+                ("executed_at", models.DateTimeField(blank=True, null=True)),
+                ("compensated_at", models.DateTimeField(blank=True, null=True)),
+                ("retry_count", models.IntegerField(default=0)),
+                ("max_retry_count", models.IntegerField(default=3)),
+                ("next_retry_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "saga",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="sagas.sagainstance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'saga step',
-                'verbose_name_plural': 'saga steps',
-                'db_table': 'saga_steps',
-                'ordering': ['step_order'],
-                'indexes': [models.Index(condition=models.Q(('next_retry_at__isnull', False), ('status', 'failed')), fields=['next_retry_at'], name='saga_step_due_retry')],
-                'constraints': [models.UniqueConstraint(fields=('saga', 'step_order'), name='saga_step_once'), models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'completed', 'compensated', 'failed'])), name='saga_step_status_known'), models.CheckConstraint(condition=models.Q(('next_retry_at__isnull', True), ('status', 'failed'), _connector='OR'), name='saga_step_retry_only_when_failed'), models.CheckConstraint(condition=models.Q(('retry_count__gte', 0)), name='saga_step_retry_count')],
+                "verbose_name": "saga step",
+                "verbose_name_plural": "saga steps",
+                "db_table": "saga_steps",
+                "ordering": ["step_order"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("next_retry_at__isnull", False), ("status", "failed")),
+                        fields=["next_retry_at"],
+                        name="saga_step_due_retry",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("saga", "step_order"), name="saga_step_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "completed", "compensated", "failed"])),
+                        name="saga_step_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("next_retry_at__isnull", True), ("status", "failed"), _connector="OR"
+                        ),
+                        name="saga_step_retry_only_when_failed",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("retry_count__gte", 0)), name="saga_step_retry_count"
+                    ),
+                ],
             },
         ),
     ]
