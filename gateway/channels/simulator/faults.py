@@ -139,26 +139,36 @@ def parse(text: str) -> Script:
     behaviours: dict[str, float] = {}
     lines: dict[Operation, Line] = {}
     for rule in filter(None, (part.strip() for part in text.split(","))):
-        match = _RULE.fullmatch(rule)
-        if match is None:
-            raise ScriptError(f"'{rule}' is not a fault: write [operation:]name[:seconds][*calls]")
-        name = match["name"]
-        if name in SHORTHANDS:
-            expanded = parse(SHORTHANDS[name][0])
-            behaviours.update(expanded.behaviours)
-            for operation, line in expanded.lines.items():
-                lines[operation] = replace(line, calls=_calls(match))
-        elif name in _BEHAVIOURS:
-            behaviours[name] = _behaviour(match, rule)
-        elif name in _LINE_FAULTS:
-            operation = Operation(match["operation"] or Operation.CREATE)
-            if operation in lines:
-                raise ScriptError(f"'{rule}' is the second fault of {operation}")
-            fault = _LINE_FAULTS[name]
-            lines[operation] = Line(fault, _seconds(match, rule, fault), _calls(match))
-        else:
-            raise ScriptError(f"'{name}' is not a fault")
+        one = _rule(rule)
+        if lines.keys() & one.lines.keys():
+            raise ScriptError(f"'{rule}' is the second fault of one operation")
+        behaviours.update(one.behaviours)
+        lines.update(one.lines)
     return Script(text, behaviours, lines)
+
+
+def _rule(rule: str) -> Script:
+    match = _RULE.fullmatch(rule)
+    if match is None:
+        raise ScriptError(f"'{rule}' is not a fault: write [operation:]name[:seconds][*calls]")
+    name = match["name"]
+    if name in _BEHAVIOURS:
+        return Script(rule, {name: _behaviour(match, rule)})
+    if name in _LINE_FAULTS:
+        fault = _LINE_FAULTS[name]
+        operation = Operation(match["operation"] or Operation.CREATE)
+        return Script(rule, {}, {operation: Line(fault, _seconds(match, rule, fault), _calls(match))})
+    if name in SHORTHANDS:
+        return _shorthand(match, rule)
+    raise ScriptError(f"'{name}' is not a fault")
+
+
+def _shorthand(match: re.Match[str], rule: str) -> Script:
+    if match["operation"] or match["seconds"]:
+        raise ScriptError(f"'{rule}' takes neither an operation nor seconds")
+    expanded = parse(SHORTHANDS[match["name"]][0])
+    lines = {operation: replace(line, calls=_calls(match)) for operation, line in expanded.lines.items()}
+    return Script(rule, expanded.behaviours, lines)
 
 
 def _behaviour(match: re.Match[str], rule: str) -> float:

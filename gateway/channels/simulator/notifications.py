@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import connections
-from kombu.exceptions import OperationalError as BrokerUnreachable
+from kombu.exceptions import KombuError
+from redis import RedisError
 
 from gateway.channels.simulator import bank, webhooks
 from gateway.channels.simulator.router import ALIAS
@@ -64,7 +65,7 @@ def hint() -> None:
 
     try:
         deliver_notifications.delay()
-    except BrokerUnreachable as error:
+    except (KombuError, RedisError, OSError) as error:
         log.warning("simulator.hint_lost", error=str(error))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import translation
@@ -32,7 +32,9 @@ class Result:
 
 RESULTS: Mapping[str, Result] = {
     PaymentState.PAID: Result(
-        _("Payment successful"), _("Thank you. The shop is being notified; you can leave this page."), "success"
+        _("Payment successful"),
+        _("Thank you. The shop is being notified; you can leave this page."),
+        "success",
     ),
     PaymentState.AUTHORIZED: Result(
         _("Payment authorized"), _("The amount is reserved. The shop collects it later."), "success"
@@ -62,6 +64,12 @@ LEFT = Result(
 NOT_FOUND = Result(
     _("There is no such payment page"), _("Please check the link, or start again in the shop."), "ended"
 )
+
+
+class SeeOther(HttpResponseRedirect):
+    """After a form: fetch the result with GET."""
+
+    status_code = 303
 
 
 @never_cache
@@ -96,7 +104,7 @@ def _decide(request: HttpRequest, token: str) -> HttpResponse:
         customer.act(token, action)
     language = request.GET.get("lang", "").lower()
     query = f"?lang={language}" if language in _LANGUAGES else ""
-    return HttpResponse(status=303, headers={"Location": reverse("checkout", args=[token]) + query})
+    return SeeOther(reverse("checkout", args=[token]) + query)
 
 
 def _format_amount(page: Checkout) -> str:

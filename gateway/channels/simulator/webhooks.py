@@ -38,7 +38,7 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     signature = found.get(SIGNATURE_HEADER.lower(), "")
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise WebhookRefused("no timestamp")
-    if not hmac.compare_digest(signature.encode(), f"v1={_mac(body, timestamp)}".encode()):
+    if not hmac.compare_digest(signature.encode(errors="replace"), f"v1={_mac(body, timestamp)}".encode()):
         raise WebhookRefused("wrong signature")
     if abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         raise WebhookRefused("too old, or from the future")

@@ -1,0 +1,133 @@
+"""The simulator on real PostgreSQL, on its own connection, as the platform uses it."""
+
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+from django.db import connections
+
+from gateway.channels.base import (
+    Answered,
+    CancelPayment,
+    CapturePayment,
+    ChannelPayment,
+    CreatePayment,
+    CreateRefund,
+    PaymentRef,
+)
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import LedgerEntry
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def channel() -> SimulatorChannel:
+    return SimulatorChannel()
+
+
+class Shop:
+    """Writes calls as the platform would, each with a key of its own."""
+
+    def __init__(self, channel: SimulatorChannel) -> None:
+        self.channel = channel
+        self._numbers = itertools.count(1)
+
+    def creation(self, simulate: str = "", **changes: Any) -> CreatePayment:
+        reference = f"PAY-{secrets.token_hex(6)}"
+        request = CreatePayment(
+            key=f"create-{reference}",
+            reference=reference,
+            environment="test",
+            amount_minor=10_000,
+            currency="USD",
+            subject="Coffee",
+            description="",
+            return_url="https://shop.example/thanks",
+            manual_capture=False,
+            expires_in_seconds=1800,
+            timeout_seconds=10.0,
+            metadata={"simulate": simulate} if simulate else {},
+        )
+        return replace(request, **changes)
+
+    def pay(self, simulate: str = "", **changes: Any) -> ChannelPayment:
+        """A payment the customer has paid (or authorized, with `manual_capture`)."""
+        return self.create(f"auto_pay,{simulate}" if simulate else "auto_pay", **changes)
+
+    def create(self, simulate: str = "", **changes: Any) -> ChannelPayment:
+        answer = self.channel.create_payment(self.creation(simulate, **changes))
+        assert isinstance(answer, Answered), answer
+        return answer.value
+
+    def cancellation(self, reference: str) -> CancelPayment:
+        return CancelPayment(key=self.key("cancel"), payment=ref(reference))
+
+    def capture(self, reference: str, amount: int = 10_000) -> CapturePayment:
+        return CapturePayment(key=self.key("capture"), payment=ref(reference), amount_minor=amount)
+
+    def refund(self, reference: str, amount: int = 10_000, **changes: Any) -> CreateRefund:
+        key = self.key("refund")
+        request = CreateRefund(
+            key=key,
+            reference=f"REF-{key}",
+            payment=ref(reference),
+            amount_minor=amount,
+            currency="USD",
+            reason="",
+        )
+        return replace(request, **changes)
+
+    def key(self, operation: str) -> str:
+        return f"{operation}-{next(self._numbers)}"
+
+
+@pytest.fixture
+def shop(channel: SimulatorChannel) -> Shop:
+    return Shop(channel)
+
+
+def ref(reference: str) -> PaymentRef:
+    return PaymentRef(reference=reference, environment="test", timeout_seconds=10.0)
+
+
+def ledger(reference: str) -> list[tuple[str, int]]:
+    return list(LedgerEntry.objects.filter(reference=reference).order_by("id").values_list("kind", "amount"))
+
+
+def at_once(*calls: Callable[[], T]) -> list[T]:
+    """Runs the calls on threads that all start at the same moment."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        try:
+            connections["simulator"].ensure_connection()
+            barrier.wait()
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+@pytest.fixture(autouse=True)
+def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Hints to Celery are counted, not sent: no test depends on a worker."""
+    sent: list[bool] = []
+    monkeypatch.setattr(
+        "gateway.channels.simulator.tasks.deliver_notifications.delay", lambda: sent.append(True)
+    )
+    return sent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _return_connections(django_db_setup: None) -> Iterator[None]:
+    """The test database cannot be dropped while the second pool still holds connections to it."""
+    yield
+    connections["simulator"].close_pool()

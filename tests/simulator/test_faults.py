@@ -1,0 +1,263 @@
+"""Every fault does what its row says, and repeating the call with the same key ends with one effect."""
+
+import time
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from gateway.channels.base import (
+    Answered,
+    Declined,
+    Missing,
+    PaymentState,
+    RefundRef,
+    RefundState,
+    Unknown,
+)
+from gateway.channels.simulator import bank, faults
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import CallCount, Notification, Payment, Refund
+from tests.simulator.conftest import Shop, ledger, ref
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+LOSING = [fault for fault in faults.LINE_FAULTS if fault.answer is not None]
+
+
+# --- Line faults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
+def test_a_creation_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+    request = shop.creation(f"auto_pay,{fault.name}*2")
+    assert [channel.create_payment(request) for _ in range(2)] == [fault.answer] * 2
+    assert isinstance(
+        channel.find_payment(ref(request.reference)), Answered if fault.takes_effect else Missing
+    )
+    answer = channel.create_payment(request)
+    assert isinstance(answer, Answered)
+    assert answer.value.state is PaymentState.PAID
+    assert ledger(request.reference) == [("charge", 10_000)]
+
+
+@pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
+def test_a_cancel_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+    payment = shop.create(f"authorize,cancel:{fault.name}")
+    request = shop.cancellation(payment.reference)
+    assert channel.cancel_payment(request) == fault.answer
+    assert (Payment.objects.get().state == PaymentState.CANCELLED) is fault.takes_effect
+    answer = channel.cancel_payment(request)
+    assert isinstance(answer, Answered)
+    assert answer.value.state is PaymentState.CANCELLED
+    assert ledger(payment.reference) == [("authorize", 10_000), ("void", 10_000)]
+
+
+@pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
+def test_a_capture_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+    payment = shop.create(f"authorize,capture:{fault.name}")
+    request = shop.capture(payment.reference)
+    assert channel.capture_payment(request) == fault.answer
+    assert (Payment.objects.get().state == PaymentState.PAID) is fault.takes_effect
+    assert isinstance(channel.capture_payment(request), Answered)
+    assert ledger(payment.reference) == [("authorize", 10_000), ("capture", 10_000)]
+
+
+@pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
+def test_a_refund_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+    payment = shop.pay(f"refund:{fault.name}")
+    request = shop.refund(payment.reference)
+    assert channel.refund_payment(request) == fault.answer
+    assert Refund.objects.exists() is fault.takes_effect
+    assert isinstance(channel.refund_payment(request), Answered)
+    assert ledger(payment.reference) == [("charge", 10_000), ("refund", 10_000)]
+
+
+@pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
+def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+    payment = shop.pay(f"query:{fault.name},query_refund:{fault.name}*2")
+    assert [channel.find_payment(ref(payment.reference)) for _ in range(2)] == [
+        fault.answer,
+        Answered(payment),
+    ]
+    request = shop.refund(payment.reference)
+    channel.refund_payment(request)
+    question = RefundRef(request.reference, request.payment)
+    assert [channel.find_refund(question) for _ in range(2)] == [fault.answer] * 2
+    assert isinstance(channel.find_refund(question), Answered)
+
+
+def test_the_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) -> None:
+    request = shop.creation("timeout_after_charge*2")
+    assert [type(channel.create_payment(request)) for _ in range(3)] == [Unknown, Unknown, Answered]
+    assert ledger(request.reference) == [("charge", 10_000)]
+
+
+def test_a_fault_can_last_for_ever(channel: SimulatorChannel, shop: Shop) -> None:
+    request = shop.creation("timeout_before*always")
+    assert {type(channel.create_payment(request)) for _ in range(5)} == {Unknown}
+    assert channel.find_payment(ref(request.reference)) == Missing()
+
+
+def test_calls_are_counted_only_where_a_fault_is_scripted(channel: SimulatorChannel, shop: Shop) -> None:
+    payment = shop.pay()
+    channel.find_payment(ref(payment.reference))
+    assert not CallCount.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["slow", "slow_start"])
+def test_slow_really_waits_once(channel: SimulatorChannel, shop: Shop, name: str) -> None:
+    request = shop.creation(f"{name}:0.4")
+    waits = []
+    for _ in range(2):
+        began = time.monotonic()
+        assert isinstance(channel.create_payment(request), Answered)
+        waits.append(time.monotonic() - began)
+    assert waits[0] >= 0.4 > waits[1]
+
+
+@pytest.mark.parametrize(("name", "happens"), [("slow", True), ("slow_start", False)])
+def test_slower_than_the_caller_waits(
+    channel: SimulatorChannel, shop: Shop, name: str, happens: bool
+) -> None:
+    request = shop.creation(f"{name}:60", timeout_seconds=0.3)
+    began = time.monotonic()
+    assert isinstance(channel.create_payment(request), Unknown)
+    assert 0.3 <= time.monotonic() - began < 5
+    assert Payment.objects.exists() is happens
+
+
+def test_a_bank_out_of_reach_is_unknown(
+    channel: SimulatorChannel, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(bank, "create", fail)
+    assert isinstance(channel.create_payment(shop.creation()), Unknown)
+
+
+# --- Behaviours -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"), [("decline", "card_declined"), ("insufficient_funds", "insufficient_funds")]
+)
+def test_a_declined_creation_stays_declined(
+    channel: SimulatorChannel, shop: Shop, behaviour: str, code: str
+) -> None:
+    request = shop.creation(behaviour)
+    for _ in range(2):
+        answer = channel.create_payment(request)
+        assert isinstance(answer, Declined)
+        assert answer.code == code
+    found = channel.find_payment(ref(request.reference))
+    assert isinstance(found, Answered)
+    assert (found.value.state, found.value.failure_code) == (PaymentState.DECLINED, code)
+    assert ledger(request.reference) == []
+
+
+@pytest.mark.parametrize(
+    ("simulate", "manual", "state", "entries"),
+    [
+        ("auto_pay", False, PaymentState.PAID, [("charge", 10_000)]),
+        ("auto_pay", True, PaymentState.AUTHORIZED, [("authorize", 10_000)]),
+        ("authorize", False, PaymentState.AUTHORIZED, [("authorize", 10_000)]),
+        ("auto_pay,pay_declined", False, PaymentState.DECLINED, []),
+        ("auto_pay,processing", False, PaymentState.PROCESSING, []),
+    ],
+)
+def test_what_the_customer_does_without_the_page(
+    channel: SimulatorChannel,
+    shop: Shop,
+    simulate: str,
+    manual: bool,
+    state: PaymentState,
+    entries: list[Any],
+) -> None:
+    request = shop.creation(simulate, manual_capture=manual)
+    channel.create_payment(request)
+    assert Payment.objects.get().state == state
+    assert ledger(request.reference) == entries
+
+
+@pytest.mark.parametrize(
+    ("simulate", "state", "entries"),
+    [
+        ("processing:0", PaymentState.PAID, [("charge", 10_000)]),
+        ("processing:0,pay_declined", PaymentState.DECLINED, []),
+        ("processing:0,authorize", PaymentState.AUTHORIZED, [("authorize", 10_000)]),
+    ],
+)
+def test_processing_comes_to_an_end(
+    channel: SimulatorChannel, shop: Shop, simulate: str, state: PaymentState, entries: list[Any]
+) -> None:
+    payment = shop.pay(simulate)
+    assert payment.state is PaymentState.PROCESSING
+    for _ in range(2):
+        answer = channel.find_payment(ref(payment.reference))
+        assert isinstance(answer, Answered)
+        assert answer.value.state is state
+    assert ledger(payment.reference) == entries
+
+
+def test_processing_is_decided_without_anybody_asking(shop: Shop) -> None:
+    payment = shop.pay("processing:0")
+    assert bank.settle_due() == 1
+    assert bank.settle_due() == 0
+    assert ledger(payment.reference) == [("charge", 10_000)]
+
+
+def test_a_processing_payment_cannot_be_cancelled(channel: SimulatorChannel, shop: Shop) -> None:
+    payment = shop.pay("processing:900")
+    assert channel.cancel_payment(shop.cancellation(payment.reference)) == Answered(payment)
+
+
+def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop) -> None:
+    request = shop.refund(shop.pay("refund_declined").reference)
+    for _ in range(2):
+        answer = channel.refund_payment(request)
+        assert isinstance(answer, Declined)
+        assert answer.code == "refund_declined"
+    found = channel.find_refund(RefundRef(request.reference, request.payment))
+    assert isinstance(found, Answered)
+    assert found.value.state is RefundState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("simulate", "state", "again"),
+    [
+        ("refund_pending:0", RefundState.SUCCEEDED, Declined),
+        ("refund_fails_later:0", RefundState.FAILED, Answered),
+    ],
+)
+@pytest.mark.parametrize("ask", [True, False], ids=["asked", "by itself"])
+def test_a_pending_refund_comes_to_an_end(
+    channel: SimulatorChannel, shop: Shop, simulate: str, state: RefundState, again: type, ask: bool
+) -> None:
+    payment = shop.pay(simulate)
+    request = shop.refund(payment.reference)
+    pending = channel.refund_payment(request)
+    assert isinstance(pending, Answered)
+    assert pending.value.state is RefundState.PENDING
+    if ask:
+        answer = channel.find_refund(RefundRef(request.reference, request.payment))
+        assert isinstance(answer, Answered)
+        assert answer.value.state is state
+    else:
+        assert bank.settle_due() == 1
+    assert Refund.objects.get().state == state
+    assert Notification.objects.filter(event_type=f"refund.{state}").count() == 1
+    assert isinstance(channel.refund_payment(shop.refund(payment.reference)), again)
+
+
+def test_pending_refunds_count_towards_the_limit(channel: SimulatorChannel, shop: Shop) -> None:
+    payment = shop.pay("refund_pending:900")
+    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Answered)
+    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Declined)
+
+
+def test_the_refunds_own_metadata_wins(channel: SimulatorChannel, shop: Shop) -> None:
+    payment = shop.pay("refund_declined")
+    request = shop.refund(payment.reference, metadata={"simulate": "refund:timeout_after"})
+    assert [type(channel.refund_payment(request)) for _ in range(2)] == [Unknown, Answered]

@@ -1,0 +1,246 @@
+"""The payment page, as a browser without JavaScript sees it."""
+
+import pytest
+from django.test import Client
+from kombu import Connection
+
+from gateway.channels.base import ChannelPayment, PaymentState
+from gateway.channels.simulator import tasks
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import Notification, Payment
+from tests.simulator.conftest import Shop, ledger
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def browser() -> Client:
+    return Client(enforce_csrf_checks=True, headers={"Accept-Language": "en"})
+
+
+def _address(payment: ChannelPayment) -> str:
+    return "/checkout/" + payment.payment_url.rsplit("/", 1)[1]
+
+
+def _click(browser: Client, address: str, action: str, **extra: str) -> str:
+    """Presses a button and follows; answers what the browser then shows."""
+    browser.get(address)
+    token = browser.cookies["csrftoken"].value
+    response = browser.post(address, {"action": action, "csrfmiddlewaretoken": token, **extra})
+    assert response.status_code == 303, response.content
+    return browser.get(response.headers["Location"]).content.decode()
+
+
+def test_the_page_shows_what_is_to_be_paid(browser: Client, shop: Shop) -> None:
+    payment = shop.create(amount_minor=1_234_500, subject="Coffee <b>beans</b>", description="Two bags")
+    response = browser.get(_address(payment))
+    text = response.content.decode()
+    assert response.status_code == 200
+    for shown in (
+        "12,345.00 USD",
+        "Coffee &lt;b&gt;beans&lt;/b&gt;",
+        "Two bags",
+        payment.reference,
+        "29\xa0minutes",
+    ):
+        assert shown in text
+    assert 'href="https://shop.example/thanks"' in text
+    assert "no-store" in response.headers["Cache-Control"]
+
+
+def test_the_page_needs_no_script_no_inline_style_and_nobody_else(browser: Client, shop: Shop) -> None:
+    response = browser.get(_address(shop.create(return_url="")))
+    text = response.content.decode()
+    for banned in ("<script", "style=", "<style", "http:", "https:", "onclick"):
+        assert banned not in text
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        (1, "USD", "0.01 USD"),
+        (100, "JPY", "100 JPY"),
+        (1_234_567, "KWD", "1,234.567 KWD"),
+        (100_000, "CNY", "1,000.00 CNY"),
+    ],
+)
+def test_amounts_have_the_decimals_of_their_currency(
+    browser: Client, shop: Shop, amount: int, currency: str, shown: str
+) -> None:
+    assert (
+        shown in browser.get(_address(shop.create(amount_minor=amount, currency=currency))).content.decode()
+    )
+
+
+def test_paying(browser: Client, shop: Shop, hints: list[bool]) -> None:
+    payment = shop.create()
+    text = _click(browser, _address(payment), "pay")
+    assert "Payment successful" in text
+    assert 'name="action"' not in text
+    assert ledger(payment.reference) == [("charge", 10_000)]
+    assert Notification.objects.get().event_type == "payment.paid"
+    assert hints == [True]
+
+
+def test_paying_with_manual_capture_holds_the_amount(browser: Client, shop: Shop) -> None:
+    payment = shop.create(manual_capture=True)
+    assert "Payment authorized" in _click(browser, _address(payment), "pay")
+    assert ledger(payment.reference) == [("authorize", 10_000)]
+
+
+def test_declining(browser: Client, shop: Shop) -> None:
+    payment = shop.create()
+    assert "Payment declined" in _click(browser, _address(payment), "decline")
+    assert ledger(payment.reference) == []
+    assert Notification.objects.get().event_type == "payment.declined"
+
+
+def test_leaving_changes_nothing(browser: Client, shop: Shop) -> None:
+    payment = shop.create(return_url="")
+    address = _address(payment)
+    assert "?left=1" in browser.get(address).content.decode()
+    assert "You have not paid" in browser.get(f"{address}?left=1").content.decode()
+    assert "Payment successful" in _click(browser, address, "pay")
+    assert "Payment successful" in browser.get(f"{address}?left=1").content.decode()
+
+
+def test_clicking_twice(browser: Client, shop: Shop) -> None:
+    payment = shop.create()
+    for action in ("pay", "pay", "decline"):
+        assert "Payment successful" in _click(browser, _address(payment), action)
+    assert ledger(payment.reference) == [("charge", 10_000)]
+    assert Notification.objects.count() == 1
+
+
+def test_the_bank_may_take_its_time(browser: Client, shop: Shop) -> None:
+    text = _click(browser, _address(shop.create("processing:900")), "pay")
+    assert "being processed" in text
+    assert 'http-equiv="refresh"' in text
+    assert "Payment successful" in _click(browser, _address(shop.create("processing:0")), "pay")
+
+
+def test_the_bank_may_refuse(browser: Client, shop: Shop) -> None:
+    assert "Payment declined" in _click(browser, _address(shop.create("pay_declined")), "pay")
+
+
+def test_an_expired_page_takes_no_money(browser: Client, shop: Shop) -> None:
+    payment = shop.create(expires_in_seconds=0)
+    address = _address(payment)
+    token = browser.get(_address(shop.create())).cookies["csrftoken"].value
+    browser.post(address, {"action": "pay", "csrfmiddlewaretoken": token})
+    assert "This payment has expired" in browser.get(address).content.decode()
+    assert ledger(payment.reference) == []
+
+
+def test_a_cancelled_page_takes_no_money(browser: Client, shop: Shop, channel: SimulatorChannel) -> None:
+    payment = shop.create()
+    address = _address(payment)
+    browser.get(address)
+    channel.cancel_payment(shop.cancellation(payment.reference))
+    token = browser.cookies["csrftoken"].value
+    browser.post(address, {"action": "pay", "csrfmiddlewaretoken": token})
+    assert "Payment cancelled" in browser.get(address).content.decode()
+    assert ledger(payment.reference) == []
+
+
+@pytest.mark.parametrize(
+    "token", ["nothing", "%00", "%FF", "a" * 5_000, "..", "' OR 1=1 --", "支付", "-", "%0A"]
+)
+def test_garbage_tokens_find_no_page(browser: Client, token: str) -> None:
+    for response in (browser.get(f"/checkout/{token}"), browser.head(f"/checkout/{token}")):
+        assert response.status_code == 404
+
+
+def test_a_tombstone_has_no_page(browser: Client, shop: Shop, channel: SimulatorChannel) -> None:
+    channel.cancel_payment(shop.cancellation("PAY-never"))
+    assert browser.get(f"/checkout/{Payment.objects.get().token}").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["", "steal", "PAY", "pay\0", "支付"])
+def test_garbage_actions_do_nothing(browser: Client, shop: Shop, action: str) -> None:
+    payment = shop.create()
+    _click(browser, _address(payment), action)
+    assert Payment.objects.get().state == PaymentState.OPEN
+
+
+def test_a_post_to_no_page(browser: Client, shop: Shop) -> None:
+    browser.get(_address(shop.create()))
+    token = browser.cookies["csrftoken"].value
+    response = browser.post("/checkout/nothing", {"action": "pay", "csrfmiddlewaretoken": token}, follow=True)
+    assert response.status_code == 404
+
+
+def test_a_foreign_form_cannot_pay(browser: Client, shop: Shop) -> None:
+    payment = shop.create()
+    assert browser.post(_address(payment), {"action": "pay"}).status_code == 403
+    assert Payment.objects.get().state == PaymentState.OPEN
+
+
+def test_other_methods_are_refused(browser: Client, shop: Shop) -> None:
+    address = _address(shop.create())
+    assert browser.put(address).status_code == browser.delete(address).status_code == 403, "no form of ours"
+    assert browser.options(address).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "/relative",
+        "http://[",
+        "ftp://x.example",
+        "shop",
+    ],
+)
+def test_only_web_addresses_are_linked(browser: Client, shop: Shop, url: str) -> None:
+    text = browser.get(_address(shop.create(return_url=url))).content.decode()
+    assert f'href="{url}' not in text
+    assert "?left=1" in text
+
+
+def test_a_return_url_cannot_break_out(browser: Client, shop: Shop) -> None:
+    text = browser.get(
+        _address(shop.create(return_url='https://x.example/"><script>alert(1)</script>'))
+    ).content
+    assert b"<script>" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "language"),
+    [
+        ("", "", "zh-hans"),
+        ("", "en-US,en;q=0.9", "en"),
+        ("", "zh-CN,zh;q=0.9,en;q=0.8", "zh-hans"),
+        ("", "fr", "zh-hans"),
+        ("?lang=en", "zh-CN", "en"),
+        ("?lang=zh", "en", "zh-hans"),
+        ("?lang=%00", "en", "en"),
+        ("?lang=xx", "", "zh-hans"),
+    ],
+)
+def test_languages(shop: Shop, query: str, header: str, language: str) -> None:
+    headers = {"Accept-Language": header} if header else {}
+    response = Client(headers=headers).get(_address(shop.create()) + query)
+    assert f'<html lang="{language}">' in response.content.decode()
+    assert response.headers["Content-Language"] == language
+
+
+def test_the_chosen_language_stays_after_a_click(shop: Shop) -> None:
+    browser = Client(headers={"Accept-Language": "zh-CN"})
+    address = _address(shop.create()) + "?lang=en"
+    assert "Payment successful" in _click(browser, address, "pay")
+
+
+def test_a_broker_that_is_down_does_not_fail_the_page(
+    browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = Connection("redis://127.0.0.1:1/0", transport_options={"socket_connect_timeout": 0.5})
+    task = tasks.deliver_notifications
+    monkeypatch.setattr(task, "delay", lambda: task.apply_async(connection=nobody))
+    payment = shop.create()
+    assert "Payment successful" in _click(browser, _address(payment), "pay")
+    assert ledger(payment.reference) == [("charge", 10_000)]
+    assert "simulator.hint_lost" in caplog.text

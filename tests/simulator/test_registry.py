@@ -1,0 +1,28 @@
+import pytest
+
+from gateway.channels import registry
+from gateway.channels.registry import ChannelNotAvailable, UnknownChannel
+
+
+def test_the_simulator_serves_test_keys_only() -> None:
+    served = registry.served_by("simulator", "test")
+    assert (served.channel.name, served.sandbox) == ("simulator", False)
+    with pytest.raises(ChannelNotAvailable, match="live"):
+        registry.served_by("simulator", "live")
+
+
+def test_the_simulator_stands_in_for_stripe_only_without_a_secret(settings) -> None:
+    settings.STRIPE_SECRET_KEY = ""
+    served = registry.served_by("stripe", "test")
+    assert (served.channel.name, served.sandbox) == ("simulator", True)
+    with pytest.raises(ChannelNotAvailable):
+        registry.served_by("stripe", "live")
+    settings.STRIPE_SECRET_KEY = "sk_test_something"
+    with pytest.raises(ChannelNotAvailable):
+        registry.served_by("stripe", "test")
+
+
+@pytest.mark.parametrize("name", ["", "paypal", "Stripe", "simulator "])
+def test_other_names_are_unknown(name: str) -> None:
+    with pytest.raises(UnknownChannel, match="simulator, stripe"):
+        registry.served_by(name, "test")

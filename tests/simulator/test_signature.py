@@ -1,0 +1,136 @@
+"""What the bank did not sign, exactly so and just now, is refused."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from gateway.channels.base import ChannelEvent, WebhookRefused
+from gateway.channels.simulator import webhooks
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import Notification
+from tests.simulator.conftest import Shop
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+def _signed(payload: object, *, age: int = 0) -> tuple[bytes, dict[str, str]]:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return body, webhooks.sign(body, timestamp=int(time.time()) - age)
+
+
+@pytest.fixture
+def payload(shop: Shop) -> dict[str, Any]:
+    shop.pay()
+    return Notification.objects.get().payload
+
+
+def test_header_names_are_read_in_any_case(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
+    body, headers = _signed(payload)
+    for spelled in (headers, {name.upper(): value for name, value in headers.items()}):
+        assert channel.parse_webhook(body=body, headers=spelled).event_id == payload["event_id"]
+
+
+@pytest.mark.parametrize("age", [-290, 0, 290])
+def test_fresh(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
+    body, headers = _signed(payload, age=age)
+    channel.parse_webhook(body=body, headers=headers)
+
+
+@pytest.mark.parametrize("age", [-320, 310, 86_400])
+def test_stale(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
+    body, headers = _signed(payload, age=age)
+    with pytest.raises(WebhookRefused):
+        channel.parse_webhook(body=body, headers=headers)
+
+
+def test_changed_on_the_way(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
+    body, headers = _signed(payload)
+    changed = [
+        body[:-1],
+        body + b" ",
+        b"",
+        body.replace(b"10000", b"99999"),
+        json.dumps(payload, indent=1).encode(),
+        body.decode().encode("utf-16"),
+    ]
+    for other in changed:
+        with pytest.raises(WebhookRefused):
+            channel.parse_webhook(body=other, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {},
+        {"Simulator-Signature": ""},
+        {"Simulator-Signature": "v1="},
+        {"Simulator-Signature": "v1=" + "0" * 64},
+        {"Simulator-Signature": "v1=é\udcff"},
+        {"Simulator-Timestamp": ""},
+        {"Simulator-Timestamp": "soon"},
+        {"Simulator-Timestamp": "-1"},
+        {"Simulator-Timestamp": "9" * 400},
+        {"Simulator-Timestamp": "١٢٣"},
+        {"Simulator-Timestamp": str(int(time.time()) + 60)},
+    ],
+)
+def test_forged(channel: SimulatorChannel, payload: dict[str, Any], forged: dict[str, str]) -> None:
+    body, headers = _signed(payload)
+    with pytest.raises(WebhookRefused):
+        channel.parse_webhook(body=body, headers={**headers, **forged} if forged else {})
+
+
+def test_another_secret(channel: SimulatorChannel, payload: dict[str, Any], settings) -> None:
+    body, headers = _signed(payload)
+    settings.SIMULATOR_WEBHOOK_SECRET = "another"
+    with pytest.raises(WebhookRefused):
+        channel.parse_webhook(body=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b"[" * 100_000,
+        b'{"event_id": 1, "type": "x"}',
+        b"1" * 5_000,
+    ],
+)
+def test_signed_nonsense_is_refused(channel: SimulatorChannel, body: bytes) -> None:
+    body, headers = _signed(body)
+    with pytest.raises(WebhookRefused):
+        channel.parse_webhook(body=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", "rich"),
+        ("state", None),
+        ("amount_minor", "10000"),
+        ("amount_minor", True),
+        ("amount_minor", 1.5),
+        ("reference", ""),
+        ("reference", "a\0b"),
+        ("reference", "a" * 300),
+        ("currency", 5),
+    ],
+)
+def test_signed_wrong_fields_are_refused(
+    channel: SimulatorChannel, payload: dict[str, Any], name: str, value: object
+) -> None:
+    body, headers = _signed({**payload, "payment": {**payload["payment"], name: value}})
+    with pytest.raises(WebhookRefused):
+        channel.parse_webhook(body=body, headers=headers)
+
+
+def test_an_unknown_type_is_passed_on_without_an_object(channel: SimulatorChannel) -> None:
+    body, headers = _signed({"event_id": "evt_1", "type": "account.updated"})
+    assert channel.parse_webhook(body=body, headers=headers) == ChannelEvent("evt_1", "account.updated")

@@ -1,0 +1,179 @@
+"""Webhooks over real HTTP: each arrives at least once, however often it is refused."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from gateway.channels.base import ChannelEvent, PaymentState, RefundState
+from gateway.channels.simulator import notifications
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import Notification
+from tests.simulator.conftest import Shop, at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@dataclass
+class Receiver:
+    """The platform's webhook address, as a real server. `statuses` are given out first, then 200."""
+
+    channel: SimulatorChannel
+    statuses: list[int] = field(default_factory=list)
+    events: list[ChannelEvent] = field(default_factory=list)
+
+    def take(self, body: bytes, headers: Any) -> int:
+        event = self.channel.parse_webhook(body=body, headers=headers)
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status == 200:
+            self.events.append(event)
+        return status
+
+    @property
+    def types(self) -> list[str]:
+        return [event.event_type for event in self.events]
+
+
+@pytest.fixture
+def receiver(channel: SimulatorChannel, settings) -> Iterator[Receiver]:
+    taken = Receiver(channel)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            status = taken.take(self.rfile.read(int(self.headers["Content-Length"])), self.headers)
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.SIMULATOR_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/api/v1/webhooks/simulator"
+    yield taken
+    server.shutdown()
+    server.server_close()
+
+
+def _make_due() -> None:
+    Notification.objects.filter(due_at__isnull=False).update(due_at=Now())
+
+
+def test_a_payments_life_is_told(channel: SimulatorChannel, shop: Shop, receiver: Receiver) -> None:
+    payment = shop.pay(manual_capture=True)
+    captured = channel.capture_payment(shop.capture(payment.reference, 6_000))
+    refund = channel.refund_payment(shop.refund(payment.reference, 2_000))
+    assert notifications.work_off() == 3
+    assert receiver.types == ["payment.authorized", "payment.paid", "refund.succeeded"]
+    assert receiver.events[0].payment == payment
+    assert receiver.events[1].payment == captured.value
+    assert receiver.events[2].refund == refund.value
+    assert notifications.work_off() == 0
+
+
+def test_declines_and_cancellations_are_told(
+    channel: SimulatorChannel, shop: Shop, receiver: Receiver
+) -> None:
+    channel.create_payment(shop.creation("auto_pay,pay_declined"))
+    channel.cancel_payment(shop.cancellation(shop.create().reference))
+    channel.refund_payment(shop.refund(shop.pay("refund_fails_later:0").reference))
+    notifications.work_off()
+    assert sorted(receiver.types) == [
+        "payment.cancelled",
+        "payment.declined",
+        "payment.paid",
+        "refund.failed",
+    ]
+    refund = next(event.refund for event in receiver.events if event.refund)
+    assert (refund.state, refund.failure_code) == (RefundState.FAILED, "refund_failed")
+
+
+def test_a_duplicate_is_the_same_event_again(shop: Shop, receiver: Receiver) -> None:
+    shop.pay("duplicate_webhook")
+    assert notifications.work_off() == 2
+    assert receiver.events[0] == receiver.events[1]
+    assert notifications.work_off() == 0
+
+
+def test_late(shop: Shop, receiver: Receiver) -> None:
+    shop.pay("late_webhook:60")
+    assert notifications.work_off() == 0
+    Notification.objects.update(due_at=F("due_at") - timedelta(seconds=61))
+    notifications.work_off()
+    assert receiver.types == ["payment.paid"]
+
+
+def test_out_of_order(shop: Shop, receiver: Receiver) -> None:
+    shop.pay("out_of_order_webhook")
+    assert notifications.work_off() == 1
+    _make_due()
+    notifications.work_off()
+    states = [event.payment.state for event in receiver.events if event.payment]
+    assert receiver.types == ["payment.paid", "payment.processing"]
+    assert states == [PaymentState.PAID, PaymentState.PROCESSING]
+
+
+def test_none_at_all(shop: Shop, receiver: Receiver) -> None:
+    shop.pay("no_webhook")
+    assert notifications.work_off() == 0
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 500])
+def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: Receiver, status: int) -> None:
+    receiver.statuses = [status, status]
+    shop.pay()
+    waits = []
+    for _ in range(2):
+        assert notifications.work_off() == 1
+        row = Notification.objects.annotate(now=Now()).get()
+        waits.append((row.due_at - row.now).total_seconds())
+        assert str(status) in row.last_error
+        assert notifications.work_off() == 0, "it waits"
+        _make_due()
+    assert 0 < waits[0] < 1.1 < waits[1] < 2.1
+    notifications.work_off()
+    assert receiver.types == ["payment.paid"]
+    assert Notification.objects.get().due_at is None
+
+
+def test_nobody_listens(shop: Shop, settings) -> None:
+    settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
+    shop.pay()
+    notifications.work_off()
+    row = Notification.objects.get()
+    assert row.due_at is not None
+    assert "refused" in row.last_error
+
+
+def test_it_gives_up_in_the_end(shop: Shop, settings) -> None:
+    settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
+    shop.pay()
+    Notification.objects.update(attempts=notifications.MAX_ATTEMPTS - 1)
+    notifications.work_off()
+    row = Notification.objects.get()
+    assert (row.due_at, row.delivered_at) == (None, None)
+
+
+def test_senders_side_by_side_send_each_once(shop: Shop, receiver: Receiver) -> None:
+    for _ in range(20):
+        shop.pay()
+    assert sum(at_once(*[notifications.work_off] * 4)) == 20
+    assert len({event.event_id for event in receiver.events}) == len(receiver.events) == 20
+
+
+def test_a_sender_that_died_is_replaced(shop: Shop, receiver: Receiver) -> None:
+    shop.pay()
+    stale = notifications._claim()
+    assert stale is not None
+    assert notifications.work_off() == 0, "claimed by the dead sender"
+    _make_due()
+    assert notifications.work_off() == 1
+    notifications._send(stale)
+    assert Notification.objects.get().deliveries_left == 0, "the stale sender records nothing"
