@@ -1,7 +1,7 @@
 """Who signed this request? Design section 5, in the order that tells an attacker nothing:
 
-the shape of the headers; one statement for the key; the MAC, also for keys that do not exist; only then the reasons
-that concern the key's owner alone; last the limit and the nonce, so that nobody can spend what is another's.
+the shape of the headers; one statement for the key; the MAC, also for keys that do not exist; only then what
+concerns the key's owner alone; last the limit and the nonce, so that nobody spends what is another's.
 """
 
 import datetime as dt
@@ -58,7 +58,9 @@ class SignatureAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Principal, Principal]:
         principal = authenticate(read_credentials(request._request), now=time.time())
         structlog.contextvars.bind_contextvars(
-            merchant_id=str(principal.merchant_id), environment=principal.environment, key_id=str(principal.key_id)
+            merchant_id=str(principal.merchant_id),
+            environment=principal.environment,
+            key_id=str(principal.key_id),
         )
         return principal, principal
 
@@ -95,22 +97,22 @@ def authenticate(credentials: Credentials, *, now: float) -> Principal:
 
 def _is_genuine(credentials: Credentials, key: ApiKey | None) -> bool:
     """Unseals and computes one MAC whether or not there is such a key, so that time does not tell which."""
-    if credentials.api_key == keys.DEMO_KEY:  # known to everyone: there is nothing to hide, and nothing to sign with
+    if credentials.api_key == keys.DEMO_KEY:  # everyone knows it, so its timing has nothing to tell
         allowed = credentials.claims_demo and key is not None and key.environment == Environment.TEST
         return allowed and crypto.same(credentials.signature, keys.DEMO_SIGNATURE)
-    secret = crypto.unseal(key.sealed_secret if key else _decoy(tuple(settings.PAYMENT_MASTER_KEYS)))
+    secret = crypto.unseal(key.sealed_secret if key else _decoy(settings.PAYMENT_MASTER_KEYS[0]))
     agrees = crypto.same(signature_of(credentials.parts, secret=secret), credentials.signature.lower())
     return agrees and key is not None
 
 
 @functools.cache
-def _decoy(master_keys: tuple[str, ...]) -> str:
-    """Stands in for the sealed secret of a key that does not exist; sealed anew when the master keys change."""
+def _decoy(_master_key: str) -> str:
+    """Stands in for the sealed secret of a key that does not exist. Sealed anew for a new master key."""
     return crypto.seal(keys.generate(Environment.TEST).secret)
 
 
 def read_credentials(request: HttpRequest) -> Credentials:
-    """Takes the headers apart. Raises `CredentialsIncomplete` naming each one that is missing or malformed."""
+    """Takes the headers apart. Raises `CredentialsIncomplete` naming what is missing or malformed."""
     given = {name: request.headers.get(name, "") for name in SHAPES}
     credentials = Credentials(
         api_key=given["X-API-Key"],

@@ -3,8 +3,8 @@
     pk_test_4tq8vjk2mzrw_<32 random characters><6 of checksum>     the key: says who calls
     sk_test_<43 random characters><6 of checksum>                  the secret: signs, and is never sent
 
-The prefix tells people and secret scanners what they found; the checksum tells a typing error from an unknown key.
-The public id may be shown anywhere. The key is stored as a keyed hash, the secret sealed (design section 5).
+The prefix tells people and secret scanners what they found; the checksum tells a typing error from an unknown
+key. The public id may be shown anywhere. The key is stored as a keyed hash, the secret sealed.
 """
 
 import secrets

@@ -72,11 +72,14 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=32, unique=True)
     key_hash = models.CharField(max_length=64, unique=True)
     sealed_secret = models.TextField()
-    hint = models.CharField(max_length=50, help_text=_("Beginning and end of the key, to tell it from others."))
+    hint = models.CharField(max_length=50, help_text=_("Beginning and end of the key, to recognise it by."))
     label = models.CharField(max_length=100, blank=True)
     scopes = ArrayField(models.CharField(max_length=50))
     allowed_ips = ArrayField(
-        models.CharField(max_length=50), default=list, blank=True, help_text=_("CIDR networks. Empty: everywhere.")
+        models.CharField(max_length=50),
+        default=list,
+        blank=True,
+        help_text=_("CIDR networks. Empty: everywhere."),
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -21,8 +21,8 @@ class HasScope(BasePermission):
 
         scopes = {"GET": "payments:read", "POST": "payments:write"}
 
-    `None` (`scopes.ANY_KEY`) admits every key, and HEAD needs what GET needs. A method that is not listed is not
-    served, so that forgetting the line never opens anything.
+    `None` (`scopes.ANY_KEY`) admits every key, and HEAD needs what GET needs. A method that is not listed is
+    not served, so that forgetting the line never opens anything.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

@@ -15,7 +15,7 @@ from merchants.errors import RateLimited
 USAGE = "payment-gateway:key-usage"
 MICROSECONDS = 1_000_000
 
-# Redis's own clock, so that web workers with different ones share a bucket. "%.0f": a plain number would lose digits.
+# Redis's own clock, so that web workers with different ones share a bucket. "%.0f" keeps all digits.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -35,9 +35,9 @@ def spend(*, key_id: UUID) -> None:
     """Counts one request. Raises `RateLimited`; lets everything through while Redis is away."""
     rate, burst = settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST
     interval = round(MICROSECONDS / rate) if rate > 0 else 0
-    arguments = [interval, interval * max(burst - 1, 0), str(key_id)]
+    arguments: list[int | str] = [interval, interval * max(burst - 1, 0), str(key_id)]
     names = [f"payment-gateway:rate-limit:{key_id}", USAGE]
-    wait = redis.attempt(lambda client: client.register_script(SCRIPT)(names, arguments), otherwise=0)
+    wait: int = redis.attempt(lambda client: client.register_script(SCRIPT)(names, arguments), otherwise=0)
     if wait > 0:
         raise RateLimited(
             {"limit_per_second": rate, "burst": burst},
@@ -54,5 +54,6 @@ def take_usage() -> dict[UUID, float]:
         pipeline.delete(USAGE)
         return cast(dict[bytes, bytes], pipeline.execute()[0])
 
-    taken = redis.attempt(read_and_delete, otherwise={})
+    nothing: dict[bytes, bytes] = {}
+    taken = redis.attempt(read_and_delete, otherwise=nothing)
     return {UUID(key_id.decode()): float(used_at) for key_id, used_at in taken.items()}

@@ -74,7 +74,7 @@ def issue_key(
         allowed_ips=allowed_ips,
         expires_at=expires_at,
     )
-    log.info("api_key.issued", merchant_id=str(merchant_id), key_id=str(new.api_key.pk), environment=environment)
+    log.info("api_key.issued", merchant_id=str(merchant_id), key_id=str(new.api_key.pk))
     return new
 
 
@@ -108,7 +108,9 @@ def rotate_key(
     )
     old.replaced_by, old.retires_at = new.api_key, now + overlap
     old.save(update_fields=["replaced_by", "retires_at"])
-    log.info("api_key.rotated", merchant_id=str(merchant_id), key_id=str(old.pk), new_key_id=str(new.api_key.pk))
+    log.info(
+        "api_key.rotated", merchant_id=str(merchant_id), key_id=str(old.pk), successor=str(new.api_key.pk)
+    )
     return Rotation(old=old, new=new)
 
 
@@ -122,7 +124,8 @@ def revoke_key(*, merchant_id: UUID, environment: str, key_id: UUID, allow_last:
     key = selectors.key_of(merchant_id=merchant_id, environment=environment, key_id=key_id)
     if key.revoked_at is not None:
         return key
-    staying = {other.pk for other in _keys(merchant_id, environment) if other.state_at(now) == KeyState.ACTIVE}
+    living = _keys(merchant_id, environment)
+    staying = {other.pk for other in living if other.state_at(now) == KeyState.ACTIVE}
     if staying == {key.pk} and not allow_last:
         raise LastUsableKey
     key.revoked_at = now

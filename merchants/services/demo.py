@@ -15,10 +15,10 @@ DEMO_PUBLIC_ID = "demo"
 
 @transaction.atomic
 def seed_demo_merchant() -> Merchant:
-    """Makes the demo merchant, or repairs its key: rotated, revoked or under an old SECRET_KEY, it works again.
+    """Makes the demo merchant, or repairs its key: rotated, revoked or of an old SECRET_KEY, it works again.
 
-    The row is harmless by itself: authentication honours the literal key only while PAYMENT_DEMO is on, and nobody
-    knows the secret sealed here.
+    The row is harmless by itself: authentication honours the literal key only while PAYMENT_DEMO is on, and
+    nobody knows the secret sealed here.
     """
     is_new = insert_unless_exists(Merchant(name="Demo Merchant", email=DEMO_EMAIL))
     merchant = Merchant.objects.select_for_update(no_key=True).get(email=DEMO_EMAIL)

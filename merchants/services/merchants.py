@@ -33,7 +33,6 @@ def create_merchant(*, name: str, email: str, strict_idempotency: bool = False) 
         raise ValidationFailed(error.message_dict) from error
     if not insert_unless_exists(merchant):
         raise EmailTaken({"email": merchant.email})
-    merchant.refresh_from_db()
     test_key, live_key = (
         store_new_key(merchant_id=merchant.pk, environment=environment, scopes=ALL_SCOPES)
         for environment in (Environment.TEST, Environment.LIVE)

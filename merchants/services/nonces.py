@@ -9,7 +9,7 @@ from common.db import insert_unless_exists
 from merchants.errors import NonceReused
 from merchants.models import RequestNonce
 
-# A timestamp is good for 300 seconds either side, so a nonce matters for 600; twice that leaves room for clocks.
+# A timestamp is good for 300 seconds either side, so a nonce matters for 600. Twice that: clocks differ.
 KEPT_FOR = dt.timedelta(minutes=20)
 
 

@@ -1,10 +1,10 @@
-"""A merchant's program for tests: signs each request as the documentation says, written apart from our own code.
+"""A merchant's program for tests: signs as the documentation says, written apart from our own code.
 
     client = SignedClient(new_key.key, new_key.secret)
     answer = client.post("/api/v1/payments", {"order_no": "A-1", …}, idempotency_key="first-try")
     assert answer.status_code == 200, answer.content
 
-Further keyword arguments are headers, underscores for dashes: `Prefer="handling=strict"`, `Accept_Language="en"`.
+Further keyword arguments are headers, underscores for dashes: `Prefer="handling=strict"`.
 `X_Signature=None` leaves a header out; any other value replaces what would have been sent.
 `demo_client()` sends the literal key and signature of the quick start.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
-_WITHOUT_BODY = object()
+NO_BODY = object()
 
 
 class SignedClient:
@@ -30,12 +30,12 @@ class SignedClient:
         return self.request("GET", path, **headers)
 
     def post(
-        self, path: str, json: Any = _WITHOUT_BODY, *, idempotency_key: str | None = None, **headers: str | None
+        self, path: str, json: Any = NO_BODY, *, idempotency_key: str | None = None, **headers: str | None
     ) -> HttpResponse:
         return self.request("POST", path, json, idempotency_key=idempotency_key, **headers)
 
     def patch(
-        self, path: str, json: Any = _WITHOUT_BODY, *, idempotency_key: str | None = None, **headers: str | None
+        self, path: str, json: Any = NO_BODY, *, idempotency_key: str | None = None, **headers: str | None
     ) -> HttpResponse:
         return self.request("PATCH", path, json, idempotency_key=idempotency_key, **headers)
 
@@ -46,7 +46,7 @@ class SignedClient:
         self,
         method: str,
         path: str,
-        json: Any = _WITHOUT_BODY,
+        json: Any = NO_BODY,
         *,
         body: bytes | None = None,
         idempotency_key: str | None = None,
@@ -56,7 +56,7 @@ class SignedClient:
     ) -> HttpResponse:
         """`json` is encoded, `body` is sent as it is. `path` may hold a query."""
         if body is None:
-            body = b"" if json is _WITHOUT_BODY else json_module.dumps(json, ensure_ascii=False).encode()
+            body = b"" if json is NO_BODY else json_module.dumps(json, ensure_ascii=False).encode()
         sent = self.signed_headers(
             method, path, body, idempotency_key=idempotency_key, timestamp=timestamp, nonce=nonce
         )

@@ -1,0 +1,37 @@
+"""Looking only: keys change through services, and neither hash nor secret is on any page."""
+
+from django.contrib import admin
+
+from common.admin import ReadOnlyAdmin, ReadOnlyInline
+from merchants.models import ApiKey, Merchant, RequestNonce
+
+KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
+
+
+class ApiKeyInline(ReadOnlyInline):
+    model = ApiKey
+    fields = readonly_fields = KEY_COLUMNS
+
+
+@admin.register(Merchant)
+class MerchantAdmin(ReadOnlyAdmin):
+    list_display = ("name", "email", "status", "strict_idempotency", "created_at")
+    list_filter = ("status",)
+    search_fields = ("=id", "email", "name")
+    inlines = (ApiKeyInline,)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = ("hint", "merchant", *KEY_COLUMNS[1:])
+    list_filter = ("environment",)
+    list_select_related = ("merchant",)
+    search_fields = ("=id", "=public_id", "merchant__email")
+    exclude = ("key_hash", "sealed_secret")
+
+
+@admin.register(RequestNonce)
+class RequestNonceAdmin(ReadOnlyAdmin):
+    list_display = ("nonce", "api_key", "created_at")
+    list_select_related = ("api_key",)
+    search_fields = ("=nonce",)

@@ -1,0 +1,178 @@
+"""A merchant looks at itself and manages its keys. Views translate; services decide."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import Answer, success
+from common.api.fields import PageQuery
+from common.api.http import respond, validated
+from common.api.pagination import page_body, page_of
+from common.api.schema import ErrorSerializer, enveloped, page_schema
+from idempotency.request import keyed_request
+from idempotency.services import run_in_one_commit
+from merchants import representation, selectors, serializers, services
+from merchants.principal import principal_of
+from merchants.scopes import ANY_KEY, KEYS_MANAGE
+from merchants.services import NewKey
+
+MERCHANT = enveloped("MerchantAnswer", serializers.MerchantSerializer())
+KEYS = enveloped("ApiKeysAnswer", page_schema("ApiKeyPage", serializers.ApiKeySerializer))
+KEY = enveloped("ApiKeyAnswer", serializers.ApiKeySerializer())
+NEW_KEY = enveloped("NewApiKeyAnswer", serializers.NewApiKeySerializer())
+ROTATED_KEY = enveloped("RotatedApiKeyAnswer", serializers.RotatedApiKeySerializer())
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write answers now, and what an Idempotency-Key remembers of it: no secret, because remembering
+    means storing."""
+
+    shown: Mapping[str, Any] = field(repr=False)
+    stored: Mapping[str, Any]
+
+
+class MerchantView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": ANY_KEY}
+
+    @extend_schema(
+        operation_id="merchant_retrieve",
+        responses={200: MERCHANT, "4XX": ErrorSerializer},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """The merchant that the key belongs to, and what the key may do."""
+        principal = principal_of(request)
+        merchant = selectors.merchant_by_id(merchant_id=principal.merchant_id)
+        return respond(success(representation.merchant_body(merchant, principal), message=_("Success")))
+
+
+class ApiKeysView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": KEYS_MANAGE, "POST": KEYS_MANAGE}
+
+    @extend_schema(
+        operation_id="api_keys_list",
+        parameters=[PageQuery],
+        responses={200: KEYS, "4XX": ErrorSerializer},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """The keys of this environment, newest first, including those that ended."""
+        principal = principal_of(request)
+        query = validated(PageQuery, request.query_params.dict())
+        found = selectors.keys_of(merchant_id=principal.merchant_id, environment=principal.environment)
+        page, now = page_of(found, cursor=query.get("cursor"), limit=query["limit"]), timezone.now()
+        body = page_body(page, lambda key: representation.key_body(key, now=now))
+        return respond(success(body, message=_("Success")))
+
+    @extend_schema(
+        operation_id="api_keys_create",
+        request=serializers.IssueKeySerializer,
+        responses={200: NEW_KEY, "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Issues a further key. The answer shows the key and its secret once; a replay does not."""
+        principal, wanted = principal_of(request), validated(serializers.IssueKeySerializer, request.data)
+
+        def issue(new_key_id: UUID) -> Written:
+            new = services.issue_key(
+                merchant_id=principal.merchant_id,
+                environment=principal.environment,
+                key_id=new_key_id,
+                granted_by=principal.scopes,
+                **{"scopes": principal.scopes, **wanted},
+            )
+            return _new_key(new)
+
+        return _write_once(request, "/merchant/api-keys", core={}, write=issue, message=_("Created"))
+
+
+class RotateApiKeyView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": KEYS_MANAGE}
+
+    @extend_schema(
+        operation_id="api_keys_rotate",
+        request=serializers.RotateKeySerializer,
+        responses={200: ROTATED_KEY, "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request, key_id: UUID) -> HttpResponse:
+        """Issues a successor. The old key works beside it for `overlap_seconds`, by default 24 hours."""
+        principal, wanted = principal_of(request), validated(serializers.RotateKeySerializer, request.data)
+
+        def rotate(new_key_id: UUID) -> Written:
+            rotation = services.rotate_key(
+                merchant_id=principal.merchant_id,
+                environment=principal.environment,
+                key_id=key_id,
+                new_key_id=new_key_id,
+                granted_by=principal.scopes,
+                overlap=dt.timedelta(seconds=wanted["overlap_seconds"]),
+            )
+            return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
+
+        route = "/merchant/api-keys/{id}/rotate"
+        return _write_once(request, route, core={"id": key_id}, write=rotate, message=_("Created"))
+
+
+class RevokeApiKeyView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": KEYS_MANAGE}
+
+    @extend_schema(
+        operation_id="api_keys_revoke",
+        request=serializers.NoFieldsSerializer,
+        responses={200: KEY, "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request, key_id: UUID) -> HttpResponse:
+        """Ends a key at once. Not the last one that stays: issue another one first."""
+        principal = principal_of(request)
+        validated(serializers.NoFieldsSerializer, request.data)
+
+        def revoke(_resource_id: UUID) -> Written:
+            key = services.revoke_key(
+                merchant_id=principal.merchant_id, environment=principal.environment, key_id=key_id
+            )
+            body = representation.key_body(key, now=timezone.now())
+            return Written(shown=body, stored=body)
+
+        route = "/merchant/api-keys/{id}/revoke"
+        return _write_once(request, route, core={"id": key_id}, write=revoke, message=_("Revoked"))
+
+
+def _new_key(new: NewKey, **more: Any) -> Written:
+    body = representation.key_body(new.api_key, now=timezone.now())
+    return Written(
+        shown={**body, **representation.shown_once(new), **more},
+        stored={**body, **representation.shown_before(), **more},
+    )
+
+
+def _write_once(
+    request: Request, route: str, *, core: Mapping[str, Any], write: Callable[[UUID], Written], message: str
+) -> HttpResponse:
+    """Honours the Idempotency-Key, always strictly: keys are not a thing to be guessed about."""
+    keyed = keyed_request(
+        request._request,
+        tenant=principal_of(request).tenant,
+        route=route,
+        core=core,
+        body=dict(request.data),
+        strict=True,
+    )
+    shown: list[Answer] = []
+
+    def write_and_store(resource_id: UUID) -> Answer:
+        written = write(resource_id)
+        shown.append(success(written.shown, message=message))
+        return success(written.stored, message=message)
+
+    answer = run_in_one_commit(keyed, write=write_and_store)
+    response = respond(shown[0] if shown else answer)
+    response["Cache-Control"] = "no-store"  # nobody on the way keeps a secret
+    return response

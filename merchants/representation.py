@@ -1,0 +1,62 @@
+"""Merchants and keys as the API shows them (design section 4). Hashes and sealed secrets never are."""
+
+import datetime as dt
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from merchants.models import ApiKey, Merchant
+from merchants.principal import Principal
+from merchants.services import NewKey
+
+
+def merchant_body(merchant: Merchant, principal: Principal) -> dict[str, Any]:
+    """The merchant, and what the key that asks may do."""
+    return {
+        "id": merchant.pk,
+        "name": merchant.name,
+        "email": merchant.email,
+        "status": merchant.status,
+        "strict_idempotency": merchant.strict_idempotency,
+        "environment": principal.environment,
+        "key_id": principal.key_id,
+        "scopes": sorted(principal.scopes),
+        "created_at": merchant.created_at,
+    }
+
+
+def key_body(key: ApiKey, *, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": key.pk,
+        "environment": key.environment,
+        "public_id": key.public_id,
+        "hint": key.hint,
+        "label": key.label,
+        "status": key.state_at(now),
+        "scopes": key.scopes,
+        "allowed_ips": key.allowed_ips,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "retires_at": key.retires_at,
+        "revoked_at": key.revoked_at,
+        "replaced_by": key.replaced_by_id,
+        "last_used_at": key.last_used_at,
+    }
+
+
+def shown_once(new: NewKey) -> dict[str, Any]:
+    """What only the answer to the request that made the key shows."""
+    return {
+        "key": new.key,
+        "secret": new.secret,
+        "note": _("Keep the key and the secret now: they are not shown again."),
+    }
+
+
+def shown_before() -> dict[str, Any]:
+    """What a replay shows in its place."""
+    return {
+        "key": None,
+        "secret": None,
+        "note": _("The key and the secret were shown once, when the key was made. If lost, rotate the key."),
+    }

@@ -1,0 +1,111 @@
+"""What the key endpoints take, and what the documentation says they give."""
+
+import datetime as dt
+import ipaddress
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from common.api.fields import StrictSerializer, TextField, WholeNumberField
+from merchants.models import Environment, KeyState, MerchantStatus
+from merchants.scopes import ALL_SCOPES
+from merchants.services.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP
+
+
+class NetworkField(TextField):
+    """An IP address or a CIDR network, v4 or v6, in its canonical writing."""
+
+    default_error_messages = {"network": _("This is neither an IP address nor a CIDR network.")}
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            self.fail("network")
+        if "%" in text:  # an interface's name, which means something only on the machine that has it
+            self.fail("network")
+        return str(network)
+
+
+class InstantField(serializers.DateTimeField):
+    """ISO 8601 with its offset: without one, nobody knows which midnight is meant."""
+
+    default_error_messages = {"offset": _("Give the offset from UTC, such as 2030-01-31T00:00:00Z.")}
+
+    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
+        if value.tzinfo is None:
+            self.fail("offset")
+        moment: dt.datetime = super().enforce_timezone(value)
+        return moment
+
+
+class IssueKeySerializer(StrictSerializer):
+    label = TextField(max_length=100, allow_blank=True, default="")  # type: ignore[assignment]
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=ALL_SCOPES),
+        required=False,
+        min_length=1,
+        max_length=len(ALL_SCOPES),
+        help_text=_("By default those of the key that asks. A key cannot hand on more than it has."),
+    )
+    allowed_ips = serializers.ListField(
+        child=NetworkField(max_length=50),
+        default=list,
+        max_length=50,
+        help_text=_("CIDR networks. Empty: everywhere."),
+    )
+    expires_at = InstantField(required=False, allow_null=True, default=None)
+
+
+class RotateKeySerializer(StrictSerializer):
+    overlap_seconds = WholeNumberField(
+        min_value=0,
+        max_value=int(MAX_OVERLAP.total_seconds()),
+        default=int(DEFAULT_OVERLAP.total_seconds()),
+        help_text=_("How long the old key works beside the new one."),
+    )
+
+
+class NoFieldsSerializer(StrictSerializer):
+    """A write that says everything in its address."""
+
+
+class MerchantSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    email = serializers.EmailField()
+    status = serializers.ChoiceField(choices=MerchantStatus.choices)
+    strict_idempotency = serializers.BooleanField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
+    key_id = serializers.UUIDField()
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=ALL_SCOPES))
+    created_at = serializers.DateTimeField()
+
+
+class ApiKeySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
+    public_id = serializers.CharField()
+    hint = serializers.CharField()
+    label = serializers.CharField(allow_blank=True)  # type: ignore[assignment]
+    status = serializers.ChoiceField(choices=KeyState.choices)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=ALL_SCOPES))
+    allowed_ips = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    retires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    replaced_by = serializers.UUIDField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    key = serializers.CharField(allow_null=True, help_text=_("Shown once; null in a replay."))
+    secret = serializers.CharField(allow_null=True, help_text=_("Shown once; null in a replay."))
+    note = serializers.CharField()
+
+
+class RotatedApiKeySerializer(NewApiKeySerializer):
+    replaces = ApiKeySerializer()

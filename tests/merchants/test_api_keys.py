@@ -1,0 +1,311 @@
+"""A merchant manages its keys."""
+
+import datetime as dt
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from merchants import serializers, services
+from merchants.errors import LastUsableKey
+from merchants.models import ApiKey
+from merchants.scopes import ALL_SCOPES
+from merchants.services import api_keys
+from tests.merchants.conftest import new_merchant
+from tests.support.signing import SignedClient
+
+PATH = "/api/v1/merchant"
+KEYS = "/api/v1/merchant/api-keys"
+
+
+def data(answer):
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["code"] == 0
+    return answer.json()["data"]
+
+
+def error(answer) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error_code"]
+
+
+class TestIssue:
+    def test_the_new_key_works(self, client):
+        new = data(client.post(KEYS, {"label": "shop"}))
+        assert new["key"].startswith("pk_test_")
+        assert new["secret"].startswith("sk_test_")
+        assert (new["label"], new["status"], new["environment"]) == ("shop", "active", "test")
+        seen = data(SignedClient(new["key"], new["secret"]).get(PATH))
+        assert seen["key_id"] == new["id"]
+        assert seen["scopes"] == sorted(ALL_SCOPES)
+
+    def test_nobody_on_the_way_keeps_the_secret(self, client):
+        assert client.post(KEYS, {})["Cache-Control"] == "no-store"
+
+    def test_with_fewer_scopes_networks_and_an_end(self, client):
+        wanted = {
+            "scopes": ["payments:read", "keys:manage"],
+            "allowed_ips": ["10.0.0.1", "10.1.2.3/8", "2001:DB8::/32"],
+            "expires_at": "2030-01-31T00:00:00+08:00",
+        }
+        new = data(client.post(KEYS, wanted))
+        assert new["scopes"] == ["keys:manage", "payments:read"]
+        assert new["allowed_ips"] == ["10.0.0.1/32", "10.0.0.0/8", "2001:db8::/32"]
+        assert dt.datetime.fromisoformat(new["expires_at"]) == dt.datetime(2030, 1, 30, 16, tzinfo=dt.UTC)
+
+    def test_a_live_key_makes_live_keys(self, live_client):
+        new = data(live_client.post(KEYS, {}))
+        assert new["key"].startswith("pk_live_")
+        assert new["environment"] == "live"
+
+    def test_nobody_hands_on_what_they_do_not_have(self, client):
+        small = data(client.post(KEYS, {"scopes": ["keys:manage", "payments:read"]}))
+        clerk = SignedClient(small["key"], small["secret"])
+        answer = clerk.post(KEYS, {"scopes": ["keys:manage", "refunds:write"]})
+        assert error(answer) == (403, "insufficient_scope")
+        assert answer.json()["details"] == {"required_scopes": ["refunds:write"]}
+        assert data(clerk.post(KEYS, {}))["scopes"] == ["keys:manage", "payments:read"]
+        everything = data(client.get(PATH))["key_id"]
+        assert error(clerk.post(f"{KEYS}/{everything}/rotate")) == (403, "insufficient_scope")
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"label": "x" * 101}, "label"),
+            ({"label": 5}, "label"),
+            ({"label": None}, "label"),
+            ({"scopes": []}, "scopes"),
+            ({"scopes": "keys:manage"}, "scopes"),
+            ({"scopes": ["everything"]}, "scopes.0"),
+            ({"scopes": [None]}, "scopes.0"),
+            ({"scopes": [{}]}, "scopes.0"),
+            ({"scopes": ["keys:manage"] * 10}, "scopes"),
+            ({"allowed_ips": ["10.0.0.0/33"]}, "allowed_ips.0"),
+            ({"allowed_ips": ["example.com"]}, "allowed_ips.0"),
+            ({"allowed_ips": [167772160]}, "allowed_ips.0"),
+            ({"allowed_ips": ["fe80::1%eth0"]}, "allowed_ips.0"),
+            ({"allowed_ips": ["10.0.0.1"] * 51}, "allowed_ips"),
+            ({"expires_at": "2030-01-31"}, "expires_at"),
+            ({"expires_at": "2030-01-31T00:00:00"}, "expires_at"),
+            ({"expires_at": "2020-01-31T00:00:00Z"}, "expires_at"),
+            ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+            ({"expires_at": "0001-01-01T00:00:00+23:59"}, "expires_at"),
+            ({"expires_at": 1893456000}, "expires_at"),
+            ({"environment": "live"}, "environment"),
+            ({"label": "a\x00b"}, "label"),
+        ],
+    )
+    @pytest.mark.parametrize("idempotency_key", [None, "k"])
+    def test_what_is_wrong_is_named_and_nothing_is_made(self, client, acme, body, field, idempotency_key):
+        answer = client.post(KEYS, body, idempotency_key=idempotency_key)
+        assert answer.status_code == 400, answer.content
+        assert field in answer.json()["details"]
+        assert ApiKey.objects.filter(merchant=acme.merchant).count() == 2
+
+    @pytest.mark.parametrize("body", [[], "x", None, 5, True])
+    def test_a_body_is_an_object(self, client, body):
+        assert error(client.post(KEYS, body)) == (400, "validation_failed")
+
+    def test_no_body_is_an_empty_one(self, client):
+        assert data(client.post(KEYS))["scopes"] == sorted(ALL_SCOPES)
+
+    def test_there_is_a_limit(self, client, monkeypatch):
+        monkeypatch.setattr(api_keys, "MAX_USABLE_KEYS", 2)
+        assert data(client.post(KEYS, {}))
+        assert error(client.post(KEYS, {})) == (409, "too_many_api_keys")
+
+
+class TestReplay:
+    """A replay shows what was made, without the secret that only the first answer holds."""
+
+    def test_the_key_is_made_once_and_shown_once(self, client, acme):
+        first = data(client.post(KEYS, {"label": "a"}, idempotency_key="k"))
+        answer = client.post(KEYS, {"label": "a"}, idempotency_key="k")
+        replay = data(answer)
+        assert answer["Idempotent-Replayed"] == "true"
+        assert (replay["key"], replay["secret"]) == (None, None)
+        assert replay["note"] != first["note"]
+        hidden = {"key", "secret", "note"}
+        assert {k: v for k, v in replay.items() if k not in hidden} == {
+            k: v for k, v in first.items() if k not in hidden
+        }
+        assert ApiKey.objects.filter(merchant=acme.merchant).count() == 3
+
+    def test_another_body_is_refused(self, client):
+        data(client.post(KEYS, {"label": "a"}, idempotency_key="k"))
+        assert error(client.post(KEYS, {"label": "b"}, idempotency_key="k")) == (
+            422,
+            "idempotency_key_reused",
+        )
+
+    def test_rotation_and_revocation(self, client, acme):
+        new = data(client.post(KEYS, {}))
+        rotated = [data(client.post(f"{KEYS}/{new['id']}/rotate", idempotency_key="r")) for _ in range(2)]
+        assert rotated[0]["id"] == rotated[1]["id"]
+        assert [bool(each["secret"]) for each in rotated] == [True, False]
+        revoked = [client.post(f"{KEYS}/{new['id']}/revoke", idempotency_key="v").content for _ in range(2)]
+        assert revoked[0] == revoked[1]
+        assert ApiKey.objects.filter(merchant=acme.merchant).count() == 4
+
+    def test_the_same_key_for_another_target_is_refused(self, client):
+        one, two = data(client.post(KEYS, {})), data(client.post(KEYS, {}))
+        data(client.post(f"{KEYS}/{one['id']}/revoke", idempotency_key="v"))
+        answer = client.post(f"{KEYS}/{two['id']}/revoke", idempotency_key="v")
+        assert error(answer) == (422, "idempotency_key_reused")
+
+
+class TestRotate:
+    def test_both_work_during_the_overlap(self, client, acme):
+        old_id = acme.test_key.api_key.pk
+        new = data(client.post(f"{KEYS}/{old_id}/rotate"))
+        fresh = SignedClient(new["key"], new["secret"])
+        assert (data(client.get(PATH))["key_id"], data(fresh.get(PATH))["key_id"]) == (str(old_id), new["id"])
+        assert (new["replaces"]["id"], new["replaces"]["status"]) == (str(old_id), "retiring")
+        assert new["replaces"]["replaced_by"] == new["id"]
+        left = dt.datetime.fromisoformat(new["replaces"]["retires_at"]) - timezone.now()
+        assert dt.timedelta(hours=23, minutes=59) < left < dt.timedelta(hours=24)
+        assert (new["scopes"], new["label"]) == (new["replaces"]["scopes"], new["replaces"]["label"])
+
+    def test_the_old_one_ends_with_it(self, client, acme):
+        new = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate", {"overlap_seconds": 0}))
+        assert new["replaces"]["status"] == "retired"
+        assert error(client.get(PATH)) == (401, "invalid_credentials")
+        assert data(SignedClient(new["key"], new["secret"]).get(PATH))
+
+    def test_an_end_is_renewed(self, client):
+        day = dt.timedelta(days=1)
+        new = data(client.post(KEYS, {"expires_at": (timezone.now() + day).isoformat()}))
+        ApiKey.objects.filter(pk=new["id"]).update(
+            created_at=timezone.now() - day
+        )  # it was issued for two days
+        rotated = data(client.post(f"{KEYS}/{new['id']}/rotate"))
+        life = dt.datetime.fromisoformat(rotated["expires_at"]) - dt.datetime.fromisoformat(
+            rotated["created_at"]
+        )
+        assert abs(life - 2 * day) < dt.timedelta(minutes=1)
+
+    def test_only_once_and_only_while_it_lives(self, client, acme):
+        new = data(client.post(KEYS, {}))
+        address = f"{KEYS}/{new['id']}/rotate"
+        data(client.post(address))
+        answer = client.post(address)
+        assert error(answer) == (409, "api_key_not_usable")
+        assert answer.json()["details"] == {"status": "retiring"}
+        data(client.post(f"{KEYS}/{new['id']}/revoke"))
+        assert error(client.post(address)) == (409, "api_key_not_usable")
+
+    @pytest.mark.parametrize("overlap", [-1, 30 * 86400 + 1, "1", 1.5, True, None, 10**30])
+    def test_the_overlap_has_bounds(self, client, acme, overlap):
+        answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate", {"overlap_seconds": overlap})
+        assert answer.status_code == 400
+        assert "overlap_seconds" in answer.json()["details"]
+
+
+class TestRevoke:
+    def test_it_ends_at_once(self, client):
+        new = data(client.post(KEYS, {}))
+        assert data(client.post(f"{KEYS}/{new['id']}/revoke"))["status"] == "revoked"
+        assert error(SignedClient(new["key"], new["secret"]).get(PATH)) == (401, "invalid_credentials")
+
+    def test_twice_changes_nothing(self, client):
+        new = data(client.post(KEYS, {}))
+        first, second = (data(client.post(f"{KEYS}/{new['id']}/revoke")) for _ in range(2))
+        assert first == second
+
+    def test_the_last_one_stays(self, client, acme):
+        answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke")
+        assert error(answer) == (409, "last_usable_key")
+        assert data(client.get(PATH))
+
+    def test_a_key_that_retires_soon_does_not_count_as_staying(self, client, acme):
+        new = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate"))
+        assert error(client.post(f"{KEYS}/{new['id']}/revoke")) == (409, "last_usable_key")
+        assert data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke"))  # the old one may go early
+
+    def test_a_key_may_end_itself_when_another_stays(self, client, acme):
+        data(client.post(KEYS, {}))
+        data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke"))
+        assert client.get(PATH).status_code == 401
+
+    def test_staff_may_stop_a_stolen_last_key(self, acme):
+        wanted = {
+            "merchant_id": acme.merchant.pk,
+            "environment": "test",
+            "key_id": acme.test_key.api_key.pk,
+        }
+        with pytest.raises(LastUsableKey):
+            services.revoke_key(**wanted)
+        assert services.revoke_key(**wanted, allow_last=True).revoked_at
+
+    def test_a_body_is_not_expected(self, client, acme):
+        answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke", {"reason": "x"})
+        assert error(answer) == (400, "validation_failed")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once_never_end_the_last_two(self):
+        acme = new_merchant()
+        client = SignedClient(acme.test_key.key, acme.test_key.secret)
+        other = data(client.post(KEYS, {}))
+        both = [SignedClient(other["key"], other["secret"]), client]
+
+        def revoke(pair: tuple[SignedClient, str]) -> int:
+            try:
+                return pair[0].post(f"{KEYS}/{pair[1]}/revoke").status_code
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(2) as pool:
+            statuses = sorted(
+                pool.map(revoke, zip(both, [other["id"], acme.test_key.api_key.pk], strict=True))
+            )
+        assert statuses == [200, 409]
+
+
+class TestBoundaries:
+    """Another merchant's key, and a key of the other environment, do not exist."""
+
+    @pytest.mark.parametrize("action", ["rotate", "revoke"])
+    def test_others(self, client, live_client, other_client, acme, action):
+        test_id, live_id = acme.test_key.api_key.pk, acme.live_key.api_key.pk
+        assert error(other_client.post(f"{KEYS}/{test_id}/{action}")) == (404, "not_found")
+        assert error(client.post(f"{KEYS}/{live_id}/{action}")) == (404, "not_found")
+        assert error(live_client.post(f"{KEYS}/{test_id}/{action}")) == (404, "not_found")
+        assert error(client.post(f"{KEYS}/{uuid.uuid4()}/{action}")) == (404, "not_found")
+        assert client.post(f"{KEYS}/not-an-id/{action}").status_code == 404
+        assert (
+            not ApiKey.objects.filter(merchant=acme.merchant)
+            .exclude(revoked_at=None, retires_at=None)
+            .exists()
+        )
+
+    def test_lists(self, client, live_client, acme):
+        assert [key["id"] for key in data(client.get(KEYS))["items"]] == [str(acme.test_key.api_key.pk)]
+        assert [key["id"] for key in data(live_client.get(KEYS))["items"]] == [str(acme.live_key.api_key.pk)]
+
+
+def test_pages(client, acme):
+    made = [str(acme.test_key.api_key.pk)] + [data(client.post(KEYS, {}))["id"] for _ in range(4)]
+    address, seen = f"{KEYS}?limit=2", []
+    page = data(client.get(address))
+    while page["next_cursor"]:
+        seen.append([key["id"] for key in page["items"]])
+        page = data(client.get(f"{address}&cursor={page['next_cursor']}"))
+    seen.append([key["id"] for key in page["items"]])
+    assert seen == [made[:2:-1], made[2:0:-1], made[:1]]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=%00", "page=1"])
+def test_wrong_pages(client, query):
+    answer = client.get(f"{KEYS}?{query}")
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.json()["details"]
+
+
+def test_answers_are_what_the_documentation_says(client, acme):
+    new = data(client.post(KEYS, {}))
+    assert list(new) == list(serializers.NewApiKeySerializer().fields)
+    assert list(data(client.get(PATH))) == list(serializers.MerchantSerializer().fields)
+    assert list(data(client.get(KEYS))["items"][0]) == list(serializers.ApiKeySerializer().fields)
+    rotated = data(client.post(f"{KEYS}/{new['id']}/rotate"))
+    assert set(rotated) == set(serializers.RotatedApiKeySerializer().fields)

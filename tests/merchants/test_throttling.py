@@ -1,0 +1,121 @@
+"""The rate limit per key, on the real Redis."""
+
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.utils import timezone
+from django_redis import get_redis_connection
+
+from merchants import services, throttling
+from merchants.errors import RateLimited
+from merchants.models import ApiKey
+from tests.support.signing import SignedClient
+
+PATH = "/api/v1/merchant"
+
+
+@pytest.fixture
+def slow(settings):
+    """One request in 20 seconds, three at once."""
+    settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 0.05, 3
+
+
+def test_a_burst_and_then_no_more(client, slow):
+    assert [client.get(PATH).status_code for _ in range(4)] == [200, 200, 200, 429]
+    answer = client.get(PATH)
+    assert answer.json()["error_code"] == "rate_limited"
+    assert answer.json()["details"] == {"limit_per_second": 0.05, "burst": 3}
+    assert 15 <= int(answer["Retry-After"]) <= 20
+
+
+def test_retry_after_is_true(acme, settings):
+    settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 4, 1
+    key_id = acme.test_key.api_key.pk
+    throttling.spend(key_id=key_id)
+    with pytest.raises(RateLimited) as refused:
+        throttling.spend(key_id=key_id)
+    assert refused.value.headers == {"Retry-After": "1"}
+    time.sleep(0.26)
+    throttling.spend(key_id=key_id)
+
+
+def test_no_burst_beyond_the_limit_under_concurrency(acme, settings):
+    settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 0.01, 25
+
+    def one(_number: int) -> bool:
+        try:
+            throttling.spend(key_id=acme.test_key.api_key.pk)
+        except RateLimited:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(one, range(100))) == 25
+
+
+def test_each_key_has_its_own(client, other_client, live_client, slow):
+    assert [client.get(PATH).status_code for _ in range(4)][-1] == 429
+    assert other_client.get(PATH).status_code == 200
+    assert live_client.get(PATH).status_code == 200
+
+
+def test_nobody_spends_anothers(client, slow):
+    forger = SignedClient(client.key, "sk_test_guess")
+    assert {forger.get(PATH).status_code for _ in range(10)} == {401}
+    assert {client.request("GET", PATH, timestamp=1).status_code for _ in range(10)} == {
+        401
+    }  # a recorded request
+    assert client.get(PATH).status_code == 200
+
+
+def test_zero_is_no_limit(client, settings):
+    settings.RATE_LIMIT_PER_SECOND = 0
+    assert {client.get(PATH).status_code for _ in range(20)} == {200}
+
+
+def test_without_redis_everyone_gets_through(client, slow, redis_down):
+    assert {client.get(PATH).status_code for _ in range(10)} == {200}
+
+
+def test_one_round_trip(acme, monkeypatch):
+    redis = get_redis_connection("default")
+    throttling.spend(key_id=acme.test_key.api_key.pk)  # the script is loaded
+    before = redis.info("commandstats")
+    throttling.spend(key_id=acme.test_key.api_key.pk)
+    after = redis.info("commandstats")
+    from_client = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_script|load", "cmdstat_script"}
+    calls = {
+        name: after[name]["calls"] - before.get(name, {}).get("calls", 0)
+        for name in from_client & after.keys()
+    }
+    assert sum(calls.values()) == calls["cmdstat_evalsha"] == 1
+
+
+class TestLastUsed:
+    def test_it_is_written_down_in_one_statement(self, client, live_client, acme, django_assert_num_queries):
+        throttling.take_usage()
+        before = timezone.now()
+        client.get(PATH), live_client.get(PATH)
+        with django_assert_num_queries(1):
+            assert services.flush_key_usage() == 2
+        for key in ApiKey.objects.filter(merchant=acme.merchant):
+            assert abs((key.last_used_at - before).total_seconds()) < 5
+        assert services.flush_key_usage() == 0
+
+    def test_it_never_goes_back(self, acme):
+        later = timezone.now() + dt.timedelta(days=1)
+        ApiKey.objects.filter(pk=acme.test_key.api_key.pk).update(last_used_at=later)
+        throttling.spend(key_id=acme.test_key.api_key.pk)
+        services.flush_key_usage()
+        assert ApiKey.objects.get(pk=acme.test_key.api_key.pk).last_used_at == later
+
+    def test_refused_requests_are_no_use(self, acme):
+        throttling.take_usage()
+        SignedClient(acme.test_key.key, "sk_test_guess").get(PATH)
+        assert throttling.take_usage() == {}
+
+    def test_without_redis_there_is_nothing_to_write(self, acme, redis_down, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert services.flush_key_usage() == 0
