@@ -1,4 +1,4 @@
-"""`manage.py serve` prints the lines of the quick start, each once it is true, or one line that says why not."""
+"""`manage.py serve` prints the lines of the quick start, each once it is true, or one line that says why."""
 
 import os
 import signal
