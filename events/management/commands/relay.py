@@ -1,0 +1,24 @@
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from events import relay
+from events.sinks import configured_sinks
+
+
+class Command(BaseCommand):
+    help = "Carries events out of the outbox until it is told to stop. Further relays stand by."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Send what is there now, then end.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            self.stdout.write(f"{relay.drain(sinks=configured_sinks())} events sent")
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        relay.run(sinks=configured_sinks(), stop=stop)

@@ -1,0 +1,139 @@
+"""Carries events out of the outbox: each at least once, those of one key in their order (design section 9).
+
+One relay works at a time: it holds an advisory lock on the session that it reads and marks with, so that a relay
+that lost its session can mark nothing. The others wait for the lock.
+
+What has left is marked row by row. A high-water mark would lose the event whose transaction took its id early
+and committed late.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import structlog
+from django.db import connection
+from psycopg.rows import class_row
+
+from events import metrics
+from events.sinks import OutgoingEvent, Sink, SinkUnavailable
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+POLL_SECONDS = 1.0
+RECONNECT_SECONDS = 2.0
+LEADER_LOCK = 4009  # any number, the same in every relay
+
+Session = psycopg.Connection[Any]
+
+_UNPUBLISHED = """
+SELECT id, event_id, type, ordering_key, merchant_id, environment, subject_id, data, trace_context, created_at
+FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT %s
+"""
+_MARK = (
+    "UPDATE outbox_events SET published_at = clock_timestamp() WHERE id = ANY(%s) AND published_at IS NULL"
+)
+
+
+def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
+    """Works until `stop` is set, through restarts of the database and outages of sinks."""
+    connected = True  # so that the first failure is told, and each outage only once
+    while not stop.is_set():
+        try:
+            with connect() as session:
+                connected = True
+                if _wait_for_lead(session, stop):
+                    _lead(session, sinks, stop)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if connected:
+                log.warning("relay.database_lost", reason=_first_line(error), retry_seconds=RECONNECT_SECONDS)
+            connected = False
+            stop.wait(RECONNECT_SECONDS)
+    log.info("relay.stopped")
+
+
+def drain(*, sinks: Sequence[Sink]) -> int:
+    """Sends what is there now, and answers how many events that were. Raises `SinkUnavailable`.
+
+    Where another relay leads, it is left to that one.
+    """
+    sent = 0
+    with connect() as session:
+        if not _take_lead(session):
+            return 0
+        while batch := publish_batch(session, sinks):
+            sent += batch
+    return sent
+
+
+def connect() -> Session:
+    """A session of our own: one from the pool would take the lock along when it is given back."""
+    database = connection.settings_dict
+    return psycopg.connect(
+        host=database["HOST"],
+        port=database["PORT"],
+        user=database["USER"],
+        password=database["PASSWORD"],
+        dbname=database["NAME"],
+        connect_timeout=5,
+        application_name=database["OPTIONS"].get("application_name"),
+        options=database["OPTIONS"].get("options"),
+        # A leader cut off from the database is noticed, on both sides, within a minute.
+        keepalives_idle=10,
+        keepalives_interval=10,
+        keepalives_count=3,
+        autocommit=True,
+    )
+
+
+def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
+    """Hands the oldest events to every sink, then marks them. Raises `SinkUnavailable` and marks none."""
+    with session.cursor(row_factory=class_row(OutgoingEvent)) as cursor:
+        events = cursor.execute(_UNPUBLISHED, [BATCH]).fetchall()
+    if not events:
+        return 0
+    for sink in sinks:
+        try:
+            sink.send(events)
+        except SinkUnavailable:
+            metrics.REFUSED.labels(sink.name).inc()
+            raise
+    session.execute(_MARK, [[event.id for event in events]])
+    for event in events:
+        metrics.PUBLISHED.labels(event.type).inc()
+    return len(events)
+
+
+def _wait_for_lead(session: Session, stop: threading.Event) -> bool:
+    """False when told to stop first."""
+    if _take_lead(session):
+        log.info("relay.leading")
+        return True
+    log.info("relay.standing_by")
+    while not stop.wait(POLL_SECONDS):
+        if _take_lead(session):
+            log.info("relay.leading")
+            return True
+    return False
+
+
+def _take_lead(session: Session) -> bool:
+    row = session.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK]).fetchone()
+    return bool(row and row[0])
+
+
+def _lead(session: Session, sinks: Sequence[Sink], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            sent = publish_batch(session, sinks)
+        except SinkUnavailable as error:
+            log.warning("relay.sink_unavailable", reason=str(error), retry_seconds=POLL_SECONDS)
+            sent = 0
+        if sent < BATCH:
+            stop.wait(POLL_SECONDS)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

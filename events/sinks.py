@@ -1,0 +1,59 @@
+"""Where events go. A further way out is a class with `send`, and a line in `configured_sinks`."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingEvent:
+    """A committed event on its way out. `event_id` stays the same however often it is sent."""
+
+    id: int
+    event_id: uuid.UUID
+    type: str
+    ordering_key: str
+    merchant_id: uuid.UUID
+    environment: str
+    subject_id: uuid.UUID
+    data: Mapping[str, Any]
+    trace_context: Mapping[str, str]
+    created_at: dt.datetime
+
+
+class SinkUnavailable(Exception):
+    """Nothing can be delivered there now. The events stay in the outbox and are sent again."""
+
+
+class Sink(Protocol):
+    name: str
+
+    def send(self, events: Sequence[OutgoingEvent]) -> None:
+        """Returns once all of them are safe on the other side. Raises `SinkUnavailable`."""
+
+
+class LogSink:
+    """One structured line an event, without its data: that may name the customer."""
+
+    name = "log"
+
+    def send(self, events: Sequence[OutgoingEvent]) -> None:
+        for event in events:
+            log.info(
+                "event.published",
+                event_id=str(event.event_id),
+                type=event.type,
+                ordering_key=event.ordering_key,
+                merchant_id=str(event.merchant_id),
+                environment=event.environment,
+            )
+
+
+def configured_sinks() -> list[Sink]:
+    return [LogSink()]
