@@ -87,7 +87,6 @@ def _may_turn_back(saga: SagaState) -> bool:
 def record(saga: SagaState, step: StepState, outcome: Outcome) -> None:
     """What an outcome means for the step and the saga. Recording anything is progress."""
     saga.claims_without_progress = 0
-    step.intent_is_fresh = False
     if saga.direction == Direction.FORWARD:
         _record_forward(saga, step, outcome)
     else:
@@ -104,7 +103,8 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
             step.status, step.in_doubt, step.error_message = StepStatus.FAILED, False, message
             _give_up(saga, outcome)
         case Transient(reason):
-            step.in_doubt, step.error_message = False, reason
+            # This call did not happen; an earlier one whose answer was lost still may have.
+            step.in_doubt, step.error_message = not step.intent_is_fresh, reason
             if not _wait(step, saga, outcome):
                 step.status = StepStatus.FAILED
                 _give_up(saga, Failure("retries_exhausted", reason))

@@ -1,0 +1,8 @@
+"""The platform's settings and, for comparison, one bare view. Never used to serve anybody."""
+
+from payment_platform.settings import *  # noqa: F403
+
+ROOT_URLCONF = "benchmarks.urls"
+RATE_LIMIT_PER_SECOND = 0.0
+LOG_LEVEL = "WARNING"
+LOGGING = {"level": LOG_LEVEL, "format": "json"}

@@ -1,0 +1,387 @@
+"""The engine on a real database: what is written when, and who may write it."""
+
+import uuid
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from sagas import engine, operations, store
+from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
+from sagas.outcomes import (
+    Failure,
+    Honoured,
+    NotFound,
+    StepFailed,
+    Success,
+    Transient,
+    Undecidable,
+    Unknown,
+)
+from tests.sagas.conftest import expire_lease, reload
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def statuses(saga):
+    return [step.status for step in SagaStep.objects.filter(saga_id=saga.id)]
+
+
+def run_due(limit=20):
+    """What sweep and workers do, in this process, until nothing is due."""
+    for _round in range(limit):
+        tickets = store.dispatch()
+        if not tickets:
+            return
+        for ticket in tickets:
+            engine.resume(ticket.saga_id, ticket=ticket.fence)
+    raise AssertionError("sagas never came to rest")
+
+
+def test_runs_every_step_in_order_and_completes(world, define, begin):
+    saga = engine.advance(begin(define()))
+    assert world.happened == ["local1", "call2", "local3", "call4"]
+    row = reload(saga)
+    assert (row.status, row.current_step, row.lease_expires_at) == (SagaStatus.COMPLETED, 4, None)
+    assert row.completed_at is not None
+    assert statuses(saga) == [StepStatus.COMPLETED] * 4
+
+
+def test_two_calls_cost_three_commits(define, begin):
+    definition = define()
+    with CaptureQueriesContext(connection) as captured:
+        engine.advance(begin(definition))
+    assert sum(query["sql"] == "COMMIT" for query in captured) == 3
+
+
+def test_intent_is_committed_before_the_call(world, define, begin):
+    seen = []
+
+    def look():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT status, in_doubt FROM saga_steps WHERE step_name = 'call2'")
+            seen.append(cursor.fetchone())
+        return Success()
+
+    world.answers("call2", look)
+    engine.advance(begin(define()))
+    assert seen == [("pending", True)]
+
+
+def test_a_saga_exists_only_if_its_caller_commits(define):
+    definition = define()
+    saga_id = uuid.uuid4()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        engine.start(definition.name, version=1, saga_id=saga_id, business_id="B", data={})
+        raise ZeroDivisionError
+    assert not SagaInstance.objects.filter(id=saga_id).exists()
+
+
+def test_definite_failure_compensates_what_ran_in_reverse(world, define, begin):
+    world.answers("call4", Failure("declined", "no"))
+    saga = engine.advance(begin(define()))
+    assert world.happened[4:] == ["local3:undo", "call2:undo", "local1:undo"]
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
+    assert row.compensated_at is not None
+    assert statuses(saga) == ["compensated", "compensated", "compensated", "failed"]
+
+
+def test_definite_failure_is_not_retried(world, define, begin):
+    world.answers("call2", Failure("declined", "no"))
+    engine.advance(begin(define()))
+    assert world.happened == ["local1", "call2", "local1:undo"]
+
+
+def test_unknown_waits_as_a_due_failed_step_and_then_asks_first(world, define, begin):
+    world.answers("call2", Unknown("timeout"))
+    world.answers("call2:query", Success({"found": True}))
+    saga = engine.advance(begin(define()))
+    step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
+    assert (step.status, step.in_doubt, step.retry_count) == ("failed", True, 1)
+    assert step.next_retry_at is not None
+    assert reload(saga).lease_expires_at is None
+    run_due()
+    assert world.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_unknown_that_never_happened_is_repeated_with_the_same_key(world, define, begin):
+    world.answers("call2", Unknown("reset"))
+    world.answers("call2:query", NotFound())
+    saga = engine.advance(begin(define()))
+    run_due()
+    assert world.happened.count("call2") == 2
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_retries_used_up_compensates_the_step_in_doubt_too(world, define, begin):
+    world.answers("call2", Unknown("1"))
+    world.answers("call2:query", *[Unknown("still")] * 5)
+    saga = engine.advance(begin(define(max_count=2)))
+    run_due()
+    assert world.happened == ["local1", "call2", "call2:query", "call2:query", "call2:undo", "local1:undo"]
+    assert reload(saga).status == SagaStatus.COMPENSATED
+
+
+def test_a_payment_that_turns_out_paid_is_honoured(world, define, begin):
+    world.answers("call2", *[Unknown("lost")])
+    world.answers("call2:query", *[Unknown("lost")] * 5)
+    world.answers("call2:undo", Honoured({"paid": True}))
+    saga = engine.advance(begin(define(max_count=1)))
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.direction, row.past_pivot) == (SagaStatus.COMPLETED, Direction.FORWARD, True)
+    assert "local1:undo" not in world.happened
+    assert world.happened[-2:] == ["local3", "call4"]
+
+
+def test_transient_spends_retries_and_our_own_refusals_do_not(world, define, begin):
+    world.answers("call2", *[Transient("breaker open", spends_attempt=False)] * 10, Transient("429"))
+    saga = engine.advance(begin(define(max_count=1)))
+    run_due()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_retry_after_is_respected(world, define, begin):
+    world.answers("call2", Transient("429", retry_after_seconds=300))
+    saga = engine.advance(begin(define()))
+    run_due()
+    assert world.happened.count("call2") == 1
+    step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
+    assert 290 < (step.next_retry_at - reload(saga).updated_at).total_seconds() <= 301
+
+
+def test_a_local_step_that_refuses_keeps_the_outcome_before_it(world, define, begin):
+    world.answers("local3", StepFailed("full", "no room"), StepFailed("full", "no room"))
+    saga = engine.advance(begin(define()))
+    assert world.happened == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
+    assert reload(saga).error_code == "full"
+    assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").result == {"by": "call2"}
+
+
+def test_after_the_pivot_failure_is_left_to_a_person(world, define, begin):
+    world.answers("call4", Failure("gone", "gone"))
+    saga = engine.advance(begin(define(pivot="call2")))
+    row = reload(saga)
+    assert (row.status, row.needs_attention, row.direction) == (
+        SagaStatus.IN_PROGRESS,
+        True,
+        Direction.FORWARD,
+    )
+    run_due()
+    assert not [name for name in world.happened if name.endswith(":undo")]
+
+
+def test_a_pivot_in_doubt_is_never_compensated(world, define, begin):
+    world.answers("call4", *[Unknown("?")] * 9)
+    saga = engine.advance(begin(define(pivot="call4")))
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
+    assert not [name for name in world.happened if name.endswith(":undo")]
+
+
+def test_compensation_retries_and_then_asks_for_a_person(world, define, begin):
+    world.answers("call4", Failure("no", "no"))
+    world.answers("call2:undo", *[Unknown("?")] * 9)
+    saga = engine.advance(begin(define(max_count=2)))
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.needs_attention) == (SagaStatus.FAILED, True)
+    assert world.happened.count("call2:undo") == 3
+    assert "local1:undo" not in world.happened
+
+
+def test_undecidable_parks_and_waking_asks_again(world, define, begin):
+    world.answers("call2", Undecidable("amounts differ"))
+    saga = engine.advance(begin(define()))
+    assert reload(saga).attention_reason == "amounts differ"
+    run_due()
+    assert world.happened == ["local1", "call2"]
+    assert operations.wake(saga_id=saga.id)
+    run_due()
+    assert world.happened[2] == "call2:query"
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_deadline_before_the_pivot_compensates(world, define, begin):
+    world.answers("call2", Transient("busy"))
+    saga = engine.advance(begin(define(deadline_seconds=0)))
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "deadline_passed")
+    assert world.happened == ["local1", "call2", "local1:undo"]
+
+
+def test_deadline_after_the_pivot_goes_forward(world, define, begin):
+    world.answers("call4", Transient("busy"))
+    saga = engine.advance(begin(define(deadline_seconds=0, pivot="call2")))
+    run_due()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_cancel_request_turns_a_waiting_saga_back(world, define, begin):
+    world.answers("call2", Unknown("?"))
+    saga = engine.advance(begin(define()))
+    operations.request_cancel(saga_id=saga.id)
+    run_due()
+    assert reload(saga).error_code == "cancel_requested"
+    assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+
+
+def test_cancel_request_during_a_call_is_seen_at_the_next_commit(world, define, begin):
+    definition = define()
+    saga = begin(definition)
+
+    def cancel_meanwhile():
+        operations.request_cancel(saga_id=saga.id)
+        return Success()
+
+    world.answers("call2", cancel_meanwhile)
+    engine.advance(saga)
+    run_due()
+    assert reload(saga).status in (SagaStatus.COMPENSATED, SagaStatus.COMPLETED)
+    assert reload(saga).status == SagaStatus.COMPENSATED
+
+
+class TestFencing:
+    def test_a_worker_that_lost_its_lease_writes_nothing(self, world, define, begin):
+        """Double execution after lease expiry: the slow worker wakes up when another has finished."""
+        slow = begin(define())
+
+        def another_worker_takes_over():
+            expire_lease(slow.id)
+            engine.resume(slow.id)
+            return Success({"by": "the slow one"})
+
+        world.answers("call2", another_worker_takes_over)
+        engine.advance(slow)
+        row = reload(slow)
+        assert row.status == SagaStatus.COMPLETED
+        assert SagaStep.objects.get(saga_id=slow.id, step_name="call2").result != {"by": "the slow one"}
+        assert SagaEvent.objects.filter(saga_id=slow.id, step_name="local3").count() == 1
+        assert set(SagaEvent.objects.filter(saga_id=slow.id).values_list("fence", flat=True)) == {
+            1,
+            row.fence,
+        }
+
+    def test_business_rows_of_a_lost_lease_are_rolled_back(self, world, define, begin):
+        slow = begin(define())
+
+        def lose_lease():
+            expire_lease(slow.id)
+            assert store.claim(slow.id) is not None
+            return Success()
+
+        world.answers("call2", lose_lease)
+        events_before = SagaEvent.objects.filter(saga_id=slow.id).count()
+        engine.advance(slow)
+        assert SagaEvent.objects.filter(saga_id=slow.id).count() == events_before
+
+    def test_a_held_saga_is_not_claimed(self, define, begin):
+        saga = begin(define())
+        assert store.claim(saga.id) is None
+        assert store.dispatch() == []
+
+    def test_a_ticket_is_good_once(self, define, begin):
+        saga = begin(define(), leased=False)
+        (ticket,) = store.dispatch()
+        assert store.dispatch() == []
+        assert store.claim(saga.id, ticket=ticket.fence) is not None
+        assert store.claim(saga.id, ticket=ticket.fence) is None
+
+    def test_a_lost_ticket_comes_back(self, world, define, begin):
+        saga = begin(define(), leased=False)
+        store.dispatch()
+        expire_lease(saga.id)
+        run_due()
+        assert reload(saga).status == SagaStatus.COMPLETED
+
+    def test_late_hints_are_harmless(self, world, define, begin):
+        saga = engine.advance(begin(define()))
+        for _again in range(3):
+            assert engine.resume(saga.id) is None
+        assert world.happened == ["local1", "call2", "local3", "call4"]
+
+
+def test_a_killed_worker_is_followed_by_one_that_asks_first(world, define, begin):
+    world.answers("call2", SystemExit("the process dies inside the call"))
+    saga = begin(define())
+    with pytest.raises(SystemExit):
+        engine.advance(saga)
+    world.answers("call2:query", Success())
+    expire_lease(saga.id)
+    run_due()
+    assert world.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+
+
+def test_a_poison_saga_is_parked(world, define, begin):
+    world.answers("call2", SystemExit())
+    world.answers("call2:query", *[SystemExit()] * 50)
+    saga = begin(define())
+    for _claim in range(12):
+        try:
+            engine.advance(saga) if _claim == 0 else engine.resume(saga.id)
+        except SystemExit:
+            expire_lease(saga.id)
+    row = reload(saga)
+    assert row.needs_attention
+    assert "without progress" in row.attention_reason
+    assert world.happened.count("call2:query") == 5
+
+
+def test_an_unknown_version_parks(define, begin):
+    saga = begin(define(), leased=False)
+    SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
+    assert "version 99" in row.attention_reason
+
+
+def test_at_rest_commits_with_the_outcome(world, define, begin):
+    saga = begin(define())
+
+    def fail_at_rest(_saga):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        engine.advance(saga, at_rest=fail_at_rest)
+    assert reload(saga).status == SagaStatus.IN_PROGRESS
+
+
+def test_one_open_saga_per_definition_and_business_object(define, begin):
+    definition = define()
+    saga = begin(definition, leased=False)
+    with pytest.raises(DatabaseError, match="saga_one_open_per_business_object"), transaction.atomic():
+        engine.start(
+            definition.name,
+            version=1,
+            saga_id=uuid.uuid4(),
+            business_id=f"B-{saga.id}",
+            data={},
+            leased=False,
+        )
+
+
+def test_history_cannot_be_changed(define, begin):
+    saga = engine.advance(begin(define()))
+    with pytest.raises(DatabaseError, match="append-only"):
+        SagaEvent.objects.filter(saga_id=saga.id).update(outcome="success")
+
+
+def test_documents_retry_query_lists_exactly_the_due_steps(world, define, begin):
+    query = """SELECT * FROM saga_steps
+        WHERE status = 'failed' AND next_retry_at IS NOT NULL AND next_retry_at <= NOW() LIMIT 10"""
+
+    def due():
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return len(cursor.fetchall())
+
+    world.answers("call2", Unknown("?"))
+    engine.advance(begin(define()))
+    assert due() == 1
+    run_due()
+    assert due() == 0

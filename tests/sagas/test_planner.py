@@ -1,0 +1,139 @@
+"""The rules of a saga for any script of answers, without a database: Hypothesis looks for one that breaks them."""
+
+import random
+import uuid
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagas import planner
+from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step
+from sagas.models import Direction, SagaStatus, StepStatus
+from sagas.outcomes import Failure, Honoured, Success, Transient, Undecidable, Unknown
+from sagas.planner import CallOut, Rest, RunLocal
+from sagas.state import new_state
+
+FORWARD = st.sampled_from(
+    [
+        Success({"ok": 1}),
+        Success({}),
+        Failure("no", "no"),
+        Transient("busy"),
+        Unknown("lost"),
+        Undecidable("odd"),
+    ]
+)
+BACKWARD = st.sampled_from(
+    [Success({}), Success({}), Failure("no", "no"), Transient("busy"), Unknown("lost"), Honoured({"paid": 1})]
+)
+
+
+@st.composite
+def definitions(draw):
+    kinds = draw(st.lists(st.sampled_from([LOCAL, EXTERNAL]), min_size=1, max_size=5))
+    pivot = draw(st.one_of(st.none(), st.integers(0, len(kinds) - 1)))
+    steps = tuple(
+        Step(
+            f"s{number}",
+            lambda _seen: None,
+            kind=kind,
+            compensate=(lambda _seen: None) if draw(st.booleans()) else None,
+            pivot=number == pivot,
+            retry=Retry(max_count=draw(st.integers(0, 2))),
+        )
+        for number, kind in enumerate(kinds)
+    )
+    return Definition(name="property", version=1, business_type="t", deadline_seconds=1, steps=steps)
+
+
+@settings(max_examples=600, deadline=None)
+@given(definition=definitions(), data=st.data())
+def test_every_script_ends_well(definition, data):
+    saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+    happened, undone = set(), []
+    for _move in range(200):
+        if data.draw(st.integers(0, 20)) == 0:
+            saga.deadline_passed = True
+        move = planner.next_move(saga)
+        if isinstance(move, Rest):
+            if not saga.is_waiting:
+                break
+            for step in saga.steps:
+                if step.retry_in_seconds is not None:
+                    step.status, step.retry_in_seconds = StepStatus.PENDING, None
+            continue
+        step = move.step
+        if saga.direction == Direction.FORWARD:
+            outcome = data.draw(FORWARD) if isinstance(move, CallOut) else Success({})
+            if isinstance(move, CallOut):
+                step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
+            # What may have happened at the other side: a lost answer counts until a definite one replaces it.
+            if isinstance(outcome, Success | Unknown | Undecidable):
+                happened.add(step.name)
+            elif isinstance(outcome, Failure):
+                happened.discard(step.name)
+        else:
+            external = isinstance(move, CallOut)
+            outcome = data.draw(BACKWARD) if external else Success({})
+            if isinstance(outcome, Success):
+                undone.append(step.name)
+        planner.record(saga, step, outcome)
+    else:
+        raise AssertionError("the saga never came to rest")
+    _check_end(definition, saga, happened, undone)
+
+
+def _check_end(definition, saga, happened, undone):
+    assert not saga.is_active or saga.needs_attention, "neither over nor left to a person"
+    assert undone == sorted(undone, reverse=True), "compensated out of order"
+    assert len(undone) == len(set(undone)), "compensated twice"
+    match saga.status:
+        case SagaStatus.COMPLETED:
+            assert all(step.status == StepStatus.COMPLETED for step in saga.steps)
+        case SagaStatus.COMPENSATED:
+            compensable = [name for name in happened if definition.step(name).compensate is not None]
+            assert set(compensable) <= set(undone), "an attempted step was not compensated"
+            assert not saga.past_pivot, "compensated after the point of no return"
+            assert not any(step.in_doubt for step in saga.steps)
+        case SagaStatus.FAILED:
+            assert saga.needs_attention
+
+
+def test_waits_grow_with_full_jitter_up_to_the_cap(settings):
+    settings.SAGA_RETRY_BASE_SECONDS, settings.SAGA_RETRY_CAP_SECONDS = 1.0, 5.0
+    definition = Definition(
+        name="jitter",
+        version=1,
+        business_type="t",
+        deadline_seconds=1,
+        steps=(Step("call", lambda _call: None, kind=EXTERNAL, retry=Retry(max_count=6)),),
+    )
+    longest = [0.0] * 6
+    for seed in range(300):
+        random.seed(seed)
+        saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+        for attempt in range(6):
+            planner.record(saga, saga.steps[0], Unknown("?"))
+            wait = saga.steps[0].retry_in_seconds
+            assert 0 <= wait <= min(5.0, 2.0**attempt)
+            longest[attempt] = max(longest[attempt], wait)
+            saga.steps[0].retry_in_seconds = None
+    assert longest[0] > 0.9
+    assert longest[2] > 3.5
+    assert longest[5] > 4.8
+
+
+def test_a_rest_is_a_rest(settings):
+    definition = Definition(
+        name="rest",
+        version=1,
+        business_type="t",
+        deadline_seconds=1,
+        steps=(Step("l", lambda _c: None, kind=LOCAL),),
+    )
+    saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+    move = planner.next_move(saga)
+    assert isinstance(move, RunLocal)
+    planner.record(saga, move.step, Success({}))
+    assert isinstance(planner.next_move(saga), Rest)
+    assert saga.status == SagaStatus.COMPLETED
