@@ -20,7 +20,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from common import crypto
-from merchants import errors, keys, selectors, services, throttling
+from common.errors import ApiError
+from merchants import errors, keys, metrics, selectors, services, throttling
 from merchants.models import ApiKey, Environment, MerchantStatus
 from merchants.principal import Principal
 from merchants.signing import SignedParts, signature_of
@@ -56,7 +57,11 @@ class SignatureAuthentication(BaseAuthentication):
     """DRF's way in: `request.user` and `request.auth` become the `Principal`."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Principal]:
-        principal = authenticate(read_credentials(request._request), now=time.time())
+        try:
+            principal = authenticate(read_credentials(request._request), now=time.time())
+        except ApiError as error:
+            metrics.REFUSED.labels(error.error_code).inc()
+            raise
         structlog.contextvars.bind_contextvars(
             merchant_id=str(principal.merchant_id),
             environment=principal.environment,

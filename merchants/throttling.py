@@ -15,7 +15,7 @@ from merchants.errors import RateLimited
 USAGE = "payment-gateway:key-usage"
 MICROSECONDS = 1_000_000
 
-# Redis's own clock, so that web workers with different ones share a bucket. "%.0f" keeps all digits.
+# Redis's own clock, so that web workers with different ones share a bucket.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -26,7 +26,7 @@ local empty_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
 local wait = empty_at - tonumber(ARGV[2]) - now
 if wait > 0 then return wait end
 empty_at = empty_at + interval
-redis.call('SET', KEYS[1], string.format('%.0f', empty_at), 'PX', math.ceil((empty_at - now) / 1000))
+redis.call('SET', KEYS[1], empty_at, 'PX', math.ceil((empty_at - now) / 1000))
 return 0
 """
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from common import crypto
-from merchants import authentication
+from merchants import authentication, metrics
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from tests.merchants.conftest import new_merchant
 from tests.support.signing import SignedClient, demo_client
@@ -246,6 +246,16 @@ class TestKeysThatEnded:
         soon = timezone.now() + dt.timedelta(minutes=1)
         change(acme, expires_at=soon, retires_at=soon, replaced_by=acme.live_key.api_key.pk)
         assert client.get(PATH).status_code == 200
+
+
+def test_refusals_are_counted_by_reason(client):
+    def counted() -> float:
+        return metrics.REFUSED.labels("invalid_credentials")._value.get()
+
+    before = counted()
+    SignedClient(client.key, "sk_test_guess").get(PATH)
+    client.get(PATH)
+    assert counted() == before + 1
 
 
 def test_authentication_is_one_statement(client, django_assert_num_queries):

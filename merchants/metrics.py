@@ -1,0 +1,7 @@
+"""What operators see of callers that were turned away."""
+
+from prometheus_client import Counter
+
+REFUSED = Counter(
+    "api_requests_refused_total", "Requests refused by authentication or rate limit", ["reason"]
+)
