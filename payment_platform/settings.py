@@ -8,6 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+# In a terminal, `manage.py` is the installation that the local stack runs. The environment wins over the file.
+LOCAL_SECRETS = Path(env.str("LOCAL_DIR", default=str(BASE_DIR / ".local"))) / "secrets.env"
+if LOCAL_SECRETS.exists():
+    env.read_env(LOCAL_SECRETS)
 
 # --- What kind of installation this is -------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", default=False)
