@@ -48,6 +48,12 @@ class Completion:
             _complete(self._record_id, self._fence, answer)
         self.answer = answer
 
+    def give_back(self) -> None:
+        """Not final yet: whoever comes next with the key may carry on at once."""
+        IdempotencyKey.objects.filter(id=self._record_id, fence=self._fence, state=State.IN_FLIGHT).update(
+            lease_expires_at=Now()
+        )
+
 
 # What creates the rows, given their id; and what carries on after the commit, given what creation returned
 # (None when a crashed request is resumed). A write that is done with its own rows completes in `begin`.
@@ -147,12 +153,13 @@ def _finish(
     completion: Completion,
     finish: Finish[T],
 ) -> Answer:
-    answer = completion.answer or finish(resource_id, started, completion)
+    try:
+        answer = completion.answer or finish(resource_id, started, completion)
+    except ApiError:
+        completion.give_back()
+        raise
     if completion.answer is None:
-        # Not final yet (202): whoever comes next with the key may carry on at once.
-        _same_key(request).filter(state=State.IN_FLIGHT, resource_id=resource_id).update(
-            lease_expires_at=Now()
-        )
+        completion.give_back()
         return answer
     cache.store(request, Remembered(answer.status, answer.body, request.core, request.fields))
     return answer
