@@ -1,0 +1,10 @@
+from tests.support.fixtures import (  # noqa: F401
+    _in_a_hurry,
+    _return_connections,
+    acme,
+    client,
+    live_client,
+    other_client,
+    redis_down,
+    strict_client,
+)

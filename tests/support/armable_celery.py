@@ -1,0 +1,10 @@
+"""Included by a Celery worker: its children take orders to die."""
+
+from celery.signals import worker_process_init
+
+from tests.support.armable import make_armable
+
+
+@worker_process_init.connect
+def _child_started(**_: object) -> None:
+    make_armable("worker")

@@ -1,0 +1,183 @@
+"""Reads the platform's tables and the bank's books with plain SQL, and says whether they agree.
+
+Shares no code with the platform: what is asserted here is what an auditor would find.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from scripts.local.config import Database
+from scripts.local.postgres import connect
+from tests.support.waiting import wait_until
+
+Row = dict[str, Any]
+TERMINAL = ("completed", "compensated", "failed")
+
+
+class Books:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # --- Reading ----------------------------------------------------------------------------------------
+
+    def rows(self, query: str, *parameters: Any) -> Sequence[Row]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._database)
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    def row(self, query: str, *parameters: Any) -> Row | None:
+        found = self.rows(query, *parameters)
+        assert len(found) <= 1, f"{len(found)} rows where one was expected: {query}"
+        return found[0] if found else None
+
+    def key(self, key: str) -> Row | None:
+        return self.row("SELECT * FROM idempotency_keys WHERE key = %s", key)
+
+    def payment(self, *, order_no: str) -> Row | None:
+        return self.row("SELECT * FROM payments WHERE order_no = %s", order_no)
+
+    def payment_by_no(self, payment_no: str) -> Row:
+        found = self.row("SELECT * FROM payments WHERE payment_no = %s", payment_no)
+        assert found is not None, payment_no
+        return found
+
+    def saga(self, saga_id: uuid.UUID) -> Row | None:
+        return self.row("SELECT * FROM saga_instances WHERE id = %s", saga_id)
+
+    def saga_of_key(self, key: str) -> Row | None:
+        """The saga that the write with this key began."""
+        return self.row(
+            "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id WHERE k.key = %s",
+            key,
+        )
+
+    def ledger(self, payment_no: str) -> dict[str, list[int]]:
+        """What the bank moved, by kind, in order."""
+        found: dict[str, list[int]] = {}
+        for row in self.rows(
+            "SELECT kind, amount FROM simulator_ledger WHERE reference = %s ORDER BY id", payment_no
+        ):
+            found.setdefault(row["kind"], []).append(row["amount"])
+        return found
+
+    # --- Waiting ----------------------------------------------------------------------------------------
+
+    def wait_for_saga(self, key: str, seconds: float, status: str) -> Row:
+        """The saga of this key at rest for good, in this status, by itself."""
+        saga = wait_until(lambda: self._at_rest(key), seconds, f"the saga of {key}", interval=0.05)
+        assert saga["status"] == status, saga
+        return saga
+
+    def wait_for_call(self, key: str, step: str, seconds: float = 10.0) -> Row:
+        """A saga whose intent to call is committed and whose lease is held: the call is being made."""
+        query = (
+            "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
+            " JOIN saga_steps s ON s.saga_id = i.id"
+            " WHERE k.key = %s AND s.step_name = %s AND s.in_doubt AND i.lease_owner LIKE '%%:%%'"
+        )
+        return wait_until(lambda: self.row(query, key, step), seconds, f"the call {step} of {key}")
+
+    def _at_rest(self, key: str) -> Row | None:
+        saga = self.saga_of_key(key)
+        if saga is None:
+            return None
+        return saga if saga["status"] in TERMINAL or saga["needs_attention"] else None
+
+    # --- Judging ----------------------------------------------------------------------------------------
+
+    def require_terminal(self, saga_id: uuid.UUID, status: str) -> None:
+        """At rest for good: nobody holds it, no step is in doubt or waits, and nothing was done twice."""
+        saga = self.saga(saga_id)
+        assert saga is not None
+        assert saga["status"] == status, saga
+        assert not saga["needs_attention"], saga
+        assert saga["lease_expires_at"] is None, saga
+        steps = self.rows("SELECT * FROM saga_steps WHERE saga_id = %s ORDER BY step_order", saga_id)
+        assert not any(step["in_doubt"] or step["next_retry_at"] for step in steps), steps
+        if status == "completed":
+            assert [step["status"] for step in steps] == ["completed"] * len(steps), steps
+        else:
+            assert not any(step["status"] == "completed" for step in steps), steps
+        twice = self.rows(
+            "SELECT step_name, direction FROM saga_events WHERE saga_id = %s AND outcome = 'success'"
+            " GROUP BY 1, 2 HAVING count(*) > 1",
+            saga_id,
+        )
+        assert not twice, twice
+
+    def require_one_payment(self, order_no: str) -> Row:
+        """One order, one payment, one saga and at most one payment at the bank, whatever was repeated."""
+        payment = self.payment(order_no=order_no)
+        assert payment is not None, order_no
+        counts = self.row(
+            "SELECT (SELECT count(*) FROM orders WHERE order_no = %s) AS orders,"
+            " (SELECT count(*) FROM saga_instances WHERE definition = 'payment.create' AND business_id = %s) AS sagas,"
+            " (SELECT count(*) FROM simulator_payments WHERE reference = %s) AS at_bank,"
+            " (SELECT count(*) FROM outbox_events WHERE subject_id = %s AND type = 'payment.created') AS created",
+            order_no,
+            payment["payment_no"],
+            payment["payment_no"],
+            payment["id"],
+        )
+        assert counts is not None
+        assert (counts["orders"], counts["sagas"], counts["created"]) == (1, 1, 1), counts
+        assert counts["at_bank"] <= 1, counts
+        return payment
+
+    def require_agreement(self, payment: Row) -> None:
+        """The payment's money is the bank's money, and its order says the same."""
+        ledger = self.ledger(payment["payment_no"])
+        refunds = self.row(
+            "SELECT coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS done,"
+            " coalesce(sum(amount_minor) FILTER (WHERE status IN ('pending', 'processing')), 0) AS pending"
+            " FROM refunds WHERE payment_id = %s",
+            payment["id"],
+        )
+        assert refunds is not None
+        taken = sum(ledger.get("charge", [])) + sum(ledger.get("capture", []))
+        assert payment["captured_minor"] == taken, (payment, ledger)
+        assert payment["refunded_minor"] == sum(ledger.get("refund", [])) == refunds["done"], (
+            payment,
+            ledger,
+        )
+        assert payment["refund_pending_minor"] == refunds["pending"], payment
+        order = self.row("SELECT status FROM orders WHERE id = %s", payment["order_id"])
+        expected = {
+            "succeeded": "paid",
+            "failed": "cancelled",
+            "cancelled": "cancelled",
+            "expired": "cancelled",
+        }
+        assert order is not None
+        assert order["status"] == expected.get(payment["status"], order["status"]), (payment, order)
+
+    def require_paid_once(self, order_no: str) -> Row:
+        """Succeeded, with exactly one charge of the full amount."""
+        payment = self.require_one_payment(order_no)
+        assert payment["status"] == "succeeded", payment
+        assert self.ledger(payment["payment_no"]).get("charge") == [payment["amount_minor"]]
+        self.require_agreement(payment)
+        events = self.rows(
+            "SELECT type FROM outbox_events WHERE subject_id = %s AND type = 'payment.succeeded'",
+            payment["id"],
+        )
+        assert len(events) == 1, events
+        return payment
+
+    def require_closed_without_money(self, order_no: str, status: str) -> Row:
+        payment = self.require_one_payment(order_no)
+        assert payment["status"] == status, payment
+        assert self.ledger(payment["payment_no"]) == {}
+        self.require_agreement(payment)
+        return payment

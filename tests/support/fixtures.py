@@ -1,0 +1,75 @@
+"""Fixtures of the tests that speak to the API. A `conftest.py` imports the ones it wants by name."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+
+from common import redis
+from merchants import services
+from merchants.services import NewMerchant
+from tests.support.signing import SignedClient
+
+
+def new_merchant(**changes: object) -> NewMerchant:
+    wanted = {"name": "Acme", "email": f"{uuid.uuid4().hex}@example.com", **changes}
+    return services.create_merchant(**wanted)  # type: ignore[arg-type]
+
+
+def test_client_of(merchant: NewMerchant) -> SignedClient:
+    return SignedClient(merchant.test_key.key, merchant.test_key.secret)
+
+
+test_client_of.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def acme(transactional_db: None) -> NewMerchant:
+    return new_merchant()
+
+
+@pytest.fixture
+def client(acme: NewMerchant) -> SignedClient:
+    """Acme's program, with the test key."""
+    return test_client_of(acme)
+
+
+@pytest.fixture
+def live_client(acme: NewMerchant) -> SignedClient:
+    """Acme's program, with the live key."""
+    return SignedClient(acme.live_key.key, acme.live_key.secret)
+
+
+@pytest.fixture
+def other_client(transactional_db: None) -> SignedClient:
+    """Another merchant's program."""
+    return test_client_of(new_merchant(name="Other"))
+
+
+@pytest.fixture
+def strict_client(transactional_db: None) -> SignedClient:
+    """The program of a merchant that wants no leniency about repeated keys."""
+    return test_client_of(new_merchant(name="Strict", strict_idempotency=True))
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit on how often a test may call, no waits between retries, no outage of Redis left over."""
+    settings.RATE_LIMIT_PER_SECOND = 0
+    settings.SAGA_RETRY_BASE_SECONDS = 0
+    monkeypatch.setattr(redis, "_paused_until", 0.0)
+
+
+@pytest.fixture
+def redis_down(settings, _in_a_hurry: None) -> None:
+    """Redis at an address where nobody listens."""
+    cache = settings.CACHES["default"]
+    settings.CACHES = {"default": {**cache, "LOCATION": "redis://127.0.0.1:1/0"}}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _return_connections(django_db_setup: None) -> Iterator[None]:
+    """The test database cannot be dropped while the second pool still holds connections to it."""
+    yield
+    connections["simulator"].close_pool()

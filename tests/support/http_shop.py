@@ -1,0 +1,120 @@
+"""A merchant's program that talks to the platform over HTTP, and knows that an answer may never come."""
+
+import http.client
+import json
+import secrets
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.signing import SignedClient
+
+ANSWER_SECONDS = 60.0
+NOT_FINAL = (202, 409, 503)
+
+
+class NoAnswer(Exception):
+    """The connection broke before the answer was there: nobody can tell what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        assert self.status in (200, 202), self
+        found: dict[str, Any] = self.json["data"]
+        return found
+
+    def require_contract(self) -> None:
+        """Every answer of the API has one of two shapes; none is a 500."""
+        assert self.status != 500, self
+        if self.status in (200, 202):
+            assert self.json["code"] == 0, self
+        else:
+            assert self.json["code"] != 0, self
+            assert self.json["error_code"], self
+            assert self.json["request_id"], self
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of the merchant, repeated as often as it takes under the same key."""
+
+    path: str
+    body: dict[str, Any]
+    key: str = field(default_factory=lambda: f"key-{secrets.token_hex(8)}")
+
+
+def payment(simulate: str = "", *, amount: int = 10_000, **fields: Any) -> Write:
+    body = {
+        "order_no": f"P-{secrets.token_hex(8)}",
+        "amount": amount,
+        "currency": "USD",
+        "channel": "simulator",
+        "subject": "Coffee",
+        **fields,
+    }
+    return Write("/api/v1/payments", body | ({"metadata": {"simulate": simulate}} if simulate else {}))
+
+
+class HttpShop:
+    def __init__(self, url: str, key: str, secret: str) -> None:
+        self._address = urlsplit(url).netloc
+        self._signer = SignedClient(key, secret)
+        self._threads = ThreadPoolExecutor(32)
+
+    def send(self, write: Write) -> Reply:
+        """Raises `NoAnswer`."""
+        reply = self._request("POST", write.path, json.dumps(write.body).encode(), write.key)
+        reply.require_contract()
+        return reply
+
+    def send_later(self, write: Write) -> "Future[Reply]":
+        return self._threads.submit(self.send, write)
+
+    def get(self, path: str) -> Reply:
+        """Raises `NoAnswer`."""
+        return self._request("GET", path, b"", None)
+
+    def repeat_until_final(self, write: Write, seconds: float) -> Reply:
+        """What a careful merchant does: the same key again, until the answer is final."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                last: object = self.send(write)
+            except NoAnswer as error:
+                last = error
+            if isinstance(last, Reply) and last.status not in NOT_FINAL:
+                return last
+            assert time.monotonic() < deadline, f"no final answer within {seconds:g} s, the last was {last}"
+            time.sleep(0.1)
+
+    def succeeded_payment(self, simulate: str = "", **fields: Any) -> dict[str, Any]:
+        """Paid before the answer comes; the channel's webhook adds nothing."""
+        script = ",".join(filter(None, ("auto_pay,no_webhook", simulate)))
+        data = self.send(payment(script, **fields)).data
+        assert data["status"] == "succeeded", data
+        return data
+
+    def _request(self, method: str, path: str, body: bytes, key: str | None) -> Reply:
+        headers = self._signer.signed_headers(method, path, body, idempotency_key=key)
+        sent = {name: value for name, value in headers.items() if value is not None}
+        connection = http.client.HTTPConnection(self._address, timeout=ANSWER_SECONDS)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json", **sent})
+            answer = connection.getresponse()
+            return Reply(answer.status, dict(answer.headers.items()), answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+        finally:
+            connection.close()

@@ -1,0 +1,378 @@
+"""The platform as real processes, to be killed: its own PostgreSQL and Redis, gunicorn, Celery worker and beat.
+
+Nothing is shared with the test run's own servers: a worker that runs here would carry on the sagas of other
+tests, and these servers get stopped. Leases and sweeps are short, so that a recovery takes seconds.
+
+    with Platform(directory) as platform:
+        pid = platform.web_worker()
+        platform.arm(pid, crash_at="saga.call.after:CallPaymentChannel")
+"""
+
+import ctypes
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from scripts.local.account import Account, server_account
+from scripts.local.config import ROOT, Address, Database
+from scripts.local.errors import tail
+from scripts.local.postgres import Cluster, ensure_database
+from scripts.local.redis import Server
+from tests.support.armable import ARM_SIGNAL, DIRECTORY
+from tests.support.waiting import wait_until
+
+LEASE_SECONDS = 2.0
+SWEEP_SECONDS = 0.5
+RETRY_BASE_SECONDS = 0.2
+IDEMPOTENCY_LEASE_SECONDS = 2.5
+# Shorter than the lease, as the design wants it: no call outlives its lease by being slow.
+CHANNEL_TIMEOUT_SECONDS = 1.6
+# How soon after a kill the platform must be done, unless a whole process has to start first.
+RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
+START_SECONDS = 60.0
+
+# What a crashed PostgreSQL may not lose is what it said to have committed, so `synchronous_commit` stays on;
+# without fsync only a crash of the machine itself could lose something.
+POSTGRES_SETTINGS = {
+    "max_connections": "100",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """Nothing is left behind by a test run that is itself killed."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """One command in a process group of its own, and its log. It can be started again after it ended."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        environment: dict[str, str],
+        account: Account | None = None,
+    ) -> None:
+        self.name, self.command, self.log, self.environment = name, command, log, environment
+        self.account = account
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None, f"{self.name} was never started"
+        return self._popen.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self) -> None:
+        assert not self.is_running, f"{self.name} is running"
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.command,
+                cwd=ROOT if self.account is None else "/",
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                **(self.account.as_popen_arguments() if self.account else {}),
+            )
+
+    def kill(self) -> None:
+        """kill -9 of the whole group."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> None:
+        """Sends the group a signal that ends it, and waits."""
+        if self._popen is None:
+            return
+        self.signal(signal.SIGCONT)
+        self.signal(number)
+        try:
+            self._popen.wait(20)
+        finally:
+            self.signal(signal.SIGKILL)
+            self._popen.wait(20)
+
+    def signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def require_running(self) -> None:
+        assert self.is_running, f"{self.name} died:\n{tail(self.log, 40)}"
+
+    def has_logged(self, text: str, since: int = 0) -> bool:
+        return text.encode() in self.log.read_bytes()[since:]
+
+
+class Platform:
+    """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.chmod(0o755)  # the servers' account passes through
+        self.database = Database("127.0.0.1", free_port(), embedded=True)
+        self.cache = Address("127.0.0.1", free_port(), embedded=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.arms = self._directory("arms")
+        self.environment = self._environment()
+        self._cluster = Cluster(directory / "postgres", self.database.port, POSTGRES_SETTINGS)
+        self._redis_server = Server(directory / "redis", self.cache.port)
+        celery = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tests.support.armable_gunicorn"]
+        schedule = str(directory / "celerybeat-schedule")
+        self.web = self._ours("web", [*gunicorn, "payment_platform.wsgi:application"])
+        self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
+        self.worker = self._celery_worker("worker")
+        self.spare_worker = self._celery_worker("spare")  # runs only while a test wants it
+        self.postgres = self._server("postgres")
+        self.redis = self._server("redis")
+        self.merchant: dict[str, str] = {}
+
+    # --- Whole ----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def processes(self) -> list[Process]:
+        return [self.web, self.worker, self.spare_worker, self.beat, self.redis, self.postgres]
+
+    def heal(self) -> None:
+        """Everything runs, nobody is armed, no spare worker: how each test finds the platform."""
+        self.spare_worker.kill()
+        for process in (self.postgres, self.redis, self.web, self.worker, self.beat):
+            if process.is_running:
+                process.signal(signal.SIGCONT)
+        self.start_postgres()
+        self.start_redis()
+        for process in (self.web, self.worker, self.beat):
+            if not process.is_running:
+                process.start()
+        self.wait_until_ready()
+        for pid in (self.web_worker(), *self.worker_children()):
+            self.arm(pid)
+
+    def wait_until_ready(self) -> None:
+        wait_until(self._web_is_ready, START_SECONDS, "the web process")
+        self.wait_for_worker(self.worker)
+        self.beat.require_running()
+
+    def _start(self) -> None:
+        self.postgres.account = self._cluster.create()
+        self.postgres.command = self._cluster.command(self.postgres.account)
+        self.start_postgres()
+        self.redis.account = self._redis_server.create()
+        self.redis.command = self._redis_server.command(self.redis.account)
+        self.start_redis()
+        ensure_database(self.database)
+        prepared = subprocess.run(
+            [sys.executable, "-m", "tests.support.prepare_platform"],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        )
+        assert prepared.returncode == 0, prepared.stderr
+        self.merchant = json.loads(prepared.stdout.splitlines()[-1])
+        for process in (self.web, self.worker, self.beat):
+            process.start()
+        self.wait_until_ready()
+
+    def _end(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    # --- Web and workers ------------------------------------------------------------------------------
+
+    def web_worker(self) -> int:
+        """The process id of gunicorn's one worker, once there is one that listens."""
+        return wait_until(lambda: self._armable("web", self.web), START_SECONDS, "a web worker")[0]
+
+    def worker_children(self, worker: Process | None = None) -> list[int]:
+        worker = worker or self.worker
+        return wait_until(
+            lambda: (found := self._armable("worker", worker))[1:] and found,
+            START_SECONDS,
+            "two worker children",
+        )
+
+    def wait_for_worker(self, worker: Process) -> None:
+        """Two children that listen, under a parent that consumes."""
+        wait_until(
+            lambda: worker.require_running() or worker.has_logged(" ready."), START_SECONDS, worker.name
+        )
+        self.worker_children(worker)
+
+    def restart_web(self) -> None:
+        self.web.start()
+        wait_until(self._web_is_ready, START_SECONDS, "the web process")
+
+    def arm(self, pid: int, *, crash_at: str = "", lose_answer_of: str = "") -> None:
+        """From now on this process dies at that point, or loses that answer. Without either: disarmed."""
+        orders = self.arms / f"orders.{pid}"
+        new = orders.with_name(f"new.{pid}")
+        new.write_text(json.dumps({"PAYMENT_CRASH_AT": crash_at, "PAYMENT_LOSE_ANSWER_OF": lose_answer_of}))
+        new.rename(orders)
+        os.kill(pid, ARM_SIGNAL)
+        wait_until(lambda: not orders.exists() or not is_alive(pid), 10, f"{pid} to take its orders")
+
+    def _armable(self, role: str, under: Process) -> list[int]:
+        under.require_running()
+        pids = [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
+        return sorted(pid for pid in pids if _parent(pid) == under.pid)
+
+    def _web_is_ready(self) -> bool:
+        self.web.require_running()
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    # --- Servers ----------------------------------------------------------------------------------------
+
+    def start_postgres(self) -> None:
+        if not self.postgres.is_running:
+            (self._cluster.data / "postmaster.pid").unlink(missing_ok=True)
+            self.postgres.start()
+        wait_until(
+            lambda: self.postgres.require_running() or self._cluster.is_ready(), START_SECONDS, "PostgreSQL"
+        )
+
+    def stop_postgres(self) -> None:
+        """`pg_ctl stop -m immediate`: no goodbye to anybody, recovery at the next start."""
+        self.postgres.end(signal.SIGQUIT)
+
+    def start_redis(self) -> None:
+        if not self.redis.is_running:
+            self.redis.start()
+        wait_until(self._redis_answers, START_SECONDS, "Redis")
+
+    def stop_redis(self) -> None:
+        """It keeps nothing on disk: what was in it is gone."""
+        self.redis.kill()
+
+    def redis_client(self) -> "redis.Redis":
+        return redis.Redis(self.cache.host, self.cache.port, socket_timeout=5, socket_connect_timeout=5)
+
+    def _redis_answers(self) -> bool:
+        self.redis.require_running()
+        try:
+            with self.redis_client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    # --- Parts ------------------------------------------------------------------------------------------
+
+    def _directory(self, name: str) -> Path:
+        path = self.directory / name
+        path.mkdir()
+        return path
+
+    def _environment(self) -> dict[str, str]:
+        ours = {
+            "LOCAL_STACK": "1",
+            "SECRET_KEY": "only-for-tests",
+            "PAYMENT_MASTER_KEYS": "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMDA=",
+            "DJANGO_SETTINGS_MODULE": "payment_platform.settings",
+            "PORT": str(self.port),
+            "WEB_WORKERS": "1",
+            "DB_HOST": self.database.host,
+            "DB_PORT": str(self.database.port),
+            "DB_USER": self.database.user,
+            "DB_PASSWORD": self.database.password,
+            "DB_NAME": self.database.name,
+            "REDIS_HOST": self.cache.host,
+            "REDIS_PORT": str(self.cache.port),
+            "REDIS_DB": "0",
+            "PROMETHEUS_MULTIPROC_DIR": str(self._directory("prometheus")),
+            "STATIC_ROOT": str(self.directory / "static"),
+            "SAGA_LEASE_SECONDS": str(LEASE_SECONDS),
+            "SAGA_SWEEP_SECONDS": str(SWEEP_SECONDS),
+            "SAGA_RETRY_BASE_SECONDS": str(RETRY_BASE_SECONDS),
+            "IDEMPOTENCY_LEASE_SECONDS": str(IDEMPOTENCY_LEASE_SECONDS),
+            "CHANNEL_TIMEOUT_SECONDS": str(CHANNEL_TIMEOUT_SECONDS),
+            "RATE_LIMIT_PER_SECOND": "0",
+            "CRASH_POINTS": "1",
+            DIRECTORY: str(self.arms),
+        }
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**kept, **ours}
+
+    def _ours(self, name: str, command: list[str]) -> Process:
+        environment = {**self.environment, "SERVICE_NAME": f"payment-{name}"}
+        return Process(name, command, self.directory / f"{name}.log", environment)
+
+    def _celery_worker(self, name: str) -> Process:
+        command = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app", "worker"]
+        options = ["--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"]
+        alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
+        return self._ours(name, [*command, *options, *alone, "--include", "tests.support.armable_celery"])
+
+    def _server(self, name: str) -> Process:
+        """Its command is known once its data directory exists."""
+        return Process(name, [], self.directory / f"{name}.log", dict(os.environ), server_account())
+
+
+def is_alive(pid: int) -> bool:
+    return _parent(pid) is not None
+
+
+def _parent(pid: int) -> int | None:
+    """None when the process is gone, also when only its exit status is left."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[1])
+
+
+def free_port() -> int:
+    """Below the range from which the kernel gives ports to outgoing connections: nobody else takes it."""
+    for _ in range(100):
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")

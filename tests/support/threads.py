@@ -1,0 +1,59 @@
+"""Many callers at the same moment, on real threads with database connections of their own."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connection, connections
+
+T = TypeVar("T")
+
+
+def at_once(*calls: Callable[[], T]) -> list[T]:
+    """Runs the calls on threads that all start at the same moment; answers in the order of the calls."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        try:
+            barrier.wait()
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def in_background(call: Callable[[], T]) -> "Future[T]":
+    """Starts the call on a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+
+    def run() -> T:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    future = pool.submit(run)
+    pool.shutdown(wait=False)
+    return future
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
+    """Polls for something that another thread brings about. Fails when it does not come."""
+    give_up_at = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def waiting_for_locks() -> int:
+    """How many connections of this database stand in line for a lock right now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        (count,) = cursor.fetchone()
+    return int(count)

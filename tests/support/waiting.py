@@ -1,0 +1,17 @@
+"""Bounded polling."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str, *, interval: float = 0.02) -> T:
+    """The first true value of `condition`. Fails the test, saying what did not come, when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {seconds:g} s for {what}")
+        time.sleep(interval)
+    return value
