@@ -93,6 +93,10 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
                 code=told.failure_code or "declined",
                 message=told.failure_message,
             )
+        case PaymentState.CANCELLED if told.failure_code == PaymentStatus.EXPIRED:
+            return transitions.closed_unpaid(
+                payment=payment, status=PaymentStatus.EXPIRED, code=PaymentStatus.EXPIRED.value, message=""
+            )
         case PaymentState.CANCELLED:
             return transitions.closed_unpaid(
                 payment=payment, status=PaymentStatus.CANCELLED, code="cancelled_at_channel", message=""
