@@ -49,7 +49,11 @@ def payment_mismatch(
     """What differs between the channel's payment and ours, or nothing."""
     told = (payment.reference, payment.amount_minor, payment.currency.upper())
     ours = (reference, amount_minor, currency)
-    return "" if told == ours else f"the channel speaks of {told}, we asked for {ours}"
+    if told != ours:
+        return f"the channel speaks of {told}, we asked for {ours}"
+    if payment.state == base.PaymentState.PAID and not 1 <= payment.captured_minor <= amount_minor:
+        return f"the channel took {payment.captured_minor} of {amount_minor}"
+    return ""
 
 
 def refund_mismatch(refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str) -> str:
