@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 
 from events.outbox import Event, append
@@ -30,11 +30,11 @@ AttemptStatus = PaymentAttempt.Status
 
 
 def activate(*, payment_id: uuid.UUID, channel_trade_no: str, payment_url: str) -> None:
-    """The channel has the payment and waits for the customer."""
+    """The channel has the payment and waits for the customer, unless a webhook has closed it meanwhile."""
     Payment.objects.filter(id=payment_id).update(
         channel_trade_no=channel_trade_no,
         payment_url=payment_url,
-        next_check_at=Now() + FIRST_CHECK,
+        next_check_at=Case(When(status__in=OPEN_STATUSES, then=Now() + FIRST_CHECK)),
         updated_at=Now(),
     )
     _close_attempt(payment_id, AttemptStatus.OPEN, channel_trade_no=channel_trade_no)
