@@ -254,7 +254,9 @@ def test_a_pending_refund_comes_to_an_end(
 def test_pending_refunds_count_towards_the_limit(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay("refund_pending:900")
     assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Answered)
-    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Declined)
+    answer = channel.refund_payment(shop.refund(payment.reference, 6_000))
+    assert isinstance(answer, Declined)
+    assert answer.code == "refund_exceeds_payment"
 
 
 def test_the_refunds_own_metadata_wins(channel: SimulatorChannel, shop: Shop) -> None:

@@ -168,6 +168,17 @@ def test_senders_side_by_side_send_each_once(shop: Shop, receiver: Receiver) -> 
     assert len({event.event_id for event in receiver.events}) == len(receiver.events) == 20
 
 
+def test_no_two_senders_claim_one_webhook(shop: Shop) -> None:
+    for _ in range(60):
+        shop.pay()
+
+    def claim_all() -> list[str]:
+        return [attempt.event_id for attempt in iter(notifications._claim, None)]
+
+    claimed = [event_id for mine in at_once(*[claim_all] * 8) for event_id in mine]
+    assert len(set(claimed)) == len(claimed) == 60
+
+
 def test_a_sender_that_died_is_replaced(shop: Shop, receiver: Receiver) -> None:
     shop.pay()
     stale = notifications._claim()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connections
+from psycopg.errors import UniqueViolation
 
 from gateway.channels.base import Declined, NotSent, Unknown
 from gateway.channels.simulator.faults import TIMED_OUT, Line, Operation, Script
@@ -48,7 +49,9 @@ def _hits(line: Line, operation: Operation, key: str) -> bool:
 def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
     try:
         return act()
-    except IntegrityError:
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise  # the books would not add up: a defect of the simulator, not an answer
         # The ledger has one entry per key: somebody used a key for a second purpose.
         return Declined("idempotency_mismatch", "This key was used for something else.")
     except (OperationalError, InterfaceError) as error:
