@@ -1,0 +1,20 @@
+"""An order without items adds up to nothing, and an order's amount is never zero: one comparison finds both."""
+
+from django.utils.translation import gettext_lazy as _
+
+from ops.consistency.check import Check
+
+SQL = """
+SELECT o.order_no AS id
+FROM orders o LEFT JOIN order_items i ON i.order_id = o.id
+WHERE o.created_at >= %(since)s
+GROUP BY o.id
+HAVING COALESCE(sum(i.amount_minor), 0) <> o.amount_minor
+    OR bool_or(i.amount_minor <> i.unit_amount_minor * i.quantity)
+"""
+
+CHECK = Check(
+    name="order_items",
+    means=_("Every order has items, and they add up to its amount."),
+    sql=SQL,
+)

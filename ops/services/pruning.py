@@ -1,0 +1,101 @@
+"""History goes once nobody needs it, in batches so small that nobody waits for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models.functions import Now
+
+from events.models import OutboxEvent
+from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
+from idempotency import retention
+from merchants.services import prune_nonces
+from ops.models import ConsistencyRun
+from sagas.models import SagaInstance, SagaStatus
+
+M = TypeVar("M", bound=Model)
+log = structlog.get_logger(__name__)
+
+SAGA_RETENTION = timedelta(days=30)
+EVENT_RETENTION = timedelta(days=7)
+CONSISTENCY_RETENTION = timedelta(days=90)
+FINISHED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
+BATCH = 500
+# What one run may do: enough to keep up with a busy day, and over within seconds.
+MAX_BATCHES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    idempotency_keys: int
+    request_nonces: int
+    sagas: int
+    outbox_events: int
+    consistency_runs: int
+
+
+def prune_history() -> Pruned:
+    pruned = Pruned(
+        idempotency_keys=_in_batches(lambda: retention.prune(batch=BATCH)),
+        request_nonces=_in_batches(lambda: prune_nonces(batch=BATCH)),
+        sagas=_in_batches(_prune_sagas),
+        outbox_events=_in_batches(_prune_events),
+        consistency_runs=_in_batches(_prune_consistency_runs),
+    )
+    log.info("history.pruned", **{name: getattr(pruned, name) for name in Pruned.__slots__})
+    return pruned
+
+
+def _in_batches(prune: Callable[[], int]) -> int:
+    """`prune` answers how many rows went; fewer than a batch means that it is done."""
+    total = 0
+    for _batch in range(MAX_BATCHES):
+        gone = prune()
+        total += gone
+        if gone < BATCH:
+            break
+    return total
+
+
+def _prune_sagas() -> int:
+    """Never one that waits for a person, nor one whose payment or refund is open: it is how they came to be."""
+    open_payment = Payment.objects.filter(payment_no=OuterRef("business_id"), status__in=OPEN_STATUSES)
+    open_refund = Refund.objects.filter(refund_no=OuterRef("business_id"), status__in=OPEN_REFUND_STATUSES)
+    # `created_at` is what the index is ordered by; `updated_at` says how long the saga has been over.
+    old = SagaInstance.objects.filter(
+        ~Exists(open_payment),
+        ~Exists(open_refund),
+        status__in=FINISHED,
+        needs_attention=False,
+        created_at__lt=Now() - SAGA_RETENTION,
+        updated_at__lt=Now() - SAGA_RETENTION,
+    ).order_by("created_at")
+    return _delete_batch(old)
+
+
+def _prune_events() -> int:
+    """Looks at the oldest batch alone, so that it costs nothing when there is nothing to do."""
+    oldest = OutboxEvent.objects.order_by("id").values("id")[:BATCH]
+    return _delete_batch(
+        OutboxEvent.objects.filter(id__in=oldest, published_at__lt=Now() - EVENT_RETENTION).order_by("id")
+    )
+
+
+def _prune_consistency_runs() -> int:
+    return _delete_batch(
+        ConsistencyRun.objects.filter(started_at__lt=Now() - CONSISTENCY_RETENTION).order_by("id")
+    )
+
+
+def _delete_batch(old: QuerySet[M]) -> int:
+    """Rows that somebody else is writing wait for the next run. Answers how many went, without what hung on them."""
+    with transaction.atomic(durable=True):
+        doomed = list(
+            old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH]
+        )
+        old.model._base_manager.filter(pk__in=doomed).delete()
+    return len(doomed)

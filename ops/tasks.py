@@ -1,0 +1,21 @@
+"""Celery's part of operations."""
+
+from datetime import timedelta
+
+from celery import shared_task
+
+from ops.services import consistency, pruning
+
+# Longer than the interval at which beat asks, so that nothing falls between two looks.
+RECENT = timedelta(hours=25)
+
+
+@shared_task(name="ops.prune")
+def prune() -> None:
+    pruning.prune_history()
+
+
+@shared_task(name="ops.check_consistency")
+def check_consistency() -> int:
+    """What is recent. A look at everything is an operator's decision: `manage.py check_consistency`."""
+    return consistency.run_checks(since=RECENT).failed
