@@ -79,14 +79,15 @@ class Books:
         assert saga["status"] == status, saga
         return saga
 
-    def wait_for_call(self, key: str, step: str, seconds: float = 10.0) -> Row:
-        """A saga whose intent to call is committed and whose lease is held: the call is being made."""
+    def wait_for_slow_call(self, key: str, operation: str = "create") -> Row:
+        """The saga of this key, held by a process whose call has reached the bank and is being slow there."""
         query = (
             "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
-            " JOIN saga_steps s ON s.saga_id = i.id"
-            " WHERE k.key = %s AND s.step_name = %s AND s.in_doubt AND i.lease_owner LIKE '%%:%%'"
+            " JOIN saga_steps s ON s.saga_id = i.id AND s.in_doubt"
+            " JOIN simulator_calls c ON c.operation = %s AND (c.key = i.business_id OR c.key LIKE i.id || ':%%')"
+            " WHERE k.key = %s AND i.lease_owner LIKE '%%:%%'"
         )
-        return wait_until(lambda: self.row(query, key, step), seconds, f"the call {step} of {key}")
+        return wait_until(lambda: self.row(query, operation, key), 10.0, f"the call to {operation} of {key}")
 
     def _at_rest(self, key: str) -> Row | None:
         saga = self.saga_of_key(key)

@@ -8,6 +8,7 @@ tests, and these servers get stopped. Leases and sweeps are short, so that a rec
         platform.arm(pid, crash_at="saga.call.after:CallPaymentChannel")
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -117,10 +118,8 @@ class Process:
             self._popen.wait(20)
 
     def signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def require_running(self) -> None:
         assert self.is_running, f"{self.name} died:\n{tail(self.log, 40)}"

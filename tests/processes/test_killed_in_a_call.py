@@ -1,0 +1,173 @@
+"""`kill -9` while a channel is being called: the platform finishes by itself, with one charge."""
+
+import os
+import signal
+import statistics
+import time
+
+import pytest
+
+from tests.support.books import Books, Row
+from tests.support.http_shop import HttpShop, NoAnswer, Write, payment
+from tests.support.processes import (
+    IDEMPOTENCY_LEASE_SECONDS,
+    LEASE_SECONDS,
+    RECOVERY_SECONDS,
+    SWEEP_SECONDS,
+    Platform,
+    is_alive,
+)
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
+
+CREATE = "CallPaymentChannel"
+REPEATS = 10
+BEAT_STARTS_SECONDS = 30.0  # a process of its own has to start first
+# Killed before the bank did anything, and after.
+SLOW = ("auto_pay,no_webhook,slow_start:1.5", "auto_pay,no_webhook,slow:1.5")
+
+
+@pytest.mark.parametrize("simulate", SLOW)
+def test_web_worker(platform: Platform, shop: HttpShop, books: Books, simulate: str) -> None:
+    write = payment(simulate)
+    answer = shop.send_later(write)
+    saga = books.wait_for_slow_call(write.key)
+    assert saga["lease_owner"].endswith(f":{platform.web_worker()}")
+    os.kill(platform.web_worker(), signal.SIGKILL)
+    with pytest.raises(NoAnswer):
+        answer.result()
+    _require_end(shop, books, write)
+
+
+def test_celery_child_in_a_slow_retry(platform: Platform, shop: HttpShop, books: Books) -> None:
+    write = payment("auto_pay,no_webhook,timeout_after,query:slow:1.5")
+    assert shop.send(write).status == 202
+    saga = books.wait_for_slow_call(write.key, "query")
+    child = _holder(saga)
+    assert child in platform.worker_children()
+    os.kill(child, signal.SIGKILL)
+    _require_end(shop, books, write)
+
+
+def test_whole_celery_worker_in_a_slow_retry(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """Every process of the worker that holds the saga goes; the other worker takes over."""
+    platform.spare_worker.start()
+    platform.wait_for_worker(platform.spare_worker)
+    write = payment("auto_pay,no_webhook,timeout_after,query:slow:1.5")
+    assert shop.send(write).status == 202
+    child = _holder(books.wait_for_slow_call(write.key, "query"))
+    victim, heir = platform.worker, platform.spare_worker
+    if child in platform.worker_children(heir):
+        victim, heir = heir, victim
+    victim.kill()
+    assert not is_alive(child)
+    saga = _require_end(shop, books, write)
+    owner = books.row(
+        "SELECT worker FROM saga_events WHERE saga_id = %s AND step_name = %s ORDER BY id DESC LIMIT 1",
+        saga["id"],
+        CREATE,
+    )
+    assert owner is not None
+    assert int(owner["worker"].rpartition(":")[2]) in platform.worker_children(heir)
+
+
+def test_web_and_worker_at_once(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """Nobody is left but beat; a worker that starts afterwards finishes."""
+    write = payment("auto_pay,no_webhook,slow:1.5")
+    answer = shop.send_later(write)
+    books.wait_for_slow_call(write.key)
+    platform.web.kill()
+    platform.worker.kill()
+    with pytest.raises(NoAnswer):
+        answer.result()
+    platform.worker.start()
+    platform.wait_for_worker(platform.worker)
+    saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+    books.require_terminal(saga["id"], "completed")
+    paid = books.require_paid_once(write.body["order_no"])
+    platform.restart_web()
+    again = shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + 2)
+    assert (again.status, again.data["payment_no"]) == (200, paid["payment_no"])
+
+
+def test_beat_killed_and_started_again(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """Its schedule file, left as it was, does not keep it from sweeping."""
+    platform.beat.kill()
+    write = payment("auto_pay,no_webhook,timeout_after")
+    assert shop.send(write).status == 202
+    platform.beat.start()
+    _require_end(shop, books, write, BEAT_STARTS_SECONDS + RECOVERY_SECONDS)
+
+
+def test_the_repeated_request_carries_on_where_no_worker_is(
+    platform: Platform, shop: HttpShop, books: Books
+) -> None:
+    """Killed twice, in the first request and in the one that resumed it; the third finishes, without a worker."""
+    platform.worker.signal(signal.SIGSTOP)
+    write = payment("auto_pay,no_webhook")
+    for point in (f"saga.call.before:{CREATE}", f"saga.outcome.before_commit:{CREATE}"):
+        platform.arm(platform.web_worker(), crash_at=point)
+        _repeat_until_it_dies(platform, shop, write)
+    reply = shop.repeat_until_final(write, 2 * IDEMPOTENCY_LEASE_SECONDS + 2)
+    assert reply.status == 200
+    paid = books.require_paid_once(write.body["order_no"])
+    assert reply.data["payment_no"] == paid["payment_no"]
+    assert reply.data["status"] == "succeeded"
+    saga = books.saga_of_key(write.key)
+    assert saga is not None
+    books.require_terminal(saga["id"], "completed")
+
+
+def test_recovery_times(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """How long after the kill the payment is done: at most what is left of the lease, a sweep and the work."""
+    writes, killed_at = [], []
+    for _ in range(REPEATS):
+        write = payment("auto_pay,no_webhook,slow_start:1.5")
+        shop.send_later(write)
+        books.wait_for_slow_call(write.key)
+        os.kill(platform.web_worker(), signal.SIGKILL)
+        writes.append(write)
+        killed_at.append(time.time())
+    for write in writes:
+        books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+        books.require_paid_once(write.body["order_no"])
+    ends = [books.saga_of_key(write.key) for write in writes]
+    seconds = sorted(
+        saga["completed_at"].timestamp() - killed
+        for saga, killed in zip(ends, killed_at, strict=True)
+        if saga
+    )
+    print(
+        f"recovery after SIGKILL in a call, lease {LEASE_SECONDS:g} s, sweep {SWEEP_SECONDS:g} s, n={len(seconds)}:"
+        f" min {seconds[0]:.2f} s, median {statistics.median(seconds):.2f} s, max {seconds[-1]:.2f} s"
+    )
+    assert seconds[-1] <= RECOVERY_SECONDS
+
+
+def _repeat_until_it_dies(platform: Platform, shop: HttpShop, write: Write) -> None:
+    web = platform.web_worker()
+
+    def dies() -> bool:
+        try:
+            assert shop.send(write).status == 409
+        except NoAnswer:
+            return True
+        return False
+
+    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + 2, "the armed web worker to die", interval=0.1)
+    assert not is_alive(web)
+
+
+def _holder(saga: Row) -> int:
+    """The process that the lease names."""
+    return int(saga["lease_owner"].rpartition(":")[2])
+
+
+def _require_end(shop: HttpShop, books: Books, write: Write, seconds: float = RECOVERY_SECONDS) -> Row:
+    saga = books.wait_for_saga(write.key, seconds, "completed")
+    books.require_terminal(saga["id"], "completed")
+    paid = books.require_paid_once(write.body["order_no"])
+    again = shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + 2)
+    assert (again.status, again.data["payment_no"]) == (200, paid["payment_no"])
+    return saga
