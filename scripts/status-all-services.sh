@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"
 
 if [ ! -x "$VENV_DIR/bin/python" ]; then
-    echo "The local stack has never been started: ./scripts/start-all-services.sh"
+    echo "Nothing was ever started with $VENV_DIR: ./scripts/start-all-services.sh"
     exit 1
 fi
 exec "$VENV_DIR/bin/python" -m scripts.local.status

@@ -16,7 +16,7 @@ from scripts.local.waiting import wait_until
 
 PLATFORM = ("payment-gateway", "celery-worker", "celery-beat", "relay")
 SERVER_SECONDS = 60.0
-READY_SECONDS = 60.0
+READY_SECONDS = float(os.environ.get("READY_SECONDS") or 60)  # more on a machine that is busy otherwise
 RESTART_FREE_MB = 100
 
 
@@ -40,6 +40,7 @@ def _start(stack: Stack, supervisor: Supervisor) -> None:
     _require_surroundings(stack)
     environment = _environment(stack)
     with ExitStack() as undo:
+        undo.callback(leftovers.end, stack)  # if supervisord itself was killed
         undo.callback(supervisor.shutdown)
         _start_servers(stack, supervisor, environment)
         stack.save()

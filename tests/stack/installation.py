@@ -33,7 +33,7 @@ class Installation:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         ports = {name: str(port) for name, port in self.ports.items()}
         # The packages of this test run, so that none are installed again.
-        return {**kept, **ports, "VENV_DIR": sys.prefix, **extra}
+        return {**kept, **ports, "VENV_DIR": sys.prefix, "READY_SECONDS": "180", **extra}
 
     def run(self, script: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
