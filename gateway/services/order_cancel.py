@@ -1,11 +1,15 @@
 """Cancelling an order: its open payment is cancelled at the channel first."""
 
+import uuid
+
 from django.utils.translation import gettext as _
 
-from common.api.envelope import Answer, success
+from common.api.envelope import Answer, failure, success
 from gateway import selectors
-from gateway.models import Payment
-from gateway.services.payments import cancel_payment
+from gateway.errors import OperationInProgress, PaymentNotCancellable
+from gateway.models import Payment, PaymentStatus
+from gateway.services.keyed_saga import run_saga_once
+from gateway.services.payments import start_cancel
 from idempotency.request import KeyedRequest
 from idempotency.services import run_in_one_commit
 from merchants.principal import Principal
@@ -13,27 +17,51 @@ from orders import services as orders
 from orders.errors import OrderPaid
 from orders.models import Order, OrderStatus
 from orders.representation import order_body
+from orders.selectors import order_of
+from sagas.models import SagaStatus
+from sagas.state import SagaState
 
 
 def cancel_order(*, principal: Principal, order: Order, request: KeyedRequest, reason: str) -> Answer:
-    """Raises `OrderPaid`, and what `cancel_payment` raises."""
+    """Raises `OrderPaid`, `OperationInProgress`."""
     payment = selectors.payment_of_order(order)
-    if payment is not None and payment.is_open:
-        return cancel_payment(
-            principal=principal,
-            payment=payment,
-            request=request,
-            reason=reason,
-            shown_as=lambda cancelled: order_body(cancelled.order),
-        )
-    return run_in_one_commit(request, write=lambda _id: _cancel_unpaid(order, payment))
+    if payment is None:
+        return run_in_one_commit(request, write=lambda _id: _cancel_unpaid(order))
+    return _cancel_with_payment(
+        principal=principal, order=order, payment=payment, request=request, reason=reason
+    )
 
 
-def _cancel_unpaid(order: Order, payment: Payment | None) -> Answer:
+def _cancel_with_payment(
+    *, principal: Principal, order: Order, payment: Payment, request: KeyedRequest, reason: str
+) -> Answer:
+    def begin(saga_id: uuid.UUID) -> SagaState | None:
+        try:
+            return start_cancel(
+                payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason
+            )
+        except PaymentNotCancellable:
+            return None  # it is closed: the order tells how
+
+    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+        now = order_of(principal, order.order_no)
+        about = {"order_no": now.order_no, "payment_no": payment.payment_no, "status": now.status}
+        if now.status == OrderStatus.CANCELLED:
+            return success(order_body(now), message=_("Cancelled"))
+        if now.status == OrderStatus.PAID:
+            return failure(OrderPaid(about))
+        if status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+            return failure(PaymentNotCancellable(about))
+        return success(order_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+
+    return run_saga_once(request, begin=begin, answer_of=answer_of)
+
+
+def _cancel_unpaid(order: Order) -> Answer:
     locked = Order.objects.select_for_update().get(id=order.id)
-    if locked.status == OrderStatus.PAID:
-        details = {"order_no": locked.order_no, "status": locked.status}
-        raise OrderPaid(details | ({"payment_no": payment.payment_no} if payment else {}))
+    payment = selectors.payment_of_order(locked)
+    if payment is not None:  # begun while we waited for the lock: a repeat cancels it too
+        raise OperationInProgress({"order_no": locked.order_no, "payment_no": payment.payment_no})
     orders.mark_cancelled(order_id=locked.id)
     locked.refresh_from_db()
     return success(order_body(locked), message=_("Cancelled"))

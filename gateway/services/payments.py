@@ -1,7 +1,6 @@
 """Payments for merchants: create, cancel, capture, ask."""
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +112,6 @@ def cancel_payment(
     payment: Payment,
     request: KeyedRequest,
     reason: str = "",
-    shown_as: Callable[[Payment], dict[str, Any]] = payment_body,
 ) -> Answer:
     """Ends a payment that is not paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
 
@@ -125,9 +123,11 @@ def cancel_payment(
     def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
         now = selectors.payment_of(principal, payment.payment_no)
         if now.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
-            return success(shown_as(now), message=_("Cancelled"))
+            return success(payment_body(now), message=_("Cancelled"))
         if now.is_open and status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
-            return success(shown_as(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+            return success(
+                payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202
+            )
         return failure(PaymentNotCancellable({"payment_no": now.payment_no, "status": now.status}))
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)
