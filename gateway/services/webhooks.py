@@ -1,7 +1,10 @@
 """Webhooks from channels: authentic or refused, stored with their effect, one effect per event id."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 
@@ -14,6 +17,9 @@ from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
 from gateway.services import truth
 from gateway.services.truth import Effect
+
+MAX_TYPE, MAX_REFERENCE, MAX_DEPTH = 100, 64, 32
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
@@ -32,9 +38,9 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
     event = ChannelEvent(
         channel=channel,
         event_id=told.event_id,
-        type=told.event_type,
-        reference=subject.reference if subject else "",
-        payload=json.loads(body),
+        type=told.event_type[:MAX_TYPE],
+        reference=subject.reference[:MAX_REFERENCE] if subject else "",
+        payload=_storable(json.loads(body)),
         effect=Effect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
@@ -44,6 +50,22 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
         if effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
     return effect
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """The payload for the record: what jsonb cannot hold, and nobody means to say, is left out."""
+    match value:
+        case str():
+            return _UNSTORABLE.sub("\ufffd", value)
+        case float() if not math.isfinite(value):
+            return None
+        case dict() | list() if depth >= MAX_DEPTH:
+            return None
+        case dict():
+            return {_storable(name): _storable(inner, depth + 1) for name, inner in value.items()}
+        case list():
+            return [_storable(inner, depth + 1) for inner in value]
+    return value
 
 
 def _effect_of(told: ToldEvent, channel: str) -> Effect:
