@@ -25,7 +25,8 @@ class OrderNoField(serializers.RegexField):
     default_error_messages = {"invalid": _("Use letters, digits and - _ . : @ + = ~ only.")}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(r"^[\w.:@+=~-]+\Z", max_length=64, trim_whitespace=False, **kwargs)
+        # Not . and ..: in an address they mean something else.
+        super().__init__(r"^(?!\.{1,2}\Z)[\w.:@+=~-]+\Z", max_length=64, trim_whitespace=False, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
