@@ -55,11 +55,18 @@ def test_a_new_payment_waits_for_its_customer(client: SignedClient) -> None:
     assert payment["status"] == "pending"
     assert payment["channel_trade_no"].startswith("sim_pay_")
     assert payment["payment_url"].startswith("http")
-    assert (payment["captured_amount"], payment["refunded_amount"], payment["refund_status"]) == (0, 0, "none")
+    assert (payment["captured_amount"], payment["refunded_amount"], payment["refund_status"]) == (
+        0,
+        0,
+        "none",
+    )
     assert get_payment(client, payment) == payment
     order = get_order(client, wanted["order_no"])
     assert order["status"] == "pending"
-    assert [(item["name"], item["amount"]) for item in order["items"]] == [("Espresso", 8_000), ("Cake", 2_000)]
+    assert [(item["name"], item["amount"]) for item in order["items"]] == [
+        ("Espresso", 8_000),
+        ("Cake", 2_000),
+    ]
 
 
 def test_a_payment_without_items_gets_one_from_its_subject(client: SignedClient) -> None:
@@ -103,9 +110,15 @@ def test_the_customer_declines(client: SignedClient) -> None:
 
 @pytest.mark.parametrize(
     ("simulate", "code"),
-    [("decline", "card_declined"), ("insufficient_funds", "insufficient_funds"), ("nonsense", "invalid_simulation")],
+    [
+        ("decline", "card_declined"),
+        ("insufficient_funds", "insufficient_funds"),
+        ("nonsense", "invalid_simulation"),
+    ],
 )
-def test_a_decline_is_402_and_leaves_nothing_half_done(client: SignedClient, simulate: str, code: str) -> None:
+def test_a_decline_is_402_and_leaves_nothing_half_done(
+    client: SignedClient, simulate: str, code: str
+) -> None:
     wanted = payment_request(simulate)
     details = error(client.post(PAYMENTS, wanted), 402, "payment_declined")
     assert details["failure_code"] == code
@@ -115,12 +128,18 @@ def test_a_decline_is_402_and_leaves_nothing_half_done(client: SignedClient, sim
     saga = background.saga_of(payment["payment_no"], "payment.create")
     assert saga.status == "compensated"
     steps = dict(SagaStep.objects.filter(saga=saga).values_list("step_name", "status"))
-    assert steps == {"CreateOrder": "compensated", "CallPaymentChannel": "failed", "ActivatePayment": "pending"}
+    assert steps == {
+        "CreateOrder": "compensated",
+        "CallPaymentChannel": "failed",
+        "ActivatePayment": "pending",
+    }
     assert PaymentAttempt.objects.get(payment__payment_no=payment["payment_no"]).status == "declined"
     assert bank.charges(payment["payment_no"]) == []
 
 
-@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error_5xx", "error_5xx_after", "reset", "reset_after"])
+@pytest.mark.parametrize(
+    "fault", ["timeout_before", "timeout_after", "error_5xx", "error_5xx_after", "reset", "reset_after"]
+)
 def test_an_unknown_outcome_is_202_and_the_background_finishes_it(client: SignedClient, fault: str) -> None:
     wanted, key = payment_request(fault), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
@@ -138,7 +157,9 @@ def test_an_unknown_outcome_is_202_and_the_background_finishes_it(client: Signed
     assert (third.content, third["Idempotent-Replayed"]) == (again.content, "true")
 
 
-@pytest.mark.parametrize("fault", ["timeout_after_charge", "auto_pay,error_5xx_after", "auto_pay,reset_after*2"])
+@pytest.mark.parametrize(
+    "fault", ["timeout_after_charge", "auto_pay,error_5xx_after", "auto_pay,reset_after*2"]
+)
 def test_a_charge_whose_answer_was_lost_is_never_lost(client: SignedClient, fault: str) -> None:
     payment = data(create(client, fault), 202)
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
@@ -246,8 +267,13 @@ def test_lists_are_filtered(client: SignedClient) -> None:
 def test_lists_are_cut_to_a_range_of_time(client: SignedClient) -> None:
     first, second, third = (opened(client) for _ in range(3))
     for day, payment in enumerate((first, second, third), start=1):
-        Payment.objects.filter(payment_no=payment["payment_no"]).update(created_at=f"2025-01-0{day}T12:00:00Z")
-    assert _numbers(client, "?created_from=2025-01-02T12:00:00Z") == [third["payment_no"], second["payment_no"]]
+        Payment.objects.filter(payment_no=payment["payment_no"]).update(
+            created_at=f"2025-01-0{day}T12:00:00Z"
+        )
+    assert _numbers(client, "?created_from=2025-01-02T12:00:00Z") == [
+        third["payment_no"],
+        second["payment_no"],
+    ]
     assert _numbers(client, "?created_to=2025-01-02T12:00:00Z") == [first["payment_no"]]
     between = "?created_from=2025-01-02T00:00:00Z&created_to=2025-01-03T00:00:00%2B00:00"
     assert _numbers(client, between) == [second["payment_no"]]
@@ -351,7 +377,9 @@ def test_only_an_authorized_payment_is_captured(client: SignedClient) -> None:
         assert details["status"] == payment["status"]
 
 
-@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"])
+@pytest.mark.parametrize(
+    "fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"]
+)
 def test_a_capture_whose_answer_is_lost_happens_once(client: SignedClient, fault: str) -> None:
     payment, key = authorized(client, f"capture:{fault}"), new_no("key")
     assert data(capture(client, payment, key=key, amount=4_000), 202)["status"] == "authorized"

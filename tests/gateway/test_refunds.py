@@ -103,7 +103,9 @@ def test_a_declined_refund_gives_its_reservation_back(client: SignedClient) -> N
     assert _refunded_at_the_bank(payment) == []
 
 
-@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"])
+@pytest.mark.parametrize(
+    "fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"]
+)
 def test_a_refund_whose_answer_is_lost_happens_once(client: SignedClient, fault: str) -> None:
     payment, key = paid(client, f"refund:{fault}"), new_no("key")
     pending = data(refund(client, payment, 4_000, key=key), 202)
@@ -161,7 +163,9 @@ def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 4_001}, {"currency": "EUR"}])
-def test_a_refund_of_which_the_bank_tells_otherwise_is_left_to_a_person(client: SignedClient, change: dict) -> None:
+def test_a_refund_of_which_the_bank_tells_otherwise_is_left_to_a_person(
+    client: SignedClient, change: dict
+) -> None:
     payment = paid(client, "refund_pending:600")
     waiting = data(refund(client, payment, 4_000))
     told = {
@@ -201,8 +205,11 @@ def test_forty_refunds_at_once_never_pass_the_payment(client: SignedClient) -> N
     payment = paid(client)
     answers = at_once(*[lambda: refund(client, payment, 1_000)] * 40)
     assert sorted(answer.status_code for answer in answers) == [200] * 10 + [422] * 30
-    assert {error(answer, 422, "refund_exceeds_payment")["refundable_amount"] for answer in answers
-            if answer.status_code == 422} == {0}
+    assert {
+        error(answer, 422, "refund_exceeds_payment")["refundable_amount"]
+        for answer in answers
+        if answer.status_code == 422
+    } == {0}
     assert _money(client, payment) == (10_000, 0, "full")
     assert Refund.objects.filter(status="succeeded").count() == 10
     assert _refunded_at_the_bank(payment) == [1_000] * 10

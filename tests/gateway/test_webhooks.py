@@ -1,5 +1,6 @@
 """What a channel tells by webhook: believed when it is signed, once, in any order, and only as far as it fits."""
 
+import functools
 import time
 
 import pytest
@@ -7,11 +8,23 @@ import pytest
 from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment
 from tests.support import background, bank
-from tests.support.shop import authorized, cancel, create, data, error, get_order, get_payment, new_no, opened, paid
+from tests.support.shop import (
+    authorized,
+    cancel,
+    create,
+    data,
+    error,
+    get_order,
+    get_payment,
+    new_no,
+    opened,
+    paid,
+)
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
 from tests.support.threads import at_once
 
+NESTED = functools.reduce(lambda inner, _level: [inner], range(200), [])
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
@@ -46,9 +59,21 @@ def test_what_the_bank_did_not_sign_changes_nothing(client: SignedClient) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b"{}", b'"paid"', b"{", b"\xff", b"[" * 5_000, b'{"event_id": 1, "type": "x"}',
-     b'{"event_id": "e", "type": "x", "payment": null}', b'{"event_id": "e", "type": "x", "payment": {}}',
-     b'{"event_id": "", "type": "x"}', b'{"event_id": "\\u0000", "type": "x"}'],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"paid"',
+        b"{",
+        b"\xff",
+        b"[" * 5_000,
+        b'{"event_id": 1, "type": "x"}',
+        b'{"event_id": "e", "type": "x", "payment": null}',
+        b'{"event_id": "e", "type": "x", "payment": {}}',
+        b'{"event_id": "", "type": "x"}',
+        b'{"event_id": "\\u0000", "type": "x"}',
+    ],
 )
 def test_what_is_signed_and_not_readable_is_refused(body: bytes, client: SignedClient) -> None:
     error(bank.send(body), 400, "webhook_rejected")
@@ -57,9 +82,17 @@ def test_what_is_signed_and_not_readable_is_refused(body: bytes, client: SignedC
 
 @pytest.mark.parametrize(
     "change",
-    [{"state": "rich"}, {"state": None}, {"amount_minor": "10000"}, {"amount_minor": 10000.0},
-     {"captured_minor": True}, {"reference": 7}, {"currency": ""}, {"channel_trade_no": "x" * 256},
-     {"failure_message": None}],
+    [
+        {"state": "rich"},
+        {"state": None},
+        {"amount_minor": "10000"},
+        {"amount_minor": 10000.0},
+        {"captured_minor": True},
+        {"reference": 7},
+        {"currency": ""},
+        {"channel_trade_no": "x" * 256},
+        {"failure_message": None},
+    ],
 )
 def test_a_payment_of_the_wrong_shape_is_refused(client: SignedClient, change: dict) -> None:
     payment = opened(client)
@@ -69,7 +102,17 @@ def test_a_payment_of_the_wrong_shape_is_refused(client: SignedClient, change: d
 
 @pytest.mark.parametrize(
     "change",
-    [{"type": "x" * 200}, {"payment.reference": "PAY-" + "9" * 200}, {"note": "a\0b"}, {"note": "\ud800"}],
+    [
+        {"type": "x" * 200},
+        {"payment.reference": "PAY-" + "9" * 200},
+        {"note": "a\0b"},
+        {"note": "\ud800"},
+        {"\0": 1},
+        {"note": float("nan")},
+        {"note": float("inf")},
+        {"note": 10**400},
+        {"note": NESTED},
+    ],
 )
 def test_what_our_tables_cannot_hold_is_no_server_error(client: SignedClient, change: dict) -> None:
     told = bank.news(opened(client))
@@ -209,7 +252,9 @@ def test_money_for_a_cancelled_payment_goes_back(client: SignedClient) -> None:
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
 
 
-def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(client: SignedClient, settings) -> None:
+def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(
+    client: SignedClient, settings
+) -> None:
     from gateway.services import expiry
 
     settings.LATE_MONEY_POLICY = "park"
@@ -221,7 +266,12 @@ def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(client:
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    assert (row.status, row.captured_minor, row.refunded_minor, row.needs_attention) == ("expired", 10_000, 0, True)
+    assert (row.status, row.captured_minor, row.refunded_minor, row.needs_attention) == (
+        "expired",
+        10_000,
+        0,
+        True,
+    )
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
 
 
@@ -262,5 +312,7 @@ def test_a_captured_part_told_by_webhook(client: SignedClient) -> None:
 def test_headers_name_no_key(client: SignedClient) -> None:
     """A merchant's key opens nothing here, and the bank needs none."""
     payment = opened(client)
-    answer = client.post(bank.WEBHOOKS, bank.news(payment, state="paid", captured_minor=10_000), idempotency_key=new_no())
+    answer = client.post(
+        bank.WEBHOOKS, bank.news(payment, state="paid", captured_minor=10_000), idempotency_key=new_no()
+    )
     error(answer, 400, "webhook_rejected")
