@@ -15,6 +15,7 @@ from ops.consistency.check import FETCHED, SAMPLE, Check, Result
 from ops.models import ConsistencyResult, ConsistencyRun
 from ops.services.pruning import SAGA_RETENTION
 
+Parameters = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 # A look at everything may take longer than a request may.
@@ -47,12 +48,8 @@ def run_checks(
     started_at = database_now()
     if isinstance(since, dt.timedelta):
         since = started_at - since
-    parameters = {
-        "since": since or "-infinity",
-        "grace": grace.total_seconds(),
-        "saga_retention": SAGA_RETENTION.total_seconds(),
-    }
-    results = tuple(_run(check, parameters, fix=fix) for check in checks)
+    given = parameters(since=since, grace=grace)
+    results = tuple(_run(check, given, fix=fix) for check in checks)
     report = Report(started_at, database_now(), since, results)
     _keep(report, with_fixes=fix)
     for result in results:
@@ -61,13 +58,13 @@ def run_checks(
     return report
 
 
-def _run(check: Check, parameters: dict[str, Any], *, fix: bool) -> Result:
+def _run(check: Check, given: Parameters, *, fix: bool) -> Result:
     began = time.monotonic()
-    offenders, count = _find(check, parameters)
+    offenders, count = _look(check, given)
     found = count
     if fix and check.fix is not None and offenders:
         check.fix(offenders)
-        offenders, count = _find(check, parameters)
+        offenders, count = _look(check, given)
     return Result(
         name=check.name,
         means=str(check.means),
@@ -80,18 +77,31 @@ def _run(check: Check, parameters: dict[str, Any], *, fix: bool) -> Result:
     )
 
 
-def _find(check: Check, parameters: dict[str, Any]) -> tuple[list[str], int]:
-    """Some offenders, and how many there are: one statement, so that the two agree."""
+def _look(check: Check, given: Parameters) -> tuple[list[str], int]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
             f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_MINUTES}min'"
         )
+        return find_offenders(check, given)
+
+
+def find_offenders(check: Check, given: Parameters) -> tuple[list[str], int]:
+    """Some offenders, and how many there are: one statement, so that the two agree."""
+    with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT id, count(*) OVER () FROM ({check.sql}) AS offenders ORDER BY id LIMIT {FETCHED}",  # noqa: S608
-            parameters,
+            given,
         )
         rows = cursor.fetchall()
     return [row[0] for row in rows], rows[0][1] if rows else 0
+
+
+def parameters(*, since: dt.datetime | None, grace: dt.timedelta) -> Parameters:
+    return {
+        "since": since or "-infinity",
+        "grace": grace.total_seconds(),
+        "saga_retention": SAGA_RETENTION.total_seconds(),
+    }
 
 
 def _keep(report: Report, *, with_fixes: bool) -> None:

@@ -1,0 +1,123 @@
+"""History goes when nobody needs it, and not a row sooner."""
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from events.models import OutboxEvent
+from idempotency.models import IdempotencyKey
+from merchants.models import RequestNonce
+from ops.models import ConsistencyRun
+from ops.services import pruning
+from ops.services.consistency import run_checks
+from ops.services.pruning import prune_history
+from ops.tasks import prune
+from sagas.models import SagaEvent, SagaInstance, SagaStep
+from tests.ops.conftest import World
+from tests.support import shop
+from tests.support.signing import SignedClient
+from tests.support.tables import row_counts
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+Sabotage = Callable[..., None]
+
+
+def age_sagas(sabotage: Sabotage, days: int = 31) -> None:
+    past = f"now() - interval '{days} days'"
+    sabotage(f"UPDATE saga_instances SET created_at = {past}, updated_at = {past}")
+
+
+def test_nothing_recent_goes(world: World) -> None:
+    before = row_counts()
+    prune_history()
+    assert row_counts() == before
+
+
+def test_old_finished_sagas_go_with_all_that_hangs_on_them(world: World, sabotage: Sabotage) -> None:
+    age_sagas(sabotage)
+    sagas = SagaInstance.objects.count()
+    assert prune_history().sagas == sagas - 1
+    assert SagaInstance.objects.get().business_id == world.open, "its payment is open"
+    assert set(SagaStep.objects.values_list("saga__business_id", flat=True)) == {world.open}
+    assert set(SagaEvent.objects.values_list("saga__business_id", flat=True)) == {world.open}
+
+
+def test_a_saga_that_ran_long_is_old_only_once_it_has_been_over_for_long(
+    world: World, sabotage: Sabotage
+) -> None:
+    age_sagas(sabotage)
+    sabotage("UPDATE saga_instances SET updated_at = now() - interval '29 days'")
+    assert prune_history().sagas == 0
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "UPDATE saga_instances SET needs_attention = true",
+        "UPDATE saga_instances SET status = 'in_progress'",
+        "UPDATE saga_instances SET status = 'pending'",
+    ],
+)
+def test_what_is_not_over_or_waits_for_a_person_stays(kept: str, world: World, sabotage: Sabotage) -> None:
+    age_sagas(sabotage)
+    sabotage(f"{kept} WHERE business_id = %(n)s", {"n": world.paid})
+    prune_history()
+    assert SagaInstance.objects.filter(business_id=world.paid).exists()
+
+
+def test_the_saga_of_an_open_refund_stays(client: SignedClient, sabotage: Sabotage) -> None:
+    payment = shop.paid(client, "refund_pending:3600")
+    refund = shop.data(shop.refund(client, payment, 1_000))
+    age_sagas(sabotage)
+    assert prune_history().sagas == 1
+    assert SagaInstance.objects.get().business_id == refund["refund_no"]
+
+
+def test_published_events_go_after_a_week_and_others_never(world: World, sabotage: Sabotage) -> None:
+    total = OutboxEvent.objects.count()
+    sabotage("UPDATE outbox_events SET created_at = now() - interval '30 days'")
+    assert prune_history().outbox_events == 0
+    sabotage("UPDATE outbox_events SET published_at = now() - interval '6 days'")
+    assert prune_history().outbox_events == 0
+    sabotage("UPDATE outbox_events SET published_at = now() - interval '8 days'")
+    assert prune_history().outbox_events == total
+
+
+def test_keys_nonces_and_old_runs_go_too(client: SignedClient, sabotage: Sabotage) -> None:
+    shop.data(shop.create(client, key="old"))
+    shop.data(shop.create(client))
+    run_checks()
+    sabotage("UPDATE idempotency_keys SET created_at = now() - interval '8 days'")
+    sabotage("UPDATE request_nonces SET created_at = now() - interval '1 hour'")
+    sabotage("UPDATE consistency_runs SET started_at = now() - interval '91 days'")
+    assert RequestNonce.objects.exists()
+    assert IdempotencyKey.objects.exists()
+    prune()
+    assert not RequestNonce.objects.exists()
+    assert not IdempotencyKey.objects.exists()
+    assert not ConsistencyRun.objects.exists()
+
+
+def test_it_works_in_small_batches_and_within_bounds(
+    world: World, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage("UPDATE outbox_events SET published_at = now() - interval '8 days'")
+    total = OutboxEvent.objects.count()
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    monkeypatch.setattr(pruning, "MAX_BATCHES", 3)
+    assert prune_history().outbox_events == 6
+    monkeypatch.setattr(pruning, "MAX_BATCHES", 1000)
+    assert prune_history().outbox_events == total - 6
+
+
+def test_the_command_says_how_much_went(world: World, sabotage: Sabotage) -> None:
+    age_sagas(sabotage)
+    output = StringIO()
+    call_command("prune_history", stdout=output)
+    counts: dict[str, Any] = dict(line.split() for line in output.getvalue().splitlines())
+    assert counts["sagas"] == "8"
+    assert counts["idempotency_keys"] == "0"
