@@ -20,7 +20,7 @@ from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import CallCount, Notification, Payment, Refund
 from tests.simulator.conftest import Shop, ledger, ref
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
 LOSING = [fault for fault in faults.LINE_FAULTS if fault.answer is not None]
 

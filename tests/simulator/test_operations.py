@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from django.db import connections, transaction
-from django.db.utils import IntegrityError, InternalError
+from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
 from gateway.channels.base import Answered, Declined, Missing, PaymentState, RefundRef, RefundState
@@ -12,7 +12,7 @@ from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import LedgerEntry, Notification, Payment, Refund
 from tests.simulator.conftest import Shop, ledger, ref
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
 
 def test_creation_is_one_insert(channel: SimulatorChannel, shop: Shop) -> None:
@@ -267,9 +267,9 @@ def test_an_unknown_refund_is_missing(channel: SimulatorChannel, shop: Shop) -> 
 def test_the_database_keeps_the_ledger_append_only(shop: Shop) -> None:
     reference = shop.pay().reference
     entries = LedgerEntry.objects.filter(reference=reference)
-    with pytest.raises((IntegrityError, InternalError)):
+    with pytest.raises(IntegrityError), transaction.atomic(using="simulator"):
         entries.update(amount=1)
-    with pytest.raises((IntegrityError, InternalError)):
+    with pytest.raises(IntegrityError), transaction.atomic(using="simulator"):
         entries.delete()
     assert ledger(reference) == [("charge", 10_000)]
 
@@ -281,6 +281,7 @@ def test_the_database_refuses_a_second_charge(shop: Shop) -> None:
         entry.save(force_insert=True)
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 def test_what_the_bank_did_survives_the_platforms_rollback(shop: Shop) -> None:
     with transaction.atomic(using="default"):
         reference = shop.pay().reference

@@ -10,7 +10,7 @@ from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import Notification, Payment
 from tests.simulator.conftest import Shop, ledger
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_amounts_have_the_decimals_of_their_currency(
     )
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 def test_paying(browser: Client, shop: Shop, hints: list[bool]) -> None:
     payment = shop.create()
     text = _click(browser, _address(payment), "pay")
@@ -234,10 +235,11 @@ def test_the_chosen_language_stays_after_a_click(shop: Shop) -> None:
     assert "Payment successful" in _click(browser, address, "pay")
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 def test_a_broker_that_is_down_does_not_fail_the_page(
-    browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, settings
 ) -> None:
-    nobody = Connection("redis://127.0.0.1:1/0", transport_options={"socket_connect_timeout": 0.5})
+    nobody = Connection("redis://127.0.0.1:1/0", transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS)
     task = tasks.deliver_notifications
     monkeypatch.setattr(task, "delay", lambda: task.apply_async(connection=nobody))
     payment = shop.create()
