@@ -42,7 +42,7 @@ def load(request: KeyedRequest) -> Remembered | None:
             core=answer["core"],
             fields=answer["fields"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # not one of ours
 
 
