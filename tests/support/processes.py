@@ -76,6 +76,7 @@ class Process:
         self.name, self.command, self.log, self.environment = name, command, log, environment
         self.account = account
         self._popen: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def pid(self) -> int:
@@ -89,6 +90,7 @@ class Process:
     def start(self) -> None:
         assert not self.is_running, f"{self.name} is running"
         with self.log.open("ab") as output:
+            self._log_start = output.tell()
             self._popen = subprocess.Popen(
                 self.command,
                 cwd=ROOT if self.account is None else "/",
@@ -124,8 +126,9 @@ class Process:
     def require_running(self) -> None:
         assert self.is_running, f"{self.name} died:\n{tail(self.log, 40)}"
 
-    def has_logged(self, text: str, since: int = 0) -> bool:
-        return text.encode() in self.log.read_bytes()[since:]
+    def has_logged(self, text: str) -> bool:
+        """Since it was last started."""
+        return text.encode() in self.log.read_bytes()[self._log_start :]
 
 
 class Platform:

@@ -1,0 +1,174 @@
+"""What the bank refuses is rolled back, and what it never answers is never taken for refused."""
+
+import os
+import signal
+
+import pytest
+
+from tests.support.books import Books, Row
+from tests.support.http_shop import HttpShop, Reply, Write, payment
+from tests.support.processes import (
+    IDEMPOTENCY_LEASE_SECONDS,
+    RECOVERY_SECONDS,
+    RETRY_BASE_SECONDS,
+    SWEEP_SECONDS,
+    Platform,
+    is_alive,
+)
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
+
+CREATE = "CallPaymentChannel"
+# Three retries, each after at most its jittered wait and a sweep; work and a loaded machine on top.
+RETRIES_SECONDS = sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + 4
+# Created at the bank; neither the creation nor any question about it is ever answered.
+SILENT = "no_webhook,timeout_after*always,query:timeout_before*always"
+
+
+def test_decline(shop: HttpShop, books: Books) -> None:
+    write = payment("decline")
+    reply = shop.send(write)
+    assert (reply.status, reply.json["error_code"]) == (402, "payment_declined")
+    _require_rolled_back(books, write, "card_declined")
+    assert shop.send(write).body == reply.body
+
+
+def test_decline_that_only_a_retry_hears_of(shop: HttpShop, books: Books) -> None:
+    write = payment("decline,timeout_after")
+    assert shop.send(write).status == 202
+    books.wait_for_saga(write.key, RECOVERY_SECONDS, "compensated")
+    _require_rolled_back(books, write, "card_declined")
+    assert _final(shop, write).status == 402
+
+
+def test_silence_ends_in_a_cancel_at_the_bank(shop: HttpShop, books: Books) -> None:
+    """Nobody can tell whether it exists, so the compensation makes sure that it does not."""
+    write = payment(SILENT)
+    assert shop.send(write).status == 202
+    books.wait_for_saga(write.key, RETRIES_SECONDS, "compensated")
+    closed = _require_rolled_back(books, write, "outcome_unknown")
+    assert _state_at_bank(books, closed) == "cancelled"
+    assert _final(shop, write).status == 402
+
+
+def test_silence_before_the_bank_knows_leaves_a_tombstone(shop: HttpShop, books: Books) -> None:
+    write = payment("no_webhook,timeout_before*always")
+    assert shop.send(write).status == 202
+    books.wait_for_saga(write.key, RETRIES_SECONDS, "compensated")
+    closed = _require_rolled_back(books, write, "outcome_unknown")
+    assert _state_at_bank(books, closed) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "point", ["saga.call.after", "saga.outcome.before_commit", "saga.outcome.after_commit"]
+)
+def test_worker_dies_around_the_commit_of_the_compensation(
+    platform: Platform, shop: HttpShop, books: Books, point: str
+) -> None:
+    """The cancel at the bank is slow; in the meantime its caller is told where to die."""
+    write = payment(f"{SILENT},cancel:slow:1")
+    assert shop.send(write).status == 202
+    child = _wait_for_compensation(platform, books, write)
+    platform.arm(child, crash_at=f"{point}:{CREATE}")
+    wait_until(lambda: not is_alive(child), 5, "the armed child to die")
+    _require_compensated(shop, books, write)
+
+
+def test_worker_killed_in_the_call_of_the_compensation(
+    platform: Platform, shop: HttpShop, books: Books
+) -> None:
+    write = payment(f"{SILENT},cancel:slow_start:1.5")
+    assert shop.send(write).status == 202
+    os.kill(_wait_for_compensation(platform, books, write), signal.SIGKILL)
+    _require_compensated(shop, books, write)
+
+
+@pytest.mark.parametrize("webhook", ["no_webhook", "duplicate_webhook"])
+def test_timeout_after_the_charge(shop: HttpShop, books: Books, webhook: str) -> None:
+    """With webhooks, the bank's news and the saga's question race each other."""
+    write = payment(f"auto_pay,{webhook},timeout_after")
+    assert shop.send(write).status == 202
+    saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+    books.require_terminal(saga["id"], "completed")
+    paid = books.require_paid_once(write.body["order_no"])
+    again = _final(shop, write)
+    assert (again.status, again.data["payment_no"]) == (200, paid["payment_no"])
+
+
+def test_charge_after_which_the_bank_falls_silent(shop: HttpShop, books: Books) -> None:
+    """All retries are used up, the compensation asks first and finds the money: honoured, not dropped."""
+    write = payment(f"auto_pay,{SILENT}")
+    assert shop.send(write).status == 202
+    saga = books.wait_for_saga(write.key, RETRIES_SECONDS, "completed")
+    books.require_terminal(saga["id"], "completed")
+    books.require_paid_once(write.body["order_no"])
+    assert _final(shop, write).data["status"] == "succeeded"
+
+
+def test_refund_whose_answer_is_lost(shop: HttpShop, books: Books) -> None:
+    paid = shop.succeeded_payment("refund:timeout_after")
+    write = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 4_000})
+    assert shop.send(write).status == 202
+    saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+    books.require_terminal(saga["id"], "completed")
+    assert books.ledger(paid["payment_no"])["refund"] == [4_000]
+    payment_now = books.payment_by_no(paid["payment_no"])
+    assert (payment_now["refunded_minor"], payment_now["refund_pending_minor"]) == (4_000, 0)
+    books.require_agreement(payment_now)
+
+
+def test_declined_refund_gives_its_reservation_back(shop: HttpShop, books: Books) -> None:
+    paid = shop.succeeded_payment("refund_declined,refund:timeout_after")
+    write = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 4_000})
+    assert shop.send(write).status == 202
+    books.wait_for_saga(write.key, RECOVERY_SECONDS, "compensated")
+    payment_now = books.payment_by_no(paid["payment_no"])
+    assert (payment_now["refunded_minor"], payment_now["refund_pending_minor"]) == (0, 0)
+    assert "refund" not in books.ledger(paid["payment_no"])
+    books.require_agreement(payment_now)
+    assert _final(shop, write).status == 402
+
+
+def _wait_for_compensation(platform: Platform, books: Books, write: Write) -> int:
+    """The child that is calling the bank to cancel."""
+    saga = wait_until(
+        lambda: books.row(
+            "SELECT i.lease_owner FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
+            " JOIN simulator_calls c ON c.operation = 'cancel' AND c.key LIKE i.id || ':%%'"
+            " WHERE k.key = %s AND i.direction = 'compensating' AND i.lease_owner LIKE '%%:%%'",
+            write.key,
+        ),
+        RETRIES_SECONDS,
+        "the compensation",
+    )
+    child = int(saga["lease_owner"].rpartition(":")[2])
+    assert child in platform.worker_children()
+    return child
+
+
+def _require_compensated(shop: HttpShop, books: Books, write: Write) -> None:
+    books.wait_for_saga(write.key, RECOVERY_SECONDS, "compensated")
+    closed = _require_rolled_back(books, write, "outcome_unknown")
+    assert _state_at_bank(books, closed) == "cancelled"
+    assert _final(shop, write).status == 402
+
+
+def _require_rolled_back(books: Books, write: Write, failure_code: str) -> Row:
+    """Order cancelled, payment failed, saga compensated, no money moved."""
+    closed = books.require_closed_without_money(write.body["order_no"], "failed")
+    assert closed["failure_code"] == failure_code
+    books.require_terminal(closed["id"], "compensated")
+    order = books.row("SELECT status FROM orders WHERE order_no = %s", write.body["order_no"])
+    assert order == {"status": "cancelled"}
+    return closed
+
+
+def _state_at_bank(books: Books, payment_row: Row) -> str:
+    found = books.row("SELECT state FROM simulator_payments WHERE reference = %s", payment_row["payment_no"])
+    assert found is not None
+    return str(found["state"])
+
+
+def _final(shop: HttpShop, write: Write) -> Reply:
+    return shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + 2)
