@@ -174,6 +174,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,
     "visibility_timeout": 120,
+    # A hint is given up at once when the broker is gone: the sweep finds the saga anyway.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
     "global_keyprefix": "payment-gateway:celery:",
 }
 # Only beat's own tick expires a task: a sweep that waited in the queue past the next one is pointless.
