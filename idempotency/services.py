@@ -10,6 +10,7 @@ Recovery points of a keyed write:
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -133,7 +134,7 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
         remembered = _remembered(record)
         cache.store(request, remembered)
         return _replay(request, remembered, source="postgres")
-    _refuse_other_request(request, record.core_fingerprint, record.field_fingerprints)
+    differing = _refuse_other_request(request, record.core_fingerprint, record.field_fingerprints)
     taken = record.lease_expired and IdempotencyKey.objects.filter(
         id=record.id, fence=record.fence, state=State.IN_FLIGHT
     ).update(
@@ -143,7 +144,9 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
         metrics.CONFLICTS.labels(request.route, "in_flight").inc()
         raise RequestInFlight({"idempotency_key": request.key}, headers={"Retry-After": "1"})
     log.info("idempotency.resumed", idempotency_key=request.key, resource_id=str(record.resource_id))
-    return _finish(request, record.resource_id, None, Completion(record.id, record.fence + 1), finish)
+    completion = Completion(record.id, record.fence + 1)
+    answer = _finish(request, record.resource_id, None, completion, finish)
+    return replace(answer, headers={**answer.headers, **_mismatch_headers(request, differing)})
 
 
 def _finish(
@@ -190,14 +193,18 @@ def _remember_refusal(request: KeyedRequest, answer: Answer) -> Answer:
 
 def _replay(request: KeyedRequest, remembered: Remembered, *, source: str) -> Answer:
     differing = _refuse_other_request(request, remembered.core, remembered.fields)
-    headers = {"Idempotent-Replayed": "true"}
-    if differing:
-        headers["Idempotency-Payload-Mismatch"] = ", ".join(differing)
-        metrics.CONFLICTS.labels(request.route, "payload_mismatch").inc()
-        log.warning("idempotency.payload_mismatch", idempotency_key=request.key, fields=differing)
+    headers = {"Idempotent-Replayed": "true", **_mismatch_headers(request, differing)}
     metrics.CACHE_HITS.labels(request.route, source).inc()
     log.info("idempotency.replayed", idempotency_key=request.key, source=source)
     return Answer(status=remembered.status, body=remembered.body, headers=headers)
+
+
+def _mismatch_headers(request: KeyedRequest, differing: list[str]) -> dict[str, str]:
+    if not differing:
+        return {}
+    metrics.CONFLICTS.labels(request.route, "payload_mismatch").inc()
+    log.warning("idempotency.payload_mismatch", idempotency_key=request.key, fields=differing)
+    return {"Idempotency-Payload-Mismatch": ", ".join(differing)}
 
 
 def _refuse_other_request(request: KeyedRequest, core: str, fields: Mapping[str, str]) -> list[str]:
