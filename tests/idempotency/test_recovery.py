@@ -1,0 +1,297 @@
+"""The same answers when many ask at once, when Redis is gone or lies, and when the first request died."""
+
+import json
+
+import pytest
+from django_redis import get_redis_connection
+
+from gateway.models import Payment, Refund
+from idempotency.models import IdempotencyKey
+from orders.models import Order
+from tests.support import background, bank
+from tests.support.channels import Killed, TappedLine, tap
+from tests.support.shop import (
+    PAYMENTS,
+    create,
+    data,
+    error,
+    get_payment,
+    new_no,
+    paid,
+    payment_request,
+    refund,
+)
+from tests.support.signing import SignedClient
+from tests.support.threads import at_once, in_background, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
+    return tap(monkeypatch)
+
+
+# --- Many at once -------------------------------------------------------------------------------------------------
+
+
+def test_a_request_in_flight_is_not_begun_twice(client: SignedClient) -> None:
+    wanted, key = payment_request("slow:1.5"), new_no("key")
+    first = in_background(lambda: client.post(PAYMENTS, wanted, idempotency_key=key))
+    wait_until(lambda: IdempotencyKey.objects.filter(key=key).exists())
+    answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert error(answer, 409, "idempotency_in_flight") == {"idempotency_key": key}
+    assert int(answer["Retry-After"]) >= 1
+    error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
+    done = first.result()
+    data(done)
+    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == done.content
+    assert Payment.objects.count() == 1
+
+
+def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> None:
+    """50 at once, 20 rounds: one payment each, and every other answer is 409 or the same bytes."""
+    for number in range(1, 21):
+        wanted, key = payment_request("auto_pay"), new_no("key")
+        answers = at_once(
+            *[lambda wanted=wanted, key=key: client.post(PAYMENTS, wanted, idempotency_key=key)] * 50
+        )
+        done = {answer.content for answer in answers if answer.status_code == 200}
+        assert len(done) == 1, done
+        assert (
+            sum(answer.status_code == 200 and "Idempotent-Replayed" not in answer for answer in answers) == 1
+        )
+        for answer in answers:
+            if answer.status_code != 200:
+                error(answer, 409, "idempotency_in_flight")
+        assert (Payment.objects.count(), Order.objects.count()) == (number, number)
+        assert bank.charges(json.loads(done.pop())["data"]["payment_no"]) == [("charge", 10_000)]
+
+
+def test_many_refunds_with_one_key_are_one(client: SignedClient) -> None:
+    payment, key = paid(client), new_no("key")
+    answers = at_once(*[lambda: refund(client, payment, 100, key=key)] * 20)
+    assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert Refund.objects.count() == 1
+
+
+# --- Redis -----------------------------------------------------------------------------------------------------------
+
+
+def _entries(*keys: str) -> list[bytes]:
+    """What Redis holds of these keys. Redis is shared with tests that run beside this one."""
+    redis = get_redis_connection("default")
+    return [name for key in keys for name in redis.scan_iter(f"payment-gateway:idempotency:{key}*")]
+
+
+def _forget(*keys: str) -> None:
+    get_redis_connection("default").delete(*_entries(*keys))
+
+
+def test_a_flushed_redis_changes_no_answer(client: SignedClient) -> None:
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    for _ in range(2):
+        _forget(key)
+        again = client.post(PAYMENTS, wanted, idempotency_key=key)
+        assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
+        assert _entries(key), "the replay filled it again"
+    assert Payment.objects.count() == 1
+
+
+def test_a_redis_that_is_down_changes_no_answer(client: SignedClient, redis_down: None) -> None:
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    data(first)
+    again = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
+    error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
+    assert Payment.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b"\xff",
+        b'"x"',
+        b"[" * 50_000,
+        b'{"answer": 1, "mac": 2}',
+        b'{"answer": "{}", "mac": "\\ud800"}',
+        b'{"answer": "{}", "mac": null}',
+        b'{"mac": "00", "answer": {"status": 200}}',
+    ],
+)
+def test_nonsense_in_redis_is_not_believed(client: SignedClient, lie: bytes) -> None:
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    for name in _entries(key):
+        get_redis_connection("default").set(name, lie)
+    again = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert (again.status_code, again.content) == (200, first.content)
+
+
+def test_another_type_in_redis_is_not_believed(client: SignedClient) -> None:
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    redis = get_redis_connection("default")
+    for name in _entries(key):
+        redis.delete(name)
+        redis.rpush(name, b"1")
+    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == first.content
+
+
+def test_a_changed_answer_in_redis_is_not_believed(client: SignedClient) -> None:
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    redis = get_redis_connection("default")
+    for name in _entries(key):
+        entry = json.loads(redis.get(name))
+        if "answer" in entry:
+            entry["answer"] = json.dumps({**json.loads(entry["answer"]), "body": "e30="})
+        redis.set(name, json.dumps(entry))
+    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == first.content
+
+
+def test_an_entry_copied_from_another_scope_is_not_believed(
+    client: SignedClient, other_client: SignedClient
+) -> None:
+    """Genuine, and somebody else's: under the same key, and under another key of the same merchant."""
+    key, foreign_key, redis = new_no("key"), new_no("key"), get_redis_connection("default")
+    wanted = payment_request()
+    client.post(PAYMENTS, payment_request(), idempotency_key=foreign_key)
+    other_client.post(PAYMENTS, payment_request(), idempotency_key=key)
+    foreign = [redis.get(name) for name in _entries(key, foreign_key) if b'"mac"' in redis.get(name)]
+    assert len(foreign) == 2
+    _forget(key, foreign_key)
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    mine = [name for name in _entries(key) if b'"mac"' in redis.get(name)]
+    for entry in foreign:
+        for name in mine:
+            redis.set(name, entry)
+        assert client.post(PAYMENTS, wanted, idempotency_key=key).content == first.content
+    assert Payment.objects.count() == 3
+
+
+def test_redis_names_the_key_for_operators(client: SignedClient) -> None:
+    """The quick start looks a key up by its bare name."""
+    key = new_no("key")
+    create(client, key=key)
+    note = json.loads(get_redis_connection("default").get(f"payment-gateway:idempotency:{key}"))
+    assert (note["state"], note["status"]) == ("completed", 200)
+
+
+# --- The first request died ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
+@pytest.mark.parametrize("simulate", ["auto_pay", "decline"])
+def test_the_repeat_of_a_killed_request_carries_it_on(
+    client: SignedClient, line: TappedLine, moment: str, simulate: str
+) -> None:
+    wanted, key = payment_request(simulate), new_no("key")
+    getattr(line, moment)("create_payment")
+    with pytest.raises(Killed):
+        client.post(PAYMENTS, wanted, idempotency_key=key)
+    line.mend()
+    error(client.post(PAYMENTS, wanted, idempotency_key=key), 409, "idempotency_in_flight")
+
+    background.crash_of_every_worker()
+    answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+
+    payment = Payment.objects.get()
+    if simulate == "decline":
+        error(answer, 402, "payment_declined")
+        assert payment.status == "failed"
+        assert bank.charges(payment.payment_no) == []
+    else:
+        assert data(answer)["payment_no"] == payment.payment_no
+        assert bank.charges(payment.payment_no) == [("charge", 10_000)]
+    again = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert (again.content, again["Idempotent-Replayed"]) == (answer.content, "true")
+
+
+def test_the_background_may_be_faster_than_the_repeat(client: SignedClient, line: TappedLine) -> None:
+    wanted, key = payment_request("auto_pay"), new_no("key")
+    line.kill_after("create_payment")
+    with pytest.raises(Killed):
+        client.post(PAYMENTS, wanted, idempotency_key=key)
+    line.mend()
+    background.crash_of_every_worker()
+    background.finish()
+    assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
+    assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
+
+
+def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(client: SignedClient, line: TappedLine) -> None:
+    """The key's lease is over, the saga's is not: somebody may be calling the channel right now."""
+    wanted, key = payment_request("auto_pay"), new_no("key")
+    line.kill_before("create_payment")
+    with pytest.raises(Killed):
+        client.post(PAYMENTS, wanted, idempotency_key=key)
+    line.mend()
+    IdempotencyKey.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
+    assert data(client.post(PAYMENTS, wanted, idempotency_key=key), 202)["status"] == "pending"
+    background.crash_of_every_worker()
+    assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
+
+
+def test_many_repeats_of_a_killed_request_make_one_payment(client: SignedClient, line: TappedLine) -> None:
+    wanted, key = payment_request("auto_pay"), new_no("key")
+    line.kill_before("create_payment")
+    with pytest.raises(Killed):
+        client.post(PAYMENTS, wanted, idempotency_key=key)
+    line.mend()
+    background.crash_of_every_worker()
+    answers = at_once(*[lambda: client.post(PAYMENTS, wanted, idempotency_key=key)] * 20)
+    assert {answer.status_code for answer in answers} <= {200, 202, 409}
+    assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+    assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
+
+
+def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: TappedLine) -> None:
+    payment, key = paid(client), new_no("key")
+    line.kill_after("refund_payment")
+    with pytest.raises(Killed):
+        refund(client, payment, 4_000, key=key)
+    line.mend()
+    background.crash_of_every_worker()
+    assert data(refund(client, payment, 4_000, key=key))["status"] == "succeeded"
+    assert get_payment(client, payment)["refunded_amount"] == 4_000
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
+
+
+def test_a_repeat_that_carries_on_with_another_body_is_told_so(
+    client: SignedClient, line: TappedLine
+) -> None:
+    """Whether the first request finished or died, a body that differs is named."""
+    wanted, key = payment_request(), new_no("key")
+    line.kill_before("create_payment")
+    with pytest.raises(Killed):
+        client.post(PAYMENTS, wanted, idempotency_key=key)
+    line.mend()
+    background.crash_of_every_worker()
+    answer = client.post(PAYMENTS, {**wanted, "order_no": new_no()}, idempotency_key=key)
+    assert data(answer)["order_no"] == wanted["order_no"]
+    assert answer["Idempotency-Payload-Mismatch"] == "order_no"
+
+
+def test_a_failure_inside_us_is_500_and_the_repeat_heals_it(client: SignedClient, line: TappedLine) -> None:
+    wanted, key = payment_request(), new_no("key")
+
+    def stumble(_operation: str, _request: object) -> None:
+        raise RuntimeError("secret detail")
+
+    line.before = stumble
+    answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert error(answer, 500, "internal_error") == {}
+    assert b"secret detail" not in answer.content
+    line.mend()
+    background.crash_of_every_worker()
+    data(client.post(PAYMENTS, wanted, idempotency_key=key))
+    assert Payment.objects.count() == 1
