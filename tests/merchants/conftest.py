@@ -11,6 +11,24 @@ def new_merchant(**changes: object) -> NewMerchant:
     return services.create_merchant(**{"name": "Acme", "email": f"{uuid.uuid4().hex}@example.com", **changes})
 
 
+def refusal(answer) -> str:
+    """The stable name of a 401, after checking that it is a proper one."""
+    assert answer.status_code == 401, answer.content
+    assert answer["WWW-Authenticate"].startswith("Signature ")
+    assert answer.json()["request_id"] == answer["X-Request-Id"]
+    return answer.json()["error_code"]
+
+
+def data(answer):
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["code"] == 0
+    return answer.json()["data"]
+
+
+def error(answer) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error_code"]
+
+
 @pytest.fixture
 def acme(db: None) -> NewMerchant:
     return new_merchant()

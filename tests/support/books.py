@@ -31,7 +31,14 @@ class Books:
     # --- Reading ----------------------------------------------------------------------------------------
 
     def rows(self, query: str, *parameters: Any) -> Sequence[Row]:
-        if self._connection is None or self._connection.closed:
+        try:
+            return self._read(query, parameters)
+        except psycopg.OperationalError:  # the server was restarted since our last question
+            self.close()
+            return self._read(query, parameters)
+
+    def _read(self, query: str, parameters: Sequence[Any]) -> Sequence[Row]:
+        if self._connection is None:
             self._connection = connect(self._database)
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, parameters).fetchall()
