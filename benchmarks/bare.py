@@ -6,7 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-TABLE = "CREATE TABLE IF NOT EXISTS benchmark_rows (id bigserial PRIMARY KEY, order_no text, amount bigint, currency text)"
+TABLE = """
+CREATE TABLE IF NOT EXISTS benchmark_rows (id bigserial PRIMARY KEY, order_no text, amount bigint, currency text)
+"""
 
 
 class BareSerializer(serializers.Serializer):

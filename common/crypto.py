@@ -31,13 +31,13 @@ def unseal(sealed: str) -> str:
 
 
 @functools.cache
-def _pepper(secret_key: str, purpose: str) -> bytes:
-    return hmac.digest(secret_key.encode(), f"pepper:{purpose}".encode(), "sha256")
+def _pepper(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), f"pepper:{purpose}".encode(), "sha256")
 
 
 def keyed_hash(value: bytes, *, purpose: str) -> str:
-    """HMAC-SHA256 under a key derived from SECRET_KEY for this purpose: a stolen table tells nothing."""
-    return hmac.new(_pepper(settings.SECRET_KEY, purpose), value, hashlib.sha256).hexdigest()
+    """HMAC-SHA256 under a key derived from KEYED_HASH_SECRET for this purpose: a stolen table tells nothing."""
+    return hmac.new(_pepper(settings.KEYED_HASH_SECRET, purpose), value, hashlib.sha256).hexdigest()
 
 
 def same(left: str, right: str) -> bool:

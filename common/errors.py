@@ -41,6 +41,11 @@ class MalformedBody(ApiError):
     text = _("The body is not valid JSON.")
 
 
+class LengthRequired(ApiError):
+    status, code, error_code = 411, 41100, "length_required"
+    text = _("Send the body with a Content-Length.")
+
+
 class BodyTooLarge(ApiError):
     status, code, error_code = 413, 41300, "body_too_large"
     text = _("The body is too large.")

@@ -32,6 +32,9 @@ PAYMENT_MASTER_KEYS: list[str] = env.list(
 if not PAYMENT_MASTER_KEYS:
     raise ImproperlyConfigured("PAYMENT_MASTER_KEYS is not set: one or more Fernet keys, comma separated.")
 
+# What API keys are hashed with. Its own setting, so that SECRET_KEY can be rotated without ending every API key.
+KEYED_HASH_SECRET: str = env.str("KEYED_HASH_SECRET", default=SECRET_KEY)
+
 PORT: int = env.int("PORT", default=40003)
 PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PORT}").rstrip("/")
 ALLOWED_HOSTS: list[str] = env.list(
@@ -66,7 +69,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "common.api.middleware.RequestIdMiddleware",
-    "common.api.middleware.RefuseNulMiddleware",
+    "common.api.middleware.RefuseUnservableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -244,6 +247,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "PaymentStatus": "gateway.models.PaymentStatus",
+        "RefundStatus": "gateway.models.RefundStatus",
+        "OrderStatus": "orders.models.OrderStatus",
+        "MerchantStatus": "merchants.models.MerchantStatus",
+        "KeyState": "merchants.models.KeyState",
+    },
 }
 
 # --- Browser safety ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
@@ -43,6 +43,8 @@ def _translate(error: Exception) -> errors.ApiError:
             return errors.NotAcceptable()
         case RequestDataTooBig():
             return errors.BodyTooLarge()
+        case UnreadablePostError():
+            return errors.MalformedBody({"body": ["the connection ended before it was complete"]})
         case drf.NotFound() | Http404():
             return errors.NotFound()
         case OperationalError() | PoolTimeout():
@@ -60,7 +62,9 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
         pairs = [(f"{prefix}.{index}", inner) for index, inner in enumerate(detail)]
     else:
         texts = detail if isinstance(detail, list) else [detail]
-        return {(prefix or "body").removesuffix(".non_field_errors"): [str(text) for text in texts]}
+        whole = prefix in ("", "non_field_errors")
+        name = "body" if whole else prefix.removesuffix(".non_field_errors")
+        return {name: [str(text) for text in texts]}
     merged: dict[str, list[str]] = {}
     for path, inner in pairs:
         if inner:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -30,6 +31,7 @@ class TextField(serializers.CharField):
         return text
 
 
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_AMOUNT_MINOR})
 class AmountField(serializers.Field[int, Any, int, Any]):
     """An integer of minor units from 1 up. Floats, booleans and numbers in quotes are refused."""
 

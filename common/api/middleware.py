@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 
 from common.api.exceptions import respond
 from common.api.request_id import begin_request
-from common.errors import NotFound
+from common.errors import LengthRequired, NotFound
 
 
 class RequestIdMiddleware:
@@ -23,11 +23,16 @@ class RequestIdMiddleware:
         return response
 
 
-class RefuseNulMiddleware:
-    """No address of ours holds a NUL, and Postgres could not look one up."""
+class RefuseUnservableMiddleware:
+    """What no view could serve: a NUL in the address, which Postgres could not look up, and a body of unknown
+    length, which WSGI would show as empty."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return respond(NotFound()) if "\x00" in request.path_info else self.get_response(request)
+        if "\x00" in request.path_info:
+            return respond(NotFound())
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            return respond(LengthRequired())
+        return self.get_response(request)
