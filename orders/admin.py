@@ -1,0 +1,72 @@
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from common.admin import ReadOnlyAdmin, ReadOnlyInline, badge_column, known_values_filter, money_column
+from common.money import to_major_text
+from merchants.models import Environment
+from orders.models import Order, OrderItem
+
+COLOURS = {"pending": "info", "paid": "success", "cancelled": "warning"}
+environment_filter = known_values_filter("environment", _("environment"), lambda: Environment.values)
+
+
+class ItemMoney:
+    """An item's amounts: the currency is its order's."""
+
+    @admin.display(description=_("unit amount"))
+    def unit_amount(self, item: OrderItem) -> str:
+        return to_major_text(item.unit_amount_minor, item.order.currency)
+
+    @admin.display(description=_("amount"))
+    def amount(self, item: OrderItem) -> str:
+        return to_major_text(item.amount_minor, item.order.currency)
+
+
+class OrderItemInline(ItemMoney, ReadOnlyInline):  # type: ignore[misc]  # unfold's mixins and Django's types
+    model = OrderItem
+    show_change_link = False
+    fields = ("name", "quantity", "unit_amount", "amount")
+    readonly_fields = ("unit_amount", "amount")
+
+
+@admin.register(OrderItem)
+class OrderItemAdmin(ItemMoney, ReadOnlyAdmin):  # type: ignore[misc]
+    list_display = ("name", "order", "quantity", "unit_amount", "amount")
+    list_select_related = ("order",)
+    search_fields = ("=order__order_no", "=id")
+    fields = ("order", "name", "quantity", "unit_amount", "amount")
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    amount = money_column("amount_minor", _("amount"))
+    coloured_status = badge_column("status", _("status"), COLOURS)
+    list_display = (
+        "order_no",
+        "merchant",
+        "amount",
+        "coloured_status",
+        "environment",
+        "created_at",
+        "paid_at",
+    )
+    list_filter = ("status", environment_filter)
+    list_select_related = ("merchant",)
+    search_fields = ("=order_no", "=id")
+    search_help_text = _("Order number or order id, in full.")
+    ordering = ("-created_at",)
+    inlines = (OrderItemInline,)
+    fields = (
+        "order_no",
+        "id",
+        "merchant",
+        "environment",
+        "amount",
+        "status",
+        "subject",
+        "metadata",
+        "created_at",
+        "updated_at",
+        "paid_at",
+        "cancelled_at",
+    )

@@ -1,0 +1,244 @@
+"""The admin shows every model, changes nothing, and no page reads a big table to its end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
+from django.db import connection, connections, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from common.admin import BoundedPaginator, ReadOnlyAdmin
+from events.models import OutboxEvent
+from gateway.models import Payment, Refund
+from idempotency.models import IdempotencyKey
+from merchants.services import NewMerchant
+from ops.services.consistency import run_checks
+from orders.models import Order
+from sagas.models import SagaInstance
+from tests.ops.conftest import World
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+OURS = [
+    model
+    for model in apps.get_models()
+    if model._meta.app_label
+    in {"sagas", "merchants", "idempotency", "events", "orders", "gateway", "simulator", "ops"}
+]
+
+
+def address(model: type[models.Model], page: str, *arguments: Any) -> str:
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
+    return reverse(name, args=[quote(argument) for argument in arguments])
+
+
+@pytest.fixture
+def superuser() -> Client:
+    browser = Client(headers={"accept-language": "en"})
+    browser.force_login(User.objects.create_superuser("root"))
+    return browser
+
+
+@pytest.fixture
+def viewer() -> Client:
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    browser = Client(headers={"accept-language": "en"})
+    browser.force_login(user)
+    return browser
+
+
+@pytest.fixture
+def everything(world: World, client: SignedClient) -> World:
+    shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
+    run_checks()
+    return world
+
+
+@contextmanager
+def at_most(queries: int) -> Iterator[list[str]]:
+    statements: list[str] = []
+    with CaptureQueriesContext(connection) as ours, CaptureQueriesContext(connections["simulator"]) as bank:
+        yield statements
+    statements += [query["sql"] for query in [*ours.captured_queries, *bank.captured_queries]]
+    assert len(statements) <= queries, "\n".join(statements)
+
+
+def text_of(answer: Any) -> str:
+    assert answer.status_code == 200, answer.status_code
+    text: str = answer.content.decode()
+    return text
+
+
+def test_every_model_is_registered_and_read_only() -> None:
+    assert len(OURS) >= 20
+    for model in OURS:
+        assert isinstance(admin.site._registry.get(model), ReadOnlyAdmin), model
+
+
+def test_every_list_and_every_page_opens_with_few_queries(
+    everything: World, superuser: Client, subtests: pytest.Subtests
+) -> None:
+    text_of(superuser.get(reverse("admin:index")))
+    for model in OURS:
+        with subtests.test(model._meta.label), at_most(9) as statements:
+            text_of(superuser.get(address(model, "changelist")))
+        assert not any("COUNT(" in sql and "LIMIT" not in sql for sql in statements), statements
+        with subtests.test(f"{model._meta.label} page"):
+            row = model._default_manager.first()
+            assert row is not None, "the test leaves this model empty"
+            with at_most(16):
+                text_of(superuser.get(address(model, "change", row.pk)))
+
+
+def test_more_rows_do_not_mean_more_queries(
+    everything: World, client: SignedClient, superuser: Client
+) -> None:
+    def queries(model: type[models.Model]) -> int:
+        with at_most(100) as statements:
+            text_of(superuser.get(address(model, "changelist")))
+        return len(statements)
+
+    before = {model: queries(model) for model in OURS}
+    for _ in range(3):
+        payment = shop.paid(client)
+        shop.data(shop.refund(client, payment, 100))
+    assert {model: queries(model) for model in OURS} == before
+
+
+def test_no_filter_reads_a_table_for_its_values(everything: World, superuser: Client) -> None:
+    for model in (SagaInstance, Payment, Order, Refund, OutboxEvent, IdempotencyKey):
+        with at_most(9) as statements:
+            text_of(superuser.get(address(model, "changelist")))
+        assert not any("SELECT DISTINCT" in sql for sql in statements), statements
+
+
+def test_a_count_stops_at_its_bound(
+    everything: World, superuser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedPaginator, "bound", 3)
+    assert SagaInstance.objects.count() > 3
+    with at_most(9) as statements:
+        page = superuser.get(address(SagaInstance, "changelist"))
+    assert page.context["cl"].paginator.count == 3
+    (count,) = [sql for sql in statements if "COUNT(" in sql]
+    assert "LIMIT 3" in count
+
+
+def found(browser: Client, model: type[models.Model], query: str) -> list[str]:
+    page = browser.get(address(model, "changelist"), {"q": query})
+    assert page.status_code == 200
+    return sorted(str(row) for row in page.context["cl"].result_list)
+
+
+def test_search_is_exact(everything: World, superuser: Client, value: Callable[..., Any]) -> None:
+    order_no, trade_no, saga_id = (
+        value(f"SELECT {column}::text FROM payments WHERE payment_no = %(n)s", {"n": everything.cancelled})
+        for column in ("order_no", "channel_trade_no", "id")
+    )
+    for query in (everything.cancelled, order_no, trade_no, f" {everything.cancelled} "):
+        assert found(superuser, Payment, query) == [everything.cancelled]
+    assert found(superuser, SagaInstance, everything.cancelled) == [
+        f"payment.cancel {everything.cancelled}",
+        f"payment.create {everything.cancelled}",
+    ]
+    assert found(superuser, SagaInstance, saga_id) == [f"payment.create {everything.cancelled}"]
+    assert found(superuser, Refund, everything.refunded) == [everything.refund]
+    assert found(superuser, Order, order_no) == [order_no]
+    assert found(superuser, IdempotencyKey, "a-key") == ["a-key"]
+    for query in (everything.cancelled[:-1], everything.cancelled.lower(), "%", "no such thing"):
+        assert found(superuser, Payment, query) == []
+
+
+def test_an_exact_search_is_answered_by_indexes(
+    everything: World, superuser: Client, value: Callable[..., Any]
+) -> None:
+    with at_most(9) as statements:
+        found(superuser, Refund, everything.refund)
+    (search,) = [sql for sql in statements if "UNION" in sql and "COUNT(" not in sql]
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {search}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    assert "Seq Scan on refunds" not in plan, plan
+
+
+def test_lists_can_be_narrowed(everything: World, superuser: Client) -> None:
+    def narrowed(model: type[models.Model], **by: str) -> set[str]:
+        page = superuser.get(address(model, "changelist"), by)
+        return {str(row) for row in page.context["cl"].result_list}
+
+    assert narrowed(SagaInstance, status__exact="compensated") == {f"payment.create {everything.declined}"}
+    assert narrowed(SagaInstance, definition="refund.create") == {f"refund.create {everything.refund}"}
+    assert narrowed(SagaInstance, needs_attention__exact="1") == set()
+    assert narrowed(Payment, status__exact="failed") == {everything.declined}
+    assert narrowed(Payment, environment="live") == set()
+
+
+def test_the_saga_page_tells_its_story(everything: World, superuser: Client) -> None:
+    saga = SagaInstance.objects.get(business_id=everything.declined)
+    page = text_of(superuser.get(address(SagaInstance, "change", saga.pk)))
+    for expected in ("CreateOrder", "CallPaymentChannel", "card_declined", "The card was declined", "Failed"):
+        assert expected in page
+
+
+def test_the_payment_page_shows_money_attempts_refunds_and_the_way_to_its_saga(
+    everything: World, superuser: Client
+) -> None:
+    payment = Payment.objects.get(payment_no=everything.refunded)
+    page = text_of(superuser.get(address(Payment, "change", payment.pk)))
+    for expected in ("100.00 USD", "30.00 USD", "70.00 USD", everything.refund, payment.channel_trade_no):
+        assert expected in page
+    assert address(SagaInstance, "change", payment.pk) in page
+    assert f"{address(SagaInstance, 'changelist')}?q={everything.refunded}" in page
+
+
+def test_the_key_page_shows_the_answer_as_text(everything: World, superuser: Client) -> None:
+    record = IdempotencyKey.objects.get(key="a-key")
+    page = text_of(superuser.get(address(IdempotencyKey, "change", record.pk)))
+    assert "payment_no" in page
+    assert "memory at" not in page
+
+
+def test_secrets_are_on_no_page(everything: World, acme: NewMerchant, superuser: Client) -> None:
+    for key in acme.merchant.api_keys.all():
+        page = text_of(superuser.get(address(type(key), "change", key.pk)))
+        assert key.key_hash not in page
+        assert key.sealed_secret not in page
+
+
+@pytest.mark.parametrize("who", ["superuser", "viewer"])
+def test_nobody_adds_changes_or_deletes(
+    who: str, everything: World, request: pytest.FixtureRequest, subtests: pytest.Subtests
+) -> None:
+    browser: Client = request.getfixturevalue(who)
+    for model in OURS:
+        with subtests.test(model._meta.label):
+            row = model._default_manager.first()
+            assert row is not None
+            before = model._default_manager.filter(pk=row.pk).values().get()
+            assert browser.get(address(model, "changelist")).status_code == 200
+            assert browser.get(address(model, "change", row.pk)).status_code == 200
+            assert browser.get(address(model, "add")).status_code == 403
+            assert browser.post(address(model, "change", row.pk), {"status": "failed"}).status_code == 403
+            assert browser.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+            delete = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+            browser.post(address(model, "changelist"), delete)
+            assert model._default_manager.filter(pk=row.pk).values().get() == before
+
+
+def test_without_permission_there_is_nothing_to_see(everything: World) -> None:
+    browser = Client()
+    browser.force_login(User.objects.create_user("nobody", is_staff=True))
+    for model in OURS:
+        assert browser.get(address(model, "changelist")).status_code == 403
