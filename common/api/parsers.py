@@ -1,6 +1,7 @@
 """JSON in: nothing that Postgres or money cannot hold gets past this point."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -54,10 +55,14 @@ def _refuse_constant(name: str) -> NoReturn:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _value in pairs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise MalformedBody({name: ["given more than once"] for name in repeated})
+        counts = Counter(name for name, _value in pairs)
+        repeated = sorted(name for name, count in counts.items() if count > 1)
+        raise MalformedBody({_printable(name): ["given more than once"] for name in repeated})
     return result
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _refuse_unstorable(value: Any, *, path: str, depth: int) -> None:
