@@ -22,7 +22,8 @@ from sagas.outcomes import Failure
 from sagas.state import SagaState, StepState
 
 QUEUE = "queue"
-# How long a dispatched saga waits for a worker before the sweep offers it again.
+# How long a dispatched saga waits for a worker before the sweep offers it again; never longer than a lease,
+# because a ticket can be lost as a worker can.
 DISPATCH_SECONDS = 15
 SWEEP_BATCH = 100
 
@@ -274,7 +275,8 @@ def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
 def dispatch(*, batch: int = SWEEP_BATCH) -> list[Ticket]:
     """Picks due sagas, at most a batch, and hands out a ticket for each. Costs the same whatever has finished."""
     with connection.cursor() as cursor:
-        cursor.execute(_DISPATCH, {"batch": batch, "dispatch_seconds": DISPATCH_SECONDS})
+        seconds = min(DISPATCH_SECONDS, settings.SAGA_LEASE_SECONDS)
+        cursor.execute(_DISPATCH, {"batch": batch, "dispatch_seconds": seconds})
         return [Ticket(saga_id=saga_id, fence=fence) for saga_id, fence in cursor.fetchall()]
 
 

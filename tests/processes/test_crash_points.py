@@ -20,6 +20,7 @@ from tests.support.processes import (
     SWEEP_SECONDS,
     Platform,
     is_alive,
+    wait_for_death,
 )
 from tests.support.waiting import wait_until
 
@@ -58,7 +59,7 @@ def test_web_worker_dies(
             platform.arm(web, crash_at=_armed(point, flow))
             with pytest.raises(NoAnswer):
                 shop.send(write)
-            assert not is_alive(web)
+            wait_for_death(web)
             assert (books.key(write.key) is None) == (point == NOTHING_WRITTEN)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):

@@ -13,7 +13,7 @@ from tests.support.processes import (
     RETRY_BASE_SECONDS,
     SWEEP_SECONDS,
     Platform,
-    is_alive,
+    wait_for_death,
 )
 from tests.support.waiting import wait_until
 
@@ -71,7 +71,7 @@ def test_worker_dies_around_the_commit_of_the_compensation(
     assert shop.send(write).status == 202
     child = _wait_for_compensation(platform, books, write)
     platform.arm(child, crash_at=f"{point}:{CREATE}")
-    wait_until(lambda: not is_alive(child), 5, "the armed child to die")
+    wait_for_death(child)
     _require_compensated(shop, books, write)
 
 

@@ -16,6 +16,7 @@ from tests.support.processes import (
     SWEEP_SECONDS,
     Platform,
     is_alive,
+    wait_for_death,
 )
 from tests.support.waiting import wait_until
 
@@ -61,7 +62,7 @@ def test_whole_celery_worker_in_a_slow_retry(platform: Platform, shop: HttpShop,
     if child in platform.worker_children(heir):
         victim, heir = heir, victim
     victim.kill()
-    assert not is_alive(child)
+    wait_for_death(child)
     saga = _require_end(shop, books, write)
     owner = books.row(
         "SELECT worker FROM saga_events WHERE saga_id = %s AND step_name = %s ORDER BY id DESC LIMIT 1",
@@ -70,6 +71,22 @@ def test_whole_celery_worker_in_a_slow_retry(platform: Platform, shop: HttpShop,
     )
     assert owner is not None
     assert int(owner["worker"].rpartition(":")[2]) in platform.worker_children(heir)
+
+
+def test_whole_celery_worker_with_a_ticket_in_its_hand(
+    platform: Platform, shop: HttpShop, books: Books
+) -> None:
+    """The message of a dispatched saga goes down with the worker that took it, before the saga was claimed."""
+    write = payment("auto_pay,no_webhook,timeout_after")
+    children = platform.worker_children()
+    for child in children:
+        platform.arm(child, crash_at="saga.claim.before_commit")
+    assert shop.send(write).status == 202
+    wait_until(lambda: not all(is_alive(child) for child in children), 5, "a child to die")
+    platform.worker.kill()
+    platform.spare_worker.start()
+    platform.wait_for_worker(platform.spare_worker)
+    _require_end(shop, books, write)
 
 
 def test_web_and_worker_at_once(platform: Platform, shop: HttpShop, books: Books) -> None:
@@ -156,7 +173,7 @@ def _repeat_until_it_dies(platform: Platform, shop: HttpShop, write: Write) -> N
         return False
 
     wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + 2, "the armed web worker to die", interval=0.1)
-    assert not is_alive(web)
+    wait_for_death(web)
 
 
 def _holder(saga: Row) -> int:

@@ -358,6 +358,11 @@ def is_alive(pid: int) -> bool:
     return _parent(pid) is not None
 
 
+def wait_for_death(pid: int) -> None:
+    """A process that dies closes its connections first: who sees that may still find it there for a moment."""
+    wait_until(lambda: not is_alive(pid), 5.0, f"the end of process {pid}")
+
+
 def _parent(pid: int) -> int | None:
     """None when the process is gone, also when only its exit status is left."""
     try:
