@@ -17,3 +17,11 @@ DURATION = Histogram(
     ["definition", "status"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
+
+
+def announce(definition: str) -> None:
+    """Shows a definition's counters from the start, at zero: a rate needs a first value to grow from."""
+    for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, PARKED):
+        counter.labels(definition)
+    for status in ("completed", "compensated", "failed"):
+        DURATION.labels(definition, status)

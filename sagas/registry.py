@@ -1,5 +1,6 @@
 """The definitions this process knows. Apps register theirs when they are ready."""
 
+from sagas import metrics
 from sagas.definitions import Definition
 
 _definitions: dict[tuple[str, int], Definition] = {}
@@ -9,6 +10,7 @@ def register(definition: Definition) -> Definition:
     """Old versions stay registered for as long as instances of them run."""
     known = _definitions.setdefault((definition.name, definition.version), definition)
     assert known is definition, f"{definition.name} version {definition.version} is registered twice"
+    metrics.announce(definition.name)
     return definition
 
 
