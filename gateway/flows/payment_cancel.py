@@ -1,7 +1,7 @@
 """payment.cancel: the channel decides first, then our payment follows, also when the customer was faster."""
 
 from gateway import transitions
-from gateway.channels.base import Answered, CancelPayment, Missing, PaymentState
+from gateway.channels.base import Answered, CancelPayment, Missing, PaymentAnswer, PaymentState
 from gateway.channels.registry import served_by
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData
@@ -18,6 +18,21 @@ def cancel_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, Missing):
         return Success({"state": PaymentState.CANCELLED.value})
+    return _ended(data, answer)
+
+
+def ask_channel(call: Call) -> Outcome:
+    """After a lost answer: when the channel still waits for the customer, the cancel is simply repeated."""
+    data = PaymentCancelData.read(call.data)
+    answer = served_by(data.channel, data.environment).channel.find_payment(
+        data.at_channel(call.timeout_seconds)
+    )
+    if isinstance(answer, Answered) and answer.value.state in (PaymentState.CANCELLED, PaymentState.PAID):
+        return _ended(data, answer)
+    return NotFound() if isinstance(answer, Answered | Missing) else no_answer(answer)
+
+
+def _ended(data: PaymentCancelData, answer: PaymentAnswer) -> Outcome:
     if not isinstance(answer, Answered):
         return no_answer(answer)
     match answer.value.state:
@@ -32,17 +47,6 @@ def cancel_at_channel(call: Call) -> Outcome:
             )
             return Undecidable(mismatch) if mismatch else Success(payment_result(answer.value))
     return Transient(f"the channel still has the payment as {answer.value.state}")
-
-
-def ask_channel(call: Call) -> Outcome:
-    """After a lost answer: when the channel still waits for the customer, the cancel is simply repeated."""
-    data = PaymentCancelData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.find_payment(
-        data.at_channel(call.timeout_seconds)
-    )
-    if isinstance(answer, Answered) and answer.value.state in (PaymentState.CANCELLED, PaymentState.PAID):
-        return Success(payment_result(answer.value))
-    return NotFound() if isinstance(answer, Answered | Missing) else no_answer(answer)
 
 
 def cancel_order(context: Context) -> None:
