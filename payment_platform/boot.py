@@ -76,7 +76,7 @@ def require_free_port(host: str, port: int) -> None:
 
 def _connect_database() -> "psycopg.Connection[Any]":
     """A connection past the pool: it fails with the server's own reason, and holds the migration lock."""
-    database = settings.DATABASES["default"]
+    database = connection.settings_dict
     try:
         return psycopg.connect(
             host=database["HOST"],

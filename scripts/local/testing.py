@@ -35,16 +35,18 @@ def servers() -> Iterator[dict[str, str]]:
         stack.callback(_remove, directory)
         database = stack.enter_context(_postgres(directory))
         cache = stack.enter_context(_redis(directory))
-        metrics = directory / "prometheus"
-        metrics.mkdir()
+        for name in ("prometheus", "static"):
+            (directory / name).mkdir()
         yield _environment(directory, database, cache)
 
 
 def run(command: list[str], environment: dict[str, str]) -> int:
-    """Run to the end, handing on what we are told, so that nothing is left behind by a cancelled run."""
+    """Run to the end. A request to stop reaches the command first, and then ends us too."""
     process = subprocess.Popen(command, env=environment)
+    received: list[int] = []
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         if number == signal.SIGINT and sys.stdin.isatty():
             return  # the terminal has told the command itself
         process.send_signal(number)
@@ -52,10 +54,13 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, hand_on) for number in signals}
     try:
-        return process.wait()
+        exit_code = process.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if received:
+        sys.exit(128 + received[0])
+    return exit_code
 
 
 def _environment(directory: Path, database: Database, cache: Address) -> dict[str, str]:

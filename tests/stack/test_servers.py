@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_test_servers_are_gone_when_their_command_ends() -> None:
     assert not listens(int(database))
     assert not listens(int(redis))
     assert not Path(metrics).parent.exists()
+
+
+def test_a_cancelled_test_run_leaves_nothing() -> None:
+    command = "echo $DB_PORT $REDIS_PORT; exec sleep 600"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "scripts.local.testing", "sh", "-c", command],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout
+    ports = [int(port) for port in run.stdout.readline().split()]
+    run.terminate()
+    assert run.wait(60) == 128 + signal.SIGTERM
+    assert not any(listens(port) for port in ports)
