@@ -70,10 +70,10 @@ class CurrencyField(TextField):
         super().__init__(min_length=3, max_length=3, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data).upper()
-        if text not in EXPONENTS:
+        text = super().to_internal_value(data)
+        if not text.isascii() or text.upper() not in EXPONENTS:  # "uſd" in capitals is "USD"
             self.fail("currency")
-        return text
+        return text.upper()
 
 
 class MetadataField(serializers.DictField):
