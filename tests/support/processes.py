@@ -180,7 +180,7 @@ class Platform:
         self.spare_worker.kill()
         for process in (self.postgres, self.redis, self.web, self.worker, self.beat):
             if process.is_running:
-                process.signal(signal.SIGCONT)
+                process.signal(signal.SIGCONT)  # the whole group, so also a frozen child
         self.start_postgres()
         self.start_redis()
         for process in (self.web, self.worker, self.beat):

@@ -68,6 +68,7 @@ class SignedClient:
             content_type="application/json",
             headers={name: value for name, value in sent.items() if value is not None},
             REMOTE_ADDR=self.remote_addr,
+            RAW_URI=path,  # as gunicorn tells it
         )
 
     def signed_headers(

@@ -1,0 +1,157 @@
+"""What a request costs, and that no transaction is open while a channel is called."""
+
+import pytest
+from django.db import connection
+
+from tests.support import background
+from tests.support.channels import TappedLine, tap
+from tests.support.shop import (
+    PAYMENTS,
+    authorized,
+    cancel,
+    capture,
+    create,
+    data,
+    error,
+    new_no,
+    opened,
+    paid,
+    payment_request,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+from tests.support.statements import Cost, cost
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
+    return tap(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _warm(client: SignedClient) -> None:
+    """Connections, prepared caches and imports are there."""
+    data(create(client, key=new_no("key")))
+
+
+def _explain(found: Cost) -> str:
+    return "\n".join(sql[:160] for sql in found.sql)
+
+
+@pytest.mark.parametrize(("simulate", "status"), [("", 200), ("auto_pay", 200), ("decline", 402)])
+def test_a_payment_costs_two_commits(client: SignedClient, simulate: str, status: int) -> None:
+    with cost() as found:
+        answer = create(client, simulate, key=new_no("key"))
+    assert answer.status_code == status
+    assert found.commits == 2, _explain(found)
+    if not simulate:
+        assert len(found.statements) <= 16, _explain(found)
+
+
+def test_a_hot_replay_costs_the_look_at_the_key_and_nothing_else(client: SignedClient) -> None:
+    wanted, key = payment_request(), new_no("key")
+    data(client.post(PAYMENTS, wanted, idempotency_key=key))
+    with cost() as found:
+        answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert answer["Idempotent-Replayed"] == "true"
+    assert found.on_business_tables() == [], _explain(found)
+    assert len(found.statements) == 1, _explain(found)
+    assert found.commits == 0
+
+
+def test_a_saga_of_one_call_costs_two_commits(client: SignedClient) -> None:
+    waiting, held, given = opened(client), authorized(client), paid(client)
+    for call in (
+        lambda: refund(client, given, 1, key=new_no("key")),
+        lambda: cancel(client, waiting, key=new_no("key")),
+        lambda: capture(client, held, key=new_no("key")),
+    ):
+        with cost() as found:
+            data(call())
+        assert found.commits == 2, _explain(found)
+
+
+def test_a_refusal_costs_one_commit(client: SignedClient) -> None:
+    given = paid(client)
+    with cost() as found:
+        error(refund(client, given, 10_001, key=new_no("key")), 422, "refund_exceeds_payment")
+    assert found.commits == 1, _explain(found)
+
+
+def test_lists_cost_the_same_for_many_as_for_one(client: SignedClient) -> None:
+    given = paid(client)
+    for _ in range(3):
+        opened(client)
+        data(refund(client, given, 1))
+    for path in ("payments", "orders", "refunds"):
+        costs = []
+        for limit in (1, 3):
+            with cost() as found:
+                data(client.get(f"/api/v1/{path}?limit={limit}"))
+            costs.append(len(found.on_business_tables()))
+        assert costs[0] == costs[1] <= 2, path
+
+
+def test_no_transaction_is_open_while_the_channel_is_called(client: SignedClient, line: TappedLine) -> None:
+    called: list[str] = []
+
+    def look(operation: str, _request: object) -> None:
+        assert not connection.in_atomic_block, operation
+        assert connection.get_autocommit(), operation
+        # What this call is about is committed: another connection sees the intent.
+        called.append(operation)
+
+    line.before = look
+    payment = paid(client)
+    data(refund(client, payment, 1, key=new_no("key")))
+    data(capture(client, authorized(client)))
+    data(cancel(client, opened(client)))
+    data(sync(client, payment))
+    data(create(client, "timeout_after_charge"), 202)
+    data(refund(client, paid(client, "refund_pending:0"), 1))
+    data(create(client, "timeout_after*always,query:reset*always"), 202)
+    background.finish()
+    background.next_checks_are_due()
+    from gateway.services import asking
+
+    asking.ask_about_due()
+    assert set(called) == {
+        "create_payment",
+        "refund_payment",
+        "capture_payment",
+        "cancel_payment",
+        "find_payment",
+        "find_refund",
+    }
+
+
+def test_the_intent_is_committed_before_the_call(client: SignedClient, line: TappedLine) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connections
+
+    from gateway.models import Payment
+    from sagas.models import SagaStep
+
+    seen: list[tuple[str, bool]] = []
+
+    def look_from_outside(payment_no: str) -> tuple[str, bool]:
+        try:
+            status = Payment.objects.get(payment_no=payment_no).status
+            return status, SagaStep.objects.get(
+                saga__business_id=payment_no, step_name="CallPaymentChannel"
+            ).in_doubt
+        finally:
+            connections.close_all()
+
+    def look(operation: str, request: object) -> None:
+        if operation == "create_payment":
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(pool.submit(look_from_outside, request.reference).result())
+
+    line.before = look
+    opened(client)
+    assert seen == [("pending", True)]
