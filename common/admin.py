@@ -14,6 +14,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise, cached_property
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
@@ -86,6 +87,13 @@ class ReadOnlyInline(TabularInline):
         return False
 
 
+class FlatInline(ReadOnlyInline):
+    """Rows that are shown here whole: no title above each, no page of their own to open."""
+
+    hide_title = True
+    show_change_link = False
+
+
 def money_column(field: str, description: Promise) -> Column:
     """An amount in minor units as people write it, with the currency of its row."""
 
@@ -102,6 +110,15 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
         return getattr(row, field), getattr(row, f"get_{field}_display")()
 
     return _described(column, description, label=dict(colours))
+
+
+def flag_column(field: str, description: Promise) -> Column:
+    """A label where it is true, and nothing elsewhere: a cross beside what is well would look like trouble."""
+
+    def column(_admin: Any, row: Any) -> tuple[str, Promise] | None:
+        return ("flagged", _("yes")) if getattr(row, field) else None
+
+    return _described(column, description, label={"flagged": "danger"})
 
 
 def known_values_filter(

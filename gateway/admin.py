@@ -6,7 +6,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline, badge_column, known_values_filter, money_column
+from common.admin import (
+    FlatInline,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    badge_column,
+    flag_column,
+    known_values_filter,
+    money_column,
+)
 from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
 from merchants.models import Environment
 
@@ -42,9 +50,8 @@ class MoneyAdmin(ReadOnlyAdmin):
         )
 
 
-class AttemptInline(ReadOnlyInline):
+class AttemptInline(FlatInline):
     model = PaymentAttempt
-    show_change_link = False
     fields = (
         "number",
         "channel",
@@ -67,6 +74,7 @@ class RefundInline(ReadOnlyInline):
 
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
+    attention = flag_column("needs_attention", _("needs attention"))
     captured = money_column("captured_minor", _("captured"))
     refunded = money_column("refunded_minor", _("refunded"))
     being_refunded = money_column("refund_pending_minor", _("being refunded"))
@@ -79,7 +87,7 @@ class PaymentAdmin(MoneyAdmin):
         "coloured_status",
         "channel",
         "environment",
-        "needs_attention",
+        "attention",
         "created_at",
     )
     list_filter = ("status", environment_filter, "needs_attention")

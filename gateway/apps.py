@@ -1,8 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class GatewayConfig(AppConfig):
     name = "gateway"
+    verbose_name = _("Payments and channels")
 
     def ready(self) -> None:
         # Importing a flow registers its definition with the engine.

@@ -1,14 +1,19 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline
+from common.admin import FlatInline, ReadOnlyAdmin
+from ops.consistency import registry
 from ops.models import ConsistencyResult, ConsistencyRun
 
 
-class ResultInline(ReadOnlyInline):
+class ResultInline(FlatInline):
     model = ConsistencyResult
-    show_change_link = False
-    fields = ("name", "passed", "count", "fixed", "sample", "seconds")
+    fields = ("name", "meaning", "passed", "count", "fixed", "sample", "seconds")
+    readonly_fields = ("meaning",)
+
+    @admin.display(description=_("meaning"))
+    def meaning(self, result: ConsistencyResult) -> str:
+        return registry.meaning_of(result.name)
 
 
 @admin.register(ConsistencyRun)

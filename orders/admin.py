@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline, badge_column, known_values_filter, money_column
+from common.admin import FlatInline, ReadOnlyAdmin, badge_column, known_values_filter, money_column
 from common.money import to_major_text
 from merchants.models import Environment
 from orders.models import Order, OrderItem
@@ -22,9 +22,8 @@ class ItemMoney:
         return to_major_text(item.amount_minor, item.order.currency)
 
 
-class OrderItemInline(ItemMoney, ReadOnlyInline):  # type: ignore[misc]  # unfold's mixins and Django's types
+class OrderItemInline(ItemMoney, FlatInline):  # type: ignore[misc]  # unfold's mixins and Django's types
     model = OrderItem
-    show_change_link = False
     fields = ("name", "quantity", "unit_amount", "amount")
     readonly_fields = ("unit_amount", "amount")
 

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline, badge_column, known_values_filter
+from common.admin import FlatInline, ReadOnlyAdmin, badge_column, flag_column, known_values_filter
 from sagas import registry
 from sagas.models import SagaEvent, SagaInstance, SagaStep
 
@@ -20,9 +20,8 @@ def definition_names() -> list[str]:
     return sorted({definition.name for definition in registry.definitions()})
 
 
-class StepInline(ReadOnlyInline):
+class StepInline(FlatInline):
     model = SagaStep
-    show_change_link = False
     fields = (
         "step_order",
         "step_name",
@@ -37,10 +36,9 @@ class StepInline(ReadOnlyInline):
     )
 
 
-class EventInline(ReadOnlyInline):
+class EventInline(FlatInline):
     model = SagaEvent
     verbose_name_plural = _("history")
-    show_change_link = False
     fields = (
         "created_at",
         "kind",
@@ -58,6 +56,7 @@ class EventInline(ReadOnlyInline):
 
 @admin.register(SagaInstance)
 class SagaInstanceAdmin(ReadOnlyAdmin):
+    attention = flag_column("needs_attention", _("needs attention"))
     coloured_status = badge_column("status", _("status"), COLOURS)
     list_display = (
         "business_id",
@@ -65,7 +64,7 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
         "coloured_status",
         "direction",
         "current_step",
-        "needs_attention",
+        "attention",
         "created_at",
         "completed_at",
     )

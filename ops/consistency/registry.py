@@ -47,6 +47,11 @@ def names() -> list[str]:
     return [check.name for check in CHECKS]
 
 
+def meaning_of(name: str) -> str:
+    """Empty for a check that there is no more."""
+    return next((str(check.means) for check in CHECKS if check.name == name), "")
+
+
 def find(name: str) -> Check:
     """Raises `UnknownCheck`."""
     for check in CHECKS:

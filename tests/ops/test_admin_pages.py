@@ -185,6 +185,20 @@ def test_lists_can_be_narrowed(everything: World, superuser: Client) -> None:
     assert narrowed(Payment, environment="live") == set()
 
 
+def test_what_needs_a_person_stands_out(
+    everything: World, superuser: Client, sabotage: Callable[..., None]
+) -> None:
+    lists = [(SagaInstance, "saga_instances"), (Payment, "payments")]
+    for model, _table in lists:
+        assert ">yes<" not in "".join(text_of(superuser.get(address(model, "changelist"))).split())
+    for model, table in lists:
+        column = "business_id" if model is SagaInstance else "payment_no"
+        sabotage(f"UPDATE {table} SET needs_attention = true WHERE {column} = %(n)s", {"n": everything.paid})
+        assert ">yes<" in "".join(text_of(superuser.get(address(model, "changelist"))).split())
+        page = superuser.get(address(model, "changelist"), {"needs_attention__exact": "1"})
+        assert [everything.paid in str(row) for row in page.context["cl"].result_list] == [True]
+
+
 def test_the_saga_page_tells_its_story(everything: World, superuser: Client) -> None:
     saga = SagaInstance.objects.get(business_id=everything.declined)
     page = text_of(superuser.get(address(SagaInstance, "change", saga.pk)))
