@@ -136,6 +136,28 @@ def test_the_repeated_request_carries_on_where_no_worker_is(
     books.require_terminal(saga["id"], "completed")
 
 
+@pytest.mark.parametrize("simulate", SLOW)
+def test_web_worker_that_wakes_up_after_its_lease(
+    platform: Platform, shop: HttpShop, books: Books, simulate: str
+) -> None:
+    """Not dead, only frozen: when it goes on, its payment is done, and it may write nothing."""
+    write = payment(simulate)
+    answer = shop.send_later(write)
+    books.wait_for_slow_call(write.key)
+    web = platform.web_worker()
+    os.kill(web, signal.SIGSTOP)
+    saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+    history = books.rows("SELECT * FROM saga_events WHERE saga_id = %s ORDER BY id", saga["id"])
+    os.kill(web, signal.SIGCONT)
+    reply = answer.result()
+    paid = books.require_paid_once(write.body["order_no"])
+    assert (reply.status, reply.data["payment_no"]) == (200, paid["payment_no"])
+    assert reply.data["status"] == "succeeded"
+    assert books.saga(saga["id"]) == saga
+    assert books.rows("SELECT * FROM saga_events WHERE saga_id = %s ORDER BY id", saga["id"]) == history
+    assert shop.send(write).body == reply.body
+
+
 def test_recovery_times(platform: Platform, shop: HttpShop, books: Books) -> None:
     """How long after the kill the payment is done: at most what is left of the lease, a sweep and the work."""
     writes, killed_at = [], []
