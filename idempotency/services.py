@@ -51,6 +51,8 @@ class Completion:
 
     def give_back(self) -> None:
         """Not final yet: whoever comes next with the key may carry on at once."""
+        if self._record_id is None:
+            return
         IdempotencyKey.objects.filter(id=self._record_id, fence=self._fence, state=State.IN_FLIGHT).update(
             lease_expires_at=Now()
         )

@@ -111,6 +111,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["payment_platform.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -199,6 +200,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 15},
     },
     "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": {"expires": 600}},
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
 }
 
@@ -280,4 +282,9 @@ LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = "common.telemetry.configure_logging"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 
-UNFOLD = {"SITE_TITLE": _("Payment Platform"), "SITE_HEADER": _("Payment Platform"), "SHOW_LANGUAGES": True}
+UNFOLD = {
+    "SITE_TITLE": _("Payment Platform"),
+    "SITE_HEADER": _("Payment Platform"),
+    "SITE_URL": "/api/docs",
+    "SHOW_LANGUAGES": True,
+}
