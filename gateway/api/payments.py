@@ -33,6 +33,7 @@ from orders.serializers import OrderOutput
 
 PAYMENT = enveloped("PaymentAnswer", PaymentOutput())
 PAYMENTS = enveloped("PaymentsAnswer", page_schema("PaymentPage", PaymentOutput))
+ORDER_CANCEL = enveloped("OrderCancelAnswer", OrderOutput())
 WRITTEN = {200: PAYMENT, 202: PAYMENT, "4XX": ErrorSerializer}
 
 
@@ -175,7 +176,7 @@ class OrderCancelView(APIView):
     @extend_schema(
         operation_id="orders_cancel",
         request=CancelInput,
-        responses={200: enveloped("OrderCancelAnswer", OrderOutput()), "4XX": ErrorSerializer},
+        responses={200: ORDER_CANCEL, 202: ORDER_CANCEL, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, order_no: str) -> HttpResponse:
         """Cancels the order; its open payment is cancelled at the channel first."""
