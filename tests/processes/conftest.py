@@ -16,8 +16,8 @@ _SIZES = pytest.StashKey[dict[str, int]]()
 
 
 @pytest.fixture(scope="package")
-def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with Platform(tmp_path_factory.mktemp("platform")) as platform:
+def running_platform() -> Iterator[Platform]:
+    with Platform() as platform:
         yield platform
 
 

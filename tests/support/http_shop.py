@@ -25,25 +25,28 @@ class Reply:
     headers: dict[str, str]
     body: bytes
 
+    def __str__(self) -> str:
+        return f"{self.status} {self.body.decode()}"
+
     @property
     def json(self) -> Any:
         return json.loads(self.body)
 
     @property
     def data(self) -> dict[str, Any]:
-        assert self.status in (200, 202), self
+        assert self.status in (200, 202), str(self)
         found: dict[str, Any] = self.json["data"]
         return found
 
     def require_contract(self) -> None:
         """Every answer of the API has one of two shapes; none is a 500."""
-        assert self.status != 500, self
+        assert self.status != 500, str(self)
         if self.status in (200, 202):
-            assert self.json["code"] == 0, self
+            assert self.json["code"] == 0, str(self)
         else:
-            assert self.json["code"] != 0, self
-            assert self.json["error_code"], self
-            assert self.json["request_id"], self
+            assert self.json["code"] != 0, str(self)
+            assert self.json["error_code"], str(self)
+            assert self.json["request_id"], str(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Nothing is shared with the test run's own servers: a worker that runs here would carry on the sagas of other
 tests, and these servers get stopped. Leases and sweeps are short, so that a recovery takes seconds.
 
-    with Platform(directory) as platform:
+    with Platform() as platform:
         pid = platform.web_worker()
         platform.arm(pid, crash_at="saga.call.after:CallPaymentChannel")
 """
@@ -13,10 +13,12 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -134,20 +136,20 @@ class Process:
 class Platform:
     """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        directory.chmod(0o755)  # the servers' account passes through
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="payment-processes-"))
+        self.directory.chmod(0o755)  # the servers' account passes through
         self.database = Database("127.0.0.1", free_port(), embedded=True)
         self.cache = Address("127.0.0.1", free_port(), embedded=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.arms = self._directory("arms")
         self.environment = self._environment()
-        self._cluster = Cluster(directory / "postgres", self.database.port, POSTGRES_SETTINGS)
-        self._redis_server = Server(directory / "redis", self.cache.port)
+        self._cluster = Cluster(self.directory / "postgres", self.database.port, POSTGRES_SETTINGS)
+        self._redis_server = Server(self.directory / "redis", self.cache.port)
         celery = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app"]
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tests.support.armable_gunicorn"]
-        schedule = str(directory / "celerybeat-schedule")
+        schedule = str(self.directory / "celerybeat-schedule")
         self.web = self._ours("web", [*gunicorn, "payment_platform.wsgi:application"])
         self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
         self.worker = self._celery_worker("worker")
@@ -210,6 +212,7 @@ class Platform:
             capture_output=True,
             text=True,
             timeout=START_SECONDS,
+            preexec_fn=_die_with_parent,
         )
         assert prepared.returncode == 0, prepared.stderr
         self.merchant = json.loads(prepared.stdout.splitlines()[-1])
@@ -220,6 +223,10 @@ class Platform:
     def _end(self) -> None:
         for process in self.processes:
             process.kill()
+        for home in (self._cluster.home, self._redis_server.home):
+            if home.is_symlink():  # where the servers' account could not reach the temporary directory
+                shutil.rmtree(home.resolve(), ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- Web and workers ------------------------------------------------------------------------------
 
