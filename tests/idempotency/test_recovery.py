@@ -50,11 +50,13 @@ def test_a_request_in_flight_is_not_begun_twice(client: SignedClient) -> None:
 
 
 def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> None:
-    """50 at once, 20 rounds: one payment each, and every other answer is 409 or the same bytes."""
+    """50 at once, 20 rounds: one payment each, and every other answer is 409 or the same bytes. In every second
+    round each request names an order of its own, so that nothing but the key holds them together."""
     for number in range(1, 21):
         wanted, key = payment_request("auto_pay"), new_no("key")
+        bodies = [{**wanted, "order_no": new_no()} if number % 2 else wanted for _ in range(50)]
         answers = at_once(
-            *[lambda wanted=wanted, key=key: client.post(PAYMENTS, wanted, idempotency_key=key)] * 50
+            *[lambda body=body, key=key: client.post(PAYMENTS, body, idempotency_key=key) for body in bodies]
         )
         done = {answer.content for answer in answers if answer.status_code == 200}
         assert len(done) == 1, done
