@@ -17,7 +17,7 @@ from tests.support.signing import SignedClient
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 bounded = settings(
-    max_examples=150,
+    max_examples=75,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -255,7 +255,7 @@ def _wrong_bodies(endpoint: Endpoint) -> Iterator[tuple[str, Body]]:
     for name, values in endpoint.wrong.items():
         for value in values:
             yield name, {**endpoint.body, name: value}
-    for name in ("unknown", "", "Amount", "amount ", "order_no\n", "__proto__", "id", "status", "x" * 10_000):
+    for name in ("unknown", "Amount", "amount ", "order_no\n", "__proto__", "id", "status", "x" * 10_000):
         yield name, {**endpoint.body, name: "x"}
 
 
