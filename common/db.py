@@ -1,26 +1,34 @@
-"""What Django's ORM does not offer and the money path needs."""
+"""Inserts that Django's ORM does not offer and the money path needs: one statement, whatever it writes."""
+
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import connections, models, router
-from django.db.models.constants import OnConflict
-from django.db.models.sql import InsertQuery
+from django.db.models.expressions import DatabaseDefault
+
+
+@dataclass(frozen=True, slots=True)
+class _FromNow:
+    seconds: float
+
+
+def from_now(seconds: float = 0.0) -> Any:
+    """A moment by the database's clock, as the value of a field of a row that these functions will insert."""
+    return _FromNow(seconds)
 
 
 def insert_unless_exists(row: models.Model) -> bool:
-    """INSERT … ON CONFLICT DO NOTHING in one statement. False when a unique constraint already holds the row.
+    """INSERT … ON CONFLICT DO NOTHING. False when a unique constraint already holds the row.
 
     Waits for a concurrent transaction that is inserting the same key, so False always means a committed row.
     Columns that the database fills in (`db_default`) are read back.
     """
-    model = type(row)
-    alias = router.db_for_write(model)
-    fields = [field for field in model._meta.concrete_fields if not field.generated]
-    query = InsertQuery(model, on_conflict=OnConflict.IGNORE)
-    query.insert_values(fields, [row])
-    compiler = query.get_compiler(using=alias)
-    compiler.returning_fields = returning = model._meta.db_returning_fields or [model._meta.pk]
-    ((sql, params),) = compiler.as_sql()
+    alias = router.db_for_write(type(row))
+    returning = row._meta.db_returning_fields or [row._meta.pk]
+    sql, params = _insert(row, alias)
+    columns = ", ".join(f'"{field.column}"' for field in returning)
     with connections[alias].cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(f"{sql} ON CONFLICT DO NOTHING RETURNING {columns}", params)
         values = cursor.fetchone()
     if values is None:
         return False
@@ -28,3 +36,41 @@ def insert_unless_exists(row: models.Model) -> bool:
         setattr(row, field.attname, value)
     row._state.adding, row._state.db = False, alias
     return True
+
+
+def insert_together(*rows: models.Model) -> None:
+    """New rows of any models in one statement. Foreign keys among them hold, in whichever order they are given.
+
+    What the database fills in is not read back.
+    """
+    alias = router.db_for_write(type(rows[0]))
+    statements, params = [], []
+    for row in rows:
+        sql, values = _insert(row, alias)
+        statements.append(sql)
+        params += values
+    *first, last = statements
+    common = ", ".join(f"row_{number} AS ({sql})" for number, sql in enumerate(first))
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"WITH {common} {last}" if first else last, params)
+    for row in rows:
+        row._state.adding, row._state.db = False, alias
+
+
+def _insert(row: models.Model, alias: str) -> tuple[str, list[Any]]:
+    """Column and table names come from the models, values travel as parameters."""
+    connection = connections[alias]
+    columns, places, params = [], [], []
+    for field in row._meta.concrete_fields:
+        value = getattr(row, field.attname)
+        if isinstance(value, DatabaseDefault) or (value is None and field.primary_key):
+            continue
+        columns.append(f'"{field.column}"')
+        if isinstance(value, _FromNow):
+            places.append("STATEMENT_TIMESTAMP() + make_interval(secs => %s)")
+            params.append(value.seconds)
+        else:
+            places.append("%s")
+            params.append(field.get_db_prep_save(value, connection))
+    sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(places)})'  # noqa: S608
+    return sql, params

@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from common import crash
 from common.api.envelope import Answer, failure
 from common.api.request_id import current_request_id
-from common.db import insert_unless_exists
+from common.db import from_now, insert_unless_exists
 from common.errors import ApiError, ServiceUnavailable
 from common.ids import uuid7
 from idempotency import cache, metrics
@@ -120,9 +120,8 @@ def _new_record(request: KeyedRequest) -> IdempotencyKey:
         resource_id=uuid7(),
         core_fingerprint=request.core,
         field_fingerprints=dict(request.fields),
-        lease_expires_at=Now() + timedelta(seconds=settings.IDEMPOTENCY_LEASE_SECONDS),
+        lease_expires_at=from_now(settings.IDEMPOTENCY_LEASE_SECONDS),
         request_id=current_request_id(),
-        created_at=Now(),
     )
 
 
@@ -181,7 +180,7 @@ def _remember_refusal(request: KeyedRequest, answer: Answer) -> Answer:
     """A definite business refusal is the final answer of its key; its own work was rolled back."""
     record = _new_record(request)
     record.state, record.response_status, record.response_body = State.COMPLETED, answer.status, answer.body
-    record.completed_at = Now()
+    record.completed_at = from_now()
     with transaction.atomic(durable=True):
         first = insert_unless_exists(record)
     if not first:

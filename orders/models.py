@@ -55,6 +55,7 @@ class Order(models.Model):
 class OrderItem(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="items")
+    position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=255)
     quantity = models.PositiveIntegerField()
     unit_amount_minor = models.BigIntegerField()
@@ -64,7 +65,9 @@ class OrderItem(models.Model):
         db_table = "order_items"
         verbose_name = _("order item")
         verbose_name_plural = _("order items")
+        ordering = ["position"]
         constraints = [
+            models.UniqueConstraint(name="order_item_position_once", fields=["order", "position"]),
             models.CheckConstraint(
                 name="order_item_adds_up",
                 condition=models.Q(amount_minor=models.F("unit_amount_minor") * models.F("quantity")),

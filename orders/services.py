@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.db.models.functions import Now
 
 from common.clock import database_now
-from common.db import insert_unless_exists
+from common.db import insert_together, insert_unless_exists
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
 from orders.models import Order, OrderItem, OrderStatus
 
@@ -89,15 +89,18 @@ def _insert(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
     if not insert_unless_exists(order):
         return None
     items = draft.items or (ItemDraft(draft.subject, 1, draft.amount_minor),)
-    OrderItem.objects.bulk_create(
-        OrderItem(
-            order=order,
-            name=item.name,
-            quantity=item.quantity,
-            unit_amount_minor=item.unit_amount_minor,
-            amount_minor=item.amount_minor,
+    insert_together(
+        *(
+            OrderItem(
+                order=order,
+                position=position,
+                name=item.name,
+                quantity=item.quantity,
+                unit_amount_minor=item.unit_amount_minor,
+                amount_minor=item.amount_minor,
+            )
+            for position, item in enumerate(items, start=1)
         )
-        for item in items
     )
     return order
 

@@ -135,7 +135,9 @@ DATABASE = {
         "pool": {
             "min_size": 1,
             "max_size": env.int("DB_POOL_MAX_SIZE", default=16),
-            "timeout": 10,
+            # An outage must not hold every thread, and must be over soon after it is over.
+            "timeout": 3,
+            "reconnect_timeout": 5,
         },
     },
 }

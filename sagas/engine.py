@@ -108,7 +108,8 @@ def _is_next(saga: SagaState, step: StepState) -> bool:
 def _commit(
     saga: SagaState, called: StepState | None, outcome: Outcome | None, at_rest: AtRest | None
 ) -> tuple[SagaState, StepState | None]:
-    """One commit boundary. A LOCAL step that refuses undoes the boundary, which is then repeated knowing that."""
+    """One commit boundary. A LOCAL step that refuses, or a cancellation that was requested since the last commit,
+    undoes the boundary, which is then repeated knowing that."""
     refusals: dict[str, Failure] = {}
     name = called.name if called else ""
     while True:
@@ -121,14 +122,23 @@ def _commit(
                 if pending is None and at_rest is not None:
                     at_rest(draft)
                 store.save(draft, keeps_lease=pending is not None)
+                if draft.cancel_requested and not saga.cancel_requested and planner.can_still_cancel(draft):
+                    raise _CancelArrived
                 crash.reach("saga.outcome.before_commit", name)
         except _Refused as refused:
             refusals[refused.step_name] = refused.failure
+            continue
+        except _CancelArrived:
+            saga.cancel_requested = True
             continue
         crash.reach("saga.outcome.after_commit", name)
         if pending is None:
             _count_rest(draft)
         return draft, pending
+
+
+class _CancelArrived(Exception):
+    pass
 
 
 class _Refused(Exception):

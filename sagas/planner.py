@@ -78,6 +78,11 @@ def _move_for(step: StepState, spec: StepSpec) -> Move:
     return RunLocal(step, spec) if isinstance(spec, LocalStep) else CallOut(step, spec)
 
 
+def can_still_cancel(saga: SagaState) -> bool:
+    """A saga that has just run its last step counts: it is not committed yet."""
+    return saga.direction == Direction.FORWARD and _may_turn_back(saga)
+
+
 def _may_turn_back(saga: SagaState) -> bool:
     """Not past the pivot, and not while the pivot's own call may have happened."""
     in_doubt_pivot = any(step.in_doubt and saga.definition.step(step.name).pivot for step in saga.steps)

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from events.outbox import Event, append
-from gateway import representation, selectors, transitions
+from common.db import insert_together
+from events.outbox import row_of
+from gateway import selectors, transitions
 from gateway.channels.base import Answered, CancelPayment, CreatePayment, Missing, PaymentAnswer, PaymentState
 from gateway.channels.registry import served_by
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
@@ -23,7 +24,7 @@ def create_order(context: Context) -> None:
     """
     data = PaymentCreateData.read(context.data)
     placed = _order_to_pay(data)
-    payment = Payment.objects.create(
+    payment = Payment(
         id=data.payment_id,
         payment_no=data.payment_no,
         merchant_id=data.merchant_id,
@@ -41,19 +42,11 @@ def create_order(context: Context) -> None:
         return_url=data.return_url,
         customer=data.customer,
         metadata=data.metadata,
+        created_at=placed.now,
         expires_at=placed.now + timedelta(seconds=data.expires_in_seconds),
     )
-    PaymentAttempt.objects.create(payment=payment, channel=data.channel)
-    append(
-        Event(
-            type="payment.created",
-            ordering_key=payment.payment_no,
-            merchant_id=payment.merchant_id,
-            environment=payment.environment,
-            subject_id=payment.id,
-            data=representation.payment_body(payment),
-        )
-    )
+    created = transitions.event("payment.created", payment)
+    insert_together(payment, PaymentAttempt(payment=payment, channel=data.channel), row_of(created))
 
 
 def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:

@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
                         default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                ("position", models.PositiveSmallIntegerField()),
                 ("name", models.CharField(max_length=255)),
                 ("quantity", models.PositiveIntegerField()),
                 ("unit_amount_minor", models.BigIntegerField()),
@@ -88,6 +89,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "order item",
                 "verbose_name_plural": "order items",
+                "ordering": ["position"],
                 "db_table": "order_items",
             },
         ),
@@ -123,6 +125,10 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("environment__in", ["test", "live"])), name="order_environment_known"
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="orderitem",
+            constraint=models.UniqueConstraint(fields=("order", "position"), name="order_item_position_once"),
         ),
         migrations.AddConstraint(
             model_name="orderitem",

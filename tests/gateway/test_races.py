@@ -35,7 +35,6 @@ def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
     return tap(monkeypatch)
 
 
-@pytest.mark.xfail(strict=True, reason="the engine completes a saga whose cancel arrived during its last call")
 def test_cancelling_while_the_channel_is_being_called(client: SignedClient) -> None:
     """The cancel is accepted, so it must come about: also when the call it waits for succeeds."""
     creating, key = in_background(lambda: create(client, "slow:1.5")), new_no("key")

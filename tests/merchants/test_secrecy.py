@@ -99,7 +99,7 @@ def test_the_hash_needs_the_key_of_this_installation(acme, settings):
     """A stolen table cannot be searched with a list of keys, and is of no use elsewhere."""
     key = acme.test_key
     assert key.api_key.key_hash != hashlib.sha256(key.key.encode()).hexdigest()
-    settings.SECRET_KEY = "another-installation"
+    settings.KEYED_HASH_SECRET = "another-installation"
     assert key.api_key.key_hash != keys.hash_of(key.key)
 
 

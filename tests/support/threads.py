@@ -52,6 +52,7 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
 def waiting_for_locks() -> int:
     """How many connections of this database stand in line for a lock right now."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction the first look would stay
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

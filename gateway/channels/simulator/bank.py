@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from common.db import insert_unless_exists
+from common.db import from_now, insert_unless_exists
 from common.money import EXPONENTS
 from gateway.channels.base import (
     Answered,
@@ -136,7 +136,7 @@ def _new_payment(request: CreatePayment, script: faults.Script) -> Payment:
         simulate=script.text,
         failure_code=refusal.code if refusal else "",
         failure_message=refusal.message if refusal else "",
-        expires_at=Now() + timedelta(seconds=request.expires_in_seconds),
+        expires_at=from_now(request.expires_in_seconds),
     )
 
 
@@ -149,7 +149,7 @@ def _tombstone(reference: str, environment: str) -> Payment:
         environment=environment,
         state=PaymentState.CANCELLED,
         amount=0,
-        expires_at=Now(),
+        expires_at=from_now(),
     )
 
 
