@@ -1,6 +1,5 @@
 from tests.support.fixtures import (  # noqa: F401
     _in_a_hurry,
-    _return_connections,
     acme,
     client,
     live_client,

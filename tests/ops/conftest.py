@@ -11,7 +11,6 @@ from merchants.services import NewMerchant
 from tests.support import bank, shop
 from tests.support.fixtures import (  # noqa: F401
     _in_a_hurry,
-    _return_connections,
     acme,
     client,
 )

@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -124,10 +124,3 @@ def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         "gateway.channels.simulator.tasks.deliver_notifications.delay", lambda: sent.append(True)
     )
     return sent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _return_connections(django_db_setup: None) -> Iterator[None]:
-    """The test database cannot be dropped while the second pool still holds connections to it."""
-    yield
-    connections["simulator"].close_pool()

@@ -1,10 +1,8 @@
 """Fixtures of the tests that speak to the API. A `conftest.py` imports the ones it wants by name."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
-from django.db import connections
 
 from common import redis
 from merchants import services
@@ -66,10 +64,3 @@ def redis_down(settings, _in_a_hurry: None) -> None:
     """Redis at an address where nobody listens."""
     cache = settings.CACHES["default"]
     settings.CACHES = {"default": {**cache, "LOCATION": "redis://127.0.0.1:1/0"}}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _return_connections(django_db_setup: None) -> Iterator[None]:
-    """The test database cannot be dropped while the second pool still holds connections to it."""
-    yield
-    connections["simulator"].close_pool()
