@@ -14,11 +14,16 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that the contract does not name."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            unknown = {name: [_("This field is not known.")] for name in data if name not in self.fields}
-            if unknown:
-                raise serializers.ValidationError(unknown)
-        return super().to_internal_value(data)
+        names = data if isinstance(data, dict) else ()
+        unknown = {name: [_("This field is not known.")] for name in names if name not in self.fields}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            found: Any = error.detail  # a dict: a serializer's errors are by field
+            raise serializers.ValidationError({**found, **unknown}) from error
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return values
 
 
 class TextField(serializers.CharField):
