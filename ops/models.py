@@ -1,6 +1,7 @@
-"""What the consistency checks found, kept so that a metric and a page can show it."""
+"""What the consistency checks found, kept so that a metric and a page can show it; and what staff did."""
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
@@ -41,3 +42,30 @@ class ConsistencyResult(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class StaffAction(models.Model):
+    """Append-only: who did what to which object, why, and what it was before and after. Written in the transaction of
+    the act itself; the database refuses to change or delete it."""
+
+    id = models.BigAutoField(primary_key=True)
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=100)
+    object_type = models.CharField(max_length=50)
+    object_id = models.CharField(max_length=255)
+    reason = models.TextField()
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "staff_actions"
+        verbose_name = _("staff action")
+        verbose_name_plural = _("staff actions")
+        indexes = [
+            models.Index(name="staff_action_by_object", fields=["object_id", "-id"]),
+            models.Index(name="staff_action_by_actor", fields=["actor", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_id}"

@@ -72,6 +72,9 @@ class SagaInstance(models.Model):
         db_table = "saga_instances"
         verbose_name = _("saga")
         verbose_name_plural = _("sagas")
+        permissions = [
+            ("operate_sagainstance", "Can operate sagas: retry, ask, skip, compensate, resolve, cancel")
+        ]
         constraints = [
             models.CheckConstraint(
                 name="saga_status_known", condition=models.Q(status__in=SagaStatus.values)

@@ -1,13 +1,26 @@
-"""What others may ask of a running saga. Safe at any moment: the worker that holds it learns at its next commit."""
+"""What others may ask of a running saga: programs at any moment, since the worker that holds it learns at its next
+commit, and people, who decide on what they saw."""
 
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
-from django.db import transaction
+import structlog
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
+from django.utils.translation import gettext as _
 
-from sagas import hints
-from sagas.models import ACTIVE, SagaInstance
+from common.clock import database_now
+from sagas import hints, inspection, registry
+from sagas.availability import Operation, allowed
+from sagas.definitions import Definition
+from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
+from sagas.outcomes import Json
+
+log = structlog.get_logger(__name__)
 
 
 def wake(*, saga_id: uuid.UUID) -> bool:
@@ -41,3 +54,236 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
         if asked:
             hints.send(saga_id)
     return bool(asked)
+
+
+# --- What a person may do ----------------------------------------------------------------------------------
+#
+# Each is decided on the picture the person saw (`seen_revision`), takes the saga's next fence, so that a worker that
+# only sleeps writes nothing any more, and leaves one row of history, all in one transaction.
+
+
+class OperationRefused(Exception):
+    """Nothing was changed. The text says why, in the reader's language."""
+
+
+class UnknownSaga(OperationRefused):
+    def __init__(self, saga_id: uuid.UUID) -> None:
+        super().__init__(_("There is no saga %(id)s.") % {"id": saga_id})
+
+
+class NotAllowed(OperationRefused):
+    """The state of the saga does not allow it."""
+
+
+class StaleView(OperationRefused):
+    """The saga has moved on since it was looked at."""
+
+    def __init__(self, *, seen_revision: int, current_revision: int) -> None:
+        super().__init__(
+            _("It has changed meanwhile: you saw revision %(seen)s, now it is %(current)s. Look again.")
+            % {"seen": seen_revision, "current": current_revision}
+        )
+        self.current_revision = current_revision
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    operation: Operation
+    saga_id: uuid.UUID
+    revision: int
+    before: Json
+    after: Json
+
+
+def retry_now(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+    """The current step is tried at once with a fresh budget of retries. Reopens a saga whose compensation failed."""
+
+    def change(saga: SagaInstance, step: SagaStep | None) -> None:
+        if saga.direction == Direction.FORWARD:
+            saga.error_code = saga.error_message = ""
+        if step is not None:
+            step.status, step.retry_count = StepStatus.PENDING, 0
+        _carry_on(saga)
+
+    return _perform(Operation.RETRY_NOW, change, saga_id, seen_revision, actor, reason)
+
+
+def ask_channel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+    """Wakes the saga: the engine asks about a call in doubt before anything else. Its retries stay as they are."""
+
+    def change(saga: SagaInstance, _step: SagaStep | None) -> None:
+        _carry_on(saga)
+
+    return _perform(Operation.ASK_CHANNEL, change, saga_id, seen_revision, actor, reason)
+
+
+def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json) -> Done:
+    """The current step counts as done with `result`, which later steps will read. Going back it counts as undone,
+    and what the step itself once answered stays."""
+
+    def change(saga: SagaInstance, step: SagaStep | None) -> None:
+        assert step is not None
+        step.in_doubt, step.error_message = False, ""
+        if saga.direction == Direction.FORWARD:
+            step.status, step.result, step.executed_at = StepStatus.COMPLETED, dict(result), Now()
+            saga.past_pivot = saga.past_pivot or _definition(saga).step(step.step_name).pivot
+            saga.error_code = saga.error_message = ""
+        else:
+            step.status, step.compensate_data = StepStatus.COMPENSATED, dict(result)
+            step.compensating, step.compensated_at = True, Now()
+        _carry_on(saga)
+
+    given = {"result": dict(result)}
+    return _perform(Operation.SKIP_STEP, change, saga_id, seen_revision, actor, reason, given)
+
+
+def compensate(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+    """Turns the saga back. Merchants see the code below, never what staff wrote."""
+
+    def change(saga: SagaInstance, step: SagaStep | None) -> None:
+        saga.direction = Direction.COMPENSATING
+        saga.error_code, saga.error_message = "compensated_by_staff", "rolled back by staff"
+        if step is not None and step.in_doubt:
+            # The next worker calls at once, so that the compensation is begun, with its own retries, here.
+            step.status, step.compensating, step.retry_count = StepStatus.PENDING, True, 0
+        _carry_on(saga)
+
+    return _perform(Operation.COMPENSATE, change, saga_id, seen_revision, actor, reason)
+
+
+def cancel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+    """What `request_cancel` does, by a person: a pivot in doubt is cleared up first."""
+
+    def change(saga: SagaInstance, _step: SagaStep | None) -> None:
+        saga.cancel_requested_at = Now()
+        _carry_on(saga)
+
+    return _perform(Operation.CANCEL, change, saga_id, seen_revision, actor, reason)
+
+
+def mark_resolved(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+    """Closes the case. A saga that is still open becomes `failed`, because the engine did not finish it: who wants
+    it `completed` or `compensated` skips what is left, step by step. Calls in doubt stay marked as such."""
+
+    def change(saga: SagaInstance, step: SagaStep | None) -> None:
+        if saga.status in ACTIVE:
+            saga.status = SagaStatus.FAILED
+            saga.error_code = saga.error_code or "resolved_by_staff"
+            saga.error_message = saga.error_message or saga.attention_reason
+        saga.needs_attention, saga.attention_reason = False, ""
+        saga.lease_owner, saga.lease_expires_at = "", None
+        if step is not None:
+            step.next_retry_at = None
+
+    return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason)
+
+
+Change = Callable[[SagaInstance, SagaStep | None], None]
+
+
+def _perform(
+    operation: Operation,
+    change: Change,
+    saga_id: uuid.UUID,
+    seen_revision: int,
+    actor: str,
+    reason: str,
+    given: Json | None = None,
+) -> Done:
+    if not actor.strip() or not reason.strip():
+        raise NotAllowed(_("Say who you are and why you do it."))
+    with transaction.atomic():
+        saga = _take(saga_id, seen_revision)
+        steps = list(saga.steps.all())
+        # The picture is of what was seen: taking the saga changed its fence and revision only.
+        seen = inspection.picture(saga, steps, database_now())
+        if why := allowed(seen)[operation]:
+            raise NotAllowed(why)
+        step = next((step for step in steps if seen.current and step.step_order == seen.current.order), None)
+        before = _facts(saga, step)
+        change(saga, step)
+        saga.current_step = sum(step.status == StepStatus.COMPLETED for step in steps)
+        after = {**_facts(saga, step), **(given or {})}
+        _write(saga, step)
+        SagaEvent.objects.create(
+            saga=saga,
+            kind=SagaEvent.Kind.PERSON,
+            step_name=step.step_name if step else "",
+            direction=seen.direction,
+            outcome=operation,
+            detail={"before": before, "after": after},
+            fence=saga.fence,
+            actor=actor,
+            reason=reason,
+        )
+        if saga.status in ACTIVE:
+            hints.send(saga_id)
+    log.info("saga.operated", saga_id=str(saga_id), operation=operation.value, actor=actor)
+    return Done(operation, saga_id, saga.revision, before, after)
+
+
+def _take(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
+    """Locks the saga as it was seen, with the next fence. Of two people at the same moment one gets it."""
+    row = SagaInstance.objects.filter(id=saga_id)
+    taken = row.filter(revision=seen_revision).update(
+        fence=F("fence") + 1, revision=F("revision") + 1, updated_at=Now()
+    )
+    saga = row.first()
+    if saga is None:
+        raise UnknownSaga(saga_id)
+    if not taken:
+        raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
+    return saga
+
+
+def _carry_on(saga: SagaInstance) -> None:
+    """Due now, for whichever worker comes first. Who acts has all the time of the saga before them again: people
+    come after the deadline as a rule, and it must not turn back what they just decided."""
+    saga.status = SagaStatus.IN_PROGRESS if saga.status == SagaStatus.FAILED else saga.status
+    saga.needs_attention, saga.attention_reason = False, ""
+    saga.claims_without_progress = 0
+    saga.lease_owner, saga.lease_expires_at = "", Now()
+    saga.deadline_at = Greatest(
+        F("deadline_at"), Now() + timedelta(seconds=_definition(saga).deadline_seconds)
+    )
+
+
+def _definition(saga: SagaInstance) -> Definition:
+    definition = registry.find(saga.definition, saga.definition_version)
+    assert definition is not None, "what this release does not know is not carried on"
+    return definition
+
+
+def _write(saga: SagaInstance, step: SagaStep | None) -> None:
+    if step is not None:
+        if step.status != StepStatus.FAILED:
+            step.next_retry_at = None
+        step.updated_at = Now()
+        step.save()
+    try:
+        saga.save()
+    except IntegrityError as error:
+        if "saga_one_open_per_business_object" not in str(error):
+            raise
+        raise NotAllowed(_("Another saga is at work on the same object: it must end first.")) from error
+
+
+def _facts(saga: SagaInstance, step: SagaStep | None) -> dict[str, Any]:
+    """What an operation may change, as plain values."""
+    facts: dict[str, Any] = {
+        "status": str(saga.status),
+        "direction": str(saga.direction),
+        "past_pivot": saga.past_pivot,
+        "needs_attention": saga.needs_attention,
+        "attention_reason": saga.attention_reason,
+        "cancel_requested": saga.cancel_requested_at is not None,
+    }
+    if step is not None:
+        facts["step"] = {
+            "name": step.step_name,
+            "status": str(step.status),
+            "in_doubt": step.in_doubt,
+            "compensating": step.compensating,
+            "retry_count": step.retry_count,
+        }
+    return facts

@@ -19,6 +19,7 @@ from events.models import OutboxEvent
 from gateway.models import Payment, Refund
 from idempotency.models import IdempotencyKey
 from merchants.services import NewMerchant
+from ops.models import StaffAction
 from ops.services.consistency import run_checks
 from orders.models import Order
 from sagas.models import SagaInstance
@@ -61,6 +62,9 @@ def viewer() -> Client:
 def everything(world: World, client: SignedClient) -> World:
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
     run_checks()
+    StaffAction.objects.create(
+        actor="ana", action="saga.cancel", object_type="saga", object_id="x", reason="why"
+    )
     return world
 
 

@@ -1,0 +1,84 @@
+import os
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ops.renderers import saga_text
+from ops.services import saga_inspection, saga_operations
+from sagas import graph
+from sagas.models import SagaStatus
+from sagas.operations import OperationRefused
+
+
+class Command(BaseCommand):
+    help = (
+        "Looks at sagas and operates them: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        listed = actions.add_parser("list", help="The newest sagas, or those that need something.")
+        listed.add_argument("--status", choices=SagaStatus.values, default="")
+        listed.add_argument("--definition", default="", metavar="NAME")
+        listed.add_argument("--attention", action="store_true", help="Only those that wait for a person.")
+        listed.add_argument("--due", action="store_true", help="Only those that the next sweep picks up.")
+        listed.add_argument("--limit", type=int, default=20, choices=range(1, 1001), metavar="1-1000")
+        show = actions.add_parser("show", help="All there is to know about one saga.")
+        show.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
+        drawn = actions.add_parser("graph", help="Draws a definition.")
+        drawn.add_argument("name", metavar="DEFINITION")
+        for verb, operation in saga_text.VERBS.items():
+            act = actions.add_parser(verb, help=str(operation.label))
+            act.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
+            act.add_argument("--reason", required=True)
+            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+            act.add_argument(
+                "--revision", type=int, help="The revision you looked at. Default: the present one."
+            )
+            if verb == "skip":
+                act.add_argument(
+                    "--result", default="", metavar="JSON", help="What the step is to have answered."
+                )
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        try:
+            match action:
+                case "list":
+                    asked = ("status", "definition", "attention", "due", "limit")
+                    sagas = saga_inspection.newest(**{name: options[name] for name in asked})
+                    self.stdout.write(saga_text.as_list(sagas))
+                case "show":
+                    story = saga_inspection.story(name=options["name"])
+                    self.stdout.write(saga_text.as_story(story))
+                case "graph":
+                    definition = saga_inspection.definition_named(name=options["name"])
+                    self.stdout.write(graph.draw(definition))
+                case verb:
+                    self._operate(verb, **options)
+        except (saga_inspection.NotFound, OperationRefused) as error:
+            raise CommandError(str(error)) from error
+
+    def _operate(
+        self,
+        verb: str,
+        *,
+        name: str,
+        reason: str,
+        actor: str,
+        revision: int | None,
+        result: str = "",
+        **_options: Any,
+    ) -> None:
+        done = saga_operations.operate_named(
+            operation=saga_text.VERBS[verb],
+            name=name,
+            seen_revision=revision,
+            actor=actor,
+            reason=reason,
+            result=result,
+        )
+        self.stdout.write(f"{verb}: done. {saga_text.changes(done)}")
+
+
+def logged_in() -> str:
+    return os.environ.get("SUDO_USER") or os.environ.get("USER", "")

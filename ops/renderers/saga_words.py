@@ -1,0 +1,51 @@
+"""The words for a saga's situation, the same in the terminal and in the admin."""
+
+import datetime as dt
+
+from django.utils.translation import gettext as _
+
+from sagas.inspection import SagaView
+from sagas.models import StepStatus
+
+
+def waits_for(saga: SagaView) -> str:
+    if saga.needs_attention:
+        return _("a person: %(reason)s") % {"reason": saga.attention_reason}
+    if not saga.is_active:
+        return _("nothing: it is over")
+    if saga.held_by:
+        return _("%(worker)s, which is working on it") % {"worker": saga.held_by}
+    if saga.is_leased:
+        return _("a worker: it is in the queue")
+    step = saga.current
+    if saga.lease_expires_at is None and step and step.next_retry_at and step.next_retry_at > saga.seen_at:
+        return _("the next try of %(step)s in %(span)s") % {
+            "step": step.name,
+            "span": span(step.next_retry_at - saga.seen_at),
+        }
+    return _("the next sweep: it is due")
+
+
+def place(saga: SagaView) -> str:
+    """How many steps stand, and which one is next."""
+    done = sum(step.status == StepStatus.COMPLETED for step in saga.steps)
+    at = f" {saga.current.name}" if saga.is_active and saga.current else ""
+    return f"{done}/{len(saga.steps)}{at}"
+
+
+def ago(saga: SagaView, moment: dt.datetime) -> str:
+    """Seen from the moment of the picture."""
+    distance = saga.seen_at - moment
+    return f"{span(distance)} ago" if distance >= dt.timedelta() else f"in {span(-distance)}"
+
+
+def span(length: dt.timedelta) -> str:
+    """One unit is enough to see what matters: `42 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`."""
+    seconds = round(length.total_seconds(), 3)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    if seconds < 3600:
+        return f"{max(seconds // 60, 1):.0f} min"
+    return f"{seconds // 3600:.0f} h" if seconds < 86400 else f"{seconds // 86400:.0f} d"

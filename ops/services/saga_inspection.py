@@ -1,0 +1,87 @@
+"""Finds sagas for the terminal and the admin, and gathers what there is to know about one."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sagas import inspection, registry
+from sagas.availability import Operation, allowed
+from sagas.definitions import Definition
+from sagas.inspection import EventView, SagaView
+from sagas.models import SagaInstance
+
+CANDIDATES = 10
+
+
+class NotFound(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    saga: SagaView
+    history: tuple[EventView, ...]
+    operations: Mapping[Operation, str]  # why not, or nothing
+
+
+def story(*, name: str) -> Story:
+    """Raises `NotFound` when no saga, or more than one, is meant."""
+    return tell(saga=identify(name=name))
+
+
+def tell(*, saga: SagaView) -> Story:
+    return Story(saga=saga, history=inspection.history(saga.id), operations=allowed(saga))
+
+
+def identify(*, name: str) -> SagaView:
+    """By saga id, or by payment or refund number when only one saga is about it."""
+    found = _named(name)
+    if not found:
+        raise NotFound(f"There is no saga with the id or the business id {name!r}.")
+    if len(found) > 1:
+        candidates = "\n".join(f"  {saga.id}  {saga.definition:<16} {saga.status.value}" for saga in found)
+        raise NotFound(f"{name} has {len(found)} sagas: say which, by its id.\n{candidates}")
+    return found[0]
+
+
+def situation(*, saga_id: str) -> tuple[SagaView, Mapping[Operation, str]] | None:
+    """The saga and what may be done to it, for its page."""
+    found = _named(saga_id)
+    return (found[0], allowed(found[0])) if found else None
+
+
+def pictures(*, ids: Sequence[uuid.UUID]) -> list[SagaView]:
+    return inspection.look_at(SagaInstance.objects.filter(id__in=ids).order_by("-created_at"))
+
+
+def newest(
+    *, status: str = "", definition: str = "", attention: bool = False, due: bool = False, limit: int
+) -> list[SagaView]:
+    sagas = SagaInstance.objects.order_by("-created_at")
+    if status:
+        sagas = sagas.filter(status=status)
+    if definition:
+        sagas = sagas.filter(definition=definition)
+    if attention:
+        sagas = sagas.filter(needs_attention=True)
+    if due:
+        sagas = inspection.due(sagas)
+    return inspection.look_at(sagas[:limit])
+
+
+def definition_named(*, name: str) -> Definition:
+    """The newest version. Raises `NotFound`."""
+    known = registry.definitions()
+    versions = [definition for definition in known if definition.name == name]
+    if not versions:
+        names = ", ".join(sorted({definition.name for definition in known}))
+        raise NotFound(f"There is no definition {name!r}: there are {names}.")
+    return versions[-1]
+
+
+def _named(name: str) -> list[SagaView]:
+    try:
+        sagas = SagaInstance.objects.filter(id=uuid.UUID(name))
+    except ValueError:
+        sagas = SagaInstance.objects.filter(business_id=name)
+    return inspection.look_at(sagas.order_by("-created_at")[:CANDIDATES])

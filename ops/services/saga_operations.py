@@ -1,0 +1,117 @@
+"""What staff do to sagas: the operation, its line in the saga's history and the audit are one transaction
+(design section 1, rule 9)."""
+
+import uuid
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from common.api.parsers import parse_json
+from common.errors import MalformedBody
+from ops.models import StaffAction
+from ops.services import saga_inspection
+from sagas import operations
+from sagas.availability import Operation
+from sagas.operations import Done, NotAllowed, OperationRefused
+from sagas.outcomes import Json
+
+OBJECT_TYPE = "saga"
+
+
+class BadResult(OperationRefused):
+    """What was given as a step's result is not a JSON object."""
+
+
+def operate(
+    *,
+    operation: Operation,
+    saga_id: uuid.UUID,
+    seen_revision: int,
+    actor: str,
+    reason: str,
+    result: str = "",
+) -> Done:
+    """`result` is JSON, for a skip alone. Raises `OperationRefused` in its many kinds."""
+    given = _parsed(result) if operation == Operation.SKIP_STEP else {}
+    with transaction.atomic():
+        done = _perform(operation, saga_id, seen_revision, actor, reason, given)
+        StaffAction.objects.create(
+            actor=actor,
+            action=f"saga.{operation.value}",
+            object_type=OBJECT_TYPE,
+            object_id=str(saga_id),
+            reason=reason,
+            before=done.before,
+            after=done.after,
+        )
+    return done
+
+
+def operate_named(
+    *, operation: Operation, name: str, seen_revision: int | None, actor: str, reason: str, result: str = ""
+) -> Done:
+    """By saga id or business id. Without a revision it goes by what is there now. Raises `NotFound` as well."""
+    saga = saga_inspection.identify(name=name)
+    return operate(
+        operation=operation,
+        saga_id=saga.id,
+        seen_revision=saga.revision if seen_revision is None else seen_revision,
+        actor=actor,
+        reason=reason,
+        result=result,
+    )
+
+
+def operate_each(
+    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, reason: str, result: str = ""
+) -> dict[uuid.UUID, OperationRefused | None]:
+    """Each saga in a transaction of its own, so that one that has moved on does not hold up the others. Answers why
+    it was refused, or None when it was done."""
+    answers: dict[uuid.UUID, OperationRefused | None] = {}
+    for saga_id, revision in seen.items():
+        try:
+            operate(
+                operation=operation,
+                saga_id=saga_id,
+                seen_revision=revision,
+                actor=actor,
+                reason=reason,
+                result=result,
+            )
+            answers[saga_id] = None
+        except OperationRefused as refused:
+            answers[saga_id] = refused
+    return answers
+
+
+def _perform(
+    operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json
+) -> Done:
+    if operation == Operation.SKIP_STEP:
+        return operations.skip_step(
+            saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, result=result
+        )
+    perform = {
+        Operation.RETRY_NOW: operations.retry_now,
+        Operation.ASK_CHANNEL: operations.ask_channel,
+        Operation.COMPENSATE: operations.compensate,
+        Operation.MARK_RESOLVED: operations.mark_resolved,
+        Operation.CANCEL: operations.cancel,
+    }[operation]
+    return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)
+
+
+def _parsed(result: str) -> Json:
+    if not result.strip():
+        raise NotAllowed(
+            _("To skip a step, give its result: a JSON object, {} when later steps read nothing.")
+        )
+    try:
+        value = parse_json(result.encode(errors="surrogatepass"))
+    except MalformedBody as error:
+        where = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in error.details.items())
+        raise BadResult(_("The result is not valid JSON: %(why)s") % {"why": where}) from error
+    if not isinstance(value, dict):
+        raise BadResult(_('The result must be a JSON object like {"state": "paid"}.'))
+    return value

@@ -1,0 +1,197 @@
+"""A saga as a person sees it: one frozen picture, taken with the database's clock.
+
+What may be done to it (`sagas.availability`), its page and the terminal all go by this picture, and an operation
+says which one it was decided on: `revision`.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from common.clock import database_now
+from sagas import registry
+from sagas.definitions import Definition, ExternalStep
+from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
+from sagas.outcomes import Json
+from sagas.store import QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    order: int
+    name: str
+    kind: str  # local or external; empty when this release does not know the definition
+    pivot: bool
+    can_be_asked: bool  # its other side can tell what became of a call
+    status: StepStatus
+    in_doubt: bool
+    compensating: bool
+    retry_count: int
+    max_retry_count: int
+    next_retry_at: dt.datetime | None
+    executed_at: dt.datetime | None
+    compensated_at: dt.datetime | None
+    error_message: str
+    result: Json | None
+
+    @property
+    def was_attempted(self) -> bool:
+        return self.status == StepStatus.COMPLETED or self.in_doubt or self.compensating
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    id: uuid.UUID
+    business_id: str
+    definition: str
+    version: int
+    is_known: bool  # this release can run it
+    status: SagaStatus
+    direction: Direction
+    past_pivot: bool
+    needs_attention: bool
+    attention_reason: str
+    error_code: str
+    error_message: str
+    lease_owner: str
+    lease_expires_at: dt.datetime | None
+    cancel_requested_at: dt.datetime | None
+    deadline_at: dt.datetime
+    created_at: dt.datetime
+    ended_at: dt.datetime | None
+    fence: int
+    revision: int
+    steps: tuple[StepView, ...]
+    seen_at: dt.datetime
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+    @property
+    def held_by(self) -> str:
+        """The worker whose lease runs. A place in the queue is nobody's work yet, and a lease that ran out neither."""
+        return self.lease_owner if self.is_leased and self.lease_owner != QUEUE else ""
+
+    @property
+    def is_leased(self) -> bool:
+        return self.lease_expires_at is not None and self.lease_expires_at > self.seen_at
+
+    @property
+    def current(self) -> StepView | None:
+        """The step to be done next, or to be undone next."""
+        if self.direction == Direction.FORWARD:
+            return next((step for step in self.steps if step.status != StepStatus.COMPLETED), None)
+        undone = StepStatus.COMPENSATED
+        return next(
+            (step for step in reversed(self.steps) if step.was_attempted and step.status != undone), None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    at: dt.datetime
+    kind: str
+    step_name: str
+    direction: str
+    outcome: str
+    detail: Json
+    duration_ms: int | None
+    worker: str
+    actor: str
+    reason: str
+
+
+def look(saga_id: uuid.UUID) -> SagaView | None:
+    return next(iter(look_at(SagaInstance.objects.filter(id=saga_id))), None)
+
+
+def look_at(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
+    """Pictures of a list, in its order: three queries, however long it is."""
+    rows = list(sagas.prefetch_related("steps"))
+    now = database_now()
+    return [picture(saga, list(saga.steps.all()), now) for saga in rows]
+
+
+def due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
+    """Those that the next sweep would pick."""
+    retry = SagaStep.objects.filter(
+        saga_id=OuterRef("id"), status=StepStatus.FAILED, next_retry_at__lte=Now()
+    )
+    never_or_lost = Q(lease_expires_at__lte=Now())
+    return sagas.filter(
+        never_or_lost | Q(Exists(retry), lease_expires_at__isnull=True),
+        status__in=ACTIVE,
+        needs_attention=False,
+    )
+
+
+def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> SagaView:
+    definition = registry.find(saga.definition, saga.definition_version)
+    return SagaView(
+        id=saga.id,
+        business_id=saga.business_id,
+        definition=saga.definition,
+        version=saga.definition_version,
+        is_known=definition is not None,
+        status=SagaStatus(saga.status),
+        direction=Direction(saga.direction),
+        past_pivot=saga.past_pivot,
+        needs_attention=saga.needs_attention,
+        attention_reason=saga.attention_reason,
+        error_code=saga.error_code,
+        error_message=saga.error_message,
+        lease_owner=saga.lease_owner,
+        lease_expires_at=saga.lease_expires_at,
+        cancel_requested_at=saga.cancel_requested_at,
+        deadline_at=saga.deadline_at,
+        created_at=saga.created_at,
+        ended_at=saga.completed_at or saga.compensated_at,
+        fence=saga.fence,
+        revision=saga.revision,
+        steps=tuple(_step(step, definition) for step in steps),
+        seen_at=now,
+    )
+
+
+def _step(step: SagaStep, definition: Definition | None) -> StepView:
+    spec = definition.step(step.step_name) if definition else None
+    return StepView(
+        order=step.step_order,
+        name=step.step_name,
+        kind=spec.kind.value if spec else "",
+        pivot=spec.pivot if spec else False,
+        can_be_asked=isinstance(spec, ExternalStep) and spec.query is not None,
+        status=StepStatus(step.status),
+        in_doubt=step.in_doubt,
+        compensating=step.compensating,
+        retry_count=step.retry_count,
+        max_retry_count=step.max_retry_count,
+        next_retry_at=step.next_retry_at,
+        executed_at=step.executed_at,
+        compensated_at=step.compensated_at,
+        error_message=step.error_message,
+        result=step.result,
+    )
+
+
+def history(saga_id: uuid.UUID) -> tuple[EventView, ...]:
+    return tuple(
+        EventView(
+            at=event.created_at,
+            kind=event.kind,
+            step_name=event.step_name,
+            direction=event.direction,
+            outcome=event.outcome,
+            detail=event.detail,
+            duration_ms=event.duration_ms,
+            worker=event.worker,
+            actor=event.actor,
+            reason=event.reason,
+        )
+        for event in SagaEvent.objects.filter(saga_id=saga_id)
+    )

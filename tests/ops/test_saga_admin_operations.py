@@ -1,0 +1,262 @@
+"""Sagas in the admin: operated by those who may, on what they saw."""
+
+import re
+from html import unescape
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+
+from ops import saga_admin
+from ops.models import StaffAction
+from sagas import engine, operations
+from sagas.availability import Operation
+from sagas.models import SagaEvent, SagaInstance, SagaStatus, SagaStep
+from sagas.outcomes import Undecidable
+from sagas.state import SagaState
+from tests.sagas.conftest import World, begin, define, reload, world  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def browser(name: str, *permissions: str) -> Client:
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def ana(transactional_db) -> Client:
+    return browser("ana", "view_sagainstance", "operate_sagainstance", "view_staffaction")
+
+
+@pytest.fixture
+def viewer(transactional_db) -> Client:
+    return browser("viewer", "view_sagainstance")
+
+
+@pytest.fixture
+def make(world: World, define, begin):  # noqa: F811
+    def _make() -> SagaState:
+        world.answers("call2", Undecidable("amounts differ"))
+        return engine.advance(begin(define()))
+
+    return _make
+
+
+@pytest.fixture
+def parked(make) -> SagaState:
+    return make()
+
+
+def page(saga: SagaState) -> str:
+    return reverse("admin:sagas_sagainstance_change", args=[saga.id])
+
+
+def operate_page(operation: Operation, *sagas: SagaState) -> str:
+    url = reverse("admin:sagas_sagainstance_operate", args=[operation.value])
+    return f"{url}?" + "&".join(f"id={saga.id}" for saga in sagas)
+
+
+def seen_on(html: str) -> list[str]:
+    return re.findall(r'name="seen" value="([^"]+)"', html)
+
+
+def text_of(answer) -> str:
+    return unescape(answer.content.decode())
+
+
+def act(client: Client, operation: Operation, *sagas: SagaState, **form):
+    """What a person does: opens the page, fills it in, sends it."""
+    opened = client.get(operate_page(operation, *sagas))
+    assert opened.status_code == 200
+    data = {"reason": "the bank says so", "seen": seen_on(text_of(opened)), **form}
+    return client.post(reverse("admin:sagas_sagainstance_operate", args=[operation.value]), data)
+
+
+def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, parked):
+    html = text_of(ana.get(page(parked)))
+    for operation in Operation:
+        assert operate_page(operation, parked) in html
+    assert "a person: amounts differ" in html
+    act(ana, Operation.MARK_RESOLVED, parked)
+    html = text_of(ana.get(page(parked)))
+    for operation in Operation:
+        assert operate_page(operation, parked) not in html
+    assert html.count("It is over: Failed.") == len(Operation) - 1
+    assert "It does not wait for a person." in html
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_each_operation_is_done_and_recorded(ana, parked, operation):
+    form = {"result": '{"state": "paid"}'} if operation == Operation.SKIP_STEP else {}
+    answer = act(ana, operation, parked, **form)
+    assert (answer.status_code, answer["Location"]) == (302, page(parked))
+    action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=parked.id).last()
+    assert (action.actor, action.action, action.reason) == (
+        "ana",
+        f"saga.{operation.value}",
+        "the bank says so",
+    )
+    assert (event.kind, event.actor, event.reason) == ("person", "ana", "the bank says so")
+    assert f"{operation.label}: done for 1." in text_of(ana.get(page(parked)))
+    if operation == Operation.SKIP_STEP:
+        assert SagaStep.objects.get(saga_id=parked.id, step_name="call2").result == {"state": "paid"}
+
+
+def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, parked):
+    old = seen_on(text_of(ana.get(operate_page(Operation.COMPENSATE, parked))))
+    revision = reload(parked).revision
+    operations.retry_now(saga_id=parked.id, seen_revision=revision, actor="ben", reason="quicker")
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
+    conflict = ana.post(url, {"reason": "kept", "seen": old})
+    html = text_of(conflict)
+    assert conflict.status_code == 409
+    assert f"you saw revision {revision}, now it is {revision + 1}" in html
+    assert "kept" in html, "nobody types a reason twice"
+    assert "the next sweep: it is due" in html
+    assert not StaffAction.objects.exists()
+    again = ana.post(url, {"reason": "kept", "seen": seen_on(html)})
+    assert again.status_code == 302
+    assert reload(parked).direction == "compensating"
+
+
+def test_without_a_reason_nothing_happens(ana, parked):
+    for reason in ("", "  "):
+        answer = act(ana, Operation.RETRY_NOW, parked, reason=reason)
+        assert answer.status_code == 200
+        assert "This field is required." in text_of(answer)
+    assert reload(parked).needs_attention
+
+
+@pytest.mark.parametrize("result", ["", "{", "[1]", '{"a": NaN}', '{"a": "\\u0000"}'])
+def test_a_result_that_is_no_json_object_is_refused(ana, parked, result):
+    answer = act(ana, Operation.SKIP_STEP, parked, result=result)
+    assert answer.status_code in (200, 409)
+    assert re.search("is required|not valid JSON|must be a JSON object", text_of(answer))
+    assert reload(parked).needs_attention
+    assert not StaffAction.objects.exists()
+
+
+def test_what_is_not_possible_has_no_button(ana, parked):
+    act(ana, Operation.MARK_RESOLVED, parked)
+    html = text_of(ana.get(operate_page(Operation.RETRY_NOW, parked)))
+    assert "It is over: Failed." in html
+    assert seen_on(html) == []
+    assert 'name="reason"' not in html
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.RETRY_NOW.value])
+    assert ana.post(url, {"reason": "x"}).status_code == 404
+
+
+class TestList:
+    def choose(self, client: Client, operation: Operation, *sagas: SagaState):
+        data = {"action": operation.value, "_selected_action": [str(saga.id) for saga in sagas]}
+        return client.post(reverse("admin:sagas_sagainstance_changelist"), data)
+
+    def test_many_at_once(self, ana, make):
+        sagas = [make() for _each in range(3)]
+        answer = self.choose(ana, Operation.CANCEL, *sagas)
+        assert answer.status_code == 302
+        opened = ana.get(answer["Location"])
+        seen = seen_on(text_of(opened))
+        assert len(seen) == 3
+        moved_on = sagas[0]
+        revision = reload(moved_on).revision
+        operations.mark_resolved(saga_id=moved_on.id, seen_revision=revision, actor="ben", reason="x")
+        url = reverse("admin:sagas_sagainstance_operate", args=[Operation.CANCEL.value])
+        partly = ana.post(url, {"reason": "all of them", "seen": seen})
+        assert partly.status_code == 409
+        assert "Cancel: done for 2." in text_of(partly)
+        assert f"you saw revision {revision}" in text_of(partly)
+        assert str(sagas[1].id) not in text_of(partly)
+        assert StaffAction.objects.count() == 2
+        assert reload(moved_on).status == SagaStatus.FAILED
+        done = act(ana, Operation.RETRY_NOW, *sagas[1:])
+        assert done["Location"] == reverse("admin:sagas_sagainstance_changelist")
+
+    def test_more_than_fit_on_a_page(self, ana, make, monkeypatch):
+        sagas = [make() for _each in range(3)]
+        monkeypatch.setattr(saga_admin, "AT_ONCE", 2)
+        opened = ana.get(self.choose(ana, Operation.RETRY_NOW, *sagas)["Location"])
+        assert "These are the first 2 of them." in text_of(opened)
+        assert len(seen_on(text_of(opened))) == 2
+
+    def test_skipping_is_for_one_saga_at_a_time(self, ana, parked):
+        html = text_of(ana.get(reverse("admin:sagas_sagainstance_changelist")))
+        offered = set(re.findall(r'<option value="([a-z_]+)"', html))
+        assert {each.value for each in Operation if each != Operation.SKIP_STEP} <= offered
+        assert Operation.SKIP_STEP.value not in offered
+
+    def test_who_may_only_look_chooses_nothing(self, viewer, parked):
+        html = text_of(viewer.get(reverse("admin:sagas_sagainstance_changelist")))
+        assert "retry_now" not in html
+        answer = self.choose(viewer, Operation.RETRY_NOW, parked)
+        assert "operate" not in answer.get("Location", "")
+
+
+class TestPermission:
+    @pytest.mark.parametrize("operation", Operation)
+    def test_looking_is_not_operating(self, viewer, parked, operation):
+        before = SagaInstance.objects.filter(id=parked.id).values().get()
+        seen = f"{parked.id}:{before['revision']}"
+        url = operate_page(operation, parked)
+        assert viewer.get(url).status_code == 403
+        assert viewer.post(url, {"reason": "x", "result": "{}", "seen": [seen]}).status_code == 403
+        assert SagaInstance.objects.filter(id=parked.id).values().get() == before
+
+    def test_the_page_says_so(self, viewer, parked):
+        html = text_of(viewer.get(page(parked)))
+        assert html.count("You may look at sagas only.") == len(Operation)
+        assert "/operate/" not in html
+
+    def test_operating_without_looking_is_nothing(self, parked):
+        blind = browser("blind", "operate_sagainstance")
+        assert blind.get(operate_page(Operation.RETRY_NOW, parked)).status_code == 403
+
+    def test_a_stranger_is_sent_to_log_in(self, parked):
+        answer = Client().get(operate_page(Operation.RETRY_NOW, parked))
+        assert answer.status_code == 302
+        assert "/login/" in answer["Location"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    ["x", "x:1", "{id}", "{id}:", "{id}:-1", "{id}:" + "9" * 30, "00000000-0000-0000-0000-000000000000:1"],
+)
+def test_tampered_forms_are_not_found(ana, parked, seen):
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.RETRY_NOW.value])
+    answer = ana.post(url, {"reason": "x", "seen": [seen.format(id=parked.id)]})
+    assert answer.status_code == 404
+    assert reload(parked).needs_attention
+
+
+def test_odd_addresses_are_not_found(ana, parked):
+    assert ana.get(reverse("admin:sagas_sagainstance_operate", args=["explode"])).status_code == 404
+    assert ana.get(operate_page(Operation.RETRY_NOW)).status_code == 404
+    assert ana.get(operate_page(Operation.RETRY_NOW) + "id=x").status_code == 404
+
+
+def test_staff_actions_are_found_by_object_and_by_person(ana, make):
+    first, second = make(), make()
+    act(ana, Operation.RETRY_NOW, first)
+    act(ana, Operation.CANCEL, second)
+    changelist = reverse("admin:ops_staffaction_changelist")
+
+    def found(query: str) -> set[str]:
+        return {row.object_id for row in ana.get(changelist, {"q": query}).context["cl"].result_list}
+
+    assert found(str(first.id)) == {str(first.id)}
+    assert found("ana") == {str(first.id), str(second.id)}
+    assert found("an") == set()
+
+
+def test_the_page_speaks_chinese_where_it_is_asked_to(parked):
+    with translation.override("zh-hans"):
+        User.objects.create_superuser("root")
+        client = Client(headers={"accept-language": "zh-hans"})
+        client.force_login(User.objects.get(username="root"))
+        assert client.get(operate_page(Operation.RETRY_NOW, parked)).status_code == 200

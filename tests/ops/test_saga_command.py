@@ -1,0 +1,274 @@
+"""Sagas in the terminal: found, told, drawn and operated."""
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+from django.utils import translation
+
+from ops.models import StaffAction
+from ops.renderers.saga_text import aligned
+from ops.renderers.saga_words import span
+from sagas import engine, store
+from sagas.models import SagaEvent, SagaInstance, SagaStatus
+from sagas.outcomes import Failure, Success, Undecidable, Unknown
+from sagas.state import SagaState
+from tests.sagas.conftest import World as Steps
+from tests.sagas.conftest import begin, define, reload, world  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Makes = Callable[..., SagaState]
+
+
+@pytest.fixture(autouse=True)
+def _english(settings, monkeypatch):
+    settings.SAGA_RETRY_BASE_SECONDS = 0
+    monkeypatch.setenv("USER", "operator")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    with translation.override("en"):
+        yield
+
+
+def saga(*words: str) -> str:
+    out = StringIO()
+    call_command("saga", *words, stdout=out)
+    return out.getvalue()
+
+
+def refused(*words: str) -> str:
+    with pytest.raises(CommandError) as error:
+        saga(*words)
+    return str(error.value)
+
+
+@pytest.fixture
+def parked(world: Steps, define, begin) -> SagaState:  # noqa: F811
+    world.answers("call2", Undecidable("amounts differ"))
+    return engine.advance(begin(define()))
+
+
+@pytest.fixture
+def done(world: Steps, define, begin) -> SagaState:  # noqa: F811
+    return engine.advance(begin(define()))
+
+
+def line(text: str, start: str) -> str:
+    (found,) = [each for each in text.splitlines() if each.strip().startswith(start)]
+    return " ".join(found.split())
+
+
+class TestShow:
+    def test_tells_the_whole_story(self, parked):
+        told = saga("show", str(parked.id))
+        assert told.splitlines()[0] == f"{parked.definition.name} version 1 · {parked.business_id}"
+        assert line(told, "status") == "status in_progress, forward, no pivot"
+        assert line(told, "waits for") == "waits for a person: amounts differ"
+        assert line(told, "held by") == "held by nobody"
+        assert line(told, "revision") == f"revision {reload(parked).revision} (fence 1)"
+        assert "local completed 0 of 3" in line(told, "1 ")
+        assert line(told, "2→").startswith("2→ call2 external pending in doubt 0 of 3")
+        assert line(told, "! amounts").endswith("amounts differ")
+        assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", told)
+        assert line(told, "skip") == "skip yes"
+        assert [
+            line(told, verb).split()[1] for verb in ("retry", "ask", "compensate", "resolve", "cancel")
+        ] == ["yes"] * 5
+
+    def test_says_why_not(self, done):
+        told = saga("show", done.business_id)
+        for verb in ("retry", "ask", "skip", "compensate", "cancel"):
+            assert line(told, verb) == f"{verb} no It is over: Completed."
+        assert line(told, "resolve") == "resolve no It does not wait for a person."
+        assert line(told, "waits for") == "waits for nothing: it is over"
+        assert "took" in line(told, "ended")
+
+    def test_says_who_holds_it_and_until_when(self, define, begin):  # noqa: F811
+        held = begin(define())
+        told = saga("show", str(held.id))
+        assert line(told, "held by").startswith(f"held by {store.worker_name()}, lease ends in ")
+        assert "is working on it: try again" in line(told, "retry")
+
+    def test_says_when_it_tries_again(self, world, define, begin, settings):  # noqa: F811
+        world.answers("call4", Failure("no", "no"))
+        world.answers("call2:undo", Unknown("timeout"))
+        waiting = engine.advance(begin(define()))
+        reload(waiting).steps.filter(next_retry_at__isnull=False).update(
+            next_retry_at=reload(waiting).created_at.replace(year=2099)
+        )
+        told = saga("show", str(waiting.id))
+        assert line(told, "waits for").startswith("waits for the next try of call2 in ")
+        assert "failed, compensating in doubt 1 of 3 in " in line(told, "2→")
+
+    def test_columns_are_aligned(self, parked):
+        told = saga("show", str(parked.id)).split("Steps\n")[1].split("\n\n")[0].splitlines()
+        rows = [row for row in told if not row.lstrip().startswith("!")]
+        start = rows[0].index("STATUS")
+        assert {row[start:].split()[0] for row in rows[1:]} == {"completed", "pending"}
+        assert aligned([("a", "", "x"), ("bb", "", "")]) == ["a   x", "bb"]
+
+    @pytest.mark.parametrize("name", ["PAY-1", str(uuid.uuid4()), "", "%"])
+    def test_an_unknown_name(self, name):
+        assert "There is no saga" in refused("show", name)
+
+    def test_an_ambiguous_name(self, parked, done):
+        SagaInstance.objects.filter(id=done.id).update(business_id=parked.business_id)
+        text = refused("show", parked.business_id)
+        assert "has 2 sagas" in text
+        assert str(parked.id) in text
+        assert str(done.id) in text
+        assert saga("show", str(parked.id))
+
+
+class TestList:
+    def test_the_newest_first(self, parked, world, define, begin):  # noqa: F811
+        newer = engine.advance(begin(define()))
+        lines = saga("list").splitlines()
+        assert lines[0].split()[:3] == ["ID", "DEFINITION", "BUSINESS"]
+        assert [row.split()[0] for row in lines[1:]] == [str(newer.id), str(parked.id)]
+        assert "a person: amounts differ" in lines[2]
+        assert "1/4 call2" in lines[2]
+
+    def test_can_be_narrowed(self, parked, world, define, begin):  # noqa: F811
+        finished = engine.advance(begin(define()))
+        due = begin(define(), leased=False)
+
+        def ids(*words: str) -> list[str]:
+            return [row.split()[0] for row in saga("list", *words).splitlines()[1:]]
+
+        assert ids("--attention") == [str(parked.id)]
+        assert ids("--status", "completed") == [str(finished.id)]
+        assert ids("--definition", due.definition.name) == [str(due.id)]
+        assert ids("--due") == [str(due.id)]
+        assert ids("--limit", "1") == [str(due.id)]
+        assert saga("list", "--definition", "no.such") == "no sagas\n"
+
+    @pytest.mark.parametrize("words", [("--status", "odd"), ("--limit", "0"), ("--limit", "x")])
+    def test_bad_words_are_refused(self, words):
+        assert "Error: argument" in refused("list", *words)
+
+
+class TestOperate:
+    def test_does_it_and_leaves_both_traces(self, parked):
+        before = reload(parked)
+        told = saga("retry", str(parked.id), "--reason", "the bank is back", "--actor", "ana")
+        assert told.startswith("retry: done. ")
+        assert "needs_attention: true → false" in told
+        action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=parked.id).last()
+        assert (action.actor, action.action, action.object_type, action.object_id, action.reason) == (
+            "ana",
+            "saga.retry_now",
+            "saga",
+            str(parked.id),
+            "the bank is back",
+        )
+        assert {"before": action.before, "after": action.after} == event.detail
+        assert action.before["attention_reason"] == before.attention_reason
+
+    def test_each_verb_by_business_id(self, world, define, begin):  # noqa: F811
+        for verb in ("retry", "ask", "skip", "compensate", "resolve", "cancel"):
+            world.answers("call2", Undecidable("amounts differ"))
+            waiting = engine.advance(begin(define()))
+            given = ("--result", '{"state": "paid"}') if verb == "skip" else ()
+            assert saga(verb, waiting.business_id, "--reason", "so", *given).startswith(f"{verb}: done.")
+        assert StaffAction.objects.values("action").distinct().count() == 6
+        assert set(StaffAction.objects.values_list("actor", flat=True)) == {"operator"}
+
+    def test_goes_by_the_revision_that_was_seen(self, parked):
+        seen = reload(parked).revision
+        saga("resolve", str(parked.id), "--reason", "x", "--revision", str(seen))
+        text = refused("retry", str(parked.id), "--reason", "x", "--revision", str(seen))
+        assert text == f"It has changed meanwhile: you saw revision {seen}, now it is {seen + 1}. Look again."
+        assert StaffAction.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("result", "why"),
+        [
+            ("", "give its result"),
+            ("{state: paid}", "line 1, column 2"),
+            ('{"a": NaN}', "NaN is not JSON"),
+            ('{"a": "\\u0000"}', "NUL"),
+            ('{"a": "\\ud800"}', "lone surrogate"),
+            ('{"a": 1, "a": 2}', "more than once"),
+            ("[1]", "must be a JSON object"),
+            ('"paid"', "must be a JSON object"),
+        ],
+    )
+    def test_a_result_that_is_none(self, parked, result, why):
+        assert why in refused("skip", str(parked.id), "--reason", "x", "--result", result)
+        assert reload(parked).needs_attention
+        assert not StaffAction.objects.exists()
+
+    def test_what_is_not_allowed_leaves_no_trace(self, done):
+        assert refused("retry", str(done.id), "--reason", "x") == "It is over: Completed."
+        assert not StaffAction.objects.exists()
+
+    def test_who_and_why(self, parked, monkeypatch):
+        assert "--reason" in refused("retry", str(parked.id))
+        assert "Say who you are" in refused("retry", str(parked.id), "--reason", " ")
+        monkeypatch.delenv("USER")
+        assert "Say who you are" in refused("retry", str(parked.id), "--reason", "x")
+
+    def test_the_audit_and_the_operation_are_one(self, parked, monkeypatch):
+        before = reload(parked).__dict__
+
+        def broken(**_row):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(StaffAction.objects, "create", broken)
+        with pytest.raises(ZeroDivisionError):
+            saga("retry", str(parked.id), "--reason", "x")
+        after = reload(parked).__dict__
+        assert {**after, "_state": None} == {**before, "_state": None}
+        assert not SagaEvent.objects.filter(saga_id=parked.id, kind=SagaEvent.Kind.PERSON).exists()
+
+    def test_the_saga_goes_on(self, parked, world):  # noqa: F811
+        world.answers("call2:query", Success())
+        saga("ask", str(parked.id), "--reason", "x")
+        assert engine.resume(parked.id) is not None
+        assert reload(parked).status == SagaStatus.COMPLETED
+
+
+def test_staff_actions_are_kept_as_they_were_written(parked):
+    saga("retry", str(parked.id), "--reason", "x")
+    for change in (
+        lambda: StaffAction.objects.update(actor="nobody"),
+        lambda: StaffAction.objects.all().delete(),
+    ):
+        with pytest.raises(DatabaseError, match="append-only"):
+            change()
+    assert StaffAction.objects.get().actor == "operator"
+
+
+def test_an_unknown_definition():
+    text = refused("graph", "payment.make")
+    assert "There is no definition 'payment.make': there are payment.cancel, payment.capture" in text
+
+
+@pytest.mark.parametrize("name", ["payment.create", "payment.cancel", "payment.capture", "refund.create"])
+def test_the_documentation_shows_what_the_command_draws(name):
+    blocks = re.findall(r"```text\n(.*?)```", Path(settings.BASE_DIR, "docs/SAGAS.md").read_text(), re.DOTALL)
+    assert saga("graph", name) in blocks
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "0 ms"),
+        (42, "42 ms"),
+        (1500, "1.5 s"),
+        (20_000, "20 s"),
+        (59_960, "1 min"),
+        (90_000, "1 min"),
+        (3_600_000, "1 h"),
+        (2 * 86_400_000, "2 d"),
+    ],
+)
+def test_spans(milliseconds, text):
+    assert span(dt.timedelta(milliseconds=milliseconds)) == text

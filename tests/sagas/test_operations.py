@@ -1,0 +1,447 @@
+"""What people may do to a saga: in which state, on which picture of it, and with what left behind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from sagas import engine, inspection, operations, registry, store
+from sagas.availability import Operation, allowed
+from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep
+from sagas.operations import NotAllowed, StaleView, UnknownSaga
+from sagas.outcomes import Failure, Honoured, NotFound, Success, Transient, Undecidable, Unknown
+from tests.sagas.conftest import expire_lease, reload
+from tests.support.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RETRY, ASK, SKIP = Operation.RETRY_NOW, Operation.ASK_CHANNEL, Operation.SKIP_STEP
+COMPENSATE, RESOLVE, CANCEL = Operation.COMPENSATE, Operation.MARK_RESOLVED, Operation.CANCEL
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    with translation.override("en"):
+        yield
+
+
+def run_due(limit=30):
+    for _round in range(limit):
+        tickets = store.dispatch()
+        if not tickets:
+            return
+        for ticket in tickets:
+            engine.resume(ticket.saga_id, ticket=ticket.fence)
+    raise AssertionError("sagas never came to rest")
+
+
+def act(operation: Operation, saga, *, revision: int | None = None, **given: Any):
+    perform = getattr(operations, operation.value)
+    if operation == SKIP:
+        given.setdefault("result", {"by": "a person"})
+    seen = reload(saga).revision if revision is None else revision
+    words = {"actor": "ana", "reason": "because", **given}
+    return perform(saga_id=saga.id, seen_revision=seen, **words)
+
+
+def everything(saga) -> tuple[Any, ...]:
+    return (
+        SagaInstance.objects.filter(id=saga.id).values().get(),
+        list(SagaStep.objects.filter(saga_id=saga.id).order_by("id").values()),
+        list(SagaEvent.objects.filter(saga_id=saga.id).values()),
+    )
+
+
+class Make:
+    """Brings a new saga into each state that it can be found in."""
+
+    def __init__(self, world, define, begin):
+        self.world, self.define, self.begin = world, define, begin
+
+    def run(self, definition):
+        """To where it rests; what is due at once is carried on by `run_due` where a state needs it."""
+        self.world.happened.clear()
+        return engine.advance(self.begin(definition))
+
+    def pending(self):
+        return self.begin(self.define(), leased=False)
+
+    def queued(self):
+        saga = self.pending()
+        store.dispatch()
+        return saga
+
+    def held(self):
+        return self.begin(self.define())
+
+    def left_by_a_dead_worker(self):
+        saga = self.held()
+        expire_lease(saga.id)
+        return saga
+
+    def waiting_in_doubt(self):
+        self.world.answers("call2", Unknown("timeout"))
+        return self.run(self.define())
+
+    def waiting_for_its_turn(self):
+        self.world.answers("call2", Transient("429", retry_after_seconds=300))
+        return self.run(self.define())
+
+    def waiting_and_never_asked(self):
+        self.world.answers("call4", Unknown("timeout"))
+        return self.run(self.define())
+
+    def undecidable(self):
+        self.world.answers("call2", Undecidable("amounts differ"))
+        return self.run(self.define())
+
+    def failed_past_the_pivot(self):
+        self.world.answers("call4", Failure("gone", "gone"))
+        return self.run(self.define(pivot="call2"))
+
+    def pivot_in_doubt(self):
+        self.world.answers("call2", Unknown("?"))
+        self.world.answers("call2:query", Unknown("?"))
+        saga = self.run(self.define(pivot="call2", max_count=1))
+        run_due()
+        assert reload(saga).needs_attention
+        return saga
+
+    def compensation_waiting(self):
+        self.world.answers("call4", Failure("no", "no"))
+        self.world.answers("call2:undo", Unknown("?"))
+        return self.run(self.define())
+
+    def compensation_failed(self):
+        self.world.answers("call4", Failure("no", "no"))
+        self.world.answers("call2:undo", Failure("no", "cannot be undone"))
+        return self.run(self.define())
+
+    def resolved(self):
+        saga = self.compensation_failed()
+        act(RESOLVE, saga)
+        return saga
+
+    def completed(self):
+        return self.run(self.define())
+
+    def compensated(self):
+        self.world.answers("call2", Failure("no", "no"))
+        return self.run(self.define())
+
+    def of_an_unknown_version(self):
+        saga = self.pending()
+        SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
+        store.claim(saga.id)
+        assert reload(saga).needs_attention
+        return saga
+
+
+@pytest.fixture
+def make(world, define, begin):
+    return Make(world, define, begin)
+
+
+BEFORE_THE_PIVOT = {RETRY, COMPENSATE, CANCEL}
+ALLOWED = {
+    "pending": BEFORE_THE_PIVOT,
+    "queued": BEFORE_THE_PIVOT,
+    "held": set(),
+    "left_by_a_dead_worker": {*BEFORE_THE_PIVOT, ASK, SKIP},
+    "waiting_in_doubt": {*BEFORE_THE_PIVOT, ASK, SKIP},
+    "waiting_for_its_turn": {*BEFORE_THE_PIVOT, SKIP},
+    "waiting_and_never_asked": {*BEFORE_THE_PIVOT, SKIP},
+    "undecidable": set(Operation),
+    "failed_past_the_pivot": {RETRY, SKIP, RESOLVE},
+    "pivot_in_doubt": {RETRY, ASK, SKIP, CANCEL, RESOLVE},
+    "compensation_waiting": {RETRY, SKIP},
+    "compensation_failed": {RETRY, SKIP, RESOLVE},
+    "resolved": set(),
+    "completed": set(),
+    "compensated": set(),
+    "of_an_unknown_version": {RESOLVE},
+}
+
+
+@pytest.mark.parametrize("state", ALLOWED)
+def test_every_operation_in_every_state(state, make, subtests):
+    """What `allowed` says is what happens: done with its traces, or refused with the same words and no trace."""
+    for operation in Operation:
+        with subtests.test(operation.value):
+            make.world.script.clear()
+            saga = getattr(make, state)()
+            why_not = allowed(inspection.look(saga.id))
+            assert {each for each, why in why_not.items() if not why} == ALLOWED[state], why_not
+            before = everything(saga)
+            if operation not in ALLOWED[state]:
+                with pytest.raises(NotAllowed) as refused:
+                    act(operation, saga)
+                assert str(refused.value) == why_not[operation] != ""
+                assert everything(saga) == before
+                continue
+            done = act(operation, saga)
+            row, event = reload(saga), SagaEvent.objects.filter(saga_id=saga.id).last()
+            assert (row.revision, row.fence) == (before[0]["revision"] + 1, before[0]["fence"] + 1)
+            assert done.revision == row.revision
+            assert (event.kind, event.outcome) == (SagaEvent.Kind.PERSON, operation.value)
+            assert (event.actor, event.reason, event.fence) == ("ana", "because", row.fence)
+            assert event.detail == {"before": done.before, "after": done.after}
+            assert done.before != done.after or operation in (RETRY, ASK)
+            run_due()
+            assert not reload(saga).needs_attention
+            assert reload(saga).status in (
+                {SagaStatus.FAILED}
+                if operation == RESOLVE
+                else {SagaStatus.COMPLETED, SagaStatus.COMPENSATED}
+            )
+
+
+def test_retry_gives_a_fresh_budget(world, make):
+    saga = make.pivot_in_doubt()
+    world.happened.clear()
+    world.answers("call2:query", Unknown("?"), Success())
+    act(RETRY, saga)
+    run_due()
+    assert world.happened == ["call2:query", "call2:query", "local3", "call4"]
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_retry_reopens_a_failed_compensation(world, make):
+    saga = make.compensation_failed()
+    world.happened.clear()
+    act(RETRY, saga)
+    assert (reload(saga).status, reload(saga).needs_attention) == (SagaStatus.IN_PROGRESS, False)
+    run_due()
+    assert world.happened == ["call2:undo", "local1:undo"]
+    assert reload(saga).status == SagaStatus.COMPENSATED
+
+
+def test_retry_past_the_pivot_forgets_the_failure(make):
+    saga = make.failed_past_the_pivot()
+    act(RETRY, saga)
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.error_code, row.error_message) == (SagaStatus.COMPLETED, "", "")
+
+
+def test_a_failed_saga_is_not_reopened_beside_another_one(make):
+    saga = make.compensation_failed()
+    row = reload(saga)
+    other = make.begin(registry.find(row.definition, row.definition_version), leased=False)
+    SagaInstance.objects.filter(id=other.id).update(business_id=row.business_id)
+    before = everything(saga)
+    with pytest.raises(NotAllowed, match="Another saga"):
+        act(RETRY, saga)
+    assert everything(saga) == before
+
+
+def test_ask_asks_before_anything_else_and_spends_no_retry(world, make):
+    saga = make.pivot_in_doubt()
+    world.happened.clear()
+    world.answers("call2:query", NotFound())
+    act(ASK, saga)
+    assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 1
+    run_due()
+    assert world.happened == ["call2:query", "call2", "local3", "call4"]
+
+
+def test_a_skipped_step_is_done_with_the_result_of_a_person(world, make):
+    saga = make.undecidable()
+    world.happened.clear()
+    act(SKIP, saga, result={"channel_trade_no": "T-1"})
+    step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
+    assert (step.status, step.in_doubt, step.result) == ("completed", False, {"channel_trade_no": "T-1"})
+    assert step.executed_at is not None
+    event = SagaEvent.objects.filter(saga_id=saga.id).last()
+    assert event.step_name == "call2"
+    assert event.detail["after"]["result"] == {"channel_trade_no": "T-1"}
+    assert reload(saga).current_step == 2
+    run_due()
+    assert world.happened == ["local3", "call4"]
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_skipping_the_pivot_is_the_point_of_no_return(world, make):
+    saga = make.pivot_in_doubt()
+    act(SKIP, saga)
+    assert reload(saga).past_pivot
+    assert allowed(inspection.look(saga.id))[COMPENSATE]
+
+
+def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):
+    saga = make.compensation_failed()
+    world.happened.clear()
+    act(SKIP, saga, result={"undone": "by phone"})
+    step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
+    assert (step.status, step.result, step.compensate_data) == (
+        "compensated",
+        {"by": "call2"},
+        {"undone": "by phone"},
+    )
+    run_due()
+    assert world.happened == ["local1:undo"]
+    assert reload(saga).status == SagaStatus.COMPENSATED
+
+
+def test_people_come_after_the_deadline_and_are_heard_all_the_same(world, define, begin):
+    world.answers("call2", Undecidable("amounts differ"))
+    saga = engine.advance(begin(define(deadline_seconds=60)))
+    SagaInstance.objects.filter(id=saga.id).update(deadline_at=reload(saga).created_at)
+    act(SKIP, saga)
+    run_due()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_compensate_undoes_the_call_in_doubt_with_its_own_retries(world, make):
+    world.answers("call2:query", *[Unknown("?")] * 2)
+    saga = make.waiting_in_doubt()
+    for _again in range(2):
+        expire_lease(saga.id)
+        engine.resume(saga.id)
+    world.happened.clear()
+    world.answers("call2:undo", Unknown("?"), Unknown("?"), Success())
+    act(COMPENSATE, saga)
+    run_due()
+    assert world.happened == ["call2:undo", "call2:undo", "call2:undo", "local1:undo"]
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "compensated_by_staff")
+    assert "because" not in row.error_message, "merchants see it"
+
+
+def test_a_compensated_payment_that_turns_out_paid_is_honoured(world, make):
+    saga = make.waiting_in_doubt()
+    world.answers("call2:undo", Honoured({"paid": True}))
+    act(COMPENSATE, saga)
+    run_due()
+    row = reload(saga)
+    assert (row.status, row.direction) == (SagaStatus.COMPLETED, Direction.FORWARD)
+
+
+def test_cancel_clears_up_a_pivot_in_doubt_first(world, make):
+    saga = make.pivot_in_doubt()
+    world.happened.clear()
+    world.answers("call2:query", Success())
+    act(CANCEL, saga)
+    run_due()
+    assert world.happened == ["call2:query", "local3", "call4"]
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_mark_resolved_closes_an_open_saga_as_failed(make):
+    saga = make.pivot_in_doubt()
+    act(RESOLVE, saga)
+    row = reload(saga)
+    assert (row.status, row.needs_attention, row.lease_expires_at) == (SagaStatus.FAILED, False, None)
+    assert row.error_code == "outcome_unknown"
+    assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").in_doubt
+    run_due()
+    assert reload(saga).revision == row.revision
+
+
+def test_mark_resolved_only_clears_the_flag_of_what_is_over(make):
+    saga = make.completed()
+    SagaInstance.objects.filter(id=saga.id).update(needs_attention=True, attention_reason="late money")
+    act(RESOLVE, saga)
+    assert (reload(saga).status, reload(saga).needs_attention) == (SagaStatus.COMPLETED, False)
+
+
+class TestFencing:
+    def test_what_has_moved_on_is_not_touched(self, make):
+        saga = make.undecidable()
+        seen = reload(saga).revision
+        act(RETRY, saga)
+        before = everything(saga)
+        with pytest.raises(StaleView) as stale:
+            act(COMPENSATE, saga, revision=seen)
+        assert stale.value.current_revision == reload(saga).revision == seen + 1
+        assert everything(saga) == before
+
+    @pytest.mark.parametrize("rival", Operation)
+    def test_of_two_people_at_the_same_moment_one_succeeds(self, make, rival):
+        saga = make.undecidable()
+        seen = reload(saga).revision
+
+        def answer(operation: Operation) -> Callable[[], str]:
+            def run() -> str:
+                try:
+                    act(operation, saga, revision=seen)
+                except StaleView:
+                    return "stale"
+                return "done"
+
+            return run
+
+        assert sorted(at_once(answer(RETRY), answer(rival))) == ["done", "stale"]
+        assert SagaEvent.objects.filter(saga_id=saga.id, kind=SagaEvent.Kind.PERSON).count() == 1
+
+    @pytest.mark.parametrize("operation", [RETRY, ASK, SKIP, COMPENSATE, CANCEL])
+    def test_a_worker_that_sleeps_writes_nothing_afterwards(self, world, define, begin, operation):
+        slow = begin(define())
+
+        def a_person_acts_meanwhile():
+            expire_lease(slow.id)
+            act(operation, slow)
+            person_left.append(everything(slow))
+            return Success({"by": "the slow one"})
+
+        person_left = []
+        world.answers("call2", a_person_acts_meanwhile)
+        engine.advance(slow)
+        assert everything(slow) == person_left[0]
+        run_due()
+        assert reload(slow).status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
+
+    def test_a_ticket_of_before_does_no_harm(self, world, make):
+        saga = make.pending()
+        (ticket,) = store.dispatch()
+        act(COMPENSATE, saga)
+        engine.resume(saga.id, ticket=ticket.fence)
+        assert reload(saga).status == SagaStatus.COMPENSATED
+        assert world.happened == []
+
+
+def test_who_and_why_are_required(make):
+    saga = make.undecidable()
+    before = everything(saga)
+    for missing in ({"actor": " "}, {"reason": ""}, {"reason": "\n "}):
+        with pytest.raises(NotAllowed, match="who you are and why"):
+            act(RETRY, saga, **missing)
+    assert everything(saga) == before
+
+
+def test_a_saga_that_does_not_exist(make):
+    saga = make.completed()
+    SagaInstance.objects.all().delete()
+    with pytest.raises(UnknownSaga, match=str(saga.id)):
+        act(RETRY, saga, revision=1)
+
+
+def test_the_operation_and_its_history_are_one(make, monkeypatch):
+    saga = make.undecidable()
+    before = everything(saga)
+
+    def broken(**_row):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SagaEvent.objects, "create", broken)
+    with pytest.raises(ZeroDivisionError):
+        act(RETRY, saga)
+    assert everything(saga) == before
+
+
+def test_a_picture_costs_the_same_for_one_and_for_many(make, django_assert_num_queries):
+    for _again in range(3):
+        make.completed()
+    with django_assert_num_queries(3):
+        assert len(inspection.look_at(SagaInstance.objects.all())) == 3
+
+
+def test_due_is_what_the_sweep_picks(make):
+    for state in ("pending", "left_by_a_dead_worker", "waiting_in_doubt", "waiting_for_its_turn"):
+        getattr(make, state)()
+    for state in ("held", "undecidable", "completed", "compensation_failed"):
+        getattr(make, state)()
+    found = {row.id for row in inspection.due(SagaInstance.objects.all())}
+    assert len(found) == 3
+    assert {ticket.saga_id for ticket in store.dispatch()} == found
