@@ -67,7 +67,7 @@ def _insert(row: models.Model, alias: str) -> tuple[str, list[Any]]:
             continue
         columns.append(f'"{field.column}"')
         if isinstance(value, _FromNow):
-            places.append("STATEMENT_TIMESTAMP() + make_interval(secs => %s)")
+            places.append("STATEMENT_TIMESTAMP() + make_interval(secs => %s::float8)")
             params.append(value.seconds)
         else:
             places.append("%s")

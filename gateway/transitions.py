@@ -32,13 +32,13 @@ AttemptStatus = PaymentAttempt.Status
 
 _ACTIVATE = """
 WITH attempt AS (
-    UPDATE payment_attempts SET status = 'open', channel_trade_no = %(channel_trade_no)s, finished_at = now()
+    UPDATE payment_attempts SET status = 'open', channel_trade_no = %(channel_trade_no)s::text, finished_at = now()
     WHERE payment_id = %(id)s AND status IN ('calling', 'open')
 )
 UPDATE payments SET
-    channel_trade_no = %(channel_trade_no)s, payment_url = %(payment_url)s, updated_at = now(),
+    channel_trade_no = %(channel_trade_no)s::text, payment_url = %(payment_url)s, updated_at = now(),
     next_check_at = CASE WHEN status IN ('pending', 'processing', 'authorized')
-                         THEN now() + make_interval(secs => %(first_check)s) END
+                         THEN now() + make_interval(secs => %(first_check)s::float8) END
 WHERE id = %(id)s
 """
 

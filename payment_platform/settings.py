@@ -128,6 +128,9 @@ DATABASE = {
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "connect_timeout": 5,
+        # Statements are prepared on their third use: planning them anew costs more than running them.
+        "server_side_binding": True,
+        "prepare_threshold": 3,
         "application_name": env.str("SERVICE_NAME", default="payment-gateway"),
         # A dead client must not keep its locks: idle transactions end before a lease does.
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"

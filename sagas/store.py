@@ -1,6 +1,7 @@
 """The engine's SQL. Every write after the first carries `fence = mine`; no row means somebody took over.
 
-Written by hand because one commit boundary is one statement: instance, steps and history change together.
+Written by hand because one commit boundary is one statement: instance, steps and history change together. Casts
+tell PostgreSQL the types of parameters that it prepares a statement for.
 Lock order of the platform: business rows first, the saga's row last.
 """
 
@@ -51,16 +52,17 @@ WITH saga AS (
         current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
         claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, completed_at)
     VALUES (
-        %(id)s, %(business_id)s, %(business_type)s, %(definition)s, %(definition_version)s, %(status)s, 'forward',
-        %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
-        CASE WHEN %(status)s IN ('pending', 'in_progress') THEN now() + make_interval(secs => %(lease_seconds)s) END,
-        %(fence)s, 1, 0, now() + make_interval(secs => %(deadline_seconds)s), false, '',
-        %(trace_context)s::jsonb, CASE WHEN %(status)s = 'completed' THEN now() END)
+        %(id)s::uuid, %(business_id)s, %(business_type)s, %(definition)s, %(definition_version)s, %(status)s::text,
+        'forward', %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
+        CASE WHEN %(status)s::text IN ('pending', 'in_progress')
+             THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
+        %(fence)s::bigint, 1, 0, now() + make_interval(secs => %(deadline_seconds)s::float8), false, '',
+        %(trace_context)s::jsonb, CASE WHEN %(status)s::text = 'completed' THEN now() END)
 ), steps AS (
     INSERT INTO saga_steps (
         id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
         retry_count, max_retry_count)
-    SELECT v.id, %(id)s, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
+    SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
            CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
         id uuid, step_order int, step_name text, status text, in_doubt bool, result jsonb, executed_now bool,
@@ -68,7 +70,8 @@ WITH saga AS (
 )
 INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
                          actor, reason)
-SELECT %(id)s, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s, %(worker)s, '', ''
+SELECT %(id)s::uuid, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s::bigint,
+       %(worker)s::text, '', ''
 FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
     step_name text, direction text, outcome text, detail jsonb, duration_ms int)
 """
@@ -76,16 +79,17 @@ FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
 _SAVE = """
 WITH saga AS (
     UPDATE saga_instances SET
-        status = %(status)s, direction = %(direction)s, past_pivot = %(past_pivot)s,
+        status = %(status)s::text, direction = %(direction)s, past_pivot = %(past_pivot)s,
         current_step = %(current_step)s, error_code = %(error_code)s, error_message = %(error_message)s,
-        needs_attention = %(attention_reason)s <> '', attention_reason = %(attention_reason)s,
+        needs_attention = %(attention_reason)s::text <> '', attention_reason = %(attention_reason)s::text,
         claims_without_progress = %(claims_without_progress)s,
-        lease_owner = CASE WHEN %(keeps_lease)s THEN lease_owner ELSE '' END,
-        lease_expires_at = CASE WHEN %(keeps_lease)s THEN now() + make_interval(secs => %(lease_seconds)s) END,
-        completed_at = CASE WHEN %(status)s = 'completed' THEN now() END,
-        compensated_at = CASE WHEN %(status)s = 'compensated' THEN now() END,
+        lease_owner = CASE WHEN %(keeps_lease)s::bool THEN lease_owner ELSE '' END,
+        lease_expires_at = CASE WHEN %(keeps_lease)s::bool
+                                THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
+        completed_at = CASE WHEN %(status)s::text = 'completed' THEN now() END,
+        compensated_at = CASE WHEN %(status)s::text = 'compensated' THEN now() END,
         updated_at = now(), revision = revision + 1
-    WHERE id = %(id)s AND fence = %(fence)s
+    WHERE id = %(id)s AND fence = %(fence)s::bigint
     RETURNING id, cancel_requested_at IS NOT NULL AS cancel_requested, deadline_at <= now() AS deadline_passed,
               extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
 ), steps AS (
@@ -104,8 +108,8 @@ WITH saga AS (
 ), events AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
                              actor, reason)
-    SELECT saga.id, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s, %(worker)s,
-           '', ''
+    SELECT saga.id, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s::bigint,
+           %(worker)s::text, '', ''
     FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
         step_name text, direction text, outcome text, detail jsonb, duration_ms int)
 )
@@ -116,11 +120,11 @@ _CLAIM = """
 WITH claimed AS (
     UPDATE saga_instances AS i SET
         fence = fence + 1, revision = revision + 1, status = 'in_progress', lease_owner = %(worker)s,
-        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s::float8),
         claims_without_progress = claims_without_progress + 1, updated_at = now()
     WHERE id = %(id)s AND status IN ('pending', 'in_progress') AND NOT needs_attention
       AND (lease_expires_at <= now()
-           OR (lease_owner = 'queue' AND fence = %(ticket)s)
+           OR (lease_owner = 'queue' AND fence = %(ticket)s::bigint)
            OR (lease_expires_at IS NULL AND EXISTS (
                 SELECT 1 FROM saga_steps s
                 WHERE s.saga_id = i.id AND s.status = 'failed' AND s.next_retry_at <= now())))
@@ -144,20 +148,20 @@ WITH due AS MATERIALIZED (
     (SELECT i.id FROM saga_steps s JOIN saga_instances i ON i.id = s.saga_id
      WHERE s.status = 'failed' AND s.next_retry_at <= now()
        AND i.lease_expires_at IS NULL AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
-     ORDER BY s.next_retry_at LIMIT %(batch)s)
+     ORDER BY s.next_retry_at LIMIT %(batch)s::int)
     UNION
     (SELECT id FROM saga_instances
      WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
-     ORDER BY lease_expires_at LIMIT %(batch)s)
+     ORDER BY lease_expires_at LIMIT %(batch)s::int)
 ), picked AS (
     SELECT i.id FROM saga_instances i
     WHERE i.id IN (SELECT id FROM due) AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
       AND (i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
-    LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    LIMIT %(batch)s::int FOR UPDATE SKIP LOCKED
 )
 UPDATE saga_instances AS i SET
     fence = fence + 1, revision = revision + 1, lease_owner = 'queue',
-    lease_expires_at = now() + make_interval(secs => %(dispatch_seconds)s), updated_at = now()
+    lease_expires_at = now() + make_interval(secs => %(dispatch_seconds)s::float8), updated_at = now()
 FROM picked WHERE i.id = picked.id
 RETURNING i.id, i.fence
 """

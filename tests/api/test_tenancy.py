@@ -47,7 +47,7 @@ def live_payment(merchant: NewMerchant) -> tuple[Body, Body]:
     with transaction.atomic():
         order = Order.objects.create(**now, amount_minor=10_000, subject="Coffee")
         OrderItem.objects.create(
-            order=order, name="Coffee", quantity=1, unit_amount_minor=10_000, amount_minor=10_000
+            position=1, order=order, name="Coffee", quantity=1, unit_amount_minor=10_000, amount_minor=10_000
         )
         payment = Payment.objects.create(
             **now,
