@@ -3,12 +3,16 @@ import datetime as dt
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 from django.utils.dateparse import parse_datetime
 
+from ops.books.audit import RULES, audit
+from ops.books.rule import Finding
 from ops.consistency.check import Result
 from ops.consistency.registry import UnknownCheck, names
 from ops.services import consistency
@@ -30,6 +34,9 @@ class Command(BaseCommand):
         parser.add_argument("--only", action="append", default=[], metavar="NAME", help=", ".join(names()))
         parser.add_argument("--fix", action="store_true", help="Mend what can be mended without any risk.")
         parser.add_argument(
+            "--books", action="store_true", help="Also audit what every saga did, and the simulator's ledger."
+        )
+        parser.add_argument(
             "--grace",
             type=duration,
             default=consistency.GRACE,
@@ -44,24 +51,41 @@ class Command(BaseCommand):
         only: list[str],
         fix: bool,
         grace: dt.timedelta,
+        books: bool,
         **options: Any,
     ) -> None:
         try:
             report = consistency.run_checks(since=since, only=only, fix=fix, grace=grace)
         except UnknownCheck as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(as_document(report) if as_json else as_table(report))
-        if report.failed:
+        findings = _audit(report, grace) if books else None
+        self.stdout.write(as_document(report, findings) if as_json else as_table(report))
+        if findings is not None and not as_json:
+            self.stdout.write(as_list(findings))
+        if report.failed or findings:
             sys.exit(1)
 
 
-def as_document(report: Report) -> str:
+def _audit(report: Report, grace: dt.timedelta) -> tuple[Finding, ...]:
+    with connection.cursor() as cursor:
+        return audit(cursor, since=report.since, grace=grace)
+
+
+def as_list(findings: Sequence[Finding]) -> str:
+    broken = {finding.rule for finding in findings}
+    lines = [f"FAILED {finding}" for finding in findings]
+    return "\n".join(["", *lines, f"{len(RULES) - len(broken)} of {len(RULES)} rules of the books kept"])
+
+
+def as_document(report: Report, findings: Sequence[Finding] | None = None) -> str:
     document = {
-        "passed": not report.failed,
+        "passed": not report.failed and not findings,
         "started_at": report.started_at.isoformat(),
         "since": report.since.isoformat() if report.since else None,
         "results": [asdict(result) for result in report.results],
     }
+    if findings is not None:
+        document["books"] = [asdict(finding) for finding in findings]
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
