@@ -39,11 +39,7 @@ class OperationForm(forms.Form):
         max_length=2000,
         help_text=gettext_lazy("Kept with your name in the history."),
     )
-    result = forms.CharField(
-        label=gettext_lazy("Result of the step (JSON)"),
-        help_text=gettext_lazy("What later steps will read as the answer of this one."),
-        initial="{}",
-    )
+    result = forms.CharField(label=gettext_lazy("Result of the step (JSON)"))
 
     def __init__(self, operation: Operation, widget: type[forms.Widget], data: Any = None) -> None:
         super().__init__(data)
@@ -122,14 +118,13 @@ class OperableSagaAdmin(SagaInstanceAdmin):
         overrides: Mapping[Any, Any] = self.formfield_overrides
         widget = overrides[TextField]["widget"]  # as the theme draws it
         if request.method != "POST":
-            ids = [_uuid(each) for each in request.GET.getlist("id")]
+            ids = _fitting(operation, [_uuid(each) for each in request.GET.getlist("id")])
             return self._page(request, operation, OperationForm(operation, widget), ids)
         form = OperationForm(operation, widget, request.POST)
         seen = dict(_seen(each) for each in request.POST.getlist("seen"))
-        if not seen:
-            raise Http404
+        ids = _fitting(operation, list(seen))
         if not form.is_valid():
-            return self._page(request, operation, form, list(seen))
+            return self._page(request, operation, form, ids)
         answers = saga_operations.operate_each(
             operation=operation, seen=seen, actor=request.user.get_username(), **form.cleaned_data
         )
@@ -159,6 +154,8 @@ class OperableSagaAdmin(SagaInstanceAdmin):
         status: int = 200,
     ) -> HttpResponse:
         """Each saga as it is now, with the revision that the next press of the button will be decided on."""
+        if "result" in form.fields:
+            form["result"].help_text = saga_operations.result_help(saga_id=ids[0])
         sagas = [
             {
                 "saga": saga,
@@ -182,6 +179,12 @@ class OperableSagaAdmin(SagaInstanceAdmin):
             "can_be_done": any(not row["why_not"] for row in sagas),
         }
         return TemplateResponse(request, "ops/saga_operation.html", context, status=status)
+
+
+def _fitting(operation: Operation, ids: list[uuid.UUID]) -> list[uuid.UUID]:
+    if not ids or (operation == Operation.SKIP_STEP and len(ids) > 1):
+        raise Http404
+    return ids
 
 
 def _uuid(text: str) -> uuid.UUID:

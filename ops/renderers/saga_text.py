@@ -64,7 +64,11 @@ def as_story(story: Story) -> str:
 
 def changes(done: Done) -> str:
     """What is different now: `status: failed → in_progress, step.retry_count: 3 → 0`."""
-    before, after = _flat(done.before), _flat(done.after)
+    return _changes(done.before, done.after)
+
+
+def _changes(was: Json, is_now: Json) -> str:
+    before, after = _flat(was), _flat(is_now)
     return ", ".join(
         f"{name}: {before[name]} → {value}" if name in before else f"{name}: {value}"
         for name, value in after.items()
@@ -162,14 +166,8 @@ def _took(step_name: str, history: Sequence[EventView]) -> str:
 def _event(event: EventView) -> tuple[str, ...]:
     arrow = "←" if event.direction == Direction.COMPENSATING else "→"
     if event.kind == SagaEvent.Kind.PERSON:
-        return (
-            _moment(event.at),
-            arrow,
-            event.step_name,
-            event.outcome,
-            "",
-            f"{event.actor}: {event.reason}",
-        )
+        words = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
+        return (_moment(event.at), arrow, event.step_name, event.outcome, "", words)
     took = span(dt.timedelta(milliseconds=event.duration_ms)) if event.duration_ms is not None else ""
     detail = ", ".join(f"{name}: {value}" for name, value in event.detail.items())
     return (_moment(event.at), arrow, event.step_name, event.outcome, took, detail)

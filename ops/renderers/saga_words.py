@@ -29,7 +29,7 @@ def waits_for(saga: SagaView) -> str:
 def place(saga: SagaView) -> str:
     """How many steps stand, and which one is next."""
     done = sum(step.status == StepStatus.COMPLETED for step in saga.steps)
-    at = f" {saga.current.name}" if saga.is_active and saga.current else ""
+    at = f" {saga.current.name}" if saga.current and (saga.is_active or saga.needs_attention) else ""
     return f"{done}/{len(saga.steps)}{at}"
 
 

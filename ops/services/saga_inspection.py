@@ -8,9 +8,10 @@ from sagas import inspection, registry
 from sagas.availability import Operation, allowed
 from sagas.definitions import Definition
 from sagas.inspection import EventView, SagaView
-from sagas.models import SagaInstance
+from sagas.models import SagaInstance, SagaStatus, SagaStep
 
 CANDIDATES = 10
+RECENT = 200
 
 
 class NotFound(Exception):
@@ -67,6 +68,19 @@ def newest(
     if due:
         sagas = inspection.due(sagas)
     return inspection.look_at(sagas[:limit])
+
+
+def usual_names(*, saga: SagaView) -> tuple[str, ...]:
+    """What the current step answers with when it succeeds by itself, as seen in the newest sagas: the names alone,
+    because the values belong to others."""
+    if saga.current is None:
+        return ()
+    newest = SagaInstance.objects.filter(status=SagaStatus.COMPLETED).order_by("-created_at")
+    recent = list(newest.values_list("id", flat=True)[:RECENT])
+    results = SagaStep.objects.filter(
+        saga_id__in=recent, saga__definition=saga.definition, step_name=saga.current.name
+    ).values_list("result", flat=True)
+    return tuple(sorted({name for result in results for name in result or {}}))
 
 
 def definition_named(*, name: str) -> Definition:

@@ -13,7 +13,7 @@ from ops.models import StaffAction
 from ops.services import saga_inspection
 from sagas import operations
 from sagas.availability import Operation
-from sagas.operations import Done, NotAllowed, OperationRefused
+from sagas.operations import Done, OperationRefused
 from sagas.outcomes import Json
 
 OBJECT_TYPE = "saga"
@@ -33,7 +33,7 @@ def operate(
     result: str = "",
 ) -> Done:
     """`result` is JSON, for a skip alone. Raises `OperationRefused` in its many kinds."""
-    given = _parsed(result) if operation == Operation.SKIP_STEP else {}
+    given = _parsed(result, saga_id) if operation == Operation.SKIP_STEP else {}
     with transaction.atomic():
         done = _perform(operation, saga_id, seen_revision, actor, reason, given)
         StaffAction.objects.create(
@@ -85,6 +85,17 @@ def operate_each(
     return answers
 
 
+def result_help(*, saga_id: uuid.UUID) -> str:
+    """What a person needs to know to give a step's result: later steps fail on what is missing."""
+    found = saga_inspection.pictures(ids=[saga_id])
+    names = saga_inspection.usual_names(saga=found[0]) if found else ()
+    if not names:
+        return _("Give the result of the step: a JSON object, {} when later steps read nothing of it.")
+    return _("Give the result of the step: a JSON object. Usually it has: %(names)s.") % {
+        "names": ", ".join(names)
+    }
+
+
 def _perform(
     operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json
 ) -> Done:
@@ -102,11 +113,9 @@ def _perform(
     return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)
 
 
-def _parsed(result: str) -> Json:
+def _parsed(result: str, saga_id: uuid.UUID) -> Json:
     if not result.strip():
-        raise NotAllowed(
-            _("To skip a step, give its result: a JSON object, {} when later steps read nothing.")
-        )
+        raise BadResult(result_help(saga_id=saga_id))
     try:
         value = parse_json(result.encode(errors="surrogatepass"))
     except MalformedBody as error:

@@ -138,6 +138,7 @@ def test_a_result_that_is_no_json_object_is_refused(ana, parked, result):
     answer = act(ana, Operation.SKIP_STEP, parked, result=result)
     assert answer.status_code in (200, 409)
     assert re.search("is required|not valid JSON|must be a JSON object", text_of(answer))
+    assert "{} when later steps read nothing of it" in text_of(answer)
     assert reload(parked).needs_attention
     assert not StaffAction.objects.exists()
 
@@ -234,7 +235,18 @@ def test_tampered_forms_are_not_found(ana, parked, seen):
     assert reload(parked).needs_attention
 
 
-def test_odd_addresses_are_not_found(ana, parked):
+def test_a_skip_says_what_the_result_usually_has(ana, parked, world, define, begin):  # noqa: F811
+    url = operate_page(Operation.SKIP_STEP, parked)
+    assert "{} when later steps read nothing of it" in text_of(ana.get(url))
+    finished = engine.advance(begin(parked.definition))
+    assert reload(finished).status == SagaStatus.COMPLETED
+    html = text_of(ana.get(url))
+    assert "Usually it has: by." in html
+    assert "call2" in html
+
+
+def test_odd_addresses_are_not_found(ana, parked, make):
+    assert ana.get(operate_page(Operation.SKIP_STEP, parked, make())).status_code == 404
     assert ana.get(reverse("admin:sagas_sagainstance_operate", args=["explode"])).status_code == 404
     assert ana.get(operate_page(Operation.RETRY_NOW)).status_code == 404
     assert ana.get(operate_page(Operation.RETRY_NOW) + "id=x").status_code == 404

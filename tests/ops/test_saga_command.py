@@ -77,6 +77,11 @@ class TestShow:
         assert line(told, "! amounts").endswith("amounts differ")
         assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", told)
         assert line(told, "skip") == "skip yes"
+        saga("resolve", str(parked.id), "--reason", "refunded by hand", "--actor", "ana")
+        told_again = saga("show", str(parked.id))
+        assert "mark_resolved" in told_again
+        assert "ana: refunded by hand (" in told_again
+        assert 'status: "in_progress" → "failed"' in told_again
         assert [
             line(told, verb).split()[1] for verb in ("retry", "ask", "compensate", "resolve", "cancel")
         ] == ["yes"] * 5
@@ -190,7 +195,7 @@ class TestOperate:
     @pytest.mark.parametrize(
         ("result", "why"),
         [
-            ("", "give its result"),
+            ("", "Give the result of the step"),
             ("{state: paid}", "line 1, column 2"),
             ('{"a": NaN}', "NaN is not JSON"),
             ('{"a": "\\u0000"}', "NUL"),
