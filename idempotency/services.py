@@ -38,24 +38,39 @@ State = IdempotencyKey.State
 
 
 class Completion:
-    """Handed to the second half of a write: `final(answer)` records the answer in the transaction around it."""
+    """Handed to the second half of a write: `final(answer)` records the answer in the transaction around it.
 
-    def __init__(self, record_id: uuid.UUID | None, fence: int) -> None:
-        self._record_id, self._fence = record_id, fence
+    `answer` is set once that has committed: what was rolled back was never said.
+    """
+
+    def __init__(self, record: IdempotencyKey | None, fence: int) -> None:
+        self._record, self._fence = record, fence
         self.answer: Answer | None = None
+        self.superseded = False
 
     def final(self, answer: Answer) -> None:
-        if self._record_id is not None:
-            _complete(self._record_id, self._fence, answer)
-        self.answer = answer
+        if self._record is not None and not self._complete(self._record, answer):
+            # A later request took over this key and speaks for it now.
+            self.superseded = True
+            return
+        transaction.on_commit(lambda: setattr(self, "answer", answer))
 
     def give_back(self) -> None:
         """Not final yet: whoever comes next with the key may carry on at once."""
-        if self._record_id is None:
-            return
-        IdempotencyKey.objects.filter(id=self._record_id, fence=self._fence, state=State.IN_FLIGHT).update(
-            lease_expires_at=Now()
+        if self._record is not None:
+            self._ours(self._record).update(lease_expires_at=Now())
+
+    def _complete(self, record: IdempotencyKey, answer: Answer) -> bool:
+        completed = self._ours(record).update(
+            state=State.COMPLETED,
+            response_status=answer.status,
+            response_body=answer.body,
+            completed_at=Now(),
         )
+        return bool(completed)
+
+    def _ours(self, record: IdempotencyKey) -> QuerySet[IdempotencyKey]:
+        return IdempotencyKey.objects.filter(id=record.id, fence=self._fence, state=State.IN_FLIGHT)
 
 
 # What creates the rows, given their id; and what carries on after the commit, given what creation returned
@@ -75,7 +90,7 @@ def run_once(request: KeyedRequest, *, begin: Begin[T], finish: Finish[T]) -> An
     if remembered is not None:
         return _replay(request, remembered, source="redis")
     record = _new_record(request)
-    completion = Completion(record.id, record.fence)
+    completion = Completion(record, record.fence)
     try:
         with transaction.atomic(durable=True):
             claimed = insert_unless_exists(record)
@@ -88,7 +103,7 @@ def run_once(request: KeyedRequest, *, begin: Begin[T], finish: Finish[T]) -> An
     crash.reach("idempotency.claim.after_commit")
     if not claimed:
         return _meet(request, finish)
-    return _finish(request, record.resource_id, started, completion, finish)
+    return _finish(request, record, started, completion, finish)
 
 
 def run_in_one_commit(request: KeyedRequest, *, write: Callable[[uuid.UUID], Answer]) -> Answer:
@@ -145,35 +160,30 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
         metrics.CONFLICTS.labels(request.route, "in_flight").inc()
         raise RequestInFlight({"idempotency_key": request.key}, headers={"Retry-After": "1"})
     log.info("idempotency.resumed", idempotency_key=request.key, resource_id=str(record.resource_id))
-    completion = Completion(record.id, record.fence + 1)
-    answer = _finish(request, record.resource_id, None, completion, finish)
+    answer = _finish(request, record, None, Completion(record, record.fence + 1), finish)
     return replace(answer, headers={**answer.headers, **_mismatch_headers(request, differing)})
 
 
 def _finish(
     request: KeyedRequest,
-    resource_id: uuid.UUID,
+    record: IdempotencyKey,
     started: T | None,
     completion: Completion,
     finish: Finish[T],
 ) -> Answer:
     try:
-        answer = completion.answer or finish(resource_id, started, completion)
+        answer = completion.answer or finish(record.resource_id, started, completion)
     except ApiError:
         completion.give_back()
         raise
+    if completion.superseded:
+        return _meet(request, finish)
     if completion.answer is None:
         completion.give_back()
         return answer
-    cache.store(request, Remembered(answer.status, answer.body, request.core, request.fields))
+    first_request = (record.core_fingerprint, record.field_fingerprints)
+    cache.store(request, Remembered(answer.status, answer.body, *first_request))
     return answer
-
-
-def _complete(record_id: uuid.UUID, fence: int, answer: Answer) -> None:
-    """No row means that a later request took over and will record the answer itself; ours is the same payment."""
-    IdempotencyKey.objects.filter(id=record_id, fence=fence, state=State.IN_FLIGHT).update(
-        state=State.COMPLETED, response_status=answer.status, response_body=answer.body, completed_at=Now()
-    )
 
 
 def _remember_refusal(request: KeyedRequest, answer: Answer) -> Answer:

@@ -1,0 +1,80 @@
+"""The first request is not dead, only slower than its leases: others finish its work while it waits for the channel.
+What it then says must be what was stored, to the byte."""
+
+import pytest
+from django.core.cache import cache as redis
+
+from gateway.models import Payment
+from idempotency.models import IdempotencyKey
+from tests.support import background, bank
+from tests.support.channels import TappedLine, tap
+from tests.support.shop import PAYMENTS, data, new_no, payment_request
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
+    return tap(monkeypatch)
+
+
+def meanwhile(line: TappedLine, happens) -> None:
+    """Runs once, while the first request is waiting for the bank's answer."""
+
+    def after(operation, answer):
+        if operation == "create_payment":
+            line.mend()
+            happens()
+        return answer
+
+    line.after = after
+
+
+def test_an_answer_whose_commit_was_lost_is_never_said(client: SignedClient, line: TappedLine) -> None:
+    wanted, key = payment_request("auto_pay"), new_no("key")
+
+    def a_worker_takes_over():
+        background.crash_of_every_worker()
+        background.finish()
+
+    meanwhile(line, a_worker_takes_over)
+    said = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert data(said)["status"] == "succeeded"
+    record = IdempotencyKey.objects.get(key=key)
+    assert (record.state, bytes(record.response_body)) == ("completed", said.content)
+    redis.clear()
+    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == said.content
+
+
+def test_who_took_over_the_key_speaks_for_it(client: SignedClient, line: TappedLine) -> None:
+    wanted, key = payment_request(), new_no("key")
+    repeat = {**wanted, "subject": "Another name for it"}
+    others = []
+
+    def the_client_repeats_and_the_customer_pays():
+        background.crash_of_every_worker()
+        others.append(client.post(PAYMENTS, repeat, idempotency_key=key))
+        bank.pay(data(others[0]))
+        bank.deliver_webhooks(data(others[0])["payment_no"])
+
+    meanwhile(line, the_client_repeats_and_the_customer_pays)
+    said = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert said.content == others[0].content
+    assert data(said)["status"] == "pending"
+    assert Payment.objects.get().status == "succeeded"
+
+
+def test_redis_repeats_what_the_first_request_asked_for(client: SignedClient, line: TappedLine) -> None:
+    """The repeat that carried the request on differs in a field: it is named against the first one, ever after."""
+    wanted, key = payment_request(), new_no("key")
+    repeat = {**wanted, "subject": "Another name for it"}
+
+    def the_client_repeats():
+        background.crash_of_every_worker()
+        client.post(PAYMENTS, repeat, idempotency_key=key)
+
+    meanwhile(line, the_client_repeats)
+    client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert "Idempotency-Payload-Mismatch" not in client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert client.post(PAYMENTS, repeat, idempotency_key=key)["Idempotency-Payload-Mismatch"] == "subject"
