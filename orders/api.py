@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
 from common.api.http import respond, validated
-from common.api.pagination import page_body, page_of
+from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
 from idempotency.request import keyed_request
 from idempotency.services import run_in_one_commit
@@ -67,10 +67,7 @@ class OrderListView(APIView):
         found = selectors.orders_of(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
-        if "created_from" in query:
-            found = found.filter(created_at__gte=query["created_from"])
-        if "created_to" in query:
-            found = found.filter(created_at__lt=query["created_to"])
+        found = created_within(found, query)
         page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, order_body), message=_("Success")))
 

@@ -7,9 +7,9 @@ from rest_framework import serializers
 
 from common.api.fields import (
     AmountField,
+    CreatedRangeQuery,
     CurrencyField,
     MetadataField,
-    PageQuery,
     StrictSerializer,
     TextField,
     WholeNumberField,
@@ -64,10 +64,8 @@ class OrderInput(StrictSerializer):
         return attrs
 
 
-class OrderQuery(PageQuery):
+class OrderQuery(CreatedRangeQuery):
     status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
-    created_from = serializers.DateTimeField(required=False)
-    created_to = serializers.DateTimeField(required=False)
 
 
 class ItemOutput(serializers.Serializer[Any]):

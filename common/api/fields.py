@@ -106,3 +106,10 @@ class PageQuery(StrictSerializer):
 
     cursor = serializers.CharField(required=False, max_length=64)
     limit = serializers.IntegerField(required=False, min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
+
+
+class CreatedRangeQuery(PageQuery):
+    """The query of a list that can be narrowed to when things were created: from, inclusive, and to, exclusive."""
+
+    created_from = serializers.DateTimeField(required=False)
+    created_to = serializers.DateTimeField(required=False)

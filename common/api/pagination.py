@@ -1,6 +1,7 @@
 """Keyset pages: as fast on page one million as on page one (design section 3)."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +26,15 @@ def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int) -> Page[M]:
     found = list(rows.order_by("-pk")[: limit + 1])
     more = len(found) > limit
     return Page(rows=found[:limit], next_cursor=found[limit - 1].pk.hex if more else None)
+
+
+def created_within(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
+    """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`."""
+    if "created_from" in query:
+        rows = rows.filter(created_at__gte=query["created_from"])
+    if "created_to" in query:
+        rows = rows.filter(created_at__lt=query["created_to"])
+    return rows
 
 
 def _read_cursor(cursor: str) -> uuid.UUID:

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated
-from common.api.pagination import page_body, page_of
+from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.serializers import (
@@ -88,11 +88,7 @@ def _filtered(found: QuerySet[Payment], query: dict[str, Any]) -> QuerySet[Payme
     for name in ("status", "order_no", "channel"):
         if name in query:
             found = found.filter(**{name: query[name]})
-    if "created_from" in query:
-        found = found.filter(created_at__gte=query["created_from"])
-    if "created_to" in query:
-        found = found.filter(created_at__lt=query["created_to"])
-    return found
+    return created_within(found, query)
 
 
 class PaymentView(APIView):

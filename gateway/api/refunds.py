@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated
-from common.api.pagination import page_body, page_of
+from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
@@ -58,10 +58,7 @@ class RefundListView(APIView):
             found = found.filter(status=query["status"])
         if "payment_no" in query:
             found = found.filter(payment__payment_no=query["payment_no"])
-        if "created_from" in query:
-            found = found.filter(created_at__gte=query["created_from"])
-        if "created_to" in query:
-            found = found.filter(created_at__lt=query["created_to"])
+        found = created_within(found, query)
         page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, refund_body), message=_("Success")))
 

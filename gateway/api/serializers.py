@@ -9,9 +9,9 @@ from rest_framework import serializers
 
 from common.api.fields import (
     AmountField,
+    CreatedRangeQuery,
     CurrencyField,
     MetadataField,
-    PageQuery,
     StrictSerializer,
     TextField,
     WholeNumberField,
@@ -94,11 +94,6 @@ class RefundInput(StrictSerializer):
     payment_no = TextField(max_length=40)
     amount = AmountField(help_text=_("Minor units."))
     reason = TextField(max_length=255, allow_blank=True, required=False, default="")
-
-
-class CreatedRangeQuery(PageQuery):
-    created_from = serializers.DateTimeField(required=False)
-    created_to = serializers.DateTimeField(required=False)
 
 
 class PaymentQuery(CreatedRangeQuery):
