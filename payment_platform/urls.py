@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from ops import probes
@@ -11,6 +12,7 @@ handler404 = "common.api.exceptions.page_not_found"
 handler500 = "common.api.exceptions.server_error"
 
 urlpatterns = [
+    path("", RedirectView.as_view(url="/api/docs")),
     path("api/v1/", include("merchants.urls")),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("gateway.urls")),
