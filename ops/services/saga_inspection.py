@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from sagas import inspection, registry
 from sagas.availability import Operation, allowed
 from sagas.definitions import Definition
@@ -47,8 +49,9 @@ def identify(*, name: str) -> SagaView:
 
 def situation(*, saga_id: str) -> tuple[SagaView, Mapping[Operation, str]] | None:
     """The saga and what may be done to it, for its page."""
-    found = _named(saga_id)
-    return (found[0], allowed(found[0])) if found else None
+    parsed = _uuid(saga_id)
+    saga = inspection.look(parsed) if parsed else None
+    return (saga, allowed(saga)) if saga else None
 
 
 def pictures(*, ids: Sequence[uuid.UUID]) -> list[SagaView]:
@@ -94,8 +97,13 @@ def definition_named(*, name: str) -> Definition:
 
 
 def _named(name: str) -> list[SagaView]:
+    saga_id = _uuid(name)
+    meant = Q(id=saga_id) if saga_id else Q(business_id=name)
+    return inspection.look_at(SagaInstance.objects.filter(meant).order_by("-created_at")[:CANDIDATES])
+
+
+def _uuid(text: str) -> uuid.UUID | None:
     try:
-        sagas = SagaInstance.objects.filter(id=uuid.UUID(name))
+        return uuid.UUID(text)
     except ValueError:
-        sagas = SagaInstance.objects.filter(business_id=name)
-    return inspection.look_at(sagas.order_by("-created_at")[:CANDIDATES])
+        return None

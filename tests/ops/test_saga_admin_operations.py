@@ -249,6 +249,8 @@ def test_odd_addresses_are_not_found(ana, parked, make):
     assert ana.get(operate_page(Operation.SKIP_STEP, parked, make())).status_code == 404
     assert ana.get(reverse("admin:sagas_sagainstance_operate", args=["explode"])).status_code == 404
     assert ana.get(operate_page(Operation.RETRY_NOW)).status_code == 404
+    for odd in ("PAY-1", "%00", parked.business_id):
+        assert ana.get(f"/admin/sagas/sagainstance/{odd}/change/").status_code in (302, 400, 404)
     assert ana.get(operate_page(Operation.RETRY_NOW) + "id=x").status_code == 404
 
 
