@@ -27,6 +27,9 @@ from orders import services as orders
 # The channel's own webhook is usually faster; after this we ask.
 FIRST_CHECK = timedelta(seconds=60)
 
+# Over without money of ours: what arrives afterwards is late.
+CLOSED_STATUSES = (PaymentStatus.FAILED, PaymentStatus.CANCELLED, PaymentStatus.EXPIRED)
+
 AttemptStatus = PaymentAttempt.Status
 
 
@@ -125,7 +128,7 @@ def late_success(*, payment: Payment, captured_minor: int) -> bool:
     recorded = Payment.objects.filter(
         id=payment.id,
         captured_minor=0,
-        status__in=(PaymentStatus.FAILED, PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
+        status__in=CLOSED_STATUSES,
     ).update(captured_minor=captured_minor, paid_at=Now(), updated_at=Now())
     if recorded:
         payment.refresh_from_db()
@@ -185,6 +188,9 @@ def refund_failed(*, refund: Refund, code: str, message: str) -> bool:
             refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
         )
         _emit_refund("refund.failed", refund)
+        if refund.payment.status in CLOSED_STATUSES:
+            reason = f"late money could not be given back: {message or code}"
+            needs_attention(payment=refund.payment, reason=reason)
     return bool(moved)
 
 

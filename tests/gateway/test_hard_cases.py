@@ -1,0 +1,135 @@
+"""What is known to go wrong between a platform and a bank, each by its name. The auditor judges them all."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.channels.base import CreatePayment, Declined
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import Payment as BankPayment
+from gateway.models import Payment
+from gateway.services import asking
+from tests.support import background, bank
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.channels import TappedLine, tap
+from tests.support.shop import cancel, create, data, get_order, get_payment, opened
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+# Neither the creation nor any question about it is ever answered.
+SILENT = "no_webhook,timeout_after*always,query:timeout_before*always"
+UNHEARD = "no_webhook,timeout_before*always"
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
+    return tap(monkeypatch)
+
+
+def _page(payment_no: str) -> dict[str, Any]:
+    """Where the customer pays, although we never learned of it."""
+    token = BankPayment.objects.get(reference=payment_no).token
+    return {"payment_no": payment_no, "payment_url": f"/checkout/{token}"}
+
+
+def _rolled_back(client: SignedClient, simulate: str) -> dict[str, Any]:
+    """A payment whose creation nobody could confirm, and which was therefore compensated."""
+    payment: dict[str, Any] = data(create(client, simulate), 202)
+    background.finish()
+    assert background.saga_of(payment["payment_no"], "payment.create").status == "compensated"
+    return payment
+
+
+def test_null_compensation(client: SignedClient) -> None:
+    """The bank is told to cancel what it has never heard of."""
+    payment = _rolled_back(client, UNHEARD)
+    assert get_payment(client, payment)["status"] == "failed"
+    assert get_order(client, payment["order_no"])["status"] == "cancelled"
+    assert bank.charges(payment["payment_no"]) == []
+
+
+def test_hanging_the_creation_arrives_after_its_compensation(client: SignedClient, line: TappedLine) -> None:
+    """It was under way all the time. The tombstone that the cancel left stands in its way."""
+    sent: list[CreatePayment] = []
+
+    def remember(operation: str, request: Any) -> None:
+        if operation == "create_payment":
+            sent.append(request)
+
+    line.before = remember
+    payment = _rolled_back(client, UNHEARD)
+    for request in sent:
+        answer = SimulatorChannel().create_payment(replace(request, metadata={"simulate": "auto_pay"}))
+        assert isinstance(answer, Declined), answer
+        assert answer.code == "payment_cancelled"
+    assert bank.charges(payment["payment_no"]) == []
+
+
+def test_late_channel_success_after_compensation(client: SignedClient) -> None:
+    """The bank takes money for a payment that it has confirmed as cancelled: it goes back."""
+    payment = _rolled_back(client, SILENT.replace("no_webhook,", ""))
+    bank.pay_although_closed(_page(payment["payment_no"]))
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    row = Payment.objects.get(payment_no=payment["payment_no"])
+    assert (row.status, row.captured_minor, row.refunded_minor) == ("failed", 10_000, 10_000)
+
+
+@pytest.mark.parametrize("refusal", ["refund_declined", "refund_fails_later:0"])
+def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refusal: str) -> None:
+    payment = opened(client, refusal)
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    bank.bank_settles()
+    background.next_checks_are_due()
+    asking.ask_about_due()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    row = Payment.objects.get(payment_no=payment["payment_no"])
+    assert row.needs_attention
+    assert "late money" in row.attention_reason
+
+
+def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: TappedLine) -> None:
+    """The customer pays when our cancel is on its way: the money counts, the cancel does not."""
+    payment = opened(client, "no_webhook")
+
+    def be_faster(operation: str, _request: Any) -> None:
+        if operation == "cancel_payment":
+            bank.pay(payment)
+
+    line.before = be_faster
+    cancel(client, payment)
+    background.finish()
+    now = get_payment(client, payment)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+
+
+def test_success_at_the_channel_races_a_compensation(client: SignedClient, line: TappedLine) -> None:
+    """The customer pays between our last question and the compensation, which asks first: honoured."""
+    paid: list[str] = []
+
+    def be_faster(operation: str, request: Any) -> None:
+        if operation == "cancel_payment" and not paid:
+            paid.append(request.payment.reference)
+            bank.pay(_page(request.payment.reference))
+
+    line.before = be_faster
+    payment = data(create(client, SILENT), 202)
+    background.finish()
+    assert paid == [payment["payment_no"]]
+    assert background.saga_of(payment["payment_no"], "payment.create").status == "completed"
+    assert get_payment(client, payment)["status"] == "succeeded"
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+
+
+def test_a_charge_whose_answer_is_lost_is_no_failure(client: SignedClient) -> None:
+    payment = data(create(client, "timeout_after_charge"), 202)
+    background.finish()
+    assert get_payment(client, payment)["status"] == "succeeded"
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
