@@ -256,6 +256,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "common.api.schema.document_idempotency",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "PaymentStatus": "gateway.models.PaymentStatus",
         "RefundStatus": "gateway.models.RefundStatus",

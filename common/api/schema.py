@@ -32,3 +32,20 @@ class ErrorSerializer(serializers.Serializer[Any]):
     error_code = serializers.CharField()
     details = serializers.DictField()
     request_id = serializers.CharField()
+
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Repeat a request with the same key and it happens once: the same bytes come back.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},
+}
+
+
+def document_idempotency(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """A postprocessing hook: every POST of the API takes an Idempotency-Key (design section 6)."""
+    for operations in result["paths"].values():
+        if "post" in operations:
+            operations["post"].setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    return result
