@@ -217,6 +217,11 @@ SAGA_RETRY_CAP_SECONDS: float = env.float("SAGA_RETRY_CAP_SECONDS", default=60.0
 
 # --- Payments ------------------------------------------------------------------------------------------
 CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
+# A channel that leaves so many calls unanswered is given a pause: docs/ARCHITECTURE.md, "A channel that is down".
+CHANNEL_BREAKER_FAULTS: int = env.int("CHANNEL_BREAKER_FAULTS", default=3)
+CHANNEL_BREAKER_PAUSE_SECONDS: float = env.float("CHANNEL_BREAKER_PAUSE_SECONDS", default=5.0)
+# Fewer than WEB_THREADS: a slow channel must leave threads to the others.
+CHANNEL_CALLS_PER_PROCESS: int = env.int("CHANNEL_CALLS_PER_PROCESS", default=6)
 PAYMENT_EXPIRES_IN_SECONDS: int = env.int("PAYMENT_EXPIRES_IN_SECONDS", default=1800)
 # Money that arrives for a closed payment: "refund" gives it back, "park" leaves it to a person.
 LATE_MONEY_POLICY: str = env.str("LATE_MONEY_POLICY", default="refund")

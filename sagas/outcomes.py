@@ -35,9 +35,11 @@ class Transient:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may or may not have happened (timeout, reset, 5xx, killed process)."""
+    """It may or may not have happened (timeout, reset, 5xx, killed process). `spends_attempt` is False for a call
+    that was let through to see whether the other side is back."""
 
     reason: str
+    spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)

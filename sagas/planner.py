@@ -176,7 +176,7 @@ def _compensation_failed(saga: SagaState, step: StepState, message: str) -> None
 
 def _wait(step: StepState, saga: SagaState, outcome: Transient | Unknown) -> bool:
     """Schedules the next try. False when the retries are used up."""
-    spends = not isinstance(outcome, Transient) or outcome.spends_attempt
+    spends = outcome.spends_attempt
     if spends and step.retry_count >= step.max_retry_count:
         return False
     retry = saga.definition.step(step.name).retry

@@ -73,13 +73,21 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
+    """`channel_fault`: it says that the channel is not well; `spends_attempt` is False for our own refusals."""
+
     reason: str
     retry_after_seconds: float | None = None
+    channel_fault: bool = True
+    spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
+    """`channel_fault` and `spends_attempt` as above; the latter is False for a call that was sent as a probe."""
+
     reason: str
+    channel_fault: bool = True
+    spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from gateway.channels.base import Channel
+from gateway.channels.guard import GuardedChannel
 from gateway.channels.simulator.channel import SimulatorChannel
 
 SIMULATOR, STRIPE = "simulator", "stripe"
@@ -31,7 +32,7 @@ class ChannelNotAvailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """`sandbox`: the simulator stands in for the channel that was asked for."""
+    """`channel` is guarded by its circuit breaker. `sandbox`: the simulator stands in for the one asked for."""
 
     channel: Channel
     sandbox: bool
@@ -54,12 +55,12 @@ def served_by(channel: str, environment: str) -> Served:
 def _serve_simulator(environment: str) -> Served:
     if environment != TEST:
         raise ChannelNotAvailable(SIMULATOR, environment, "the simulator moves no real money.")
-    return Served(_simulator, sandbox=False)
+    return Served(GuardedChannel(_simulator, environment), sandbox=False)
 
 
 def _serve_stripe(environment: str) -> Served:
     if environment == TEST and not settings.STRIPE_SECRET_KEY:
-        return Served(_simulator, sandbox=True)
+        return Served(GuardedChannel(_simulator, environment), sandbox=True)
     raise ChannelNotAvailable(STRIPE, environment, "the connection to Stripe is not built yet.")
 
 

@@ -34,9 +34,9 @@ def no_answer(answer: base.Declined | base.NotSent | base.Unknown | base.Missing
         case base.Declined(code, message):
             return outcomes.Failure(code, message)
         case base.NotSent(reason, retry_after_seconds):
-            return outcomes.Transient(reason, retry_after_seconds)
+            return outcomes.Transient(reason, retry_after_seconds, answer.spends_attempt)
         case base.Unknown(reason):
-            return outcomes.Unknown(reason)
+            return outcomes.Unknown(reason, answer.spends_attempt)
         case base.Missing():
             return outcomes.NotFound()
         case _ as never:

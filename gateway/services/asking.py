@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
 from gateway import selectors
-from gateway.channels.base import Answered, PaymentRef, RefundRef
+from gateway.channels.base import Answered, NotSent, PaymentAnswer, PaymentRef, RefundAnswer, RefundRef
 from gateway.channels.registry import ChannelNotAvailable, served_by
 from gateway.models import OPEN_REFUND_STATUSES, Payment, Refund
 from gateway.representation import payment_body
@@ -86,6 +86,7 @@ def _ask_about_payment(payment: Payment) -> bool:
     answer = channel.find_payment(_reference(payment))
     if not isinstance(answer, Answered):
         log.info("payment.no_news", payment_no=payment.payment_no, answer=type(answer).__name__)
+        _put_back(payment, answer)
         return False
     truth.apply_payment(told=answer.value, teller=channel.name)
     return True
@@ -100,9 +101,20 @@ def _ask_about_refund(refund: Refund) -> bool:
     answer = channel.find_refund(RefundRef(refund.refund_no, _reference(payment), refund.channel_refund_no))
     if not isinstance(answer, Answered):
         log.info("refund.no_news", refund_no=refund.refund_no, answer=type(answer).__name__)
+        _put_back(refund, answer)
         return False
     truth.apply_refund(told=answer.value, teller=channel.name)
     return True
+
+
+def _put_back(row: Payment | Refund, answer: PaymentAnswer | RefundAnswer) -> None:
+    """A question that we did not let out, because the channel is down, is asked again soon and does not count: after
+    an outage nobody waits for hours because of it."""
+    if isinstance(answer, NotSent) and not answer.spends_attempt:
+        again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)
+        type(row)._default_manager.filter(pk=row.pk, next_check_at__isnull=False).update(
+            next_check_at=again, check_count=row.check_count
+        )
 
 
 def _reference(payment: Payment) -> PaymentRef:

@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from common import redis
+from gateway.channels import guard, shared_state
 from merchants import services
 from merchants.services import NewMerchant
 from tests.support.signing import SignedClient
@@ -53,10 +54,14 @@ def strict_client(transactional_db: None) -> SignedClient:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No limit on how often a test may call, no waits between retries, no outage of Redis left over."""
+    """No limit on how often or how many at once a test may call, no waits between retries, no outage of Redis or of
+    a channel left over."""
     settings.RATE_LIMIT_PER_SECOND = 0
     settings.SAGA_RETRY_BASE_SECONDS = 0
+    settings.CHANNEL_CALLS_PER_PROCESS = 1000
     monkeypatch.setattr(redis, "_paused_until", 0.0)
+    monkeypatch.setattr(guard, "_lines", {})
+    monkeypatch.setattr(shared_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
 
 
 @pytest.fixture

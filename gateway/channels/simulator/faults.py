@@ -53,10 +53,11 @@ class LineFault:
     seconds: float | None = None
 
 
-TIMED_OUT = Unknown("timeout: no answer in time")
-_SERVER_ERROR = Unknown("the simulator answered 500")
-_RESET = Unknown("connection reset by peer")
-_UNREACHABLE = NotSent("connection refused")
+# What one merchant scripts for a payment of theirs must not open the breaker for everybody else.
+TIMED_OUT = Unknown("timeout: no answer in time", channel_fault=False)
+_SERVER_ERROR = Unknown("the simulator answered 500", channel_fault=False)
+_RESET = Unknown("connection reset by peer", channel_fault=False)
+_UNREACHABLE = NotSent("connection refused", channel_fault=False)
 
 BEHAVIOURS = (
     Behaviour("decline", "creation is declined: card_declined", 9901),

@@ -56,4 +56,7 @@ def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
         return Declined("idempotency_mismatch", "This key was used for something else.")
     except (OperationalError, InterfaceError) as error:
         # Also when the connection broke during the commit: the bank may have done it.
-        return Unknown(f"the simulator's books could not be reached: {type(error).__name__}")
+        # No channel fault: the books are in our own database, whose outage nobody needs to be spared.
+        return Unknown(
+            f"the simulator's books could not be reached: {type(error).__name__}", channel_fault=False
+        )

@@ -1,0 +1,230 @@
+"""A channel that is down or slow, as merchants, waiting sagas and the janitor meet it."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db.models import F
+from prometheus_client import REGISTRY
+
+from gateway.channels import registry
+from gateway.channels.base import NotSent, Unknown
+from gateway.channels.breaker import Phase
+from gateway.channels.guard import GuardedChannel
+from gateway.channels.registry import Served
+from gateway.models import Payment
+from gateway.services import asking
+from sagas.models import SagaInstance, SagaStep
+from tests.support import background
+from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
+from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
+from tests.support.signing import SignedClient
+from tests.support.threads import in_background
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+UNREACHABLE = NotSent("connection refused")
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
+    return Killswitch(monkeypatch)
+
+
+def goes_down(
+    client: SignedClient, channel: Killswitch, answer: NotSent | Unknown | None = None
+) -> list[Any]:
+    """Three payments notice it; the breaker is open."""
+    channel.cut(answer)
+    noticed = [data(create(client), 202) for _payment in range(3)]
+    assert phase() is Phase.OPEN
+    channel.calls.clear()
+    return noticed
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"channel": "simulator", "environment": "test", **labels}) or 0.0
+
+
+# --- The breaker ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [UNREACHABLE, Unknown("connection reset")])
+def test_payments_are_accepted_and_wait_while_the_channel_is_down(
+    client: SignedClient, channel: Killswitch, answer: NotSent | Unknown
+) -> None:
+    goes_down(client, channel, answer)
+    before = value("channel_refusals_total", why="breaker_open")
+    payment = data(create(client, "auto_pay"), 202)
+    assert (payment["status"], payment["payment_url"]) == ("pending", None)
+    assert channel.calls == []
+    assert value("channel_refusals_total", why="breaker_open") == before + 1
+    assert value("channel_breaker_state") == 3
+    step = SagaStep.objects.get(saga__business_id=payment["payment_no"], step_name="CallPaymentChannel")
+    assert (step.status, step.retry_count, step.in_doubt) == ("failed", 0, False)
+
+    channel.mend()
+    live_on_until_rest()
+    assert get_payment(client, payment)["status"] == "succeeded"
+    let_pass(10)
+    data(create(client))
+    assert phase() is Phase.CLOSED
+
+
+def test_the_same_without_redis(client: SignedClient, channel: Killswitch, redis_down: None) -> None:
+    goes_down(client, channel)
+    payment = data(create(client, "auto_pay"), 202)
+    assert channel.calls == []
+    channel.mend()
+    live_on_until_rest()
+    assert get_payment(client, payment)["status"] == "succeeded"
+
+
+def test_declined_payments_are_no_fault_of_the_channel(client: SignedClient) -> None:
+    for _payment in range(6):
+        assert create(client, "decline").status_code == 402
+    assert phase() is Phase.CLOSED
+    opened(client)
+
+
+def test_what_one_merchant_scripts_in_the_sandbox_is_no_fault_of_the_channel(client: SignedClient) -> None:
+    for fault in ("timeout_before", "timeout_after", "error_5xx", "reset", "unreachable"):
+        data(create(client, fault), 202)
+    assert phase() is Phase.CLOSED
+
+
+def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Killswitch) -> None:
+    first, *_others = goes_down(client, channel)
+    step = SagaStep.objects.get(saga__business_id=first["payment_no"], step_name="CallPaymentChannel")
+    assert step.retry_count == 1
+    for _pause in range(6):
+        let_pass(30)
+        SagaStep.objects.filter(id=step.id).update(next_retry_at=F("created_at"))
+        background.engine.resume(step.saga_id)
+        assert phase() is Phase.OPEN
+    assert len(channel.calls) == 6
+    step.refresh_from_db()
+    assert (step.retry_count, step.in_doubt) == (1, True)
+    assert SagaInstance.objects.get(id=step.saga_id).direction == "forward"
+
+
+def test_a_payment_whose_deadline_passes_meanwhile_fails_without_a_call(
+    client: SignedClient, channel: Killswitch
+) -> None:
+    goes_down(client, channel)
+    payment = data(create(client), 202)
+    let_pass(16 * 60)
+    SagaInstance.objects.exclude(business_id=payment["payment_no"]).update(needs_attention=True)
+    channel.calls.clear()
+    background.finish()
+    assert channel.calls == []
+    assert get_payment(client, payment)["status"] == "failed"
+
+
+def test_asking_by_hand_says_that_the_channel_is_down(client: SignedClient, channel: Killswitch) -> None:
+    payment = opened(client)
+    goes_down(client, channel)
+    assert sync(client, payment).status_code == 503
+    assert channel.calls == []
+
+
+def test_the_janitor_asks_nothing_while_the_breaker_is_open_and_nothing_is_late_afterwards(
+    client: SignedClient, channel: Killswitch
+) -> None:
+    payment = opened(client)
+    goes_down(client, channel)
+    row = Payment.objects.filter(payment_no=payment["payment_no"])
+    checks = row.get().check_count
+    for _round in range(10):
+        background.next_checks_are_due()
+        asking.ask_about_due()
+    assert channel.calls == []
+    assert row.get().check_count == checks
+
+
+def test_the_janitors_question_is_a_probe_like_any_call(client: SignedClient, channel: Killswitch) -> None:
+    opened(client)
+    goes_down(client, channel)
+    channel.mend()
+    let_pass(60)
+    background.next_checks_are_due()
+    asking.ask_about_due()
+    assert channel.calls == ["find_payment"]
+    assert phase() is Phase.RECOVERING
+
+
+def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
+    client: SignedClient, channel: Killswitch
+) -> None:
+    payment = paid(client)
+    channel.cut(lose_answers=True)
+    given = data(refund(client, payment, 1_000), 202)
+    for _payment in range(2):
+        data(create(client), 202)
+    assert phase() is Phase.OPEN
+    background.engine.resume(SagaInstance.objects.get(business_id=given["refund_no"]).id)
+    step = SagaStep.objects.get(saga__business_id=given["refund_no"], step_name="CallChannelRefund")
+    assert step.in_doubt
+    channel.mend()
+    live_on_until_rest()
+    assert get_payment(client, payment)["refunded_amount"] == 1_000
+
+
+# --- The limit to calls in flight -----------------------------------------------------------------------
+
+
+@dataclass
+class Stuck:
+    """A channel that answers only when it is let go."""
+
+    name: str
+    inside: threading.Semaphore
+    let_go: threading.Event
+
+    def __getattr__(self, _operation: str) -> Any:
+        def wait(_request: Any) -> Unknown:
+            self.inside.release()
+            assert self.let_go.wait(20)
+            return Unknown("timeout")
+
+        return wait
+
+
+def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
+    client: SignedClient, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CHANNEL_CALLS_PER_PROCESS = 2
+    stuck = Stuck("stuckbank", threading.Semaphore(0), threading.Event())
+    monkeypatch.setattr(
+        registry, "_serve_stripe", lambda environment: Served(GuardedChannel(stuck, environment), True)
+    )
+    waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
+    for _thread in waiting:
+        assert stuck.inside.acquire(timeout=10)
+
+    began = time.monotonic()
+    third = data(create(client, channel="stripe"), 202)
+    assert opened(client, channel="simulator")["payment_url"]
+    assert time.monotonic() - began < 2
+    step = SagaStep.objects.get(saga__business_id=third["payment_no"], step_name="CallPaymentChannel")
+    assert (step.retry_count, step.in_doubt) == (0, False)
+    assert "in flight" in step.error_message
+
+    stuck.let_go.set()
+    assert [answer.result().status_code for answer in waiting] == [202, 202]
+
+
+def test_a_place_is_given_back_whatever_happens_in_the_call(
+    client: SignedClient, settings, channel: Killswitch
+) -> None:
+    settings.CHANNEL_CALLS_PER_PROCESS = 1
+
+    def break_down(_operation: str, _request: Any) -> None:
+        raise RuntimeError("a defect in the channel's module")
+
+    channel.line.before = break_down
+    for _payment in range(2):
+        assert create(client).status_code == 500
+    channel.line.mend()
+    opened(client)

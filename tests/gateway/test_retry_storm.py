@@ -1,0 +1,83 @@
+"""A channel is down for twenty minutes while some hundred sagas wait for it: nobody gives up because of that, and
+nobody knocks it down again when it is back. Time is made to pass second by second, for the sagas and the breaker."""
+
+import pytest
+
+from gateway.channels import breaker
+from gateway.channels.breaker import Phase
+from sagas.models import SagaInstance, SagaStatus, SagaStep
+from tests.support.outage import Killswitch, live_on, phase
+from tests.support.shop import create, data, paid, refund
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+REFUNDS, PAYMENTS = 120, 80
+OUTAGE_SECONDS, STRIDE_SECONDS = 20 * 60, 10
+# Their deadline is 15 minutes: these begin when so much of the outage is left.
+PAYMENTS_BEGIN = OUTAGE_SECONDS - 10 * 60
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
+    return Killswitch(monkeypatch)
+
+
+def test_twenty_minutes_without_the_channel(client: SignedClient, channel: Killswitch) -> None:
+    payments = [paid(client, amount=REFUNDS) for _payment in range(3)]
+    channel.cut()
+    channel.calls.clear()
+    refunds = [data(refund(client, payments[n % 3], 1), 202)["refund_no"] for n in range(REFUNDS)]
+    waiting = _live_through(client, channel)
+    calls_in_outage = len(channel.calls)
+
+    # The budget: the calls before the breaker opened, and a probe or three at the end of each pause.
+    pauses = OUTAGE_SECONDS / breaker.LONGEST_PAUSE_SECONDS + 4
+    assert calls_in_outage <= 3 + pauses * breaker.PROBES
+    assert set(SagaInstance.objects.filter(status="in_progress").values_list("direction", flat=True)) == {
+        "forward"
+    }
+    assert not SagaInstance.objects.filter(needs_attention=True).exists()
+    steps = SagaStep.objects.filter(saga__status="in_progress")
+    assert sum(steps.values_list("retry_count", flat=True)) <= 3, (
+        "only the calls that opened the breaker count"
+    )
+
+    channel.mend()
+    per_second = _recover(channel)
+    print(f"calls during the outage: {calls_in_outage}; calls a second after it: {per_second}")
+    done = SagaInstance.objects.filter(business_id__in=[*refunds, *waiting])
+    assert set(done.values_list("status", flat=True)) == {SagaStatus.COMPLETED}
+    assert done.count() == REFUNDS + PAYMENTS
+    assert phase() is Phase.CLOSED
+    _require_no_herd(per_second)
+
+
+def _live_through(client: SignedClient, channel: Killswitch) -> list[str]:
+    waiting: list[str] = []
+    for second in range(0, OUTAGE_SECONDS, STRIDE_SECONDS):
+        if second == PAYMENTS_BEGIN:
+            waiting = [data(create(client, "auto_pay"), 202)["payment_no"] for _payment in range(PAYMENTS)]
+        live_on(STRIDE_SECONDS)
+        assert phase() in (Phase.OPEN, Phase.HALF_OPEN)
+    return waiting
+
+
+def _recover(channel: Killswitch) -> list[int]:
+    """How many calls reached the channel in each second until every saga was at rest."""
+    per_second = []
+    for _second in range(180):
+        before = len(channel.calls)
+        left = live_on(1)
+        per_second.append(len(channel.calls) - before)
+        if not left:
+            return per_second
+    raise AssertionError(f"{left} sagas still wait three minutes after the outage")
+
+
+def _require_no_herd(per_second: list[int]) -> None:
+    """The breaker's own ramp at first, and then the spread of those who wait."""
+    first = next(second for second, calls in enumerate(per_second) if calls)
+    for second, calls in enumerate(per_second[first : first + breaker.RAMP_SECONDS]):
+        assert calls <= breaker.PROBES * 2**second + breaker.PROBES, (second, per_second)
+    assert max(per_second) <= 4 * (REFUNDS + PAYMENTS) / breaker.SPREAD_SECONDS, per_second

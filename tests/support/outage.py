@@ -1,0 +1,102 @@
+"""A channel that is down, and time that passes for the breaker and for waiting sagas without anybody sleeping."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from common import redis
+from gateway.channels import breaker, guard
+from gateway.channels.base import NotSent, Unknown
+from gateway.channels.breaker import Phase
+from gateway.channels.shared_state import SharedState
+from gateway.models import Payment, Refund
+from sagas import engine, store
+from sagas.models import ACTIVE, SagaInstance, SagaStep
+from tests.support.channels import TappedLine, tap
+
+
+class Killswitch:
+    """The simulator behind a line that can be cut. Counts the calls that reach the line."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.line: TappedLine = tap(monkeypatch)
+        self.line.before = self._count
+        self.calls: list[str] = []
+
+    def _count(self, operation: str, _request: Any) -> None:
+        self.calls.append(operation)
+
+    def cut(self, answer: NotSent | Unknown | None = None, *, lose_answers: bool = False) -> None:
+        """Calls do not arrive; with `lose_answers` they do, and only what they bring is lost."""
+        gone = answer or Unknown("timeout: no answer in time")
+        inner = self.line._simulator
+
+        class Dead:
+            name = inner.name
+            parse_webhook = inner.parse_webhook
+
+            def __getattr__(self, operation: str) -> Any:
+                return lambda request: getattr(inner, operation)(request) and gone if lose_answers else gone
+
+        self.line._simulator = Dead()  # type: ignore[assignment]
+        self._alive = inner
+
+    def mend(self) -> None:
+        self.line._simulator = self._alive
+
+
+def breaker_state(environment: str = "test") -> breaker.State:
+    return shared(environment).change(lambda state, now: (state, state))
+
+
+def phase() -> Phase:
+    return breaker_state().phase
+
+
+def shared(environment: str = "test") -> SharedState:
+    return guard._line("simulator", environment)._state
+
+
+def let_pass(seconds: float) -> None:
+    """All that is due by then is due now."""
+    earlier = timedelta(seconds=seconds)
+    SagaStep.objects.filter(next_retry_at__isnull=False).update(next_retry_at=F("next_retry_at") - earlier)
+    active = SagaInstance.objects.filter(status__in=ACTIVE)
+    active.update(deadline_at=F("deadline_at") - earlier, lease_expires_at=F("lease_expires_at") - earlier)
+    for rows in (Payment.objects, Refund.objects):
+        rows.filter(next_check_at__isnull=False).update(next_check_at=F("next_check_at") - earlier)
+    let_pass_for_breaker(seconds)
+
+
+def let_pass_for_breaker(seconds: float) -> None:
+    state = shared()
+    state._quiet_until = 0.0
+    state._own = _aged(state._own, seconds)
+    loaded = redis.attempt(state._load, otherwise=None)
+    if loaded is not None and loaded[1]:
+        now, text = loaded
+        aged = _aged(breaker.read(text, now), seconds)
+        redis.attempt(lambda client: client.set(state._key, breaker.as_text(aged)), otherwise=None)
+
+
+def _aged(state: breaker.State, seconds: float) -> breaker.State:
+    return replace(state, since=state.since - seconds, until=state.until - seconds)
+
+
+def live_on_until_rest() -> None:
+    for _round in range(24):
+        if not live_on(5):
+            return
+    raise AssertionError("two minutes later there are still sagas at work")
+
+
+def live_on(seconds: float) -> int:
+    """So many seconds pass, and workers do what is due then. Answers how many sagas are not at rest yet."""
+    let_pass(seconds)
+    while tickets := store.dispatch():
+        for ticket in tickets:
+            engine.resume(ticket.saga_id, ticket=ticket.fence)
+    return SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False).count()
