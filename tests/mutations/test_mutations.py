@@ -1,0 +1,153 @@
+"""The test of the tests: an engine broken on purpose must be noticed.
+
+Each mutation is made in a copy of the project, never here; a sound copy passes the same tests. The judges are the
+tests of the hard cases, after each of which the auditor looks at the books.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts.local.config import ROOT
+
+ENGINE = "tests/sagas/test_hard_cases.py"
+BANK = "tests/gateway/test_hard_cases.py"
+COPIED = (
+    "common", "events", "gateway", "idempotency", "locale", "merchants", "ops", "orders", "payment_platform", "sagas",
+    "scripts", "templates", "tests", "manage.py", "pyproject.toml",
+)  # fmt: skip
+RUN_SECONDS = 120
+DATABASE = "mutations"  # the copies' own test database; mutations change no tables, so that all share it
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old`, a pattern that fits the file exactly once, becomes `new`; then `test` fails and says `symptom`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+    symptom: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+UNKNOWN_FAILS = r"""\1
+            step.status, step.in_doubt = StepStatus.FAILED, False
+            _give_up(saga, Failure("outcome_unknown", reason))
+            return
+"""
+
+MUTATIONS = (
+    Mutation(
+        "the fence is not checked",
+        "sagas/store.py",
+        r"( WHERE id = %\(id\)s\S*) AND fence = %\(fence\)s\S*(\n +RETURNING id, cancel_requested_at)",
+        r"\1\2",
+        f"{ENGINE}::test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too",
+        "fences: ",
+    ),
+    Mutation(
+        "unknown is taken for failure",
+        "sagas/planner.py",
+        r"(def _record_forward\b(?:.*\n)+? +case Unknown\(reason\):)\n",
+        UNKNOWN_FAILS,
+        f"{BANK}::test_a_charge_whose_answer_is_lost_is_no_failure",
+        "late_money: ",
+    ),
+    Mutation(
+        "compensation skips what is in doubt",
+        "sagas/state.py",
+        r" or self\.in_doubt or ",
+        " or ",
+        f"{ENGINE}::test_null_compensation",
+        "compensated: ",
+    ),
+    Mutation(
+        "a lease is never renewed",
+        "sagas/store.py",
+        r"(lease_expires_at = CASE WHEN %\(keeps_lease\)s\S*\s+THEN) now\(\) \+ .* END",
+        r"\1 lease_expires_at END",
+        f"{ENGINE}::test_a_lease_is_renewed_with_every_commit",
+        "assert [Ticket",
+    ),
+    Mutation(
+        "expired leases are not swept",
+        "sagas/store.py",
+        r"WHERE lease_expires_at <= now\(\) AND status IN (?=.*\n *ORDER BY lease_expires_at)",
+        "WHERE false AND status IN ",
+        f"{ENGINE}::test_an_expired_lease_is_swept",
+        "on_time: ",
+    ),
+    Mutation(
+        "compensation runs oldest first",
+        "sagas/planner.py",
+        r"in reversed\(saga\.steps\):",
+        "in saga.steps:",
+        f"{ENGINE}::test_compensation_reverses_a_step_in_doubt_before_the_older_ones",
+        "reverse_order: ",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project, as if somebody had checked it out to break it."""
+    directory = tmp_path_factory.mktemp("mutations") / "project"
+    for name in COPIED:
+        source, target = ROOT / name, directory / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            directory.mkdir(exist_ok=True)
+            shutil.copy2(source, target)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def judge(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--reuse-db", "--tb=short"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=copy,
+        env={**kept, "DB_NAME": DATABASE, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+
+
+def test_mutations_are_caught(copy: Path, subtests: pytest.Subtests) -> None:
+    sound = judge(copy, *{mutation.test for mutation in MUTATIONS})
+    assert sound.returncode == 0, sound.stdout
+    for mutation in MUTATIONS:
+        with subtests.test(mutation.name):
+            began = time.monotonic()
+            caught = _judge_mutated(copy, mutation)
+            assert caught.returncode == 1, f"nobody noticed that {mutation}\n{caught.stdout}{caught.stderr}"
+            assert mutation.symptom in caught.stdout, caught.stdout
+            print(f"{mutation}: caught by {mutation.test} in {time.monotonic() - began:.1f} s")
+
+
+def _judge_mutated(copy: Path, mutation: Mutation) -> subprocess.CompletedProcess[str]:
+    file = copy / mutation.file
+    text = file.read_text()
+    mutated, found = re.subn(mutation.old, mutation.new, text)
+    assert found == 1, f"'{mutation}' fits {mutation.file} {found} times"
+    file.write_text(mutated)
+    try:
+        return judge(copy, mutation.test)
+    finally:
+        file.write_text(text)
