@@ -1,0 +1,187 @@
+"""What the sweep costs beside a long history: dispatch and claim with and without finished sagas, in the same run.
+
+    python -m scripts.local.testing python -m benchmarks.sweep [--steps 200000] [--due 2000] [--rounds 5]
+
+Prints latencies, their ratio, what EXPLAIN (ANALYZE, BUFFERS) says about each query, and the time of a batch of
+pruning. `--steps 5000000` is the figure of docs/ARCHITECTURE.md and takes some minutes.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from ops.services import pruning
+from sagas import registry, store
+from sagas.definitions import LOCAL, Definition, Step
+
+STEPS_PER_SAGA = 3
+CHUNK = 100_000  # sagas in one INSERT
+NAME = "benchmark.sweep"
+
+# Ids as `uuid7` makes them: in the order of time.
+_ID = "(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7' || substr(md5({salt}), 1, 19))::uuid"
+_SAGAS = f"""
+INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
+    past_pivot, current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
+    claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, created_at, updated_at,
+    completed_at)
+SELECT {_ID.format(at="at", salt="'saga' || n")}, '%(kind)s-' || n, 'benchmark', '{NAME}', 1, '%(status)s', 'forward',
+       false, %(done)s, '', '', '{{"order_no": "ORDER-1", "amount": 10000, "currency": "USD"}}', '', %(lease)s,
+       2, 3, 0, now() + interval '1 day', false, '', '{{}}', at, at, %(completed)s
+FROM (SELECT n, now() - interval '60 days' * (1 - n / %(total)s::float8) AS at
+      FROM generate_series(%(first)s, %(last)s) AS n) AS numbers
+"""
+_STEPS = f"""
+INSERT INTO saga_steps (id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message,
+    executed_at, retry_count, max_retry_count, next_retry_at, created_at, updated_at)
+SELECT {_ID.format(at="i.created_at", salt="i.id::text || n")}, i.id, n, 'step' || n,
+       CASE WHEN n <= i.current_step THEN 'completed' WHEN %(retry)s IS NOT NULL AND n = i.current_step + 1
+            THEN 'failed' ELSE 'pending' END,
+       false, false, CASE WHEN n <= i.current_step THEN '{{"channel_trade_no": "sim_pay_1"}}'::jsonb END, '',
+       i.created_at, 0, 3, CASE WHEN n = i.current_step + 1 THEN %(retry)s - random() * interval '1 second' END,
+       i.created_at, i.created_at
+FROM saga_instances i, generate_series(1, {STEPS_PER_SAGA}) AS n
+WHERE i.business_id IN (SELECT '%(kind)s-' || n FROM generate_series(%(first)s, %(last)s) AS n)
+"""
+_EVENTS = """
+INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, fence, worker, actor, reason, created_at)
+SELECT saga_id, 'attempt', step_name, 'forward', 'success', '{}', 2, 'benchmark', '', '', created_at
+FROM saga_steps WHERE saga_id IN (SELECT id FROM saga_instances WHERE business_id IN (
+    SELECT 'done-' || n FROM generate_series(%(first)s, %(last)s) AS n))
+"""
+
+Figures = dict[str, list[float]]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--steps", type=int, default=200_000, help="finished steps of the history")
+    options.add_argument("--due", type=int, default=2000, help="sagas that are due in each round")
+    options.add_argument("--rounds", type=int, default=5)
+    chosen = options.parse_args()
+    call_command("migrate", verbosity=0)
+    noop = Step("step1", lambda _context: None, kind=LOCAL)
+    more = (Step(f"step{n}", lambda _context: None, kind=LOCAL) for n in (2, 3))
+    registry.register(Definition(NAME, 1, "benchmark", 3600, (noop, *more)))
+    _execute("SET statement_timeout = 0")
+    without = _measure(chosen.rounds, chosen.due)
+    began = time.monotonic()
+    _history(chosen.steps // STEPS_PER_SAGA)
+    print(f"{chosen.steps:,} finished steps loaded in {time.monotonic() - began:.0f} s\n")
+    _show("without history", without)
+    beside = _measure(chosen.rounds, chosen.due)
+    _show(f"beside {chosen.steps:,} steps", beside)
+    for what in without:
+        ratio = statistics.median(beside[what]) / statistics.median(without[what])
+        print(f"ratio of the medians, {what}: {ratio:.2f} (aim: about 1)")
+    _explain(chosen.due)
+    _prune()
+
+
+def _history(sagas: int) -> None:
+    for first in range(1, sagas + 1, CHUNK):
+        last = min(first + CHUNK - 1, sagas)
+        _insert("done", first, last, total=sagas, status="completed", done=STEPS_PER_SAGA, completed="at")
+        _execute(_EVENTS % {"first": first, "last": last})
+    _execute("VACUUM ANALYZE saga_instances, saga_steps, saga_events")
+
+
+def _due(count: int) -> None:
+    """Half wait for a retry that is due, half were left by a worker that died."""
+    _execute(f"DELETE FROM saga_steps WHERE saga_id IN (SELECT id FROM saga_instances {_LIVE})")
+    _execute(f"DELETE FROM saga_instances {_LIVE}")
+    half = count // 2
+    past = "now() - interval '1 second'"
+    _insert("live-retry", 1, half, total=half, status="in_progress", done=1, retry=past)
+    _insert("live-lease", 1, half, total=half, status="in_progress", done=1, lease=past)
+    # As autovacuum would sooner or later: the planner decides on what it knows.
+    _execute("ANALYZE saga_instances, saga_steps")
+
+
+_LIVE = "WHERE business_id LIKE 'live-%%' AND status = 'in_progress'"
+
+
+def _insert(kind: str, first: int, last: int, **values: Any) -> None:
+    values = {"lease": "NULL::timestamptz", "retry": "NULL::timestamptz", "completed": "NULL", **values}
+    values.update(kind=kind, first=first, last=last)
+    with transaction.atomic():
+        _execute("SET LOCAL session_replication_role = replica")  # no foreign key checks: it is a benchmark
+        _execute(_SAGAS % values)
+        _execute(_STEPS % values)
+
+
+def _measure(rounds: int, due: int) -> Figures:
+    """Milliseconds of each call until nothing is due; the first round warms up and does not count."""
+    figures: Figures = {}
+    for number in range(rounds + 1):
+        figures = {} if number == 1 else figures
+        _due(due)
+        while tickets := _timed(figures, "dispatch of 100", store.dispatch):
+            for ticket in tickets:
+                state = _timed(figures, "claim", lambda: store.claim(ticket.saga_id, ticket=ticket.fence))  # noqa: B023
+                assert state is not None
+        figures["dispatch of 100"].pop()  # the one that found nothing
+        _timed(figures, "dispatch of none", store.dispatch)
+    return figures
+
+
+def _timed(figures: Figures, what: str, call: Callable[[], Any]) -> Any:
+    began = time.perf_counter()
+    result = call()
+    figures.setdefault(what, []).append((time.perf_counter() - began) * 1000)
+    return result
+
+
+def _show(title: str, figures: Figures) -> None:
+    for what, milliseconds in figures.items():
+        ordered = sorted(milliseconds)
+        p99 = ordered[int(len(ordered) * 0.99) - 1] if len(ordered) > 1 else ordered[0]
+        print(f"{title:>28}: {what:<17} p50 {statistics.median(ordered):7.2f} ms   p99 {p99:7.2f} ms")
+
+
+def _explain(due: int) -> None:
+    _due(due)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM saga_instances WHERE business_id = 'live-retry-1'")
+        (saga_id,) = cursor.fetchone()
+        claim = {"id": saga_id, "ticket": None, "worker": "benchmark", "lease_seconds": 30}
+        queries: dict[str, tuple[str, Any]] = {
+            "dispatch": (store._DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15}),
+            "claim": (store._CLAIM, claim),
+            "steps of a saga": (store._STEPS, [saga_id]),
+        }
+        for name, (sql, params) in queries.items():
+            with transaction.atomic():
+                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", params)
+                print(f"\n--- {name}\n" + "\n".join(line for (line,) in cursor.fetchall()))
+                transaction.set_rollback(True)
+
+
+def _prune() -> None:
+    """History is 60 days long, 30 are kept: the first batches delete, and a last look finds what is left."""
+    figures: Figures = {}
+    for _batch in range(10):
+        _timed(figures, "prune 500 sagas", pruning._prune_sagas)
+    print()
+    _show("batch of pruning", figures)
+
+
+def _execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.replace("%%", "%"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Sweep and claim read what is due, through the partial indexes, and neither the history nor each other's steps.
+
+Asserted on what the plans really did: which index, and how many rows were looked at. Statistics are fresh, and the
+planner is left free.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from sagas import store
+from sagas.models import SagaInstance
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FINISHED, DUE, STEPS = 20_000, 1_000, 3
+Plan = dict[str, Any]
+
+_SAGAS = """
+INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
+    past_pivot, current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
+    claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context)
+SELECT gen_random_uuid(), %(kind)s || n, 'test', 'test.plans', 1, %(status)s, 'forward', false, 1, '', '', '{}', '',
+       %(lease)s::timestamptz, 1, 1, 0, now() + interval '1 day', false, '', '{}'
+FROM generate_series(1, %(count)s) AS n
+"""
+_STEPS = """
+INSERT INTO saga_steps (id, saga_id, step_order, step_name, status, in_doubt, compensating, error_message, retry_count,
+    max_retry_count, next_retry_at)
+SELECT gen_random_uuid(), i.id, n, 'step' || n,
+       CASE WHEN i.status = 'completed' THEN 'completed' WHEN n = 1 AND i.lease_expires_at IS NULL THEN 'failed'
+            ELSE 'pending' END, false, false, '', 0, 3,
+       CASE WHEN i.status <> 'completed' AND n = 1 AND i.lease_expires_at IS NULL THEN now() - interval '1 second' END
+FROM saga_instances i, generate_series(1, %(steps)s) AS n
+"""
+
+
+@pytest.fixture
+def history(transactional_db: None) -> None:
+    with connection.cursor() as cursor:
+        for kind, status, lease, count in (
+            ("done-", "completed", None, FINISHED),
+            ("retry-", "in_progress", None, DUE),
+            ("lease-", "in_progress", "2020-01-01", DUE),
+        ):
+            cursor.execute(_SAGAS, {"kind": kind, "status": status, "lease": lease, "count": count})
+        cursor.execute(_STEPS, {"steps": STEPS})
+        cursor.execute("ANALYZE saga_instances, saga_steps")
+
+
+def scans(sql: str, params: Any) -> list[Plan]:
+    """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        (told,) = cursor.fetchone()
+        transaction.set_rollback(True)
+    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    return [node for node in _nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
+
+
+def _nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+def looked_at(found: list[Plan], table: str) -> float:
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in found
+        if node["Relation Name"] == table
+    )
+
+
+def require_no_table_is_read_through(found: list[Plan]) -> None:
+    assert found
+    assert not [node for node in found if node["Node Type"] == "Seq Scan"], json.dumps(found, indent=1)
+
+
+def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) -> None:
+    found = scans(store._DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15})
+    require_no_table_is_read_through(found)
+    used = {node["Index Name"] for node in found if "Index Name" in node}
+    assert {"saga_step_due_retry", "saga_lease_expiry"} <= used
+    assert looked_at(found, "saga_steps") <= DUE
+    # At most all that live, and each of a batch again to be locked and updated.
+    assert looked_at(found, "saga_instances") <= 2 * DUE + 4 * store.SWEEP_BATCH
+
+
+@pytest.mark.parametrize("kind", ["retry-1", "lease-1"])
+def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: str) -> None:
+    saga = SagaInstance.objects.get(business_id=kind)
+    params = {"id": saga.id, "ticket": None, "worker": "test", "lease_seconds": 30}
+    found = scans(store._CLAIM, params)
+    require_no_table_is_read_through(found)
+    assert looked_at(found, "saga_instances") == 1
+    assert looked_at(found, "saga_steps") <= 2 * STEPS
+    assert store.claim(saga.id) is None, "no such definition: parked"
+    saga.refresh_from_db()
+    assert saga.needs_attention, "it was due, so the plan above is that of a claim that worked"
+
+
+def test_the_steps_of_a_saga_are_found_by_its_id(history: None) -> None:
+    saga = SagaInstance.objects.get(business_id="done-7")
+    found = scans(store._STEPS, [saga.id])
+    require_no_table_is_read_through(found)
+    assert looked_at(found, "saga_steps") <= 2 * STEPS
