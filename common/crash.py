@@ -5,7 +5,8 @@ Off unless `CRASH_POINTS=1`. A test arms exactly one point for one process throu
     PAYMENT_CRASH_AT="saga.outcome.before_commit:CallPaymentChannel"   kill -9 itself there
     PAYMENT_LOSE_ANSWER_OF="CallPaymentChannel"                         the call happens, its answer is lost
 
-Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run.
+Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run;
+`:compensating` or `:forward` behind that narrows it to one direction.
 """
 
 import os
@@ -14,12 +15,14 @@ import signal
 from django.conf import settings
 
 
-def reach(point: str, step: str = "") -> None:
+def reach(point: str, step: str = "", direction: str = "") -> None:
     """Dies by SIGKILL when this point is armed: no `finally`, no rollback message, no goodbye."""
-    if settings.CRASH_POINTS and os.environ.get("PAYMENT_CRASH_AT") in (point, f"{point}:{step}"):
+    names = (point, f"{point}:{step}", f"{point}:{step}:{direction}")
+    if settings.CRASH_POINTS and os.environ.get("PAYMENT_CRASH_AT") in names:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def answer_is_lost(step: str) -> bool:
+def answer_is_lost(step: str, direction: str) -> bool:
     """True when the answer of this step's call is to be reported as a timeout."""
-    return settings.CRASH_POINTS and os.environ.get("PAYMENT_LOSE_ANSWER_OF") == step
+    names = (step, f"{step}:{direction}")
+    return settings.CRASH_POINTS and os.environ.get("PAYMENT_LOSE_ANSWER_OF") in names

@@ -124,14 +124,14 @@ def _commit(
                 store.save(draft, keeps_lease=pending is not None)
                 if draft.cancel_requested and not saga.cancel_requested and planner.can_still_cancel(draft):
                     raise _CancelArrived
-                crash.reach("saga.outcome.before_commit", name)
+                crash.reach("saga.outcome.before_commit", name, saga.direction)
         except _Refused as refused:
             refusals[refused.step_name] = refused.failure
             continue
         except _CancelArrived:
             saga.cancel_requested = True
             continue
-        crash.reach("saga.outcome.after_commit", name)
+        crash.reach("saga.outcome.after_commit", name, saga.direction)
         if pending is None:
             _count_rest(draft)
         return draft, pending
@@ -197,12 +197,12 @@ def _call(saga: SagaState, step: StepState) -> Outcome:
         timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
     )
     started = time.monotonic()
-    crash.reach("saga.call.before", step.name)
+    crash.reach("saga.call.before", step.name, saga.direction)
     with tracer.start_as_current_span(f"{saga.definition.name} {step.name}") as span:
         outcome = _ask_or_call(saga, step, spec, call)
         span.set_attribute("saga.outcome", _outcome_name(outcome))
-    crash.reach("saga.call.after", step.name)
-    if crash.answer_is_lost(step.name):
+    crash.reach("saga.call.after", step.name, saga.direction)
+    if crash.answer_is_lost(step.name, saga.direction):
         outcome = Unknown("answer lost")
     _note(saga, step, outcome, duration_ms=round((time.monotonic() - started) * 1000))
     return outcome

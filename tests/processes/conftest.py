@@ -11,14 +11,36 @@ from tests.support.http_shop import HttpShop
 from tests.support.processes import Platform
 
 LOG_BYTES = 12_000
+SETTLE_SECONDS = 30.0
+SEEDS = 2
 _PLATFORM = pytest.StashKey[Platform]()
 _SIZES = pytest.StashKey[dict[str, int]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=SEEDS, help="How many random schedules to run.")
+    parser.addoption("--first-seed", type=int, default=1, help="The seed of the first one.")
+    parser.addoption("--long", action="store_true", help="Longer random schedules, with PostgreSQL restarts.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        first = metafunc.config.getoption("--first-seed", 1)
+        count = metafunc.config.getoption("--seeds", SEEDS)
+        metafunc.parametrize("seed", range(first, first + count))
+
+
 @pytest.fixture(scope="package")
 def running_platform() -> Iterator[Platform]:
+    """When all tests are done, the auditor judges everything that happened."""
     with Platform() as platform:
         yield platform
+        platform.heal()
+        books = Books(platform.database)
+        try:
+            books.wait_until_settled(SETTLE_SECONDS)
+        finally:
+            books.close()
 
 
 @pytest.fixture
@@ -60,3 +82,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 def _written(log: Path, since: int) -> str:
     return log.read_bytes()[since:][-LOG_BYTES:].decode(errors="replace") if log.exists() else ""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The size of the crash matrix that this run went through, and its random schedules."""
+    told: dict[str, list[Any]] = {"crash_cell": [], "schedule": []}
+    for report in terminalreporter.getreports("passed"):
+        if type(report) is pytest.TestReport and report.when == "call":
+            for name, value in report.user_properties:
+                told.setdefault(name, []).append(value)
+    if told["crash_cell"]:
+        terminalreporter.write_line(_matrix({tuple(cell) for cell in told["crash_cell"]}))
+    for schedule in told["schedule"]:
+        terminalreporter.write_line(schedule)
+
+
+def _matrix(cells: set[tuple[str, ...]]) -> str:
+    flows, steps, directions, processes, points = (
+        len({cell[column] for cell in cells} - {""}) for column in range(5)
+    )
+    return (
+        f"crash matrix: {len(cells)} cells survived: {flows} flows, {steps} steps, {directions} directions,"
+        f" {processes} kinds of workers, {points} points (die before, die after, answer lost)"
+    )

@@ -1,20 +1,24 @@
-"""Every named crash point, on the way of a request and on the way of a retry: a real process dies there, others
-carry on, and then the platform's tables and the bank's books say the same.
+"""Every named crash point, in every flow, forward and compensating, in web and Celery workers: a real process dies
+there, others carry on, and then the auditor finds nothing wrong in the platform's tables and the bank's books.
 
-The table is flows × points. A new flow is a row in `flows.py`; a new point is a name here, which the last test
-demands.
+The matrix is flows × points × modes; its size is printed at the end of the run. A new flow is a row in `flows.py`; a
+new point is a name here, which the last test demands. Each test lets all its victims die first and then waits for all
+recoveries, since they wait for their leases together.
 """
 
 import re
+import signal
+from collections.abc import Callable
 
 import pytest
 
 from scripts.local.config import ROOT
-from tests.processes.flows import FLOWS, PAYMENT_CREATE, PAYMENT_DECLINED, REFUND_CREATE, Flow
+from tests.processes.flows import FLOWS, PAYMENT_ROLLED_BACK, Flow
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, NoAnswer, Write
 from tests.support.processes import (
     IDEMPOTENCY_LEASE_SECONDS,
+    LEASE_SECONDS,
     RECOVERY_SECONDS,
     RETRY_BASE_SECONDS,
     SWEEP_SECONDS,
@@ -29,83 +33,221 @@ pytestmark = pytest.mark.processes
 # The claim of the key and the first rows of the flow are one commit.
 CLAIM_OF_KEY = ("idempotency.claim.before_commit", "idempotency.claim.after_commit")
 CLAIM_OF_SAGA = ("saga.claim.before_commit", "saga.claim.after_commit")
-# The intent is committed before the call, the outcome after it; these take the step's name.
+# The intent is committed before the call, the outcome after it; these take the step's name and direction.
 OF_A_STEP = ("saga.call.before", "saga.call.after", "saga.outcome.before_commit", "saga.outcome.after_commit")
 
 NOTHING_WRITTEN = "idempotency.claim.before_commit"
 IN_A_REQUEST = CLAIM_OF_KEY + OF_A_STEP
 IN_A_RETRY = CLAIM_OF_SAGA + OF_A_STEP
-# A retry is the engine's alone, the same for every flow: these bring success, refusal and a pivot.
-RETRIED = (PAYMENT_CREATE, PAYMENT_DECLINED, REFUND_CREATE)
+FIRST_RETRY_SECONDS = RETRY_BASE_SECONDS + SWEEP_SECONDS + 6
+# Three retries, each after at most its jittered wait and a sweep.
+ALL_RETRIES_SECONDS = sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + 4
+# The second death has to wait for the lease of the first.
+DEATH_AFTER_LEASE_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
+
+Cell = Callable[[Flow, str, str, str], None]
 
 
-def _armed(point: str, flow: Flow) -> str:
-    return f"{point}:{flow.step}" if point in OF_A_STEP else point
+@pytest.fixture
+def cell(record_property: Callable[[str, object], None]) -> Cell:
+    """Counts one cell of the matrix; the summary adds them up."""
+
+    def count(flow: Flow, direction: str, process: str, point: str) -> None:
+        step = flow.step if point in (*OF_A_STEP, "lost") else ""
+        record_property("crash_cell", [flow.name, step, direction, process, point])
+
+    return count
 
 
-def _ends(flow: Flow) -> str:
-    return "compensated" if flow is PAYMENT_DECLINED else "completed"
+def _armed(point: str, flow: Flow, direction: str = "forward") -> str:
+    return f"{point}:{flow.step}:{direction}" if point in OF_A_STEP else point
+
+
+def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> None:
+    web = platform.web_worker()
+    platform.arm(web, crash_at=point)
+    with pytest.raises(NoAnswer):
+        shop.send(write)
+    wait_for_death(web)
+
+
+def _worker_dies(platform: Platform, children: list[int], seconds: float) -> None:
+    """One child of the Celery worker dies, and nobody else will."""
+    wait_until(lambda: not all(is_alive(pid) for pid in children), seconds, "a child to die")
+    platform.arm_workers()
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_web_worker_dies(
-    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, flow: Flow
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
 ) -> None:
-    """All points first, then all recoveries: they wait for their leases together."""
     writes = {point: flow.prepare(shop) for point in IN_A_REQUEST}
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            web = platform.web_worker()
-            platform.arm(web, crash_at=_armed(point, flow))
-            with pytest.raises(NoAnswer):
-                shop.send(write)
-            wait_for_death(web)
+            _web_dies(platform, shop, write, _armed(point, flow))
             assert (books.key(write.key) is None) == (point == NOTHING_WRITTEN)
+            cell(flow, "forward", "web", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
             if point != NOTHING_WRITTEN:
-                books.wait_for_saga(write.key, RECOVERY_SECONDS, _ends(flow))
+                books.wait_for_saga(write.key, RECOVERY_SECONDS, flow.ends)
             _require_final_answer(shop, books, flow, write)
 
 
-@pytest.mark.parametrize("point", IN_A_RETRY)
-@pytest.mark.parametrize("flow", RETRIED, ids=str)
+@pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_celery_worker_dies_in_the_retry(
-    platform: Platform, shop: HttpShop, books: Books, flow: Flow, point: str
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
 ) -> None:
-    """The web process loses the answer; one child of the Celery worker dies retrying, the other finishes."""
-    write = flow.prepare(shop)
+    """The web process loses the answer; one child of the Celery worker dies retrying, the others finish."""
+    writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
     platform.arm(platform.web_worker(), lose_answer_of=flow.step)
-    children = platform.worker_children()
-    for child in children:
-        platform.arm(child, crash_at=_armed(point, flow))
-    assert shop.send(write).status == 202
-    first_retry = RETRY_BASE_SECONDS + SWEEP_SECONDS + 2
-    victim = wait_until(lambda: [pid for pid in children if not is_alive(pid)], first_retry, "a child to die")
-    for survivor in set(children) - set(victim):
-        platform.arm(survivor)
-    books.wait_for_saga(write.key, RECOVERY_SECONDS, _ends(flow))
-    _require_final_answer(shop, books, flow, write)
+    for point, write in writes.items():
+        with subtests.test("dies", point=point):
+            children = platform.arm_workers(crash_at=_armed(point, flow))
+            assert shop.send(write).status == 202
+            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
+            cell(flow, "forward", "celery", point)
+    for point, write in writes.items():
+        with subtests.test("recovers", point=point):
+            books.wait_for_saga(write.key, RECOVERY_SECONDS, flow.ends)
+            _require_final_answer(shop, books, flow, write)
 
 
-def test_answer_is_lost(platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests) -> None:
+def test_celery_worker_dies_compensating(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
+) -> None:
+    """A compensation is claimed anew only after a first death in it: those die twice."""
+    flow = PAYMENT_ROLLED_BACK
+    writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
+    for point, write in writes.items():
+        with subtests.test("dies", point=point):
+            first = "saga.call.before" if point in CLAIM_OF_SAGA else point
+            children = platform.arm_workers(crash_at=_armed(first, flow, "compensating"))
+            assert shop.send(write).status == 202
+            wait_until(
+                lambda children=children: not all(map(is_alive, children)), ALL_RETRIES_SECONDS, "a death"
+            )
+            if point in CLAIM_OF_SAGA:
+                children = platform.arm_workers(crash_at=point)
+                _worker_dies(platform, children, DEATH_AFTER_LEASE_SECONDS)
+            platform.arm_workers()
+            cell(flow, "compensating", "celery", point)
+    _require_all(shop, books, subtests, writes)
+
+
+def test_web_worker_dies_compensating(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
+) -> None:
+    """The merchant cancels what is in doubt and repeats its creation: the web worker that takes it back dies. Celery
+    is frozen meanwhile."""
+    flow = PAYMENT_ROLLED_BACK
+    for process in (platform.beat, platform.worker):
+        process.signal(signal.SIGSTOP)
+    writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
+    cancels = {point: _cancel(shop.send(write).data["payment_no"]) for point, write in writes.items()}
+    for point, write in writes.items():
+        with subtests.test("dies", point=point):
+            assert shop.send(cancels[point]).status == 202
+            _web_dies_repeating(platform, shop, write, _armed(point, flow, "compensating"))
+            cell(flow, "compensating", "web", point)
+    for process in (platform.worker, platform.beat):
+        process.signal(signal.SIGCONT)
+    for point, cancel in cancels.items():
+        with subtests.test("recovers", point=point):
+            reply = shop.repeat_until_final(cancel, IDEMPOTENCY_LEASE_SECONDS + RECOVERY_SECONDS)
+            assert reply.data["status"] == "cancelled"
+            closed = books.require_closed_without_money(writes[point].body["order_no"], "cancelled")
+            books.require_terminal(closed["id"], "compensated")
+
+
+def _cancel(payment_no: str) -> Write:
+    return Write(f"/api/v1/payments/{payment_no}/cancel", {"reason": "it takes too long"})
+
+
+def _web_dies_repeating(platform: Platform, shop: HttpShop, write: Write, point: str) -> None:
+    """Once the lease of the first request is over, its repetition takes the saga on."""
+    web = platform.web_worker()
+    platform.arm(web, crash_at=point)
+
+    def dies() -> bool:
+        try:
+            assert shop.send(write).status == 409
+        except NoAnswer:
+            return True
+        return False
+
+    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + 4, "the armed web worker to die", interval=0.1)
+    wait_for_death(web)
+
+
+def test_answer_is_lost(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
+) -> None:
     """The call happened and is reported as a timeout: 202, and the Celery worker finds out."""
     writes = [(flow, flow.prepare(shop)) for flow in FLOWS]
     for flow, write in writes:
         with subtests.test("lost", flow=flow.name):
             platform.arm(platform.web_worker(), lose_answer_of=flow.step)
             assert shop.send(write).status == 202
+            cell(flow, "forward", "web", "lost")
     for flow, write in writes:
         with subtests.test("found", flow=flow.name):
-            books.wait_for_saga(write.key, RECOVERY_SECONDS, _ends(flow))
+            books.wait_for_saga(write.key, RECOVERY_SECONDS, flow.ends)
             _require_final_answer(shop, books, flow, write)
+
+
+def test_answer_is_lost_in_the_retry(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
+) -> None:
+    """Twice: the web process's answer, and those that the Celery worker gets until its orders end."""
+    writes = [(flow, flow.prepare(shop)) for flow in FLOWS]
+    for flow, write in writes:
+        with subtests.test("lost", flow=flow.name):
+            platform.arm(platform.web_worker(), lose_answer_of=flow.step)
+            platform.arm_workers(lose_answer_of=flow.step)
+            assert shop.send(write).status == 202
+            _wait_for_attempts(books, write, "forward", 2)
+            platform.arm_workers()
+            books.wait_for_saga(write.key, ALL_RETRIES_SECONDS, flow.ends)
+            _require_final_answer(shop, books, flow, write)
+            cell(flow, "forward", "celery", "lost")
+
+
+def test_answer_of_the_compensation_is_lost(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
+) -> None:
+    flow = PAYMENT_ROLLED_BACK
+    write = flow.prepare(shop)
+    platform.arm_workers(lose_answer_of=f"{flow.step}:compensating")
+    assert shop.send(write).status == 202
+    _wait_for_attempts(books, write, "compensating", 1)
+    platform.arm_workers()
+    cell(flow, "compensating", "celery", "lost")
+    _require_all(shop, books, subtests, {"lost": write})
+
+
+def _wait_for_attempts(books: Books, write: Write, direction: str, count: int) -> None:
+    query = (
+        "SELECT 1 FROM idempotency_keys k JOIN saga_events e ON e.saga_id = k.resource_id"
+        " WHERE k.key = %s AND e.direction = %s AND e.outcome = 'unknown' HAVING count(*) >= %s"
+    )
+    wait_until(
+        lambda: books.row(query, write.key, direction, count), ALL_RETRIES_SECONDS, f"{count} lost answers"
+    )
+
+
+def _require_all(shop: HttpShop, books: Books, subtests: pytest.Subtests, writes: dict[str, Write]) -> None:
+    for point, write in writes.items():
+        with subtests.test("recovers", point=point):
+            books.wait_for_saga(write.key, ALL_RETRIES_SECONDS + RECOVERY_SECONDS, "compensated")
+            _require_final_answer(shop, books, PAYMENT_ROLLED_BACK, write)
 
 
 def _require_final_answer(shop: HttpShop, books: Books, flow: Flow, write: Write) -> None:
     reply = shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + 2)
     saga = books.saga_of_key(write.key)
     assert saga is not None
-    books.require_terminal(saga["id"], _ends(flow))
+    books.require_terminal(saga["id"], flow.ends)
     flow.verify(books, write, reply)
     key = books.key(write.key)
     assert key is not None

@@ -11,13 +11,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from ops.books.audit import GRACE, audit
+from ops.books.audit import GRACE, SETTLED, audit
 from ops.books.rule import Finding
 from scripts.local.config import Database
 from scripts.local.postgres import connect
 from tests.support.waiting import wait_until
 
 Row = dict[str, Any]
+# What a machine that does something else at the same time may add to any wait.
+LOADED_SECONDS = 8.0
 TERMINAL = ("completed", "compensated", "failed")
 
 
@@ -84,8 +86,11 @@ class Books:
     # --- Waiting ----------------------------------------------------------------------------------------
 
     def wait_for_saga(self, key: str, seconds: float, status: str) -> Row:
-        """The saga of this key at rest for good, in this status, by itself."""
-        saga = wait_until(lambda: self._at_rest(key), seconds, f"the saga of {key}", interval=0.05)
+        """The saga of this key at rest for good, in this status, by itself. How fast, on a machine of its own, is for
+        the test of the recovery times to say."""
+        saga = wait_until(
+            lambda: self._at_rest(key), seconds + LOADED_SECONDS, f"the saga of {key}", interval=0.05
+        )
         assert saga["status"] == status, saga
         return saga
 
@@ -98,6 +103,14 @@ class Books:
             " WHERE k.key = %s AND i.lease_owner LIKE '%%:%%'"
         )
         return wait_until(lambda: self.row(query, operation, key), 10.0, f"the call to {operation} of {key}")
+
+    def wait_until_settled(self, seconds: float) -> None:
+        """Every saga is at rest, and the auditor finds nothing although nothing may be unfinished any more."""
+        active = (
+            "SELECT id FROM saga_instances WHERE status IN ('pending', 'in_progress') AND NOT needs_attention"
+        )
+        wait_until(lambda: not self.rows(active), seconds, "the last saga to come to rest", interval=0.1)
+        self.require_sound(grace=SETTLED)
 
     def _at_rest(self, key: str) -> Row | None:
         saga = self.saga_of_key(key)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tests.support.signing import SignedClient
 
 ANSWER_SECONDS = 60.0
-NOT_FINAL = (202, 409, 503)
+NOT_FINAL = (202, 503)
 
 
 class NoAnswer(Exception):
@@ -37,6 +37,12 @@ class Reply:
         assert self.status in (200, 202), str(self)
         found: dict[str, Any] = self.json["data"]
         return found
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing else will ever be answered under this key."""
+        in_flight = self.status == 409 and self.json["error_code"] == "idempotency_in_flight"
+        return self.status not in NOT_FINAL and not in_flight
 
     def require_contract(self) -> None:
         """Every answer of the API has one of two shapes; none is a 500."""
@@ -97,7 +103,7 @@ class HttpShop:
                 last: object = self.send(write)
             except NoAnswer as error:
                 last = error
-            if isinstance(last, Reply) and last.status not in NOT_FINAL:
+            if isinstance(last, Reply) and last.is_final:
                 return last
             assert time.monotonic() < deadline, f"no final answer within {seconds:g} s, the last was {last}"
             time.sleep(0.1)

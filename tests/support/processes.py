@@ -44,6 +44,8 @@ CHANNEL_TIMEOUT_SECONDS = 1.6
 # How soon after a kill the platform must be done, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
 START_SECONDS = 60.0
+# More than one test kills at a time, so that nobody waits for a new one.
+WORKER_CHILDREN = 4
 
 # What a crashed PostgreSQL may not lose is what it said to have committed, so `synchronous_commit` stays on;
 # without fsync only a crash of the machine itself could lose something.
@@ -189,8 +191,8 @@ class Platform:
             if not process.is_running:
                 process.start()
         self.wait_until_ready()
-        for pid in (self.web_worker(), *self.worker_children()):
-            self.arm(pid)
+        self.arm(self.web_worker())
+        self.arm_workers()
 
     def wait_until_ready(self) -> None:
         wait_until(self._web_is_ready, START_SECONDS, "the web process")
@@ -256,11 +258,23 @@ class Platform:
     def arm(self, pid: int, *, crash_at: str = "", lose_answer_of: str = "") -> None:
         """From now on this process dies at that point, or loses that answer. Without either: disarmed."""
         orders = self.arms / f"orders.{pid}"
-        new = orders.with_name(f"new.{pid}")
+        self._order(orders, crash_at, lose_answer_of)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, ARM_SIGNAL)
+        wait_until(lambda: not orders.exists() or not is_alive(pid), 10, f"{pid} to take its orders")
+
+    def arm_workers(self, *, crash_at: str = "", lose_answer_of: str = "") -> list[int]:
+        """All children of the Celery worker, and those that start later. Says which are there."""
+        self._order(self.arms / "standing.worker", crash_at, lose_answer_of)
+        children = self.worker_children()
+        for child in children:
+            self.arm(child, crash_at=crash_at, lose_answer_of=lose_answer_of)
+        return children
+
+    def _order(self, orders: Path, crash_at: str, lose_answer_of: str) -> None:
+        new = orders.with_name(f"new.{orders.name}")
         new.write_text(json.dumps({"PAYMENT_CRASH_AT": crash_at, "PAYMENT_LOSE_ANSWER_OF": lose_answer_of}))
         new.rename(orders)
-        os.kill(pid, ARM_SIGNAL)
-        wait_until(lambda: not orders.exists() or not is_alive(pid), 10, f"{pid} to take its orders")
 
     def _armable(self, role: str, under: Process) -> list[int]:
         under.require_running()
@@ -352,7 +366,7 @@ class Platform:
 
     def _celery_worker(self, name: str) -> Process:
         command = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app", "worker"]
-        options = ["--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO"]
+        options = ["--pool", "prefork", "--concurrency", str(WORKER_CHILDREN), "--loglevel", "INFO"]
         alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
         return self._ours(name, [*command, *options, *alone, "--include", "tests.support.armable_celery"])
 
