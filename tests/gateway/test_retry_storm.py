@@ -6,7 +6,7 @@ import pytest
 from gateway.channels import breaker
 from gateway.channels.breaker import Phase
 from sagas.models import SagaInstance, SagaStatus, SagaStep
-from tests.support.outage import Killswitch, live_on, phase
+from tests.support.outage import Killswitch, StoppedTime, phase
 from tests.support.shop import create, data, paid, refund
 from tests.support.signing import SignedClient
 
@@ -23,12 +23,19 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
     return Killswitch(monkeypatch)
 
 
-def test_twenty_minutes_without_the_channel(client: SignedClient, channel: Killswitch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
+    return StoppedTime(monkeypatch)
+
+
+def test_twenty_minutes_without_the_channel(
+    client: SignedClient, channel: Killswitch, clock: StoppedTime
+) -> None:
     payments = [paid(client, amount=REFUNDS) for _payment in range(3)]
     channel.cut()
     channel.calls.clear()
     refunds = [data(refund(client, payments[n % 3], 1), 202)["refund_no"] for n in range(REFUNDS)]
-    waiting = _live_through(client, channel)
+    waiting = _live_through(client, clock)
     calls_in_outage = len(channel.calls)
 
     # The budget: the calls before the breaker opened, and a probe or three at the end of each pause.
@@ -44,7 +51,7 @@ def test_twenty_minutes_without_the_channel(client: SignedClient, channel: Kills
     )
 
     channel.mend()
-    per_second = _recover(channel)
+    per_second = _recover(channel, clock)
     print(f"calls during the outage: {calls_in_outage}; calls a second after it: {per_second}")
     done = SagaInstance.objects.filter(business_id__in=[*refunds, *waiting])
     assert set(done.values_list("status", flat=True)) == {SagaStatus.COMPLETED}
@@ -53,22 +60,22 @@ def test_twenty_minutes_without_the_channel(client: SignedClient, channel: Kills
     _require_no_herd(per_second)
 
 
-def _live_through(client: SignedClient, channel: Killswitch) -> list[str]:
+def _live_through(client: SignedClient, clock: StoppedTime) -> list[str]:
     waiting: list[str] = []
     for second in range(0, OUTAGE_SECONDS, STRIDE_SECONDS):
         if second == PAYMENTS_BEGIN:
             waiting = [data(create(client, "auto_pay"), 202)["payment_no"] for _payment in range(PAYMENTS)]
-        live_on(STRIDE_SECONDS)
+        clock.live_on(STRIDE_SECONDS)
         assert phase() in (Phase.OPEN, Phase.HALF_OPEN)
     return waiting
 
 
-def _recover(channel: Killswitch) -> list[int]:
+def _recover(channel: Killswitch, clock: StoppedTime) -> list[int]:
     """How many calls reached the channel in each second until every saga was at rest."""
     per_second = []
     for _second in range(180):
         before = len(channel.calls)
-        left = live_on(1)
+        left = clock.live_on(1)
         per_second.append(len(channel.calls) - before)
         if not left:
             return per_second
@@ -80,4 +87,5 @@ def _require_no_herd(per_second: list[int]) -> None:
     first = next(second for second, calls in enumerate(per_second) if calls)
     for second, calls in enumerate(per_second[first : first + breaker.RAMP_SECONDS]):
         assert calls <= breaker.PROBES * 2**second + breaker.PROBES, (second, per_second)
-    assert max(per_second) <= 4 * (REFUNDS + PAYMENTS) / breaker.SPREAD_SECONDS, per_second
+    # Seven a second on average; a slow machine, on which more than a second passes, gets some in one go.
+    assert max(per_second) <= (REFUNDS + PAYMENTS) / 4, per_second

@@ -1,5 +1,6 @@
 """A channel that is down, and time that passes for the breaker and for waiting sagas without anybody sleeping."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -93,9 +94,28 @@ def live_on_until_rest() -> None:
     raise AssertionError("two minutes later there are still sagas at work")
 
 
-def live_on(seconds: float) -> int:
+class StoppedTime:
+    """However slow the machine is, time is what `live_on` says: the breaker's clock stands still, and what really
+    passed is taken back from the waiting sagas."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._stopped_at = time.time()
+        self._since = time.monotonic()
+        load = SharedState._load
+        monkeypatch.setattr(
+            SharedState, "_load", lambda state, client: (self._stopped_at, load(state, client)[1])
+        )
+
+    def live_on(self, seconds: float) -> int:
+        now = time.monotonic()
+        passed, self._since = now - self._since, now
+        return live_on(seconds, already=passed)
+
+
+def live_on(seconds: float, *, already: float = 0.0) -> int:
     """So many seconds pass, and workers do what is due then. Answers how many sagas are not at rest yet."""
-    let_pass(seconds)
+    let_pass(seconds - already)
+    let_pass_for_breaker(already)
     while tickets := store.dispatch():
         for ticket in tickets:
             engine.resume(ticket.saga_id, ticket=ticket.fence)
