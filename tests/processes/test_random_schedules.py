@@ -113,6 +113,11 @@ class Chaos:
     def run(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
+            if (
+                not self.platform.worker.is_running
+            ):  # it does not always survive its broker: a supervisor's work
+                self.blows["worker_died_by_itself"] += 1
+                self.platform.worker.start()
             blow = self.dice.choice(self.kinds)
             self.blows[blow.__name__] += 1
             blow()
