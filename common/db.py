@@ -1,10 +1,12 @@
-"""Inserts that Django's ORM does not offer and the money path needs: one statement, whatever it writes."""
+"""What Django's ORM does not offer and the money path needs."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import InterfaceError, OperationalError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
+from psycopg.errors import IdleInTransactionSessionTimeout
+from psycopg_pool import PoolTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,13 @@ class _FromNow:
 def from_now(seconds: float = 0.0) -> Any:
     """A moment by the database's clock, as the value of a field of a row that these functions will insert."""
     return _FromNow(seconds)
+
+
+def session_was_lost(error: Exception) -> bool:
+    """The database ended our session, or does not answer. A process that was frozen inside a transaction finds its
+    session ended too, under another name."""
+    gone = OperationalError | InterfaceError | PoolTimeout
+    return isinstance(error, gone) or isinstance(error.__cause__, IdleInTransactionSessionTimeout)
 
 
 def insert_unless_exists(row: models.Model) -> bool:

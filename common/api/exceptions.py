@@ -4,13 +4,12 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
-from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
 from common import errors
 from common.api.envelope import failure
+from common.db import session_was_lost
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ def _translate(error: Exception) -> errors.ApiError:
             return errors.MalformedBody({"body": ["the connection ended before it was complete"]})
         case drf.NotFound() | Http404():
             return errors.NotFound()
-        case OperationalError() | PoolTimeout():
+        case _ if session_was_lost(error):
             log.error("request.database_unavailable", error=str(error))
             return errors.ServiceUnavailable(headers={"Retry-After": "2"})
     log.exception("request.failed", exc_info=error)

@@ -30,7 +30,7 @@ def error(answer) -> tuple[int, str]:
 
 
 @pytest.fixture
-def acme(db: None) -> NewMerchant:
+def acme(transactional_db: None) -> NewMerchant:
     return new_merchant()
 
 
@@ -46,7 +46,7 @@ def live_client(acme: NewMerchant) -> SignedClient:
 
 
 @pytest.fixture
-def other_client(db: None) -> SignedClient:
+def other_client(transactional_db: None) -> SignedClient:
     """Another merchant's program."""
     other = new_merchant(name="Other")
     return SignedClient(other.test_key.key, other.test_key.secret)

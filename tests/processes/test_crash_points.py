@@ -73,7 +73,7 @@ def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> N
 
 def _worker_dies(platform: Platform, children: list[int], seconds: float) -> None:
     """One child of the Celery worker dies, and nobody else will."""
-    wait_until(lambda: not all(is_alive(pid) for pid in children), seconds, "a child to die")
+    wait_until(lambda: not all(is_alive(pid) for pid in children), 3 * seconds, "a child to die")
     platform.arm_workers()
 
 

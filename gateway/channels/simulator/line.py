@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from psycopg.errors import UniqueViolation
 
+from common.db import session_was_lost
 from gateway.channels.base import Declined, NotSent, Unknown
 from gateway.channels.simulator.faults import TIMED_OUT, Line, Operation, Script
 from gateway.channels.simulator.router import ALIAS
@@ -54,7 +55,9 @@ def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
             raise  # the books would not add up: a defect of the simulator, not an answer
         # The ledger has one entry per key: somebody used a key for a second purpose.
         return Declined("idempotency_mismatch", "This key was used for something else.")
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not session_was_lost(error):
+            raise
         # Also when the connection broke during the commit: the bank may have done it.
         # No channel fault: the books are in our own database, whose outage nobody needs to be spared.
         return Unknown(
