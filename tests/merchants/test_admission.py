@@ -144,7 +144,7 @@ class TestScopes:
 
 class TestDemoKey:
     @pytest.fixture
-    def demo(self, db, settings):
+    def demo(self, transactional_db, settings):
         from merchants import services
 
         settings.PAYMENT_DEMO = True

@@ -73,7 +73,7 @@ def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> N
 
 def _worker_dies(platform: Platform, children: list[int], seconds: float) -> None:
     """One child of the Celery worker dies, and nobody else will."""
-    wait_until(lambda: not all(is_alive(pid) for pid in children), 3 * seconds, "a child to die")
+    wait_until(lambda: not all(is_alive(pid) for pid in children), seconds, "a child to die")
     platform.arm_workers()
 
 
@@ -94,6 +94,24 @@ def test_web_worker_dies(
             _require_final_answer(shop, books, flow, write)
 
 
+def _dies_in_the_retry(platform: Platform, shop: HttpShop, flow: Flow, point: str, write: Write) -> Write:
+    """Says which write it was. A child that has only just started can miss its order to die, and finish the saga
+    alive: then another write is sent on its way."""
+    for _attempt in range(2):
+        children = platform.arm_workers(crash_at=_armed(point, flow))
+        assert shop.send(write).status == 202
+        try:
+            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
+        except AssertionError:
+            write = flow.prepare(shop)
+        else:
+            return write
+    children = platform.arm_workers(crash_at=_armed(point, flow))
+    assert shop.send(write).status == 202
+    _worker_dies(platform, children, FIRST_RETRY_SECONDS)
+    return write
+
+
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_celery_worker_dies_in_the_retry(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
@@ -103,9 +121,7 @@ def test_celery_worker_dies_in_the_retry(
     platform.arm(platform.web_worker(), lose_answer_of=flow.step)
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            children = platform.arm_workers(crash_at=_armed(point, flow))
-            assert shop.send(write).status == 202
-            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
+            writes[point] = _dies_in_the_retry(platform, shop, flow, point, write)
             cell(flow, "forward", "celery", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
