@@ -47,16 +47,24 @@ def payment_mismatch(
     payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str
 ) -> str:
     """What differs between the channel's payment and ours, or nothing."""
-    told = (payment.reference, payment.amount_minor, payment.currency.upper())
-    ours = (reference, amount_minor, currency)
-    if told != ours:
-        return f"the channel speaks of {told}, we asked for {ours}"
-    if payment.state == base.PaymentState.PAID and not 1 <= payment.captured_minor <= amount_minor:
+    mismatch = _mismatch(payment, reference, amount_minor, currency)
+    if (
+        not mismatch
+        and payment.state == base.PaymentState.PAID
+        and not 1 <= payment.captured_minor <= amount_minor
+    ):
         return f"the channel took {payment.captured_minor} of {amount_minor}"
-    return ""
+    return mismatch
 
 
 def refund_mismatch(refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str) -> str:
-    told = (refund.reference, refund.amount_minor, refund.currency.upper())
+    """What differs between the channel's refund and ours, or nothing."""
+    return _mismatch(refund, reference, amount_minor, currency)
+
+
+def _mismatch(
+    told_of: base.ChannelPayment | base.ChannelRefund, reference: str, amount_minor: int, currency: str
+) -> str:
+    told = (told_of.reference, told_of.amount_minor, told_of.currency.upper())
     ours = (reference, amount_minor, currency)
     return "" if told == ours else f"the channel speaks of {told}, we asked for {ours}"
