@@ -5,6 +5,7 @@ An answer is one of: `Answered` (the channel said what is), `Declined` (it did n
 key) and `Missing` (asked, and the channel has never heard of it).
 """
 
+import datetime as dt
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,10 +66,15 @@ class Answered(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """`code` is one of our failure codes (card_declined, insufficient_funds, …), the same for all channels."""
+    """`code` is one of our failure codes (card_declined, insufficient_funds, …), the same for all channels.
+
+    `elsewhere`: the refusal is this channel's own (an outage of its acquirer, a currency it does not take); another
+    channel may well accept the same payment.
+    """
 
     code: str
     message: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,28 @@ class ChannelEvent:
     event_type: str
     payment: ChannelPayment | None = None
     refund: ChannelRefund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a listing covers: created at `since` or later, and before `until`."""
+
+    environment: str
+    since: dt.datetime
+    until: dt.datetime
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """One entry of a channel's own listing."""
+
+    value: T
+    created_at: dt.datetime
+
+
+class ListingFailed(Exception):
+    """The channel's listing broke off: what was read so far says nothing about the rest."""
 
 
 class WebhookRefused(Exception):
