@@ -1,5 +1,6 @@
 """Settings, all from the environment under the names of the quick start. Wrong values fail at start, loudly."""
 
+import ipaddress
 from pathlib import Path
 
 import environ
@@ -40,6 +41,12 @@ PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PO
 ALLOWED_HOSTS: list[str] = env.list(
     "ALLOWED_HOSTS", default=["*"] if LOCAL_STACK else ["localhost", "127.0.0.1"]
 )
+# The proxies in front of us, as networks: only what these write into X-Forwarded-For is believed.
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
+try:
+    [ipaddress.ip_network(network) for network in TRUSTED_PROXIES]
+except ValueError as error:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}. Give networks such as 10.0.0.0/8.") from error
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
 # --- Django ----------------------------------------------------------------------------------
@@ -68,6 +75,7 @@ INSTALLED_APPS = [
     "payment_platform",
 ]
 MIDDLEWARE = [
+    "common.api.client_address.ClientAddressMiddleware",
     "common.api.middleware.RequestIdMiddleware",
     "common.api.middleware.RefuseUnservableMiddleware",
     "django.middleware.security.SecurityMiddleware",

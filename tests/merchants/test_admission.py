@@ -123,6 +123,30 @@ class TestAddresses:
         change(acme, allowed_ips=["10.0.0.0/8"])
         assert client.get(PATH, X_Forwarded_For="10.1.2.3").status_code == 403
 
+    @pytest.mark.parametrize(
+        ("forwarded", "allowed"),
+        [
+            ("10.1.2.3", True),
+            ("10.1.2.3, 192.168.0.9", True),  # two proxies of ours
+            ("::ffff:10.1.2.3", True),
+            ("10.1.2.3, 11.1.2.3", False),  # the caller's own claim stands before its address
+            ("11.1.2.3", False),
+            ("10.1.2.3, unknown", False),
+            (None, False),
+        ],
+    )
+    def test_proxies_of_ours_are_believed(self, acme, settings, forwarded, allowed):
+        settings.TRUSTED_PROXIES = ["192.168.0.0/16"]
+        change(acme, allowed_ips=["10.0.0.0/8"])
+        client = SignedClient(acme.test_key.key, acme.test_key.secret, remote_addr="192.168.0.1")
+        assert client.get(PATH, X_Forwarded_For=forwarded).status_code == (200 if allowed else 403)
+
+    def test_nobody_else_is_believed_though_there_are_proxies(self, acme, settings):
+        settings.TRUSTED_PROXIES = ["192.168.0.0/16"]
+        change(acme, allowed_ips=["10.0.0.0/8"])
+        client = SignedClient(acme.test_key.key, acme.test_key.secret, remote_addr="11.1.2.3")
+        assert client.get(PATH, X_Forwarded_For="10.1.2.3").status_code == 403
+
 
 class TestScopes:
     def test_a_missing_scope_is_named(self, acme, client):
