@@ -23,7 +23,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from ops.services import pruning
-from sagas import registry, store
+from sagas import registry, statements, store
 from sagas.definitions import LOCAL, Definition, Step
 
 STEPS_PER_SAGA = 3
@@ -158,9 +158,9 @@ def _explain(due: int) -> None:
         (saga_id,) = cursor.fetchone()
         claim = {"id": saga_id, "ticket": None, "worker": "benchmark", "lease_seconds": 30}
         queries: dict[str, tuple[str, Any]] = {
-            "dispatch": (store._DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15}),
-            "claim": (store._CLAIM, claim),
-            "steps of a saga": (store._STEPS, [saga_id]),
+            "dispatch": (statements.DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15}),
+            "claim": (statements.CLAIM, claim),
+            "steps of a saga": (statements.STEPS, [saga_id]),
         }
         for name, (sql, params) in queries.items():
             with transaction.atomic():

@@ -52,7 +52,7 @@ UNKNOWN_FAILS = r"""\1
 MUTATIONS = (
     Mutation(
         "the fence is not checked",
-        "sagas/store.py",
+        "sagas/statements.py",
         r"( WHERE id = %\(id\)s\S*) AND fence = %\(fence\)s\S*(\n +RETURNING id, cancel_requested_at)",
         r"\1\2",
         f"{ENGINE}::test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too",
@@ -76,7 +76,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a lease is never renewed",
-        "sagas/store.py",
+        "sagas/statements.py",
         r"(lease_expires_at = CASE WHEN %\(keeps_lease\)s\S*\s+THEN) now\(\) \+ .* END",
         r"\1 lease_expires_at END",
         f"{ENGINE}::test_a_lease_is_renewed_with_every_commit",
@@ -84,7 +84,7 @@ MUTATIONS = (
     ),
     Mutation(
         "expired leases are not swept",
-        "sagas/store.py",
+        "sagas/statements.py",
         r"WHERE lease_expires_at <= now\(\) AND status IN (?=.*\n *ORDER BY lease_expires_at)",
         "WHERE false AND status IN ",
         f"{ENGINE}::test_an_expired_lease_is_swept",

@@ -11,7 +11,7 @@ from tests.support.http_shop import HttpShop
 from tests.support.processes import Platform
 
 LOG_BYTES = 12_000
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 60.0
 SEEDS = 2
 _PLATFORM = pytest.StashKey[Platform]()
 _SIZES = pytest.StashKey[dict[str, int]]()

@@ -26,7 +26,7 @@ from tests.support.processes import (
     is_alive,
     wait_for_death,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -39,11 +39,13 @@ OF_A_STEP = ("saga.call.before", "saga.call.after", "saga.outcome.before_commit"
 NOTHING_WRITTEN = "idempotency.claim.before_commit"
 IN_A_REQUEST = CLAIM_OF_KEY + OF_A_STEP
 IN_A_RETRY = CLAIM_OF_SAGA + OF_A_STEP
-FIRST_RETRY_SECONDS = RETRY_BASE_SECONDS + SWEEP_SECONDS + 6
+FIRST_RETRY_SECONDS = RETRY_BASE_SECONDS + SWEEP_SECONDS + LOADED_SECONDS
 # Three retries, each after at most its jittered wait and a sweep.
-ALL_RETRIES_SECONDS = sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + 4
+ALL_RETRIES_SECONDS = (
+    sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + LOADED_SECONDS
+)
 # The second death has to wait for the lease of the first.
-DEATH_AFTER_LEASE_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2
+DEATH_AFTER_LEASE_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + LOADED_SECONDS
 
 Cell = Callable[[Flow, str, str, str], None]
 
@@ -94,24 +96,6 @@ def test_web_worker_dies(
             _require_final_answer(shop, books, flow, write)
 
 
-def _dies_in_the_retry(platform: Platform, shop: HttpShop, flow: Flow, point: str, write: Write) -> Write:
-    """Says which write it was. A child that has only just started can miss its order to die, and finish the saga
-    alive: then another write is sent on its way."""
-    for _attempt in range(2):
-        children = platform.arm_workers(crash_at=_armed(point, flow))
-        assert shop.send(write).status == 202
-        try:
-            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
-        except AssertionError:
-            write = flow.prepare(shop)
-        else:
-            return write
-    children = platform.arm_workers(crash_at=_armed(point, flow))
-    assert shop.send(write).status == 202
-    _worker_dies(platform, children, FIRST_RETRY_SECONDS)
-    return write
-
-
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_celery_worker_dies_in_the_retry(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
@@ -121,7 +105,9 @@ def test_celery_worker_dies_in_the_retry(
     platform.arm(platform.web_worker(), lose_answer_of=flow.step)
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            writes[point] = _dies_in_the_retry(platform, shop, flow, point, write)
+            children = platform.arm_workers(crash_at=_armed(point, flow))
+            assert shop.send(write).status == 202
+            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
             cell(flow, "forward", "celery", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
@@ -192,7 +178,7 @@ def _web_dies_repeating(platform: Platform, shop: HttpShop, write: Write, point:
             return True
         return False
 
-    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + 4, "the armed web worker to die", interval=0.1)
+    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + LOADED_SECONDS, "the armed web worker to die", interval=0.1)
     wait_for_death(web)
 
 

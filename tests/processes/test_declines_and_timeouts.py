@@ -15,13 +15,13 @@ from tests.support.processes import (
     Platform,
     wait_for_death,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
 CREATE = "CallPaymentChannel"
 # Three retries, each after at most its jittered wait and a sweep; work and a loaded machine on top.
-RETRIES_SECONDS = sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + 4
+RETRIES_SECONDS = sum(RETRY_BASE_SECONDS * 2**count + SWEEP_SECONDS for count in range(3)) + LOADED_SECONDS
 # Created at the bank; neither the creation nor any question about it is ever answered.
 SILENT = "no_webhook,timeout_after*always,query:timeout_before*always"
 

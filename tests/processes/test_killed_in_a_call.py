@@ -4,11 +4,12 @@ import os
 import signal
 import statistics
 import time
+from concurrent.futures import Future
 
 import pytest
 
 from tests.support.books import Books, Row
-from tests.support.http_shop import HttpShop, NoAnswer, Write, payment
+from tests.support.http_shop import HttpShop, NoAnswer, Reply, Write, payment
 from tests.support.processes import (
     IDEMPOTENCY_LEASE_SECONDS,
     LEASE_SECONDS,
@@ -18,23 +19,22 @@ from tests.support.processes import (
     is_alive,
     wait_for_death,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
 CREATE = "CallPaymentChannel"
-REPEATS = 10
+REPEATS, LONG_REPEATS = 10, 20
 BEAT_STARTS_SECONDS = 30.0  # a process of its own has to start first
 # Killed before the bank did anything, and after.
 SLOW = ("auto_pay,no_webhook,slow_start:1.5", "auto_pay,no_webhook,slow:1.5")
+SLOW_RETRY = "auto_pay,no_webhook,timeout_after,query:slow:1.5"
 
 
 @pytest.mark.parametrize("simulate", SLOW)
 def test_web_worker(platform: Platform, shop: HttpShop, books: Books, simulate: str) -> None:
-    write = payment(simulate)
-    answer = shop.send_later(write)
-    saga = books.wait_for_slow_call(write.key)
-    assert saga["lease_owner"].endswith(f":{platform.web_worker()}")
+    write, saga, answer = _caught_in_a_call(shop, books, simulate)
+    assert _holder(saga) == platform.web_worker()
     os.kill(platform.web_worker(), signal.SIGKILL)
     with pytest.raises(NoAnswer):
         answer.result()
@@ -42,9 +42,7 @@ def test_web_worker(platform: Platform, shop: HttpShop, books: Books, simulate: 
 
 
 def test_celery_child_in_a_slow_retry(platform: Platform, shop: HttpShop, books: Books) -> None:
-    write = payment("auto_pay,no_webhook,timeout_after,query:slow:1.5")
-    assert shop.send(write).status == 202
-    saga = books.wait_for_slow_call(write.key, "query")
+    write, saga, _answer = _caught_in_a_call(shop, books, SLOW_RETRY, "query")
     child = _holder(saga)
     assert child in platform.worker_children()
     os.kill(child, signal.SIGKILL)
@@ -55,9 +53,8 @@ def test_whole_celery_worker_in_a_slow_retry(platform: Platform, shop: HttpShop,
     """Every process of the worker that holds the saga goes; the other worker takes over."""
     platform.spare_worker.start()
     platform.wait_for_worker(platform.spare_worker)
-    write = payment("auto_pay,no_webhook,timeout_after,query:slow:1.5")
-    assert shop.send(write).status == 202
-    child = _holder(books.wait_for_slow_call(write.key, "query"))
+    write, held, _answer = _caught_in_a_call(shop, books, SLOW_RETRY, "query")
+    child = _holder(held)
     victim, heir = platform.worker, platform.spare_worker
     if child in platform.worker_children(heir):
         victim, heir = heir, victim
@@ -82,7 +79,7 @@ def test_whole_celery_worker_with_a_ticket_in_its_hand(
     for child in children:
         platform.arm(child, crash_at="saga.claim.before_commit")
     assert shop.send(write).status == 202
-    wait_until(lambda: not all(is_alive(child) for child in children), 5, "a child to die")
+    wait_until(lambda: not all(is_alive(child) for child in children), LOADED_SECONDS, "a child to die")
     platform.worker.kill()
     platform.spare_worker.start()
     platform.wait_for_worker(platform.spare_worker)
@@ -91,9 +88,7 @@ def test_whole_celery_worker_with_a_ticket_in_its_hand(
 
 def test_web_and_worker_at_once(platform: Platform, shop: HttpShop, books: Books) -> None:
     """Nobody is left but beat; a worker that starts afterwards finishes."""
-    write = payment("auto_pay,no_webhook,slow:1.5")
-    answer = shop.send_later(write)
-    books.wait_for_slow_call(write.key)
+    write, _held, answer = _caught_in_a_call(shop, books, SLOW[1])
     platform.web.kill()
     platform.worker.kill()
     with pytest.raises(NoAnswer):
@@ -141,9 +136,7 @@ def test_web_worker_that_wakes_up_after_its_lease(
     platform: Platform, shop: HttpShop, books: Books, simulate: str
 ) -> None:
     """Not dead, only frozen: when it goes on, its payment is done, and it may write nothing."""
-    write = payment(simulate)
-    answer = shop.send_later(write)
-    books.wait_for_slow_call(write.key)
+    write, _held, answer = _caught_in_a_call(shop, books, simulate)
     web = platform.web_worker()
     os.kill(web, signal.SIGSTOP)
     saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
@@ -158,13 +151,15 @@ def test_web_worker_that_wakes_up_after_its_lease(
     assert shop.send(write).body == reply.body
 
 
-def test_recovery_times(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """How long after the kill the payment is done: at most what is left of the lease, a sweep and the work."""
+def test_recovery_times(
+    platform: Platform, shop: HttpShop, books: Books, pytestconfig: pytest.Config
+) -> None:
+    """How long after the kill the payment is done: at most what is left of the lease, a sweep and the work. To the
+    second that holds on a machine that does nothing else: `--long`."""
+    long = pytestconfig.getoption("--long", False)
     writes, killed_at = [], []
-    for _ in range(REPEATS):
-        write = payment("auto_pay,no_webhook,slow_start:1.5")
-        shop.send_later(write)
-        books.wait_for_slow_call(write.key)
+    for _ in range(LONG_REPEATS if long else REPEATS):
+        write, _held, _answer = _caught_in_a_call(shop, books, SLOW[0])
         os.kill(platform.web_worker(), signal.SIGKILL)
         writes.append(write)
         killed_at.append(time.time())
@@ -180,8 +175,24 @@ def test_recovery_times(platform: Platform, shop: HttpShop, books: Books) -> Non
     print(
         f"recovery after SIGKILL in a call, lease {LEASE_SECONDS:g} s, sweep {SWEEP_SECONDS:g} s, n={len(seconds)}:"
         f" min {seconds[0]:.2f} s, median {statistics.median(seconds):.2f} s, max {seconds[-1]:.2f} s"
+        f" (aim: {RECOVERY_SECONDS:g} s)"
     )
-    assert seconds[-1] <= RECOVERY_SECONDS
+    if long:
+        assert seconds[-1] <= RECOVERY_SECONDS
+
+
+def _caught_in_a_call(
+    shop: HttpShop, books: Books, simulate: str, operation: str = "create"
+) -> tuple[Write, Row, "Future[Reply]"]:
+    """A write whose saga is held by a process that waits for the bank. On a loaded machine a call can be over before
+    anybody sees it: then there is another."""
+    for _attempt in range(5):
+        write = payment(simulate)
+        answer = shop.send_later(write)
+        saga = books.wait_for_slow_call(write.key, operation)
+        if saga is not None:
+            return write, saga, answer
+    raise AssertionError(f"no call of {simulate!r} was seen")
 
 
 def _repeat_until_it_dies(platform: Platform, shop: HttpShop, write: Write) -> None:
@@ -194,7 +205,7 @@ def _repeat_until_it_dies(platform: Platform, shop: HttpShop, write: Write) -> N
             return True
         return False
 
-    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + 2, "the armed web worker to die", interval=0.1)
+    wait_until(dies, IDEMPOTENCY_LEASE_SECONDS + LOADED_SECONDS, "the armed web worker to die", interval=0.1)
     wait_for_death(web)
 
 

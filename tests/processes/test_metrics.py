@@ -8,7 +8,7 @@ import pytest
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import RECOVERY_SECONDS, Platform
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -26,7 +26,9 @@ def test_what_only_the_celery_worker_counted(platform: Platform, shop: HttpShop,
     assert shop.send(write).status == 202
     books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
     wait_until(
-        lambda: _scrape(platform).get(COMPLETED, 0) > before.get(COMPLETED, 0), 5, "the worker's count"
+        lambda: _scrape(platform).get(COMPLETED, 0) > before.get(COMPLETED, 0),
+        LOADED_SECONDS,
+        "the worker's count",
     )
     after = _scrape(platform)
     for name in (COMPLETED, ATTEMPTS):
@@ -38,7 +40,7 @@ def test_counts_survive_their_process(platform: Platform, shop: HttpShop, books:
     write = payment("auto_pay,no_webhook,timeout_after")
     shop.send(write)
     books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
-    wait_until(lambda: _scrape(platform).get(COMPLETED, 0) > 0, 5, "the worker's count")
+    wait_until(lambda: _scrape(platform).get(COMPLETED, 0) > 0, LOADED_SECONDS, "the worker's count")
     before = _scrape(platform)[COMPLETED]
     platform.worker.kill()
     assert _scrape(platform)[COMPLETED] == before

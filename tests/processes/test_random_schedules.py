@@ -7,6 +7,7 @@ flushed and, in the long mode, PostgreSQL is restarted. When everything has come
 A seed fixes what is sent and what is done to the processes; the moments at which they meet are the machine's.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ import pytest
 
 from tests.support.books import Books, Row
 from tests.support.http_shop import HttpShop, NoAnswer, Reply, Write, payment
-from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, Platform, is_alive
+from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, Platform
 
 pytestmark = pytest.mark.processes
 
@@ -115,9 +116,9 @@ class Chaos:
         while time.monotonic() < deadline:
             if (
                 not self.platform.worker.is_running
-            ):  # it does not always survive its broker: a supervisor's work
+            ):  # a child that dies starting takes it with it, as its broker may
                 self.blows["worker_died_by_itself"] += 1
-                self.platform.worker.start()
+            self.platform.supervise()
             blow = self.dice.choice(self.kinds)
             self.blows[blow.__name__] += 1
             blow()
@@ -154,7 +155,7 @@ class Chaos:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    if is_alive(pid):
+    with contextlib.suppress(ProcessLookupError):  # another blow was quicker
         os.kill(pid, number)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from sagas import store
+from sagas import statements, store
 from sagas.models import SagaInstance
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,7 +81,7 @@ def require_no_table_is_read_through(found: list[Plan]) -> None:
 
 
 def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) -> None:
-    found = scans(store._DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15})
+    found = scans(statements.DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15})
     require_no_table_is_read_through(found)
     used = {node["Index Name"] for node in found if "Index Name" in node}
     assert {"saga_step_due_retry", "saga_lease_expiry"} <= used
@@ -94,7 +94,7 @@ def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) 
 def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: str) -> None:
     saga = SagaInstance.objects.get(business_id=kind)
     params = {"id": saga.id, "ticket": None, "worker": "test", "lease_seconds": 30}
-    found = scans(store._CLAIM, params)
+    found = scans(statements.CLAIM, params)
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_instances") == 1
     assert looked_at(found, "saga_steps") <= 2 * STEPS
@@ -105,6 +105,6 @@ def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: st
 
 def test_the_steps_of_a_saga_are_found_by_its_id(history: None) -> None:
     saga = SagaInstance.objects.get(business_id="done-7")
-    found = scans(store._STEPS, [saga.id])
+    found = scans(statements.STEPS, [saga.id])
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_steps") <= 2 * STEPS

@@ -22,20 +22,25 @@ def make_armable(role: str) -> None:
     """Call in the main thread of the process. Its sign in the directory says that it is listening."""
     directory = Path(os.environ[DIRECTORY])
     orders = directory / f"orders.{os.getpid()}"
+    taken: list[str] = []
 
     def take_orders(*_: object) -> None:
-        _obey(orders)
+        taken.append(orders.read_text())
+        _obey(taken[-1])
         orders.unlink()
 
     signal.signal(ARM_SIGNAL, take_orders)
+    # The sign first: whoever writes standing orders and then finds no sign is read here, and no order is missed.
+    (directory / f"{role}.{os.getpid()}").touch()
     standing = directory / f"standing.{role}"
     if standing.exists():
-        _obey(standing)
-    (directory / f"{role}.{os.getpid()}").touch()
+        _obey(standing.read_text())
+    if taken:  # given to this process alone, while it read the others
+        _obey(taken[-1])
 
 
-def _obey(orders: Path) -> None:
-    for name, value in json.loads(orders.read_text()).items():
+def _obey(orders: str) -> None:
+    for name, value in json.loads(orders).items():
         if value:
             os.environ[name] = value
         else:

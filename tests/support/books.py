@@ -15,11 +15,9 @@ from ops.books.audit import GRACE, SETTLED, audit
 from ops.books.rule import Finding
 from scripts.local.config import Database
 from scripts.local.postgres import connect
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 Row = dict[str, Any]
-# What a machine that does something else at the same time may add to any wait.
-LOADED_SECONDS = 8.0
 TERMINAL = ("completed", "compensated", "failed")
 
 
@@ -94,15 +92,21 @@ class Books:
         assert saga["status"] == status, saga
         return saga
 
-    def wait_for_slow_call(self, key: str, operation: str = "create") -> Row:
-        """The saga of this key, held by a process whose call has reached the bank and is being slow there."""
+    def wait_for_slow_call(self, key: str, operation: str = "create") -> Row | None:
+        """The saga of this key, held by a process whose call has reached the bank and is being slow there. None when
+        the call was over before it was seen."""
         query = (
             "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
             " JOIN saga_steps s ON s.saga_id = i.id AND s.in_doubt"
             " JOIN simulator_calls c ON c.operation = %s AND (c.key = i.business_id OR c.key LIKE i.id || ':%%')"
             " WHERE k.key = %s AND i.lease_owner LIKE '%%:%%'"
         )
-        return wait_until(lambda: self.row(query, operation, key), 10.0, f"the call to {operation} of {key}")
+
+        def look() -> Row | None:
+            return self.row(query, operation, key) or self._at_rest(key)
+
+        seen = wait_until(look, LOADED_SECONDS, f"the call to {operation} of {key}")
+        return None if seen["status"] in TERMINAL else seen
 
     def wait_until_settled(self, seconds: float) -> None:
         """Every saga is at rest, and the auditor finds nothing although nothing may be unfinished any more."""

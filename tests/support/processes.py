@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -44,6 +45,9 @@ CHANNEL_TIMEOUT_SECONDS = 1.6
 # How soon after a kill the platform must be done, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
 START_SECONDS = 60.0
+# How often in a row a process may end by itself before something is wrong with it.
+MOST_DEATHS = 5
+FIRST_PAUSE_SECONDS = 0.25
 # More than one test kills at a time, so that nobody waits for a new one.
 WORKER_CHILDREN = 4
 
@@ -79,8 +83,10 @@ class Process:
     ) -> None:
         self.name, self.command, self.log, self.environment = name, command, log, environment
         self.account = account
+        self.deaths = 0  # by itself, since the last time everything was healed
         self._popen: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+        self._revive_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -107,14 +113,30 @@ class Process:
                 **(self.account.as_popen_arguments() if self.account else {}),
             )
 
+    def revive(self) -> None:
+        """What a supervisor does: starts again what has ended, after growing pauses, until it ends too often.
+
+        A Celery worker ends when a child of its is killed just as it starts, PostgreSQL while what is left of the one
+        before it still holds its shared memory.
+        """
+        if self.is_running:
+            return
+        if self.deaths >= MOST_DEATHS:
+            raise AssertionError(f"{self.name} ended {self.deaths} times:\n{tail(self.log, 40)}")
+        if time.monotonic() >= self._revive_at:
+            self.deaths += 1
+            self._revive_at = time.monotonic() + FIRST_PAUSE_SECONDS * 2**self.deaths
+            self.start()
+
     def kill(self) -> None:
         """kill -9 of the whole group."""
         self.end(signal.SIGKILL)
 
     def end(self, number: signal.Signals) -> None:
-        """Sends the group a signal that ends it, and waits."""
+        """Sends the group a signal that ends it, and waits. It is not for this that it counts as failing."""
         if self._popen is None:
             return
+        self.deaths, self._revive_at = 0, 0.0
         self.signal(signal.SIGCONT)
         self.signal(number)
         try:
@@ -182,14 +204,12 @@ class Platform:
     def heal(self) -> None:
         """Everything runs, nobody is armed, no spare worker: how each test finds the platform."""
         self.spare_worker.kill()
-        for process in (self.postgres, self.redis, self.web, self.worker, self.beat):
+        for process in (self.postgres, self.redis, *self._supervised):
+            process.deaths = 0
             if process.is_running:
                 process.signal(signal.SIGCONT)  # the whole group, so also a frozen child
         self.start_postgres()
         self.start_redis()
-        for process in (self.web, self.worker, self.beat):
-            if not process.is_running:
-                process.start()
         self.wait_until_ready()
         self.arm(self.web_worker())
         self.arm_workers()
@@ -197,7 +217,16 @@ class Platform:
     def wait_until_ready(self) -> None:
         wait_until(self._web_is_ready, START_SECONDS, "the web process")
         self.wait_for_worker(self.worker)
-        self.beat.require_running()
+        self.supervise()
+
+    def supervise(self) -> None:
+        """Starts again what has ended by itself or was killed."""
+        for process in self._supervised:
+            process.revive()
+
+    @property
+    def _supervised(self) -> tuple[Process, ...]:
+        return (self.web, self.worker, self.beat)
 
     def _start(self) -> None:
         self.postgres.account = self._cluster.create()
@@ -246,9 +275,7 @@ class Platform:
 
     def wait_for_worker(self, worker: Process) -> None:
         """Two children that listen, under a parent that consumes."""
-        wait_until(
-            lambda: worker.require_running() or worker.has_logged(" ready."), START_SECONDS, worker.name
-        )
+        wait_until(lambda: worker.revive() or worker.has_logged(" ready."), START_SECONDS, worker.name)
         self.worker_children(worker)
 
     def restart_web(self) -> None:
@@ -261,7 +288,7 @@ class Platform:
         self._order(orders, crash_at, lose_answer_of)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, ARM_SIGNAL)
-        wait_until(lambda: not orders.exists() or not is_alive(pid), 10, f"{pid} to take its orders")
+        wait_until(lambda: not orders.exists() or not is_alive(pid), 30, f"{pid} to take its orders")
 
     def arm_workers(self, *, crash_at: str = "", lose_answer_of: str = "") -> list[int]:
         """All children of the Celery worker, and those that start later. Says which are there."""
@@ -277,12 +304,12 @@ class Platform:
         new.rename(orders)
 
     def _armable(self, role: str, under: Process) -> list[int]:
-        under.require_running()
+        under.revive()
         pids = [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
         return sorted(pid for pid in pids if _parent(pid) == under.pid)
 
     def _web_is_ready(self) -> bool:
-        self.web.require_running()
+        self.web.revive()
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -292,20 +319,19 @@ class Platform:
     # --- Servers ----------------------------------------------------------------------------------------
 
     def start_postgres(self) -> None:
+        wait_until(self._postgres_is_ready, START_SECONDS, "PostgreSQL")
+
+    def _postgres_is_ready(self) -> bool:
         if not self.postgres.is_running:
             (self._cluster.data / "postmaster.pid").unlink(missing_ok=True)
-            self.postgres.start()
-        wait_until(
-            lambda: self.postgres.require_running() or self._cluster.is_ready(), START_SECONDS, "PostgreSQL"
-        )
+        self.postgres.revive()
+        return self._cluster.is_ready()
 
     def stop_postgres(self) -> None:
         """`pg_ctl stop -m immediate`: no goodbye to anybody, recovery at the next start."""
         self.postgres.end(signal.SIGQUIT)
 
     def start_redis(self) -> None:
-        if not self.redis.is_running:
-            self.redis.start()
         wait_until(self._redis_answers, START_SECONDS, "Redis")
 
     def stop_redis(self) -> None:
@@ -316,7 +342,7 @@ class Platform:
         return redis.Redis(self.cache.host, self.cache.port, socket_timeout=5, socket_connect_timeout=5)
 
     def _redis_answers(self) -> bool:
-        self.redis.require_running()
+        self.redis.revive()
         try:
             with self.redis_client() as client:
                 return bool(client.ping())
@@ -381,7 +407,7 @@ def is_alive(pid: int) -> bool:
 
 def wait_for_death(pid: int) -> None:
     """A process that dies closes its connections first: who sees that may still find it there for a moment."""
-    wait_until(lambda: not is_alive(pid), 5.0, f"the end of process {pid}")
+    wait_until(lambda: not is_alive(pid), 30.0, f"the end of process {pid}")
 
 
 def _parent(pid: int) -> int | None:

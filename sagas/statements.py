@@ -1,0 +1,138 @@
+"""The engine's SQL. Every write after the first carries `fence = mine`; no row means somebody took over.
+
+Written by hand because one commit boundary is one statement: instance, steps and history change together. Casts
+tell PostgreSQL the types of parameters that it prepares a statement for.
+Lock order of the platform: business rows first, the saga's row last.
+"""
+
+INSERT = """
+WITH saga AS (
+    INSERT INTO saga_instances (
+        id, business_id, business_type, definition, definition_version, status, direction, past_pivot,
+        current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
+        claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, completed_at)
+    VALUES (
+        %(id)s::uuid, %(business_id)s, %(business_type)s, %(definition)s, %(definition_version)s, %(status)s::text,
+        'forward', %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
+        CASE WHEN %(status)s::text IN ('pending', 'in_progress')
+             THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
+        %(fence)s::bigint, 1, 0, now() + make_interval(secs => %(deadline_seconds)s::float8), false, '',
+        %(trace_context)s::jsonb, CASE WHEN %(status)s::text = 'completed' THEN now() END)
+), steps AS (
+    INSERT INTO saga_steps (
+        id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
+        retry_count, max_retry_count)
+    SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
+           CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count
+    FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
+        id uuid, step_order int, step_name text, status text, in_doubt bool, result jsonb, executed_now bool,
+        max_retry_count int)
+)
+INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
+                         actor, reason)
+SELECT %(id)s::uuid, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s::bigint,
+       %(worker)s::text, '', ''
+FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
+    step_name text, direction text, outcome text, detail jsonb, duration_ms int)
+"""
+
+SAVE = """
+WITH saga AS (
+    UPDATE saga_instances SET
+        status = %(status)s::text, direction = %(direction)s, past_pivot = %(past_pivot)s,
+        current_step = %(current_step)s, error_code = %(error_code)s, error_message = %(error_message)s,
+        needs_attention = %(attention_reason)s::text <> '', attention_reason = %(attention_reason)s::text,
+        claims_without_progress = %(claims_without_progress)s,
+        lease_owner = CASE WHEN %(keeps_lease)s::bool THEN lease_owner ELSE '' END,
+        lease_expires_at = CASE WHEN %(keeps_lease)s::bool
+                                THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
+        completed_at = CASE WHEN %(status)s::text = 'completed' THEN now() END,
+        compensated_at = CASE WHEN %(status)s::text = 'compensated' THEN now() END,
+        updated_at = now(), revision = revision + 1
+    WHERE id = %(id)s AND fence = %(fence)s::bigint
+    RETURNING id, cancel_requested_at IS NOT NULL AS cancel_requested, deadline_at <= now() AS deadline_passed,
+              extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
+), steps AS (
+    UPDATE saga_steps AS s SET
+        status = v.status, in_doubt = v.in_doubt, compensating = v.compensating, result = v.result,
+        error_message = v.error_message, retry_count = v.retry_count,
+        next_retry_at = CASE WHEN v.retry_in_seconds IS NOT NULL
+                             THEN now() + make_interval(secs => v.retry_in_seconds) END,
+        executed_at = CASE WHEN v.executed_now THEN now() ELSE s.executed_at END,
+        compensated_at = CASE WHEN v.compensated_now THEN now() ELSE s.compensated_at END,
+        updated_at = now()
+    FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
+        id uuid, status text, in_doubt bool, compensating bool, result jsonb, error_message text,
+        retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool)
+    WHERE s.id = v.id AND s.saga_id = (SELECT id FROM saga)
+), events AS (
+    INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
+                             actor, reason)
+    SELECT saga.id, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s::bigint,
+           %(worker)s::text, '', ''
+    FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
+        step_name text, direction text, outcome text, detail jsonb, duration_ms int)
+)
+SELECT cancel_requested, deadline_passed, age_seconds FROM saga
+"""
+
+# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
+# from end to end, for every claim.
+CLAIM = """
+WITH own AS MATERIALIZED (
+    SELECT id, status, next_retry_at FROM saga_steps WHERE saga_id = %(id)s
+), claimed AS (
+    UPDATE saga_instances AS i SET
+        fence = fence + 1, revision = revision + 1, status = 'in_progress', lease_owner = %(worker)s,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s::float8),
+        claims_without_progress = claims_without_progress + 1, updated_at = now()
+    WHERE id = %(id)s AND status IN ('pending', 'in_progress') AND NOT needs_attention
+      AND (lease_expires_at <= now()
+           OR (lease_owner = 'queue' AND fence = %(ticket)s::bigint)
+           OR (lease_expires_at IS NULL AND EXISTS (
+                SELECT 1 FROM own WHERE own.status = 'failed' AND own.next_retry_at <= now())))
+    RETURNING id, definition, definition_version, business_id, metadata, direction, past_pivot, error_code,
+              error_message, fence, claims_without_progress, deadline_at <= now() AS deadline_passed,
+              cancel_requested_at IS NOT NULL AS cancel_requested, trace_context
+), resumed AS (
+    UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
+    FROM own, claimed
+    WHERE s.id = own.id AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
+      AND s.status = own.status AND s.next_retry_at IS NOT DISTINCT FROM own.next_retry_at
+)
+SELECT * FROM claimed
+"""
+
+STEPS = """
+SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_message, retry_count, max_retry_count
+FROM saga_steps WHERE saga_id = %s ORDER BY step_order
+"""
+
+DISPATCH = """
+WITH due AS MATERIALIZED (
+    (SELECT i.id FROM saga_steps s JOIN saga_instances i ON i.id = s.saga_id
+     WHERE s.status = 'failed' AND s.next_retry_at <= now()
+       AND i.lease_expires_at IS NULL AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
+     ORDER BY s.next_retry_at LIMIT %(batch)s::int)
+    UNION
+    (SELECT id FROM saga_instances
+     WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
+     ORDER BY lease_expires_at LIMIT %(batch)s::int)
+), picked AS (
+    SELECT i.id FROM saga_instances i
+    WHERE i.id IN (SELECT id FROM due) AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
+      AND (i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
+    LIMIT %(batch)s::int FOR UPDATE SKIP LOCKED
+)
+UPDATE saga_instances AS i SET
+    fence = fence + 1, revision = revision + 1, lease_owner = 'queue',
+    lease_expires_at = now() + make_interval(secs => %(dispatch_seconds)s::float8), updated_at = now()
+FROM picked WHERE i.id = picked.id
+RETURNING i.id, i.fence
+"""
+
+PARK_UNKNOWN = """
+UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_owner = '', lease_expires_at = NULL,
+       revision = revision + 1, updated_at = now()
+WHERE id = %s AND fence = %s
+"""
