@@ -15,6 +15,11 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
+def time_of(uuid7: uuid.UUID) -> dt.datetime:
+    """When it was made, to the millisecond."""
+    return dt.datetime.fromtimestamp((uuid7.int >> 80) / 1000, dt.UTC)
+
+
 def public_number(prefix: str, day: dt.date) -> str:
     """`PAY-20250124-482913570164`: readable on the phone, unique, and no neighbour can be guessed from it."""
     return f"{prefix}-{day:%Y%m%d}-{secrets.randbelow(10**12):012d}"

@@ -240,7 +240,23 @@ SIMULATOR_WEBHOOK_URL: str = env.str(
 SIMULATOR_WEBHOOK_SECRET: str = env.str("SIMULATOR_WEBHOOK_SECRET", default="simulator-webhook-secret")
 RATE_LIMIT_PER_SECOND: float = env.float("RATE_LIMIT_PER_SECOND", default=100.0)
 RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
-STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="")
+# Stripe, per environment. Without a test key, test payments of channel "stripe" are served by the simulator.
+STRIPE_SECRET_KEYS: dict[str, str] = {
+    "test": env.str("STRIPE_TEST_SECRET_KEY", default=""),
+    "live": env.str("STRIPE_LIVE_SECRET_KEY", default=""),
+}
+# The signing secrets of the webhook endpoint, newest first: both the new and the old one while it is rotated.
+STRIPE_WEBHOOK_SECRETS: dict[str, list[str]] = {
+    "test": env.list("STRIPE_TEST_WEBHOOK_SECRETS", default=[]),
+    "live": env.list("STRIPE_LIVE_WEBHOOK_SECRETS", default=[]),
+}
+# Another server that speaks Stripe's API, for tests.
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")
+for _environment, _key in STRIPE_SECRET_KEYS.items():
+    if _key and not _key.startswith((f"sk_{_environment}_", f"rk_{_environment}_")):
+        raise ImproperlyConfigured(
+            f"STRIPE_{_environment.upper()}_SECRET_KEY is no {_environment} key: it begins with sk_{_environment}_."
+        )
 
 # --- API ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -107,7 +107,8 @@ RefundAnswer = Answered[ChannelRefund] | Declined | NotSent | Unknown | Missing
 
 @dataclass(frozen=True, slots=True)
 class CreatePayment:
-    """`key` makes the call idempotent at the channel: the same key never creates a second payment."""
+    """`key` makes the call idempotent at the channel: the same key never creates a second payment. `begun_at` is when
+    we began it, the same for every repetition; `metadata` is the merchant's."""
 
     key: str
     reference: str
@@ -121,16 +122,19 @@ class CreatePayment:
     expires_in_seconds: int
     timeout_seconds: float
     metadata: Mapping[str, str] = field(default_factory=dict)
+    begun_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """Which payment is meant. `channel_trade_no` is empty when its creation was never answered."""
+    """Which payment is meant. `channel_trade_no` is empty when its creation was never answered: `begun_at`, when we
+    began it, then says where in the channel's lists to look."""
 
     reference: str
     environment: str
     timeout_seconds: float
     channel_trade_no: str = ""
+    begun_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

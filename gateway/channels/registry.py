@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
-
 from gateway.channels.base import Channel
 from gateway.channels.guard import GuardedChannel
 from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.stripe import config as stripe_config
+from gateway.channels.stripe.channel import StripeChannel
 
 SIMULATOR, STRIPE = "simulator", "stripe"
 TEST, LIVE = "test", "live"
 
-_simulator = SimulatorChannel()
+_simulator, _stripe = SimulatorChannel(), StripeChannel()
 
 
 class UnknownChannel(Exception):
@@ -59,13 +59,18 @@ def _serve_simulator(environment: str) -> Served:
 
 
 def _serve_stripe(environment: str) -> Served:
-    if environment == TEST and not settings.STRIPE_SECRET_KEY:
+    if stripe_config.secret_key(environment):
+        return Served(GuardedChannel(_stripe, environment), sandbox=False)
+    if environment == TEST:
         return Served(GuardedChannel(_simulator, environment), sandbox=True)
-    raise ChannelNotAvailable(STRIPE, environment, "the connection to Stripe is not built yet.")
+    raise ChannelNotAvailable(STRIPE, environment, "STRIPE_LIVE_SECRET_KEY is not set.")
 
 
 def webhook_channel(name: str) -> Channel:
     """Who may call `POST /webhooks/{name}`. Raises `UnknownChannel`."""
-    if name == SIMULATOR:
-        return _simulator
+    match name:
+        case "simulator":
+            return _simulator
+        case "stripe" if any(map(stripe_config.webhook_secrets, (TEST, LIVE))):
+            return _stripe
     raise UnknownChannel(name)

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from common.ids import time_of
 from gateway.channels.base import PaymentRef
 from sagas.outcomes import Json
 
@@ -57,7 +58,9 @@ class PaymentCreateData(FlowData):
     metadata: dict[str, str] = field(default_factory=dict)
 
     def at_channel(self, timeout_seconds: float, channel_trade_no: str = "") -> PaymentRef:
-        return PaymentRef(self.payment_no, self.environment, timeout_seconds, channel_trade_no)
+        return PaymentRef(
+            self.payment_no, self.environment, timeout_seconds, channel_trade_no, time_of(self.payment_id)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,13 @@ class ExistingPaymentData(FlowData):
     currency: str
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
-        return PaymentRef(self.payment_no, self.environment, timeout_seconds, self.channel_trade_no)
+        return PaymentRef(
+            self.payment_no,
+            self.environment,
+            timeout_seconds,
+            self.channel_trade_no,
+            time_of(self.payment_id),
+        )
 
 
 @dataclass(frozen=True, slots=True)

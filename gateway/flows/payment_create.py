@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from common.db import insert_together
+from common.ids import time_of
 from events.outbox import row_of
 from gateway import selectors, transitions
 from gateway.channels.base import Answered, CancelPayment, CreatePayment, Missing, PaymentAnswer, PaymentState
@@ -98,6 +99,7 @@ def call_channel(call: Call) -> Outcome:
             expires_in_seconds=data.expires_in_seconds,
             timeout_seconds=call.timeout_seconds,
             metadata=data.metadata,
+            begun_at=time_of(data.payment_id),
         )
     )
     return _created(data, answer)

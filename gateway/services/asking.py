@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
+from common.ids import time_of
 from gateway import selectors
 from gateway.channels.base import Answered, NotSent, PaymentAnswer, PaymentRef, RefundAnswer, RefundRef
 from gateway.channels.registry import ChannelNotAvailable, served_by
@@ -118,4 +119,10 @@ def _put_back(row: Payment | Refund, answer: PaymentAnswer | RefundAnswer) -> No
 
 
 def _reference(payment: Payment) -> PaymentRef:
-    return PaymentRef(payment.payment_no, payment.environment, ASK_TIMEOUT_SECONDS, payment.channel_trade_no)
+    return PaymentRef(
+        payment.payment_no,
+        payment.environment,
+        ASK_TIMEOUT_SECONDS,
+        payment.channel_trade_no,
+        time_of(payment.id),
+    )

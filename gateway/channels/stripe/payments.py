@@ -1,0 +1,130 @@
+"""Creating, cancelling and capturing at Stripe. All raise `StripeError` and `Unreadable`."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import stripe
+from django.conf import settings
+
+from gateway.channels.base import (
+    Answered,
+    CancelPayment,
+    CapturePayment,
+    ChannelPayment,
+    CreatePayment,
+    Missing,
+    PaymentAnswer,
+    PaymentState,
+)
+from gateway.channels.stripe import amounts, errors, lookup, shapes
+from gateway.channels.stripe.amounts import UnsupportedAmount
+from gateway.channels.stripe.shapes import DIRECT, PAYMENT_NO
+
+# A merchant that has a customer's saved card pays with it at once, instead of sending the customer to a page.
+SAVED_CARD, CUSTOMER = "stripe_payment_method", "stripe_customer"
+# What Stripe allows a Checkout Session to live.
+MIN_SESSION_SECONDS, MAX_SESSION_SECONDS = 30 * 60, 24 * 3600
+
+
+def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentAnswer:
+    try:
+        amount = amounts.to_stripe(request.amount_minor, request.currency)
+    except UnsupportedAmount as error:
+        return error.as_answer()
+    if request.metadata.get(SAVED_CARD):
+        return _charge_saved_card(api, request, amount)
+    return _open_page(api, request, amount)
+
+
+def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
+    labels = shapes.labels(
+        request.metadata, environment=request.environment, **{PAYMENT_NO: request.reference}
+    )
+    product = {"name": request.subject[:250]}
+    if request.description:
+        product["description"] = request.description[:500]
+    price = {"currency": request.currency.lower(), "unit_amount": amount, "product_data": product}
+    params: Any = {
+        "mode": "payment",
+        "client_reference_id": request.reference,
+        "line_items": [{"quantity": 1, "price_data": price}],
+        "metadata": labels,
+        "payment_intent_data": {
+            "metadata": labels,
+            "capture_method": "manual" if request.manual_capture else "automatic",
+        },
+        "success_url": request.return_url or settings.PUBLIC_BASE_URL,
+        "expires_at": _session_end(request),
+        "expand": lookup.EXPAND_INTENT,
+    }
+    if request.return_url:
+        params["cancel_url"] = request.return_url
+    created = api.v1.checkout.sessions.create(params, {"idempotency_key": request.key})
+    return Answered(shapes.payment_of_session(created.to_dict()))
+
+
+def _session_end(request: CreatePayment) -> int:
+    """From `begun_at`, not from now: a repetition with the same key must say the same."""
+    begun = request.begun_at.timestamp() if request.begun_at else time.time()
+    life = min(max(request.expires_in_seconds, MIN_SESSION_SECONDS + 60), MAX_SESSION_SECONDS - 60)
+    return int(begun) + life
+
+
+def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
+    params: Any = {
+        "amount": amount,
+        "currency": request.currency.lower(),
+        "payment_method": request.metadata[SAVED_CARD],
+        "confirm": True,
+        "capture_method": "manual" if request.manual_capture else "automatic",
+        "metadata": shapes.labels(
+            request.metadata,
+            environment=request.environment,
+            **{PAYMENT_NO: request.reference, DIRECT: "yes"},
+        ),
+    }
+    if request.metadata.get(CUSTOMER):
+        params["customer"] = request.metadata[CUSTOMER]
+    created = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
+    return Answered(shapes.payment_of_intent(created.to_dict()))
+
+
+def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
+    """Asks first, and again when Stripe refuses: the customer may have been faster."""
+    found = lookup.payment(api, request.payment)
+    if not isinstance(found, Answered):
+        return found
+    payment = found.value
+    options: Any = {"idempotency_key": request.key}
+    try:
+        if payment.state == PaymentState.OPEN and payment.channel_trade_no.startswith(lookup.SESSION):
+            api.v1.checkout.sessions.expire(payment.channel_trade_no, {}, options)
+        elif payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.PROCESSING):
+            held_by = lookup.intent_id(
+                api, replace(request.payment, channel_trade_no=payment.channel_trade_no)
+            )
+            api.v1.payment_intents.cancel(held_by, {}, options)
+        else:
+            return found
+    except stripe.InvalidRequestError as error:
+        if isinstance(errors.answer_to(error), Missing):
+            raise
+    return lookup.payment(api, replace(request.payment, channel_trade_no=payment.channel_trade_no))
+
+
+def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
+    found = lookup.payment(api, request.payment)
+    if not isinstance(found, Answered) or found.value.state == PaymentState.PAID:
+        return found
+    held_by = lookup.intent_id(api, request.payment)
+    if not held_by:
+        return Missing()
+    amount = amounts.to_stripe(request.amount_minor, found.value.currency)
+    params: Any = {"amount_to_capture": amount}
+    captured = api.v1.payment_intents.capture(held_by, params, {"idempotency_key": request.key})
+    return Answered(_under_its_name(shapes.payment_of_intent(captured.to_dict()), found.value))
+
+
+def _under_its_name(payment: ChannelPayment, known: ChannelPayment) -> ChannelPayment:
+    return replace(payment, channel_trade_no=known.channel_trade_no)

@@ -1,0 +1,46 @@
+"""Refunds at Stripe. All raise `StripeError` and `Unreadable`."""
+
+from typing import Any
+
+import stripe
+
+from gateway.channels.base import Answered, CreateRefund, Declined, Missing, RefundAnswer, RefundRef
+from gateway.channels.stripe import amounts, lookup, shapes
+from gateway.channels.stripe.amounts import UnsupportedAmount
+from gateway.channels.stripe.shapes import REFUND_NO
+
+_NOTHING_PAID = Declined("nothing_to_refund", "Stripe holds no money of this payment.")
+
+
+def create(api: stripe.StripeClient, request: CreateRefund) -> RefundAnswer:
+    try:
+        amount = amounts.to_stripe(request.amount_minor, request.currency)
+    except UnsupportedAmount as error:
+        return error.as_answer()
+    held_by = lookup.intent_id(api, request.payment)
+    if not held_by:
+        return _NOTHING_PAID
+    params: Any = {
+        "payment_intent": held_by,
+        "amount": amount,
+        "metadata": shapes.labels(
+            {}, environment=request.payment.environment, **{REFUND_NO: request.reference}
+        ),
+    }
+    created = api.v1.refunds.create(params, {"idempotency_key": request.key})
+    return Answered(shapes.refund_of(created.to_dict()))
+
+
+def find(api: stripe.StripeClient, ref: RefundRef) -> RefundAnswer:
+    """The refunds of one payment are few, and their list is never behind."""
+    if ref.channel_refund_no:
+        return Answered(shapes.refund_of(api.v1.refunds.retrieve(ref.channel_refund_no).to_dict()))
+    held_by = lookup.intent_id(api, ref.payment)
+    if not held_by:
+        return Missing()
+    params: Any = {"payment_intent": held_by, "limit": lookup.PAGE}
+    for listed in api.v1.refunds.list(params).auto_paging_iter():
+        shape = listed.to_dict()
+        if shapes.reference_of(shape, REFUND_NO) == ref.reference:
+            return Answered(shapes.refund_of(shape))
+    return Missing()

@@ -1,0 +1,146 @@
+"""From Stripe's objects to what every channel says. Plain dictionaries, so that answers and webhooks are read by the
+same code. An object that we did not make, or that belongs to the other environment, has no reference of ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
+from gateway.channels.stripe import amounts
+from gateway.channels.stripe.config import LIVE
+from gateway.channels.stripe.errors import refusal
+
+PAYMENT_NO, REFUND_NO = "payment_no", "refund_no"
+ENVIRONMENT, DIRECT = "payment_environment", "payment_direct"
+
+Shape = Mapping[str, Any]
+
+_INTENT_STATES = {
+    "requires_payment_method": PaymentState.OPEN,
+    "requires_confirmation": PaymentState.OPEN,
+    "requires_action": PaymentState.OPEN,
+    "processing": PaymentState.PROCESSING,
+    "requires_capture": PaymentState.AUTHORIZED,
+    "succeeded": PaymentState.PAID,
+    "canceled": PaymentState.CANCELLED,
+}
+_REFUND_STATES = {
+    "pending": RefundState.PENDING,
+    "requires_action": RefundState.PENDING,
+    "succeeded": RefundState.SUCCEEDED,
+    "failed": RefundState.FAILED,
+    "canceled": RefundState.FAILED,
+}
+
+
+class Unreadable(Exception):
+    """Not of the shape that this version of Stripe's API documents."""
+
+
+def labels(metadata: Mapping[str, str], *, environment: str, **ours: str) -> dict[str, str]:
+    """The metadata of an object at Stripe: the merchant's, and what we find it by."""
+    room = 50 - 1 - len(ours)  # Stripe keeps fifty
+    theirs = dict(list(metadata.items())[:room])
+    return {**theirs, ENVIRONMENT: environment, **ours}
+
+
+def reference_of(shape: Shape, label: str) -> str:
+    """Empty for what is not ours: test and live never mix, whatever the metadata claims."""
+    metadata = shape.get("metadata") or {}
+    if shape.get("livemode") is not (metadata.get(ENVIRONMENT) == LIVE):
+        return ""
+    return str(metadata.get(label) or "")
+
+
+def payment_of_session(session: Shape) -> ChannelPayment:
+    """A Checkout Session. Its PaymentIntent, where it was fetched too, knows more than the session."""
+    intent = session.get("payment_intent")
+    settled = session.get("status") == "complete" and isinstance(intent, Mapping)
+    state, captured, code = _session_state(session)
+    told = payment_of_intent(intent) if settled and isinstance(intent, Mapping) else None
+    currency = _text(session, "currency")
+    return ChannelPayment(
+        reference=reference_of(session, PAYMENT_NO),
+        channel_trade_no=_text(session, "id"),
+        state=_after_completion(told.state) if told else state,
+        amount_minor=amounts.from_stripe(_number(session, "amount_total"), currency),
+        currency=currency.upper(),
+        captured_minor=told.captured_minor if told else amounts.from_stripe(captured, currency),
+        payment_url=str(session.get("url") or ""),
+        failure_code=told.failure_code if told else code,
+        failure_message=told.failure_message if told else "",
+    )
+
+
+def _session_state(session: Shape) -> tuple[PaymentState, int, str]:
+    match session.get("status"), session.get("payment_status"):
+        case "open", _:
+            return PaymentState.OPEN, 0, ""
+        case "expired", _:
+            return PaymentState.CANCELLED, 0, "expired"
+        case "complete", "paid":
+            return PaymentState.PAID, _number(session, "amount_total"), ""
+        case "complete", _:  # authorized, or a slow way to pay: the PaymentIntent tells
+            return PaymentState.PROCESSING, 0, ""
+    raise Unreadable(f"a session that is {session.get('status')!r}")
+
+
+def _after_completion(state: PaymentState) -> PaymentState:
+    """Nobody can pay on a page that is complete: a PaymentIntent that asks for another way to pay has failed."""
+    return PaymentState.DECLINED if state == PaymentState.OPEN else state
+
+
+def payment_of_intent(intent: Shape) -> ChannelPayment:
+    currency, status = _text(intent, "currency"), intent.get("status")
+    if status not in _INTENT_STATES:
+        raise Unreadable(f"a payment intent that is {status!r}")
+    state, failure = _INTENT_STATES[status], intent.get("last_payment_error") or {}
+    # Confirmed by us with a saved card, there is no page on which the customer could try another one.
+    if status == "requires_payment_method" and failure and (intent.get("metadata") or {}).get(DIRECT):
+        state = PaymentState.DECLINED
+    declined = refusal(failure) if failure and state in (PaymentState.DECLINED, PaymentState.OPEN) else None
+    action = (intent.get("next_action") or {}).get("redirect_to_url") or {}
+    return ChannelPayment(
+        reference=reference_of(intent, PAYMENT_NO),
+        channel_trade_no=_text(intent, "id"),
+        state=state,
+        amount_minor=amounts.from_stripe(_number(intent, "amount"), currency),
+        currency=currency.upper(),
+        captured_minor=_captured(intent, currency) if state == PaymentState.PAID else 0,
+        payment_url=str(action.get("url") or ""),
+        failure_code=declined.code if declined else "",
+        failure_message=declined.message if declined else "",
+    )
+
+
+def _captured(intent: Shape, currency: str) -> int:
+    return amounts.from_stripe(_number(intent, "amount_received"), currency)
+
+
+def refund_of(refund: Shape) -> ChannelRefund:
+    currency, status = _text(refund, "currency"), refund.get("status")
+    if status not in _REFUND_STATES:
+        raise Unreadable(f"a refund that is {status!r}")
+    failed = _REFUND_STATES[status] == RefundState.FAILED
+    return ChannelRefund(
+        reference=reference_of(refund, REFUND_NO),
+        channel_refund_no=_text(refund, "id"),
+        state=_REFUND_STATES[status],
+        amount_minor=amounts.from_stripe(_number(refund, "amount"), currency),
+        currency=currency.upper(),
+        failure_code=str(refund.get("failure_reason") or "refund_failed") if failed else "",
+        failure_message="",
+    )
+
+
+def _text(shape: Shape, name: str) -> str:
+    value = shape.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"{name} is missing")
+    return value
+
+
+def _number(shape: Shape, name: str) -> int:
+    value = shape.get(name)
+    if type(value) is not int:
+        raise Unreadable(f"{name} is not a whole number")
+    return value

@@ -1,0 +1,91 @@
+"""Events from Stripe: signed over the raw bytes, read like answers (docs.stripe.com/webhooks)."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import stripe
+import structlog
+
+from gateway.channels.base import ChannelEvent, ChannelPayment, ChannelRefund, WebhookRefused
+from gateway.channels.stripe import config, shapes
+from gateway.channels.stripe.shapes import DIRECT, PAYMENT_NO, REFUND_NO, Shape, Unreadable
+
+log = structlog.get_logger(__name__)
+
+TOLERANCE_SECONDS = 300
+ENVIRONMENTS = ("live", "test")
+
+SESSIONS = frozenset(
+    f"checkout.session.{name}"
+    for name in ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
+)
+INTENTS = frozenset(
+    f"payment_intent.{name}"
+    for name in ("succeeded", "processing", "canceled", "amount_capturable_updated", "payment_failed")
+)
+REFUNDS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
+
+
+def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    """Raises `WebhookRefused` unless Stripe signed exactly these bytes within the last five minutes, for the
+    environment that the event speaks of. Every other event is acknowledged."""
+    environment = _signed_for(body, headers)
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise WebhookRefused("not JSON") from error
+    if not isinstance(event, dict) or event.get("livemode") is not (environment == config.LIVE):
+        raise WebhookRefused("signed for the other environment")
+    try:
+        return _read(event)
+    except (Unreadable, AttributeError, TypeError) as error:
+        raise WebhookRefused(f"not of a known shape: {error}") from error
+
+
+def _signed_for(body: bytes, headers: Mapping[str, str]) -> str:
+    signature = {name.lower(): value for name, value in headers.items()}.get("stripe-signature", "")
+    refusal = "no secret is configured"
+    for environment in ENVIRONMENTS:
+        for secret in config.webhook_secrets(environment):
+            try:
+                stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
+            except stripe.SignatureVerificationError as error:
+                refusal = error.user_message or "wrong signature"
+            except UnicodeDecodeError:
+                refusal = "not UTF-8"
+            else:
+                return environment
+    raise WebhookRefused(refusal)
+
+
+def _read(event: dict[str, Any]) -> ChannelEvent:
+    event_id, event_type = event.get("id"), event.get("type")
+    if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
+        raise Unreadable("no id or type")
+    subject: Shape = (event.get("data") or {}).get("object") or {}
+    if event.get("account"):  # of an account that is connected to ours: not our money
+        log.info("stripe.event_of_another_account", event_id=event_id)
+        return ChannelEvent(event_id, event_type)
+    payment, refund = _payment(event_type, subject), _refund(event_type, subject)
+    if event_type.startswith("charge.dispute."):
+        log.warning("stripe.dispute", event_id=event_id, type=event_type, charge=subject.get("charge"))
+    return ChannelEvent(event_id, event_type, payment, refund)
+
+
+def _payment(event_type: str, subject: Shape) -> ChannelPayment | None:
+    if not shapes.reference_of(subject, PAYMENT_NO):
+        return None
+    if event_type in SESSIONS:
+        return shapes.payment_of_session(subject)
+    # On a page the customer may try another card after a decline; without one the decline is the end.
+    is_an_attempt = event_type == "payment_intent.payment_failed" and not subject["metadata"].get(DIRECT)
+    if event_type in INTENTS and not is_an_attempt:
+        return shapes.payment_of_intent(subject)
+    return None
+
+
+def _refund(event_type: str, subject: Shape) -> ChannelRefund | None:
+    if event_type in REFUNDS and shapes.reference_of(subject, REFUND_NO):
+        return shapes.refund_of(subject)
+    return None
