@@ -1,6 +1,7 @@
 """Whose account we speak for, and how long we wait: one client of Stripe's SDK per environment and time limit."""
 
 import functools
+import logging
 from typing import Any
 
 import stripe
@@ -9,6 +10,8 @@ from django.conf import settings
 # The shapes that `shapes.py` reads are those of this version, whatever the account's own default is.
 API_VERSION = "2026-10-28.endive"
 CONNECT_SECONDS = 3.0
+# Its lines at INFO repeat what our own say of each call.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 LIVE = "live"
 
 
