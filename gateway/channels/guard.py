@@ -6,7 +6,7 @@ a call that was let through only to see whether the channel is back.
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,14 +18,18 @@ from gateway.channels.base import (
     CapturePayment,
     Channel,
     ChannelEvent,
+    ChannelPayment,
+    ChannelRefund,
     CreatePayment,
     CreateRefund,
+    Listed,
     NotSent,
     PaymentAnswer,
     PaymentRef,
     RefundAnswer,
     RefundRef,
     Unknown,
+    Window,
 )
 from gateway.channels.breaker import Admission, Admitted, Refused, State
 from gateway.channels.shared_state import SharedState
@@ -91,7 +95,8 @@ def _line(channel: str, environment: str) -> Line:
 
 class GuardedChannel:
     """A channel as the platform sees it. Questions pass the same way: they keep a channel that is down busy like any
-    call, and make the best probes, because they change nothing. Webhooks come in, and are not held up."""
+    call, and make the best probes, because they change nothing. Webhooks come in, and are not held up. A listing goes
+    over many pages and tells of the channel's archive, not of its health: it passes by the breaker."""
 
     def __init__(self, channel: Channel, environment: str) -> None:
         self.name = channel.name
@@ -118,3 +123,9 @@ class GuardedChannel:
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return self._channel.parse_webhook(body=body, headers=headers)
+
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+        return self._channel.list_payments(window)
+
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+        return self._channel.list_refunds(window)
