@@ -31,7 +31,7 @@ from gateway.channels.base import (
     Unknown,
     Window,
 )
-from gateway.channels.breaker import Admission, Admitted, Refused, State
+from gateway.channels.breaker import Admission, Admitted, Phase, Refused, State
 from gateway.channels.shared_state import SharedState
 
 A = TypeVar("A", PaymentAnswer, RefundAnswer)
@@ -68,6 +68,11 @@ class Line:
             self._learn(good=False, probe=admission.probe)
         return replace(answer, spends_attempt=False) if admission.probe else answer
 
+    @property
+    def is_down(self) -> bool:
+        """The breaker is open: a call now would be refused."""
+        return not self._state.was_quiet and self._state.change(_is_open)
+
     def _admission(self) -> Admission:
         return Admitted() if self._state.was_quiet else self._state.change(breaker.admission)
 
@@ -82,6 +87,10 @@ class Line:
         metrics.REFUSALS.labels(*self._names, why).inc()
         reason = "the channel is down" if why == "breaker_open" else "too many calls are in flight"
         return NotSent(f"not sent: {reason}", retry_after_seconds, spends_attempt=False)
+
+
+def _is_open(state: State, now: float) -> tuple[State, bool]:
+    return state, state.phase is Phase.OPEN and now < state.until
 
 
 _lines: dict[tuple[str, str], Line] = {}
@@ -102,6 +111,10 @@ class GuardedChannel:
         self.name = channel.name
         self._channel = channel
         self._line = _line(channel.name, environment)
+
+    @property
+    def is_down(self) -> bool:
+        return self._line.is_down
 
     def create_payment(self, request: CreatePayment) -> PaymentAnswer:
         return self._line.carry(lambda: self._channel.create_payment(request))

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.test import Client
 
-from gateway.channels.simulator import customer
+from gateway.channels.base import ChannelPayment
+from gateway.channels.simulator import books, customer
 from gateway.channels.simulator.bank import settle_due
 from gateway.channels.simulator.models import LedgerEntry, Notification
 from gateway.channels.simulator.models import Payment as BankPayment
@@ -53,6 +54,11 @@ def webhooks_about(payment_no: str) -> list[dict[str, Any]]:
 def deliver_webhooks(payment_no: str) -> list[str]:
     """Everything the bank has to tell about a payment, in order. Answers what came of each."""
     return [effect_of(send(payload)) for payload in webhooks_about(payment_no)]
+
+
+def told_of(reference: str) -> ChannelPayment:
+    """What the bank says of a payment when it is asked."""
+    return books.describe(BankPayment.objects.get(pk=reference))
 
 
 def news(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
