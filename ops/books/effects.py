@@ -78,7 +78,7 @@ PAYMENT_UNDONE = Rule(
     LEFT JOIN simulator_payments b ON b.reference = {REFERENCE} AND {SERVED}
     WHERE i.definition = 'payment.create' AND i.status = 'compensated' AND i.created_at >= %(since)s
       AND (p.id IS NULL OR p.status NOT IN {CLOSED} OR o.status IS DISTINCT FROM 'cancelled'
-        OR b.state IN ('open', 'processing', 'authorized'))
+        OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,
 )
 
@@ -93,7 +93,7 @@ PAYMENT_CANCELLED = Rule(
     WHERE i.definition = 'payment.cancel' AND i.status = 'completed' AND i.created_at >= %(since)s
       AND (p.id IS NULL OR coalesce(nullif(i.metadata->>'reference', ''), p.payment_no) = {REFERENCE})
       AND (p.id IS NULL OR p.status NOT IN ('failed', 'cancelled', 'expired', 'succeeded')
-        OR b.state IN ('open', 'processing', 'authorized'))
+        OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,
 )
 

@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 import time
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -36,7 +37,9 @@ def decline(payment: dict[str, Any]) -> None:
 
 def pay_although_closed(payment: dict[str, Any]) -> None:
     """A bank that lets a customer pay what we have cancelled: the money is late, and real."""
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(state="open")
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(
+        state="open", failure_code="", failure_message="", expires_at=Now() + timedelta(hours=1)
+    )
     pay(payment)
 
 
