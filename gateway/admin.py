@@ -1,6 +1,10 @@
 """Payments, refunds and what channels told. Looking only: money moves through services."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,7 +19,7 @@ from common.admin import (
     known_values_filter,
     money_column,
 )
-from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
+from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund, RoutingRule
 from merchants.models import Environment
 
 COLOURS = {
@@ -59,6 +63,8 @@ class AttemptInline(FlatInline):
         "channel_trade_no",
         "failure_code",
         "failure_message",
+        "surplus_minor",
+        "surplus_refunded_minor",
         "created_at",
         "finished_at",
     )
@@ -149,6 +155,24 @@ class PaymentAdmin(MoneyAdmin):
     )
 
 
+class SurplusFilter(admin.SimpleListFilter):
+    """Second money: taken by an attempt that had been given up."""
+
+    title = _("second money")
+    parameter_name = "surplus"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("taken", _("Taken")), ("left", _("Not given back yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PaymentAttempt]) -> QuerySet[PaymentAttempt]:
+        if self.value() not in ("taken", "left"):
+            return queryset
+        found = queryset.filter(surplus_minor__gt=0)
+        if self.value() == "taken":
+            return found
+        return found.filter(surplus_minor__gt=F("surplus_refunded_minor") + F("surplus_pending_minor"))
+
+
 @admin.register(PaymentAttempt)
 class PaymentAttemptAdmin(ReadOnlyAdmin):
     coloured_status = badge_column("status", _("status"), ATTEMPT_COLOURS)
@@ -161,9 +185,9 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
         "failure_code",
         "created_at",
     )
-    list_filter = ("status",)
+    list_filter = ("status", SurplusFilter)
     list_select_related = ("payment",)
-    search_fields = ("=payment__payment_no",)
+    search_fields = ("=payment__payment_no", "=reference")
 
 
 @admin.register(Refund)
@@ -178,7 +202,7 @@ class RefundAdmin(MoneyAdmin):
         "created_at",
         "settled_at",
     )
-    list_filter = ("status", environment_filter)
+    list_filter = ("status", environment_filter, ("contradicted_at", admin.EmptyFieldListFilter))
     list_select_related = ("payment",)
     search_fields = ("=refund_no", "=payment__payment_no", "=id")
     search_help_text = _("Refund number or payment number, in full.")
@@ -195,6 +219,9 @@ class RefundAdmin(MoneyAdmin):
         "channel_refund_no",
         "failure_code",
         "failure_message",
+        "surplus_of",
+        "contradicted_at",
+        "late_refunded_minor",
         "next_check_at",
         "check_count",
         "created_at",
@@ -208,3 +235,21 @@ class ChannelEventAdmin(ReadOnlyAdmin):
     list_display = ("received_at", "channel", "type", "reference", "effect", "event_id")
     search_fields = ("=reference", "=event_id")
     search_help_text = _("Payment number, refund number or the channel's event id, in full.")
+
+
+@admin.register(RoutingRule)
+class RoutingRuleAdmin(ReadOnlyAdmin):
+    list_display = (
+        "environment",
+        "priority",
+        "weight",
+        "channel",
+        "merchant",
+        "currency",
+        "min_amount_minor",
+        "max_amount_minor",
+        "is_active",
+    )
+    list_filter = ("environment", "is_active")
+    list_select_related = ("merchant",)
+    raw_id_fields = ("merchant",)

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
-from merchants.models import Merchant
+from merchants.models import Environment, Merchant
 from orders.models import Order
 
 
@@ -59,6 +59,12 @@ class Payment(models.Model):
     customer = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
 
+    channel_reference = models.CharField(
+        max_length=64,
+        blank=True,
+        db_default="",
+        help_text=_("What the channel knows the current attempt by."),
+    )
     channel_trade_no = models.CharField(max_length=255, blank=True)
     payment_url = models.CharField(max_length=2000, blank=True)
     captured_minor = models.BigIntegerField(default=0)
@@ -141,9 +147,20 @@ class Payment(models.Model):
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
 
+    @property
+    def reference(self) -> str:
+        """What the channel knows it by. Rows of the release before attempts had references have none."""
+        return self.channel_reference or self.payment_no
+
+
+def attempt_reference(payment_no: str, number: int) -> str:
+    """What a channel knows an attempt by: the payment number, with the attempt's number from the second on."""
+    return payment_no if number == 1 else f"{payment_no}-{number}"
+
 
 class PaymentAttempt(models.Model):
-    """One try to have a payment made at one channel."""
+    """One try to have a payment made at one channel. The last one is the payment's own; what an earlier one still
+    takes is surplus: second money for the same order, kept apart from the payment's."""
 
     class Status(models.TextChoices):
         CALLING = "calling", _("Calling")
@@ -155,11 +172,20 @@ class PaymentAttempt(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveSmallIntegerField(default=1)
+    reference = models.CharField(
+        max_length=64, blank=True, db_default="", help_text=_("What the channel knows it by.")
+    )
     channel = models.CharField(max_length=30)
+    sandbox = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=20, choices=Status, default=Status.CALLING)
     channel_trade_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
+    surplus_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Taken besides the payment's own money.")
+    )
+    surplus_pending_minor = models.BigIntegerField(default=0, db_default=0)
+    surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -167,16 +193,47 @@ class PaymentAttempt(models.Model):
         db_table = "payment_attempts"
         verbose_name = _("payment attempt")
         verbose_name_plural = _("payment attempts")
-        constraints = [models.UniqueConstraint(name="payment_attempt_once", fields=["payment", "number"])]
+        constraints = [
+            models.UniqueConstraint(name="payment_attempt_once", fields=["payment", "number"]),
+            models.UniqueConstraint(
+                name="payment_attempt_reference_once", fields=["reference"], condition=~Q(reference="")
+            ),
+            models.CheckConstraint(
+                name="payment_attempt_surplus_adds_up",
+                condition=Q(
+                    surplus_refunded_minor__gte=0,
+                    surplus_pending_minor__gte=0,
+                    surplus_minor__gte=F("surplus_refunded_minor") + F("surplus_pending_minor"),
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="payment_attempt_surplus", fields=["created_at"], condition=Q(surplus_minor__gt=0)
+            ),
+            models.Index(name="payment_attempt_by_channel", fields=["channel", "created_at"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.channel} {self.number}"
+
+    @property
+    def surplus_left_minor(self) -> int:
+        return self.surplus_minor - self.surplus_refunded_minor - self.surplus_pending_minor
 
 
 class Refund(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     refund_no = models.CharField(max_length=40, unique=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    surplus_of = models.ForeignKey(
+        PaymentAttempt,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Gives back what this attempt took besides the payment's own money."),
+    )
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
     environment = models.CharField(max_length=10)
     amount_minor = models.BigIntegerField()
@@ -186,6 +243,12 @@ class Refund(models.Model):
     channel_refund_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
+    contradicted_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel told another end than the one we had settled.")
+    )
+    late_refunded_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Of a failed refund: what went back after all.")
+    )
     next_check_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When the channel is asked next.")
     )
@@ -201,12 +264,29 @@ class Refund(models.Model):
         constraints = [
             models.CheckConstraint(name="refund_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(name="refund_status_known", condition=Q(status__in=RefundStatus.values)),
+            models.CheckConstraint(
+                name="refund_late_part",
+                condition=Q(late_refunded_minor=0)
+                | Q(
+                    status=RefundStatus.FAILED,
+                    late_refunded_minor__gt=0,
+                    late_refunded_minor__lte=F("amount_minor"),
+                ),
+            ),
         ]
         indexes = [
             models.Index(name="refund_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="refund_newest", fields=["-created_at"]),
             models.Index(
                 name="refund_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
+            ),
+            models.Index(
+                name="refund_contradicted",
+                fields=["contradicted_at"],
+                condition=Q(contradicted_at__isnull=False),
+            ),
+            models.Index(
+                name="refund_of_surplus", fields=["surplus_of"], condition=Q(surplus_of__isnull=False)
             ),
         ]
 
@@ -235,3 +315,65 @@ class ChannelEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+
+class RoutingRule(models.Model):
+    """Where a payment goes that names no channel. Among the matching rules of the highest priority the weights decide;
+    the others, and lower priorities, are where it may go on when a channel declines it for reasons of its own."""
+
+    environment = models.CharField(max_length=10, choices=Environment)
+    priority = models.IntegerField(default=0, help_text=_("The highest that matches is taken."))
+    weight = models.PositiveIntegerField(
+        default=1, help_text=_("The share among the matching rules of the same priority.")
+    )
+    channel = models.CharField(max_length=30)
+    merchant = models.ForeignKey(
+        Merchant,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Empty: every merchant."),
+    )
+    currency = models.CharField(max_length=3, blank=True, help_text=_("Empty: every currency."))
+    min_amount_minor = models.BigIntegerField(null=True, blank=True)
+    max_amount_minor = models.BigIntegerField(null=True, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "routing_rules"
+        verbose_name = _("routing rule")
+        verbose_name_plural = _("routing rules")
+        constraints = [
+            models.CheckConstraint(
+                name="routing_rule_environment_known", condition=Q(environment__in=Environment.values)
+            ),
+            models.CheckConstraint(
+                name="routing_rule_weight",
+                condition=Q(weight__gte=1, weight__lte=1_000_000),
+                violation_error_message=_("The weight is at least 1."),
+            ),
+            models.CheckConstraint(
+                name="routing_rule_amounts_need_a_currency",
+                condition=~Q(currency="") | Q(min_amount_minor__isnull=True, max_amount_minor__isnull=True),
+                violation_error_message=_("An amount says nothing without a currency."),
+            ),
+            models.CheckConstraint(
+                name="routing_rule_amounts_in_order",
+                condition=Q(min_amount_minor__isnull=True)
+                | Q(max_amount_minor__isnull=True)
+                | Q(min_amount_minor__lte=F("max_amount_minor")),
+                violation_error_message=_("The smallest amount is above the largest."),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="routing_rule_matching",
+                fields=["environment", "-priority"],
+                condition=Q(is_active=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.priority} {self.channel}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.clock import rfc3339
-from gateway.models import Payment, Refund
+from gateway.models import Payment, PaymentAttempt, Refund
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
@@ -34,6 +34,28 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "created_at": rfc3339(payment.created_at),
         "expires_at": rfc3339(payment.expires_at),
         "paid_at": rfc3339(payment.paid_at),
+    }
+
+
+def payment_detail(payment: Payment) -> dict[str, Any]:
+    """The payment with what was tried for it, first to last."""
+    attempts = payment.attempts.order_by("number")
+    return {**payment_body(payment), "attempts": [attempt_body(attempt) for attempt in attempts]}
+
+
+def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "channel": attempt.channel,
+        "sandbox": attempt.sandbox,
+        "status": attempt.status,
+        "channel_trade_no": attempt.channel_trade_no or None,
+        "failure_code": attempt.failure_code or None,
+        "failure_message": attempt.failure_message or None,
+        "surplus_amount": attempt.surplus_minor,
+        "surplus_refunded_amount": attempt.surplus_refunded_minor,
+        "created_at": rfc3339(attempt.created_at),
+        "finished_at": rfc3339(attempt.finished_at),
     }
 
 

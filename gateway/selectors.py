@@ -5,7 +5,7 @@ import uuid
 from django.db.models import QuerySet
 
 from common.errors import NotFound
-from gateway.models import Payment, Refund
+from gateway.models import Payment, PaymentAttempt, Refund
 from merchants.principal import Principal
 from orders.models import Order
 
@@ -52,3 +52,31 @@ def payment_by_id(payment_id: uuid.UUID) -> Payment:
 
 def payment_of_order(order: Order) -> Payment | None:
     return Payment.objects.filter(order=order).first()
+
+
+def locked_by_reference(reference: str) -> Payment | None:
+    """The payment of which a channel speaks, locked."""
+    locked = Payment.objects.select_for_update(of=("self",))
+    return (
+        locked.filter(attempts__reference=reference, attempts__reference__gt="").first()
+        or locked.filter(payment_no=reference).first()
+    )
+
+
+def given_up_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
+    """The attempt with this reference, unless the payment still stands for it."""
+    if reference == payment.reference:
+        return None
+    return payment.attempts.filter(reference=reference).first()
+
+
+def locked_refund(refund_no: str) -> Refund | None:
+    """The refund and its payment, locked in the platform's order."""
+    payment = Payment.objects.select_for_update(of=("self",)).filter(refunds__refund_no=refund_no).first()
+    if payment is None:
+        return None
+    refund = (
+        Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(refund_no=refund_no)
+    )
+    refund.payment = payment
+    return refund

@@ -4,6 +4,7 @@ All run inside the caller's transaction. Lock order: payment, refund, order, and
 """
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.models import (
     PaymentStatus,
     Refund,
     RefundStatus,
+    attempt_reference,
 )
 from orders import services as orders
 
@@ -61,6 +63,21 @@ def activate(*, payment_id: uuid.UUID, channel_trade_no: str, payment_url: str) 
                 "first_check": FIRST_CHECK.total_seconds(),
             },
         )
+
+
+def next_attempt(
+    *, payment: Payment, number: int, channel: str, sandbox: bool, code: str, message: str
+) -> None:
+    """The channel declined for reasons of its own (`code`, `message`): the payment goes on at another one as attempt
+    `number`. The caller holds the payment's lock."""
+    _close_attempt(payment.id, AttemptStatus.DECLINED, failure_code=code, failure_message=message)
+    reference = attempt_reference(payment.payment_no, number)
+    PaymentAttempt.objects.create(
+        payment=payment, number=number, reference=reference, channel=channel, sandbox=sandbox
+    )
+    Payment.objects.filter(id=payment.id).update(
+        channel=channel, sandbox=sandbox, channel_reference=reference, channel_trade_no="", updated_at=Now()
+    )
 
 
 def processing(*, payment: Payment) -> bool:
@@ -136,6 +153,24 @@ def late_success(*, payment: Payment, captured_minor: int) -> bool:
     return bool(recorded)
 
 
+def surplus(*, payment: Payment, attempt: PaymentAttempt, taken_minor: int, channel_trade_no: str) -> bool:
+    """An attempt that was given up took money after all: it is kept apart from the payment's, to be given back.
+
+    False when it was recorded before.
+    """
+    recorded = PaymentAttempt.objects.filter(id=attempt.id, surplus_minor=0).update(
+        status=AttemptStatus.SUCCEEDED,
+        surplus_minor=taken_minor,
+        channel_trade_no=channel_trade_no,
+        finished_at=Now(),
+    )
+    if recorded:
+        attempt.refresh_from_db()
+        body = {**representation.payment_body(payment), "attempt": representation.attempt_body(attempt)}
+        append(replace(event("payment.paid_twice", payment), subject_id=attempt.id, data=body))
+    return bool(recorded)
+
+
 def needs_attention(*, payment: Payment, reason: str) -> None:
     """Leaves the payment to a person; nothing about money changes."""
     Payment.objects.filter(id=payment.id).update(
@@ -164,11 +199,7 @@ def refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
         updated_at=Now(),
     )
     if moved:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor,
-            refunded_minor=F("refunded_minor") + refund.amount_minor,
-            updated_at=Now(),
-        )
+        _settle_reserved(refund, refunded_minor=refund.amount_minor)
         _emit_refund("refund.succeeded", refund)
     return bool(moved)
 
@@ -184,14 +215,66 @@ def refund_failed(*, refund: Refund, code: str, message: str) -> bool:
         updated_at=Now(),
     )
     if moved:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
-        )
+        _settle_reserved(refund, refunded_minor=0)
         _emit_refund("refund.failed", refund)
-        if refund.payment.status in CLOSED_STATUSES:
+        if refund.surplus_of_id or refund.payment.status in CLOSED_STATUSES:
             reason = f"late money could not be given back: {message or code}"
             needs_attention(payment=refund.payment, reason=reason)
     return bool(moved)
+
+
+def _settle_reserved(refund: Refund, *, refunded_minor: int) -> None:
+    """Ends a refund's reservation where it was made: on the payment, or on the attempt whose surplus goes back."""
+    if refund.surplus_of_id is not None:
+        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
+            surplus_pending_minor=F("surplus_pending_minor") - refund.amount_minor,
+            surplus_refunded_minor=F("surplus_refunded_minor") + refunded_minor,
+        )
+    else:
+        Payment.objects.filter(id=refund.payment_id).update(
+            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor,
+            refunded_minor=F("refunded_minor") + refunded_minor,
+            updated_at=Now(),
+        )
+
+
+def refund_contradicted(*, refund: Refund, went_back: bool) -> bool:
+    """The channel tells of a settled refund that it ended the other way. The status stays, because merchants act on
+    it; the money is booked as far as it fits, and a person looks. The caller holds the payment's lock.
+
+    False when it was recorded before.
+    """
+    late_minor = _book_late(refund) if went_back else 0
+    recorded = Refund.objects.filter(id=refund.id, contradicted_at__isnull=True).update(
+        contradicted_at=Now(), late_refunded_minor=late_minor, updated_at=Now()
+    )
+    if recorded:
+        _emit_refund("refund.late_success" if went_back else "refund.late_failure", refund)
+        told = "went back" if went_back else "did not go back"
+        reason = (
+            f"refund {refund.refund_no} is {refund.status} here, and the channel says that the money {told}"
+        )
+        if late_minor < refund.amount_minor and went_back:
+            reason += f"; {refund.amount_minor - late_minor} of it more than was left to refund"
+        needs_attention(payment=refund.payment, reason=reason)
+    return bool(recorded)
+
+
+def _book_late(refund: Refund) -> int:
+    """How much of a refund that failed here and succeeded at the channel fits into what is left."""
+    if refund.contradicted_at is not None:
+        return refund.late_refunded_minor
+    if refund.surplus_of is not None:
+        fits = min(refund.amount_minor, refund.surplus_of.surplus_left_minor)
+        PaymentAttempt.objects.filter(id=refund.surplus_of.id).update(
+            surplus_refunded_minor=F("surplus_refunded_minor") + fits
+        )
+    else:
+        fits = min(refund.amount_minor, refund.payment.refundable_minor)
+        Payment.objects.filter(id=refund.payment_id).update(
+            refunded_minor=F("refunded_minor") + fits, updated_at=Now()
+        )
+    return fits
 
 
 def _move(

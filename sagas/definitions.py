@@ -39,7 +39,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition."""
+    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition. After `Another`,
+    `results` has the step's own result so far, and the step makes a key of its own from `key` and that."""
 
     saga_id: uuid.UUID
     business_id: str
@@ -66,12 +67,16 @@ class LocalStep:
 
 @dataclass(frozen=True, slots=True)
 class ExternalStep:
-    """`query` asks the other side what became of an earlier attempt; without it the same call is repeated."""
+    """`query` asks the other side what became of an earlier attempt; without it the same call is repeated.
+
+    `between` runs when a call answers `Another`, inside the transaction that commits the intent of the next call.
+    """
 
     name: str
     execute: ExternalHandler
     compensate: ExternalHandler | None = None
     query: ExternalHandler | None = None
+    between: LocalHandler | None = None
     pivot: bool = False
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = None  # None: the platform's CHANNEL_TIMEOUT_SECONDS

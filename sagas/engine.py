@@ -21,7 +21,7 @@ from common import crash
 from sagas import metrics, planner, registry, store
 from sagas.definitions import Call, Context, ExternalStep, LocalStep
 from sagas.models import Direction, SagaStatus
-from sagas.outcomes import Failure, Json, NotFound, Outcome, StepFailed, Success, Unknown
+from sagas.outcomes import Another, Failure, Json, NotFound, Outcome, StepFailed, Success, Unknown
 from sagas.planner import CallOut, Rest, RunLocal
 from sagas.state import Attempt, SagaState, StepState, new_state
 from sagas.store import LeaseLost
@@ -117,7 +117,7 @@ def _commit(
         try:
             with transaction.atomic(durable=True):
                 if called is not None and outcome is not None:
-                    planner.record(draft, next(step for step in draft.steps if step.id == called.id), outcome)
+                    _record_call(draft, called, refusals.get(called.name, outcome))
                 pending = _walk(draft, refusals)
                 if pending is None and at_rest is not None:
                     at_rest(draft)
@@ -135,6 +135,17 @@ def _commit(
         if pending is None:
             _count_rest(draft)
         return draft, pending
+
+
+def _record_call(saga: SagaState, called: StepState, outcome: Outcome) -> None:
+    step = next(step for step in saga.steps if step.id == called.id)
+    planner.record(saga, step, outcome)
+    spec = saga.definition.step(step.name)
+    if isinstance(outcome, Another) and isinstance(spec, ExternalStep) and spec.between is not None:
+        try:
+            spec.between(Context(saga.id, saga.business_id, saga.data, saga.results))
+        except StepFailed as refused:
+            raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
 
 
 class _CancelArrived(Exception):

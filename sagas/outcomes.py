@@ -43,6 +43,14 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Another:
+    """This call is over for good, and the step is not: it makes another call, under another key. `result` says how far
+    the step has come; it is committed before that call, like any intent."""
+
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """Answer of a step's `query` only: the other side has never heard of the call, so repeating it is safe."""
 
@@ -62,7 +70,7 @@ class Undecidable:
     reason: str
 
 
-Outcome = Success | Failure | Transient | Unknown | NotFound | Honoured | Undecidable
+Outcome = Success | Failure | Transient | Unknown | Another | NotFound | Honoured | Undecidable
 
 
 class StepFailed(Exception):

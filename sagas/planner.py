@@ -10,7 +10,17 @@ from django.conf import settings
 
 from sagas.definitions import ExternalStep, LocalStep, StepSpec
 from sagas.models import Direction, SagaStatus, StepStatus
-from sagas.outcomes import Failure, Honoured, NotFound, Outcome, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import (
+    Another,
+    Failure,
+    Honoured,
+    NotFound,
+    Outcome,
+    Success,
+    Transient,
+    Undecidable,
+    Unknown,
+)
 from sagas.state import SagaState, StepState
 
 # A worker that dies this often on one saga without recording anything has met a poison saga.
@@ -118,6 +128,9 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
             if not _wait(step, saga, outcome):
                 step.status = StepStatus.FAILED
                 _give_up(saga, Failure("outcome_unknown", reason))
+        case Another(result):
+            step.status, step.in_doubt, step.result = StepStatus.PENDING, False, result
+            step.error_message, step.retry_count = "", 0
         case Undecidable(reason):
             step.in_doubt, step.error_message = True, reason
             park(saga, reason)
@@ -147,8 +160,8 @@ def _record_backward(saga: SagaState, step: StepState, outcome: Outcome) -> None
         case Undecidable(reason):
             step.error_message = reason
             park(saga, reason)
-        case NotFound():
-            raise AssertionError(f"{step.name} answered NotFound to its compensation")
+        case NotFound() | Another():
+            raise AssertionError(f"{step.name} answered {outcome} to its compensation")
 
 
 def turn_back(saga: SagaState, failure: Failure) -> None:

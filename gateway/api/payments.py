@@ -18,12 +18,13 @@ from gateway.api.serializers import (
     CancelInput,
     CaptureInput,
     NoInput,
+    PaymentDetailOutput,
     PaymentInput,
     PaymentOutput,
     PaymentQuery,
 )
 from gateway.models import Payment
-from gateway.representation import payment_body
+from gateway.representation import payment_body, payment_detail
 from gateway.services import asking, order_cancel, payments
 from idempotency.request import KeyedRequest, keyed_request
 from merchants.principal import principal_of
@@ -32,6 +33,7 @@ from orders.selectors import order_of
 from orders.serializers import OrderOutput
 
 PAYMENT = enveloped("PaymentAnswer", PaymentOutput())
+PAYMENT_DETAIL = enveloped("PaymentDetailAnswer", PaymentDetailOutput())
 PAYMENTS = enveloped("PaymentsAnswer", page_schema("PaymentPage", PaymentOutput))
 ORDER_CANCEL = enveloped("OrderCancelAnswer", OrderOutput())
 WRITTEN = {200: PAYMENT, 202: PAYMENT, "4XX": ErrorSerializer}
@@ -94,10 +96,10 @@ def _filtered(found: QuerySet[Payment], query: dict[str, Any]) -> QuerySet[Payme
 class PaymentView(APIView):
     scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ}
 
-    @extend_schema(operation_id="payments_retrieve", responses=PAYMENT)
+    @extend_schema(operation_id="payments_retrieve", responses=PAYMENT_DETAIL)
     def get(self, request: Request, payment_no: str) -> HttpResponse:
         payment = selectors.payment_of(principal_of(request), payment_no)
-        return respond(success(payment_body(payment), message=_("Success")))
+        return respond(success(payment_detail(payment), message=_("Success")))
 
 
 class PaymentCancelView(APIView):

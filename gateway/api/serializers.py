@@ -16,7 +16,7 @@ from common.api.fields import (
     TextField,
     WholeNumberField,
 )
-from gateway.models import CaptureMethod, PaymentStatus, RefundStatus
+from gateway.models import CaptureMethod, PaymentAttempt, PaymentStatus, RefundStatus
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
 
 MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
@@ -54,7 +54,12 @@ class PaymentInput(StrictSerializer):
     order_no = OrderNoField()
     amount = AmountField(help_text=_("Minor units."))
     currency = CurrencyField()
-    channel = TextField(max_length=30)
+    channel = TextField(
+        max_length=30,
+        required=False,
+        default="",
+        help_text=_("Left out: the routing rules choose, and another channel may be tried after a decline."),
+    )
     subject = TextField(max_length=255)
     body = TextField(max_length=2000, allow_blank=True, required=False, default="")
     callback_url = WebAddressField(required=False, default="")
@@ -134,6 +139,26 @@ class PaymentOutput(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
     paid_at = serializers.DateTimeField(allow_null=True)
+
+
+class AttemptOutput(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    channel = serializers.CharField()
+    sandbox = serializers.BooleanField()
+    status = serializers.ChoiceField(choices=PaymentAttempt.Status.choices)
+    channel_trade_no = serializers.CharField(allow_null=True)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    surplus_amount = serializers.IntegerField(
+        help_text=_("Taken after the attempt had been given up; it goes back.")
+    )
+    surplus_refunded_amount = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class PaymentDetailOutput(PaymentOutput):
+    attempts = AttemptOutput(many=True, help_text=_("What was tried, first to last."))
 
 
 class RefundOutput(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ key) and `Missing` (asked, and the channel has never heard of it).
 
 import datetime as dt
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -219,3 +219,5 @@ class Channel(Protocol):
     def refund_payment(self, request: CreateRefund) -> RefundAnswer: ...
     def find_refund(self, refund: RefundRef) -> RefundAnswer: ...
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]: ...  # raises ListingFailed
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]: ...  # raises ListingFailed

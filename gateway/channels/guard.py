@@ -6,7 +6,7 @@ a call that was let through only to see whether the channel is back.
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,16 +18,20 @@ from gateway.channels.base import (
     CapturePayment,
     Channel,
     ChannelEvent,
+    ChannelPayment,
+    ChannelRefund,
     CreatePayment,
     CreateRefund,
+    Listed,
     NotSent,
     PaymentAnswer,
     PaymentRef,
     RefundAnswer,
     RefundRef,
     Unknown,
+    Window,
 )
-from gateway.channels.breaker import Admission, Admitted, Refused, State
+from gateway.channels.breaker import Admission, Admitted, Phase, Refused, State
 from gateway.channels.shared_state import SharedState
 
 A = TypeVar("A", PaymentAnswer, RefundAnswer)
@@ -64,6 +68,11 @@ class Line:
             self._learn(good=False, probe=admission.probe)
         return replace(answer, spends_attempt=False) if admission.probe else answer
 
+    @property
+    def is_down(self) -> bool:
+        """The breaker is open: a call now would be refused."""
+        return not self._state.was_quiet and self._state.change(_is_open)
+
     def _admission(self) -> Admission:
         return Admitted() if self._state.was_quiet else self._state.change(breaker.admission)
 
@@ -80,6 +89,10 @@ class Line:
         return NotSent(f"not sent: {reason}", retry_after_seconds, spends_attempt=False)
 
 
+def _is_open(state: State, now: float) -> tuple[State, bool]:
+    return state, state.phase is Phase.OPEN and now < state.until
+
+
 _lines: dict[tuple[str, str], Line] = {}
 
 
@@ -91,12 +104,17 @@ def _line(channel: str, environment: str) -> Line:
 
 class GuardedChannel:
     """A channel as the platform sees it. Questions pass the same way: they keep a channel that is down busy like any
-    call, and make the best probes, because they change nothing. Webhooks come in, and are not held up."""
+    call, and make the best probes, because they change nothing. Webhooks come in, and are not held up. A listing goes
+    over many pages and tells of the channel's archive, not of its health: it passes by the breaker."""
 
     def __init__(self, channel: Channel, environment: str) -> None:
         self.name = channel.name
         self._channel = channel
         self._line = _line(channel.name, environment)
+
+    @property
+    def is_down(self) -> bool:
+        return self._line.is_down
 
     def create_payment(self, request: CreatePayment) -> PaymentAnswer:
         return self._line.carry(lambda: self._channel.create_payment(request))
@@ -118,3 +136,9 @@ class GuardedChannel:
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return self._channel.parse_webhook(body=body, headers=headers)
+
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+        return self._channel.list_payments(window)
+
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+        return self._channel.list_refunds(window)

@@ -12,6 +12,8 @@ SIMULATOR, STRIPE = "simulator", "stripe"
 TEST, LIVE = "test", "live"
 
 _simulator, _stripe = SimulatorChannel(), StripeChannel()
+# Channels that need no settings and serve both environments, by name.
+_further: dict[str, Channel] = {}
 
 
 class UnknownChannel(Exception):
@@ -34,12 +36,12 @@ class ChannelNotAvailable(Exception):
 class Served:
     """`channel` is guarded by its circuit breaker. `sandbox`: the simulator stands in for the one asked for."""
 
-    channel: Channel
+    channel: GuardedChannel
     sandbox: bool
 
 
 def channel_names() -> tuple[str, ...]:
-    return (SIMULATOR, STRIPE)
+    return (SIMULATOR, STRIPE, *_further)
 
 
 def served_by(channel: str, environment: str) -> Served:
@@ -49,7 +51,9 @@ def served_by(channel: str, environment: str) -> Served:
             return _serve_simulator(environment)
         case "stripe":
             return _serve_stripe(environment)
-    raise UnknownChannel(channel)
+    if channel not in _further:
+        raise UnknownChannel(channel)
+    return Served(GuardedChannel(_further[channel], environment), sandbox=False)
 
 
 def _serve_simulator(environment: str) -> Served:
@@ -66,6 +70,11 @@ def _serve_stripe(environment: str) -> Served:
     raise ChannelNotAvailable(STRIPE, environment, "STRIPE_LIVE_SECRET_KEY is not set.")
 
 
+def is_down(channel: str, environment: str) -> bool:
+    """The channel's circuit breaker is open. Raises `UnknownChannel` and `ChannelNotAvailable`."""
+    return served_by(channel, environment).channel.is_down
+
+
 def webhook_channel(name: str) -> Channel:
     """Who may call `POST /webhooks/{name}`. Raises `UnknownChannel`."""
     match name:
@@ -73,4 +82,6 @@ def webhook_channel(name: str) -> Channel:
             return _simulator
         case "stripe" if any(map(stripe_config.webhook_secrets, (TEST, LIVE))):
             return _stripe
-    raise UnknownChannel(name)
+    if name not in _further:
+        raise UnknownChannel(name)
+    return _further[name]

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 from common.ids import time_of
 from gateway.channels.base import PaymentRef
+from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowData:
     """Plain values only, so that a saga can be stored and read by a person."""
 
@@ -35,8 +36,10 @@ class ItemData:
     unit_amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
+    """`elsewhere`: the channels that may be tried after `channel`, in this order."""
+
     payment_id: uuid.UUID
     payment_no: str
     order_id: uuid.UUID
@@ -56,16 +59,13 @@ class PaymentCreateData(FlowData):
     items: list[dict[str, Any]] = field(default_factory=list)
     customer: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-
-    def at_channel(self, timeout_seconds: float, channel_trade_no: str = "") -> PaymentRef:
-        return PaymentRef(
-            self.payment_no, self.environment, timeout_seconds, channel_trade_no, time_of(self.payment_id)
-        )
+    elsewhere: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPaymentData(FlowData):
-    """What every flow about a payment that exists must know to speak to the channel."""
+    """What every flow about a payment that exists must know to speak to the channel. `reference` is what the channel
+    knows it by; sagas of the release before attempts had references leave it out."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -74,10 +74,15 @@ class ExistingPaymentData(FlowData):
     channel_trade_no: str
     payment_amount_minor: int
     currency: str
+    reference: str = ""
+
+    @property
+    def channel_reference(self) -> str:
+        return self.reference or self.payment_no
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
         return PaymentRef(
-            self.payment_no,
+            self.channel_reference,
             self.environment,
             timeout_seconds,
             self.channel_trade_no,
@@ -85,7 +90,22 @@ class ExistingPaymentData(FlowData):
         )
 
 
-@dataclass(frozen=True, slots=True)
+def existing_payment(payment: Payment, attempt: PaymentAttempt | None = None) -> dict[str, Any]:
+    """The fields of `ExistingPaymentData`: of the payment as it is, or of an attempt that was given up."""
+    at = attempt or payment
+    return {
+        "payment_id": payment.id,
+        "payment_no": payment.payment_no,
+        "environment": payment.environment,
+        "channel": at.channel,
+        "channel_trade_no": at.channel_trade_no,
+        "payment_amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+        "reference": at.reference,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCancelData(ExistingPaymentData):
     """`final_status` is cancelled, or expired when nobody paid in time."""
 
@@ -93,12 +113,12 @@ class PaymentCancelData(ExistingPaymentData):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCaptureData(ExistingPaymentData):
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefundCreateData(ExistingPaymentData):
     refund_id: uuid.UUID
     refund_no: str
@@ -108,3 +128,5 @@ class RefundCreateData(ExistingPaymentData):
     metadata: dict[str, str] = field(default_factory=dict)
     # Money that arrived for a closed payment goes back although the payment never succeeded.
     late_money: bool = False
+    # The attempt whose surplus goes back; None: the payment's own money.
+    surplus_of: int | None = None

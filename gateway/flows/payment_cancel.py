@@ -1,14 +1,20 @@
 """payment.cancel: the channel decides first, then our payment follows, also when the customer was faster."""
 
+import uuid
+
+from common.ids import uuid7
 from gateway import transitions
 from gateway.channels.base import Answered, CancelPayment, Missing, PaymentAnswer, PaymentState
 from gateway.channels.registry import served_by
+from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
-from gateway.flows.data import PaymentCancelData
-from gateway.models import Payment, PaymentStatus
+from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import NotFound, Outcome, Success, Transient, Undecidable
 from sagas.registry import register
+from sagas.state import SagaState
 
 
 def cancel_at_channel(call: Call) -> Outcome:
@@ -41,7 +47,7 @@ def _ended(data: PaymentCancelData, answer: PaymentAnswer) -> Outcome:
         case PaymentState.PAID:
             mismatch = payment_mismatch(
                 answer.value,
-                reference=data.payment_no,
+                reference=data.channel_reference,
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
@@ -53,8 +59,17 @@ def cancel_order(context: Context) -> None:
     data = PaymentCancelData.read(context.data)
     result = context.results["CancelAtChannel"]
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    if result["state"] == PaymentState.PAID:
-        transitions.succeeded(payment=payment, captured_minor=result["captured_minor"])
+    paid = result["state"] == PaymentState.PAID
+    if data.channel_reference != payment.reference:
+        if paid:
+            money.arrived_twice(
+                payment=payment,
+                attempt=payment.attempts.get(reference=data.channel_reference),
+                taken_minor=result["captured_minor"],
+                channel_trade_no=result["channel_trade_no"],
+            )
+    elif paid:
+        money.arrived(payment=payment, captured_minor=result["captured_minor"])
     else:
         transitions.closed_unpaid(
             payment=payment,
@@ -62,6 +77,50 @@ def cancel_order(context: Context) -> None:
             code=data.final_status,
             message=data.reason,
         )
+
+
+def start(
+    *,
+    payment: Payment,
+    saga_id: uuid.UUID,
+    final_status: PaymentStatus,
+    reason: str,
+    attempt: PaymentAttempt | None = None,
+    leased: bool = True,
+) -> SagaState:
+    """In the caller's transaction. With an attempt that was given up, only that one ends."""
+    data = PaymentCancelData(
+        **existing_payment(payment, attempt), final_status=final_status.value, reason=reason
+    )
+    return engine.start(
+        PAYMENT_CANCEL.name,
+        version=PAYMENT_CANCEL.version,
+        saga_id=saga_id,
+        business_id=_business_id(payment, attempt),
+        data=data.as_json(),
+        leased=leased,
+    )
+
+
+def _business_id(payment: Payment, attempt: PaymentAttempt | None) -> str:
+    """The end of an attempt that was given up stands in the way of nothing that is done to the payment."""
+    return f"{payment.payment_no}/{attempt.number}" if attempt else payment.payment_no
+
+
+def start_release(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
+    """Lets go what the channel holds for nothing. False when that is being done already."""
+    business_id = _business_id(payment, attempt)
+    if selectors.has_active(definition=PAYMENT_CANCEL.name, business_id=business_id):
+        return False
+    start(
+        payment=payment,
+        saga_id=uuid7(),
+        final_status=PaymentStatus.CANCELLED,
+        reason="held for nothing",
+        attempt=attempt,
+        leased=False,
+    )
+    return True
 
 
 PAYMENT_CANCEL = register(

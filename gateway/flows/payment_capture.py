@@ -1,8 +1,8 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
-from gateway import transitions
 from gateway.channels.base import Answered, CapturePayment, PaymentAnswer, PaymentState
 from gateway.channels.registry import served_by
+from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
 from gateway.models import Payment
@@ -42,7 +42,10 @@ def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
     if payment.state != PaymentState.PAID:
         return Transient(f"the channel still has the payment as {payment.state}")
     mismatch = payment_mismatch(
-        payment, reference=data.payment_no, amount_minor=data.payment_amount_minor, currency=data.currency
+        payment,
+        reference=data.channel_reference,
+        amount_minor=data.payment_amount_minor,
+        currency=data.currency,
     )
     if not mismatch and payment.captured_minor != data.amount_minor:
         mismatch = f"the channel captured {payment.captured_minor}, we asked for {data.amount_minor}"
@@ -52,9 +55,7 @@ def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
 def record_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    transitions.succeeded(
-        payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"]
-    )
+    money.arrived(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
 
 
 PAYMENT_CAPTURE = register(

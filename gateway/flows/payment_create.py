@@ -1,21 +1,84 @@
-"""payment.create: an order and a payment of ours, and the channel's payment that the customer pays."""
+"""payment.create: an order and a payment of ours, and the channel's payment that the customer pays.
 
+When a channel declines for reasons of its own and others may be tried, CallPaymentChannel goes on to the next one: one
+attempt after the other, each with its own reference and key, each committed before its call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from common.db import insert_together
 from common.ids import time_of
 from events.outbox import row_of
 from gateway import selectors, transitions
-from gateway.channels.base import Answered, CancelPayment, CreatePayment, Missing, PaymentAnswer, PaymentState
-from gateway.channels.registry import served_by
+from gateway.channels.base import (
+    Answered,
+    CancelPayment,
+    CreatePayment,
+    Declined,
+    Missing,
+    PaymentAnswer,
+    PaymentRef,
+    PaymentState,
+)
+from gateway.channels.registry import is_down, served_by
+from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
-from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus
+from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, Honoured, Outcome, StepFailed, Success, Transient, Undecidable
+from sagas.outcomes import (
+    Another,
+    Failure,
+    Honoured,
+    Json,
+    NotFound,
+    Outcome,
+    StepFailed,
+    Success,
+    Transient,
+    Undecidable,
+)
 from sagas.registry import register
+
+STEP = "CallPaymentChannel"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Which attempt the step is at, read from its result so far."""
+
+    payment_no: str
+    number: int
+    channel: str
+
+    @classmethod
+    def current(cls, data: PaymentCreateData, results: Mapping[str, Json]) -> Self:
+        so_far = results.get(STEP, {})
+        return cls(data.payment_no, so_far.get("attempt", 1), so_far.get("channel", data.channel))
+
+    @property
+    def reference(self) -> str:
+        return attempt_reference(self.payment_no, self.number)
+
+    def key(self, key: str) -> str:
+        return key if self.number == 1 else f"{key}:{self.number}"
+
+    def as_result(self) -> Json:
+        return {} if self.number == 1 else {"attempt": self.number, "channel": self.channel}
+
+    def next(self, data: PaymentCreateData) -> Self | None:
+        """The next channel that is up, or just the next one; None when none is left."""
+        places = (data.channel, *data.elsewhere)
+        left = places[places.index(self.channel) + 1 :]
+        if not left:
+            return None
+        up = (channel for channel in left if not is_down(channel, data.environment))
+        return type(self)(data.payment_no, self.number + 1, next(up, left[0]))
 
 
 def create_order(context: Context) -> None:
@@ -43,11 +106,15 @@ def create_order(context: Context) -> None:
         return_url=data.return_url,
         customer=data.customer,
         metadata=data.metadata,
+        channel_reference=attempt_reference(data.payment_no, 1),
         created_at=placed.now,
         expires_at=placed.now + timedelta(seconds=data.expires_in_seconds),
     )
     created = transitions.event("payment.created", payment)
-    insert_together(payment, PaymentAttempt(payment=payment, channel=data.channel), row_of(created))
+    attempt = PaymentAttempt(
+        payment=payment, reference=payment.channel_reference, channel=data.channel, sandbox=data.sandbox
+    )
+    insert_together(payment, attempt, row_of(created))
 
 
 def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:
@@ -85,10 +152,11 @@ def release_order(context: Context) -> None:
 
 def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.create_payment(
+    this = Try.current(data, call.results)
+    answer = served_by(this.channel, data.environment).channel.create_payment(
         CreatePayment(
-            key=call.key,
-            reference=data.payment_no,
+            key=this.key(call.key),
+            reference=this.reference,
             environment=data.environment,
             amount_minor=data.amount_minor,
             currency=data.currency,
@@ -102,16 +170,33 @@ def call_channel(call: Call) -> Outcome:
             begun_at=time_of(data.payment_id),
         )
     )
-    return _created(data, answer)
+    if isinstance(answer, Declined) and answer.elsewhere and (onward := this.next(data)):
+        return Another({**onward.as_result(), "declined": {"code": answer.code, "message": answer.message}})
+    return _created(data, this, answer)
 
 
 def ask_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
-    channel = served_by(data.channel, data.environment).channel
-    return _created(data, channel.find_payment(data.at_channel(call.timeout_seconds)))
+    this = Try.current(data, call.results)
+    channel = served_by(this.channel, data.environment).channel
+    answer = channel.find_payment(_at_channel(data, this, call))
+    if isinstance(answer, Answered) and answer.value.state == PaymentState.DECLINED and this.next(data):
+        # Whether another channel may be tried only the call itself says; its key makes it safe to repeat.
+        return NotFound()
+    return _created(data, this, answer)
 
 
-def _created(data: PaymentCreateData, answer: PaymentAnswer) -> Outcome:
+def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no: str = "") -> PaymentRef:
+    return PaymentRef(
+        this.reference,
+        data.environment,
+        call.timeout_seconds,
+        channel_trade_no,
+        time_of(data.payment_id),
+    )
+
+
+def _created(data: PaymentCreateData, this: Try, answer: PaymentAnswer) -> Outcome:
     if not isinstance(answer, Answered):
         return no_answer(answer)
     payment = answer.value
@@ -120,18 +205,38 @@ def _created(data: PaymentCreateData, answer: PaymentAnswer) -> Outcome:
     if payment.state == PaymentState.CANCELLED:
         return Failure("cancelled_at_channel", "the channel has cancelled the payment")
     mismatch = payment_mismatch(
-        payment, reference=data.payment_no, amount_minor=data.amount_minor, currency=data.currency
+        payment, reference=this.reference, amount_minor=data.amount_minor, currency=data.currency
     )
-    return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+    return Undecidable(mismatch) if mismatch else Success({**payment_result(payment), **this.as_result()})
+
+
+def next_attempt(context: Context) -> None:
+    """Ends the attempt that was declined and writes down the next one, in the transaction of its intent."""
+    data = PaymentCreateData.read(context.data)
+    this = Try.current(data, context.results)
+    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    if not payment.is_open:
+        raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
+    declined = context.results[STEP]["declined"]
+    transitions.next_attempt(
+        payment=payment,
+        number=this.number,
+        channel=this.channel,
+        sandbox=served_by(this.channel, data.environment).sandbox,
+        code=declined["code"],
+        message=declined["message"],
+    )
 
 
 def cancel_at_channel(call: Call) -> Outcome:
     """Compensation. The cancel asks first: a payment that turns out to be paid is honoured."""
     data = PaymentCreateData.read(call.data)
-    known = call.results.get("CallPaymentChannel", {})
-    answer = served_by(data.channel, data.environment).channel.cancel_payment(
+    this = Try.current(data, call.results)
+    trade_no = call.results.get(STEP, {}).get("channel_trade_no", "")
+    answer = served_by(this.channel, data.environment).channel.cancel_payment(
         CancelPayment(
-            key=call.key, payment=data.at_channel(call.timeout_seconds, known.get("channel_trade_no", ""))
+            key=this.key(call.key),
+            payment=_at_channel(data, this, call, trade_no),
         )
     )
     if isinstance(answer, Missing):
@@ -142,7 +247,7 @@ def cancel_at_channel(call: Call) -> Outcome:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
             return Success(payment_result(answer.value))
         case PaymentState.PAID:
-            created = _created(data, answer)
+            created = _created(data, this, answer)
             return Honoured(created.result) if isinstance(created, Success) else created
     return Transient(f"the channel still has the payment as {answer.value.state}")
 
@@ -150,7 +255,7 @@ def cancel_at_channel(call: Call) -> Outcome:
 def activate_payment(context: Context) -> None:
     """Shows the customer where to pay, and takes over what the channel already knows."""
     data = PaymentCreateData.read(context.data)
-    result = context.results["CallPaymentChannel"]
+    result = context.results[STEP]
     transitions.activate(
         payment_id=data.payment_id,
         channel_trade_no=result["channel_trade_no"],
@@ -162,29 +267,48 @@ def activate_payment(context: Context) -> None:
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     match state:
         case PaymentState.PAID:
-            transitions.succeeded(payment=payment, captured_minor=result["captured_minor"])
+            money.arrived(payment=payment, captured_minor=result["captured_minor"])
         case PaymentState.AUTHORIZED:
             transitions.authorized(payment=payment)
         case PaymentState.PROCESSING:
             transitions.processing(payment=payment)
 
 
-PAYMENT_CREATE = register(
+CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order)
+ACTIVATE_PAYMENT = Step("ActivatePayment", activate_payment, kind=LOCAL)
+
+# Begun by the release that knew one channel per payment: their data names none to go on to.
+PAYMENT_CREATE_1 = register(
     Definition(
         name="payment.create",
         version=1,
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
-            Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order),
+            CREATE_ORDER,
+            Step(STEP, call_channel, kind=EXTERNAL, query=ask_channel, compensate=cancel_at_channel),
+            ACTIVATE_PAYMENT,
+        ),
+    )
+)
+
+PAYMENT_CREATE = register(
+    Definition(
+        name="payment.create",
+        version=2,
+        business_type="payment",
+        deadline_seconds=15 * 60,
+        steps=(
+            CREATE_ORDER,
             Step(
-                "CallPaymentChannel",
+                STEP,
                 call_channel,
                 kind=EXTERNAL,
                 query=ask_channel,
+                between=next_attempt,
                 compensate=cancel_at_channel,
             ),
-            Step("ActivatePayment", activate_payment, kind=LOCAL),
+            ACTIVATE_PAYMENT,
         ),
     )
 )

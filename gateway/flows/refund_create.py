@@ -1,25 +1,50 @@
 """refund.create: reserve the amount, have the channel give it back, settle. Refunded money never comes back,
 so the channel's call is the pivot."""
 
+import uuid
+
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from common.ids import public_number, uuid7
 from gateway import transitions
 from gateway.channels.base import Answered, CreateRefund, RefundAnswer, RefundRef, RefundState
 from gateway.channels.registry import served_by
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import no_answer, refund_mismatch, refund_result
-from gateway.flows.data import RefundCreateData
-from gateway.models import Payment, PaymentStatus, Refund
+from gateway.flows.data import RefundCreateData, existing_payment
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund
+from sagas import engine, hints
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, Outcome, Success, Undecidable
 from sagas.registry import register
+from sagas.state import SagaState
 
 
 def reserve_refund(context: Context) -> None:
     """Raises `PaymentNotRefundable` and `RefundExceedsPayment`. The payment's row lock puts refunds in a line."""
     data = RefundCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    if data.surplus_of is not None:
+        attempt = _reserve_surplus(payment, data.surplus_of, data.amount_minor)
+    else:
+        attempt = None
+        _reserve(payment, data)
+    Refund.objects.create(
+        id=data.refund_id,
+        refund_no=data.refund_no,
+        payment=payment,
+        surplus_of=attempt,
+        merchant_id=data.merchant_id,
+        environment=data.environment,
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        reason=data.reason,
+    )
+
+
+def _reserve(payment: Payment, data: RefundCreateData) -> None:
     if payment.status != PaymentStatus.SUCCEEDED and not data.late_money:
         raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
     if data.amount_minor > payment.refundable_minor:
@@ -32,19 +57,21 @@ def reserve_refund(context: Context) -> None:
                 "refundable_amount": payment.refundable_minor,
             }
         )
-    Refund.objects.create(
-        id=data.refund_id,
-        refund_no=data.refund_no,
-        payment=payment,
-        merchant_id=data.merchant_id,
-        environment=data.environment,
-        amount_minor=data.amount_minor,
-        currency=data.currency,
-        reason=data.reason,
-    )
     Payment.objects.filter(id=payment.id).update(
         refund_pending_minor=F("refund_pending_minor") + data.amount_minor, updated_at=Now()
     )
+
+
+def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
+    attempt: PaymentAttempt = payment.attempts.get(number=number)
+    if amount_minor > attempt.surplus_left_minor:
+        raise RefundExceedsPayment(
+            {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_left_minor}
+        )
+    PaymentAttempt.objects.filter(id=attempt.id).update(
+        surplus_pending_minor=F("surplus_pending_minor") + amount_minor
+    )
+    return attempt
 
 
 def release_reservation(context: Context) -> None:
@@ -104,6 +131,50 @@ def _locked_refund(data: RefundCreateData) -> Refund:
     refund = Refund.objects.select_for_update().get(id=data.refund_id)
     refund.payment = payment
     return refund
+
+
+def start(*, payment: Payment, refund_id: uuid.UUID, amount_minor: int, reason: str) -> SagaState:
+    """In the caller's transaction. Raises `PaymentNotRefundable` and `RefundExceedsPayment`."""
+    return _start(payment, refund_id, amount_minor, reason)
+
+
+def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None) -> uuid.UUID:
+    """Gives back what was paid for a closed payment, or what an attempt took that had been given up. Runs in the
+    transaction of the decision; a worker takes it up."""
+    amount_minor = surplus_of.surplus_left_minor if surplus_of else payment.refundable_minor
+    saga = _start(payment, uuid7(), amount_minor, reason, late_money=True, surplus_of=surplus_of)
+    hints.send(saga.id)
+    return saga.id
+
+
+def _start(
+    payment: Payment,
+    refund_id: uuid.UUID,
+    amount_minor: int,
+    reason: str,
+    *,
+    late_money: bool = False,
+    surplus_of: PaymentAttempt | None = None,
+) -> SagaState:
+    data = RefundCreateData(
+        **existing_payment(payment, surplus_of),
+        refund_id=refund_id,
+        refund_no=public_number("REF", timezone.now().date()),
+        merchant_id=payment.merchant_id,
+        amount_minor=amount_minor,
+        reason=reason,
+        metadata=payment.metadata,
+        late_money=late_money,
+        surplus_of=surplus_of.number if surplus_of else None,
+    )
+    return engine.start(
+        REFUND_CREATE.name,
+        version=REFUND_CREATE.version,
+        saga_id=refund_id,
+        business_id=data.refund_no,
+        data=data.as_json(),
+        leased=not late_money,
+    )
 
 
 REFUND_CREATE = register(

@@ -10,19 +10,20 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, failure, success
 from common.ids import public_number
 from gateway import selectors
-from gateway.channels.registry import ChannelNotAvailable, Served, UnknownChannel, served_by
 from gateway.errors import (
     CaptureDeclined,
     CaptureExceedsPayment,
-    ChannelUnavailable,
     OperationInProgress,
     PaymentDeclined,
     PaymentNotCancellable,
     PaymentNotCapturable,
 )
-from gateway.flows.data import PaymentCancelData, PaymentCaptureData, PaymentCreateData
+from gateway.flows import payment_cancel
+from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment
+from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body
+from gateway.services import routing
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
@@ -34,7 +35,7 @@ from sagas.state import SagaState
 
 @dataclass(frozen=True, slots=True)
 class PaymentCommand:
-    """A payment as the merchant asks for it, checked for form."""
+    """A payment as the merchant asks for it, checked for form. Without a channel the routing rules choose one."""
 
     order_no: str
     amount_minor: int
@@ -56,7 +57,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
 
     Raises `ChannelUnavailable`, `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch`.
     """
-    served = _served(command.channel, principal.environment)
+    route = _route(principal, command)
 
     def begin(payment_id: uuid.UUID) -> SagaState:
         data = PaymentCreateData(
@@ -68,8 +69,9 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
             order_no=command.order_no,
             amount_minor=command.amount_minor,
             currency=command.currency,
-            channel=command.channel,
-            sandbox=served.sandbox,
+            channel=route.channel,
+            sandbox=route.sandbox,
+            elsewhere=list(route.elsewhere),
             subject=command.subject,
             body=command.body,
             callback_url=command.callback_url,
@@ -81,7 +83,11 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
             metadata=command.metadata,
         )
         return engine.start(
-            "payment.create", version=1, saga_id=payment_id, business_id=data.payment_no, data=data.as_json()
+            PAYMENT_CREATE.name,
+            version=PAYMENT_CREATE.version,
+            saga_id=payment_id,
+            business_id=data.payment_no,
+            data=data.as_json(),
         )
 
     return run_saga_once(request, begin=begin, answer_of=_created_answer)
@@ -151,14 +157,8 @@ def start_cancel(
     if operations.request_cancel(saga_id=payment.id):
         return None
     _refuse_second_operation(payment)
-    data = PaymentCancelData(**_existing(payment), final_status=final_status.value, reason=reason)
-    return engine.start(
-        "payment.cancel",
-        version=1,
-        saga_id=saga_id,
-        business_id=payment.payment_no,
-        data=data.as_json(),
-        leased=leased,
+    return payment_cancel.start(
+        payment=payment, saga_id=saga_id, final_status=final_status, reason=reason, leased=leased
     )
 
 
@@ -180,7 +180,7 @@ def capture_payment(
                 {"payment_no": locked.payment_no, "authorized_amount": locked.amount_minor}
             )
         _refuse_second_operation(locked)
-        data = PaymentCaptureData(**_existing(locked), amount_minor=amount)
+        data = PaymentCaptureData(**existing_payment(locked), amount_minor=amount)
         return engine.start(
             "payment.capture", version=1, saga_id=saga_id, business_id=locked.payment_no, data=data.as_json()
         )
@@ -198,26 +198,18 @@ def capture_payment(
     return run_saga_once(request, begin=begin, answer_of=answer_of)
 
 
-def _served(channel: str, environment: str) -> Served:
-    try:
-        return served_by(channel, environment)
-    except (UnknownChannel, ChannelNotAvailable) as error:
-        raise ChannelUnavailable({"channel": [str(error)]}) from error
+def _route(principal: Principal, command: PaymentCommand) -> routing.Route:
+    if command.channel:
+        return routing.route_to(channel=command.channel, environment=principal.environment)
+    return routing.choose(
+        principal=principal,
+        order_no=command.order_no,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+    )
 
 
 def _refuse_second_operation(payment: Payment) -> None:
     for definition in ("payment.cancel", "payment.capture"):
         if saga_selectors.has_active(definition=definition, business_id=payment.payment_no):
             raise OperationInProgress({"payment_no": payment.payment_no, "operation": definition})
-
-
-def _existing(payment: Payment) -> dict[str, Any]:
-    return {
-        "payment_id": payment.id,
-        "payment_no": payment.payment_no,
-        "environment": payment.environment,
-        "channel": payment.channel,
-        "channel_trade_no": payment.channel_trade_no,
-        "payment_amount_minor": payment.amount_minor,
-        "currency": payment.currency,
-    }

@@ -7,16 +7,17 @@ saga is woken and asks for itself.
 import enum
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 
-from gateway import transitions
+from gateway import selectors, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from gateway.channels.registry import ChannelNotAvailable, served_by
+from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
-from gateway.models import Payment, PaymentStatus, Refund
-from gateway.services import refunds
-from sagas import operations, selectors
+from gateway.flows.money import Arrival
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from sagas import operations
+from sagas import selectors as saga_selectors
 
 log = structlog.get_logger(__name__)
 
@@ -32,52 +33,89 @@ class Effect(enum.StrEnum):
     UNKNOWN_REFERENCE = "unknown_reference"
 
 
+_EFFECTS = {
+    Arrival.COUNTED: Effect.APPLIED,
+    Arrival.KNOWN: Effect.NOTHING_NEW,
+    Arrival.LATE: Effect.LATE_MONEY,
+}
+
+
 def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
     """Takes over what the channel `teller` says of a payment that it serves. Repeating it changes nothing."""
     with transaction.atomic():
-        payment = Payment.objects.select_for_update().filter(payment_no=told.reference).first()
-        if payment is None or not _serves(teller, payment):
+        payment = selectors.locked_by_reference(told.reference)
+        if payment is None:
+            return Effect.UNKNOWN_REFERENCE
+        # An attempt that was given up, or None for the one that the payment stands for.
+        attempt = selectors.given_up_attempt(payment, told.reference)
+        channel = attempt.channel if attempt else payment.channel
+        if not _serves(teller, channel, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         mismatch = payment_mismatch(
-            told, reference=payment.payment_no, amount_minor=payment.amount_minor, currency=payment.currency
+            told, reference=told.reference, amount_minor=payment.amount_minor, currency=payment.currency
         )
         if mismatch:
             transitions.needs_attention(payment=payment, reason=mismatch)
             log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
             return Effect.PARKED
-        if told.state == PaymentState.PAID:
-            return _paid(payment, told)
-        if selectors.is_active(payment.id):
-            operations.wake(saga_id=payment.id)
-            return Effect.SAGA_WOKEN
-        return Effect.APPLIED if _not_paid(payment, told) else Effect.NOTHING_NEW
+        if attempt is not None:
+            return _given_up(payment, attempt, told)
+        return _current(payment, told)
 
 
-def _serves(teller: str, payment: Payment) -> bool:
+def _serves(teller: str, channel: str, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
     try:
-        return served_by(payment.channel, payment.environment).channel.name == teller
+        return served_by(channel, environment).channel.name == teller
     except ChannelNotAvailable:
         return False
 
 
+def _current(payment: Payment, told: ChannelPayment) -> Effect:
+    if told.state == PaymentState.PAID:
+        return _paid(payment, told)
+    if saga_selectors.is_active(payment.id):
+        operations.wake(saga_id=payment.id)
+        return Effect.SAGA_WOKEN
+    if told.state == PaymentState.AUTHORIZED and payment.status in transitions.CLOSED_STATUSES:
+        return _held_for_nothing(payment, None)
+    return Effect.APPLIED if _not_paid(payment, told) else Effect.NOTHING_NEW
+
+
 def _paid(payment: Payment, told: ChannelPayment) -> Effect:
     if not payment.channel_trade_no:
+        payment.channel_trade_no = told.channel_trade_no
         Payment.objects.filter(id=payment.id).update(channel_trade_no=told.channel_trade_no)
-    if transitions.succeeded(payment=payment, captured_minor=told.captured_minor):
+    arrival = money.arrived(payment=payment, captured_minor=told.captured_minor)
+    if arrival is Arrival.COUNTED:
         operations.wake(saga_id=payment.id)
-        return Effect.APPLIED
-    payment.refresh_from_db()
-    if payment.status == PaymentStatus.SUCCEEDED:
+    return _EFFECTS[arrival]
+
+
+def _given_up(payment: Payment, attempt: PaymentAttempt, told: ChannelPayment) -> Effect:
+    """News of an attempt after the payment went on to another channel."""
+    if told.state == PaymentState.AUTHORIZED:
+        return _held_for_nothing(payment, attempt)
+    if told.state != PaymentState.PAID:
         return Effect.NOTHING_NEW
-    if not transitions.late_success(payment=payment, captured_minor=told.captured_minor):
-        return Effect.NOTHING_NEW
-    log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
-    if settings.LATE_MONEY_POLICY == "refund":
-        refunds.start_late_refund(payment=payment, reason=f"paid after the payment was {payment.status}")
-    else:
-        transitions.needs_attention(payment=payment, reason=f"paid after the payment was {payment.status}")
-    return Effect.LATE_MONEY
+    arrival = money.arrived_twice(
+        payment=payment,
+        attempt=attempt,
+        taken_minor=told.captured_minor,
+        channel_trade_no=told.channel_trade_no,
+    )
+    return _EFFECTS[arrival]
+
+
+def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effect:
+    """The channel holds money for a payment that is closed, or for an attempt that was given up: it is let go."""
+    reference = attempt.reference if attempt else payment.reference
+    log.warning("payment.held_for_nothing", payment_no=payment.payment_no, reference=reference)
+    if not money.goes_back():
+        transitions.needs_attention(payment=payment, reason=f"the channel holds money for {reference}")
+        return Effect.LATE_MONEY
+    started = payment_cancel.start_release(payment=payment, attempt=attempt)
+    return Effect.LATE_MONEY if started else Effect.NOTHING_NEW
 
 
 def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
@@ -107,12 +145,13 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
 def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
     """Takes over what the channel `teller` says of a refund that it serves. Repeating it changes nothing."""
     with transaction.atomic():
-        refund = Refund.objects.select_related("payment").filter(refund_no=told.reference).first()
-        if refund is None or not _serves(teller, refund.payment):
+        refund = selectors.locked_refund(told.reference)
+        if refund is None:
             return Effect.UNKNOWN_REFERENCE
-        payment = Payment.objects.select_for_update().get(id=refund.payment_id)
-        refund = Refund.objects.select_for_update().get(id=refund.id)
-        refund.payment = payment
+        payment = refund.payment
+        channel = refund.surplus_of.channel if refund.surplus_of else payment.channel
+        if not _serves(teller, channel, payment.environment):
+            return Effect.UNKNOWN_REFERENCE
         mismatch = refund_mismatch(
             told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
         )
@@ -120,18 +159,26 @@ def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
             transitions.needs_attention(payment=payment, reason=mismatch)
             log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
             return Effect.PARKED
-        if selectors.is_active(refund.id):
+        if saga_selectors.is_active(refund.id):
             operations.wake(saga_id=refund.id)
             return Effect.SAGA_WOKEN
-        return Effect.APPLIED if _settle(refund, told) else Effect.NOTHING_NEW
+        return _settle(refund, told)
 
 
-def _settle(refund: Refund, told: ChannelRefund) -> bool:
-    match told.state:
-        case RefundState.SUCCEEDED:
-            return transitions.refund_succeeded(refund=refund, channel_refund_no=told.channel_refund_no)
-        case RefundState.FAILED:
-            return transitions.refund_failed(
+def _settle(refund: Refund, told: ChannelRefund) -> Effect:
+    match told.state, refund.status:
+        case (RefundState.SUCCEEDED, RefundStatus.FAILED) | (RefundState.FAILED, RefundStatus.SUCCEEDED):
+            went_back = told.state == RefundState.SUCCEEDED
+            new = transitions.refund_contradicted(refund=refund, went_back=went_back)
+            if new:
+                log.error("refund.contradicted", refund_no=refund.refund_no, told=told.state.value)
+            return Effect.PARKED if new else Effect.NOTHING_NEW
+        case RefundState.SUCCEEDED, _:
+            moved = transitions.refund_succeeded(refund=refund, channel_refund_no=told.channel_refund_no)
+        case RefundState.FAILED, _:
+            moved = transitions.refund_failed(
                 refund=refund, code=told.failure_code or "refund_failed", message=told.failure_message
             )
-    return False
+        case _:
+            moved = False
+    return Effect.APPLIED if moved else Effect.NOTHING_NEW

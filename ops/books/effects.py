@@ -5,7 +5,7 @@ A completed saga has its effect exactly once, a compensated one has none.
 
 # ruff: noqa: S608 - put together from the constants of this file alone
 
-from ops.books.rule import Rule
+from ops.books.rule import REFERENCE, Rule
 
 SERVED = "p.environment = 'test' AND (p.sandbox OR p.channel = 'simulator')"
 CLOSED = "('failed', 'cancelled', 'expired')"
@@ -58,7 +58,7 @@ PAYMENT_CREATED = Rule(
     FROM saga_instances i
     LEFT JOIN payments p ON p.payment_no = i.business_id
     LEFT JOIN orders o ON o.id = p.order_id
-    LEFT JOIN simulator_payments b ON b.reference = p.payment_no
+    LEFT JOIN simulator_payments b ON b.reference = {REFERENCE}
     WHERE i.definition = 'payment.create' AND i.status = 'completed' AND i.created_at >= %(since)s
       AND (p.id IS NULL OR o.id IS NULL OR ({SERVED} AND (
             b.reference IS NULL OR b.create_key IS NULL OR b.channel_trade_no <> p.channel_trade_no
@@ -75,10 +75,10 @@ PAYMENT_UNDONE = Rule(
     FROM saga_instances i
     LEFT JOIN payments p ON p.payment_no = i.business_id
     LEFT JOIN orders o ON o.id = p.order_id
-    LEFT JOIN simulator_payments b ON b.reference = p.payment_no AND {SERVED}
+    LEFT JOIN simulator_payments b ON b.reference = {REFERENCE} AND {SERVED}
     WHERE i.definition = 'payment.create' AND i.status = 'compensated' AND i.created_at >= %(since)s
       AND (p.id IS NULL OR p.status NOT IN {CLOSED} OR o.status IS DISTINCT FROM 'cancelled'
-        OR b.state IN ('open', 'processing', 'authorized'))
+        OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,
 )
 
@@ -89,10 +89,11 @@ PAYMENT_CANCELLED = Rule(
     SELECT i.business_id AS id, concat_ws(', ', p.status, 'at the bank ' || b.state) AS what
     FROM saga_instances i
     LEFT JOIN payments p ON p.id = (i.metadata->>'payment_id')::uuid
-    LEFT JOIN simulator_payments b ON b.reference = p.payment_no AND {SERVED}
+    LEFT JOIN simulator_payments b ON b.reference = {REFERENCE} AND {SERVED}
     WHERE i.definition = 'payment.cancel' AND i.status = 'completed' AND i.created_at >= %(since)s
+      AND (p.id IS NULL OR coalesce(nullif(i.metadata->>'reference', ''), p.payment_no) = {REFERENCE})
       AND (p.id IS NULL OR p.status NOT IN ('failed', 'cancelled', 'expired', 'succeeded')
-        OR b.state IN ('open', 'processing', 'authorized'))
+        OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,
 )
 
@@ -106,7 +107,7 @@ CAPTURED = Rule(
     JOIN payments p ON p.id = (i.metadata->>'payment_id')::uuid AND {SERVED}
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.amount), 0) AS amount FROM simulator_ledger l
-        WHERE l.reference = p.payment_no AND l.kind = 'capture'
+        WHERE l.reference = {REFERENCE} AND l.kind = 'capture'
           AND (i.status = 'completed' OR l.key LIKE i.id || ':%%')) AS taken
     WHERE i.definition = 'payment.capture' AND i.created_at >= %(since)s
       AND ((i.status = 'completed' AND taken.amount <> (i.metadata->>'amount_minor')::bigint)
@@ -117,18 +118,22 @@ CAPTURED = Rule(
 REFUNDED = Rule(
     "refunded",
     "refund.create: completed, the bank has the refund once, and has paid it when we say so; compensated, never.",
-    f"""
+    """
     SELECT i.business_id AS id,
            i.status || ', ' || coalesce(r.status, 'no refund') || ', paid by the bank ' || paid.amount AS what
     FROM saga_instances i
     LEFT JOIN refunds r ON r.refund_no = i.business_id
     LEFT JOIN payments p ON p.id = r.payment_id
+    LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
     LEFT JOIN simulator_refunds b ON b.reference = r.refund_no
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.amount), 0) AS amount FROM simulator_ledger l
         WHERE l.kind = 'refund' AND l.refund_reference = i.business_id) AS paid
     WHERE i.definition = 'refund.create' AND i.status IN ('completed', 'compensated')
-      AND i.created_at >= %(since)s AND (r.id IS NULL OR ({SERVED} AND NOT p.needs_attention AND (
+      AND i.created_at >= %(since)s AND r.contradicted_at IS NULL
+      AND (r.id IS NULL OR (p.environment = 'test'
+        AND (coalesce(a.sandbox, p.sandbox) OR coalesce(a.channel, p.channel) = 'simulator')
+        AND NOT p.needs_attention AND (
             (i.status = 'completed' AND (b.reference IS NULL OR b.amount <> r.amount_minor))
          OR (i.status = 'compensated' AND r.status <> 'failed')
          OR (r.status = 'succeeded' AND paid.amount <> r.amount_minor)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# What the bank knows the payment `p` by: its current attempt.
+REFERENCE = "coalesce(nullif(p.channel_reference, ''), p.payment_no)"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -16,9 +16,10 @@ FROM (
     GROUP BY reference
     HAVING max(at) <= now() - make_interval(secs => %(grace)s)
 ) AS charged
-LEFT JOIN payments p
-    ON p.payment_no = charged.reference AND p.environment = 'test' AND (p.sandbox OR p.channel = 'simulator')
-WHERE p.id IS NULL OR charged.charges <> 1 OR p.captured_minor <> charged.amount OR p.currency <> charged.currency
+LEFT JOIN payment_attempts a ON a.reference = charged.reference AND (a.sandbox OR a.channel = 'simulator')
+LEFT JOIN payments p ON p.id = a.payment_id AND p.environment = 'test'
+WHERE p.id IS NULL OR charged.charges <> 1 OR p.currency <> charged.currency
+   OR CASE WHEN p.channel_reference = a.reference THEN p.captured_minor ELSE a.surplus_minor END <> charged.amount
 """
 
 CHECK = Check(

@@ -14,8 +14,9 @@ WHERE p.created_at >= %(since)s AND p.status IN ('pending', 'processing', 'autho
     WHERE s.business_id = p.payment_no AND (s.status IN ('pending', 'in_progress') OR s.needs_attention))
 UNION ALL
 SELECT r.refund_no
-FROM refunds r
+FROM refunds r JOIN payments p ON p.id = r.payment_id
 WHERE r.created_at >= %(since)s AND r.status IN ('pending', 'processing') AND r.next_check_at IS NULL
+  AND NOT p.needs_attention
   AND NOT EXISTS (
     SELECT 1 FROM saga_instances s
     WHERE s.business_id = r.refund_no AND (s.status IN ('pending', 'in_progress') OR s.needs_attention))

@@ -6,19 +6,21 @@ from ops.consistency.check import Check
 
 SQL = """
 SELECT r.refund_no AS id
-FROM refunds r JOIN payments p ON p.id = r.payment_id
-WHERE r.created_at >= %(since)s AND r.status = 'succeeded'
-  AND p.environment = 'test' AND (p.sandbox OR p.channel = 'simulator')
+FROM refunds r JOIN payments p ON p.id = r.payment_id LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
+WHERE r.created_at >= %(since)s AND r.status = 'succeeded' AND r.contradicted_at IS NULL
+  AND p.environment = 'test' AND (coalesce(a.sandbox, p.sandbox) OR coalesce(a.channel, p.channel) = 'simulator')
   AND NOT EXISTS (
     SELECT 1 FROM simulator_ledger l
-    WHERE l.reference = p.payment_no AND l.kind = 'refund' AND l.refund_reference = r.refund_no
-      AND l.amount = r.amount_minor AND l.currency = r.currency)
+    WHERE l.reference = coalesce(a.reference, p.channel_reference) AND l.kind = 'refund'
+      AND l.refund_reference = r.refund_no AND l.amount = r.amount_minor AND l.currency = r.currency)
 UNION ALL
 SELECT l.refund_reference
 FROM simulator_ledger l
-LEFT JOIN refunds r ON r.refund_no = l.refund_reference AND r.status = 'succeeded'
+LEFT JOIN refunds r ON r.refund_no = l.refund_reference
+    AND (r.status = 'succeeded' OR r.contradicted_at IS NOT NULL)
     AND r.amount_minor = l.amount AND r.currency = l.currency
-LEFT JOIN payments p ON p.id = r.payment_id AND p.payment_no = l.reference
+LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
+LEFT JOIN payments p ON p.id = r.payment_id AND coalesce(a.reference, p.channel_reference) = l.reference
 WHERE l.kind = 'refund' AND l.at >= %(since)s AND l.at <= now() - make_interval(secs => %(grace)s)
   AND p.id IS NULL
 """

@@ -85,7 +85,7 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
         metadata={"simulate": "auto_pay"},
     )
     return engine.start(
-        "payment.create", version=1, saga_id=payment_id, business_id=PAYMENT_NO, data=data.as_json()
+        "payment.create", version=2, saga_id=payment_id, business_id=PAYMENT_NO, data=data.as_json()
     )
 
 

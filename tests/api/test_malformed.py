@@ -94,7 +94,7 @@ def endpoints(client: SignedClient) -> list[Endpoint]:
         Endpoint(
             PAYMENTS,
             payment_request(),
-            ("order_no", "amount", "currency", "channel", "subject"),
+            ("order_no", "amount", "currency", "subject"),
             {
                 **MONEY_WRONG,
                 "channel": [*NOT_TEXT, "", "x" * 31],

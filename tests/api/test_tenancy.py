@@ -115,7 +115,7 @@ def test_another_merchants_objects_do_not_exist(
     payment = {"opened": opened, "paid": paid, "authorized": authorized}[kind](client)
     given_back = data(refund(client, paid(client), 1))
     try_everything(other_client, payment, given_back)
-    assert get_payment(client, payment) == payment
+    assert get_payment(client, payment).items() >= payment.items()
 
 
 def test_live_objects_do_not_exist_for_a_test_key(

@@ -60,7 +60,11 @@ def test_a_new_payment_waits_for_its_customer(client: SignedClient) -> None:
         0,
         "none",
     )
-    assert get_payment(client, payment) == payment
+    detail = get_payment(client, payment)
+    assert [(tried["number"], tried["channel"], tried["status"]) for tried in detail.pop("attempts")] == [
+        (1, "simulator", "open")
+    ]
+    assert detail == payment
     order = get_order(client, wanted["order_no"])
     assert order["status"] == "pending"
     assert [(item["name"], item["amount"]) for item in order["items"]] == [

@@ -50,13 +50,19 @@ def test_not_in_any_table(shown):
     assert not [secret for secret in shown if holds(dump + answers, secret)]
 
 
+def _as_bytes(redis, name) -> bytes:
+    """Hashes are ours; what other tests left in Celery's queue are lists and sets."""
+    read = {b"hash": redis.hgetall, b"list": lambda key: redis.lrange(key, 0, -1), b"set": redis.smembers}
+    return str(read[redis.type(name)](name)).encode()
+
+
 def test_not_in_redis(shown):
     redis = get_redis_connection("default")
     dump = b""
     for name in redis.scan_iter(count=1000):
-        value = redis.get(name) if redis.type(name) == b"string" else str(redis.hgetall(name)).encode()
+        value = redis.get(name) if redis.type(name) == b"string" else _as_bytes(redis, name)
         dump += name + value
-        if b"answer" in value:
+        if value.startswith(b"{") and b"answer" in value:
             dump += base64.b64decode(json.loads(json.loads(value)["answer"])["body"])
     assert b'"secret": null' in dump
     assert not [secret for secret in shown if holds(dump, secret)]

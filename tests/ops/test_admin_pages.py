@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from common.admin import BoundedPaginator, ReadOnlyAdmin
 from events.models import OutboxEvent
-from gateway.models import Payment, Refund
+from gateway.models import Payment, Refund, RoutingRule
 from idempotency.models import IdempotencyKey
 from merchants.services import NewMerchant
 from ops.models import StaffAction
@@ -62,6 +62,7 @@ def viewer() -> Client:
 def everything(world: World, client: SignedClient) -> World:
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
     run_checks()
+    RoutingRule.objects.create(environment="test", channel="simulator")
     StaffAction.objects.create(
         actor="ana", action="saga.cancel", object_type="saga", object_id="x", reason="why"
     )

@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 import time
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,8 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.test import Client
 
-from gateway.channels.simulator import customer
+from gateway.channels.base import ChannelPayment
+from gateway.channels.simulator import books, customer
 from gateway.channels.simulator.bank import settle_due
 from gateway.channels.simulator.models import LedgerEntry, Notification
 from gateway.channels.simulator.models import Payment as BankPayment
@@ -35,7 +37,9 @@ def decline(payment: dict[str, Any]) -> None:
 
 def pay_although_closed(payment: dict[str, Any]) -> None:
     """A bank that lets a customer pay what we have cancelled: the money is late, and real."""
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(state="open")
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(
+        state="open", failure_code="", failure_message="", expires_at=Now() + timedelta(hours=1)
+    )
     pay(payment)
 
 
@@ -53,6 +57,11 @@ def webhooks_about(payment_no: str) -> list[dict[str, Any]]:
 def deliver_webhooks(payment_no: str) -> list[str]:
     """Everything the bank has to tell about a payment, in order. Answers what came of each."""
     return [effect_of(send(payload)) for payload in webhooks_about(payment_no)]
+
+
+def told_of(reference: str) -> ChannelPayment:
+    """What the bank says of a payment when it is asked."""
+    return books.describe(BankPayment.objects.get(pk=reference))
 
 
 def news(told: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ line.after = lambda operation, answer: replace(answer, …)
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,3 +65,25 @@ def tap(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
     line = TappedLine()
     monkeypatch.setattr(registry, "_simulator", line)
     return line
+
+
+class FurtherBank(TappedLine):
+    """A channel of another name, on books of the same kind. Its script is in the payment's metadata under its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __getattr__(self, operation: str) -> Any:
+        call = super().__getattr__(operation)
+        if operation != "create_payment":
+            return call
+        return lambda request: call(
+            replace(request, metadata={"simulate": request.metadata.get(self.name, "")})
+        )
+
+
+def further_bank(monkeypatch: pytest.MonkeyPatch, name: str) -> FurtherBank:
+    bank = FurtherBank(name)
+    monkeypatch.setitem(registry._further, name, bank)
+    return bank

@@ -31,9 +31,11 @@ from gateway.channels.simulator.router import ALIAS
 
 _MISMATCH = Declined("idempotency_mismatch", "This key or reference was used with other parameters.")
 _NO_SUCH_PAYMENT = Declined("no_such_payment", "The simulator has no such payment.")
+ELSEWHERE = "acquirer_unavailable"
 _REFUSALS = {
     "decline": Declined("card_declined", "The card was declined."),
     "insufficient_funds": Declined("insufficient_funds", "The account has insufficient funds."),
+    "decline_elsewhere": Declined(ELSEWHERE, "The bank cannot take payments at the moment.", elsewhere=True),
 }
 
 
@@ -155,7 +157,8 @@ def _tombstone(reference: str, environment: str) -> Payment:
 
 def _as_created(payment: Payment) -> PaymentAnswer:
     if payment.state == PaymentState.DECLINED:
-        return Declined(payment.failure_code, payment.failure_message)
+        code = payment.failure_code
+        return Declined(code, payment.failure_message, elsewhere=code == ELSEWHERE)
     return Answered(books.describe(payment))
 
 

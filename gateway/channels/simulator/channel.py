@@ -1,21 +1,25 @@
 """The sandbox's bank as a channel of the platform (design section 8). See docs/SIMULATOR.md."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from gateway.channels.base import (
     CancelPayment,
     CapturePayment,
     ChannelEvent,
+    ChannelPayment,
+    ChannelRefund,
     CreatePayment,
     CreateRefund,
     Declined,
+    Listed,
     Missing,
     PaymentAnswer,
     PaymentRef,
     RefundAnswer,
     RefundRef,
+    Window,
 )
-from gateway.channels.simulator import bank, faults, webhooks
+from gateway.channels.simulator import bank, faults, listing, webhooks
 from gateway.channels.simulator.faults import METADATA_KEY, Operation, ScriptError
 from gateway.channels.simulator.line import transmit
 
@@ -104,6 +108,12 @@ class SimulatorChannel:
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return webhooks.parse(body=body, headers=headers)
+
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+        return listing.payments(window)
+
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+        return listing.refunds(window)
 
 
 def _bad_script(error: ScriptError) -> Declined:

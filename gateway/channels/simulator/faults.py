@@ -62,6 +62,11 @@ _UNREACHABLE = NotSent("connection refused", channel_fault=False)
 BEHAVIOURS = (
     Behaviour("decline", "creation is declined: card_declined", 9901),
     Behaviour("insufficient_funds", "creation is declined: insufficient_funds", 9902),
+    Behaviour(
+        "decline_elsewhere",
+        "creation is declined: acquirer_unavailable, for reasons of its own: another channel may be tried",
+        9921,
+    ),
     Behaviour("auto_pay", "the customer pays at once, without the page (held when capture is manual)", 9913),
     Behaviour("authorize", "the money is held at once, without the page, and waits for a capture", 9914),
     Behaviour(

@@ -42,7 +42,9 @@ class Fault(enum.Enum):
 
 
 class Refusal(Exception):
-    def __init__(self, status: int, code: str, message: str = "no", kind: str = "invalid_request_error") -> None:
+    def __init__(
+        self, status: int, code: str, message: str = "no", kind: str = "invalid_request_error"
+    ) -> None:
         super().__init__(message)
         self.status, self.body = status, {"error": {"type": kind, "code": code, "message": message}}
 
@@ -253,7 +255,12 @@ class FakeStripe:
         assert wanted, query
         found = [] if self.search_lags else [self.intent(i) for i in self.intents]
         found = [shape for shape in found if shape["metadata"].get("payment_no") == wanted[1]]
-        return {"object": "search_result", "data": found, "has_more": False, "url": "/v1/payment_intents/search"}
+        return {
+            "object": "search_result",
+            "data": found,
+            "has_more": False,
+            "url": "/v1/payment_intents/search",
+        }
 
     @staticmethod
     def _page(shapes: list[Shape], request: Request, show: Any) -> Shape:
@@ -336,7 +343,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: Shape, headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), "Request-Id": "req_fake", **(headers or {})}.items():
+        for name, value in {
+            "Content-Length": str(len(content)),
+            "Request-Id": "req_fake",
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

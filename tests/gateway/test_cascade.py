@@ -1,0 +1,294 @@
+"""A payment that goes on to the next channel when one declines it for reasons of its own."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.http import HttpResponse
+
+from gateway.channels import guard, shared_state
+from gateway.channels.base import Unknown
+from gateway.flows.payment_create import PAYMENT_CREATE
+from gateway.models import Payment, PaymentAttempt, RoutingRule
+from gateway.services import truth
+from sagas import registry as sagas_registry
+from sagas.models import SagaInstance, SagaStep
+from tests.support import background, bank
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.channels import FurtherBank, Killed, further_bank
+from tests.support.shop import (
+    PAYMENTS,
+    Body,
+    cancel,
+    capture,
+    data,
+    error,
+    get_order,
+    get_payment,
+    new_no,
+    payment_request,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+from tests.support.statements import cost
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+ELSEWHERE = "decline_elsewhere"
+
+
+@pytest.fixture(autouse=True)
+def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> dict[str, FurtherBank]:
+    """Three channels, tried in this order."""
+    names = ("north", "south", "west")
+    for priority, name in enumerate(reversed(names)):
+        RoutingRule.objects.create(environment="test", channel=name, priority=priority)
+    return {name: further_bank(monkeypatch, name) for name in names}
+
+
+def create(client: SignedClient, key: str | None = None, **scripts: str) -> HttpResponse:
+    changes: Body = {"channel": ..., "metadata": scripts}
+    if capture_method := scripts.pop("capture_method", ""):
+        changes["capture_method"] = capture_method
+    return client.post(PAYMENTS, payment_request(**changes), idempotency_key=key)
+
+
+def tried(client: SignedClient, payment: Body) -> list[tuple[str, str, str | None]]:
+    attempts = get_payment(client, payment)["attempts"]
+    assert [attempt["number"] for attempt in attempts] == list(range(1, len(attempts) + 1))
+    return [(attempt["channel"], attempt["status"], attempt["failure_code"]) for attempt in attempts]
+
+
+def test_the_first_channel_that_takes_it_has_it(client: SignedClient) -> None:
+    payment = data(create(client))
+    assert (payment["channel"], payment["status"]) == ("north", "pending")
+    assert tried(client, payment) == [("north", "open", None)]
+
+
+def test_a_decline_of_the_channels_own_goes_on_to_the_next(client: SignedClient) -> None:
+    payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
+    assert (payment["channel"], payment["status"]) == ("south", "succeeded")
+    assert tried(client, payment) == [
+        ("north", "declined", "acquirer_unavailable"),
+        ("south", "succeeded", None),
+    ]
+    row = Payment.objects.get()
+    first, second = PaymentAttempt.objects.order_by("number")
+    assert (first.reference, second.reference) == (row.payment_no, f"{row.payment_no}-2")
+    assert row.channel_trade_no == second.channel_trade_no
+    assert bank.charges(first.reference) == []
+    assert bank.charges(second.reference) == [("charge", 10_000)]
+
+
+def test_a_decline_for_the_customers_reasons_is_final(client: SignedClient) -> None:
+    refused = error(create(client, north="insufficient_funds"), 402, "payment_declined")
+    assert tried(client, refused) == [("north", "declined", "insufficient_funds")]
+
+
+def test_when_all_decline_the_payment_fails(client: SignedClient) -> None:
+    refused = error(create(client, north=ELSEWHERE, south=ELSEWHERE, west="decline"), 402, "payment_declined")
+    assert refused["failure_code"] == "card_declined"
+    assert [status for _, status, _ in tried(client, refused)] == ["declined"] * 3
+    assert get_order(client, refused["order_no"])["status"] == "cancelled"
+    again = error(create(client, north=ELSEWHERE, south=ELSEWHERE, west=ELSEWHERE), 402, "payment_declined")
+    assert again["failure_code"] == "acquirer_unavailable"
+
+
+def test_a_channel_that_was_named_is_the_only_one(client: SignedClient) -> None:
+    wanted = payment_request(channel="north", metadata={"north": ELSEWHERE})
+    refused = error(client.post(PAYMENTS, wanted), 402, "payment_declined")
+    assert len(tried(client, refused)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scripts", "calls"), [({}, 1), ({"north": ELSEWHERE}, 2), ({"north": ELSEWHERE, "south": ELSEWHERE}, 3)]
+)
+def test_n_calls_cost_n_plus_one_commits(client: SignedClient, scripts: dict[str, str], calls: int) -> None:
+    data(create(client))  # connections and imports are there
+    with cost() as found:
+        payment = data(create(client, new_no("key"), **scripts))
+    assert found.commits == calls + 1, "\n".join(sql[:160] for sql in found.sql)
+    assert len(tried(client, payment)) == calls
+
+
+def test_each_intent_is_committed_before_its_call(
+    client: SignedClient, banks: dict[str, FurtherBank]
+) -> None:
+    seen: list[tuple[str, list[tuple[str, str]]]] = []
+    keys: set[str] = set()
+
+    def from_outside() -> list[tuple[str, str]]:
+        try:
+            assert SagaStep.objects.get(step_name="CallPaymentChannel").in_doubt
+            return list(PaymentAttempt.objects.order_by("number").values_list("channel", "status"))
+        finally:
+            connections.close_all()
+
+    def look(name: str) -> Any:
+        def before(operation: str, request: Any) -> None:
+            if operation == "create_payment":
+                keys.add(request.key)
+                with ThreadPoolExecutor(1) as pool:
+                    seen.append((name, pool.submit(from_outside).result()))
+
+        return before
+
+    for name, line in banks.items():
+        line.before = look(name)
+    data(create(client, north=ELSEWHERE, south=ELSEWHERE))
+    assert seen == [
+        ("north", [("north", "calling")]),
+        ("south", [("north", "declined"), ("south", "calling")]),
+        ("west", [("north", "declined"), ("south", "declined"), ("west", "calling")]),
+    ]
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("killed", ["before", "after"])
+@pytest.mark.parametrize("at", ["north", "south"])
+def test_a_process_that_dies_in_any_call_leaves_one_payment(
+    client: SignedClient, banks: dict[str, FurtherBank], at: str, killed: str
+) -> None:
+    key = new_no("key")
+    getattr(banks[at], f"kill_{killed}")("create_payment")
+    with pytest.raises(Killed):
+        create(client, key, north=ELSEWHERE, south="auto_pay")
+    banks[at].mend()
+    background.crash_of_every_worker()
+    background.finish()
+    payment = Payment.objects.get()
+    body = {"payment_no": payment.payment_no}
+    assert tried(client, body) == [
+        ("north", "declined", "acquirer_unavailable"),
+        ("south", "succeeded", None),
+    ]
+    assert bank.charges(f"{payment.payment_no}-2") == [("charge", 10_000)]
+
+
+def test_an_answer_that_is_lost_is_no_decline(client: SignedClient) -> None:
+    """Nobody knows whether the first channel has the payment: the second one must not be asked to take it too."""
+    payment = data(create(client, north="timeout_after", south="auto_pay"), 202)
+    background.finish()
+    assert tried(client, payment) == [("north", "open", None)]
+
+
+def test_a_lost_decline_is_asked_for_again_and_goes_on(client: SignedClient) -> None:
+    payment = data(create(client, north=f"{ELSEWHERE},timeout_after", south="auto_pay"), 202)
+    background.finish()
+    assert [channel for channel, _, _ in tried(client, payment)] == ["north", "south"]
+    assert get_payment(client, payment)["status"] == "succeeded"
+
+
+def test_what_cannot_be_confirmed_at_the_second_channel_is_undone_there(
+    client: SignedClient, banks: dict[str, FurtherBank]
+) -> None:
+    banks["south"].after = lambda operation, answer: (
+        Unknown("lost", channel_fault=False) if operation in ("create_payment", "find_payment") else answer
+    )
+    payment = data(create(client, north=ELSEWHERE), 202)
+    background.finish()
+    assert background.saga_of(payment["payment_no"], "payment.create").status == "compensated"
+    assert tried(client, payment)[1][1] == "declined"
+    assert get_payment(client, payment)["failure_code"] == "outcome_unknown"
+
+
+def test_a_cancel_between_two_calls_stops_the_cascade(
+    client: SignedClient, banks: dict[str, FurtherBank]
+) -> None:
+    def cancel_now(operation: str, answer: Any) -> Any:
+        if operation == "create_payment":
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(cancelling).result()
+        return answer
+
+    def cancelling() -> None:
+        try:
+            data(cancel(client, {"payment_no": Payment.objects.get().payment_no}), 202)
+        finally:
+            connections.close_all()
+
+    banks["north"].after = cancel_now
+    payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
+    assert payment["status"] == "cancelled"
+    assert bank.charges(f"{payment['payment_no']}-2") == []
+
+
+@pytest.fixture
+def one_fault_opens(
+    banks: dict[str, FurtherBank], settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A single call without an answer opens a breaker. In the end all channels are back."""
+    settings.CHANNEL_BREAKER_FAULTS = 1
+    yield
+    for line in banks.values():
+        line.mend()
+    monkeypatch.setattr(guard, "_lines", {})
+    monkeypatch.setattr(shared_state, "PREFIX", new_no("breaker"))
+    background.finish()
+
+
+@pytest.mark.usefixtures("one_fault_opens")
+def test_a_channel_that_is_down_is_passed_over(client: SignedClient, banks: dict[str, FurtherBank]) -> None:
+    banks["north"].after = lambda operation, answer: Unknown("no answer")
+    data(create(client), 202)  # opens the breaker
+    payment = data(create(client))
+    assert payment["channel"] == "south"
+    banks["south"].after = lambda operation, answer: Unknown("no answer")
+    data(create(client), 202)
+    assert data(create(client, west=""))["channel"] == "west"
+
+
+@pytest.mark.usefixtures("one_fault_opens")
+def test_the_cascade_passes_over_what_is_down(client: SignedClient, banks: dict[str, FurtherBank]) -> None:
+    banks["south"].after = lambda operation, answer: Unknown("no answer")
+    data(client.post(PAYMENTS, payment_request(channel="south")), 202)
+    payment = data(create(client, north=ELSEWHERE))
+    assert [channel for channel, _, _ in tried(client, payment)] == ["north", "west"]
+
+
+def test_everything_after_speaks_to_the_channel_that_has_it(client: SignedClient) -> None:
+    held = data(create(client, north=ELSEWHERE, south="authorize", capture_method="manual"))
+    assert data(capture(client, held, amount=6_000))["captured_amount"] == 6_000
+    assert data(refund(client, held, 1_000))["status"] == "succeeded"
+    assert data(sync(client, held))["refunded_amount"] == 1_000
+    reference = f"{held['payment_no']}-2"
+    assert bank.charges(reference) == [
+        ("authorize", 10_000),
+        ("capture", 6_000),
+        ("void", 4_000),
+        ("refund", 1_000),
+    ]
+    waiting = data(create(client, north=ELSEWHERE))
+    assert data(cancel(client, waiting))["status"] == "cancelled"
+
+
+def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClient) -> None:
+    payment = data(create(client, north=ELSEWHERE))
+    bank.pay(payment)
+    told = bank.told_of(f"{payment['payment_no']}-2")
+    assert truth.apply_payment(told=told, teller="north") == "unknown_reference"
+    assert truth.apply_payment(told=told, teller="south") == "applied"
+    assert get_payment(client, payment)["status"] == "succeeded"
+
+
+def test_a_saga_of_the_release_before_runs_to_its_end(client: SignedClient) -> None:
+    """Version 1 knows of no other channel. What it was started with names none, and has no references."""
+    key = new_no("key")
+    payment = data(create(client, key, north="timeout_before*2"), 202)
+    saga = SagaInstance.objects.get(business_id=payment["payment_no"])
+    assert saga.definition_version == PAYMENT_CREATE.version == 2
+    old = {name: value for name, value in saga.metadata.items() if name != "elsewhere"}
+    SagaInstance.objects.filter(id=saga.id).update(definition_version=1, metadata=old)
+    Payment.objects.update(channel_reference="")
+    PaymentAttempt.objects.update(reference="")
+    background.finish()
+    assert sagas_registry.find("payment.create", 1) is not None
+    assert SagaInstance.objects.get(id=saga.id).status == "completed"
+    assert data(sync(client, payment))["status"] == "pending"
+    assert data(cancel(client, payment))["status"] == "cancelled"
+    # As the migration leaves them.
+    Payment.objects.update(channel_reference=payment["payment_no"])
+    PaymentAttempt.objects.update(reference=payment["payment_no"])

@@ -1,0 +1,281 @@
+"""Money that comes when nobody waits for it any more, or a second time; and refunds that ended another way than we say.
+
+Each has one outcome: it goes back or waits for a person (LATE_MONEY_POLICY), with an event, seen in the admin.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from events.models import OutboxEvent
+from gateway.channels.base import ChannelRefund, PaymentState, RefundState
+from gateway.channels.simulator.models import Payment as BankPayment
+from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
+from gateway.services import truth
+from gateway.services.truth import Effect
+from tests.support import background, bank
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.channels import FurtherBank, further_bank
+from tests.support.shop import (
+    PAYMENTS,
+    Body,
+    cancel,
+    data,
+    error,
+    get_payment,
+    get_refund,
+    opened,
+    paid,
+    payment_request,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def parking(settings) -> None:
+    settings.LATE_MONEY_POLICY = "park"
+
+
+@pytest.fixture
+def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> list[FurtherBank]:
+    for priority, name in enumerate(("south", "north")):
+        RoutingRule.objects.create(environment="test", channel=name, priority=priority)
+    return [further_bank(monkeypatch, name) for name in ("north", "south")]
+
+
+def moved_on(client: SignedClient, south: str = "", **changes: object) -> Body:
+    """A payment that the first channel declined, and that waits at the second one."""
+    wanted = payment_request(channel=..., metadata={"north": "decline_elsewhere", "south": south}, **changes)
+    payment: Body = data(client.post(PAYMENTS, wanted))
+    assert payment["channel"] == "south"
+    return payment
+
+
+def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) -> Effect:
+    """It had said no. Then its customer pays, or it holds the money."""
+    reference = payment["payment_no"]
+    found = BankPayment.objects.filter(pk=reference)
+    found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
+    bank.pay({"payment_url": f"/checkout/{found.get().token}"})
+    return truth.apply_payment(told=bank.told_of(reference), teller="north")
+
+
+def events_of(payment: Body, kind: str) -> list[Body]:
+    rows = OutboxEvent.objects.filter(ordering_key=payment["payment_no"], type=kind).order_by("id")
+    return [row.data for row in rows]
+
+
+# --- Success after the end ------------------------------------------------------------------------------------
+
+
+def closed(client: SignedClient, how: str) -> Body:
+    payment = opened(client)
+    match how:
+        case "cancelled":
+            data(cancel(client, payment))
+        case "failed":
+            bank.decline(payment)
+            bank.deliver_webhooks(payment["payment_no"])
+        case "expired":
+            bank.time_to_pay_is_over(payment["payment_no"])
+            data(sync(client, payment))
+    assert get_payment(client, payment)["status"] == how
+    return payment
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
+def test_success_after_the_end_goes_back(client: SignedClient, how: str) -> None:
+    payment = closed(client, how)
+    bank.pay_although_closed(payment)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    background.finish()
+    assert bank.charges(payment["payment_no"])[-2:] == [("charge", 10_000), ("refund", 10_000)]
+    now = get_payment(client, payment)
+    assert (now["status"], now["captured_amount"], now["refunded_amount"]) == (how, 10_000, 10_000)
+    assert len(events_of(payment, "payment.late_success")) == 1
+    assert not Payment.objects.get().needs_attention
+
+
+@pytest.mark.usefixtures("parking")
+@pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
+def test_success_after_the_end_waits_for_a_person(client: SignedClient, how: str) -> None:
+    payment = closed(client, how)
+    bank.pay_although_closed(payment)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    background.finish()
+    assert ("refund", 10_000) not in bank.charges(payment["payment_no"])
+    row = Payment.objects.get()
+    assert (row.needs_attention, row.attention_reason) == (True, f"paid after the payment was {how}")
+    assert len(events_of(payment, "payment.late_success")) == 1
+    assert bank.effect_of(bank.send(bank.news(payment))) == "nothing_new"
+
+
+def test_a_late_hold_is_let_go(client: SignedClient) -> None:
+    payment = opened(client, capture_method="manual")
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    assert bank.effect_of(bank.send(bank.news(payment))) == "nothing_new", "one release is enough"
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("void", 10_000)]
+    assert get_payment(client, payment)["status"] == "cancelled"
+
+
+@pytest.mark.usefixtures("parking")
+def test_a_late_hold_waits_for_a_person(client: SignedClient) -> None:
+    payment = opened(client, capture_method="manual")
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    assert Payment.objects.get().needs_attention
+    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000)]
+
+
+def test_a_late_hold_that_was_taken_before_it_could_be_let_go_is_late_money(client: SignedClient) -> None:
+    payment = opened(client)
+    data(cancel(client, payment))
+    assert bank.effect_of(bank.send(bank.news(payment, state="authorized"))) == "late_money"
+    bank.pay_although_closed(payment)  # before our release arrives
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+
+
+# --- Second money ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("south", ["", "auto_pay"])
+def test_second_money_goes_back_and_the_payment_goes_on(
+    client: SignedClient, banks: list[FurtherBank], south: str
+) -> None:
+    payment = moved_on(client, south)
+    assert the_first_channel_takes_it_after_all(payment) == "late_money"
+    told = bank.told_of(payment["payment_no"])
+    assert truth.apply_payment(told=told, teller="north") == "nothing_new", "told once"
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    if not south:
+        bank.pay(payment)
+        told = bank.told_of(f"{payment['payment_no']}-2")
+        assert truth.apply_payment(told=told, teller="south") == "applied"
+    now = get_payment(client, payment)
+    assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 0)
+    first, second = now["attempts"]
+    assert (first["status"], first["surplus_amount"], first["surplus_refunded_amount"]) == (
+        "succeeded",
+        10_000,
+        10_000,
+    )
+    assert (second["status"], second["surplus_amount"]) == ("succeeded", 0)
+    (told_of,) = events_of(payment, "payment.paid_twice")
+    assert told_of["attempt"]["surplus_amount"] == 10_000
+    assert data(refund(client, payment, 10_000))["status"] == "succeeded", "the payment's own is all there"
+
+
+@pytest.mark.usefixtures("parking")
+def test_second_money_waits_for_a_person(client: SignedClient, banks: list[FurtherBank]) -> None:
+    payment = moved_on(client, "auto_pay")
+    assert the_first_channel_takes_it_after_all(payment) == "late_money"
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    row = Payment.objects.get()
+    assert (row.status, row.needs_attention) == ("succeeded", True)
+    assert row.attention_reason == "attempt 1 at north was paid after it had been given up"
+
+
+def test_second_money_that_cannot_go_back_waits_for_a_person(
+    client: SignedClient, banks: list[FurtherBank]
+) -> None:
+    payment = moved_on(client, "auto_pay")
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(simulate="refund_declined")
+    the_first_channel_takes_it_after_all(payment)
+    background.finish()
+    attempt = PaymentAttempt.objects.get(number=1)
+    assert (attempt.surplus_minor, attempt.surplus_left_minor) == (10_000, 10_000)
+    assert "late money" in Payment.objects.get().attention_reason
+
+
+def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
+    client: SignedClient, banks: list[FurtherBank]
+) -> None:
+    payment = moved_on(client)
+    assert the_first_channel_takes_it_after_all(payment, holds=True) == "late_money"
+    background.finish()
+    assert bank.told_of(payment["payment_no"]).state == PaymentState.CANCELLED
+    assert get_payment(client, payment)["status"] == "pending"
+    assert data(cancel(client, payment))["status"] == "cancelled"
+
+
+def test_only_the_channel_of_an_attempt_speaks_of_it(client: SignedClient, banks: list[FurtherBank]) -> None:
+    payment = moved_on(client)
+    told = replace(bank.told_of(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000)
+    assert truth.apply_payment(told=told, teller="south") == "unknown_reference"
+    assert (
+        truth.apply_payment(told=replace(told, captured_minor=1, amount_minor=1), teller="north") == "parked"
+    )
+    assert PaymentAttempt.objects.filter(surplus_minor__gt=0).count() == 0
+
+
+# --- Refunds that ended another way ---------------------------------------------------------------------------
+
+
+def told_of_refund(given_back: Body, state: RefundState) -> ChannelRefund:
+    row = Refund.objects.get(refund_no=given_back["refund_no"])
+    return ChannelRefund(row.refund_no, "sim_ref_x", state, row.amount_minor, row.currency)
+
+
+def failed_here(client: SignedClient, payment: Body, amount: int) -> Body:
+    details = error(refund(client, payment, amount), 402, "refund_declined")
+    return {"refund_no": details["refund_no"]}
+
+
+def test_a_refund_that_failed_here_and_went_back_after_all(client: SignedClient) -> None:
+    payment = paid(client, "refund_declined")
+    given_back = failed_here(client, payment, 4_000)
+    told = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert truth.apply_refund(told=told, teller="simulator") == "parked"
+    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
+    now = get_payment(client, payment)
+    assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
+    assert get_refund(client, given_back)["status"] == "failed", "what a merchant acted on stays"
+    row = Payment.objects.get()
+    assert row.needs_attention
+    assert given_back["refund_no"] in row.attention_reason
+    assert len(events_of(payment, "refund.late_success")) == 1
+    assert Refund.objects.get().contradicted_at is not None
+
+
+def test_a_refund_that_went_back_after_all_when_the_money_was_refunded_again(client: SignedClient) -> None:
+    payment = paid(client, "refund_declined")
+    given_back = failed_here(client, payment, 8_000)
+    BankPayment.objects.update(simulate="")
+    Payment.objects.update(metadata={})
+    data(refund(client, payment, 7_000))
+    told = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert truth.apply_refund(told=told, teller="simulator") == "parked"
+    assert get_payment(client, payment)["refunded_amount"] == 10_000
+    row = Refund.objects.get(refund_no=given_back["refund_no"])
+    assert row.late_refunded_minor == 3_000
+    assert "5000 of it more" in Payment.objects.get().attention_reason
+
+
+def test_a_refund_that_succeeded_here_and_did_not_go_back(client: SignedClient) -> None:
+    payment = paid(client)
+    given_back = data(refund(client, payment, 4_000))
+    told = told_of_refund(given_back, RefundState.FAILED)
+    assert truth.apply_refund(told=told, teller="simulator") == "parked"
+    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
+    assert get_payment(client, payment)["refunded_amount"] == 4_000
+    assert Payment.objects.get().needs_attention
+    assert len(events_of(payment, "refund.late_failure")) == 1
+
+
+def test_what_agrees_is_no_contradiction(client: SignedClient) -> None:
+    given_back = data(refund(client, paid(client), 4_000))
+    told = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
+    assert not Payment.objects.get().needs_attention

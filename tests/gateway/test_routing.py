@@ -1,0 +1,141 @@
+"""Which channel a payment goes to that names none."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from gateway.errors import ChannelUnavailable
+from gateway.models import RoutingRule
+from gateway.services import routing
+from gateway.services.routing import Route
+from merchants.principal import Principal
+from merchants.services import NewMerchant
+from tests.support.channels import further_bank
+from tests.support.fixtures import new_merchant
+from tests.support.shop import PAYMENTS, create, data, error, get_payment, new_no, payment_request
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture(autouse=True)
+def _banks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("north", "south", "west"):
+        further_bank(monkeypatch, name)
+
+
+def rule(channel: str, **changes: Any) -> RoutingRule:
+    return RoutingRule.objects.create(**{"environment": "test", "channel": channel, **changes})
+
+
+def principal_of(merchant: NewMerchant, environment: str = "test") -> Principal:
+    key = merchant.test_key if environment == "test" else merchant.live_key
+    return Principal(
+        merchant_id=merchant.merchant.id,
+        environment=environment,
+        key_id=key.api_key.id,
+        scopes=frozenset(),
+        strict_idempotency=False,
+        is_demo=False,
+    )
+
+
+def choose(merchant: NewMerchant, environment: str = "test", **changes: Any) -> Route:
+    wanted = {"order_no": "ORDER-1", "amount_minor": 10_000, "currency": "USD", **changes}
+    return routing.choose(principal=principal_of(merchant, environment), **wanted)
+
+
+def test_without_rules_test_payments_go_to_the_simulator(client: SignedClient) -> None:
+    payment = data(client.post(PAYMENTS, payment_request(channel=...)))
+    assert (payment["channel"], payment["sandbox"]) == ("simulator", False)
+    assert len(get_payment(client, payment)["attempts"]) == 1
+
+
+def test_without_rules_and_without_stripe_live_payments_go_nowhere(live_client: SignedClient) -> None:
+    details = error(live_client.post(PAYMENTS, payment_request(channel=...)), 422, "channel_not_available")
+    assert "stripe" in details["channel"][0]
+
+
+def test_an_empty_channel_is_a_mistake(client: SignedClient) -> None:
+    assert "channel" in error(create(client, channel=""), 400, "validation_failed")
+
+
+def test_a_rule_that_names_no_channel_we_have_says_so(acme: NewMerchant) -> None:
+    rule("atlantis")
+    with pytest.raises(ChannelUnavailable) as refused:
+        choose(acme)
+    assert "atlantis" in str(refused.value.details)
+    rule("north", priority=-1)
+    assert choose(acme) == Route("north", False)
+
+
+def test_the_highest_priority_comes_first_and_the_others_follow(acme: NewMerchant) -> None:
+    rule("north", priority=1)
+    rule("south", priority=3)
+    rule("west", priority=2)
+    rule("south", priority=0)
+    assert choose(acme) == Route("south", False, ("west", "north"))
+
+
+def test_a_rule_matches_by_all_it_says(acme: NewMerchant) -> None:
+    other = new_merchant(name="Other")
+    rule("north", priority=9, currency="EUR")
+    rule("north", priority=8, merchant=other.merchant)
+    rule("north", priority=7, environment="live")
+    rule("north", priority=6, is_active=False)
+    rule("north", priority=5, currency="USD", min_amount_minor=10_001)
+    rule("north", priority=4, currency="USD", max_amount_minor=9_999)
+    rule("south", priority=3, currency="USD", min_amount_minor=10_000, max_amount_minor=10_000)
+    assert choose(acme) == Route("south", False)
+    assert choose(acme, currency="EUR").channel == "north"
+    assert choose(other).channel == "north"
+    assert choose(acme, "live").channel == "north"
+    assert choose(acme, amount_minor=10_001).channel == "north"
+    assert choose(acme, amount_minor=9_999).channel == "north"
+
+
+def test_weights_share_orders_out_and_repeat_themselves(acme: NewMerchant) -> None:
+    rule("north", weight=3)
+    rule("south", weight=1)
+    orders = [f"ORDER-{number}" for number in range(2_000)]
+    first = [choose(acme, order_no=order) for order in orders]
+    assert first == [choose(acme, order_no=order) for order in orders]
+    share = Counter(route.channel for route in first)["north"] / len(orders)
+    assert 0.7 < share < 0.8  # six standard deviations are 0.058
+    assert {route.elsewhere for route in first} == {("north",), ("south",)}
+
+
+def test_a_rule_that_goes_moves_nobody_else(acme: NewMerchant) -> None:
+    rule("north")
+    rule("south")
+    third = rule("west")
+    orders = [f"ORDER-{number}" for number in range(300)]
+    before = {order: choose(acme, order_no=order).channel for order in orders}
+    third.delete()
+    after = {order: choose(acme, order_no=order).channel for order in orders}
+    assert all(after[order] == channel for order, channel in before.items() if channel != "west")
+
+
+def test_the_same_key_repeats_the_same_channel_whatever_the_rules_say_by_then(client: SignedClient) -> None:
+    rule("north")
+    wanted, key = payment_request(channel=...), new_no("key")
+    payment = data(client.post(PAYMENTS, wanted, idempotency_key=key))
+    RoutingRule.objects.update(channel="south")
+    assert data(client.post(PAYMENTS, wanted, idempotency_key=key)) == payment
+    assert payment["channel"] == "north"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weight": 0},
+        {"min_amount_minor": 1},
+        {"currency": "USD", "min_amount_minor": 2, "max_amount_minor": 1},
+        {"environment": "staging"},
+    ],
+)
+def test_a_rule_that_makes_no_sense_cannot_be_stored(transactional_db: None, wrong: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rule("north", **wrong)

@@ -1,0 +1,66 @@
+"""The bank's statement: everything of a stretch of time, once, however many pages it takes."""
+
+import datetime as dt
+
+import pytest
+
+from gateway.channels.base import PaymentState, RefundState, Window
+from gateway.channels.simulator import listing
+from gateway.channels.simulator.channel import SimulatorChannel
+from gateway.channels.simulator.models import Payment, Refund
+from tests.simulator.conftest import Shop
+
+pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
+
+MORNING = dt.datetime(2026, 3, 1, 8, tzinfo=dt.UTC)
+
+
+def _window(environment: str = "test", hours: float = 24) -> Window:
+    return Window(environment, MORNING, MORNING + dt.timedelta(hours=hours), timeout_seconds=10.0)
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "PAGE", 2)
+
+
+def test_every_payment_of_the_window_once_over_all_pages(shop: Shop, channel: SimulatorChannel) -> None:
+    made = [shop.pay().reference for _ in range(5)]
+    Payment.objects.filter(pk__in=made).update(created_at=MORNING)  # all at once: the page must break ties
+    listed = list(channel.list_payments(_window()))
+    assert sorted(entry.value.reference for entry in listed) == sorted(made)
+    assert {entry.created_at for entry in listed} == {MORNING}
+    assert {(entry.value.state, entry.value.captured_minor) for entry in listed} == {
+        (PaymentState.PAID, 10_000)
+    }
+
+
+def test_the_window_has_its_beginning_and_not_its_end(shop: Shop, channel: SimulatorChannel) -> None:
+    first, last = shop.create(), shop.create()
+    Payment.objects.filter(pk=first.reference).update(created_at=MORNING)
+    Payment.objects.filter(pk=last.reference).update(created_at=MORNING + dt.timedelta(hours=1))
+    assert [entry.value.reference for entry in channel.list_payments(_window(hours=1))] == [first.reference]
+
+
+def test_a_tombstone_is_no_payment(shop: Shop, channel: SimulatorChannel) -> None:
+    channel.cancel_payment(shop.cancellation("PAY-never"))
+    Payment.objects.update(created_at=MORNING)
+    assert list(channel.list_payments(_window())) == []
+
+
+def test_nothing_of_another_environment(shop: Shop, channel: SimulatorChannel) -> None:
+    channel.refund_payment(shop.refund(shop.pay().reference, 1))
+    Payment.objects.update(created_at=MORNING)
+    Refund.objects.update(created_at=MORNING)
+    assert list(channel.list_payments(_window("live"))) == []
+    assert list(channel.list_refunds(_window("live"))) == []
+
+
+def test_refunds(shop: Shop, channel: SimulatorChannel) -> None:
+    payment = shop.pay()
+    for amount in (1, 2, 3):
+        channel.refund_payment(shop.refund(payment.reference, amount))
+    Refund.objects.update(created_at=MORNING)
+    listed = list(channel.list_refunds(_window()))
+    assert sorted(entry.value.amount_minor for entry in listed) == [1, 2, 3]
+    assert {entry.value.state for entry in listed} == {RefundState.SUCCEEDED}
