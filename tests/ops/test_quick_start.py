@@ -176,6 +176,6 @@ def test_only_the_local_stack_has_a_known_password(local_stack: bool, account: s
 
 
 def test_with_a_real_stripe_the_demo_payment_stays_in_the_sandbox(settings: Any) -> None:
-    settings.STRIPE_SECRET_KEY = "sk_test_x"
+    settings.STRIPE_SECRET_KEYS = {"test": "sk_test_x", "live": ""}
     assert demo.seed_demo(admin_password="").payment_status == "succeeded"
     assert Payment.objects.get(**DEMO_PAYMENT).channel == "simulator"

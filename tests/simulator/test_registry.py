@@ -12,14 +12,16 @@ def test_the_simulator_serves_test_keys_only() -> None:
 
 
 def test_the_simulator_stands_in_for_stripe_only_without_a_secret(settings) -> None:
-    settings.STRIPE_SECRET_KEY = ""
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
     served = registry.served_by("stripe", "test")
     assert (served.channel.name, served.sandbox) == ("simulator", True)
     with pytest.raises(ChannelNotAvailable):
         registry.served_by("stripe", "live")
-    settings.STRIPE_SECRET_KEY = "sk_test_something"
-    with pytest.raises(ChannelNotAvailable):
-        registry.served_by("stripe", "test")
+    settings.STRIPE_SECRET_KEYS = {"test": "sk_test_something", "live": ""}
+    served = registry.served_by("stripe", "test")
+    assert (served.channel.name, served.sandbox) == ("stripe", False)
+    with pytest.raises(ChannelNotAvailable, match="STRIPE_LIVE_SECRET_KEY"):
+        registry.served_by("stripe", "live")
 
 
 @pytest.mark.parametrize("name", ["", "paypal", "Stripe", "simulator "])

@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.channels.rigs import Rig, SimulatorRig, StripeRig, VoucherRig
+from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
+from tests.support.stripe.fake import FakeStripe, fake_stripe
+
+WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
+
+
+@pytest.fixture(scope="session")
+def _one_fake_stripe() -> Iterator[FakeStripe]:
+    with fake_stripe() as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake(_one_fake_stripe: FakeStripe, settings: Any) -> FakeStripe:
+    """Stripe, connected for test keys. Nothing planned, nothing seen."""
+    settings.STRIPE_API_BASE = _one_fake_stripe.url
+    settings.STRIPE_SECRET_KEYS = {"test": "sk_test_fake", "live": ""}
+    settings.STRIPE_WEBHOOK_SECRETS = {"test": WEBHOOK_SECRETS, "live": ["whsec_live"]}
+    _one_fake_stripe.faults.clear()
+    _one_fake_stripe.kept_back.clear()
+    _one_fake_stripe.seen.clear()
+    _one_fake_stripe.search_lags = True
+    return _one_fake_stripe
+
+
+WITH_A_PAGE = ("simulator", "stripe page", "voucher")
+
+
+@pytest.fixture(params=[*WITH_A_PAGE, "stripe saved card"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    return _rig(request)
+
+
+@pytest.fixture(params=WITH_A_PAGE)
+def page_rig(request: pytest.FixtureRequest) -> Rig:
+    """Of a channel whose payments wait for their customer."""
+    return _rig(request)
+
+
+def _rig(request: pytest.FixtureRequest) -> Rig:
+    if request.param == "simulator":
+        return SimulatorRig()
+    if request.param == "voucher":
+        return VoucherRig()
+    fake: FakeStripe = request.getfixturevalue("fake")
+    return StripeRig(fake, saved_card=request.param == "stripe saved card")
