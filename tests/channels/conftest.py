@@ -22,10 +22,7 @@ def fake(_one_fake_stripe: FakeStripe, settings: Any) -> FakeStripe:
     settings.STRIPE_API_BASE = _one_fake_stripe.url
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_fake", "live": ""}
     settings.STRIPE_WEBHOOK_SECRETS = {"test": WEBHOOK_SECRETS, "live": ["whsec_live"]}
-    _one_fake_stripe.faults.clear()
-    _one_fake_stripe.kept_back.clear()
-    _one_fake_stripe.seen.clear()
-    _one_fake_stripe.search_lags = True
+    _one_fake_stripe.reset()
     return _one_fake_stripe
 
 

@@ -73,10 +73,17 @@ class FakeStripe:
     kept_back: list[Request] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     search_lags: bool = True
+    refund_status: str = "succeeded"  # of new refunds
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
+
+    def reset(self) -> None:
+        """Nothing planned, nothing seen; what exists goes on existing."""
+        for forgotten in (self.faults, self.kept_back, self.seen):
+            forgotten.clear()
+        self.search_lags, self.refund_status = True, "succeeded"
 
     # --- What tests do ---------------------------------------------------------------------------------
 
@@ -247,7 +254,7 @@ class FakeStripe:
         if int(params["amount"]) > left:
             raise Refusal(400, "charge_already_refunded", "more than is left")
         made = self._backend("POST", "/v1/refunds", params)
-        self.refunds[made["id"]] = {"livemode": False, **made}
+        self.refunds[made["id"]] = {"livemode": False, **made, "status": self.refund_status}
         return self.refunds[made["id"]]
 
     def _search(self, query: str) -> Shape:
