@@ -1,0 +1,157 @@
+"""Payments over the API with Stripe behind a bad line: whatever is lost, late, repeated or refused, Stripe's own books
+and ours agree in the end, and nobody pays or gets back twice."""
+
+from typing import Any
+
+import pytest
+
+from gateway.models import Payment
+from sagas.models import SagaInstance
+from tests.support import background
+from tests.support.shop import (
+    cancel,
+    capture,
+    create,
+    data,
+    get_payment,
+    get_refund,
+    new_no,
+    opened,
+    payment_request,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+from tests.support.stripe.events import event, send
+from tests.support.stripe.fake import DECLINED_CARD, VISA, FakeStripe, Fault
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+CREATE, EXPIRE = "POST /v1/checkout/sessions", "POST /v1/checkout/sessions/.*/expire"
+CAPTURE, REFUND = "POST /v1/payment_intents/.*/capture", "POST /v1/refunds"
+CHARGE = "POST /v1/payment_intents"
+
+
+@pytest.fixture(params=list(Fault), ids=lambda fault: fault.name.lower())
+def fault(request: pytest.FixtureRequest) -> Fault:
+    return request.param
+
+
+def finished(fake: FakeStripe, answer) -> None:
+    """Whatever the first answer was, the background brings it to an end, and what was late arrives."""
+    assert answer.status_code in (200, 202), answer.content
+    background.finish()
+    fake.deliver_late()
+    background.finish()
+
+
+def agree(fake: FakeStripe, payment: dict, client: SignedClient) -> dict:
+    now = get_payment(client, payment)
+    assert fake.effects(payment["payment_no"]) == (now["captured_amount"], now["refunded_amount"])
+    assert not SagaInstance.objects.filter(needs_attention=True).exists()
+    return now
+
+
+def paid(fake: FakeStripe, client: SignedClient, **changes: object) -> dict:
+    payment = opened(client, channel="stripe", **changes)
+    fake.pay(payment["channel_trade_no"])
+    return data(sync(client, payment))
+
+
+def test_creation(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    fake.plan(fault, CREATE)
+    request = payment_request(channel="stripe")
+    answer = client.post("/api/v1/payments", request, idempotency_key=new_no("key"))
+    finished(fake, answer)
+    payment = get_payment(client, answer.json()["data"])
+    assert payment["payment_url"].startswith("https://checkout.stripe.com/")
+    assert [s["client_reference_id"] for s in fake.sessions.values()].count(payment["payment_no"]) == 1
+    fake.pay(payment["channel_trade_no"])
+    data(sync(client, payment))
+    assert agree(fake, payment, client)["status"] == "succeeded"
+
+
+def test_a_saved_card(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    fake.plan(fault, CHARGE)
+    answer = create(client, channel="stripe", metadata={"stripe_payment_method": VISA})
+    finished(fake, answer)
+    now = agree(fake, answer.json()["data"], client)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
+
+
+def test_cancel(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    payment = opened(client, channel="stripe")
+    fake.plan(fault, EXPIRE)
+    finished(fake, cancel(client, payment))
+    assert agree(fake, payment, client)["status"] == "cancelled"
+    assert fake.sessions[payment["channel_trade_no"]]["status"] == "expired"
+
+
+def test_capture(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    payment = paid(fake, client, capture_method="manual")
+    assert payment["status"] == "authorized"
+    fake.plan(fault, CAPTURE)
+    finished(fake, capture(client, payment, amount=7_000))
+    now = agree(fake, payment, client)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 7_000)
+
+
+def test_refund(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    payment = paid(fake, client)
+    fake.plan(fault, REFUND)
+    answer = refund(client, payment, 4_000)
+    finished(fake, answer)
+    assert get_refund(client, answer.json()["data"])["status"] == "succeeded"
+    assert agree(fake, payment, client)["refunded_amount"] == 4_000
+
+
+def test_a_declined_card(fake: FakeStripe, client: SignedClient) -> None:
+    answer = create(client, channel="stripe", metadata={"stripe_payment_method": DECLINED_CARD})
+    assert answer.status_code == 402
+    assert answer.json()["details"]["failure_code"] == "card_declined"
+    assert fake.effects(answer.json()["details"]["payment_no"]) == (0, 0)
+
+
+def test_a_cancel_that_comes_after_the_customer_paid(fake: FakeStripe, client: SignedClient) -> None:
+    payment = opened(client, channel="stripe")
+    fake.pay(payment["channel_trade_no"])
+    answer = cancel(client, payment)
+    assert (answer.status_code, answer.json()["error_code"]) == (409, "payment_not_cancellable")
+    assert agree(fake, payment, client)["status"] == "succeeded"
+
+
+def test_money_of_a_creation_that_was_given_up(fake: FakeStripe, client: SignedClient, settings: Any) -> None:
+    """The creation hangs on the line until everybody has forgotten it; then somebody pays on its page."""
+    settings.CHANNEL_BREAKER_FAULTS = 1000
+    for _attempt in range(4):
+        fake.plan(Fault.KEEP_BACK, CREATE)
+    answer = create(client, channel="stripe")
+    assert answer.status_code == 202
+    payment = answer.json()["data"]
+    background.finish()
+    assert get_payment(client, payment)["status"] == "failed"
+    fake.deliver_late()
+    (session,) = (s for s in fake.sessions.values() if s["client_reference_id"] == payment["payment_no"])
+    fake.pay(session["id"])
+    shown = {name: value for name, value in session.items() if not name.startswith("_")}
+    assert data(send(event("checkout.session.completed", shown)))["effect"] == "late_money"
+    background.finish()
+    now = agree(fake, payment, client)
+    assert (now["status"], now["refund_status"]) == ("failed", "full")
+
+
+def test_an_outage_of_the_search_and_a_lost_answer(fake: FakeStripe, client: SignedClient) -> None:
+    """Found in Stripe's lists, which are never behind."""
+    fake.plan(Fault.LOSE_ANSWER, CREATE)
+    answer = create(client, channel="stripe")
+    background.finish()
+    assert get_payment(client, answer.json()["data"])["payment_url"]
+    assert "GET /v1/checkout/sessions" in fake.seen
+    assert fake.seen.count(CREATE) == 1
+
+
+def test_secrets_stay_out_of_the_database(fake: FakeStripe, client: SignedClient) -> None:
+    payment = paid(fake, client)
+    row = Payment.objects.get(payment_no=payment["payment_no"])
+    saga = SagaInstance.objects.get(id=row.id)
+    assert "sk_test" not in repr([vars(row), vars(saga), [vars(step) for step in saga.steps.all()]])
