@@ -1,5 +1,6 @@
 """Asks channels about what is still open, and takes over what they say. Never guesses: no answer changes nothing."""
 
+import enum
 import uuid
 from datetime import timedelta
 from typing import TypeVar
@@ -13,10 +14,18 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
 from common.ids import time_of
-from gateway import selectors
-from gateway.channels.base import Answered, NotSent, PaymentAnswer, PaymentRef, RefundAnswer, RefundRef
+from gateway import selectors, transitions
+from gateway.channels.base import (
+    Answered,
+    Missing,
+    NotSent,
+    PaymentAnswer,
+    PaymentRef,
+    RefundAnswer,
+    RefundRef,
+)
 from gateway.channels.registry import ChannelNotAvailable, served_by
-from gateway.models import OPEN_REFUND_STATUSES, Payment, Refund
+from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
 from gateway.representation import payment_body
 from gateway.services import truth
 from idempotency.request import KeyedRequest
@@ -29,6 +38,9 @@ log = structlog.get_logger(__name__)
 BATCH = 50
 ASK_TIMEOUT_SECONDS = 10.0
 LONGEST_INTERVAL = timedelta(hours=6)
+# How long an end is waited for. An authorization lives a week, a bank's refund may take two.
+PAYMENT_PATIENCE = timedelta(days=10)
+REFUND_PATIENCE = timedelta(days=21)
 
 
 def sync_payment(*, principal: Principal, payment: Payment, request: KeyedRequest) -> Answer:
@@ -38,10 +50,10 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
         return None
 
     def finish(_resource_id: uuid.UUID, _started: None, completion: Completion) -> Answer:
-        if not _ask_about_payment(payment):
+        if _ask(payment) is not Asked.ANSWERED:
             raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
-            _ask_about_refund(refund)
+            _ask(refund)
         with transaction.atomic(durable=True):
             body = payment_body(selectors.payment_of(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
@@ -51,14 +63,22 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
     return run_once(request, begin=begin, finish=finish)
 
 
+def clear_up(*, payment: Payment) -> None:
+    """Asks before an operation on a payment whose truth is in doubt: our word that it is not paid may only be old.
+
+    Raises `ServiceUnavailable` when nobody can tell: then it is neither done nor refused for good.
+    """
+    if _ask(payment) in (Asked.SILENT, Asked.REFUSED):
+        raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
+
+
 def ask_about_due() -> int:
-    """One round of the janitor: payments and refunds whose next check is due. Intervals double up to six hours."""
+    """One round of the janitor: payments and refunds whose next check is due. Intervals double up to six hours; what
+    is still open long after it should have ended is left to a person, never ended by guess."""
     payments = _take_due(Payment.objects.all())
-    for payment in payments:
-        _ask_about_payment(payment)
+    _give_up([payment for payment in payments if _ask(payment) is not Asked.REFUSED])
     refunds = _take_due(Refund.objects.all())
-    for refund in refunds:
-        _ask_about_refund(refund)
+    _give_up_refunds([refund for refund in refunds if _ask(refund) is not Asked.REFUSED])
     return len(payments) + len(refunds)
 
 
@@ -78,51 +98,77 @@ def _take_due(rows: QuerySet[M]) -> list[M]:
     return due
 
 
-def _ask_about_payment(payment: Payment) -> bool:
-    """False when the channel gave no answer."""
+class Asked(enum.Enum):
+    """What came of a question."""
+
+    ANSWERED = enum.auto()
+    UNHEARD_OF = enum.auto()  # the channel knows of no such payment or refund
+    SILENT = enum.auto()
+    REFUSED = enum.auto()  # we did not let the question out: the channel is down
+
+
+def _ask(subject: Payment | Refund) -> Asked:
+    """Asks the channel about one payment or refund, and takes over what it says."""
+    payment = subject if isinstance(subject, Payment) else subject.payment
+    at = payment if isinstance(subject, Payment) else subject.surplus_of or payment
     try:
-        channel = served_by(payment.channel, payment.environment).channel
+        channel = served_by(at.channel, payment.environment).channel
     except ChannelNotAvailable:
-        return False
-    answer = channel.find_payment(_reference(payment))
-    if not isinstance(answer, Answered):
-        log.info("payment.no_news", payment_no=payment.payment_no, answer=type(answer).__name__)
-        _put_back(payment, answer)
-        return False
-    truth.apply_payment(told=answer.value, teller=channel.name)
-    return True
+        return Asked.SILENT
+    reference = PaymentRef(
+        at.reference, payment.environment, ASK_TIMEOUT_SECONDS, at.channel_trade_no, time_of(payment.id)
+    )
+    answer: PaymentAnswer | RefundAnswer
+    if isinstance(subject, Payment):
+        answer = channel.find_payment(reference)
+    else:
+        answer = channel.find_refund(RefundRef(subject.refund_no, reference, subject.channel_refund_no))
+    if isinstance(answer, Answered):
+        truth.apply(told=answer.value, teller=channel.name)
+        return Asked.ANSWERED
+    log.info("channel.no_news", subject=str(subject), answer=type(answer).__name__)
+    if isinstance(answer, NotSent) and not answer.spends_attempt:
+        _put_back(subject, answer)
+        return Asked.REFUSED
+    return Asked.UNHEARD_OF if isinstance(answer, Missing) else Asked.SILENT
 
 
-def _ask_about_refund(refund: Refund) -> bool:
-    payment = refund.payment
-    try:
-        channel = served_by(payment.channel, payment.environment).channel
-    except ChannelNotAvailable:
-        return False
-    answer = channel.find_refund(RefundRef(refund.refund_no, _reference(payment), refund.channel_refund_no))
-    if not isinstance(answer, Answered):
-        log.info("refund.no_news", refund_no=refund.refund_no, answer=type(answer).__name__)
-        _put_back(refund, answer)
-        return False
-    truth.apply_refund(told=answer.value, teller=channel.name)
-    return True
-
-
-def _put_back(row: Payment | Refund, answer: PaymentAnswer | RefundAnswer) -> None:
+def _put_back(row: Payment | Refund, answer: NotSent) -> None:
     """A question that we did not let out, because the channel is down, is asked again soon and does not count: after
     an outage nobody waits for hours because of it."""
-    if isinstance(answer, NotSent) and not answer.spends_attempt:
-        again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)
-        type(row)._default_manager.filter(pk=row.pk, next_check_at__isnull=False).update(
-            next_check_at=again, check_count=row.check_count
-        )
-
-
-def _reference(payment: Payment) -> PaymentRef:
-    return PaymentRef(
-        payment.payment_no,
-        payment.environment,
-        ASK_TIMEOUT_SECONDS,
-        payment.channel_trade_no,
-        time_of(payment.id),
+    again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)
+    type(row)._default_manager.filter(pk=row.pk, next_check_at__isnull=False).update(
+        next_check_at=again, check_count=row.check_count
     )
+
+
+def _give_up(asked: list[Payment]) -> None:
+    parked = Payment.objects.filter(
+        pk__in=[payment.pk for payment in asked],
+        status__in=OPEN_STATUSES,
+        expires_at__lte=Now() - PAYMENT_PATIENCE,
+    ).update(
+        needs_attention=True,
+        attention_reason=f"the channel still tells no end {PAYMENT_PATIENCE.days} days after the payment expired",
+        next_check_at=None,
+        updated_at=Now(),
+    )
+    if parked:
+        log.error("payment.janitor_gave_up", payments=parked)
+
+
+def _give_up_refunds(asked: list[Refund]) -> None:
+    with transaction.atomic():
+        parked = Refund.objects.filter(
+            pk__in=[refund.pk for refund in asked],
+            status__in=OPEN_REFUND_STATUSES,
+            created_at__lte=Now() - REFUND_PATIENCE,
+        )
+        payments = {refund.payment_id: refund.refund_no for refund in parked}
+        parked.update(next_check_at=None, updated_at=Now())
+        for payment in Payment.objects.filter(pk__in=payments):
+            reason = (
+                f"the channel tells no end of refund {payments[payment.pk]} for {REFUND_PATIENCE.days} days"
+            )
+            transitions.needs_attention(payment=payment, reason=reason)
+            log.error("refund.janitor_gave_up", refund_no=payments[payment.pk])

@@ -23,7 +23,7 @@ from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_p
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body
-from gateway.services import routing
+from gateway.services import asking, routing
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
@@ -119,7 +119,10 @@ def cancel_payment(
     request: KeyedRequest,
     reason: str = "",
 ) -> Answer:
-    """Ends a payment that is not paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
+    """Ends a payment that is not paid: the channel, which knows whether it is, decides.
+
+    Raises `PaymentNotCancellable`, `OperationInProgress`.
+    """
 
     def begin(saga_id: uuid.UUID) -> SagaState | None:
         return start_cancel(
@@ -165,10 +168,13 @@ def start_cancel(
 def capture_payment(
     *, principal: Principal, payment: Payment, amount_minor: int | None, request: KeyedRequest
 ) -> Answer:
-    """Takes an authorized amount, all of it when none is named.
+    """Takes an authorized amount, all of it when none is named. Asks first about a payment that is open and not
+    authorized as far as we know.
 
-    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`.
+    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`, `ServiceUnavailable`.
     """
+    if payment.is_open and payment.status != PaymentStatus.AUTHORIZED:
+        asking.clear_up(payment=payment)
 
     def begin(saga_id: uuid.UUID) -> SagaState:
         locked = Payment.objects.select_for_update().get(id=payment.id)

@@ -7,8 +7,9 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, failure, success
 from gateway.errors import RefundDeclined
 from gateway.flows import refund_create
-from gateway.models import Payment, Refund
+from gateway.models import Payment, PaymentStatus, Refund
 from gateway.representation import refund_body
+from gateway.services import asking
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from sagas.models import SagaStatus
@@ -16,10 +17,13 @@ from sagas.state import SagaState
 
 
 def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: KeyedRequest) -> Answer:
-    """Reserves the amount under the payment's lock, then has the channel refund it.
+    """Reserves the amount under the payment's lock, then has the channel refund it. Asks first about a payment that
+    is not paid as far as we know.
 
-    Raises `PaymentNotRefundable`, `RefundExceedsPayment`.
+    Raises `PaymentNotRefundable`, `RefundExceedsPayment`, `ServiceUnavailable`.
     """
+    if payment.status != PaymentStatus.SUCCEEDED:
+        asking.clear_up(payment=payment)
 
     def begin(refund_id: uuid.UUID) -> SagaState:
         return refund_create.start(

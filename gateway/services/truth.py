@@ -40,6 +40,13 @@ _EFFECTS = {
 }
 
 
+def apply(*, told: ChannelPayment | ChannelRefund, teller: str) -> Effect:
+    """Takes over what the channel `teller` says."""
+    if isinstance(told, ChannelPayment):
+        return apply_payment(told=told, teller=teller)
+    return apply_refund(told=told, teller=teller)
+
+
 def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
     """Takes over what the channel `teller` says of a payment that it serves. Repeating it changes nothing."""
     with transaction.atomic():

@@ -85,6 +85,8 @@ LATE_MONEY = Rule(
     FROM ({_LEDGER}) l JOIN ({_OURS}) o ON o.reference = l.reference
     WHERE (NOT o.is_own OR o.status IN ('failed', 'cancelled', 'expired'))
       AND l.taken > l.given_back AND NOT o.needs_attention AND o.pending = 0
+      AND NOT EXISTS (
+        SELECT 1 FROM staff_actions s WHERE s.object_id = o.payment_no AND s.action = 'payment.resolve')
       AND l.last_at <= now() - make_interval(secs => %(grace)s)
     """,
 )

@@ -1,0 +1,88 @@
+"""What a person does about money that was left to a person: give it back, or close the case."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from common.errors import NotFound
+from gateway import transitions
+from gateway.flows import refund_create
+from gateway.models import OPEN_STATUSES, Payment, PaymentAttempt
+
+
+class OperationRefused(Exception):
+    """Nothing was changed. The text says why, in the reader's language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    payment_no: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def give_back(*, payment_no: str) -> Done:
+    """Refunds all late money of a parked payment: what came after its end, and what attempts took that had been given
+    up. A worker carries the refunds out; the payment is not parked any more, so that a second click finds nothing.
+
+    In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
+    """
+    payment = _parked(payment_no)
+    before = _facts(payment)
+    attempts = _with_surplus(payment)
+    own = payment.refundable_minor if payment.status in transitions.CLOSED_STATUSES else 0
+    if not own and not attempts:
+        raise OperationRefused(_("There is no late money of %(no)s to give back.") % {"no": payment_no})
+    reason = payment.attention_reason[:255] or "late money"
+    if own:
+        refund_create.start_late(payment=payment, reason=reason)
+    for attempt in attempts:
+        refund_create.start_late(payment=payment, surplus_of=attempt, reason=reason)
+    return _closed(payment, before)
+
+
+def resolve(*, payment_no: str) -> Done:
+    """A person has seen to it. A payment that is still open is asked about again.
+
+    In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
+    """
+    payment = _parked(payment_no)
+    before = _facts(payment)
+    if payment.status in OPEN_STATUSES:
+        Payment.objects.filter(id=payment.id).update(next_check_at=Now(), check_count=0)
+    return _closed(payment, before)
+
+
+def _parked(payment_no: str) -> Payment:
+    payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()
+    if payment is None:
+        raise NotFound({"payment_no": payment_no})
+    if not payment.needs_attention:
+        raise OperationRefused(_("%(no)s needs nobody's attention.") % {"no": payment_no})
+    return payment
+
+
+def _with_surplus(payment: Payment) -> list[PaymentAttempt]:
+    given_back = F("surplus_refunded_minor") + F("surplus_pending_minor")
+    return list(payment.attempts.filter(surplus_minor__gt=given_back).order_by("number"))
+
+
+def _closed(payment: Payment, before: dict[str, Any]) -> Done:
+    Payment.objects.filter(id=payment.id).update(needs_attention=False, attention_reason="", updated_at=Now())
+    payment.refresh_from_db()
+    return Done(payment.payment_no, before, _facts(payment))
+
+
+def _facts(payment: Payment) -> dict[str, Any]:
+    return {
+        "status": payment.status,
+        "captured_minor": payment.captured_minor,
+        "refunded_minor": payment.refunded_minor,
+        "refund_pending_minor": payment.refund_pending_minor,
+        "surplus_left_minor": sum(attempt.surplus_left_minor for attempt in _with_surplus(payment)),
+        "needs_attention": payment.needs_attention,
+        "attention_reason": payment.attention_reason,
+    }

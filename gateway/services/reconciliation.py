@@ -1,0 +1,263 @@
+"""Compares a channel's own listing with our books, both ways. It lists differences and changes nothing: what is right
+is for a person, or for the janitor's next question, to find out.
+
+Memory is bounded: both sides go by in batches, and the references that the channel has listed are remembered in a
+temporary table.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from django.db import connection
+from django.db.models import Model, Q, QuerySet
+
+from gateway.channels.base import (
+    ChannelPayment,
+    ChannelRefund,
+    Listed,
+    PaymentState,
+    RefundState,
+    Window,
+)
+from gateway.channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, served_by
+from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundStatus
+
+BATCH = 500
+# The channel writes its row a moment after ours, and by its own clock.
+MARGIN = dt.timedelta(hours=1)
+LISTING_TIMEOUT_SECONDS = 30.0
+
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+
+
+class Kind(enum.StrEnum):
+    """`missing_here`: the channel lists what we do not know. `missing_there`: we know what it does not list."""
+
+    MISSING_HERE = "missing_here"
+    MISSING_THERE = "missing_there"
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    STATE = "state"
+    CAPTURED = "captured"
+    REFUND_MISSING_HERE = "refund_missing_here"
+    REFUND_MISSING_THERE = "refund_missing_there"
+    REFUND_AMOUNT = "refund_amount"
+    REFUND_CURRENCY = "refund_currency"
+    REFUND_STATE = "refund_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    kind: Kind
+    environment: str
+    reference: str
+    ours: str
+    theirs: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many entries of the channel's listing were compared."""
+
+    payments: int = 0
+    refunds: int = 0
+
+
+_OWN_STATES: dict[str, tuple[PaymentState, ...]] = {
+    PaymentStatus.PENDING: (PaymentState.OPEN,),
+    PaymentStatus.PROCESSING: (PaymentState.PROCESSING,),
+    PaymentStatus.AUTHORIZED: (PaymentState.AUTHORIZED,),
+    PaymentStatus.SUCCEEDED: (PaymentState.PAID,),
+    PaymentStatus.FAILED: (PaymentState.DECLINED, PaymentState.CANCELLED),
+    PaymentStatus.CANCELLED: (PaymentState.CANCELLED, PaymentState.DECLINED),
+    PaymentStatus.EXPIRED: (PaymentState.CANCELLED, PaymentState.DECLINED),
+}
+_REFUND_STATES: dict[str, RefundState] = {
+    RefundStatus.PENDING: RefundState.PENDING,
+    RefundStatus.PROCESSING: RefundState.PENDING,
+    RefundStatus.SUCCEEDED: RefundState.SUCCEEDED,
+    RefundStatus.FAILED: RefundState.FAILED,
+}
+
+
+def environments_of(channel: str) -> list[str]:
+    """Where the channel itself, and not the simulator in its place, serves. Raises `UnknownChannel`."""
+    found = []
+    for environment in (TEST, LIVE):
+        try:
+            served = served_by(channel, environment)
+        except ChannelNotAvailable:
+            continue
+        if not served.sandbox:
+            found.append(environment)
+    return found
+
+
+def differences(
+    *, channel: str, environment: str, since: dt.datetime, until: dt.datetime, tally: Tally
+) -> Iterator[Difference]:
+    """What was created from `since` on and before `until`.
+
+    Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
+    """
+    asked = served_by(channel, environment).channel
+    window = Window(environment, since - MARGIN, until + MARGIN, LISTING_TIMEOUT_SECONDS)
+    attempts, refunds = _attempts_of(channel, environment), _refunds_of(channel, environment)
+    with _memory():
+        for payments in _batches(asked.list_payments(window)):
+            known = {row.reference: row for row in attempts.filter(reference__in=_references(payments))}
+            for payment in _within(payments, since, until):
+                tally.payments += 1
+                yield from _payment(environment, payment, known.get(payment.reference))
+        rows = attempts.filter(created_at__gte=since, created_at__lt=until).exclude(channel_trade_no="")
+        for attempt in _unlisted(rows):
+            ours = f"{attempt.payment.status} {attempt.channel_trade_no}"
+            yield Difference(Kind.MISSING_THERE, environment, attempt.reference, ours, "")
+    with _memory():
+        for told in _batches(asked.list_refunds(window)):
+            ours_by_no = {row.refund_no: row for row in refunds.filter(refund_no__in=_references(told))}
+            for refund in _within(told, since, until):
+                tally.refunds += 1
+                yield from _refund(environment, refund, ours_by_no.get(refund.reference))
+        rows_of_refunds = refunds.filter(created_at__gte=since, created_at__lt=until)
+        for row in _unlisted(rows_of_refunds.exclude(channel_refund_no="")):
+            ours = f"{row.status} {row.channel_refund_no}"
+            yield Difference(Kind.REFUND_MISSING_THERE, environment, row.refund_no, ours, "")
+
+
+# --- Comparing one entry ----------------------------------------------------------------------------------------
+
+
+def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | None) -> Iterator[Difference]:
+    if attempt is None:
+        theirs = f"{told.state} {told.amount_minor} {told.currency}"
+        yield Difference(Kind.MISSING_HERE, environment, told.reference, "", theirs)
+        return
+    payment = attempt.payment
+    is_own = attempt.reference == payment.reference
+    taken = payment.captured_minor if is_own else attempt.surplus_minor
+    if taken:
+        states: tuple[PaymentState, ...] = (PaymentState.PAID,)
+    elif is_own:
+        states = _OWN_STATES[payment.status]
+    else:
+        states = (PaymentState.DECLINED, PaymentState.CANCELLED)
+    yield from _unequal(
+        environment,
+        told.reference,
+        (Kind.AMOUNT, payment.amount_minor, told.amount_minor, payment.amount_minor == told.amount_minor),
+        (Kind.CURRENCY, payment.currency, told.currency, payment.currency == told.currency.upper()),
+        (Kind.STATE, payment.status if is_own else "given up", told.state, told.state in states),
+        (Kind.CAPTURED, taken, told.captured_minor, taken == told.captured_minor),
+    )
+
+
+def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Iterator[Difference]:
+    if refund is None:
+        theirs = f"{told.state} {told.amount_minor} {told.currency}"
+        yield Difference(Kind.REFUND_MISSING_HERE, environment, told.reference, "", theirs)
+        return
+    # A contradiction that a person was told of is no news.
+    agree = told.state == _REFUND_STATES[refund.status] or refund.contradicted_at is not None
+    yield from _unequal(
+        environment,
+        told.reference,
+        (
+            Kind.REFUND_AMOUNT,
+            refund.amount_minor,
+            told.amount_minor,
+            refund.amount_minor == told.amount_minor,
+        ),
+        (Kind.REFUND_CURRENCY, refund.currency, told.currency, refund.currency == told.currency.upper()),
+        (Kind.REFUND_STATE, refund.status, told.state, agree),
+    )
+
+
+def _unequal(
+    environment: str, reference: str, *compared: tuple[Kind, str | int, str | int, bool]
+) -> Iterator[Difference]:
+    for kind, ours, theirs, agree in compared:
+        if not agree:
+            yield Difference(kind, environment, reference, str(ours), str(theirs))
+
+
+# --- Both sides, a batch at a time ------------------------------------------------------------------------------
+
+
+def _attempts_of(channel: str, environment: str) -> QuerySet[PaymentAttempt]:
+    return PaymentAttempt.objects.filter(
+        _serves("", channel), payment__environment=environment
+    ).select_related("payment")
+
+
+def _refunds_of(channel: str, environment: str) -> QuerySet[Refund]:
+    own = Q(surplus_of=None) & _serves("payment__", channel)
+    surplus = Q(surplus_of__isnull=False) & _serves("surplus_of__", channel)
+    return Refund.objects.filter(own | surplus, environment=environment)
+
+
+def _serves(path: str, channel: str) -> Q:
+    """The simulator's books also hold what it did in the place of others."""
+    named = Q(**{f"{path}channel": channel})
+    in_its_place = Q(**{f"{path}sandbox": True})
+    return named | in_its_place if channel == SIMULATOR else named & ~in_its_place
+
+
+def _within(batch: list[Listed[T]], since: dt.datetime, until: dt.datetime) -> Iterator[T]:
+    return (entry.value for entry in batch if since <= entry.created_at < until)
+
+
+def _references(batch: Iterable[Listed[ChannelPayment]] | Iterable[Listed[ChannelRefund]]) -> list[str]:
+    references = [entry.value.reference for entry in batch]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO reconciled (reference) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+            [references],
+        )
+    return references
+
+
+def _unlisted(rows: QuerySet[M]) -> Iterator[M]:
+    """Of our rows, oldest first, those that the channel has not listed."""
+    after = None
+    while True:
+        later = rows.filter(pk__gt=after) if after is not None else rows
+        batch = list(later.order_by("pk")[:BATCH])
+        if not batch:
+            return
+        listed = _listed([_name(row) for row in batch])
+        yield from (row for row in batch if _name(row) not in listed)
+        after = batch[-1].pk
+
+
+def _name(row: Model) -> str:
+    return row.reference if isinstance(row, PaymentAttempt) else str(row)
+
+
+def _listed(references: list[str]) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reference FROM reconciled WHERE reference = ANY(%s)", [references])
+        return {reference for (reference,) in cursor.fetchall()}
+
+
+def _batches(entries: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(entries, BATCH)):
+        yield batch
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Lives in this session alone, and without a transaction: none is open while the channel is read."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE reconciled (reference text PRIMARY KEY)")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE reconciled")

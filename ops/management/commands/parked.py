@@ -1,0 +1,51 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from common.errors import NotFound
+from gateway.services.late_money import OperationRefused
+from ops.management.commands.saga import logged_in
+from ops.services import late_money
+from ops.services.late_money import Operation
+
+VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
+
+
+class Command(BaseCommand):
+    help = "Payments that wait for a person: list them, give late money back, close the case."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        listed = actions.add_parser("list", help="The parked payments, oldest first.")
+        listed.add_argument("--limit", type=int, default=50, choices=range(1, 1001), metavar="1-1000")
+        for verb, operation in VERBS.items():
+            act = actions.add_parser(verb, help=str(operation.label))
+            act.add_argument("payment_no", metavar="PAYMENT_NO")
+            act.add_argument("--reason", required=True)
+            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        if action == "list":
+            for payment in late_money.parked(limit=options["limit"]):
+                self.stdout.write(
+                    f"{payment.payment_no}  {payment.status:<10} {payment.amount_minor:>12} {payment.currency}"
+                    f"  {payment.attention_reason}"
+                )
+            return
+        try:
+            done = late_money.operate(
+                operation=VERBS[action],
+                payment_no=options["payment_no"],
+                actor=options["actor"],
+                reason=options["reason"],
+            )
+        except NotFound as error:
+            raise CommandError(f"There is no payment {options['payment_no']}.") from error
+        except OperationRefused as error:
+            raise CommandError(str(error)) from error
+        changes = [
+            f"{name}: {done.before[name]} → {now}"
+            for name, now in done.after.items()
+            if done.before[name] != now
+        ]
+        self.stdout.write(f"{action}: done. {'; '.join(changes)}")

@@ -1,0 +1,261 @@
+"""`manage.py reconcile`: every kind of difference between a channel's listing and our books, and nothing else."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from gateway.channels.base import Listed, ListingFailed, Window
+from gateway.channels.simulator.models import Payment as BankPayment
+from gateway.channels.simulator.models import Refund as BankRefund
+from gateway.models import Payment, PaymentAttempt
+from gateway.services import reconciliation
+from tests.support import bank
+from tests.support.channels import tap
+from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund
+from tests.support.signing import SignedClient
+from tests.support.statements import cost
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+TODAY = dt.datetime.now(dt.UTC)
+SINCE, UNTIL = (TODAY - dt.timedelta(hours=12)).isoformat(), (TODAY + dt.timedelta(hours=12)).isoformat()
+
+
+def reconcile(*arguments: str, since: str = SINCE, until: str = UNTIL) -> tuple[list[Body], Body, int]:
+    """The differences, the tally, and the exit code."""
+    output, code = StringIO(), 0
+    options = arguments or ("--channel=simulator",)
+    try:
+        call_command("reconcile", *options, f"--from={since}", f"--to={until}", "--json", stdout=output)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    *found, tally = (json.loads(line) for line in output.getvalue().splitlines())
+    return found, tally, code
+
+
+def kinds(found: list[Body]) -> list[tuple[str, str]]:
+    return sorted((difference["kind"], difference["reference"]) for difference in found)
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "BATCH", 3)
+
+
+def test_books_that_agree(client: SignedClient) -> None:
+    for simulate in ("", "auto_pay", "processing:900,auto_pay"):
+        data(create(client, simulate))
+    error(create(client, "decline"), 402, "payment_declined")
+    authorized(client)
+    data(cancel(client, opened(client)))
+    data(create(client, "auto_pay", channel="stripe"))  # the simulator stands in: its books have it
+    given = paid(client)
+    for amount in (1, 2, 3, 4):
+        data(refund(client, given, amount))
+    data(refund(client, paid(client, "refund_pending:900"), 5))
+    late = opened(client)
+    data(cancel(client, late))
+    bank.pay_although_closed(late)
+    bank.deliver_webhooks(late["payment_no"])
+    found, tally, code = reconcile()
+    assert (found, code) == ([], 0)
+    assert tally == {"compared": {"payments": 10, "refunds": 5}, "differences": 0}
+
+
+def in_the_bank(**changes: Any) -> Callable[[Body], None]:
+    return lambda payment: BankPayment.objects.filter(pk=payment["payment_no"]).update(**changes)
+
+
+def gone_there(payment: Body) -> None:
+    BankPayment.objects.filter(pk=payment["payment_no"]).delete()
+
+
+def gone_here(payment: Body) -> None:
+    PaymentAttempt.objects.filter(reference=payment["payment_no"]).update(reference="PAY-another")
+
+
+def paid_and_untold(payment: Body) -> None:
+    bank.pay(payment)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "expected"),
+    [
+        (gone_there, ["missing_there"]),
+        (gone_here, ["missing_here", "missing_there"]),
+        (in_the_bank(amount=10_001), ["amount"]),
+        (in_the_bank(currency="EUR"), ["currency"]),
+        (in_the_bank(state="cancelled"), ["state"]),
+        (paid_and_untold, ["captured", "state"]),
+    ],
+)
+def test_each_difference_of_a_payment(
+    client: SignedClient, breakage: Callable[[Body], None], expected: list[str]
+) -> None:
+    for _ in range(4):
+        opened(client)
+    payment = opened(client)
+    breakage(payment)
+    found, tally, code = reconcile()
+    assert [kind for kind, _ in kinds(found)] == expected
+    assert {difference["reference"] for difference in found} <= {payment["payment_no"], "PAY-another"}
+    assert (tally["differences"], code) == (len(expected), 1)
+
+
+def test_each_difference_of_a_refund(client: SignedClient) -> None:
+    payment = paid(client)
+    refunds = [data(refund(client, payment, amount))["refund_no"] for amount in (1, 2, 3, 4, 5)]
+    gone, amount, currency, state, unknown = refunds
+    BankRefund.objects.filter(pk=gone).delete()
+    BankRefund.objects.filter(pk=amount).update(amount=99)
+    BankRefund.objects.filter(pk=currency).update(currency="EUR")
+    BankRefund.objects.filter(pk=state).update(state="failed")
+    BankRefund.objects.filter(pk=unknown).update(reference="REF-another")
+    found, _, code = reconcile()
+    assert kinds(found) == sorted(
+        [
+            ("refund_missing_there", gone),
+            ("refund_amount", amount),
+            ("refund_currency", currency),
+            ("refund_state", state),
+            ("refund_missing_here", "REF-another"),
+            ("refund_missing_there", unknown),
+        ]
+    )
+    assert code == 1
+
+
+def test_it_changes_nothing(client: SignedClient) -> None:
+    payment = opened(client, "no_webhook")
+    bank.pay(payment)
+    before = list(Payment.objects.values())
+    with cost() as found:
+        reconcile()
+    assert list(Payment.objects.values()) == before
+    allowed = ("SELECT", "CREATE TEMPORARY", "DROP TABLE reconciled", "INSERT INTO reconciled")
+    writes = [sql for sql in found.sql if not sql.startswith(allowed)]
+    assert writes == []
+
+
+def test_what_lies_outside_is_not_judged_and_the_margin_is_not_missed(client: SignedClient) -> None:
+    payment = opened(client)
+    moment = Payment.objects.get().created_at
+    # The bank wrote its row a little after the end of the window: that is no difference.
+    found, tally, _ = reconcile(
+        since=(moment - dt.timedelta(hours=1)).isoformat(),
+        until=(PaymentAttempt.objects.get().created_at + dt.timedelta(microseconds=1)).isoformat(),
+    )
+    assert (found, tally["compared"]["payments"]) == ([], 0)
+    in_the_bank(state="cancelled")(payment)
+    found, _, _ = reconcile(since="2020-01-01", until="2020-01-01")
+    assert found == []
+    found, _, _ = reconcile(since=f"{TODAY:%Y-%m-%d}", until=f"{TODAY + dt.timedelta(days=1):%Y-%m-%d}")
+    assert len(found) == 1
+
+
+def test_a_listing_that_breaks_off_is_no_clean_bill(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = tap(monkeypatch)
+    opened(client)
+
+    def broken(entries: Iterator[Listed[Any]]) -> Iterator[Listed[Any]]:
+        yield next(entries)
+        raise ListingFailed("status 500")
+
+    line.after = lambda operation, answer: broken(answer) if operation == "list_payments" else answer
+    with pytest.raises(CommandError, match="broke off: status 500") as failed:
+        reconcile()
+    assert failed.value.returncode == 2
+    line.mend()
+    assert reconcile()[2] == 0, "the temporary table of the broken run is gone"
+
+
+def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand entries go by; never more than two batches of them are alive."""
+    monkeypatch.setattr(reconciliation, "BATCH", 100)
+    line = tap(monkeypatch)
+    payment = opened(client)
+    told = bank.told_of(payment["payment_no"])
+    alive = most = 0
+
+    class Entry(Listed[Any]):
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    def many(_operation: str, answer: Any) -> Any:
+        def entries() -> Iterator[Listed[Any]]:
+            nonlocal alive, most
+            for number in range(2_000):
+                alive += 1
+                most = max(most, alive)
+                yield Entry(replace(told, reference=f"PAY-{number}"), TODAY)
+
+        return entries() if _operation == "list_payments" else answer
+
+    line.after = many
+    found = reconciliation.differences(
+        channel="simulator",
+        environment="test",
+        since=TODAY - dt.timedelta(hours=1),
+        until=TODAY + dt.timedelta(hours=1),
+        tally=reconciliation.Tally(),
+    )
+    assert sum(1 for _ in found) == 2_001
+    assert most <= 2 * reconciliation.BATCH + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--channel=atlantis",), "no channel 'atlantis'"),
+        (("--channel=stripe",), "does not serve"),
+        (("--channel=simulator", "--environment=live"), "does not serve with live keys"),
+    ],
+)
+def test_channels_that_cannot_be_reconciled(
+    transactional_db: None, arguments: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(CommandError, match=said) as refused:
+        reconcile(*arguments)
+    assert refused.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("yesterday", UNTIL), ("2026-02-30", UNTIL), (UNTIL, SINCE), ("", UNTIL)]
+)
+def test_times_that_make_no_sense(transactional_db: None, since: str, until: str) -> None:
+    with pytest.raises(CommandError):
+        reconcile(since=since, until=until)
+
+
+def test_a_person_can_read_it(client: SignedClient) -> None:
+    payment = opened(client)
+    in_the_bank(amount=10_001)(payment)
+    output = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("reconcile", "--channel=simulator", f"--from={SINCE}", f"--to={UNTIL}", stdout=output)
+    first, last = output.getvalue().splitlines()
+    assert first.split() == ["amount", "test", payment["payment_no"], "here:", "10000", "there:", "10001"]
+    assert last == "1 payments and 0 refunds compared, 1 differences."
+
+
+def test_the_window_reaches_the_channel_with_its_margin(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, asked = tap(monkeypatch), []
+    line.before = lambda operation, request: asked.append(request)
+    reconcile(since="2026-01-01", until="2026-01-31")
+    first = asked[0]
+    assert isinstance(first, Window)
+    assert (first.since, first.until) == (
+        dt.datetime(2025, 12, 31, 23, tzinfo=dt.UTC),
+        dt.datetime(2026, 2, 1, 1, tzinfo=dt.UTC),
+    )

@@ -1,0 +1,116 @@
+"""What staff do about payments that wait for a person, from the terminal; each act with its audit."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import translation
+
+from gateway.models import Payment, PaymentAttempt
+from ops.models import StaffAction
+from tests.gateway.test_late_money import banks as banks  # noqa: PLC0414
+from tests.gateway.test_late_money import moved_on, the_first_channel_takes_it_after_all
+from tests.support import background, bank
+from tests.support.auditing import _audited, findings  # noqa: F401
+from tests.support.channels import FurtherBank
+from tests.support.shop import Body, cancel, data, get_payment, opened
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture(autouse=True)
+def _parking(settings) -> None:
+    settings.LATE_MONEY_POLICY = "park"
+
+
+def parked(*arguments: str) -> str:
+    output = StringIO()
+    with translation.override("en"):
+        call_command("parked", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def act(verb: str, payment: Body, **changes: str) -> str:
+    options = {"actor": "ana", "reason": "the customer rang", **changes}
+    return parked(verb, payment["payment_no"], *(f"--{name}={value}" for name, value in options.items()))
+
+
+@pytest.fixture
+def late(client: SignedClient) -> Body:
+    payment = opened(client)
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    return payment
+
+
+def test_parked_payments_are_listed(late: Body) -> None:
+    assert late["payment_no"] in parked("list")
+    assert "paid after the payment was cancelled" in parked("list")
+
+
+def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Body) -> None:
+    assert "needs_attention: True → False" in act("refund", late)
+    with pytest.raises(CommandError, match="nobody's attention"):
+        act("refund", late)
+    background.finish()
+    assert bank.charges(late["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert get_payment(client, late)["refunded_amount"] == 10_000
+    assert late["payment_no"] not in parked("list")
+    audit = StaffAction.objects.get()
+    assert (audit.actor, audit.action, audit.object_id, audit.reason) == (
+        "ana",
+        "payment.give_back",
+        late["payment_no"],
+        "the customer rang",
+    )
+    assert (audit.before["needs_attention"], audit.after["needs_attention"]) == (True, False)
+
+
+def test_second_money_goes_back(client: SignedClient, banks: list[FurtherBank]) -> None:
+    payment = moved_on(client, "auto_pay")
+    the_first_channel_takes_it_after_all(payment)
+    act("refund", payment)
+    background.finish()
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert PaymentAttempt.objects.get(number=1).surplus_refunded_minor == 10_000
+    assert get_payment(client, payment)["refunded_amount"] == 0
+
+
+def test_a_case_is_closed(late: Body) -> None:
+    act("resolve", late)
+    assert not Payment.objects.get().needs_attention
+    with pytest.raises(CommandError, match="nobody's attention"):
+        act("resolve", late)
+    assert findings() == [], "how it was settled is the person's word, which the audit keeps"
+
+
+def test_what_is_parked_for_another_reason_has_nothing_to_give_back(client: SignedClient) -> None:
+    payment = opened(client)
+    Payment.objects.update(needs_attention=True, attention_reason="the amounts differ")
+    with pytest.raises(CommandError, match="no late money"):
+        act("refund", payment)
+    act("resolve", payment)
+
+
+def test_an_open_payment_is_asked_about_again_after_its_case_is_closed(client: SignedClient) -> None:
+    payment = opened(client)
+    Payment.objects.update(needs_attention=True, attention_reason="?", next_check_at=None, check_count=40)
+    act("resolve", payment)
+    row = Payment.objects.get()
+    assert (row.next_check_at is not None, row.check_count) == (True, 0)
+
+
+@pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ana", " ")])
+def test_nobody_acts_without_a_name_and_a_reason(late: Body, actor: str, reason: str) -> None:
+    with pytest.raises(CommandError, match="who you are"):
+        act("refund", late, actor=actor, reason=reason)
+    assert not StaffAction.objects.exists()
+    act("refund", late)
+    background.finish()
+
+
+def test_a_number_that_does_not_exist(transactional_db: None) -> None:
+    with pytest.raises(CommandError, match="no payment PAY-x"):
+        act("resolve", {"payment_no": "PAY-x"})
