@@ -220,6 +220,7 @@ def event(event_type: str, payment: Payment) -> Event:
         environment=payment.environment,
         subject_id=payment.id,
         data=representation.payment_body(payment),
+        callback_url=payment.callback_url,
     )
 
 
@@ -237,5 +238,6 @@ def _emit_refund(event_type: str, refund: Refund) -> None:
             environment=refund.environment,
             subject_id=refund.id,
             data=representation.refund_body(refund),
+            callback_url=refund.payment.callback_url,
         )
     )
