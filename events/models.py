@@ -5,6 +5,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
+from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+
+__all__ = ["OutboxEvent", "WebhookAttempt", "WebhookDelivery", "WebhookEndpoint"]
 
 
 class OutboxEvent(models.Model):
@@ -18,8 +21,12 @@ class OutboxEvent(models.Model):
     subject_id = models.UUIDField()
     data = models.JSONField()
     trace_context = models.JSONField(default=dict, blank=True)
+    # Where else it is told: the address that the payment named for itself.
+    callback_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # Two ways out, each at its own pace: an outage of the stream delays no merchant's webhooks.
     published_at = models.DateTimeField(null=True, blank=True)
+    fanned_out_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "outbox_events"
@@ -29,8 +36,11 @@ class OutboxEvent(models.Model):
             models.Index(
                 name="outbox_undelivered", fields=["id"], condition=models.Q(published_at__isnull=True)
             ),
+            models.Index(
+                name="outbox_not_fanned_out", fields=["id"], condition=models.Q(fanned_out_at__isnull=True)
+            ),
             models.Index(name="outbox_by_key", fields=["ordering_key", "id"]),
-            models.Index(name="outbox_by_merchant", fields=["merchant_id", "environment", "-id"]),
+            models.Index(name="outbox_list", fields=["merchant_id", "environment", "-event_id"]),
         ]
 
     def __str__(self) -> str:

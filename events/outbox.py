@@ -14,7 +14,10 @@ from events.models import OutboxEvent
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`type` is like `payment.succeeded`; `data` is the object as the API shows it at that moment."""
+    """`type` is one of `events.catalogue`; `data` is the object as the API shows it at that moment.
+
+    `callback_url` is told too, beside the merchant's registered endpoints.
+    """
 
     type: str
     ordering_key: str
@@ -22,6 +25,7 @@ class Event:
     environment: str
     subject_id: uuid.UUID
     data: Mapping[str, Any]
+    callback_url: str = ""
 
 
 def append(event: Event) -> None:
@@ -42,4 +46,5 @@ def row_of(event: Event) -> OutboxEvent:
         subject_id=event.subject_id,
         data=event.data,
         trace_context=carrier,
+        callback_url=event.callback_url,
     )

@@ -1,7 +1,9 @@
 """Carries events out of the outbox: each at least once, those of one key in their order (design section 9).
 
-One relay works at a time: it holds an advisory lock on the session that it reads and marks with, so that a relay
-that lost its session can mark nothing. The others wait for the lock.
+Two ways lead out, each marked in a column of its own, so that an outage of one does not hold up the other. To the
+sinks, in order: one relay works at a time, it holds an advisory lock on the session that it reads and marks with, so
+that a relay that lost its session can mark nothing; the others wait for the lock. And to the deliveries of webhooks,
+whose order does not matter: every relay fans out, each other rows (`events.webhooks.fanout`).
 
 What has left is marked row by row. A high-water mark would lose the event whose transaction took its id early
 and committed late.
@@ -9,6 +11,7 @@ and committed late.
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -18,11 +21,12 @@ from psycopg.rows import class_row
 
 from events import metrics
 from events.sinks import OutgoingEvent, Sink, SinkUnavailable
+from events.webhooks import fanout
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200
-POLL_SECONDS = 1.0
+BATCH = 500
+POLL_SECONDS = 0.2
 RECONNECT_SECONDS = 2.0
 LEADER_LOCK = 4009  # any number, the same in every relay
 
@@ -39,6 +43,18 @@ _MARK = (
 
 def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
     """Works until `stop` is set, through restarts of the database and outages of sinks."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as beside:
+        fanning = beside.submit(fanout.run, stop)
+        fanning.add_done_callback(lambda _done: stop.set())
+        try:
+            _publish(sinks, stop)
+        finally:
+            stop.set()
+    fanning.result()
+    log.info("relay.stopped")
+
+
+def _publish(sinks: Sequence[Sink], stop: threading.Event) -> None:
     connected = True  # so that the first failure is told, and each outage only once
     while not stop.is_set():
         try:
@@ -51,7 +67,6 @@ def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
                 log.warning("relay.database_lost", reason=_first_line(error), retry_seconds=RECONNECT_SECONDS)
             connected = False
             stop.wait(RECONNECT_SECONDS)
-    log.info("relay.stopped")
 
 
 def drain(*, sinks: Sequence[Sink]) -> int:
@@ -59,6 +74,8 @@ def drain(*, sinks: Sequence[Sink]) -> int:
 
     Where another relay leads, it is left to that one.
     """
+    while fanout.fan_out_batch():
+        pass
     sent = 0
     with connect() as session:
         if not _take_lead(session):

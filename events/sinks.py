@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
@@ -56,4 +57,9 @@ class LogSink:
 
 
 def configured_sinks() -> list[Sink]:
-    return [LogSink()]
+    """Kafka when KAFKA_BROKERS is set. Merchants' webhooks are no sink: see `events.webhooks.fanout`."""
+    if not settings.KAFKA_BROKERS:
+        return [LogSink()]
+    from events.kafka import KafkaSink
+
+    return [KafkaSink(brokers=settings.KAFKA_BROKERS, topic=settings.KAFKA_TOPIC), LogSink()]

@@ -303,6 +303,7 @@ def event(event_type: str, payment: Payment) -> Event:
         environment=payment.environment,
         subject_id=payment.id,
         data=representation.payment_body(payment),
+        callback_url=payment.callback_url,
     )
 
 
@@ -320,5 +321,6 @@ def _emit_refund(event_type: str, refund: Refund) -> None:
             environment=refund.environment,
             subject_id=refund.id,
             data=representation.refund_body(refund),
+            callback_url=refund.payment.callback_url,
         )
     )

@@ -1,8 +1,6 @@
 """A merchant looks at itself and manages its keys. Views translate; services decide."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,16 +11,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.api.envelope import Answer, success
+from common.api.envelope import success
 from common.api.fields import PageQuery
 from common.api.http import respond, validated
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
-from idempotency.request import keyed_request
-from idempotency.services import run_in_one_commit
 from merchants import representation, selectors, serializers, services
 from merchants.principal import principal_of
 from merchants.scopes import ANY_KEY, KEYS_MANAGE
+from merchants.secret_writes import Written, write_once
 from merchants.services import NewKey
 
 MERCHANT = enveloped("MerchantAnswer", serializers.MerchantSerializer())
@@ -30,15 +27,6 @@ KEYS = enveloped("ApiKeysAnswer", page_schema("ApiKeyPage", serializers.ApiKeySe
 KEY = enveloped("ApiKeyAnswer", serializers.ApiKeySerializer())
 NEW_KEY = enveloped("NewApiKeyAnswer", serializers.NewApiKeySerializer())
 ROTATED_KEY = enveloped("RotatedApiKeyAnswer", serializers.RotatedApiKeySerializer())
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a write answers now, and what an Idempotency-Key remembers of it: no secret, because remembering
-    means storing."""
-
-    shown: Mapping[str, Any] = field(repr=False)
-    stored: Mapping[str, Any]
 
 
 class MerchantView(APIView):
@@ -91,7 +79,7 @@ class ApiKeysView(APIView):
             )
             return _new_key(new)
 
-        return _write_once(request, "/merchant/api-keys", core={}, write=issue, message=_("Created"))
+        return write_once(request, "/merchant/api-keys", core={}, write=issue, message=_("Created"))
 
 
 class RotateApiKeyView(APIView):
@@ -118,7 +106,7 @@ class RotateApiKeyView(APIView):
             return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
 
         route = "/merchant/api-keys/{id}/rotate"
-        return _write_once(request, route, core={"id": key_id}, write=rotate, message=_("Created"))
+        return write_once(request, route, core={"id": key_id}, write=rotate, message=_("Created"))
 
 
 class RevokeApiKeyView(APIView):
@@ -142,7 +130,7 @@ class RevokeApiKeyView(APIView):
             return Written(shown=body, stored=body)
 
         route = "/merchant/api-keys/{id}/revoke"
-        return _write_once(request, route, core={"id": key_id}, write=revoke, message=_("Revoked"))
+        return write_once(request, route, core={"id": key_id}, write=revoke, message=_("Revoked"))
 
 
 def _new_key(new: NewKey, **more: Any) -> Written:
@@ -151,28 +139,3 @@ def _new_key(new: NewKey, **more: Any) -> Written:
         shown={**body, **representation.shown_once(new), **more},
         stored={**body, **representation.shown_before(), **more},
     )
-
-
-def _write_once(
-    request: Request, route: str, *, core: Mapping[str, Any], write: Callable[[UUID], Written], message: str
-) -> HttpResponse:
-    """Honours the Idempotency-Key, always strictly: keys are not a thing to be guessed about."""
-    keyed = keyed_request(
-        request._request,
-        tenant=principal_of(request).tenant,
-        route=route,
-        core=core,
-        body=dict(request.data),
-        strict=True,
-    )
-    shown: list[Answer] = []
-
-    def write_and_store(resource_id: UUID) -> Answer:
-        written = write(resource_id)
-        shown.append(success(written.shown, message=message))
-        return success(written.stored, message=message)
-
-    answer = run_in_one_commit(keyed, write=write_and_store)
-    response = respond(shown[0] if shown else answer)
-    response["Cache-Control"] = "no-store"  # nobody on the way keeps a secret
-    return response

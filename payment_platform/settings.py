@@ -258,6 +258,17 @@ for _environment, _key in STRIPE_SECRET_KEYS.items():
             f"STRIPE_{_environment.upper()}_SECRET_KEY is no {_environment} key: it begins with sk_{_environment}_."
         )
 
+# --- Events out ---------------------------------------------------------------------------------------
+# Empty: no stream; webhooks go out in any case.
+KAFKA_BROKERS: str = env.str("KAFKA_BROKERS", default="")
+KAFKA_TOPIC: str = env.str("KAFKA_TOPIC", default="payment.events")
+# Connection, answer and all, of one call to a merchant's endpoint.
+WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=15.0)
+WEBHOOK_THREADS: int = env.int("WEBHOOK_THREADS", default=64)
+WEBHOOK_PORTS: frozenset[int] = frozenset(env.list("WEBHOOK_PORTS", cast=int, default=[80, 443, 8080, 8443]))
+# Endpoints on this machine, for trying out. Never where strangers can register endpoints.
+WEBHOOK_ALLOW_LOOPBACK: bool = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=LOCAL_STACK)
+
 # --- API ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["common.api.renderers.JsonRenderer"],
@@ -295,6 +306,10 @@ SPECTACULAR_SETTINGS = {
         "OrderStatus": "orders.models.OrderStatus",
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",
+        "WebhookEndpointStatus": "events.api.serializers.SHOWN_STATUSES",
+        "WebhookDeliveryStatus": "events.webhooks.models.DeliveryStatus",
+        "WebhookOutcome": "events.webhooks.models.AttemptOutcome",
+        "EventType": "events.api.serializers.EVENT_TYPES",
     },
 }
 

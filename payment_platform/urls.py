@@ -14,6 +14,7 @@ handler500 = "common.api.exceptions.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs")),
     path("api/v1/", include("merchants.urls")),
+    path("api/v1/", include("events.urls")),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("gateway.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

@@ -19,13 +19,13 @@ class Page(Generic[M]):
     next_cursor: str | None
 
 
-def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int) -> Page[M]:
-    """Newest first. The primary key is a version 7 UUID, so its order is the order of creation."""
+def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "pk") -> Page[M]:
+    """Newest first. `key` names a unique column of version 7 UUIDs, so that its order is the order of creation."""
     if cursor:
-        rows = rows.filter(pk__lt=_read_cursor(cursor))
-    found = list(rows.order_by("-pk")[: limit + 1])
+        rows = rows.filter(**{f"{key}__lt": _read_cursor(cursor)})
+    found = list(rows.order_by(f"-{key}")[: limit + 1])
     more = len(found) > limit
-    return Page(rows=found[:limit], next_cursor=found[limit - 1].pk.hex if more else None)
+    return Page(rows=found[:limit], next_cursor=getattr(found[limit - 1], key).hex if more else None)
 
 
 def created_within(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:

@@ -44,8 +44,8 @@ IDEMPOTENCY_KEY = {
 
 
 def document_idempotency(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
-    """A postprocessing hook: every POST of the API takes an Idempotency-Key (design section 6)."""
+    """A postprocessing hook: every write of the API takes an Idempotency-Key (design section 6)."""
     for operations in result["paths"].values():
-        if "post" in operations:
-            operations["post"].setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+        for method in {"post", "put", "patch"} & operations.keys():
+            operations[method].setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     return result

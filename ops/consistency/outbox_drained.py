@@ -7,6 +7,9 @@ from ops.consistency.check import Check
 SQL = """
 SELECT event_id::text AS id FROM outbox_events
 WHERE published_at IS NULL AND created_at < now() - make_interval(mins => 5)
+UNION
+SELECT event_id::text FROM outbox_events
+WHERE fanned_out_at IS NULL AND created_at < now() - make_interval(mins => 5)
 """
 
 CHECK = Check(

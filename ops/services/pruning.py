@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from events.models import OutboxEvent
+from events.models import OutboxEvent, WebhookDelivery
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
 from idempotency import retention
 from merchants.services import prune_nonces
@@ -21,7 +21,8 @@ M = TypeVar("M", bound=Model)
 log = structlog.get_logger(__name__)
 
 SAGA_RETENTION = timedelta(days=30)
-EVENT_RETENTION = timedelta(days=7)
+# `GET /events` and sending again reach as far back as this.
+EVENT_RETENTION = timedelta(days=30)
 CONSISTENCY_RETENTION = timedelta(days=90)
 FINISHED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
 BATCH = 500
@@ -34,6 +35,7 @@ class Pruned:
     idempotency_keys: int
     request_nonces: int
     sagas: int
+    webhook_deliveries: int
     outbox_events: int
     consistency_runs: int
 
@@ -43,6 +45,7 @@ def prune_history() -> Pruned:
         idempotency_keys=_in_batches(lambda: retention.prune(batch=BATCH)),
         request_nonces=_in_batches(lambda: prune_nonces(batch=BATCH)),
         sagas=_in_batches(_prune_sagas),
+        webhook_deliveries=_in_batches(_prune_deliveries),
         outbox_events=_in_batches(_prune_events),
         consistency_runs=_in_batches(_prune_consistency_runs),
     )
@@ -77,11 +80,27 @@ def _prune_sagas() -> int:
     return _delete_batch(old)
 
 
+def _prune_deliveries() -> int:
+    """With their attempts. Pending ones too: nobody but a disabled endpoint lets one wait for so long. Looks at the
+    oldest batch alone, so that it costs nothing when there is nothing to do."""
+    oldest = WebhookDelivery.objects.order_by("event_id").values("id")[:BATCH]
+    return _delete_batch(
+        WebhookDelivery.objects.filter(
+            id__in=oldest, created_at__lt=Now() - EVENT_RETENTION, updated_at__lt=Now() - EVENT_RETENTION
+        ).order_by("event_id")
+    )
+
+
 def _prune_events() -> int:
-    """Looks at the oldest batch alone, so that it costs nothing when there is nothing to do."""
+    """Never one that has not left both ways, nor one with a delivery. Looks at the oldest batch alone."""
     oldest = OutboxEvent.objects.order_by("id").values("id")[:BATCH]
     return _delete_batch(
-        OutboxEvent.objects.filter(id__in=oldest, published_at__lt=Now() - EVENT_RETENTION).order_by("id")
+        OutboxEvent.objects.filter(
+            ~Exists(WebhookDelivery.objects.filter(event_id=OuterRef("pk"))),
+            id__in=oldest,
+            published_at__lt=Now() - EVENT_RETENTION,
+            fanned_out_at__lt=Now() - EVENT_RETENTION,
+        ).order_by("id")
     )
 
 

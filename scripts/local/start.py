@@ -14,7 +14,7 @@ from scripts.local.probe import is_ready
 from scripts.local.supervisor import Supervisor
 from scripts.local.waiting import wait_until
 
-PLATFORM = ("payment-gateway", "celery-worker", "celery-beat", "relay")
+PLATFORM = ("payment-gateway", "celery-worker", "celery-beat", "relay", "webhooks")
 SERVER_SECONDS = 60.0
 READY_SECONDS = float(os.environ.get("READY_SECONDS") or 60)  # more on a machine that is busy otherwise
 RESTART_FREE_MB = 100

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from events.models import OutboxEvent
+from events.webhooks import fanout
 from idempotency.models import IdempotencyKey
 from merchants.models import RequestNonce
 from ops.models import ConsistencyRun
@@ -77,14 +78,27 @@ def test_the_saga_of_an_open_refund_stays(client: SignedClient, sabotage: Sabota
     assert SagaInstance.objects.get().business_id == refund["refund_no"]
 
 
-def test_published_events_go_after_a_week_and_others_never(world: World, sabotage: Sabotage) -> None:
+def test_events_go_a_month_after_they_left_both_ways(world: World, sabotage: Sabotage) -> None:
     total = OutboxEvent.objects.count()
-    sabotage("UPDATE outbox_events SET created_at = now() - interval '30 days'")
+    sabotage("UPDATE outbox_events SET created_at = now() - interval '60 days'")
     assert prune_history().outbox_events == 0
-    sabotage("UPDATE outbox_events SET published_at = now() - interval '6 days'")
+    sabotage("UPDATE outbox_events SET published_at = now() - interval '31 days'")
+    assert prune_history().outbox_events == 0, "merchants were not told yet"
+    sabotage("UPDATE outbox_events SET fanned_out_at = now() - interval '29 days'")
     assert prune_history().outbox_events == 0
-    sabotage("UPDATE outbox_events SET published_at = now() - interval '8 days'")
+    sabotage("UPDATE outbox_events SET fanned_out_at = now() - interval '31 days'")
     assert prune_history().outbox_events == total
+
+
+def test_deliveries_go_after_a_month_and_then_their_events(client: SignedClient, sabotage: Sabotage) -> None:
+    shop.opened(client, callback_url="http://127.0.0.1:9/callback")
+    fanout.fan_out_batch()
+    past = "now() - interval '31 days'"
+    sabotage(f"UPDATE outbox_events SET published_at = {past}, fanned_out_at = {past}")
+    assert (prune_history().webhook_deliveries, OutboxEvent.objects.count()) == (0, 1)
+    sabotage(f"UPDATE webhook_deliveries SET created_at = {past}, updated_at = {past}")
+    pruned = prune_history()
+    assert (pruned.webhook_deliveries, pruned.outbox_events) == (1, 1)
 
 
 def test_keys_nonces_and_old_runs_go_too(client: SignedClient, sabotage: Sabotage) -> None:
@@ -105,7 +119,8 @@ def test_keys_nonces_and_old_runs_go_too(client: SignedClient, sabotage: Sabotag
 def test_it_works_in_small_batches_and_within_bounds(
     world: World, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sabotage("UPDATE outbox_events SET published_at = now() - interval '8 days'")
+    past = "now() - interval '31 days'"
+    sabotage(f"UPDATE outbox_events SET published_at = {past}, fanned_out_at = {past}")
     total = OutboxEvent.objects.count()
     monkeypatch.setattr(pruning, "BATCH", 2)
     monkeypatch.setattr(pruning, "MAX_BATCHES", 3)

@@ -74,7 +74,15 @@ def assert_status_names_everything(installation: Installation) -> None:
     status = installation.run("status-all-services.sh")
     assert status.returncode == 0, status.stdout
     rows = {line.split()[0]: line.split()[1:] for line in status.stdout.splitlines() if line}
-    for service in ("postgres", "redis", "payment-gateway", "celery-worker", "celery-beat", "relay"):
+    for service in (
+        "postgres",
+        "redis",
+        "payment-gateway",
+        "celery-worker",
+        "celery-beat",
+        "relay",
+        "webhooks",
+    ):
         assert rows[service][0] == "running"
         assert rows[service][1].isdigit()
     assert rows["payment-gateway"][2] == str(installation.ports["PORT"])

@@ -1,0 +1,177 @@
+"""What the endpoints about events and webhooks take, and what the documentation says they give."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from common.api.fields import CreatedRangeQuery, PageQuery, StrictSerializer, TextField
+from events import catalogue
+from events.webhooks import guard
+from events.webhooks.models import (
+    AttemptOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    EndpointKind,
+    EndpointStatus,
+)
+from merchants.models import Environment
+
+SHOWN_STATUSES = [
+    (status.value, status.label) for status in EndpointStatus if status != EndpointStatus.DELETED
+]
+
+EVENT_TYPES = [(name, name) for name in catalogue.ALL_TYPES]
+
+
+class EndpointUrlField(TextField):
+    """An address that we would call, as far as its form tells."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=guard.MAX_URL_LENGTH, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            guard.parse(text)
+        except guard.AddressRefused as error:
+            raise serializers.ValidationError(str(error.reason)) from error
+        return text
+
+
+def _event_types() -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=catalogue.SUBSCRIBABLE),
+        required=False,
+        max_length=len(catalogue.SUBSCRIBABLE),
+        help_text=_("Empty or left out: all of them, future ones too."),
+    )
+
+
+class EndpointInput(StrictSerializer):
+    url = EndpointUrlField()
+    description = TextField(max_length=255, allow_blank=True, required=False, default="")
+    event_types = _event_types()
+
+
+class EndpointChange(StrictSerializer):
+    url = EndpointUrlField(required=False)
+    description = TextField(max_length=255, allow_blank=True, required=False)
+    event_types = _event_types()
+    status = serializers.ChoiceField(choices=SHOWN_STATUSES, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError(_("Name at least one field to change."))
+        return attrs
+
+
+class NoInput(StrictSerializer):
+    """A write that says everything in its address."""
+
+
+class ResendInput(StrictSerializer):
+    created_from = serializers.DateTimeField(required=False)
+    created_to = serializers.DateTimeField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for name, other in (("created_from", "created_to"), ("created_to", "created_from")):
+            if other in attrs and name not in attrs:
+                raise serializers.ValidationError(
+                    {name: [_("Give both times, or none: then all that failed.")]}
+                )
+        if attrs and attrs["created_from"] >= attrs["created_to"]:
+            raise serializers.ValidationError({"created_to": [_("This must be later than created_from.")]})
+        return attrs
+
+
+class EventQuery(CreatedRangeQuery):
+    type = serializers.ChoiceField(choices=EVENT_TYPES, required=False)
+    subject = serializers.CharField(max_length=64, required=False)
+
+
+class DeliveryQuery(CreatedRangeQuery):
+    status = serializers.ChoiceField(choices=DeliveryStatus.choices, required=False)
+    endpoint_id = serializers.UUIDField(required=False)
+    event_id = serializers.UUIDField(required=False)
+
+
+class EndpointQuery(PageQuery):
+    pass
+
+
+class EventOutput(serializers.Serializer[Any]):
+    specversion = serializers.CharField()
+    id = serializers.UUIDField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    type = serializers.ChoiceField(choices=EVENT_TYPES)
+    subject = serializers.CharField()
+    time = serializers.DateTimeField()
+    datacontenttype = serializers.CharField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
+    merchantid = serializers.UUIDField()
+    partitionkey = serializers.CharField()
+    data = serializers.DictField()  # type: ignore[assignment]
+
+
+class EndpointOutput(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=EndpointKind.choices)
+    url = serializers.CharField(allow_null=True)
+    description = serializers.CharField(allow_blank=True)
+    event_types = serializers.ListField(child=serializers.CharField())
+    status = serializers.ChoiceField(choices=SHOWN_STATUSES)
+    disabled_reason = serializers.ChoiceField(choices=DisabledReason.choices, allow_null=True)
+    disabled_at = serializers.DateTimeField(allow_null=True)
+    failing_since = serializers.DateTimeField(allow_null=True)
+    previous_secret_until = serializers.DateTimeField(allow_null=True)
+    environment = serializers.ChoiceField(choices=Environment.choices)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class EndpointSecretOutput(EndpointOutput):
+    secret = serializers.CharField(allow_null=True, help_text=_("Shown once; null in a replay."))
+    note = serializers.CharField()
+
+
+class DeletedOutput(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    deleted = serializers.BooleanField()
+
+
+class DeliveryOutput(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    event_id = serializers.UUIDField()
+    event_type = serializers.ChoiceField(choices=EVENT_TYPES)
+    subject = serializers.CharField()
+    endpoint_id = serializers.UUIDField()
+    url = serializers.CharField()
+    status = serializers.ChoiceField(choices=DeliveryStatus.choices)
+    attempt_count = serializers.IntegerField()
+    last_outcome = serializers.ChoiceField(choices=AttemptOutcome.choices, allow_null=True)
+    last_status_code = serializers.IntegerField(allow_null=True)
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    delivered_at = serializers.DateTimeField(allow_null=True)
+    environment = serializers.ChoiceField(choices=Environment.choices)
+    created_at = serializers.DateTimeField()
+
+
+class AttemptOutput(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=AttemptOutcome.choices)
+    status_code = serializers.IntegerField(allow_null=True)
+    response_headers = serializers.DictField(child=serializers.CharField())
+    response_body = serializers.CharField(allow_blank=True)
+    error = serializers.CharField(allow_null=True)
+    started_at = serializers.DateTimeField()
+    duration_ms = serializers.IntegerField(allow_null=True)
+
+
+class DeliveryWithAttemptsOutput(DeliveryOutput):
+    attempts = AttemptOutput(many=True)
+
+
+class ResentOutput(serializers.Serializer[Any]):
+    resent = serializers.IntegerField()
+    more = serializers.BooleanField()

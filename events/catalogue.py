@@ -1,0 +1,20 @@
+"""Every type of event there is. Names are public and never change; docs/events holds a JSON schema for each."""
+
+from typing import Final
+
+PAYMENT_TYPES: Final = (
+    "payment.created",
+    "payment.authorized",
+    "payment.succeeded",
+    "payment.failed",
+    "payment.cancelled",
+    "payment.expired",
+    "payment.late_success",
+)
+REFUND_TYPES: Final = ("refund.succeeded", "refund.failed")
+ENDPOINT_DISABLED: Final = "webhook_endpoint.disabled"
+# Goes to the endpoint that asked for it alone, whatever it subscribes to.
+TEST: Final = "webhook.test"
+
+SUBSCRIBABLE: Final = (*PAYMENT_TYPES, *REFUND_TYPES, ENDPOINT_DISABLED)
+ALL_TYPES: Final = (*SUBSCRIBABLE, TEST)

@@ -1,0 +1,22 @@
+"""What the API answers about endpoints and deliveries."""
+
+from django.utils.translation import gettext_lazy as _
+
+from common.errors import ApiError
+
+
+class EndpointNotUsable(ApiError):
+    """`details` say what it is: disabled, or the one that signs for `callback_url`, which has no address."""
+
+    status, code, error_code, is_final_answer = 409, 40981, "webhook_endpoint_not_usable", True
+    text = _("That cannot be done with this webhook endpoint.")
+
+
+class TooManyEndpoints(ApiError):
+    status, code, error_code, is_final_answer = 409, 40982, "too_many_webhook_endpoints", True
+    text = _("There are too many webhook endpoints: delete those you no longer need.")
+
+
+class RangeTooLong(ApiError):
+    status, code, error_code, is_final_answer = 422, 42281, "resend_range_too_long", True
+    text = _("There are too many events in that time: name a shorter one.")

@@ -1,0 +1,99 @@
+"""Which deliveries a worker takes next, so that nobody waits behind an endpoint that is slow or dead (ADR 9).
+
+Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. One
+round gives each its first delivery before anybody's second. An endpoint has a limited number of calls in flight, all
+workers together, and those that failed or were slow last time share a quarter of a worker's places.
+
+A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
+fence may record an outcome. The attempt's row is written with the claim: intent before call.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from events.webhooks.models import Lane
+
+# Longer than a call can take, its look at the name server included.
+LEASE_SECONDS = 60.0
+LIMITS = {Lane.FAST: 4, Lane.SLOW: 2}  # calls in flight for one endpoint
+
+_CLAIM = """
+WITH RECURSIVE waiting AS (
+    (SELECT endpoint_id, due_at FROM webhook_deliveries WHERE status = 'pending'
+     ORDER BY endpoint_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT following.endpoint_id, following.due_at FROM waiting CROSS JOIN LATERAL (
+        SELECT endpoint_id, due_at FROM webhook_deliveries
+        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
+        ORDER BY endpoint_id, due_at LIMIT 1) AS following
+), busy AS (
+    SELECT endpoint_id, count(*) AS calls FROM webhook_deliveries
+    WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
+), turn AS (
+    SELECT due.id FROM waiting
+    JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
+    LEFT JOIN busy ON busy.endpoint_id = waiting.endpoint_id
+    CROSS JOIN LATERAL (
+        SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM (
+            SELECT id, due_at FROM webhook_deliveries
+            WHERE status = 'pending' AND endpoint_id = waiting.endpoint_id AND due_at <= clock_timestamp()
+            ORDER BY due_at LIMIT %(limit)s) AS first) AS due
+    WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
+      AND due.place <= %(limit)s - coalesce(busy.calls, 0)
+    ORDER BY due.place, waiting.due_at LIMIT %(places)s
+), locked AS (
+    SELECT id FROM webhook_deliveries
+    WHERE id IN (SELECT id FROM turn) AND status = 'pending' AND due_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE webhook_deliveries AS delivery
+    SET due_at = clock_timestamp() + make_interval(secs => %(lease)s::float8),
+        lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8),
+        fence = fence + 1, attempt_count = attempt_count + 1, updated_at = clock_timestamp()
+    FROM locked WHERE delivery.id = locked.id
+    RETURNING delivery.id, delivery.event_id, delivery.endpoint_id, delivery.callback_url, delivery.fence,
+              delivery.attempt_count
+), abandoned AS (
+    UPDATE webhook_attempts SET outcome = 'abandoned' FROM claimed
+    WHERE delivery_id = claimed.id AND outcome = 'in_flight'
+), begun AS (
+    INSERT INTO webhook_attempts (delivery_id, fence, url, outcome, response_headers, response_body, error, started_at)
+    SELECT claimed.id, claimed.fence,
+           CASE endpoint.kind WHEN 'callback' THEN claimed.callback_url ELSE endpoint.url END,
+           'in_flight', '{}', '', '', clock_timestamp()
+    FROM claimed JOIN webhook_endpoints AS endpoint ON endpoint.id = claimed.endpoint_id
+    RETURNING delivery_id, url
+)
+SELECT claimed.id, claimed.event_id, claimed.endpoint_id, claimed.fence, claimed.attempt_count, begun.url
+FROM claimed JOIN begun ON begun.delivery_id = claimed.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that is ours until the lease ends. `attempt_count` counts this attempt too."""
+
+    delivery_id: uuid.UUID
+    event_id: int
+    endpoint_id: uuid.UUID
+    fence: int
+    attempt_count: int
+    url: str
+
+
+def claim(*, lane: Lane, places: int, lease_seconds: float = LEASE_SECONDS) -> Sequence[Claim]:
+    """At most `places` deliveries of endpoints in this lane, committed."""
+    if places <= 0:
+        return []
+    values: dict[str, str | float] = {
+        "lane": lane.value,
+        "limit": LIMITS[lane],
+        "places": places,
+        "lease": lease_seconds,
+    }
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        return [Claim(*row) for row in cursor.fetchall()]

@@ -1,0 +1,135 @@
+"""One attempt: call, then record what came of it, fenced. No transaction is open during the call."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from common import crash
+from common.api.renderers import to_json
+from common.clock import database_now
+from common.crypto import unseal
+from common.telemetry import redact
+from events import cloudevents, metrics
+from events.models import OutboxEvent
+from events.webhooks import endpoints, http, schedule, signing
+from events.webhooks.claims import Claim
+from events.webhooks.http import Reply
+from events.webhooks.models import (
+    AttemptOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    EndpointKind,
+    EndpointStatus,
+    Lane,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+
+log = structlog.get_logger(__name__)
+
+# Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
+SLOW_MS = 2000
+GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Everything of a call but the address. `body` is the same at every attempt."""
+
+    message_id: str
+    body: bytes
+    secrets: tuple[str, ...]
+
+
+def attempt(claim: Claim) -> Reply:
+    """Calls and records. The endpoint may be told twice when the process dies in between, under the same id."""
+    message = _message(claim)
+    headers = signing.signed_headers(
+        message_id=message.message_id, timestamp=int(time.time()), body=message.body, secrets=message.secrets
+    )
+    crash.reach("webhook.call.before")
+    reply = http.post(
+        claim.url,
+        headers={**headers, "Content-Type": "application/json"},
+        body=message.body,
+        total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS,
+    )
+    crash.reach("webhook.call.after")
+    record(claim, reply)
+    metrics.DELIVERIES.labels(reply.outcome.value).inc()
+    metrics.DELIVERY_SECONDS.observe(reply.duration_ms / 1000)
+    return reply
+
+
+def _message(claim: Claim) -> Message:
+    event = OutboxEvent.objects.get(id=claim.event_id)
+    endpoint = WebhookEndpoint.objects.get(id=claim.endpoint_id)
+    secrets = [unseal(endpoint.sealed_secret)]
+    until = endpoint.previous_secret_until
+    if until is not None and until > database_now():
+        secrets.append(unseal(endpoint.previous_sealed_secret))
+    return Message(str(event.event_id), to_json(cloudevents.structured(event)), tuple(secrets))
+
+
+@transaction.atomic(durable=True)
+def record(claim: Claim, reply: Reply) -> bool:
+    """False when somebody else has taken over: then nothing is written."""
+    ours = WebhookDelivery.objects.filter(
+        id=claim.delivery_id, fence=claim.fence, status=DeliveryStatus.PENDING
+    ).update(**_next_state(claim, reply), updated_at=Now())
+    if not ours:
+        log.warning("webhook.superseded", delivery_id=str(claim.delivery_id), fence=claim.fence)
+        return False
+    WebhookAttempt.objects.filter(delivery_id=claim.delivery_id, fence=claim.fence).update(
+        outcome=reply.outcome,
+        status_code=reply.status_code,
+        response_headers=redact(None, "", {k: _storable(v) for k, v in reply.headers.items()}),
+        response_body=redact(None, "", {"text": _storable(reply.body.decode(errors="replace"))})["text"],
+        error=_storable(reply.error),
+        duration_ms=reply.duration_ms,
+    )
+    _judge_endpoint(claim, reply)
+    return True
+
+
+def _next_state(claim: Claim, reply: Reply) -> dict[str, object]:
+    told = {
+        "lease_expires_at": None,
+        "last_outcome": reply.outcome,
+        "last_status_code": reply.status_code,
+    }
+    if reply.outcome == AttemptOutcome.SUCCESS:
+        return {**told, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": Now()}
+    delay = None if reply.status_code == GONE else schedule.delay_after(claim.attempt_count)
+    if delay is None:
+        return {**told, "status": DeliveryStatus.FAILED, "due_at": None}
+    return {**told, "due_at": Now() + timedelta(seconds=delay)}
+
+
+def _judge_endpoint(claim: Claim, reply: Reply) -> None:
+    """Changes the endpoint's row only when something about it changes: its deliveries do not queue for it."""
+    endpoint = WebhookEndpoint.objects.filter(id=claim.endpoint_id)
+    if reply.outcome == AttemptOutcome.SUCCESS:
+        lane = Lane.FAST if reply.duration_ms < SLOW_MS else Lane.SLOW
+        endpoint.filter(~Q(lane=lane) | Q(failing_since__isnull=False)).update(lane=lane, failing_since=None)
+        return
+    endpoint.filter(Q(lane=Lane.FAST) | Q(failing_since__isnull=True)).update(
+        lane=Lane.SLOW, failing_since=Coalesce(F("failing_since"), Now())
+    )
+    live = endpoint.filter(kind=EndpointKind.REGISTERED, status=EndpointStatus.ENABLED)
+    if reply.status_code == GONE:
+        endpoints.disable(live, reason=DisabledReason.GONE)
+    else:
+        long_ago = Now() - timedelta(days=schedule.DISABLE_AFTER_DAYS)
+        endpoints.disable(live.filter(failing_since__lt=long_ago), reason=DisabledReason.FAILING)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,119 @@
+"""Telling an endpoint again: one delivery, all that failed, or everything of a span of time. Ids stay the same."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from events import selectors
+from events.errors import EndpointNotUsable, RangeTooLong
+from events.webhooks.fanout import UUID7
+from events.webhooks.models import (
+    DeliveryStatus,
+    EndpointKind,
+    EndpointStatus,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from merchants.principal import Principal
+
+MAX_RESENT = 1000
+
+_AGAIN = (
+    "status = 'pending', due_at = clock_timestamp(), attempt_count = 0, lease_expires_at = NULL, "
+    "delivered_at = NULL, updated_at = clock_timestamp()"
+)
+_FAILED = f"""
+UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
+    SELECT id FROM webhook_deliveries WHERE endpoint_id = %(endpoint)s AND status = 'failed'
+    ORDER BY id LIMIT %(limit)s FOR UPDATE)
+"""  # noqa: S608
+# Events from before the endpoint was there, or while it was disabled, get their delivery now. What is on its way
+# is left alone.
+_RANGE = f"""
+INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url, status,
+                                            due_at, fence, attempt_count, last_outcome)
+SELECT {UUID7}, event.id, %(endpoint)s, event.merchant_id, event.environment, '', 'pending', clock_timestamp(), 0, 0, ''
+FROM outbox_events event
+WHERE event.merchant_id = %(merchant)s AND event.environment = %(environment)s AND event.type <> 'webhook.test'
+  AND event.created_at >= %(from)s AND event.created_at < %(to)s AND event.fanned_out_at IS NOT NULL
+  AND (%(types)s::text[] = '{{}}' OR event.type = ANY(%(types)s::text[]))
+ORDER BY event.event_id LIMIT %(limit)s + 1
+ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_AGAIN} WHERE delivery.status <> 'pending'
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """`more` says that the limit of one call was reached: a further call does the rest."""
+
+    count: int
+    more: bool
+
+
+@transaction.atomic
+def resend_one(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
+    """Due now, with the whole schedule before it. Raises `NotFound`, `EndpointNotUsable`."""
+    found = selectors.delivery_of(principal, delivery_id)
+    _require_enabled(found.endpoint)
+    delivery = WebhookDelivery.objects.select_for_update(of=("self",)).get(id=delivery_id)
+    if delivery.status == DeliveryStatus.PENDING and delivery.lease_expires_at is not None:
+        return delivery  # somebody is telling it right now
+    WebhookDelivery.objects.filter(id=delivery_id).update(
+        status=DeliveryStatus.PENDING,
+        due_at=Now(),
+        attempt_count=0,
+        lease_expires_at=None,
+        delivered_at=None,
+        updated_at=Now(),
+    )
+    return selectors.delivery_of(principal, delivery_id)
+
+
+@transaction.atomic
+def resend_failed(*, principal: Principal, endpoint_id: UUID) -> Resent:
+    """Everything that was given up. Raises `NotFound`, `EndpointNotUsable`."""
+    endpoint = selectors.endpoint_of(principal, endpoint_id)
+    _require_enabled(endpoint)
+    count = _run(_FAILED, {"endpoint": endpoint.id})
+    return Resent(count, more=count == MAX_RESENT)
+
+
+@transaction.atomic
+def resend_range(
+    *, principal: Principal, endpoint_id: UUID, created_from: dt.datetime, created_to: dt.datetime
+) -> Resent:
+    """Every event of that time that the endpoint subscribes to, delivered before or not.
+
+    Raises `NotFound`, `EndpointNotUsable`, and `RangeTooLong` having sent none.
+    """
+    endpoint = selectors.endpoint_of(principal, endpoint_id)
+    if endpoint.kind == EndpointKind.CALLBACK:
+        raise EndpointNotUsable({"kind": endpoint.kind})
+    _require_enabled(endpoint)
+    values = {
+        "endpoint": endpoint.id,
+        "merchant": endpoint.merchant_id,
+        "environment": endpoint.environment,
+        "types": endpoint.event_types,
+        "from": created_from,
+        "to": created_to,
+    }
+    count = _run(_RANGE, values)
+    if count > MAX_RESENT:
+        raise RangeTooLong({"limit": MAX_RESENT})
+    return Resent(count, more=False)
+
+
+def _run(sql: str, values: dict[str, Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**values, "limit": MAX_RESENT})
+        return cursor.rowcount
+
+
+def _require_enabled(endpoint: WebhookEndpoint) -> None:
+    if endpoint.status != EndpointStatus.ENABLED:
+        raise EndpointNotUsable({"status": endpoint.status})

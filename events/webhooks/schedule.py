@@ -1,0 +1,15 @@
+"""When a failed delivery is tried again."""
+
+import random
+
+# Seconds to wait before each attempt, the first included (design section 9). Together a little over three days.
+DELAYS_SECONDS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+JITTER = 0.2
+DISABLE_AFTER_DAYS = 5
+
+
+def delay_after(attempts: int) -> float | None:
+    """Seconds until the next one when so many were made; None when that was the last."""
+    if attempts >= len(DELAYS_SECONDS):
+        return None
+    return DELAYS_SECONDS[attempts] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load

@@ -1,0 +1,36 @@
+"""Endpoints of merchants, and the relay and the worker played by hand, one round at a time."""
+
+from typing import Any
+
+from django.db.models.functions import Now
+
+from events.webhooks import claims, delivery, fanout
+from events.webhooks.http import Reply
+from events.webhooks.models import DeliveryStatus, Lane, WebhookDelivery, WebhookEndpoint
+from tests.support.shop import Body, data
+from tests.support.signing import SignedClient
+
+ENDPOINTS, DELIVERIES, EVENTS = "/api/v1/webhook-endpoints", "/api/v1/webhook-deliveries", "/api/v1/events"
+
+
+def registered(client: SignedClient, url: str, **more: Any) -> Body:
+    endpoint: Body = data(client.post(ENDPOINTS, {"url": url, **more}))
+    return endpoint
+
+
+def deliver_due(lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> list[Reply]:
+    """Fans out what happened, then makes every attempt that is due now, one after the other."""
+    while fanout.fan_out_batch():
+        pass
+    replies: list[Reply] = []
+    while claimed := [claim for lane in lanes for claim in claims.claim(lane=lane, places=100)]:
+        replies += [delivery.attempt(claim) for claim in claimed]
+    return replies
+
+
+def next_attempts_are_due() -> None:
+    WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).update(due_at=Now(), lease_expires_at=None)
+
+
+def endpoint_row(endpoint: Body) -> WebhookEndpoint:
+    return WebhookEndpoint.objects.get(id=endpoint["id"])

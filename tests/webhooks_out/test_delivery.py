@@ -1,0 +1,260 @@
+"""What an endpoint is told, when, and what is remembered of it."""
+
+import datetime as dt
+import json
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from events.webhooks import claims, delivery, schedule
+from events.webhooks.models import (
+    AttemptOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    EndpointStatus,
+    Lane,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from tests.support.receiver import Answer, Receiver
+from tests.support.shop import data, new_no, opened, paid, refund
+from tests.support.signing import SignedClient
+from tests.support.webhooks import (
+    DELIVERIES,
+    ENDPOINTS,
+    EVENTS,
+    deliver_due,
+    endpoint_row,
+    next_attempts_are_due,
+    registered,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+def claim_one() -> claims.Claim:
+    deliver_due(())
+    (claim,) = claims.claim(lane=Lane.FAST, places=1)
+    return claim
+
+
+def test_an_endpoint_is_told_what_the_api_shows(client: SignedClient, receiver: Receiver) -> None:
+    endpoint = registered(client, receiver.url("/hook?shop=7"))
+    payment = opened(client, subject="测试支付")
+    (reply,) = deliver_due()
+    assert reply.outcome == AttemptOutcome.SUCCESS
+    (told,) = receiver.told
+    assert told.path == "/hook?shop=7"
+    assert told.headers["content-type"] == "application/json"
+    event = Webhook(endpoint["secret"]).verify(told.body, told.headers)
+    assert event == data(client.get(f"{EVENTS}/{told.message_id}"))
+    assert (event["specversion"], event["type"], event["subject"]) == (
+        "1.0",
+        "payment.created",
+        payment["payment_no"],
+    )
+    assert event["data"]["subject"] == "测试支付"
+    assert event["data"]["payment_no"] == payment["payment_no"]
+
+
+def test_another_secret_or_another_body_does_not_verify(client: SignedClient, receiver: Receiver) -> None:
+    endpoint, other = registered(client, receiver.url("/a")), registered(client, receiver.url("/b"))
+    opened(client)
+    deliver_due()
+    told = next(told for told in receiver.told if told.path == "/a")
+    Webhook(endpoint["secret"]).verify(told.body, told.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(other["secret"]).verify(told.body, told.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(endpoint["secret"]).verify(told.body.replace(b"pending", b"settled"), told.headers)
+
+
+def test_both_secrets_sign_while_they_overlap(client: SignedClient, receiver: Receiver) -> None:
+    endpoint = registered(client, receiver.url())
+    rotated = data(client.post(f"{ENDPOINTS}/{endpoint['id']}/rotate-secret", {}))
+    assert rotated["secret"] != endpoint["secret"]
+    opened(client)
+    deliver_due()
+    for secret in (endpoint["secret"], rotated["secret"]):
+        Webhook(secret).verify(receiver.told[0].body, receiver.told[0].headers)
+    WebhookEndpoint.objects.update(previous_secret_until=Now() - dt.timedelta(seconds=1))
+    opened(client)
+    deliver_due()
+    Webhook(rotated["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(endpoint["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
+
+
+def test_callback_url_is_told_of_its_payment_alone(client: SignedClient, receiver: Receiver) -> None:
+    secret = data(client.post(f"{ENDPOINTS}/callback/rotate-secret", {}))["secret"]
+    opened(client)
+    payment = paid(client, callback_url=receiver.url("/callback?order=1"))
+    data(refund(client, payment, 100))
+    deliver_due()
+    assert {told.path for told in receiver.told} == {"/callback?order=1"}
+    events = [Webhook(secret).verify(told.body, told.headers) for told in receiver.told]
+    assert sorted(event["type"] for event in events) == [
+        "payment.created",
+        "payment.succeeded",
+        "refund.succeeded",
+    ]
+    assert {event["subject"] for event in events} == {payment["payment_no"]}
+
+
+def test_the_whole_schedule(client: SignedClient, receiver: Receiver) -> None:
+    """Ten attempts under one id with the waits of the schedule, each a fifth longer or shorter at most."""
+    receiver.answer = lambda _told: Answer(500)
+    registered(client, receiver.url())
+    opened(client)
+    waits = []
+    for _attempt in range(20):
+        deliver_due()
+        row = WebhookDelivery.objects.annotate(wait=F("due_at") - Now()).get()
+        if row.status != DeliveryStatus.PENDING:
+            break
+        waits.append(row.wait.total_seconds())
+        next_attempts_are_due()
+    assert row.status == DeliveryStatus.FAILED
+    assert len(receiver.told) == 10
+    assert len({told.message_id for told in receiver.told}) == 1
+    expected = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+    for wait, middle in zip(waits, expected, strict=True):
+        assert middle * 0.8 - 30 <= wait <= middle * 1.2, (wait, middle)
+    assert len({schedule.delay_after(1) for _ in range(20)}) > 1, (
+        "everybody at once is what jitter is against"
+    )
+
+
+def test_every_attempt_is_kept_and_secrets_are_not(client: SignedClient, receiver: Receiver) -> None:
+    answers = iter(
+        [
+            Answer(503, b"x" * 5000, {"Set-Cookie": "session=abc", "X-Shop": "1"}),
+            Answer(204, b"", {"X-Nul": "a"}),
+        ]
+    )
+    receiver.answer = lambda _told: next(answers)
+    registered(client, receiver.url())
+    opened(client)
+    deliver_due()
+    next_attempts_are_due()
+    deliver_due()
+    (listed,) = data(client.get(DELIVERIES))["items"]
+    assert (listed["status"], listed["attempt_count"], listed["last_status_code"]) == ("delivered", 2, 204)
+    shown = data(client.get(f"{DELIVERIES}/{listed['id']}"))
+    first, second = shown["attempts"]
+    assert (first["outcome"], first["status_code"], first["response_body"]) == ("rejected", 503, "x" * 1024)
+    assert (first["response_headers"]["X-Shop"], first["response_headers"]["Set-Cookie"]) == (
+        "1",
+        "[redacted]",
+    )
+    assert second["outcome"] == "success"
+    assert all(attempt["duration_ms"] >= 0 for attempt in shown["attempts"])
+    assert {key: shown[key] for key in listed} == listed
+
+
+def test_410_disables_the_endpoint_and_tells_the_others(client: SignedClient, receiver: Receiver) -> None:
+    gone = registered(client, receiver.url("/gone"), event_types=["payment.created"])
+    registered(client, receiver.url("/well"), event_types=["webhook_endpoint.disabled"])
+    receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+    opened(client)
+    deliver_due()
+    row = endpoint_row(gone)
+    assert (row.status, row.disabled_reason) == (EndpointStatus.DISABLED, DisabledReason.GONE)
+    deliver_due()
+    notice = json.loads(receiver.told[-1].body)
+    assert (notice["type"], notice["data"]["endpoint_id"]) == ("webhook_endpoint.disabled", gone["id"])
+    opened(client)
+    deliver_due()
+    assert [told.path for told in receiver.told] == ["/gone", "/well"], "disabled means no further call"
+    assert WebhookDelivery.objects.get(endpoint=row).status == DeliveryStatus.FAILED
+
+
+def test_five_days_of_failing_disable_and_one_success_forgives(
+    client: SignedClient, receiver: Receiver
+) -> None:
+    endpoint = registered(client, receiver.url())
+    receiver.answer = lambda _told: Answer(500)
+    opened(client)
+    deliver_due()
+    assert endpoint_row(endpoint).failing_since is not None
+    WebhookEndpoint.objects.update(failing_since=Now() - dt.timedelta(days=4, hours=23))
+    next_attempts_are_due()
+    deliver_due()
+    assert endpoint_row(endpoint).status == EndpointStatus.ENABLED
+    receiver.answer = lambda _told: Answer(200)
+    next_attempts_are_due()
+    deliver_due()
+    assert (endpoint_row(endpoint).failing_since, endpoint_row(endpoint).lane) == (None, Lane.FAST)
+    receiver.answer = lambda _told: Answer(500)
+    opened(client)
+    deliver_due()
+    WebhookEndpoint.objects.update(failing_since=Now() - dt.timedelta(days=5, minutes=1))
+    next_attempts_are_due()
+    deliver_due()
+    row = endpoint_row(endpoint)
+    assert (row.status, row.disabled_reason) == (EndpointStatus.DISABLED, DisabledReason.FAILING)
+    # What waited goes on once the merchant has mended it.
+    receiver.answer = lambda _told: Answer(200)
+    next_attempts_are_due()
+    assert deliver_due() == []
+    data(client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"status": "enabled"}, idempotency_key=new_no("key")))
+    assert [reply.outcome for reply in deliver_due()] == [AttemptOutcome.SUCCESS]
+
+
+def test_a_callback_that_is_gone_ends_alone(client: SignedClient, receiver: Receiver) -> None:
+    receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+    opened(client, callback_url=receiver.url("/gone"))
+    opened(client, callback_url=receiver.url("/well"))
+    deliver_due()
+    statuses = dict(WebhookDelivery.objects.values_list("callback_url", "status"))
+    assert statuses == {receiver.url("/gone"): "failed", receiver.url("/well"): "delivered"}
+    assert WebhookEndpoint.objects.get().status == EndpointStatus.ENABLED
+
+
+def test_redirects_are_not_followed(client: SignedClient, receiver: Receiver) -> None:
+    receiver.answer = lambda _told: Answer(302, b"", {"Location": receiver.url("/elsewhere")})
+    registered(client, receiver.url("/hook"))
+    opened(client)
+    (reply,) = deliver_due()
+    assert (reply.outcome, reply.status_code) == (AttemptOutcome.REJECTED, 302)
+    assert [told.path for told in receiver.told] == ["/hook"]
+
+
+def test_no_transaction_is_open_and_the_intent_is_there_during_the_call(
+    client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(client, receiver.url())
+    opened(client)
+    seen = []
+    really = delivery.http.post
+
+    def post(*args, **kwargs):
+        assert not connection.in_atomic_block
+        seen.append(WebhookAttempt.objects.get().outcome)
+        return really(*args, **kwargs)
+
+    monkeypatch.setattr(delivery.http, "post", post)
+    deliver_due()
+    assert seen == ["in_flight"]
+
+
+def test_who_lost_the_lease_writes_nothing(client: SignedClient, receiver: Receiver) -> None:
+    registered(client, receiver.url())
+    opened(client)
+    late = claim_one()
+    assert claims.claim(lane=Lane.FAST, places=10) == [], "it is leased"
+    WebhookDelivery.objects.update(due_at=Now(), lease_expires_at=Now())
+    (newer,) = claims.claim(lane=Lane.FAST, places=10)
+    assert (newer.delivery_id, newer.fence) == (late.delivery_id, late.fence + 1)
+    reply = delivery.attempt(late)
+    assert reply.outcome == AttemptOutcome.SUCCESS, "the endpoint was told"
+    assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "and nothing was written about it"
+    outcomes = dict(WebhookAttempt.objects.values_list("fence", "outcome"))
+    assert outcomes == {late.fence: "abandoned", newer.fence: "in_flight"}
+    delivery.attempt(newer)
+    assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
+    assert len({told.message_id for told in receiver.told}) == 1
