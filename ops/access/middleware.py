@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -12,12 +11,24 @@ from django.shortcuts import redirect
 
 from ops.access import second_factor
 
-# The way in and out.
-OPEN = frozenset({"login", "logout", "jsi18n"})
+BACK_OFFICE = "/admin/"
+# The way in and out, and to a second factor, by the names of their addresses.
+OPEN = frozenset(
+    {
+        "login",
+        "logout",
+        "jsi18n",
+        "second_factor",
+        "second_factor_begin",
+        "second_factor_confirm",
+        "second_factor_codes",
+        "staff_invitation",
+    }
+)
 
 
 class SecondFactorMiddleware:
-    """While STAFF_OTP_REQUIRED: nothing under the admin's namespace is answered to a session without a second factor.
+    """While STAFF_OTP_REQUIRED: nothing below /admin/ is answered to a session without a second factor.
 
     A middleware and not a wrapper around each view, so that no page can forget it.
     """
@@ -30,10 +41,12 @@ class SecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, _view: Any, _args: Any, _kwargs: Any) -> HttpResponse | None:
         match = request.resolver_match
-        if not settings.STAFF_OTP_REQUIRED or match is None or admin.site.name not in match.namespaces:
+        if not settings.STAFF_OTP_REQUIRED or match is None or match.url_name in OPEN:
+            return None
+        if not request.path_info.startswith(BACK_OFFICE):
             return None
         user: Any = request.user
-        if match.url_name in OPEN or not user.is_authenticated or user.is_verified():
+        if not user.is_authenticated or user.is_verified():
             return None
         if second_factor.is_enrolled(user):  # signed in before it was required
             logout(request)

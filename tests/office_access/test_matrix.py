@@ -11,7 +11,7 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Model
 from django.test import Client, RequestFactory
-from django.urls import NoReverseMatch, URLPattern, reverse
+from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 
 from ops.access.groups import follow_roles
 from ops.access.roles import PERMISSIONS, Role
@@ -64,6 +64,7 @@ PAGES = {
     "password_change": ALL,
     "password_change_done": ALL,
     "jsi18n": ALL,
+    "second_factor": ALL,
     "auth_user_deactivate": "A",
     "auth_user_invite": "A",
     "auth_user_reactivate": "A",
@@ -81,23 +82,26 @@ PAGES = {
 }
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
 LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
+# Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
+LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
 }
 
 
 def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
-    """The name of each address of the admin, with the model that it is about."""
+    """The name of each address below /admin/, with the model that it is about."""
     models = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in apps.get_models()}
 
-    def walk(patterns: list[object]) -> Iterator[str | None]:
+    def walk(patterns: list[object], where: str = "") -> Iterator[str | None]:
         for pattern in patterns:
-            if isinstance(pattern, URLPattern):
+            route = where + str(pattern.pattern)  # type: ignore[attr-defined]
+            if not isinstance(pattern, URLPattern):
+                yield from walk(pattern.url_patterns, route)  # type: ignore[attr-defined]
+            elif route.startswith("admin/"):
                 yield pattern.name
-            else:
-                yield from walk(pattern.url_patterns)  # type: ignore[attr-defined]
 
-    for name in walk(admin.site.get_urls()):
+    for name in walk(get_resolver().url_patterns):
         yield name, models.get("_".join((name or "").split("_")[:2]))
 
 
@@ -123,8 +127,9 @@ def rows(world: World, client: SignedClient) -> None:
 def address_of(name: str, model: type[Model] | None) -> str:
     if name == "sagas_sagainstance_operate":
         return reverse(f"admin:{name}", args=["retry_now"]) + f"?id={SagaInstance.objects.first().pk}"
-    with suppress(NoReverseMatch):
-        return reverse(f"admin:{name}")
+    for known in (f"admin:{name}", name):
+        with suppress(NoReverseMatch):
+            return reverse(known)
     assert model is not None
     row = model._default_manager.first()
     assert row is not None, f"the test leaves {model} empty"

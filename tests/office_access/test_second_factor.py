@@ -65,7 +65,7 @@ def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
 def test_without_a_second_factor_there_is_only_its_page(vera: User) -> None:
     client = browser()
     assert sign_in(client).status_code == 302
-    for address in ("/admin/", PAYMENTS, "/admin/password_change/"):
+    for address in ("/admin/", PAYMENTS, "/admin/password_change/", "/admin/no-such-page/"):
         assert client.get(address)["Location"] == PAGE
     enrol(client, vera)
     assert client.get(PAYMENTS).status_code == 200
