@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from celery import shared_task
+from django.contrib.sessions.backends.db import SessionStore
 
 from ops.exports import services as exports
 from ops.services import consistency, pruning
@@ -30,3 +31,8 @@ def write_exports() -> int:
 @shared_task(name="ops.prune_exports")
 def prune_exports() -> int:
     return exports.prune_exports()
+
+
+@shared_task(name="ops.prune_sessions")
+def prune_sessions() -> None:
+    SessionStore.clear_expired()

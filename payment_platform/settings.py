@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -223,6 +224,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
     "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": {"expires": 30}},
     "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": {"expires": 600}},
+    "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # --- Sagas -------------------------------------------------------------------------------------------
@@ -361,4 +363,5 @@ UNFOLD = {
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
+    "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
 }

@@ -2,14 +2,17 @@
 
 import re
 import time
+from datetime import timedelta
 from html import unescape
 
 import pytest
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.checks import run_checks
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client, override_settings
 from django.urls import reverse
 from django_otp.oath import TOTP
@@ -17,6 +20,7 @@ from django_otp.oath import TOTP
 from ops.access import second_factor
 from ops.access.models import MOST_FAILURES, Authenticator, RecoveryCode
 from ops.models import StaffAction
+from ops.tasks import prune_sessions
 from tests.office_access.conftest import PASSWORD, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -223,6 +227,16 @@ def test_what_happens_to_a_second_factor_is_in_the_audit(vera: User) -> None:
     assert list(StaffAction.objects.values_list("actor", "action", "object_id")) == [
         ("vera", "second_factor.enrolled", "vera")
     ]
+
+
+def test_ended_sessions_go(vera: User) -> None:
+    kept, ended = browser(), browser()
+    sign_in(ended)
+    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    sign_in(kept)
+    prune_sessions()
+    assert Session.objects.count() == 1
+    assert kept.get(PAGE).status_code == 200
 
 
 def test_the_pages_need_a_session() -> None:
