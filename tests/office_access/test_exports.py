@@ -3,11 +3,18 @@
 import csv
 import gzip
 import io
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from gateway.models import Payment
 from merchants.services import NewMerchant
@@ -128,6 +135,23 @@ def test_a_role_exports_only_what_it_sees(finance: Client) -> None:
     assert not StaffAction.objects.exists()
 
 
+def killed_at(point: str) -> int:
+    """A worker of its own, that kills itself there. Answers how it ended."""
+    program = "from ops.exports import services; services.CHUNK_ROWS = 2; services.write_unfinished()"
+    return subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
+        cwd=settings.BASE_DIR,
+        env={
+            **os.environ,
+            "DB_NAME": connection.settings_dict["NAME"],
+            "CRASH_POINTS": "1",
+            "PAYMENT_CRASH_AT": point,
+        },
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
 class TestLong:
     pytestmark = pytest.mark.usefixtures("long")
 
@@ -174,6 +198,17 @@ class TestLong:
         assert services.write_unfinished() == 0, "its lease has not ended"
         Export.objects.update(lease_expires_at=Now())
         assert services.write_unfinished() == 2
+        assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
+
+    @pytest.mark.parametrize(("point", "written"), [("before_commit", 0), ("after_commit", 2)])
+    def test_a_worker_that_is_killed_leaves_whole_chunks(
+        self, finance: Client, payments: list[str], point: str, written: int
+    ) -> None:
+        ask(finance)
+        assert killed_at(f"export.chunk.{point}") == -signal.SIGKILL
+        assert the_export().rows_written == written
+        Export.objects.update(lease_expires_at=Now())
+        services.write_unfinished()
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
     def test_who_lost_the_lease_writes_nothing(self, finance: Client, payments: list[str]) -> None:
@@ -235,10 +270,7 @@ class TestLong:
         assert payments[0].encode() in gzip.decompress(bytes(chunk.content))
 
 
-def test_every_page_is_read_from_an_index(payments: list[str], settings: Any) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
+def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
     kind = KINDS["payments"]
     position = reading.page(kind, {}, after=None, size=2).position
     with connection.cursor() as cursor:

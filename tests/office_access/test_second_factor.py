@@ -22,6 +22,7 @@ from ops.access.models import MOST_FAILURES, Authenticator, RecoveryCode
 from ops.models import StaffAction
 from ops.tasks import prune_sessions
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,6 +139,15 @@ def test_wrong_codes_make_the_next_wait_longer_but_not_for_ever(vera: User, sett
     assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.WRONG
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.RIGHT
+
+
+def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    key, codes = enrol(client, vera)
+    for code in (code_of(key, steps_ahead=1), codes[0]):
+        checked = at_once(*[lambda code=code: second_factor.check(user=vera, token=code).verdict] * 6)
+        assert checked.count(second_factor.Verdict.RIGHT) == 1
 
 
 def test_no_secret_of_it_is_stored_in_the_clear(vera: User) -> None:
