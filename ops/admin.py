@@ -2,9 +2,14 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin
-from ops import saga_admin  # noqa: F401  (registers the saga pages anew, with their operations)
+from ops import (  # noqa: F401  (each registers its pages)
+    audit_admin,
+    merchant_admin,
+    saga_admin,
+    staff_admin,
+)
 from ops.consistency import registry
-from ops.models import ConsistencyResult, ConsistencyRun, StaffAction
+from ops.models import ConsistencyResult, ConsistencyRun
 
 
 class ResultInline(FlatInline):
@@ -33,11 +38,3 @@ class ConsistencyResultAdmin(ReadOnlyAdmin):
     list_filter = ("passed",)
     list_select_related = ("run",)
     search_fields = ("=name",)
-
-
-@admin.register(StaffAction)
-class StaffActionAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "actor", "action", "object_type", "object_id", "reason")
-    search_fields = ("=object_id", "=actor")
-    search_help_text = _("Id of the object, or name of the person, in full.")
-    readonly_fields = ("created_at",)

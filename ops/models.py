@@ -4,6 +4,9 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from common.api.request_id import current_request_id
+from common.origin import current_address
+
 
 class ConsistencyRun(models.Model):
     id = models.BigAutoField(primary_key=True)
@@ -45,8 +48,11 @@ class ConsistencyResult(models.Model):
 
 
 class StaffAction(models.Model):
-    """Append-only: who did what to which object, why, and what it was before and after. Written in the transaction of
-    the act itself; the database refuses to change or delete it."""
+    """Append-only: who did what to which object, from where, why, and what it was before and after. Written in the
+    transaction of the act itself; the database refuses to change, delete or truncate it.
+
+    Request and address fill themselves in from the request that is being served: no caller can forget them.
+    """
 
     id = models.BigAutoField(primary_key=True)
     actor = models.CharField(max_length=150)
@@ -56,6 +62,8 @@ class StaffAction(models.Model):
     reason = models.TextField()
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=64, blank=True, default=current_request_id, db_default="")
+    address = models.GenericIPAddressField(null=True, blank=True, default=current_address)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -65,6 +73,10 @@ class StaffAction(models.Model):
         indexes = [
             models.Index(name="staff_action_by_object", fields=["object_id", "-id"]),
             models.Index(name="staff_action_by_actor", fields=["actor", "-id"]),
+            models.Index(name="staff_action_by_action", fields=["action", "-id"]),
+            models.Index(
+                name="staff_action_by_request", fields=["request_id"], condition=~models.Q(request_id="")
+            ),
         ]
 
     def __str__(self) -> str:

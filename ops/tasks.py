@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 from celery import shared_task
+from django.contrib.sessions.backends.db import SessionStore
 
+from ops.exports import services as exports
 from ops.services import consistency, pruning
 
 # Longer than the interval at which beat asks, so that nothing falls between two looks.
@@ -19,3 +21,18 @@ def prune() -> None:
 def check_consistency() -> int:
     """What is recent. A look at everything is an operator's decision: `manage.py check_consistency`."""
     return consistency.run_checks(since=RECENT).failed
+
+
+@shared_task(name="ops.write_exports")
+def write_exports() -> int:
+    return exports.write_unfinished()
+
+
+@shared_task(name="ops.prune_exports")
+def prune_exports() -> int:
+    return exports.prune_exports()
+
+
+@shared_task(name="ops.prune_sessions")
+def prune_sessions() -> None:
+    SessionStore.clear_expired()

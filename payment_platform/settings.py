@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -63,6 +64,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_prometheus",
+    "django_otp",
+    "axes",
     "common",
     "sagas",
     "merchants",
@@ -72,6 +75,8 @@ INSTALLED_APPS = [
     "gateway",
     "gateway.channels.simulator",
     "ops",
+    "ops.exports",
+    "ops.access",  # last of those with models: its groups are made of the permissions of all others
     "payment_platform",
 ]
 MIDDLEWARE = [
@@ -85,9 +90,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "ops.access.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "ops.access.middleware.ContentPolicyMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it answers in place of the view
 ]
 ROOT_URLCONF = "payment_platform.urls"
 WSGI_APPLICATION = "payment_platform.wsgi.application"
@@ -111,6 +120,12 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# axes first: it refuses whoever is locked out, and lets nobody in itself.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the link that a new member of staff gets
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".local" / "static")))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -215,6 +230,9 @@ CELERY_BEAT_SCHEDULE = {
     "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
     "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": {"expires": 600}},
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
+    "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": {"expires": 30}},
+    "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": {"expires": 600}},
+    "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # --- Sagas -------------------------------------------------------------------------------------------
@@ -313,19 +331,61 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+# --- Staff: docs/BACKOFFICE.md ------------------------------------------------------------------------------
+# A password alone opens the back office on the local stack only; a system check (access.E001) sees to that.
+STAFF_OTP_REQUIRED: bool = env.bool("STAFF_OTP_REQUIRED", default=not LOCAL_STACK)
+STAFF_OTP_THROTTLE_SECONDS: float = env.float("STAFF_OTP_THROTTLE_SECONDS", default=1.0)
+# In Postgres, so that a flushed Redis opens no door. Name *and* address: a stranger who guesses at a name locks out
+# themselves, not the person who has it.
+AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT: int = env.int("STAFF_LOGIN_FAILURES", default=5)
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "staff/locked_out.html"
+AXES_SENSITIVE_PARAMETERS = ["otp_token", "csrfmiddlewaretoken"]  # and the password, always
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# A session is a shift, and ends with the browser.
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
+EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
+
 # --- Browser safety ----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SESSION_COOKIE_SECURE else 0
+NOWHERE_ELSE = {
+    "default-src": ["'none'"],
+    "img-src": ["'self'", "data:"],
+    "frame-ancestors": ["'none'"],
+    "base-uri": ["'none'"],
+}
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ("/admin/", "/api/docs"),
-    "DIRECTIVES": {
-        "default-src": ["'none'"],
-        "style-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
-        "form-action": ["*"],
-        "frame-ancestors": ["'none'"],
-        "base-uri": ["'none'"],
+    # The payment page leads back to the merchant, wherever that is.
+    "DIRECTIVES": {**NOWHERE_ELSE, "style-src": ["'self'"], "form-action": ["*"]},
+}
+# By the beginning of the path, for pages whose scripts are not ours: ops/access/middleware.py.
+CONTENT_POLICIES = {
+    "/admin/": {
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+    },
+    "/api/docs": {
+        "script-src": ["'self'", "'unsafe-inline'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
     },
 }
 
@@ -342,4 +402,5 @@ UNFOLD = {
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
+    "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
 }

@@ -2,17 +2,17 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from ops import probes
+from ops import home, probes
 
 handler400 = "common.api.exceptions.bad_request"
 handler404 = "common.api.exceptions.page_not_found"
 handler500 = "common.api.exceptions.server_error"
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/docs")),
+    path("", home.page, name="home"),
+    path("demo-payment", home.demo_payment, name="demo_payment"),
     path("api/v1/", include("merchants.urls")),
     path("api/v1/", include("events.urls")),
     path("api/v1/", include("orders.urls")),
@@ -20,6 +20,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("checkout/", include("gateway.channels.simulator.urls")),
+    path("admin/", include("ops.access.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("metrics", probes.metrics, name="metrics"),

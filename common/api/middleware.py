@@ -3,6 +3,7 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from common import origin
 from common.api.exceptions import respond
 from common.api.request_id import begin_request
 from common.errors import LengthRequired, NotFound
@@ -16,6 +17,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = begin_request(request.headers.get("X-Request-Id"))
+        origin.begin_request(request.META.get("REMOTE_ADDR"))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self.get_response(request)

@@ -1,15 +1,17 @@
 """Merchants come with their two keys, or not at all."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models.functions import Now
 
 from common.db import insert_unless_exists
 from common.errors import ValidationFailed
 from merchants.errors import EmailTaken
-from merchants.models import Environment, Merchant
+from merchants.models import Environment, Merchant, MerchantStatus
 from merchants.scopes import ALL_SCOPES
 from merchants.services.api_keys import NewKey, store_new_key
 
@@ -39,3 +41,14 @@ def create_merchant(*, name: str, email: str, strict_idempotency: bool = False) 
     )
     log.info("merchant.created", merchant_id=str(merchant.pk))
     return NewMerchant(merchant=merchant, test_key=test_key, live_key=live_key)
+
+
+@transaction.atomic
+def set_merchant_status(*, merchant_id: UUID, status: MerchantStatus) -> bool:
+    """A suspended merchant's keys are refused from the next request on. False when it had this status already."""
+    changed = (
+        Merchant.objects.filter(pk=merchant_id).exclude(status=status).update(status=status, updated_at=Now())
+    )
+    if changed:
+        log.info("merchant.status_set", merchant_id=str(merchant_id), status=status.value)
+    return bool(changed)

@@ -15,7 +15,12 @@ from common.ids import uuid7
 from gateway.channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, served_by
 from gateway.flows.data import PaymentCreateData
 from gateway.models import CaptureMethod, Payment
+from gateway.services import payments
+from gateway.services.payments import PaymentCommand
+from idempotency.request import KeyedRequest
+from merchants.keys import DEMO_KEY
 from merchants.models import Environment
+from merchants.principal import Principal
 from merchants.services import seed_demo_merchant
 from sagas import engine
 from sagas.state import SagaState
@@ -59,6 +64,38 @@ def seed_demo(*, admin_password: str) -> DemoData:
         admin_name=ADMIN_NAME,
         admin_account=_ensure_admin(admin_password),
     )
+
+
+def demo_payment_url() -> str:
+    """A new payment of the demo merchant, for whoever wants to see the payment page. Answers where it is paid."""
+    order_no = f"DEMO-{uuid7().hex}"
+    merchant = seed_demo_merchant()
+    key = merchant.api_keys.get(hint=DEMO_KEY)
+    principal = Principal(
+        merchant_id=merchant.pk,
+        environment=Environment.TEST,
+        key_id=key.pk,
+        scopes=frozenset(key.scopes),
+        strict_idempotency=False,
+        is_demo=True,
+    )
+    command = PaymentCommand(
+        order_no=order_no,
+        amount_minor=AMOUNT_MINOR,
+        currency=CURRENCY,
+        channel=SIMULATOR,
+        subject="Demo",
+        body="",
+        callback_url="",
+        return_url=f"{settings.PUBLIC_BASE_URL}/",
+        capture_method=CaptureMethod.AUTOMATIC.value,
+        expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
+    )
+    request = KeyedRequest(
+        tenant=principal.tenant, method="POST", route="/payments", key=None, core="", fields={}, strict=False
+    )
+    payments.create_payment(principal=principal, command=command, request=request)
+    return Payment.objects.values_list("payment_url", flat=True).get(merchant=merchant, order_no=order_no)
 
 
 def _start_payment(merchant_id: uuid.UUID) -> SagaState:

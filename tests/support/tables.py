@@ -7,5 +7,6 @@ def row_counts() -> dict[str, int]:
     return {
         model._meta.db_table: model.objects.count()  # type: ignore[attr-defined]
         for model in apps.get_models()
-        if not model._meta.app_label.startswith(("auth", "admin", "contenttypes", "sessions"))
+        if model._meta.managed
+        and not model._meta.app_label.startswith(("auth", "admin", "contenttypes", "sessions"))
     }

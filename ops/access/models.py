@@ -1,0 +1,139 @@
+"""What the verbs hang on, and the second factor of staff.
+
+django-otp's own devices keep their secrets in the clear. Ours seals the authenticator's key and hashes the recovery
+codes (design section 1, rule 10); throttling, sessions and the mathematics are django-otp's.
+"""
+
+import secrets
+import time
+from base64 import b32encode
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django_otp.models import Device, ThrottlingMixin
+from django_otp.oath import TOTP
+
+from common.crypto import keyed_hash, seal, unseal
+
+STEP_SECONDS, DIGITS, TOLERANCE_STEPS = 30, 6, 1
+ISSUER = "Payment Platform"
+RECOVERY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without what people read wrongly
+RECOVERY_LENGTH, RECOVERY_COUNT = 10, 10
+# The wait after a wrong code doubles up to 256 times the first: who knows a password must not end a person's access.
+MOST_FAILURES = 9
+
+
+class StaffPermission(models.Model):
+    """No table: what the permissions of the verbs belong to."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [
+            ("refund_payment", "Can refund payments"),
+            ("cancel_payment", "Can cancel payments that are not paid"),
+            ("capture_payment", "Can capture authorized payments"),
+            ("sync_payment", "Can ask the channel about a payment"),
+            ("resolve_saga", "Can mark sagas as resolved"),
+            ("approve_operation", "Can approve, as the second person, what another one asked for"),
+            ("export_rows", "Can export lists"),
+            ("manage_merchants", "Can create, suspend and reactivate merchants"),
+            ("manage_keys", "Can rotate and revoke API keys"),
+            ("manage_staff", "Can invite staff, set their roles and end their access"),
+        ]
+
+
+class Authenticator(ThrottlingMixin, Device):
+    """A person's authenticator app, with the recovery codes that stand in for a lost one."""
+
+    sealed_key = models.TextField()
+    last_step = models.BigIntegerField(default=-1, help_text=_("A code is good once: later ones only."))
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "staff_authenticators"
+        verbose_name = _("authenticator")
+        verbose_name_plural = _("authenticators")
+        constraints = [
+            models.UniqueConstraint(
+                name="authenticator_one_per_person", fields=["user"], condition=models.Q(confirmed=True)
+            ),
+            models.UniqueConstraint(
+                name="authenticator_one_to_confirm", fields=["user"], condition=models.Q(confirmed=False)
+            ),
+        ]
+
+    @classmethod
+    def with_new_key(cls, user_id: int) -> "Authenticator":
+        key = seal(secrets.token_bytes(20).hex())
+        return cls(user_id=user_id, name="authenticator", confirmed=False, sealed_key=key)
+
+    @property
+    def key(self) -> bytes:
+        return bytes.fromhex(unseal(self.sealed_key))
+
+    def get_throttle_factor(self) -> float:
+        return float(settings.STAFF_OTP_THROTTLE_SECONDS)
+
+    def address_for_app(self) -> str:
+        """What the QR code says: `otpauth://totp/…`."""
+        label = quote(f"{ISSUER}:{self.user.get_username()}")
+        query = {"secret": b32encode(self.key).decode().rstrip("="), "issuer": ISSUER}
+        return f"otpauth://totp/{label}?{urlencode(query, quote_via=quote)}"
+
+    def verify_token(self, token: str) -> bool:
+        """Spends the code: the row must be locked. After a wrong one the next must wait, twice as long each time."""
+        allowed, _why_not = self.verify_is_allowed()
+        if not allowed:
+            return False
+        text = token.strip().replace(" ", "").lower()
+        if self._is_code_of_app(text) or self._is_recovery_code(text):
+            self.throttle_reset(commit=False)
+            self.save()
+            return True
+        self.throttle_increment(commit=False)
+        self.throttling_failure_count = min(self.throttling_failure_count, MOST_FAILURES)
+        self.save()
+        return False
+
+    def _is_code_of_app(self, text: str) -> bool:
+        if not (text.isascii() and text.isdecimal() and len(text) == DIGITS):
+            return False
+        totp = TOTP(self.key, step=STEP_SECONDS, digits=DIGITS)
+        totp.time = time.time()
+        if not totp.verify(int(text), tolerance=TOLERANCE_STEPS, min_t=self.last_step + 1):
+            return False
+        self.last_step = totp.t()
+        return True
+
+    def _is_recovery_code(self, text: str) -> bool:
+        spent, _by_model = self.recovery_codes.filter(code_hash=recovery_hash(text)).delete()
+        return bool(spent)
+
+
+class RecoveryCode(models.Model):
+    """Good once: using it deletes it."""
+
+    authenticator = models.ForeignKey(Authenticator, on_delete=models.CASCADE, related_name="recovery_codes")
+    code_hash = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "staff_recovery_codes"
+        verbose_name = _("recovery code")
+        verbose_name_plural = _("recovery codes")
+        constraints = [
+            models.UniqueConstraint(name="recovery_code_once", fields=["authenticator", "code_hash"])
+        ]
+
+
+def new_recovery_code() -> str:
+    """`abcde-fghjk`: to be written down, and read out on paper."""
+    text = "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))
+    return f"{text[:5]}-{text[5:]}"
+
+
+def recovery_hash(text: str) -> str:
+    return keyed_hash(text.replace("-", "").encode(), purpose="recovery-code")

@@ -1,0 +1,155 @@
+"""What is done about members of staff: invited, given roles, and their access ended. Each with actor and reason.
+
+Nobody becomes somebody else. There is no way to act as another person, nobody sets another's password, and who sends a
+person a new link cannot also take away that person's second factor.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext as _
+
+from common.db import insert_unless_exists
+from ops.access import second_factor
+from ops.access.roles import Role
+from ops.access.second_factor import OBJECT_TYPE
+from ops.models import StaffAction
+from ops.services import audit
+
+LINK, RESET = "staff.link_sent", "second_factor.reset"
+
+
+class StaffRefused(Exception):
+    """What was asked for cannot be done; the text says why, to the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """`link` is shown once, to be handed over; it opens the page where the person chooses a password."""
+
+    user: User
+    link: str = field(repr=False)
+
+
+def invite(*, username: str, email: str, roles: Collection[Role], actor: str, reason: str) -> Invitation:
+    """Raises `StaffRefused`."""
+    user = User(username=username.strip(), email=email.strip().lower(), is_staff=True)
+    user.set_unusable_password()
+    try:
+        user.clean_fields(exclude=["password", "date_joined"])
+    except ValidationError as error:
+        raise StaffRefused("; ".join(error.messages)) from error
+    with transaction.atomic():
+        if not insert_unless_exists(user):
+            raise StaffRefused(_("There is somebody with this name already."))
+        user.groups.set(_groups(roles))
+        _record(user, "staff.invited", actor, reason, after={"roles": sorted(roles), "email": user.email})
+    return Invitation(user, _link(user))
+
+
+def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str) -> User:
+    """Raises `StaffRefused`: not one's own, so that nobody gives themselves more."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        before = sorted(user.groups.values_list("name", flat=True))
+        user.groups.set(_groups(roles))
+        _record(
+            user, "staff.roles_set", actor, reason, before={"roles": before}, after={"roles": sorted(roles)}
+        )
+    return user
+
+
+def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
+    """Who is not active has no session any more, from the next request on. Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        if user.is_active == active:
+            raise StaffRefused(_("That is so already."))
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+        action = "staff.reactivated" if active else "staff.deactivated"
+        _record(user, action, actor, reason, before={"active": not active}, after={"active": active})
+    return user
+
+
+def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
+    """For a forgotten password. The present one ends. Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        _refuse_taking_over(user, actor, RESET)
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        _record(user, LINK, actor, reason)
+    return Invitation(user, _link(user))
+
+
+def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
+    """Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        _refuse_taking_over(user, actor, LINK)
+        if not second_factor.reset(user=user, actor=actor, reason=reason):
+            raise StaffRefused(_("This person has no second factor."))
+    return user
+
+
+def _lock(user_id: int, actor: str) -> User:
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_staff=True).first()
+    if user is None:
+        raise StaffRefused(_("There is no such member of staff."))
+    if user.get_username() == actor:
+        raise StaffRefused(_("Not for yourself: somebody else has to do this."))
+    if user.is_superuser:
+        raise StaffRefused(_("This account is above all roles: it is looked after in the terminal alone."))
+    return user
+
+
+def _refuse_taking_over(user: User, actor: str, other: str) -> None:
+    """Password and second factor are not both taken away by one person, before the owner has signed in again."""
+    latest = (
+        StaffAction.objects.filter(object_id=user.get_username(), action=other, actor=actor)
+        .order_by("-id")
+        .first()
+    )
+    if latest is not None and (user.last_login is None or user.last_login < latest.created_at):
+        raise StaffRefused(
+            _("You have just renewed this person's other factor: somebody else has to do this one.")
+        )
+
+
+def _groups(roles: Collection[Role]) -> list[Group]:
+    return list(Group.objects.filter(name__in=[role.value for role in roles]))
+
+
+def _link(user: User) -> str:
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    path = reverse("staff_invitation", args=[uid, default_token_generator.make_token(user)])
+    return f"{settings.PUBLIC_BASE_URL}{path}"
+
+
+def _record(
+    user: User,
+    action: str,
+    actor: str,
+    reason: str,
+    *,
+    before: dict[str, object] | None = None,
+    after: dict[str, object] | None = None,
+) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        object_type=OBJECT_TYPE,
+        object_id=user.get_username(),
+        reason=reason,
+        before=before,
+        after=after,
+    )

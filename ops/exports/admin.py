@@ -1,0 +1,163 @@
+"""Exports as staff see them: asked for, watched and downloaded."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from common.admin import badge_column
+from merchants.models import Environment
+from ops.access.roles import Verb
+from ops.exports import services
+from ops.exports.kinds import KINDS
+from ops.exports.models import UNFINISHED, Export, ExportStatus
+from ops.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
+
+COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
+REFRESH_SECONDS = "3"
+
+
+class NewExportForm(ReasonForm):
+    kind = forms.ChoiceField(
+        label=gettext_lazy("What"), choices=[(kind.name, kind.label) for kind in KINDS.values()]
+    )
+    created_from = forms.DateField(label=gettext_lazy("Created from (UTC)"), required=False)
+    created_until = forms.DateField(
+        label=gettext_lazy("Created until, and on this day (UTC)"), required=False
+    )
+    status = forms.CharField(label=gettext_lazy("Status"), max_length=20, required=False)
+    environment = forms.ChoiceField(
+        label=gettext_lazy("Environment"), choices=[("", "—"), *Environment.choices], required=False
+    )
+    currency = forms.CharField(label=gettext_lazy("Currency"), max_length=3, required=False)
+    merchant = forms.EmailField(label=gettext_lazy("Email of the merchant"), required=False)
+    actor = forms.CharField(
+        label=gettext_lazy("Person"),
+        help_text=gettext_lazy("For staff actions."),
+        max_length=150,
+        required=False,
+    )
+
+
+class DownloadForm(ReasonForm):
+    """The reason was given with the export."""
+
+    reason = None  # type: ignore[assignment]
+
+
+def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
+    kind = KINDS[given.pop("kind")]
+    if not user.has_perm(kind.view_permission):
+        raise Refused(_("Your role does not see these rows."))
+    reason = given.pop("reason")
+    filters = {name: _as_filter(name, value) for name, value in given.items() if value}
+    try:
+        answer = services.request_export(
+            kind_name=kind.name, filters=filters, actor=user.get_username(), reason=reason
+        )
+    except services.ExportRefused as refused:
+        raise Refused(str(refused)) from refused
+    if isinstance(answer, Export):
+        return redirect("admin:exports_export_change", answer.pk)
+    return _as_file(answer, kind.name)
+
+
+def _download(user: User, export: Export, _given: dict[str, Any]) -> HttpResponseBase:
+    if not user.has_perm(KINDS[export.kind].view_permission):
+        raise Refused(_("Your role does not see these rows."))
+    try:
+        return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
+    except services.ExportRefused as refused:
+        raise Refused(str(refused)) from refused
+
+
+def _as_filter(name: str, value: Any) -> str:
+    """Days are whole days, in UTC."""
+    if not isinstance(value, dt.date):
+        return str(value)
+    day = value + dt.timedelta(days=1) if name == "created_until" else value
+    return dt.datetime.combine(day, dt.time.min, dt.UTC).isoformat()
+
+
+def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:
+    name = f"{kind}-{timezone.now():%Y%m%d-%H%M%S}.csv"
+    return StreamingHttpResponse(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+def _is_ready(export: Export) -> str:
+    return "" if export.status == ExportStatus.DONE else _("This export is not ready.")
+
+
+@admin.register(Export)
+class ExportAdmin(OperableAdmin):
+    coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
+    operations = (
+        StaffOperation(
+            "new",
+            gettext_lazy("New export"),
+            gettext_lazy("Short ones come at once; a long one is written in the background."),
+            Verb.EXPORT,
+            _request,
+            NewExportForm,
+            on_object=False,
+        ),
+        StaffOperation(
+            "download",
+            gettext_lazy("Download"),
+            gettext_lazy("As CSV. Each download is kept with your name in the history."),
+            Verb.EXPORT,
+            _download,
+            DownloadForm,
+            why_not=_is_ready,
+        ),
+    )
+    list_display = (
+        "created_at",
+        "kind",
+        "coloured_status",
+        "rows_written",
+        "is_cut",
+        "requested_by",
+        "finished_at",
+    )
+    list_filter = ("status",)
+    search_fields = ("=id", "=requested_by")
+    ordering = ("-created_at",)
+    fields = readonly_fields = (
+        "kind",
+        "filters",
+        "status",
+        "rows_written",
+        "row_limit",
+        "is_cut",
+        "requested_by",
+        "reason",
+        "created_at",
+        "finished_at",
+    )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Shows itself anew until it is done."""
+        response = super().change_view(request, object_id, form_url, extra_context)
+        export = self.get_object(request, object_id)
+        if export is not None and export.status in UNFINISHED:
+            response["Refresh"] = REFRESH_SECONDS
+        return response

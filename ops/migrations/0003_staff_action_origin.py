@@ -1,0 +1,44 @@
+from django.db import migrations, models
+
+import common.api.request_id
+import common.origin
+
+FORWARD = """
+CREATE TRIGGER staff_actions_not_truncated BEFORE TRUNCATE ON staff_actions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+"""
+BACKWARD = "DROP TRIGGER staff_actions_not_truncated ON staff_actions;"
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("ops", "0002_staff_actions"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="staffaction",
+            name="request_id",
+            field=models.CharField(
+                blank=True, db_default="", default=common.api.request_id.current_request_id, max_length=64
+            ),
+        ),
+        migrations.AddField(
+            model_name="staffaction",
+            name="address",
+            field=models.GenericIPAddressField(blank=True, default=common.origin.current_address, null=True),
+        ),
+        migrations.AddIndex(
+            model_name="staffaction",
+            index=models.Index(fields=["action", "-id"], name="staff_action_by_action"),
+        ),
+        migrations.AddIndex(
+            model_name="staffaction",
+            index=models.Index(
+                condition=models.Q(("request_id", ""), _negated=True),
+                fields=["request_id"],
+                name="staff_action_by_request",
+            ),
+        ),
+        migrations.RunSQL(FORWARD, BACKWARD),
+    ]

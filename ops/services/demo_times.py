@@ -1,0 +1,69 @@
+"""Lets time pass for one payment: everything that is known of it becomes older by as much.
+
+The demo history is made by the real services within a minute and has to look like a month. All times of a payment move
+together, here and nowhere else, so that their order, their distances and every rule of `check_consistency` hold as
+before. Which tables tell of a payment is written below; which of their columns are times, the database says. What is
+inside JSON (an event's data, a stored answer) keeps the times that were true when it was written, and the day in a
+payment's number is the day on which it was made.
+
+History is append-only, so the triggers must look away for these statements: that takes a superuser, and is done for
+demo data alone.
+"""
+
+import datetime as dt
+import functools
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.db import connection, transaction
+
+_PAYMENT = "(SELECT id FROM payments WHERE payment_no = %(no)s::text)"
+_REFUNDS = f"(SELECT id FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608 - of constants
+_NUMBERS = f"(SELECT %(no)s::text UNION ALL SELECT refund_no FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608
+_SAGAS = f"(SELECT id FROM saga_instances WHERE business_id IN {_NUMBERS})"  # noqa: S608
+
+TELLS_OF_PAYMENT: Mapping[str, str] = {
+    "orders": "id = (SELECT order_id FROM payments WHERE payment_no = %(no)s::text)",
+    "payments": "payment_no = %(no)s::text",
+    "payment_attempts": f"payment_id = {_PAYMENT}",
+    "refunds": f"payment_id = {_PAYMENT}",
+    "saga_steps": f"saga_id IN {_SAGAS}",
+    "saga_events": f"saga_id IN {_SAGAS}",
+    "saga_instances": f"business_id IN {_NUMBERS}",
+    "idempotency_keys": f"resource_id IN {_SAGAS}",
+    "channel_events": f"reference IN {_NUMBERS}",
+    "outbox_events": "ordering_key = %(no)s::text",
+    "simulator_payments": "reference = %(no)s::text",
+    "simulator_refunds": "payment_id = %(no)s::text",
+    "simulator_ledger": "reference = %(no)s::text",
+    "simulator_notifications": "reference = %(no)s::text",
+}
+
+
+def let_pass(*, payment_no: str, by: dt.timedelta) -> None:
+    assert settings.PAYMENT_DEMO, "only what is made up may be moved in time"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(_statement(), {"no": payment_no, "by": str(by)})
+
+
+@functools.cache
+def _statement() -> str:
+    """All tables at once: one statement sees them all as they were. A new column is a time like the others."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname, array_agg(quote_ident(a.attname))
+            FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+            WHERE c.oid = ANY (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+              AND a.atttypid = 'timestamptz'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+            GROUP BY c.relname
+            """,
+            [list(TELLS_OF_PAYMENT)],
+        )
+        times = cursor.fetchall()
+    moves = []
+    for table, columns in times:
+        moved = ", ".join(f"{column} = {column} - %(by)s::text::interval" for column in columns)
+        moves.append(f'older_{table} AS (UPDATE "{table}" SET {moved} WHERE {TELLS_OF_PAYMENT[table]})')  # noqa: S608
+    return f"WITH {', '.join(moves)} SELECT 1"

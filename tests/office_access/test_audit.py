@@ -1,0 +1,64 @@
+"""What staff did stays written: nobody changes it, not even in the database, and it says from where."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.urls import reverse
+
+from ops.models import StaffAction
+from ops.services import audit
+from tests.office_access.conftest import member, signed_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def action() -> StaffAction:
+    with transaction.atomic():
+        return audit.record(
+            actor="ana", action="x.y", object_type="x", object_id="1", reason="because", before={"a": 1}
+        )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["UPDATE staff_actions SET reason = 'another'", "DELETE FROM staff_actions", "TRUNCATE staff_actions"],
+)
+def test_the_database_refuses(action: StaffAction, sql: str) -> None:
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("ALTER TABLE staff_actions ENABLE TRIGGER staff_actions_not_truncated")
+        cursor.execute(sql)
+    assert StaffAction.objects.get().reason == "because"
+
+
+def test_it_is_written_with_the_act_or_not_at_all() -> None:
+    with pytest.raises(AssertionError):
+        audit.record(actor="ana", action="x.y", object_type="x", object_id="1", reason="")
+
+
+def test_it_says_from_where(acme) -> None:  # type: ignore[no-untyped-def]
+    browser = signed_in(member("admin", "Admin"))
+    url = reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk])
+    answer = browser.post(
+        url, {"reason": "fraud"}, REMOTE_ADDR="192.0.2.7", headers={"x-request-id": "req-of-test"}
+    )
+    assert answer.status_code == 302
+    done = StaffAction.objects.get()
+    assert (done.actor, done.action, done.address, done.request_id) == (
+        "admin",
+        "merchant.suspend",
+        "192.0.2.7",
+        "req-of-test",
+    )
+    assert (done.before, done.after, done.reason) == ({"status": "active"}, {"status": "suspended"}, "fraud")
+
+
+def test_it_is_searched_by_object_person_action_and_request(action: StaffAction) -> None:
+    browser = signed_in(member("admin", "Admin"))
+    changelist = reverse("admin:ops_staffaction_changelist")
+    for query, count in (("1", 1), ("ana", 1), ("x.y", 1), ("an", 0), ("no-such-request", 0)):
+        page = browser.get(changelist, {"q": query})
+        assert len(page.context["cl"].result_list) == count, query

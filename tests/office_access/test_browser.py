@@ -1,0 +1,146 @@
+"""A real browser, under the real policies: a second factor is enrolled and used, a merchant is made and cared for."""
+
+import os
+import re
+import time
+from base64 import b32decode
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django_otp.oath import TOTP
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from ops.models import StaffAction
+from tests.office_access.conftest import PASSWORD, member
+from tests.support.signing import SignedClient
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright's loop is not Django's
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
+    """Fails the test afterwards where the page asked another host, or the browser refused something."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    context = chromium.new_context(base_url=live_server.url, locale="en-US")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    strangers, complaints = [], []
+
+    def ask(request: Request) -> None:
+        if urlsplit(request.url).scheme != "data" and not request.url.startswith(live_server.url):
+            strangers.append(request.url)
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+            complaints.append(message.text)
+
+    page.on("request", ask)
+    page.on("console", complain)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert strangers == []
+    assert complaints == []
+
+
+def sign_in(page: Page, name: str, code: str = "") -> None:
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Code of your authenticator app").fill(code)
+    page.get_by_role("button", name="Log in").click()
+
+
+def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
+    totp = TOTP(key)
+    totp.time = time.time() + 30 * steps_ahead
+    return f"{totp.token():06d}"
+
+
+def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, settings: Any) -> None:
+    settings.STAFF_OTP_REQUIRED = True
+    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+    member("vera", "Viewer", password=PASSWORD)
+    page.goto("/admin/gateway/payment/")
+    sign_in(page, "vera")
+    expect(page).to_have_url(re.compile("/admin/second-factor/$"))
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_role("img", name="QR code with the key").locator("svg")).to_be_visible()
+    text = page.locator("#key").inner_text().replace(" ", "")
+    key = b32decode(text + "=" * (-len(text) % 8))
+    page.get_by_label("Code of your authenticator app").fill("000000")
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("This code is wrong")).to_be_visible()
+    page.get_by_label("Code of your authenticator app").fill(code_of(key))
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.locator("#recovery-codes li")).to_have_count(10)
+    recovery = page.locator("#recovery-codes li").first.inner_text()
+    page.get_by_role("link", name="I have kept them").click()
+    expect(page).to_have_url(re.compile("/admin/$"))
+
+    page.context.clear_cookies()
+    page.goto("/admin/gateway/payment/")
+    sign_in(page, "vera", code_of(key, steps_ahead=1))
+    expect(page).to_have_url(re.compile("/admin/gateway/payment/$"))
+
+    page.context.clear_cookies()
+    page.goto("/admin/")
+    sign_in(page, "vera")
+    expect(page.get_by_text("Give the code of your authenticator app")).to_be_visible()
+    sign_in(page, "vera", recovery)
+    expect(page).to_have_url(re.compile("/admin/$"))
+
+
+def test_a_merchant_is_made_and_its_key_rotated(page: Page) -> None:
+    member("ada", "Admin", password=PASSWORD)
+    page.goto("/admin/merchants/merchant/")
+    sign_in(page, "ada")
+    page.get_by_role("link", name="Create a merchant…").click()
+    page.get_by_label("Name").fill("Corner Shop")
+    page.get_by_label("Email").fill("shop@example.com")
+    page.get_by_label("Reason").fill("signed on Monday")
+    page.get_by_role("button", name="Create a merchant").click()
+    expect(page.locator("#shown-once code")).to_have_count(4)
+    key, secret = (page.locator("#shown-once code").nth(number).inner_text() for number in (0, 1))
+    assert SignedClient(key, secret).get("/api/v1/merchant").status_code == 200
+    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="Corner Shop").click()
+    assert secret not in page.content()
+    page.goto("/admin/merchants/apikey/")
+    page.get_by_role("link", name=re.compile("^pk_test_")).click()
+    page.get_by_role("link", name="Rotate…").click()
+    page.get_by_label("Reason").fill("yearly")
+    page.get_by_role("button", name="Rotate").click()
+    expect(page.locator("#shown-once code")).to_have_count(2)
+    new_key, new_secret = (page.locator("#shown-once code").nth(number).inner_text() for number in (0, 1))
+    assert new_secret != secret
+    assert SignedClient(new_key, new_secret).get("/api/v1/merchant").status_code == 200
+    done = StaffAction.objects.order_by("id").values_list("actor", "action")
+    assert list(done) == [
+        ("ada", "merchant.create"),
+        ("ada", "api_key.viewed"),
+        ("ada", "api_key.rotate"),
+    ]
+
+
+def test_the_front_door_leads_to_a_payment_that_can_be_paid(page: Page) -> None:
+    page.goto("/?lang=en")
+    page.get_by_role("button", name="Make a demo payment").click()
+    page.get_by_role("button", name="Pay 100.00 USD").click()
+    expect(page.get_by_text("Payment successful")).to_be_visible()

@@ -1,0 +1,82 @@
+"""A made-up month that keeps every rule of the books, and is made once."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import Max, Min
+
+from events.models import OutboxEvent
+from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
+from ops.books.audit import audit
+from ops.models import StaffAction
+from ops.services import demo_history
+from ops.services.consistency import run_checks
+from ops.services.demo_stories import STORIES
+from sagas.models import SagaInstance
+from tests.support.tables import row_counts
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+COUNT = len(STORIES) + 4
+
+
+def seed(count: int = COUNT) -> str:
+    output = StringIO()
+    call_command("seed_demo", payments=count, stdout=output)
+    return output.getvalue()
+
+
+def test_every_story_is_told_the_books_agree_and_nothing_is_told_twice(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    text = seed()
+    for story in STORIES:
+        assert story.name.replace("_", " ") in text
+    assert f"{COUNT} payments added, 0 there before" in text
+    made = Payment.objects.filter(order_no__startswith="DEMO-")
+    assert made.count() == COUNT
+    assert set(made.values_list("status", flat=True)) == set(PaymentStatus.values)
+    assert set(Refund.objects.values_list("status", flat=True)) >= {"processing", "succeeded", "failed"}
+    assert RefundStatus.PENDING in set(Refund.objects.values_list("status", flat=True))
+    sagas = set(SagaInstance.objects.values_list("definition", "status", "needs_attention"))
+    assert {
+        ("payment.create", "compensated", False),
+        ("payment.create", "failed", True),
+        ("refund.create", "compensated", False),
+        ("refund.create", "in_progress", True),
+        ("payment.cancel", "completed", False),
+        ("payment.capture", "completed", False),
+    } <= sagas
+    assert OutboxEvent.objects.filter(type="payment.late_success").exists()
+    times = made.aggregate(oldest=Min("created_at"), newest=Max("created_at"))
+    assert 20 <= (times["newest"] - times["oldest"]).days <= 30
+    assert made.values("merchant").distinct().count() == len(demo_history.BUSINESSES)
+    report = run_checks()
+    assert [result for result in report.results if not result.passed] == []
+    with connection.cursor() as cursor:
+        assert audit(cursor) == ()
+    assert not StaffAction.objects.exists(), "nobody of staff did any of it"
+    before = row_counts()
+    assert f"0 payments added, {COUNT} there before" in seed()
+    assert {**row_counts(), "consistency_runs": 0, "consistency_results": 0} == {
+        **before,
+        "consistency_runs": 0,
+        "consistency_results": 0,
+    }
+
+
+def test_a_run_that_was_cut_short_is_completed() -> None:
+    plans = list(demo_history.plans(6))
+    assert [plan.order_no for plan in plans] == [plan.order_no for plan in demo_history.plans(6)]
+    demo_history.seed_history(payments=3)
+    assert demo_history.seed_history(payments=6).kept == 3
+    assert Payment.objects.count() == 6
+
+
+def test_there_is_no_made_up_money_elsewhere(settings: Any) -> None:
+    settings.PAYMENT_DEMO = False
+    with pytest.raises(CommandError, match="PAYMENT_DEMO"):
+        seed(3)
+    assert not Payment.objects.filter(order_no__startswith="DEMO-").exists()

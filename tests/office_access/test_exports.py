@@ -1,0 +1,287 @@
+"""Lists leave as CSV that no spreadsheet runs, audited before the first byte, resumed where a worker died."""
+
+import csv
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from gateway.models import Payment
+from merchants.services import NewMerchant
+from ops.exports import reading, services
+from ops.exports.kinds import KINDS
+from ops.exports.lines import harmless
+from ops.exports.models import Export, ExportChunk, ExportStatus
+from ops.models import StaffAction
+from tests.office_access.conftest import member, signed_in
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+NEW = "/admin/exports/export/new/"
+
+
+@pytest.fixture
+def finance(transactional_db: None) -> Client:
+    return signed_in(member("fin", "Finance"))
+
+
+@pytest.fixture
+def payments(client: SignedClient) -> list[str]:
+    """Newest first."""
+    return [shop.opened(client, subject=f"Coffee {number}")["payment_no"] for number in range(7)][::-1]
+
+
+@pytest.fixture
+def long(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.EXPORT_STREAMED_ROWS = 3
+    monkeypatch.setattr(services, "CHUNK_ROWS", 2)
+
+
+def ask(browser: Client, **changes: str) -> Any:
+    return browser.post(NEW, {"kind": "payments", "reason": "month's end", **changes})
+
+
+def rows(answer: Any) -> list[dict[str, str]]:
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    content = b"".join(answer.streaming_content)
+    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the mark"
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+
+
+def the_export() -> Export:
+    return Export.objects.get()
+
+
+def download(browser: Client, export: Export) -> Any:
+    return browser.post(f"/admin/exports/export/{export.pk}/download/", {})
+
+
+def test_a_short_one_comes_at_once(finance: Client, payments: list[str], acme: NewMerchant) -> None:
+    found = rows(ask(finance))
+    assert [row["payment_no"] for row in found] == payments
+    assert (found[0]["amount"], found[0]["currency"], found[0]["merchant"]) == (
+        "100.00",
+        "USD",
+        acme.merchant.email,
+    )
+    done = StaffAction.objects.get()
+    assert (done.actor, done.action, done.reason) == ("fin", "export.requested", "month's end")
+    assert done.after["kind"] == "payments"
+    assert not Export.objects.exists()
+
+
+def test_it_is_in_the_audit_before_the_first_byte(finance: Client, payments: list[str]) -> None:
+    answer = ask(finance)
+    assert StaffAction.objects.count() == 1, "and not a byte was read"
+    rows(answer)
+
+
+def test_it_can_be_narrowed(finance: Client, payments: list[str], client: SignedClient) -> None:
+    paid = shop.paid(client, currency="JPY")["payment_no"]
+    assert [row["payment_no"] for row in rows(ask(finance, status="succeeded"))] == [paid]
+    assert [row["payment_no"] for row in rows(ask(finance, currency="JPY"))] == [paid]
+    assert rows(ask(finance, merchant="nobody@example.com")) == []
+    today = Payment.objects.latest("created_at").created_at.date().isoformat()
+    assert len(rows(ask(finance, created_from=today, created_until=today))) == 8
+    assert rows(ask(finance, created_until="2020-01-01")) == []
+    refused = ask(finance, actor="ana")
+    assert refused.status_code == 409
+    assert "cannot be narrowed by: actor" in refused.content.decode()
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
+def test_nothing_in_it_is_a_formula(start: str, finance: Client, client: SignedClient) -> None:
+    text = f"{start}cmd|' /C calc'!A0"
+    assert harmless(text) == f"'{text}"
+    if start.isprintable():
+        shop.opened(client, subject=text)
+        assert rows(ask(finance))[0]["subject"] == f"'{text}"
+
+
+def test_commas_quotes_and_chinese_survive(finance: Client, client: SignedClient) -> None:
+    text = '咖啡, "zwei" Beutel; 100%'
+    shop.opened(client, subject=text)
+    assert rows(ask(finance))[0]["subject"] == text
+
+
+def test_every_kind_has_lines(finance: Client, client: SignedClient, payments: list[str]) -> None:
+    refund = shop.data(shop.refund(client, shop.paid(client), 100))["refund_no"]
+    assert [row["refund_no"] for row in rows(ask(finance, kind="refunds"))] == [refund]
+    assert len(rows(ask(finance, kind="orders"))) == 8
+    assert len(rows(ask(finance, kind="sagas"))) == 9
+    admin = signed_in(member("admin", "Admin"))
+    actions = rows(ask(admin, kind="staff_actions"))
+    assert [row["actor"] for row in actions] == ["admin", "fin", "fin", "fin"], "its own request is in it"
+    assert rows(ask(admin, kind="staff_actions", actor="nobody")) == []
+
+
+def test_a_role_exports_only_what_it_sees(finance: Client) -> None:
+    refused = ask(finance, kind="staff_actions")
+    assert refused.status_code == 409
+    assert "Your role does not see these rows." in refused.content.decode()
+    assert not StaffAction.objects.exists()
+
+
+def killed_at(point: str) -> int:
+    """A worker of its own, that kills itself there. Answers how it ended."""
+    program = "from ops.exports import services; services.CHUNK_ROWS = 2; services.write_unfinished()"
+    return subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
+        cwd=settings.BASE_DIR,
+        env={
+            **os.environ,
+            "DB_NAME": connection.settings_dict["NAME"],
+            "CRASH_POINTS": "1",
+            "PAYMENT_CRASH_AT": point,
+        },
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
+class TestLong:
+    pytestmark = pytest.mark.usefixtures("long")
+
+    def test_it_is_written_in_the_background_and_downloaded(
+        self, finance: Client, payments: list[str]
+    ) -> None:
+        answer = ask(finance)
+        export = the_export()
+        page = finance.get(answer["Location"])
+        assert (export.status, page["Refresh"]) == (ExportStatus.QUEUED, "3")
+        assert download(finance, export).status_code == 409
+        assert services.write_unfinished() == 3
+        export.refresh_from_db()
+        assert (export.status, export.rows_written, export.is_cut) == (ExportStatus.DONE, 7, False)
+        assert "Refresh" not in finance.get(answer["Location"])
+        assert [row["payment_no"] for row in rows(download(finance, export))] == payments
+        assert list(StaffAction.objects.order_by("id").values_list("action", flat=True)) == [
+            "export.requested",
+            "export.downloaded",
+        ]
+
+    def test_it_stops_at_its_limit_and_says_so(
+        self, finance: Client, payments: list[str], settings: Any
+    ) -> None:
+        settings.EXPORT_MAX_ROWS = 5
+        ask(finance)
+        services.write_unfinished()
+        assert (the_export().rows_written, the_export().is_cut) == (5, True)
+        assert len(rows(download(finance, the_export()))) == 5
+
+    def test_a_limit_that_fits_exactly_cuts_nothing(
+        self, finance: Client, payments: list[str], settings: Any
+    ) -> None:
+        settings.EXPORT_MAX_ROWS = 7
+        ask(finance)
+        services.write_unfinished()
+        assert (the_export().rows_written, the_export().is_cut) == (7, False)
+
+    def test_the_next_worker_goes_on_where_one_died(self, finance: Client, payments: list[str]) -> None:
+        ask(finance)
+        dead = services._claim()
+        assert dead is not None
+        assert services._write_chunk(dead)
+        assert services.write_unfinished() == 0, "its lease has not ended"
+        Export.objects.update(lease_expires_at=Now())
+        assert services.write_unfinished() == 2
+        assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
+
+    @pytest.mark.parametrize(("point", "written"), [("before_commit", 0), ("after_commit", 2)])
+    def test_a_worker_that_is_killed_leaves_whole_chunks(
+        self, finance: Client, payments: list[str], point: str, written: int
+    ) -> None:
+        ask(finance)
+        assert killed_at(f"export.chunk.{point}") == -signal.SIGKILL
+        assert the_export().rows_written == written
+        Export.objects.update(lease_expires_at=Now())
+        services.write_unfinished()
+        assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
+
+    def test_who_lost_the_lease_writes_nothing(self, finance: Client, payments: list[str]) -> None:
+        ask(finance)
+        slow = services._claim()
+        assert slow is not None
+        Export.objects.update(lease_expires_at=Now())
+        other = services._claim()
+        assert other is not None
+        assert not services._write_chunk(slow)
+        assert not ExportChunk.objects.exists()
+        while services._write_chunk(other):
+            pass
+        assert not services._write_chunk(slow)
+        assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
+
+    def test_one_that_kills_its_workers_is_given_up(self, finance: Client, payments: list[str]) -> None:
+        ask(finance)
+        for _death in range(services.MOST_CLAIMS):
+            assert services._claim() is not None
+            Export.objects.update(lease_expires_at=Now())
+        assert services.write_unfinished() == 0
+        assert the_export().status == ExportStatus.FAILED
+
+    def test_a_long_one_lets_others_work_in_between(
+        self, finance: Client, payments: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(services, "CHUNKS_AT_ONCE", 1)
+        ask(finance)
+        assert [services.write_unfinished() for _round in range(4)] == [1, 1, 1, 0]
+        assert the_export().status == ExportStatus.DONE
+
+    def test_what_comes_meanwhile_is_not_in_it(
+        self, finance: Client, payments: list[str], client: SignedClient
+    ) -> None:
+        ask(finance)
+        export = services._claim()
+        assert export is not None
+        services._write_chunk(export)
+        shop.opened(client)
+        while services._write_chunk(export):
+            pass
+        assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
+
+    def test_a_week_later_it_is_gone_and_the_audit_is_not(self, finance: Client, payments: list[str]) -> None:
+        ask(finance)
+        services.write_unfinished()
+        assert services.prune_exports() == 0
+        Export.objects.update(created_at=Now() - services.KEPT_FOR)
+        assert services.prune_exports() > 0
+        assert not ExportChunk.objects.exists()
+        assert StaffAction.objects.filter(action="export.requested").exists()
+
+    def test_what_is_stored_is_compressed(self, finance: Client, payments: list[str]) -> None:
+        ask(finance)
+        services.write_unfinished()
+        chunk = ExportChunk.objects.order_by("number").first()
+        assert chunk is not None
+        assert payments[0].encode() in gzip.decompress(bytes(chunk.content))
+
+
+def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
+    kind = KINDS["payments"]
+    position = reading.page(kind, {}, after=None, size=2).position
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET enable_seqscan = off; SET enable_bitmapscan = off"
+        )  # seven rows are no temptation
+    with CaptureQueriesContext(connection) as captured:
+        assert len(reading.page(kind, {}, after=position, size=3).rows) == 3
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {captured.captured_queries[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+    assert "Index Scan using payment_newest" in plan, plan
+    assert "Presorted Key: payments.created_at" in plan, plan

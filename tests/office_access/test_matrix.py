@@ -1,0 +1,214 @@
+"""Every address of the back office and every action, for every role. What is not decided here fails: a new page needs
+a line below, which is a decision about who may see it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
+from django.test import Client, RequestFactory
+from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
+
+from ops.access.groups import follow_roles
+from ops.access.roles import PERMISSIONS, Role
+from ops.exports.models import Export
+from ops.models import StaffAction
+from ops.services.consistency import run_checks
+from sagas.availability import Operation
+from sagas.models import SagaInstance
+from tests.office_access.conftest import World, member, signed_in
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+ROLES = {"V": "Viewer", "S": "Support", "F": "Finance", "O": "Operator", "A": "Admin"}
+ALL = "VSFOA"
+
+# Who sees the lists and pages of a model. Nobody adds, changes or deletes a row by hand.
+LOOK = {
+    "auth.Group": "A",
+    "auth.User": "A",
+    "events.OutboxEvent": ALL,
+    "exports.Export": "FA",
+    "gateway.ChannelEvent": ALL,
+    "gateway.Payment": ALL,
+    "gateway.PaymentAttempt": ALL,
+    "gateway.Refund": ALL,
+    "idempotency.IdempotencyKey": "SOA",
+    "merchants.ApiKey": "SOA",
+    "merchants.Merchant": ALL,
+    "merchants.RequestNonce": "OA",
+    "ops.ConsistencyResult": ALL,
+    "ops.ConsistencyRun": ALL,
+    "ops.StaffAction": "A",
+    "orders.Order": ALL,
+    "orders.OrderItem": ALL,
+    "sagas.SagaEvent": ALL,
+    "sagas.SagaInstance": ALL,
+    "sagas.SagaStep": ALL,
+    "simulator.CallCount": "OA",
+    "simulator.LedgerEntry": "OA",
+    "simulator.Notification": "OA",
+    "simulator.Payment": "OA",
+    "simulator.Refund": "OA",
+}
+# Pages on which something is done, by the name of their address.
+PAGES = {
+    "index": ALL,
+    "search": ALL,
+    "password_change": ALL,
+    "password_change_done": ALL,
+    "jsi18n": ALL,
+    "second_factor": ALL,
+    "auth_user_deactivate": "A",
+    "auth_user_invite": "A",
+    "auth_user_reactivate": "A",
+    "auth_user_reset_second_factor": "A",
+    "auth_user_roles": "A",
+    "auth_user_send_link": "A",
+    "exports_export_download": "FA",
+    "exports_export_new": "FA",
+    "merchants_apikey_revoke": "A",
+    "merchants_apikey_rotate": "A",
+    "merchants_merchant_create": "A",
+    "merchants_merchant_reactivate": "A",
+    "merchants_merchant_suspend": "A",
+    "sagas_sagainstance_operate": "OA",
+}
+# Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
+LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
+# Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
+LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
+ACTIONS = {
+    f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
+}
+
+
+def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
+    """The name of each address below /admin/, with the model that it is about."""
+    models = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in apps.get_models()}
+
+    def walk(patterns: list[object], where: str = "") -> Iterator[str | None]:
+        for pattern in patterns:
+            route = where + str(pattern.pattern)  # type: ignore[attr-defined]
+            if not isinstance(pattern, URLPattern):
+                yield from walk(pattern.url_patterns, route)  # type: ignore[attr-defined]
+            elif route.startswith("admin/"):
+                yield pattern.name
+
+    for name in walk(get_resolver().url_patterns):
+        yield name, models.get("_".join((name or "").split("_")[:2]))
+
+
+def decided(name: str | None, model: type[Model] | None) -> str | None:
+    if name in PAGES:
+        return PAGES[name]
+    label = model._meta.label if model else ""
+    kind = (name or "").rpartition("_")[2]
+    if label in LOOK and kind in ("changelist", "change", "history"):
+        return LOOK[label]
+    return "" if kind in ("add", "delete") and label in LOOK else None
+
+
+@pytest.fixture
+def rows(world: World, client: SignedClient) -> None:
+    """Of every model at least one."""
+    shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
+    run_checks()
+    StaffAction.objects.create(actor="x", action="x.y", object_type="x", object_id="1", reason="z")
+    Export.objects.create(kind="payments", requested_by="x", reason="z", row_limit=1)
+
+
+def address_of(name: str, model: type[Model] | None) -> str:
+    if name == "sagas_sagainstance_operate":
+        return reverse(f"admin:{name}", args=["retry_now"]) + f"?id={SagaInstance.objects.first().pk}"
+    for known in (f"admin:{name}", name):
+        with suppress(NoReverseMatch):
+            return reverse(known)
+    assert model is not None
+    row = model._default_manager.first()
+    assert row is not None, f"the test leaves {model} empty"
+    return reverse(f"admin:{name}", args=[quote(row.pk)])
+
+
+def may_look(letter: str, model: type[Model] | None) -> bool:
+    assert model is not None
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username=ROLES[letter].lower())
+    return admin.site._registry[model].has_view_permission(request)
+
+
+def test_every_address_is_decided_and_no_decision_is_stale() -> None:
+    found = {(name, model) for name, model in addresses() if name not in LEADING_ON}
+    assert [name for name, model in found if decided(name, model) is None] == []
+    assert set(PAGES) - {name for name, _model in found} == set()
+    assert set(LOOK) - {model._meta.label for _name, model in found if model} == set()
+
+
+def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> None:
+    browsers = {letter: signed_in(member(role.lower(), role)) for letter, role in ROLES.items()}
+    stranger, without_role = Client(), signed_in(member("nobody"))
+    for name, model in sorted({each for each in addresses() if each[0] not in LEADING_ON}, key=str):
+        assert name is not None
+        allowed, address = decided(name, model) or "", address_of(name, model)
+        with subtests.test(name):
+            for letter, browser in browsers.items():
+                if letter in allowed and name not in PAGES and letter != allowed[0]:
+                    assert may_look(letter, model)  # a page of rows is drawn once: drawing it is slow
+                else:
+                    assert browser.get(address).status_code == (200 if letter in allowed else 403), letter
+            assert "/login/" in stranger.get(address).headers.get("Location", "") or name == "jsi18n"
+            assert without_role.get(address).status_code == (200 if allowed == ALL and name in PAGES else 403)
+
+
+def test_every_action_for_every_role(transactional_db: None) -> None:
+    request = RequestFactory().get("/")
+    offered: dict[str, str] = {}
+    for letter, role in ROLES.items():
+        request.user = member(role.lower(), role)
+        for model, model_admin in admin.site._registry.items():
+            for action in model_admin.get_actions(request):
+                label = f"{model._meta.label} {action}"
+                offered[label] = offered.get(label, "") + letter
+    assert offered == ACTIONS
+
+
+def test_what_is_posted_is_decided_like_what_is_shown(rows: None, as_: Callable[[str], Client]) -> None:
+    """A form that was never shown is not taken either."""
+    viewer = as_("Viewer")
+    audit_before = StaffAction.objects.count()
+    for name, model in addresses():
+        if name in PAGES and PAGES[name] != ALL:
+            answer = viewer.post(address_of(name, model), {"reason": "x", "overlap_hours": "0"})
+            assert answer.status_code == 403, name
+    assert StaffAction.objects.count() == audit_before
+
+
+def test_the_groups_are_what_the_roles_decide(transactional_db: None) -> None:
+    for role, wanted in PERMISSIONS.items():
+        found = {
+            f"{permission.content_type.app_label}.{permission.codename}"
+            for permission in Group.objects.get(name=role).permissions.select_related("content_type")
+        }
+        assert found == {str(name) for name in wanted}, role
+    assert set(ROLES.values()) == set(Role)
+
+
+def test_the_groups_follow_after_a_change(transactional_db: None) -> None:
+    support = Group.objects.get(name="Support")
+    too_much = Permission.objects.get(codename="refund_payment")
+    missing = Permission.objects.get(codename="sync_payment")
+    support.permissions.add(too_much)
+    support.permissions.remove(missing)
+    follow_roles()
+    names = set(support.permissions.values_list("codename", flat=True))
+    assert "refund_payment" not in names
+    assert "sync_payment" in names
+    Group.objects.all().delete()
+    follow_roles()
+    assert Group.objects.count() == len(Role)

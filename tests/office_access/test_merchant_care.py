@@ -1,0 +1,162 @@
+"""Staff look after merchants: created with both keys, keys rotated and revoked, suspended with a reason."""
+
+import re
+from html import unescape
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from merchants.models import ApiKey, Merchant
+from merchants.services import NewMerchant
+from ops.models import StaffAction
+from tests.office_access.conftest import member, signed_in
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+CREATE = "/admin/merchants/merchant/create/"
+NEW = {"name": "Corner Shop", "email": "Shop@Example.com", "reason": "signed on Monday"}
+
+
+@pytest.fixture
+def admin(transactional_db: None) -> Client:
+    return signed_in(member("admin", "Admin"))
+
+
+def shown_by(answer) -> list[str]:  # type: ignore[no-untyped-def]
+    """The texts that are shown once."""
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    return re.findall(r"<code[^>]*>((?:pk|sk)_[^<]+)</code>", unescape(answer.content.decode()))
+
+
+def page(name: str, key: ApiKey) -> str:
+    return reverse(f"admin:merchants_apikey_{name}", args=[key.pk])
+
+
+def test_a_merchant_comes_with_both_keys_and_can_call_at_once(admin: Client) -> None:
+    test_key, test_secret, live_key, live_secret = shown_by(admin.post(CREATE, NEW))
+    merchant = Merchant.objects.get()
+    assert merchant.email == "shop@example.com"
+    for key, secret in ((test_key, test_secret), (live_key, live_secret)):
+        assert SignedClient(key, secret).get("/api/v1/merchant").json()["data"]["name"] == "Corner Shop"
+    done = StaffAction.objects.get()
+    assert (done.actor, done.action, done.object_id) == ("admin", "merchant.create", str(merchant.pk))
+
+
+def test_the_secrets_are_kept_nowhere(admin: Client, caplog: pytest.LogCaptureFixture) -> None:
+    texts = shown_by(admin.post(CREATE, NEW))
+    key = ApiKey.objects.filter(environment="test").get()
+    texts += shown_by(admin.post(page("rotate", key), {"reason": "yearly", "overlap_hours": "24"}))
+    assert len(texts) == 6
+    with connection.cursor() as cursor:
+        dump = ""
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT coalesce(string_agg(row::text, chr(10)), $$$$) FROM "{table}" AS row')
+            dump += cursor.fetchone()[0]
+    dump += str([session.get_decoded() for session in Session.objects.all()]) + caplog.text
+    dump += admin.get("/admin/").content.decode()
+    assert "merchant.created" in dump
+    assert not [text for text in texts if text in dump or text.rpartition("_")[2][:20] in dump]
+
+
+def test_a_double_click_makes_one_merchant(admin: Client) -> None:
+    shown_by(admin.post(CREATE, NEW))
+    again = admin.post(CREATE, NEW)
+    assert again.status_code == 409
+    assert "There is a merchant with this email already." in again.content.decode()
+    assert (Merchant.objects.count(), StaffAction.objects.count()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": ""}, {"email": "no-address"}, {"reason": " "}, {"name": "x" * 201}]
+)
+def test_what_is_wrong_is_said_at_its_field(admin: Client, change: dict[str, str]) -> None:
+    answer = admin.post(CREATE, {**NEW, **change})
+    assert answer.status_code == 200
+    assert set(answer.context["form"].errors) == set(change)
+    assert not Merchant.objects.exists()
+
+
+def test_a_rotated_key_works_on_beside_its_successor(
+    admin: Client, acme: NewMerchant, client: SignedClient
+) -> None:
+    key, secret = shown_by(
+        admin.post(
+            page("rotate", acme.test_key.api_key), {"reason": "leaving colleague", "overlap_hours": "1"}
+        )
+    )
+    for caller in (client, SignedClient(key, secret)):
+        assert caller.get("/api/v1/merchant").status_code == 200
+    again = admin.post(page("rotate", acme.test_key.api_key), {"reason": "x", "overlap_hours": "1"})
+    assert again.status_code == 409
+    assert StaffAction.objects.filter(action="api_key.rotate").count() == 1
+
+
+def test_a_stolen_key_ends_at_once_even_if_it_is_the_last(
+    admin: Client, acme: NewMerchant, client: SignedClient
+) -> None:
+    assert admin.post(page("revoke", acme.test_key.api_key), {"reason": "on GitHub"}).status_code == 302
+    assert client.get("/api/v1/merchant").status_code == 401
+    assert admin.post(page("revoke", acme.test_key.api_key), {"reason": "again"}).status_code == 409
+    done = StaffAction.objects.get()
+    assert (done.action, done.reason, done.before["key"]) == (
+        "api_key.revoke",
+        "on GitHub",
+        acme.test_key.api_key.hint,
+    )
+
+
+def test_a_suspended_merchant_is_refused_until_reactivated(
+    admin: Client, acme: NewMerchant, client: SignedClient
+) -> None:
+    suspend, reactivate = (
+        reverse(f"admin:merchants_merchant_{name}", args=[acme.merchant.pk])
+        for name in ("suspend", "reactivate")
+    )
+    assert admin.post(suspend, {"reason": "chargebacks"}).status_code == 302
+    shop.error(client.get("/api/v1/merchant"), 403, "merchant_suspended")
+    assert admin.post(suspend, {"reason": "chargebacks"}).status_code == 409
+    assert admin.post(reactivate, {"reason": "explained"}).status_code == 302
+    assert client.get("/api/v1/merchant").status_code == 200
+    assert list(StaffAction.objects.order_by("id").values_list("action", flat=True)) == [
+        "merchant.suspend",
+        "merchant.reactivate",
+    ]
+
+
+def test_the_page_shows_what_a_merchant_takes(admin: Client, acme: NewMerchant, client: SignedClient) -> None:
+    shop.refund(client, shop.paid(client, amount=12_345), 345)
+    shop.paid(client, amount=500, currency="JPY")
+    html = unescape(
+        admin.get(reverse("admin:merchants_merchant_change", args=[acme.merchant.pk])).content.decode()
+    )
+    for text in ("123.45 USD", "3.45 USD", "500 JPY"):
+        assert text in html
+
+
+def test_its_volume_is_read_from_an_index_however_many_there_are(acme: NewMerchant) -> None:
+    from ops.services.merchant_panels import VOLUMES
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        given = {"merchant": acme.merchant.pk, "most": 10, "days": 30, "succeeded": "succeeded"}
+        cursor.execute(f"EXPLAIN {VOLUMES}", given)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    assert plan.count("Index Scan using payment_list") == 2, plan
+    assert "Sort" not in plan.split("Append")[1], plan
+
+
+def test_opening_a_key_is_written_down(acme: NewMerchant) -> None:
+    support = signed_in(member("sue", "Support"))
+    key = acme.live_key.api_key
+    assert support.get(reverse("admin:merchants_apikey_change", args=[key.pk])).status_code == 200
+    looked = StaffAction.objects.get()
+    assert (looked.actor, looked.action, looked.object_id) == ("sue", "api_key.viewed", str(key.pk))
+    signed_in(member("vera", "Viewer")).get(reverse("admin:merchants_apikey_change", args=[key.pk]))
+    assert StaffAction.objects.count() == 1

@@ -1,0 +1,256 @@
+"""Signing in with a second factor: enrolled, asked for, spent, replaced, reset. And the lock-out."""
+
+import re
+import time
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from axes.models import AccessAttempt
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.core.checks import run_checks
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client, override_settings
+from django.urls import reverse
+from django_otp.oath import TOTP
+
+from ops.access import second_factor
+from ops.access.models import MOST_FAILURES, Authenticator, RecoveryCode
+from ops.models import StaffAction
+from ops.tasks import prune_sessions
+from tests.office_access.conftest import PASSWORD, member
+from tests.support.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LOGIN, PAYMENTS = "/admin/login/", "/admin/gateway/payment/"
+PAGE = "/admin/second-factor/"
+
+
+@pytest.fixture(autouse=True)
+def _required(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.STAFF_OTP_REQUIRED = True
+    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
+
+
+@pytest.fixture
+def vera(_required: None) -> User:
+    return member("vera", "Viewer", password=PASSWORD)
+
+
+def browser() -> Client:
+    return Client(headers={"accept-language": "en"})
+
+
+def sign_in(client: Client, token: str = "", *, password: str = PASSWORD, name: str = "vera", **extra: str):
+    return client.post(LOGIN, {"username": name, "password": password, "otp_token": token}, **extra)
+
+
+def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
+    totp = TOTP(key)
+    totp.time = time.time() + 30 * steps_ahead
+    return f"{totp.token():06d}"
+
+
+def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
+    """What a person does with the page and a phone. Answers the phone's key, and the recovery codes."""
+    shown = unescape(client.post(f"{PAGE}begin/").content.decode())
+    assert "<svg" in shown
+    key = second_factor.waiting(user=user).key
+    confirmed = client.post(f"{PAGE}confirm/", {"token": code_of(key)}).content.decode()
+    codes = re.findall(r"<code>([a-z0-9]{5}-[a-z0-9]{5})</code>", confirmed)
+    assert len(codes) == 10
+    return key, codes
+
+
+def test_without_a_second_factor_there_is_only_its_page(vera: User) -> None:
+    client = browser()
+    assert sign_in(client).status_code == 302
+    for address in ("/admin/", PAYMENTS, "/admin/password_change/", "/admin/no-such-page/"):
+        assert client.get(address)["Location"] == PAGE
+    enrol(client, vera)
+    assert client.get(PAYMENTS).status_code == 200
+
+
+def test_from_then_on_the_code_is_asked_for_and_good_once(vera: User) -> None:
+    first = browser()
+    sign_in(first)
+    key, _codes = enrol(first, vera)
+    second = browser()
+    without = sign_in(second)
+    assert without.status_code == 200
+    assert "Give the code" in unescape(without.content.decode())
+    assert "is wrong" in unescape(sign_in(second, code_of(key)).content.decode()), "spent by enrolling"
+    assert second.get(PAYMENTS)["Location"].startswith(LOGIN)
+    fresh = code_of(key, steps_ahead=1)
+    assert sign_in(second, fresh).status_code == 302
+    assert second.get(PAYMENTS).status_code == 200
+    assert sign_in(browser(), fresh).status_code == 200, "a code that was looked at over the shoulder"
+
+
+def test_a_recovery_code_opens_the_door_once(vera: User) -> None:
+    first = browser()
+    sign_in(first)
+    _key, codes = enrol(first, vera)
+    other = browser()
+    assert sign_in(other, codes[3].upper()).status_code == 302
+    assert other.get(PAYMENTS).status_code == 200
+    assert sign_in(browser(), codes[3]).status_code == 200
+    assert RecoveryCode.objects.count() == 9
+
+
+def test_new_recovery_codes_end_the_old_ones(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    key, codes = enrol(client, vera)
+    refused = client.post(f"{PAGE}codes/", {"token": "000000"})
+    assert refused.status_code == 302
+    shown = client.post(f"{PAGE}codes/", {"token": code_of(key, steps_ahead=1)}).content.decode()
+    assert len(re.findall(r"<code>[a-z0-9]{5}-[a-z0-9]{5}</code>", shown)) == 10
+    assert sign_in(browser(), codes[0]).status_code == 200
+
+
+def test_a_password_alone_does_not_replace_it(vera: User) -> None:
+    """A session that was begun before the person enrolled elsewhere."""
+    old, new = browser(), browser()
+    sign_in(old)
+    sign_in(new)
+    enrol(new, vera)
+    answer = old.post(f"{PAGE}begin/")
+    assert answer["Location"].startswith(LOGIN)
+    assert Authenticator.objects.filter(confirmed=False).count() == 0
+    assert old.get(PAYMENTS)["Location"].startswith(LOGIN), "and it is signed out"
+
+
+def test_wrong_codes_make_the_next_wait_longer_but_not_for_ever(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+    client = browser()
+    sign_in(client)
+    key, _codes = enrol(client, vera)
+    for _wrong in range(MOST_FAILURES + 3):
+        second_factor.check(user=vera, token="000000")
+    device = Authenticator.objects.get()
+    assert device.throttling_failure_count == MOST_FAILURES
+    settings.STAFF_OTP_THROTTLE_SECONDS = 1
+    right = code_of(key, steps_ahead=1)
+    assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.WRONG
+    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+    assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.RIGHT
+
+
+def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    key, codes = enrol(client, vera)
+    for code in (code_of(key, steps_ahead=1), codes[0]):
+        checked = at_once(*[lambda code=code: second_factor.check(user=vera, token=code).verdict] * 6)
+        assert checked.count(second_factor.Verdict.RIGHT) == 1
+
+
+def test_no_secret_of_it_is_stored_in_the_clear(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    key, codes = enrol(client, vera)
+    with connection.cursor() as cursor:
+        dump = ""
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT coalesce(string_agg(row::text, chr(10)), $$$$) FROM "{table}" AS row')
+            dump += cursor.fetchone()[0]
+    assert "second_factor.enrolled" in dump
+    secrets = [key.hex(), *codes, *(code.replace("-", "") for code in codes)]
+    assert not [secret for secret in secrets if secret in dump]
+
+
+def test_what_is_shown_once_is_not_kept_on_the_way(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    answer = client.post(f"{PAGE}begin/")
+    assert "no-store" in answer["Cache-Control"]
+    assert "script-src 'self' 'unsafe-eval'" in answer["Content-Security-Policy"]
+    assert "http" not in re.sub(
+        r'xmlns="[^"]+"', "", answer.content.decode().split("<svg")[1].split("</svg>")[0]
+    )
+
+
+def test_it_is_not_required_on_the_local_stack(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.STAFF_OTP_REQUIRED = False
+    client = browser()
+    assert sign_in(client).status_code == 302
+    assert client.get(PAYMENTS).status_code == 200
+    enrol(client, vera)
+    assert sign_in(browser()).status_code == 200, "whoever has enrolled is asked all the same"
+
+
+@pytest.mark.parametrize(
+    ("local", "required", "refused"), [(True, False, 0), (False, True, 0), (False, False, 1)]
+)
+def test_production_refuses_to_do_without(local: bool, required: bool, refused: int) -> None:
+    with override_settings(LOCAL_STACK=local, STAFF_OTP_REQUIRED=required, PAYMENT_DEMO=False):
+        assert len([error for error in run_checks() if error.id == "access.E001"]) == refused
+
+
+class TestLockOut:
+    def fail(self, times: int, address: str) -> int:
+        status = 0
+        for _attempt in range(times):
+            status = sign_in(browser(), password="guess", REMOTE_ADDR=address).status_code
+        return status
+
+    def test_the_stranger_is_locked_out_and_the_person_is_not(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+        settings.STAFF_OTP_REQUIRED = False
+        assert self.fail(settings.AXES_FAILURE_LIMIT, "198.51.100.9") == 429
+        locked = sign_in(browser(), REMOTE_ADDR="198.51.100.9")
+        assert locked.status_code == 429, "even with the right password"
+        assert "Too many wrong attempts" in locked.content.decode()
+        assert sign_in(browser(), REMOTE_ADDR="203.0.113.5").status_code == 302
+
+    def test_another_name_from_there_is_not_locked_out(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+        settings.STAFF_OTP_REQUIRED = False
+        member("carl", "Viewer", password=PASSWORD)
+        self.fail(settings.AXES_FAILURE_LIMIT, "198.51.100.9")
+        assert sign_in(browser(), name="carl", REMOTE_ADDR="198.51.100.9").status_code == 302
+
+    def test_wrong_codes_count_as_well(self, vera: User) -> None:
+        client = browser()
+        sign_in(client)
+        enrol(client, vera)
+        answers = [
+            sign_in(browser(), "000000").status_code for _ in range(django_settings.AXES_FAILURE_LIMIT)
+        ]
+        assert answers[-1] == 429
+
+    def test_neither_password_nor_code_is_kept_of_an_attempt(self, vera: User) -> None:
+        sign_in(browser(), "123456", password="a-guess-of-mine")
+        kept = str(AccessAttempt.objects.values().get())
+        assert "vera" in kept
+        assert "a-guess-of-mine" not in kept
+        assert "123456" not in kept
+
+
+def test_what_happens_to_a_second_factor_is_in_the_audit(vera: User) -> None:
+    client = browser()
+    sign_in(client)
+    enrol(client, vera)
+    assert list(StaffAction.objects.values_list("actor", "action", "object_id")) == [
+        ("vera", "second_factor.enrolled", "vera")
+    ]
+
+
+def test_ended_sessions_go(vera: User) -> None:
+    kept, ended = browser(), browser()
+    sign_in(ended)
+    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    sign_in(kept)
+    prune_sessions()
+    assert Session.objects.count() == 1
+    assert kept.get(PAGE).status_code == 200
+
+
+def test_the_pages_need_a_session() -> None:
+    for address in (PAGE, f"{PAGE}begin/", f"{PAGE}confirm/", f"{PAGE}codes/"):
+        for answer in (browser().get(address), browser().post(address, {"token": "1"})):
+            assert answer.status_code in (302, 405)
+            assert reverse("admin:login") in answer.headers.get("Location", reverse("admin:login"))
