@@ -51,6 +51,7 @@ _PAYMENTS = _looking_at(
     "gateway.paymentattempt",
     "gateway.refund",
     "gateway.channelevent",
+    "gateway.routingrule",
     "orders.order",
     "orders.orderitem",
     "sagas.sagainstance",

@@ -13,6 +13,7 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 
+from gateway.models import RoutingRule
 from ops.access.groups import follow_roles
 from ops.access.roles import PERMISSIONS, Role
 from ops.exports.models import Export
@@ -39,6 +40,7 @@ LOOK = {
     "gateway.Payment": ALL,
     "gateway.PaymentAttempt": ALL,
     "gateway.Refund": ALL,
+    "gateway.RoutingRule": ALL,
     "idempotency.IdempotencyKey": "SOA",
     "merchants.ApiKey": "SOA",
     "merchants.Merchant": ALL,
@@ -120,6 +122,7 @@ def rows(world: World, client: SignedClient) -> None:
     """Of every model at least one."""
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
     run_checks()
+    RoutingRule.objects.create(environment="test", channel="simulator")
     StaffAction.objects.create(actor="x", action="x.y", object_type="x", object_id="1", reason="z")
     Export.objects.create(kind="payments", requested_by="x", reason="z", row_limit=1)
 
