@@ -5,20 +5,29 @@ an exact match that an index answers.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 
+from django import forms
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from common.money import to_major_text
+from common.money import EXPONENTS
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
 
@@ -94,11 +103,41 @@ class FlatInline(ReadOnlyInline):
     show_change_link = False
 
 
+F = TypeVar("F", bound=forms.BaseForm)
+
+
+def dressed(form: F) -> F:
+    """The same form with the widgets of the theme."""
+    for field in form.fields.values():
+        if isinstance(field.widget, forms.HiddenInput):
+            continue
+        match field:
+            case forms.ChoiceField():
+                widget: forms.Widget = UnfoldAdminSelectWidget(choices=list(field.choices))  # type: ignore[arg-type]
+            case forms.DecimalField():
+                widget = UnfoldAdminDecimalFieldWidget()
+            case forms.CharField() if isinstance(field.widget, forms.Textarea):
+                widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
+            case _:
+                widget = UnfoldAdminTextInputWidget()
+        widget.is_required = field.required
+        widget.attrs.update({**field.widget_attrs(widget), **field.widget.attrs})
+        field.widget = widget
+    return form
+
+
+def money_text(amount_minor: int, currency: str) -> str:
+    """An amount in minor units as people of the reader's language write it: `1,234.50 USD`, `1,234 JPY`."""
+    exponent = EXPONENTS[currency]
+    major = Decimal(amount_minor).scaleb(-exponent)
+    return f"{number_format(major, decimal_pos=exponent, use_l10n=True, force_grouping=True)} {currency}"
+
+
 def money_column(field: str, description: Promise) -> Column:
     """An amount in minor units as people write it, with the currency of its row."""
 
     def column(_admin: Any, row: Any) -> str:
-        return f"{to_major_text(getattr(row, field), row.currency)} {row.currency}"
+        return money_text(getattr(row, field), row.currency)
 
     return _described(column, description)
 

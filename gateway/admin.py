@@ -7,9 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import (
-    FlatInline,
     ReadOnlyAdmin,
-    ReadOnlyInline,
     badge_column,
     flag_column,
     known_values_filter,
@@ -50,28 +48,6 @@ class MoneyAdmin(ReadOnlyAdmin):
         )
 
 
-class AttemptInline(FlatInline):
-    model = PaymentAttempt
-    fields = (
-        "number",
-        "channel",
-        "status",
-        "channel_trade_no",
-        "failure_code",
-        "failure_message",
-        "created_at",
-        "finished_at",
-    )
-    readonly_fields = ("created_at",)
-
-
-class RefundInline(ReadOnlyInline):
-    model = Refund
-    amount = money_column("amount_minor", _("amount"))
-    fields = ("refund_no", "amount", "status", "reason", "failure_code", "created_at", "settled_at")
-    readonly_fields = ("amount", "created_at")
-
-
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
     attention = flag_column("needs_attention", _("needs attention"))
@@ -95,7 +71,6 @@ class PaymentAdmin(MoneyAdmin):
     search_fields = ("=payment_no", "=order_no", "=channel_trade_no", "=id")
     search_help_text = _("Payment number, order number or the channel's number, in full.")
     ordering = ("-created_at",)
-    inlines = (AttemptInline, RefundInline)
     fieldsets = (
         (
             None,

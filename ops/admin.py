@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin
-from ops import saga_admin  # noqa: F401  (registers the saga pages anew, with their operations)
+from ops import payment_admin, saga_admin  # noqa: F401  (register pages anew, with what can be done there)
 from ops.consistency import registry
 from ops.models import ConsistencyResult, ConsistencyRun, StaffAction
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -311,4 +312,6 @@ UNFOLD = {
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
+    "STYLES": [lambda _request: static("office/office.css")],
+    "SCRIPTS": [lambda _request: static("office/office.js")],
 }

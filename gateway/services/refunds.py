@@ -30,6 +30,14 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
     return run_saga_once(request, begin=begin, answer_of=_refund_answer)
 
 
+def start_refund(*, payment: Payment, refund_id: uuid.UUID, amount_minor: int, reason: str) -> SagaState:
+    """Reserves the amount in the caller's transaction, who carries the saga on once that is committed.
+
+    Raises `PaymentNotRefundable`, `RefundExceedsPayment`.
+    """
+    return _start(payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason)
+
+
 def start_late_refund(*, payment: Payment, reason: str) -> None:
     """Gives back what was paid for a closed payment. Runs in the transaction that records the late money."""
     _start(
