@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "gateway",
     "gateway.channels.simulator",
     "ops",
+    "ops.approvals",
     "payment_platform",
 ]
 MIDDLEWARE = [
@@ -282,6 +283,12 @@ SPECTACULAR_SETTINGS = {
         "KeyState": "merchants.models.KeyState",
     },
 }
+
+# --- What staff do -------------------------------------------------------------------------------------------
+# Above so much of its currency (in whole units; * is every other one) two people decide: ops/approvals.
+SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
+    "SECOND_PERSON_ABOVE", default={"*": "10000", "JPY": "1000000"}
+)
 
 # --- Browser safety ----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import FlatInline, ReadOnlyAdmin, badge_column, flag_column, known_values_filter
+from common.admin import ReadOnlyAdmin, badge_column, flag_column, known_values_filter
 from sagas import registry
 from sagas.models import SagaEvent, SagaInstance, SagaStep
 
@@ -18,40 +18,6 @@ COLOURS = {
 
 def definition_names() -> list[str]:
     return sorted({definition.name for definition in registry.definitions()})
-
-
-class StepInline(FlatInline):
-    model = SagaStep
-    fields = (
-        "step_order",
-        "step_name",
-        "status",
-        "in_doubt",
-        "retry_count",
-        "max_retry_count",
-        "next_retry_at",
-        "executed_at",
-        "compensated_at",
-        "error_message",
-    )
-
-
-class EventInline(FlatInline):
-    model = SagaEvent
-    verbose_name_plural = _("history")
-    fields = (
-        "created_at",
-        "kind",
-        "step_name",
-        "direction",
-        "outcome",
-        "detail",
-        "duration_ms",
-        "worker",
-        "actor",
-        "reason",
-    )
-    readonly_fields = ("created_at",)
 
 
 @admin.register(SagaInstance)
@@ -76,7 +42,6 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
     search_fields = ("=business_id", "=id")
     search_help_text = _("Payment number, refund number or saga id, in full.")
     ordering = ("-created_at",)
-    inlines = (StepInline, EventInline)
     fieldsets = (
         (
             None,
