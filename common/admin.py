@@ -1,22 +1,21 @@
 """The seam to the admin's theme: no other module names the theme.
 
-No page may count or sort a big table: counts stop at a bound, lists come in the order of an index, and a search is
-an exact match that an index answers.
+No page may count or sort a big table: counts are estimates, lists come in the order of an index, page by page of its
+keys (admin_lists.py), and a search is an exact match that an index answers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import number_format
-from django.utils.functional import Promise, cached_property
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -27,32 +26,34 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
 
 
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Shows the first rows of a list, however long it is. Who needs an older one searches for it."""
-
-    bound = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)
-        return rows.order_by().values("pk")[: self.bound].count()
-
-
 class ReadOnlyAdmin(ModelAdmin):
     """Money is looked at here and changed only through services (design section 10)."""
 
-    paginator = BoundedPaginator
+    change_list_template = "office/list.html"
+    # Links to filters that people want every day: the label, and the query.
+    saved_views: ClassVar[Sequence[tuple[Promise, str]]] = ()
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     list_per_page = 50
     ordering = ("-pk",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return KeysetChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        here = request.META.get("QUERY_STRING", "")
+        views = [
+            {"label": label, "url": f"?{query}", "here": here == query} for label, query in self.saved_views
+        ]
+        context: dict[str, Any] = {"saved_views": views, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -117,7 +118,8 @@ def dressed(form: F) -> F:
             case forms.DecimalField():
                 widget = UnfoldAdminDecimalFieldWidget()
             case forms.CharField() if isinstance(field.widget, forms.Textarea):
-                widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
+                field.widget.attrs["rows"] = 3
+                widget = UnfoldAdminTextareaWidget()
             case _:
                 widget = UnfoldAdminTextInputWidget()
         widget.is_required = field.required
@@ -173,6 +175,24 @@ def known_values_filter(
 
     contents = {"title": title, "parameter_name": field, "lookups": lookups, "queryset": queryset}
     return type(f"{field.title()}Filter", (SimpleListFilter,), contents)
+
+
+def choice_filter(
+    parameter: str,
+    title: Promise,
+    choices: Sequence[tuple[str, Promise]],
+    narrow: Callable[[QuerySet[Any], str], QuerySet[Any]],
+) -> type[SimpleListFilter]:
+    """A few named conditions of which one can be chosen."""
+
+    def lookups(_self: Any, _request: HttpRequest, _admin: Any) -> Sequence[tuple[str, Promise]]:
+        return choices
+
+    def queryset(self: Any, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return narrow(rows, self.value()) if self.value() in dict(choices) else rows
+
+    contents = {"title": title, "parameter_name": parameter, "lookups": lookups, "queryset": queryset}
+    return type(f"{parameter.title()}Filter", (SimpleListFilter,), contents)
 
 
 def _described(column: Column, description: Promise, **options: Any) -> Column:

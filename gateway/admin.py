@@ -1,6 +1,13 @@
 """Payments, refunds and what channels told. Looking only: money moves through services."""
 
+import datetime as dt
+import uuid
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -9,12 +16,15 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import (
     ReadOnlyAdmin,
     badge_column,
+    choice_filter,
     flag_column,
     known_values_filter,
     money_column,
 )
-from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
-from merchants.models import Environment
+from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
+from gateway.channels.registry import channel_names
+from gateway.models import ChannelEvent, Payment, PaymentAttempt, PaymentStatus, Refund
+from merchants.models import Environment, Merchant
 
 COLOURS = {
     "pending": "info",
@@ -26,7 +36,36 @@ COLOURS = {
     "expired": "warning",
 }
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
+channel_filter = known_values_filter("channel", _("channel"), channel_names)
 environment_filter = known_values_filter("environment", _("environment"), lambda: Environment.values)
+
+
+class MerchantFilter(InputsFilter):
+    title = _("merchant")
+    inputs = (Input("merchant", _("Merchant's e-mail or id")),)
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        term = self.value("merchant")
+        if not term:
+            return rows
+        try:
+            by = Q(pk=uuid.UUID(term))
+        except ValueError:
+            by = Q(email=term.lower())
+        merchant_id = Merchant.objects.filter(by).values_list("pk", flat=True).first()
+        if merchant_id is None:
+            self.not_understood(request, self.inputs[0])
+            return rows
+        return rows.filter(merchant_id=merchant_id)
+
+
+def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+    """Past its time and still open: the expiry did not come to it."""
+    late = Now() - dt.timedelta(minutes=15)
+    return rows.filter(status__in=[PaymentStatus.PENDING, PaymentStatus.PROCESSING], expires_at__lt=late)
+
+
+stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Past its time and still open"))], _stuck)
 
 
 class MoneyAdmin(ReadOnlyAdmin):
@@ -66,7 +105,24 @@ class PaymentAdmin(MoneyAdmin):
         "attention",
         "created_at",
     )
-    list_filter = ("status", environment_filter, "needs_attention")
+    list_filter = (
+        "status",
+        channel_filter,
+        environment_filter,
+        "needs_attention",
+        stuck_filter,
+        MerchantFilter,
+        AmountFilter,
+        CreatedFilter,
+    )
+    saved_views = (
+        (_("All"), ""),
+        (_("Needs a person"), "needs_attention__exact=1"),
+        (_("Stuck"), "stuck=yes"),
+        (_("Failed"), "status__exact=failed"),
+        (_("Waiting"), "status__exact=pending"),
+        (_("Live"), "environment=live"),
+    )
     list_select_related = ("merchant",)
     search_fields = ("=payment_no", "=order_no", "=channel_trade_no", "=id")
     search_help_text = _("Payment number, order number or the channel's number, in full.")
@@ -153,7 +209,12 @@ class RefundAdmin(MoneyAdmin):
         "created_at",
         "settled_at",
     )
-    list_filter = ("status", environment_filter)
+    list_filter = ("status", environment_filter, MerchantFilter, AmountFilter, CreatedFilter)
+    saved_views = (
+        (_("All"), ""),
+        (_("Waiting"), "status__exact=processing"),
+        (_("Failed"), "status__exact=failed"),
+    )
     list_select_related = ("payment",)
     search_fields = ("=refund_no", "=payment__payment_no", "=id")
     search_help_text = _("Refund number or payment number, in full.")

@@ -10,13 +10,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from common.admin import money_text
 from common.errors import ApiError
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus
-from ops import verbs
+from ops import lookup, verbs
 from ops.refund_form import RefundForm
 from ops.renderers.entries import shown_entries
 from ops.renderers.payment_words import channel_url, status_icon, status_sentence, status_tone
@@ -34,9 +35,10 @@ class PaymentPageAdmin(PaymentAdmin):
     change_form_template = "ops/payment_page.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.refund_view)
+        own = self.admin_site.admin_view
         return [
-            path("<uuid:payment_id>/refund/", view, name="gateway_payment_refund"),
+            path("<uuid:payment_id>/refund/", own(self.refund_view), name="gateway_payment_refund"),
+            path("find/", own(self.find_view), name="gateway_payment_find"),
             *super().get_urls(),
         ]
 
@@ -50,6 +52,16 @@ class PaymentPageAdmin(PaymentAdmin):
         payment = _found(unquote(object_id))
         extra = _picture(request, payment) if payment and self.has_view_permission(request, payment) else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+    def find_view(self, request: HttpRequest) -> HttpResponse:
+        """Any number, straight to what it names; the page there asks for its own permission."""
+        term = request.GET.get("q", "")
+        if address := lookup.find(term):
+            return redirect(address)
+        messages.warning(request, _("Nothing is called “%(term)s”.") % {"term": term.strip()[:100]})
+        back = request.headers.get("Referer", "")
+        allowed = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+        return redirect(back if allowed else reverse("admin:index"))
 
     def refund_view(self, request: HttpRequest, payment_id: uuid.UUID) -> HttpResponse:
         if not (self.has_view_permission(request) and request.user.has_perm(verbs.REFUND)):

@@ -14,6 +14,7 @@ from tests.support.fixtures import (  # noqa: F401
     _in_a_hurry,
     acme,
     client,
+    other_client,
 )
 
 # Where pictures of the pages go, for who wants to look at them.
