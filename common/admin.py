@@ -1,49 +1,59 @@
 """The seam to the admin's theme: no other module names the theme.
 
-No page may count or sort a big table: counts stop at a bound, lists come in the order of an index, and a search is
-an exact match that an index answers.
+No page may count or sort a big table: counts are estimates, lists come in the order of an index, page by page of its
+keys (admin_lists.py), and a search is an exact match that an index answers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, TypeVar
 
+from django import forms
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.functional import Promise, cached_property
+from django.utils.formats import number_format
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from common.money import to_major_text
+from common.admin_lists import KeysetChangeList
+from common.money import EXPONENTS
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Shows the first rows of a list, however long it is. Who needs an older one searches for it."""
-
-    bound = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)
-        return rows.order_by().values("pk")[: self.bound].count()
 
 
 class ReadOnlyAdmin(ModelAdmin):
     """Money is looked at here and changed only through services (design section 10)."""
 
-    paginator = BoundedPaginator
+    change_list_template = "office/list.html"
+    # Links to filters that people want every day: the label, and the query.
+    saved_views: ClassVar[Sequence[tuple[Promise, str]]] = ()
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     list_per_page = 50
     ordering = ("-pk",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return KeysetChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        here = request.META.get("QUERY_STRING", "")
+        views = [
+            {"label": label, "url": f"?{query}", "here": here == query} for label, query in self.saved_views
+        ]
+        context: dict[str, Any] = {"saved_views": views, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -94,11 +104,42 @@ class FlatInline(ReadOnlyInline):
     show_change_link = False
 
 
+F = TypeVar("F", bound=forms.BaseForm)
+
+
+def dressed(form: F) -> F:
+    """The same form with the widgets of the theme."""
+    for field in form.fields.values():
+        if isinstance(field.widget, forms.HiddenInput):
+            continue
+        match field:
+            case forms.ChoiceField():
+                widget: forms.Widget = UnfoldAdminSelectWidget(choices=list(field.choices))  # type: ignore[arg-type]
+            case forms.DecimalField():
+                widget = UnfoldAdminDecimalFieldWidget()
+            case forms.CharField() if isinstance(field.widget, forms.Textarea):
+                field.widget.attrs["rows"] = 3
+                widget = UnfoldAdminTextareaWidget()
+            case _:
+                widget = UnfoldAdminTextInputWidget()
+        widget.is_required = field.required
+        widget.attrs.update({**field.widget_attrs(widget), **field.widget.attrs})
+        field.widget = widget
+    return form
+
+
+def money_text(amount_minor: int, currency: str) -> str:
+    """An amount in minor units as people of the reader's language write it: `1,234.50 USD`, `1,234 JPY`."""
+    exponent = EXPONENTS[currency]
+    major = Decimal(amount_minor).scaleb(-exponent)
+    return f"{number_format(major, decimal_pos=exponent, use_l10n=True, force_grouping=True)} {currency}"
+
+
 def money_column(field: str, description: Promise) -> Column:
     """An amount in minor units as people write it, with the currency of its row."""
 
     def column(_admin: Any, row: Any) -> str:
-        return f"{to_major_text(getattr(row, field), row.currency)} {row.currency}"
+        return money_text(getattr(row, field), row.currency)
 
     return _described(column, description)
 
@@ -134,6 +175,24 @@ def known_values_filter(
 
     contents = {"title": title, "parameter_name": field, "lookups": lookups, "queryset": queryset}
     return type(f"{field.title()}Filter", (SimpleListFilter,), contents)
+
+
+def choice_filter(
+    parameter: str,
+    title: Promise,
+    choices: Sequence[tuple[str, Promise]],
+    narrow: Callable[[QuerySet[Any], str], QuerySet[Any]],
+) -> type[SimpleListFilter]:
+    """A few named conditions of which one can be chosen."""
+
+    def lookups(_self: Any, _request: HttpRequest, _admin: Any) -> Sequence[tuple[str, Promise]]:
+        return choices
+
+    def queryset(self: Any, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return narrow(rows, self.value()) if self.value() in dict(choices) else rows
+
+    contents = {"title": title, "parameter_name": parameter, "lookups": lookups, "queryset": queryset}
+    return type(f"{parameter.title()}Filter", (SimpleListFilter,), contents)
 
 
 def _described(column: Column, description: Promise, **options: Any) -> Column:

@@ -1,9 +1,12 @@
 """Payments, refunds and what channels told. Looking only: money moves through services."""
 
+import datetime as dt
+import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -11,16 +14,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import (
-    FlatInline,
     ReadOnlyAdmin,
-    ReadOnlyInline,
     badge_column,
+    choice_filter,
     flag_column,
     known_values_filter,
     money_column,
 )
-from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund, RoutingRule
-from merchants.models import Environment
+from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
+from gateway.channels.registry import channel_names
+from gateway.models import ChannelEvent, Payment, PaymentAttempt, PaymentStatus, Refund, RoutingRule
+from merchants.models import Environment, Merchant
 
 COLOURS = {
     "pending": "info",
@@ -32,7 +36,36 @@ COLOURS = {
     "expired": "warning",
 }
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
+channel_filter = known_values_filter("channel", _("channel"), channel_names)
 environment_filter = known_values_filter("environment", _("environment"), lambda: Environment.values)
+
+
+class MerchantFilter(InputsFilter):
+    title = _("merchant")
+    inputs = (Input("merchant", _("Merchant's e-mail or id")),)
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        term = self.value("merchant")
+        if not term:
+            return rows
+        try:
+            by = Q(pk=uuid.UUID(term))
+        except ValueError:
+            by = Q(email=term.lower())
+        merchant_id = Merchant.objects.filter(by).values_list("pk", flat=True).first()
+        if merchant_id is None:
+            self.not_understood(request, self.inputs[0])
+            return rows
+        return rows.filter(merchant_id=merchant_id)
+
+
+def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+    """Past its time and still open: the expiry did not come to it."""
+    late = Now() - dt.timedelta(minutes=15)
+    return rows.filter(status__in=[PaymentStatus.PENDING, PaymentStatus.PROCESSING], expires_at__lt=late)
+
+
+stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Past its time and still open"))], _stuck)
 
 
 class MoneyAdmin(ReadOnlyAdmin):
@@ -54,30 +87,6 @@ class MoneyAdmin(ReadOnlyAdmin):
         )
 
 
-class AttemptInline(FlatInline):
-    model = PaymentAttempt
-    fields = (
-        "number",
-        "channel",
-        "status",
-        "channel_trade_no",
-        "failure_code",
-        "failure_message",
-        "surplus_minor",
-        "surplus_refunded_minor",
-        "created_at",
-        "finished_at",
-    )
-    readonly_fields = ("created_at",)
-
-
-class RefundInline(ReadOnlyInline):
-    model = Refund
-    amount = money_column("amount_minor", _("amount"))
-    fields = ("refund_no", "amount", "status", "reason", "failure_code", "created_at", "settled_at")
-    readonly_fields = ("amount", "created_at")
-
-
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
     attention = flag_column("needs_attention", _("needs attention"))
@@ -96,12 +105,28 @@ class PaymentAdmin(MoneyAdmin):
         "attention",
         "created_at",
     )
-    list_filter = ("status", environment_filter, "needs_attention")
+    list_filter = (
+        "status",
+        channel_filter,
+        environment_filter,
+        "needs_attention",
+        stuck_filter,
+        MerchantFilter,
+        AmountFilter,
+        CreatedFilter,
+    )
+    saved_views = (
+        (_("All"), ""),
+        (_("Needs a person"), "needs_attention__exact=1"),
+        (_("Stuck"), "stuck=yes"),
+        (_("Failed"), "status__exact=failed"),
+        (_("Waiting"), "status__exact=pending"),
+        (_("Live"), "environment=live"),
+    )
     list_select_related = ("merchant",)
     search_fields = ("=payment_no", "=order_no", "=channel_trade_no", "=id")
     search_help_text = _("Payment number, order number or the channel's number, in full.")
     ordering = ("-created_at",)
-    inlines = (AttemptInline, RefundInline)
     fieldsets = (
         (
             None,
@@ -202,7 +227,19 @@ class RefundAdmin(MoneyAdmin):
         "created_at",
         "settled_at",
     )
-    list_filter = ("status", environment_filter, ("contradicted_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "status",
+        environment_filter,
+        MerchantFilter,
+        AmountFilter,
+        CreatedFilter,
+        ("contradicted_at", admin.EmptyFieldListFilter),
+    )
+    saved_views = (
+        (_("All"), ""),
+        (_("Waiting"), "status__exact=processing"),
+        (_("Failed"), "status__exact=failed"),
+    )
     list_select_related = ("payment",)
     search_fields = ("=refund_no", "=payment__payment_no", "=id")
     search_help_text = _("Refund number or payment number, in full.")

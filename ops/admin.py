@@ -5,6 +5,7 @@ from common.admin import FlatInline, ReadOnlyAdmin
 from ops import (  # noqa: F401  (each registers its pages)
     audit_admin,
     merchant_admin,
+    payment_admin,
     saga_admin,
     staff_admin,
 )

@@ -1,52 +1,44 @@
-"""The saga pages with what staff may do: one page per operation, for one saga or for those chosen in the list."""
+"""The saga pages with what staff may do: one page per operation, for one saga or for those chosen in the list; on a
+saga's own page the same forms are dialogs."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, TextField
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from ops import verbs
+from ops.approvals import services as approvals
+from ops.approvals.models import Approval
+from ops.approvals.services import Answer, Why
+from ops.renderers import saga_page
+from ops.renderers.saga_effects import effects
 from ops.renderers.saga_words import place, waits_for
+from ops.saga_forms import OperationForm
 from ops.services import saga_inspection, saga_operations
 from sagas.admin import SagaInstanceAdmin
 from sagas.availability import MEANINGS, Operation, allowed
+from sagas.inspection import SagaView
 from sagas.models import SagaInstance
-from sagas.operations import OperationRefused
+from sagas.operations import Done, OperationRefused
 
 AT_ONCE = 50  # sagas on one page: as many as a page of the list has, and a link can name
 LIST = "admin:sagas_sagainstance_changelist"
 PAGE = "admin:sagas_sagainstance_change"
 OPERATE = "admin:sagas_sagainstance_operate"
+DECIDE = "admin:sagas_sagainstance_decide"
+DOWNLOAD = "admin:sagas_sagainstance_json"
 
-Answers = Mapping[uuid.UUID, OperationRefused | None]
 ListAction = Callable[[Any, HttpRequest, QuerySet[SagaInstance]], HttpResponse]
-
-
-class OperationForm(forms.Form):
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        max_length=2000,
-        help_text=gettext_lazy("Kept with your name in the history."),
-    )
-    result = forms.CharField(label=gettext_lazy("Result of the step (JSON)"))
-
-    def __init__(self, operation: Operation, widget: type[forms.Widget], data: Any = None) -> None:
-        super().__init__(data)
-        if operation != Operation.SKIP_STEP:
-            del self.fields["result"]
-        for field in self.fields.values():
-            field.widget = widget(attrs={"rows": 3})
 
 
 def list_action(operation: Operation) -> ListAction:
@@ -76,11 +68,16 @@ class OperableSagaAdmin(SagaInstanceAdmin):
     actions = [list_action(operation) for operation in Operation if operation != Operation.SKIP_STEP]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sagas.operate_sagainstance")
+        return request.user.has_perm(verbs.OPERATE)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.operate_view)
-        return [path("operate/<str:name>/", view, name="sagas_sagainstance_operate"), *super().get_urls()]
+        own = self.admin_site.admin_view
+        return [
+            path("operate/<str:name>/", own(self.operate_view), name="sagas_sagainstance_operate"),
+            path("<uuid:saga_id>/decide/", own(self.decide_view), name="sagas_sagainstance_decide"),
+            path("<uuid:saga_id>/json/", own(self.json_view), name="sagas_sagainstance_json"),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self,
@@ -89,8 +86,45 @@ class OperableSagaAdmin(SagaInstanceAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        context = {**(extra_context or {}), **self._situation(request, unquote(object_id))}
-        return super().change_view(request, object_id, form_url, context)
+        extra = self._situation(request, unquote(object_id)) if self.has_view_permission(request) else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+    def json_view(self, request: HttpRequest, saga_id: uuid.UUID) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = saga_inspection.situation(saga_id=str(saga_id))
+        if found is None:
+            raise Http404
+        text = saga_page.as_json(saga_inspection.tell(saga=found[0]), saga_page.payloads(saga_id))
+        answer = HttpResponse(text, content_type="application/json; charset=utf-8")
+        answer["Content-Disposition"] = f'attachment; filename="saga-{saga_id}.json"'
+        return answer
+
+    def decide_view(self, request: HttpRequest, saga_id: uuid.UUID) -> HttpResponse:
+        """The second person's word, by POST alone."""
+        if request.method != "POST":
+            raise Http404
+        approval = approvals.pending_of(saga_id=saga_id)
+        actor = request.user.get_username()
+        takes_back = bool(approval and approval.requested_by == actor and "reject" in request.POST)
+        may = self.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))
+        if not may:
+            raise PermissionDenied
+        if approval is None or request.POST.get("approval") != str(approval.id):
+            messages.error(request, _("It has been decided already."))
+            return redirect(PAGE, saga_id)
+        try:
+            if "reject" in request.POST:
+                approvals.reject(
+                    approval_id=approval.id, actor=actor, reason=request.POST.get("reason", "")[:2000]
+                )
+                messages.success(request, _("Rejected: nothing was done."))
+            else:
+                approvals.approve(approval_id=approval.id, actor=actor)
+                messages.success(request, _("Approved and done."))
+        except OperationRefused as refused:
+            messages.error(request, str(refused))
+        return redirect(PAGE, saga_id)
 
     def _situation(self, request: HttpRequest, saga_id: str) -> dict[str, Any]:
         found = saga_inspection.situation(saga_id=saga_id)
@@ -98,16 +132,51 @@ class OperableSagaAdmin(SagaInstanceAdmin):
             return {}
         saga, operations = found
         forbidden = "" if self.has_operate_permission(request) else _("You may look at sagas only.")
-        rows = [
-            {
-                "label": operation.label,
-                "meaning": MEANINGS[operation],
-                "why_not": forbidden or why_not,
-                "url": operation_url(operation, [saga.id]),
-            }
-            for operation, why_not in operations.items()
-        ]
-        return {"saga_operations": rows, "waits_for": waits_for(saga)}
+        approval = approvals.pending_of(saga_id=saga.id)
+        if approval is not None:
+            forbidden = forbidden or _("An operation on it waits for a second person already.")
+        return {
+            "title": f"{saga.definition} {saga.business_id}",
+            "subtitle": None,
+            "saga_operations": [
+                self._offer(saga, operation, forbidden or why_not)
+                for operation, why_not in operations.items()
+            ],
+            "approval": approval,
+            "approval_effects": effects(saga, Operation(approval.operation)) if approval else [],
+            "decide_url": reverse(DECIDE, args=[saga.id]),
+            "why_not_decide": self._why_not_decide(request, approval),
+            "download_url": reverse(DOWNLOAD, args=[saga.id]),
+            **saga_page.picture(saga),
+        }
+
+    def _offer(self, saga: SagaView, operation: Operation, why_not: str) -> dict[str, Any]:
+        offer: dict[str, Any] = {
+            "operation": operation,
+            "label": operation.label,
+            "meaning": MEANINGS[operation],
+            "why_not": why_not,
+            "url": operation_url(operation, [saga.id]),
+        }
+        if why_not:
+            return offer
+        form = OperationForm(operation, [saga.business_id])
+        if operation == Operation.SKIP_STEP:
+            form["result"].help_text = saga_operations.result_help(saga_id=saga.id)
+        return {
+            **offer,
+            "form": form,
+            "action": reverse(OPERATE, args=[operation.value]),
+            "effects": effects(saga, operation),
+            "seen": f"{saga.id}:{saga.revision}",
+        }
+
+    def _why_not_decide(self, request: HttpRequest, approval: Approval | None) -> str:
+        if approval is None:
+            return ""
+        if approval.requested_by == request.user.get_username():
+            return _("You asked for it yourself: somebody else must agree.")
+        return "" if request.user.has_perm(verbs.APPROVE) else _("Your role may not approve.")
 
     def operate_view(self, request: HttpRequest, name: str) -> HttpResponse:
         if not (self.has_view_permission(request) and self.has_operate_permission(request)):
@@ -115,31 +184,48 @@ class OperableSagaAdmin(SagaInstanceAdmin):
         if name not in Operation.values:
             raise Http404
         operation = Operation(name)
-        overrides: Mapping[Any, Any] = self.formfield_overrides
-        widget = overrides[TextField]["widget"]  # as the theme draws it
         if request.method != "POST":
             ids = _fitting(operation, [_uuid(each) for each in request.GET.getlist("id")])
-            return self._page(request, operation, OperationForm(operation, widget), ids)
-        form = OperationForm(operation, widget, request.POST)
+            sagas = saga_inspection.pictures(ids=ids[:AT_ONCE])
+            return self._page(request, operation, OperationForm(operation, _names(sagas)), sagas)
         seen = dict(_seen(each) for each in request.POST.getlist("seen"))
-        ids = _fitting(operation, list(seen))
+        sagas = saga_inspection.pictures(ids=_fitting(operation, list(seen))[:AT_ONCE])
+        form = OperationForm(operation, _names(sagas), request.POST)
         if not form.is_valid():
-            return self._page(request, operation, form, ids)
-        answers = saga_operations.operate_each(
-            operation=operation, seen=seen, actor=request.user.get_username(), **form.cleaned_data
+            return self._page(request, operation, form, sagas)
+        given = form.cleaned_data
+        answers = approvals.operate_each(
+            operation=operation,
+            seen=seen,
+            actor=request.user.get_username(),
+            why=Why(given["reason"], given["reason_code"], given["ticket"]),
+            result=given.get("result", ""),
         )
         return self._answer(request, operation, form, answers)
 
     def _answer(
-        self, request: HttpRequest, operation: Operation, form: OperationForm, answers: Answers
+        self,
+        request: HttpRequest,
+        operation: Operation,
+        form: OperationForm,
+        answers: Mapping[uuid.UUID, Answer],
     ) -> HttpResponse:
-        refused = {saga_id: answer for saga_id, answer in answers.items() if answer is not None}
-        done = len(answers) - len(refused)
+        refused = {
+            saga_id: answer for saga_id, answer in answers.items() if isinstance(answer, OperationRefused)
+        }
+        done = sum(isinstance(answer, Done) for answer in answers.values())
+        asked = sum(isinstance(answer, Approval) for answer in answers.values())
         if done:
             told = _("%(operation)s: done for %(count)d.") % {"operation": operation.label, "count": done}
             messages.success(request, told)
+        if asked:
+            told = _("%(operation)s: %(count)d waits for a second person, because of the amount.")
+            messages.warning(request, told % {"operation": operation.label, "count": asked})
         if refused:
-            return self._page(request, operation, form, list(refused), refused, status=409)
+            sagas = saga_inspection.pictures(ids=list(refused))
+            again = OperationForm(operation, _names(sagas), form.data)
+            again.is_valid()
+            return self._page(request, operation, again, sagas, refused, status=409)
         url = reverse(PAGE, args=list(answers)) if len(answers) == 1 else reverse(LIST)
         return HttpResponseRedirect(url)
 
@@ -148,27 +234,28 @@ class OperableSagaAdmin(SagaInstanceAdmin):
         request: HttpRequest,
         operation: Operation,
         form: OperationForm,
-        ids: Sequence[uuid.UUID],
-        refused: Answers | None = None,
+        found: Sequence[SagaView],
+        refused: Mapping[uuid.UUID, OperationRefused] | None = None,
         *,
         status: int = 200,
     ) -> HttpResponse:
         """Each saga as it is now, with the revision that the next press of the button will be decided on."""
+        if not found:
+            raise Http404
         if "result" in form.fields:
-            form["result"].help_text = saga_operations.result_help(saga_id=ids[0])
+            form["result"].help_text = saga_operations.result_help(saga_id=found[0].id)
         sagas = [
             {
                 "saga": saga,
                 "place": place(saga),
                 "waits_for": waits_for(saga),
+                "effects": effects(saga, operation),
                 "url": reverse(PAGE, args=[saga.id]),
                 "why_not": allowed(saga)[operation],
                 "refused": (refused or {}).get(saga.id),
             }
-            for saga in saga_inspection.pictures(ids=ids[:AT_ONCE])
+            for saga in found
         ]
-        if not sagas:
-            raise Http404
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -179,6 +266,10 @@ class OperableSagaAdmin(SagaInstanceAdmin):
             "can_be_done": any(not row["why_not"] for row in sagas),
         }
         return TemplateResponse(request, "ops/saga_operation.html", context, status=status)
+
+
+def _names(sagas: Sequence[SagaView]) -> list[str]:
+    return [saga.business_id for saga in sagas] or [""]
 
 
 def _fitting(operation: Operation, ids: list[uuid.UUID]) -> list[uuid.UUID]:

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin, badge_column, known_values_filter, money_column
+from common.admin_lists import AmountFilter, CreatedFilter
 from common.money import to_major_text
 from merchants.models import Environment
 from orders.models import Order, OrderItem
@@ -49,7 +50,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "created_at",
         "paid_at",
     )
-    list_filter = ("status", environment_filter)
+    list_filter = ("status", environment_filter, AmountFilter, CreatedFilter)
     list_select_related = ("merchant",)
     search_fields = ("=order_no", "=id")
     search_help_text = _("Order number or order id, in full.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -75,6 +76,7 @@ INSTALLED_APPS = [
     "gateway",
     "gateway.channels.simulator",
     "ops",
+    "ops.approvals",
     "ops.exports",
     "ops.access",  # last of those with models: its groups are made of the permissions of all others
     "payment_platform",
@@ -354,6 +356,11 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
 EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
+# --- What staff do -------------------------------------------------------------------------------------------
+# Above so much of its currency (in whole units; * is every other one) two people decide: ops/approvals.
+SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
+    "SECOND_PERSON_ABOVE", default={"*": "10000", "JPY": "1000000"}
+)
 
 # --- Browser safety ----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
@@ -403,4 +410,6 @@ UNFOLD = {
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
+    "STYLES": [lambda _request: static("office/office.css")],
+    "SCRIPTS": [lambda _request: static("office/office.js")],
 }

@@ -1,11 +1,17 @@
 """Sagas as staff see them. Looking only: what a person may do to a saga goes through its operations."""
 
+import datetime as dt
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import FlatInline, ReadOnlyAdmin, badge_column, flag_column, known_values_filter
+from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
+from common.admin_lists import CreatedFilter
 from sagas import registry
-from sagas.models import SagaEvent, SagaInstance, SagaStep
+from sagas.models import ACTIVE, SagaEvent, SagaInstance, SagaStep
 
 COLOURS = {
     "pending": "info",
@@ -16,42 +22,17 @@ COLOURS = {
 }
 
 
+def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+    """Due for minutes and taken by nobody: the sweep or the workers are down."""
+    late = Now() - dt.timedelta(minutes=5)
+    return rows.filter(status__in=ACTIVE, needs_attention=False, lease_expires_at__lt=late)
+
+
+stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Due for minutes, taken by nobody"))], _stuck)
+
+
 def definition_names() -> list[str]:
     return sorted({definition.name for definition in registry.definitions()})
-
-
-class StepInline(FlatInline):
-    model = SagaStep
-    fields = (
-        "step_order",
-        "step_name",
-        "status",
-        "in_doubt",
-        "retry_count",
-        "max_retry_count",
-        "next_retry_at",
-        "executed_at",
-        "compensated_at",
-        "error_message",
-    )
-
-
-class EventInline(FlatInline):
-    model = SagaEvent
-    verbose_name_plural = _("history")
-    fields = (
-        "created_at",
-        "kind",
-        "step_name",
-        "direction",
-        "outcome",
-        "detail",
-        "duration_ms",
-        "worker",
-        "actor",
-        "reason",
-    )
-    readonly_fields = ("created_at",)
 
 
 @admin.register(SagaInstance)
@@ -72,11 +53,20 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
         "status",
         known_values_filter("definition", _("definition"), definition_names),
         "needs_attention",
+        stuck_filter,
+        CreatedFilter,
+    )
+    saved_views = (
+        (_("All"), ""),
+        (_("Needs a person"), "needs_attention__exact=1"),
+        (_("Stuck"), "stuck=yes"),
+        (_("In progress"), "status__exact=in_progress"),
+        (_("Compensated"), "status__exact=compensated"),
+        (_("Failed"), "status__exact=failed"),
     )
     search_fields = ("=business_id", "=id")
     search_help_text = _("Payment number, refund number or saga id, in full.")
     ordering = ("-created_at",)
-    inlines = (StepInline, EventInline)
     fieldsets = (
         (
             None,

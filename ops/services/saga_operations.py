@@ -2,7 +2,6 @@
 (design section 1, rule 9)."""
 
 import uuid
-from collections.abc import Mapping
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -31,9 +30,12 @@ def operate(
     actor: str,
     reason: str,
     result: str = "",
+    reason_code: str = "",
+    ticket: str = "",
+    approved_by: str = "",
 ) -> Done:
     """`result` is JSON, for a skip alone. Raises `OperationRefused` in its many kinds."""
-    given = _parsed(result, saga_id) if operation == Operation.SKIP_STEP else {}
+    given = parsed_result(result, saga_id) if operation == Operation.SKIP_STEP else {}
     with transaction.atomic():
         done = _perform(operation, saga_id, seen_revision, actor, reason, given)
         StaffAction.objects.create(
@@ -43,7 +45,7 @@ def operate(
             object_id=str(saga_id),
             reason=reason,
             before=done.before,
-            after=done.after,
+            after={**done.after, **_given(reason_code=reason_code, ticket=ticket, approved_by=approved_by)},
         )
     return done
 
@@ -61,28 +63,6 @@ def operate_named(
         reason=reason,
         result=result,
     )
-
-
-def operate_each(
-    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, reason: str, result: str = ""
-) -> dict[uuid.UUID, OperationRefused | None]:
-    """Each saga in a transaction of its own, so that one that has moved on does not hold up the others. Answers why
-    it was refused, or None when it was done."""
-    answers: dict[uuid.UUID, OperationRefused | None] = {}
-    for saga_id, revision in seen.items():
-        try:
-            operate(
-                operation=operation,
-                saga_id=saga_id,
-                seen_revision=revision,
-                actor=actor,
-                reason=reason,
-                result=result,
-            )
-            answers[saga_id] = None
-        except OperationRefused as refused:
-            answers[saga_id] = refused
-    return answers
 
 
 def result_help(*, saga_id: uuid.UUID) -> str:
@@ -113,7 +93,12 @@ def _perform(
     return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)
 
 
-def _parsed(result: str, saga_id: uuid.UUID) -> Json:
+def _given(**facts: str) -> dict[str, str]:
+    return {name: value for name, value in facts.items() if value}
+
+
+def parsed_result(result: str, saga_id: uuid.UUID) -> Json:
+    """What a person gave as the result of a step. Raises `BadResult`."""
     if not result.strip():
         raise BadResult(result_help(saga_id=saga_id))
     try:

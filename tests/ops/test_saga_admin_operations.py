@@ -66,6 +66,13 @@ def seen_on(html: str) -> list[str]:
     return re.findall(r'name="seen" value="([^"]+)"', html)
 
 
+def asked_on(html: str) -> dict[str, object]:
+    """What the page wants to be told along with the note."""
+    typed = re.search(r'data-must-be="([^"]+)"', html)
+    given: dict[str, object] = {"seen": seen_on(html), "reason_code": "channel_said"}
+    return {**given, "confirm": typed[1]} if typed else given
+
+
 def text_of(answer) -> str:
     return unescape(answer.content.decode())
 
@@ -74,7 +81,7 @@ def act(client: Client, operation: Operation, *sagas: SagaState, **form):
     """What a person does: opens the page, fills it in, sends it."""
     opened = client.get(operate_page(operation, *sagas))
     assert opened.status_code == 200
-    data = {"reason": "the bank says so", "seen": seen_on(text_of(opened)), **form}
+    data = {"reason": "the bank says so", **asked_on(text_of(opened)), **form}
     return client.post(reverse("admin:sagas_sagainstance_operate", args=[operation.value]), data)
 
 
@@ -113,14 +120,15 @@ def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, parked):
     revision = reload(parked).revision
     operations.retry_now(saga_id=parked.id, seen_revision=revision, actor="ben", reason="quicker")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
-    conflict = ana.post(url, {"reason": "kept", "seen": old})
+    said = {"reason": "kept", "reason_code": "other", "confirm": parked.business_id}
+    conflict = ana.post(url, {**said, "seen": old})
     html = text_of(conflict)
     assert conflict.status_code == 409
     assert f"you saw revision {revision}, now it is {revision + 1}" in html
     assert "kept" in html, "nobody types a reason twice"
     assert "the next sweep: it is due" in html
     assert not StaffAction.objects.exists()
-    again = ana.post(url, {"reason": "kept", "seen": seen_on(html)})
+    again = ana.post(url, {**said, "seen": seen_on(html)})
     assert again.status_code == 302
     assert reload(parked).direction == "compensating"
 
@@ -169,7 +177,7 @@ class TestList:
         revision = reload(moved_on).revision
         operations.mark_resolved(saga_id=moved_on.id, seen_revision=revision, actor="ben", reason="x")
         url = reverse("admin:sagas_sagainstance_operate", args=[Operation.CANCEL.value])
-        partly = ana.post(url, {"reason": "all of them", "seen": seen})
+        partly = ana.post(url, {"reason": "all of them", "reason_code": "other", "seen": seen})
         assert partly.status_code == 409
         assert "Cancel: done for 2." in text_of(partly)
         assert f"you saw revision {revision}" in text_of(partly)
@@ -230,7 +238,7 @@ class TestPermission:
 )
 def test_tampered_forms_are_not_found(ana, parked, seen):
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.RETRY_NOW.value])
-    answer = ana.post(url, {"reason": "x", "seen": [seen.format(id=parked.id)]})
+    answer = ana.post(url, {"reason": "x", "reason_code": "other", "seen": [seen.format(id=parked.id)]})
     assert answer.status_code == 404
     assert reload(parked).needs_attention
 

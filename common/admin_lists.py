@@ -1,0 +1,267 @@
+"""Lists of tables that grow without end: pages by key instead of OFFSET, counts by estimate, filters with inputs."""
+
+import base64
+import binascii
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin import ListFilter
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
+from django.db import connections
+from django.db.models import F, Model, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from common.money import EXPONENTS, MAX_AMOUNT_MINOR
+
+OLDER, NEWER = "older", "newer"
+
+
+class KeysetChangeList(ChangeList):
+    """One page is one range of an index, however deep: it begins where the last one ended.
+
+    `ordering` of the admin is one column, newest first; rows of one moment are told apart by their key.
+    """
+
+    older_url = newer_url = ""
+    is_estimate = False
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        self.cursors: dict[str, str] = {}
+        for name in (OLDER, NEWER):
+            self.filter_params.pop(name, None)
+            if value := self.params.pop(name, None):
+                self.cursors[name] = value
+        found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        return found
+
+    def get_results(self, request: HttpRequest) -> None:
+        column = _column(self.model_admin)
+        size = self.list_per_page
+        newer = NEWER in self.cursors
+        key = _decoded(self.model, column, self.cursors.get(NEWER) or self.cursors.get(OLDER) or "")
+        page = self.queryset.order_by(*_order(column, forward=newer))
+        if key is not None:
+            page = page.filter(_beyond(column, key, forward=newer))
+        rows = list(page[: size + 1])
+        more, rows = len(rows) > size, rows[:size]
+        if newer:
+            rows.reverse()
+        has_older, has_newer = (key is not None, more) if newer else (more, key is not None)
+        self.older_url = self._to(OLDER, column, rows[-1]) if has_older and rows else ""
+        self.newer_url = self._to(NEWER, column, rows[0]) if has_newer and rows else ""
+        self.result_list = rows
+        whole = not (self.older_url or self.newer_url)
+        self.result_count = len(rows) if whole else estimate(self.queryset, at_least=len(rows))
+        self.is_estimate = not whole
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = True
+        self.can_show_all = self.multi_page = False
+        self.paginator = None
+
+    @property
+    def count_text(self) -> str:
+        return number_format(self.result_count, force_grouping=True)
+
+    def _to(self, way: str, column: str, row: Model) -> str:
+        query: str = self.get_query_string({way: _encoded(column, row)})
+        return query
+
+
+def estimate(rows: QuerySet[Any], *, at_least: int) -> int:
+    """How many rows the planner expects: one look into its statistics."""
+    sql, parameters = rows.order_by().values("pk").query.sql_with_params()
+    with connections[rows.db].cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+        (plan,) = cursor.fetchone()
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    return max(int(plan[0]["Plan"]["Plan Rows"]), at_least)
+
+
+def _column(model_admin: Any) -> str:
+    first = (model_admin.ordering or ("-pk",))[0]
+    return first.removeprefix("-") if isinstance(first, str) and first.startswith("-") else "pk"
+
+
+def _order(column: str, *, forward: bool) -> list[Any]:
+    names = [column] if column in ("pk", "id") else [column, "pk"]
+    return [F(name).asc() if forward else F(name).desc() for name in names]
+
+
+def _beyond(column: str, key: tuple[Any, Any], *, forward: bool) -> Q:
+    """The first condition alone is what the index is entered by."""
+    value, pk = key
+    way = "gt" if forward else "lt"
+    if column in ("pk", "id"):
+        return Q(**{f"pk__{way}": pk})
+    tied = Q(**{f"{column}__{way}": value}) | Q(**{column: value, f"pk__{way}": pk})
+    return Q(**{f"{column}__{way}e": value}) & tied
+
+
+def _encoded(column: str, row: Model) -> str:
+    value = getattr(row, column)
+    text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
+    return base64.urlsafe_b64encode(json.dumps([text, str(row.pk)]).encode()).decode().rstrip("=")
+
+
+def _decoded(model: type[Model], column: str, cursor: str) -> tuple[Any, Any] | None:
+    """What is no cursor of ours shows the first page."""
+    if not cursor:
+        return None
+    field = model._meta.pk if column == "pk" else model._meta.get_field(column)
+    try:
+        text, pk = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        assert model._meta.pk is not None
+        return field.to_python(text), model._meta.pk.to_python(pk)  # type: ignore[union-attr]
+    except (ValueError, TypeError, binascii.Error, ValidationError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    parameter: str
+    label: Promise
+    kind: str = "text"  # of the HTML input
+
+
+class InputsFilter(ListFilter):
+    """A filter into which one writes. What cannot be understood is said, and left out."""
+
+    template = "office/filter_inputs.html"
+    inputs: ClassVar[Sequence[Input]] = ()
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for each in self.inputs:
+            if each.parameter in params:
+                value = params.pop(each.parameter)
+                self.used_parameters[each.parameter] = value[-1] if isinstance(value, list) else value
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return [each.parameter for each in self.inputs]
+
+    def value(self, parameter: str) -> str:
+        return str(self.used_parameters.get(parameter) or "").strip()
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        mine = {each.parameter for each in self.inputs}
+        kept = [
+            (name, value)
+            for name, values in changelist.filter_params.items()
+            if name not in mine
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        fields = [
+            {
+                "name": each.parameter,
+                "label": each.label,
+                "kind": each.kind,
+                "value": self.value(each.parameter),
+            }
+            for each in self.inputs
+        ]
+        yield {"fields": fields, "kept": kept, "selected": any(field["value"] for field in fields)}
+
+    def not_understood(self, request: HttpRequest, each: Input) -> None:
+        messages.warning(
+            request,
+            _("%(field)s: “%(value)s” is not understood and was left out.")
+            % {"field": each.label, "value": self.value(each.parameter)[:50]},
+        )
+
+
+class CreatedFilter(InputsFilter):
+    title = gettext_lazy("time")
+    inputs = (
+        Input("created_from", gettext_lazy("From"), "datetime-local"),
+        Input("created_to", gettext_lazy("To"), "datetime-local"),
+    )
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        for each, way in zip(self.inputs, ("gte", "lt"), strict=True):
+            if not self.value(each.parameter):
+                continue
+            moment = _moment(self.value(each.parameter))
+            if moment is None:
+                self.not_understood(request, each)
+            else:
+                rows = rows.filter(**{f"created_at__{way}": moment})
+        return rows
+
+
+class AmountFilter(InputsFilter):
+    """In whole units. Without a currency each row is measured in the decimals of its own."""
+
+    title = gettext_lazy("amount")
+    inputs = (
+        Input("currency", gettext_lazy("Currency")),
+        Input("amount_from", gettext_lazy("From")),
+        Input("amount_to", gettext_lazy("To")),
+    )
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        currency = self.value("currency").upper()
+        if currency and currency not in EXPONENTS:
+            self.not_understood(request, self.inputs[0])
+            currency = ""
+        if currency:
+            rows = rows.filter(currency=currency)
+        for each, way in zip(self.inputs[1:], ("gte", "lte"), strict=True):
+            if not self.value(each.parameter):
+                continue
+            amount = _amount(self.value(each.parameter))
+            if amount is None:
+                self.not_understood(request, each)
+            else:
+                rows = rows.filter(_amount_is(way, amount, currency))
+        return rows
+
+
+def _amount_is(way: str, amount: Decimal, currency: str) -> Q:
+    def measured(exponent: int) -> int:
+        return min(int(amount.scaleb(exponent)), MAX_AMOUNT_MINOR)
+
+    if currency:
+        return Q(**{f"amount_minor__{way}": measured(EXPONENTS[currency])})
+    met = Q()
+    for exponent in sorted(set(EXPONENTS.values())):
+        names = [name for name, places in EXPONENTS.items() if places == exponent]
+        met |= Q(**{"currency__in": names, f"amount_minor__{way}": measured(exponent)})
+    return met
+
+
+def _amount(text: str) -> Decimal | None:
+    try:
+        amount = Decimal(text.replace(",", ""))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and 0 <= amount <= MAX_AMOUNT_MINOR else None
+
+
+def _moment(text: str) -> dt.datetime | None:
+    try:
+        moment = parse_datetime(text)
+        if moment is None and (day := parse_date(text)):
+            moment = dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return moment if timezone.is_aware(moment) else moment.replace(tzinfo=dt.UTC)

@@ -1,0 +1,194 @@
+"""Operations on sagas by one person, or by two where much money hangs on them.
+
+A wish is a row and a line of the audit. The decision locks the row, and the operation, the row and both lines of the
+audit are one transaction: nobody's consent is used twice.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from ops.approvals.models import Approval, ApprovalState
+from ops.approvals.thresholds import amount_of, needs_second_person
+from ops.models import StaffAction
+from ops.services import saga_operations
+from ops.services.saga_operations import OBJECT_TYPE
+from sagas import inspection
+from sagas.availability import Operation, allowed
+from sagas.models import SagaInstance
+from sagas.operations import Done, NotAllowed, OperationRefused, StaleView, UnknownSaga
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """`ticket` is a link or a number in the team's own system."""
+
+    reason: str
+    reason_code: str = ""
+    ticket: str = ""
+
+
+Answer = Done | Approval | OperationRefused
+
+
+def operate_each(
+    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, why: Why, result: str = ""
+) -> dict[uuid.UUID, Answer]:
+    """Each saga in a transaction of its own, so that one that has moved on does not hold up the others."""
+    answers: dict[uuid.UUID, Answer] = {}
+    for saga_id, revision in seen.items():
+        try:
+            answers[saga_id] = operate_or_ask(
+                operation=operation,
+                saga_id=saga_id,
+                seen_revision=revision,
+                actor=actor,
+                why=why,
+                result=result,
+            )
+        except OperationRefused as refused:
+            answers[saga_id] = refused
+    return answers
+
+
+def operate_or_ask(
+    *, operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, why: Why, result: str = ""
+) -> Done | Approval:
+    """Raises `OperationRefused` in its many kinds."""
+    saga = SagaInstance.objects.filter(id=saga_id).first()
+    if saga is None:
+        raise UnknownSaga(saga_id)
+    amount_minor, currency = amount_of(saga)
+    if needs_second_person(operation=operation, amount_minor=amount_minor, currency=currency):
+        return _ask(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
+    return saga_operations.operate(
+        operation=operation,
+        saga_id=saga_id,
+        seen_revision=seen_revision,
+        actor=actor,
+        reason=why.reason,
+        result=result,
+        reason_code=why.reason_code,
+        ticket=why.ticket,
+    )
+
+
+def pending_of(*, saga_id: uuid.UUID) -> Approval | None:
+    return Approval.objects.filter(saga_id=saga_id, state=ApprovalState.PENDING).first()
+
+
+def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
+    """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
+    try:
+        with transaction.atomic():
+            approval = _take(approval_id, actor)
+            done = saga_operations.operate(
+                operation=Operation(approval.operation),
+                saga_id=approval.saga_id,
+                seen_revision=approval.seen_revision,
+                actor=approval.requested_by,
+                reason=approval.reason,
+                result=approval.result,
+                reason_code=approval.reason_code,
+                ticket=approval.ticket,
+                approved_by=actor,
+            )
+            _decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+    except StaleView:
+        Approval.objects.filter(id=approval_id, state=ApprovalState.PENDING).update(
+            state=ApprovalState.STALE, decided_at=Now()
+        )
+        raise
+    return done
+
+
+def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
+    """Who asked may take it back in this way. Raises `NotAllowed`."""
+    with transaction.atomic():
+        approval = _locked(approval_id)
+        _decide(approval, ApprovalState.REJECTED, actor, reason=reason)
+
+
+def _ask(
+    saga: SagaInstance,
+    operation: Operation,
+    seen_revision: int,
+    actor: str,
+    why: Why,
+    result: str,
+    amount_minor: int,
+    currency: str,
+) -> Approval:
+    """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
+    if saga.revision != seen_revision:
+        raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
+    picture = inspection.look(saga.id)
+    if picture is None:
+        raise UnknownSaga(saga.id)
+    if why_not := allowed(picture)[operation]:
+        raise NotAllowed(why_not)
+    if operation == Operation.SKIP_STEP:
+        saga_operations.parsed_result(result, saga.id)
+    try:
+        with transaction.atomic():
+            approval = Approval.objects.create(
+                operation=operation,
+                saga_id=saga.id,
+                business_id=saga.business_id,
+                seen_revision=seen_revision,
+                amount_minor=amount_minor,
+                currency=currency,
+                reason=why.reason,
+                reason_code=why.reason_code,
+                ticket=why.ticket,
+                result=result,
+                requested_by=actor,
+            )
+            _note(approval, "approval.request", actor, why.reason)
+    except IntegrityError as error:
+        if "approval_one_pending_per_saga" not in str(error):
+            raise
+        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+    return approval
+
+
+def _take(approval_id: uuid.UUID, actor: str) -> Approval:
+    approval = _locked(approval_id)
+    if approval.requested_by == actor:
+        raise NotAllowed(_("You asked for it yourself: somebody else must agree."))
+    return approval
+
+
+def _locked(approval_id: uuid.UUID) -> Approval:
+    approval = Approval.objects.select_for_update().filter(id=approval_id).first()
+    if approval is None or approval.state != ApprovalState.PENDING:
+        raise NotAllowed(_("It has been decided already."))
+    return approval
+
+
+def _decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
+    approval.state, approval.decided_by, approval.decided_at = state, actor, Now()
+    approval.save(update_fields=["state", "decided_by", "decided_at"])
+    action = "approval.approve" if state == ApprovalState.APPROVED else "approval.reject"
+    _note(approval, action, actor, reason)
+
+
+def _note(approval: Approval, action: str, actor: str, reason: str) -> None:
+    StaffAction.objects.create(
+        actor=actor,
+        action=action,
+        object_type=OBJECT_TYPE,
+        object_id=str(approval.saga_id),
+        reason=reason,
+        after={
+            "approval": str(approval.id),
+            "operation": str(approval.operation),
+            "requested_by": approval.requested_by,
+            "reason_code": approval.reason_code,
+            "ticket": approval.ticket,
+        },
+    )

@@ -1,0 +1,52 @@
+"""A payment's state in words, with an icon and a colour, so that none of the three has to be guessed."""
+
+from urllib.parse import quote
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway.models import Payment, PaymentStatus
+from merchants.models import Environment
+
+LOOKS: dict[str, tuple[str, str, str | Promise]] = {
+    PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Waits for the customer")),
+    PaymentStatus.PROCESSING: ("sync", "info", gettext_lazy("The channel is deciding")),
+    PaymentStatus.AUTHORIZED: ("lock_clock", "info", gettext_lazy("Held, waits to be captured")),
+    PaymentStatus.SUCCEEDED: ("check_circle", "success", gettext_lazy("Paid")),
+    PaymentStatus.FAILED: ("cancel", "danger", gettext_lazy("Failed, nothing was taken")),
+    PaymentStatus.CANCELLED: ("do_not_disturb_on", "warning", gettext_lazy("Cancelled, nothing was taken")),
+    PaymentStatus.EXPIRED: ("timer_off", "warning", gettext_lazy("Expired, nothing was taken")),
+}
+# Where a channel shows a payment to the people who have an account there.
+DASHBOARDS = {
+    "stripe": {
+        Environment.LIVE: "https://dashboard.stripe.com/payments/{number}",
+        Environment.TEST: "https://dashboard.stripe.com/test/payments/{number}",
+    }
+}
+
+
+def status_icon(payment: Payment) -> str:
+    return LOOKS[payment.status][0]
+
+
+def status_tone(payment: Payment) -> str:
+    return LOOKS[payment.status][1]
+
+
+def status_sentence(payment: Payment) -> str:
+    if payment.status == PaymentStatus.SUCCEEDED and payment.refunded_minor:
+        whole = payment.refunded_minor >= payment.captured_minor
+        return _("Paid, and wholly refunded") if whole else _("Paid, and partly refunded")
+    if payment.captured_minor and payment.status != PaymentStatus.SUCCEEDED:
+        return _("Closed, and yet money came in")
+    return str(LOOKS[payment.status][2])
+
+
+def channel_url(payment: Payment) -> str:
+    """Empty where the channel has no page for it: the simulator, or before the channel gave a number."""
+    pattern = DASHBOARDS.get(payment.channel, {}).get(Environment(payment.environment), "")
+    if not pattern or payment.sandbox or not payment.channel_trade_no:
+        return ""
+    return pattern.format(number=quote(payment.channel_trade_no, safe=""))

@@ -1,0 +1,75 @@
+"""What an operation would do, said before it is done."""
+
+from django.utils.translation import gettext as _
+
+from sagas import registry
+from sagas.availability import Operation
+from sagas.inspection import SagaView, StepView
+from sagas.models import StepStatus
+
+
+def effects(saga: SagaView, operation: Operation) -> list[str]:
+    step = saga.current
+    match operation:
+        case Operation.RETRY_NOW:
+            return _retry(step)
+        case Operation.ASK_CHANNEL:
+            return [_("The channel is asked about %(step)s. Nothing is charged or refunded.") % _named(step)]
+        case Operation.SKIP_STEP:
+            return _skip(saga, step)
+        case Operation.COMPENSATE:
+            return _undone(saga)
+        case Operation.CANCEL:
+            return [_("It turns back at its next commit, unless the pivot has happened."), *_undone(saga)]
+        case Operation.MARK_RESOLVED:
+            return _resolve(saga)
+
+
+def _retry(step: StepView | None) -> list[str]:
+    if step is None:
+        return [_("It is carried on.")]
+    lines = []
+    if step.in_doubt and step.can_be_asked:
+        lines.append(_("The channel is asked first what became of %(step)s.") % _named(step))
+    lines.append(
+        _("%(step)s is tried at once; its retries start again: %(used)d of %(most)d are used up.")
+        % {**_named(step), "used": step.retry_count, "most": step.max_retry_count}
+    )
+    return lines
+
+
+def _skip(saga: SagaView, step: StepView | None) -> list[str]:
+    lines = [_("%(step)s counts as done; the channel is not called.") % _named(step)]
+    later = [each.name for each in saga.steps if step and each.order > step.order]
+    if later:
+        lines.append(_("Next: %(steps)s.") % {"steps": ", ".join(later)})
+    return lines
+
+
+def _undone(saga: SagaView) -> list[str]:
+    definition = registry.find(saga.definition, saga.version)
+    undoable = {each.name for each in definition.steps if each.compensate} if definition else set()
+    names = [
+        step.name
+        for step in reversed(saga.steps)
+        if step.was_attempted and step.status != StepStatus.COMPENSATED and step.name in undoable
+    ]
+    if not names:
+        return [_("Nothing has to be undone: it ends as compensated.")]
+    return [_("Undone, in this order: %(steps)s.") % {"steps": " → ".join(names)}]
+
+
+def _resolve(saga: SagaView) -> list[str]:
+    lines = [_("Nothing is called and nothing is undone; no worker touches it again.")]
+    if saga.is_active:
+        lines.append(_("It ends as failed."))
+    lines += [
+        _("The outcome of %(step)s stays unknown: money may have moved.") % _named(step)
+        for step in saga.steps
+        if step.in_doubt
+    ]
+    return lines
+
+
+def _named(step: StepView | None) -> dict[str, str]:
+    return {"step": step.name if step else "—"}

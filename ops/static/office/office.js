@@ -1,0 +1,43 @@
+// Dialogs, copying and typed confirmation. Without this file every page still works: dialogs are pages of their own.
+(function () {
+    "use strict";
+
+    function open(link, event) {
+        const dialog = document.getElementById(link.dataset.dialog);
+        if (!dialog || typeof dialog.showModal !== "function") return;
+        event.preventDefault();
+        dialog.showModal();
+        const first = dialog.querySelector("input:not([type=hidden]), select, textarea, button");
+        if (first) first.focus();
+        dialog.addEventListener("close", () => link.focus(), { once: true });
+    }
+
+    function copy(button) {
+        navigator.clipboard.writeText(button.dataset.copy).then(() => {
+            const icon = button.querySelector("span");
+            icon.textContent = "check";
+            setTimeout(() => { icon.textContent = "content_copy"; }, 1500);
+        });
+    }
+
+    function confirmTyped(input) {
+        const button = input.form.querySelector("button[type=submit]");
+        button.disabled = input.value.trim() !== input.dataset.mustBe;
+    }
+
+    document.addEventListener("click", (event) => {
+        const link = event.target.closest("[data-dialog]");
+        if (link) { open(link, event); return; }
+        const button = event.target.closest("[data-copy]");
+        if (button) { copy(button); return; }
+        const back = event.target.closest("[data-close]");
+        const dialog = back && back.closest("dialog");
+        if (dialog) { event.preventDefault(); dialog.close(); }
+    });
+    document.addEventListener("input", (event) => {
+        if (event.target.dataset.mustBe) confirmTyped(event.target);
+    });
+    document.addEventListener("DOMContentLoaded", () => {
+        document.querySelectorAll("[data-must-be]").forEach(confirmTyped);
+    });
+})();

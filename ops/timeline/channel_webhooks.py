@@ -1,0 +1,29 @@
+"""What channels told by webhook."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from gateway.models import ChannelEvent
+from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+
+
+@source
+def channel_webhooks(subject: Subject) -> Iterator[Entry]:
+    told = ChannelEvent.objects.filter(reference__in=subject.references).order_by("-received_at")[:EACH]
+    for event in told:
+        yield Entry(
+            event.received_at,
+            "webhook",
+            _("Channel webhook"),
+            _("The channel reported"),
+            Tone.INFO,
+            name=event.type,
+            facts=[
+                Fact(_("channel"), event.channel, is_code=True),
+                Fact(_("effect"), event.effect, is_code=True),
+            ],
+            url=reverse("admin:gateway_channelevent_change", args=[event.id]),
+            detail=event.payload,
+        )

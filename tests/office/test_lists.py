@@ -1,0 +1,86 @@
+"""One box finds anything; lists are narrowed by what people know."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway.models import Payment, Refund
+from merchants.services import NewMerchant
+from sagas.models import SagaInstance
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def vera(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("vera", "view_*")
+
+
+def find(browser: Client, term: str) -> str:
+    answer = browser.get(reverse("admin:gateway_payment_find"), {"q": term})
+    assert answer.status_code == 302
+    return answer["Location"]
+
+
+def test_any_number_leads_to_its_page(vera: Client, client: SignedClient, acme: NewMerchant) -> None:
+    payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
+    refund = Refund.objects.get(
+        refund_no=shop.data(shop.refund(client, {"payment_no": payment.payment_no}, 100))["refund_no"]
+    )
+    order = shop.ordered(client)
+    saga = SagaInstance.objects.get(business_id=refund.refund_no)
+    here = reverse("admin:gateway_payment_change", args=[payment.pk])
+    assert find(vera, f"  {payment.payment_no.lower()} ") == here
+    assert find(vera, payment.order_no) == here
+    assert find(vera, payment.channel_trade_no) == here
+    assert find(vera, refund.refund_no) == reverse("admin:gateway_refund_change", args=[refund.pk])
+    assert find(vera, str(saga.pk)) == reverse("admin:sagas_sagainstance_change", args=[saga.pk])
+    assert find(vera, order["order_no"]).startswith("/admin/orders/order/")
+    merchant = reverse("admin:merchants_merchant_change", args=[acme.merchant.pk])
+    assert find(vera, acme.merchant.email.upper()) == merchant
+    for nothing in ("", "PAY-1", "%00", "x" * 3000, "\0"):
+        assert find(vera, nothing) == reverse("admin:index")
+
+
+def test_an_order_number_of_two_merchants_leads_to_a_list(
+    vera: Client, client: SignedClient, other_client: SignedClient
+) -> None:
+    for each in (client, other_client):
+        shop.opened(each, order_no="SAME-1")
+    assert find(vera, "SAME-1") == reverse("admin:gateway_payment_changelist") + "?q=SAME-1"
+
+
+def test_lists_are_narrowed_by_amount_currency_merchant_and_time(
+    vera: Client, client: SignedClient, other_client: SignedClient, acme: NewMerchant
+) -> None:
+    shop.opened(client, amount=5_000, currency="USD")
+    shop.opened(client, amount=50, currency="JPY")
+    shop.opened(other_client, amount=90_000, currency="USD")
+
+    def found(**by: str) -> list[int]:
+        answer = vera.get(reverse("admin:gateway_payment_changelist"), by)
+        assert answer.status_code == 200, answer.get("Location")
+        return sorted(row.amount_minor for row in answer.context["cl"].result_list)
+
+    assert found(currency="usd") == [5_000, 90_000]
+    assert found(amount_from="50", amount_to="50") == [50, 5_000]
+    assert found(currency="USD", amount_from="1,00") == [90_000]
+    assert found(merchant=acme.merchant.email) == [50, 5_000]
+    assert found(merchant=str(acme.merchant.pk), currency="JPY") == [50]
+    now = timezone.now()
+    assert found(created_from=f"{now:%Y-%m-%d}") == [50, 5_000, 90_000]
+    assert found(created_to=f"{now:%Y-%m-%d}") == []
+    assert found(channel="stripe") == []
+    assert found(stuck="yes") == []
+
+
+def test_what_is_not_understood_is_said(vera: Client) -> None:
+    by = {"currency": "XXX", "amount_from": "NaN", "created_from": "2026-99-99", "merchant": "nobody@x"}
+    answer = vera.get(reverse("admin:gateway_payment_changelist"), by)
+    assert answer.status_code == 200
+    assert answer.content.decode().count("is not understood and was left out") == 4

@@ -1,0 +1,162 @@
+"""Where much money hangs on an operation, two people decide."""
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
+
+from ops.approvals.models import Approval
+from ops.models import StaffAction
+from sagas import operations
+from sagas.availability import Operation
+from sagas.models import SagaInstance
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+OPERATOR = ("view_*", "sagas.operate_sagainstance", "access.approve_operation")
+
+
+@pytest.fixture
+def ana(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("ana", *OPERATOR)
+
+
+@pytest.fixture
+def ben(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("ben", *OPERATOR)
+
+
+@pytest.fixture
+def parked(client: SignedClient) -> SagaInstance:
+    """A saga about 20,000.00 USD that waits for a person."""
+    return make_parked(client, 2_000_000)
+
+
+def make_parked(client: SignedClient, amount: int) -> SagaInstance:
+    payment = shop.opened(client, amount=amount)
+    saga = SagaInstance.objects.get(business_id=payment["payment_no"])
+    SagaInstance.objects.filter(pk=saga.pk).update(
+        status="failed", needs_attention=True, attention_reason="amounts differ"
+    )
+    return SagaInstance.objects.get(pk=saga.pk)
+
+
+def resolve(browser: Client, saga: SagaInstance) -> None:
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
+    said = {"reason_code": "incident", "reason": "settled by hand", "ticket": "OPS-7"}
+    seen = SagaInstance.objects.get(pk=saga.pk).revision
+    form = {**said, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
+    assert browser.post(url, form).status_code == 302
+
+
+def page(browser: Client, saga: SagaInstance) -> str:
+    answer = browser.get(reverse("admin:sagas_sagainstance_change", args=[saga.pk]))
+    assert answer.status_code == 200
+    return unescape(answer.content.decode())
+
+
+def decide(browser: Client, saga: SagaInstance, word: str) -> int:
+    approval = Approval.objects.latest("requested_at")
+    url = reverse("admin:sagas_sagainstance_decide", args=[saga.pk])
+    return browser.post(url, {"approval": str(approval.pk), word: "1"}).status_code
+
+
+def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, parked) -> None:
+    resolve(ana, parked)
+    parked.refresh_from_db()
+    assert parked.needs_attention, "nothing is done before the second person"
+    html = page(ben, parked)
+    assert "asked for by ana" in html
+    assert "An operation on it waits for a second person already." in html
+    assert decide(ben, parked, "approve") == 302
+    parked.refresh_from_db()
+    assert not parked.needs_attention
+    told = list(StaffAction.objects.order_by("id").values_list("action", "actor"))
+    assert told == [
+        ("approval.request", "ana"),
+        ("saga.mark_resolved", "ana"),
+        ("approval.approve", "ben"),
+    ]
+    after = StaffAction.objects.get(action="saga.mark_resolved").after
+    assert (after["approved_by"], after["ticket"], after["reason_code"]) == ("ben", "OPS-7", "incident")
+
+
+def test_nobody_agrees_with_themselves(ana, parked) -> None:
+    resolve(ana, parked)
+    assert "somebody else must agree" in page(ana, parked)
+    assert decide(ana, parked, "approve") == 302
+    parked.refresh_from_db()
+    assert parked.needs_attention
+    assert Approval.objects.get().state == "pending"
+    with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
+        Approval.objects.update(state="approved", decided_by="ana")
+
+
+def test_what_has_moved_on_is_not_done(ana, ben, parked) -> None:
+    resolve(ana, parked)
+    seen = SagaInstance.objects.get(pk=parked.pk).revision
+    operations.retry_now(saga_id=parked.pk, seen_revision=seen, actor="carl", reason="quicker")
+    decide(ben, parked, "approve")
+    assert Approval.objects.get().state == "stale"
+    assert not StaffAction.objects.filter(action="saga.mark_resolved").exists()
+
+
+def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, parked) -> None:
+    resolve(ana, parked)
+    decide(ben, parked, "reject")
+    assert Approval.objects.get().state == "rejected"
+    resolve(ana, parked)
+    assert Approval.objects.filter(state="pending").count() == 1
+
+
+def test_who_may_not_approve_is_told(ana, parked, sign_in) -> None:
+    resolve(ana, parked)
+    vera = sign_in("vera", "view_*")
+    assert "Your role may not approve." in page(vera, parked)
+    assert decide(vera, parked, "approve") == 403
+    assert decide(vera, parked, "reject") == 403
+
+
+def test_a_small_amount_needs_one(ana, client) -> None:
+    small = make_parked(client, 100_000)
+    resolve(ana, small)
+    small.refresh_from_db()
+    assert not small.needs_attention
+    assert not Approval.objects.exists()
+
+
+def test_the_typed_confirmation_must_be_right(ana, parked) -> None:
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
+    seen = [f"{parked.pk}:{parked.revision}"]
+    answer = ana.post(url, {"reason_code": "other", "reason": "x", "confirm": "yes", "seen": seen})
+    assert f"Type {parked.business_id}." in unescape(answer.content.decode())
+    assert not StaffAction.objects.exists()
+
+
+def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, parked) -> None:
+    html = page(ana, parked)
+    for shown in (
+        "CallPaymentChannel",
+        "Nothing is called and nothing is undone",
+        "turning back:",
+        "Lease holder" if parked.status == "in_progress" else "Waits for",
+        f'data-must-be="{parked.business_id}"',
+    ):
+        assert shown in html, shown
+    assert re.search(r'<rect width="\d+"', html)
+
+
+def test_the_download_is_whole_and_redacted(ana, parked) -> None:
+    answer = ana.get(reverse("admin:sagas_sagainstance_json", args=[parked.pk]))
+    told = json.loads(answer.content)
+    assert told["saga"]["business_id"] == parked.business_id
+    assert len(told["history"]) == parked.events.count()
+    payment_url = next(step["result"]["payment_url"] for step in told["saga"]["steps"] if step["result"])
+    assert payment_url == "•••"

@@ -1,0 +1,69 @@
+"""Staff at work, in a real browser."""
+
+import pytest
+
+from gateway.models import Payment, Refund
+from tests.office.conftest import staff
+from tests.office.test_second_person import make_parked
+from tests.support import bank, shop
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def test_support_finds_a_payment_and_finance_refunds_a_part_by_keyboard(client, visit) -> None:
+    told = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(told["payment_no"])
+    payment = Payment.objects.get(payment_no=told["payment_no"])
+    fina = visit(staff("fina", "view_*", "access.refund_payment"))
+    page = fina.go(f"/admin/gateway/payment/{payment.pk}/change/")
+    fina.picture("payment")
+    page.locator("[data-dialog=refund-dialog]").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("34.56")
+    page.keyboard.press("Tab")
+    page.keyboard.type("one cup was cold")
+    fina.picture("refund-dialog")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/change/")
+    page.get_by_text("Paid, and partly refunded").wait_for()
+    assert Refund.objects.get().amount_minor == 3_456
+    assert fina.errors == []
+
+
+OPERATOR = ("view_*", "sagas.operate_sagainstance", "access.approve_operation")
+
+
+def test_an_operator_retries_compensates_and_resolves_with_a_second_person(client, visit) -> None:
+    """By keyboard alone."""
+    saga = make_parked(client, 2_000_000)
+    address = f"/admin/sagas/sagainstance/{saga.pk}/change/"
+    ana = visit(staff("ana", *OPERATOR))
+    page = ana.go(address)
+    ana.picture("saga")
+    page.locator("[data-dialog=dialog-mark_resolved]").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("settled by hand")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    send = page.locator("#dialog-mark_resolved button[type=submit]")
+    assert send.is_disabled()
+    page.keyboard.type(saga.business_id)
+    assert send.is_enabled()
+    ana.picture("saga-dialog")
+    page.keyboard.press("Enter")
+    page.get_by_text("waits for a second person", exact=False).first.wait_for()
+    ana.picture("saga-approval")
+    ben = visit(staff("ben", *OPERATOR), theme="dark")
+    page = ben.go(address)
+    ben.picture("saga-approval")
+    page.get_by_role("button", name="Approve").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Approved and done.").wait_for()
+    saga.refresh_from_db()
+    assert not saga.needs_attention
+    assert ana.errors == ben.errors == []
