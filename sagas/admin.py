@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin, badge_column, flag_column, known_values_filter
 from sagas import registry
-from sagas.models import SagaEvent, SagaInstance, SagaStep
+from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStep
 
 COLOURS = {
     "pending": "info",
@@ -34,6 +34,12 @@ class StepInline(FlatInline):
         "compensated_at",
         "error_message",
     )
+
+
+class SignalInline(FlatInline):
+    model = SagaSignal
+    fields = ("received_at", "name", "signal_id", "taken_at", "taken_by", "payload")
+    readonly_fields = ("received_at",)
 
 
 class EventInline(FlatInline):
@@ -76,7 +82,7 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
     search_fields = ("=business_id", "=id")
     search_help_text = _("Payment number, refund number or saga id, in full.")
     ordering = ("-created_at",)
-    inlines = (StepInline, EventInline)
+    inlines = (StepInline, SignalInline, EventInline)
     fieldsets = (
         (
             None,
@@ -112,6 +118,8 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
                     "revision",
                     "claims_without_progress",
                     "deadline_at",
+                    "waiting_for",
+                    "waiting_until",
                     "cancel_requested_at",
                 )
             },
