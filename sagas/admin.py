@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
 from common.admin_lists import CreatedFilter
 from sagas import registry
-from sagas.models import ACTIVE, SagaEvent, SagaInstance, SagaStep
+from sagas.models import ACTIVE, SagaEvent, SagaInstance, SagaSignal, SagaStep
 
 COLOURS = {
     "pending": "info",
@@ -102,6 +102,8 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
                     "revision",
                     "claims_without_progress",
                     "deadline_at",
+                    "waiting_for",
+                    "waiting_until",
                     "cancel_requested_at",
                 )
             },
@@ -133,3 +135,10 @@ class SagaEventAdmin(ReadOnlyAdmin):
     list_filter = ("kind",)
     list_select_related = ("saga",)
     search_fields = ("=saga__business_id", "=saga__id")
+
+
+@admin.register(SagaSignal)
+class SagaSignalAdmin(ReadOnlyAdmin):
+    list_display = ("received_at", "saga", "name", "signal_id", "taken_at", "taken_by")
+    list_select_related = ("saga",)
+    search_fields = ("=saga__business_id", "=saga__id", "=signal_id")

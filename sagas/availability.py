@@ -68,7 +68,8 @@ def _skip_step(saga: SagaView) -> str:
     step = saga.current
     if step is None:
         return _("No step is left to skip.")
-    if not (saga.needs_attention or step.in_doubt or step.status == StepStatus.FAILED):
+    tried = step.in_doubt or step.status == StepStatus.FAILED or saga.waiting_for != ""
+    if not (saga.needs_attention or tried):
         return _("%(step)s has not been tried yet.") % {"step": step.name}
     return ""
 

@@ -3,7 +3,7 @@
 import enum
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagas.outcomes import Failure, Json, Outcome
@@ -12,9 +12,21 @@ from sagas.outcomes import Failure, Json, Outcome
 class Kind(enum.StrEnum):
     LOCAL = "local"
     EXTERNAL = "external"
+    WAITING = "waiting"
 
 
-LOCAL, EXTERNAL = Kind.LOCAL, Kind.EXTERNAL
+LOCAL, EXTERNAL, WAITING = Kind.LOCAL, Kind.EXTERNAL, Kind.WAITING
+
+
+class OnTimeout(enum.StrEnum):
+    """What it means that a signal did not come in time: a definite failure, or nothing."""
+
+    TURN_BACK = "turn_back"
+    GO_ON = "go_on"
+
+
+# The calls of a group are made at the same time, each in a thread, and all within one lease.
+MAX_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +40,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a LOCAL step sees. It runs inside the transaction that records it."""
+    """What a LOCAL step sees, and a WAITING one. It runs inside the transaction that records it."""
 
     saga_id: uuid.UUID
     business_id: str
     data: Json
     results: Mapping[str, Json]
     failure: Failure | None = None
+    signal: Json = field(default_factory=dict)  # what a WAITING step has waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ class ExternalStep:
     """`query` asks the other side what became of an earlier attempt; without it the same call is repeated.
 
     `between` runs when a call answers `Another`, inside the transaction that commits the intent of the next call.
+    `group` names the steps that are called at the same time; see `together`.
     """
 
     name: str
@@ -80,15 +94,50 @@ class ExternalStep:
     pivot: bool = False
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = None  # None: the platform's CHANNEL_TIMEOUT_SECONDS
+    group: str = ""
     kind: Kind = EXTERNAL
 
 
-StepSpec = LocalStep | ExternalStep
+@dataclass(frozen=True, slots=True)
+class WaitingStep:
+    """Waits for the signal of that name, at most `timeout_seconds` and never beyond the saga's deadline. `execute`
+    takes it up, inside the transaction that records the step. With `GO_ON`, what timed out counts as done with the
+    result `{"timed_out": true}`."""
+
+    name: str
+    execute: LocalHandler
+    signal: str
+    timeout_seconds: float
+    on_timeout: OnTimeout = OnTimeout.TURN_BACK
+    compensate: LocalHandler | None = None
+    pivot: bool = False
+    retry: Retry = field(default_factory=Retry)
+    kind: Kind = WAITING
+
+
+StepSpec = LocalStep | ExternalStep | WaitingStep
+_SPECS: dict[Kind, Callable[..., StepSpec]] = {
+    LOCAL: LocalStep,
+    EXTERNAL: ExternalStep,
+    WAITING: WaitingStep,
+}
 
 
 def Step(name: str, execute: Callable[..., Any], *, kind: Kind, **options: Any) -> StepSpec:  # noqa: N802
     """One line of a definition."""
-    return LocalStep(name, execute, **options) if kind is LOCAL else ExternalStep(name, execute, **options)
+    return _SPECS[kind](name, execute, **options)
+
+
+def together(*steps: StepSpec) -> tuple[StepSpec, ...]:
+    """EXTERNAL steps whose intents are committed together and whose calls are made at the same time. Written
+    `*together(Step(…), Step(…))`; they are undone in the reverse of the order in which they are written."""
+    assert 1 < len(steps) <= MAX_TOGETHER, f"between 2 and {MAX_TOGETHER} steps can be called together"
+    calls = [step for step in steps if isinstance(step, ExternalStep)]
+    assert len(calls) == len(steps), "only EXTERNAL steps can be called together"
+    assert not any(step.pivot for step in calls), (
+        "a pivot stands alone: what failed beside it could not be undone"
+    )
+    return tuple(replace(step, group=steps[0].name) for step in calls)
 
 
 @dataclass(frozen=True)
@@ -106,6 +155,20 @@ class Definition:
         assert self.steps, f"{self.name} has no steps"
         assert len(set(names)) == len(names), f"{self.name} names a step twice"
         assert sum(step.pivot for step in self.steps) <= 1, f"{self.name} has more than one pivot"
+        for step in self.steps:
+            assert not isinstance(step, WaitingStep) or 0 < step.timeout_seconds <= self.deadline_seconds, (
+                f"{step.name} of {self.name} would wait beyond the deadline"
+            )
 
     def step(self, name: str) -> StepSpec:
         return next(step for step in self.steps if step.name == name)
+
+    def beside(self, name: str) -> frozenset[str]:
+        """The steps that are called together with this one, itself among them."""
+        spec = self.step(name)
+        group = spec.group if isinstance(spec, ExternalStep) else ""
+        if not group:
+            return frozenset({name})
+        return frozenset(
+            step.name for step in self.steps if isinstance(step, ExternalStep) and step.group == group
+        )

@@ -4,25 +4,24 @@ The rhythm is: commit the intent, call without a transaction, commit the outcome
 commit: the outcome of the last call, every LOCAL step after it, and the intent of the next call.
 
     start()   ── in the caller's transaction: LOCAL steps, intent of the first call
-    advance() ── call ─ commit ─ call ─ commit … until finished, waiting for a retry, or left to a person
+    advance() ── call ─ commit ─ call ─ commit … until finished, waiting for a retry or a signal, or left to a person
 """
 
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import connection, transaction
 from opentelemetry import propagate, trace
 
 from common import crash
-from sagas import metrics, planner, registry, store
-from sagas.definitions import Call, Context, ExternalStep, LocalStep
+from sagas import calls, inbox, metrics, planner, registry, store
+from sagas.calls import Answer, outcome_name
+from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
 from sagas.models import Direction, SagaStatus
-from sagas.outcomes import Another, Failure, Json, NotFound, Outcome, StepFailed, Success, Unknown
-from sagas.planner import CallOut, Rest, RunLocal
+from sagas.outcomes import Another, Failure, Json, Outcome, StepFailed, Success
+from sagas.planner import CallOut, Listen, Rest, RunLocal
 from sagas.state import Attempt, SagaState, StepState, new_state
 from sagas.store import LeaseLost
 
@@ -81,14 +80,12 @@ def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
     """
     if not saga.is_active:
         return saga
-    pending = next((step for step in saga.steps if step.in_doubt and _is_next(saga, step)), None)
+    pending = _intended(saga)
     try:
         while True:
-            outcome: Outcome | None = None
-            if pending is not None:
-                outcome = _call(saga, pending)
-            saga, pending = _commit(saga, pending, outcome, at_rest)
-            if pending is None:
+            answers = calls.make(saga, pending)
+            saga, pending = _commit(saga, answers, at_rest)
+            if not pending:
                 return saga
     except LeaseLost:
         metrics.LEASES_LOST.labels(saga.definition.name).inc()
@@ -96,59 +93,88 @@ def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
         return saga
 
 
-def _is_next(saga: SagaState, step: StepState) -> bool:
-    """True when the intent to call `step`, in this direction, is what was committed last."""
+def _intended(saga: SagaState) -> Sequence[StepState]:
+    """The calls whose intent, in this direction, is what was committed last."""
     draft = saga.draft()
     match planner.next_move(draft):
-        case CallOut(step=next_step):
-            return next_step.id == step.id and draft.direction == saga.direction
-    return False
+        case CallOut(steps=steps) if draft.direction == saga.direction:
+            names = {step.name for step in steps}
+            intended = [step for step in saga.steps if step.name in names]
+            return intended if all(step.in_doubt for step in intended) else ()
+    return ()
 
 
 def _commit(
-    saga: SagaState, called: StepState | None, outcome: Outcome | None, at_rest: AtRest | None
-) -> tuple[SagaState, StepState | None]:
-    """One commit boundary. A LOCAL step that refuses, or a cancellation that was requested since the last commit,
-    undoes the boundary, which is then repeated knowing that."""
+    saga: SagaState, answers: Sequence[Answer], at_rest: AtRest | None
+) -> tuple[SagaState, Sequence[StepState]]:
+    """One commit boundary. A LOCAL step that refuses, or news that came since the last commit (a cancellation, a
+    signal), undoes the boundary, which is then repeated knowing that."""
     refusals: dict[str, Failure] = {}
-    name = called.name if called else ""
+    names = [answer.step_name for answer in answers] or [""]
+    for answer in answers:
+        _note(saga, answer.step_name, answer.outcome, duration_ms=answer.duration_ms)
     while True:
         draft = saga.draft()
         try:
             with transaction.atomic(durable=True):
-                if called is not None and outcome is not None:
-                    _record_call(draft, called, refusals.get(called.name, outcome))
+                _record_answers(draft, answers, refusals)
                 pending = _walk(draft, refusals)
-                if pending is None and at_rest is not None:
+                if not pending and at_rest is not None:
                     at_rest(draft)
-                store.save(draft, keeps_lease=pending is not None)
-                if draft.cancel_requested and not saga.cancel_requested and planner.can_still_cancel(draft):
-                    raise _CancelArrived
-                crash.reach("saga.outcome.before_commit", name, saga.direction)
+                store.save(draft, keeps_lease=bool(pending))
+                _require_no_news(saga, draft)
+                for name in names:
+                    crash.reach("saga.outcome.before_commit", name, saga.direction)
         except _Refused as refused:
             refusals[refused.step_name] = refused.failure
             continue
         except _CancelArrived:
             saga.cancel_requested = True
             continue
-        crash.reach("saga.outcome.after_commit", name, saga.direction)
-        if pending is None:
+        except _SignalArrived:
+            saga.signals_received = draft.signals_received
+            continue
+        for name in names:
+            crash.reach("saga.outcome.after_commit", name, saga.direction)
+        if not pending:
             _count_rest(draft)
         return draft, pending
 
 
-def _record_call(saga: SagaState, called: StepState, outcome: Outcome) -> None:
-    step = next(step for step in saga.steps if step.id == called.id)
-    planner.record(saga, step, outcome)
+def _record_answers(saga: SagaState, answers: Sequence[Answer], refusals: Mapping[str, Failure]) -> None:
+    for answer in answers:
+        step = next(step for step in saga.steps if step.name == answer.step_name)
+        outcome = refusals.get(step.name, answer.outcome)
+        planner.record(saga, step, outcome)
+        if isinstance(outcome, Another):
+            _go_between(saga, step)
+    planner.align_retries(saga)
+
+
+def _go_between(saga: SagaState, step: StepState) -> None:
     spec = saga.definition.step(step.name)
-    if isinstance(outcome, Another) and isinstance(spec, ExternalStep) and spec.between is not None:
-        try:
-            spec.between(Context(saga.id, saga.business_id, saga.data, saga.results))
-        except StepFailed as refused:
-            raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
+    assert isinstance(spec, ExternalStep)
+    if spec.between is None:
+        return
+    try:
+        spec.between(Context(saga.id, saga.business_id, saga.data, saga.results))
+    except StepFailed as refused:
+        raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
+
+
+def _require_no_news(saga: SagaState, draft: SagaState) -> None:
+    """Saving has locked the saga's row: who brings news now waits, and finds what was committed."""
+    if draft.cancel_requested and not saga.cancel_requested and planner.can_still_cancel(draft):
+        raise _CancelArrived
+    if draft.listened_in_vain and draft.signals_received != saga.signals_received:
+        raise _SignalArrived
 
 
 class _CancelArrived(Exception):
+    pass
+
+
+class _SignalArrived(Exception):
     pass
 
 
@@ -158,22 +184,53 @@ class _Refused(Exception):
         self.step_name, self.failure = step_name, failure
 
 
-def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> StepState | None:
-    """Runs LOCAL steps until the next call, whose intent it marks, or until rest."""
+def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> Sequence[StepState]:
+    """Runs LOCAL steps, and WAITING ones whose signal is there, until the next calls, whose intent it marks, or
+    until rest."""
     while True:
         match planner.next_move(saga):
             case RunLocal(step=step, spec=spec):
                 _run_local(saga, step, spec, refusals)
-            case CallOut(step=step):
-                step.intent_is_fresh = not step.in_doubt
-                step.in_doubt = True
-                return step
+            case Listen() if refusals is None:
+                return ()  # nobody can have signalled a saga that does not exist yet
+            case Listen(step=step, spec=spec):
+                if not _hear(saga, step, spec, refusals):
+                    return ()
+            case CallOut(steps=steps):
+                for step in steps:
+                    step.intent_is_fresh = not step.in_doubt
+                    step.in_doubt = True
+                return steps
             case Rest():
-                return None
+                return ()
+
+
+def _hear(
+    saga: SagaState, step: StepState, spec: WaitingStep, refusals: Mapping[str, Failure] | None
+) -> bool:
+    """Takes up the oldest signal, or finds that the wait is over. False when the saga has to wait."""
+    signal = inbox.take(saga_id=saga.id, name=spec.signal, step_name=step.name)
+    if signal is not None:
+        _run_local(saga, step, spec, refusals, signal)
+    elif saga.waits_for == spec.signal and saga.wait_is_over:
+        saga.listened_in_vain = True
+        outcome = planner.timed_out(spec)
+        _note(saga, step.name, outcome, duration_ms=None)
+        planner.record(saga, step, outcome)
+    else:
+        saga.listened_in_vain = True
+        planner.wait(saga, spec)
+        return False
+    planner.stop_waiting(saga)
+    return True
 
 
 def _run_local(
-    saga: SagaState, step: StepState, spec: LocalStep, refusals: Mapping[str, Failure] | None
+    saga: SagaState,
+    step: StepState,
+    spec: LocalStep | WaitingStep,
+    refusals: Mapping[str, Failure] | None,
+    signal: Json | None = None,
 ) -> None:
     forward = saga.direction == Direction.FORWARD
     handler = spec.execute if forward else spec.compensate
@@ -182,62 +239,21 @@ def _run_local(
     if refusals and step.name in refusals:
         outcome = refusals[step.name]
     else:
-        context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure)
+        context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {})
         try:
             outcome = Success(handler(context) or {})
         except StepFailed as refused:
             if refusals is None:
                 raise  # the saga does not exist yet: its caller hears of it
             raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
-    _note(saga, step, outcome, duration_ms=None)
+    _note(saga, step.name, outcome, duration_ms=None)
     planner.record(saga, step, outcome)
 
 
-def _call(saga: SagaState, step: StepState) -> Outcome:
-    """Makes one call, with no transaction and no row lock open."""
-    assert not connection.in_atomic_block, "no transaction may be open across a call"
-    spec = saga.definition.step(step.name)
-    assert isinstance(spec, ExternalStep)
-    call = Call(
-        saga_id=saga.id,
-        business_id=saga.business_id,
-        data=saga.data,
-        results=saga.results,
-        key=f"{saga.id}:{step.name}:{saga.direction}",
-        attempt=step.retry_count + 1,
-        timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
-    )
-    started = time.monotonic()
-    crash.reach("saga.call.before", step.name, saga.direction)
-    with tracer.start_as_current_span(f"{saga.definition.name} {step.name}") as span:
-        outcome = _ask_or_call(saga, step, spec, call)
-        span.set_attribute("saga.outcome", _outcome_name(outcome))
-    crash.reach("saga.call.after", step.name, saga.direction)
-    if crash.answer_is_lost(step.name, saga.direction):
-        outcome = Unknown("answer lost")
-    _note(saga, step, outcome, duration_ms=round((time.monotonic() - started) * 1000))
-    return outcome
-
-
-def _ask_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Call) -> Outcome:
-    if saga.direction == Direction.COMPENSATING:
-        assert spec.compensate is not None
-        return spec.compensate(call)
-    if spec.query is not None and not step.intent_is_fresh:
-        found = spec.query(call)
-        if not isinstance(found, NotFound):
-            return found
-    return spec.execute(call)
-
-
-def _note(saga: SagaState, step: StepState, outcome: Outcome, *, duration_ms: int | None) -> None:
-    name = _outcome_name(outcome)
-    saga.attempts.append(Attempt(step.name, saga.direction, name, _detail(outcome), duration_ms))
-    metrics.ATTEMPTS.labels(saga.definition.name, step.name, saga.direction, name).inc()
-
-
-def _outcome_name(outcome: Outcome) -> str:
-    return type(outcome).__name__.lower()
+def _note(saga: SagaState, step_name: str, outcome: Outcome, *, duration_ms: int | None) -> None:
+    name = outcome_name(outcome)
+    saga.attempts.append(Attempt(step_name, saga.direction, name, _detail(outcome), duration_ms))
+    metrics.ATTEMPTS.labels(saga.definition.name, step_name, saga.direction, name).inc()
 
 
 def _detail(outcome: Outcome) -> Json:

@@ -15,7 +15,16 @@ from django.db.models.functions import Now
 from common.clock import database_now
 from sagas import registry
 from sagas.definitions import Definition, ExternalStep
-from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
+from sagas.models import (
+    ACTIVE,
+    Direction,
+    SagaEvent,
+    SagaInstance,
+    SagaSignal,
+    SagaStatus,
+    SagaStep,
+    StepStatus,
+)
 from sagas.outcomes import Json
 from sagas.store import QUEUE
 
@@ -24,7 +33,7 @@ from sagas.store import QUEUE
 class StepView:
     order: int
     name: str
-    kind: str  # local or external; empty when this release does not know the definition
+    kind: str  # local, external or waiting; empty when this release does not know the definition
     pivot: bool
     can_be_asked: bool  # its other side can tell what became of a call
     status: StepStatus
@@ -41,6 +50,16 @@ class StepView:
     @property
     def was_attempted(self) -> bool:
         return self.status == StepStatus.COMPLETED or self.in_doubt or self.compensating
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """Something that was told to the saga from outside. `taken_by` is empty while no step has needed it."""
+
+    name: str
+    signal_id: str
+    received_at: dt.datetime
+    taken_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,9 @@ class SagaView:
     lease_expires_at: dt.datetime | None
     cancel_requested_at: dt.datetime | None
     deadline_at: dt.datetime
+    waiting_for: str  # a signal
+    waiting_until: dt.datetime | None
+    signals: tuple["SignalView", ...]
     created_at: dt.datetime
     ended_at: dt.datetime | None
     fence: int
@@ -111,8 +133,8 @@ def look(saga_id: uuid.UUID) -> SagaView | None:
 
 
 def look_at(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
-    """Pictures of a list, in its order: three queries, however long it is."""
-    rows = list(sagas.prefetch_related("steps"))
+    """Pictures of a list, in its order: four queries, however long it is."""
+    rows = list(sagas.prefetch_related("steps", "signals"))
     now = database_now()
     return [picture(saga, list(saga.steps.all()), now) for saga in rows]
 
@@ -124,7 +146,7 @@ def due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
     )
     never_or_lost = Q(lease_expires_at__lte=Now())
     return sagas.filter(
-        never_or_lost | Q(Exists(retry), lease_expires_at__isnull=True),
+        never_or_lost | Q(Exists(retry) | Q(waiting_until__lte=Now()), lease_expires_at__isnull=True),
         status__in=ACTIVE,
         needs_attention=False,
     )
@@ -149,6 +171,9 @@ def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> 
         lease_expires_at=saga.lease_expires_at,
         cancel_requested_at=saga.cancel_requested_at,
         deadline_at=saga.deadline_at,
+        waiting_for=saga.waiting_for,
+        waiting_until=saga.waiting_until,
+        signals=tuple(_signal(signal) for signal in saga.signals.all()),
         created_at=saga.created_at,
         ended_at=saga.completed_at or saga.compensated_at,
         fence=saga.fence,
@@ -156,6 +181,10 @@ def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> 
         steps=tuple(_step(step, definition) for step in steps),
         seen_at=now,
     )
+
+
+def _signal(signal: SagaSignal) -> SignalView:
+    return SignalView(signal.name, signal.signal_id, signal.received_at, signal.taken_by)
 
 
 def _step(step: SagaStep, definition: Definition | None) -> StepView:

@@ -58,6 +58,11 @@ class SagaInstance(models.Model):
     )
     claims_without_progress = models.PositiveIntegerField(default=0)
     deadline_at = models.DateTimeField()
+    waiting_for = models.CharField(
+        max_length=100, blank=True, db_default="", help_text=_("The signal without which it does not go on.")
+    )
+    waiting_until = models.DateTimeField(null=True, blank=True)
+    signals_received = models.PositiveIntegerField(db_default=0, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     needs_attention = models.BooleanField(default=False)
     attention_reason = models.TextField(blank=True)
@@ -86,6 +91,15 @@ class SagaInstance(models.Model):
                 name="saga_at_rest_has_no_lease",
                 condition=models.Q(status__in=ACTIVE) | models.Q(lease_expires_at__isnull=True),
             ),
+            models.CheckConstraint(
+                name="saga_at_rest_waits_for_nothing",
+                condition=models.Q(status__in=ACTIVE) | models.Q(waiting_for=""),
+            ),
+            models.CheckConstraint(
+                name="saga_wait_has_an_end",
+                condition=models.Q(waiting_for="", waiting_until__isnull=True)
+                | (~models.Q(waiting_for="") & models.Q(waiting_until__isnull=False)),
+            ),
             models.UniqueConstraint(
                 name="saga_one_open_per_business_object",
                 fields=["definition", "business_id"],
@@ -95,6 +109,11 @@ class SagaInstance(models.Model):
         indexes = [
             models.Index(
                 name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)
+            ),
+            models.Index(
+                name="saga_wait_timeout",
+                fields=["waiting_until"],
+                condition=models.Q(waiting_until__isnull=False, needs_attention=False),
             ),
             models.Index(
                 name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)
@@ -160,11 +179,36 @@ class SagaStep(models.Model):
         return f"{self.step_order} {self.step_name}"
 
 
+class SagaSignal(models.Model):
+    """Something that was told to a saga from outside, once per `signal_id`. It stays here also when it came too early,
+    too late or for nobody."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="signals")
+    signal_id = models.CharField(max_length=255)
+    name = models.CharField(max_length=100)
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+    taken_at = models.DateTimeField(null=True, blank=True)
+    taken_by = models.CharField(max_length=255, blank=True, db_default="", help_text=_("The step."))
+
+    class Meta:
+        db_table = "saga_signals"
+        verbose_name = _("saga signal")
+        verbose_name_plural = _("saga signals")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(name="saga_signal_once", fields=["saga", "signal_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.signal_id}"
+
+
 class SagaEvent(models.Model):
-    """Append-only: one row per attempt and per human action. The database refuses updates."""
+    """Append-only: one row per attempt, per signal and per human action. The database refuses updates."""
 
     class Kind(models.TextChoices):
         ATTEMPT = "attempt", _("Attempt")
+        SIGNAL = "signal", _("Signal")
         PERSON = "person", _("Staff action")
 
     id = models.BigAutoField(primary_key=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, TextField, Value, When
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 
@@ -22,6 +22,8 @@ from sagas.outcomes import Json
 
 log = structlog.get_logger(__name__)
 
+_PARKED_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
+
 
 def wake(*, saga_id: uuid.UUID) -> bool:
     """Makes a waiting or parked saga due now: the news that it waits for may be there. False when it is at rest
@@ -31,6 +33,14 @@ def wake(*, saga_id: uuid.UUID) -> bool:
             id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
         ).update(
             lease_expires_at=Now(),
+            # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
+            # saga turns back once the calls beside it are decided.
+            error_code=Case(
+                When(_PARKED_FORWARD, then=Value("")), default=F("error_code"), output_field=TextField()
+            ),
+            error_message=Case(
+                When(_PARKED_FORWARD, then=Value("")), default=F("error_message"), output_field=TextField()
+            ),
             needs_attention=False,
             attention_reason="",
             claims_without_progress=0,
@@ -99,8 +109,6 @@ def retry_now(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
     """The current step is tried at once with a fresh budget of retries. Reopens a saga whose compensation failed."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
-        if saga.direction == Direction.FORWARD:
-            saga.error_code = saga.error_message = ""
         if step is not None:
             step.status, step.retry_count = StepStatus.PENDING, 0
         _carry_on(saga)
@@ -127,7 +135,6 @@ def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
         if saga.direction == Direction.FORWARD:
             step.status, step.result, step.executed_at = StepStatus.COMPLETED, dict(result), Now()
             saga.past_pivot = saga.past_pivot or _definition(saga).step(step.step_name).pivot
-            saga.error_code = saga.error_message = ""
         else:
             step.status, step.compensate_data = StepStatus.COMPENSATED, dict(result)
             step.compensating, step.compensated_at = True, Now()
@@ -172,6 +179,7 @@ def mark_resolved(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason:
             saga.error_message = saga.error_message or saga.attention_reason
         saga.needs_attention, saga.attention_reason = False, ""
         saga.lease_owner, saga.lease_expires_at = "", None
+        saga.waiting_for, saga.waiting_until = "", None
         if step is not None:
             step.next_retry_at = None
 
@@ -237,12 +245,15 @@ def _take(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
 
 
 def _carry_on(saga: SagaInstance) -> None:
-    """Due now, for whichever worker comes first. Who acts has all the time of the saga before them again: people
-    come after the deadline as a rule, and it must not turn back what they just decided."""
+    """Due now, for whichever worker comes first. Who acts has all the time of the saga before them again, and a step
+    that waits its own: people come after the deadline as a rule, and it must not turn back what they just decided."""
     saga.status = SagaStatus.IN_PROGRESS if saga.status == SagaStatus.FAILED else saga.status
     saga.needs_attention, saga.attention_reason = False, ""
+    if saga.direction == Direction.FORWARD:
+        saga.error_code = saga.error_message = ""
     saga.claims_without_progress = 0
     saga.lease_owner, saga.lease_expires_at = "", Now()
+    saga.waiting_for, saga.waiting_until = "", None
     saga.deadline_at = Greatest(
         F("deadline_at"), Now() + timedelta(seconds=_definition(saga).deadline_seconds)
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from sagas.definitions import ExternalStep, LocalStep, StepSpec
+from sagas.definitions import ExternalStep, LocalStep, OnTimeout, StepSpec, WaitingStep
 from sagas.models import Direction, SagaStatus, StepStatus
 from sagas.outcomes import (
     Another,
@@ -30,13 +30,22 @@ MAX_CLAIMS_WITHOUT_PROGRESS = 5
 @dataclass(frozen=True, slots=True)
 class RunLocal:
     step: StepState
-    spec: LocalStep
+    spec: LocalStep | WaitingStep
 
 
 @dataclass(frozen=True, slots=True)
 class CallOut:
+    """Calls to be made at the same time: one, or what is left of a group."""
+
+    steps: tuple[StepState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A signal is needed: with one that has arrived the step runs, without one the saga waits or has waited enough."""
+
     step: StepState
-    spec: ExternalStep
+    spec: WaitingStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +53,20 @@ class Rest:
     """Nothing to do now: finished, waiting for a retry, or left to a person."""
 
 
-Move = RunLocal | CallOut | Rest
+Move = RunLocal | CallOut | Listen | Rest
 
 
 def next_move(saga: SagaState) -> Move:
-    if not saga.is_active or saga.needs_attention or saga.is_waiting:
+    if not saga.is_active or saga.needs_attention or saga.waits_for_retry:
         return Rest()
     if saga.claims_without_progress > MAX_CLAIMS_WITHOUT_PROGRESS:
         park(saga, f"claimed {saga.claims_without_progress} times without progress")
         return Rest()
     if saga.direction == Direction.FORWARD and _may_turn_back(saga):
         if saga.cancel_requested:
-            turn_back(saga, Failure("cancel_requested", "cancellation was requested"))
+            turn_back(saga, saga.failure or Failure("cancel_requested", "cancellation was requested"))
         elif saga.deadline_passed:
-            turn_back(saga, Failure("deadline_passed", "the deadline of the saga has passed"))
+            turn_back(saga, saga.failure or Failure("deadline_passed", "the deadline of the saga has passed"))
     return _forward(saga) if saga.direction == Direction.FORWARD else _backward(saga)
 
 
@@ -66,7 +75,16 @@ def _forward(saga: SagaState) -> Move:
     if step is None:
         saga.status = SagaStatus.COMPLETED
         return Rest()
-    return _move_for(step, saga.definition.step(step.name))
+    left = [each for each in _beside(saga, step) if each.status != StepStatus.COMPLETED]
+    undecided = [each for each in left if saga.failure is None or not each.is_given_up]
+    if saga.failure is not None and not undecided:
+        return _give_up(saga, saga.failure)
+    return _move_for(undecided, saga.definition.step(undecided[0].name))
+
+
+def _beside(saga: SagaState, step: StepState) -> list[StepState]:
+    names = saga.definition.beside(step.name)
+    return [each for each in saga.steps if each.name in names]
 
 
 def _backward(saga: SagaState) -> Move:
@@ -79,13 +97,21 @@ def _backward(saga: SagaState) -> Move:
         if spec.compensate is None:
             step.status, step.in_doubt, step.compensated_now = StepStatus.COMPENSATED, False, True
             continue
-        return _move_for(step, spec)
+        if isinstance(spec, WaitingStep):
+            return RunLocal(step, spec)
+        return _move_for([step], spec)
     saga.status = SagaStatus.COMPENSATED
     return Rest()
 
 
-def _move_for(step: StepState, spec: StepSpec) -> Move:
-    return RunLocal(step, spec) if isinstance(spec, LocalStep) else CallOut(step, spec)
+def _move_for(steps: list[StepState], spec: StepSpec) -> Move:
+    match spec:
+        case LocalStep():
+            return RunLocal(steps[0], spec)
+        case WaitingStep():
+            return Listen(steps[0], spec)
+        case ExternalStep():
+            return CallOut(tuple(steps))
 
 
 def can_still_cancel(saga: SagaState) -> bool:
@@ -108,6 +134,31 @@ def record(saga: SagaState, step: StepState, outcome: Outcome) -> None:
         _record_backward(saga, step, outcome)
 
 
+def align_retries(saga: SagaState) -> None:
+    """What of a group is to be tried again is tried again together, when the last of it may."""
+    waits = [step.retry_in_seconds for step in saga.steps if step.retry_in_seconds is not None]
+    for step in saga.steps:
+        if step.retry_in_seconds is not None:
+            step.retry_in_seconds = max(waits)
+
+
+def wait(saga: SagaState, spec: WaitingStep) -> None:
+    """Rests until the signal or the timeout. To have come here is progress: however often somebody looks in vain."""
+    if saga.waits_for != spec.signal:
+        saga.waits_for, saga.wait_seconds = spec.signal, spec.timeout_seconds
+    saga.claims_without_progress = 0
+
+
+def stop_waiting(saga: SagaState) -> None:
+    saga.waits_for, saga.wait_seconds, saga.wait_is_over = "", None, False
+
+
+def timed_out(spec: WaitingStep) -> Outcome:
+    if spec.on_timeout is OnTimeout.GO_ON:
+        return Success({"timed_out": True})
+    return Failure("signal_timed_out", f"{spec.name}: no signal {spec.signal} in time")
+
+
 def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
     match outcome:
         case Success(result):
@@ -116,18 +167,18 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
             saga.past_pivot = saga.past_pivot or saga.definition.step(step.name).pivot
         case Failure(_, message):
             step.status, step.in_doubt, step.error_message = StepStatus.FAILED, False, message
-            _give_up(saga, outcome)
+            saga.failure = saga.failure or outcome
         case Transient(reason):
             # This call did not happen; an earlier one whose answer was lost still may have.
             step.in_doubt, step.error_message = not step.intent_is_fresh, reason
             if not _wait(step, saga, outcome):
                 step.status = StepStatus.FAILED
-                _give_up(saga, Failure("retries_exhausted", reason))
+                saga.failure = saga.failure or Failure("retries_exhausted", reason)
         case Unknown(reason):
             step.in_doubt, step.error_message = True, reason
             if not _wait(step, saga, outcome):
                 step.status = StepStatus.FAILED
-                _give_up(saga, Failure("outcome_unknown", reason))
+                saga.failure = saga.failure or Failure("outcome_unknown", reason)
         case Another(result):
             step.status, step.in_doubt, step.result = StepStatus.PENDING, False, result
             step.error_message, step.retry_count = "", 0
@@ -166,6 +217,7 @@ def _record_backward(saga: SagaState, step: StepState, outcome: Outcome) -> None
 
 def turn_back(saga: SagaState, failure: Failure) -> None:
     saga.direction, saga.failure = Direction.COMPENSATING, failure
+    stop_waiting(saga)
 
 
 def park(saga: SagaState, reason: str) -> None:
@@ -173,12 +225,14 @@ def park(saga: SagaState, reason: str) -> None:
     saga.attention_reason = reason
 
 
-def _give_up(saga: SagaState, failure: Failure) -> None:
+def _give_up(saga: SagaState, failure: Failure) -> Move:
+    """A step has failed for good, and whatever was called together with it has come to its end, too."""
     if _may_turn_back(saga):
         turn_back(saga, failure)
-    else:
-        saga.failure = failure
-        park(saga, f"past the point of no return: {failure.message}")
+        return _backward(saga)
+    saga.failure = failure
+    park(saga, f"past the point of no return: {failure.message}")
+    return Rest()
 
 
 def _compensation_failed(saga: SagaState, step: StepState, message: str) -> None:

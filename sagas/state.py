@@ -33,6 +33,10 @@ class StepState:
     def was_attempted(self) -> bool:
         return self.status == StepStatus.COMPLETED or self.in_doubt or self.compensating
 
+    @property
+    def is_given_up(self) -> bool:
+        return self.status == StepStatus.FAILED and self.retry_in_seconds is None
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -61,6 +65,11 @@ class SagaState:
     claims_without_progress: int = 0
     deadline_passed: bool = False
     cancel_requested: bool = False
+    waits_for: str = ""  # the signal; its step is the next one
+    wait_seconds: float | None = None  # of a wait that begins now
+    wait_is_over: bool = False  # when this worker claimed it
+    listened_in_vain: bool = False  # since the last commit
+    signals_received: int = 0
     age_seconds: float = 0.0
     trace_context: dict[str, str] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)  # not saved yet
@@ -83,13 +92,13 @@ class SagaState:
         return bool(self.attention_reason)
 
     @property
-    def is_waiting(self) -> bool:
+    def waits_for_retry(self) -> bool:
         return any(step.retry_in_seconds is not None for step in self.steps)
 
     def draft(self) -> "SagaState":
         """A copy to change: thrown away when the transaction that would record it fails."""
         steps = [dataclasses.replace(step) for step in self.steps]
-        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts))
+        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts), listened_in_vain=False)
 
 
 def new_state(

@@ -42,7 +42,10 @@ WITH saga AS (
         status = %(status)s::text, direction = %(direction)s, past_pivot = %(past_pivot)s,
         current_step = %(current_step)s, error_code = %(error_code)s, error_message = %(error_message)s,
         needs_attention = %(attention_reason)s::text <> '', attention_reason = %(attention_reason)s::text,
-        claims_without_progress = %(claims_without_progress)s,
+        claims_without_progress = %(claims_without_progress)s, waiting_for = %(waits_for)s::text,
+        waiting_until = CASE WHEN %(waits_for)s::text = '' THEN NULL
+                             WHEN %(wait_seconds)s::float8 IS NULL THEN waiting_until
+                             ELSE least(now() + make_interval(secs => %(wait_seconds)s::float8), deadline_at) END,
         lease_owner = CASE WHEN %(keeps_lease)s::bool THEN lease_owner ELSE '' END,
         lease_expires_at = CASE WHEN %(keeps_lease)s::bool
                                 THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
@@ -51,7 +54,7 @@ WITH saga AS (
         updated_at = now(), revision = revision + 1
     WHERE id = %(id)s AND fence = %(fence)s::bigint
     RETURNING id, cancel_requested_at IS NOT NULL AS cancel_requested, deadline_at <= now() AS deadline_passed,
-              extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds
+              extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds, signals_received
 ), steps AS (
     UPDATE saga_steps AS s SET
         status = v.status, in_doubt = v.in_doubt, compensating = v.compensating, result = v.result,
@@ -73,7 +76,7 @@ WITH saga AS (
     FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
         step_name text, direction text, outcome text, detail jsonb, duration_ms int)
 )
-SELECT cancel_requested, deadline_passed, age_seconds FROM saga
+SELECT cancel_requested, deadline_passed, age_seconds, signals_received FROM saga
 """
 
 # `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
@@ -89,11 +92,12 @@ WITH own AS MATERIALIZED (
     WHERE id = %(id)s AND status IN ('pending', 'in_progress') AND NOT needs_attention
       AND (lease_expires_at <= now()
            OR (lease_owner = 'queue' AND fence = %(ticket)s::bigint)
-           OR (lease_expires_at IS NULL AND EXISTS (
-                SELECT 1 FROM own WHERE own.status = 'failed' AND own.next_retry_at <= now())))
+           OR (lease_expires_at IS NULL AND (waiting_until <= now() OR EXISTS (
+                SELECT 1 FROM own WHERE own.status = 'failed' AND own.next_retry_at <= now()))))
     RETURNING id, definition, definition_version, business_id, metadata, direction, past_pivot, error_code,
               error_message, fence, claims_without_progress, deadline_at <= now() AS deadline_passed,
-              cancel_requested_at IS NOT NULL AS cancel_requested, trace_context
+              cancel_requested_at IS NOT NULL AS cancel_requested, waiting_for,
+              coalesce(waiting_until <= now(), false) AS wait_is_over, signals_received, trace_context
 ), resumed AS (
     UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
     FROM own, claimed
@@ -118,6 +122,10 @@ WITH due AS MATERIALIZED (
     (SELECT id FROM saga_instances
      WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
      ORDER BY lease_expires_at LIMIT %(batch)s::int)
+    UNION
+    (SELECT id FROM saga_instances
+     WHERE waiting_until <= now() AND lease_expires_at IS NULL AND NOT needs_attention
+     ORDER BY waiting_until LIMIT %(batch)s::int)
 ), picked AS (
     SELECT i.id FROM saga_instances i
     WHERE i.id IN (SELECT id FROM due) AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention

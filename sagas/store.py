@@ -84,6 +84,8 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
                 "error_message": saga.failure.message if saga.failure else "",
                 "attention_reason": saga.attention_reason,
                 "claims_without_progress": saga.claims_without_progress,
+                "waits_for": saga.waits_for,
+                "wait_seconds": saga.wait_seconds,
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
                 "worker": worker_name(),
@@ -94,7 +96,7 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
         row = cursor.fetchone()
     if row is None:
         raise LeaseLost(saga.id)
-    saga.cancel_requested, saga.deadline_passed, saga.age_seconds = row
+    saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = row
     saga.attempts.clear()
     for step in saga.steps:
         step.executed_now = step.compensated_now = False
@@ -139,6 +141,9 @@ def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
         claims_without_progress=saga_row["claims_without_progress"],
         deadline_passed=saga_row["deadline_passed"],
         cancel_requested=saga_row["cancel_requested"],
+        waits_for=saga_row["waiting_for"],
+        wait_is_over=saga_row["wait_is_over"],
+        signals_received=saga_row["signals_received"],
         trace_context=_loaded(saga_row["trace_context"]),
     )
 

@@ -125,4 +125,27 @@ ON_TIME = Rule(
     """,
 )
 
-RULES = (EFFECT_ONCE, COMPLETED, COMPENSATED, REVERSE_ORDER, FENCES, AT_REST, ON_TIME)
+SIGNALS_HEARD = Rule(
+    "signals_heard",
+    "Nobody waits for a signal that is there, or beyond a deadline; a signal is taken up by one attempt of one step.",
+    """
+    SELECT i.id::text AS id, 'waits for ' || i.waiting_for || ', which is there' AS what
+    FROM saga_instances i JOIN saga_signals g ON g.saga_id = i.id AND g.name = i.waiting_for AND g.taken_at IS NULL
+    WHERE i.status NOT IN ('completed', 'compensated', 'failed') AND NOT i.needs_attention
+      AND i.lease_expires_at IS NULL AND i.created_at >= %(since)s
+    UNION
+    SELECT i.id::text, 'waits for ' || i.waiting_for || ' beyond its deadline'
+    FROM saga_instances i WHERE i.waiting_until > i.deadline_at AND i.created_at >= %(since)s
+    UNION
+    SELECT i.id::text, g.taken_by || ' took ' || count(*) || ' signals in ' || min(attempts.count) || ' attempts'
+    FROM saga_signals g JOIN saga_instances i ON i.id = g.saga_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS count FROM saga_events e
+        WHERE e.saga_id = i.id AND e.step_name = g.taken_by AND e.kind = 'attempt' AND e.direction = 'forward'
+    ) AS attempts
+    WHERE g.taken_at IS NOT NULL AND i.created_at >= %(since)s
+    GROUP BY i.id, g.taken_by HAVING count(*) > min(attempts.count)
+    """,
+)
+
+RULES = (EFFECT_ONCE, COMPLETED, COMPENSATED, REVERSE_ORDER, FENCES, AT_REST, ON_TIME, SIGNALS_HEARD)

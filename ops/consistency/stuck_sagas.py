@@ -1,5 +1,5 @@
-"""Every open saga is held by a worker, waits for a retry, or is left to a person. The sweep sees to that within
-seconds; one that nobody has taken for minutes means that the sweep or the workers are down."""
+"""Every open saga is held by a worker, waits for a retry or a signal, or is left to a person. The sweep sees to that
+within seconds; one that nobody has taken for minutes means that the sweep or the workers are down."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ SELECT s.id::text AS id
 FROM saga_instances s
 WHERE s.status IN ('pending', 'in_progress') AND NOT s.needs_attention
   AND (s.lease_expires_at <= now() - make_interval(secs => %(grace)s)
-    OR (s.lease_expires_at IS NULL AND s.updated_at <= now() - make_interval(secs => %(grace)s)
+    OR (s.lease_expires_at IS NULL
+        AND (s.waiting_until IS NULL OR s.waiting_until <= now() - make_interval(secs => %(grace)s))
+        AND s.updated_at <= now() - make_interval(secs => %(grace)s)
         AND NOT EXISTS (
             SELECT 1 FROM saga_steps t
             WHERE t.saga_id = s.id AND t.status = 'failed'

@@ -21,6 +21,8 @@ VERBS = {
     "resolve": Operation.MARK_RESOLVED,
     "cancel": Operation.CANCEL,
 }
+# A signal has no direction.
+ARROWS: Mapping[str, str] = {Direction.FORWARD: "→", Direction.COMPENSATING: "←"}
 
 
 def as_list(sagas: Sequence[SagaView]) -> str:
@@ -52,6 +54,7 @@ def as_story(story: Story) -> str:
             "",
             "Steps",
             *_steps(saga, story.history),
+            *_signals(saga),
             "",
             "History",
             *aligned([_event(event) for event in story.history], indent=2),
@@ -163,8 +166,18 @@ def _took(step_name: str, history: Sequence[EventView]) -> str:
     return span(dt.timedelta(milliseconds=sum(spent))) if spent else ""
 
 
+def _signals(saga: SagaView) -> list[str]:
+    if not saga.signals:
+        return []
+    rows = [
+        (_moment(signal.received_at), signal.name, signal.signal_id, signal.taken_by or "not taken up")
+        for signal in saga.signals
+    ]
+    return ["", "Signals", *aligned([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]
+
+
 def _event(event: EventView) -> tuple[str, ...]:
-    arrow = "←" if event.direction == Direction.COMPENSATING else "→"
+    arrow = ARROWS.get(event.direction, "·")
     if event.kind == SagaEvent.Kind.PERSON:
         words = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
         return (_moment(event.at), arrow, event.step_name, event.outcome, "", words)

@@ -26,6 +26,12 @@ def waits_for(saga: SagaView) -> str:
             "step": step.name,
             "span": span(step.next_retry_at - saga.seen_at),
         }
+    if saga.lease_expires_at is None and saga.waiting_until and saga.waiting_until > saga.seen_at:
+        return _("the signal %(signal)s until %(moment)s, %(span)s from now") % {
+            "signal": saga.waiting_for,
+            "moment": saga.waiting_until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "span": span(saga.waiting_until - saga.seen_at),
+        }
     return _("the next sweep: it is due")
 
 

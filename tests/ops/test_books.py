@@ -217,6 +217,28 @@ BREAKAGES = [
         "DELETE FROM simulator_ledger WHERE reference = %(paid)s",
     ),
     Breakage("late_money", "kept", "UPDATE payments SET status = 'cancelled' WHERE payment_no = %(paid)s"),
+    Breakage(
+        "signals_heard",
+        "waits beyond its deadline",
+        instance(
+            f"{OPEN_SAGA}, waiting_for = 'news', waiting_until = deadline_at + interval '1 second',"
+            " lease_expires_at = NULL",
+            PAID,
+        ),
+    ),
+    Breakage(
+        "signals_heard",
+        "waits for what is there",
+        f"WITH told AS (INSERT INTO saga_signals (saga_id, signal_id, name, payload)"
+        f" VALUES ({PAID}, 'evt_1', 'news', '{{}}')) "
+        + instance(f"{OPEN_SAGA}, waiting_for = 'news', waiting_until = deadline_at", PAID),
+    ),
+    Breakage(
+        "signals_heard",
+        "a signal without an attempt",
+        f"INSERT INTO saga_signals (saga_id, signal_id, name, payload, taken_at, taken_by)"
+        f" VALUES ({PAID}, 'evt_1', 'news', '{{}}', now(), 'nobody')",
+    ),
 ]
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 from django.db import connection, transaction
 
-from sagas import engine, registry
-from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Retry, Step
+from sagas import engine, registry, store
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Retry, Step, StepSpec
 from sagas.models import SagaInstance
 from sagas.outcomes import Outcome, Success, Transient, Unknown
 from sagas.state import SagaState
@@ -96,6 +96,22 @@ def define(world: World) -> Iterator[Callable[..., Definition]]:
 
 
 @pytest.fixture
+def define_steps() -> Iterator[Callable[..., Definition]]:
+    """Registers a definition of these steps."""
+    registered = []
+
+    def _define(*steps: StepSpec, deadline_seconds: int = 600) -> Definition:
+        name = f"test.{uuid.uuid4().hex}"
+        definition = Definition(name, 1, "test", deadline_seconds, steps)
+        registered.append(definition)
+        return registry.register(definition)
+
+    yield _define
+    for definition in registered:
+        registry._definitions.pop((definition.name, definition.version), None)
+
+
+@pytest.fixture
 def begin() -> Callable[..., SagaState]:
     def _begin(definition: Definition, *, leased: bool = True) -> SagaState:
         saga_id = uuid.uuid4()
@@ -122,4 +138,15 @@ def expire_lease(saga_id: uuid.UUID) -> None:
         cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 
 
-__all__ = ["Transient", "Unknown", "World", "expire_lease", "reload"]
+def sweep_until_rest(limit: int = 20) -> None:
+    """What the sweep and its workers do, in this process."""
+    for _round in range(limit):
+        tickets = store.dispatch()
+        if not tickets:
+            return
+        for ticket in tickets:
+            engine.resume(ticket.saga_id, ticket=ticket.fence)
+    raise AssertionError("the sagas do not come to rest")
+
+
+__all__ = ["Transient", "Unknown", "World", "expire_lease", "reload", "sweep_until_rest"]

@@ -9,21 +9,10 @@ from sagas import engine, registry, store
 from sagas.definitions import EXTERNAL, Step
 from sagas.models import SagaEvent, SagaStatus, SagaStep
 from sagas.outcomes import Failure, NotFound, Success, Unknown
-from tests.sagas.conftest import expire_lease, reload
+from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
 from tests.support.auditing import _audited  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def sweep_until_rest(limit: int = 20) -> None:
-    """What the sweep and its workers do, in this process."""
-    for _round in range(limit):
-        tickets = store.dispatch()
-        if not tickets:
-            return
-        for ticket in tickets:
-            engine.resume(ticket.saga_id, ticket=ticket.fence)
-    raise AssertionError("the sagas do not come to rest")
 
 
 def test_null_compensation(world, define, begin):

@@ -433,7 +433,7 @@ def test_the_operation_and_its_history_are_one(make, monkeypatch):
 def test_a_picture_costs_the_same_for_one_and_for_many(make, django_assert_num_queries):
     for _again in range(3):
         make.completed()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         assert len(inspection.look_at(SagaInstance.objects.all())) == 3
 
 

@@ -1,5 +1,6 @@
 """The rules of a saga for any script of answers, without a database: Hypothesis looks for one that breaks them."""
 
+import itertools
 import random
 import uuid
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagas import planner
-from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step
+from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step, together
 from sagas.models import Direction, SagaStatus, StepStatus
 from sagas.outcomes import Failure, Honoured, Success, Transient, Undecidable, Unknown
 from sagas.planner import CallOut, Rest, RunLocal
@@ -43,7 +44,19 @@ def definitions(draw):
         )
         for number, kind in enumerate(kinds)
     )
-    return Definition(name="property", version=1, business_type="t", deadline_seconds=1, steps=steps)
+    return Definition(
+        name="property", version=1, business_type="t", deadline_seconds=1, steps=_grouped(draw, steps)
+    )
+
+
+def _grouped(draw, steps):
+    """Neighbours that can be called together sometimes are."""
+    grouped = []
+    for fits, run in itertools.groupby(steps, key=lambda step: step.kind is EXTERNAL and not step.pivot):
+        neighbours = tuple(run)
+        can = fits and len(neighbours) > 1
+        grouped += together(*neighbours) if can and draw(st.booleans()) else neighbours
+    return tuple(grouped)
 
 
 @settings(max_examples=600, deadline=None)
@@ -56,28 +69,31 @@ def test_every_script_ends_well(definition, data):
             saga.deadline_passed = True
         move = planner.next_move(saga)
         if isinstance(move, Rest):
-            if not saga.is_waiting:
+            if not saga.waits_for_retry:
                 break
             for step in saga.steps:
                 if step.retry_in_seconds is not None:
                     step.status, step.retry_in_seconds = StepStatus.PENDING, None
             continue
-        step = move.step
-        if saga.direction == Direction.FORWARD:
-            outcome = data.draw(FORWARD) if isinstance(move, CallOut) else Success({})
-            if isinstance(move, CallOut):
-                step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
-            # What may have happened at the other side: a lost answer counts until a definite one replaces it.
-            if isinstance(outcome, Success | Unknown | Undecidable):
-                happened.add(step.name)
-            elif isinstance(outcome, Failure):
-                happened.discard(step.name)
-        else:
+        steps = move.steps if isinstance(move, CallOut) else (move.step,)
+        forward = saga.direction == Direction.FORWARD
+        for step in steps:
             external = isinstance(move, CallOut)
-            outcome = data.draw(BACKWARD) if external else Success({})
-            if isinstance(outcome, Success):
-                undone.append(step.name)
-        planner.record(saga, step, outcome)
+            if forward:
+                outcome = data.draw(FORWARD) if external else Success({})
+                if external:
+                    step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
+                # What may have happened at the other side: a lost answer counts until a definite one replaces it.
+                if isinstance(outcome, Success | Unknown | Undecidable):
+                    happened.add(step.name)
+                elif isinstance(outcome, Failure):
+                    happened.discard(step.name)
+            else:
+                outcome = data.draw(BACKWARD) if external else Success({})
+                if isinstance(outcome, Success):
+                    undone.append(step.name)
+            planner.record(saga, step, outcome)
+        planner.align_retries(saga)
     else:
         raise AssertionError("the saga never came to rest")
     _check_end(definition, saga, happened, undone)

@@ -1,0 +1,219 @@
+"""What a saga of 3 steps that do nothing costs, on our engine and on DBOS, on the same PostgreSQL in the same run.
+
+    python -m scripts.local.testing python -m benchmarks.sagas [--sagas 1000] [--workers 1,8,16]
+
+Each engine runs the sagas in one process with so many threads: ours starts a saga in a transaction and carries it on,
+DBOS calls a `@workflow` of three `@step`s directly. Ours has three EXTERNAL steps, the dearest kind. DBOS is installed
+on its first run into a virtual environment of its own (`.local/benchmarks`); without it only ours is measured.
+Commits are those that the server counted (pg_stat_database, all databases), those that only read included; statements
+are told where pg_stat_statements is loaded, which the embedded server does not do.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".local" / "benchmarks"
+DBOS_VERSION = "3.4.0"
+NAME = "benchmark.noop"
+FLUSH_SECONDS = 11  # an idle session hands its counters in after ten
+AIM_RATIO, AIM_COMMITS = 3.0, 4.2
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sagas", type=int, default=1000)
+    options.add_argument("--workers", default="1,8,16")
+    options.add_argument("--engine", choices=["ours", "dbos"], help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    workers = [int(each) for each in chosen.workers.split(",")]
+    if chosen.engine:
+        run = _prepare_ours() if chosen.engine == "ours" else _prepare_dbos()
+        for count in workers:
+            print(json.dumps(_measure(run, chosen.sagas, count)), flush=True)
+        os._exit(0)  # neither engine's background threads are waited for
+    dbos = _dbos_python()
+    print(f"{chosen.sagas} sagas of 3 no-op steps; both engines in turn at each number of workers")
+    print("workers  engine  sagas/s   p50 ms   p99 ms  commits/saga  statements/saga")
+    for count in workers:
+        ours = _run(sys.executable, "ours", chosen.sagas, count)
+        theirs = _run(dbos, "dbos", chosen.sagas, count) if dbos else None
+        for engine, told in (("ours", ours), ("dbos", theirs)):
+            if told:
+                print(
+                    f"{count:>7}  {engine:<6} {told['rate']:>8.1f} {told['p50']:>8.2f} {told['p99']:>8.2f}"
+                    f" {told['commits']:>13.2f} {told['statements']:>16}"
+                )
+        if theirs:
+            print(f"         ratio {ours['rate'] / theirs['rate']:.2f} (aim: {AIM_RATIO:g})")
+        print(f"         commits per saga, ours: {ours['commits']:.2f} (aim: at most {AIM_COMMITS:g})")
+
+
+def _run(python: str, engine: str, sagas: int, workers: int) -> dict[str, Any]:
+    command = [
+        python,
+        str(Path(__file__)) if engine == "dbos" else "-m",
+        *([] if engine == "dbos" else ["benchmarks.sagas"]),
+    ]
+    command += ["--engine", engine, "--sagas", str(sagas), "--workers", str(workers)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = [line for line in told.stdout.splitlines() if line.startswith("{")]
+    assert lines, f"{engine} did not run:\n{told.stdout[-2000:]}{told.stderr[-2000:]}"
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+def _measure(run: Callable[[], Any], sagas: int, workers: int) -> dict[str, Any]:
+    for _warm_up in range(20):
+        run()
+    time.sleep(FLUSH_SECONDS)
+    before, statements_before = _counters()
+    spent: list[float] = []
+    left = iter(range(sagas))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if next(left, None) is None:
+                    return
+            began = time.perf_counter()
+            run()
+            spent.append((time.perf_counter() - began) * 1000)
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - began
+    time.sleep(FLUSH_SECONDS)
+    after, statements_after = _counters()
+    assert len(spent) == sagas, "some sagas failed"
+    ordered = sorted(spent)
+    statements = None if statements_after is None else (statements_after - (statements_before or 0)) / sagas
+    return {
+        "rate": sagas / seconds,
+        "p50": statistics.median(ordered),
+        "p99": ordered[int(len(ordered) * 0.99) - 1],
+        "commits": (after - before) / sagas,
+        "statements": "not counted" if statements is None else f"{statements:.1f}",
+    }
+
+
+def _url(database: str) -> str:
+    password = f":{os.environ['DB_PASSWORD']}" if os.environ.get("DB_PASSWORD") else ""
+    user, host, port = (os.environ[f"DB_{name}"] for name in ("USER", "HOST", "PORT"))
+    return f"postgresql://{user}{password}@{host}:{port}/{database}"
+
+
+def _counters() -> tuple[int, float | None]:
+    """Commits of the whole server, and its statements where pg_stat_statements is loaded."""
+    with psycopg.connect(_url("postgres"), autocommit=True) as connection:
+        commits = connection.execute("SELECT sum(xact_commit)::bigint FROM pg_stat_database").fetchone()
+        loaded = connection.execute("SELECT to_regclass('pg_stat_statements') IS NOT NULL").fetchone()
+        assert commits is not None
+        assert loaded is not None
+        if not loaded[0]:
+            return commits[0], None
+        calls = connection.execute("SELECT sum(calls)::float8 FROM pg_stat_statements").fetchone()
+        return commits[0], calls[0] if calls else None
+
+
+def _prepare_ours() -> Callable[[], Any]:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import transaction
+
+    from sagas import engine, registry
+    from sagas.definitions import EXTERNAL, Definition, Step
+    from sagas.models import SagaStatus
+    from sagas.outcomes import Success
+
+    call_command("migrate", verbosity=0)
+    steps = tuple(Step(f"step{n}", lambda _call: Success(), kind=EXTERNAL) for n in (1, 2, 3))
+    registry.register(Definition(NAME, 1, "benchmark", 3600, steps))
+
+    def run() -> None:
+        saga_id = uuid.uuid4()
+        with transaction.atomic(durable=True):
+            saga = engine.start(NAME, version=1, saga_id=saga_id, business_id=str(saga_id), data={})
+        assert engine.advance(saga).status == SagaStatus.COMPLETED
+
+    return run
+
+
+def _prepare_dbos() -> Callable[[], Any]:
+    from dbos import DBOS  # type: ignore[import-not-found]
+
+    with psycopg.connect(_url("postgres"), autocommit=True) as connection:
+        if (
+            connection.execute("SELECT 1 FROM pg_database WHERE datname = 'dbos_benchmark'").fetchone()
+            is None
+        ):
+            connection.execute("CREATE DATABASE dbos_benchmark")
+    url = _url("dbos_benchmark").replace("postgresql://", "postgresql+psycopg://")
+    DBOS(
+        config={
+            "name": "benchmark",
+            "system_database_url": url,
+            "log_level": "ERROR",
+            "run_admin_server": False,
+        }
+    )
+
+    @DBOS.step()
+    def step1() -> None: ...
+
+    @DBOS.step()
+    def step2() -> None: ...
+
+    @DBOS.step()
+    def step3() -> None: ...
+
+    @DBOS.workflow()
+    def flow() -> None:
+        step1()
+        step2()
+        step3()
+
+    DBOS.launch()
+    return flow
+
+
+def _dbos_python() -> str:
+    """The interpreter of a virtual environment that has DBOS; nothing when it cannot be installed."""
+    python = HOME / "bin" / "python"
+    if not python.exists():
+        venv.create(HOME, with_pip=True)
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", f"dbos=={DBOS_VERSION}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if installed.returncode != 0:
+        print(f"dbos is not measured, it cannot be installed:\n{installed.stderr[-500:]}")
+        return ""
+    return str(python)
+
+
+if __name__ == "__main__":
+    main()

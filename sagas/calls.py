@@ -1,0 +1,83 @@
+"""Makes calls to the outside: no transaction is open, and nothing is written before all have been answered."""
+
+import contextvars
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection, connections
+from opentelemetry import trace
+
+from common import crash
+from sagas.definitions import Call, ExternalStep
+from sagas.models import Direction
+from sagas.outcomes import NotFound, Outcome, Unknown
+from sagas.state import SagaState, StepState
+
+tracer = trace.get_tracer(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    step_name: str
+    outcome: Outcome
+    duration_ms: int
+
+
+def make(saga: SagaState, steps: Sequence[StepState]) -> list[Answer]:
+    """The answers in the order of the steps. Several calls are made at the same time, and all are waited for."""
+    assert not connection.in_atomic_block, "no transaction may be open across a call"
+    if len(steps) < 2:
+        return [_call(saga, step) for step in steps]
+    with ThreadPoolExecutor(len(steps), thread_name_prefix="saga-call") as threads:
+        futures = [
+            threads.submit(contextvars.copy_context().run, _call_in_thread, saga, step) for step in steps
+        ]
+    return [future.result() for future in futures]
+
+
+def _call_in_thread(saga: SagaState, step: StepState) -> Answer:
+    try:
+        return _call(saga, step)
+    finally:
+        connections.close_all()  # a thread has connections of its own, and this one ends here
+
+
+def _call(saga: SagaState, step: StepState) -> Answer:
+    spec = saga.definition.step(step.name)
+    assert isinstance(spec, ExternalStep)
+    call = Call(
+        saga_id=saga.id,
+        business_id=saga.business_id,
+        data=saga.data,
+        results=saga.results,
+        key=f"{saga.id}:{step.name}:{saga.direction}",
+        attempt=step.retry_count + 1,
+        timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
+    )
+    started = time.monotonic()
+    crash.reach("saga.call.before", step.name, saga.direction)
+    with tracer.start_as_current_span(f"{saga.definition.name} {step.name}") as span:
+        outcome = _ask_or_call(saga, step, spec, call)
+        span.set_attribute("saga.outcome", outcome_name(outcome))
+    crash.reach("saga.call.after", step.name, saga.direction)
+    if crash.answer_is_lost(step.name, saga.direction):
+        outcome = Unknown("answer lost")
+    return Answer(step.name, outcome, round((time.monotonic() - started) * 1000))
+
+
+def _ask_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Call) -> Outcome:
+    if saga.direction == Direction.COMPENSATING:
+        assert spec.compensate is not None
+        return spec.compensate(call)
+    if spec.query is not None and not step.intent_is_fresh:
+        found = spec.query(call)
+        if not isinstance(found, NotFound):
+            return found
+    return spec.execute(call)
+
+
+def outcome_name(outcome: Outcome) -> str:
+    return type(outcome).__name__.lower()

@@ -1,0 +1,333 @@
+"""Steps that wait for a signal. After each test the auditor looks at the books."""
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from ops.renderers import saga_text
+from ops.services import saga_inspection
+from sagas import engine, graph, operations, signals, store
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Step
+from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
+from sagas.outcomes import StepFailed, Success
+from sagas.signals import Delivery
+from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.support.auditing import _audited  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = "bank.settled"
+
+
+@pytest.fixture
+def waiting(world, define_steps):
+    """local1, call2, wait3, call4."""
+
+    def note(context):
+        world.act("local:wait3")
+        return {"heard": context.signal}
+
+    def _waiting(*, on_timeout=OnTimeout.TURN_BACK, timeout_seconds=60, pivot="", deadline_seconds=600):
+        return define_steps(
+            Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
+            Step(
+                "call2",
+                world.external("call2"),
+                kind=EXTERNAL,
+                compensate=world.external("call2:undo"),
+                pivot=pivot == "call2",
+            ),
+            Step(
+                "wait3",
+                note,
+                kind=WAITING,
+                signal=NAME,
+                timeout_seconds=timeout_seconds,
+                on_timeout=on_timeout,
+                compensate=world.local("local:wait3:undo"),
+            ),
+            Step("call4", world.external("call4"), kind=EXTERNAL, compensate=world.external("call4:undo")),
+            deadline_seconds=deadline_seconds,
+        )
+
+    return _waiting
+
+
+def deliver(saga, signal_id="evt_1", name=NAME, **payload):
+    with transaction.atomic():
+        return signals.deliver(saga_id=saga.id, name=name, signal_id=signal_id, payload=payload)
+
+
+def let_the_wait_pass(saga):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE saga_instances SET waiting_until = now() WHERE id = %s AND waiting_for <> ''", [saga.id]
+        )
+        assert cursor.rowcount == 1
+
+
+def step(saga, name="wait3"):
+    return SagaStep.objects.get(saga_id=saga.id, step_name=name)
+
+
+def test_waits_without_lease_and_without_work_for_the_sweep(world, waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    row = reload(saga)
+    assert (row.status, row.waiting_for, row.lease_expires_at) == (SagaStatus.IN_PROGRESS, NAME, None)
+    assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
+    assert store.dispatch() == []
+    assert engine.resume(saga.id) is None
+    assert world.happened == ["local1", "call2"]
+    deliver(saga)
+    sweep_until_rest()
+
+
+def test_a_signal_wakes_it_and_its_payload_is_read(world, waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    assert deliver(saga, amount=7) is Delivery.WOKE
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.waiting_for, row.waiting_until) == (SagaStatus.COMPLETED, "", None)
+    assert step(saga).result == {"heard": {"amount": 7}}
+    assert world.happened == ["local1", "call2", "local:wait3", "call4"]
+    assert SagaSignal.objects.get(saga_id=saga.id).taken_by == "wait3"
+
+
+def test_a_signal_that_comes_before_the_wait_is_kept(world, waiting, begin):
+    saga = begin(waiting())
+    assert deliver(saga, early=True) is Delivery.KEPT
+    assert engine.advance(saga).status == SagaStatus.COMPLETED
+    assert step(saga).result == {"heard": {"early": True}}
+
+
+def test_a_signal_that_comes_during_the_commit_that_begins_to_wait(waiting, begin, monkeypatch):
+    """After the engine has looked and before its row is written: nobody may wait for what is there."""
+    saga = begin(waiting())
+    save, delivered = store.save, []
+
+    def deliver_first(state, *, keeps_lease):
+        if state.waits_for and not delivered:
+            thread = threading.Thread(target=lambda: (delivered.append(deliver(saga)), connection.close()))
+            thread.start()
+            thread.join()
+        save(state, keeps_lease=keeps_lease)
+
+    monkeypatch.setattr(store, "save", deliver_first)
+    engine.advance(saga)
+    assert delivered == [Delivery.KEPT]
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_the_same_signal_again_does_nothing(world, waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    assert [deliver(saga), deliver(saga)] == [Delivery.WOKE, Delivery.REPEATED]
+    sweep_until_rest()
+    assert deliver(saga) is Delivery.REPEATED
+    assert SagaSignal.objects.filter(saga_id=saga.id).count() == 1
+    assert world.happened.count("local:wait3") == 1
+
+
+def test_a_signal_of_another_name_is_kept_and_wakes_nobody(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    assert deliver(saga, name="bank.opened") is Delivery.KEPT
+    assert store.dispatch() == []
+    deliver(saga, "evt_2")
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_a_late_signal_is_recorded(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    let_the_wait_pass(saga)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPENSATED
+    assert deliver(saga, "evt_late") is Delivery.LATE
+    assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
+    assert SagaEvent.objects.get(saga_id=saga.id, kind="signal").outcome == "late"
+    assert reload(saga).status == SagaStatus.COMPENSATED
+    assert "not taken up" in saga_text.as_story(saga_inspection.story(name=str(saga.id)))
+
+
+def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        signals.deliver(saga_id=saga.id, name=NAME, signal_id="evt_1")
+        raise ZeroDivisionError
+    assert store.dispatch() == []
+    assert not SagaSignal.objects.filter(saga_id=saga.id).exists()
+    deliver(saga)
+    sweep_until_rest()
+
+
+def test_an_unknown_saga_is_named(db):
+    with pytest.raises(signals.UnknownSaga):
+        signals.deliver(saga_id="0194a000-0000-7000-8000-000000000000", name=NAME, signal_id="evt_1")
+
+
+def test_a_timeout_turns_back(world, waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    let_the_wait_pass(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "signal_timed_out")
+    assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+
+
+def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
+    saga = engine.advance(begin(waiting(on_timeout=OnTimeout.GO_ON)))
+    let_the_wait_pass(saga)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert step(saga).result == {"timed_out": True}
+    assert "local:wait3" not in world.happened
+
+
+def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, begin):
+    saga = engine.advance(begin(waiting(pivot="call2")))
+    let_the_wait_pass(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.needs_attention, row.waiting_for) == (SagaStatus.IN_PROGRESS, True, "")
+    operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank was late")
+    sweep_until_rest()
+    assert reload(saga).waiting_for == NAME
+    deliver(saga)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_a_signal_that_meets_its_timeout_wins(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    let_the_wait_pass(saga)
+    (ticket,) = store.dispatch()
+    deliver(saga)
+    engine.resume(saga.id, ticket=ticket.fence)
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_a_wait_never_outlasts_the_deadline(waiting, begin):
+    saga = engine.advance(begin(waiting(timeout_seconds=600, deadline_seconds=600)))
+    row = reload(saga)
+    assert row.waiting_until == row.deadline_at
+    deliver(saga)
+    sweep_until_rest()
+
+
+def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    until = reload(saga).waiting_until
+    for _time in range(8):
+        assert operations.wake(saga_id=saga.id)
+        sweep_until_rest()
+    row = reload(saga)
+    assert (row.waiting_until, row.needs_attention, row.claims_without_progress) == (until, False, 0)
+    deliver(saga)
+    sweep_until_rest()
+
+
+def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    world.answers("local:wait3", StepFailed("short", "not the whole amount"))
+    deliver(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "short")
+    assert SagaSignal.objects.get(saga_id=saga.id).taken_by == "wait3"
+
+
+@pytest.mark.parametrize("commits", [False, True])
+def test_a_worker_that_dies_taking_up_a_signal(world, waiting, begin, commits):
+    """Before its commit the next worker takes it up, after it nobody does again."""
+    saga = engine.advance(begin(waiting()))
+    deliver(saga)
+    world.answers("call4" if commits else "local:wait3", SystemExit())
+    with pytest.raises(SystemExit):
+        engine.resume(saga.id)
+    assert (SagaSignal.objects.get(saga_id=saga.id).taken_at is not None) == commits
+    expire_lease(saga.id)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert SagaEvent.objects.filter(saga_id=saga.id, step_name="wait3", outcome="success").count() == 1
+
+
+def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
+    """It has lost its lease: what it took up is there for the other one."""
+    saga = begin(waiting())
+
+    def another_takes_over():
+        expire_lease(saga.id)
+        assert store.claim(saga.id) is not None
+        deliver(saga)
+        return Success()
+
+    world.answers("call2", another_takes_over)
+    engine.advance(saga)
+    assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
+    expire_lease(saga.id)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_cancel_and_staff_reach_a_saga_that_waits(waiting, begin):
+    cancelled, turned, skipped = (engine.advance(begin(waiting())) for _ in range(3))
+    operations.request_cancel(saga_id=cancelled.id)
+    who = {"actor": "ana", "reason": "the bank has called"}
+    operations.compensate(saga_id=turned.id, seen_revision=reload(turned).revision, **who)
+    operations.skip_step(
+        saga_id=skipped.id, seen_revision=reload(skipped).revision, result={"heard": {}}, **who
+    )
+    sweep_until_rest()
+    ends = [reload(saga).status for saga in (cancelled, turned, skipped)]
+    assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
+
+
+def test_budget(waiting, begin):
+    """Waiting costs no commit of its own: three for two calls, one more for the worker that is woken, and its claim.
+    A signal is one statement."""
+    definition = waiting()
+    with CaptureQueriesContext(connection) as captured:
+        saga = engine.advance(begin(definition))
+    assert sum(query["sql"] == "COMMIT" for query in captured) == 2
+    with CaptureQueriesContext(connection) as captured:
+        deliver(saga)
+    assert (
+        len([query for query in captured if "saga_" in query["sql"] and "SAVEPOINT" not in query["sql"]]) == 1
+    )
+    with CaptureQueriesContext(connection) as captured:
+        engine.resume(saga.id)
+    assert sum(query["sql"] == "COMMIT" for query in captured) == 2
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_the_timeout_is_found_through_its_index(waiting, begin):
+    saga = engine.advance(begin(waiting()))
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute(
+            "EXPLAIN SELECT id FROM saga_instances WHERE waiting_until <= now() AND lease_expires_at IS NULL"
+            " AND NOT needs_attention ORDER BY waiting_until LIMIT 100"
+        )
+        assert "saga_wait_timeout" in str(cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    deliver(saga)
+    sweep_until_rest()
+
+
+def test_people_see_what_it_waits_for(waiting, begin):
+    definition = waiting()
+    saga = engine.advance(begin(definition))
+    until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
+    with translation.override("en"):
+        story = saga_text.as_story(saga_inspection.story(name=str(saga.id)))
+        assert f"the signal {NAME} until {until}" in story
+        assert NAME in saga_text.as_list(saga_inspection.newest(limit=1))
+    drawn = graph.draw(definition)
+    assert "waiting" in drawn
+    assert f"waits for {NAME}, after 1 min turns back" in drawn
+    deliver(saga)
+    assert SagaInstance.objects.filter(id=saga.id).count() == 1
+    sweep_until_rest()
+    assert "evt_1" in saga_text.as_story(saga_inspection.story(name=str(saga.id)))
