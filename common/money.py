@@ -1,6 +1,10 @@
 """Money is an integer of minor units and an ISO 4217 currency. There is no float anywhere."""
 
+from copy import copy
 from decimal import Decimal
+
+from babel import Locale
+from babel.numbers import NumberPattern, get_currency_symbol
 
 # How many decimal places a currency's minor unit has (ISO 4217).
 EXPONENTS: dict[str, int] = {
@@ -23,3 +27,23 @@ def to_major_text(amount_minor: int, currency: str) -> str:
     """`12345, "USD"` is `"123.45"`, `12345, "JPY"` is `"12345"`."""
     exponent = EXPONENTS[currency]
     return f"{Decimal(amount_minor).scaleb(-exponent):.{exponent}f}"
+
+
+def localized(amount_minor: int, currency: str, locale: str) -> str:
+    """As people of `locale` (`zh_Hans_CN`, `en_US`) write it: `US$123.45`, `¥1,000`. As many decimals as the currency
+    has here, because CLDR counts only those in daily use."""
+    language = Locale.parse(locale)
+    exponent = EXPONENTS[currency]
+    value = Decimal(amount_minor).scaleb(-exponent)
+    if get_currency_symbol(currency, language) == currency:
+        # CLDR wants a gap between letters and digits, which Babel leaves out.
+        return f"{currency}\u00a0{_pattern(language, 'decimal', exponent).apply(value, language)}"
+    money = _pattern(language, "currency", exponent)
+    return str(money.apply(value, language, currency=currency, currency_digits=False))
+
+
+def _pattern(language: Locale, kind: str, exponent: int) -> NumberPattern:
+    found = language.currency_formats["standard"] if kind == "currency" else language.decimal_formats[None]
+    pattern: NumberPattern = copy(found)
+    pattern.frac_prec = (exponent, exponent)
+    return pattern

@@ -376,7 +376,13 @@ NOWHERE_ELSE = {
 }
 CONTENT_SECURITY_POLICY = {
     # The payment page leads back to the merchant, wherever that is.
-    "DIRECTIVES": {**NOWHERE_ELSE, "style-src": ["'self'"], "form-action": ["*"]},
+    "DIRECTIVES": {
+        **NOWHERE_ELSE,
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["*"],
+    },
 }
 # By the beginning of the path, for pages whose scripts are not ours: ops/access/middleware.py.
 CONTENT_POLICIES = {

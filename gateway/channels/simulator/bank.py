@@ -33,8 +33,8 @@ _MISMATCH = Declined("idempotency_mismatch", "This key or reference was used wit
 _NO_SUCH_PAYMENT = Declined("no_such_payment", "The simulator has no such payment.")
 ELSEWHERE = "acquirer_unavailable"
 _REFUSALS = {
-    "decline": Declined("card_declined", "The card was declined."),
-    "insufficient_funds": Declined("insufficient_funds", "The account has insufficient funds."),
+    "decline": Declined(*books.CARD_DECLINED),
+    "insufficient_funds": Declined(*books.INSUFFICIENT_FUNDS),
     "decline_elsewhere": Declined(ELSEWHERE, "The bank cannot take payments at the moment.", elsewhere=True),
 }
 

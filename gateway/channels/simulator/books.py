@@ -15,6 +15,8 @@ from gateway.channels.simulator import faults
 from gateway.channels.simulator.models import LedgerEntry, LedgerKind, Notification, Payment, Refund
 
 EXPIRED = "expired"
+CARD_DECLINED = ("card_declined", "The card was declined.")
+INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
 
 
@@ -51,12 +53,17 @@ def customer_pays(payment: Payment) -> None:
     """The customer agreed: decided now, or after a while when the script says so."""
     script = faults.parse(payment.simulate)
     if script.asks_for("processing"):
-        payment.state = PaymentState.PROCESSING
-        payment.settles_at = Now() + timedelta(seconds=script.behaviours["processing"])
-        payment.save(update_fields=["state", "settles_at"])
-        _announce_payment(payment, "payment.processing")
+        process(payment, script.behaviours["processing"])
     else:
         decide(payment)
+
+
+def process(payment: Payment, seconds: float) -> None:
+    """The bank takes its time."""
+    payment.state = PaymentState.PROCESSING
+    payment.settles_at = Now() + timedelta(seconds=seconds)
+    payment.save(update_fields=["state", "settles_at"])
+    _announce_payment(payment, "payment.processing")
 
 
 def decide(payment: Payment) -> None:
@@ -74,9 +81,9 @@ def decide(payment: Payment) -> None:
             _notify(payment, "payment.processing", {"payment": asdict(before)}, delay=OUT_OF_ORDER_SECONDS)
 
 
-def decline(payment: Payment) -> None:
+def decline(payment: Payment, why: tuple[str, str] = CARD_DECLINED) -> None:
     payment.state, payment.settles_at = PaymentState.DECLINED, None
-    payment.failure_code, payment.failure_message = "card_declined", "The card was declined."
+    payment.failure_code, payment.failure_message = why
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     _announce_payment(payment, "payment.declined")
 

@@ -1,10 +1,10 @@
 """The customer's side of the bank: what the payment page shows, and what its buttons do."""
 
 import enum
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.db.models import Q
@@ -15,17 +15,22 @@ from gateway.channels.simulator import bank, books, notifications
 from gateway.channels.simulator.models import Payment
 from gateway.channels.simulator.router import ALIAS
 
+SLOW_SECONDS = 5.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Action(enum.StrEnum):
+    """What the customer does, and what the bank of their card says to it."""
+
     PAY = "pay"
+    PAY_SLOWLY = "pay_slowly"
     DECLINE = "decline"
+    DECLINE_FOR_FUNDS = "decline_for_funds"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What a customer may see. `status` is a payment state, or `expired`."""
+    """What a customer may see. `status` is a payment state, or `expired`; `seconds_left` is by the bank's clock."""
 
     reference: str
     status: str
@@ -34,7 +39,9 @@ class Checkout:
     subject: str
     description: str
     return_url: str
+    failure_code: str
     expires_at: datetime
+    seconds_left: int
 
 
 def look_up(token: str) -> Checkout | None:
@@ -45,9 +52,9 @@ def look_up(token: str) -> Checkout | None:
     if payment is None:
         return None
     if not books.is_behind(payment, payment.now):
-        return _show(payment)
+        return _show(payment, payment.now)
     with transaction.atomic(using=ALIAS):
-        return _show(bank.lock_known(payment.reference))
+        return _show(bank.lock_known(payment.reference), payment.now)
 
 
 def act(token: str, action: Action) -> bool:
@@ -60,14 +67,23 @@ def act(token: str, action: Action) -> bool:
             return False
         if payment.state == PaymentState.OPEN:
             transaction.on_commit(notifications.hint, using=ALIAS)
-            if action is Action.PAY:
-                books.customer_pays(payment)
-            else:
-                books.decline(payment)
+            _decide(payment, action)
     return True
 
 
-def _show(payment: Payment) -> Checkout:
+def _decide(payment: Payment, action: Action) -> None:
+    match action:
+        case Action.PAY:
+            books.customer_pays(payment)
+        case Action.PAY_SLOWLY:
+            books.process(payment, SLOW_SECONDS)
+        case Action.DECLINE:
+            books.decline(payment)
+        case Action.DECLINE_FOR_FUNDS:
+            books.decline(payment, books.INSUFFICIENT_FUNDS)
+
+
+def _show(payment: Payment, now: datetime) -> Checkout:
     expired = payment.state == PaymentState.CANCELLED and payment.failure_code == books.EXPIRED
     return Checkout(
         reference=payment.reference,
@@ -76,15 +92,8 @@ def _show(payment: Payment) -> Checkout:
         currency=payment.currency,
         subject=payment.subject,
         description=payment.description,
-        return_url=_web_address(payment.return_url),
+        return_url=payment.return_url,
+        failure_code=payment.failure_code,
         expires_at=payment.expires_at,
+        seconds_left=max(0, math.ceil((payment.expires_at - now).total_seconds())),
     )
-
-
-def _web_address(url: str) -> str:
-    """The merchant's address if it is one to link to: nothing that would run as a script."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in ("http", "https") and parts.netloc else ""

@@ -1,69 +1,15 @@
-"""The payment page: shows a payment and passes on what the customer decided. Works without JavaScript."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+"""The simulator's payment page: shows a payment and passes on what the customer decided. Works without JavaScript."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import reverse
-from django.utils import translation
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from common.money import to_major_text
-from gateway.channels.base import PaymentState
-from gateway.channels.simulator import books, customer
+from gateway.channels.simulator import customer
 from gateway.channels.simulator.customer import Action, Checkout
+from gateway.checkout_page import Page, in_the_chosen_language, language_query, render_page
 
 _ACTIONS = {action.value: action for action in Action}
-_LANGUAGES = {"zh": "zh-hans", "zh-cn": "zh-hans", "zh-hans": "zh-hans", "en": "en"}
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a page that offers no choice says. `mark` names its look and its sign."""
-
-    title: str | Promise
-    text: str | Promise
-    mark: str
-
-
-RESULTS: Mapping[str, Result] = {
-    PaymentState.PAID: Result(
-        _("Payment successful"),
-        _("Thank you. The shop is being notified; you can leave this page."),
-        "success",
-    ),
-    PaymentState.AUTHORIZED: Result(
-        _("Payment authorized"), _("The amount is reserved. The shop collects it later."), "success"
-    ),
-    PaymentState.PROCESSING: Result(
-        _("Your payment is being processed"),
-        _("This takes a few seconds. The page updates by itself."),
-        "wait",
-    ),
-    PaymentState.DECLINED: Result(
-        _("Payment declined"), _("The bank did not accept the payment. Nothing was charged."), "failure"
-    ),
-    PaymentState.CANCELLED: Result(
-        _("Payment cancelled"), _("The shop has cancelled this payment. Nothing was charged."), "ended"
-    ),
-    books.EXPIRED: Result(
-        _("This payment has expired"),
-        _("The time to pay is over. Nothing was charged. Please start again in the shop."),
-        "ended",
-    ),
-}
-LEFT = Result(
-    _("You have not paid"),
-    _("Nothing was charged. You can come back and pay while the page is valid."),
-    "ended",
-)
-NOT_FOUND = Result(
-    _("There is no such payment page"), _("Please check the link, or start again in the shop."), "ended"
-)
 
 
 class SeeOther(HttpResponseRedirect):
@@ -75,39 +21,33 @@ class SeeOther(HttpResponseRedirect):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def checkout(request: HttpRequest, token: str) -> HttpResponse:
-    language = _LANGUAGES.get(request.GET.get("lang", "").lower())
-    with translation.override(language or translation.get_language()):
-        response = _decide(request, token) if request.method == "POST" else _show(request, token)
-        response.headers["Content-Language"] = translation.get_language() or "en"
-    return response
-
-
-def _show(request: HttpRequest, token: str) -> HttpResponse:
-    page = customer.look_up(token)
-    if page is None:
-        return render(request, "checkout/page.html", {"result": NOT_FOUND}, status=404)
-    left = page.status == PaymentState.OPEN and "left" in request.GET
-    context = {
-        "page": page,
-        "amount": _format_amount(page),
-        "result": LEFT if left else RESULTS.get(page.status),
-        "left": left,
-        "waiting": page.status == PaymentState.PROCESSING,
-    }
-    return render(request, "checkout/page.html", context)
+    if request.method == "POST":
+        return _decide(request, token)
+    return in_the_chosen_language(request, lambda: render_page(request, _page(customer.look_up(token))))
 
 
 def _decide(request: HttpRequest, token: str) -> HttpResponse:
-    """Answers with a redirect, so that reloading the result repeats nothing."""
-    action = _ACTIONS.get(request.POST.get("action", ""))
+    """Answers with a redirect, so that reloading the result repeats nothing. A button may name what happens itself, or
+    leave it to the card that was picked; a card's number never comes here."""
+    action = _ACTIONS.get(request.POST.get("card") or request.POST.get("action", ""))
     if action is not None:
         customer.act(token, action)
-    language = request.GET.get("lang", "").lower()
-    query = f"?lang={language}" if language in _LANGUAGES else ""
-    return SeeOther(reverse("checkout", args=[token]) + query)
+    return SeeOther(reverse("checkout", args=[token]) + language_query(request))
 
 
-def _format_amount(page: Checkout) -> str:
-    """`1,234.50 USD`: the same in both languages, and as many decimals as the currency has."""
-    whole, point, decimals = to_major_text(page.amount_minor, page.currency).partition(".")
-    return f"{int(whole):,}{point}{decimals} {page.currency}"
+def _page(found: Checkout | None) -> Page | None:
+    if found is None:
+        return None
+    return Page(
+        number=found.reference,
+        status=found.status,
+        amount_minor=found.amount_minor,
+        currency=found.currency,
+        subject=found.subject,
+        description=found.description,
+        return_url=found.return_url,
+        expires_at=found.expires_at,
+        seconds_left=found.seconds_left,
+        sandbox=True,
+        failure_code=found.failure_code,
+    )

@@ -1,0 +1,116 @@
+"""A customer's browser: headless Chromium against the platform, served by real threads.
+
+With CHECKOUT_SCREENSHOTS=/some/folder, what it saw is kept there.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
+
+SHOP = "https://shop.example/thanks"
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+LOCALES = {"zh": "zh-CN", "en": "en-US"}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    # Playwright keeps an event loop in this thread; the tests' own queries beside it are as safe as ever.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@dataclass
+class Customer:
+    """One browser window. Whatever it asks for, and whatever it complains about, is remembered."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, payment: dict[str, Any], query: str = "") -> None:
+        self.page.goto(payment["payment_url"] + query)
+
+    def keep(self, name: str) -> None:
+        folder = os.environ.get("CHECKOUT_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+    def pick(self, text: str) -> None:
+        self.page.get_by_label(re.compile(text)).check()
+
+    def pay(self) -> None:
+        self.page.locator("#pay button").click()
+
+    def title(self) -> str:
+        return self.page.locator("h1").inner_text()
+
+
+class Windows:
+    def __init__(self, chromium: Browser, base: str) -> None:
+        self._chromium, self._base = chromium, base
+        self._open: list[Any] = []
+        self.all: list[Customer] = []
+
+    def new(self, language: str = "en", size: dict[str, int] = PHONE, **options: Any) -> Customer:
+        context = self._chromium.new_context(
+            locale=LOCALES[language], viewport=size, device_scale_factor=2, **options
+        )
+        self._open.append(context)
+        customer = Customer(context.new_page())
+        self.all.append(customer)
+
+        def shop(route: Route) -> None:
+            route.fulfill(status=200, content_type="text/html", body="<title>Shop</title><h1>Thank you</h1>")
+
+        context.route(re.compile(r"^https://shop\.example/"), shop)
+        customer.page.on("request", lambda request: customer.requests.append(request.url))
+        customer.page.on("console", lambda message: self._note(customer, message.type, message.text))
+        customer.page.on("pageerror", lambda error: customer.complaints.append(str(error)))
+        return customer
+
+    @staticmethod
+    def _note(customer: Customer, kind: str, text: str) -> None:
+        if kind == "error":
+            customer.complaints.append(text)
+
+    def close(self) -> None:
+        for context in self._open:
+            context.close()
+
+
+@pytest.fixture
+def windows(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Windows]:
+    settings.PUBLIC_BASE_URL = live_server.url
+    opened = Windows(chromium, live_server.url)
+    yield opened
+    opened.close()
+    for customer in opened.all:
+        assert customer.complaints == [], "a script failed, or the page's own policy refused something"
+        foreign = [url for url in customer.requests if not url.startswith((live_server.url, "data:", SHOP))]
+        assert foreign == [], "the page asked somebody else for something"
+
+
+@pytest.fixture
+def customer(windows: Windows) -> Customer:
+    return windows.new()
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks are delivered by hand: no test depends on a worker."""
+    monkeypatch.setattr("gateway.channels.simulator.tasks.deliver_notifications.delay", lambda: None)

@@ -1,0 +1,262 @@
+"""The payment page in a browser: paying, declining, abandoning and double-clicking, for real, in both languages, on the
+phone and on the desktop, with scripts and without."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db.models.functions import Now
+from playwright.sync_api import expect
+
+from gateway.channels.simulator.models import Notification
+from gateway.channels.simulator.models import Payment as BankPayment
+from tests.checkout.conftest import DESKTOP, PHONE, SHOP, Customer, Windows
+from tests.support import bank
+from tests.support.shop import Body, cancel, data, get_payment, opened
+from tests.support.signing import SignedClient
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def to_pay(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
+    wanted = {
+        "return_url": f"{SHOP}?order=7",
+        "subject": "两本书 Two books",
+        "body": "The second one is for you",
+        "amount": 1_234_567,
+    }
+    return opened(client, simulate, **{**wanted, **changes})
+
+
+def came_back_with(customer: Customer) -> dict[str, str]:
+    customer.page.wait_for_url(re.compile(r"^https://shop\.example/"))
+    query = parse_qs(urlsplit(customer.page.url).query)
+    return {name: value for name, (value,) in query.items()}
+
+
+def status_of(client: SignedClient, payment: Body) -> str:
+    bank.deliver_webhooks(payment["payment_no"])
+    return str(get_payment(client, payment)["status"])
+
+
+def test_paying_and_going_back(client: SignedClient, customer: Customer) -> None:
+    payment = to_pay(client)
+    customer.open(payment)
+    expect(customer.page.locator(".amount")).to_have_text("$12,345.67 USD")
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+    assert status_of(client, payment) == "succeeded"
+    customer.page.get_by_role("link", name="Back to the shop").click()
+    assert came_back_with(customer) == {
+        "order": "7",
+        "payment_no": payment["payment_no"],
+        "status": "succeeded",
+    }
+
+
+@pytest.mark.parametrize(
+    ("card", "said", "code"),
+    [
+        ("Declined by the bank", "The bank did not accept", "card_declined"),
+        ("Insufficient funds", "insufficient funds", "insufficient_funds"),
+    ],
+)
+def test_declining(client: SignedClient, customer: Customer, card: str, said: str, code: str) -> None:
+    payment = to_pay(client)
+    customer.open(payment)
+    customer.pick(card)
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment declined")
+    expect(customer.page.locator(".result p")).to_contain_text(said)
+    assert status_of(client, payment) == "failed"
+    assert get_payment(client, payment)["failure_code"] == code
+    assert bank.charges(payment["payment_no"]) == []
+    customer.page.get_by_role("link", name="Back to the shop").click()
+    assert came_back_with(customer)["status"] == "failed"
+
+
+def test_abandoning_and_coming_back(client: SignedClient, customer: Customer) -> None:
+    payment = to_pay(client)
+    customer.open(payment)
+    customer.page.get_by_role("link", name="Leave without paying").click()
+    assert came_back_with(customer)["status"] == "pending"
+    assert status_of(client, payment) == "pending"
+    customer.page.go_back()
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+
+
+def test_abandoning_without_a_shop_to_go_to(client: SignedClient, customer: Customer) -> None:
+    customer.open(to_pay(client, return_url=""))
+    customer.page.get_by_role("link", name="Leave without paying").click()
+    expect(customer.page.locator("h1")).to_have_text("You have not paid")
+    customer.page.get_by_role("link", name="Continue to payment").click()
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+
+
+def test_double_clicking_pays_once(client: SignedClient, customer: Customer) -> None:
+    payment = to_pay(client)
+    customer.open(payment)
+    customer.page.locator("#pay button").dblclick()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+    assert Notification.objects.filter(reference=payment["payment_no"]).count() == 1
+
+
+def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
+    payment = to_pay(client)
+    first, second = windows.new(), windows.new(java_script_enabled=False)
+    for window in (first, second):
+        window.open(payment)
+    first.pay()
+    expect(first.page.locator("h1")).to_have_text("Payment successful")
+    second.pick("Declined by the bank")
+    second.pay()
+    expect(second.page.locator("h1")).to_have_text("Payment successful")
+    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_bank_that_takes_its_time(client: SignedClient, windows: Windows, scripts: bool) -> None:
+    customer, payment = windows.new(java_script_enabled=scripts), to_pay(client)
+    customer.open(payment)
+    customer.pick("after a few seconds")
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Your payment is being processed")
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(settles_at=Now())
+    expect(customer.page.locator("h1")).to_have_text("Payment successful", timeout=60_000)
+
+
+def test_the_time_runs_out_before_ones_eyes(client: SignedClient, customer: Customer) -> None:
+    payment = to_pay(client)
+    customer.open(payment)
+    expect(customer.page.locator("#expiry")).to_have_text(re.compile(r"^(30:00|29:\d\d)$"))
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(expires_at=Now())
+    customer.page.evaluate("document.getElementById('expiry').dataset.seconds = 0")
+    customer.page.reload()
+    expect(customer.page.locator("h1")).to_have_text("This payment has expired")
+    assert status_of(client, payment) == "expired"
+
+
+def test_everything_works_without_scripts(client: SignedClient, windows: Windows) -> None:
+    customer, payment = windows.new("zh", java_script_enabled=False), to_pay(client)
+    customer.open(payment)
+    customer.page.get_by_role("link", name="English").click()
+    customer.pick("Payment succeeds")
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+    assert status_of(client, payment) == "succeeded"
+
+
+def test_no_number_of_a_card_leaves_the_browser(client: SignedClient, customer: Customer) -> None:
+    sent: list[str] = []
+    customer.page.on("request", lambda request: sent.append(f"{request.url} {request.post_data}"))
+    customer.open(to_pay(client))
+    assert customer.page.locator("input:not([type=radio]):not([type=hidden])").count() == 0
+    customer.pay()
+    expect(customer.page.locator("h1")).to_have_text("Payment successful")
+    assert not [line for line in sent if re.search(r"\d{4}[ +%20]*\d{4}[ +%20]*\d{4}[ +%20]*\d{4}", line)]
+
+
+def test_by_keyboard_alone(client: SignedClient, customer: Customer) -> None:
+    customer.open(to_pay(client))
+    customer.page.locator("input[name=card]").first.focus()
+    customer.page.keyboard.press("ArrowDown")
+    customer.page.keyboard.press("ArrowDown")
+    customer.page.keyboard.press("Tab")
+    customer.page.keyboard.press("Enter")
+    expect(customer.page.locator("h1")).to_have_text("Payment declined")
+
+
+# --- Every state, in both languages and both widths ------------------------------------------------------------
+
+
+def settled(payment: Body, state: str, failure_code: str = "") -> None:
+    BankPayment.objects.filter(pk=payment["payment_no"]).update(
+        state=state, failure_code=failure_code, settles_at=None
+    )
+
+
+STATES = {
+    "open": lambda client: to_pay(client),
+    "paid": lambda client: _after(client, "paid"),
+    "authorized": lambda client: _after(client, "authorized"),
+    "processing": lambda client: _after(client, "processing"),
+    "declined": lambda client: _after(client, "declined", "card_declined"),
+    "no-funds": lambda client: _after(client, "declined", "insufficient_funds"),
+    "cancelled": lambda client: _cancelled(client),
+    "expired": lambda client: _after(client, "cancelled", "expired"),
+}
+
+
+def _after(client: SignedClient, state: str, failure_code: str = "") -> Body:
+    payment = to_pay(client)
+    settled(payment, state, failure_code)
+    return payment
+
+
+def _cancelled(client: SignedClient) -> Body:
+    payment = to_pay(client)
+    data(cancel(client, payment))
+    return payment
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(("width", "size"), [("phone", PHONE), ("desktop", DESKTOP)])
+def test_every_state_reads_well_and_is_accessible(
+    client: SignedClient, windows: Windows, width: str, size: dict[str, int], language: str
+) -> None:
+    customer = windows.new(language, size)
+    for name, made in STATES.items():
+        payment = made(client)
+        customer.open(payment)
+        _judge(customer, f"{width}-{language}-{name}", size)
+    customer.open(to_pay(client, return_url=""), "?left=1")
+    _judge(customer, f"{width}-{language}-left", size)
+    dark = windows.new(language, size, color_scheme="dark")
+    dark.open(to_pay(client))
+    _judge(dark, f"{width}-{language}-dark", size)
+
+
+def _judge(customer: Customer, name: str, size: dict[str, int]) -> None:
+    customer.keep(name)
+    found = Axe().run(customer.page)
+    assert found.violations_count == 0, f"{name}\n{found.generate_report()}"
+    wide = customer.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= size["width"], f"{name} scrolls sideways"
+
+
+def test_a_long_text_and_a_huge_amount_fit_on_a_small_phone(client: SignedClient, windows: Windows) -> None:
+    size = {"width": 320, "height": 568}
+    customer = windows.new("en", size)
+    payment = to_pay(client, amount=999_999_999_999, currency="KWD", subject="W" * 200, body="无" * 300)
+    customer.open(payment)
+    _judge(customer, "small-long", size)
+
+
+@pytest.mark.parametrize(
+    ("language", "amount", "currency", "shown"),
+    [
+        ("en", 1_234_567, "USD", "$12,345.67 USD"),
+        ("zh", 1_234_567, "USD", "US$12,345.67 USD"),
+        ("en", 1_234_567, "CNY", "CN¥12,345.67 CNY"),
+        ("zh", 1_234_567, "CNY", "¥12,345.67 CNY"),
+        ("en", 1_000, "JPY", "¥1,000 JPY"),
+        ("zh", 1_000, "JPY", "JP¥1,000 JPY"),
+        ("en", 1_234_567, "KWD", "KWD 1,234.567"),
+        ("en", 123_456, "HUF", "HUF 1,234.56"),
+    ],
+)
+def test_amounts_as_the_readers_language_writes_them(
+    client: SignedClient, windows: Windows, language: str, amount: int, currency: str, shown: str
+) -> None:
+    customer = windows.new(language)
+    customer.open(to_pay(client, amount=amount, currency=currency))
+    expect(customer.page.locator(".amount")).to_have_text(shown)
