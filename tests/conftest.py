@@ -14,6 +14,14 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="Longer random schedules, with PostgreSQL restarts; 10,000 payments through outages of Kafka.",
+    )
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The test database cannot be dropped while the second pool still holds connections to it.

@@ -20,7 +20,6 @@ _SIZES = pytest.StashKey[dict[str, int]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=SEEDS, help="How many random schedules to run.")
     parser.addoption("--first-seed", type=int, default=1, help="The seed of the first one.")
-    parser.addoption("--long", action="store_true", help="Longer random schedules, with PostgreSQL restarts.")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

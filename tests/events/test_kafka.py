@@ -1,0 +1,206 @@
+"""Events into Kafka, over TCP, through brokers that go away and relays that are killed."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+
+from events import kafka, relay
+from events.kafka import KafkaSink
+from events.models import OutboxEvent
+from events.outbox import Event, append
+from events.sinks import SinkUnavailable
+from tests.support.kafka import TOPIC, MockCluster, Received
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+TYPES = ("payment.created", "payment.succeeded", "refund.succeeded")
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture
+def cluster() -> Iterator[MockCluster]:
+    with MockCluster() as running:
+        yield running
+
+
+@pytest.fixture
+def sink(cluster: MockCluster) -> Iterator[KafkaSink]:
+    sink = KafkaSink(brokers=cluster.brokers, topic=TOPIC)
+    yield sink
+    sink.close()
+
+
+def happen(first: int, last: int, types: tuple[str, ...] = TYPES) -> None:
+    """What befalls payments number `first` to `last`, theirs mixed up with each other's, as it would be."""
+    merchant_id = uuid.uuid4()
+    for event_type in types:
+        for start in range(first, last, 50):
+            with transaction.atomic():
+                for number in range(start, min(start + 50, last)):
+                    append(
+                        Event(
+                            type=event_type,
+                            ordering_key=f"PAY-{number}",
+                            merchant_id=merchant_id,
+                            environment="test",
+                            subject_id=uuid.uuid4(),
+                            data={"payment_no": f"PAY-{number}", "subject": "测试"},
+                        )
+                    )
+
+
+def unpublished() -> int:
+    return OutboxEvent.objects.filter(published_at__isnull=True).count()
+
+
+def first_sight(messages: list[Received]) -> list[Received]:
+    """Without what came again under an id that was there before."""
+    seen: dict[str, Received] = {}
+    for message in messages:
+        before = seen.setdefault(message.headers["ce_id"], message)
+        assert (before.key, before.value) == (message.key, message.value), "an id means one event"
+    return list(seen.values())
+
+
+def assert_complete_and_in_order(messages: list[Received]) -> None:
+    told = first_sight(messages)
+    expected = OutboxEvent.objects.order_by("id").values_list("ordering_key", "event_id")
+    by_key = lambda pairs: {  # noqa: E731
+        key: [each for _key, each in group]
+        for key, group in itertools.groupby(sorted(pairs, key=lambda pair: pair[0]), lambda pair: pair[0])
+    }
+    assert by_key([(message.key, message.headers["ce_id"]) for message in told]) == by_key(
+        [(key, str(event_id)) for key, event_id in expected]
+    )
+
+
+def test_a_message_is_a_cloud_event(cluster: MockCluster, sink: KafkaSink) -> None:
+    happen(1, 2, ("payment.created",))
+    row = OutboxEvent.objects.get()
+    OutboxEvent.objects.update(trace_context={"traceparent": "00-1-2-01"})
+    assert relay.drain(sinks=[sink]) == 1
+    (message,) = cluster.everything()
+    assert message.key == "PAY-1"
+    assert json.loads(message.value) == row.data
+    assert "测试".encode() in message.value
+    assert message.headers == {
+        "ce_specversion": "1.0",
+        "ce_id": str(row.event_id),
+        "ce_source": "/payment-platform",
+        "ce_type": "payment.created",
+        "ce_subject": "PAY-1",
+        "ce_time": message.headers["ce_time"],
+        "ce_environment": "test",
+        "ce_merchantid": str(row.merchant_id),
+        "ce_partitionkey": "PAY-1",
+        "content-type": "application/json",
+        "traceparent": "00-1-2-01",
+    }
+
+
+def test_without_a_broker_nothing_is_marked_and_nothing_is_said_twice_afterwards(
+    cluster: MockCluster, sink: KafkaSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on its way stays on its way: the relay that asks again does not send again."""
+    happen(1, 2)
+    relay.drain(sinks=[sink])
+    monkeypatch.setattr(kafka, "SEND_SECONDS", 0.5)
+    cluster.take_away()
+    happen(2, 40)
+    for _again in range(3):
+        with pytest.raises(SinkUnavailable):
+            relay.drain(sinks=[sink])
+    assert unpublished() == 38 * 3
+    cluster.give_back()
+    monkeypatch.setattr(kafka, "SEND_SECONDS", PATIENCE_SECONDS)
+    relay.drain(sinks=[sink])
+    assert unpublished() == 0
+    messages = cluster.everything()
+    assert_complete_and_in_order(messages)
+    assert len(messages) == len(first_sight(messages))
+
+
+def test_another_relay_that_sent_it_meanwhile_is_believed(
+    cluster: MockCluster, sink: KafkaSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen(1, 2)
+    cluster.take_away()
+    monkeypatch.setattr(kafka, "SEND_SECONDS", 0.3)
+    with pytest.raises(SinkUnavailable):
+        relay.drain(sinks=[sink])
+    OutboxEvent.objects.update(published_at="2026-01-01T00:00Z")
+    happen(2, 3)
+    cluster.give_back()
+    monkeypatch.setattr(kafka, "SEND_SECONDS", PATIENCE_SECONDS)
+    assert relay.drain(sinks=[sink]) == 3
+    assert {message.key for message in cluster.everything()} >= {"PAY-2"}
+
+
+class Relays:
+    """Two relay processes. Whichever is killed is started again."""
+
+    def __init__(self, brokers: str) -> None:
+        database = str(connection.settings_dict["NAME"])
+        self._environment = {
+            **os.environ,
+            "DB_NAME": database,
+            "KAFKA_BROKERS": brokers,
+            "LOG_LEVEL": "WARNING",
+        }
+        self._processes = [self._start() for _number in range(2)]
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "manage.py", "relay"], env=self._environment)
+
+    def kill_one(self) -> None:
+        number = random.randrange(2)
+        assert self._processes[number].poll() is None, "a relay ended by itself"
+        self._processes[number].kill()
+        self._processes[number].wait()
+        self._processes[number] = self._start()
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+def _some_more_are_published(before: int) -> bool:
+    return OutboxEvent.objects.filter(published_at__isnull=False).count() > before
+
+
+def test_kills_and_outages_lose_nothing(cluster: MockCluster, pytestconfig: pytest.Config) -> None:
+    """The broker is taken away twice, relays are killed at random: every event arrives, in order per payment."""
+    payments = 10_000 if pytestconfig.getoption("--long") else 300
+    rounds = 10 if payments > 1000 else 4
+    outages = {1, rounds - 2}
+    relays = Relays(cluster.brokers)
+    try:
+        for number in range(rounds):
+            if number in outages:
+                cluster.take_away()
+            published = OutboxEvent.objects.filter(published_at__isnull=False).count()
+            happen(payments * number // rounds, payments * (number + 1) // rounds)
+            if number in outages:
+                relays.kill_one()
+                cluster.give_back()
+            wait_until(
+                lambda: _some_more_are_published(published),  # noqa: B023 - asked within this turn
+                PATIENCE_SECONDS,
+                "the relays to go on",
+            )
+            relays.kill_one()
+        wait_until(lambda: unpublished() == 0, PATIENCE_SECONDS, "the rest to leave")
+    finally:
+        relays.end()
+    assert OutboxEvent.objects.count() == payments * len(TYPES)
+    assert_complete_and_in_order(cluster.everything())

@@ -1,0 +1,269 @@
+"""Endpoints, deliveries and events over HTTP."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from common.crypto import unseal
+from events import catalogue
+from events.models import OutboxEvent
+from events.webhooks import endpoints, resending
+from events.webhooks.models import WebhookDelivery, WebhookEndpoint
+from merchants.services import NewMerchant
+from tests.support.receiver import Answer, Receiver
+from tests.support.shop import Body, data, error, new_no, opened, paid
+from tests.support.signing import SignedClient
+from tests.support.tables import row_counts
+from tests.support.webhooks import (
+    DELIVERIES,
+    ENDPOINTS,
+    EVENTS,
+    deliver_due,
+    next_attempts_are_due,
+    registered,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+URL = "http://127.0.0.1:8080/hook"
+
+
+def test_a_secret_is_shown_once_and_stored_sealed(client: SignedClient) -> None:
+    key = new_no("key")
+    first = client.post(ENDPOINTS, {"url": URL}, idempotency_key=key)
+    assert first["Cache-Control"] == "no-store"
+    secret = data(first)["secret"]
+    assert secret.startswith("whsec_")
+    again = client.post(ENDPOINTS, {"url": URL}, idempotency_key=key)
+    assert again["Idempotent-Replayed"] == "true"
+    assert data(again) == {**data(first), "secret": None, "note": data(again)["note"]}
+    row = WebhookEndpoint.objects.get()
+    assert unseal(row.sealed_secret) == secret
+    with connection.cursor() as cursor:
+        for table in ("webhook_endpoints", "idempotency_keys"):
+            cursor.execute(f"SELECT string_agg(t::text, ' ') FROM {table} t")
+            assert secret not in cursor.fetchone()[0]
+    shown = data(client.get(f"{ENDPOINTS}/{row.id}"))
+    assert "secret" not in shown
+    assert {name: data(first)[name] for name in shown} == shown
+    assert data(client.get(ENDPOINTS))["items"] == [shown]
+
+
+WRONG: list[tuple[Body, str]] = [
+    ({}, "url"),
+    ({"url": 5}, "url"),
+    ({"url": ""}, "url"),
+    ({"url": "http://169.254.169.254/"}, "url"),
+    ({"url": "http://nobody.invalid/"}, "url"),
+    ({"url": URL, "event_types": ["payment.exploded"]}, "event_types.0"),
+    ({"url": URL, "event_types": "payment.created"}, "event_types"),
+    ({"url": URL, "event_types": ["webhook.test"]}, "event_types.0"),
+    ({"url": URL, "description": "x" * 256}, "description"),
+    ({"url": URL, "description": "a\0b"}, "body"),
+    ({"url": URL, "secret": "whsec_mine"}, "secret"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), WRONG)
+def test_what_is_wrong_is_named(client: SignedClient, body: Body, field: str) -> None:
+    before = row_counts()
+    answer = client.post(ENDPOINTS, body, idempotency_key=new_no("key"))
+    assert answer.status_code == 400
+    told = json.loads(answer.content)
+    assert field in told["details"] or told["error_code"] == "malformed_body", told
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({}, "body"), ({"status": "deleted"}, "status"), ({"url": "x"}, "url"), ({"kind": "callback"}, "kind")],
+)
+def test_a_wrong_change_is_named(client: SignedClient, change: Body, field: str) -> None:
+    endpoint = registered(client, URL)
+    answer = client.patch(f"{ENDPOINTS}/{endpoint['id']}", change, idempotency_key=new_no("key"))
+    assert field in error(answer, 400, "validation_failed")
+
+
+def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> None:
+    endpoint = registered(client, receiver.url(), event_types=["payment.succeeded"], description="Main")
+    one = f"{ENDPOINTS}/{endpoint['id']}"
+    paid(client)
+    deliver_due()
+    assert [json.loads(told.body)["type"] for told in receiver.told] == ["payment.succeeded"]
+    changed = data(
+        client.patch(one, {"event_types": [], "status": "disabled"}, idempotency_key=new_no("key"))
+    )
+    assert (changed["status"], changed["disabled_reason"], changed["description"]) == (
+        "disabled",
+        "merchant",
+        "Main",
+    )
+    error(client.post(f"{one}/test", {}), 409, "webhook_endpoint_not_usable")
+    opened(client)
+    deliver_due()
+    assert len(receiver.told) == 1
+    assert data(client.patch(one, {"status": "enabled"}))["disabled_reason"] is None
+    sent = data(client.post(f"{one}/test", {}))
+    assert (sent["event_type"], sent["status"]) == ("webhook.test", "pending")
+    deliver_due()
+    assert json.loads(receiver.told[-1].body)["data"]["endpoint_id"] == endpoint["id"]
+    opened(client)
+    deliver_due(())
+    assert data(client.delete(one)) == {"id": endpoint["id"], "deleted": True}
+    assert data(client.get(DELIVERIES))["items"][0]["status"] == "cancelled"
+    for method in ("GET", "DELETE"):
+        error(client.request(method, one), 404, "not_found")
+    assert data(client.get(ENDPOINTS))["items"] == []
+    deliver_due()
+    assert len(receiver.told) == 2
+
+
+def test_too_many_are_refused(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 1)
+    registered(client, URL)
+    error(client.post(ENDPOINTS, {"url": URL}), 409, "too_many_webhook_endpoints")
+
+
+def test_the_callback_endpoint_is_shown_and_cannot_be_redirected(client: SignedClient) -> None:
+    endpoint = data(client.post(f"{ENDPOINTS}/callback/rotate-secret", {}))
+    assert (endpoint["kind"], endpoint["url"]) == ("callback", None)
+    one = f"{ENDPOINTS}/{endpoint['id']}"
+    assert "url" in error(client.patch(one, {"url": URL}), 400, "validation_failed")
+    error(client.delete(one), 409, "webhook_endpoint_not_usable")
+    error(client.post(f"{one}/test", {}), 409, "webhook_endpoint_not_usable")
+    again = data(client.post(f"{ENDPOINTS}/callback/rotate-secret", {}))
+    assert (again["id"], again["secret"] != endpoint["secret"]) == (endpoint["id"], True)
+
+
+def _failed(client: SignedClient, receiver: Receiver, count: int) -> Body:
+    endpoint = registered(client, receiver.url())
+    receiver.answer = lambda _told: Answer(500)
+    for _ in range(count):
+        opened(client)
+    deliver_due()
+    WebhookDelivery.objects.update(attempt_count=9)
+    next_attempts_are_due()
+    deliver_due()
+    assert {row["status"] for row in data(client.get(f"{DELIVERIES}?status=failed"))["items"]} == {"failed"}
+    receiver.answer = lambda _told: Answer(200)
+    receiver.told.clear()
+    return endpoint
+
+
+def test_one_is_sent_again_under_its_id(client: SignedClient, receiver: Receiver) -> None:
+    _failed(client, receiver, 2)
+    first, second = data(client.get(DELIVERIES))["items"]
+    key = new_no("key")
+    sent = data(client.post(f"{DELIVERIES}/{first['id']}/resend", {}, idempotency_key=key))
+    assert (sent["status"], sent["attempt_count"]) == ("pending", 0)
+    deliver_due()
+    assert [told.message_id for told in receiver.told] == [first["event_id"]]
+    client.post(f"{DELIVERIES}/{first['id']}/resend", {}, idempotency_key=key)
+    deliver_due()
+    assert len(receiver.told) == 1, "the key was spent"
+    assert len(data(client.get(f"{DELIVERIES}/{first['id']}"))["attempts"]) == 3, "history is kept"
+    assert data(client.get(f"{DELIVERIES}/{second['id']}"))["status"] == "failed"
+
+
+def test_all_failed_and_ranges_are_sent_again(
+    client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = _failed(client, receiver, 3)
+    resend = f"{ENDPOINTS}/{endpoint['id']}/resend"
+    monkeypatch.setattr(resending, "MAX_RESENT", 2)
+    assert data(client.post(resend, {})) == {"resent": 2, "more": True}
+    assert data(client.post(resend, {})) == {"resent": 1, "more": False}
+    deliver_due()
+    assert len(receiver.told) == 3
+    late = registered(client, receiver.url("/late"))
+    times = [event["time"] for event in data(client.get(EVENTS))["items"]]
+    span = {"created_from": times[-1], "created_to": "2100-01-01T00:00:00Z"}
+    again = f"{ENDPOINTS}/{late['id']}/resend"
+    error(client.post(again, span), 422, "resend_range_too_long")
+    monkeypatch.setattr(resending, "MAX_RESENT", 1000)
+    assert data(client.post(again, span)) == {"resent": 3, "more": False}
+    deliver_due()
+    assert sorted(told.message_id for told in receiver.told if told.path == "/late") == sorted(
+        event["id"] for event in data(client.get(EVENTS))["items"]
+    )
+    assert "created_to" in error(client.post(again, {"created_from": times[-1]}), 400, "validation_failed")
+    backwards = {"created_from": "2030-01-02T00:00:00Z", "created_to": "2030-01-01T00:00:00Z"}
+    assert "created_to" in error(client.post(again, backwards), 400, "validation_failed")
+
+
+def test_events_can_be_asked_for(client: SignedClient) -> None:
+    payment = paid(client)
+    opened(client)
+    page = data(client.get(f"{EVENTS}?limit=2"))
+    rest = data(client.get(f"{EVENTS}?limit=2&cursor={page['next_cursor']}"))
+    listed = page["items"] + rest["items"]
+    assert [event["type"] for event in listed] == ["payment.created", "payment.succeeded", "payment.created"]
+    assert data(client.get(f"{EVENTS}/{listed[1]['id']}")) == listed[1]
+    of_one = data(client.get(f"{EVENTS}?subject={payment['payment_no']}&type=payment.succeeded"))["items"]
+    assert of_one == [listed[1]]
+    assert "type" in error(client.get(f"{EVENTS}?type=x"), 400, "validation_failed")
+    assert {event["type"] for event in listed} <= set(catalogue.ALL_TYPES)
+
+
+def everything(client: SignedClient, receiver: Receiver) -> dict[str, str]:
+    endpoint = registered(client, receiver.url())
+    opened(client)
+    deliver_due(())
+    return {
+        "endpoint": endpoint["id"],
+        "delivery": str(WebhookDelivery.objects.get(endpoint_id=endpoint["id"]).id),
+        "event": str(OutboxEvent.objects.latest("id").event_id),
+    }
+
+
+@pytest.mark.parametrize("who", ["another merchant", "the other environment"])
+def test_nothing_of_others_exists(
+    who: str,
+    client: SignedClient,
+    other_client: SignedClient,
+    live_client: SignedClient,
+    receiver: Receiver,
+) -> None:
+    ids = everything(client, receiver)
+    stranger = other_client if who == "another merchant" else live_client
+    before = row_counts()
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", f"{EVENTS}/{ids['event']}", None),
+        ("GET", f"{ENDPOINTS}/{ids['endpoint']}", None),
+        ("PATCH", f"{ENDPOINTS}/{ids['endpoint']}", {"description": "mine"}),
+        ("POST", f"{ENDPOINTS}/{ids['endpoint']}/rotate-secret", {}),
+        ("POST", f"{ENDPOINTS}/{ids['endpoint']}/test", {}),
+        ("POST", f"{ENDPOINTS}/{ids['endpoint']}/resend", {}),
+        ("GET", f"{DELIVERIES}/{ids['delivery']}", None),
+        ("POST", f"{DELIVERIES}/{ids['delivery']}/resend", {}),
+    ]
+    for method, path, body in calls:
+        sent = {} if body is None else {"json": body}
+        key = None if method == "GET" else new_no("key")
+        error(stranger.request(method, path, *sent.values(), idempotency_key=key), 404, "not_found")
+    for path in (EVENTS, ENDPOINTS, DELIVERIES, f"{DELIVERIES}?endpoint_id={ids['endpoint']}"):
+        assert data(stranger.get(path)) == {"items": [], "next_cursor": None}
+    changed = {name for name, count in row_counts().items() if count != before[name]}
+    assert changed <= {"idempotency_keys"}
+    error(stranger.delete(f"{ENDPOINTS}/{ids['endpoint']}"), 404, "not_found")
+    assert data(client.get(f"{ENDPOINTS}/{ids['endpoint']}"))["status"] == "enabled"
+
+
+def test_events_of_others_are_told_to_nobody_else(
+    client: SignedClient, other_client: SignedClient, live_client: SignedClient, receiver: Receiver
+) -> None:
+    for each, path in ((client, "/mine"), (other_client, "/other"), (live_client, "/live")):
+        registered(each, receiver.url(path))
+    opened(client)
+    deliver_due()
+    assert [told.path for told in receiver.told] == ["/mine"]
+
+
+def test_scopes(client: SignedClient, acme: NewMerchant) -> None:
+    issued = data(client.post("/api/v1/merchant/api-keys", {"scopes": ["payments:read"]}))
+    limited = SignedClient(issued["key"], issued["secret"])
+    for path in (EVENTS, ENDPOINTS, DELIVERIES):
+        error(limited.get(path), 403, "insufficient_scope")
+    error(limited.post(ENDPOINTS, {"url": URL}), 403, "insufficient_scope")

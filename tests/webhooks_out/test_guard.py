@@ -1,0 +1,214 @@
+"""Which addresses are called, and how little the other side can do to us."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from events.webhooks import guard, http
+from events.webhooks.guard import AddressRefused
+from events.webhooks.models import AttemptOutcome
+from tests.support.receiver import Answer, Receiver
+
+PUBLIC = "93.184.216.34"
+
+REFUSED_BY_FORM = [
+    "ftp://shop.example/", "file:///etc/passwd", "gopher://shop.example/", "javascript:alert(1)", "//shop.example/",
+    "shop.example/hook", "http://", "https:///hook", "http://user@shop.example/", "http://user:pw@shop.example/",
+    "http://@shop.example/", "http://shop.example:22/", "http://shop.example:6379/", "http://shop.example:0/",
+    "http://shop.example:99999/", "http://shop.example/#f", "http://shop .example/", "http://shop.example/\nHost: x",
+    "http://shop.example\\@127.0.0.1/", "http://１２７.0.0.1/", "http://shop。example/", "http://-x.example/",
+    "http://127.0.0.1/", "http://127.1/", "http://127.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0x7f.1/",
+    "http://017700000001/", "http://0177.0.0.1/", "http://127.0.0.1./", "http://0/", "http://0.0.0.0/",
+    "http://[::1]/", "http://[::]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[::127.0.0.1]/",
+    "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[fe80::1]/", "http://[fe80::1%25eth0]/",
+    "http://[fc00::1]/", "http://[ff02::1]/", "http://[2001:0:7f00:1::]/", "http://[::ffff:0:127.0.0.1]/",
+    "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
+    "http://100.64.0.1/", "http://192.0.0.1/", "http://198.18.0.1/", "http://224.0.0.1/", "http://240.0.0.1/",
+    "http://255.255.255.255/", "http://[::ffff:169.254.169.254]/", "http://" + "a" * 64 + ".example/",
+    "http://shop.example/" + "x" * 2000,
+]  # fmt: skip
+
+
+@pytest.fixture
+def no_loopback(settings: Any) -> None:
+    settings.WEBHOOK_ALLOW_LOOPBACK = False
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What the name server says."""
+    known: dict[str, list[str]] = {}
+
+    def getaddrinfo(host: str, port: int, *_more: Any, **_kind: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in known.get(host, [host])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
+
+
+@pytest.mark.parametrize("url", REFUSED_BY_FORM)
+def test_refused_without_asking_a_name_server(
+    url: str, no_loopback: None, names: dict[str, list[str]]
+) -> None:
+    with pytest.raises(AddressRefused):
+        guard.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "host_header"),
+    [
+        ("https://shop.example", "shop.example"),
+        ("https://shop.example:443/hook?a=b", "shop.example"),
+        ("http://shop.example:8080/", "shop.example:8080"),
+        (f"https://{PUBLIC}/hook", PUBLIC),
+        ("https://[2606:2800:220:1::1]:8443/", "[2606:2800:220:1::1]:8443"),
+        ("https://xn--fiqs8s.example/", "xn--fiqs8s.example"),
+    ],
+)
+def test_allowed_forms(url: str, host_header: str, no_loopback: None) -> None:
+    assert guard.parse(url).host_header == host_header
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], [PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], ["::ffff:10.0.0.1"], ["fe80::1%eth0"]],
+)
+def test_every_address_of_a_name_must_be_public(
+    addresses: list[str], no_loopback: None, names: dict[str, list[str]]
+) -> None:
+    names["shop.example"] = addresses
+    with pytest.raises(AddressRefused):
+        guard.check_registration("https://shop.example/")
+    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+    assert reply.outcome == AttemptOutcome.REFUSED
+
+
+def test_a_name_that_moves_after_the_check_is_not_followed(
+    no_loopback: None, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rebinding: the address that was checked is the one that is connected to; nobody asks again."""
+    names["shop.example"] = [PUBLIC]
+    connected: list[Any] = []
+
+    def create_connection(address: Any, timeout: float) -> socket.socket:
+        names["shop.example"] = ["127.0.0.1"]
+        connected.append(address)
+        raise ConnectionRefusedError("nobody there")
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+    assert reply.outcome == AttemptOutcome.UNREACHABLE
+    assert connected == [(PUBLIC, 80)]
+    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+    assert (reply.outcome, len(connected)) == (AttemptOutcome.REFUSED, 1)
+
+
+def test_loopback_is_for_the_local_stack_and_nothing_else_is(settings: Any) -> None:
+    settings.WEBHOOK_ALLOW_LOOPBACK = True
+    assert guard.parse("http://localhost:3000/callback").port == 3000
+    assert guard.parse("http://[::1]:3000/").host == "::1"
+    for other in ("http://10.0.0.1/", "http://169.254.169.254/", "http://shop.example:3000/"):
+        with pytest.raises(AddressRefused):
+            guard.parse(other)
+
+
+def test_the_hosts_name_is_told_though_its_address_is_called(
+    names: dict[str, list[str]], receiver: Receiver
+) -> None:
+    names["shop.localhost"] = ["127.0.0.1"]
+    port = receiver.url().split(":")[2].split("/")[0]
+    reply = http.post(f"http://shop.localhost:{port}/", headers={"X-A": "1"}, body=b"{}", total_seconds=10)
+    assert reply.outcome == AttemptOutcome.SUCCESS
+    assert receiver.told[0].headers["host"] == f"shop.localhost:{port}"
+    assert "authorization" not in receiver.told[0].headers
+
+
+def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    reply = http.post(receiver.url(), headers={}, body=b"{}", total_seconds=10)
+    assert reply.outcome == AttemptOutcome.SUCCESS
+
+
+def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
+    receiver.answer = lambda _told: Answer(200, b"x" * 10_000_000)
+    reply = http.post(receiver.url(), headers={}, body=b"{}", total_seconds=30)
+    assert (reply.outcome, len(reply.body)) == (AttemptOutcome.SUCCESS, 1024)
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _address = listening.accept()
+            with connection:
+                connection.recv(65536)
+                try:
+                    talk(connection)
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        thread.join(30)
+
+
+def drip(connection: socket.socket, text: bytes) -> None:
+    for byte in text:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def test_headers_that_drip_end_at_the_deadline() -> None:
+    """Each byte comes in time; all of them together never would."""
+    with raw_server(
+        lambda connection: drip(connection, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000)
+    ) as url:
+        began = time.monotonic()
+        reply = http.post(url, headers={}, body=b"{}", total_seconds=1)
+    assert reply.outcome == AttemptOutcome.TIMEOUT
+    assert time.monotonic() - began < 25, "the server would have gone on for minutes"
+
+
+def test_a_body_that_drips_keeps_nobody_and_the_status_counts() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(head)
+        drip(connection, b"x" * 2000)
+
+    with raw_server(talk) as url:
+        reply = http.post(url, headers={}, body=b"{}", total_seconds=1)
+    assert (reply.outcome, reply.status_code) == (AttemptOutcome.SUCCESS, 200)
+    assert reply.duration_ms < 25_000
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a" * 70_000],
+)
+def test_nonsense_is_an_outcome_and_no_crash(nonsense: bytes) -> None:
+    with raw_server(lambda connection: connection.sendall(nonsense)) as url:
+        reply = http.post(url, headers={}, body=b"{}", total_seconds=10)
+    assert reply.outcome == AttemptOutcome.UNREACHABLE
+    assert reply.error
+
+
+def test_nobody_listening() -> None:
+    reply = http.post("http://127.0.0.1:1/", headers={}, body=b"{}", total_seconds=10)
+    assert (reply.outcome, reply.status_code) == (AttemptOutcome.UNREACHABLE, None)
+
+
+def test_what_embeds_an_address_is_judged_by_it() -> None:
+    for text in ("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"):
+        with pytest.raises(AddressRefused):
+            guard.require_allowed(ipaddress.ip_address(text))
+    guard.require_allowed(ipaddress.ip_address("::ffff:8.8.8.8"))
