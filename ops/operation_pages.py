@@ -78,6 +78,7 @@ class StaffOperation:
 
 class OperableAdmin(ReadOnlyAdmin):
     operations: ClassVar[Sequence[StaffOperation]] = ()
+    export_kind: ClassVar[str] = ""  # of ops/exports/kinds.py: the list then offers its export
     # Where the theme lets a page say something above its own form, or its list.
     change_form_outer_before_template = "staff/offers.html"  # type: ignore[assignment]
     list_before_template = "staff/offers.html"  # type: ignore[assignment]
@@ -115,7 +116,7 @@ class OperableAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, context)
 
     def _offers(self, request: HttpRequest, row: Model | None) -> list[dict[str, Any]]:
-        return [
+        offers = [
             {
                 "label": operation.label,
                 "meaning": operation.meaning,
@@ -127,6 +128,10 @@ class OperableAdmin(ReadOnlyAdmin):
             for operation in self.operations
             if operation.on_object == (row is not None)
         ]
+        if self.export_kind and row is None and may(request.user, Verb.EXPORT):
+            url = f"{reverse('admin:exports_export_new')}?kind={self.export_kind}"
+            offers.append({"label": _("Export"), "meaning": _("As CSV."), "why_not": "", "url": url})
+        return offers
 
     def _operate(
         self, request: HttpRequest, operation: StaffOperation, object_id: str | None
@@ -136,7 +141,8 @@ class OperableAdmin(ReadOnlyAdmin):
         row = self.get_object(request, unquote(object_id)) if object_id is not None else None
         if operation.on_object and row is None:
             raise Http404
-        initial = operation.initial(row) if operation.initial else None
+        # A link may fill in the form: an export of the list that was looked at.
+        initial = {**request.GET.dict(), **(operation.initial(row) if operation.initial else {})}
         form = dressed(operation.form(request.POST if request.method == "POST" else None, initial=initial))
         if request.method != "POST" or not form.is_valid():
             return self._ask(request, operation, row, form)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.admin import ReadOnlyAdmin
-from ops.access import staff
+from ops.access import second_factor, staff
 from ops.access.roles import Role, Verb
 from ops.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
 
@@ -84,12 +84,22 @@ def _told(call: Callable[[], T]) -> T:
         raise Refused(str(refused)) from refused
 
 
+def _is_below(user: User) -> str:
+    return str(staff.ABOVE_ALL) if user.is_superuser else ""
+
+
 def _may_be_deactivated(user: User) -> str:
-    return "" if user.is_active else _("This account is not active.")
+    return _is_below(user) or ("" if user.is_active else _("This account is not active."))
 
 
 def _may_be_reactivated(user: User) -> str:
-    return _("This account is active.") if user.is_active else ""
+    return _is_below(user) or (_("This account is active.") if user.is_active else "")
+
+
+def _may_lose_second_factor(user: User) -> str:
+    return _is_below(user) or (
+        "" if second_factor.is_enrolled(user) else _("This person has no second factor.")
+    )
 
 
 def _roles_now(user: User) -> dict[str, Any]:
@@ -113,6 +123,7 @@ OPERATIONS = (
         Verb.MANAGE_STAFF,
         _set_roles,
         RolesForm,
+        why_not=_is_below,
         initial=_roles_now,
     ),
     StaffOperation(
@@ -137,6 +148,7 @@ OPERATIONS = (
         gettext_lazy("Ends the password of this person, and makes a link to choose a new one."),
         Verb.MANAGE_STAFF,
         _send_link,
+        why_not=_is_below,
     ),
     StaffOperation(
         "reset_second_factor",
@@ -144,6 +156,7 @@ OPERATIONS = (
         gettext_lazy("For a lost phone without recovery codes: the next sign-in enrols anew."),
         Verb.MANAGE_STAFF,
         _reset_second_factor,
+        why_not=_may_lose_second_factor,
     ),
 )
 

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common.db import insert_unless_exists
 from ops.access import second_factor
@@ -24,6 +25,7 @@ from ops.access.second_factor import OBJECT_TYPE
 from ops.models import StaffAction
 from ops.services import audit
 
+ABOVE_ALL = gettext_lazy("This account is above all roles: it is looked after in the terminal alone.")
 LINK, RESET = "staff.link_sent", "second_factor.reset"
 
 
@@ -108,7 +110,7 @@ def _lock(user_id: int, actor: str) -> User:
     if user.get_username() == actor:
         raise StaffRefused(_("Not for yourself: somebody else has to do this."))
     if user.is_superuser:
-        raise StaffRefused(_("This account is above all roles: it is looked after in the terminal alone."))
+        raise StaffRefused(str(ABOVE_ALL))
     return user
 
 

@@ -62,3 +62,16 @@ def test_it_is_searched_by_object_person_action_and_request(action: StaffAction)
     for query, count in (("1", 1), ("ana", 1), ("x.y", 1), ("an", 0), ("no-such-request", 0)):
         page = browser.get(changelist, {"q": query})
         assert len(page.context["cl"].result_list) == count, query
+
+
+def test_its_list_offers_its_export(action: StaffAction) -> None:
+    browser = signed_in(member("admin", "Admin"))
+    assert (
+        "/admin/exports/export/new/?kind=staff_actions"
+        in browser.get("/admin/ops/staffaction/").content.decode()
+    )
+    form = browser.get("/admin/exports/export/new/?kind=staff_actions&actor=ana").context["form"]
+    assert (form["kind"].value(), form["actor"].value()) == ("staff_actions", "ana")
+    for object_type, count in (("merchant", 0), ("staff", 0)):
+        page = browser.get("/admin/ops/staffaction/", {"object_type": object_type})
+        assert len(page.context["cl"].result_list) == count

@@ -82,6 +82,20 @@ PAGES = {
     "merchants_merchant_suspend": "A",
     "sagas_sagainstance_operate": "OA",
 }
+# What may be done, wherever the button is.
+VERBS = {
+    "access.approve_operation": "FOA",
+    "access.cancel_payment": "SA",
+    "access.capture_payment": "FA",
+    "access.export_rows": "FA",
+    "access.manage_keys": "A",
+    "access.manage_merchants": "A",
+    "access.manage_staff": "A",
+    "access.refund_payment": "FA",
+    "access.resolve_saga": "OA",
+    "access.sync_payment": "SFOA",
+    "sagas.operate_sagainstance": "OA",
+}
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
 LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
 # Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
@@ -190,6 +204,19 @@ def test_what_is_posted_is_decided_like_what_is_shown(rows: None, as_: Callable[
             answer = viewer.post(address_of(name, model), {"reason": "x", "overlap_hours": "0"})
             assert answer.status_code == 403, name
     assert StaffAction.objects.count() == audit_before
+
+
+def test_every_permission_for_every_role(transactional_db: None) -> None:
+    """Nothing but verbs and looking: no role adds, changes or deletes."""
+    people = {letter: member(role.lower(), role) for letter, role in ROLES.items()}
+    looking = {
+        f"{label.split('.')[0]}.view_{label.split('.')[1].lower()}": who for label, who in LOOK.items()
+    }
+    given: dict[str, str] = {}
+    for letter, person in people.items():
+        for permission in person.get_all_permissions():
+            given[permission] = given.get(permission, "") + letter
+    assert given == {**looking, **VERBS}
 
 
 def test_the_groups_are_what_the_roles_decide(transactional_db: None) -> None:
