@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from ops.dashboard import adding_up
 from ops.services import consistency, pruning
 
 # Longer than the interval at which beat asks, so that nothing falls between two looks.
@@ -19,3 +20,9 @@ def prune() -> None:
 def check_consistency() -> int:
     """What is recent. A look at everything is an operator's decision: `manage.py check_consistency`."""
     return consistency.run_checks(since=RECENT).failed
+
+
+@shared_task(name="ops.add_up_hours")
+def add_up_hours() -> int:
+    """For the dashboard: the hours that are over, and what has ended in them since."""
+    return adding_up.add_up()

@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "gateway.channels.simulator",
     "ops",
     "ops.approvals",
+    "ops.dashboard",
     "payment_platform",
 ]
 MIDDLEWARE = [
@@ -216,6 +217,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
     "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": {"expires": 600}},
+    "add-up-hours": {"task": "ops.add_up_hours", "schedule": 60.0, "options": {"expires": 60}},
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
 }
 
@@ -319,6 +321,7 @@ UNFOLD = {
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "ops.dashboard.page.add_to",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],
 }
