@@ -5,6 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
+from ops.dashboard import adding_up
 from ops.exports import services as exports
 from ops.services import consistency, pruning
 
@@ -36,3 +37,9 @@ def prune_exports() -> int:
 @shared_task(name="ops.prune_sessions")
 def prune_sessions() -> None:
     SessionStore.clear_expired()
+
+
+@shared_task(name="ops.add_up_hours")
+def add_up_hours() -> int:
+    """For the dashboard: the hours that are over, and what has ended in them since."""
+    return adding_up.add_up()

@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "gateway.channels.simulator",
     "ops",
     "ops.approvals",
+    "ops.dashboard",
     "ops.exports",
     "ops.access",  # last of those with models: its groups are made of the permissions of all others
     "payment_platform",
@@ -231,6 +232,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
     "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": {"expires": 600}},
+    "add-up-hours": {"task": "ops.add_up_hours", "schedule": 60.0, "options": {"expires": 60}},
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
     "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": {"expires": 30}},
     "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": {"expires": 600}},
@@ -416,6 +418,7 @@ UNFOLD = {
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
+    "DASHBOARD_CALLBACK": "ops.dashboard.page.add_to",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],
 }

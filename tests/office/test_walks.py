@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.models import Payment, Refund
+from ops.services.consistency import run_checks
 from tests.office.conftest import staff
 from tests.office.test_second_person import make_parked
 from tests.support import bank, shop
@@ -67,3 +68,31 @@ def test_an_operator_retries_compensates_and_resolves_with_a_second_person(clien
     saga.refresh_from_db()
     assert not saga.needs_attention
     assert ana.errors == ben.errors == []
+
+
+def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
+    """Looks at each page in each language and theme: none has an error, none a serious barrier."""
+    settings.LOCAL_STACK = True
+    told = shop.paid(client, amount=123_456)
+    shop.data(shop.refund(client, told, 3_456))
+    shop.error(shop.create(client, "decline"), 402, "payment_declined")
+    bank.deliver_webhooks(told["payment_no"])
+    saga = make_parked(client, 2_000_000)
+    run_checks()
+    payment = Payment.objects.get(payment_no=told["payment_no"])
+    pages = {
+        "dashboard": "/admin/",
+        "list": "/admin/gateway/payment/",
+        "payment": f"/admin/gateway/payment/{payment.pk}/change/",
+        "saga": f"/admin/sagas/sagainstance/{saga.pk}/change/",
+    }
+    ana = staff("ana", "access.refund_payment", *OPERATOR)
+    for language, theme in (("en", "light"), ("zh-hans", "dark"), ("zh-hans", "light"), ("en", "dark")):
+        visitor = visit(ana, language, theme)
+        for name, address in pages.items():
+            page = visitor.go(address)
+            visitor.picture(name)
+        page.locator("[data-dialog=dialog-compensate]").click()
+        page.locator("#dialog-compensate").wait_for()
+        visitor.picture("dialog")
+        assert visitor.errors == []

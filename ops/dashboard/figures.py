@@ -1,0 +1,197 @@
+"""The figures of the dashboard: closed hours from `payment_hours`, and what is younger from the payments themselves."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from common.clock import database_now
+from gateway.models import OPEN_STATUSES, PaymentStatus
+from ops.dashboard.adding_up import HOUR, HOURS, bucket_ms
+
+LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
+COUNTED = 1000
+
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "succeeded": (PaymentStatus.SUCCEEDED,),
+    "failed": (PaymentStatus.FAILED,),
+    "closed": (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
+    "open": tuple(OPEN_STATUSES),
+}
+_OUTCOME_OF = {status: outcome for outcome, statuses in OUTCOMES.items() for status in statuses}
+
+_CLOSED = """
+SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, currency, status, sum(count), sum(amount_minor)
+FROM payment_hours WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+GROUP BY 1, 2, 3, 4
+"""
+_LIVE = """
+SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, currency, status, count(*), sum(amount_minor)
+FROM payments WHERE created_at >= %(live)s AND environment = %(environment)s
+GROUP BY 1, 2, 3, 4
+"""
+_LATENCY = """
+SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_WAITING = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(at))::float8
+FROM (SELECT {column} AS at FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}) AS bounded
+"""
+# What waits: by a partial index each, counted to a bound.
+WAITING = {
+    "payments_attention": ("payments", "needs_attention", "created_at"),
+    "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
+    "sagas_stuck": (
+        "saga_instances",
+        "status IN ('pending', 'in_progress') AND NOT needs_attention"
+        " AND lease_expires_at < clock_timestamp() - interval '5 minutes'",
+        "lease_expires_at",
+    ),
+    "payments_stuck": (
+        "payments",
+        "status IN ('pending', 'processing') AND expires_at < clock_timestamp() - interval '15 minutes'",
+        "expires_at",
+    ),
+    "approvals": ("approvals", "state = 'pending'", "requested_at"),
+}
+_OUTBOX = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
+FROM (SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT {most}) AS bounded
+"""
+_LAST_RUN = """
+SELECT run.id, run.finished_at, result.name, result.passed, result.count
+FROM (SELECT id, finished_at FROM consistency_runs ORDER BY id DESC LIMIT 1) AS run
+LEFT JOIN consistency_results result ON result.run_id = run.id ORDER BY result.name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    count: int
+    oldest_seconds: float | None
+
+    @property
+    def is_more(self) -> bool:
+        return self.count >= COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    passed: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    channel: str
+    calls: int
+    p50_ms: int
+    p95_ms: int
+
+
+@dataclass(slots=True)
+class Figures:
+    now: dt.datetime
+    start: dt.datetime
+    environment: str
+    moments: Sequence[dt.datetime] = ()
+    by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    by_currency: Counter[str] = field(default_factory=Counter)
+    latencies: Sequence[Latency] = ()
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    outbox: Waiting = Waiting(0, None)
+    run_id: int | None = None
+    run_at: dt.datetime | None = None
+    checks: Sequence[Check] = ()
+    behind: bool = False
+
+
+def gather(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
+    now = database_now()
+    unit = "day" if by_day else "hour"
+    step = dt.timedelta(days=1) if by_day else HOUR
+    first = _begin(now, by_day) - (span - step)
+    figures = Figures(now=now, start=first, environment=environment)
+    figures.moments = [first + n * step for n in range(span // step)]
+    added_up = _added_up(now)
+    live = max(added_up, now - LIVE_MOST)
+    figures.behind = added_up < now - LIVE_MOST
+    given = {"unit": unit, "start": first, "live": live, "environment": environment}
+    _take(figures, _rows(_CLOSED, given))
+    _take(figures, _rows(_LIVE, given))
+    figures.latencies = _latencies(_rows(_LATENCY, given))
+    for name, (table, condition, column) in WAITING.items():
+        sql = _WAITING.format(table=table, condition=condition, column=column, most=COUNTED)
+        figures.waiting[name] = Waiting(*_rows(sql)[0])
+    figures.outbox = Waiting(*_rows(_OUTBOX.format(most=COUNTED))[0])
+    _consistency(figures)
+    return figures
+
+
+def success_rate(outcomes: Counter[str]) -> float | None:
+    """Of those that ended one way or the other; what the customer left is no failure of the channel."""
+    ended = outcomes["succeeded"] + outcomes["failed"]
+    return outcomes["succeeded"] / ended if ended else None
+
+
+def _take(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
+    for moment, channel, currency, status, count, amount_minor in rows:
+        outcome = _OUTCOME_OF[status]
+        figures.by_moment[moment][outcome] += int(count)
+        figures.by_channel[channel][outcome] += int(count)
+        if outcome == "succeeded":
+            figures.by_currency[currency] += int(amount_minor)
+
+
+def _added_up(now: dt.datetime) -> dt.datetime:
+    rows = _rows("SELECT position FROM dashboard_progress WHERE name = %(name)s", {"name": HOURS})
+    return dt.datetime.fromtimestamp(rows[0][0], dt.UTC) if rows else now - dt.timedelta(days=3650)
+
+
+def _latencies(rows: Iterable[tuple[str, int, int]]) -> list[Latency]:
+    by_channel: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for channel, bucket, count in rows:
+        by_channel[channel].append((bucket, int(count)))
+    return [
+        Latency(
+            channel,
+            sum(count for _bucket, count in buckets),
+            _percentile(buckets, 0.5),
+            _percentile(buckets, 0.95),
+        )
+        for channel, buckets in sorted(by_channel.items())
+    ]
+
+
+def _percentile(buckets: Sequence[tuple[int, int]], part: float) -> int:
+    wanted = part * sum(count for _bucket, count in buckets)
+    seen = 0
+    for bucket, count in buckets:
+        seen += count
+        if seen >= wanted:
+            return bucket_ms(bucket)
+    raise AssertionError("a part of all is reached")
+
+
+def _consistency(figures: Figures) -> None:
+    rows = _rows(_LAST_RUN)
+    if rows:
+        figures.run_id, figures.run_at = rows[0][0], rows[0][1]
+        figures.checks = [Check(name, passed, count) for _run, _at, name, passed, count in rows if name]
+
+
+def _begin(now: dt.datetime, by_day: bool) -> dt.datetime:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return hour.replace(hour=0) if by_day else hour
+
+
+def _rows(sql: str, given: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

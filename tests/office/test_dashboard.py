@@ -1,0 +1,125 @@
+"""The first page: right figures, few queries, and no look at every payment."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from gateway.models import Payment
+from ops.dashboard import adding_up
+from ops.dashboard.figures import gather
+from ops.dashboard.models import LatencyHour, PaymentHour
+from tests.support import shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+DAY = dt.timedelta(hours=24)
+
+
+@pytest.fixture
+def vera(sign_in: Callable[..., Client], settings) -> Client:
+    settings.LOCAL_STACK = True
+    return sign_in("vera", "view_*")
+
+
+def shift(table: str, hours: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(f"UPDATE {table} SET created_at = created_at - make_interval(hours => %s)", [hours])
+        cursor.execute("SET session_replication_role = DEFAULT")
+
+
+def totals() -> dict[str, int]:
+    figures = gather(span=DAY, by_day=False, environment="test")
+    assert not figures.behind
+    together: dict[str, int] = {}
+    for outcomes in figures.by_moment.values():
+        for outcome, count in outcomes.items():
+            together[outcome] = together.get(outcome, 0) + count
+    assert together == dict(figures.by_channel["simulator"])
+    return together
+
+
+def test_closed_hours_and_the_running_one_together_are_all_payments(client: SignedClient) -> None:
+    shop.paid(client)
+    shop.error(shop.create(client, "decline"), 402, "payment_declined")
+    opened = shop.opened(client)
+    shift("payments", 3)
+    assert adding_up.add_up() > 0
+    shop.paid(client)
+    assert totals() == {"succeeded": 2, "failed": 1, "open": 1}
+    assert gather(span=DAY, by_day=False, environment="test").by_currency == {"USD": 20_000}
+    assert PaymentHour.objects.count() == 3
+    shop.data(shop.cancel(client, opened))
+    adding_up.add_up()
+    assert totals() == {"succeeded": 2, "failed": 1, "closed": 1}
+    adding_up.add_up()
+    assert totals() == {"succeeded": 2, "failed": 1, "closed": 1}
+
+
+def test_calls_are_added_up_once(client: SignedClient) -> None:
+    shop.paid(client)
+    shift("saga_events", 1)
+    for _each in range(2):
+        adding_up.add_up()
+    assert sum(LatencyHour.objects.values_list("count", flat=True)) == 1
+    (latency,) = gather(span=DAY, by_day=False, environment="test").latencies
+    assert (latency.channel, latency.calls) == ("simulator", 1)
+    assert latency.p50_ms == latency.p95_ms > 0
+
+
+def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedClient) -> None:
+    payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
+    Payment.objects.filter(pk=payment.pk).update(needs_attention=True)
+    adding_up.add_up()
+    for chosen in ("24h", "7d", "30d", "nonsense"):
+        with CaptureQueriesContext(connection) as queries:
+            answer = vera.get(reverse("admin:index"), {"range": chosen})
+        assert answer.status_code == 200
+        assert len(queries) <= 18, [query["sql"] for query in queries]
+    html = unescape(answer.content.decode())
+    assert "100.00 USD" in html
+    assert '<rect class="office-part-succeeded"' in html
+    links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
+    links += re.findall(r'<a href="([^"]+created_from=[^"]+)"', html)
+    assert len(links) >= 7
+    for link in links:
+        shown = vera.get(link)
+        assert shown.status_code == 200, link
+        if "created_from" in link or "payment/?needs_attention" in link:
+            assert [row.pk for row in shown.context["cl"].result_list] == [payment.pk]
+
+
+def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Client]) -> None:
+    answer = sign_in("nobody").get(reverse("admin:index"))
+    assert answer.status_code == 200
+    assert b"office-tile" not in answer.content
+
+
+def test_no_figure_reads_every_payment(client: SignedClient) -> None:
+    shop.paid(client)
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
+                'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
+                'order_id', gen_random_uuid(), 'created_at', now() - n * interval '1 minute'))).*
+            FROM payments p, generate_series(1, 4000) AS n WHERE payment_no NOT LIKE 'COPY-%'"""
+        )
+        cursor.execute("SET session_replication_role = DEFAULT")
+        cursor.execute("ANALYZE payments")
+    adding_up.add_up()
+    with CaptureQueriesContext(connection) as queries:
+        gather(span=dt.timedelta(days=30), by_day=True, environment="test")
+    with connection.cursor() as cursor:
+        for query in queries:
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "Seq Scan on payments" not in plan, plan
