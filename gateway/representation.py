@@ -3,6 +3,7 @@
 from typing import Any
 
 from common.clock import rfc3339
+from gateway import checkout_token
 from gateway.models import Payment, PaymentAttempt, Refund
 
 
@@ -17,6 +18,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "sandbox": payment.sandbox,
         "channel_trade_no": payment.channel_trade_no or None,
         "payment_url": (payment.payment_url or None) if payment.is_open else None,
+        "checkout_url": checkout_token.address_of(payment.id),
         "capture_method": payment.capture_method,
         "captured_amount": payment.captured_minor,
         "refunded_amount": payment.refunded_minor,

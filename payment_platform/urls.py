@@ -1,9 +1,10 @@
 """Every address of the platform. The API's own routes live in each app's `urls.py`."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from gateway.api.checkout import landing
 from ops import home, probes
 
 handler400 = "common.api.exceptions.bad_request"
@@ -19,6 +20,7 @@ urlpatterns = [
     path("api/v1/", include("gateway.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^checkout/(?P<token>[\w-]{22}\.[\w-]{43})$", landing, name="landing"),
     path("checkout/", include("gateway.channels.simulator.urls")),
     path("admin/", include("ops.access.urls")),
     path("admin/", admin.site.urls),

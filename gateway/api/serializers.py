@@ -122,6 +122,9 @@ class PaymentOutput(serializers.Serializer[Any]):
     sandbox = serializers.BooleanField(help_text=_("The simulator stood in for the channel."))
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(allow_null=True)
+    checkout_url = serializers.CharField(
+        help_text=_("Our page about this payment: leads on to the channel's, and shows the result.")
+    )
     capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
     captured_amount = serializers.IntegerField()
     refunded_amount = serializers.IntegerField()
