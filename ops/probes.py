@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 from psycopg_pool import PoolTimeout
 
+from ops.event_gauges import EventGauges
 from ops.gauges import DatabaseGauges
 
 
@@ -45,4 +46,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     registry.register(DatabaseGauges())
+    registry.register(EventGauges())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

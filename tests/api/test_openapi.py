@@ -85,7 +85,28 @@ def test_real_answers_are_as_the_document_says() -> None:
     )
     held_trade = {"channel_trade_no": held["channel_trade_no"]}
     _real_call("/channel/payments/{channel_trade_no}/cancel", "POST", {}, **held_trade)
-    for path in ("/payments", "/refunds", "/orders", "/merchant", "/merchant/api-keys"):
+    endpoint = _real_call("/webhook-endpoints", "POST", {"url": "http://127.0.0.1:9/hook"})["data"]
+    one = {"endpoint_id": endpoint["id"]}
+    _real_call("/webhook-endpoints/{endpoint_id}", "GET", **one)
+    _real_call("/webhook-endpoints/{endpoint_id}", "PATCH", {"description": "Main"}, **one)
+    _real_call("/webhook-endpoints/{endpoint_id}/rotate-secret", "POST", {}, **one)
+    _real_call("/webhook-endpoints/callback/rotate-secret", "POST", {})
+    _real_call("/webhook-endpoints/{endpoint_id}/resend", "POST", {}, **one)
+    delivery = _real_call("/webhook-endpoints/{endpoint_id}/test", "POST", {}, **one)["data"]
+    _real_call("/webhook-deliveries/{delivery_id}", "GET", delivery_id=delivery["id"])
+    _real_call("/webhook-deliveries/{delivery_id}/resend", "POST", {}, delivery_id=delivery["id"])
+    _real_call("/webhook-endpoints/{endpoint_id}", "DELETE", **one)
+    _real_call("/events/{event_id}", "GET", event_id=delivery["event_id"])
+    for path in (
+        "/payments",
+        "/refunds",
+        "/orders",
+        "/merchant",
+        "/merchant/api-keys",
+        "/events",
+        "/webhook-endpoints",
+        "/webhook-deliveries",
+    ):
         assert _real_call(path, "GET")["code"] == 0
 
 
@@ -93,6 +114,17 @@ def test_every_address_of_the_contract_is_in_the_document() -> None:
     paths = schema.raw_schema["paths"]
     named = {path.removeprefix("/api/v1") for path in paths}
     assert named >= {
+        "/events",
+        "/events/{event_id}",
+        "/webhook-endpoints",
+        "/webhook-endpoints/{endpoint_id}",
+        "/webhook-endpoints/{endpoint_id}/rotate-secret",
+        "/webhook-endpoints/{endpoint_id}/test",
+        "/webhook-endpoints/{endpoint_id}/resend",
+        "/webhook-endpoints/callback/rotate-secret",
+        "/webhook-deliveries",
+        "/webhook-deliveries/{delivery_id}",
+        "/webhook-deliveries/{delivery_id}/resend",
         "/payments",
         "/payments/{payment_no}",
         "/payments/{payment_no}/cancel",
