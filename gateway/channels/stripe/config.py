@@ -1,15 +1,15 @@
-"""Whose account we speak for, and how long we wait: one client of Stripe's SDK per environment and time limit."""
+"""Whose account we speak for: Stripe's keys and secrets, per environment."""
 
-import functools
 import logging
 from typing import Any
 
 import stripe
 from django.conf import settings
 
+from gateway.channels.stripe.http import DeadlineClient
+
 # The shapes that `shapes.py` reads are those of this version, whatever the account's own default is.
 API_VERSION = "2026-10-28.endive"
-CONNECT_SECONDS = 3.0
 # Its lines at INFO repeat what our own say of each call.
 logging.getLogger("stripe").setLevel(logging.WARNING)
 LIVE = "live"
@@ -28,17 +28,13 @@ def webhook_secrets(environment: str) -> list[str]:
 
 
 def client(environment: str, timeout_seconds: float) -> stripe.StripeClient:
-    """The SDK never repeats a request by itself: the saga does, after it has asked."""
-    return _client(secret_key(environment), settings.STRIPE_API_BASE, timeout_seconds)
-
-
-@functools.lru_cache(maxsize=16)
-def _client(key: str, api_base: str, timeout_seconds: float) -> stripe.StripeClient:
-    addresses: Any = {"api": api_base} if api_base else {}
+    """A client whose calls, all together, end within `timeout_seconds`. The SDK never repeats one by itself: the saga
+    does, after it has asked."""
+    addresses: Any = {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
     return stripe.StripeClient(
-        key,
+        secret_key(environment),
         stripe_version=API_VERSION,
         base_addresses=addresses,
         max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds)),
+        http_client=DeadlineClient(timeout_seconds),
     )

@@ -4,6 +4,7 @@ import stripe
 import structlog
 
 from gateway.channels.base import Declined, Missing, NotSent, Unknown
+from gateway.channels.stripe.http import NotConnected
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,8 @@ _ELSEWHERE = frozenset(
 def answer_to(error: stripe.StripeError) -> Declined | NotSent | Unknown | Missing:
     """Decided by the error's type, its code and the header `Stripe-Should-Retry`, never by its text."""
     match error:
+        case NotConnected():
+            return NotSent(f"no connection to Stripe: {error.user_message}")
         case stripe.CardError():
             return _declined(error)
         case stripe.RateLimitError():  # also what another request has locked

@@ -1,0 +1,97 @@
+"""The way to Stripe's servers: one deadline for everything that an operation of ours sends, no hidden retries.
+
+The SDK's own clients bound each read from the socket; a server that trickles would hold a worker past its lease.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+import stripe
+
+CONNECT_SECONDS = 3.0
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+
+_thread = threading.local()
+
+
+class NoAnswer(stripe.APIConnectionError):
+    """What was sent may have arrived."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)  # type: ignore[no-untyped-call]
+
+
+class NotConnected(NoAnswer):
+    """No connection came about: nothing was sent."""
+
+
+class DeadlineClient(stripe.HTTPClient):
+    name = "deadline"
+
+    def __init__(self, timeout_seconds: float) -> None:
+        super().__init__()
+        self._ends_at = time.monotonic() + timeout_seconds
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_more: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        left = self._left()
+        try:
+            with _session().request(
+                method,
+                url,
+                headers=dict(headers or {}),
+                data=post_data,
+                timeout=(min(CONNECT_SECONDS, left), left),
+                stream=True,
+                allow_redirects=False,
+            ) as answer:
+                return self._read(answer), answer.status_code, answer.headers
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError) as error:
+            raise NotConnected(_said(error)) from error
+        except requests.exceptions.ConnectionError as error:
+            kind = NotConnected if _was_refused(error) else NoAnswer
+            raise kind(_said(error)) from error
+        except requests.exceptions.RequestException as error:
+            raise NoAnswer(_said(error)) from error
+
+    def close(self) -> None:
+        """The connections belong to the thread."""
+
+    def _left(self) -> float:
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise NotConnected("the time for this operation is over")
+        return left
+
+    def _read(self, answer: requests.Response) -> bytes:
+        read = bytearray()
+        for chunk in answer.iter_content(CHUNK_BYTES):
+            read += chunk
+            if len(read) > MAX_ANSWER_BYTES:
+                raise NoAnswer("the answer is too large")
+            if time.monotonic() > self._ends_at:
+                raise NoAnswer("timeout: the answer was not complete in time")
+        return bytes(read)
+
+
+def _session() -> requests.Session:
+    session: requests.Session | None = getattr(_thread, "session", None)
+    if session is None:
+        session = _thread.session = requests.Session()
+        # A .netrc of the machine must not replace the key, nor a variable redirect the call.
+        session.trust_env = False
+    return session
+
+
+def _was_refused(error: requests.exceptions.ConnectionError) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
