@@ -1,0 +1,91 @@
+"""Every type of event is documented by a schema, and every event that is really sent keeps to it."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+
+from common.api.renderers import to_json
+from events import catalogue, cloudevents
+from events.models import OutboxEvent
+from gateway import transitions
+from gateway.models import Payment, PaymentStatus
+from gateway.services.expiry import expire_due_payments
+from tests.support import background
+from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
+from tests.support.receiver import Answer, Receiver
+from tests.support.shop import authorized, cancel, create, data, opened, paid, refund
+from tests.support.signing import SignedClient
+from tests.support.webhooks import ENDPOINTS, deliver_due, registered
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+FOLDER = Path(settings.BASE_DIR, "docs", "events")
+
+
+def schema(event_type: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{event_type}.schema.json").read_text())
+    return found
+
+
+def check(event: dict[str, Any]) -> None:
+    Draft202012Validator(schema(event["type"]), format_checker=FormatChecker()).validate(event)
+
+
+def sent() -> list[dict[str, Any]]:
+    return [json.loads(to_json(cloudevents.structured(row))) for row in OutboxEvent.objects.order_by("id")]
+
+
+def test_each_type_has_a_schema_and_a_line() -> None:
+    files = {path.name.removesuffix(".schema.json") for path in FOLDER.glob("*.schema.json")}
+    assert files == set(catalogue.ALL_TYPES)
+    text = Path(settings.BASE_DIR, "docs", "EVENTS.md").read_text()
+    for event_type in catalogue.ALL_TYPES:
+        Draft202012Validator.check_schema(schema(event_type))
+        assert f"[`{event_type}`](events/{event_type}.schema.json)" in text
+
+
+def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa: F811
+    with Receiver() as receiver:
+        receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+        endpoint = registered(client, receiver.url("/well"))
+        registered(client, receiver.url("/gone"))
+        payment = paid(client, customer={"name": "Li"}, callback_url=receiver.url("/c"))
+        data(refund(client, payment, 100))
+        refund(client, paid(client, "refund_declined"), 100)
+        create(client, "decline")
+        authorized(client)
+        waiting = opened(client)
+        data(cancel(client, waiting))
+        closed = Payment.objects.get(payment_no=waiting["payment_no"])
+        with transaction.atomic():
+            transitions.late_success(payment=closed, captured_minor=closed.amount_minor)
+        background.time_to_pay_is_over(opened(client)["payment_no"])
+        expire_due_payments()
+        background.finish()
+        data(client.post(f"{ENDPOINTS}/{endpoint['id']}/test", {}))
+        deliver_due()
+        deliver_due()
+        events = sent()
+        for event in [*events, *(json.loads(told.body) for told in receiver.told)]:
+            check(event)
+    assert {event["type"] for event in events} == set(catalogue.ALL_TYPES)
+    assert Payment.objects.filter(status=PaymentStatus.EXPIRED).exists()
+
+
+def test_a_schema_can_fail(client: SignedClient) -> None:  # noqa: F811
+    opened(client)
+    (event,) = sent()
+    for spoilt in (
+        {**event, "id": str(uuid.uuid4())[:-1]},
+        {**event, "data": {**event["data"], "amount": "100"}},
+        {**event, "data": {**event["data"], "more": 1}},
+        {name: value for name, value in event.items() if name != "time"},
+    ):
+        with pytest.raises(ValidationError):
+            check(spoilt)
