@@ -5,8 +5,6 @@ from pathlib import Path
 
 from django.conf import settings
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
-from prometheus_client import multiprocess
 
 # The local stack has a well-known API key and stays on this machine.
 HOST = os.environ.get("WEB_HOST") or ("127.0.0.1" if settings.LOCAL_STACK else "0.0.0.0")  # noqa: S104
@@ -32,8 +30,3 @@ control_socket_disable = True
 
 def when_ready(_server: Arbiter) -> None:
     print(f"INFO  Payment Gateway 启动成功，监听端口: {settings.PORT}", flush=True)  # noqa: T201
-
-
-def child_exit(_server: Arbiter, worker: Worker) -> None:
-    """Drops a dead worker's gauges; its counters go on counting in the sum."""
-    multiprocess.mark_process_dead(worker.pid)

@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from opentelemetry import propagate, trace
 
-from common import crash
+from common import crash, tracing
+from common.api.request_id import current_request_id
 from sagas import metrics, planner, registry, store
 from sagas.definitions import Call, Context, ExternalStep, LocalStep
 from sagas.models import Direction, SagaStatus
@@ -27,7 +27,6 @@ from sagas.state import Attempt, SagaState, StepState, new_state
 from sagas.store import LeaseLost
 
 log = structlog.get_logger(__name__)
-tracer = trace.get_tracer(__name__)
 
 AtRest = Callable[[SagaState], None]
 
@@ -50,7 +49,7 @@ def start(
     definition = registry.find(name, version)
     assert definition is not None, f"{name} version {version} is not registered"
     saga = new_state(definition, saga_id=saga_id, business_id=business_id, data=dict(data))
-    propagate.inject(saga.trace_context)
+    saga.trace_context = {**tracing.current_context(), "request_id": current_request_id()}
     if leased:
         _walk(saga, refusals=None)
     else:
@@ -69,8 +68,14 @@ def resume(
     crash.reach("saga.claim.after_commit")
     if saga is None:
         return None
-    with tracer.start_as_current_span("saga.resume", context=propagate.extract(saga.trace_context)):
-        return advance(saga, at_rest=at_rest)
+    begun_by = {"begun_by_request_id": saga.trace_context.get("request_id", "")}
+    with (
+        structlog.contextvars.bound_contextvars(**begun_by),
+        tracing.following(saga.trace_context, f"{saga.definition.name} resumed", _names(saga)) as span,
+    ):
+        rested = advance(saga, at_rest=at_rest)
+        span.set_attribute("saga.status", rested.status)
+        return rested
 
 
 def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
@@ -81,6 +86,11 @@ def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
     """
     if not saga.is_active:
         return saga
+    with structlog.contextvars.bound_contextvars(**_names(saga)):
+        return _advance(saga, at_rest)
+
+
+def _advance(saga: SagaState, at_rest: AtRest | None) -> SagaState:
     pending = next((step for step in saga.steps if step.in_doubt and _is_next(saga, step)), None)
     try:
         while True:
@@ -164,22 +174,28 @@ def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> StepState 
 def _run_local(
     saga: SagaState, step: StepState, spec: LocalStep, refusals: Mapping[str, Failure] | None
 ) -> None:
+    with tracing.span(f"{saga.definition.name} {step.name}", _names(saga, step)) as span:
+        outcome = _local_outcome(saga, step, spec, refusals)
+        span.set_attribute("saga.outcome", _outcome_name(outcome))
+    _note(saga, step, outcome, duration_ms=None)
+    planner.record(saga, step, outcome)
+
+
+def _local_outcome(
+    saga: SagaState, step: StepState, spec: LocalStep, refusals: Mapping[str, Failure] | None
+) -> Outcome:
     forward = saga.direction == Direction.FORWARD
     handler = spec.execute if forward else spec.compensate
     assert handler is not None
-    outcome: Outcome
     if refusals and step.name in refusals:
-        outcome = refusals[step.name]
-    else:
-        context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure)
-        try:
-            outcome = Success(handler(context) or {})
-        except StepFailed as refused:
-            if refusals is None:
-                raise  # the saga does not exist yet: its caller hears of it
-            raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
-    _note(saga, step, outcome, duration_ms=None)
-    planner.record(saga, step, outcome)
+        return refusals[step.name]
+    context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure)
+    try:
+        return Success(handler(context) or {})
+    except StepFailed as refused:
+        if refusals is None:
+            raise  # the saga does not exist yet: its caller hears of it
+        raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
 
 
 def _call(saga: SagaState, step: StepState) -> Outcome:
@@ -198,12 +214,12 @@ def _call(saga: SagaState, step: StepState) -> Outcome:
     )
     started = time.monotonic()
     crash.reach("saga.call.before", step.name, saga.direction)
-    with tracer.start_as_current_span(f"{saga.definition.name} {step.name}") as span:
+    with tracing.span(f"{saga.definition.name} {step.name}", _names(saga, step)) as span:
         outcome = _ask_or_call(saga, step, spec, call)
+        crash.reach("saga.call.after", step.name, saga.direction)
+        if crash.answer_is_lost(step.name, saga.direction):
+            outcome = Unknown("answer lost")
         span.set_attribute("saga.outcome", _outcome_name(outcome))
-    crash.reach("saga.call.after", step.name, saga.direction)
-    if crash.answer_is_lost(step.name, saga.direction):
-        outcome = Unknown("answer lost")
     _note(saga, step, outcome, duration_ms=round((time.monotonic() - started) * 1000))
     return outcome
 
@@ -227,6 +243,21 @@ def _note(saga: SagaState, step: StepState, outcome: Outcome, *, duration_ms: in
 
 def _outcome_name(outcome: Outcome) -> str:
     return type(outcome).__name__.lower()
+
+
+def _names(saga: SagaState, step: StepState | None = None) -> dict[str, str | int]:
+    """What a log line or a span is about: the saga, and the number of its business object, as in `payment_no`."""
+    about: dict[str, str | int] = {
+        "saga_id": str(saga.id),
+        f"{saga.definition.business_type}_no": saga.business_id,
+    }
+    if step is not None:
+        about |= {
+            "saga.step": step.name,
+            "saga.direction": saga.direction.value,
+            "saga.attempt": step.retry_count + 1,
+        }
+    return about
 
 
 def _detail(outcome: Outcome) -> Json:

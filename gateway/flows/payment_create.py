@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from common.db import insert_together
 from events.outbox import row_of
-from gateway import selectors, transitions
+from gateway import metrics, selectors, transitions
 from gateway.channels.base import Answered, CancelPayment, CreatePayment, Missing, PaymentAnswer, PaymentState
 from gateway.channels.registry import served_by
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
@@ -47,6 +47,7 @@ def create_order(context: Context) -> None:
     )
     created = transitions.event("payment.created", payment)
     insert_together(payment, PaymentAttempt(payment=payment, channel=data.channel), row_of(created))
+    metrics.payment(created.type, payment)
 
 
 def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:

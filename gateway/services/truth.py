@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from gateway import transitions
+from gateway import tracing, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from gateway.channels.registry import ChannelNotAvailable, served_by
 from gateway.flows.answers import payment_mismatch, refund_mismatch
@@ -38,19 +38,24 @@ def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
         payment = Payment.objects.select_for_update().filter(payment_no=told.reference).first()
         if payment is None or not _serves(teller, payment):
             return Effect.UNKNOWN_REFERENCE
-        mismatch = payment_mismatch(
-            told, reference=payment.payment_no, amount_minor=payment.amount_minor, currency=payment.currency
-        )
-        if mismatch:
-            transitions.needs_attention(payment=payment, reason=mismatch)
-            log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
-            return Effect.PARKED
-        if told.state == PaymentState.PAID:
-            return _paid(payment, told)
-        if selectors.is_active(payment.id):
-            operations.wake(saga_id=payment.id)
-            return Effect.SAGA_WOKEN
-        return Effect.APPLIED if _not_paid(payment, told) else Effect.NOTHING_NEW
+        with tracing.news_of_payment(payment, teller) as news:
+            return news.came_to(_apply_payment(payment, told))
+
+
+def _apply_payment(payment: Payment, told: ChannelPayment) -> Effect:
+    mismatch = payment_mismatch(
+        told, reference=payment.payment_no, amount_minor=payment.amount_minor, currency=payment.currency
+    )
+    if mismatch:
+        transitions.needs_attention(payment=payment, reason=mismatch)
+        log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
+        return Effect.PARKED
+    if told.state == PaymentState.PAID:
+        return _paid(payment, told)
+    if selectors.is_active(payment.id):
+        operations.wake(saga_id=payment.id)
+        return Effect.SAGA_WOKEN
+    return Effect.APPLIED if _not_paid(payment, told) else Effect.NOTHING_NEW
 
 
 def _serves(teller: str, payment: Payment) -> bool:
@@ -113,17 +118,22 @@ def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
         payment = Payment.objects.select_for_update().get(id=refund.payment_id)
         refund = Refund.objects.select_for_update().get(id=refund.id)
         refund.payment = payment
-        mismatch = refund_mismatch(
-            told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
-        )
-        if mismatch:
-            transitions.needs_attention(payment=payment, reason=mismatch)
-            log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
-            return Effect.PARKED
-        if selectors.is_active(refund.id):
-            operations.wake(saga_id=refund.id)
-            return Effect.SAGA_WOKEN
-        return Effect.APPLIED if _settle(refund, told) else Effect.NOTHING_NEW
+        with tracing.news_of_refund(refund, teller) as news:
+            return news.came_to(_apply_refund(refund, told))
+
+
+def _apply_refund(refund: Refund, told: ChannelRefund) -> Effect:
+    mismatch = refund_mismatch(
+        told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
+    )
+    if mismatch:
+        transitions.needs_attention(payment=refund.payment, reason=mismatch)
+        log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
+        return Effect.PARKED
+    if selectors.is_active(refund.id):
+        operations.wake(saga_id=refund.id)
+        return Effect.SAGA_WOKEN
+    return Effect.APPLIED if _settle(refund, told) else Effect.NOTHING_NEW
 
 
 def _settle(refund: Refund, told: ChannelRefund) -> bool:
