@@ -1,5 +1,6 @@
 """Log lines: one JSON object each in production, readable in a terminal. Both are redacted (`common.redaction`)."""
 
+import logging
 import logging.config
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -31,6 +32,7 @@ def configure_logging(config: Mapping[str, Any]) -> None:
         if as_json
         else [_indent_tracebacks, structlog.dev.ConsoleRenderer(colors=False)]
     )
+    logging.captureWarnings(True)
     logging.config.dictConfig(
         {
             "version": 1,
@@ -45,6 +47,9 @@ def configure_logging(config: Mapping[str, Any]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
+                # Django's own handlers would print past the processors.
+                "django": {"handlers": []},
+                "django.server": {"handlers": [], "propagate": True},
                 # A refused request is the caller's news, in the metrics; only our own failures are logged as such.
                 "django.request": {"level": "ERROR"},
                 # Says the same thing for every batch that a trace collector does not take.

@@ -29,6 +29,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # One series for all pages of the back office, and none for those who only look whether we are alive.
 ADMIN, PROBES = "/admin/", ("/metrics", "/healthz", "/readyz")
 UNKNOWN = "unknown"
+_CONVERTER = re.compile(r"(?<=<)\w+:")
 _NUMBER_OF_OURS = re.compile(r"[A-Z]{3}-[A-Za-z0-9-]{1,60}")
 
 
@@ -89,7 +90,7 @@ def route_of(request: HttpRequest) -> str:
     match = getattr(request, "resolver_match", None)
     if match is None:
         return UNKNOWN
-    route = f"/{match.route}"
+    route = f"/{_CONVERTER.sub('', match.route)}"
     return ADMIN if route.startswith(ADMIN) else route
 
 
@@ -98,7 +99,7 @@ def method_of(request: HttpRequest) -> str:
 
 
 def numbers_in(named: Mapping[str, Any]) -> dict[str, str]:
-    """The numbers of payments, orders' aside, that an address names."""
+    """The numbers of ours that an address names. Orders have the merchant's."""
     return {
         name: value
         for name, value in named.items()

@@ -45,6 +45,7 @@ class Line:
 
     def __init__(self, channel: str, environment: str) -> None:
         self._names = (channel, environment)
+        metrics.announce(channel, environment)
         self._state = SharedState(channel, environment)
         # Per process and in memory: a killed process leaves no place taken.
         self._places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)

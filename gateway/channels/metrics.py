@@ -28,6 +28,15 @@ BREAKER = Gauge(
 )
 
 
+def announce(channel: str, environment: str) -> None:
+    """Shows the counters of what is rare from the start, at zero: a rate needs a first value to grow from."""
+    for why in ("full", "breaker_open"):
+        REFUSALS.labels(channel, environment, why)
+    for phase in Phase:
+        BREAKER_CHANGES.labels(channel, environment, phase.value)
+    BREAKER.labels(channel, environment)
+
+
 def breaker_is(channel: str, environment: str, phase: Phase) -> None:
     BREAKER.labels(channel, environment).set(_LEVELS[phase])
 
