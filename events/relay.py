@@ -10,6 +10,7 @@ and committed late.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ import structlog
 from django.db import connection
 from psycopg.rows import class_row
 
+from common import tracing
 from events import metrics
 from events.sinks import OutgoingEvent, Sink, SinkUnavailable
 from events.webhooks import fanout
@@ -111,6 +113,7 @@ def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
         events = cursor.execute(_UNPUBLISHED, [BATCH]).fetchall()
     if not events:
         return 0
+    started_ns = time.time_ns()
     for sink in sinks:
         try:
             sink.send(events)
@@ -120,6 +123,8 @@ def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
     session.execute(_MARK, [[event.id for event in events]])
     for event in events:
         metrics.PUBLISHED.labels(event.type).inc()
+        about = {"event.type": event.type, "event.id": str(event.event_id), "event.key": event.ordering_key}
+        tracing.note("outbox publish", event.trace_context, started_ns, about)
     return len(events)
 
 

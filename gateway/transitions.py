@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from events.outbox import Event, append
-from gateway import representation
+from gateway import metrics, representation
 from gateway.models import (
     OPEN_REFUND_STATUSES,
     OPEN_STATUSES,
@@ -309,6 +309,7 @@ def event(event_type: str, payment: Payment) -> Event:
 
 def _emit(event_type: str, payment: Payment) -> None:
     append(event(event_type, payment))
+    metrics.payment(event_type, payment)
 
 
 def _emit_refund(event_type: str, refund: Refund) -> None:
@@ -324,3 +325,4 @@ def _emit_refund(event_type: str, refund: Refund) -> None:
             callback_url=refund.payment.callback_url,
         )
     )
+    metrics.refund(event_type, refund)

@@ -1,19 +1,29 @@
-"""Gauges read from the database at scrape time, each served by a partial index."""
+"""Gauges read at scrape time from the database, each served by a partial index, and from Redis."""
 
 from collections.abc import Iterator
 
+import redis
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
+from django_redis import get_redis_connection
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
+from events.relay import LEADER_LOCK
 from ops.consistency.registry import names
 
 # Counting stops here: beyond it the number alone says enough, and a scrape stays cheap.
 CAP = 10_000
 
-_QUERIES = {
+_LEADERS = f"""
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {LEADER_LOCK} AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # noqa: S608
+
+_COUNTS = {
     "saga_steps_due": (
         "Steps whose retry is due",
         "SELECT 1 FROM saga_steps WHERE status = 'failed' AND next_retry_at <= now()",
@@ -30,9 +40,47 @@ _QUERIES = {
         "Payments left to a person",
         "SELECT 1 FROM payments WHERE needs_attention",
     ),
-    "outbox_pending": (
+    "outbox_depth": (
         "Events that have not left yet",
         "SELECT 1 FROM outbox_events WHERE published_at IS NULL",
+    ),
+}
+# Since when the oldest of them waits. Nothing waiting is an age of 0.
+_OLDEST = {
+    "saga_oldest_due_seconds": (
+        "How long ago the oldest due retry fell due",
+        "SELECT min(next_retry_at) FROM saga_steps WHERE status = 'failed' AND next_retry_at <= now()",
+    ),
+    "saga_oldest_stuck_seconds": (
+        "How long ago the oldest expired lease expired",
+        "SELECT min(lease_expires_at) FROM saga_instances"
+        " WHERE status IN ('pending', 'in_progress') AND lease_expires_at <= now()",
+    ),
+    "saga_oldest_attention_seconds": (
+        "Age of the oldest saga left to a person",
+        "SELECT min(created_at) FROM saga_instances WHERE needs_attention",
+    ),
+    "payment_oldest_attention_seconds": (
+        "Age of the oldest payment left to a person",
+        "SELECT min(created_at) FROM payments WHERE needs_attention",
+    ),
+    "outbox_oldest_seconds": (
+        "Age of the oldest event that has not left yet",
+        "SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT 1",
+    ),
+}
+_SERVER = {
+    "relay_leaders": (
+        "Relays that lead: one, and never two",
+        _LEADERS,
+    ),
+    "database_connections": (
+        "Sessions of clients at the database server",
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
+    ),
+    "database_max_connections": (
+        "Sessions that the database server allows",
+        "SELECT current_setting('max_connections')::int",
     ),
 }
 
@@ -44,18 +92,56 @@ FROM unnest(%s::text[]) AS checks(name) CROSS JOIN LATERAL (
 _LAST_RUN = "SELECT extract(epoch FROM finished_at)::float8 FROM consistency_runs ORDER BY id DESC LIMIT 1"
 
 
+def _statement() -> str:
+    counts = [f"(SELECT count(*) FROM ({query} LIMIT {CAP}) AS bounded)" for _text, query in _COUNTS.values()]  # noqa: S608
+    ages = [
+        f"coalesce(extract(epoch FROM clock_timestamp() - ({query})), 0)::float8"
+        for _text, query in _OLDEST.values()
+    ]
+    server = [f"({query})" for _text, query in _SERVER.values()]
+    return f"SELECT {', '.join([*counts, *ages, *server])}"
+
+
+_GAUGES = {name: text for queries in (_COUNTS, _OLDEST, _SERVER) for name, (text, _query) in queries.items()}
+_ALL = _statement()
+
+
 class DatabaseGauges(Collector):
-    """A database that does not answer leaves its gauges out rather than failing the scrape."""
+    """A database that does not answer leaves its gauges out, and says so, rather than failing the scrape."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("database_up", "Whether PostgreSQL answered")
         try:
             with connection.cursor() as cursor:
-                for name, (text, query) in _QUERIES.items():
-                    cursor.execute(f"SELECT count(*) FROM ({query} LIMIT {CAP}) AS bounded")  # noqa: S608
-                    yield GaugeMetricFamily(name, text, value=cursor.fetchone()[0])
+                cursor.execute(_ALL)
+                for (name, text), value in zip(_GAUGES.items(), cursor.fetchone(), strict=True):
+                    yield GaugeMetricFamily(name, text, value=value)
                 yield from _consistency(cursor)
+            up.add_metric([], 1)
         except (OperationalError, PoolTimeout):
-            return
+            up.add_metric([], 0)
+        yield up
+
+
+class BrokerGauges(Collector):
+    """What waits in Celery's queue. An outage of Redis leaves it out; payments go on."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("redis_up", "Whether Redis answered")
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        queue = settings.CELERY_TASK_DEFAULT_QUEUE
+        try:
+            client = get_redis_connection("default")
+            waiting, taken = client.llen(f"{prefix}{queue}"), client.hlen(f"{prefix}unacked")
+        except redis.RedisError:
+            up.add_metric([], 0)
+        else:
+            up.add_metric([], 1)
+            depth = GaugeMetricFamily("celery_queue_depth", "Tasks that wait for a worker", labels=["queue"])
+            depth.add_metric([queue], waiting)
+            yield depth
+            yield GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)
+        yield up
 
 
 def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:

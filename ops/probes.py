@@ -5,11 +5,11 @@ from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 from psycopg_pool import PoolTimeout
 
+from common.metric_files import HostMetrics
 from ops.event_gauges import EventGauges
-from ops.gauges import DatabaseGauges
+from ops.gauges import BrokerGauges, DatabaseGauges
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -42,9 +42,8 @@ def _redis_answers() -> bool:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Counters of every process of this host, web and Celery alike, and gauges read from the database."""
+    """Counts of every process of this host, web and Celery alike, and gauges read from the database and Redis."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    registry.register(DatabaseGauges())
-    registry.register(EventGauges())
+    for collector in (HostMetrics(), DatabaseGauges(), EventGauges(), BrokerGauges()):
+        registry.register(collector)
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
 from prometheus_client import REGISTRY
 
-from common.telemetry import configure_tracing
+from common.tracing import configure_tracing
 from sagas import registry
 
 CONNECT_SECONDS = 5

@@ -1,16 +1,34 @@
 """The Celery app: sweeps on a beat, and hints. Losing all of its messages costs time, never money."""
 
 import os
+import time
+from contextvars import ContextVar
 from typing import Any
 
-from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+import structlog
+from celery import Celery, Task
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
+
+_task_began: ContextVar[float] = ContextVar("task_began")
 
 app = Celery("payment_platform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["sagas", "merchants", "idempotency", "gateway", "gateway.channels.simulator", "ops"])
+
+
+@setup_logging.connect
+def _leave_logging_to_django(**_event: Any) -> None:
+    """Being connected is what keeps Celery from formatting lines of its own."""
 
 
 @worker_process_init.connect
@@ -18,14 +36,37 @@ def _trace_worker(**_event: Any) -> None:
     """In each child: the exporter's thread does not survive a fork."""
     from django.conf import settings
 
-    from common.telemetry import configure_tracing
+    from common.tracing import configure_tracing
 
     configure_tracing(settings.SERVICE_NAME)
 
 
 @worker_process_shutdown.connect
-def _drop_gauges_of_worker(pid: int | None = None, **_event: Any) -> None:
-    from prometheus_client import multiprocess
+def _send_last_spans(**_event: Any) -> None:
+    from common import tracing
 
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ and pid is not None:
-        multiprocess.mark_process_dead(pid)
+    tracing.flush()
+
+
+@worker_ready.connect
+@beat_init.connect
+def _be_scraped(**_event: Any) -> None:
+    from common.telemetry import serve_metrics
+
+    serve_metrics()
+
+
+@task_prerun.connect
+def _task_begins(task_id: str, task: Task[Any, Any], **_event: Any) -> None:
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+    _task_began.set(time.monotonic())
+
+
+@task_postrun.connect
+def _task_ended(task: Task[Any, Any], state: str | None = None, **_event: Any) -> None:
+    from common import database_pool, task_metrics
+
+    seconds = time.monotonic() - _task_began.get()
+    task_metrics.ended(task.name, seconds=seconds, succeeded=state == "SUCCESS")
+    database_pool.count()

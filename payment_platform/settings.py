@@ -85,6 +85,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "common.api.client_address.ClientAddressMiddleware",
     "common.api.middleware.RequestIdMiddleware",
+    "common.api.observation.TraceMiddleware",
+    "common.api.observation.MetricsMiddleware",
     "common.api.middleware.RefuseUnservableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -406,10 +408,19 @@ CONTENT_POLICIES = {
 
 # --- Metrics, traces, logs -------------------------------------------------------------------------------------
 SERVICE_NAME: str = env.str("SERVICE_NAME", default="payment-gateway")
-OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+# Where traces are collected (OTLP/HTTP, its base address), and the part of all requests that is traced.
+OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="").rstrip("/")
+TRACE_SAMPLE_RATIO: float = env.float("TRACE_SAMPLE_RATIO", default=0.1)
+if not 0 <= TRACE_SAMPLE_RATIO <= 1:
+    raise ImproperlyConfigured("TRACE_SAMPLE_RATIO is the part of requests that is traced: from 0 to 1.")
+# Where worker, beat and relay answer scrapes, each in a container of its own. 0: on one machine the gateway does.
+METRICS_PORT: int = env.int("METRICS_PORT", default=0)
+# "json": one object a line. "console": for people.
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="console" if LOCAL_STACK else "json")
-LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
-LOGGING_CONFIG = "common.telemetry.configure_logging"
+if LOG_FORMAT not in ("json", "console"):
+    raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT} is neither json nor console.")
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
+LOGGING_CONFIG = "common.logs.configure_logging"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 
 UNFOLD = {

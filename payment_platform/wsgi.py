@@ -3,10 +3,9 @@ import os
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from common.telemetry import configure_tracing
+from common.tracing import configure_tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
 
-# Before the application is made: the instrumentation adds a middleware.
 configure_tracing(settings.SERVICE_NAME)
 application = get_wsgi_application()

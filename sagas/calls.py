@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection, connections
-from opentelemetry import trace
 
-from common import crash
+from common import crash, tracing
 from sagas.definitions import Call, ExternalStep
 from sagas.models import Direction
 from sagas.outcomes import NotFound, Outcome, Unknown
-from sagas.state import SagaState, StepState
-
-tracer = trace.get_tracer(__name__)
+from sagas.state import SagaState, StepState, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,12 @@ def _call(saga: SagaState, step: StepState) -> Answer:
     )
     started = time.monotonic()
     crash.reach("saga.call.before", step.name, saga.direction)
-    with tracer.start_as_current_span(f"{saga.definition.name} {step.name}") as span:
+    with tracing.span(f"{saga.definition.name} {step.name}", names_of(saga, step)) as span:
         outcome = _ask_or_call(saga, step, spec, call)
+        crash.reach("saga.call.after", step.name, saga.direction)
+        if crash.answer_is_lost(step.name, saga.direction):
+            outcome = Unknown("answer lost")
         span.set_attribute("saga.outcome", outcome_name(outcome))
-    crash.reach("saga.call.after", step.name, saga.direction)
-    if crash.answer_is_lost(step.name, saga.direction):
-        outcome = Unknown("answer lost")
     return Answer(step.name, outcome, round((time.monotonic() - started) * 1000))
 
 

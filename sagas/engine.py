@@ -13,20 +13,19 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from opentelemetry import propagate, trace
 
-from common import crash
+from common import crash, tracing
+from common.api.request_id import current_request_id
 from sagas import calls, inbox, metrics, planner, registry, store
 from sagas.calls import Answer, outcome_name
 from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
 from sagas.models import Direction, SagaStatus
 from sagas.outcomes import Another, Failure, Json, Outcome, StepFailed, Success
 from sagas.planner import CallOut, Listen, Rest, RunLocal
-from sagas.state import Attempt, SagaState, StepState, new_state
+from sagas.state import Attempt, SagaState, StepState, names_of, new_state
 from sagas.store import LeaseLost
 
 log = structlog.get_logger(__name__)
-tracer = trace.get_tracer(__name__)
 
 AtRest = Callable[[SagaState], None]
 
@@ -49,7 +48,7 @@ def start(
     definition = registry.find(name, version)
     assert definition is not None, f"{name} version {version} is not registered"
     saga = new_state(definition, saga_id=saga_id, business_id=business_id, data=dict(data))
-    propagate.inject(saga.trace_context)
+    saga.trace_context = {**tracing.current_context(), "request_id": current_request_id()}
     if leased:
         _walk(saga, refusals=None)
     else:
@@ -68,8 +67,14 @@ def resume(
     crash.reach("saga.claim.after_commit")
     if saga is None:
         return None
-    with tracer.start_as_current_span("saga.resume", context=propagate.extract(saga.trace_context)):
-        return advance(saga, at_rest=at_rest)
+    begun_by = {"begun_by_request_id": saga.trace_context.get("request_id", "")}
+    with (
+        structlog.contextvars.bound_contextvars(**begun_by),
+        tracing.following(saga.trace_context, f"{saga.definition.name} resumed", names_of(saga)) as span,
+    ):
+        rested = advance(saga, at_rest=at_rest)
+        span.set_attribute("saga.status", rested.status)
+        return rested
 
 
 def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
@@ -80,6 +85,11 @@ def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
     """
     if not saga.is_active:
         return saga
+    with structlog.contextvars.bound_contextvars(**names_of(saga)):
+        return _advance(saga, at_rest)
+
+
+def _advance(saga: SagaState, at_rest: AtRest | None) -> SagaState:
     pending = _intended(saga)
     try:
         while True:
@@ -232,22 +242,32 @@ def _run_local(
     refusals: Mapping[str, Failure] | None,
     signal: Json | None = None,
 ) -> None:
+    with tracing.span(f"{saga.definition.name} {step.name}", names_of(saga, step)) as span:
+        outcome = _local_outcome(saga, step, spec, refusals, signal)
+        span.set_attribute("saga.outcome", outcome_name(outcome))
+    _note(saga, step.name, outcome, duration_ms=None)
+    planner.record(saga, step, outcome)
+
+
+def _local_outcome(
+    saga: SagaState,
+    step: StepState,
+    spec: LocalStep | WaitingStep,
+    refusals: Mapping[str, Failure] | None,
+    signal: Json | None,
+) -> Outcome:
     forward = saga.direction == Direction.FORWARD
     handler = spec.execute if forward else spec.compensate
     assert handler is not None
-    outcome: Outcome
     if refusals and step.name in refusals:
-        outcome = refusals[step.name]
-    else:
-        context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {})
-        try:
-            outcome = Success(handler(context) or {})
-        except StepFailed as refused:
-            if refusals is None:
-                raise  # the saga does not exist yet: its caller hears of it
-            raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
-    _note(saga, step.name, outcome, duration_ms=None)
-    planner.record(saga, step, outcome)
+        return refusals[step.name]
+    context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {})
+    try:
+        return Success(handler(context) or {})
+    except StepFailed as refused:
+        if refusals is None:
+            raise  # the saga does not exist yet: its caller hears of it
+        raise _Refused(step.name, Failure(refused.code, refused.message)) from refused
 
 
 def _note(saga: SagaState, step_name: str, outcome: Outcome, *, duration_ms: int | None) -> None:

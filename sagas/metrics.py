@@ -21,7 +21,7 @@ DURATION = Histogram(
 
 def announce(definition: str) -> None:
     """Shows a definition's counters from the start, at zero: a rate needs a first value to grow from."""
-    for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, PARKED):
+    for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, PARKED, LEASES_LOST):
         counter.labels(definition)
     for status in ("completed", "compensated", "failed"):
         DURATION.labels(definition, status)

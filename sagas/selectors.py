@@ -25,3 +25,9 @@ def failure_of(saga_id: uuid.UUID) -> dict[str, str]:
     row = SagaInstance.objects.filter(id=saga_id).values_list("error_code", "error_message").first()
     code, message = row or ("", "")
     return {"failure_code": code, "failure_message": message}
+
+
+def trace_context_of(saga_id: uuid.UUID) -> dict[str, str]:
+    """Where the trace of a saga is carried on; empty when it has none."""
+    row = SagaInstance.objects.filter(id=saga_id).values_list("trace_context", flat=True).first()
+    return dict(row or {})

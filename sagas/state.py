@@ -109,3 +109,18 @@ def new_state(
         for order, spec in enumerate(definition.steps, start=1)
     ]
     return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)
+
+
+def names_of(saga: SagaState, step: StepState | None = None) -> dict[str, str | int]:
+    """What a log line or a span is about: the saga, and the number of its business object, as in `payment_no`."""
+    about: dict[str, str | int] = {
+        "saga_id": str(saga.id),
+        f"{saga.definition.business_type}_no": saga.business_id,
+    }
+    if step is not None:
+        about |= {
+            "saga.step": step.name,
+            "saga.direction": saga.direction.value,
+            "saga.attempt": step.retry_count + 1,
+        }
+    return about

@@ -20,6 +20,19 @@ ensure_browser() {
         "apt-get): the browser tests cannot run. Install them, or name a browser with CHROMIUM=/path." >&2
 }
 
+# The alert rules are checked, and the platform is scraped, by a real Prometheus.
+ensure_prometheus() {
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing prometheus …" >&2
+        install_packages prometheus && return
+    fi
+    echo "NOTE prometheus and promtool are missing and cannot be installed from here (needs root and apt-get):" \
+        "the tests of rules, dashboards and scrapes cannot run. Install them (Debian's package: prometheus)." >&2
+}
+
 install_packages() {
     # Waits for another installation, such as that of a second test run.
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
@@ -29,4 +42,5 @@ install_packages() {
 
 ensure_venv requirements-dev.txt
 ensure_browser
+ensure_prometheus
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

@@ -6,12 +6,15 @@ a call that was let through only to see whether the channel is back.
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from django.conf import settings
+from opentelemetry.trace import SpanKind
 
+from common import tracing
 from gateway.channels import breaker, metrics
 from gateway.channels.base import (
     CancelPayment,
@@ -46,21 +49,37 @@ class Line:
 
     def __init__(self, channel: str, environment: str) -> None:
         self._names = (channel, environment)
+        metrics.announce(channel, environment)
         self._state = SharedState(channel, environment)
         # Per process and in memory: a killed process leaves no place taken.
         self._places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
 
-    def carry(self, call: Callable[[], A]) -> A | NotSent | Unknown:
+    def carry(self, operation: str, call: Callable[[], A]) -> A | NotSent | Unknown:
+        channel, environment = self._names
+        attributes = {
+            "channel.name": channel,
+            "channel.environment": environment,
+            "channel.operation": operation,
+        }
+        with tracing.span(f"{channel} {operation}", attributes, kind=SpanKind.CLIENT) as span:
+            answer = self._carry(operation, call)
+            span.set_attribute("channel.outcome", metrics.outcome_of(answer))
+            if isinstance(answer, NotSent | Unknown):
+                tracing.failed(span, metrics.outcome_of(answer))
+            return answer
+
+    def _carry(self, operation: str, call: Callable[[], A]) -> A | NotSent | Unknown:
         if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
             return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
         try:
             admission = self._admission()
             if isinstance(admission, Refused):
                 return self._refuse("breaker_open", admission.retry_after_seconds)
+            began = time.perf_counter()
             answer = call()
         finally:
             self._places.release()
-        metrics.CALLS.labels(*self._names, type(answer).__name__.lower()).inc()
+        metrics.called(*self._names, operation, answer, seconds=time.perf_counter() - began)
         if not isinstance(answer, NotSent | Unknown):
             self._learn(good=True, probe=admission.probe)
             return answer
@@ -117,22 +136,22 @@ class GuardedChannel:
         return self._line.is_down
 
     def create_payment(self, request: CreatePayment) -> PaymentAnswer:
-        return self._line.carry(lambda: self._channel.create_payment(request))
+        return self._line.carry("create_payment", lambda: self._channel.create_payment(request))
 
     def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
-        return self._line.carry(lambda: self._channel.find_payment(payment))
+        return self._line.carry("find_payment", lambda: self._channel.find_payment(payment))
 
     def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
-        return self._line.carry(lambda: self._channel.cancel_payment(request))
+        return self._line.carry("cancel_payment", lambda: self._channel.cancel_payment(request))
 
     def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
-        return self._line.carry(lambda: self._channel.capture_payment(request))
+        return self._line.carry("capture_payment", lambda: self._channel.capture_payment(request))
 
     def refund_payment(self, request: CreateRefund) -> RefundAnswer:
-        return self._line.carry(lambda: self._channel.refund_payment(request))
+        return self._line.carry("refund_payment", lambda: self._channel.refund_payment(request))
 
     def find_refund(self, refund: RefundRef) -> RefundAnswer:
-        return self._line.carry(lambda: self._channel.find_refund(refund))
+        return self._line.carry("find_refund", lambda: self._channel.find_refund(refund))
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return self._channel.parse_webhook(body=body, headers=headers)

@@ -12,7 +12,7 @@ from typing import Self
 from common.db import insert_together
 from common.ids import time_of
 from events.outbox import row_of
-from gateway import selectors, transitions
+from gateway import metrics, selectors, transitions
 from gateway.channels.base import (
     Answered,
     CancelPayment,
@@ -115,6 +115,7 @@ def create_order(context: Context) -> None:
         payment=payment, reference=payment.channel_reference, channel=data.channel, sandbox=data.sandbox
     )
     insert_together(payment, attempt, row_of(created))
+    metrics.payment(created.type, payment)
 
 
 def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:

@@ -9,7 +9,7 @@ import enum
 import structlog
 from django.db import transaction
 
-from gateway import selectors, transitions
+from gateway import selectors, tracing, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from gateway.channels.registry import ChannelNotAvailable, served_by
 from gateway.flows import money, payment_cancel
@@ -58,16 +58,21 @@ def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
         channel = attempt.channel if attempt else payment.channel
         if not _serves(teller, channel, payment.environment):
             return Effect.UNKNOWN_REFERENCE
-        mismatch = payment_mismatch(
-            told, reference=told.reference, amount_minor=payment.amount_minor, currency=payment.currency
-        )
-        if mismatch:
-            transitions.needs_attention(payment=payment, reason=mismatch)
-            log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
-            return Effect.PARKED
-        if attempt is not None:
-            return _given_up(payment, attempt, told)
-        return _current(payment, told)
+        with tracing.news_of_payment(payment, teller) as news:
+            return news.came_to(_apply_payment(payment, attempt, told))
+
+
+def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: ChannelPayment) -> Effect:
+    mismatch = payment_mismatch(
+        told, reference=told.reference, amount_minor=payment.amount_minor, currency=payment.currency
+    )
+    if mismatch:
+        transitions.needs_attention(payment=payment, reason=mismatch)
+        log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
+        return Effect.PARKED
+    if attempt is not None:
+        return _given_up(payment, attempt, told)
+    return _current(payment, told)
 
 
 def _serves(teller: str, channel: str, environment: str) -> bool:
@@ -159,17 +164,22 @@ def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
         channel = refund.surplus_of.channel if refund.surplus_of else payment.channel
         if not _serves(teller, channel, payment.environment):
             return Effect.UNKNOWN_REFERENCE
-        mismatch = refund_mismatch(
-            told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
-        )
-        if mismatch:
-            transitions.needs_attention(payment=payment, reason=mismatch)
-            log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
-            return Effect.PARKED
-        if saga_selectors.is_active(refund.id):
-            operations.wake(saga_id=refund.id)
-            return Effect.SAGA_WOKEN
-        return _settle(refund, told)
+        with tracing.news_of_refund(refund, teller) as news:
+            return news.came_to(_apply_refund(refund, told))
+
+
+def _apply_refund(refund: Refund, told: ChannelRefund) -> Effect:
+    mismatch = refund_mismatch(
+        told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
+    )
+    if mismatch:
+        transitions.needs_attention(payment=refund.payment, reason=mismatch)
+        log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
+        return Effect.PARKED
+    if saga_selectors.is_active(refund.id):
+        operations.wake(saga_id=refund.id)
+        return Effect.SAGA_WOKEN
+    return _settle(refund, told)
 
 
 def _settle(refund: Refund, told: ChannelRefund) -> Effect:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,8 +121,8 @@ def _servers(stack: Stack) -> list[str]:
 
 
 def _start_servers(stack: Stack, supervisor: Supervisor, environment: dict[str, str]) -> None:
-    for stale in stack.metrics.glob("*.db"):  # counters of processes that are no more
-        stale.unlink()
+    shutil.rmtree(stack.metrics)  # counters of processes that are no more
+    stack.metrics.mkdir()
     supervisor.launch(environment)
     servers = _servers(stack)
     supervisor.start(servers)

@@ -1,6 +1,8 @@
 """docker-compose.yml keeps the names and ports of the quick start, and runs only commands that exist."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,54 @@ def test_mounted_files_exist() -> None:
 def test_dependencies_are_services() -> None:
     for service in SERVICES.values():
         assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+def test_file_follows_the_compose_specification() -> None:
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    checked = _module("check_jsonschema", *schema, str(ROOT / "docker-compose.yml"))
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_dockerfile_is_sound() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    checked = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_image_copies_what_exists_and_runs_as_nobody_special() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users[-1].partition(":")[0].isdigit()
+    assert users[-1].partition(":")[0] != "0"
+    copied = [
+        word
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    ]
+    assert all((ROOT / name).exists() for name in copied)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_container_is_limited_and_looked_after(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory", "pids"} <= set(limits)
+    assert service["logging"]["options"]["max-size"]
+    assert "healthcheck" in service or name == "payment-migrate"
+    if service["image"] == "payment-platform":
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert any(mount.startswith("/metrics:") for mount in service["tmpfs"])
+
+
+def test_secrets_come_from_the_environment() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            if any(word in variable for word in ("SECRET", "PASSWORD", "MASTER_KEYS")):
+                assert value.startswith("${"), f"{name}: {variable}"
+
+
+def _module(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from common import telemetry
 from events import relay
 from events.sinks import configured_sinks
 
@@ -18,6 +19,7 @@ class Command(BaseCommand):
         if once:
             self.stdout.write(f"{relay.drain(sinks=configured_sinks())} events sent")
             return
+        telemetry.begin_process()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -24,16 +24,12 @@ class Command(BaseCommand):
         try:
             if not prepare_only:
                 boot.require_free_port(gunicorn_conf.HOST, settings.PORT)
-            boot.prepare(self._say)
+            boot.prepare(gunicorn_conf.say)
         except boot.BootError as error:
             self.stderr.write(f"ERROR {error}", style_func=str)
             sys.exit(1)
         if not prepare_only:
             self._become_gunicorn()
-
-    def _say(self, text: str) -> None:
-        self.stdout.write(f"INFO  {text}")
-        self.stdout.flush()
 
     def _become_gunicorn(self) -> None:
         """Replaces this process: signals reach gunicorn, and it inherits no connection of ours."""

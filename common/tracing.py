@@ -1,0 +1,121 @@
+"""Traces (ADR 7). Spans are made by hand where something happens, and cost next to nothing while nobody collects them.
+
+A trace begins with a request. What goes on later and elsewhere, in a worker, for a channel's webhook, in the relay,
+joins it by the context that was stored with the saga or the event. Attributes are numbers, names and outcomes: never
+a body, a header, an address with a token in it, or the text of an exception.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from django.conf import settings
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+_tracer = trace.get_tracer("payment_platform")
+Attributes = Mapping[str, AttributeValue]
+
+EXPORT_SECONDS = 2.0
+EXPORT_TIMEOUT_SECONDS = 5.0
+
+
+def is_on() -> bool:
+    """Whether this installation collects traces at all."""
+    return bool(settings.OTLP_ENDPOINT)
+
+
+def configure_tracing(service_name: str) -> bool:
+    """Exports the spans of this process over OTLP/HTTP. False, and nothing happens, without a collector.
+
+    `TRACE_SAMPLE_RATIO` of the requests are traced; whatever follows from a request shares its fate.
+    """
+    if not is_on():
+        return False
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+    provider = TracerProvider(
+        sampler=ParentBasedTraceIdRatio(settings.TRACE_SAMPLE_RATIO),
+        resource=Resource.create({"service.name": service_name, "service.namespace": "payment-platform"}),
+    )
+    exporter = OTLPSpanExporter(f"{settings.OTLP_ENDPOINT}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_SECONDS * 1000))
+    trace.set_tracer_provider(provider)
+    return True
+
+
+def flush() -> None:
+    """Sends what is left, for a process that ends without Python's own way out."""
+    if is_on():
+        trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def span(
+    name: str,
+    attributes: Attributes | None = None,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    context: Context | None = None,
+    links: tuple[Link, ...] = (),
+) -> Iterator[Span]:
+    """A part of the current trace, or of the one that `context` belongs to. An exception leaves its type's name."""
+    with _tracer.start_as_current_span(
+        name,
+        context=context,
+        kind=kind,
+        attributes=attributes,
+        links=links,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_attribute("error.type", type(error).__name__)
+            current.set_status(Status(StatusCode.ERROR))
+            raise
+
+
+def failed(current: Span, what: str) -> None:
+    """Marks a span whose operation ended without an exception, and not well."""
+    current.set_attribute("error.type", what)
+    current.set_status(Status(StatusCode.ERROR))
+
+
+@contextmanager
+def following(
+    stored: Mapping[str, str],
+    name: str,
+    attributes: Attributes | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+) -> Iterator[Span]:
+    """Carries on the trace of `stored`, and links to what is going on here: what woke us has a trace of its own."""
+    here = trace.get_current_span().get_span_context()
+    links = (Link(here),) if here.is_valid else ()
+    with span(name, attributes, kind=kind, context=stored_context(stored), links=links) as current:
+        yield current
+
+
+def note(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:
+    """A span of what has just been done, in the trace of `stored`; nothing where that has none."""
+    if stored:
+        _tracer.start_span(
+            name, stored_context(stored), SpanKind.PRODUCER, attributes=attributes, start_time=started_ns
+        ).end()
+
+
+def current_context() -> dict[str, str]:
+    """To be stored with what will be carried on later; empty while there is no trace."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier
+
+
+def stored_context(stored: Mapping[str, str]) -> Context:
+    return propagate.extract(stored, context=Context())

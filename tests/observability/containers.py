@@ -1,0 +1,213 @@
+"""docker-compose.yml run by hand: each container's command, environment and health check as the file says, as
+processes on this machine. What differs is what has to: names of containers become addresses, and paths inside
+a container become directories of the test.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from psycopg import sql
+
+from scripts.local.config import ROOT
+from tests.observability.receiver import Receiver, receiver
+from tests.support.processes import Process, free_port
+from tests.support.waiting import wait_until
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+LONG_RUNNING = ("payment-gateway", "payment-worker", "payment-beat", "payment-relay")
+START_SECONDS = 90.0
+
+# A test does not wait as long as a night does; everything else is the file's.
+HURRY = {
+    "SAGA_SWEEP_SECONDS": "0.5",
+    "SAGA_RETRY_BASE_SECONDS": "0.2",
+    "WEB_WORKERS": "2",
+    "WEB_THREADS": "4",
+}
+
+
+class Containers:
+    def __init__(self, directory: Path, database: str, collector: Receiver) -> None:
+        self.directory, self.collector = directory, collector
+        self.port = free_port()
+        self.metrics_ports = {name: free_port() for name in LONG_RUNNING[1:]}
+        self.addresses = {
+            "payment-postgres:5432": (os.environ["DB_HOST"], os.environ["DB_PORT"]),
+            "payment-redis:6379": (os.environ["REDIS_HOST"], os.environ["REDIS_PORT"]),
+            "payment-gateway:40003": ("127.0.0.1", str(self.port)),
+            "jaeger:4318": ("127.0.0.1", str(collector.port)),
+            **{f"{name}:9100": ("127.0.0.1", str(port)) for name, port in self.metrics_ports.items()},
+        }
+        self._database = database
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, service: str) -> subprocess.CompletedProcess[str]:
+        """A one-shot container."""
+        return subprocess.run(
+            self.command(service),
+            cwd=ROOT,
+            env=self.environment(service),
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        )
+
+    def start(self, service: str) -> None:
+        log = self.directory / f"{service}.log"
+        process = Process(service, self.command(service), log, self.environment(service))
+        self._processes[service] = process
+        process.start()
+
+    def restart(self, service: str) -> None:
+        """`docker compose kill` and `up`: a new container, with a directory of its own."""
+        self._processes[service].kill()
+        self._processes[service].environment = self.environment(service)
+        self._processes[service].start()
+        self.wait_until_healthy(service)
+
+    def wait_until_healthy(self, service: str) -> None:
+        def healthy() -> bool:
+            self._processes[service].require_running()
+            return self._check(service)
+
+        wait_until(healthy, START_SECONDS, f"{service} to be healthy", interval=0.3)
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+
+    def lines(self, service: str) -> list[str]:
+        return (self.directory / f"{service}.log").read_text().splitlines()
+
+    def objects(self, service: str) -> list[dict[str, Any]]:
+        """What it logged: JSON objects and nothing else."""
+        return [json.loads(line) for line in self.lines(service)]
+
+    def command(self, service: str) -> list[str]:
+        words = SERVICES[service].get("command") or _image_command()
+        return [*_interpreter(words[0]), *(self._on_this_machine(word, service) for word in words[1:])]
+
+    def environment(self, service: str) -> dict[str, str]:
+        stated = {**_image_environment(), **SERVICES[service]["environment"]}
+        stated = {
+            name: self._on_this_machine(_interpolated(str(value)), service) for name, value in stated.items()
+        }
+        ours = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "HOME": os.environ.get("HOME", "/"),
+            "WEB_HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "DB_HOST": os.environ["DB_HOST"],
+            "DB_PORT": os.environ["DB_PORT"],
+            "DB_USER": os.environ["DB_USER"],
+            "DB_PASSWORD": os.environ["DB_PASSWORD"],
+            "DB_NAME": self._database,
+            "REDIS_HOST": os.environ["REDIS_HOST"],
+            "REDIS_PORT": os.environ["REDIS_PORT"],
+            "REDIS_DB": str(_redis_database()),
+            "STATIC_ROOT": os.environ["STATIC_ROOT"],
+            "PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix="metrics-", dir=self.directory),
+            "LOCAL_DIR": str(self.directory),
+        }
+        if "METRICS_PORT" in stated:
+            ours["METRICS_PORT"] = str(self.metrics_ports[service])
+        del stated["KAFKA_BROKERS"]  # there is no broker on this machine
+        return {**stated, **ours, **HURRY}
+
+    def _check(self, service: str) -> bool:
+        kind, *words = SERVICES[service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        words = [*_interpreter(words[0]), *(self._on_this_machine(word, service) for word in words[1:])]
+        done = subprocess.run(words, capture_output=True, timeout=30)
+        return done.returncode == 0
+
+    def _on_this_machine(self, text: str, service: str) -> str:
+        for name, (host, port) in self.addresses.items():
+            text = text.replace(name, f"{host}:{port}")
+        if service in self.metrics_ports:
+            text = text.replace("127.0.0.1:9100", f"127.0.0.1:{self.metrics_ports[service]}")
+        return text.replace("127.0.0.1:40003", f"127.0.0.1:{self.port}").replace(
+            "/tmp/", f"{self.directory}/"
+        )
+
+
+@contextmanager
+def containers(directory: Path) -> Iterator[Containers]:
+    """All of the platform's own, healthy."""
+    with ExitStack() as stack:
+        running = Containers(
+            directory, stack.enter_context(_empty_database()), stack.enter_context(receiver())
+        )
+        migrated = running.run("payment-migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        stack.callback(running.stop)
+        for service in LONG_RUNNING:
+            running.start(service)
+        for service in LONG_RUNNING:
+            running.wait_until_healthy(service)
+        yield running
+
+
+@contextmanager
+def _empty_database() -> Iterator[str]:
+    name = sql.Identifier(f"containers_{uuid.uuid4().hex}")
+    with psycopg.connect(
+        host=os.environ["DB_HOST"],
+        port=os.environ["DB_PORT"],
+        user=os.environ["DB_USER"],
+        password=os.environ["DB_PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        yield name.as_string(connection).strip('"')
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def _redis_database() -> int:
+    """Other tests use the first one."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return 1 + int(worker) % 15
+
+
+def _interpreter(program: str) -> list[str]:
+    """Console scripts name their interpreter by a path; modules do not."""
+    return {"python": [sys.executable], "celery": [sys.executable, "-m", "celery"]}.get(program, [program])
+
+
+def _interpolated(text: str) -> str:
+    """`${NAME:-default}`, with nothing set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def _instructions() -> list[str]:
+    return (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+
+
+def _image_command() -> list[str]:
+    (command,) = (line.removeprefix("CMD ") for line in _instructions() if line.startswith("CMD "))
+    words: list[str] = json.loads(command)
+    return words
+
+
+def _image_environment() -> dict[str, str]:
+    (line,) = (line.removeprefix("ENV ") for line in _instructions() if line.startswith("ENV "))
+    pairs = dict(word.split("=", 1) for word in shlex.split(line))
+    return {name: value for name, value in pairs.items() if name != "PATH"}

@@ -1,0 +1,338 @@
+"""The platform as docker-compose.yml starts it, seen as an operator sees it: metrics, dashboards, traces, logs."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.local.config import ROOT
+from tests.observability.containers import LONG_RUNNING, Containers, containers
+from tests.observability.receiver import SeenSpan
+from tests.observability.scraper import Scraper, scraper
+from tests.stack.test_serve import BOOT
+from tests.support.http_shop import HttpShop, Write, payment
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+SERVER, CLIENT = 2, 3  # OTLP's numbers for kinds of spans
+SECONDS = 60.0
+ALERTS = ROOT / "deploy" / "prometheus" / "rules" / "alerts.yml"
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+# Counted by the Kafka sink and the merchant webhooks, once those are there.
+# The last: refusals of a sink, of which there were none.
+TO_COME = {
+    "outbox_refused_total",
+    "webhook_backlog",
+    "webhook_deliveries_total",
+    "webhook_delivery_seconds_bucket",
+    "webhook_endpoints_disabled_total",
+    "webhook_oldest_due_seconds",
+    "outbox_sink_unavailable_total",
+}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
+    with containers(tmp_path_factory.mktemp("containers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(platform: Containers) -> HttpShop:
+    return HttpShop(platform.url, **_new_merchant(platform))
+
+
+@pytest.fixture(scope="module")
+def paid(platform: Containers, shop: HttpShop) -> dict[str, Any]:
+    """A payment whose first call was made and not answered. A Celery worker found out, then the customer paid, and the
+    channel's webhook told."""
+    write = payment("timeout_after", subject="Coffee with a secret filling")
+    reply = shop.send(write)
+    assert reply.status == 202, str(reply)
+    number = reply.data["payment_no"]
+    opened = wait_until(lambda: _shown(shop, number, "payment_url"), SECONDS, "the worker's retry")
+    _pay(opened["payment_url"])
+    finished = wait_until(
+        lambda: (found := _shown(shop, number, "status")) and found["status"] == "succeeded" and found,
+        SECONDS,
+        "the webhook",
+    )
+    return {**finished, "payment_url": opened["payment_url"]}
+
+
+@pytest.fixture(scope="module")
+def prometheus(platform: Containers, shop: HttpShop, paid: dict[str, Any]) -> Iterator[Scraper]:
+    """Looks at a platform on which each thing that is counted has happened."""
+    refund = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 1, "reason": "a test"})
+    assert shop.send(refund).status == 200
+    assert HttpShop(platform.url, "nobody", "nothing").get("/api/v1/payments").status == 401
+    again = payment()
+    assert shop.send(again).data == shop.send(again).data
+    checked = _manage(platform, "check_consistency")
+    assert checked.returncode == 0, checked.stdout
+    with scraper(platform) as running:
+        yield running
+
+
+def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any]) -> None:
+    number = paid["payment_no"]
+
+    def whole() -> list[SeenSpan]:
+        found = platform.collector.trace_of(number)
+        told = [span for span in found if span.attributes.get("event.type") == "payment.succeeded"]
+        late = ("payment.create resumed", "payment news")  # each process sends its spans in its own time
+        return found if told and all(_only(found, name) for name in late) else []
+
+    spans = wait_until(whole, SECONDS, "all spans of the payment")
+    request = _one(spans, "POST /api/v1/payments")
+    assert (request.service, request.kind, request.parent_id) == ("payment-gateway", SERVER, "")
+    assert request.attributes["http.response.status_code"] == 202
+
+    placed = _one(spans, "payment.create CreateOrder")
+    lost, found = _only(spans, "payment.create CallPaymentChannel")
+    assert (placed.parent_id, lost.parent_id) == (request.span_id, request.span_id)
+    assert (lost.service, lost.attributes["saga.outcome"]) == ("payment-gateway", "unknown")
+    call = _one(spans, "simulator create_payment")
+    assert (call.parent_id, call.kind, call.attributes["channel.outcome"]) == (
+        lost.span_id,
+        CLIENT,
+        "unknown",
+    )
+
+    retry = _one(spans, "payment.create resumed")
+    assert (retry.service, retry.parent_id) == ("payment-worker", request.span_id)
+    assert retry.attributes["saga.status"] == "completed"
+    assert (found.parent_id, found.attributes["saga.outcome"]) == (retry.span_id, "success")
+    assert found.attributes["saga.attempt"] == 2
+    assert _one(spans, "simulator find_payment").parent_id == found.span_id
+    assert _one(spans, "payment.create ActivatePayment").parent_id == retry.span_id
+
+    news = _one(spans, "payment news")
+    assert (news.service, news.parent_id, news.attributes["outcome"]) == (
+        "payment-gateway",
+        request.span_id,
+        "applied",
+    )
+    ((_trace, webhook_id),) = news.links
+    (webhook,) = (span for span in platform.collector.spans if span.span_id == webhook_id)
+    assert webhook.name == "POST /api/v1/webhooks/<channel>"
+
+    left = {span.attributes["event.type"]: span for span in _only(spans, "outbox publish")}
+    assert {span.service for span in left.values()} == {"payment-relay"}
+    assert left["payment.created"].parent_id == placed.span_id
+    assert left["payment.succeeded"].parent_id == news.span_id
+    for span in spans:
+        if span.name != "outbox publish" and span.kind != CLIENT and span is not request:
+            assert span.attributes["payment_no"] == number, span
+            assert span.attributes["saga_id"] == retry.attributes["saga_id"], span
+
+
+def test_a_caller_does_not_choose_our_trace(platform: Containers, shop: HttpShop) -> None:
+    theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
+    request = urllib.request.Request(
+        f"{platform.url}/api/docs", headers={"traceparent": f"00-{theirs}-00f067aa0ba902b7-01"}
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+    span = wait_until(lambda: _only(platform.collector.spans, "GET /api/docs"), SECONDS, "the span")[0]
+    assert span.trace_id != theirs
+    assert span.parent_id == ""
+    assert span.links == [(theirs, "00f067aa0ba902b7")]
+
+
+def test_spans_hold_no_secrets_and_no_bodies(
+    platform: Containers, shop: HttpShop, paid: dict[str, Any]
+) -> None:
+    wait_until(
+        lambda: _only(platform.collector.spans, "POST /checkout/<token>"), SECONDS, "the checkout's span"
+    )
+    token = urllib.parse.urlsplit(paid["payment_url"]).path.rpartition("/")[2]
+    for secret in (shop._signer.key, shop._signer.secret, token, "Coffee", "simulator-webhook-secret"):
+        assert secret.encode() not in platform.collector.bytes
+    assert not any(span.events for span in platform.collector.spans)
+
+
+def test_logs_are_objects_that_name_request_trace_and_payment(
+    platform: Containers, shop: HttpShop, paid: dict[str, Any]
+) -> None:
+    number = paid["payment_no"]
+    for service in LONG_RUNNING:
+        assert platform.objects(service) or service == "payment-beat", service
+    finished = wait_until(
+        lambda: [line for line in platform.objects("payment-worker") if line["event"] == "saga.finished"],
+        SECONDS,
+        "the saga's end in the log",
+    )
+    (line,) = (line for line in finished if line.get("payment_no") == number)
+    (span,) = (span for span in platform.collector.trace_of(number) if span.name == "payment.create resumed")
+    assert line["trace_id"] == span.trace_id
+    assert line["task"] == "sagas.advance"
+    (request,) = (
+        span for span in platform.collector.trace_of(number) if span.name == "POST /api/v1/payments"
+    )
+    assert line["begun_by_request_id"] == request.attributes["request_id"]
+    boot = [line["event"] for line in platform.objects("payment-gateway")][: len(BOOT)]
+    assert boot == [text.format(port=platform.port).removeprefix("INFO  ") for text in BOOT]
+    everything = "\n".join(line for service in LONG_RUNNING for line in platform.lines(service))
+    assert shop._signer.secret not in everything
+
+
+def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
+    wait_until(lambda: prometheus.value("sum(up)") == len(LONG_RUNNING), SECONDS, "four targets")
+    jobs = {series["metric"]["job"] for series in prometheus.get("query", query="up == 1")["result"]}
+    assert jobs == set(LONG_RUNNING)
+    for expression in (
+        'sum(http_requests_total{job="payment-gateway", route="/api/v1/payments", method="POST", status="202"})',
+        'sum(payments_total{outcome="created", channel="simulator", currency="USD", environment="test"})',
+        'sum(payments_total{outcome="succeeded", channel="simulator", currency="USD", environment="test"})',
+        'sum(channel_call_duration_seconds_count{job="payment-gateway", outcome="unknown"})',
+        'sum(channel_call_duration_seconds_count{job="payment-worker", operation="find_payment", outcome="answered"})',
+        'sum(saga_completed_total{job="payment-worker", definition="payment.create"})',
+        'sum(celery_task_duration_seconds_count{job="payment-worker", task="sagas.advance", outcome="success"})',
+        "max(relay_leaders)",
+        "max(database_up)",
+        "max(redis_up)",
+        'sum(outbox_published_total{job="payment-relay", type="payment.succeeded"})',
+    ):
+        assert (prometheus.value(expression) or 0) >= 1, expression
+    assert prometheus.value("max(database_connections)") > 0
+    assert prometheus.value("max(outbox_depth)") == 0
+
+
+def test_rules_run_and_a_healthy_platform_wakes_nobody(prometheus: Scraper) -> None:
+    def rules() -> list[dict[str, Any]]:
+        found = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+        return found if all(rule["health"] != "unknown" for rule in found) else []
+
+    found = wait_until(rules, SECONDS, "the rules to be evaluated")
+    assert {rule["name"]: rule.get("lastError") for rule in found if rule["health"] != "ok"} == {}
+    firing = {rule["name"] for rule in found if rule.get("state") == "firing"}
+    assert firing == set()
+
+
+@pytest.mark.parametrize("dashboard", [*DASHBOARDS, ALERTS], ids=lambda path: path.stem)
+def test_every_expression_parses_and_asks_for_what_exists(prometheus: Scraper, dashboard: Path) -> None:
+    known = wait_until(
+        lambda: (names := prometheus.names()) and "payments_total" in names and names,
+        SECONDS,
+        "the first scrape",
+    )
+    for expression in _expressions(dashboard):
+        prometheus.get("query", query=expression)  # a 400 when it does not parse
+        missing = _metrics_in(expression) - known - RECORDED.keys() - TO_COME
+        assert not missing, f"{expression}: {missing}"
+
+
+def test_recorded_expressions_ask_for_what_exists(prometheus: Scraper) -> None:
+    known = wait_until(lambda: prometheus.names() or None, SECONDS, "the first scrape")
+    for name, expression in RECORDED.items():
+        missing = _metrics_in(expression) - known - RECORDED.keys() - TO_COME
+        assert not missing, f"{name}: {missing}"
+
+
+@pytest.mark.parametrize("service", ["payment-gateway", "payment-worker"])
+def test_metrics_pass_promtools_lint(platform: Containers, paid: dict[str, Any], service: str) -> None:
+    ports = {"payment-gateway": platform.port, **platform.metrics_ports}
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports[service]}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    lint = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+    )
+    assert (lint.returncode, lint.stderr) == (0, "")
+    series = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series)), "a series twice"
+    assert len(series) < 3_000
+    assert paid["payment_no"] not in text
+
+
+def _new_merchant(platform: Containers) -> dict[str, str]:
+    made = _python(platform, "-m", "tests.support.prepare_platform")
+    assert made.returncode == 0, made.stderr
+    found: dict[str, str] = json.loads(made.stdout.splitlines()[-1])
+    return found
+
+
+def _manage(platform: Containers, command: str) -> subprocess.CompletedProcess[str]:
+    return _python(platform, "manage.py", command)
+
+
+def _python(platform: Containers, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In the gateway's container, as it were."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={
+            **platform.environment("payment-gateway"),
+            "DJANGO_SETTINGS_MODULE": "payment_platform.settings",
+        },
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def _shown(shop: HttpShop, payment_no: str, field: str) -> dict[str, Any] | None:
+    data = shop.get(f"/api/v1/payments/{payment_no}").data
+    return data if data[field] else None
+
+
+def _pay(payment_url: str) -> None:
+    """As the customer's browser does: the page, its form, the button."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(payment_url, timeout=30) as page:
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
+    fields = {"action": "pay", **({"csrfmiddlewaretoken": token.group(1)} if token else {})}
+    browser.open(payment_url, urllib.parse.urlencode(fields).encode(), timeout=30).close()
+
+
+def _only(spans: list[SeenSpan], name: str) -> list[SeenSpan]:
+    return sorted(
+        (span for span in spans if span.name == name), key=lambda span: span.attributes.get("saga.attempt", 0)
+    )
+
+
+def _one(spans: list[SeenSpan], name: str) -> SeenSpan:
+    (span,) = _only(spans, name)
+    return span
+
+
+def _recorded() -> dict[str, str]:
+    rules = yaml.safe_load((ALERTS.parent / "recording.yml").read_text())
+    return {rule["record"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+
+
+RECORDED = _recorded()
+_NOT_METRICS = {
+    "by",
+    "on",
+    "or",
+    "and",
+    "unless",
+    "ignoring",
+    "without",
+    "group_left",
+    "group_right",
+    "offset",
+    "bool",
+}
+
+
+def _expressions(file: Path) -> list[str]:
+    if file.suffix == ".json":
+        panels = json.loads(file.read_text())["panels"]
+        return [target["expr"] for panel in panels for target in panel["targets"]]
+    return [rule["expr"] for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def _metrics_in(expression: str) -> set[str]:
+    """What is left when matchers, ranges, label lists and functions are taken away."""
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|on|without|ignoring)\s*\([^)]*\)", " ", expression)
+    return set(re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", bare)) - _NOT_METRICS
