@@ -113,7 +113,8 @@ def _configured_secrets() -> tuple[str, ...]:
         settings.KEYED_HASH_SECRET,
         *settings.PAYMENT_MASTER_KEYS,
         settings.SIMULATOR_WEBHOOK_SECRET,
-        settings.STRIPE_SECRET_KEY,
+        *settings.STRIPE_SECRET_KEYS.values(),
+        *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
         str(settings.DATABASES["default"]["PASSWORD"]),
     ]
     return tuple(sorted({value for value in known if len(value) >= SHORTEST_SECRET}, key=len, reverse=True))

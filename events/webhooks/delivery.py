@@ -14,7 +14,7 @@ from common import crash
 from common.api.renderers import to_json
 from common.clock import database_now
 from common.crypto import unseal
-from common.telemetry import redact
+from common.redaction import redact
 from events import cloudevents, metrics
 from events.models import OutboxEvent
 from events.webhooks import endpoints, http, schedule, signing

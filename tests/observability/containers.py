@@ -27,7 +27,7 @@ from tests.support.waiting import wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-LONG_RUNNING = ("payment-gateway", "payment-worker", "payment-beat", "payment-relay")
+LONG_RUNNING = ("payment-gateway", "payment-worker", "payment-beat", "payment-relay", "payment-webhooks")
 START_SECONDS = 90.0
 
 # A test does not wait as long as a night does; everything else is the file's.

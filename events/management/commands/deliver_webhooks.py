@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from common import telemetry
 from events.webhooks import worker
 
 
@@ -11,6 +12,7 @@ class Command(BaseCommand):
     help = "Delivers webhooks to merchants' endpoints until it is told to stop. Any number may run."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        telemetry.begin_process()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
