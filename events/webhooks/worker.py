@@ -88,4 +88,5 @@ class Worker:
 
 
 def run(stop: threading.Event) -> None:
+    log.info("webhooks.started", threads=settings.WEBHOOK_THREADS)
     Worker(threads=settings.WEBHOOK_THREADS).run(stop)
