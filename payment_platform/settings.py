@@ -321,6 +321,7 @@ UNFOLD = {
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
+    "SIDEBAR": {"navigation": "ops.navigation.groups"},
     "DASHBOARD_CALLBACK": "ops.dashboard.page.add_to",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],
