@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 # Label and icon of a task, and its models: the first is what most come for.
@@ -63,7 +64,7 @@ def _home() -> dict[str, Any]:
 def _link(model: Any, icon: str) -> dict[str, Any]:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
     return {
-        "title": model._meta.verbose_name_plural,
+        "title": capfirst(model._meta.verbose_name_plural),
         "icon": icon,
         "link": reverse(name),
         "permission": _may_see(model),
