@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
-from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin import AdminSite, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -26,6 +26,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from common.admin_labels import name_fields
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
 
@@ -43,6 +44,10 @@ class ReadOnlyAdmin(ModelAdmin):
     sortable_by = ()
     list_per_page = 50
     ordering = ("-pk",)
+
+    def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
+        name_fields(model)
+        super().__init__(model, admin_site)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return KeysetChangeList

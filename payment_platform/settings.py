@@ -429,6 +429,7 @@ UNFOLD = {
     "SITE_URL": "/api/docs",
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
+    "SIDEBAR": {"navigation": "ops.navigation.groups"},
     "DASHBOARD_CALLBACK": "ops.dashboard.page.add_to",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],

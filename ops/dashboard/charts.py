@@ -93,7 +93,7 @@ def _height_to_y(count: float, highest: int) -> float:
 
 def _round_up(count: int) -> int:
     """To a number that reads well on an axis."""
-    unit = 2
+    unit = 4
     while unit < count:
-        unit = unit * 5 // 2 if str(unit)[0] == "2" else unit * 2
+        unit = unit * 5 // 2 if str(unit)[0] == "4" else unit * 2
     return unit

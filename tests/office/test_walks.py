@@ -1,6 +1,7 @@
 """Staff at work, in a real browser."""
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from gateway.models import Payment, Refund
 from ops.services.consistency import run_checks
@@ -33,6 +34,17 @@ def test_support_finds_a_payment_and_finance_refunds_a_part_by_keyboard(client, 
     page.get_by_text("Paid, and partly refunded").wait_for()
     assert Refund.objects.get().amount_minor == 3_456
     assert fina.errors == []
+
+
+def serious(page) -> list[str]:
+    """What axe finds that shuts people out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:160]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
 
 
 OPERATOR = ("view_*", "sagas.operate_sagainstance", "access.approve_operation")
@@ -87,12 +99,16 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
         "saga": f"/admin/sagas/sagainstance/{saga.pk}/change/",
     }
     ana = staff("ana", "access.refund_payment", *OPERATOR)
+    barriers: list[str] = []
     for language, theme in (("en", "light"), ("zh-hans", "dark"), ("zh-hans", "light"), ("en", "dark")):
         visitor = visit(ana, language, theme)
         for name, address in pages.items():
             page = visitor.go(address)
             visitor.picture(name)
+            barriers += [f"{name} {language} {theme}: {each}" for each in serious(page)]
         page.locator("[data-dialog=dialog-compensate]").click()
         page.locator("#dialog-compensate").wait_for()
         visitor.picture("dialog")
+        barriers += [f"dialog {language} {theme}: {each}" for each in serious(page)]
         assert visitor.errors == []
+    assert not barriers, "\n".join(barriers)

@@ -1,0 +1,118 @@
+"""Every page of the admin in Chinese: no English word on it that is not a name."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+
+from gateway.models import Payment
+from ops.models import StaffAction
+from ops.services.consistency import run_checks
+from tests.support import bank, shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+# Words that are the same in Chinese: names of things, and of what machines call them.
+NAMES = {
+    "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
+    "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
+    "hans", "esc", "cidr", "idempotency", "key", "ips",
+    "none", "true", "false", "null", "nonce", "e-mail", "uuid",
+}  # fmt: skip
+OURS = {"sagas", "merchants", "idempotency", "events", "orders", "gateway", "simulator", "ops", "approvals"}
+
+
+class Shown(HTMLParser):
+    """What a person reads or hears. What is written for machines stands in elements of its own and is left out."""
+
+    MACHINE = frozenset({"script", "style", "samp", "pre", "code", "textarea", "head"})
+    SAID = frozenset({"aria-label", "placeholder", "title", "alt"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self._skipped: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in self.MACHINE or "material-symbols-outlined" in (given.get("class") or ""):
+            self._skipped.append(tag)
+        elif not self._skipped:
+            self.text += [value for name, value in attrs if name in self.SAID and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._skipped and self._skipped[-1] == tag:
+            self._skipped.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipped:
+            self.text.append(data)
+
+
+def shown(html: str) -> str:
+    parser = Shown()
+    parser.feed(html)
+    return " ".join(parser.text)
+
+
+def words(value: Any) -> Iterator[str]:
+    return iter(re.findall(r"[a-z]+", str(value).lower()))
+
+
+def data_of(rows: Iterator[models.Model]) -> set[str]:
+    """What stands in the database is shown as it is: definitions, types, numbers, reasons."""
+    found: set[str] = set()
+    for row in rows:
+        for field in row._meta.concrete_fields:
+            if not field.choices:
+                found.update(words(getattr(row, field.attname)))
+    return found
+
+
+def test_no_english_on_any_page(client: SignedClient, settings) -> None:
+    settings.LOCAL_STACK = True
+    paid = shop.paid(client)
+    shop.data(shop.refund(client, paid, 100))
+    shop.error(shop.create(client, "decline"), 402, "payment_declined")
+    bank.deliver_webhooks(paid["payment_no"])
+    run_checks()
+    StaffAction.objects.create(
+        actor="ana", action="saga.cancel", object_type="saga", object_id="x", reason="y"
+    )
+    Payment.objects.filter(payment_no=paid["payment_no"]).update(
+        needs_attention=True, attention_reason="amounts"
+    )
+    browser = Client(headers={"accept-language": "zh-hans"})
+    browser.force_login(User.objects.create_superuser("root"))
+    ours = [
+        model
+        for model in apps.get_models()
+        if model._meta.app_label in OURS and model in admin.site._registry
+    ]
+    names = NAMES | data_of(row for model in ours for row in model._default_manager.all()[:50])
+    pages = [reverse("admin:index")]
+    for model in ours:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        pages.append(reverse(f"{name}_changelist"))
+        if (row := model._default_manager.first()) is not None:
+            pages.append(reverse(f"{name}_change", args=[quote(row.pk)]))
+    payment = Payment.objects.get(payment_no=paid["payment_no"])
+    pages.append(reverse("admin:gateway_payment_refund", args=[payment.pk]))
+    english: dict[str, str] = {}
+    for page in pages:
+        answer = browser.get(page)
+        assert answer.status_code == 200
+        for word in words(shown(answer.content.decode())):
+            if len(word) > 2 and word not in names:
+                english.setdefault(word, page.split("/change")[0])
+    assert not english, "\n".join(f"{word} on {page}" for word, page in sorted(english.items()))
