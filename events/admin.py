@@ -1,8 +1,9 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin
+from common.admin import ReadOnlyAdmin, badge_column
 from events.models import OutboxEvent
+from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 
 @admin.register(OutboxEvent)
@@ -12,3 +13,58 @@ class OutboxEventAdmin(ReadOnlyAdmin):
     search_fields = ("=ordering_key", "=event_id")
     search_help_text = _("Payment number or event id, in full.")
     readonly_fields = ("created_at",)
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnlyAdmin):
+    coloured_status = badge_column("status", _("status"), {"enabled": "success", "disabled": "danger"})
+    list_display = (
+        "url",
+        "merchant",
+        "environment",
+        "kind",
+        "coloured_status",
+        "failing_since",
+        "created_at",
+    )
+    list_filter = ("status", "kind")
+    list_select_related = ("merchant",)
+    search_fields = ("=id", "=url", "=merchant__email")
+    search_help_text = _("Endpoint id, address or the merchant's e-mail, in full.")
+    exclude = ("sealed_secret", "previous_sealed_secret")
+    readonly_fields = ("created_at",)
+    ordering = ("-id",)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    coloured_status = badge_column(
+        "status", _("status"), {"pending": "info", "delivered": "success", "failed": "danger"}
+    )
+    list_display = (
+        "event",
+        "endpoint",
+        "coloured_status",
+        "attempt_count",
+        "last_outcome",
+        "last_status_code",
+        "due_at",
+        "delivered_at",
+    )
+    list_filter = ("status",)
+    list_select_related = ("event", "endpoint")
+    search_fields = ("=id", "=event__event_id", "=event__ordering_key")
+    search_help_text = _("Delivery id, event id or payment number, in full.")
+    readonly_fields = ("created_at",)
+    ordering = ("-id",)
+
+
+@admin.register(WebhookAttempt)
+class WebhookAttemptAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "delivery", "url", "outcome", "status_code", "duration_ms", "error")
+    list_filter = ("outcome",)
+    list_select_related = ("delivery",)
+    search_fields = ("=delivery__id", "=delivery__event__event_id")
+    search_help_text = _("Delivery id or event id, in full.")
+    readonly_fields = ("started_at",)
+    ordering = ("-id",)

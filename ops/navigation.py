@@ -14,7 +14,11 @@ from django.utils.translation import gettext_lazy as _
 TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
     (
         _("Payments"),
-        (("gateway.payment", "payments"), ("gateway.paymentattempt", "bolt")),
+        (
+            ("gateway.payment", "payments"),
+            ("gateway.paymentattempt", "bolt"),
+            ("gateway.routingrule", "alt_route"),
+        ),
     ),
     (_("Refunds"), (("gateway.refund", "undo"),)),
     (_("Orders"), (("orders.order", "shopping_bag"), ("orders.orderitem", "list"))),
@@ -25,9 +29,19 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
             ("approvals.approval", "how_to_reg"),
             ("sagas.sagastep", "footprint"),
             ("sagas.sagaevent", "timeline"),
+            ("sagas.sagasignal", "notifications"),
         ),
     ),
-    (_("Webhooks and events"), (("gateway.channelevent", "webhook"), ("events.outboxevent", "campaign"))),
+    (
+        _("Webhooks and events"),
+        (
+            ("gateway.channelevent", "webhook"),
+            ("events.outboxevent", "campaign"),
+            ("events.webhookendpoint", "link"),
+            ("events.webhookdelivery", "outbox"),
+            ("events.webhookattempt", "send"),
+        ),
+    ),
     (
         _("Merchants"),
         (
@@ -37,7 +51,7 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
             ("merchants.requestnonce", "tag"),
         ),
     ),
-    (_("Audit"), (("ops.staffaction", "policy"),)),
+    (_("Audit"), (("ops.staffaction", "policy"), ("exports.export", "download"))),
     (_("System"), (("ops.consistencyrun", "fact_check"), ("ops.consistencyresult", "rule"))),
 )
 

@@ -57,7 +57,11 @@ _PAYMENTS = _looking_at(
     "sagas.sagainstance",
     "sagas.sagastep",
     "sagas.sagaevent",
+    "sagas.sagasignal",
     "events.outboxevent",
+    "events.webhookendpoint",
+    "events.webhookdelivery",
+    "events.webhookattempt",
     "merchants.merchant",
     "ops.consistencyrun",
     "ops.consistencyresult",
@@ -73,12 +77,15 @@ _MACHINERY = _looking_at(
 )
 _PEOPLE = _looking_at("ops.staffaction", "auth.user", "auth.group")
 _EXPORTS = _looking_at("exports.export")
+_APPROVALS = _looking_at("approvals.approval")
 
 _VIEWER = _PAYMENTS
 _SUPPORT = _VIEWER | _REQUESTS | {Verb.SYNC, Verb.CANCEL}
-_FINANCE = _VIEWER | _EXPORTS | {Verb.SYNC, Verb.CAPTURE, Verb.REFUND, Verb.APPROVE, Verb.EXPORT}
-_OPERATOR = _VIEWER | _REQUESTS | _MACHINERY | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE}
-_ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | frozenset(Verb)
+_FINANCE = _VIEWER | _EXPORTS | _APPROVALS | {Verb.SYNC, Verb.CAPTURE, Verb.REFUND, Verb.APPROVE, Verb.EXPORT}
+_OPERATOR = (
+    _VIEWER | _REQUESTS | _MACHINERY | _APPROVALS | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE}
+)
+_ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Verb)
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = {
     Role.VIEWER: _VIEWER,

@@ -13,16 +13,14 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 
-from gateway.models import RoutingRule
 from ops.access.groups import follow_roles
 from ops.access.roles import PERMISSIONS, Role
-from ops.exports.models import Export
 from ops.models import StaffAction
-from ops.services.consistency import run_checks
 from sagas.availability import Operation
 from sagas.models import SagaInstance
 from tests.office_access.conftest import World, member, signed_in
 from tests.support import shop
+from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -34,7 +32,11 @@ ALL = "VSFOA"
 LOOK = {
     "auth.Group": "A",
     "auth.User": "A",
+    "approvals.Approval": "FOA",
     "events.OutboxEvent": ALL,
+    "events.WebhookAttempt": ALL,
+    "events.WebhookDelivery": ALL,
+    "events.WebhookEndpoint": ALL,
     "exports.Export": "FA",
     "gateway.ChannelEvent": ALL,
     "gateway.Payment": ALL,
@@ -51,6 +53,7 @@ LOOK = {
     "orders.Order": ALL,
     "orders.OrderItem": ALL,
     "sagas.SagaEvent": ALL,
+    "sagas.SagaSignal": ALL,
     "sagas.SagaInstance": ALL,
     "sagas.SagaStep": ALL,
     "simulator.CallCount": "OA",
@@ -135,10 +138,7 @@ def decided(name: str | None, model: type[Model] | None) -> str | None:
 def rows(world: World, client: SignedClient) -> None:
     """Of every model at least one."""
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
-    run_checks()
-    RoutingRule.objects.create(environment="test", channel="simulator")
-    StaffAction.objects.create(actor="x", action="x.y", object_type="x", object_id="1", reason="z")
-    Export.objects.create(kind="payments", requested_by="x", reason="z", row_limit=1)
+    leave_one_of_each()
 
 
 def address_of(name: str, model: type[Model] | None) -> str:

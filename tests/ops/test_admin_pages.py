@@ -16,15 +16,14 @@ from django.urls import reverse
 
 from common.admin import ReadOnlyAdmin
 from events.models import OutboxEvent
-from gateway.models import Payment, Refund, RoutingRule
+from gateway.models import Payment, Refund
 from idempotency.models import IdempotencyKey
 from merchants.services import NewMerchant
-from ops.models import StaffAction
-from ops.services.consistency import run_checks
 from orders.models import Order
 from sagas.models import SagaInstance
 from tests.ops.conftest import World
 from tests.support import shop
+from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -61,11 +60,7 @@ def viewer() -> Client:
 @pytest.fixture
 def everything(world: World, client: SignedClient) -> World:
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
-    run_checks()
-    RoutingRule.objects.create(environment="test", channel="simulator")
-    StaffAction.objects.create(
-        actor="ana", action="saga.cancel", object_type="saga", object_id="x", reason="why"
-    )
+    leave_one_of_each()
     return world
 
 

@@ -1,0 +1,60 @@
+"""A row of every model that no payment of a test's world leaves behind by itself."""
+
+import uuid
+
+from django.db import transaction
+
+from events.models import OutboxEvent
+from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from gateway.models import RoutingRule
+from merchants.models import Merchant
+from ops.approvals.models import Approval
+from ops.exports.models import Export
+from ops.models import StaffAction
+from ops.services.consistency import run_checks
+from sagas.models import SagaInstance, SagaSignal
+
+
+def leave_one_of_each() -> None:
+    """There is a merchant, with a payment and its saga."""
+    run_checks()
+    with transaction.atomic():
+        StaffAction.objects.create(actor="ana", action="x.y", object_type="x", object_id="1", reason="why")
+    RoutingRule.objects.create(environment="test", channel="simulator")
+    Export.objects.create(kind="payments", requested_by="ana", reason="why", row_limit=1)
+    saga = SagaInstance.objects.first()
+    assert saga is not None
+    SagaSignal.objects.create(saga=saga, signal_id="a-signal", name="paid")
+    Approval.objects.create(
+        operation="compensate",
+        saga_id=saga.id,
+        business_id=saga.business_id,
+        seen_revision=1,
+        amount_minor=1,
+        currency="USD",
+        reason="why",
+        requested_by="ana",
+    )
+    _a_delivery()
+
+
+def _a_delivery() -> None:
+    merchant, event = Merchant.objects.first(), OutboxEvent.objects.first()
+    assert merchant is not None
+    assert event is not None
+    endpoint = WebhookEndpoint.objects.create(
+        id=uuid.uuid4(),
+        merchant=merchant,
+        environment="test",
+        url="https://shop.example/hook",
+        sealed_secret="sealed",
+    )
+    delivery = WebhookDelivery.objects.create(
+        event=event,
+        endpoint=endpoint,
+        merchant_id=merchant.id,
+        environment="test",
+        status="failed",
+        attempt_count=1,
+    )
+    WebhookAttempt.objects.create(delivery=delivery, fence=1, url=endpoint.url, outcome="refused")
