@@ -101,7 +101,7 @@ def _lines(table: str, numbers: range, total: int, merchant: str) -> Iterator[st
         stem = f"{int(at.timestamp() * 1000):012x}7"
         pk = str(uuid.UUID(f"{stem}{n:019x}"))
         no, status, amount = f"PAY-BENCH-{n:09d}", STATUSES[n % len(STATUSES)], 1_000 + n % 50_000
-        late = "t" if n % 10_000 == 7 else "f"
+        late = "t" if n % 10_000 == 7 or (n < SMALL and n % 20 == 7) else "f"  # a full page of both sizes
         match table:
             case "orders":
                 paid = "paid" if status == "succeeded" else "cancelled"

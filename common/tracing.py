@@ -1,4 +1,4 @@
-"""Traces (ADR 7). Spans are made by hand where something happens, and cost next to nothing while nobody collects them.
+"""Traces (ADR 9). Spans are made by hand where something happens, and cost next to nothing while nobody collects them.
 
 A trace begins with a request. What goes on later and elsewhere, in a worker, for a channel's webhook, in the relay,
 joins it by the context that was stored with the saga or the event. Attributes are numbers, names and outcomes: never

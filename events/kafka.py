@@ -1,4 +1,4 @@
-"""The Kafka sink: CloudEvents 1.0 in binary mode, keyed by payment number (ADR 7).
+"""The Kafka sink: CloudEvents 1.0 in binary mode, keyed by payment number (ADR 10).
 
 A message's value is the event's `data` as JSON; its attributes are the headers `ce_…`, so that a consumer can route
 without parsing.

@@ -1,4 +1,4 @@
-"""Which deliveries a worker takes next, so that nobody waits behind an endpoint that is slow or dead (ADR 9).
+"""Which deliveries a worker takes next, so that nobody waits behind an endpoint that is slow or dead (ADR 13).
 
 Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. One
 round gives each its first delivery before anybody's second. An endpoint has a limited number of calls in flight, all

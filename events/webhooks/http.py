@@ -1,4 +1,4 @@
-"""One POST to an address of a merchant, and no more than that (ADR 8).
+"""One POST to an address of a merchant, and no more than that (ADR 12).
 
 The connection goes to the address that was checked, with the host's name in the Host header, in SNI and in the
 certificate's check. No redirect is followed, no proxy and no .netrc of ours is used, one deadline covers everything

@@ -83,6 +83,8 @@ PAGES = {
     "merchants_merchant_create": "A",
     "merchants_merchant_reactivate": "A",
     "merchants_merchant_suspend": "A",
+    "gateway_payment_refund": "FA",
+    "sagas_sagainstance_json": ALL,
     "sagas_sagainstance_operate": "OA",
 }
 # What may be done, wherever the button is.
@@ -101,6 +103,8 @@ VERBS = {
 }
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
 LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
+# A search that leads to what it found, and the second person's word, which is taken by POST alone.
+LEADING_ON |= {"gateway_payment_find", "sagas_sagainstance_decide"}
 # Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
 LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {
