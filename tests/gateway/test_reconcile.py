@@ -229,7 +229,9 @@ def test_channels_that_cannot_be_reconciled(
 
 
 @pytest.mark.parametrize(
-    ("since", "until"), [("yesterday", UNTIL), ("2026-02-30", UNTIL), (UNTIL, SINCE), ("", UNTIL)]
+    ("since", "until"),
+    [("yesterday", UNTIL), ("2026-02-30", UNTIL), (UNTIL, SINCE), ("", UNTIL)],
+    ids=["no date", "no such day", "backwards", "empty"],  # the same in every process
 )
 def test_times_that_make_no_sense(transactional_db: None, since: str, until: str) -> None:
     with pytest.raises(CommandError):

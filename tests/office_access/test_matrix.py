@@ -84,7 +84,6 @@ PAGES = {
     "merchants_merchant_reactivate": "A",
     "merchants_merchant_suspend": "A",
     "gateway_payment_refund": "FA",
-    "sagas_sagainstance_json": ALL,
     "sagas_sagainstance_operate": "OA",
 }
 # What may be done, wherever the button is.
@@ -133,7 +132,7 @@ def decided(name: str | None, model: type[Model] | None) -> str | None:
         return PAGES[name]
     label = model._meta.label if model else ""
     kind = (name or "").rpartition("_")[2]
-    if label in LOOK and kind in ("changelist", "change", "history"):
+    if label in LOOK and kind in ("changelist", "change", "history", "json"):
         return LOOK[label]
     return "" if kind in ("add", "delete") and label in LOOK else None
 
