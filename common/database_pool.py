@@ -28,7 +28,8 @@ def count() -> None:
         return
     try:
         _next = now + EVERY_SECONDS
-        pool = connection.pool  # type: ignore[attr-defined]
+        # Not `connection.pool`: that would open one, in a process that has not needed the database yet.
+        pool = connection._connection_pools.get(connection.alias)  # type: ignore[attr-defined]
         if pool is None:
             return
         stats = pool.pop_stats()

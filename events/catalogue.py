@@ -10,8 +10,9 @@ PAYMENT_TYPES: Final = (
     "payment.cancelled",
     "payment.expired",
     "payment.late_success",
+    "payment.paid_twice",
 )
-REFUND_TYPES: Final = ("refund.succeeded", "refund.failed")
+REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success", "refund.late_failure")
 ENDPOINT_DISABLED: Final = "webhook_endpoint.disabled"
 # Goes to the endpoint that asked for it alone, whatever it subscribes to.
 TEST: Final = "webhook.test"

@@ -193,4 +193,4 @@ class WebhookAttempt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.delivery_id} {self.outcome}"
+        return f"{self.delivery_id} {self.get_outcome_display()}"

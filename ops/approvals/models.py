@@ -55,4 +55,4 @@ class Approval(models.Model):
         indexes = [models.Index(name="approval_by_saga", fields=["saga_id", "-requested_at"])]
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.business_id}"
+        return f"{self.get_operation_display()} {self.business_id}"

@@ -14,7 +14,7 @@ from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
 from gateway import transitions
-from gateway.models import Payment, PaymentStatus
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services.expiry import expire_due_payments
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
@@ -65,6 +65,12 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         closed = Payment.objects.get(payment_no=waiting["payment_no"])
         with transaction.atomic():
             transitions.late_success(payment=closed, captured_minor=closed.amount_minor)
+            for given in Refund.objects.select_related("payment"):
+                transitions.refund_contradicted(refund=given, went_back=given.status == RefundStatus.FAILED)
+            given_up = PaymentAttempt.objects.create(
+                payment=closed, number=2, reference=f"{closed.payment_no}-2", channel="simulator"
+            )
+            transitions.surplus(payment=closed, attempt=given_up, taken_minor=100, channel_trade_no="x")
         background.time_to_pay_is_over(opened(client)["payment_no"])
         expire_due_payments()
         background.finish()

@@ -15,9 +15,10 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway.models import Payment
+from ops.audit_admin import OBJECT_TYPES
 from ops.models import StaffAction
-from ops.services.consistency import run_checks
 from tests.support import bank, shop
+from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -27,9 +28,20 @@ NAMES = {
     "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
     "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
     "hans", "esc", "cidr", "idempotency", "key", "ips",
-    "none", "true", "false", "null", "nonce", "e-mail", "uuid",
+    "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
 }  # fmt: skip
-OURS = {"sagas", "merchants", "idempotency", "events", "orders", "gateway", "simulator", "ops", "approvals"}
+OURS = {
+    "sagas",
+    "merchants",
+    "idempotency",
+    "events",
+    "orders",
+    "gateway",
+    "simulator",
+    "ops",
+    "approvals",
+    "exports",
+}
 
 
 class Shown(HTMLParser):
@@ -85,10 +97,7 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
     shop.data(shop.refund(client, paid, 100))
     shop.error(shop.create(client, "decline"), 402, "payment_declined")
     bank.deliver_webhooks(paid["payment_no"])
-    run_checks()
-    StaffAction.objects.create(
-        actor="ana", action="saga.cancel", object_type="saga", object_id="x", reason="y"
-    )
+    leave_one_of_each()
     Payment.objects.filter(payment_no=paid["payment_no"]).update(
         needs_attention=True, attention_reason="amounts"
     )
@@ -99,7 +108,11 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
         for model in apps.get_models()
         if model._meta.app_label in OURS and model in admin.site._registry
     ]
-    names = NAMES | data_of(row for model in ours for row in model._default_manager.all()[:50])
+    names = (
+        NAMES
+        | set(OBJECT_TYPES)
+        | data_of(row for model in ours for row in model._default_manager.all()[:50])
+    )
     pages = [reverse("admin:index")]
     for model in ours:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
@@ -115,4 +128,7 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
         for word in words(shown(answer.content.decode())):
             if len(word) > 2 and word not in names:
                 english.setdefault(word, page.split("/change")[0])
+    # Opening a page that bears a secret is itself written down, and shown on the next one.
+    for word in data_of(iter(StaffAction.objects.all())):
+        english.pop(word, None)
     assert not english, "\n".join(f"{word} on {page}" for word, page in sorted(english.items()))
