@@ -7,7 +7,7 @@ from common.admin import known_values_filter
 from ops.models import StaffAction
 from ops.operation_pages import OperableAdmin
 
-OBJECT_TYPES = ("api_key", "export", "merchant", "payment", "refund", "saga", "staff")
+OBJECT_TYPES = ("api_key", "export", "merchant", "payment", "refund", "routing_rule", "saga", "staff")
 
 
 @admin.register(StaffAction)

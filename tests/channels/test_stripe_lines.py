@@ -8,6 +8,7 @@ import pytest
 from gateway.models import Payment
 from sagas.models import SagaInstance
 from tests.support import background
+from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import (
     cancel,
     capture,

@@ -1,0 +1,69 @@
+"""Routing rules from the terminal: each change is audited, nonsense is refused, payments follow."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import translation
+
+from gateway.models import RoutingRule
+from merchants.services import NewMerchant
+from ops.models import StaffAction
+from tests.support.shop import create, data
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+WHY = ("--reason=a new contract", "--actor=ana")
+
+
+def routing(*arguments: str) -> str:
+    output = StringIO()
+    with translation.override("en"):
+        call_command("routing", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMerchant) -> None:
+    rule = ("--environment=test", "--currency=usd", "--max-amount=20000", f"--merchant={acme.merchant.email}")
+    said = routing("add", "stripe", *rule, *WHY)
+    assert said == routing("list")
+    assert "stripe" in said
+    assert acme.merchant.email in said
+    assert data(create(client, channel=...))["channel"] == "stripe"
+    assert data(create(client, channel=..., amount=20_001))["channel"] == "simulator"
+    (made,) = RoutingRule.objects.all()
+    routing("end", str(made.pk), *WHY)
+    assert routing("list") == ""
+    assert data(create(client, channel=...))["channel"] == "simulator"
+    acts = StaffAction.objects.filter(object_type="routing_rule").order_by("created_at")
+    assert [(act.action, act.actor, act.reason) for act in acts] == [
+        ("routing_rule.add", "ana", "a new contract"),
+        ("routing_rule.end", "ana", "a new contract"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("add", "atlantis", "--environment=test"), "no channel atlantis"),
+        (("add", "stripe", "--environment=test", "--currency=XXX"), "currency XXX"),
+        (("add", "stripe", "--environment=test", "--min-amount=5"), "without a currency"),
+        (
+            ("add", "stripe", "--environment=test", "--currency=USD", "--min-amount=9", "--max-amount=1"),
+            "above the largest",
+        ),
+        (("add", "stripe", "--environment=test", "--weight=0"), "at least 1"),
+        (("add", "stripe", "--environment=test", "--merchant=nobody@example.com"), "nobody@example.com"),
+        (("end", "4711"), "no rule 4711"),
+    ],
+)
+def test_nonsense_is_refused_and_nothing_is_written(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        routing(*arguments, *WHY)
+    assert not RoutingRule.objects.exists()
+    assert not StaffAction.objects.exists()
+
+
+def test_nobody_changes_a_rule_without_saying_why() -> None:
+    with pytest.raises(CommandError, match="why you do it"):
+        routing("add", "stripe", "--environment=test", "--reason= ", "--actor=ana")
