@@ -15,9 +15,11 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-def time_of(uuid7: uuid.UUID) -> dt.datetime:
-    """When it was made, to the millisecond."""
-    return dt.datetime.fromtimestamp((uuid7.int >> 80) / 1000, dt.UTC)
+def time_of(identifier: uuid.UUID) -> dt.datetime | None:
+    """When it was made, to the millisecond. None for an id that was not made by `uuid7`."""
+    if identifier.version != 7:
+        return None
+    return dt.datetime.fromtimestamp((identifier.int >> 80) / 1000, dt.UTC)
 
 
 def public_number(prefix: str, day: dt.date) -> str:

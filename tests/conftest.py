@@ -1,8 +1,10 @@
+import os
 from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from playwright.sync_api import Browser, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 
@@ -33,3 +35,17 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         cursor.execute("ALTER TABLE staff_actions DISABLE TRIGGER staff_actions_not_truncated")
     yield
     connections["simulator"].close_pool()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One headless browser for all tests of a process: two of Playwright's loops do not fit into one thread."""
+    # Playwright keeps an event loop in this thread; the tests' own queries beside it are as safe as ever.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]

@@ -58,7 +58,7 @@ def test_the_button_leads_to_where_a_payment_is_paid() -> None:
     answer = browser.post("/demo-payment?lang=en", {"csrfmiddlewaretoken": token})
     assert answer.status_code == 302
     page = browser.get(answer["Location"])
-    assert "100.00 USD" in page.content.decode()
+    assert "100.00" in page.content.decode()
     assert '<html lang="en">' in page.content.decode()
     assert Payment.objects.get().status == "pending"
     assert browser.post("/demo-payment").status_code == 403, "a foreign form makes nothing"
