@@ -110,7 +110,7 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
     ]
     names = (
         NAMES
-        | set(OBJECT_TYPES)
+        | {word for kind in OBJECT_TYPES for word in words(kind)}
         | data_of(row for model in ours for row in model._default_manager.all()[:50])
     )
     pages = [reverse("admin:index")]
