@@ -14,8 +14,7 @@ from django.utils.translation import gettext as _
 
 from ops.approvals.models import Approval, ApprovalState
 from ops.approvals.thresholds import amount_of, needs_second_person
-from ops.models import StaffAction
-from ops.services import saga_operations
+from ops.services import audit, saga_operations
 from ops.services.saga_operations import OBJECT_TYPE
 from sagas import inspection
 from sagas.availability import Operation, allowed
@@ -178,7 +177,7 @@ def _decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str
 
 
 def _note(approval: Approval, action: str, actor: str, reason: str) -> None:
-    StaffAction.objects.create(
+    audit.record(
         actor=actor,
         action=action,
         object_type=OBJECT_TYPE,

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 from gateway.models import Payment
 from gateway.services import late_money
 from gateway.services.late_money import Done, OperationRefused
-from ops.models import StaffAction
+from ops.services import audit
 
 OBJECT_TYPE = "payment"
 
@@ -25,7 +25,7 @@ def operate(*, operation: Operation, payment_no: str, actor: str, reason: str) -
     perform = {Operation.GIVE_BACK: late_money.give_back, Operation.RESOLVE: late_money.resolve}[operation]
     with transaction.atomic():
         done = perform(payment_no=payment_no)
-        StaffAction.objects.create(
+        audit.record(
             actor=actor,
             action=f"payment.{operation.value}",
             object_type=OBJECT_TYPE,

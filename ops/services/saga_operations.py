@@ -8,8 +8,7 @@ from django.utils.translation import gettext as _
 
 from common.api.parsers import parse_json
 from common.errors import MalformedBody
-from ops.models import StaffAction
-from ops.services import saga_inspection
+from ops.services import audit, saga_inspection
 from sagas import operations
 from sagas.availability import Operation
 from sagas.operations import Done, OperationRefused
@@ -38,7 +37,7 @@ def operate(
     given = parsed_result(result, saga_id) if operation == Operation.SKIP_STEP else {}
     with transaction.atomic():
         done = _perform(operation, saga_id, seen_revision, actor, reason, given)
-        StaffAction.objects.create(
+        audit.record(
             actor=actor,
             action=f"saga.{operation.value}",
             object_type=OBJECT_TYPE,

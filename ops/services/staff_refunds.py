@@ -6,7 +6,7 @@ from django.db import transaction
 
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund
-from ops.models import StaffAction
+from ops.services import audit
 from sagas import engine
 
 
@@ -31,7 +31,7 @@ def refund(
             payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason[:255]
         )
         reserved = Refund.objects.get(id=refund_id)
-        StaffAction.objects.create(
+        audit.record(
             actor=actor,
             action="refund.create",
             object_type="payment",
