@@ -42,7 +42,7 @@ OPEN_REFUND_STATUSES = (RefundStatus.PENDING, RefundStatus.PROCESSING)
 class Payment(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment_no = models.CharField(max_length=40, unique=True)
-    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     environment = models.CharField(max_length=10)
     order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="payment")
     order_no = models.CharField(max_length=64)
@@ -170,7 +170,7 @@ class PaymentAttempt(models.Model):
         CANCELLED = "cancelled", _("Cancelled")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts")
+    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField(default=1)
     reference = models.CharField(
         max_length=64, blank=True, db_default="", help_text=_("What the channel knows it by.")
@@ -234,7 +234,7 @@ class Refund(models.Model):
         related_name="+",
         help_text=_("Gives back what this attempt took besides the payment's own money."),
     )
-    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+")
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     environment = models.CharField(max_length=10)
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)

@@ -1,0 +1,73 @@
+"""How soon an idle platform takes up a saga: from the commit that creates it to its first step in a Celery worker.
+
+    python -m scripts.local.testing python -m benchmarks.start [--sagas 200]
+
+One saga at a time: the next begins when the last one is over. No beat runs, so that no sweep can help.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.core.management import call_command
+from django.db import transaction
+
+from benchmarks import noop
+from sagas import engine, hints
+from sagas.models import SagaInstance, SagaStatus
+
+AIM_MS = 50
+GIVEN_UP_SECONDS = 60
+WORKER = [
+    *("-m", "celery", "-A", "payment_platform", "worker"),
+    *("--include", "benchmarks.noop", "--concurrency", "2", "--loglevel", "warning"),
+    *("--without-gossip", "--without-mingle"),
+]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sagas", type=int, default=200)
+    chosen = options.parse_args()
+    call_command("migrate", verbosity=0)
+    worker = subprocess.Popen([sys.executable, *WORKER])
+    try:
+        for _warm_up in range(10):
+            _start()
+        spent = sorted(_start() for _ in range(chosen.sagas))
+    finally:
+        worker.terminate()
+        worker.wait()
+    print(
+        f"idle start of {chosen.sagas} sagas through Celery: p50 {statistics.median(spent):.1f} ms,"
+        f" p99 {spent[int(len(spent) * 0.99) - 1]:.1f} ms, max {spent[-1]:.1f} ms (aim: below {AIM_MS} ms)"
+    )
+
+
+def _start() -> float:
+    saga_id = uuid.uuid4()
+    with transaction.atomic(durable=True):
+        engine.start(noop.NAME, version=1, saga_id=saga_id, business_id=str(saga_id), data={}, leased=False)
+        hints.send(saga_id)
+        began = time.time()
+    given_up = time.monotonic() + GIVEN_UP_SECONDS
+    saga = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
+    while not saga.exists():
+        assert time.monotonic() < given_up, "no worker took the saga up"
+        time.sleep(0.02)  # looking costs the worker its processor
+    (first,) = SagaInstance.objects.get(id=saga_id).steps.filter(step_order=1)
+    return float((first.result["at"] - began) * 1000)
+
+
+if __name__ == "__main__":
+    main()
