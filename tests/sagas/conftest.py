@@ -136,8 +136,8 @@ def expire_lease(saga_id: uuid.UUID) -> None:
     """What happens by itself once the worker has been dead for long enough."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE saga_instances SET lease_expires_at = now(), lease_owner = coalesce(nullif(lease_owner, ''), 'queue')"
-            " WHERE id = %s",
+            "UPDATE saga_instances SET lease_expires_at = now(),"
+            " lease_owner = coalesce(nullif(lease_owner, ''), 'queue') WHERE id = %s",
             [saga_id],
         )
 
