@@ -55,10 +55,10 @@ def _call(saga: SagaState, step: StepState) -> Answer:
         timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
     )
     started = time.monotonic()
-    crash.reach("saga.call.before", step.name, saga.direction)
+    crash.reach("saga.call.before", step.name, saga.direction, saga_id=saga.id)
     with tracing.span(f"{saga.definition.name} {step.name}", names_of(saga, step)) as span:
         outcome = _ask_or_call(saga, step, spec, call)
-        crash.reach("saga.call.after", step.name, saga.direction)
+        crash.reach("saga.call.after", step.name, saga.direction, saga_id=saga.id)
         if crash.answer_is_lost(step.name, saga.direction):
             outcome = Unknown("answer lost")
         span.set_attribute("saga.outcome", outcome_name(outcome))

@@ -62,9 +62,9 @@ def resume(
     saga_id: uuid.UUID, *, ticket: int | None = None, at_rest: AtRest | None = None
 ) -> SagaState | None:
     """Claims a saga that is due and carries it on. None when there is nothing to do for this worker."""
-    crash.reach("saga.claim.before_commit")
+    crash.reach("saga.claim.before_commit", saga_id=saga_id)
     saga = store.claim(saga_id, ticket=ticket)
-    crash.reach("saga.claim.after_commit")
+    crash.reach("saga.claim.after_commit", saga_id=saga_id)
     if saga is None:
         return None
     begun_by = {"begun_by_request_id": saga.trace_context.get("request_id", "")}
@@ -134,7 +134,7 @@ def _commit(
                 store.save(draft, keeps_lease=bool(pending))
                 _require_no_news(saga, draft)
                 for name in names:
-                    crash.reach("saga.outcome.before_commit", name, saga.direction)
+                    crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
         except _Refused as refused:
             refusals[refused.step_name] = refused.failure
             continue
@@ -145,7 +145,7 @@ def _commit(
             saga.signals_received = draft.signals_received
             continue
         for name in names:
-            crash.reach("saga.outcome.after_commit", name, saga.direction)
+            crash.reach("saga.outcome.after_commit", name, saga.direction, saga_id=saga.id)
         if not pending:
             _count_rest(draft)
         return draft, pending

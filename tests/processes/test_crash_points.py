@@ -3,12 +3,15 @@ there, others carry on, and then the auditor finds nothing wrong in the platform
 
 The matrix is flows × points × modes; its size is printed at the end of the run. A new flow is a row in `flows.py`; a
 new point is a name here, which the last test demands. Each test lets all its victims die first and then waits for all
-recoveries, since they wait for their leases together.
+recoveries, since they wait for their leases together; whoever is armed spares the sagas whose recovery is under way, so
+that each blow falls on the saga it is meant for.
 """
 
+import contextlib
 import re
 import signal
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,7 +26,6 @@ from tests.support.processes import (
     RETRY_BASE_SECONDS,
     SWEEP_SECONDS,
     Platform,
-    is_alive,
     wait_for_death,
 )
 from tests.support.waiting import LOADED_SECONDS, wait_until
@@ -73,10 +75,13 @@ def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> N
     wait_for_death(web)
 
 
-def _worker_dies(platform: Platform, children: list[int], seconds: float) -> None:
-    """One child of the Celery worker dies, and nobody else will."""
-    wait_until(lambda: not all(is_alive(pid) for pid in children), seconds, "a child to die")
-    platform.arm_workers()
+@contextlib.contextmanager
+def _worker_dies(platform: Platform, point: str, struck: list[uuid.UUID], seconds: float) -> Iterator[None]:
+    """What happens inside costs a child of the Celery worker its life; until they are disarmed, others follow it."""
+    platform.arm_workers(crash_at=point, spares=struck)
+    dead = platform.dead_children()
+    yield
+    wait_until(lambda: platform.dead_children() - dead, seconds, f"a child to die at {point}")
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
@@ -103,11 +108,13 @@ def test_celery_worker_dies_in_the_retry(
     """The web process loses the answer; one child of the Celery worker dies retrying, the others finish."""
     writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
     platform.arm(platform.web_worker(), lose_answer_of=flow.step)
+    struck: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            children = platform.arm_workers(crash_at=_armed(point, flow))
-            assert shop.send(write).status == 202
-            _worker_dies(platform, children, FIRST_RETRY_SECONDS)
+            with _worker_dies(platform, _armed(point, flow), struck, FIRST_RETRY_SECONDS):
+                assert shop.send(write).status == 202
+            platform.arm_workers()
+            struck.append(books.require_saga(write.key)["id"])
             cell(flow, "forward", "celery", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
@@ -121,18 +128,17 @@ def test_celery_worker_dies_compensating(
     """A compensation is claimed anew only after a first death in it: those die twice."""
     flow = PAYMENT_ROLLED_BACK
     writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
+    struck: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
             first = "saga.call.before" if point in CLAIM_OF_SAGA else point
-            children = platform.arm_workers(crash_at=_armed(first, flow, "compensating"))
-            assert shop.send(write).status == 202
-            wait_until(
-                lambda children=children: not all(map(is_alive, children)), ALL_RETRIES_SECONDS, "a death"
-            )
+            with _worker_dies(platform, _armed(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
+                assert shop.send(write).status == 202
             if point in CLAIM_OF_SAGA:
-                children = platform.arm_workers(crash_at=point)
-                _worker_dies(platform, children, DEATH_AFTER_LEASE_SECONDS)
+                with _worker_dies(platform, point, struck, DEATH_AFTER_LEASE_SECONDS):
+                    pass
             platform.arm_workers()
+            struck.append(books.require_saga(write.key)["id"])
             cell(flow, "compensating", "celery", point)
     _require_all(shop, books, subtests, writes)
 
@@ -247,8 +253,7 @@ def _require_all(shop: HttpShop, books: Books, subtests: pytest.Subtests, writes
 
 def _require_final_answer(shop: HttpShop, books: Books, flow: Flow, write: Write) -> None:
     reply = shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + 2)
-    saga = books.saga_of_key(write.key)
-    assert saga is not None
+    saga = books.require_saga(write.key)
     books.require_terminal(saga["id"], flow.ends)
     flow.verify(books, write, reply)
     key = books.key(write.key)

@@ -16,7 +16,6 @@ from tests.support.processes import (
     RECOVERY_SECONDS,
     SWEEP_SECONDS,
     Platform,
-    is_alive,
     wait_for_death,
 )
 from tests.support.waiting import LOADED_SECONDS, wait_until
@@ -75,11 +74,11 @@ def test_whole_celery_worker_with_a_ticket_in_its_hand(
 ) -> None:
     """The message of a dispatched saga goes down with the worker that took it, before the saga was claimed."""
     write = payment("auto_pay,no_webhook,timeout_after")
-    children = platform.worker_children()
-    for child in children:
-        platform.arm(child, crash_at="saga.claim.before_commit")
+    platform.arm_workers(crash_at="saga.claim.before_commit")
+    dead = platform.dead_children()
     assert shop.send(write).status == 202
-    wait_until(lambda: not all(is_alive(child) for child in children), LOADED_SECONDS, "a child to die")
+    wait_until(lambda: platform.dead_children() - dead, LOADED_SECONDS, "a child to die")
+    platform.arm_workers()
     platform.worker.kill()
     platform.spare_worker.start()
     platform.wait_for_worker(platform.spare_worker)
@@ -126,8 +125,7 @@ def test_the_repeated_request_carries_on_where_no_worker_is(
     paid = books.require_paid_once(write.body["order_no"])
     assert reply.data["payment_no"] == paid["payment_no"]
     assert reply.data["status"] == "succeeded"
-    saga = books.saga_of_key(write.key)
-    assert saga is not None
+    saga = books.require_saga(write.key)
     books.require_terminal(saga["id"], "completed")
 
 

@@ -72,6 +72,11 @@ class Books:
             key,
         )
 
+    def require_saga(self, key: str) -> Row:
+        saga = self.saga_of_key(key)
+        assert saga is not None, key
+        return saga
+
     def ledger(self, payment_no: str) -> dict[str, list[int]]:
         """What the bank moved, by kind, in order."""
         found: dict[str, list[int]] = {}

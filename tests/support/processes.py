@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -282,31 +284,45 @@ class Platform:
         self.web.start()
         wait_until(self._web_is_ready, START_SECONDS, "the web process")
 
-    def arm(self, pid: int, *, crash_at: str = "", lose_answer_of: str = "") -> None:
-        """From now on this process dies at that point, or loses that answer. Without either: disarmed."""
+    def arm(
+        self, pid: int, *, crash_at: str = "", lose_answer_of: str = "", spares: Sequence[uuid.UUID] = ()
+    ) -> None:
+        """From now on this process dies at that point, except over the sagas that it spares, or loses that answer.
+        Without either: disarmed."""
         orders = self.arms / f"orders.{pid}"
-        self._order(orders, crash_at, lose_answer_of)
+        self._order(orders, crash_at, lose_answer_of, spares)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, ARM_SIGNAL)
         wait_until(lambda: not orders.exists() or not is_alive(pid), 30, f"{pid} to take its orders")
 
-    def arm_workers(self, *, crash_at: str = "", lose_answer_of: str = "") -> list[int]:
-        """All children of the Celery worker, and those that start later. Says which are there."""
-        self._order(self.arms / "standing.worker", crash_at, lose_answer_of)
-        children = self.worker_children()
-        for child in children:
-            self.arm(child, crash_at=crash_at, lose_answer_of=lose_answer_of)
-        return children
+    def arm_workers(
+        self, *, crash_at: str = "", lose_answer_of: str = "", spares: Sequence[uuid.UUID] = ()
+    ) -> None:
+        """All children of the Celery worker, and those that start later."""
+        self._order(self.arms / "standing.worker", crash_at, lose_answer_of, spares)
+        for child in self.worker_children():
+            self.arm(child, crash_at=crash_at, lose_answer_of=lose_answer_of, spares=spares)
 
-    def _order(self, orders: Path, crash_at: str, lose_answer_of: str) -> None:
+    def dead_children(self) -> set[int]:
+        """Of all Celery workers so far, also those that had only just started."""
+        return {pid for pid in self._signs("worker") if not is_alive(pid)}
+
+    def _order(self, orders: Path, crash_at: str, lose_answer_of: str, spares: Sequence[uuid.UUID]) -> None:
+        environment = {
+            "PAYMENT_CRASH_AT": crash_at,
+            "PAYMENT_CRASH_SPARES": ",".join(map(str, spares)),
+            "PAYMENT_LOSE_ANSWER_OF": lose_answer_of,
+        }
         new = orders.with_name(f"new.{orders.name}")
-        new.write_text(json.dumps({"PAYMENT_CRASH_AT": crash_at, "PAYMENT_LOSE_ANSWER_OF": lose_answer_of}))
+        new.write_text(json.dumps(environment))
         new.rename(orders)
 
     def _armable(self, role: str, under: Process) -> list[int]:
         under.revive()
-        pids = [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
-        return sorted(pid for pid in pids if _parent(pid) == under.pid)
+        return sorted(pid for pid in self._signs(role) if _parent(pid) == under.pid)
+
+    def _signs(self, role: str) -> list[int]:
+        return [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
 
     def _web_is_ready(self) -> bool:
         self.web.revive()
