@@ -112,7 +112,9 @@ def retry_now(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         if step is not None:
-            step.status, step.retry_count = StepStatus.PENDING, 0
+            step.retry_count = 0
+            if step.status == StepStatus.FAILED:  # what stands is still to be undone
+                step.status = StepStatus.PENDING
         _carry_on(saga)
 
     return _perform(Operation.RETRY_NOW, change, saga_id, seen_revision, actor, reason)

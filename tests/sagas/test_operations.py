@@ -217,6 +217,16 @@ def test_retry_reopens_a_failed_compensation(world, make):
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
+def test_retry_before_the_way_back_begins_forgets_nothing_that_stands(world, make):
+    """Two people at once: one turns it back, the other retries before any worker has come."""
+    saga = make.waiting_for_its_turn()
+    act(COMPENSATE, saga)
+    act(RETRY, saga)
+    run_due()
+    assert world.happened == ["local1", "call2", "local1:undo"]
+    assert reload(saga).status == SagaStatus.COMPENSATED
+
+
 def test_retry_past_the_pivot_forgets_the_failure(make):
     saga = make.failed_past_the_pivot()
     act(RETRY, saga)
