@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -54,6 +54,7 @@ def attempt(claim: Claim) -> Reply:
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=int(time.time()), body=message.body, secrets=message.secrets
     )
+    connection.close()  # back to the pool, which is smaller than the number of calls that may hang
     crash.reach("webhook.call.before")
     reply = http.post(
         claim.url,
