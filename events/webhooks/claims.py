@@ -2,7 +2,8 @@
 
 Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. One
 round gives each its first delivery before anybody's second. An endpoint has a limited number of calls in flight, all
-workers together, and those that failed or were slow last time share a quarter of a worker's places.
+workers together, and those that failed or were slow last time share a quarter of a worker's places. One whose call has
+been going on for longer than that gets no further call among the quick ones until it ends: nobody knows yet what it is.
 
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
@@ -19,6 +20,8 @@ from events.webhooks.models import Lane
 # Longer than a call can take, its look at the name server included.
 LEASE_SECONDS = 60.0
 LIMITS = {Lane.FAST: 4, Lane.SLOW: 2}  # calls in flight for one endpoint
+# Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
+SLOW_SECONDS = 2.0
 
 _CLAIM = """
 WITH RECURSIVE waiting AS (
@@ -30,8 +33,10 @@ WITH RECURSIVE waiting AS (
         WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
         ORDER BY endpoint_id, due_at LIMIT 1) AS following
 ), busy AS (
-    SELECT endpoint_id, count(*) AS calls FROM webhook_deliveries
-    WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
+    SELECT endpoint_id, count(*) AS calls,
+           %(lane)s = 'fast' AND min(lease_expires_at) < clock_timestamp()
+               + make_interval(secs => %(lease)s::float8 - %(slow)s::float8) AS stalled
+    FROM webhook_deliveries WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
 ), turn AS (
     SELECT due.id FROM waiting
     JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
@@ -42,7 +47,7 @@ WITH RECURSIVE waiting AS (
             WHERE status = 'pending' AND endpoint_id = waiting.endpoint_id AND due_at <= clock_timestamp()
             ORDER BY due_at LIMIT %(limit)s) AS first) AS due
     WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
-      AND due.place <= %(limit)s - coalesce(busy.calls, 0)
+      AND due.place <= %(limit)s - coalesce(busy.calls, 0) AND NOT coalesce(busy.stalled, false)
     ORDER BY due.place, waiting.due_at LIMIT %(places)s
 ), locked AS (
     SELECT id FROM webhook_deliveries
@@ -93,6 +98,7 @@ def claim(*, lane: Lane, places: int, lease_seconds: float = LEASE_SECONDS) -> S
         "limit": LIMITS[lane],
         "places": places,
         "lease": lease_seconds,
+        "slow": SLOW_SECONDS,
     }
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(_CLAIM, values)

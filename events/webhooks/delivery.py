@@ -18,7 +18,7 @@ from common.redaction import redact
 from events import cloudevents, metrics
 from events.models import OutboxEvent
 from events.webhooks import endpoints, http, schedule, signing
-from events.webhooks.claims import Claim
+from events.webhooks.claims import SLOW_SECONDS, Claim
 from events.webhooks.http import Reply
 from events.webhooks.models import (
     AttemptOutcome,
@@ -34,8 +34,6 @@ from events.webhooks.models import (
 
 log = structlog.get_logger(__name__)
 
-# Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
-SLOW_MS = 2000
 GONE = 410
 
 
@@ -118,7 +116,7 @@ def _judge_endpoint(claim: Claim, reply: Reply) -> None:
     """Changes the endpoint's row only when something about it changes: its deliveries do not queue for it."""
     endpoint = WebhookEndpoint.objects.filter(id=claim.endpoint_id)
     if reply.outcome == AttemptOutcome.SUCCESS:
-        lane = Lane.FAST if reply.duration_ms < SLOW_MS else Lane.SLOW
+        lane = Lane.FAST if reply.duration_ms < SLOW_SECONDS * 1000 else Lane.SLOW
         endpoint.filter(~Q(lane=lane) | Q(failing_since__isnull=False)).update(lane=lane, failing_since=None)
         return
     endpoint.filter(Q(lane=Lane.FAST) | Q(failing_since__isnull=True)).update(
