@@ -34,7 +34,7 @@ LEADER_LOCK = 4009  # any number, the same in every relay
 
 Session = psycopg.Connection[Any]
 
-_UNPUBLISHED = """
+UNPUBLISHED = """
 SELECT id, event_id, type, ordering_key, merchant_id, environment, subject_id, data, trace_context, created_at
 FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
@@ -110,7 +110,7 @@ def connect() -> Session:
 def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
     """Hands the oldest events to every sink, then marks them. Raises `SinkUnavailable` and marks none."""
     with session.cursor(row_factory=class_row(OutgoingEvent)) as cursor:
-        events = cursor.execute(_UNPUBLISHED, [BATCH]).fetchall()
+        events = cursor.execute(UNPUBLISHED, [BATCH]).fetchall()
     if not events:
         return 0
     started_ns = time.time_ns()

@@ -7,6 +7,9 @@ been going on for longer than that gets no further call among the quick ones unt
 
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
+
+`BETWEEN` where `=` would do: so the planner sees an order that only the index of turns has, and cannot look for an
+endpoint's deliveries among everybody's that are due.
 """
 
 import uuid
@@ -23,7 +26,7 @@ LIMITS = {Lane.FAST: 4, Lane.SLOW: 2}  # calls in flight for one endpoint
 # Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
 SLOW_SECONDS = 2.0
 
-_CLAIM = """
+CLAIM = """
 WITH RECURSIVE waiting AS (
     (SELECT endpoint_id, due_at FROM webhook_deliveries WHERE status = 'pending'
      ORDER BY endpoint_id, due_at LIMIT 1)
@@ -44,8 +47,9 @@ WITH RECURSIVE waiting AS (
     CROSS JOIN LATERAL (
         SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM (
             SELECT id, due_at FROM webhook_deliveries
-            WHERE status = 'pending' AND endpoint_id = waiting.endpoint_id AND due_at <= clock_timestamp()
-            ORDER BY due_at LIMIT %(limit)s) AS first) AS due
+            WHERE status = 'pending' AND endpoint_id BETWEEN waiting.endpoint_id AND waiting.endpoint_id
+              AND due_at <= clock_timestamp()
+            ORDER BY endpoint_id, due_at LIMIT %(limit)s) AS first) AS due
     WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
       AND due.place <= %(limit)s - coalesce(busy.calls, 0) AND NOT coalesce(busy.stalled, false)
     ORDER BY due.place, waiting.due_at LIMIT %(places)s
@@ -93,13 +97,17 @@ def claim(*, lane: Lane, places: int, lease_seconds: float = LEASE_SECONDS) -> S
     """At most `places` deliveries of endpoints in this lane, committed."""
     if places <= 0:
         return []
-    values: dict[str, str | float] = {
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(CLAIM, values_of(lane=lane, places=places, lease_seconds=lease_seconds))
+        return [Claim(*row) for row in cursor.fetchall()]
+
+
+def values_of(*, lane: Lane, places: int, lease_seconds: float) -> dict[str, str | float]:
+    """What `CLAIM` is to be run with."""
+    return {
         "lane": lane.value,
         "limit": LIMITS[lane],
         "places": places,
         "lease": lease_seconds,
         "slow": SLOW_SECONDS,
     }
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
-        return [Claim(*row) for row in cursor.fetchall()]
