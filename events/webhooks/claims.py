@@ -8,8 +8,8 @@ been going on for longer than that gets no further call among the quick ones unt
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
 
-`BETWEEN` where `=` would do: so the planner sees an order that only the index of turns has, and cannot look for an
-endpoint's deliveries among everybody's that are due.
+An endpoint's first deliveries are read as the next few from its place in the index of turns, and those of others are left
+out afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
 """
 
 import uuid
@@ -46,10 +46,10 @@ WITH RECURSIVE waiting AS (
     LEFT JOIN busy ON busy.endpoint_id = waiting.endpoint_id
     CROSS JOIN LATERAL (
         SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM (
-            SELECT id, due_at FROM webhook_deliveries
-            WHERE status = 'pending' AND endpoint_id BETWEEN waiting.endpoint_id AND waiting.endpoint_id
-              AND due_at <= clock_timestamp()
-            ORDER BY endpoint_id, due_at LIMIT %(limit)s) AS first) AS due
+            SELECT id, endpoint_id, due_at FROM webhook_deliveries
+            WHERE status = 'pending' AND endpoint_id >= waiting.endpoint_id
+            ORDER BY endpoint_id, due_at LIMIT %(limit)s) AS next
+        WHERE next.endpoint_id = waiting.endpoint_id AND next.due_at <= clock_timestamp()) AS due
     WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
       AND due.place <= %(limit)s - coalesce(busy.calls, 0) AND NOT coalesce(busy.stalled, false)
     ORDER BY due.place, waiting.due_at LIMIT %(places)s
