@@ -45,6 +45,7 @@ _MARK = (
 
 def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
     """Works until `stop` is set, through restarts of the database and outages of sinks."""
+    metrics.announce_sinks(sink.name for sink in sinks)
     with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as beside:
         fanning = beside.submit(fanout.run, stop)
         fanning.add_done_callback(lambda _done: stop.set())
