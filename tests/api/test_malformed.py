@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ NOT_ADDRESSES: list[Any] = [
     "http://user@shop.example", "http://user:pass@shop.example", "http://shop.example:99999", "http://[::1",
     "http://shop .example", "http://shop.example/\nx", "http://shop.example/\u202e", "http://shop.example:0",
     "http://a\\@shop.example/", "http://" + "x" * 2_000, *NOT_TEXT,
+]  # fmt: skip
+
+
+# No name server is asked for these.
+NOT_CALLED = [
+    "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
+    "http://[fe80::1]/", "http://[fc00::1]/", "http://[::ffff:10.0.0.1]/", "http://0.0.0.0/", "http://2130706433/",
+    "http://0x7f000001/", "http://127.1/", "http://shop.example:22/", "http://shop.example:6379/",
+    "http://shop.example/#fragment",
 ]  # fmt: skip
 
 
@@ -99,7 +109,7 @@ def endpoints(client: SignedClient) -> list[Endpoint]:
                 **MONEY_WRONG,
                 "channel": [*NOT_TEXT, "", "x" * 31],
                 "body": [*NOT_TEXT, "x" * 2_001],
-                "callback_url": NOT_ADDRESSES,
+                "callback_url": [*NOT_ADDRESSES, *NOT_CALLED],
                 "return_url": NOT_ADDRESSES,
                 "customer": customer_wrong,
                 "expires_in": [*NOT_WHOLE, 59, 7 * 24 * 3600 + 1],
@@ -315,8 +325,9 @@ def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
         {"subject": "😀 " + "测" * 250},
         {"body": "line\nline\ttab"},
         {"body": "", "callback_url": "", "return_url": ""},
-        {"callback_url": "https://[2001:db8::1]:8443/a?b=c#d"},
-        {"return_url": "http://localhost:8080/return"},
+        {"callback_url": "https://[2606:2800:220:1::1]:8443/a?b=c"},
+        {"callback_url": "http://localhost:8080/callback"},
+        {"return_url": "http://localhost:3000/return#paid"},
         {"metadata": {f"n{number}": "x" * 500 for number in range(20)}},
         {"metadata": {}},
         {"metadata": {"": ""}},
@@ -329,6 +340,31 @@ def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
     ):
         answer = send(client, PAYMENTS, payment_request(**change))
         assert answer.status_code == 200, (change, answer.content)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "http://localhost:8080/callback", "http://[::1]:8080/", "http://a.localhost/"]
+)
+def test_off_the_local_stack_no_payment_is_told_to_ourselves(
+    client: SignedClient, settings: Any, url: str
+) -> None:
+    settings.WEBHOOK_ALLOW_LOOPBACK = False
+    before = row_counts()
+    details = refused(send(client, PAYMENTS, payment_request(callback_url=url)), "validation_failed")
+    assert list(details) == ["callback_url"]
+    assert row_counts() == before
+
+
+def test_a_payment_asks_no_name_server(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, really = [], socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        return really(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    opened(client, callback_url="https://shop.example/callback")
+    assert "shop.example" not in asked
 
 
 # --- Lists and addresses --------------------------------------------------------------------------------------------
