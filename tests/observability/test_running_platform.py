@@ -215,6 +215,8 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
         'sum(channel_call_duration_seconds_count{job="payment-worker", operation="find_payment", outcome="answered"})',
         'sum(saga_completed_total{job="payment-worker", definition="payment.create"})',
         'sum(celery_task_duration_seconds_count{job="payment-worker", task="sagas.advance", outcome="success"})',
+        'sum(django_http_requests_before_middlewares_total{job="payment-gateway"})',
+        'sum(django_http_requests_latency_including_middlewares_seconds_count{job="payment-gateway"})',
         "max(relay_leaders)",
         "max(database_up)",
         "max(redis_up)",
