@@ -2,9 +2,9 @@
 
     python -m scripts.local.testing python -m benchmarks.events [--events 20000] [--seconds 10]
 
-Kafka is librdkafka's mock cluster in this process, spoken to over TCP. For the delay, payments are made and paid through
-the API, and `manage.py relay` carries their events. An event's age counts from the beginning of its transaction, so the
-commit is part of it.
+Kafka is librdkafka's mock cluster in this process, spoken to over TCP. For the delay, payments are made and paid
+through the API, and `manage.py relay` carries their events. An event's age counts from the beginning of its
+transaction, so the commit is part of it.
 """
 
 import argparse

@@ -44,7 +44,9 @@ PATIENCE_SECONDS = 120.0
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=int, default=30)
-    options.add_argument("--rate", type=int, default=40, help="events a second, to one endpoint after the other")
+    options.add_argument(
+        "--rate", type=int, default=40, help="events a second, to one endpoint after the other"
+    )
     chosen = options.parse_args()
     call_command("migrate", verbosity=0)
     merchants = [
@@ -91,7 +93,9 @@ def _delays(merchants: list[Merchant], events: int, rate: int, *, slow: int, dea
             committed = _happen(merchants, kinds, events, rate)
             _wait_for(set(committed), receiver)
             let_go.set()
-        return [told.at - committed[told.message_id] for told in receiver.told if told.message_id in committed]
+        return [
+            told.at - committed[told.message_id] for told in receiver.told if told.message_id in committed
+        ]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ been going on for longer than that gets no further call among the quick ones unt
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
 
-An endpoint's first deliveries are read as the next few from its place in the index of turns, and those of others are left
-out afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
+An endpoint's first deliveries are read as the next few from its place in the index of turns, and those of others are
+left out afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
 """
 
 import uuid

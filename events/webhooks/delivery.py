@@ -68,7 +68,7 @@ def attempt(claim: Claim) -> Reply:
 
 def _call(claim: Claim, message: Message, headers: Mapping[str, str]) -> Reply:
     """A span of the trace in which the event happened. The address stays out of it: merchants put tokens there."""
-    about = {
+    about: tracing.Attributes = {
         "event.type": message.event_type,
         "event.id": message.message_id,
         "webhook.delivery": str(claim.delivery_id),

@@ -69,7 +69,9 @@ def test_a_claim_reads_a_few_of_each_endpoint(history: None) -> None:
     claimed = limit + ENDPOINTS - 1
     # One look at each endpoint, the first few of each, and each claimed one again to be locked and updated.
     assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS + ENDPOINTS * limit + 2 * claimed
-    assert len(claims.claim(lane=Lane.FAST, places=64)) == claimed, "the plan above is that of a claim that worked"
+    assert len(claims.claim(lane=Lane.FAST, places=64)) == claimed, (
+        "the plan above is that of a claim that worked"
+    )
 
 
 @pytest.mark.parametrize(
