@@ -1,9 +1,10 @@
-"""How many events a second the relay carries to Kafka, and how long an event is on its way to its endpoint.
+"""How many events a second the relay carries to Kafka, and how old an event is when a consumer has it.
 
     python -m scripts.local.testing python -m benchmarks.events [--events 20000] [--seconds 10]
 
-Kafka is librdkafka's mock cluster in this process, spoken to over TCP. For the delay, an event a 20th of a second goes
-to one healthy endpoint on loopback, through `manage.py relay` and `manage.py deliver_webhooks`.
+Kafka is librdkafka's mock cluster in this process, spoken to over TCP. For the delay, payments are made and paid
+through the API, and `manage.py relay` carries their events. An event's age counts from the beginning of its
+transaction, so the commit is part of it.
 """
 
 import argparse
@@ -11,8 +12,12 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
 
@@ -20,19 +25,21 @@ import django
 
 django.setup()
 
+from confluent_kafka import Consumer, TopicPartition
 from django.core.management import call_command
 from django.db import transaction
 
-from common.crypto import seal
 from events import relay
 from events.kafka import KafkaSink
 from events.models import OutboxEvent
-from events.outbox import Event, append, row_of
-from events.webhooks.models import WebhookEndpoint
-from events.webhooks.signing import new_secret
+from events.outbox import Event, row_of
 from merchants.services import create_merchant
-from tests.support.kafka import TOPIC, MockCluster
-from tests.support.receiver import Receiver
+from tests.support.kafka import PARTITIONS, TOPIC, MockCluster
+from tests.support.shop import create, data
+from tests.support.signing import SignedClient
+
+PAYMENTS_A_SECOND = 10
+PATIENCE_SECONDS = 60.0
 
 
 def main() -> None:
@@ -41,9 +48,9 @@ def main() -> None:
     options.add_argument("--seconds", type=int, default=10)
     chosen = options.parse_args()
     call_command("migrate", verbosity=0)
-    merchant = create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com").merchant
-    throughput(merchant.pk, chosen.events)
-    delay(merchant.pk, chosen.seconds)
+    made = create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com")
+    throughput(made.merchant.pk, chosen.events)
+    delay(SignedClient(made.test_key.key, made.test_key.secret), chosen.seconds)
 
 
 def event(merchant_id: uuid.UUID, number: int) -> Event:
@@ -67,31 +74,66 @@ def throughput(merchant_id: uuid.UUID, count: int) -> None:
     print(f"relay to Kafka: {sent} events in {seconds:.1f} s: {sent / seconds:.0f}/s (aim: at least 2000/s)")
 
 
-def delay(merchant_id: uuid.UUID, seconds: int) -> None:
+def delay(client: SignedClient, seconds: int) -> None:
     OutboxEvent.objects.all().delete()
-    with Receiver() as receiver:
-        WebhookEndpoint.objects.create(
-            merchant_id=merchant_id, environment="test", url=receiver.url(), sealed_secret=seal(new_secret())
-        )
-        commands = ("relay", "deliver_webhooks")
-        processes = [subprocess.Popen([sys.executable, "manage.py", command]) for command in commands]
-        try:
-            made = {}
-            time.sleep(5)
-            for number in range(seconds * 20):
-                with transaction.atomic():
-                    append(event(merchant_id, number))
-                made[str(OutboxEvent.objects.latest("id").event_id)] = time.monotonic()
-                time.sleep(0.05)
-            while len({told.message_id for told in receiver.told}) < len(made):
-                time.sleep(0.1)
-        finally:
-            for process in processes:
-                process.terminate()
-                process.wait()
-        delays = sorted(told.at - made[told.message_id] for told in receiver.told)
+    with MockCluster() as kafka, _relay(kafka.brokers), _consumer(kafka) as arrivals:
+        data(create(client))
+        _wait_for_all(arrivals)  # connections and caches are there
+        OutboxEvent.objects.all().delete()
+        arrivals.clear()
+        for _number in range(seconds * PAYMENTS_A_SECOND):
+            data(create(client, "auto_pay"))
+            time.sleep(1 / PAYMENTS_A_SECOND)
+        _wait_for_all(arrivals)
+    delays = sorted(arrivals)
     p99 = delays[int(len(delays) * 0.99) - 1]
-    print(f"event to endpoint: p50 {statistics.median(delays) * 1000:.0f} ms   p99 {p99 * 1000:.0f} ms")
+    print(
+        f"payment to consumer: {len(delays)} events, p50 {statistics.median(delays) * 1000:.0f} ms"
+        f"   p99 {p99 * 1000:.0f} ms"
+    )
+
+
+@contextmanager
+def _relay(brokers: str) -> Iterator[None]:
+    environment = {**os.environ, "KAFKA_BROKERS": brokers}
+    process = subprocess.Popen([sys.executable, "manage.py", "relay"], env=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _consumer(kafka: MockCluster) -> Iterator[list[float]]:
+    """How old each event was when a consumer had it."""
+    arrivals: list[float] = []
+    stop = threading.Event()
+
+    def consume() -> None:
+        with closing(Consumer({"bootstrap.servers": kafka.brokers, "group.id": "benchmark"})) as consumer:
+            consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
+            while not stop.is_set():
+                message = consumer.poll(0.1)
+                if message is not None and message.error() is None:
+                    happened = dict(message.headers())["ce_time"].decode()
+                    arrivals.append(time.time() - datetime.fromisoformat(happened).timestamp())
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    try:
+        yield arrivals
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _wait_for_all(arrivals: list[float]) -> None:
+    give_up_at, count = time.monotonic() + PATIENCE_SECONDS, OutboxEvent.objects.count()
+    while len(arrivals) < count:
+        if time.monotonic() > give_up_at:
+            sys.exit(f"Of {count} events the consumer saw {len(arrivals)}.")
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A message's value is the event's `data` as JSON; its attributes are the headers 
 without parsing.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from events import cloudevents
 from events.sinks import OutgoingEvent, SinkUnavailable
 
 log = structlog.get_logger(__name__)
+# Otherwise librdkafka writes lines of its own to stderr, in between those of the log.
+librdkafka_log = logging.getLogger("librdkafka")
 
 # One `send` waits so long; what is on its way then stays on its way, and the next `send` waits for it.
 SEND_SECONDS = 10.0
@@ -67,7 +70,7 @@ class KafkaSink:
 
     def _produce(self, event: OutgoingEvent) -> None:
         if self._producer is None:
-            self._producer = Producer(self._settings, error_cb=self._on_error)
+            self._producer = Producer(self._settings, error_cb=self._on_error, logger=librdkafka_log)
         attributes = cloudevents.attributes(event)
         content_type = attributes.pop("datacontenttype")
         headers = {f"ce_{name}": value for name, value in attributes.items()}

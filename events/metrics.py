@@ -1,3 +1,10 @@
+"""What operators see of events on their way out.
+
+What is rare is announced at zero: a counter that appears with its first one hides that one from every rate.
+"""
+
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Histogram
 
 PUBLISHED = Counter("outbox_published_total", "Events that every sink has taken", ["type"])
@@ -11,3 +18,13 @@ DELIVERY_SECONDS = Histogram(
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
 )
 DISABLED = Counter("webhook_endpoints_disabled_total", "Endpoints that were disabled", ["reason"])
+
+
+def announce_sinks(names: Iterable[str]) -> None:
+    for name in names:
+        REFUSED.labels(name)
+
+
+def announce_disabling(reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        DISABLED.labels(reason)

@@ -34,7 +34,7 @@ LEADER_LOCK = 4009  # any number, the same in every relay
 
 Session = psycopg.Connection[Any]
 
-_UNPUBLISHED = """
+UNPUBLISHED = """
 SELECT id, event_id, type, ordering_key, merchant_id, environment, subject_id, data, trace_context, created_at
 FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
@@ -45,6 +45,7 @@ _MARK = (
 
 def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
     """Works until `stop` is set, through restarts of the database and outages of sinks."""
+    metrics.announce_sinks(sink.name for sink in sinks)
     with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as beside:
         fanning = beside.submit(fanout.run, stop)
         fanning.add_done_callback(lambda _done: stop.set())
@@ -110,7 +111,7 @@ def connect() -> Session:
 def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
     """Hands the oldest events to every sink, then marks them. Raises `SinkUnavailable` and marks none."""
     with session.cursor(row_factory=class_row(OutgoingEvent)) as cursor:
-        events = cursor.execute(_UNPUBLISHED, [BATCH]).fetchall()
+        events = cursor.execute(UNPUBLISHED, [BATCH]).fetchall()
     if not events:
         return 0
     started_ns = time.time_ns()

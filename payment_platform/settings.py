@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "payment_platform",
 ]
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "common.api.client_address.ClientAddressMiddleware",
     "common.api.middleware.RequestIdMiddleware",
     "common.api.observation.TraceMiddleware",

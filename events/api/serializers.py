@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from common.api.fields import CreatedRangeQuery, PageQuery, StrictSerializer, TextField
 from events import catalogue
-from events.webhooks import guard
+from events.api.fields import CalledUrlField
 from events.webhooks.models import (
     AttemptOutcome,
     DeliveryStatus,
@@ -24,21 +24,6 @@ SHOWN_STATUSES = [
 EVENT_TYPES = [(name, name) for name in catalogue.ALL_TYPES]
 
 
-class EndpointUrlField(TextField):
-    """An address that we would call, as far as its form tells."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=guard.MAX_URL_LENGTH, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        try:
-            guard.parse(text)
-        except guard.AddressRefused as error:
-            raise serializers.ValidationError(str(error.reason)) from error
-        return text
-
-
 def _event_types() -> serializers.ListField:
     return serializers.ListField(
         child=serializers.ChoiceField(choices=catalogue.SUBSCRIBABLE),
@@ -49,13 +34,13 @@ def _event_types() -> serializers.ListField:
 
 
 class EndpointInput(StrictSerializer):
-    url = EndpointUrlField()
+    url = CalledUrlField()
     description = TextField(max_length=255, allow_blank=True, required=False, default="")
     event_types = _event_types()
 
 
 class EndpointChange(StrictSerializer):
-    url = EndpointUrlField(required=False)
+    url = CalledUrlField(required=False)
     description = TextField(max_length=255, allow_blank=True, required=False)
     event_types = _event_types()
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, required=False)

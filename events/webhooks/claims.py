@@ -2,10 +2,14 @@
 
 Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. One
 round gives each its first delivery before anybody's second. An endpoint has a limited number of calls in flight, all
-workers together, and those that failed or were slow last time share a quarter of a worker's places.
+workers together, and those that failed or were slow last time share a quarter of a worker's places. One whose call has
+been going on for longer than that gets no further call among the quick ones until it ends: nobody knows yet what it is.
 
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
+
+An endpoint's first deliveries are read as the next few from its place in the index of turns, and those of others are
+left out afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
 """
 
 import uuid
@@ -19,8 +23,10 @@ from events.webhooks.models import Lane
 # Longer than a call can take, its look at the name server included.
 LEASE_SECONDS = 60.0
 LIMITS = {Lane.FAST: 4, Lane.SLOW: 2}  # calls in flight for one endpoint
+# Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
+SLOW_SECONDS = 2.0
 
-_CLAIM = """
+CLAIM = """
 WITH RECURSIVE waiting AS (
     (SELECT endpoint_id, due_at FROM webhook_deliveries WHERE status = 'pending'
      ORDER BY endpoint_id, due_at LIMIT 1)
@@ -30,19 +36,22 @@ WITH RECURSIVE waiting AS (
         WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
         ORDER BY endpoint_id, due_at LIMIT 1) AS following
 ), busy AS (
-    SELECT endpoint_id, count(*) AS calls FROM webhook_deliveries
-    WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
+    SELECT endpoint_id, count(*) AS calls,
+           %(lane)s = 'fast' AND min(lease_expires_at) < clock_timestamp()
+               + make_interval(secs => %(lease)s::float8 - %(slow)s::float8) AS stalled
+    FROM webhook_deliveries WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
 ), turn AS (
     SELECT due.id FROM waiting
     JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
     LEFT JOIN busy ON busy.endpoint_id = waiting.endpoint_id
     CROSS JOIN LATERAL (
         SELECT id, row_number() OVER (ORDER BY due_at) AS place FROM (
-            SELECT id, due_at FROM webhook_deliveries
-            WHERE status = 'pending' AND endpoint_id = waiting.endpoint_id AND due_at <= clock_timestamp()
-            ORDER BY due_at LIMIT %(limit)s) AS first) AS due
+            SELECT id, endpoint_id, due_at FROM webhook_deliveries
+            WHERE status = 'pending' AND endpoint_id >= waiting.endpoint_id
+            ORDER BY endpoint_id, due_at LIMIT %(limit)s) AS next
+        WHERE next.endpoint_id = waiting.endpoint_id AND next.due_at <= clock_timestamp()) AS due
     WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
-      AND due.place <= %(limit)s - coalesce(busy.calls, 0)
+      AND due.place <= %(limit)s - coalesce(busy.calls, 0) AND NOT coalesce(busy.stalled, false)
     ORDER BY due.place, waiting.due_at LIMIT %(places)s
 ), locked AS (
     SELECT id FROM webhook_deliveries
@@ -88,12 +97,17 @@ def claim(*, lane: Lane, places: int, lease_seconds: float = LEASE_SECONDS) -> S
     """At most `places` deliveries of endpoints in this lane, committed."""
     if places <= 0:
         return []
-    values: dict[str, str | float] = {
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(CLAIM, values_of(lane=lane, places=places, lease_seconds=lease_seconds))
+        return [Claim(*row) for row in cursor.fetchall()]
+
+
+def values_of(*, lane: Lane, places: int, lease_seconds: float) -> dict[str, str | float]:
+    """What `CLAIM` is to be run with."""
+    return {
         "lane": lane.value,
         "limit": LIMITS[lane],
         "places": places,
         "lease": lease_seconds,
+        "slow": SLOW_SECONDS,
     }
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
-        return [Claim(*row) for row in cursor.fetchall()]

@@ -1,16 +1,18 @@
 """One attempt: call, then record what came of it, fenced. No transaction is open during the call."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
+from opentelemetry.trace import SpanKind
 
-from common import crash
+from common import crash, tracing
 from common.api.renderers import to_json
 from common.clock import database_now
 from common.crypto import unseal
@@ -18,7 +20,7 @@ from common.redaction import redact
 from events import cloudevents, metrics
 from events.models import OutboxEvent
 from events.webhooks import endpoints, http, schedule, signing
-from events.webhooks.claims import Claim
+from events.webhooks.claims import SLOW_SECONDS, Claim
 from events.webhooks.http import Reply
 from events.webhooks.models import (
     AttemptOutcome,
@@ -34,8 +36,6 @@ from events.webhooks.models import (
 
 log = structlog.get_logger(__name__)
 
-# Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
-SLOW_MS = 2000
 GONE = 410
 
 
@@ -44,8 +44,10 @@ class Message:
     """Everything of a call but the address. `body` is the same at every attempt."""
 
     message_id: str
+    event_type: str
     body: bytes
     secrets: tuple[str, ...]
+    trace_context: Mapping[str, str]
 
 
 def attempt(claim: Claim) -> Reply:
@@ -54,18 +56,34 @@ def attempt(claim: Claim) -> Reply:
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=int(time.time()), body=message.body, secrets=message.secrets
     )
+    connection.close()  # back to the pool, which is smaller than the number of calls that may hang
     crash.reach("webhook.call.before")
-    reply = http.post(
-        claim.url,
-        headers={**headers, "Content-Type": "application/json"},
-        body=message.body,
-        total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS,
-    )
+    reply = _call(claim, message, {**headers, "Content-Type": "application/json"})
     crash.reach("webhook.call.after")
     record(claim, reply)
     metrics.DELIVERIES.labels(reply.outcome.value).inc()
     metrics.DELIVERY_SECONDS.observe(reply.duration_ms / 1000)
     return reply
+
+
+def _call(claim: Claim, message: Message, headers: Mapping[str, str]) -> Reply:
+    """A span of the trace in which the event happened. The address stays out of it: merchants put tokens there."""
+    about: tracing.Attributes = {
+        "event.type": message.event_type,
+        "event.id": message.message_id,
+        "webhook.delivery": str(claim.delivery_id),
+        "webhook.attempt": claim.attempt_count,
+    }
+    with tracing.following(message.trace_context, "webhook out", about, SpanKind.CLIENT) as span:
+        reply = http.post(
+            claim.url, headers=headers, body=message.body, total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS
+        )
+        span.set_attribute("webhook.outcome", reply.outcome.value)
+        if reply.status_code is not None:
+            span.set_attribute("http.response.status_code", reply.status_code)
+        if reply.outcome != AttemptOutcome.SUCCESS:
+            tracing.failed(span, reply.outcome.value)
+        return reply
 
 
 def _message(claim: Claim) -> Message:
@@ -75,7 +93,8 @@ def _message(claim: Claim) -> Message:
     until = endpoint.previous_secret_until
     if until is not None and until > database_now():
         secrets.append(unseal(endpoint.previous_sealed_secret))
-    return Message(str(event.event_id), to_json(cloudevents.structured(event)), tuple(secrets))
+    body = to_json(cloudevents.structured(event))
+    return Message(str(event.event_id), event.type, body, tuple(secrets), event.trace_context)
 
 
 @transaction.atomic(durable=True)
@@ -117,7 +136,7 @@ def _judge_endpoint(claim: Claim, reply: Reply) -> None:
     """Changes the endpoint's row only when something about it changes: its deliveries do not queue for it."""
     endpoint = WebhookEndpoint.objects.filter(id=claim.endpoint_id)
     if reply.outcome == AttemptOutcome.SUCCESS:
-        lane = Lane.FAST if reply.duration_ms < SLOW_MS else Lane.SLOW
+        lane = Lane.FAST if reply.duration_ms < SLOW_SECONDS * 1000 else Lane.SLOW
         endpoint.filter(~Q(lane=lane) | Q(failing_since__isnull=False)).update(lane=lane, failing_since=None)
         return
     endpoint.filter(Q(lane=Lane.FAST) | Q(failing_since__isnull=True)).update(

@@ -22,7 +22,7 @@ BATCH = 500
 POLL_SECONDS = 0.2
 RECONNECT_SECONDS = 2.0
 
-_TAKE = """
+TAKE = """
 SELECT id, merchant_id, environment, callback_url <> '' FROM outbox_events
 WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 """
@@ -71,7 +71,7 @@ def run(stop: threading.Event) -> None:
 def fan_out_batch() -> int:
     """Answers how many events were taken, the oldest first."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_TAKE, [BATCH])
+        cursor.execute(TAKE, [BATCH])
         taken = cursor.fetchall()
         if not taken:
             return 0

@@ -85,7 +85,9 @@ def parse(url: str) -> Target:
     literal = _literal(host, bracketed="[" in parts.netloc)
     if literal is not None:
         require_allowed(literal)
-    local = _may_be_loopback(host, literal)
+    local = literal.is_loopback if literal else host == "localhost" or host.endswith(".localhost")
+    if local and not settings.WEBHOOK_ALLOW_LOOPBACK:
+        raise AddressRefused(_("This is not a public address of the internet."))
     if port not in settings.WEBHOOK_PORTS and not local:
         allowed = ", ".join(str(number) for number in sorted(settings.WEBHOOK_PORTS))
         raise AddressRefused(_("Use one of these ports: %(ports)s.") % {"ports": allowed})
@@ -142,9 +144,3 @@ def _literal(host: str, *, bracketed: bool) -> Ip | None:
         if bracketed or not named or len(host) > 253:
             raise AddressRefused(_("This is neither a host name nor an IP address.")) from None
         return None
-
-
-def _may_be_loopback(host: str, literal: Ip | None) -> bool:
-    if not settings.WEBHOOK_ALLOW_LOOPBACK:
-        return False
-    return literal.is_loopback if literal else host == "localhost" or host.endswith(".localhost")

@@ -11,9 +11,10 @@ from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
 from common.db import session_was_lost
+from events import metrics
 from events.webhooks import claims, delivery
 from events.webhooks.claims import Claim
-from events.webhooks.models import Lane
+from events.webhooks.models import DisabledReason, Lane
 
 log = structlog.get_logger(__name__)
 
@@ -88,5 +89,6 @@ class Worker:
 
 
 def run(stop: threading.Event) -> None:
+    metrics.announce_disabling([DisabledReason.GONE.value, DisabledReason.FAILING.value])
     log.info("webhooks.started", threads=settings.WEBHOOK_THREADS)
     Worker(threads=settings.WEBHOOK_THREADS).run(stop)

@@ -16,6 +16,7 @@ from common.api.fields import (
     TextField,
     WholeNumberField,
 )
+from events.api.fields import CalledUrlField
 from gateway.models import CaptureMethod, PaymentAttempt, PaymentStatus, RefundStatus
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
 
@@ -23,7 +24,7 @@ MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
 
 
 class WebAddressField(TextField):
-    """An absolute http or https address, without user name or password."""
+    """An absolute http or https address, without user name or password, for a customer's browser."""
 
     default_error_messages = {"address": _("Give an absolute http:// or https:// address.")}
 
@@ -62,7 +63,7 @@ class PaymentInput(StrictSerializer):
     )
     subject = TextField(max_length=255)
     body = TextField(max_length=2000, allow_blank=True, required=False, default="")
-    callback_url = WebAddressField(required=False, default="")
+    callback_url = CalledUrlField(allow_blank=True, required=False, default="")
     return_url = WebAddressField(required=False, default="")
     items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)
     customer = CustomerInput(required=False)

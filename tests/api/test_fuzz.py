@@ -13,6 +13,7 @@ from gateway.models import Payment
 from orders.models import Order
 from tests.support.shop import ORDERS, PAYMENTS, REFUNDS, new_no, order_request, paid, payment_request
 from tests.support.signing import SignedClient
+from tests.support.webhooks import DELIVERIES, ENDPOINTS, EVENTS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -170,7 +171,8 @@ def test_any_bytes_at_all(client: SignedClient, raw: bytes) -> None:
 @given(
     query=st.dictionaries(
         st.sampled_from(
-            ["limit", "cursor", "status", "created_from", "created_to", "order_no", "channel", "payment_no"]
+            "limit cursor status created_from created_to order_no channel payment_no"
+            " type subject endpoint_id event_id".split()
         )
         | ANY_TEXT,
         ANY_TEXT | st.datetimes().map(str) | st.integers().map(str),
@@ -181,5 +183,5 @@ def test_any_query_of_a_list(client: SignedClient, query: dict[str, str]) -> Non
     from urllib.parse import urlencode
 
     text = urlencode(query, errors="surrogatepass")
-    for path in (PAYMENTS, ORDERS, REFUNDS):
+    for path in (PAYMENTS, ORDERS, REFUNDS, EVENTS, ENDPOINTS, DELIVERIES):
         assert_of_the_contract(client.get(f"{path}?{text}"), text.encode())

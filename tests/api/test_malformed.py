@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import socket
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +28,11 @@ from tests.support.shop import (
 )
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
+from tests.support.webhooks import DELIVERIES, ENDPOINTS, EVENTS, registered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
+HOOK = "http://127.0.0.1:8080/hook"
 SURROGATE = "\ud800"
 NOT_TEXT: list[Any] = [5, 1.5, True, None, [], {}, ["x"]]
 NOT_AMOUNTS: list[Any] = [
@@ -45,6 +49,15 @@ NOT_ADDRESSES: list[Any] = [
 ]  # fmt: skip
 
 
+# No name server is asked for these.
+NOT_CALLED = [
+    "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
+    "http://[fe80::1]/", "http://[fc00::1]/", "http://[::ffff:10.0.0.1]/", "http://0.0.0.0/", "http://2130706433/",
+    "http://0x7f000001/", "http://127.1/", "http://shop.example:22/", "http://shop.example:6379/",
+    "http://shop.example/#fragment",
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A write that works with `body`, which fields it must have, and what each field may not be."""
@@ -53,6 +66,7 @@ class Endpoint:
     body: Body
     needs: tuple[str, ...]
     wrong: dict[str, list[Any]]
+    method: str = "POST"
 
 
 def _item(**changes: Any) -> list[Body]:
@@ -81,6 +95,18 @@ MONEY_WRONG: dict[str, list[Any]] = {
     **ITEMS_WRONG,
 }  # fmt: skip
 REASON_WRONG = {"reason": [*NOT_TEXT, "x" * 256]}
+ENDPOINT_WRONG: dict[str, list[Any]] = {
+    "url": [*NOT_ADDRESSES, *NOT_CALLED, ""],
+    "description": [*NOT_TEXT, "x" * 256],
+    "event_types": [
+        None, {}, "x", "payment.created", 5, True, [5], [None], [[]], [{}], [""], ["payment.exploded"],
+        ["webhook.test"], ["payment.created"] * 100, ["payment.created", "PAYMENT.CREATED"],
+    ],
+}  # fmt: skip
+NOT_TIMES: list[Any] = [
+    *NOT_TEXT, "", "x", "2025-13-01T00:00:00Z", "2025-02-30T00:00:00Z", "99999-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 10**30,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -99,7 +125,7 @@ def endpoints(client: SignedClient) -> list[Endpoint]:
                 **MONEY_WRONG,
                 "channel": [*NOT_TEXT, "", "x" * 31],
                 "body": [*NOT_TEXT, "x" * 2_001],
-                "callback_url": NOT_ADDRESSES,
+                "callback_url": [*NOT_ADDRESSES, *NOT_CALLED],
                 "return_url": NOT_ADDRESSES,
                 "customer": customer_wrong,
                 "expires_in": [*NOT_WHOLE, 59, 7 * 24 * 3600 + 1],
@@ -118,13 +144,37 @@ def endpoints(client: SignedClient) -> list[Endpoint]:
         Endpoint(f"{PAYMENTS}/{waiting['payment_no']}/sync", {}, (), {}),
         Endpoint(f"{ORDERS}/{order['order_no']}/cancel", {}, (), REASON_WRONG),
         Endpoint(f"/api/v1/channel/payments/{held['channel_trade_no']}/cancel", {}, (), REASON_WRONG),
+        *_about_webhooks(client),
     ]
 
 
-def send(client: SignedClient, path: str, body: bytes | Body | Any, **headers: str) -> Any:
+def _about_webhooks(client: SignedClient) -> list[Endpoint]:
+    one = f"{ENDPOINTS}/{registered(client, HOOK)['id']}"
+    delivery = data(client.post(f"{one}/test", {}))
+    span = {"created_from": "2025-01-01T00:00:00Z", "created_to": "2025-01-02T00:00:00Z"}
+    span_wrong = {
+        "created_from": NOT_TIMES,
+        "created_to": [*NOT_TIMES, "2025-01-01T00:00:00Z", "2024-01-01T00:00:00Z"],
+    }
+    status_wrong = [*NOT_TEXT, "", "deleted", "ENABLED", "paused"]
+    change_wrong = {**ENDPOINT_WRONG, "status": status_wrong, "kind": ["callback"], "secret": ["whsec_mine"]}
+    return [
+        Endpoint(ENDPOINTS, {"url": HOOK}, ("url",), ENDPOINT_WRONG),
+        Endpoint(one, {"description": "Main"}, (), change_wrong, "PATCH"),
+        Endpoint(f"{one}/resend", span, (), span_wrong),
+        Endpoint(f"{one}/rotate-secret", {}, (), {}),
+        Endpoint(f"{one}/test", {}, (), {}),
+        Endpoint(f"{ENDPOINTS}/callback/rotate-secret", {}, (), {}),
+        Endpoint(f"{DELIVERIES}/{delivery['id']}/resend", {}, (), {}),
+    ]
+
+
+def send(
+    client: SignedClient, path: str, body: bytes | Body | Any, method: str = "POST", **headers: str
+) -> Any:
     """With a fresh key, so that no nonce is spent: then not one row of any table may change."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return client.request("POST", path, body=raw, idempotency_key=new_no("key"), **headers)
+    return client.request(method, path, body=raw, idempotency_key=new_no("key"), **headers)
 
 
 def refused(answer: Any, *codes: str, context: object = "") -> Body:
@@ -168,14 +218,16 @@ NO_OBJECT = [b"[]", b"[1, 2]", b"[{}]", b"null", b"true", b"1", b"1.5", b'"x"', 
 def test_what_is_not_json_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
     before = row_counts()
     for endpoint, raw in itertools.product(endpoints, BROKEN):
-        refused(send(client, endpoint.path, raw), "malformed_body", context=(endpoint.path, raw[:60]))
+        answer = send(client, endpoint.path, raw, endpoint.method)
+        refused(answer, "malformed_body", context=(endpoint.path, raw[:60]))
     assert row_counts() == before
 
 
 def test_what_is_not_an_object_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
     before = row_counts()
     for endpoint, raw in itertools.product(endpoints, NO_OBJECT):
-        details = refused(send(client, endpoint.path, raw), "validation_failed", context=(endpoint.path, raw))
+        answer = send(client, endpoint.path, raw, endpoint.method)
+        details = refused(answer, "validation_failed", context=(endpoint.path, raw))
         assert list(details) == ["body"], (endpoint.path, raw)
     assert row_counts() == before
 
@@ -186,7 +238,7 @@ def test_a_body_that_is_too_large_is_refused_everywhere(
     before = row_counts()
     for endpoint in endpoints:
         raw = json.dumps({**endpoint.body, "subject": "x" * 1024 * 1024}).encode()
-        error(send(client, endpoint.path, raw), 413, "body_too_large")
+        error(send(client, endpoint.path, raw, endpoint.method), 413, "body_too_large")
     assert row_counts() == before
 
 
@@ -215,7 +267,8 @@ def test_another_type_of_content_is_refused_everywhere(
         "application/merge-patch+json",
     ]
     for endpoint, content_type in itertools.product(endpoints, types):
-        answer = send(client, endpoint.path, {**endpoint.body, "x": 1}, Content_Type=content_type)
+        body = {**endpoint.body, "x": 1}
+        answer = send(client, endpoint.path, body, endpoint.method, Content_Type=content_type)
         error(answer, 415, "unsupported_media_type")
     assert row_counts() == before
 
@@ -266,7 +319,7 @@ def test_each_wrong_field_is_named_and_nothing_is_written(
     for endpoint in endpoints:
         for name, body in _wrong_bodies(endpoint):
             context = (endpoint.path, name, str(body.get(name, "left out"))[:80])
-            answer = send(client, endpoint.path, body)
+            answer = send(client, endpoint.path, body, endpoint.method)
             assert answer.status_code == 400, (context, answer.status_code, answer.content[:300])
             details = json.loads(answer.content)["details"]
             wrong = [field for field in details if field != name and not field.startswith(f"{name}.")]
@@ -281,7 +334,7 @@ def test_text_that_no_table_can_hold_is_refused_in_every_field(
     before = row_counts()
     for endpoint in endpoints:
         for name, text in itertools.product(endpoint.wrong, UNSTORABLE):
-            answer = send(client, endpoint.path, {**endpoint.body, name: text})
+            answer = send(client, endpoint.path, {**endpoint.body, name: text}, endpoint.method)
             details = refused(answer, "malformed_body", context=(endpoint.path, name))
             assert list(details) == [name]
     assert row_counts() == before
@@ -315,8 +368,9 @@ def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
         {"subject": "😀 " + "测" * 250},
         {"body": "line\nline\ttab"},
         {"body": "", "callback_url": "", "return_url": ""},
-        {"callback_url": "https://[2001:db8::1]:8443/a?b=c#d"},
-        {"return_url": "http://localhost:8080/return"},
+        {"callback_url": "https://[2606:2800:220:1::1]:8443/a?b=c"},
+        {"callback_url": "http://localhost:8080/callback"},
+        {"return_url": "http://localhost:3000/return#paid"},
         {"metadata": {f"n{number}": "x" * 500 for number in range(20)}},
         {"metadata": {}},
         {"metadata": {"": ""}},
@@ -329,6 +383,32 @@ def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
     ):
         answer = send(client, PAYMENTS, payment_request(**change))
         assert answer.status_code == 200, (change, answer.content)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/", "http://localhost:8080/callback", "http://[::1]:8080/", "http://a.localhost/"],
+)
+def test_off_the_local_stack_no_payment_is_told_to_ourselves(
+    client: SignedClient, settings: Any, url: str
+) -> None:
+    settings.WEBHOOK_ALLOW_LOOPBACK = False
+    before = row_counts()
+    details = refused(send(client, PAYMENTS, payment_request(callback_url=url)), "validation_failed")
+    assert list(details) == ["callback_url"]
+    assert row_counts() == before
+
+
+def test_a_payment_asks_no_name_server(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, really = [], socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        return really(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    opened(client, callback_url="https://shop.example/callback")
+    assert "shop.example" not in asked
 
 
 # --- Lists and addresses --------------------------------------------------------------------------------------------
@@ -349,6 +429,9 @@ WRONG_FILTERS = {
     PAYMENTS: {"order_no": ["", "x" * 65, "%00"], "channel": ["", "x" * 31, "%00"], "payment_no": ["x"]},
     REFUNDS: {"payment_no": ["", "x" * 41, "%00"], "order_no": ["x"]},
     ORDERS: {"order_no": ["x"], "channel": ["x"]},
+    EVENTS: {"type": ["x", "", "%00", "payment"], "subject": ["", "x" * 65, "%00"], "merchant_id": ["x"]},
+    ENDPOINTS: {"kind": ["callback"], "url": ["x"]},
+    DELIVERIES: {name: ["x", "", "%00", "0" * 33, "7"] for name in ("endpoint_id", "event_id")},
 }
 
 
@@ -391,10 +474,13 @@ ODD_NAMES = [
 
 def test_an_address_of_nothing_is_404(client: SignedClient) -> None:
     before = row_counts()
-    gets = (f"{PAYMENTS}/{{}}", f"{REFUNDS}/{{}}", f"{ORDERS}/{{}}", "/api/v1/merchant/api-keys/{}")
+    gets = (f"{PAYMENTS}/{{}}", f"{REFUNDS}/{{}}", f"{ORDERS}/{{}}", "/api/v1/merchant/api-keys/{}",
+            f"{EVENTS}/{{}}", f"{ENDPOINTS}/{{}}", f"{DELIVERIES}/{{}}")  # fmt: skip
     posts = (f"{PAYMENTS}/{{}}/cancel", f"{PAYMENTS}/{{}}/capture", f"{PAYMENTS}/{{}}/sync", f"{ORDERS}/{{}}/cancel",
-             "/api/v1/channel/payments/{}/cancel", "/api/v1/merchant/api-keys/{}/revoke")  # fmt: skip
-    for name in ODD_NAMES:
+             "/api/v1/channel/payments/{}/cancel", "/api/v1/merchant/api-keys/{}/revoke",
+             *(f"{ENDPOINTS}/{{}}/{act}" for act in ("rotate-secret", "test", "resend")),
+             f"{DELIVERIES}/{{}}/resend")  # fmt: skip
+    for name in [*ODD_NAMES, str(uuid.uuid4())]:
         for address in gets:
             error(client.get(address.format(name)), 404, "not_found")
         for address in posts:
@@ -420,6 +506,22 @@ def test_no_address_names_an_empty_trade_no(client: SignedClient) -> None:
         error(send(client, f"/api/v1/channel/payments/{empty}/cancel", {}), 404, "not_found")
 
 
+def _methods_about_webhooks(client: SignedClient) -> dict[str, tuple[str, ...]]:
+    one = f"{ENDPOINTS}/{registered(client, HOOK)['id']}"
+    delivery = data(client.post(f"{one}/test", {}))
+    acts = [f"{one}/{act}" for act in ("rotate-secret", "test", "resend")]
+    acts += [f"{ENDPOINTS}/callback/rotate-secret", f"{DELIVERIES}/{delivery['id']}/resend"]
+    return {
+        EVENTS: ("GET", "HEAD"),
+        f"{EVENTS}/{delivery['event_id']}": ("GET", "HEAD"),
+        ENDPOINTS: ("GET", "HEAD", "POST"),
+        one: ("GET", "HEAD", "PATCH", "DELETE"),
+        DELIVERIES: ("GET", "HEAD"),
+        f"{DELIVERIES}/{delivery['id']}": ("GET", "HEAD"),
+        **dict.fromkeys(acts, ("POST",)),
+    }
+
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 
@@ -439,6 +541,7 @@ def test_other_methods_are_405_and_say_which_there_are(client: SignedClient) -> 
         f"{one}/sync": ("POST",),
         f"{ORDERS}/{order['order_no']}/cancel": ("POST",),
         f"/api/v1/channel/payments/{payment['channel_trade_no']}/cancel": ("POST",),
+        **_methods_about_webhooks(client),
     }
     before = row_counts()
     for path, methods in known.items():

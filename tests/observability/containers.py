@@ -22,6 +22,7 @@ from psycopg import sql
 
 from scripts.local.config import ROOT
 from tests.observability.receiver import Receiver, receiver
+from tests.support.kafka import MockCluster
 from tests.support.processes import Process, free_port
 from tests.support.waiting import wait_until
 
@@ -40,8 +41,8 @@ HURRY = {
 
 
 class Containers:
-    def __init__(self, directory: Path, database: str, collector: Receiver) -> None:
-        self.directory, self.collector = directory, collector
+    def __init__(self, directory: Path, database: str, collector: Receiver, kafka: MockCluster) -> None:
+        self.directory, self.collector, self.kafka = directory, collector, kafka
         self.port = free_port()
         self.metrics_ports = {name: free_port() for name in LONG_RUNNING[1:]}
         self.addresses = {
@@ -125,10 +126,10 @@ class Containers:
             "STATIC_ROOT": os.environ["STATIC_ROOT"],
             "PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix="metrics-", dir=self.directory),
             "LOCAL_DIR": str(self.directory),
+            "KAFKA_BROKERS": self.kafka.brokers,
         }
         if "METRICS_PORT" in stated:
             ours["METRICS_PORT"] = str(self.metrics_ports[service])
-        del stated["KAFKA_BROKERS"]  # there is no broker on this machine
         return {**stated, **ours, **HURRY}
 
     def _check(self, service: str) -> bool:
@@ -153,7 +154,10 @@ def containers(directory: Path) -> Iterator[Containers]:
     """All of the platform's own, healthy."""
     with ExitStack() as stack:
         running = Containers(
-            directory, stack.enter_context(_empty_database()), stack.enter_context(receiver())
+            directory,
+            stack.enter_context(_empty_database()),
+            stack.enter_context(receiver()),
+            stack.enter_context(MockCluster()),
         )
         migrated = running.run("payment-migrate")
         assert migrated.returncode == 0, migrated.stderr

@@ -18,6 +18,7 @@ from tests.observability.containers import LONG_RUNNING, Containers, containers
 from tests.observability.receiver import SeenSpan
 from tests.observability.scraper import Scraper, scraper
 from tests.stack.test_serve import BOOT
+from tests.support import receiver as webhooks
 from tests.support.http_shop import HttpShop, Write, payment
 from tests.support.waiting import wait_until
 
@@ -27,17 +28,6 @@ SERVER, CLIENT = 2, 3  # OTLP's numbers for kinds of spans
 SECONDS = 60.0
 ALERTS = ROOT / "deploy" / "prometheus" / "rules" / "alerts.yml"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-# Counted by the Kafka sink and the merchant webhooks, once those are there.
-# The last: refusals of a sink, of which there were none.
-TO_COME = {
-    "outbox_refused_total",
-    "webhook_backlog",
-    "webhook_deliveries_total",
-    "webhook_delivery_seconds_bucket",
-    "webhook_endpoints_disabled_total",
-    "webhook_oldest_due_seconds",
-    "outbox_sink_unavailable_total",
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,17 @@ def shop(platform: Containers) -> HttpShop:
 
 
 @pytest.fixture(scope="module")
-def paid(platform: Containers, shop: HttpShop) -> dict[str, Any]:
+def endpoint(shop: HttpShop) -> Iterator[webhooks.Receiver]:
+    """The merchant's: it refuses the first thing that it is told, and takes it when it is told again."""
+    with webhooks.Receiver() as running:
+        running.answer = lambda _told: webhooks.Answer(500 if len(running.told) == 1 else 200)
+        address = {"url": running.url("/hook/address-with-a-token")}
+        assert shop.send(Write("/api/v1/webhook-endpoints", address)).status == 200
+        yield running
+
+
+@pytest.fixture(scope="module")
+def paid(platform: Containers, shop: HttpShop, endpoint: webhooks.Receiver) -> dict[str, Any]:
     """A payment whose first call was made and not answered. A Celery worker found out, then the customer paid, and the
     channel's webhook told."""
     write = payment("timeout_after", subject="Coffee with a secret filling")
@@ -88,9 +88,10 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
 
     def whole() -> list[SeenSpan]:
         found = platform.collector.trace_of(number)
-        told = [span for span in found if span.attributes.get("event.type") == "payment.succeeded"]
-        late = ("payment.create resumed", "payment news")  # each process sends its spans in its own time
-        return found if told and all(_only(found, name) for name in late) else []
+        # Each process sends its spans in its own time.
+        counts = [len(_only(found, name)) for name in ("payment.create resumed", "payment news")]
+        ways_out = [len(_only(found, name)) for name in ("outbox publish", "webhook out")]
+        return found if all(counts) and ways_out == [2, 3] else []
 
     spans = wait_until(whole, SECONDS, "all spans of the payment")
     request = _one(spans, "POST /api/v1/payments")
@@ -130,6 +131,22 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
     assert {span.service for span in left.values()} == {"payment-relay"}
     assert left["payment.created"].parent_id == placed.span_id
     assert left["payment.succeeded"].parent_id == news.span_id
+    messages = [message for message in platform.kafka.everything() if message.key == number]
+    assert {message.headers["ce_type"] for message in messages} == set(left)
+    for message in messages:
+        _version, trace_id, parent_id, _flags = message.headers["traceparent"].split("-")
+        assert (trace_id, parent_id) == (request.trace_id, left[message.headers["ce_type"]].parent_id)
+
+    told = _only(spans, "webhook out")
+    assert {(span.service, span.kind) for span in told} == {("payment-webhooks", CLIENT)}
+    assert {span.attributes["event.id"] for span in told} == {one.headers["ce_id"] for one in messages}
+    for span in told:
+        assert span.parent_id == left[span.attributes["event.type"]].parent_id
+    assert sorted(span.attributes["webhook.outcome"] for span in told) == ["rejected", "success", "success"]
+    (refused,) = (span for span in told if span.attributes["webhook.outcome"] == "rejected")
+    (again,) = (span for span in told if span.attributes["webhook.attempt"] == 2)
+    assert refused.attributes["http.response.status_code"] == 500
+    assert again.attributes["event.id"] == refused.attributes["event.id"]
     for span in spans:
         if span.name != "outbox publish" and span.kind != CLIENT and span is not request:
             assert span.attributes["payment_no"] == number, span
@@ -155,7 +172,8 @@ def test_spans_hold_no_secrets_and_no_bodies(
         lambda: _only(platform.collector.spans, "POST /checkout/<token>"), SECONDS, "the checkout's span"
     )
     token = urllib.parse.urlsplit(paid["payment_url"]).path.rpartition("/")[2]
-    for secret in (shop._signer.key, shop._signer.secret, token, "Coffee", "simulator-webhook-secret"):
+    webhook = ("whsec_", "address-with-a-token", "simulator-webhook-secret")
+    for secret in (shop._signer.key, shop._signer.secret, token, "Coffee", *webhook):
         assert secret.encode() not in platform.collector.bytes
     assert not any(span.events for span in platform.collector.spans)
 
@@ -186,7 +204,7 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
 
 
 def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
-    wait_until(lambda: prometheus.value("sum(up)") == len(LONG_RUNNING), SECONDS, "four targets")
+    wait_until(lambda: prometheus.value("sum(up)") == len(LONG_RUNNING), SECONDS, "every target")
     jobs = {series["metric"]["job"] for series in prometheus.get("query", query="up == 1")["result"]}
     assert jobs == set(LONG_RUNNING)
     for expression in (
@@ -197,10 +215,14 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
         'sum(channel_call_duration_seconds_count{job="payment-worker", operation="find_payment", outcome="answered"})',
         'sum(saga_completed_total{job="payment-worker", definition="payment.create"})',
         'sum(celery_task_duration_seconds_count{job="payment-worker", task="sagas.advance", outcome="success"})',
+        'sum(django_http_requests_before_middlewares_total{job="payment-gateway"})',
+        'sum(django_http_requests_latency_including_middlewares_seconds_count{job="payment-gateway"})',
         "max(relay_leaders)",
         "max(database_up)",
         "max(redis_up)",
         'sum(outbox_published_total{job="payment-relay", type="payment.succeeded"})',
+        'sum(webhook_deliveries_total{job="payment-webhooks", outcome="rejected"})',
+        'sum(webhook_deliveries_total{job="payment-webhooks", outcome="success"})',
     ):
         assert (prometheus.value(expression) or 0) >= 1, expression
     assert prometheus.value("max(database_connections)") > 0
@@ -227,14 +249,14 @@ def test_every_expression_parses_and_asks_for_what_exists(prometheus: Scraper, d
     )
     for expression in _expressions(dashboard):
         prometheus.get("query", query=expression)  # a 400 when it does not parse
-        missing = _metrics_in(expression) - known - RECORDED.keys() - TO_COME
+        missing = _metrics_in(expression) - known - RECORDED.keys()
         assert not missing, f"{expression}: {missing}"
 
 
 def test_recorded_expressions_ask_for_what_exists(prometheus: Scraper) -> None:
     known = wait_until(lambda: prometheus.names() or None, SECONDS, "the first scrape")
     for name, expression in RECORDED.items():
-        missing = _metrics_in(expression) - known - RECORDED.keys() - TO_COME
+        missing = _metrics_in(expression) - known - RECORDED.keys()
         assert not missing, f"{name}: {missing}"
 
 

@@ -4,20 +4,16 @@ Asserted on what the plans really did: which index, and how many rows were looke
 planner is left free.
 """
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from sagas import statements, store
 from sagas.models import SagaInstance
+from tests.support.plans import looked_at, require_no_table_is_read_through, scans
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FINISHED, DUE, STEPS = 20_000, 1_000, 3
-Plan = dict[str, Any]
 
 _SAGAS = """
 INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
@@ -50,35 +46,6 @@ def history(transactional_db: None) -> None:
             cursor.execute(_SAGAS, {"kind": kind, "status": status, "lease": lease, "count": count})
         cursor.execute(_STEPS, {"steps": STEPS})
         cursor.execute("ANALYZE saga_instances, saga_steps")
-
-
-def scans(sql: str, params: Any) -> list[Plan]:
-    """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
-        (told,) = cursor.fetchone()
-        transaction.set_rollback(True)
-    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
-    return [node for node in _nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
-
-
-def _nodes(plan: Plan) -> Iterator[Plan]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from _nodes(part)
-
-
-def looked_at(found: list[Plan], table: str) -> float:
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-        for node in found
-        if node["Relation Name"] == table
-    )
-
-
-def require_no_table_is_read_through(found: list[Plan]) -> None:
-    assert found
-    assert not [node for node in found if node["Node Type"] == "Seq Scan"], json.dumps(found, indent=1)
 
 
 def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) -> None:

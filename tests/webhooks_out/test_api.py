@@ -11,7 +11,6 @@ from events import catalogue
 from events.models import OutboxEvent
 from events.webhooks import endpoints, resending
 from events.webhooks.models import WebhookDelivery, WebhookEndpoint
-from merchants.services import NewMerchant
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import Body, data, error, new_no, opened, paid
 from tests.support.signing import SignedClient
@@ -229,6 +228,7 @@ def test_nothing_of_others_exists(
     ids = everything(client, receiver)
     stranger = other_client if who == "another merchant" else live_client
     before = row_counts()
+    span = {"created_from": "2020-01-01T00:00:00Z", "created_to": "2100-01-01T00:00:00Z"}
     calls: list[tuple[str, str, Any]] = [
         ("GET", f"{EVENTS}/{ids['event']}", None),
         ("GET", f"{ENDPOINTS}/{ids['endpoint']}", None),
@@ -236,6 +236,7 @@ def test_nothing_of_others_exists(
         ("POST", f"{ENDPOINTS}/{ids['endpoint']}/rotate-secret", {}),
         ("POST", f"{ENDPOINTS}/{ids['endpoint']}/test", {}),
         ("POST", f"{ENDPOINTS}/{ids['endpoint']}/resend", {}),
+        ("POST", f"{ENDPOINTS}/{ids['endpoint']}/resend", span),
         ("GET", f"{DELIVERIES}/{ids['delivery']}", None),
         ("POST", f"{DELIVERIES}/{ids['delivery']}/resend", {}),
     ]
@@ -243,7 +244,9 @@ def test_nothing_of_others_exists(
         sent = {} if body is None else {"json": body}
         key = None if method == "GET" else new_no("key")
         error(stranger.request(method, path, *sent.values(), idempotency_key=key), 404, "not_found")
-    for path in (EVENTS, ENDPOINTS, DELIVERIES, f"{DELIVERIES}?endpoint_id={ids['endpoint']}"):
+    lists = (EVENTS, ENDPOINTS, DELIVERIES)
+    asked = (f"{DELIVERIES}?endpoint_id={ids['endpoint']}", f"{DELIVERIES}?event_id={ids['event']}")
+    for path in (*lists, *asked):
         assert data(stranger.get(path)) == {"items": [], "next_cursor": None}
     changed = {name for name, count in row_counts().items() if count != before[name]}
     assert changed <= {"idempotency_keys"}
@@ -261,9 +264,33 @@ def test_events_of_others_are_told_to_nobody_else(
     assert [told.path for told in receiver.told] == ["/mine"]
 
 
-def test_scopes(client: SignedClient, acme: NewMerchant) -> None:
-    issued = data(client.post("/api/v1/merchant/api-keys", {"scopes": ["payments:read"]}))
-    limited = SignedClient(issued["key"], issued["secret"])
-    for path in (EVENTS, ENDPOINTS, DELIVERIES):
-        error(limited.get(path), 403, "insufficient_scope")
-    error(limited.post(ENDPOINTS, {"url": URL}), 403, "insufficient_scope")
+def test_scopes(client: SignedClient, receiver: Receiver) -> None:
+    """Who may read events may not read what was told to whom, and far less change it."""
+    ids = everything(client, receiver)
+    one, delivery = f"{ENDPOINTS}/{ids['endpoint']}", f"{DELIVERIES}/{ids['delivery']}"
+    reads = {
+        EVENTS: "events:read",
+        f"{EVENTS}/{ids['event']}": "events:read",
+        **dict.fromkeys((ENDPOINTS, one, DELIVERIES, delivery), "webhooks:manage"),
+    }
+    writes = [
+        ("POST", ENDPOINTS),
+        ("PATCH", one),
+        ("DELETE", one),
+        ("POST", f"{ENDPOINTS}/callback/rotate-secret"),
+    ]
+    writes += [("POST", f"{one}/{act}") for act in ("rotate-secret", "test", "resend")]
+    writes += [("POST", f"{delivery}/resend")]
+    for scope in ("payments:read", "events:read", "webhooks:manage"):
+        issued = data(client.post("/api/v1/merchant/api-keys", {"scopes": [scope]}))
+        limited = SignedClient(issued["key"], issued["secret"])
+        for path, needed in reads.items():
+            if needed == scope:
+                data(limited.get(path))
+            else:
+                error(limited.get(path), 403, "insufficient_scope")
+        if scope != "webhooks:manage":
+            for method, path in writes:
+                answer = limited.request(method, path, {}, idempotency_key=new_no("key"))
+                error(answer, 403, "insufficient_scope")
+    assert data(client.get(one))["status"] == "enabled"

@@ -23,6 +23,7 @@ REFUSED_BY_FORM = [
     "http://@shop.example/", "http://shop.example:22/", "http://shop.example:6379/", "http://shop.example:0/",
     "http://shop.example:99999/", "http://shop.example/#f", "http://shop .example/", "http://shop.example/\nHost: x",
     "http://shop.example\\@127.0.0.1/", "http://１２７.0.0.1/", "http://shop。example/", "http://-x.example/",
+    "http://localhost/", "http://LocalHost.:8080/", "http://a.localhost/",
     "http://127.0.0.1/", "http://127.1/", "http://127.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0x7f.1/",
     "http://017700000001/", "http://0177.0.0.1/", "http://127.0.0.1./", "http://0/", "http://0.0.0.0/",
     "http://[::1]/", "http://[::]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[::127.0.0.1]/",

@@ -7,9 +7,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.db.models.functions import Now
 
 from common.crypto import seal
@@ -43,9 +45,11 @@ def working(threads: int) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def many_endpoints(acme: NewMerchant, receiver: Receiver) -> None:
+def many_endpoints(
+    acme: NewMerchant, receiver: Receiver, *, healthy: int = 0, slow: int = 0, dead: int = 0
+) -> None:
     secret = seal(new_secret())
-    kinds = ["healthy"] * HEALTHY + ["slow"] * SLOW + ["dead"] * DEAD
+    kinds = ["healthy"] * healthy + ["slow"] * slow + ["dead"] * dead
     WebhookEndpoint.objects.bulk_create(
         WebhookEndpoint(
             merchant=acme.merchant,
@@ -62,7 +66,7 @@ def test_the_healthy_do_not_wait_for_the_slow_and_the_dead(
 ) -> None:
     """200 endpoints, 20 of them slow and 20 dead: calls to those hang until the test lets them go, so whatever
     reaches the healthy ones meanwhile reached them first. Places for calls are fewer than bad ones could hold."""
-    many_endpoints(acme, receiver)
+    many_endpoints(acme, receiver, healthy=HEALTHY, slow=SLOW, dead=DEAD)
     let_go = threading.Event()
 
     def answer(told: Told) -> Answer:
@@ -122,8 +126,48 @@ def test_an_endpoint_has_a_limited_number_of_calls_in_flight(client: SignedClien
     assert len(claims.claim(lane=Lane.SLOW, places=100)) == claims.LIMITS[Lane.SLOW]
 
 
+def test_a_call_that_goes_on_for_long_is_the_only_one_among_the_quick(client: SignedClient) -> None:
+    """An endpoint that died just now: what it is told next waits for what it does with the first."""
+    registered(client, "http://127.0.0.1:9/hook")
+    for _ in range(3):
+        opened(client)
+    deliver_due(())
+    assert len(claims.claim(lane=Lane.FAST, places=1)) == 1
+    assert len(claims.claim(lane=Lane.FAST, places=1)) == 1
+    WebhookDelivery.objects.exclude(lease_expires_at=None).update(
+        lease_expires_at=F("lease_expires_at") - timedelta(seconds=claims.SLOW_SECONDS)
+    )
+    assert claims.claim(lane=Lane.FAST, places=100) == []
+    WebhookDelivery.objects.update(lease_expires_at=None)
+    assert len(claims.claim(lane=Lane.FAST, places=100)) == 1
+
+
+def test_calls_that_hang_keep_no_connection(
+    acme: NewMerchant, client: SignedClient, receiver: Receiver
+) -> None:
+    """More of them than the pool has connections are under way at once."""
+    many = connection.settings_dict["OPTIONS"]["pool"]["max_size"] + 4
+    many_endpoints(acme, receiver, dead=many)
+    opened(client)
+    while fanout.fan_out_batch():
+        pass
+    let_go = threading.Event()
+
+    def answer(_told: Told) -> Answer:
+        let_go.wait(PATIENCE_SECONDS)
+        return Answer()
+
+    receiver.answer = answer
+    try:
+        with working(threads=many):
+            wait_until(lambda: len(receiver.told) == many, PATIENCE_SECONDS, "all to be called")
+            let_go.set()
+    finally:
+        let_go.set()
+
+
 def test_two_workers_never_take_the_same(client: SignedClient, acme: NewMerchant, receiver: Receiver) -> None:
-    many_endpoints(acme, receiver)
+    many_endpoints(acme, receiver, healthy=HEALTHY)
     opened(client)
     with working(threads=8), working(threads=8):
         while fanout.fan_out_batch():
@@ -134,8 +178,8 @@ def test_two_workers_never_take_the_same(client: SignedClient, acme: NewMerchant
             "all to be told",
             interval=0.2,
         )
-    assert len(receiver.told) == HEALTHY + SLOW + DEAD
-    assert WebhookAttempt.objects.count() == HEALTHY + SLOW + DEAD
+    assert len(receiver.told) == HEALTHY
+    assert WebhookAttempt.objects.count() == HEALTHY
 
 
 def test_two_fan_outs_make_each_delivery_once(client: SignedClient, acme: NewMerchant, monkeypatch) -> None:

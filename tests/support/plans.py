@@ -1,0 +1,38 @@
+"""What a statement's plan really did: which index, and how many rows were looked at."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection, transaction
+
+Plan = dict[str, Any]
+
+
+def scans(sql: str, params: Any) -> list[Plan]:
+    """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        (told,) = cursor.fetchone()
+        transaction.set_rollback(True)
+    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    return [node for node in _nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
+
+
+def _nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+def looked_at(found: list[Plan], table: str) -> float:
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in found
+        if node["Relation Name"] == table
+    )
+
+
+def require_no_table_is_read_through(found: list[Plan]) -> None:
+    assert found
+    assert not [node for node in found if node["Node Type"] == "Seq Scan"], json.dumps(found, indent=1)
