@@ -9,7 +9,7 @@ from django.db import connection
 from events.webhooks.models import DisabledReason, EndpointKind, EndpointStatus
 
 LOOKED_AT = 500
-ATTEMPTS_LOOKED_AT = 50  # deliveries whose attempts tell when it last went well or wrong
+TOLD, ATTEMPTS = 50, 20  # deliveries and their attempts that tell when it last went well or wrong
 MOST = 110  # endpoints: as many as the API allows in both environments, and the two of `callback_url`
 
 HEALTH = """
@@ -27,8 +27,9 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT max(started_at) FILTER (WHERE outcome = 'success') AS succeeded_at,
            max(started_at) FILTER (WHERE outcome NOT IN ('success', 'in_flight')) AS failed_at
-    FROM webhook_attempts WHERE delivery_id IN (
-        SELECT id FROM webhook_deliveries WHERE endpoint_id = endpoint.id ORDER BY id DESC LIMIT %(attempts)s)) AS last
+    FROM (SELECT id FROM webhook_deliveries WHERE endpoint_id = endpoint.id ORDER BY id DESC LIMIT %(told)s) AS told
+    CROSS JOIN LATERAL (SELECT started_at, outcome FROM webhook_attempts WHERE delivery_id = told.id
+                        ORDER BY fence DESC LIMIT %(attempts)s) AS attempt) AS last
 ORDER BY endpoint.environment, endpoint.id
 """
 
@@ -53,7 +54,8 @@ def of_merchant(*, merchant_id: UUID) -> list[Health]:
             "merchant": merchant_id,
             "endpoints": MOST,
             "deliveries": LOOKED_AT,
-            "attempts": ATTEMPTS_LOOKED_AT,
+            "told": TOLD,
+            "attempts": ATTEMPTS,
         }
         cursor.execute(HEALTH, given)
         return [
