@@ -1,5 +1,7 @@
 """Draws a definition as text: what it does top to bottom, what undoes it, and where the point of no return is."""
 
+import unicodedata
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,20 +17,26 @@ KINDS = {
 
 def draw(definition: Definition) -> str:
     width = max(len(step.name) for step in definition.steps)
-    lines = [_title(definition), "", f"  {_('start')}", "  │"]
+    lines = [_title(definition), "", "  " + _("start"), "  │"]
     for order, step in enumerate(definition.steps, start=1):
         mark = "●" if step.pivot else "○"
         if _begins_group(definition, order):
-            lines.append(f"  ├─ {_('together')}")
+            lines.append("  ├─ " + _("together"))
         lines.append(
-            f"  {mark} {order} {step.name:<{width}}  {KINDS[step.kind]!s:<8}  {_notes(step)}".rstrip()
+            f"  {mark} {order} {step.name:<{width}}  {_padded(str(KINDS[step.kind]), 8)}  {_notes(step)}".rstrip()
         )
         if step.pivot:
             lines.append(f"  ┿{'━' * (width + 4)} {NO_RETURN}")
         elif not _is_inside_group(definition, order):
             lines.append("  │")
     back = _("turning back: %(way)s") % {"way": _way_back(definition)}
-    return "\n".join([*lines, f"  {_('completed')}", "", f"  {back}"])
+    return "\n".join([*lines, "  " + _("completed"), "", f"  {back}"])
+
+
+def _padded(text: str, columns: int) -> str:
+    """A Chinese character is two columns wide."""
+    taken = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return text + " " * (columns - taken)
 
 
 def _group(definition: Definition, order: int) -> str:

@@ -1,6 +1,7 @@
 """A large refund by staff is asked for by one and agreed to by another: then it is made, once."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +72,9 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     assert ask(ana, paid) == 302
     assert not Refund.objects.exists()
     assert given_back(paid) == []
+    waiting = ben.get(reverse("admin:approvals_approval_changelist")).content.decode()
+    (place,) = re.findall(r'href="([^"]+/find/[^"]+)"', waiting)
+    assert ben.get(place)["Location"] == reverse("admin:gateway_payment_change", args=[paid.pk])
     html = page(ben, paid)
     assert "asked for by ana" in html
     assert "15,000.00 USD goes back, of 20,000.00 USD that can be refunded now." in html
