@@ -1,16 +1,12 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Built beside running payments: nobody waits for it."""
-
-    atomic = False
-
+    # Not CONCURRENTLY: that waits for every older snapshot, and an instance that waits for its turn to migrate has one.
     dependencies = [("gateway", "0003_attempts_elsewhere")]
 
     operations = [
-        AddIndexConcurrently(
+        migrations.AddIndex(
             model_name="payment",
             index=models.Index(fields=["currency", "amount_minor"], name="payment_by_amount"),
         ),
