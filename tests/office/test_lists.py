@@ -92,7 +92,7 @@ def test_what_is_rare_is_found_by_its_index(vera: Client, client: SignedClient, 
             """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
                 'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
                 'amount_minor', 10000 + n, 'order_id', gen_random_uuid()))).*
-            FROM payments AS p, generate_series(1, 5000) AS n"""
+            FROM payments AS p, generate_series(1, 2000) AS n"""
         )
         cursor.execute("SET session_replication_role = DEFAULT")
         cursor.execute("ANALYZE payments")

@@ -59,13 +59,13 @@ def many_copies() -> None:
         cursor.execute(
             """INSERT INTO outbox_events SELECT (jsonb_populate_record(e, jsonb_build_object(
                 'id', 1000000 + n, 'event_id', gen_random_uuid(), 'ordering_key', 'COPY-' || n))).*
-            FROM outbox_events AS e, generate_series(1, 5000) AS n
+            FROM outbox_events AS e, generate_series(1, 2000) AS n
             WHERE e.id = (SELECT id FROM outbox_events LIMIT 1)"""
         )
         cursor.execute(
             """INSERT INTO webhook_deliveries SELECT (jsonb_populate_record(d, jsonb_build_object(
                 'id', gen_random_uuid(), 'event_id', 1000000 + n))).*
-            FROM webhook_deliveries AS d, generate_series(1, 5000) AS n
+            FROM webhook_deliveries AS d, generate_series(1, 2000) AS n
             WHERE d.id = (SELECT id FROM webhook_deliveries LIMIT 1)"""
         )
         cursor.execute(
