@@ -1,15 +1,41 @@
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column
+from common.admin import ReadOnlyAdmin, badge_column, choice_filter
 from events.models import OutboxEvent
-from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from events.webhooks.models import (
+    DeliveryStatus,
+    EndpointStatus,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+
+DUE_SHOWN = 1000
+
+
+def _due(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+    """The oldest of them, by the index of what is pending: the planner would rather walk all, newest first."""
+    due = WebhookDelivery.objects.filter(
+        status=DeliveryStatus.PENDING, due_at__lte=Now(), endpoint__status=EndpointStatus.ENABLED
+    )
+    return rows.filter(pk__in=due.order_by("due_at").values("pk")[:DUE_SHOWN])
+
+
+due_filter = choice_filter("due", _("due"), [("yes", _("Due, and sent by nobody yet"))], _due)
 
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
     list_display = ("id", "type", "ordering_key", "environment", "created_at", "published_at")
-    list_filter = (("published_at", admin.EmptyFieldListFilter),)
+    list_filter = (
+        ("published_at", admin.EmptyFieldListFilter),
+        ("fanned_out_at", admin.EmptyFieldListFilter),
+    )
     search_fields = ("=ordering_key", "=event_id")
     search_help_text = _("Payment number or event id, in full.")
     readonly_fields = ("created_at",)
@@ -51,7 +77,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         "due_at",
         "delivered_at",
     )
-    list_filter = ("status",)
+    list_filter = ("status", due_filter)
     list_select_related = ("event", "endpoint")
     search_fields = ("=id", "=event__event_id", "=event__ordering_key")
     search_help_text = _("Delivery id, event id or payment number, in full.")

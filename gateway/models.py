@@ -116,6 +116,7 @@ class Payment(models.Model):
             models.Index(name="payment_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="payment_newest", fields=["-created_at"]),
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
+            models.Index(name="payment_by_amount", fields=["currency", "amount_minor"]),
             models.Index(
                 name="payment_due_expiry",
                 fields=["expires_at"],

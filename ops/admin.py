@@ -4,10 +4,13 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import FlatInline, ReadOnlyAdmin
 from ops import (  # noqa: F401  (each registers its pages)
     audit_admin,
+    export_admin,
     merchant_admin,
     payment_admin,
+    routing_admin,
     saga_admin,
     staff_admin,
+    webhook_admin,
 )
 from ops.consistency import registry
 from ops.models import ConsistencyResult, ConsistencyRun

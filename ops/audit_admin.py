@@ -7,7 +7,17 @@ from common.admin import known_values_filter
 from ops.models import StaffAction
 from ops.operation_pages import OperableAdmin
 
-OBJECT_TYPES = ("api_key", "export", "merchant", "payment", "refund", "routing_rule", "saga", "staff")
+OBJECT_TYPES = (
+    "api_key",
+    "export",
+    "merchant",
+    "payment",
+    "refund",
+    "routing_rule",
+    "saga",
+    "staff",
+    "webhook_endpoint",
+)
 
 
 @admin.register(StaffAction)

@@ -13,11 +13,12 @@ from django.contrib import messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
@@ -57,6 +58,9 @@ class Shown:
 Perform = Callable[[Any, Any, dict[str, Any]], Shown | HttpResponseBase | None]
 
 
+EXPORT_FILTERS = ("status", "environment", "currency", "merchant")
+
+
 def _always(_row: Any) -> str:
     return ""
 
@@ -74,6 +78,13 @@ class StaffOperation:
     on_object: bool = True
     why_not: Callable[[Any], str] = _always
     initial: Callable[[Any], dict[str, Any]] | None = None
+
+
+def _export_query(kind: str, shown: QueryDict) -> str:
+    """What the list is filtered by, as the form of an export calls it."""
+    filters = {name: shown.get(f"{name}__exact") or shown.get(name, "") for name in EXPORT_FILTERS}
+    days = {"created_from": shown.get("created_from", "")[:10]}
+    return urlencode({"kind": kind, **{name: value for name, value in (filters | days).items() if value}})
 
 
 class OperableAdmin(ReadOnlyAdmin):
@@ -129,7 +140,7 @@ class OperableAdmin(ReadOnlyAdmin):
             if operation.on_object == (row is not None)
         ]
         if self.export_kind and row is None and may(request.user, Verb.EXPORT):
-            url = f"{reverse('admin:exports_export_new')}?kind={self.export_kind}"
+            url = f"{reverse('admin:exports_export_new')}?{_export_query(self.export_kind, request.GET)}"
             offers.append({"label": _("Export"), "meaning": _("As CSV."), "why_not": "", "url": url})
         return offers
 

@@ -16,28 +16,36 @@ from django.utils.translation import gettext as _
 from common.admin import money_text
 from common.errors import ApiError
 from gateway.admin import PaymentAdmin
-from gateway.models import Payment, PaymentStatus
+from gateway.models import Payment, PaymentStatus, Refund
 from ops import lookup, verbs
+from ops.approvals import refunds
+from ops.approvals import services as approvals
+from ops.approvals.models import Approval
+from ops.approvals.pages import why_not_decide
+from ops.operation_pages import OperableAdmin
 from ops.refund_form import RefundForm
-from ops.renderers.entries import shown_entries
+from ops.renderers.payment_tabs import tab
 from ops.renderers.payment_words import channel_url, status_icon, status_sentence, status_tone
-from ops.services import staff_refunds
-from ops.timeline.story import story, subject_of
+from ops.timeline.story import subject_of
+from sagas.operations import OperationRefused
 
 PAGE = "admin:gateway_payment_change"
 REFUND = "admin:gateway_payment_refund"
+DECIDE = "admin:gateway_payment_decide"
 
 admin.site.unregister(Payment)
 
 
 @admin.register(Payment)
-class PaymentPageAdmin(PaymentAdmin):
+class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # unfold's mixins
+    export_kind = "payments"
     change_form_template = "ops/payment_page.html"
 
     def get_urls(self) -> list[URLPattern]:
         own = self.admin_site.admin_view
         return [
             path("<uuid:payment_id>/refund/", own(self.refund_view), name="gateway_payment_refund"),
+            path("<uuid:payment_id>/decide/", own(self.decide_view), name="gateway_payment_decide"),
             path("find/", own(self.find_view), name="gateway_payment_find"),
             *super().get_urls(),
         ]
@@ -75,7 +83,7 @@ class PaymentPageAdmin(PaymentAdmin):
         if not form.is_valid():
             return self._refund_page(request, payment, form, status=422)
         try:
-            refund = staff_refunds.refund(
+            answer = refunds.refund_or_ask(
                 payment_id=payment.id,
                 refund_id=form.key,
                 amount_minor=form.amount_minor,
@@ -84,16 +92,38 @@ class PaymentPageAdmin(PaymentAdmin):
             )
         except ApiError as refused:
             return self._conflict(request, payment_id, form, str(refused.text))
-        except staff_refunds.WrongRefund as wrong:
+        except OperationRefused as refused:
+            return self._conflict(request, payment_id, form, str(refused))
+        except refunds.WrongRefund as wrong:
             raise Http404 from wrong
-        messages.success(
-            request,
-            _("Refund of %(amount)s: %(status)s.")
-            % {
-                "amount": money_text(refund.amount_minor, refund.currency),
-                "status": refund.get_status_display(),
-            },
-        )
+        _tell(request, answer)
+        return redirect(PAGE, payment.pk)
+
+    def decide_view(self, request: HttpRequest, payment_id: uuid.UUID) -> HttpResponse:
+        """The second person's word on a refund, by POST alone."""
+        payment = _found(str(payment_id))
+        if request.method != "POST" or payment is None:
+            raise Http404
+        approval = refunds.pending_of(payment_no=payment.payment_no)
+        actor = request.user.get_username()
+        rejects = "reject" in request.POST
+        takes_back = bool(approval and approval.requested_by == actor and rejects)
+        if not (self.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))):
+            raise PermissionDenied
+        if approval is None or request.POST.get("approval") != str(approval.id):
+            messages.error(request, _("It has been decided already."))
+            return redirect(PAGE, payment.pk)
+        try:
+            if rejects:
+                reason = request.POST.get("reason", "")[:2000]
+                approvals.reject(approval_id=approval.id, actor=actor, reason=reason)
+                messages.success(request, _("Rejected: nothing was done."))
+            else:
+                _tell(request, refunds.approve(approval_id=approval.id, actor=actor))
+        except OperationRefused as refused:
+            messages.error(request, str(refused))
+        except ApiError as refused:
+            messages.error(request, str(refused.text))
         return redirect(PAGE, payment.pk)
 
     def _conflict(
@@ -129,6 +159,16 @@ class PaymentPageAdmin(PaymentAdmin):
         return TemplateResponse(request, "ops/refund_page.html", context, status=status)
 
 
+def _tell(request: HttpRequest, answer: Refund | Approval) -> None:
+    amount = money_text(answer.amount_minor, answer.currency)
+    if isinstance(answer, Refund):
+        told = {"amount": amount, "status": answer.get_status_display()}
+        messages.success(request, _("Refund of %(amount)s: %(status)s.") % told)
+    else:
+        told = {"amount": amount, "state": answer.get_state_display()}
+        messages.warning(request, _("Refund of %(amount)s asked for: %(state)s.") % told)
+
+
 def why_no_refund(payment: Payment) -> str:
     if payment.status != PaymentStatus.SUCCEEDED:
         return _("Only a succeeded payment can be refunded.")
@@ -157,7 +197,10 @@ def _found(payment_id: str) -> Payment | None:
 
 def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
     subject = subject_of(payment)
+    approval = refunds.pending_of(payment_no=payment.payment_no)
     why_not = why_no_refund(payment)
+    if approval is not None:
+        why_not = _("A refund of it waits for a second person already.")
     if not request.user.has_perm(verbs.REFUND):
         why_not = _("Your role may not refund.")
     return {
@@ -174,5 +217,17 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
         "why_not": why_not,
         "refund_form": None if why_not else RefundForm(payment),
         "refund_url": reverse(REFUND, args=[payment.pk]),
-        "entries": shown_entries(story(subject)),
+        "approval": approval,
+        "approval_effects": _approval_effects(payment, approval) if approval else [],
+        "decide_url": reverse(DECIDE, args=[payment.pk]),
+        "why_not_decide": why_not_decide(request, approval),
+        **tab(subject, request.GET.get("tab", "")),
     }
+
+
+def _approval_effects(payment: Payment, approval: Approval) -> list[str]:
+    told = {
+        "amount": money_text(approval.amount_minor, approval.currency),
+        "refundable": money_text(payment.refundable_minor, payment.currency),
+    }
+    return [_("%(amount)s goes back, of %(refundable)s that can be refunded now.") % told]

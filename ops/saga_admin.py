@@ -19,7 +19,9 @@ from django.utils.translation import gettext as _
 from ops import verbs
 from ops.approvals import services as approvals
 from ops.approvals.models import Approval
+from ops.approvals.pages import why_not_decide
 from ops.approvals.services import Answer, Why
+from ops.operation_pages import OperableAdmin
 from ops.renderers import saga_page
 from ops.renderers.saga_effects import effects
 from ops.renderers.saga_words import place, waits_for
@@ -62,7 +64,8 @@ admin.site.unregister(SagaInstance)
 
 
 @admin.register(SagaInstance)
-class OperableSagaAdmin(SagaInstanceAdmin):
+class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # unfold's mixins
+    export_kind = "sagas"
     change_form_template = "ops/saga_page.html"
     # One result fits one step: skipping is offered on the saga's own page alone.
     actions = [list_action(operation) for operation in Operation if operation != Operation.SKIP_STEP]
@@ -145,7 +148,7 @@ class OperableSagaAdmin(SagaInstanceAdmin):
             "approval": approval,
             "approval_effects": effects(saga, Operation(approval.operation)) if approval else [],
             "decide_url": reverse(DECIDE, args=[saga.id]),
-            "why_not_decide": self._why_not_decide(request, approval),
+            "why_not_decide": why_not_decide(request, approval),
             "download_url": reverse(DOWNLOAD, args=[saga.id]),
             **saga_page.picture(saga),
         }
@@ -170,13 +173,6 @@ class OperableSagaAdmin(SagaInstanceAdmin):
             "effects": effects(saga, operation),
             "seen": f"{saga.id}:{saga.revision}",
         }
-
-    def _why_not_decide(self, request: HttpRequest, approval: Approval | None) -> str:
-        if approval is None:
-            return ""
-        if approval.requested_by == request.user.get_username():
-            return _("You asked for it yourself: somebody else must agree.")
-        return "" if request.user.has_perm(verbs.APPROVE) else _("Your role may not approve.")
 
     def operate_view(self, request: HttpRequest, name: str) -> HttpResponse:
         if not (self.has_view_permission(request) and self.has_operate_permission(request)):

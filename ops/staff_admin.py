@@ -20,9 +20,9 @@ from ops.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, Staff
 T = TypeVar("T")
 ROLES = {
     Role.VIEWER: gettext_lazy("Viewer: looks at payments, orders, refunds and sagas"),
-    Role.SUPPORT: gettext_lazy("Support: also looks at requests and keys, asks the channel, cancels unpaid payments"),
+    Role.SUPPORT: gettext_lazy("Support: also sees requests, keys; asks channels, cancels the unpaid, tests webhooks"),
     Role.FINANCE: gettext_lazy("Finance: refunds, captures, exports, approves"),
-    Role.OPERATOR: gettext_lazy("Operator: operates sagas, resolves, approves, looks at the machinery"),
+    Role.OPERATOR: gettext_lazy("Operator: operates sagas, resolves, approves, changes routing, sees the machinery"),
     Role.ADMIN: gettext_lazy("Admin: everything, and merchants, keys, staff and the audit"),
 }  # fmt: skip
 

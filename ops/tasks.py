@@ -5,6 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
+from ops.approvals import deciding
 from ops.dashboard import adding_up
 from ops.exports import services as exports
 from ops.services import consistency, pruning
@@ -37,6 +38,11 @@ def prune_exports() -> int:
 @shared_task(name="ops.prune_sessions")
 def prune_sessions() -> None:
     SessionStore.clear_expired()
+
+
+@shared_task(name="ops.expire_approvals")
+def expire_approvals() -> int:
+    return deciding.expire()
 
 
 @shared_task(name="ops.add_up_hours")

@@ -239,6 +239,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
     "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": {"expires": 30}},
     "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": {"expires": 600}},
+    "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": {"expires": 300}},
     "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

@@ -1,23 +1,42 @@
 """Draws a definition as text: what it does top to bottom, what undoes it, and where the point of no return is."""
 
-from sagas.definitions import Definition, ExternalStep, OnTimeout, StepSpec, WaitingStep
+import unicodedata
 
-NO_RETURN = "point of no return: from here on only forward"
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sagas.definitions import Definition, ExternalStep, Kind, OnTimeout, StepSpec, WaitingStep
+
+NO_RETURN = gettext_lazy("point of no return: from here on only forward")
+KINDS = {
+    Kind.LOCAL: gettext_lazy("local"),
+    Kind.EXTERNAL: gettext_lazy("external"),
+    Kind.WAITING: gettext_lazy("waiting"),
+}
 
 
 def draw(definition: Definition) -> str:
     width = max(len(step.name) for step in definition.steps)
-    lines = [_title(definition), "", "  start", "  │"]
+    lines = [_title(definition), "", "  " + _("start"), "  │"]
     for order, step in enumerate(definition.steps, start=1):
         mark = "●" if step.pivot else "○"
         if _begins_group(definition, order):
-            lines.append("  ├─ together")
-        lines.append(f"  {mark} {order} {step.name:<{width}}  {step.kind.value:<8}  {_notes(step)}".rstrip())
+            lines.append("  ├─ " + _("together"))
+        lines.append(
+            f"  {mark} {order} {step.name:<{width}}  {_padded(str(KINDS[step.kind]), 8)}  {_notes(step)}".rstrip()
+        )
         if step.pivot:
             lines.append(f"  ┿{'━' * (width + 4)} {NO_RETURN}")
         elif not _is_inside_group(definition, order):
             lines.append("  │")
-    return "\n".join([*lines, "  completed", "", f"  turning back: {_way_back(definition)}"])
+    back = _("turning back: %(way)s") % {"way": _way_back(definition)}
+    return "\n".join([*lines, "  " + _("completed"), "", f"  {back}"])
+
+
+def _padded(text: str, columns: int) -> str:
+    """A Chinese character is two columns wide."""
+    taken = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return text + " " * (columns - taken)
 
 
 def _group(definition: Definition, order: int) -> str:
@@ -36,8 +55,12 @@ def _is_inside_group(definition: Definition, order: int) -> bool:
 
 
 def _title(definition: Definition) -> str:
-    about = f"version {definition.version} · about a {definition.business_type}"
-    return f"{definition.name} · {about} · deadline {_span(definition.deadline_seconds)}"
+    about = _("version %(version)d · about a %(business)s · deadline %(span)s") % {
+        "version": definition.version,
+        "business": definition.business_type,
+        "span": _span(definition.deadline_seconds),
+    }
+    return f"{definition.name} · {about}"
 
 
 def _span(seconds: float) -> str:
@@ -47,17 +70,33 @@ def _span(seconds: float) -> str:
 
 
 def _notes(step: StepSpec) -> str:
-    notes = [f"undone by {step.compensate.__name__}" if step.compensate else "nothing to undo"]
+    notes = []
     if isinstance(step, ExternalStep):
-        in_doubt = f"asked by {step.query.__name__}" if step.query else "repeated"
-        notes.insert(0, f"in doubt: {in_doubt}")
-        notes.append(f"{step.retry.max_count} retries")
+        notes.append(_in_doubt(step))
     if isinstance(step, WaitingStep):
-        then = "turns back" if step.on_timeout is OnTimeout.TURN_BACK else "goes on"
-        notes.insert(0, f"waits for {step.signal}, after {_span(step.timeout_seconds)} {then}")
+        notes.append(_waits(step))
+    if step.compensate is not None:
+        notes.append(_("undone by %(function)s") % {"function": step.compensate.__name__})
+    elif not step.pivot:
+        notes.append(_("nothing to undo"))
+    if isinstance(step, ExternalStep):
+        notes.append(_("%(count)d retries") % {"count": step.retry.max_count})
     if step.pivot:
-        notes = [note for note in notes if note != "nothing to undo"] + ["pivot"]
+        notes.append(_("pivot"))
     return ", ".join(notes)
+
+
+def _in_doubt(step: ExternalStep) -> str:
+    if step.query is None:
+        return _("in doubt: repeated")
+    return _("in doubt: asked by %(function)s") % {"function": step.query.__name__}
+
+
+def _waits(step: WaitingStep) -> str:
+    told = {"signal": step.signal, "span": _span(step.timeout_seconds)}
+    if step.on_timeout is OnTimeout.TURN_BACK:
+        return _("waits for %(signal)s, after %(span)s turns back") % told
+    return _("waits for %(signal)s, after %(span)s goes on") % told
 
 
 def _way_back(definition: Definition) -> str:
@@ -68,4 +107,4 @@ def _way_back(definition: Definition) -> str:
             break
         if step.compensate is not None:
             names.append(step.name)
-    return " → ".join([*reversed(names), "compensated"])
+    return " → ".join([*reversed(names), _("compensated")])

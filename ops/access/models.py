@@ -40,6 +40,8 @@ class StaffPermission(models.Model):
             ("resolve_saga", "Can mark sagas as resolved"),
             ("approve_operation", "Can approve, as the second person, what another one asked for"),
             ("export_rows", "Can export lists"),
+            ("test_endpoint", "Can send test calls to webhook endpoints"),
+            ("manage_routing", "Can add and end routing rules"),
             ("manage_merchants", "Can create, suspend and reactivate merchants"),
             ("manage_keys", "Can rotate and revoke API keys"),
             ("manage_staff", "Can invite staff, set their roles and end their access"),

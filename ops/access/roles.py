@@ -22,6 +22,8 @@ class Verb(enum.StrEnum):
     RESOLVE = "access.resolve_saga"
     APPROVE = "access.approve_operation"
     EXPORT = "access.export_rows"
+    TEST_ENDPOINT = "access.test_endpoint"
+    MANAGE_ROUTING = "access.manage_routing"
     MANAGE_MERCHANTS = "access.manage_merchants"
     MANAGE_KEYS = "access.manage_keys"
     MANAGE_STAFF = "access.manage_staff"
@@ -80,10 +82,14 @@ _EXPORTS = _looking_at("exports.export")
 _APPROVALS = _looking_at("approvals.approval")
 
 _VIEWER = _PAYMENTS
-_SUPPORT = _VIEWER | _REQUESTS | {Verb.SYNC, Verb.CANCEL}
+_SUPPORT = _VIEWER | _REQUESTS | {Verb.SYNC, Verb.CANCEL, Verb.TEST_ENDPOINT}
 _FINANCE = _VIEWER | _EXPORTS | _APPROVALS | {Verb.SYNC, Verb.CAPTURE, Verb.REFUND, Verb.APPROVE, Verb.EXPORT}
 _OPERATOR = (
-    _VIEWER | _REQUESTS | _MACHINERY | _APPROVALS | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE}
+    _VIEWER
+    | _REQUESTS
+    | _MACHINERY
+    | _APPROVALS
+    | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE, Verb.TEST_ENDPOINT, Verb.MANAGE_ROUTING}
 )
 _ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Verb)
 

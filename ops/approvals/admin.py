@@ -1,10 +1,20 @@
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, money_column
 from ops.approvals.models import Approval
 
-COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger", "stale": "info"}
+COLOURS = {
+    "pending": "warning",
+    "approved": "success",
+    "rejected": "danger",
+    "stale": "info",
+    "expired": "info",
+}
 
 
 @admin.register(Approval)
@@ -14,7 +24,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     list_display = (
         "requested_at",
         "operation",
-        "business_id",
+        "decided_where",
         "amount",
         "coloured_state",
         "requested_by",
@@ -25,3 +35,13 @@ class ApprovalAdmin(ReadOnlyAdmin):
     search_help_text = _("Saga id, business id or name of the person, in full.")
     ordering = ("-id",)
     readonly_fields = ("requested_at",)
+
+    @admin.display(description=_("business id"))
+    def decided_where(self, approval: Approval) -> SafeString:
+        """A refund on its payment's page, where it says what can be refunded; the rest on the saga's."""
+        url = (
+            f"{reverse('admin:gateway_payment_find')}?{urlencode({'q': approval.business_id})}"
+            if approval.is_refund
+            else reverse("admin:sagas_sagainstance_change", args=[approval.saga_id])
+        )
+        return format_html('<a class="text-link" href="{}">{}</a>', url, approval.business_id)

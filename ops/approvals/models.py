@@ -1,5 +1,7 @@
 """What one person asked for and a second one decides. The database sees to it that they are two."""
 
+from typing import Final
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -7,19 +9,24 @@ from django.utils.translation import gettext_lazy as _
 from common.ids import uuid7
 from sagas.availability import Operation
 
+REFUND: Final = "refund"
+# A refund's saga gets the refund's id, so that a wish for a refund has the id of its saga before there is one.
+OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund"))]
+
 
 class ApprovalState(models.TextChoices):
     PENDING = "pending", _("Waits for a second person")
     APPROVED = "approved", _("Approved")
     REJECTED = "rejected", _("Rejected")
-    STALE = "stale", _("Overtaken: the saga has moved on")
+    STALE = "stale", _("Overtaken: something has changed since")
+    EXPIRED = "expired", _("Nobody agreed in time")
 
 
 class Approval(models.Model):
-    """The operation as it was asked for, on the revision that was seen."""
+    """The operation as it was asked for, on the revision that was seen. Of a refund, `business_id` is the payment."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    operation = models.CharField(_("operation"), max_length=30, choices=Operation)
+    operation = models.CharField(_("operation"), max_length=30, choices=OPERATIONS)
     saga_id = models.UUIDField(_("saga"))
     business_id = models.CharField(_("business id"), max_length=255)
     seen_revision = models.BigIntegerField(_("revision seen"))
@@ -51,8 +58,22 @@ class Approval(models.Model):
             models.UniqueConstraint(
                 name="approval_one_pending_per_saga", fields=["saga_id"], condition=models.Q(state="pending")
             ),
+            models.UniqueConstraint(
+                name="approval_one_pending_refund",
+                fields=["business_id"],
+                condition=models.Q(state="pending", operation=REFUND),
+            ),
+            models.UniqueConstraint(
+                name="approval_refund_asked_for_once",
+                fields=["saga_id"],
+                condition=models.Q(operation=REFUND),
+            ),
         ]
         indexes = [models.Index(name="approval_by_saga", fields=["saga_id", "-requested_at"])]
 
     def __str__(self) -> str:
         return f"{self.get_operation_display()} {self.business_id}"
+
+    @property
+    def is_refund(self) -> bool:
+        return self.operation == REFUND

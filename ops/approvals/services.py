@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from ops.approvals.models import Approval, ApprovalState
+from ops.approvals import deciding
+from ops.approvals.models import REFUND, Approval, ApprovalState
 from ops.approvals.thresholds import amount_of, needs_second_person
-from ops.services import audit, saga_operations
-from ops.services.saga_operations import OBJECT_TYPE
+from ops.services import saga_operations
 from sagas import inspection
 from sagas.availability import Operation, allowed
 from sagas.models import SagaInstance
@@ -77,14 +76,14 @@ def operate_or_ask(
 
 
 def pending_of(*, saga_id: uuid.UUID) -> Approval | None:
-    return Approval.objects.filter(saga_id=saga_id, state=ApprovalState.PENDING).first()
+    return deciding.waiting().filter(saga_id=saga_id).exclude(operation=REFUND).first()
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
     """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
     try:
         with transaction.atomic():
-            approval = _take(approval_id, actor)
+            approval = deciding.taken(approval_id, actor)
             done = saga_operations.operate(
                 operation=Operation(approval.operation),
                 saga_id=approval.saga_id,
@@ -96,11 +95,9 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
                 ticket=approval.ticket,
                 approved_by=actor,
             )
-            _decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
     except StaleView:
-        Approval.objects.filter(id=approval_id, state=ApprovalState.PENDING).update(
-            state=ApprovalState.STALE, decided_at=Now()
-        )
+        deciding.overtaken(approval_id)
         raise
     return done
 
@@ -108,8 +105,8 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
     """Who asked may take it back in this way. Raises `NotAllowed`."""
     with transaction.atomic():
-        approval = _locked(approval_id)
-        _decide(approval, ApprovalState.REJECTED, actor, reason=reason)
+        approval = deciding.locked(approval_id)
+        deciding.decide(approval, ApprovalState.REJECTED, actor, reason=reason)
 
 
 def _ask(
@@ -132,6 +129,7 @@ def _ask(
         raise NotAllowed(why_not)
     if operation == Operation.SKIP_STEP:
         saga_operations.parsed_result(result, saga.id)
+    deciding.expire()
     try:
         with transaction.atomic():
             approval = Approval.objects.create(
@@ -147,47 +145,9 @@ def _ask(
                 result=result,
                 requested_by=actor,
             )
-            _note(approval, "approval.request", actor, why.reason)
+            deciding.note(approval, "request", actor, why.reason)
     except IntegrityError as error:
         if "approval_one_pending_per_saga" not in str(error):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
     return approval
-
-
-def _take(approval_id: uuid.UUID, actor: str) -> Approval:
-    approval = _locked(approval_id)
-    if approval.requested_by == actor:
-        raise NotAllowed(_("You asked for it yourself: somebody else must agree."))
-    return approval
-
-
-def _locked(approval_id: uuid.UUID) -> Approval:
-    approval = Approval.objects.select_for_update().filter(id=approval_id).first()
-    if approval is None or approval.state != ApprovalState.PENDING:
-        raise NotAllowed(_("It has been decided already."))
-    return approval
-
-
-def _decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
-    approval.state, approval.decided_by, approval.decided_at = state, actor, Now()
-    approval.save(update_fields=["state", "decided_by", "decided_at"])
-    action = "approval.approve" if state == ApprovalState.APPROVED else "approval.reject"
-    _note(approval, action, actor, reason)
-
-
-def _note(approval: Approval, action: str, actor: str, reason: str) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        object_type=OBJECT_TYPE,
-        object_id=str(approval.saga_id),
-        reason=reason,
-        after={
-            "approval": str(approval.id),
-            "operation": str(approval.operation),
-            "requested_by": approval.requested_by,
-            "reason_code": approval.reason_code,
-            "ticket": approval.ticket,
-        },
-    )

@@ -23,7 +23,11 @@ def amount_of(saga: SagaInstance) -> tuple[int, str]:
 
 
 def needs_second_person(*, operation: Operation, amount_minor: int, currency: str) -> bool:
-    if operation not in GRAVE or currency not in EXPONENTS:
+    return operation in GRAVE and is_much(amount_minor=amount_minor, currency=currency)
+
+
+def is_much(*, amount_minor: int, currency: str) -> bool:
+    if currency not in EXPONENTS:
         return False
     limits = settings.SECOND_PERSON_ABOVE
     limit = limits.get(currency, limits.get(ANY_CURRENCY))

@@ -11,6 +11,7 @@ from django.db import connection
 from common.clock import database_now
 from gateway.models import OPEN_STATUSES, PaymentStatus
 from ops.dashboard.adding_up import HOUR, HOURS, bucket_ms
+from ops.dashboard.lag import LAGS
 
 LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
 COUNTED = 1000
@@ -57,10 +58,6 @@ WAITING = {
     ),
     "approvals": ("approvals", "state = 'pending'", "requested_at"),
 }
-_OUTBOX = """
-SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
-FROM (SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT {most}) AS bounded
-"""
 _LAST_RUN = """
 SELECT run.id, run.finished_at, result.name, result.passed, result.count
 FROM (SELECT id, finished_at FROM consistency_runs ORDER BY id DESC LIMIT 1) AS run
@@ -104,7 +101,7 @@ class Figures:
     by_currency: Counter[str] = field(default_factory=Counter)
     latencies: Sequence[Latency] = ()
     waiting: dict[str, Waiting] = field(default_factory=dict)
-    outbox: Waiting = Waiting(0, None)
+    lags: dict[str, Waiting] = field(default_factory=dict)
     run_id: int | None = None
     run_at: dt.datetime | None = None
     checks: Sequence[Check] = ()
@@ -128,7 +125,7 @@ def gather(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
     for name, (table, condition, column) in WAITING.items():
         sql = _WAITING.format(table=table, condition=condition, column=column, most=COUNTED)
         figures.waiting[name] = Waiting(*_rows(sql)[0])
-    figures.outbox = Waiting(*_rows(_OUTBOX.format(most=COUNTED))[0])
+    figures.lags = {name: Waiting(*_rows(sql, {"most": COUNTED})[0]) for name, sql in LAGS.items()}
     _consistency(figures)
     return figures
 

@@ -48,6 +48,21 @@ WAITING_WORDS = {
     ),
 }
 
+LAG_WORDS = {
+    "outbox": (
+        gettext_lazy("Events not published yet"),
+        "events_outboxevent",
+        "published_at__isempty=1",
+    ),
+    "fan_out": (
+        gettext_lazy("Events not handed to webhooks yet"),
+        "events_outboxevent",
+        "fanned_out_at__isempty=1",
+    ),
+    "webhooks": (gettext_lazy("Webhooks that are due"), "events_webhookdelivery", "due=yes"),
+}
+PATIENCE_SECONDS = 60  # what is younger is on its way, and no reason to be alarmed
+
 
 def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Called by the theme. Who may not see payments sees none added up either."""
@@ -132,15 +147,14 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
 
 
 def _tiles(figures: Figures) -> list[dict[str, Any]]:
-    tiles = [
-        _tile(label, figures.waiting[name], f"{reverse(f'admin:{admin}_changelist')}?{query}")
-        for name, (label, admin, query) in WAITING_WORDS.items()
+    return [
+        *(_tile(words, figures.waiting[name]) for name, words in WAITING_WORDS.items()),
+        *(_tile(words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_WORDS.items()),
     ]
-    outbox = f"{reverse('admin:events_outboxevent_changelist')}?published_at__isempty=1"
-    return [*tiles, _tile(_("Events not published yet"), figures.outbox, outbox, patience_seconds=60)]
 
 
-def _tile(label: Any, waiting: Waiting, url: str, *, patience_seconds: float = 0) -> dict[str, Any]:
+def _tile(words: tuple[Any, str, str], waiting: Waiting, patience_seconds: float = 0) -> dict[str, Any]:
+    label, admin, query = words
     age = waiting.oldest_seconds
     late = age is not None and age > patience_seconds
     return {
@@ -149,5 +163,5 @@ def _tile(label: Any, waiting: Waiting, url: str, *, patience_seconds: float = 0
         "age": span(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
         "tone": "danger" if late else "success",
         "icon": "warning" if late else "check_circle",
-        "url": url,
+        "url": f"{reverse(f'admin:{admin}_changelist')}?{query}",
     }

@@ -9,13 +9,15 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from events.models import WebhookDelivery
+from events.webhooks import endpoints
 from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from merchants.scopes import ALL_SCOPES
 from merchants.services import NewMerchant, Rotation
 from ops.services import audit
 
-MERCHANT, API_KEY = "merchant", "api_key"
+MERCHANT, API_KEY, ENDPOINT = "merchant", "api_key", "webhook_endpoint"
 
 
 class AlreadySo(Exception):
@@ -97,6 +99,21 @@ def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
             merchant_id=key.merchant_id, environment=key.environment, key_id=key.pk, allow_last=True
         )
         _record_key(key, "revoke", actor=actor, reason=reason, after={"revoked": True})
+
+
+def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
+    """Raises `EndpointNotUsable`."""
+    with transaction.atomic():
+        delivery = endpoints.send_test_by_staff(endpoint_id=endpoint_id)
+        audit.record(
+            actor=actor,
+            action="webhook_endpoint.test",
+            object_type=ENDPOINT,
+            object_id=str(endpoint_id),
+            reason=reason,
+            after={"delivery": str(delivery.id)},
+        )
+    return delivery
 
 
 def _record_key(key: ApiKey, verb: str, *, actor: str, reason: str, after: dict[str, object]) -> None:

@@ -1,18 +1,20 @@
-"""What a merchant's page shows besides its fields: one function for each panel, each cheap however big the merchant is.
+"""What a merchant's page shows besides its fields: one function for each panel, cheap however big the merchant is."""
 
-The health of its webhook endpoints belongs here, as one more function in `PANELS`.
-"""
-
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from common.money import to_major_text
 from gateway.models import PaymentStatus
+from ops.services import endpoint_health
 
 # The newest payments of a merchant, in the order of the index payment_list: the cost has a bound.
 LOOKED_AT = 10_000
@@ -38,10 +40,11 @@ class Panel:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     nothing: str = ""
+    links: Sequence[str] = ()  # where the first cell of each row leads
 
-
-def panels(*, merchant_id: UUID) -> list[Panel]:
-    return [panel(merchant_id) for panel in PANELS]
+    @property
+    def linked_rows(self) -> list[tuple[str, Sequence[str]]]:
+        return list(zip(self.links or [""] * len(self.rows), self.rows, strict=True))
 
 
 def volumes(merchant_id: UUID) -> Panel:
@@ -79,4 +82,43 @@ def volumes(merchant_id: UUID) -> Panel:
     )
 
 
-PANELS: Sequence[Callable[[UUID], Panel]] = (volumes,)
+def endpoints(merchant_id: UUID) -> Panel:
+    rows = endpoint_health.of_merchant(merchant_id=merchant_id)
+    return Panel(
+        title=_("Webhook endpoints (of each the newest %(most)d deliveries of 24 hours)")
+        % {"most": endpoint_health.LOOKED_AT},
+        columns=(
+            _("endpoint"),
+            _("environment"),
+            _("status"),
+            _("delivered"),
+            _("failed"),
+            _("pending"),
+            _("last success"),
+            _("last failure"),
+        ),
+        rows=[
+            (
+                endpoint.name,
+                endpoint.environment,
+                endpoint.state,
+                *(f"{count}{'+' if endpoint.is_more else ''}" for count in endpoint.counts),
+                _moment(endpoint.succeeded_at),
+                _moment(endpoint.failed_at),
+            )
+            for endpoint in rows
+        ],
+        nothing=_("No endpoints."),
+        links=[reverse("admin:events_webhookendpoint_change", args=[endpoint.id]) for endpoint in rows],
+    )
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return localize(localtime(moment)) if moment else "—"
+
+
+PANELS: Sequence[Callable[[UUID], Panel]] = (volumes, endpoints)
+
+
+def panels(*, merchant_id: UUID) -> list[Panel]:
+    return [panel(merchant_id) for panel in PANELS]

@@ -2,52 +2,68 @@
 
 import uuid
 
-from django.db import transaction
+from django.db.models import Sum
 
 from gateway.flows import refund_create
-from gateway.models import Payment, Refund
+from gateway.models import Payment, Refund, RefundStatus
+from ops.models import StaffAction
 from ops.services import audit
 from sagas import engine
+from sagas.state import SagaState
+
+OBJECT_TYPE, ACTION = "payment", "refund.create"
 
 
-class WrongRefund(Exception):
-    """The number of this refund belongs to another payment."""
+def begin(
+    *,
+    payment: Payment,
+    refund_id: uuid.UUID,
+    amount_minor: int,
+    actor: str,
+    reason: str,
+    approved_by: str = "",
+) -> SagaState:
+    """In the caller's transaction, which holds the payment's lock.
 
-
-def refund(
-    *, payment_id: uuid.UUID, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
-) -> Refund:
-    """`refund_id` comes with the form, so that a form sent twice refunds once.
-
-    Raises `PaymentNotRefundable`, `RefundExceedsPayment` and `WrongRefund`.
+    Raises `PaymentNotRefundable` and `RefundExceedsPayment`.
     """
-    with transaction.atomic(durable=True):
-        payment = Payment.objects.select_for_update().get(id=payment_id)
-        if (sent_before := Refund.objects.filter(id=refund_id).first()) is not None:
-            if sent_before.payment_id != payment.id:
-                raise WrongRefund
-            return sent_before
-        saga = refund_create.start(
-            payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason[:255]
-        )
-        reserved = Refund.objects.get(id=refund_id)
-        audit.record(
-            actor=actor,
-            action="refund.create",
-            object_type="payment",
-            object_id=payment.payment_no,
-            reason=reason,
-            before={
-                "refunded_minor": payment.refunded_minor,
-                "refund_pending_minor": payment.refund_pending_minor,
-            },
-            after={
-                "refund_no": reserved.refund_no,
-                "amount_minor": amount_minor,
-                "currency": payment.currency,
-                "refund_pending_minor": payment.refund_pending_minor + amount_minor,
-            },
-        )
+    saga = refund_create.start(
+        payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason[:255]
+    )
+    reserved = Refund.objects.get(id=refund_id)
+    audit.record(
+        actor=actor,
+        action=ACTION,
+        object_type=OBJECT_TYPE,
+        object_id=payment.payment_no,
+        reason=reason,
+        before={
+            "refunded_minor": payment.refunded_minor,
+            "refund_pending_minor": payment.refund_pending_minor,
+        },
+        after={
+            "refund_no": reserved.refund_no,
+            "amount_minor": amount_minor,
+            "currency": payment.currency,
+            "refund_pending_minor": payment.refund_pending_minor + amount_minor,
+            **({"approved_by": approved_by} if approved_by else {}),
+        },
+    )
+    return saga
+
+
+def carry_out(*, saga: SagaState) -> Refund:
+    """After the commit. Who dies before or in it leaves a saga that a worker takes up when the lease is over."""
     engine.advance(saga)
-    reserved.refresh_from_db()
-    return reserved
+    return Refund.objects.get(id=saga.id)
+
+
+def given_back_alone(*, payment: Payment) -> int:
+    """What staff refunded of it without a second person."""
+    done = StaffAction.objects.filter(
+        object_id=payment.payment_no, object_type=OBJECT_TYPE, action=ACTION
+    ).exclude(after__has_key="approved_by")
+    numbers = list(done.values_list("after__refund_no", flat=True))
+    kept = Refund.objects.filter(refund_no__in=numbers).exclude(status=RefundStatus.FAILED)
+    total: int | None = kept.aggregate(total=Sum("amount_minor"))["total"]
+    return total or 0

@@ -11,9 +11,8 @@ from ops.timeline.registry import EACH, Entry, Subject, Tone, source
 
 @source
 def outbox(subject: Subject) -> Iterator[Entry]:
-    keys = [*subject.references, subject.payment.order_no]
     told = OutboxEvent.objects.filter(
-        ordering_key__in=keys, merchant_id=subject.payment.merchant_id
+        ordering_key__in=subject.event_keys, merchant_id=subject.payment.merchant_id
     ).order_by("-id")[:EACH]
     for event in told:
         published = event.published_at is not None

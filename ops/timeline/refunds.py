@@ -9,6 +9,8 @@ from common.admin import money_text
 from gateway.models import Refund, RefundStatus
 from ops.timeline.registry import Entry, Fact, Subject, Tone, source
 
+TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
+
 
 @source
 def refunds(subject: Subject) -> Iterator[Entry]:
@@ -19,7 +21,7 @@ def refunds(subject: Subject) -> Iterator[Entry]:
             refund.created_at, "undo", _("Refund"), _("Refund asked for"), Tone.INFO, facts=facts, url=url
         )
         if refund.settled_at:
-            tone = Tone.SUCCESS if refund.status == RefundStatus.SUCCEEDED else Tone.DANGER
+            tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
             title = _("Refund: %(status)s") % {"status": refund.get_status_display()}
             yield Entry(refund.settled_at, "undo", _("Refund"), title, tone, facts=facts[:2], url=url)
 

@@ -65,6 +65,11 @@ class Subject:
         names = [self.payment.payment_no, *(refund.refund_no for refund in self.refunds)]
         return [*names, self.payment.channel_trade_no] if self.payment.channel_trade_no else names
 
+    @property
+    def event_keys(self) -> list[str]:
+        """Events are ordered by the payment or the order they are about."""
+        return [*self.references, self.payment.order_no]
+
 
 Source = Callable[[Subject], Iterable[Entry]]
 _sources: list[Source] = []

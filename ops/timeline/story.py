@@ -4,6 +4,7 @@ from gateway.models import Payment, Refund
 from ops.timeline import (  # noqa: F401  (each is a source)
     attempts,
     channel_webhooks,
+    deliveries,
     milestones,
     outbox,
     refunds,

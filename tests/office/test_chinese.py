@@ -14,9 +14,11 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from events.models import WebhookEndpoint
 from gateway.models import Payment
 from ops.audit_admin import OBJECT_TYPES
 from ops.models import StaffAction
+from ops.renderers.payment_tabs import TABS
 from tests.support import bank, shop
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
@@ -121,6 +123,11 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
             pages.append(reverse(f"{name}_change", args=[quote(row.pk)]))
     payment = Payment.objects.get(payment_no=paid["payment_no"])
     pages.append(reverse("admin:gateway_payment_refund", args=[payment.pk]))
+    its_page = reverse("admin:gateway_payment_change", args=[payment.pk])
+    pages += [f"{its_page}?tab={tab}" for tab in TABS]
+    pages += [reverse("admin:gateway_routingrule_new"), reverse("admin:exports_export_new")]
+    endpoint = WebhookEndpoint.objects.get()
+    pages.append(reverse("admin:events_webhookendpoint_test", args=[endpoint.pk]))
     english: dict[str, str] = {}
     for page in pages:
         answer = browser.get(page)

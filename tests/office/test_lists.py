@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -77,6 +79,33 @@ def test_lists_are_narrowed_by_amount_currency_merchant_and_time(
     assert found(created_to=f"{now:%Y-%m-%d}") == []
     assert found(channel="stripe") == []
     assert found(stuck="yes") == []
+
+
+@pytest.mark.parametrize(
+    "by", [{"currency": "JPY"}, {"amount_from": "77", "amount_to": "77"}], ids=["currency", "amount"]
+)
+def test_what_is_rare_is_found_by_its_index(vera: Client, client: SignedClient, by: dict[str, str]) -> None:
+    shop.opened(client, amount=7_700, currency="USD")
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
+                'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
+                'amount_minor', 10000 + n, 'order_id', gen_random_uuid()))).*
+            FROM payments AS p, generate_series(1, 2000) AS n"""
+        )
+        cursor.execute("SET session_replication_role = DEFAULT")
+        cursor.execute("ANALYZE payments")
+    with CaptureQueriesContext(connection) as queries:
+        vera.get(reverse("admin:gateway_payment_changelist"), by)
+    pages = [query["sql"] for query in queries if 'FROM "payments"' in query["sql"]]
+    pages = [sql for sql in pages if not sql.startswith("EXPLAIN")]
+    assert pages
+    with connection.cursor() as cursor:
+        for sql in pages:
+            cursor.execute(f"EXPLAIN {sql}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "payment_by_amount" in plan, plan
 
 
 def test_what_is_not_understood_is_said(vera: Client) -> None:

@@ -4,9 +4,11 @@ import csv
 import gzip
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from gateway.models import Payment
 from merchants.services import NewMerchant
@@ -285,3 +288,29 @@ def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
         cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
     assert "Index Scan using payment_newest" in plan, plan
     assert "Presorted Key: payments.created_at" in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("of", "kind"),
+    [
+        ("gateway_payment", "payments"),
+        ("gateway_refund", "refunds"),
+        ("orders_order", "orders"),
+        ("sagas_sagainstance", "sagas"),
+        ("ops_staffaction", "staff_actions"),
+    ],
+)
+def test_each_list_leads_to_its_export_with_what_it_is_filtered_by(of: str, kind: str) -> None:
+    admin = signed_in(member("ada", "Admin"))
+    shown = {} if kind == "staff_actions" else {"created_from": "2026-11-01T10:00"}
+    if kind in ("payments", "refunds", "orders"):
+        shown |= {"status__exact": "pending", "environment": "test", "currency": "USD"}
+    html = admin.get(reverse(f"admin:{of}_changelist"), shown).content.decode()
+    (link,) = re.findall(rf'href="([^"]+[?]kind={kind}[^"]*)"', html)
+    form = admin.get(unescape(link)).context["form"]
+    assert form["kind"].value() == kind
+    for name, value in shown.items():
+        assert form[name.removesuffix("__exact")].value() == value[:10]
+    viewer = signed_in(member("vera", "Viewer"))
+    if kind != "staff_actions":
+        assert "kind=" not in viewer.get(reverse(f"admin:{of}_changelist")).content.decode()

@@ -76,6 +76,7 @@ PAGES = {
     "auth_user_reset_second_factor": "A",
     "auth_user_roles": "A",
     "auth_user_send_link": "A",
+    "events_webhookendpoint_test": "SOA",
     "exports_export_download": "FA",
     "exports_export_new": "FA",
     "merchants_apikey_revoke": "A",
@@ -84,6 +85,8 @@ PAGES = {
     "merchants_merchant_reactivate": "A",
     "merchants_merchant_suspend": "A",
     "gateway_payment_refund": "FA",
+    "gateway_routingrule_end": "OA",
+    "gateway_routingrule_new": "OA",
     "sagas_sagainstance_operate": "OA",
 }
 # What may be done, wherever the button is.
@@ -94,16 +97,18 @@ VERBS = {
     "access.export_rows": "FA",
     "access.manage_keys": "A",
     "access.manage_merchants": "A",
+    "access.manage_routing": "OA",
     "access.manage_staff": "A",
     "access.refund_payment": "FA",
     "access.resolve_saga": "OA",
     "access.sync_payment": "SFOA",
+    "access.test_endpoint": "SOA",
     "sagas.operate_sagainstance": "OA",
 }
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
 LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
 # A search that leads to what it found, and the second person's word, which is taken by POST alone.
-LEADING_ON |= {"gateway_payment_find", "sagas_sagainstance_decide"}
+LEADING_ON |= {"gateway_payment_decide", "gateway_payment_find", "sagas_sagainstance_decide"}
 # Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
 LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {

@@ -5,6 +5,7 @@ import threading
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from sagas import engine, graph, operations
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, Retry, Step, together
@@ -219,6 +220,7 @@ def test_what_cannot_be_called_together_is_refused(world):
 
 
 def test_a_group_is_drawn(group):
-    drawn = graph.draw(group())
+    with translation.override("en"):
+        drawn = graph.draw(group())
     assert "├─ together" in drawn
     assert drawn.index("together") < drawn.index("2 a ") < drawn.index("3 b ") < drawn.index("4 c ")

@@ -324,7 +324,7 @@ def test_people_see_what_it_waits_for(waiting, begin):
         story = saga_text.as_story(saga_inspection.story(name=str(saga.id)))
         assert f"the signal {NAME} until {until}" in story
         assert NAME in saga_text.as_list(saga_inspection.newest(limit=1))
-    drawn = graph.draw(definition)
+        drawn = graph.draw(definition)
     assert "waiting" in drawn
     assert f"waits for {NAME}, after 1 min turns back" in drawn
     deliver(saga)

@@ -1,0 +1,81 @@
+"""How a wish is decided, whatever it is for: by another person, once, in time, and written down.
+
+All of it runs in the caller's transaction, beside what the wish is for.
+"""
+
+import datetime as dt
+import uuid
+from typing import Final
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from common.clock import database_now
+from ops.approvals.models import Approval, ApprovalState
+from ops.services import audit
+from ops.services.saga_operations import OBJECT_TYPE
+from sagas.operations import NotAllowed
+
+VALID_FOR: Final = dt.timedelta(days=3)
+
+
+def waiting() -> QuerySet[Approval]:
+    return Approval.objects.filter(state=ApprovalState.PENDING, requested_at__gt=Now() - VALID_FOR)
+
+
+def taken(approval_id: uuid.UUID, actor: str) -> Approval:
+    """Locked, for who agrees. Raises `NotAllowed`."""
+    approval = locked(approval_id)
+    if approval.requested_by == actor:
+        raise NotAllowed(_("You asked for it yourself: somebody else must agree."))
+    return approval
+
+
+def locked(approval_id: uuid.UUID) -> Approval:
+    """Raises `NotAllowed`."""
+    approval = Approval.objects.select_for_update().filter(id=approval_id).first()
+    if approval is None or approval.state != ApprovalState.PENDING:
+        raise NotAllowed(_("It has been decided already."))
+    if approval.requested_at <= database_now() - VALID_FOR:
+        raise NotAllowed(_("Nobody agreed in time: it must be asked for anew."))
+    return approval
+
+
+def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
+    approval.state, approval.decided_by, approval.decided_at = state, actor, Now()
+    approval.save(update_fields=["state", "decided_by", "decided_at"])
+    note(approval, "approve" if state == ApprovalState.APPROVED else "reject", actor, reason)
+
+
+def note(approval: Approval, verb: str, actor: str, reason: str) -> None:
+    """A wish for a refund is part of its payment's history: its saga is not there yet."""
+    audit.record(
+        actor=actor,
+        action=f"approval.{verb}",
+        object_type="payment" if approval.is_refund else OBJECT_TYPE,
+        object_id=approval.business_id if approval.is_refund else str(approval.saga_id),
+        reason=reason,
+        after={
+            "approval": str(approval.id),
+            "operation": str(approval.operation),
+            "amount_minor": approval.amount_minor,
+            "currency": approval.currency,
+            "requested_by": approval.requested_by,
+            "reason_code": approval.reason_code,
+            "ticket": approval.ticket,
+        },
+    )
+
+
+def overtaken(approval_id: uuid.UUID) -> None:
+    _close(Approval.objects.filter(id=approval_id), ApprovalState.STALE)
+
+
+def expire() -> int:
+    """Closes what nobody decided in time, so that it can be asked for anew."""
+    return _close(Approval.objects.filter(requested_at__lte=Now() - VALID_FOR), ApprovalState.EXPIRED)
+
+
+def _close(approvals: QuerySet[Approval], state: ApprovalState) -> int:
+    return approvals.filter(state=ApprovalState.PENDING).update(state=state, decided_at=Now())
