@@ -3,7 +3,7 @@
 ./scripts/start-all-services.sh
 .venv/bin/python manage.py seed_demo --payments 500
 .venv/bin/python -m scripts.screenshots                          # into docs/images/backoffice
-.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page: both languages, day and night, and a phone
+.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page in every look
 """
 
 import argparse
