@@ -36,6 +36,7 @@ def test_what_needs_a_person_is_retried(desk, client) -> None:
     oscar.page.get_by_role("link", name=saga.business_id).click()
     attempts = oscar.page.get_by_role("region", name=oscar.says("Attempts"))
     expect(attempts.get_by_text(oscar.says("Outcome not known"))).to_have_count(4)
+    expect(attempts.get_by_text("the simulator answered 500", exact=True)).to_have_count(4)
     assert oscar.why_not("Compensate") == oscar.says("The pivot may have happened: ask the channel first.")
     dialog = oscar.opens("Retry now")
     dialog.get_by_label(oscar.says("Reason")).press("ArrowDown")
