@@ -1,7 +1,14 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import FlatInline, ReadOnlyAdmin, badge_column, known_values_filter, money_column, word_column
+from common.admin import (
+    FlatInline,
+    ReadOnlyAdmin,
+    badge_column,
+    known_values_filter,
+    money_column,
+    word_column,
+)
 from common.admin_lists import AmountFilter, CreatedFilter
 from common.money import to_major_text
 from merchants.models import Environment

@@ -9,7 +9,12 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from gateway.models import Payment
+from merchants.models import ApiKey, Merchant
+from ops.exports.models import Export
+from ops.models import ConsistencyRun
 from ops.services.consistency import run_checks
+from orders.models import Order
+from sagas.models import SagaInstance
 from tests.office.conftest import staff
 from tests.office.test_second_person import make_parked
 from tests.support import bank, shop
@@ -19,6 +24,9 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
 ]
+
+
+UNLIKE_OTHERS = (Payment, SagaInstance, Order, Merchant, ApiKey, Export, ConsistencyRun)
 
 
 def serious(page) -> list[str]:
@@ -67,7 +75,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
 
 
 def test_the_browser_refuses_nothing_on_any_page(client, visit) -> None:
-    """Lists of everything, and one page of each; at the end it is seen that a refusal would be heard."""
+    """Lists of everything, and the pages that look unlike others; at the end it is seen that a refusal would be heard."""
     paid = shop.paid(client)
     shop.data(shop.refund(client, paid, 100))
     bank.deliver_webhooks(paid["payment_no"])
@@ -76,7 +84,7 @@ def test_the_browser_refuses_nothing_on_any_page(client, visit) -> None:
     for model in (model for model in apps.get_models() if model in admin.site._registry):
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         root.go(reverse(f"{name}_changelist"))
-        if (row := model._default_manager.first()) is not None:
+        if model in UNLIKE_OTHERS and (row := model._default_manager.first()) is not None:
             root.go(reverse(f"{name}_change", args=[quote(row.pk)]))
     assert root.errors == []
     with root.page.expect_console_message(lambda message: "Content Security Policy" in message.text):
