@@ -39,7 +39,7 @@ PAGES = {
     "events": "/admin/events/outboxevent/",
     "deliveries": "/admin/events/webhookdelivery/",
     "merchants": "/admin/merchants/merchant/",
-    "merchant": "/admin/merchants/merchant/> th a",
+    "merchant": "/admin/merchants/merchant/?q=coffee@demo.example> th a",
     "new-merchant": "/admin/merchants/merchant/create/",
     "key": "/admin/merchants/apikey/> th a",
     "exports": "/admin/exports/export/",

@@ -75,7 +75,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
 
 
 def test_the_browser_refuses_nothing_on_any_page(client, visit) -> None:
-    """Lists of everything, and the pages that look unlike others; at the end it is seen that a refusal would be heard."""
+    """Lists, and the pages that look unlike others; at the end it is seen that a refusal would be heard."""
     paid = shop.paid(client)
     shop.data(shop.refund(client, paid, 100))
     bank.deliver_webhooks(paid["payment_no"])
