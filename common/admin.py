@@ -158,6 +158,16 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
     return _described(column, description, label=dict(colours))
 
 
+def word_column(field: str, description: Promise, words: Iterable[tuple[str, Any]]) -> Column:
+    """A value in the reader's words, where the model keeps no choices for it."""
+    known = dict(words)
+
+    def column(_admin: Any, row: Any) -> Any:
+        return known.get(getattr(row, field), getattr(row, field))
+
+    return _described(column, description)
+
+
 def flag_column(field: str, description: Promise) -> Column:
     """A label where it is true, and nothing elsewhere: a cross beside what is well would look like trouble."""
 

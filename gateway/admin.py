@@ -20,6 +20,7 @@ from common.admin import (
     flag_column,
     known_values_filter,
     money_column,
+    word_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
 from gateway.channels.registry import channel_names
@@ -77,6 +78,7 @@ class MoneyAdmin(ReadOnlyAdmin):
 
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
+    mode = word_column("environment", _("environment"), Environment.choices)
 
     @admin.display(description=_("saga"))
     def sagas(self, row: Payment | Refund) -> SafeString:
@@ -105,7 +107,7 @@ class PaymentAdmin(MoneyAdmin):
         "amount",
         "coloured_status",
         "channel",
-        "environment",
+        "mode",
         "attention",
         "created_at",
     )
@@ -139,7 +141,7 @@ class PaymentAdmin(MoneyAdmin):
                     "payment_no",
                     "order",
                     "merchant",
-                    "environment",
+                    "mode",
                     "status",
                     "sagas",
                     "subject",
@@ -226,7 +228,7 @@ class RefundAdmin(MoneyAdmin):
         "payment",
         "amount",
         "coloured_status",
-        "environment",
+        "mode",
         "failure_code",
         "created_at",
         "settled_at",
@@ -252,7 +254,7 @@ class RefundAdmin(MoneyAdmin):
         "refund_no",
         "payment",
         "merchant",
-        "environment",
+        "mode",
         "amount",
         "status",
         "sagas",

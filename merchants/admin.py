@@ -1,8 +1,9 @@
 """Looking only: keys change through services, and neither hash nor secret is on any page."""
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline
+from common.admin import ReadOnlyAdmin, ReadOnlyInline, flag_column
 from merchants.models import ApiKey, Merchant, RequestNonce
 
 KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
@@ -15,7 +16,8 @@ class ApiKeyInline(ReadOnlyInline):
 
 @admin.register(Merchant)
 class MerchantAdmin(ReadOnlyAdmin):
-    list_display = ("name", "email", "status", "strict_idempotency", "created_at")
+    strict = flag_column("strict_idempotency", _("strict idempotency"))
+    list_display = ("name", "email", "status", "strict", "created_at")
     list_filter = ("status",)
     search_fields = ("=id", "email", "name")
     inlines = (ApiKeyInline,)

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.admin import ReadOnlyAdmin
+from common.admin import ReadOnlyAdmin, flag_column
 from ops.access import second_factor, staff
 from ops.access.roles import Role, Verb
 from ops.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
@@ -166,7 +166,8 @@ admin.site.unregister([User, Group])
 @admin.register(User)
 class StaffAdmin(OperableAdmin):
     operations = OPERATIONS
-    list_display = ("username", "email", "roles", "is_active", "is_superuser", "last_login")
+    superuser = flag_column("is_superuser", gettext_lazy("superuser"))
+    list_display = ("username", "email", "roles", "is_active", "superuser", "last_login")
     list_filter = ("is_active", "groups")
     search_fields = ("=username", "=email")
     search_help_text = gettext_lazy("User name or email, in full.")

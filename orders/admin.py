@@ -1,7 +1,14 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import FlatInline, ReadOnlyAdmin, badge_column, known_values_filter, money_column
+from common.admin import (
+    FlatInline,
+    ReadOnlyAdmin,
+    badge_column,
+    known_values_filter,
+    money_column,
+    word_column,
+)
 from common.admin_lists import AmountFilter, CreatedFilter
 from common.money import to_major_text
 from merchants.models import Environment
@@ -41,12 +48,13 @@ class OrderItemAdmin(ItemMoney, ReadOnlyAdmin):  # type: ignore[misc]
 class OrderAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
+    mode = word_column("environment", _("environment"), Environment.choices)
     list_display = (
         "order_no",
         "merchant",
         "amount",
         "coloured_status",
-        "environment",
+        "mode",
         "created_at",
         "paid_at",
     )
@@ -60,7 +68,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "order_no",
         "id",
         "merchant",
-        "environment",
+        "mode",
         "amount",
         "status",
         "subject",

@@ -2,49 +2,81 @@
 
 ./scripts/start-all-services.sh
 .venv/bin/python manage.py seed_demo --payments 500
-.venv/bin/python -m scripts.screenshots                          # into docs/img
-.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page, both languages, day and night
+.venv/bin/python -m scripts.screenshots                          # into docs/images/backoffice
+.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page in every look
+pngquant --force --ext .png docs/images/backoffice/*.png         # a third of the size
 """
 
 import argparse
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from scripts.local.config import ROOT, Stack
 
-SIZE = {"width": 1360, "height": 850}
+SCREEN, PHONE = (1280, 860), (390, 844)
+SAGAS = "/admin/sagas/sagainstance/?needs_attention__exact=1"
 PAGES = {
     "home": "/",
-    "dashboard": "/admin/",
+    "docs": "/api/docs",
+    "dashboard": "/admin/?range=30d",
     "payments": "/admin/gateway/payment/",
-    "payment": "/admin/gateway/payment/>",
+    "payment": "/admin/gateway/refund/?status__exact=succeeded> th a> #content-main a[href*='gateway/payment']",
+    "refund-dialog": "/admin/gateway/payment/?status__exact=succeeded> th a> [data-dialog=refund-dialog]",
     "refunds": "/admin/gateway/refund/",
-    "sagas": "/admin/sagas/sagainstance/?needs_attention__exact=1",
-    "saga": "/admin/sagas/sagainstance/?needs_attention__exact=1>",
+    "orders": "/admin/orders/order/",
+    "order": "/admin/orders/order/> th a",
+    "sagas": SAGAS,
+    "saga": f"{SAGAS}> th a",
+    "saga-dialog": f"{SAGAS}> th a> [data-dialog=dialog-mark_resolved]",
+    "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> th a",
+    "approvals": "/admin/approvals/approval/",
+    "channel-events": "/admin/gateway/channelevent/",
+    "events": "/admin/events/outboxevent/",
+    "deliveries": "/admin/events/webhookdelivery/",
     "merchants": "/admin/merchants/merchant/",
-    "merchant": "/admin/merchants/merchant/>",
+    "merchant": "/admin/merchants/merchant/?q=coffee@demo.example> th a",
     "new-merchant": "/admin/merchants/merchant/create/",
-    "key": "/admin/merchants/apikey/>",
+    "key": "/admin/merchants/apikey/> th a",
     "exports": "/admin/exports/export/",
     "new-export": "/admin/exports/export/new/",
     "staff": "/admin/auth/user/",
     "roles": "/admin/auth/group/",
     "audit": "/admin/ops/staffaction/",
+    "consistency": "/admin/ops/consistencyrun/",
+    "consistency-run": "/admin/ops/consistencyrun/> th a",
     "second-factor": "/admin/second-factor/",
 }
-IN_THE_DOCUMENT = ("home", "dashboard", "payments", "payment", "saga", "merchant", "new-export")
+ON_A_PHONE = ("dashboard", "payments", "payment", "saga")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    language: str = "en"
+    theme: str = "light"
+    size: tuple[int, int] = SCREEN
+
+
+# What the document shows, each page in the look that shows the most.
+IN_THE_DOCUMENT = {
+    "dashboard": Look(),
+    "payment": Look(),
+    "saga": Look(theme="dark"),
+    "saga-dialog": Look(),
+    "payments": Look(language="zh-hans"),
+    "merchant": Look(language="zh-hans", theme="dark"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--into", type=Path, default=ROOT / "docs" / "img")
-    parser.add_argument(
-        "--all", action="store_true", help="Every page in both languages, by day and by night."
-    )
+    parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images" / "backoffice")
+    parser.add_argument("--all", action="store_true", help="Every page, in every look.")
+    parser.add_argument("--only", nargs="*", default=list(PAGES), choices=PAGES, metavar="PAGE")
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password", default=os.environ.get("ADMIN_PASSWORD", "admin"))
     options = parser.parse_args()
@@ -54,39 +86,70 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
         )
-        for language, theme in _variants(options.all):
-            page = _signed_in(browser, url, language, theme, options.user, options.password)
-            for name in PAGES if options.all else IN_THE_DOCUMENT:
-                suffix = f"-{language}-{theme}" if options.all else ""
-                _open(page, url, PAGES[name])
-                page.screenshot(path=options.into / f"{name}{suffix}.png")
+        for look, names in _every_look() if options.all else _document():
+            context = _context(browser, url, look)
+            suffix = f"-{look.language}-{look.theme}-{look.size[0]}" if options.all else ""
+            page = _at_the_door(context, options.user)
+            if options.all:
+                page.screenshot(path=options.into / f"login{suffix}.png")
+            _enter(page, options.password)
+            for name in (name for name in names if name in options.only):
+                _open(page, PAGES[name])
+                page.screenshot(path=options.into / f"{name}{suffix}.png", full_page=options.all)
                 print(f"{name}{suffix}: {page.title()}", flush=True)
+            context.close()
         browser.close()
 
 
-def _variants(everything: bool) -> Iterator[tuple[str, str]]:
-    for language in ("en", "zh-hans") if everything else ("en",):
-        for theme in ("light", "dark") if everything else ("light",):
-            yield language, theme
+def _every_look() -> Iterator[tuple[Look, tuple[str, ...]]]:
+    for language in ("en", "zh-hans"):
+        for theme in ("light", "dark"):
+            yield Look(language, theme), tuple(PAGES)
+    yield Look("zh-hans", size=PHONE), ON_A_PHONE
 
 
-def _signed_in(browser: Browser, url: str, language: str, theme: str, user: str, password: str) -> Page:
-    context = browser.new_context(viewport=SIZE, color_scheme=theme, locale=language)
-    context.add_cookies([{"name": "django_language", "value": language, "url": url}])
+def _document() -> Iterator[tuple[Look, tuple[str, ...]]]:
+    for name, look in IN_THE_DOCUMENT.items():
+        yield look, (name,)
+
+
+def _context(browser: Browser, url: str, look: Look) -> BrowserContext:
+    context = browser.new_context(
+        base_url=url,
+        viewport={"width": look.size[0], "height": look.size[1]},
+        color_scheme=look.theme,  # type: ignore[arg-type]  # a literal in disguise
+        locale=look.language,
+    )
+    context.add_cookies([{"name": "django_language", "value": look.language, "url": url}])
+    context.on("console", _complain)
+    return context
+
+
+def _complain(message: ConsoleMessage) -> None:
+    if message.type in ("error", "warning"):
+        print(f"CONSOLE {message.text} {message.location}", flush=True)
+
+
+def _at_the_door(context: BrowserContext, user: str) -> Page:
     page = context.new_page()
-    page.goto(f"{url}/admin/login/?next=/admin/")
+    page.goto("/admin/login/?next=/admin/")
     page.fill("input[name=username]", user)
-    page.fill("input[name=password]", password)
-    page.click("button[type=submit]")
-    page.wait_for_url(re.compile("/admin/$"))
     return page
 
 
-def _open(page: Page, url: str, address: str) -> None:
-    """`>` at the end: the first row of that list."""
-    page.goto(url + address.rstrip(">"))
-    if address.endswith(">"):
-        page.goto(url + str(page.locator("#result_list tbody tr th a").first.get_attribute("href")))
+def _enter(page: Page, password: str) -> None:
+    page.fill("input[name=password]", password)
+    page.click("button[type=submit]")
+    page.wait_for_url(re.compile("/admin/$"))
+
+
+def _open(page: Page, way: str) -> None:
+    """`>` leads on: `th a` to the first row of the list, else to what else is pressed there."""
+    address, *presses = way.split("> ")
+    page.goto(address)
+    for press in presses:
+        page.locator("#result_list th a" if press == "th a" else press).first.click()
+        page.wait_for_load_state("load")
     page.wait_for_load_state("networkidle")
 
 

@@ -116,7 +116,8 @@ def _attempts(history: Sequence[EventView]) -> list[AttemptRow]:
 def _attempt(event: EventView, longest: int) -> AttemptRow:
     length = event.duration_ms or 0
     by_person = event.kind == SagaEvent.Kind.PERSON
-    error = "" if by_person else " ".join(str(value) for value in event.detail.values() if value)
+    told = [value for value in event.detail.values() if value and value is not True]  # flags say nothing
+    error = "" if by_person else " ".join(map(str, told))
     return AttemptRow(
         started=event.at - dt.timedelta(milliseconds=length),
         title=event.step_name,

@@ -15,6 +15,7 @@ class Story:
     tell: Callable[[Shop, random.Random], None]
     weight: float
     stays_open: bool = False
+    is_dear: bool = False
 
     @property
     def name(self) -> str:
@@ -184,7 +185,7 @@ STORIES = (
     Story(retried_after_timeouts, 2),
     Story(retried_after_errors, 2),
     Story(given_up_and_undone, 1),
-    Story(undoing_failed, 0.5),
+    Story(undoing_failed, 0.8, is_dear=True),
     Story(refund_declined, 1),
     Story(refund_failed_later, 1),
     Story(refund_needs_a_person, 0.5),

@@ -21,6 +21,7 @@ _PAYMENT = "(SELECT id FROM payments WHERE payment_no = %(no)s::text)"
 _REFUNDS = f"(SELECT id FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608 - of constants
 _NUMBERS = f"(SELECT %(no)s::text UNION ALL SELECT refund_no FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608
 _SAGAS = f"(SELECT id FROM saga_instances WHERE business_id IN {_NUMBERS})"  # noqa: S608
+_EVENTS = "(SELECT id FROM outbox_events WHERE ordering_key = %(no)s::text)"
 
 TELLS_OF_PAYMENT: Mapping[str, str] = {
     "orders": "id = (SELECT order_id FROM payments WHERE payment_no = %(no)s::text)",
@@ -33,6 +34,8 @@ TELLS_OF_PAYMENT: Mapping[str, str] = {
     "idempotency_keys": f"resource_id IN {_SAGAS}",
     "channel_events": f"reference IN {_NUMBERS}",
     "outbox_events": "ordering_key = %(no)s::text",
+    "webhook_deliveries": f"event_id IN {_EVENTS}",
+    "webhook_attempts": f"delivery_id IN (SELECT id FROM webhook_deliveries WHERE event_id IN {_EVENTS})",  # noqa: S608
     "simulator_payments": "reference = %(no)s::text",
     "simulator_refunds": "payment_id = %(no)s::text",
     "simulator_ledger": "reference = %(no)s::text",

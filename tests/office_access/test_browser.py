@@ -1,4 +1,4 @@
-"""A real browser, under the real policies: a second factor is enrolled and used, a merchant is made and cared for."""
+"""A real browser, under the real policies: a second factor is enrolled and used, a demo payment is paid."""
 
 import re
 import time
@@ -11,9 +11,7 @@ import pytest
 from django_otp.oath import TOTP
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from ops.models import StaffAction
 from tests.office_access.conftest import PASSWORD, member
-from tests.support.signing import SignedClient
 
 pytestmark = [
     pytest.mark.browser,
@@ -92,38 +90,6 @@ def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, setting
     expect(page.get_by_text("Give the code of your authenticator app")).to_be_visible()
     sign_in(page, "vera", recovery)
     expect(page).to_have_url(re.compile("/admin/$"))
-
-
-def test_a_merchant_is_made_and_its_key_rotated(page: Page) -> None:
-    member("ada", "Admin", password=PASSWORD)
-    page.goto("/admin/merchants/merchant/")
-    sign_in(page, "ada")
-    page.get_by_role("link", name="Create a merchant…").click()
-    page.get_by_label("Name").fill("Corner Shop")
-    page.get_by_label("Email").fill("shop@example.com")
-    page.get_by_label("Reason").fill("signed on Monday")
-    page.get_by_role("button", name="Create a merchant").click()
-    expect(page.locator("#shown-once code")).to_have_count(4)
-    key, secret = (page.locator("#shown-once code").nth(number).inner_text() for number in (0, 1))
-    assert SignedClient(key, secret).get("/api/v1/merchant").status_code == 200
-    page.get_by_role("link", name="I have kept it").click()
-    page.get_by_role("link", name="Corner Shop").click()
-    assert secret not in page.content()
-    page.goto("/admin/merchants/apikey/")
-    page.get_by_role("link", name=re.compile("^pk_test_")).click()
-    page.get_by_role("link", name="Rotate…").click()
-    page.get_by_label("Reason").fill("yearly")
-    page.get_by_role("button", name="Rotate").click()
-    expect(page.locator("#shown-once code")).to_have_count(2)
-    new_key, new_secret = (page.locator("#shown-once code").nth(number).inner_text() for number in (0, 1))
-    assert new_secret != secret
-    assert SignedClient(new_key, new_secret).get("/api/v1/merchant").status_code == 200
-    done = StaffAction.objects.order_by("id").values_list("actor", "action")
-    assert list(done) == [
-        ("ada", "merchant.create"),
-        ("ada", "api_key.viewed"),
-        ("ada", "api_key.rotate"),
-    ]
 
 
 def test_the_front_door_leads_to_a_payment_that_can_be_paid(page: Page) -> None:

@@ -9,7 +9,6 @@
         dialog.showModal();
         const first = dialog.querySelector("input:not([type=hidden]), select, textarea, button");
         if (first) first.focus();
-        dialog.addEventListener("close", () => link.focus(), { once: true });
     }
 
     function copy(button) {

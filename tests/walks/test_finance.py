@@ -1,0 +1,81 @@
+"""Finance gives money back, and takes lists along."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from gateway.models import Payment, Refund
+from ops.access.roles import Role
+from ops.models import StaffAction
+from tests.support import bank, shop
+
+LOOK = "en-light"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def test_a_part_is_refunded_by_keyboard(desk, client) -> None:
+    told = shop.paid(client, "refund_pending:3600", amount=123_456)
+    bank.deliver_webhooks(told["payment_no"])
+    shop.data(shop.refund(client, told, 20_000))
+    payment = Payment.objects.get(payment_no=told["payment_no"])
+    fina = desk("fina", Role.FINANCE)
+    fina.go(f"/admin/gateway/payment/{payment.pk}/change/")
+    dialog = fina.opens("Refund")
+    fina.picture("refund-dialog")
+    for label, text in (
+        ("captured", "1,234.56 USD"),
+        ("refunded", "0.00 USD"),
+        ("being refunded", "200.00 USD"),
+        ("refundable", "1,034.56 USD"),
+    ):
+        row = dialog.locator("dl > div").filter(has=fina.page.get_by_text(fina.says(label), exact=True))
+        expect(row.locator("dd")).to_have_text(text)
+    amount = dialog.get_by_label(fina.says("Amount in %(currency)s", currency="USD"))
+    expect(amount).to_have_attribute("max", "1034.56")
+    amount_label = fina.says("Amount in %(currency)s", currency="USD")
+    fina.types(amount_label, "1034.57")
+    fina.types("Reason", "one cup was cold")
+    fina.page.keyboard.press("Enter")
+    assert amount.evaluate("each => each.validity.rangeOverflow"), "the browser holds it back"
+    assert Refund.objects.count() == 1
+    # A browser that does not is told by the server, in the form.
+    amount.evaluate("each => { each.form.noValidate = true }")
+    fina.sends("Refund")
+    fina.is_told("Ensure this value is less than or equal to %(limit_value)s.", limit_value="1034.56")
+    assert Refund.objects.count() == 1
+    fina.types(amount_label, "34.56")
+    fina.sends("Refund")
+    expect(fina.page).to_have_url(re.compile("/change/$"))
+    refund = Refund.objects.latest("created_at")
+    assert (refund.amount_minor, refund.reason) == (3_456, "one cup was cold")
+    done = StaffAction.objects.get()
+    assert (done.actor, done.action, done.reason) == ("fina", "refund.create", "one cup was cold")
+    payment.refresh_from_db()
+    assert payment.refund_pending_minor == 23_456
+
+
+def test_a_list_is_exported(desk, client, tmp_path: Path) -> None:
+    shop.paid(client, subject="=1+1", amount=100)
+    shop.paid(client, subject="茶", amount=200)
+    fina = desk("fina", Role.FINANCE)
+    fina.go("/admin/exports/export/")
+    fina.page.get_by_role("link", name=f"{fina.says('New export')}…").click()
+    fina.page.get_by_label(fina.says("What")).select_option("payments")
+    fina.page.get_by_label(fina.says("Reason")).fill("the month is closed")
+    with fina.page.expect_download() as download:
+        fina.button("New export").click()
+    file = tmp_path / "payments.csv"
+    download.value.save_as(file)
+    content = file.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the mark"
+    lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    assert {line["subject"]: line["amount"] for line in lines} == {"'=1+1": "1.00", "茶": "2.00"}
+    done = StaffAction.objects.get()
+    assert (done.actor, done.object_type, done.reason) == ("fina", "export", "the month is closed")

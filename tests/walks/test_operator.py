@@ -1,0 +1,112 @@
+"""The operator clears what has got stuck."""
+
+import pytest
+from playwright.sync_api import expect
+
+from gateway.models import Payment, Refund
+from ops.access.roles import Role
+from ops.models import StaffAction
+from sagas import operations
+from sagas.models import SagaInstance, SagaStatus
+from tests.office.test_second_person import make_parked
+from tests.support import shop
+from tests.support.background import finish, saga_of
+
+LOOK = "zh-light"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def done() -> list[tuple[str, str, str]]:
+    return list(StaffAction.objects.order_by("id").values_list("actor", "action", "reason"))
+
+
+def test_what_needs_a_person_is_retried(desk, client) -> None:
+    """Down a tile of the dashboard to a refund that a bank, ill for four calls, did not take."""
+    told = shop.paid(client, "refund:error_5xx*4")
+    shop.data(shop.refund(client, told, 3_000), 202)
+    finish()
+    saga = SagaInstance.objects.get(definition="refund.create")
+    assert saga.needs_attention
+    oscar = desk("oscar", Role.OPERATOR)
+    oscar.go("/admin/")
+    oscar.page.get_by_role("link", name=oscar.says("Sagas that need a person")).click()
+    oscar.page.get_by_role("link", name=saga.business_id).click()
+    attempts = oscar.page.get_by_role("region", name=oscar.says("Attempts"))
+    expect(attempts.get_by_text(oscar.says("Outcome not known"))).to_have_count(4)
+    expect(attempts.get_by_text("the simulator answered 500", exact=True)).to_have_count(4)
+    assert oscar.why_not("Compensate") == oscar.says("The pivot may have happened: ask the channel first.")
+    dialog = oscar.opens("Retry now")
+    dialog.get_by_label(oscar.says("Reason")).press("ArrowDown")
+    oscar.types("Note", "the bank is well again")
+    oscar.sends("Retry now")
+    finish()
+    oscar.page.reload()
+    oscar.is_told("Completed")
+    expect(attempts.get_by_text("oscar: the bank is well again")).to_be_visible()
+    assert Refund.objects.get().status == "succeeded"
+    assert done() == [("oscar", "saga.retry_now", "the bank is well again")]
+
+
+def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, settings) -> None:
+    settings.SAGA_RETRY_BASE_SECONDS = settings.SAGA_RETRY_CAP_SECONDS = 3600
+    told = shop.data(shop.create(client, "no_webhook,timeout_after"), 202)
+    saga = saga_of(told["payment_no"], "payment.create")
+    oscar = desk("oscar", Role.OPERATOR)
+    oscar.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
+    operations.request_cancel(saga_id=saga.pk)  # by the merchant's program, meanwhile
+    dialog = oscar.opens("Compensate")
+    oscar.picture("saga-dialog")
+    oscar.types("Note", "the customer left")
+    assert oscar.button("Compensate").is_disabled()
+    oscar.types("Type to confirm", "PAY-1")
+    assert oscar.button("Compensate").is_disabled()
+    oscar.types("Type to confirm", saga.business_id)
+    oscar.sends("Compensate")
+    expect(dialog).to_have_count(0)
+    oscar.is_told(
+        "It has changed meanwhile: you saw revision %(seen)s, now it is %(current)s. Look again.",
+        seen=saga.revision,
+        current=saga.revision + 1,
+    )
+    assert not StaffAction.objects.exists()
+    oscar.sends("Compensate")
+    finish()
+    oscar.page.reload()
+    oscar.is_told("Compensated")
+    saga.refresh_from_db()
+    assert saga.status == SagaStatus.COMPENSATED
+    assert Payment.objects.get().captured_minor == 0
+    assert done() == [("oscar", "saga.compensate", "the customer left")]
+
+
+def test_much_money_takes_two(desk, client) -> None:
+    saga = make_parked(client, 2_000_000)
+    address = f"/admin/sagas/sagainstance/{saga.pk}/change/"
+    ana = desk("ana", Role.OPERATOR)
+    ana.go(address)
+    ana.opens("Mark resolved")
+    ana.types("Note", "settled by hand")
+    ana.types("Type to confirm", saga.business_id)
+    ana.sends("Mark resolved")
+    saga.refresh_from_db()
+    assert saga.needs_attention, "nothing is done before the second person"
+    ana.is_told("You asked for it yourself: somebody else must agree.")
+    assert ana.why_not("Mark resolved") == ana.says("An operation on it waits for a second person already.")
+    ben = desk("ben", Role.OPERATOR)
+    ben.go("/admin/")
+    ben.page.get_by_role("link", name=ben.says("Waiting for a second person")).click()
+    expect(ben.page.get_by_text(saga.business_id)).to_be_visible()
+    ben.go(address)
+    ben.picture("saga-approval")
+    ben.sends("Approve")
+    ben.is_told("Approved and done.")
+    saga.refresh_from_db()
+    assert not saga.needs_attention
+    assert done() == [
+        ("ana", "approval.request", "settled by hand"),
+        ("ana", "saga.mark_resolved", "settled by hand"),
+        ("ben", "approval.approve", "settled by hand"),
+    ]

@@ -1,0 +1,49 @@
+"""Support has a merchant on the phone."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from gateway.models import Payment, Refund
+from ops.access.roles import Role
+from ops.models import StaffAction
+from tests.support import bank, shop
+
+LOOK = "zh-dark"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -> None:
+    told = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(told["payment_no"])
+    payment = Payment.objects.get(payment_no=told["payment_no"])
+    sue = desk("sue", Role.SUPPORT)
+    for number in (payment.order_no, payment.channel_trade_no, payment.payment_no):
+        sue.finds(number)
+        expect(sue.page).to_have_url(re.compile(f"/payment/{payment.pk}/change/$"))
+    sue.finds(acme.merchant.email)
+    expect(sue.page).to_have_url(re.compile(f"/merchant/{acme.merchant.pk}/change/$"))
+    sue.finds("ORDER-OF-NOBODY")
+    sue.is_told("Nothing is called “%(term)s”.", term="ORDER-OF-NOBODY")
+
+
+def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
+    told = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(told["payment_no"])
+    payment = Payment.objects.get(payment_no=told["payment_no"])
+    sue = desk("sue", Role.SUPPORT)
+    sue.finds(payment.order_no)
+    expect(sue.page.get_by_text("1,234.56 USD").first).to_be_visible()
+    story = sue.page.get_by_role("region", name=sue.says("What happened"))
+    for event in ("Payment created", "The channel reported", "Payment paid"):
+        expect(story.get_by_text(sue.says(event), exact=True).first).to_be_visible()
+    assert sue.why_not("Refund") == sue.says("Your role may not refund.")
+    sue.page.get_by_role("button", name=f"{sue.says('Refund')}…").click(force=True)
+    expect(sue.page.locator("dialog[open]")).to_have_count(0)
+    assert sue.forged(f"/admin/gateway/payment/{payment.pk}/refund/") == 403
+    assert not Refund.objects.exists()
+    assert not StaffAction.objects.exists()

@@ -1,0 +1,58 @@
+"""The viewer reads everything that a role may read, and can do nothing, also not by force."""
+
+import pytest
+from playwright.sync_api import expect
+
+from gateway.models import Payment
+from ops.access.roles import Role
+from sagas.availability import Operation
+from tests.office.test_second_person import make_parked
+from tests.support import shop
+from tests.support.tables import row_counts
+
+LOOK = "zh-dark"
+OPERATIONS = ("Retry now", "Ask the channel", "Skip the step", "Compensate", "Mark resolved", "Cancel")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
+    payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
+    saga = make_parked(client, 2_000_000)
+    vera = desk("vera", Role.VIEWER)
+    before = (row_counts(), saga.revision, payment.status)
+
+    vera.finds(payment.payment_no)
+    assert vera.why_not("Refund") == vera.says("Your role may not refund.")
+    vera.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
+    for operation in OPERATIONS:
+        assert vera.why_not(operation) == vera.says("You may look at sagas only.")
+    expect(vera.page.locator("dialog")).to_have_count(0)
+    vera.go(f"/admin/merchants/merchant/{acme.merchant.pk}/change/")
+    expect(vera.page.get_by_text(vera.says("Your role does not have this.")).first).to_be_visible()
+    expect(vera.page.locator("#main input[type=submit], #main button[type=submit]:visible")).to_have_count(0)
+
+    said = {
+        "reason_code": "other",
+        "reason": "x",
+        "confirm": saga.business_id,
+        "seen": f"{saga.pk}:{saga.revision}",
+    }
+    paths = [
+        f"/admin/gateway/payment/{payment.pk}/refund/",
+        *(f"/admin/sagas/sagainstance/operate/{operation.value}/" for operation in Operation),
+        f"/admin/sagas/sagainstance/{saga.pk}/decide/",
+        f"/admin/merchants/merchant/{acme.merchant.pk}/suspend/",
+        "/admin/merchants/merchant/create/",
+        f"/admin/merchants/apikey/{acme.test_key.key}/revoke/",
+        "/admin/exports/export/new/",
+        f"/admin/gateway/payment/{payment.pk}/change/",
+        f"/admin/gateway/payment/{payment.pk}/delete/",
+        "/admin/gateway/payment/add/",
+    ]
+    assert {path: vera.forged(path, **said) for path in paths} == dict.fromkeys(paths, 403)
+    saga.refresh_from_db()
+    payment.refresh_from_db()
+    assert (row_counts(), saga.revision, payment.status) == before
