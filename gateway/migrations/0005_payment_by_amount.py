@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     # Not CONCURRENTLY: that waits for every older snapshot, and an instance that waits for its turn to migrate has one.
-    dependencies = [("gateway", "0003_attempts_elsewhere")]
+    dependencies = [("gateway", "0004_no_index_twice")]
 
     operations = [
         migrations.AddIndex(
