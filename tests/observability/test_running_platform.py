@@ -184,18 +184,17 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
     number = paid["payment_no"]
     for service in LONG_RUNNING:
         assert platform.objects(service) or service == "payment-beat", service
-    finished = wait_until(
-        lambda: [line for line in platform.objects("payment-worker") if line["event"] == "saga.finished"],
+    (line,) = wait_until(
+        lambda: [
+            line
+            for line in platform.objects("payment-worker")
+            if line["event"] == "saga.finished" and line.get("payment_no") == number
+        ],
         SECONDS,
         "the saga's end in the log",
     )
-    (line,) = (line for line in finished if line.get("payment_no") == number)
-    (span,) = (span for span in platform.collector.trace_of(number) if span.name == "payment.create resumed")
-    assert line["trace_id"] == span.trace_id
-    assert line["task"] == "sagas.advance"
-    (request,) = (
-        span for span in platform.collector.trace_of(number) if span.name == "POST /api/v1/payments"
-    )
+    request, resumed = _arrived(platform, number, "POST /api/v1/payments", "payment.create resumed")
+    assert (line["trace_id"], line["task"]) == (resumed.trace_id, "sagas.advance")
     assert line["begun_by_request_id"] == request.attributes["request_id"]
     boot = [line["event"] for line in platform.objects("payment-gateway")][: len(BOOT)]
     assert boot == [text.format(port=platform.port).removeprefix("INFO  ") for text in BOOT]
@@ -324,6 +323,17 @@ def _only(spans: list[SeenSpan], name: str) -> list[SeenSpan]:
 def _one(spans: list[SeenSpan], name: str) -> SeenSpan:
     (span,) = _only(spans, name)
     return span
+
+
+def _arrived(platform: Containers, payment_no: str, *names: str) -> list[SeenSpan]:
+    """The one span of each name, when all are there: each process sends its spans in its own time."""
+
+    def all_of_them() -> list[SeenSpan]:
+        found = platform.collector.trace_of(payment_no)
+        return found if all(_only(found, name) for name in names) else []
+
+    found = wait_until(all_of_them, SECONDS, f"the spans {names}")
+    return [_one(found, name) for name in names]
 
 
 def _recorded() -> dict[str, str]:
