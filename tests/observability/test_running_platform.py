@@ -184,18 +184,17 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
     number = paid["payment_no"]
     for service in LONG_RUNNING:
         assert platform.objects(service) or service == "payment-beat", service
-    finished = wait_until(
-        lambda: [line for line in platform.objects("payment-worker") if line["event"] == "saga.finished"],
+    (line,) = wait_until(
+        lambda: [
+            line
+            for line in platform.objects("payment-worker")
+            if line["event"] == "saga.finished" and line.get("payment_no") == number
+        ],
         SECONDS,
         "the saga's end in the log",
     )
-    (line,) = (line for line in finished if line.get("payment_no") == number)
-    (span,) = (span for span in platform.collector.trace_of(number) if span.name == "payment.create resumed")
-    assert line["trace_id"] == span.trace_id
-    assert line["task"] == "sagas.advance"
-    (request,) = (
-        span for span in platform.collector.trace_of(number) if span.name == "POST /api/v1/payments"
-    )
+    request, resumed = _arrived(platform, number, "POST /api/v1/payments", "payment.create resumed")
+    assert (line["trace_id"], line["task"]) == (resumed.trace_id, "sagas.advance")
     assert line["begun_by_request_id"] == request.attributes["request_id"]
     boot = [line["event"] for line in platform.objects("payment-gateway")][: len(BOOT)]
     assert boot == [text.format(port=platform.port).removeprefix("INFO  ") for text in BOOT]
@@ -224,9 +223,9 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
         'sum(webhook_deliveries_total{job="payment-webhooks", outcome="rejected"})',
         'sum(webhook_deliveries_total{job="payment-webhooks", outcome="success"})',
     ):
-        assert (prometheus.value(expression) or 0) >= 1, expression
+        wait_until(lambda: (prometheus.value(expression) or 0) >= 1, SECONDS, expression)  # noqa: B023 - at once
     assert prometheus.value("max(database_connections)") > 0
-    assert prometheus.value("max(outbox_depth)") == 0
+    wait_until(lambda: prometheus.value("max(outbox_depth)") == 0, SECONDS, "the outbox to be empty")
 
 
 def test_rules_run_and_a_healthy_platform_wakes_nobody(prometheus: Scraper) -> None:
@@ -242,22 +241,14 @@ def test_rules_run_and_a_healthy_platform_wakes_nobody(prometheus: Scraper) -> N
 
 @pytest.mark.parametrize("dashboard", [*DASHBOARDS, ALERTS], ids=lambda path: path.stem)
 def test_every_expression_parses_and_asks_for_what_exists(prometheus: Scraper, dashboard: Path) -> None:
-    known = wait_until(
-        lambda: (names := prometheus.names()) and "payments_total" in names and names,
-        SECONDS,
-        "the first scrape",
-    )
     for expression in _expressions(dashboard):
         prometheus.get("query", query=expression)  # a 400 when it does not parse
-        missing = _metrics_in(expression) - known - RECORDED.keys()
-        assert not missing, f"{expression}: {missing}"
+        _require_known(prometheus, expression)
 
 
 def test_recorded_expressions_ask_for_what_exists(prometheus: Scraper) -> None:
-    known = wait_until(lambda: prometheus.names() or None, SECONDS, "the first scrape")
-    for name, expression in RECORDED.items():
-        missing = _metrics_in(expression) - known - RECORDED.keys()
-        assert not missing, f"{name}: {missing}"
+    for expression in RECORDED.values():
+        _require_known(prometheus, expression)
 
 
 @pytest.mark.parametrize("service", ["payment-gateway", "payment-worker"])
@@ -324,6 +315,23 @@ def _only(spans: list[SeenSpan], name: str) -> list[SeenSpan]:
 def _one(spans: list[SeenSpan], name: str) -> SeenSpan:
     (span,) = _only(spans, name)
     return span
+
+
+def _arrived(platform: Containers, payment_no: str, *names: str) -> list[SeenSpan]:
+    """The one span of each name, when all are there: each process sends its spans in its own time."""
+
+    def all_of_them() -> list[SeenSpan]:
+        found = platform.collector.trace_of(payment_no)
+        return found if all(_only(found, name) for name in names) else []
+
+    found = wait_until(all_of_them, SECONDS, f"the spans {names}")
+    return [_one(found, name) for name in names]
+
+
+def _require_known(prometheus: Scraper, expression: str) -> None:
+    """What it asks for is on a scrape, once what is counted has happened and was looked at."""
+    for name in sorted(_metrics_in(expression) - RECORDED.keys()):
+        wait_until(lambda: name in prometheus.names(), SECONDS, f"{name} of {expression}")  # noqa: B023 - at once
 
 
 def _recorded() -> dict[str, str]:
