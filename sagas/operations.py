@@ -24,6 +24,8 @@ from sagas.store import QUEUE
 log = structlog.get_logger(__name__)
 
 _PARKED_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
+# For whichever worker comes first: a lease that is over, in the name of the queue.
+_DUE_NOW: dict[str, Any] = {"lease_owner": QUEUE, "lease_expires_at": Now()}
 
 
 def wake(*, saga_id: uuid.UUID) -> bool:
@@ -33,8 +35,7 @@ def wake(*, saga_id: uuid.UUID) -> bool:
         woken = SagaInstance.objects.filter(
             id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
         ).update(
-            lease_owner=QUEUE,
-            lease_expires_at=Now(),
+            **_DUE_NOW,
             # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
             # saga turns back once the calls beside it are decided.
             error_code=Case(
@@ -62,7 +63,7 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
         )
         SagaInstance.objects.filter(
             Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
-        ).update(lease_owner=QUEUE, lease_expires_at=Now())
+        ).update(**_DUE_NOW)
         if asked:
             hints.send(saga_id)
     return bool(asked)

@@ -71,7 +71,6 @@ def insert(saga: SagaState, *, leased: bool) -> None:
 
 def save(saga: SagaState, *, keeps_lease: bool) -> None:
     """Writes what changed and renews or gives back the lease. Raises `LeaseLost`."""
-    rows = [(step, _step_row(step)) for step in saga.steps]
     with connection.cursor() as cursor:
         cursor.execute(
             statements.SAVE,
@@ -91,7 +90,7 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
                 "worker": worker_name(),
-                "steps": _json([row for step, row in rows if row != step.saved]),
+                "steps": _json([row for step in saga.steps if (row := _step_row(step)) != step.saved]),
                 "attempts": _attempt_rows(saga),
             },
         )
