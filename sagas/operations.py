@@ -19,13 +19,10 @@ from sagas.availability import Operation, allowed
 from sagas.definitions import Definition
 from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
 from sagas.outcomes import Json
-from sagas.store import QUEUE
 
 log = structlog.get_logger(__name__)
 
 _PARKED_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
-# For whichever worker comes first: a lease that is over, in the name of the queue.
-_DUE_NOW: dict[str, Any] = {"lease_owner": QUEUE, "lease_expires_at": Now()}
 
 
 def wake(*, saga_id: uuid.UUID) -> bool:
@@ -35,7 +32,7 @@ def wake(*, saga_id: uuid.UUID) -> bool:
         woken = SagaInstance.objects.filter(
             id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
         ).update(
-            **_DUE_NOW,
+            lease_expires_at=Now(),
             # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
             # saga turns back once the calls beside it are decided.
             error_code=Case(
@@ -63,7 +60,7 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
         )
         SagaInstance.objects.filter(
             Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
-        ).update(**_DUE_NOW)
+        ).update(lease_expires_at=Now())
         if asked:
             hints.send(saga_id)
     return bool(asked)
@@ -257,7 +254,7 @@ def _carry_on(saga: SagaInstance) -> None:
     if saga.direction == Direction.FORWARD:
         saga.error_code = saga.error_message = ""
     saga.claims_without_progress = 0
-    saga.lease_owner, saga.lease_expires_at = QUEUE, Now()
+    saga.lease_owner, saga.lease_expires_at = "", Now()
     saga.waiting_for, saga.waiting_until = "", None
     saga.deadline_at = Greatest(
         F("deadline_at"), Now() + timedelta(seconds=_definition(saga).deadline_seconds)

@@ -79,7 +79,7 @@ WITH saga AS (
 SELECT cancel_requested, deadline_passed, age_seconds, signals_received FROM saga
 """
 
-# `own` names no retry, so that the index of due retries cannot serve it: among a thousand due steps it would be read
+# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
 # from end to end, for every claim.
 CLAIM = """
 WITH own AS MATERIALIZED (
@@ -112,18 +112,16 @@ SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_
 FROM saga_steps WHERE saga_id = %s ORDER BY step_order
 """
 
-# A retry is only set where a step failed, a lease only where a saga is open (both are constraints). Asked for the status
-# besides, the planner takes what is due for rare, and reads all of it, or the index of the newest by status.
 DISPATCH = """
 WITH due AS MATERIALIZED (
     (SELECT i.id FROM saga_steps s JOIN saga_instances i ON i.id = s.saga_id
-     WHERE s.next_retry_at <= now()
+     WHERE s.status = 'failed' AND s.next_retry_at <= now()
        AND i.lease_expires_at IS NULL AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
      ORDER BY s.next_retry_at LIMIT %(batch)s::int)
     UNION
     (SELECT id FROM saga_instances
-     WHERE lease_owner <> '' AND lease_expires_at <= now()
-     ORDER BY created_at LIMIT %(batch)s::int)
+     WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
+     ORDER BY lease_expires_at LIMIT %(batch)s::int)
     UNION
     (SELECT id FROM saga_instances
      WHERE waiting_until <= now() AND lease_expires_at IS NULL AND NOT needs_attention
