@@ -38,9 +38,8 @@ INSERT INTO saga_instances (id, business_id, business_type, definition, definiti
     claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, created_at, updated_at,
     completed_at)
 SELECT {_ID.format(at="at", salt="'saga' || n")}, '%(kind)s-' || n, 'benchmark', '{NAME}', 1, '%(status)s', 'forward',
-       false, %(done)s, '', '', '{{"order_no": "ORDER-1", "amount": 10000, "currency": "USD"}}',
-       CASE WHEN %(lease)s IS NULL THEN '' ELSE 'queue' END, %(lease)s, 2, 3, 0,
-       now() + interval '1 day', false, '', '{{}}', at, at, %(completed)s
+       false, %(done)s, '', '', '{{"order_no": "ORDER-1", "amount": 10000, "currency": "USD"}}', '', %(lease)s,
+       2, 3, 0, now() + interval '1 day', false, '', '{{}}', at, at, %(completed)s
 FROM (SELECT n, now() - interval '60 days' * (1 - n / %(total)s::float8) AS at
       FROM generate_series(%(first)s, %(last)s) AS n) AS numbers
 """

@@ -30,7 +30,7 @@ _COUNTS = {
     ),
     "saga_stuck": (
         "Sagas whose lease has expired and that nobody has taken over",
-        "SELECT 1 FROM saga_instances WHERE lease_owner <> '' AND lease_expires_at <= now()",
+        "SELECT 1 FROM saga_instances WHERE status IN ('pending', 'in_progress') AND lease_expires_at <= now()",
     ),
     "saga_needs_attention": (
         "Sagas left to a person",
@@ -54,7 +54,7 @@ _OLDEST = {
     "saga_oldest_stuck_seconds": (
         "How long ago the oldest expired lease expired",
         "SELECT min(lease_expires_at) FROM saga_instances"
-        " WHERE lease_owner <> '' AND lease_expires_at <= now()",
+        " WHERE status IN ('pending', 'in_progress') AND lease_expires_at <= now()",
     ),
     "saga_oldest_attention_seconds": (
         "Age of the oldest saga left to a person",

@@ -26,8 +26,7 @@ def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
     """Due for minutes and taken by nobody: the sweep or the workers are down. The oldest of them, by the index of the
     leases."""
     late = Now() - dt.timedelta(minutes=5)
-    held = SagaInstance.objects.exclude(lease_owner="")
-    due = held.filter(status__in=ACTIVE, needs_attention=False, lease_expires_at__lt=late)
+    due = SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False, lease_expires_at__lt=late)
     return rows.filter(pk__in=due.order_by("lease_expires_at").values("pk")[:STUCK_SHOWN])
 
 

@@ -92,11 +92,6 @@ class SagaInstance(models.Model):
                 condition=models.Q(status__in=ACTIVE) | models.Q(lease_expires_at__isnull=True),
             ),
             models.CheckConstraint(
-                name="saga_lease_has_an_owner",
-                condition=models.Q(lease_owner="", lease_expires_at__isnull=True)
-                | (~models.Q(lease_owner="") & models.Q(lease_expires_at__isnull=False)),
-            ),
-            models.CheckConstraint(
                 name="saga_at_rest_waits_for_nothing",
                 condition=models.Q(status__in=ACTIVE) | models.Q(waiting_for=""),
             ),
@@ -112,9 +107,9 @@ class SagaInstance(models.Model):
             ),
         ]
         indexes = [
-            # The sagas that somebody holds, however many wait. It names no column that a commit of their holder
-            # changes before the last one: those updates stay within the page (HOT).
-            models.Index(name="saga_held", fields=["created_at"], condition=~models.Q(lease_owner="")),
+            models.Index(
+                name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)
+            ),
             models.Index(
                 name="saga_wait_timeout",
                 fields=["waiting_until"],
@@ -176,7 +171,7 @@ class SagaStep(models.Model):
             models.Index(
                 name="saga_step_due_retry",
                 fields=["next_retry_at"],
-                condition=models.Q(next_retry_at__isnull=False),
+                condition=models.Q(status=StepStatus.FAILED, next_retry_at__isnull=False),
             ),
         ]
 

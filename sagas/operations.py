@@ -19,7 +19,6 @@ from sagas.availability import Operation, allowed
 from sagas.definitions import Definition
 from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
 from sagas.outcomes import Json
-from sagas.store import QUEUE
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +32,6 @@ def wake(*, saga_id: uuid.UUID) -> bool:
         woken = SagaInstance.objects.filter(
             id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
         ).update(
-            lease_owner=QUEUE,
             lease_expires_at=Now(),
             # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
             # saga turns back once the calls beside it are decided.
@@ -62,7 +60,7 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
         )
         SagaInstance.objects.filter(
             Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
-        ).update(lease_owner=QUEUE, lease_expires_at=Now())
+        ).update(lease_expires_at=Now())
         if asked:
             hints.send(saga_id)
     return bool(asked)
@@ -256,7 +254,7 @@ def _carry_on(saga: SagaInstance) -> None:
     if saga.direction == Direction.FORWARD:
         saga.error_code = saga.error_message = ""
     saga.claims_without_progress = 0
-    saga.lease_owner, saga.lease_expires_at = QUEUE, Now()
+    saga.lease_owner, saga.lease_expires_at = "", Now()
     saga.waiting_for, saga.waiting_until = "", None
     saga.deadline_at = Greatest(
         F("deadline_at"), Now() + timedelta(seconds=_definition(saga).deadline_seconds)

@@ -39,9 +39,7 @@ WITH stored AS (
     UPDATE saga_instances AS i SET
         signals_received = signals_received + 1, revision = revision + 1, updated_at = now(),
         lease_expires_at = CASE WHEN waiting_for = %(name)s AND NOT needs_attention
-                                THEN coalesce(lease_expires_at, now()) ELSE lease_expires_at END,
-        lease_owner = CASE WHEN waiting_for = %(name)s AND NOT needs_attention AND lease_expires_at IS NULL
-                           THEN 'queue' ELSE lease_owner END
+                                THEN coalesce(lease_expires_at, now()) ELSE lease_expires_at END
     FROM stored WHERE i.id = %(saga_id)s
     RETURNING i.id, i.fence,
               CASE WHEN status NOT IN ('pending', 'in_progress') THEN 'late'

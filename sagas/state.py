@@ -28,7 +28,6 @@ class StepState:
     compensated_now: bool = False
     # True when this worker committed the intent itself: nobody can have called before it.
     intent_is_fresh: bool = False
-    saved: Json | None = None  # its row as it was written last: what has not changed is not written again
 
     @property
     def was_attempted(self) -> bool:

@@ -79,7 +79,7 @@ WITH saga AS (
 SELECT cancel_requested, deadline_passed, age_seconds, signals_received FROM saga
 """
 
-# `own` names no retry, so that the index of due retries cannot serve it: among a thousand due steps it would be read
+# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
 # from end to end, for every claim.
 CLAIM = """
 WITH own AS MATERIALIZED (
@@ -120,8 +120,8 @@ WITH due AS MATERIALIZED (
      ORDER BY s.next_retry_at LIMIT %(batch)s::int)
     UNION
     (SELECT id FROM saga_instances
-     WHERE lease_owner <> '' AND lease_expires_at <= now() AND status IN ('pending', 'in_progress')
-     ORDER BY created_at LIMIT %(batch)s::int)
+     WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
+     ORDER BY lease_expires_at LIMIT %(batch)s::int)
     UNION
     (SELECT id FROM saga_instances
      WHERE waiting_until <= now() AND lease_expires_at IS NULL AND NOT needs_attention

@@ -55,7 +55,7 @@ def insert(saga: SagaState, *, leased: bool) -> None:
                 "past_pivot": saga.past_pivot,
                 "current_step": saga.current_step,
                 "metadata": _json(saga.data),
-                "lease_owner": worker_name() if leased else QUEUE,
+                "lease_owner": worker_name() if leased else "",
                 "lease_seconds": settings.SAGA_LEASE_SECONDS if leased else 0,
                 "deadline_seconds": saga.definition.deadline_seconds,
                 "fence": saga.fence,
@@ -66,12 +66,10 @@ def insert(saga: SagaState, *, leased: bool) -> None:
             },
         )
     saga.attempts.clear()
-    _remember(saga.steps)
 
 
 def save(saga: SagaState, *, keeps_lease: bool) -> None:
     """Writes what changed and renews or gives back the lease. Raises `LeaseLost`."""
-    rows = [(step, _step_row(step)) for step in saga.steps]
     with connection.cursor() as cursor:
         cursor.execute(
             statements.SAVE,
@@ -91,7 +89,7 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
                 "worker": worker_name(),
-                "steps": _json([row for step, row in rows if row != step.saved]),
+                "steps": _json([_step_row(step) for step in saga.steps]),
                 "attempts": _attempt_rows(saga),
             },
         )
@@ -100,7 +98,8 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
         raise LeaseLost(saga.id)
     saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = row
     saga.attempts.clear()
-    _remember(saga.steps)
+    for step in saga.steps:
+        step.executed_now = step.compensated_now = False
 
 
 def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
@@ -127,7 +126,6 @@ def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
             return None
         cursor.execute(statements.STEPS, [saga_id])
         steps = [_step_state(step_row) for step_row in cursor.fetchall()]
-        _remember(steps)
     return SagaState(
         id=saga_id,
         definition=definition,
@@ -156,12 +154,6 @@ def dispatch(*, batch: int = SWEEP_BATCH) -> list[Ticket]:
         seconds = min(DISPATCH_SECONDS, settings.SAGA_LEASE_SECONDS)
         cursor.execute(statements.DISPATCH, {"batch": batch, "dispatch_seconds": seconds})
         return [Ticket(saga_id=saga_id, fence=fence) for saga_id, fence in cursor.fetchall()]
-
-
-def _remember(steps: Sequence[StepState]) -> None:
-    for step in steps:
-        step.executed_now = step.compensated_now = False
-        step.saved = _step_row(step)
 
 
 def _step_row(step: StepState) -> dict[str, Any]:

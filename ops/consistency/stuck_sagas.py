@@ -13,7 +13,7 @@ SQL = """
 SELECT s.id::text AS id
 FROM saga_instances s
 WHERE s.status IN ('pending', 'in_progress') AND NOT s.needs_attention
-  AND (s.lease_owner <> '' AND s.lease_expires_at <= now() - make_interval(secs => %(grace)s)
+  AND (s.lease_expires_at <= now() - make_interval(secs => %(grace)s)
     OR (s.lease_expires_at IS NULL
         AND (s.waiting_until IS NULL OR s.waiting_until <= now() - make_interval(secs => %(grace)s))
         AND s.updated_at <= now() - make_interval(secs => %(grace)s)

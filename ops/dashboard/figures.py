@@ -47,7 +47,7 @@ WAITING = {
     "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
     "sagas_stuck": (
         "saga_instances",
-        "lease_owner <> '' AND NOT needs_attention"
+        "status IN ('pending', 'in_progress') AND NOT needs_attention"
         " AND lease_expires_at < clock_timestamp() - interval '5 minutes'",
         "lease_expires_at",
     ),

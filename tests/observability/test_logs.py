@@ -186,8 +186,9 @@ warnings.warn("password=hunter2hunter2")
 
 
 @pytest.fixture(scope="module")
-def printed() -> Callable[[str], str]:
-    """What a process with this LOG_FORMAT writes."""
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """What a process with this LOG_FORMAT writes, where no local stack has left its settings."""
+    nowhere = str(tmp_path_factory.mktemp("local"))
 
     def run(log_format: str) -> str:
         done = subprocess.run(
@@ -197,6 +198,7 @@ def printed() -> Callable[[str], str]:
                 "SECRET_KEY": "s",
                 "PAYMENT_MASTER_KEYS": "k",
                 "DJANGO_SETTINGS_MODULE": "payment_platform.settings",
+                "LOCAL_DIR": nowhere,
             }
             | ({"LOG_FORMAT": log_format} if log_format else {}),
             capture_output=True,

@@ -88,6 +88,7 @@ BREAKAGES = [
     Breakage("fences", "a fence from nowhere", event(PAID, "Late", fence="fence + 1")),
     Breakage("fences", "the end written under another's claim", instance("fence = fence + 1", PAID)),
     Breakage("fences", "a fence of two workers", event(PAID, "Late", worker="min('another:1')")),
+    Breakage("at_rest", "over, and held", instance("lease_owner = 'somebody:1'", PAID)),
     Breakage("at_rest", "failed, and nobody told", instance("status = 'failed'", PAID)),
     Breakage(
         "on_time", "open for ever", instance(f"{OPEN_SAGA}, deadline_at = now() - interval '1 hour'", PAID)
@@ -221,7 +222,7 @@ BREAKAGES = [
         "waits beyond its deadline",
         instance(
             f"{OPEN_SAGA}, waiting_for = 'news', waiting_until = deadline_at + interval '1 second',"
-            " lease_owner = '', lease_expires_at = NULL",
+            " lease_expires_at = NULL",
             PAID,
         ),
     ),

@@ -135,11 +135,7 @@ def reload(saga: SagaState) -> SagaInstance:
 def expire_lease(saga_id: uuid.UUID) -> None:
     """What happens by itself once the worker has been dead for long enough."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE saga_instances SET lease_expires_at = now(),"
-            " lease_owner = coalesce(nullif(lease_owner, ''), 'queue') WHERE id = %s",
-            [saga_id],
-        )
+        cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 
 
 def sweep_until_rest(limit: int = 20) -> None:

@@ -19,9 +19,8 @@ _SAGAS = """
 INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
     past_pivot, current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
     claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context)
-SELECT gen_random_uuid(), %(kind)s || n, 'test', 'test.plans', 1, %(status)s, 'forward', false, 1, '', '', '{}',
-       CASE WHEN %(lease)s::timestamptz IS NULL THEN '' ELSE 'queue' END, %(lease)s::timestamptz, 1,
-       1, 0, now() + interval '1 day', false, '', '{}'
+SELECT gen_random_uuid(), %(kind)s || n, 'test', 'test.plans', 1, %(status)s, 'forward', false, 1, '', '', '{}', '',
+       %(lease)s::timestamptz, 1, 1, 0, now() + interval '1 day', false, '', '{}'
 FROM generate_series(1, %(count)s) AS n
 """
 _STEPS = """
@@ -52,7 +51,7 @@ def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) 
     found = scans(statements.DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15})
     require_no_table_is_read_through(found)
     used = {node["Index Name"] for node in found if "Index Name" in node}
-    assert {"saga_step_due_retry", "saga_held"} <= used
+    assert {"saga_step_due_retry", "saga_lease_expiry"} <= used
     assert looked_at(found, "saga_steps") <= DUE
     # At most all that live, and each of a batch again to be locked and updated.
     assert looked_at(found, "saga_instances") <= 2 * DUE + 4 * store.SWEEP_BATCH
