@@ -17,6 +17,7 @@ import pytest
 from scripts.local.config import ROOT
 from tests.processes.deaths import worker_dies
 from tests.processes.flows import FLOWS, PAYMENT_ROLLED_BACK, Flow
+from tests.processes.test_crash_without_saga import NO_SAGA
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, NoAnswer, Write
 from tests.support.processes import (
@@ -262,9 +263,13 @@ def _require_final_answer(shop: HttpShop, books: Books, flow: Flow, write: Write
 
 def test_no_crash_point_is_left_out() -> None:
     found = set()
-    for app in ("sagas", "idempotency", "gateway", "orders", "events"):
+    for app in ("sagas", "idempotency", "gateway", "orders", "events", "ops"):
         for source in (ROOT / app).rglob("*.py"):
             found |= set(re.findall(r"crash\.reach\(\s*\"([^\"]+)\"", source.read_text()))
-    # A worker is killed at a merchant's webhook in tests/webhooks_out/test_worker.py.
-    elsewhere = {"webhook.call.before", "webhook.call.after"}
-    assert found == {*CLAIM_OF_KEY, *CLAIM_OF_SAGA, *OF_A_STEP, *elsewhere}
+    elsewhere = {
+        "webhook.call.before",  # these two: tests/webhooks_out/test_worker.py
+        "webhook.call.after",
+        "export.chunk.before_commit",  # these two: tests/office_access/test_exports.py
+        "export.chunk.after_commit",
+    }
+    assert found == {*CLAIM_OF_KEY, *CLAIM_OF_SAGA, *OF_A_STEP, *NO_SAGA, *elsewhere}
