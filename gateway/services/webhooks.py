@@ -50,8 +50,8 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
         effect = _effect_of(told, channel)
         if effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
-        crash.reach("channel.event.before_commit", told.event_type)
-    crash.reach("channel.event.after_commit", told.event_type)
+        crash.reach("channel.event.before_commit", event.reference)
+    crash.reach("channel.event.after_commit", event.reference)
     return effect
 
 

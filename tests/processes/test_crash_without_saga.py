@@ -1,6 +1,9 @@
 """Commits that no saga makes: a payment's expiry, what a channel tells us, what it answers when asked. A real process
 dies before or after each, and what was lost is repeated: by beat, by the channel, by the merchant."""
 
+import signal
+from typing import Any
+
 import pytest
 
 from tests.processes.deaths import worker_dies
@@ -54,43 +57,53 @@ def test_worker_dies_expiring(
 def test_web_worker_dies_over_a_channels_webhook(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
-    """The bank sends it again: it is kept once and takes effect once."""
+    """The bank sends it again: it is kept once and takes effect once. Its sender is frozen until all is ready."""
     begun = {}
     for point in EVENT:
         with subtests.test("dies", point=point):
+            platform.worker.signal(signal.SIGSTOP)
+            begun[point] = shop.send(payment("auto_pay", amount=AMOUNT)).data
             web = platform.web_worker()
-            begun[point] = shop.send(payment("auto_pay,late_webhook:1", amount=AMOUNT))
-            platform.arm(web, crash_at=f"{point}:payment.paid")
+            platform.arm(web, crash_at=f"{point}:{begun[point]['payment_no']}")
+            platform.worker.signal(signal.SIGCONT)
             wait_for_death(web)
-    for point, reply in begun.items():
+    for point, paid in begun.items():
         with subtests.test("recovers", point=point):
-            number = reply.data["payment_no"]
+            number = paid["payment_no"]
             query = "SELECT id FROM channel_events WHERE reference = %s AND type = 'payment.paid'"
             wait_until(
                 lambda query=query, number=number: books.row(query, number),
                 RESENT_SECONDS + LOADED_SECONDS,
                 f"the bank's news of {number}",
             )
-            books.require_paid_once(reply.data["order_no"])
+            books.require_paid_once(paid["order_no"])
+
+
+def _sync(opened: dict[str, Any]) -> Write:
+    number = opened["payment_no"]
+    return Write(f"/api/v1/payments/{number}/sync", {}, key=f"sync-{number}")
 
 
 def test_web_worker_dies_taking_over_what_the_bank_answers(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
     """POST …/sync of a payment that was paid without our knowledge."""
-    syncs = {}
-    for point in ("idempotency.claim.before_commit", "idempotency.claim.after_commit", *SYNC):
+    points = ("idempotency.claim.before_commit", "idempotency.claim.after_commit", *SYNC)
+    script = "auto_pay,processing:0.1,no_webhook"
+    begun = {point: shop.send(payment(script, amount=AMOUNT)).data for point in points}
+    paid = "SELECT 1 FROM simulator_payments WHERE reference = %s AND state = 'paid'"
+    for point, opened in begun.items():
         with subtests.test("dies", point=point):
-            opened = shop.send(payment("auto_pay,processing:0.1,no_webhook", amount=AMOUNT)).data
-            assert opened["status"] == "processing"
-            syncs[point] = (opened, Write(f"/api/v1/payments/{opened['payment_no']}/sync", {}))
+            number = opened["payment_no"]
+            wait_until(lambda number=number: books.row(paid, number), LOADED_SECONDS, f"{number} to be paid")
             web = platform.web_worker()
             platform.arm(web, crash_at=point)
             with pytest.raises(NoAnswer):
-                shop.send(syncs[point][1])
+                shop.send(_sync(opened))
             wait_for_death(web)
-    for point, (opened, sync) in syncs.items():
+    for point, opened in begun.items():
         with subtests.test("recovers", point=point):
+            sync = _sync(opened)
             reply = shop.repeat_until_final(sync, IDEMPOTENCY_LEASE_SECONDS)
             assert (reply.status, reply.data["status"]) == (200, "succeeded")
             assert shop.send(sync).body == reply.body
