@@ -7,8 +7,6 @@ is compared with the host's: what is refused for it, the channel sends again, an
 """
 
 import datetime as dt
-import os
-import signal
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -18,10 +16,10 @@ import pytest
 from celery import Celery, current_app
 
 from payment_platform.beat import SteadyScheduler
-from tests.processes.flows import PAYMENT_CANCEL, PAYMENT_CREATE, REFUND_CREATE, Flow
+from tests.processes.flows import CREATE, PAYMENT_CANCEL, PAYMENT_CREATE, REFUND_CREATE, Flow
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, NoAnswer, Write, payment
-from tests.support.processes import Platform, Process
+from tests.support.processes import Platform, Process, wait_for_death
 from tests.support.waiting import LOADED_SECONDS
 
 pytestmark = pytest.mark.processes
@@ -30,7 +28,6 @@ pytestmark = pytest.mark.processes
 LEASE_SECONDS = 6.0
 HELD = "auto_pay,no_webhook,slow:1"
 LOST = "auto_pay,no_webhook,timeout_after"
-SLOW_TO_BEGIN = "auto_pay,no_webhook,slow_start:1.5"
 # Web, worker, beat, whose schedule is of the time before.
 HOURS, MORE_HOURS = ((-1, 1, -1),), ((1, -1, 0),)
 
@@ -102,12 +99,11 @@ def test_clocks_that_are_wrong(
 
 def _require_a_lease_ends_by_the_databases_clock(platform: Platform, shop: HttpShop, books: Books) -> None:
     """The web worker dies in a call: the worker comes when the lease is over, neither an hour early nor late."""
-    write = payment(SLOW_TO_BEGIN)
-    answer = shop.send_later(write)
-    assert books.wait_for_slow_call(write.key)
-    os.kill(platform.web_worker(), signal.SIGKILL)
+    write, web = payment("auto_pay,no_webhook"), platform.web_worker()
+    platform.arm(web, crash_at=f"saga.call.before:{CREATE}")
     with pytest.raises(NoAnswer):
-        answer.result()
+        shop.send(write)
+    wait_for_death(web)
     held = books.require_saga(write.key)
     saga = books.wait_for_saga(write.key, LEASE_SECONDS, "completed")
     query = "SELECT min(created_at) AS at FROM saga_events WHERE saga_id = %s AND fence > %s"

@@ -37,7 +37,8 @@ class Journeys:
         self.platform, self.books = platform, books
         self.struck: list[uuid.UUID] = []
         options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-        self._celery = Celery(broker=f"redis://{platform.cache}/0", broker_transport_options=options)
+        broker = f"redis://{platform.cache}/0"
+        self._celery = Celery(broker=broker, broker_transport_options=options, set_as_current=False)
 
     def close(self) -> None:
         self._celery.close()
