@@ -5,9 +5,9 @@ Off unless `CRASH_POINTS=1`. A test arms exactly one point for one process throu
     PAYMENT_CRASH_AT="saga.outcome.before_commit:CallPaymentChannel"   kill -9 itself there
     PAYMENT_LOSE_ANSWER_OF="CallPaymentChannel"                         the call happens, its answer is lost
 
-Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run;
-`:compensating` or `:forward` behind that narrows it to one direction. The sagas in PAYMENT_CRASH_SPARES, by id and
-separated by commas, are nobody's victims: one that recovers from a test's last blow does not take the next.
+Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run, or what
+else the point is about; `:compensating` or `:forward` behind that narrows it to one direction. Sagas that are named in
+PAYMENT_CRASH_SPARES, separated by commas, are nobody's victims: one that recovers from a blow does not take the next.
 """
 
 import os

@@ -1,17 +1,21 @@
 """Reading merchants and keys, always within one merchant and one environment."""
 
+import datetime as dt
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from common.errors import NotFound
 from merchants import keys
 from merchants.models import ApiKey, Merchant
 
 
-def key_presented(key: str) -> ApiKey | None:
-    """The key a request names, with its merchant: the one statement of authentication."""
-    return ApiKey.objects.select_related("merchant").filter(key_hash=keys.hash_of(key)).first()
+def key_presented(key: str) -> tuple[ApiKey, dt.datetime] | None:
+    """The key a request names, with its merchant, and the database's time: the one statement of authentication."""
+    asked = ApiKey.objects.select_related("merchant").annotate(asked_at=Now())
+    found = asked.filter(key_hash=keys.hash_of(key)).first()
+    return (found, found.asked_at) if found else None
 
 
 def merchant_by_id(*, merchant_id: UUID) -> Merchant:

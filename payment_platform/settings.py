@@ -219,28 +219,23 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_max": 0,
     "global_keyprefix": "payment-gateway:celery:",
 }
-# Only beat's own tick expires a task: a sweep that waited in the queue past the next one is pointless.
+CELERY_BEAT_SCHEDULER = "payment_platform.beat:SteadyScheduler"
+# So that the queue does not grow for ever while no worker runs. Beat's clock stamps it and the worker's judges it, each
+# of which may be an hour off: what expires sooner would never run.
+_TICK = {"expires": 3 * 3600}
 CELERY_BEAT_SCHEDULE = {
-    "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": {"expires": 30}},
-    "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": {"expires": 30}},
-    "check-open-payments": {
-        "task": "gateway.check_open_payments",
-        "schedule": 15.0,
-        "options": {"expires": 60},
-    },
-    "simulator-notifications": {
-        "task": "simulator.deliver_notifications",
-        "schedule": 1.0,
-        "options": {"expires": 15},
-    },
-    "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": {"expires": 60}},
-    "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": {"expires": 600}},
-    "add-up-hours": {"task": "ops.add_up_hours", "schedule": 60.0, "options": {"expires": 60}},
-    "prune": {"task": "ops.prune", "schedule": 300.0, "options": {"expires": 300}},
-    "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": {"expires": 30}},
-    "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": {"expires": 600}},
-    "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": {"expires": 300}},
-    "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
+    "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": _TICK},
+    "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": _TICK},
+    "check-open-payments": {"task": "gateway.check_open_payments", "schedule": 15.0, "options": _TICK},
+    "simulator-notifications": {"task": "simulator.deliver_notifications", "schedule": 1.0, "options": _TICK},
+    "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": _TICK},
+    "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": _TICK},
+    "add-up-hours": {"task": "ops.add_up_hours", "schedule": 60.0, "options": _TICK},
+    "prune": {"task": "ops.prune", "schedule": 300.0, "options": _TICK},
+    "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": _TICK},
+    "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": _TICK},
+    "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": _TICK},
+    "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": _TICK},
 }
 
 # --- Sagas -------------------------------------------------------------------------------------------

@@ -33,6 +33,19 @@ ensure_prometheus() {
         "the tests of rules, dashboards and scrapes cannot run. Install them (Debian's package: prometheus)." >&2
 }
 
+# Processes of a test get clocks of their own, which are wrong.
+ensure_faketime() {
+    if compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing libfaketime …" >&2
+        install_packages libfaketime && return
+    fi
+    echo "NOTE libfaketime is missing and cannot be installed from here (needs root and apt-get):" \
+        "the tests of wrong clocks cannot run. Install it (Debian's package: libfaketime)." >&2
+}
+
 install_packages() {
     # Waits for another installation, such as that of a second test run.
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
@@ -43,4 +56,5 @@ install_packages() {
 ensure_venv requirements-dev.txt
 ensure_browser
 ensure_prometheus
+ensure_faketime
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

@@ -11,6 +11,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
 from common.ids import time_of
@@ -58,6 +59,8 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
             body = payment_body(selectors.payment_of(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
             completion.final(answer)
+            crash.reach("payment.sync.before_commit")
+        crash.reach("payment.sync.after_commit")
         return answer
 
     return run_once(request, begin=begin, finish=finish)

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from common import crash
 from common.ids import uuid7
 from gateway.errors import OperationInProgress
 from gateway.models import Payment, PaymentStatus
@@ -26,7 +27,7 @@ def expire_due_payments() -> int:
         business_id=OuterRef("payment_no"),
     )
     creating = SagaInstance.objects.filter(id=OuterRef("id"), status__in=ACTIVE)
-    started = 0
+    started = []
     with transaction.atomic(durable=True):
         due = (
             Payment.objects.filter(
@@ -39,8 +40,12 @@ def expire_due_payments() -> int:
             .select_for_update(skip_locked=True, of=("self",))[:BATCH]
         )
         for payment in due:
-            started += _expire(payment)
-    return started
+            if _expire(payment):
+                started.append(payment.payment_no)
+                crash.reach("payment.expiry.before_commit", payment.payment_no)
+    for payment_no in started:
+        crash.reach("payment.expiry.after_commit", payment_no)
+    return len(started)
 
 
 def _expire(payment: Payment) -> bool:

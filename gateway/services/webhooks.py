@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from common import crash
 from common.db import insert_unless_exists
 from common.errors import NotFound
 from gateway.channels.base import ChannelEvent as ToldEvent
@@ -49,6 +50,8 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
         effect = _effect_of(told, channel)
         if effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
+        crash.reach("channel.event.before_commit", event.reference)
+    crash.reach("channel.event.after_commit", event.reference)
     return effect
 
 

@@ -1,12 +1,14 @@
 """Who gets in and who does not, through the API, with real signatures."""
 
+import datetime as dt
 import itertools
 import time
 
 import pytest
+from django.db.models import DateTimeField, Value
 from django.test import Client, RequestFactory
 
-from merchants import authentication, metrics
+from merchants import authentication, metrics, selectors
 from merchants.models import ApiKey
 from tests.merchants.conftest import new_merchant, refusal
 from tests.support.signing import SignedClient
@@ -100,7 +102,13 @@ class TestClock:
 
     @pytest.fixture
     def freeze(self, monkeypatch):
-        return lambda now: monkeypatch.setattr(authentication.time, "time", lambda: float(now))
+        """What the database says the time is."""
+
+        def stop(now):
+            told = Value(dt.datetime.fromtimestamp(now, dt.UTC), DateTimeField())
+            monkeypatch.setattr(selectors, "Now", lambda: told)
+
+        return stop
 
 
 class TestMissingHeaders:
@@ -178,7 +186,7 @@ def test_refusals_are_counted_by_reason(client):
 def test_authentication_is_one_statement(client, django_assert_num_queries):
     credentials = _credentials(client)
     with django_assert_num_queries(1):
-        authentication.authenticate(credentials, now=time.time())
+        authentication.authenticate(credentials)
 
 
 def test_master_keys_rotate_without_anyone_noticing(client, settings):

@@ -5,15 +5,16 @@ from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
 from ops import saga_admin
 from ops.models import StaffAction
-from sagas import engine, operations
+from sagas import engine, operations, signals
 from sagas.availability import Operation
-from sagas.models import SagaEvent, SagaInstance, SagaStatus, SagaStep
+from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
 from sagas.outcomes import Undecidable
 from sagas.state import SagaState
 from tests.sagas.conftest import World, begin, define, reload, world  # noqa: F401
@@ -96,6 +97,20 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, parked):
         assert operate_page(operation, parked) not in html
     assert html.count("It is over: Failed.") == len(Operation) - 1
     assert "It does not wait for a person." in html
+
+
+def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, parked):
+    assert "signals-title" not in text_of(ana.get(page(parked)))
+    for signal_id in ("evt_1", "evt_2"):
+        signals.deliver(saga_id=parked.id, name="bank.settled", signal_id=signal_id)
+    SagaSignal.objects.filter(signal_id="evt_1").update(taken_at=Now(), taken_by="AwaitSettlement")
+    html = text_of(ana.get(page(parked)))
+    table = html[html.index("signals-title") :].split("</section>")[0]
+    rows = [re.findall(r"<samp>(.*?)</samp>|(not taken up)", row) for row in table.split("<tr>")[2:]]
+    told = [[samp or word for samp, word in row] for row in rows]
+    assert told == [["bank.settled", "evt_1", "AwaitSettlement"], ["bank.settled", "evt_2", "not taken up"]]
+    for signal in SagaSignal.objects.all():
+        assert f'datetime="{signal.received_at.isoformat()}"' in table.replace("Z", "+00:00")
 
 
 @pytest.mark.parametrize("operation", Operation)

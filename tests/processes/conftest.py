@@ -12,20 +12,22 @@ from tests.support.processes import Platform
 
 LOG_BYTES = 12_000
 SETTLE_SECONDS = 60.0
-SEEDS = 2
+SEEDS, LONG_SEEDS = 2, 25
 _PLATFORM = pytest.StashKey[Platform]()
 _SIZES = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", type=int, default=SEEDS, help="How many random schedules to run.")
+    usual = f"How many random schedules to run: {SEEDS}, and with --long {LONG_SEEDS}."
+    parser.addoption("--seeds", type=int, default=None, help=usual)
     parser.addoption("--first-seed", type=int, default=1, help="The seed of the first one.")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         first = metafunc.config.getoption("--first-seed", 1)
-        count = metafunc.config.getoption("--seeds", SEEDS)
+        long = metafunc.config.getoption("--long", False)
+        count = metafunc.config.getoption("--seeds", None) or (LONG_SEEDS if long else SEEDS)
         metafunc.parametrize("seed", range(first, first + count))
 
 
@@ -37,7 +39,7 @@ def running_platform() -> Iterator[Platform]:
         platform.heal()
         books = Books(platform.database)
         try:
-            books.wait_until_settled(SETTLE_SECONDS)
+            books.wait_until_settled(SETTLE_SECONDS, supervise=platform.supervise)
         finally:
             books.close()
 
@@ -84,16 +86,16 @@ def _written(log: Path, since: int) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The size of the crash matrix that this run went through, and its random schedules."""
-    told: dict[str, list[Any]] = {"crash_cell": [], "schedule": []}
+    """The size of the crash matrix that this run went through, its random schedules and recovery times."""
+    told: dict[str, list[Any]] = {"crash_cell": [], "schedule": [], "recovery": []}
     for report in terminalreporter.getreports("passed"):
         if type(report) is pytest.TestReport and report.when == "call":
             for name, value in report.user_properties:
                 told.setdefault(name, []).append(value)
     if told["crash_cell"]:
         terminalreporter.write_line(_matrix({tuple(cell) for cell in told["crash_cell"]}))
-    for schedule in told["schedule"]:
-        terminalreporter.write_line(schedule)
+    for line in told["schedule"] + told["recovery"]:
+        terminalreporter.write_line(line)
 
 
 def _matrix(cells: set[tuple[str, ...]]) -> str:

@@ -7,16 +7,17 @@ recoveries, since they wait for their leases together; whoever is armed spares t
 that each blow falls on the saga it is meant for.
 """
 
-import contextlib
 import re
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from scripts.local.config import ROOT
+from tests.processes.deaths import worker_dies
 from tests.processes.flows import FLOWS, PAYMENT_ROLLED_BACK, Flow
+from tests.processes.test_crash_without_saga import NO_SAGA
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, NoAnswer, Write
 from tests.support.processes import (
@@ -75,15 +76,6 @@ def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> N
     wait_for_death(web)
 
 
-@contextlib.contextmanager
-def _worker_dies(platform: Platform, point: str, struck: list[uuid.UUID], seconds: float) -> Iterator[None]:
-    """What happens inside costs a child of the Celery worker its life; until they are disarmed, others follow it."""
-    platform.arm_workers(crash_at=point, spares=struck)
-    dead = platform.dead_children()
-    yield
-    wait_until(lambda: platform.dead_children() - dead, seconds, f"a child to die at {point}")
-
-
 @pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_web_worker_dies(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
@@ -111,7 +103,7 @@ def test_celery_worker_dies_in_the_retry(
     struck: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            with _worker_dies(platform, _armed(point, flow), struck, FIRST_RETRY_SECONDS):
+            with worker_dies(platform, _armed(point, flow), struck, FIRST_RETRY_SECONDS):
                 assert shop.send(write).status == 202
             platform.arm_workers()
             struck.append(books.require_saga(write.key)["id"])
@@ -132,10 +124,10 @@ def test_celery_worker_dies_compensating(
     for point, write in writes.items():
         with subtests.test("dies", point=point):
             first = "saga.call.before" if point in CLAIM_OF_SAGA else point
-            with _worker_dies(platform, _armed(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
+            with worker_dies(platform, _armed(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
                 assert shop.send(write).status == 202
             if point in CLAIM_OF_SAGA:
-                with _worker_dies(platform, point, struck, DEATH_AFTER_LEASE_SECONDS):
+                with worker_dies(platform, point, struck, DEATH_AFTER_LEASE_SECONDS):
                     pass
             platform.arm_workers()
             struck.append(books.require_saga(write.key)["id"])
@@ -271,9 +263,13 @@ def _require_final_answer(shop: HttpShop, books: Books, flow: Flow, write: Write
 
 def test_no_crash_point_is_left_out() -> None:
     found = set()
-    for app in ("sagas", "idempotency", "gateway", "orders", "events"):
+    for app in ("sagas", "idempotency", "gateway", "orders", "events", "ops"):
         for source in (ROOT / app).rglob("*.py"):
             found |= set(re.findall(r"crash\.reach\(\s*\"([^\"]+)\"", source.read_text()))
-    # A worker is killed at a merchant's webhook in tests/webhooks_out/test_worker.py.
-    elsewhere = {"webhook.call.before", "webhook.call.after"}
-    assert found == {*CLAIM_OF_KEY, *CLAIM_OF_SAGA, *OF_A_STEP, *elsewhere}
+    elsewhere = {
+        "webhook.call.before",  # these two: tests/webhooks_out/test_worker.py
+        "webhook.call.after",
+        "export.chunk.before_commit",  # these two: tests/office_access/test_exports.py
+        "export.chunk.after_commit",
+    }
+    assert found == {*CLAIM_OF_KEY, *CLAIM_OF_SAGA, *OF_A_STEP, *NO_SAGA, *elsewhere}

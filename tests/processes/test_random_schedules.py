@@ -2,7 +2,7 @@
 flushed and, in the long mode, PostgreSQL is restarted. When everything has come to rest, the auditor judges.
 
     pytest tests/processes/test_random_schedules.py                      a few seeds, a few seconds each
-    pytest tests/processes/test_random_schedules.py --seeds 25 --long    with PostgreSQL restarts
+    pytest tests/processes/test_random_schedules.py --long               many, longer, with PostgreSQL restarts
 
 A seed fixes what is sent and what is done to the processes; the moments at which they meet are the machine's.
 """
@@ -188,16 +188,17 @@ def test_random_schedule(
         if merchant.error is not None:
             raise merchant.error
     platform.heal()
-    _finish(shop, merchants)
-    books.wait_until_settled(SETTLE_SECONDS)
+    _finish(platform, shop, merchants)
+    books.wait_until_settled(SETTLE_SECONDS, supervise=platform.supervise)
     record_property("schedule", _summary(books, began, seed, merchants, chaos))
 
 
-def _finish(shop: HttpShop, merchants: list[Merchant]) -> None:
+def _finish(platform: Platform, shop: HttpShop, merchants: list[Merchant]) -> None:
     """Each write gets one last word: what it says must agree with the books, too. Only whether money of a payment can
     be moved about which the bank stays silent nobody can ever tell: that is neither done nor refused."""
     for merchant in merchants:
         for write in merchant.writes:
+            platform.supervise()
             if any(
                 number in (write.body.get("payment_no"), *write.path.split("/")) for number in merchant.silent
             ):

@@ -5,7 +5,7 @@ Shares no code with the engine or the gateway: what is asserted here is what an 
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -113,12 +113,18 @@ class Books:
         seen = wait_until(look, LOADED_SECONDS, f"the call to {operation} of {key}")
         return None if seen["status"] in TERMINAL else seen
 
-    def wait_until_settled(self, seconds: float) -> None:
-        """Every saga is at rest, and the auditor finds nothing although nothing may be unfinished any more."""
+    def wait_until_settled(self, seconds: float, *, supervise: Callable[[], None]) -> None:
+        """Every saga is at rest, and the auditor finds nothing although nothing may be unfinished any more. A worker
+        can end long after the blow that it ends of, so that processes are supervised meanwhile."""
         active = (
             "SELECT id FROM saga_instances WHERE status IN ('pending', 'in_progress') AND NOT needs_attention"
         )
-        wait_until(lambda: not self.rows(active), seconds, "the last saga to come to rest", interval=0.1)
+
+        def at_rest() -> bool:
+            supervise()
+            return not self.rows(active)
+
+        wait_until(at_rest, seconds, "the last saga to come to rest", interval=0.1)
         self.require_sound(grace=SETTLED)
 
     def _at_rest(self, key: str) -> Row | None:

@@ -410,7 +410,10 @@ class Platform:
         command = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app", "worker"]
         options = ["--pool", "prefork", "--concurrency", str(WORKER_CHILDREN), "--loglevel", "INFO"]
         alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
-        return self._ours(name, [*command, *options, *alone, "--include", "tests.support.armable_celery"])
+        return self._ours(
+            name,
+            [*command, *options, *alone, "--include", "tests.support.armable_celery,tests.support.journey"],
+        )
 
     def _server(self, name: str) -> Process:
         """Its command is known once its data directory exists."""
