@@ -124,21 +124,23 @@ class DatabaseGauges(Collector):
 
 
 class BrokerGauges(Collector):
-    """What waits in Celery's queue. An outage of Redis leaves it out; payments go on."""
+    """What waits in Celery's queues. An outage of Redis leaves it out; payments go on."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("redis_up", "Whether Redis answered")
         prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-        queue = settings.CELERY_TASK_DEFAULT_QUEUE
+        queues = [queue.name for queue in settings.CELERY_TASK_QUEUES]
         try:
             client = get_redis_connection("default")
-            waiting, taken = client.llen(f"{prefix}{queue}"), client.hlen(f"{prefix}unacked")
+            waiting = {queue: client.llen(f"{prefix}{queue}") for queue in queues}
+            taken = client.hlen(f"{prefix}unacked")
         except redis.RedisError:
             up.add_metric([], 0)
         else:
             up.add_metric([], 1)
             depth = GaugeMetricFamily("celery_queue_depth", "Tasks that wait for a worker", labels=["queue"])
-            depth.add_metric([queue], waiting)
+            for queue, count in waiting.items():
+                depth.add_metric([queue], count)
             yield depth
             yield GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)
         yield up

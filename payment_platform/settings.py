@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -208,6 +209,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "payments"
+# A worker takes from both in turns: what beat piled up while no worker ran stands in no payment's way.
+CELERY_TASK_QUEUES = [Queue("payments"), Queue("ticks")]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,
@@ -222,7 +225,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BEAT_SCHEDULER = "payment_platform.beat:SteadyScheduler"
 # So that the queue does not grow for ever while no worker runs. Beat's clock stamps it and the worker's judges it, each
 # of which may be an hour off: what expires sooner would never run.
-_TICK = {"expires": 3 * 3600}
+_TICK = {"queue": "ticks", "expires": 3 * 3600}
 CELERY_BEAT_SCHEDULE = {
     "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": _TICK},
     "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": _TICK},
