@@ -6,11 +6,12 @@ from common.ids import uuid7
 from gateway.channels.registry import SIMULATOR
 from gateway.models import Payment, PaymentStatus, RoutingRule
 from merchants.models import ApiKey, Environment, Merchant, MerchantStatus
+from ops.approvals import refunds
 from ops.approvals import services as approvals
 from ops.approvals.models import Approval
 from ops.approvals.services import Why
 from ops.approvals.thresholds import amount_of, needs_second_person
-from ops.services import merchant_care, routing_rules, staff_refunds
+from ops.services import merchant_care, routing_rules
 from ops.services.routing_rules import RuleDraft
 from sagas.availability import Operation
 from sagas.models import SagaInstance
@@ -68,7 +69,7 @@ def _give_back(merchant: Merchant) -> None:
     )
     payment = paid.order_by("-created_at").first()
     if payment is not None:
-        staff_refunds.refund(
+        refunds.refund_or_ask(
             payment_id=payment.pk,
             refund_id=uuid7(),
             amount_minor=max(1, payment.captured_minor // 4),
