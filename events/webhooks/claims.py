@@ -1,10 +1,10 @@
 """Which deliveries a worker takes next, so that nobody waits behind an endpoint that is slow or dead (ADR 13).
 
 Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. A free
-place goes to the merchant that has the fewest calls in flight and, of its endpoints, to the one that has: a backlog that
-is old goes before nobody. An endpoint has a limited number of calls in flight, all workers together, and those that
-failed or were slow last time share a quarter of a worker's places. One whose call has been going on for longer than that
-gets no further call among the quick ones until it ends: nobody knows yet what it is.
+place goes to the merchant with the fewest calls in flight and, of its endpoints, to the one with the fewest: an old
+backlog goes before nobody. An endpoint has a limited number of calls in flight, all workers together, and those that
+failed or were slow last time share a quarter of a worker's places. One whose call has been going on for longer than
+that gets no further call among the quick ones until it ends: nobody knows yet what it is.
 
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
