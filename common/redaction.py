@@ -116,6 +116,7 @@ def _configured_secrets() -> tuple[str, ...]:
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
         str(settings.DATABASES["default"]["PASSWORD"]),
+        settings.EMAIL_HOST_PASSWORD or "",
     ]
     return tuple(sorted({value for value in known if len(value) >= SHORTEST_SECRET}, key=len, reverse=True))
 

@@ -100,6 +100,7 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
         endpoint.status = status
         endpoint.disabled_at = database_now() if disabled else None
         endpoint.disabled_reason = DisabledReason.MERCHANT if disabled else ""
+        endpoint.notice_due_at = None
     if "url" in changes or status == EndpointStatus.ENABLED:
         endpoint.failing_since, endpoint.lane = None, Lane.FAST
     endpoint.updated_at = database_now()
@@ -117,7 +118,7 @@ def delete(*, principal: Principal, endpoint_id: UUID) -> None:
     if endpoint.kind == EndpointKind.CALLBACK:
         raise EndpointNotUsable({"kind": endpoint.kind})
     endpoint.status, endpoint.disabled_at, endpoint.disabled_reason = EndpointStatus.DELETED, None, ""
-    endpoint.updated_at = database_now()
+    endpoint.notice_due_at, endpoint.updated_at = None, database_now()
     endpoint.save()
     endpoint.deliveries.filter(status=DeliveryStatus.PENDING).update(
         status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
@@ -151,12 +152,14 @@ def send_test_by_staff(*, endpoint_id: UUID) -> WebhookDelivery:
 
 
 def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
-    """Disables those of `live` and tells the merchant's other endpoints. What is pending waits, should it be enabled
-    again. Runs in the caller's transaction."""
+    """Disables those of `live` and tells the merchant's other endpoints; the merchant is told by e-mail, soon. What is
+    pending waits, should it be enabled again. Runs in the caller's transaction."""
     for endpoint in live.select_for_update(no_key=True):
         endpoint.status, endpoint.disabled_reason = EndpointStatus.DISABLED, reason
-        endpoint.disabled_at = endpoint.updated_at = database_now()
-        endpoint.save(update_fields=["status", "disabled_reason", "disabled_at", "updated_at"])
+        endpoint.disabled_at = endpoint.notice_due_at = endpoint.updated_at = database_now()
+        endpoint.save(
+            update_fields=["status", "disabled_reason", "disabled_at", "notice_due_at", "updated_at"]
+        )
         data = {
             "endpoint_id": str(endpoint.id),
             "url": endpoint.url,
