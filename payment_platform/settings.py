@@ -238,6 +238,7 @@ CELERY_BEAT_SCHEDULE = {
     "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": _TICK},
     "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": _TICK},
     "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": _TICK},
+    "cancel-leftovers": {"task": "events.cancel_leftovers", "schedule": 60.0, "options": _TICK},
     "notices": {"task": "events.send_notices", "schedule": 60.0, "options": _TICK},
     "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": _TICK},
 }

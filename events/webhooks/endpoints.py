@@ -36,6 +36,8 @@ from merchants.principal import Principal
 
 MAX_ENDPOINTS = 50
 OVERLAP = dt.timedelta(hours=24)
+CANCELLED_AT_ONCE = 500
+LEFT_OVER = dt.timedelta(days=1)  # after a deletion, nothing is any more
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +112,8 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
 
 @transaction.atomic
 def delete(*, principal: Principal, endpoint_id: UUID) -> None:
-    """What was not delivered yet never will be. The history stays for as long as all history does.
+    """What was not delivered yet never will be: nothing is claimed for an endpoint that is gone. Some of it is
+    cancelled here, and a long backlog soon (`cancel_leftovers`). The history stays for as long as all history does.
 
     Raises `NotFound`, and `EndpointNotUsable` for the one of `callback_url`.
     """
@@ -120,10 +123,18 @@ def delete(*, principal: Principal, endpoint_id: UUID) -> None:
     endpoint.status, endpoint.disabled_at, endpoint.disabled_reason = EndpointStatus.DELETED, None, ""
     endpoint.notice_due_at, endpoint.updated_at = None, database_now()
     endpoint.save()
-    endpoint.deliveries.filter(status=DeliveryStatus.PENDING).update(
-        status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
-    )
+    _cancel(endpoint.deliveries.all())
     log.info("webhook_endpoint.deleted", endpoint_id=str(endpoint.id), merchant_id=str(endpoint.merchant_id))
+
+
+def cancel_leftovers() -> int:
+    """What still waits at endpoints that were deleted, in batches. Answers how many that were."""
+    gone = WebhookEndpoint.objects.filter(status=EndpointStatus.DELETED, updated_at__gt=Now() - LEFT_OVER)
+    total = 0
+    for endpoint in gone:
+        while cancelled := _cancel(endpoint.deliveries.all()):
+            total += cancelled
+    return total
 
 
 @transaction.atomic
@@ -170,6 +181,17 @@ def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
         append(_event(catalogue.ENDPOINT_DISABLED, endpoint, data))
         transaction.on_commit(lambda: metrics.DISABLED.labels(reason.value).inc())
         log.warning("webhook_endpoint.disabled", endpoint_id=str(endpoint.id), reason=reason.value)
+
+
+@transaction.atomic
+def _cancel(deliveries: QuerySet[WebhookDelivery]) -> int:
+    """What somebody records an outcome for at this moment is left to them."""
+    pending = deliveries.filter(status=DeliveryStatus.PENDING).order_by("due_at")
+    locked = pending.select_for_update(skip_locked=True, of=("self",))
+    some = locked.values_list("pk", flat=True)[:CANCELLED_AT_ONCE]
+    return WebhookDelivery.objects.filter(pk__in=list(some)).update(
+        status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
+    )
 
 
 def _send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:

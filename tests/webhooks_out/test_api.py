@@ -9,6 +9,7 @@ from django.db import connection
 from common.crypto import unseal
 from events import catalogue
 from events.models import OutboxEvent
+from events.tasks import cancel_leftovers
 from events.webhooks import endpoints, resending
 from events.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.support.receiver import Answer, Receiver
@@ -117,6 +118,25 @@ def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> No
     assert data(client.get(ENDPOINTS))["items"] == []
     deliver_due()
     assert len(receiver.told) == 2
+
+
+def test_a_long_backlog_is_cancelled_in_batches(
+    client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "CANCELLED_AT_ONCE", 2)
+    gone, other = registered(client, receiver.url("/gone")), registered(client, receiver.url("/other"))
+    for _ in range(5):
+        opened(client)
+    deliver_due(())
+    data(client.delete(f"{ENDPOINTS}/{gone['id']}"))
+    deliver_due()
+    assert {told.path for told in receiver.told} == {"/other"}, "what is not cancelled yet is not sent either"
+    assert [cancel_leftovers(), cancel_leftovers()] == [3, 0]
+    told = dict.fromkeys(WebhookDelivery.objects.values_list("endpoint_id", "status"))
+    assert {(str(each), status) for each, status in told} == {
+        (gone["id"], "cancelled"),
+        (other["id"], "delivered"),
+    }
 
 
 def test_too_many_are_refused(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
