@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -102,7 +103,7 @@ def resend_range(
     if endpoint.kind == EndpointKind.CALLBACK:
         raise EndpointNotUsable({"kind": endpoint.kind})
     _require_enabled(endpoint)
-    values = {
+    values: dict[str, Any] = {
         "endpoint": endpoint.id,
         "merchant": endpoint.merchant_id,
         "environment": endpoint.environment,
