@@ -149,6 +149,8 @@ LABELS: dict[str, Promise] = {
     "disabled_reason": _("why it is disabled"),
     "disabled_at": _("disabled at"),
     "failing_since": _("failing since"),
+    "notice_due_at": _("e-mail to the merchant due at"),
+    "notice_sent_at": _("e-mail to the merchant sent at"),
     "lane": _("lane"),
     "previous_secret_until": _("old secret good until"),
     "event": _("event"),

@@ -25,11 +25,13 @@ _SECRET_SHAPES = re.compile(
       \b(?:[spr]k|rk)_(?:test|live)_[\w-]{6,}             # API keys and their secrets, ours and Stripe's
     | \bwhsec_[\w+/=-]{6,}                                # webhook signing secrets
     | \bgAAAA[\w-]{20,}=*                                 # sealed values
-    | \b(?:Bearer|Basic)\s+[\w.~+/=-]{6,}
+    | (?i:\b(?:Bearer|Basic)\s+)[\w.~+/=-]{6,}
+    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----(?s:.*?)(?:-----END|$)
     | \bv1=[0-9a-fA-F]{64}\b                              # signatures of requests
+    | \bv1,[\w+/]{43}=                                    # signatures of webhooks
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                     # user and password of an address
-    | (?i:\b[\w-]*(?:secret|passw\w*|api[-_]?key|authorization|signature|token|cvv|cvc)["']?\s*[=:]\s*)
-      (?:"[^"]*"|'[^']*'|[^\s,;&)}\]]+)
+    | (?i:\b[\w-]*(?:secret|passw\w*|api[-_]?key|authorization|signature|token|cvv|cvc)[\\]*["']?\s*[=:]\s*)
+      (?:[\\]*"[^"]*"|'[^']*'|(?i:(?:Bearer|Basic)\s+|v1,)?[^\s,;&)}\]]+)
     """,
     re.VERBOSE,
 )
@@ -39,7 +41,7 @@ _CARD_LIKE = re.compile(
       (?P<id>\b(?:PAY|REF)-20\d{6}-\d{6,12}\b
         | \b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}\b
         | \b(?=[0-9]*[a-f])[0-9a-f]{16,64}\b)
-    | (?<!\d)[2-6](?:[ .\u2010-\u2015\u00a0_/-]{0,3}\d){12,18}(?!\d)
+    | (?<!\d)[2-6](?:(?:[ .\t+\u2010-\u2015\u00a0_/-]|%20){0,3}\d){12,18}(?!\d)
     """,
     re.VERBOSE,
 )
@@ -80,6 +82,8 @@ def _value(value: Any, name: str, depth: int) -> Any:
         case Mapping():
             pairs = list(value.items())[:MAX_ITEMS]
             return {_text(str(key)): _value(inner, str(key), depth + 1) for key, inner in pairs}
+        case [str() as inner, _] if _SECRET_NAMES.search(inner):  # a header, as libraries keep them
+            return [_text(inner), REDACTED]
         case list() | tuple() | set() | frozenset():
             return [_value(inner, name, depth + 1) for inner in _first(value)]
     return _text(_shown(value))
@@ -116,20 +120,21 @@ def _configured_secrets() -> tuple[str, ...]:
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
         str(settings.DATABASES["default"]["PASSWORD"]),
+        settings.EMAIL_HOST_PASSWORD or "",
     ]
     return tuple(sorted({value for value in known if len(value) >= SHORTEST_SECRET}, key=len, reverse=True))
 
 
 def _blank_secret(match: re.Match[str]) -> str:
     """Leaves the name that made it a secret."""
-    named = re.match(r"""[\w-]+["']?\s*[=:]\s*""", match.group())
+    named = re.match(r"""[\w-]+[\\]*["']?\s*[=:]\s*""", match.group())
     return f"{named.group() if named else ''}{REDACTED}"
 
 
 def _blank_if_card(match: re.Match[str]) -> str:
     if match["id"]:
         return match.group()
-    digits = [int(char) for char in match.group() if char.isdigit()]
+    digits = [int(char) for char in match.group().replace("%20", "") if char.isdigit()]
     doubled = [
         digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4) for index, digit in enumerate(digits[::-1])
     ]

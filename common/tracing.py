@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
@@ -100,6 +100,16 @@ def following(
     links = (Link(here),) if here.is_valid else ()
     with span(name, attributes, kind=kind, context=stored_context(stored), links=links) as current:
         yield current
+
+
+@contextmanager
+def within(stored: Mapping[str, str]) -> Iterator[None]:
+    """Log lines name the trace of `stored`; there is no span."""
+    token = attach(stored_context(stored))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def note(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:

@@ -13,9 +13,11 @@ PAYMENT_TYPES: Final = (
     "payment.paid_twice",
 )
 REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success", "refund.late_failure")
+# Their ordering key is the payment's number.
+OF_PAYMENTS: Final = (*PAYMENT_TYPES, *REFUND_TYPES)
 ENDPOINT_DISABLED: Final = "webhook_endpoint.disabled"
 # Goes to the endpoint that asked for it alone, whatever it subscribes to.
 TEST: Final = "webhook.test"
 
-SUBSCRIBABLE: Final = (*PAYMENT_TYPES, *REFUND_TYPES, ENDPOINT_DISABLED)
+SUBSCRIBABLE: Final = (*OF_PAYMENTS, ENDPOINT_DISABLED)
 ALL_TYPES: Final = (*SUBSCRIBABLE, TEST)

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import structlog
 from django.conf import settings
 
+from common import tracing
+from events import catalogue
+
 log = structlog.get_logger(__name__)
 
 
@@ -46,14 +49,16 @@ class LogSink:
 
     def send(self, events: Sequence[OutgoingEvent]) -> None:
         for event in events:
-            log.info(
-                "event.published",
-                event_id=str(event.event_id),
-                type=event.type,
-                ordering_key=event.ordering_key,
-                merchant_id=str(event.merchant_id),
-                environment=event.environment,
-            )
+            named = "payment_no" if event.type in catalogue.OF_PAYMENTS else "ordering_key"
+            with tracing.within(event.trace_context):
+                log.info(
+                    "event.published",
+                    event_id=str(event.event_id),
+                    type=event.type,
+                    merchant_id=str(event.merchant_id),
+                    environment=event.environment,
+                    **{named: event.ordering_key},
+                )
 
 
 def configured_sinks() -> list[Sink]:

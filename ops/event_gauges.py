@@ -1,4 +1,4 @@
-"""How far behind the ways out of the outbox are, read at scrape time through partial indexes."""
+"""How far behind the ways out of the outbox are, read at scrape time."""
 
 from collections.abc import Iterator
 
@@ -7,24 +7,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
-CAP = 10_000  # a backlog is counted so far
+from ops.dashboard.lag import LAGS
 
-_DUE = """
-FROM webhook_deliveries AS delivery JOIN webhook_endpoints AS endpoint ON endpoint.id = delivery.endpoint_id
-WHERE delivery.status = 'pending' AND delivery.due_at <= now() AND endpoint.status = 'enabled'
-"""
-_BACKLOG = f"SELECT count(*) FROM (SELECT 1 {_DUE} LIMIT {CAP}) AS bounded"  # noqa: S608
-_OLDEST = f"""
-SELECT coalesce(extract(epoch FROM now() - (SELECT delivery.due_at {_DUE} ORDER BY 1 LIMIT 1)), 0)::float8
-"""  # noqa: S608
-_FAN_OUT = f"""
-SELECT count(*) FROM (SELECT 1 FROM outbox_events WHERE fanned_out_at IS NULL LIMIT {CAP}) AS bounded
-"""  # noqa: S608
-_GAUGES = {
-    "webhook_backlog": ("Webhook deliveries that are due", _BACKLOG),
-    "webhook_oldest_due_seconds": ("How long ago the oldest due delivery fell due", _OLDEST),
-    "webhook_fan_out_depth": ("Events whose deliveries are not made yet", _FAN_OUT),
-}
+CAP = 10_000  # a backlog is counted so far
 
 
 class EventGauges(Collector):
@@ -33,8 +18,18 @@ class EventGauges(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
             with connection.cursor() as cursor:
-                for name, (text, query) in _GAUGES.items():
-                    cursor.execute(query)
-                    yield GaugeMetricFamily(name, text, value=cursor.fetchone()[0])
+                cursor.execute(LAGS["webhooks"], {"most": CAP})
+                due, oldest_seconds = cursor.fetchone()
+                cursor.execute(LAGS["fan_out"], {"most": CAP})
+                not_fanned_out, _age = cursor.fetchone()
         except (OperationalError, PoolTimeout):
             return
+        yield GaugeMetricFamily("webhook_backlog", "Webhook deliveries that are due", value=due)
+        yield GaugeMetricFamily(
+            "webhook_oldest_due_seconds",
+            "How long ago the oldest due delivery fell due",
+            value=oldest_seconds or 0,
+        )
+        yield GaugeMetricFamily(
+            "webhook_fan_out_depth", "Events whose deliveries are not made yet", value=not_fanned_out
+        )

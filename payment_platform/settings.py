@@ -238,6 +238,8 @@ CELERY_BEAT_SCHEDULE = {
     "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": _TICK},
     "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": _TICK},
     "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": _TICK},
+    "cancel-leftovers": {"task": "events.cancel_leftovers", "schedule": 60.0, "options": _TICK},
+    "notices": {"task": "events.send_notices", "schedule": 60.0, "options": _TICK},
     "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": _TICK},
 }
 
@@ -292,6 +294,14 @@ WEBHOOK_THREADS: int = env.int("WEBHOOK_THREADS", default=64)
 WEBHOOK_PORTS: frozenset[int] = frozenset(env.list("WEBHOOK_PORTS", cast=int, default=[80, 443, 8080, 8443]))
 # Endpoints on this machine, for trying out. Never where strangers can register endpoints.
 WEBHOOK_ALLOW_LOOPBACK: bool = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=LOCAL_STACK)
+
+# --- E-mail to merchants: that an endpoint of theirs was disabled ------------------------------------------
+# As smtp+tls://user:password@host:587. Empty: none is sent.
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    globals().update(env.email_url_config(EMAIL_URL))
+DEFAULT_FROM_EMAIL: str = env.str("EMAIL_FROM", default="payments@localhost")
+EMAIL_TIMEOUT = 10
 
 # --- API ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from django.db.models import Model, QuerySet
 
 from common.errors import ValidationFailed
+from common.ids import earliest
 
 M = TypeVar("M", bound=Model)
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
@@ -28,10 +29,12 @@ def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "pk
     return Page(rows=found[:limit], next_cursor=getattr(found[limit - 1], key).hex if more else None)
 
 
-def created_within(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
-    """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`."""
+def created_within(rows: QuerySet[M], query: Mapping[str, Any], *, key: str = "pk") -> QuerySet[M]:
+    """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`. `key` as in `page_of`: the index that the
+    page is read by knows no times, and who asks for the last minute would have all history read through."""
     if "created_from" in query:
-        rows = rows.filter(created_at__gte=query["created_from"])
+        since = query["created_from"]
+        rows = rows.filter(created_at__gte=since, **{f"{key}__gte": earliest(since)})
     if "created_to" in query:
         rows = rows.filter(created_at__lt=query["created_to"])
     return rows

@@ -1,9 +1,10 @@
 """Which deliveries a worker takes next, so that nobody waits behind an endpoint that is slow or dead (ADR 13).
 
-Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. One
-round gives each its first delivery before anybody's second. An endpoint has a limited number of calls in flight, all
-workers together, and those that failed or were slow last time share a quarter of a worker's places. One whose call has
-been going on for longer than that gets no further call among the quick ones until it ends: nobody knows yet what it is.
+Every endpoint with something due is looked at, not the oldest rows: a dead endpoint's backlog hides nobody. A free
+place goes to the merchant with the fewest calls in flight and, of its endpoints, to the one with the fewest: an old
+backlog goes before nobody. An endpoint has a limited number of calls in flight, all workers together, and those that
+failed or were slow last time share a quarter of a worker's places. One whose call has been going on for longer than
+that gets no further call among the quick ones until it ends: nobody knows yet what it is.
 
 A claim is a lease with a fence: what was claimed is due again when the lease ends, and only who holds the newest
 fence may record an outcome. The attempt's row is written with the claim: intent before call.
@@ -40,8 +41,8 @@ WITH RECURSIVE waiting AS (
            %(lane)s = 'fast' AND min(lease_expires_at) < clock_timestamp()
                + make_interval(secs => %(lease)s::float8 - %(slow)s::float8) AS stalled
     FROM webhook_deliveries WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
-), turn AS (
-    SELECT due.id FROM waiting
+), ready AS (
+    SELECT due.id, waiting.due_at, endpoint.merchant_id, due.place + coalesce(busy.calls, 0) AS place FROM waiting
     JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
     LEFT JOIN busy ON busy.endpoint_id = waiting.endpoint_id
     CROSS JOIN LATERAL (
@@ -52,7 +53,15 @@ WITH RECURSIVE waiting AS (
         WHERE next.endpoint_id = waiting.endpoint_id AND next.due_at <= clock_timestamp()) AS due
     WHERE waiting.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
       AND due.place <= %(limit)s - coalesce(busy.calls, 0) AND NOT coalesce(busy.stalled, false)
-    ORDER BY due.place, waiting.due_at LIMIT %(places)s
+), has AS (
+    SELECT endpoint.merchant_id, sum(busy.calls) AS calls
+    FROM busy JOIN webhook_endpoints AS endpoint ON endpoint.id = busy.endpoint_id
+    WHERE endpoint.lane = %(lane)s GROUP BY endpoint.merchant_id
+), turn AS (
+    SELECT ready.id FROM ready LEFT JOIN has ON has.merchant_id = ready.merchant_id
+    ORDER BY coalesce(has.calls, 0)
+             + row_number() OVER (PARTITION BY ready.merchant_id ORDER BY ready.place, ready.due_at),
+             ready.place, ready.due_at LIMIT %(places)s
 ), locked AS (
     SELECT id FROM webhook_deliveries
     WHERE id IN (SELECT id FROM turn) AND status = 'pending' AND due_at <= clock_timestamp()

@@ -1,6 +1,5 @@
 """One attempt: call, then record what came of it, fenced. No transaction is open during the call."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +13,6 @@ from opentelemetry.trace import SpanKind
 
 from common import crash, tracing
 from common.api.renderers import to_json
-from common.clock import database_now
 from common.crypto import unseal
 from common.redaction import redact
 from events import cloudevents, metrics
@@ -41,9 +39,11 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Everything of a call but the address. `body` is the same at every attempt."""
+    """Everything of a call but the address. `body` is the same at every attempt. `timestamp` is the database's: who is
+    told refuses what is signed by a clock that is five minutes off."""
 
     message_id: str
+    timestamp: int
     event_type: str
     body: bytes
     secrets: tuple[str, ...]
@@ -54,7 +54,7 @@ def attempt(claim: Claim) -> Reply:
     """Calls and records. The endpoint may be told twice when the process dies in between, under the same id."""
     message = _message(claim)
     headers = signing.signed_headers(
-        message_id=message.message_id, timestamp=int(time.time()), body=message.body, secrets=message.secrets
+        message_id=message.message_id, timestamp=message.timestamp, body=message.body, secrets=message.secrets
     )
     connection.close()  # back to the pool, which is smaller than the number of calls that may hang
     crash.reach("webhook.call.before")
@@ -87,14 +87,21 @@ def _call(claim: Claim, message: Message, headers: Mapping[str, str]) -> Reply:
 
 
 def _message(claim: Claim) -> Message:
-    event = OutboxEvent.objects.get(id=claim.event_id)
+    event = OutboxEvent.objects.annotate(now=Now()).get(id=claim.event_id)
     endpoint = WebhookEndpoint.objects.get(id=claim.endpoint_id)
     secrets = [unseal(endpoint.sealed_secret)]
     until = endpoint.previous_secret_until
-    if until is not None and until > database_now():
+    if until is not None and until > event.now:
         secrets.append(unseal(endpoint.previous_sealed_secret))
     body = to_json(cloudevents.structured(event))
-    return Message(str(event.event_id), event.type, body, tuple(secrets), event.trace_context)
+    return Message(
+        message_id=str(event.event_id),
+        timestamp=int(event.now.timestamp()),
+        event_type=event.type,
+        body=body,
+        secrets=tuple(secrets),
+        trace_context=event.trace_context,
+    )
 
 
 @transaction.atomic(durable=True)

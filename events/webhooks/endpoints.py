@@ -36,6 +36,8 @@ from merchants.principal import Principal
 
 MAX_ENDPOINTS = 50
 OVERLAP = dt.timedelta(hours=24)
+CANCELLED_AT_ONCE = 500
+LEFT_OVER = dt.timedelta(days=1)  # after a deletion, nothing is any more
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +102,7 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
         endpoint.status = status
         endpoint.disabled_at = database_now() if disabled else None
         endpoint.disabled_reason = DisabledReason.MERCHANT if disabled else ""
+        endpoint.notice_due_at = None
     if "url" in changes or status == EndpointStatus.ENABLED:
         endpoint.failing_since, endpoint.lane = None, Lane.FAST
     endpoint.updated_at = database_now()
@@ -109,7 +112,8 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
 
 @transaction.atomic
 def delete(*, principal: Principal, endpoint_id: UUID) -> None:
-    """What was not delivered yet never will be. The history stays for as long as all history does.
+    """What was not delivered yet never will be: nothing is claimed for an endpoint that is gone. Some of it is
+    cancelled here, and a long backlog soon (`cancel_leftovers`). The history stays for as long as all history does.
 
     Raises `NotFound`, and `EndpointNotUsable` for the one of `callback_url`.
     """
@@ -117,12 +121,20 @@ def delete(*, principal: Principal, endpoint_id: UUID) -> None:
     if endpoint.kind == EndpointKind.CALLBACK:
         raise EndpointNotUsable({"kind": endpoint.kind})
     endpoint.status, endpoint.disabled_at, endpoint.disabled_reason = EndpointStatus.DELETED, None, ""
-    endpoint.updated_at = database_now()
+    endpoint.notice_due_at, endpoint.updated_at = None, database_now()
     endpoint.save()
-    endpoint.deliveries.filter(status=DeliveryStatus.PENDING).update(
-        status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
-    )
+    _cancel(endpoint.deliveries.all())
     log.info("webhook_endpoint.deleted", endpoint_id=str(endpoint.id), merchant_id=str(endpoint.merchant_id))
+
+
+def cancel_leftovers() -> int:
+    """What still waits at endpoints that were deleted, in batches. Answers how many that were."""
+    gone = WebhookEndpoint.objects.filter(status=EndpointStatus.DELETED, updated_at__gt=Now() - LEFT_OVER)
+    total = 0
+    for endpoint in gone:
+        while cancelled := _cancel(endpoint.deliveries.all()):
+            total += cancelled
+    return total
 
 
 @transaction.atomic
@@ -151,12 +163,14 @@ def send_test_by_staff(*, endpoint_id: UUID) -> WebhookDelivery:
 
 
 def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
-    """Disables those of `live` and tells the merchant's other endpoints. What is pending waits, should it be enabled
-    again. Runs in the caller's transaction."""
+    """Disables those of `live` and tells the merchant's other endpoints; the merchant is told by e-mail, soon. What is
+    pending waits, should it be enabled again. Runs in the caller's transaction."""
     for endpoint in live.select_for_update(no_key=True):
         endpoint.status, endpoint.disabled_reason = EndpointStatus.DISABLED, reason
-        endpoint.disabled_at = endpoint.updated_at = database_now()
-        endpoint.save(update_fields=["status", "disabled_reason", "disabled_at", "updated_at"])
+        endpoint.disabled_at = endpoint.notice_due_at = endpoint.updated_at = database_now()
+        endpoint.save(
+            update_fields=["status", "disabled_reason", "disabled_at", "notice_due_at", "updated_at"]
+        )
         data = {
             "endpoint_id": str(endpoint.id),
             "url": endpoint.url,
@@ -167,6 +181,17 @@ def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
         append(_event(catalogue.ENDPOINT_DISABLED, endpoint, data))
         transaction.on_commit(lambda: metrics.DISABLED.labels(reason.value).inc())
         log.warning("webhook_endpoint.disabled", endpoint_id=str(endpoint.id), reason=reason.value)
+
+
+@transaction.atomic
+def _cancel(deliveries: QuerySet[WebhookDelivery]) -> int:
+    """What somebody records an outcome for at this moment is left to them."""
+    pending = deliveries.filter(status=DeliveryStatus.PENDING).order_by("due_at")
+    locked = pending.select_for_update(skip_locked=True, of=("self",))
+    some = locked.values_list("pk", flat=True)[:CANCELLED_AT_ONCE]
+    return WebhookDelivery.objects.filter(pk__in=list(some)).update(
+        status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
+    )
 
 
 def _send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:

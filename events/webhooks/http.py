@@ -144,8 +144,8 @@ def _exchange(
     connection.endheaders(body)
     response = connection.getresponse()
     beginning = b""
-    # The status decides. A body that breaks off or never ends changes nothing about it.
-    with contextlib.suppress(OSError, http.client.HTTPException):
+    # The status decides. A body that breaks off, never ends or is nonsense changes nothing about it.
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         beginning = response.read(MAX_BODY_BYTES)
     kept = {
         name[:MAX_HEADER_LENGTH]: value[:MAX_HEADER_LENGTH]

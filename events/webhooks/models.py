@@ -67,6 +67,9 @@ class WebhookEndpoint(models.Model):
     disabled_reason = models.CharField(max_length=20, choices=DisabledReason, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
+    # That we disabled it, the merchant is told by e-mail (`events.webhooks.notices`).
+    notice_due_at = models.DateTimeField(null=True, blank=True)
+    notice_sent_at = models.DateTimeField(null=True, blank=True)
     lane = models.CharField(max_length=10, choices=Lane, default=Lane.FAST)
     sealed_secret = models.TextField()
     # Signs too until then, so that a merchant can change its side at leisure.
@@ -95,7 +98,14 @@ class WebhookEndpoint(models.Model):
                 | ~Q(status=EndpointStatus.DISABLED) & Q(disabled_at__isnull=True, disabled_reason=""),
             ),
         ]
-        indexes = [models.Index(name="webhook_endpoint_list", fields=["merchant", "environment", "-id"])]
+        indexes = [
+            models.Index(name="webhook_endpoint_list", fields=["merchant", "environment", "-id"]),
+            models.Index(
+                name="webhook_endpoint_notice",
+                fields=["notice_due_at"],
+                condition=Q(notice_due_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.url or self.kind

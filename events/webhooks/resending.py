@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from common.ids import earliest
 from events import selectors
 from events.errors import EndpointNotUsable, RangeTooLong
 from events.webhooks.fanout import UUID7
@@ -33,16 +34,23 @@ UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
 """  # noqa: S608
 # Events from before the endpoint was there, or while it was disabled, get their delivery now. What is on its way
 # is left alone.
+# One event more than may be resent is looked for: then the time is too long, whatever is on its way already.
 _RANGE = f"""
-INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url, status,
-                                            due_at, fence, attempt_count, last_outcome)
-SELECT {UUID7}, event.id, %(endpoint)s, event.merchant_id, event.environment, '', 'pending', clock_timestamp(), 0, 0, ''
-FROM outbox_events event
-WHERE event.merchant_id = %(merchant)s AND event.environment = %(environment)s AND event.type <> 'webhook.test'
-  AND event.created_at >= %(from)s AND event.created_at < %(to)s AND event.fanned_out_at IS NOT NULL
-  AND (%(types)s::text[] = '{{}}' OR event.type = ANY(%(types)s::text[]))
-ORDER BY event.event_id LIMIT %(limit)s + 1
-ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_AGAIN} WHERE delivery.status <> 'pending'
+WITH happened AS MATERIALIZED (
+    SELECT id, event_id, merchant_id, environment FROM outbox_events
+    WHERE merchant_id = %(merchant)s AND environment = %(environment)s AND type <> 'webhook.test'
+      AND event_id >= %(first)s AND created_at >= %(from)s AND created_at < %(to)s AND fanned_out_at IS NOT NULL
+      AND (%(types)s::text[] = '{{}}' OR type = ANY(%(types)s::text[]))
+    ORDER BY event_id LIMIT %(limit)s + 1
+), resent AS (
+    INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url,
+                                                status, due_at, fence, attempt_count, last_outcome)
+    SELECT {UUID7}, id, %(endpoint)s, merchant_id, environment, '', 'pending', clock_timestamp(), 0, 0, ''
+    FROM happened ORDER BY event_id
+    ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_AGAIN} WHERE delivery.status <> 'pending'
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM happened), (SELECT count(*) FROM resent)
 """  # noqa: S608
 
 
@@ -78,8 +86,9 @@ def resend_failed(*, principal: Principal, endpoint_id: UUID) -> Resent:
     """Everything that was given up. Raises `NotFound`, `EndpointNotUsable`."""
     endpoint = selectors.endpoint_of(principal, endpoint_id)
     _require_enabled(endpoint)
-    count = _run(_FAILED, {"endpoint": endpoint.id})
-    return Resent(count, more=count == MAX_RESENT)
+    with connection.cursor() as cursor:
+        cursor.execute(_FAILED, {"endpoint": endpoint.id, "limit": MAX_RESENT})
+        return Resent(cursor.rowcount, more=cursor.rowcount == MAX_RESENT)
 
 
 @transaction.atomic
@@ -94,24 +103,22 @@ def resend_range(
     if endpoint.kind == EndpointKind.CALLBACK:
         raise EndpointNotUsable({"kind": endpoint.kind})
     _require_enabled(endpoint)
-    values = {
+    values: dict[str, Any] = {
         "endpoint": endpoint.id,
         "merchant": endpoint.merchant_id,
         "environment": endpoint.environment,
         "types": endpoint.event_types,
+        "first": earliest(created_from),
         "from": created_from,
         "to": created_to,
+        "limit": MAX_RESENT,
     }
-    count = _run(_RANGE, values)
-    if count > MAX_RESENT:
-        raise RangeTooLong({"limit": MAX_RESENT})
-    return Resent(count, more=False)
-
-
-def _run(sql: str, values: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(sql, {**values, "limit": MAX_RESENT})
-        return cursor.rowcount
+        cursor.execute(_RANGE, values)
+        happened, resent = cursor.fetchone()
+    if happened > MAX_RESENT:
+        raise RangeTooLong({"limit": MAX_RESENT})
+    return Resent(resent, more=False)
 
 
 def _require_enabled(endpoint: WebhookEndpoint) -> None:

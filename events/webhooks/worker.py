@@ -61,7 +61,7 @@ class Worker:
         for lane in (Lane.FAST, Lane.SLOW):
             for claim in claims.claim(lane=lane, places=self._free_places(lane)):
                 self._take(lane)
-                pool.submit(self._deliver, claim).add_done_callback(partial(self._done, lane))
+                pool.submit(self._deliver, claim).add_done_callback(partial(self._done, lane, claim))
                 claimed += 1
         return claimed
 
@@ -79,13 +79,13 @@ class Worker:
         finally:
             connection.close()
 
-    def _done(self, lane: Lane, done: "Future[None]") -> None:
+    def _done(self, lane: Lane, claim: Claim, done: "Future[None]") -> None:
         with self._lock:
             self._busy[lane] -= 1
         self._free.set()
         if (error := done.exception()) is not None:
             # Nothing was recorded, so it is due again when its lease ends.
-            log.error("webhook.attempt_not_recorded", exc_info=error)
+            log.error("webhook.attempt_not_recorded", delivery_id=str(claim.delivery_id), exc_info=error)
 
 
 def run(stop: threading.Event) -> None:

@@ -2,7 +2,8 @@
 
 Each way is counted to a bound. A webhook is late when it is due, not while it waits for its next try, and nothing is
 due at an endpoint that is disabled. As in the claim of deliveries (ADR 13), each endpoint is looked at and not its
-backlog: a disabled one's hides nobody's.
+backlog: a disabled one's hides nobody's. Its place in the index of turns is named as a range of both columns, or the
+planner looks for it among everybody's that are due.
 """
 
 from typing import Final
@@ -28,8 +29,9 @@ WITH RECURSIVE waiting AS (
 SELECT (SELECT count(*) FROM (
             SELECT 1 FROM late CROSS JOIN LATERAL (
                 SELECT 1 FROM webhook_deliveries
-                WHERE status = 'pending' AND endpoint_id = late.endpoint_id AND due_at <= clock_timestamp()
-                ORDER BY due_at LIMIT %(most)s) AS due
+                WHERE status = 'pending' AND (endpoint_id, due_at) >= (late.endpoint_id, late.due_at)
+                  AND (endpoint_id, due_at) <= (late.endpoint_id, clock_timestamp())
+                ORDER BY endpoint_id, due_at LIMIT %(most)s) AS due
             LIMIT %(most)s) AS bounded),
        extract(epoch FROM clock_timestamp() - (SELECT min(due_at) FROM late))::float8
 """

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from common.clock import database_now
 from events.models import OutboxEvent, WebhookDelivery
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
 from idempotency import retention
@@ -28,6 +29,7 @@ FINISHED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
 BATCH = 500
 # What one run may do: enough to keep up with a busy day, and over within seconds.
 MAX_BATCHES = 40
+MAX_LOOKS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ def prune_history() -> Pruned:
         idempotency_keys=_in_batches(lambda: retention.prune(batch=BATCH)),
         request_nonces=_in_batches(lambda: prune_nonces(batch=BATCH)),
         sagas=_in_batches(_prune_sagas),
-        webhook_deliveries=_in_batches(_prune_deliveries),
-        outbox_events=_in_batches(_prune_events),
+        webhook_deliveries=_prune_deliveries(),
+        outbox_events=_prune_events(),
         consistency_runs=_in_batches(_prune_consistency_runs),
     )
     log.info("history.pruned", **{name: getattr(pruned, name) for name in Pruned.__slots__})
@@ -81,27 +83,32 @@ def _prune_sagas() -> int:
 
 
 def _prune_deliveries() -> int:
-    """With their attempts. Pending ones too: nobody but a disabled endpoint lets one wait for so long. Looks at the
-    oldest batch alone, so that it costs nothing when there is nothing to do."""
-    oldest = WebhookDelivery.objects.order_by("event_id").values("id")[:BATCH]
-    return _delete_batch(
-        WebhookDelivery.objects.filter(
-            id__in=oldest, created_at__lt=Now() - EVENT_RETENTION, updated_at__lt=Now() - EVENT_RETENTION
-        ).order_by("event_id")
-    )
+    """With their attempts. Pending ones too: nobody but a disabled endpoint lets one wait for so long."""
+    over = Q(created_at__lt=Now() - EVENT_RETENTION, updated_at__lt=Now() - EVENT_RETENTION)
+    return _past_those_that_stay(WebhookDelivery.objects.all(), "event_id", "event__created_at", over)
 
 
 def _prune_events() -> int:
-    """Never one that has not left both ways, nor one with a delivery. Looks at the oldest batch alone."""
-    oldest = OutboxEvent.objects.order_by("id").values("id")[:BATCH]
-    return _delete_batch(
-        OutboxEvent.objects.filter(
-            ~Exists(WebhookDelivery.objects.filter(event_id=OuterRef("pk"))),
-            id__in=oldest,
-            published_at__lt=Now() - EVENT_RETENTION,
-            fanned_out_at__lt=Now() - EVENT_RETENTION,
-        ).order_by("id")
-    )
+    """Never one that has not left both ways, nor one with a delivery."""
+    left = Q(published_at__lt=Now() - EVENT_RETENTION, fanned_out_at__lt=Now() - EVENT_RETENTION)
+    untold = ~Exists(WebhookDelivery.objects.filter(event_id=OuterRef("pk")))
+    return _past_those_that_stay(OutboxEvent.objects.all(), "id", "created_at", left & Q(untold))
+
+
+def _past_those_that_stay(rows: QuerySet[M], event: str, happened: str, over: Q) -> int:
+    """Looks at `rows` in the order of their events, as far as those are old. What was sent again lately stays, and
+    holds up nothing behind it."""
+    young = database_now() - EVENT_RETENTION
+    gone = after = 0
+    for _look in range(MAX_LOOKS):
+        batch = rows.filter(**{f"{event}__gte": after}).order_by(event)
+        looked_at = list(batch.values_list("pk", event, happened)[:BATCH])
+        if not looked_at or looked_at[0][2] >= young or gone >= BATCH * MAX_BATCHES:
+            break
+        gone += _delete_batch(rows.filter(over, pk__in=[pk for pk, *_rest in looked_at]).order_by(event))
+        last = looked_at[-1][1]
+        after = last if last > after else last + 1
+    return gone
 
 
 def _prune_consistency_runs() -> int:

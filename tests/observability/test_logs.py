@@ -22,6 +22,8 @@ CARDS = [
     "5555-5555-5555-4444",
     "378282246310005",
     "6011.1111.1111.1117",
+    "4242%204242%204242%204242",
+    "4242+4242+4242+4242",
 ]
 SECRETS = [
     "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
@@ -29,6 +31,8 @@ SECRETS = [
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "Bearer eyJhbGciOiJIUzI1NiJ9.e30.Et9HFtf9R3GEMA0IICOfFMVXY7kkTX1wr4qCyIf58U",
     "gAAAAABmYv3nLkT8q1ZkLmNoPqRsTuVwXyZ0123456789abcdefghijklmnop==",
+    "-----BEGIN EC PRIVATE KEY----- MHcCAQEEIBkg -----END EC PRIVATE KEY-----",
+    "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
 ]
 # Looks like a card, and is none: our own numbers, ids, times, amounts.
 HARMLESS = [
@@ -93,6 +97,10 @@ def test_secrets_are_known_by_their_shape(secret: str) -> None:
         "connect to postgres://app:hunter2hunter2@db:5432/x failed",
         "?token=hunter2hunter2&x=1",
         "cvv='hunter2hunter2'",
+        "Authorization: Bearer hunter2hunter2",
+        "authorization: basic hunter2hunter2",
+        "webhook-signature: v1,hunter2hunter2",
+        json.dumps(json.dumps({"password": "hunter2hunter2"})),
     ],
 )
 def test_secrets_are_known_by_their_name_in_a_text(text: str) -> None:
@@ -115,6 +123,12 @@ def test_secrets_are_known_by_their_name_in_a_text(text: str) -> None:
 def test_secrets_are_known_by_the_name_of_their_field(name: str) -> None:
     found = redacted(event="x", headers={name: "plain", "Accept": "*/*"}, **{name: ["plain"]})
     assert found == {"event": "x", "headers": {name: "[redacted]", "Accept": "*/*"}, name: "[redacted]"}
+
+
+def test_headers_in_pairs() -> None:
+    pairs = [("X-Signature", "hunter2"), ["Set-Cookie", "hunter2"], ("Accept", "*/*")]
+    found = redacted(event="x", headers=pairs)["headers"]
+    assert found == [["X-Signature", "[redacted]"], ["Set-Cookie", "[redacted]"], ["Accept", "*/*"]]
 
 
 def test_what_this_installation_keeps_secret() -> None:

@@ -196,6 +196,9 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
     request, resumed = _arrived(platform, number, "POST /api/v1/payments", "payment.create resumed")
     assert (line["trace_id"], line["task"]) == (resumed.trace_id, "sagas.advance")
     assert line["begun_by_request_id"] == request.attributes["request_id"]
+    left = [line for line in platform.objects("payment-relay") if line.get("payment_no") == number]
+    assert {"payment.created", "payment.succeeded"} <= {line["type"] for line in left}
+    assert {line["trace_id"] for line in left if line["type"].startswith("payment.")} == {request.trace_id}
     boot = [line["event"] for line in platform.objects("payment-gateway")][: len(BOOT)]
     assert boot == [text.format(port=platform.port).removeprefix("INFO  ") for text in BOOT]
     everything = "\n".join(line for service in LONG_RUNNING for line in platform.lines(service))

@@ -94,11 +94,32 @@ def test_deliveries_go_after_a_month_and_then_their_events(client: SignedClient,
     shop.opened(client, callback_url="http://127.0.0.1:9/callback")
     fanout.fan_out_batch()
     past = "now() - interval '31 days'"
-    sabotage(f"UPDATE outbox_events SET published_at = {past}, fanned_out_at = {past}")
+    sabotage(f"UPDATE outbox_events SET created_at = {past}, published_at = {past}, fanned_out_at = {past}")
     assert (prune_history().webhook_deliveries, OutboxEvent.objects.count()) == (0, 1)
     sabotage(f"UPDATE webhook_deliveries SET created_at = {past}, updated_at = {past}")
     pruned = prune_history()
     assert (pruned.webhook_deliveries, pruned.outbox_events) == (1, 1)
+
+
+def test_what_stays_holds_up_nothing_behind_it(
+    client: SignedClient, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of all was sent again yesterday, and so is one in the middle."""
+    for _each in range(7):
+        shop.opened(client, callback_url="http://127.0.0.1:9/callback")
+    fanout.fan_out_batch()
+    past = "now() - interval '31 days'"
+    sabotage(f"UPDATE outbox_events SET created_at = {past}, published_at = {past}, fanned_out_at = {past}")
+    sabotage(f"UPDATE webhook_deliveries SET created_at = {past}, updated_at = {past}")
+    kept = [OutboxEvent.objects.order_by("id")[number].pk for number in (0, 3)]
+    sabotage(
+        "UPDATE webhook_deliveries SET updated_at = now() WHERE event_id = ANY(%(kept)s)", {"kept": kept}
+    )
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    pruned = prune_history()
+    assert (pruned.webhook_deliveries, pruned.outbox_events) == (5, 5)
+    assert list(OutboxEvent.objects.order_by("id").values_list("pk", flat=True)) == kept
+    assert (prune_history().webhook_deliveries, OutboxEvent.objects.count()) == (0, 2)
 
 
 def test_keys_nonces_and_old_runs_go_too(client: SignedClient, sabotage: Sabotage) -> None:
@@ -120,7 +141,7 @@ def test_it_works_in_small_batches_and_within_bounds(
     world: World, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     past = "now() - interval '31 days'"
-    sabotage(f"UPDATE outbox_events SET published_at = {past}, fanned_out_at = {past}")
+    sabotage(f"UPDATE outbox_events SET created_at = {past}, published_at = {past}, fanned_out_at = {past}")
     total = OutboxEvent.objects.count()
     monkeypatch.setattr(pruning, "BATCH", 2)
     monkeypatch.setattr(pruning, "MAX_BATCHES", 3)

@@ -1,20 +1,28 @@
 """Endpoints, deliveries and events over HTTP."""
 
+import datetime as dt
 import json
+import threading
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from common.crypto import unseal
 from events import catalogue
 from events.models import OutboxEvent
+from events.outbox import Event, append
+from events.tasks import cancel_leftovers
 from events.webhooks import endpoints, resending
 from events.webhooks.models import WebhookDelivery, WebhookEndpoint
+from merchants.services import NewMerchant
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import Body, data, error, new_no, opened, paid
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
+from tests.support.threads import in_background
 from tests.support.webhooks import (
     DELIVERIES,
     ENDPOINTS,
@@ -119,6 +127,25 @@ def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> No
     assert len(receiver.told) == 2
 
 
+def test_a_long_backlog_is_cancelled_in_batches(
+    client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "CANCELLED_AT_ONCE", 2)
+    gone, other = registered(client, receiver.url("/gone")), registered(client, receiver.url("/other"))
+    for _ in range(5):
+        opened(client)
+    deliver_due(())
+    data(client.delete(f"{ENDPOINTS}/{gone['id']}"))
+    deliver_due()
+    assert {told.path for told in receiver.told} == {"/other"}, "what is not cancelled yet is not sent either"
+    assert [cancel_leftovers(), cancel_leftovers()] == [3, 0]
+    told = dict.fromkeys(WebhookDelivery.objects.values_list("endpoint_id", "status"))
+    assert {(str(each), status) for each, status in told} == {
+        (gone["id"], "cancelled"),
+        (other["id"], "delivered"),
+    }
+
+
 def test_too_many_are_refused(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 1)
     registered(client, URL)
@@ -182,7 +209,14 @@ def test_all_failed_and_ranges_are_sent_again(
     again = f"{ENDPOINTS}/{late['id']}/resend"
     error(client.post(again, span), 422, "resend_range_too_long")
     monkeypatch.setattr(resending, "MAX_RESENT", 1000)
-    assert data(client.post(again, span)) == {"resent": 3, "more": False}
+    until = {"created_from": times[-1], "created_to": times[1]}
+    assert data(client.post(again, until)) == {"resent": 1, "more": False}
+    monkeypatch.setattr(resending, "MAX_RESENT", 2)
+    error(
+        client.post(again, span), 422, "resend_range_too_long"
+    )  # one of the three is on its way, and counts
+    monkeypatch.setattr(resending, "MAX_RESENT", 1000)
+    assert data(client.post(again, span)) == {"resent": 2, "more": False}
     deliver_due()
     assert sorted(told.message_id for told in receiver.told if told.path == "/late") == sorted(
         event["id"] for event in data(client.get(EVENTS))["items"]
@@ -204,6 +238,52 @@ def test_events_can_be_asked_for(client: SignedClient) -> None:
     assert of_one == [listed[1]]
     assert "type" in error(client.get(f"{EVENTS}?type=x"), 400, "validation_failed")
     assert {event["type"] for event in listed} <= set(catalogue.ALL_TYPES)
+
+
+def test_who_asks_as_documented_misses_no_event_that_commits_late(
+    client: SignedClient, acme: NewMerchant
+) -> None:
+    """The first event commits when the others have long been read, page by page."""
+    told: list[Body] = []
+    written, let_go = threading.Event(), threading.Event()
+
+    def happen_slowly() -> None:
+        with transaction.atomic():
+            happen(acme, "PAY-late")
+            written.set()
+            assert let_go.wait(60)
+
+    def ask() -> set[str]:
+        since = ""
+        if told:
+            newest = max(dt.datetime.fromisoformat(event["time"]) for event in told)
+            since = f"&created_from={quote((newest - dt.timedelta(minutes=1)).isoformat())}"
+        page, seen = data(client.get(f"{EVENTS}?limit=2{since}")), {event["id"] for event in told}
+        items = page["items"]
+        while page["next_cursor"]:
+            page = data(client.get(f"{EVENTS}?limit=2{since}&cursor={page['next_cursor']}"))
+            items += page["items"]
+        new = [event for event in items if event["id"] not in seen]
+        told.extend(new)
+        return {event["subject"] for event in new}
+
+    late = in_background(happen_slowly)
+    try:
+        assert written.wait(60)
+        for number in range(5):
+            with transaction.atomic():
+                happen(acme, f"PAY-{number}")
+        assert ask() == {f"PAY-{number}" for number in range(5)}
+    finally:
+        let_go.set()
+        late.result()
+    assert ask() == {"PAY-late"}
+    assert ask() == set()
+
+
+def happen(acme: NewMerchant, payment_no: str) -> None:
+    about = {"merchant_id": acme.merchant.pk, "environment": "test", "subject_id": uuid.uuid4(), "data": {}}
+    append(Event(type="payment.created", ordering_key=payment_no, **about))
 
 
 def everything(client: SignedClient, receiver: Receiver) -> dict[str, str]:

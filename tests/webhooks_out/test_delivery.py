@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import time
 
 import pytest
 from django.db import connection
@@ -87,6 +88,18 @@ def test_both_secrets_sign_while_they_overlap(client: SignedClient, receiver: Re
     Webhook(rotated["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(endpoint["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
+
+
+def test_a_host_whose_clock_is_wrong_signs_what_is_believed(
+    client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = registered(client, receiver.url())
+    opened(client)
+    right = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: right() + 3600)
+        deliver_due()
+    Webhook(endpoint["secret"]).verify(receiver.told[0].body, receiver.told[0].headers)
 
 
 def test_callback_url_is_told_of_its_payment_alone(client: SignedClient, receiver: Receiver) -> None:

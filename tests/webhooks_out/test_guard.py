@@ -203,6 +203,14 @@ def test_nonsense_is_an_outcome_and_no_crash(nonsense: bytes) -> None:
     assert reply.error
 
 
+@pytest.mark.parametrize("size", [b"-5", b"x", b"FFFFFFFFFFFFFFFF", b"1;" + b"a" * 70_000])
+def test_a_body_in_nonsensical_chunks_changes_nothing_about_the_status(size: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with raw_server(lambda connection: connection.sendall(head + size + b"\r\nabc")) as url:
+        reply = http.post(url, headers={}, body=b"{}", total_seconds=10)
+    assert (reply.outcome, reply.status_code) == (AttemptOutcome.SUCCESS, 200)
+
+
 def test_nobody_listening() -> None:
     reply = http.post("http://127.0.0.1:1/", headers={}, body=b"{}", total_seconds=10)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.UNREACHABLE, None)

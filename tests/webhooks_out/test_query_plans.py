@@ -3,27 +3,37 @@
 Statistics are fresh, and the planner is left free.
 """
 
+import datetime as dt
+
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
+from common.api.pagination import created_within, page_of
+from common.clock import database_now
 from common.crypto import seal
 from events import relay
+from events.models import OutboxEvent
 from events.webhooks import claims, fanout
 from events.webhooks.models import Lane, WebhookEndpoint
 from events.webhooks.signing import new_secret
 from merchants.services import NewMerchant
+from ops.dashboard.lag import LAGS
 from tests.support.plans import looked_at, require_no_table_is_read_through, scans
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ENDPOINTS, FINISHED, BACKLOG = 20, 20_000, 2_000
 
-_EVENTS = """
-INSERT INTO outbox_events (event_id, type, ordering_key, merchant_id, environment, subject_id, data, trace_context,
-                           published_at, fanned_out_at)
-SELECT gen_random_uuid(), 'payment.created', 'PAY-' || n, %(merchant)s, 'test', gen_random_uuid(), '{}', '{}',
+# One a minute, up to now.
+_EVENTS = f"""
+INSERT INTO outbox_events (event_id, created_at, type, ordering_key, merchant_id, environment, subject_id, data,
+                           trace_context, published_at, fanned_out_at)
+SELECT {fanout.UUID7.replace("clock_timestamp()", "happened")}, happened, 'payment.created', 'PAY-' || n,
+       %(merchant)s, 'test', gen_random_uuid(), '{{}}', '{{}}',
        CASE WHEN n <= %(finished)s THEN now() END, CASE WHEN n <= %(finished)s THEN now() END
 FROM generate_series(1, %(finished)s + %(backlog)s) AS n
+CROSS JOIN LATERAL (SELECT now() - (%(finished)s + %(backlog)s - n) * interval '1 minute' AS happened) AS at
 """
 # The first endpoint has the whole backlog; each of the others has one that is due.
 _DELIVERIES = """
@@ -84,3 +94,33 @@ def test_the_outbox_is_read_through_what_is_left_of_it(history: None, statement:
     require_no_table_is_read_through(found)
     assert {node.get("Index Name") for node in found} == {index}
     assert looked_at(found, "outbox_events") == 500
+
+
+def test_a_scrape_looks_past_what_waits_at_a_disabled_endpoint(history: None) -> None:
+    """By far the most of what is due waits there, and is none of what is late."""
+    idle = WebhookEndpoint.objects.order_by("url").first()
+    WebhookEndpoint.objects.filter(pk=idle.pk).update(
+        status="disabled", disabled_reason="failing", disabled_at=Now()
+    )
+    found = scans(LAGS["webhooks"], {"most": 10_000})
+    deliveries = [node for node in found if node["Relation Name"] == "webhook_deliveries"]
+    require_no_table_is_read_through(deliveries)
+    # One look at each endpoint to find the next, and one at what each of the enabled ones has.
+    assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS
+    with connection.cursor() as cursor:
+        cursor.execute(LAGS["webhooks"], {"most": 10_000})
+        assert cursor.fetchone()[0] == ENDPOINTS - 1, "the plan above is that of a look that saw"
+
+
+def test_who_asks_for_the_last_minutes_has_no_history_read_through(history: None, acme: NewMerchant) -> None:
+    """A page of a hundred, and a dozen to be found."""
+    mine = OutboxEvent.objects.filter(merchant_id=acme.merchant.pk, environment="test")
+    since = {"created_from": database_now() - dt.timedelta(minutes=12)}
+    recent = created_within(mine, since, key="event_id")
+    assert 10 <= len(page_of(recent, cursor=None, limit=100, key="event_id").rows) <= 12
+    statement, values = recent.order_by("-event_id")[:101].query.sql_with_params()
+    found = scans(statement, values)
+    require_no_table_is_read_through(found)
+    assert looked_at(found, "outbox_events") < 200, (
+        "not much more than the two hours that clocks may be apart"
+    )

@@ -113,6 +113,26 @@ def test_one_round_is_everybodys_first_before_anybodys_second(
     assert Counter(taken) == Counter([busy["id"], *others])
 
 
+def test_a_place_goes_to_the_merchant_that_has_the_fewest(
+    acme: NewMerchant, client: SignedClient, other_client: SignedClient
+) -> None:
+    """One with many endpoints, all quick and all far behind, has every place: the next free one is another's."""
+    many_endpoints(acme, Receiver(), healthy=10)
+    for _ in range(3):
+        opened(client)
+    deliver_due(())
+    WebhookDelivery.objects.update(due_at=Now() - timedelta(minutes=10))
+    assert len(claims.claim(lane=Lane.FAST, places=6)) == 6
+    other = registered(other_client, "http://127.0.0.1:9/hook")["id"]
+    opened(other_client)
+    deliver_due(())
+    (taken,) = claims.claim(lane=Lane.FAST, places=1)
+    assert str(taken.endpoint_id) == other
+    busy = {taken.endpoint_id for taken in claims.claim(lane=Lane.FAST, places=4)}
+    assert len(busy) == 4, "and those that have none in flight come before the others of the same merchant"
+    assert WebhookDelivery.objects.exclude(lease_expires_at=None).values("endpoint").distinct().count() == 11
+
+
 def test_an_endpoint_has_a_limited_number_of_calls_in_flight(client: SignedClient) -> None:
     registered(client, "http://127.0.0.1:9/hook")
     for _ in range(10):

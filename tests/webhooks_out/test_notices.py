@@ -1,0 +1,119 @@
+"""That an endpoint was disabled reaches the merchant by e-mail, at least once, and holds up nothing else."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from events.tasks import send_notices
+from events.webhooks.models import WebhookEndpoint
+from merchants.services import NewMerchant
+from tests.support.mail import MailServer
+from tests.support.receiver import Answer, Receiver
+from tests.support.shop import Body, data, opened
+from tests.support.signing import SignedClient
+from tests.support.webhooks import ENDPOINTS, deliver_due, endpoint_row, registered
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def mail(settings) -> Iterator[MailServer]:
+    with MailServer() as server:
+        settings.EMAIL_URL, settings.EMAIL_HOST, settings.EMAIL_PORT = server.url, server.host, server.port
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        yield server
+
+
+def gone(client: SignedClient, receiver: Receiver) -> Body:
+    """An endpoint, the only one, that was disabled a moment ago."""
+    receiver.answer = lambda _told: Answer(410)
+    endpoint = registered(client, receiver.url("/hook/address-with-a-token"))
+    opened(client)
+    deliver_due()
+    return endpoint
+
+
+def leases_end() -> None:
+    WebhookEndpoint.objects.exclude(notice_due_at=None).update(notice_due_at=Now())
+
+
+def test_the_merchant_is_told_once(
+    client: SignedClient, acme: NewMerchant, receiver: Receiver, mail: MailServer
+) -> None:
+    endpoint = gone(client, receiver)
+    assert mail.messages == [], "who delivers does not wait for a mail server"
+    assert [send_notices(), send_notices()] == [1, 0]
+    (told,) = mail.messages
+    assert told["To"] == acme.merchant.email
+    text = told.get_content()
+    for part in (endpoint["id"], "127.0.0.1", "410", "被停用", "was disabled"):
+        assert part in text
+    assert "address-with-a-token" not in told.as_string()
+    row = endpoint_row(endpoint)
+    assert row.notice_due_at is None
+    assert row.notice_sent_at is not None
+
+
+def test_what_a_mail_server_does_not_take_is_sent_later(
+    client: SignedClient, receiver: Receiver, mail: MailServer
+) -> None:
+    """Nor does anybody know whether it was taken, when the server hangs up instead of answering."""
+    gone(client, receiver)
+    mail.hangs_up = True
+    assert [send_notices(), send_notices()] == [0, 0]
+    assert len(mail.messages) == 1, "there is a while between two attempts"
+    leases_end()
+    mail.hangs_up = False
+    assert send_notices() == 1
+    first, second = mail.messages
+    assert first["Message-ID"] == second["Message-ID"]
+
+
+def test_one_that_is_refused_holds_up_no_other(
+    client: SignedClient, other_client: SignedClient, receiver: Receiver, mail: MailServer
+) -> None:
+    gone(client, receiver)
+    gone(other_client, receiver)
+    mail.hangs_up = True
+    send_notices()
+    mail.hangs_up = False
+    assert send_notices() == 1
+    first, second = mail.messages
+    assert first["To"] != second["To"]
+
+
+def test_no_lock_is_held_while_the_mail_server_is_talked_to(
+    client: SignedClient, receiver: Receiver, mail: MailServer
+) -> None:
+    gone(client, receiver)
+
+    def take_the_lock() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM webhook_endpoints FOR UPDATE NOWAIT")
+        connection.close()
+
+    mail.on_message = take_the_lock
+    assert send_notices() == 1
+
+
+def test_only_what_we_disabled_and_what_still_is(
+    client: SignedClient, receiver: Receiver, mail: MailServer
+) -> None:
+    theirs = registered(client, receiver.url("/theirs"), event_types=["refund.failed"])
+    data(client.patch(f"{ENDPOINTS}/{theirs['id']}", {"status": "disabled"}))
+    again = gone(client, receiver)
+    data(client.patch(f"{ENDPOINTS}/{again['id']}", {"status": "enabled"}))
+    data(client.delete(f"{ENDPOINTS}/{gone(client, receiver)['id']}"))
+    gone(client, receiver)
+    WebhookEndpoint.objects.exclude(notice_due_at=None).update(disabled_at=Now() - dt.timedelta(days=4))
+    assert (send_notices(), mail.messages) == (0, [])
+
+
+def test_without_a_mail_server_it_waits(client: SignedClient, receiver: Receiver, settings) -> None:
+    endpoint = gone(client, receiver)
+    assert settings.EMAIL_URL == ""
+    assert send_notices() == 0
+    assert endpoint_row(endpoint).notice_due_at is not None
