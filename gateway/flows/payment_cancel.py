@@ -9,6 +9,7 @@ from gateway.channels.registry import served_by
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -133,5 +134,6 @@ PAYMENT_CANCEL = register(
             Step("CancelAtChannel", cancel_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("CancelOrder", cancel_order, kind=LOCAL),
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

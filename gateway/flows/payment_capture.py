@@ -5,6 +5,7 @@ from gateway.channels.registry import served_by
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, NotFound, Outcome, Success, Transient, Undecidable
@@ -68,5 +69,6 @@ PAYMENT_CAPTURE = register(
             Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

@@ -27,6 +27,7 @@ from gateway.channels.registry import is_down, served_by
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
@@ -290,6 +291,7 @@ PAYMENT_CREATE_1 = register(
             Step(STEP, call_channel, kind=EXTERNAL, query=ask_channel, compensate=cancel_at_channel),
             ACTIVATE_PAYMENT,
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )
 
@@ -311,5 +313,6 @@ PAYMENT_CREATE = register(
             ),
             ACTIVATE_PAYMENT,
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

@@ -14,6 +14,7 @@ from gateway.channels.registry import served_by
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import no_answer, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment
+from gateway.flows.refund_endings import REFUND_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund
 from sagas import engine, hints
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -188,5 +189,6 @@ REFUND_CREATE = register(
             Step("CallChannelRefund", refund_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("SettleRefund", settle_refund, kind=LOCAL),
         ),
+        endings=REFUND_ENDINGS,
     )
 )

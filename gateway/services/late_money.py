@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from common.errors import NotFound
 from gateway import transitions
 from gateway.flows import refund_create
-from gateway.models import OPEN_STATUSES, Payment, PaymentAttempt
+from gateway.models import Payment, PaymentAttempt
 
 
 class OperationRefused(Exception):
@@ -51,8 +51,7 @@ def resolve(*, payment_no: str) -> Done:
     """
     payment = _parked(payment_no)
     before = _facts(payment)
-    if payment.status in OPEN_STATUSES:
-        Payment.objects.filter(id=payment.id).update(next_check_at=Now(), check_count=0)
+    transitions.watch(payment=payment)
     return _closed(payment, before)
 
 

@@ -61,6 +61,7 @@ def as_story(story: Story) -> str:
             "",
             "Operations",
             *_operations(story.operations),
+            *_endings(story),
         ]
     )
 
@@ -192,6 +193,13 @@ def _operations(operations: Mapping[Operation, str]) -> list[str]:
         for verb, operation in VERBS.items()
     ]
     return aligned(rows, indent=2)
+
+
+def _endings(story: Story) -> list[str]:
+    """What `resolve --as` may say."""
+    if story.operations[Operation.MARK_RESOLVED]:
+        return []
+    return aligned([(f"--as {each.name}", str(each.meaning)) for each in story.saga.endings], indent=4)
 
 
 def _moment(moment: dt.datetime) -> str:

@@ -39,6 +39,15 @@ class Command(BaseCommand):
                 act.add_argument(
                     "--result", default="", metavar="JSON", help="What the step is to have answered."
                 )
+            if verb == "resolve":
+                act.add_argument(
+                    "--as",
+                    default="",
+                    dest="result",
+                    metavar="ENDING",
+                    help="What became of the payment or refund, as `graph` and `show` list it. "
+                    "Default: watch, which decides nothing.",
+                )
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         try:
