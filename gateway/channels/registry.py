@@ -56,6 +56,18 @@ def served_by(channel: str, environment: str) -> Served:
     return Served(GuardedChannel(_further[channel], environment), sandbox=False)
 
 
+def serving(channel: str, environment: str, *, sandbox: bool | None) -> GuardedChannel:
+    """Who serves a payment that exists: always the one that made it. What the simulator took in Stripe's place stays
+    with it when Stripe is connected later, and is never asked about what Stripe took. `sandbox` is None for sagas of
+    the release before, which did not write it down. Raises `UnknownChannel` and `ChannelNotAvailable`."""
+    if sandbox:
+        return _serve_simulator(environment).channel
+    served = served_by(channel, environment)
+    if served.sandbox and sandbox is not None:
+        raise ChannelNotAvailable(channel, environment, "it made the payment, and is not connected any more.")
+    return served.channel
+
+
 def _serve_simulator(environment: str) -> Served:
     if environment != TEST:
         raise ChannelNotAvailable(SIMULATOR, environment, "the simulator moves no real money.")

@@ -10,7 +10,6 @@ from django.utils import timezone
 from common.ids import public_number, uuid7
 from gateway import transitions
 from gateway.channels.base import Answered, CreateRefund, RefundAnswer, RefundRef, RefundState
-from gateway.channels.registry import served_by
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import no_answer, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment
@@ -83,7 +82,7 @@ def release_reservation(context: Context) -> None:
 
 def refund_at_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.refund_payment(
+    answer = data.made_by.refund_payment(
         CreateRefund(
             key=call.key,
             reference=data.refund_no,
@@ -99,7 +98,7 @@ def refund_at_channel(call: Call) -> Outcome:
 
 def ask_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
-    channel = served_by(data.channel, data.environment).channel
+    channel = data.made_by
     return _refunded(
         data, channel.find_refund(RefundRef(data.refund_no, data.at_channel(call.timeout_seconds)))
     )

@@ -25,7 +25,7 @@ from gateway.channels.base import (
     RefundAnswer,
     RefundRef,
 )
-from gateway.channels.registry import ChannelNotAvailable, served_by
+from gateway.channels.registry import ChannelNotAvailable, serving
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
 from gateway.representation import payment_body
 from gateway.services import truth
@@ -115,7 +115,7 @@ def _ask(subject: Payment | Refund) -> Asked:
     payment = subject if isinstance(subject, Payment) else subject.payment
     at = payment if isinstance(subject, Payment) else subject.surplus_of or payment
     try:
-        channel = served_by(at.channel, payment.environment).channel
+        channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
     except ChannelNotAvailable:
         return Asked.SILENT
     reference = PaymentRef(
