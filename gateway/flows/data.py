@@ -86,7 +86,6 @@ class ExistingPaymentData(FlowData):
 
     @property
     def made_by(self) -> GuardedChannel:
-        """Raises `ChannelNotAvailable`."""
         return serving(self.channel, self.environment, sandbox=self.sandbox)
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from gateway import selectors, tracing, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
-from gateway.channels.registry import ChannelNotAvailable, serving
+from gateway.channels.registry import serving
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
 from gateway.flows.money import Arrival
@@ -77,10 +77,7 @@ def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: Chann
 
 def _serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
-    try:
-        return serving(made.channel, environment, sandbox=made.sandbox).name == teller
-    except ChannelNotAvailable:
-        return False
+    return serving(made.channel, environment, sandbox=made.sandbox).name == teller
 
 
 def _current(payment: Payment, told: ChannelPayment) -> Effect:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.registry import ChannelNotAvailable, serving
 from gateway.models import Payment
 from gateway.services import asking
 from tests.support import background, bank
@@ -115,6 +114,20 @@ def test_the_simulator_never_speaks_for_what_stripe_made(
     assert not payment["sandbox"]
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
     error(sync(client, payment), 503, "service_unavailable")
-    with pytest.raises(ChannelNotAvailable, match="not connected any more"):
-        serving("stripe", "test", sandbox=False)
+    assert cancel(client, payment).status_code == 202
+    background.finish()
     assert Payment.objects.get().status == "pending"
+
+
+def test_a_refund_without_its_channel_fails_and_moves_nothing(
+    client: SignedClient, fake: FakeStripe, settings: Any
+) -> None:
+    payment = opened(client, channel="stripe")
+    fake.pay(payment["channel_trade_no"])
+    data(sync(client, payment))
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
+    given_back = data(refund(client, payment, 3_000), 202)
+    background.finish()
+    assert get_refund(client, given_back)["status"] == "failed"
+    assert get_payment(client, payment)["refundable_amount"] == 10_000
+    assert bank.charges(payment["payment_no"]) == []
