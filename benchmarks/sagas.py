@@ -110,7 +110,7 @@ def _measure(run: Callable[[], Any], statements: "Statements", sagas: int, worke
     return {
         "rate": sagas / seconds,
         "p50": statistics.median(ordered),
-        "p99": ordered[int(len(ordered) * 0.99) - 1],
+        "p99": statistics.quantiles(ordered, n=100)[98],
         "commits": (after - before) / sagas,
         "statements": issued / sagas,
     }

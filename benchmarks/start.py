@@ -51,7 +51,7 @@ def main() -> None:
         worker.wait()
     print(
         f"idle start of {chosen.sagas} sagas through Celery: p50 {statistics.median(spent):.1f} ms,"
-        f" p99 {spent[int(len(spent) * 0.99) - 1]:.1f} ms, max {spent[-1]:.1f} ms (aim: below {AIM_MS} ms)"
+        f" p99 {statistics.quantiles(spent, n=100)[98]:.1f} ms, max {spent[-1]:.1f} ms (aim: below {AIM_MS} ms)"
     )
 
 

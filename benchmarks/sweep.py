@@ -147,7 +147,7 @@ def _timed(figures: Figures, what: str, call: Callable[[], Any]) -> Any:
 def _show(title: str, figures: Figures) -> None:
     for what, milliseconds in figures.items():
         ordered = sorted(milliseconds)
-        p99 = ordered[int(len(ordered) * 0.99) - 1] if len(ordered) > 1 else ordered[0]
+        p99 = statistics.quantiles(ordered, n=100)[98] if len(ordered) > 1 else ordered[0]
         print(f"{title:>28}: {what:<17} p50 {statistics.median(ordered):7.2f} ms   p99 {p99:7.2f} ms")
 
 

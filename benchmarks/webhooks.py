@@ -57,7 +57,7 @@ def main() -> None:
     for slow, dead in ((0, 0), (SLOW, DEAD)):
         delays = sorted(_delays(merchants, chosen.seconds * chosen.rate, chosen.rate, slow=slow, dead=dead))
         medians.append(statistics.median(delays))
-        p99 = delays[int(len(delays) * 0.99) - 1]
+        p99 = statistics.quantiles(delays, n=100)[98]
         print(
             f"{ENDPOINTS - slow - dead} healthy, {slow} slow, {dead} dead: {len(delays)} deliveries to the healthy,"
             f" median {medians[-1] * 1000:.0f} ms   p99 {p99 * 1000:.0f} ms"

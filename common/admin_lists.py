@@ -23,6 +23,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from common.db import planned_for_their_values
 from common.money import EXPONENTS, MAX_AMOUNT_MINOR
 
 OLDER, NEWER = "older", "newer"
@@ -54,7 +55,8 @@ class KeysetChangeList(ChangeList):
         page = self.queryset.order_by(*_order(column, forward=newer))
         if key is not None:
             page = page.filter(_beyond(column, key, forward=newer))
-        rows = list(page[: size + 1])
+        with planned_for_their_values(page.db):
+            rows = list(page[: size + 1])
         more, rows = len(rows) > size, rows[:size]
         if newer:
             rows.reverse()

@@ -1,5 +1,7 @@
 """What Django's ORM does not offer and the money path needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,18 @@ def session_was_lost(error: Exception) -> bool:
     session ended too, under another name."""
     gone = OperationalError | InterfaceError | PoolTimeout
     return isinstance(error, gone) or isinstance(error.__cause__, IdleInTransactionSessionTimeout)
+
+
+@contextmanager
+def planned_for_their_values(alias: str) -> Iterator[None]:
+    """Statements inside are not prepared: where one value is rare and the next one is not, no one plan serves both."""
+    connections[alias].ensure_connection()
+    session = connections[alias].connection
+    threshold, session.prepare_threshold = session.prepare_threshold, None
+    try:
+        yield
+    finally:
+        session.prepare_threshold = threshold
 
 
 def insert_unless_exists(row: models.Model) -> bool:

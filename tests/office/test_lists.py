@@ -108,6 +108,20 @@ def test_what_is_rare_is_found_by_its_index(vera: Client, client: SignedClient, 
             assert "payment_by_amount" in plan, plan
 
 
+def test_a_filter_is_planned_for_its_value_however_often_it_is_used(
+    vera: Client, client: SignedClient
+) -> None:
+    """A prepared statement's one plan, good for nearly every currency, would walk a million rows for a rare one."""
+    shop.opened(client)
+    for _time in range(8):
+        assert b"PAY-" in vera.get(reverse("admin:gateway_payment_changelist"), {"currency": "USD"}).content
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%"payments"."currency" IN%'"""
+        )
+        assert cursor.fetchall() == []
+
+
 def test_what_is_not_understood_is_said(vera: Client) -> None:
     by = {"currency": "XXX", "amount_from": "NaN", "created_from": "2026-99-99", "merchant": "nobody@x"}
     answer = vera.get(reverse("admin:gateway_payment_changelist"), by)

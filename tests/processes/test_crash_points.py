@@ -271,5 +271,7 @@ def test_no_crash_point_is_left_out() -> None:
         "webhook.call.after",
         "export.chunk.before_commit",  # these two: tests/office_access/test_exports.py
         "export.chunk.after_commit",
+        "refund_approval.before_commit",  # these two: tests/office/test_refund_by_two.py
+        "refund_approval.after_commit",
     }
     assert found == {*CLAIM_OF_KEY, *CLAIM_OF_SAGA, *OF_A_STEP, *NO_SAGA, *elsewhere}
