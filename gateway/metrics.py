@@ -11,7 +11,9 @@ REFUNDS = Counter("refunds_total", "Refunds by what became of them", _LABELS)
 
 
 def payment(event_type: str, about: Payment) -> None:
-    """Counts, once the transaction around it has committed, what an event like `payment.succeeded` tells."""
+    """Counts, once the transaction around it has committed, what an event like `payment.succeeded` tells. What is rare
+    shows from the first payment on, at zero: an alert needs a first value to grow from."""
+    PAYMENTS.labels("late_success", about.channel, about.currency, about.environment)
     _count(PAYMENTS, event_type, about.channel, about.currency, about.environment)
 
 

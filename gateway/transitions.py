@@ -171,6 +171,21 @@ def surplus(*, payment: Payment, attempt: PaymentAttempt, taken_minor: int, chan
     return bool(recorded)
 
 
+def watch(*, payment: Payment) -> bool:
+    """The channel is asked, from now on and as often as about a new payment, until the payment has ended."""
+    watched = Payment.objects.filter(id=payment.id, status__in=OPEN_STATUSES).update(
+        next_check_at=Now(), check_count=0, updated_at=Now()
+    )
+    return bool(watched)
+
+
+def watch_refund(*, refund: Refund) -> bool:
+    watched = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
+        next_check_at=Now(), check_count=0, updated_at=Now()
+    )
+    return bool(watched)
+
+
 def needs_attention(*, payment: Payment, reason: str) -> None:
     """Leaves the payment to a person; nothing about money changes."""
     Payment.objects.filter(id=payment.id).update(

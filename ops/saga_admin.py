@@ -146,7 +146,9 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
                 for operation, why_not in operations.items()
             ],
             "approval": approval,
-            "approval_effects": effects(saga, Operation(approval.operation)) if approval else [],
+            "approval_effects": effects(saga, Operation(approval.operation), approval.result)
+            if approval
+            else [],
             "decide_url": reverse(DECIDE, args=[saga.id]),
             "why_not_decide": why_not_decide(request, approval),
             "download_url": reverse(DOWNLOAD, args=[saga.id]),
@@ -163,7 +165,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         }
         if why_not:
             return offer
-        form = OperationForm(operation, [saga.business_id])
+        form = OperationForm(operation, [saga])
         if operation == Operation.SKIP_STEP:
             form["result"].help_text = saga_operations.result_help(saga_id=saga.id)
         return {
@@ -183,10 +185,10 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         if request.method != "POST":
             ids = _fitting(operation, [_uuid(each) for each in request.GET.getlist("id")])
             sagas = saga_inspection.pictures(ids=ids[:AT_ONCE])
-            return self._page(request, operation, OperationForm(operation, _names(sagas)), sagas)
+            return self._page(request, operation, OperationForm(operation, sagas), sagas)
         seen = dict(_seen(each) for each in request.POST.getlist("seen"))
         sagas = saga_inspection.pictures(ids=_fitting(operation, list(seen))[:AT_ONCE])
-        form = OperationForm(operation, _names(sagas), request.POST)
+        form = OperationForm(operation, sagas, request.POST)
         if not form.is_valid():
             return self._page(request, operation, form, sagas)
         given = form.cleaned_data
@@ -195,7 +197,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             seen=seen,
             actor=request.user.get_username(),
             why=Why(given["reason"], given["reason_code"], given["ticket"]),
-            result=given.get("result", ""),
+            result=given.get("result") or given.get("ending", ""),
         )
         return self._answer(request, operation, form, answers)
 
@@ -219,7 +221,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             messages.warning(request, told % {"operation": operation.label, "count": asked})
         if refused:
             sagas = saga_inspection.pictures(ids=list(refused))
-            again = OperationForm(operation, _names(sagas), form.data)
+            again = OperationForm(operation, sagas, form.data)
             again.is_valid()
             return self._page(request, operation, again, sagas, refused, status=409)
         url = reverse(PAGE, args=list(answers)) if len(answers) == 1 else reverse(LIST)
@@ -262,10 +264,6 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             "can_be_done": any(not row["why_not"] for row in sagas),
         }
         return TemplateResponse(request, "ops/saga_operation.html", context, status=status)
-
-
-def _names(sagas: Sequence[SagaView]) -> list[str]:
-    return [saga.business_id for saga in sagas] or [""]
 
 
 def _fitting(operation: Operation, ids: list[uuid.UUID]) -> list[uuid.UUID]:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from common.admin import dressed
 from sagas.availability import Operation
+from sagas.inspection import SagaView
 
 
 class ReasonCode(models.TextChoices):
@@ -25,8 +26,13 @@ TYPED = frozenset({Operation.COMPENSATE, Operation.MARK_RESOLVED})
 
 
 class OperationForm(forms.Form):
-    """`names` are the business ids of the sagas it is about."""
+    """How a saga ends can be chosen on its own; of many at once nothing is decided."""
 
+    ending = forms.ChoiceField(
+        label=gettext_lazy("What became of it"),
+        required=False,
+        help_text=gettext_lazy("Becomes true at once, and is told to the merchant."),
+    )
     result = forms.CharField(label=gettext_lazy("Result of the step (JSON)"), widget=forms.Textarea)
     reason_code = forms.ChoiceField(label=gettext_lazy("Reason"), choices=ReasonCode)
     reason = forms.CharField(
@@ -43,9 +49,15 @@ class OperationForm(forms.Form):
     )
     confirm = forms.CharField(label=gettext_lazy("Type to confirm"), max_length=255)
 
-    def __init__(self, operation: Operation, names: Sequence[str], data: Any = None) -> None:
+    def __init__(self, operation: Operation, sagas: Sequence[SagaView], data: Any = None) -> None:
         super().__init__(data, auto_id=f"{operation.value}_%s")
-        self._phrase = names[0] if len(names) == 1 else str(len(names))
+        self._phrase = sagas[0].business_id if len(sagas) == 1 else str(len(sagas))
+        endings = sagas[0].endings if len(sagas) == 1 and operation == Operation.MARK_RESOLVED else ()
+        choices = self.fields["ending"]
+        if endings and isinstance(choices, forms.ChoiceField):
+            choices.choices = [(each.name, each.meaning) for each in endings]
+        else:
+            del self.fields["ending"]
         if operation != Operation.SKIP_STEP:
             del self.fields["result"]
         if operation in TYPED:

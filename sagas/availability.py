@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from sagas.definitions import LOCAL
 from sagas.inspection import SagaView
 from sagas.models import Direction, SagaStatus, StepStatus
 
@@ -68,6 +69,10 @@ def _skip_step(saga: SagaView) -> str:
     step = saga.current
     if step is None:
         return _("No step is left to skip.")
+    if step.kind == LOCAL and saga.endings:
+        return _("%(step)s changes our own tables: retry it, or mark the saga resolved.") % {
+            "step": step.name
+        }
     tried = step.in_doubt or step.status == StepStatus.FAILED or saga.waiting_for != ""
     if not (saga.needs_attention or tried):
         return _("%(step)s has not been tried yet.") % {"step": step.name}
@@ -89,7 +94,7 @@ def _cancel(saga: SagaView) -> str:
 
 
 def _mark_resolved(saga: SagaView) -> str:
-    return "" if saga.needs_attention else _("It does not wait for a person.")
+    return _unknown(saga) if saga.needs_attention else _("It does not wait for a person.")
 
 
 def _over(saga: SagaView) -> str:

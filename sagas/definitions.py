@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.utils.functional import Promise
+
 from sagas.outcomes import Failure, Json, Outcome
 
 
@@ -115,6 +117,16 @@ class WaitingStep:
     kind: Kind = WAITING
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a person may say became of the business object of a saga that could not be finished. `apply` makes it true
+    there, inside the transaction that closes the saga, and may refuse with `StepFailed`."""
+
+    name: str
+    meaning: Promise
+    apply: LocalHandler
+
+
 StepSpec = LocalStep | ExternalStep | WaitingStep
 _SPECS: dict[Kind, Callable[..., StepSpec]] = {
     LOCAL: LocalStep,
@@ -142,13 +154,15 @@ def together(*steps: StepSpec) -> tuple[StepSpec, ...]:
 
 @dataclass(frozen=True)
 class Definition:
-    """`pivot` is the point of no return: a step before it compensates, a step after it only goes forward."""
+    """`pivot` is the point of no return: a step before it compensates, a step after it only goes forward. `endings` are
+    for a person to choose from who closes a saga; the first decides nothing, and is meant when none is named."""
 
     name: str
     version: int
     business_type: str
     deadline_seconds: int
     steps: tuple[StepSpec, ...]
+    endings: tuple[Ending, ...] = ()
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]

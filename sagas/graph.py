@@ -30,7 +30,10 @@ def draw(definition: Definition) -> str:
         elif not _is_inside_group(definition, order):
             lines.append("  │")
     back = _("turning back: %(way)s") % {"way": _way_back(definition)}
-    return "\n".join([*lines, "  " + _("completed"), "", f"  {back}"])
+    by_hand = [f"  {_('by hand')}: {' | '.join(each.name for each in definition.endings)}"]
+    return "\n".join(
+        [*lines, "  " + _("completed"), "", f"  {back}", *(by_hand if definition.endings else ())]
+    )
 
 
 def _padded(text: str, columns: int) -> str:

@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from common.clock import database_now
 from sagas import hints, inspection, registry
 from sagas.availability import Operation, allowed
-from sagas.definitions import Definition
+from sagas.definitions import Context, Definition
 from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
-from sagas.outcomes import Json
+from sagas.outcomes import Json, StepFailed
 
 log = structlog.get_logger(__name__)
 
@@ -170,9 +170,11 @@ def cancel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -
     return _perform(Operation.CANCEL, change, saga_id, seen_revision, actor, reason)
 
 
-def mark_resolved(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
-    """Closes the case. A saga that is still open becomes `failed`, because the engine did not finish it: who wants
-    it `completed` or `compensated` skips what is left, step by step. Calls in doubt stay marked as such."""
+def mark_resolved(
+    *, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, ending: str = ""
+) -> Done:
+    """Closes the case, with one of the definition's endings for what the saga is about. A saga that is still open
+    becomes `failed`, because the engine did not finish it. Calls in doubt stay marked as such."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         if saga.status in ACTIVE:
@@ -185,7 +187,34 @@ def mark_resolved(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason:
         if step is not None:
             step.next_retry_at = None
 
-    return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason)
+    with transaction.atomic():
+        given = _end_business_object(saga_id, seen_revision, ending)
+        return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason, given)
+
+
+def _end_business_object(saga_id: uuid.UUID, seen_revision: int, ending: str) -> Json:
+    """Locks business rows, so that it comes before the saga's row is taken: when that refuses, this is rolled back."""
+    saga = SagaInstance.objects.filter(id=saga_id, revision=seen_revision, needs_attention=True).first()
+    if saga is None:
+        return {}
+    definition = registry.find(saga.definition, saga.definition_version)
+    if definition is None:
+        return {}
+    endings = {each.name: each for each in definition.endings}
+    chosen = endings.get(ending) if ending else next(iter(definition.endings), None)
+    if chosen is None:
+        if not ending:
+            return {}
+        raise NotAllowed(
+            _("%(definition)s has no ending %(ending)s. It has: %(endings)s.")
+            % {"definition": definition.name, "ending": ending, "endings": ", ".join(endings) or "—"}
+        )
+    results = {step.step_name: step.result for step in saga.steps.all() if step.result is not None}
+    try:
+        chosen.apply(Context(saga.id, saga.business_id, saga.metadata, results))
+    except StepFailed as refused:
+        raise NotAllowed(refused.message) from refused
+    return {"ending": chosen.name}
 
 
 Change = Callable[[SagaInstance, SagaStep | None], None]

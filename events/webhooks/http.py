@@ -8,13 +8,13 @@ from the connection to the last byte, and only the beginning of the answer is re
 import contextlib
 import functools
 import http.client
-import io
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from common.deadlines import BoundedSocket, Deadline
 from events.webhooks.guard import AddressRefused, Ip, NameUnknown, Target, parse, resolve
 from events.webhooks.models import AttemptOutcome
 
@@ -36,49 +36,6 @@ class Reply:
     error: str = ""
 
 
-class _Deadline:
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Raises `TimeoutError` once it is over."""
-        left = self._at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time for the whole call is over")
-        return left
-
-
-class _PatientOnce(io.RawIOBase):
-    """Reads of a socket that together may take no longer than the deadline: a byte now and then keeps nothing open."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock, self._deadline = sock, deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
-        self._sock.settimeout(self._deadline.left())
-        return self._sock.recv_into(buffer)
-
-
-class _BoundedSocket:
-    """As much of a socket as http.client uses."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock, self._deadline = sock, deadline
-
-    def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(self._deadline.left())
-        self._sock.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_PatientOnce(self._sock, self._deadline))
-
-    def close(self) -> None:
-        """http.client lets go before the answer's body is read; whoever connected closes."""
-
-
 def post(url: str, *, headers: Mapping[str, str], body: bytes, total_seconds: float) -> Reply:
     """Never raises for what the other side, its name servers or the network do."""
     began = time.monotonic()
@@ -89,7 +46,7 @@ def post(url: str, *, headers: Mapping[str, str], body: bytes, total_seconds: fl
     try:
         target = parse(url)
         addresses = resolve(target)
-        deadline = _Deadline(total_seconds)
+        deadline = Deadline(total_seconds)
         with contextlib.closing(_connect(target, addresses, deadline)) as sock:
             status, answered, beginning = _exchange(target, sock, deadline, headers, body)
     except AddressRefused as error:
@@ -108,7 +65,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _connect(target: Target, addresses: list[Ip], deadline: _Deadline) -> socket.socket:
+def _connect(target: Target, addresses: list[Ip], deadline: Deadline) -> socket.socket:
     """The first address that answers: they were all found allowed."""
     failure: OSError | None = None
     for number, address in enumerate(addresses):
@@ -133,10 +90,10 @@ def _connect(target: Target, addresses: list[Ip], deadline: _Deadline) -> socket
 
 
 def _exchange(
-    target: Target, sock: socket.socket, deadline: _Deadline, headers: Mapping[str, str], body: bytes
+    target: Target, sock: socket.socket, deadline: Deadline, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.sock = _BoundedSocket(sock, deadline)
+    connection.sock = BoundedSocket(sock, deadline.left)
     connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
     standing = {"Host": target.host_header, "User-Agent": USER_AGENT, "Connection": "close"}
     for name, value in {**standing, **headers, "Content-Length": str(len(body))}.items():

@@ -174,13 +174,29 @@ class RefundRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelDispute:
+    """The customer takes the money back through their bank. The channel names the payment by its own number alone;
+    `is_news` is False for what happens between the beginning and the end."""
+
+    environment: str
+    channel_trade_no: str
+    amount_minor: int
+    currency: str
+    reason: str
+    status: str
+    is_news: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelEvent:
-    """A verified webhook. Exactly one of `payment` and `refund` is set, or none for events we only acknowledge."""
+    """A verified webhook. At most one of `payment`, `refund` and `dispute` is set, none for events we only
+    acknowledge."""
 
     event_id: str
     event_type: str
     payment: ChannelPayment | None = None
     refund: ChannelRefund | None = None
+    dispute: ChannelDispute | None = None
 
 
 @dataclass(frozen=True, slots=True)

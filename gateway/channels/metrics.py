@@ -19,6 +19,7 @@ REFUSALS = Counter(
     "Calls that were not made: the breaker is open, or too many are in flight",
     [*_LABELS, "why"],
 )
+DISPUTES = Counter("channel_disputes_total", "Disputes that began or ended, as channels told", _LABELS)
 BREAKER_CHANGES = Counter("channel_breaker_changes_total", "Changes of a breaker's state", [*_LABELS, "to"])
 BREAKER = Gauge(
     "channel_breaker_state",
@@ -30,6 +31,7 @@ BREAKER = Gauge(
 
 def announce(channel: str, environment: str) -> None:
     """Shows the counters of what is rare from the start, at zero: a rate needs a first value to grow from."""
+    DISPUTES.labels(channel, environment)
     for why in ("full", "breaker_open"):
         REFUSALS.labels(channel, environment, why)
     for phase in Phase:

@@ -1,8 +1,10 @@
 """Which channel serves a payment. Adding a channel is adding its module and a row here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
-from gateway.channels.base import Channel
+from gateway.channels.base import Channel, NotSent
 from gateway.channels.guard import GuardedChannel
 from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.stripe import config as stripe_config
@@ -54,6 +56,35 @@ def served_by(channel: str, environment: str) -> Served:
     if channel not in _further:
         raise UnknownChannel(channel)
     return Served(GuardedChannel(_further[channel], environment), sandbox=False)
+
+
+def serving(channel: str, environment: str, *, sandbox: bool | None) -> GuardedChannel:
+    """Who serves a payment that exists: always the one that made it. What the simulator took in Stripe's place stays
+    with it when Stripe is connected later, and is never asked about what Stripe took. `sandbox` is None for sagas of
+    the release before, which did not write it down. Raises `UnknownChannel`."""
+    if sandbox:
+        return _serve_simulator(environment).channel
+    try:
+        served = served_by(channel, environment)
+    except ChannelNotAvailable:
+        return _disconnected(channel, environment)
+    if served.sandbox and sandbox is not None:
+        return _disconnected(channel, environment)
+    return served.channel
+
+
+class _Disconnected:
+    """Stands for a channel that made a payment and whose keys are gone: no call is made, and nobody else answers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, _operation: str) -> Callable[[object], NotSent]:
+        return lambda _request: NotSent(f"{self.name} is not connected any more", channel_fault=False)
+
+
+def _disconnected(channel: str, environment: str) -> GuardedChannel:
+    return GuardedChannel(cast(Channel, _Disconnected(channel)), environment)
 
 
 def _serve_simulator(environment: str) -> Served:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from common.ids import time_of
 from gateway.channels.base import PaymentRef
+from gateway.channels.guard import GuardedChannel
+from gateway.channels.registry import serving
 from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
 
@@ -65,7 +67,8 @@ class PaymentCreateData(FlowData):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPaymentData(FlowData):
     """What every flow about a payment that exists must know to speak to the channel. `reference` is what the channel
-    knows it by; sagas of the release before attempts had references leave it out."""
+    knows it by; sagas of the release before attempts had references leave it out. `sandbox`: the simulator made it in
+    the channel's place; None in sagas of the release before this was written down."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -75,10 +78,15 @@ class ExistingPaymentData(FlowData):
     payment_amount_minor: int
     currency: str
     reference: str = ""
+    sandbox: bool | None = None
 
     @property
     def channel_reference(self) -> str:
         return self.reference or self.payment_no
+
+    @property
+    def made_by(self) -> GuardedChannel:
+        return serving(self.channel, self.environment, sandbox=self.sandbox)
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
         return PaymentRef(
@@ -102,6 +110,7 @@ def existing_payment(payment: Payment, attempt: PaymentAttempt | None = None) ->
         "payment_amount_minor": payment.amount_minor,
         "currency": payment.currency,
         "reference": at.reference,
+        "sandbox": at.sandbox,
     }
 
 

@@ -5,10 +5,10 @@ import uuid
 from common.ids import uuid7
 from gateway import transitions
 from gateway.channels.base import Answered, CancelPayment, Missing, PaymentAnswer, PaymentState
-from gateway.channels.registry import served_by
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -19,7 +19,7 @@ from sagas.state import SagaState
 
 def cancel_at_channel(call: Call) -> Outcome:
     data = PaymentCancelData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.cancel_payment(
+    answer = data.made_by.cancel_payment(
         CancelPayment(key=call.key, payment=data.at_channel(call.timeout_seconds), reason=data.reason)
     )
     if isinstance(answer, Missing):
@@ -30,9 +30,7 @@ def cancel_at_channel(call: Call) -> Outcome:
 def ask_channel(call: Call) -> Outcome:
     """After a lost answer: when the channel still waits for the customer, the cancel is simply repeated."""
     data = PaymentCancelData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.find_payment(
-        data.at_channel(call.timeout_seconds)
-    )
+    answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
     if isinstance(answer, Answered) and answer.value.state in (PaymentState.CANCELLED, PaymentState.PAID):
         return _ended(data, answer)
     return NotFound() if isinstance(answer, Answered | Missing) else no_answer(answer)
@@ -133,5 +131,6 @@ PAYMENT_CANCEL = register(
             Step("CancelAtChannel", cancel_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("CancelOrder", cancel_order, kind=LOCAL),
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

@@ -1,10 +1,10 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
 from gateway.channels.base import Answered, CapturePayment, PaymentAnswer, PaymentState
-from gateway.channels.registry import served_by
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, NotFound, Outcome, Success, Transient, Undecidable
@@ -13,7 +13,7 @@ from sagas.registry import register
 
 def capture_at_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.capture_payment(
+    answer = data.made_by.capture_payment(
         CapturePayment(
             key=call.key, payment=data.at_channel(call.timeout_seconds), amount_minor=data.amount_minor
         )
@@ -23,9 +23,7 @@ def capture_at_channel(call: Call) -> Outcome:
 
 def ask_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.find_payment(
-        data.at_channel(call.timeout_seconds)
-    )
+    answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
     if isinstance(answer, Answered) and answer.value.state == PaymentState.AUTHORIZED:
         return NotFound()
     return _captured(data, answer)
@@ -68,5 +66,6 @@ PAYMENT_CAPTURE = register(
             Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

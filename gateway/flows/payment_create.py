@@ -23,10 +23,12 @@ from gateway.channels.base import (
     PaymentRef,
     PaymentState,
 )
-from gateway.channels.registry import is_down, served_by
+from gateway.channels.guard import GuardedChannel
+from gateway.channels.registry import is_down, served_by, serving
 from gateway.flows import money
 from gateway.flows.answers import no_answer, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
@@ -55,11 +57,14 @@ class Try:
     payment_no: str
     number: int
     channel: str
+    sandbox: bool | None
 
     @classmethod
     def current(cls, data: PaymentCreateData, results: Mapping[str, Json]) -> Self:
         so_far = results.get(STEP, {})
-        return cls(data.payment_no, so_far.get("attempt", 1), so_far.get("channel", data.channel))
+        if "attempt" not in so_far:
+            return cls(data.payment_no, 1, data.channel, data.sandbox)
+        return cls(data.payment_no, so_far["attempt"], so_far["channel"], so_far.get("sandbox"))
 
     @property
     def reference(self) -> str:
@@ -69,7 +74,12 @@ class Try:
         return key if self.number == 1 else f"{key}:{self.number}"
 
     def as_result(self) -> Json:
-        return {} if self.number == 1 else {"attempt": self.number, "channel": self.channel}
+        if self.number == 1:
+            return {}
+        return {"attempt": self.number, "channel": self.channel, "sandbox": self.sandbox}
+
+    def at(self, environment: str) -> GuardedChannel:
+        return serving(self.channel, environment, sandbox=self.sandbox)
 
     def next(self, data: PaymentCreateData) -> Self | None:
         """The next channel that is up, or just the next one; None when none is left."""
@@ -78,7 +88,9 @@ class Try:
         if not left:
             return None
         up = (channel for channel in left if not is_down(channel, data.environment))
-        return type(self)(data.payment_no, self.number + 1, next(up, left[0]))
+        channel = next(up, left[0])
+        sandbox = served_by(channel, data.environment).sandbox
+        return type(self)(data.payment_no, self.number + 1, channel, sandbox)
 
 
 def create_order(context: Context) -> None:
@@ -154,7 +166,7 @@ def release_order(context: Context) -> None:
 def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
-    answer = served_by(this.channel, data.environment).channel.create_payment(
+    answer = this.at(data.environment).create_payment(
         CreatePayment(
             key=this.key(call.key),
             reference=this.reference,
@@ -179,7 +191,7 @@ def call_channel(call: Call) -> Outcome:
 def ask_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
-    channel = served_by(this.channel, data.environment).channel
+    channel = this.at(data.environment)
     answer = channel.find_payment(_at_channel(data, this, call))
     if isinstance(answer, Answered) and answer.value.state == PaymentState.DECLINED and this.next(data):
         # Whether another channel may be tried only the call itself says; its key makes it safe to repeat.
@@ -223,7 +235,7 @@ def next_attempt(context: Context) -> None:
         payment=payment,
         number=this.number,
         channel=this.channel,
-        sandbox=served_by(this.channel, data.environment).sandbox,
+        sandbox=bool(this.sandbox),
         code=declined["code"],
         message=declined["message"],
     )
@@ -234,7 +246,7 @@ def cancel_at_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
     trade_no = call.results.get(STEP, {}).get("channel_trade_no", "")
-    answer = served_by(this.channel, data.environment).channel.cancel_payment(
+    answer = this.at(data.environment).cancel_payment(
         CancelPayment(
             key=this.key(call.key),
             payment=_at_channel(data, this, call, trade_no),
@@ -290,6 +302,7 @@ PAYMENT_CREATE_1 = register(
             Step(STEP, call_channel, kind=EXTERNAL, query=ask_channel, compensate=cancel_at_channel),
             ACTIVATE_PAYMENT,
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )
 
@@ -311,5 +324,6 @@ PAYMENT_CREATE = register(
             ),
             ACTIVATE_PAYMENT,
         ),
+        endings=PAYMENT_ENDINGS,
     )
 )

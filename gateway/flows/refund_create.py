@@ -10,10 +10,10 @@ from django.utils import timezone
 from common.ids import public_number, uuid7
 from gateway import transitions
 from gateway.channels.base import Answered, CreateRefund, RefundAnswer, RefundRef, RefundState
-from gateway.channels.registry import served_by
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import no_answer, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment
+from gateway.flows.refund_endings import REFUND_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund
 from sagas import engine, hints
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -82,7 +82,7 @@ def release_reservation(context: Context) -> None:
 
 def refund_at_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
-    answer = served_by(data.channel, data.environment).channel.refund_payment(
+    answer = data.made_by.refund_payment(
         CreateRefund(
             key=call.key,
             reference=data.refund_no,
@@ -98,7 +98,7 @@ def refund_at_channel(call: Call) -> Outcome:
 
 def ask_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
-    channel = served_by(data.channel, data.environment).channel
+    channel = data.made_by
     return _refunded(
         data, channel.find_refund(RefundRef(data.refund_no, data.at_channel(call.timeout_seconds)))
     )
@@ -188,5 +188,6 @@ REFUND_CREATE = register(
             Step("CallChannelRefund", refund_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("SettleRefund", settle_refund, kind=LOCAL),
         ),
+        endings=REFUND_ENDINGS,
     )
 )

@@ -25,7 +25,7 @@ from gateway.channels.base import (
     RefundAnswer,
     RefundRef,
 )
-from gateway.channels.registry import ChannelNotAvailable, served_by
+from gateway.channels.registry import serving
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
 from gateway.representation import payment_body
 from gateway.services import truth
@@ -114,10 +114,7 @@ def _ask(subject: Payment | Refund) -> Asked:
     """Asks the channel about one payment or refund, and takes over what it says."""
     payment = subject if isinstance(subject, Payment) else subject.payment
     at = payment if isinstance(subject, Payment) else subject.surplus_of or payment
-    try:
-        channel = served_by(at.channel, payment.environment).channel
-    except ChannelNotAvailable:
-        return Asked.SILENT
+    channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
     reference = PaymentRef(
         at.reference, payment.environment, ASK_TIMEOUT_SECONDS, at.channel_trade_no, time_of(payment.id)
     )

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from common.errors import NotFound
 from gateway import transitions
 from gateway.flows import refund_create
-from gateway.models import OPEN_STATUSES, Payment, PaymentAttempt
+from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt
+from sagas import selectors as saga_selectors
 
 
 class OperationRefused(Exception):
@@ -45,14 +46,12 @@ def give_back(*, payment_no: str) -> Done:
 
 
 def resolve(*, payment_no: str) -> Done:
-    """A person has seen to it. A payment that is still open is asked about again.
+    """A person has seen to it. What is still open, the payment or a refund of it, is asked about again.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
     payment = _parked(payment_no)
     before = _facts(payment)
-    if payment.status in OPEN_STATUSES:
-        Payment.objects.filter(id=payment.id).update(next_check_at=Now(), check_count=0)
     return _closed(payment, before)
 
 
@@ -71,6 +70,11 @@ def _with_surplus(payment: Payment) -> list[PaymentAttempt]:
 
 
 def _closed(payment: Payment, before: dict[str, Any]) -> Done:
+    transitions.watch(payment=payment)
+    unwatched = payment.refunds.filter(status__in=OPEN_REFUND_STATUSES, next_check_at=None)
+    for refund in unwatched.select_for_update():
+        if not saga_selectors.is_active(refund.id):
+            transitions.watch_refund(refund=refund)
     Payment.objects.filter(id=payment.id).update(needs_attention=False, attention_reason="", updated_at=Now())
     payment.refresh_from_db()
     return Done(payment.payment_no, before, _facts(payment))

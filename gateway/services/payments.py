@@ -95,7 +95,10 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
 
 def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
     payment = selectors.payment_by_id(payment_id)
-    if status == SagaStatus.COMPENSATED and payment.status == PaymentStatus.FAILED:
+    # A failed saga is over for the merchant when a person, or the channel, has ended the payment.
+    is_closed_by_hand = status == SagaStatus.FAILED and not payment.is_open
+    is_undone = status == SagaStatus.COMPENSATED or is_closed_by_hand
+    if is_undone and payment.status == PaymentStatus.FAILED:
         return failure(
             PaymentDeclined(
                 {
@@ -107,7 +110,7 @@ def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
                 }
             )
         )
-    finished = status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
+    finished = status == SagaStatus.COMPLETED or is_undone
     message = _("Created") if finished else _("Accepted: the channel's answer is awaited")
     return success(payment_body(payment), message=message, status=200 if finished else 202)
 
@@ -195,7 +198,7 @@ def capture_payment(
         now = selectors.payment_of(principal, payment.payment_no)
         if now.status == PaymentStatus.SUCCEEDED:
             return success(payment_body(now), message=_("Captured"))
-        if status == SagaStatus.COMPENSATED:
+        if status == SagaStatus.COMPENSATED or (status == SagaStatus.FAILED and not now.is_open):
             return failure(
                 CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)})
             )

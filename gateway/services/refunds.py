@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, failure, success
 from gateway.errors import RefundDeclined
 from gateway.flows import refund_create
-from gateway.models import Payment, PaymentStatus, Refund
+from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from gateway.representation import refund_body
 from gateway.services import asking
 from gateway.services.keyed_saga import run_saga_once
@@ -35,7 +35,8 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
 
 def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None) -> Answer:
     refund = Refund.objects.select_related("payment").get(id=refund_id)
-    if status == SagaStatus.COMPENSATED:
+    by_hand = status == SagaStatus.FAILED
+    if status == SagaStatus.COMPENSATED or (by_hand and refund.status == RefundStatus.FAILED):
         return failure(
             RefundDeclined(
                 {
@@ -47,6 +48,6 @@ def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None) -> Answer:
                 }
             )
         )
-    if status == SagaStatus.COMPLETED:
+    if status == SagaStatus.COMPLETED or (by_hand and refund.status == RefundStatus.SUCCEEDED):
         return success(refund_body(refund), message=_("Refund created"))
     return success(refund_body(refund), message=_("Accepted: the channel's answer is awaited"), status=202)

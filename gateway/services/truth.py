@@ -11,7 +11,7 @@ from django.db import transaction
 
 from gateway import selectors, tracing, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
-from gateway.channels.registry import ChannelNotAvailable, served_by
+from gateway.channels.registry import serving
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
 from gateway.flows.money import Arrival
@@ -31,6 +31,7 @@ class Effect(enum.StrEnum):
     LATE_MONEY = "late_money"
     PARKED = "parked"
     UNKNOWN_REFERENCE = "unknown_reference"
+    DISPUTED = "disputed"
 
 
 _EFFECTS = {
@@ -55,8 +56,7 @@ def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
             return Effect.UNKNOWN_REFERENCE
         # An attempt that was given up, or None for the one that the payment stands for.
         attempt = selectors.given_up_attempt(payment, told.reference)
-        channel = attempt.channel if attempt else payment.channel
-        if not _serves(teller, channel, payment.environment):
+        if not _serves(teller, attempt or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         with tracing.news_of_payment(payment, teller) as news:
             return news.came_to(_apply_payment(payment, attempt, told))
@@ -75,12 +75,9 @@ def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: Chann
     return _current(payment, told)
 
 
-def _serves(teller: str, channel: str, environment: str) -> bool:
+def _serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
-    try:
-        return served_by(channel, environment).channel.name == teller
-    except ChannelNotAvailable:
-        return False
+    return serving(made.channel, environment, sandbox=made.sandbox).name == teller
 
 
 def _current(payment: Payment, told: ChannelPayment) -> Effect:
@@ -161,8 +158,7 @@ def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
         if refund is None:
             return Effect.UNKNOWN_REFERENCE
         payment = refund.payment
-        channel = refund.surplus_of.channel if refund.surplus_of else payment.channel
-        if not _serves(teller, channel, payment.environment):
+        if not _serves(teller, refund.surplus_of or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         with tracing.news_of_refund(refund, teller) as news:
             return news.came_to(_apply_refund(refund, told))

@@ -16,7 +16,7 @@ from gateway.channels.base import WebhookRefused
 from gateway.channels.registry import UnknownChannel, webhook_channel
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
-from gateway.services import truth
+from gateway.services import disputes, truth
 from gateway.services.truth import Effect
 
 MAX_TYPE, MAX_REFERENCE, MAX_DEPTH = 100, 64, 32
@@ -24,30 +24,33 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
-    """Raises `NotFound` for a channel we do not have and `WebhookRejected` for what it did not sign."""
+    """Raises `NotFound` for a channel we do not have, `WebhookRejected` for what it did not sign, and
+    `ServiceUnavailable` for what cannot be understood now: the channel sends it again."""
     try:
         told = webhook_channel(channel).parse_webhook(body=body, headers=headers)
     except UnknownChannel as error:
         raise NotFound({"channel": channel}) from error
     except WebhookRefused as error:
         raise WebhookRejected({"reason": str(error)}) from error
-    return _apply_once(channel, told, body)
+    reference = disputes.reference_of(told.dispute, channel) if told.dispute else ""
+    return _apply_once(channel, told, body, reference)
 
 
-def _apply_once(channel: str, told: ToldEvent, body: bytes) -> Effect:
+def _apply_once(channel: str, told: ToldEvent, body: bytes, disputed: str) -> Effect:
     subject = told.payment or told.refund
+    reference = subject.reference if subject else disputed
     event = ChannelEvent(
         channel=channel,
         event_id=told.event_id,
         type=told.event_type[:MAX_TYPE],
-        reference=subject.reference[:MAX_REFERENCE] if subject else "",
+        reference=reference[:MAX_REFERENCE],
         payload=_storable(json.loads(body)),
         effect=Effect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
         if not insert_unless_exists(event):
             return Effect.NOTHING_NEW
-        effect = _effect_of(told, channel)
+        effect = _effect_of(told, channel, disputed)
         if effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
         crash.reach("channel.event.before_commit", event.reference)
@@ -71,9 +74,11 @@ def _storable(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _effect_of(told: ToldEvent, channel: str) -> Effect:
+def _effect_of(told: ToldEvent, channel: str, disputed: str) -> Effect:
     if told.payment is not None:
         return truth.apply_payment(told=told.payment, teller=channel)
     if told.refund is not None:
         return truth.apply_refund(told=told.refund, teller=channel)
+    if told.dispute is not None:
+        return disputes.apply(told=told.dispute, reference=disputed, teller=channel)
     return Effect.NOTHING_NEW

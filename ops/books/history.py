@@ -30,12 +30,17 @@ COMPLETED = Rule(
             WHERE e.saga_id = i.id AND e.step_name = s.step_name
               AND (e.kind = 'person' OR e.outcome IN ('success', 'honoured'))
             ORDER BY e.id DESC LIMIT 1), false))
+    UNION
+    SELECT i.id::text, 'has ' || count(s.id) || ' steps, and counts ' || i.current_step
+    FROM saga_instances i JOIN saga_steps s ON s.saga_id = i.id
+    WHERE i.status = 'completed' AND i.created_at >= %(since)s
+    GROUP BY i.id HAVING count(s.id) <> i.current_step
     """,
 )
 
 COMPENSATED = Rule(
     "compensated",
-    "In a compensated saga no step stands and none is in doubt.",
+    "In a compensated saga no step stands and none is in doubt: what happened, or may have, was undone.",
     """
     SELECT i.id::text AS id,
            s.step_name || ' is ' || s.status || CASE WHEN s.in_doubt THEN ' and in doubt' ELSE '' END AS what
@@ -45,7 +50,11 @@ COMPENSATED = Rule(
         OR (s.status <> 'compensated' AND EXISTS (
             SELECT 1 FROM saga_events e
             WHERE e.saga_id = i.id AND e.step_name = s.step_name AND e.direction = 'forward'
-              AND e.kind = 'attempt' AND e.outcome = 'success')))
+              AND e.kind = 'attempt' AND e.outcome = 'success'))
+        OR (s.status <> 'compensated' AND (
+            SELECT e.outcome FROM saga_events e
+            WHERE e.saga_id = i.id AND e.step_name = s.step_name AND e.direction = 'forward' AND e.kind = 'attempt'
+            ORDER BY e.id DESC LIMIT 1) IN ('unknown', 'undecidable')))
     """,
 )
 

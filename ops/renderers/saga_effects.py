@@ -8,7 +8,8 @@ from sagas.inspection import SagaView, StepView
 from sagas.models import StepStatus
 
 
-def effects(saga: SagaView, operation: Operation) -> list[str]:
+def effects(saga: SagaView, operation: Operation, given: str = "") -> list[str]:
+    """`given`: the ending that a person chose for a saga that they close."""
     step = saga.current
     match operation:
         case Operation.RETRY_NOW:
@@ -22,7 +23,7 @@ def effects(saga: SagaView, operation: Operation) -> list[str]:
         case Operation.CANCEL:
             return [_("It turns back at its next commit, unless the pivot has happened."), *_undone(saga)]
         case Operation.MARK_RESOLVED:
-            return _resolve(saga)
+            return _resolve(saga, given)
 
 
 def _retry(step: StepView | None) -> list[str]:
@@ -59,8 +60,9 @@ def _undone(saga: SagaView) -> list[str]:
     return [_("Undone, in this order: %(steps)s.") % {"steps": " → ".join(names)}]
 
 
-def _resolve(saga: SagaView) -> list[str]:
-    lines = [_("Nothing is called and nothing is undone; no worker touches it again.")]
+def _resolve(saga: SagaView, ending: str) -> list[str]:
+    lines = [str(each.meaning) for each in saga.endings if each.name == ending]
+    lines += [_("Nothing is called and nothing is undone; no worker touches it again.")]
     if saga.is_active:
         lines.append(_("It ends as failed."))
     lines += [

@@ -60,7 +60,7 @@ def as_story(story: Story) -> str:
             *aligned([_event(event) for event in story.history], indent=2),
             "",
             "Operations",
-            *_operations(story.operations),
+            *_operations(story),
         ]
     )
 
@@ -186,12 +186,18 @@ def _event(event: EventView) -> tuple[str, ...]:
     return (_moment(event.at), arrow, event.step_name, event.outcome, took, detail)
 
 
-def _operations(operations: Mapping[Operation, str]) -> list[str]:
+def _operations(story: Story) -> list[str]:
+    """Each verb, and under `resolve` what it may say."""
     rows = [
-        (verb, "no" if operations[operation] else "yes", operations[operation])
+        (verb, "no" if story.operations[operation] else "yes", story.operations[operation])
         for verb, operation in VERBS.items()
     ]
-    return aligned(rows, indent=2)
+    lines = aligned(rows, indent=2)
+    if not story.operations[Operation.MARK_RESOLVED] and story.saga.endings:
+        endings = aligned([(f"--as {each.name}", str(each.meaning)) for each in story.saga.endings], indent=4)
+        at = list(VERBS).index("resolve") + 1
+        lines[at:at] = endings
+    return lines
 
 
 def _moment(moment: dt.datetime) -> str:

@@ -33,10 +33,10 @@ def operate(
     ticket: str = "",
     approved_by: str = "",
 ) -> Done:
-    """`result` is JSON, for a skip alone. Raises `OperationRefused` in its many kinds."""
-    given = parsed_result(result, saga_id) if operation == Operation.SKIP_STEP else {}
+    """`result` is JSON for a skip, and the name of the ending for a resolve. Raises `OperationRefused` in its many
+    kinds."""
     with transaction.atomic():
-        done = _perform(operation, saga_id, seen_revision, actor, reason, given)
+        done = _perform(operation, saga_id, seen_revision, actor, reason, result)
         audit.record(
             actor=actor,
             action=f"saga.{operation.value}",
@@ -76,17 +76,24 @@ def result_help(*, saga_id: uuid.UUID) -> str:
 
 
 def _perform(
-    operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json
+    operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: str
 ) -> Done:
     if operation == Operation.SKIP_STEP:
         return operations.skip_step(
-            saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, result=result
+            saga_id=saga_id,
+            seen_revision=seen_revision,
+            actor=actor,
+            reason=reason,
+            result=parsed_result(result, saga_id),
+        )
+    if operation == Operation.MARK_RESOLVED:
+        return operations.mark_resolved(
+            saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, ending=result
         )
     perform = {
         Operation.RETRY_NOW: operations.retry_now,
         Operation.ASK_CHANNEL: operations.ask_channel,
         Operation.COMPENSATE: operations.compensate,
-        Operation.MARK_RESOLVED: operations.mark_resolved,
         Operation.CANCEL: operations.cancel,
     }[operation]
     return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)

@@ -6,7 +6,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from gateway.models import ChannelEvent
+from gateway.services.truth import Effect
 from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+
+TONES = {
+    Effect.DISPUTED.value: Tone.DANGER,
+    Effect.PARKED.value: Tone.DANGER,
+    Effect.LATE_MONEY.value: Tone.WARNING,
+}
 
 
 @source
@@ -18,7 +25,7 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             "webhook",
             _("Channel webhook"),
             _("The channel reported"),
-            Tone.INFO,
+            TONES.get(event.effect, Tone.INFO),
             name=event.type,
             facts=[
                 Fact(_("channel"), event.channel, is_code=True),

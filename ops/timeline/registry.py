@@ -58,11 +58,12 @@ class Subject:
     refunds: Sequence[Refund]
     sagas: Sequence[SagaInstance]
     saga_ids: Sequence[uuid.UUID] = field(default_factory=tuple)
+    attempts: Sequence[str] = ()  # what channels know the second attempt by, and each one after it
 
     @property
     def references(self) -> list[str]:
         """The names under which channels, events and staff speak of it."""
-        names = [self.payment.payment_no, *(refund.refund_no for refund in self.refunds)]
+        names = [self.payment.payment_no, *(refund.refund_no for refund in self.refunds), *self.attempts]
         return [*names, self.payment.channel_trade_no] if self.payment.channel_trade_no else names
 
     @property

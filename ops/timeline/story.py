@@ -21,7 +21,10 @@ def subject_of(payment: Payment) -> Subject:
     sagas = list(
         SagaInstance.objects.filter(business_id__in=names).order_by("business_id", "-created_at")[:EACH]
     )
-    return Subject(payment, given_back, sagas, tuple(saga.id for saga in sagas))
+    further: list[str] = []
+    if payment.reference != payment.payment_no:
+        further = list(payment.attempts.exclude(number=1).values_list("reference", flat=True))
+    return Subject(payment, given_back, sagas, tuple(saga.id for saga in sagas), further)
 
 
 def story(subject: Subject) -> list[Entry]:

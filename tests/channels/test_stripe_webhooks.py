@@ -21,11 +21,6 @@ ACKNOWLEDGED = (
     "charge.refunded",
     "charge.succeeded",
     "charge.updated",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.closed",
     "customer.created",
     "something.new_in_2030",
 )

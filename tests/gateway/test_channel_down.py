@@ -197,7 +197,7 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
     settings.CHANNEL_CALLS_PER_PROCESS = 2
     stuck = Stuck("stuckbank", threading.Semaphore(0), threading.Event())
     monkeypatch.setattr(
-        registry, "_serve_stripe", lambda environment: Served(GuardedChannel(stuck, environment), True)
+        registry, "_serve_stripe", lambda environment: Served(GuardedChannel(stuck, environment), False)
     )
     waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
     for _thread in waiting:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import CreatePayment, Declined
+from gateway.channels.base import CreatePayment, Declined, Missing
 from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment
@@ -48,6 +48,14 @@ def test_null_compensation(client: SignedClient) -> None:
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
     assert bank.charges(payment["payment_no"]) == []
+
+
+def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: TappedLine) -> None:
+    """Not every channel notes a cancel of what it has never heard of: Missing is as good an end."""
+    line.after = lambda operation, answer: Missing() if operation == "cancel_payment" else answer
+    payment = _rolled_back(client, UNHEARD)
+    assert get_payment(client, payment)["status"] == "failed"
+    assert get_order(client, payment["order_no"])["status"] == "cancelled"
 
 
 def test_hanging_the_creation_arrives_after_its_compensation(client: SignedClient, line: TappedLine) -> None:

@@ -6,6 +6,7 @@ Each has one outcome: it goes back or waits for a person (LATE_MONEY_POLICY), wi
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from events.models import OutboxEvent
 from gateway.channels.base import ChannelRefund, PaymentState, RefundState
@@ -279,3 +280,10 @@ def test_what_agrees_is_no_contradiction(client: SignedClient) -> None:
     told = told_of_refund(given_back, RefundState.SUCCEEDED)
     assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
     assert not Payment.objects.get().needs_attention
+
+
+def test_late_money_is_counted_from_zero_on(client: SignedClient) -> None:
+    """A counter that appears with its first event has not grown, as far as an alert can see."""
+    opened(client, currency="CHF")
+    labels = {"outcome": "late_success", "channel": "simulator", "currency": "CHF", "environment": "test"}
+    assert REGISTRY.get_sample_value("payments_total", labels) == 0

@@ -226,7 +226,8 @@ def test_money_that_does_not_fit_is_left_to_a_person(client: SignedClient, chang
 
 def test_the_simulators_word_does_not_move_another_channels_money(client: SignedClient, settings) -> None:
     payment = opened(client, channel="stripe")
-    settings.STRIPE_SECRET_KEYS = {"test": "sk_test_configured_meanwhile", "live": ""}
+    Payment.objects.update(sandbox=False)  # as if Stripe had made it
+    settings.STRIPE_SECRET_KEYS = {"test": "sk_test_configured", "live": ""}
     answer = bank.send(bank.news(payment, state="paid", captured_minor=10_000))
     assert bank.effect_of(answer) == "unknown_reference"
     assert get_payment(client, payment)["status"] == "pending"

@@ -74,10 +74,20 @@ BREAKAGES = [
         f"DELETE FROM saga_events WHERE step_name = 'ActivatePayment' AND saga_id = {PAID}",
     ),
     Breakage("completed", "a step that was undone", event(PAID, "CallPaymentChannel", "compensating")),
+    Breakage(
+        "completed",
+        "a step that was lost",
+        f"DELETE FROM saga_steps WHERE step_order = 2 AND saga_id = {PAID}",
+    ),
     Breakage("completed", "no steps", f"DELETE FROM saga_steps WHERE saga_id = {PAID}"),
     Breakage("compensated", "a step that stands", step("status = 'completed'", 1, DECLINED)),
     Breakage("compensated", "a call in doubt", step("in_doubt = true", 2, DECLINED)),
     Breakage("compensated", "an effect not undone", step("status = 'failed'", 1, DECLINED)),
+    Breakage(
+        "compensated",
+        "an unknown taken for a failure",
+        event(DECLINED, "CallPaymentChannel").replace("'success'", "'unknown'"),
+    ),
     Breakage("reverse_order", "history", event(DECLINED, "ActivatePayment", "compensating")),
     Breakage(
         "reverse_order",

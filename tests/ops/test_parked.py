@@ -6,14 +6,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
-from gateway.models import Payment, PaymentAttempt
+from gateway.models import Payment, PaymentAttempt, Refund
 from ops.models import StaffAction
+from ops.services.consistency import run_checks
 from tests.gateway.test_late_money import banks as banks  # noqa: PLC0414
 from tests.gateway.test_late_money import moved_on, the_first_channel_takes_it_after_all
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import FurtherBank
-from tests.support.shop import Body, cancel, data, get_payment, opened
+from tests.support.shop import Body, cancel, data, get_payment, opened, paid, refund
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -100,6 +101,18 @@ def test_an_open_payment_is_asked_about_again_after_its_case_is_closed(client: S
     act("resolve", payment)
     row = Payment.objects.get()
     assert (row.next_check_at is not None, row.check_count) == (True, 0)
+
+
+def test_an_open_refund_is_asked_about_again_after_its_case_is_closed(client: SignedClient) -> None:
+    """The janitor had given it up, and its amount stays reserved."""
+    payment = paid(client, "refund_pending:9000")
+    data(refund(client, payment, 1_000))
+    Refund.objects.update(next_check_at=None)
+    Payment.objects.update(needs_attention=True, attention_reason="the channel tells no end of it")
+    act("resolve", payment)
+    (watched,) = run_checks(only=["open_payments_watched"]).results
+    assert watched.passed, watched.sample
+    assert Refund.objects.get().next_check_at is not None
 
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ana", " ")])

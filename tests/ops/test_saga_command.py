@@ -1,7 +1,10 @@
 """Sagas in the terminal: found, told, drawn and operated."""
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -19,6 +22,7 @@ from sagas import engine, store
 from sagas.models import SagaEvent, SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Success, Undecidable, Unknown
 from sagas.state import SagaState
+from scripts.local.config import ROOT
 from tests.sagas.conftest import World as Steps
 from tests.sagas.conftest import begin, define, reload, world  # noqa: F401
 
@@ -151,11 +155,31 @@ class TestList:
         assert ids("--definition", due.definition.name) == [str(due.id)]
         assert ids("--due") == [str(due.id)]
         assert ids("--limit", "1") == [str(due.id)]
-        assert saga("list", "--definition", "no.such") == "no sagas\n"
+        assert saga("list", "--definition", "refund.create") == "no sagas\n"
 
     @pytest.mark.parametrize("words", [("--status", "odd"), ("--limit", "0"), ("--limit", "x")])
     def test_bad_words_are_refused(self, words):
         assert "Error: argument" in refused("list", *words)
+
+
+class TestTheTerminal:
+    def test_a_database_that_does_not_answer_is_said_in_one_line(self):
+        where = {"DB_HOST": "127.0.0.1", "DB_PORT": "1", "DATABASE_POOL": ""}
+        command = [sys.executable, "manage.py", "saga", "list"]
+        ran = subprocess.run(command, cwd=ROOT, env=os.environ | where, capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert "Traceback" not in ran.stderr
+        assert ran.stderr.splitlines()[-1].startswith("ERROR PostgreSQL: ")
+
+    @pytest.mark.parametrize(("locale", "words"), [("C.UTF-8", "a person: "), ("zh_CN.UTF-8", "人工处理：")])
+    def test_speaks_the_terminals_language(self, parked, monkeypatch, locale, words):
+        monkeypatch.delenv("LC_ALL", raising=False)
+        monkeypatch.delenv("LC_MESSAGES", raising=False)
+        monkeypatch.setenv("LANG", locale)
+        assert words in saga("list")
+
+    def test_a_definition_that_is_none(self):
+        assert "there are payment.cancel" in refused("list", "--definition", "nope")
 
 
 class TestOperate:
@@ -217,7 +241,7 @@ class TestOperate:
         assert "--reason" in refused("retry", str(parked.id))
         assert "Say who you are" in refused("retry", str(parked.id), "--reason", " ")
         monkeypatch.delenv("USER")
-        assert "Say who you are" in refused("retry", str(parked.id), "--reason", "x")
+        assert "--actor is missing" in refused("retry", str(parked.id), "--reason", "x")
 
     def test_the_audit_and_the_operation_are_one(self, parked, monkeypatch):
         before = reload(parked).__dict__

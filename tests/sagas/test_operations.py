@@ -160,7 +160,7 @@ ALLOWED = {
     "resolved": set(),
     "completed": set(),
     "compensated": set(),
-    "of_an_unknown_version": {RESOLVE},
+    "of_an_unknown_version": set(),
 }
 
 

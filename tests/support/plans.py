@@ -12,7 +12,7 @@ Plan = dict[str, Any]
 def scans(sql: str, params: Any) -> list[Plan]:
     """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
         (told,) = cursor.fetchone()
         transaction.set_rollback(True)
     plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
@@ -31,6 +31,11 @@ def looked_at(found: list[Plan], table: str) -> float:
         for node in found
         if node["Relation Name"] == table
     )
+
+
+def blocks_of(found: list[Plan]) -> int:
+    """Pages of tables and indexes that were touched, those with nothing but dead rows among them."""
+    return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in found)
 
 
 def require_no_table_is_read_through(found: list[Plan]) -> None:

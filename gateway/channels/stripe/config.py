@@ -12,7 +12,7 @@ from gateway.channels.stripe.http import DeadlineClient
 API_VERSION = "2026-10-28.endive"
 # Its lines at INFO repeat what our own say of each call.
 logging.getLogger("stripe").setLevel(logging.WARNING)
-LIVE = "live"
+LIVE, TEST = "live", "test"
 
 
 def secret_key(environment: str) -> str:

@@ -4,12 +4,16 @@ The SDK's own clients bound each read from the socket; a server that trickles wo
 """
 
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 import stripe
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from common.deadlines import BoundedSocket, Deadline
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -34,12 +38,13 @@ class DeadlineClient(stripe.HTTPClient):
 
     def __init__(self, timeout_seconds: float) -> None:
         super().__init__()
-        self._ends_at = time.monotonic() + timeout_seconds
+        self._deadline = Deadline(timeout_seconds)
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_more: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
         left = self._left()
+        _thread.deadline = self._deadline
         try:
             with _session().request(
                 method,
@@ -63,10 +68,10 @@ class DeadlineClient(stripe.HTTPClient):
         """The connections belong to the thread."""
 
     def _left(self) -> float:
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise NotConnected("the time for this operation is over")
-        return left
+        try:
+            return self._deadline.left()
+        except TimeoutError as error:
+            raise NotConnected("the time for this operation is over") from error
 
     def _read(self, answer: requests.Response) -> bytes:
         read = bytearray()
@@ -74,9 +79,39 @@ class DeadlineClient(stripe.HTTPClient):
             read += chunk
             if len(read) > MAX_ANSWER_BYTES:
                 raise NoAnswer("the answer is too large")
-            if time.monotonic() > self._ends_at:
-                raise NoAnswer("timeout: the answer was not complete in time")
         return bytes(read)
+
+
+def _time_left() -> float:
+    """Of the operation that uses this thread's connections now."""
+    deadline: Deadline = _thread.deadline
+    return deadline.left()
+
+
+class _Http(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = BoundedSocket(self.sock, _time_left)
+
+
+class _Https(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = BoundedSocket(self.sock, _time_left)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _BoundedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
 def _session() -> requests.Session:
@@ -85,6 +120,8 @@ def _session() -> requests.Session:
         session = _thread.session = requests.Session()
         # A .netrc of the machine must not replace the key, nor a variable redirect the call.
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _BoundedAdapter())
     return session
 
 

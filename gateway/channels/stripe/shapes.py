@@ -4,7 +4,7 @@ same code. An object that we did not make, or that belongs to the other environm
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
+from gateway.channels.base import ChannelDispute, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from gateway.channels.stripe import amounts
 from gateway.channels.stripe.config import LIVE
 from gateway.channels.stripe.errors import refusal
@@ -129,6 +129,20 @@ def refund_of(refund: Shape) -> ChannelRefund:
         currency=currency.upper(),
         failure_code=str(refund.get("failure_reason") or "refund_failed") if failed else "",
         failure_message="",
+    )
+
+
+def dispute_of(dispute: Shape, environment: str, *, is_news: bool) -> ChannelDispute:
+    currency = _text(dispute, "currency")
+    return ChannelDispute(
+        environment=environment,
+        # Charges of the time before PaymentIntents are not ours.
+        channel_trade_no=str(dispute.get("payment_intent") or ""),
+        amount_minor=amounts.from_stripe(_number(dispute, "amount"), currency),
+        currency=currency.upper(),
+        reason=str(dispute.get("reason") or "general"),
+        status=_text(dispute, "status"),
+        is_news=is_news,
     )
 
 

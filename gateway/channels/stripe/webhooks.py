@@ -24,6 +24,8 @@ INTENTS = frozenset(
     f"payment_intent.{name}"
     for name in ("succeeded", "processing", "canceled", "amount_capturable_updated", "payment_failed")
 )
+DISPUTES = "charge.dispute."
+NEWS_OF_DISPUTES = frozenset((f"{DISPUTES}created", f"{DISPUTES}closed"))
 REFUNDS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
 
 
@@ -67,10 +69,11 @@ def _read(event: dict[str, Any]) -> ChannelEvent:
     if event.get("account"):  # of an account that is connected to ours: not our money
         log.info("stripe.event_of_another_account", event_id=event_id)
         return ChannelEvent(event_id, event_type)
-    payment, refund = _payment(event_type, subject), _refund(event_type, subject)
-    if event_type.startswith("charge.dispute."):
-        log.warning("stripe.dispute", event_id=event_id, type=event_type, charge=subject.get("charge"))
-    return ChannelEvent(event_id, event_type, payment, refund)
+    if event_type.startswith(DISPUTES):
+        environment = config.LIVE if event.get("livemode") else config.TEST
+        dispute = shapes.dispute_of(subject, environment, is_news=event_type in NEWS_OF_DISPUTES)
+        return ChannelEvent(event_id, event_type, dispute=dispute)
+    return ChannelEvent(event_id, event_type, _payment(event_type, subject), _refund(event_type, subject))
 
 
 def _payment(event_type: str, subject: Shape) -> ChannelPayment | None:

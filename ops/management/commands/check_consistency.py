@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils.dateparse import parse_datetime
 
+from common.terminal import in_its_language
 from ops.books.audit import RULES, audit
 from ops.books.rule import Finding
 from ops.consistency.check import Result
@@ -24,6 +25,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 class Command(BaseCommand):
     help = "Checks what must always be true of orders, payments, refunds, sagas and the simulator's books."
 
+    @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="Print JSON.")
         parser.add_argument(
@@ -43,6 +45,7 @@ class Command(BaseCommand):
             help="How long the platform may be behind a channel. Default 5m; 0s once everything has settled.",
         )
 
+    @in_its_language()
     def handle(
         self,
         *args: Any,

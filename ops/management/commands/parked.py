@@ -3,8 +3,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import NotFound
+from common.terminal import in_its_language
 from gateway.services.late_money import OperationRefused
-from ops.management.commands.saga import logged_in
+from ops.management.commands.saga import logged_in, up_to_a_thousand
 from ops.services import late_money
 from ops.services.late_money import Operation
 
@@ -14,16 +15,18 @@ VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
 class Command(BaseCommand):
     help = "Payments that wait for a person: list them, give late money back, close the case."
 
+    @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listed = actions.add_parser("list", help="The parked payments, oldest first.")
-        listed.add_argument("--limit", type=int, default=50, choices=range(1, 1001), metavar="1-1000")
+        listed.add_argument("--limit", type=up_to_a_thousand, default=50, metavar="1-1000")
         for verb, operation in VERBS.items():
             act = actions.add_parser(verb, help=str(operation.label))
             act.add_argument("payment_no", metavar="PAYMENT_NO")
             act.add_argument("--reason", required=True)
             act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
 
+    @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             for payment in late_money.parked(limit=options["limit"]):

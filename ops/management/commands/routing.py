@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from common.terminal import in_its_language
 from gateway.models import RoutingRule
 from merchants.models import Environment
 from ops.management.commands.saga import logged_in
@@ -12,6 +13,7 @@ from ops.services.routing_rules import RuleDraft, RuleRefused
 class Command(BaseCommand):
     help = "Which channel takes payments that name none: list the rules in force, add one, end one."
 
+    @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         actions.add_parser("list", help="The rules in force, the first that matches on top.")
@@ -30,6 +32,7 @@ class Command(BaseCommand):
             act.add_argument("--reason", required=True)
             act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
 
+    @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             rules = RoutingRule.objects.filter(is_active=True).select_related("merchant")

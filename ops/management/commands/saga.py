@@ -1,8 +1,10 @@
 import os
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from common.terminal import in_its_language
 from ops.renderers import saga_text
 from ops.services import saga_inspection, saga_operations
 from sagas import graph
@@ -15,6 +17,7 @@ class Command(BaseCommand):
         "Looks at sagas and operates them: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
     )
 
+    @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listed = actions.add_parser("list", help="The newest sagas, or those that need something.")
@@ -22,7 +25,7 @@ class Command(BaseCommand):
         listed.add_argument("--definition", default="", metavar="NAME")
         listed.add_argument("--attention", action="store_true", help="Only those that wait for a person.")
         listed.add_argument("--due", action="store_true", help="Only those that the next sweep picks up.")
-        listed.add_argument("--limit", type=int, default=20, choices=range(1, 1001), metavar="1-1000")
+        listed.add_argument("--limit", type=up_to_a_thousand, default=20, metavar="1-1000")
         show = actions.add_parser("show", help="All there is to know about one saga.")
         show.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
         drawn = actions.add_parser("graph", help="Draws a definition.")
@@ -39,13 +42,25 @@ class Command(BaseCommand):
                 act.add_argument(
                     "--result", default="", metavar="JSON", help="What the step is to have answered."
                 )
+            if verb == "resolve":
+                act.add_argument(
+                    "--as",
+                    default="",
+                    dest="result",
+                    metavar="ENDING",
+                    help="What became of the payment or refund, as `graph` and `show` list it. "
+                    "Default: watch, which decides nothing.",
+                )
 
+    @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         try:
             match action:
                 case "list":
                     asked = ("status", "definition", "attention", "due", "limit")
                     sagas = saga_inspection.newest(**{name: options[name] for name in asked})
+                    if options["definition"] and not sagas:
+                        saga_inspection.definition_named(name=options["definition"])
                     self.stdout.write(saga_text.as_list(sagas))
                 case "show":
                     story = saga_inspection.story(name=options["name"])
@@ -69,6 +84,8 @@ class Command(BaseCommand):
         result: str = "",
         **_options: Any,
     ) -> None:
+        if not actor.strip():
+            raise CommandError("--actor is missing: nobody is logged in here by name.")
         done = saga_operations.operate_named(
             operation=saga_text.VERBS[verb],
             name=name,
@@ -78,6 +95,12 @@ class Command(BaseCommand):
             result=result,
         )
         self.stdout.write(f"{verb}: done. {saga_text.changes(done)}")
+
+
+def up_to_a_thousand(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 1000:
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is not between 1 and 1000")
 
 
 def logged_in() -> str:

@@ -1,0 +1,65 @@
+"""What a person may say became of a payment whose saga could not be finished.
+
+Whatever is said can turn out wrong and stays repairable: money that arrives for a payment that was closed is late
+money, and a payment that was not closed is asked about at its channel.
+"""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway import selectors, transitions
+from gateway.flows import money
+from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from sagas.definitions import Context, Ending
+from sagas.outcomes import StepFailed
+
+
+def _watch(context: Context) -> None:
+    payment, given_up = _locked(context)
+    if given_up is None and (transitions.watch(payment=payment) or payment.status == PaymentStatus.SUCCEEDED):
+        return
+    reference = given_up.reference if given_up else payment.reference
+    transitions.needs_attention(
+        payment=payment, reason=f"nobody knows what the channel holds for {reference}"
+    )
+
+
+def _unpaid(context: Context) -> None:
+    payment, given_up = _locked(context)
+    if given_up is not None:
+        return
+    if payment.status == PaymentStatus.SUCCEEDED:
+        raise StepFailed(
+            "paid", _("%(no)s is paid: give it back with a refund.") % {"no": payment.payment_no}
+        )
+    transitions.closed_unpaid(
+        payment=payment, status=PaymentStatus.FAILED, code="resolved_by_staff", message="closed by staff"
+    )
+
+
+def _paid(context: Context) -> None:
+    payment, given_up = _locked(context)
+    # A capture may be of less than the payment; payment.cancel knows the payment's amount alone.
+    amount_minor = context.data.get("amount_minor", payment.amount_minor)
+    if given_up is None:
+        money.arrived(payment=payment, captured_minor=amount_minor)
+    else:
+        money.arrived_twice(
+            payment=payment,
+            attempt=given_up,
+            taken_minor=amount_minor,
+            channel_trade_no=given_up.channel_trade_no,
+        )
+
+
+def _locked(context: Context) -> tuple[Payment, PaymentAttempt | None]:
+    """The payment, and the attempt that was given up if the saga is about that one."""
+    payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
+    return payment, selectors.given_up_attempt(payment, context.data.get("reference") or payment.reference)
+
+
+PAYMENT_ENDINGS = (
+    Ending("watch", gettext_lazy("Not known: the payment stays as it is, and the channel is asked"), _watch),
+    Ending("unpaid", gettext_lazy("Not paid: the payment fails and its order is cancelled"), _unpaid),
+    Ending("paid", gettext_lazy("Paid, as the channel's own books say: the money counts as ours"), _paid),
+)

@@ -1,0 +1,59 @@
+"""What a person may say became of a refund whose saga could not be finished. A channel that says otherwise later
+contradicts it like any settled refund, and a person looks again."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway import transitions
+from gateway.models import Payment, Refund, RefundStatus
+from sagas.definitions import Context, Ending
+from sagas.outcomes import StepFailed
+
+
+def _watch(context: Context) -> None:
+    payment, refund = _locked(context)
+    if refund is None:
+        transitions.needs_attention(payment=payment, reason="late money was not given back")
+    else:
+        transitions.watch_refund(refund=refund)
+
+
+def _refunded(context: Context) -> None:
+    _payment, refund = _locked(context)
+    if refund is None:
+        raise StepFailed("no_refund", _("Nothing was reserved yet: retry it."))
+    moved = transitions.refund_succeeded(refund=refund, channel_refund_no=refund.channel_refund_no)
+    _require(moved or refund.status == RefundStatus.SUCCEEDED, refund)
+
+
+def _not_refunded(context: Context) -> None:
+    payment, refund = _locked(context)
+    if refund is None:
+        transitions.needs_attention(payment=payment, reason="late money was not given back")
+        return
+    moved = transitions.refund_failed(refund=refund, code="resolved_by_staff", message="closed by staff")
+    _require(moved or refund.status == RefundStatus.FAILED, refund)
+
+
+def _require(fits: bool, refund: Refund) -> None:
+    if not fits:
+        told = {"no": refund.refund_no, "status": refund.get_status_display()}
+        raise StepFailed("settled", _("%(no)s has ended already: %(status)s.") % told)
+
+
+def _locked(context: Context) -> tuple[Payment, Refund | None]:
+    """There is no refund yet when late money could not even be reserved: a worker does that."""
+    payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
+    refund = Refund.objects.select_for_update().filter(id=context.saga_id).first()
+    if refund is not None:
+        refund.payment = payment
+    return payment, refund
+
+
+REFUND_ENDINGS = (
+    Ending("watch", gettext_lazy("Not known: the amount stays reserved, and the channel is asked"), _watch),
+    Ending("refunded", gettext_lazy("Refunded: the channel has given the money back"), _refunded),
+    Ending(
+        "not_refunded", gettext_lazy("Not refunded: it fails, and the amount is free again"), _not_refunded
+    ),
+)

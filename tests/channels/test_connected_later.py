@@ -1,0 +1,133 @@
+"""Stripe is connected, or disconnected, while payments are under way: each goes on with whoever made it."""
+
+from typing import Any
+
+import pytest
+
+from gateway.models import Payment
+from gateway.services import asking
+from tests.support import background, bank
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.shop import (
+    authorized,
+    cancel,
+    capture,
+    create,
+    data,
+    error,
+    get_payment,
+    get_refund,
+    opened,
+    paid,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+from tests.support.stripe.fake import FakeStripe
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+QUIET = "no_webhook"
+
+
+@pytest.fixture
+def connect(fake: FakeStripe, settings: Any) -> Any:
+    """Stripe is not connected before this is called, and is from then on."""
+    connected = settings.STRIPE_SECRET_KEYS
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
+
+    def _connect() -> None:
+        settings.STRIPE_SECRET_KEYS = connected
+
+    return _connect
+
+
+def test_a_sandbox_payment_is_refunded_where_it_was_paid(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
+    payment = paid(client, QUIET, channel="stripe")
+    assert payment["sandbox"]
+    connect()
+    given_back = data(refund(client, payment, 3_000))
+    assert given_back["status"] == "succeeded"
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 3_000)]
+    assert fake.seen == []
+
+
+def test_captured(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+    payment = authorized(client, QUIET, channel="stripe")
+    connect()
+    assert data(capture(client, payment, amount=4_000))["captured_amount"] == 4_000
+    assert fake.seen == []
+
+
+def test_cancelled(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+    payment = opened(client, QUIET, channel="stripe")
+    connect()
+    assert data(cancel(client, payment))["status"] == "cancelled"
+    assert fake.seen == []
+
+
+def test_synchronised_and_asked_about(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+    first, second = (opened(client, QUIET, channel="stripe") for _each in range(2))
+    bank.pay(first)
+    bank.pay(second)
+    connect()
+    assert data(sync(client, first))["status"] == "succeeded"
+    background.next_checks_are_due()
+    asking.ask_about_due()
+    assert get_payment(client, second)["status"] == "succeeded"
+    assert fake.seen == []
+
+
+def test_its_webhooks_are_believed(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+    payment = opened(client, channel="stripe")
+    connect()
+    bank.pay(payment)
+    assert "applied" in bank.deliver_webhooks(payment["payment_no"])
+
+
+def test_a_creation_in_doubt_is_cleared_up_where_it_was_begun(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
+    payment = data(create(client, f"auto_pay,{QUIET},timeout_after", channel="stripe"), 202)
+    connect()
+    background.finish()
+    assert get_payment(client, payment)["status"] == "succeeded"
+    assert fake.seen == []
+
+
+def test_a_refund_that_is_under_way(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+    payment = paid(client, f"{QUIET},refund_pending:0", channel="stripe")
+    given_back = data(refund(client, payment, 3_000))
+    connect()
+    bank.bank_settles()
+    background.next_checks_are_due()
+    asking.ask_about_due()
+    assert get_refund(client, given_back)["status"] == "succeeded"
+
+
+def test_the_simulator_never_speaks_for_what_stripe_made(
+    client: SignedClient, fake: FakeStripe, settings: Any
+) -> None:
+    """Its key is gone, and the simulator, which has never heard of it, would call it unpaid."""
+    payment = opened(client, channel="stripe")
+    assert not payment["sandbox"]
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
+    error(sync(client, payment), 503, "service_unavailable")
+    assert cancel(client, payment).status_code == 202
+    background.finish()
+    assert Payment.objects.get().status == "pending"
+
+
+def test_a_refund_without_its_channel_fails_and_moves_nothing(
+    client: SignedClient, fake: FakeStripe, settings: Any
+) -> None:
+    payment = opened(client, channel="stripe")
+    fake.pay(payment["channel_trade_no"])
+    data(sync(client, payment))
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
+    given_back = data(refund(client, payment, 3_000), 202)
+    background.finish()
+    assert get_refund(client, given_back)["status"] == "failed"
+    assert get_payment(client, payment)["refundable_amount"] == 10_000
+    assert bank.charges(payment["payment_no"]) == []
