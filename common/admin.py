@@ -12,7 +12,7 @@ from django import forms
 from django.contrib.admin import AdminSite, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -158,12 +158,16 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
     return _described(column, description, label=dict(colours))
 
 
-def word_column(field: str, description: Promise, words: Iterable[tuple[str, Any]]) -> Column:
-    """A value in the reader's words, where the model keeps no choices for it."""
-    known = dict(words)
+def word(codes: type[TextChoices], code: str) -> str | Promise:
+    """What an older release wrote may have no word any more: it is shown as it is called."""
+    return codes(code).label if code in codes.values else code
 
-    def column(_admin: Any, row: Any) -> Any:
-        return known.get(getattr(row, field), getattr(row, field))
+
+def word_column(field: str, description: Promise, codes: type[TextChoices]) -> Column:
+    """A value in the reader's words, where the model keeps no choices for it."""
+
+    def column(_admin: Any, row: Any) -> str | Promise:
+        return word(codes, getattr(row, field))
 
     return _described(column, description)
 

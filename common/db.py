@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, models, router
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
+from psycopg import Error as PostgresError
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg_pool import PoolTimeout
 
@@ -24,6 +25,12 @@ def session_was_lost(error: Exception) -> bool:
     session ended too, under another name."""
     gone = OperationalError | InterfaceError | PoolTimeout
     return isinstance(error, gone) or isinstance(error.__cause__, IdleInTransactionSessionTimeout)
+
+
+def violates(error: IntegrityError, constraint: str) -> bool:
+    """Whether it was this constraint, or this unique index, that refused the row."""
+    cause = error.__cause__
+    return isinstance(cause, PostgresError) and cause.diag.constraint_name == constraint
 
 
 def insert_unless_exists(row: models.Model) -> bool:

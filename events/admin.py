@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, choice_filter
+from common.admin import ReadOnlyAdmin, badge_column, choice_filter, word_column
 from events.models import OutboxEvent
 from events.webhooks.models import (
     DeliveryStatus,
@@ -14,6 +14,7 @@ from events.webhooks.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from merchants.models import Environment
 
 DUE_SHOWN = 1000
 
@@ -31,7 +32,8 @@ due_filter = choice_filter("due", _("due"), [("yes", _("Due, and sent by nobody 
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
-    list_display = ("id", "type", "ordering_key", "environment", "created_at", "published_at")
+    mode = word_column("environment", _("environment"), Environment)
+    list_display = ("id", "type", "ordering_key", "mode", "created_at", "published_at")
     list_filter = (
         ("published_at", admin.EmptyFieldListFilter),
         ("fanned_out_at", admin.EmptyFieldListFilter),

@@ -3,10 +3,16 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline, flag_column
-from merchants.models import ApiKey, Merchant, RequestNonce
+from common.admin import ReadOnlyAdmin, ReadOnlyInline, choice_filter, flag_column
+from merchants.models import ApiKey, Environment, Merchant, RequestNonce
 
 KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
+environment_filter = choice_filter(
+    "environment",
+    _("environment"),
+    Environment.choices,
+    lambda rows, value: rows.filter(environment=value),
+)
 
 
 class ApiKeyInline(ReadOnlyInline):

@@ -2,13 +2,15 @@
 
 from django.contrib import admin
 
+from events.admin import WebhookDeliveryAdmin
+from events.models import WebhookDelivery
 from gateway.admin import RefundAdmin
 from gateway.models import Refund
 from ops.operation_pages import OperableAdmin
 from orders.admin import OrderAdmin
 from orders.models import Order
 
-admin.site.unregister([Refund, Order])
+admin.site.unregister([Refund, Order, WebhookDelivery])
 
 
 @admin.register(Refund)
@@ -19,3 +21,8 @@ class ExportableRefundAdmin(OperableAdmin, RefundAdmin):  # type: ignore[misc]  
 @admin.register(Order)
 class ExportableOrderAdmin(OperableAdmin, OrderAdmin):  # type: ignore[misc]
     export_kind = "orders"
+
+
+@admin.register(WebhookDelivery)
+class ExportableDeliveryAdmin(OperableAdmin, WebhookDeliveryAdmin):  # type: ignore[misc]
+    export_kind = "deliveries"

@@ -45,6 +45,11 @@ class NewExportForm(ReasonForm):
         max_length=150,
         required=False,
     )
+    in_background = forms.BooleanField(
+        label=gettext_lazy("Write it in the background"),
+        help_text=gettext_lazy("However short it is. It is kept for a week, to be downloaded here."),
+        required=False,
+    )
 
 
 class DownloadForm(ReasonForm):
@@ -57,11 +62,15 @@ def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
     kind = KINDS[given.pop("kind")]
     if not user.has_perm(kind.view_permission):
         raise Refused(_("Your role does not see these rows."))
-    reason = given.pop("reason")
+    reason, in_background = given.pop("reason"), given.pop("in_background")
     filters = {name: _as_filter(name, value) for name, value in given.items() if value}
     try:
         answer = services.request_export(
-            kind_name=kind.name, filters=filters, actor=user.get_username(), reason=reason
+            kind_name=kind.name,
+            filters=filters,
+            actor=user.get_username(),
+            reason=reason,
+            in_background=in_background,
         )
     except services.ExportRefused as refused:
         raise Refused(str(refused)) from refused
