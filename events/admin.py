@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, word_column
+from common.admin_lists import CreatedFilter
 from events.models import OutboxEvent
 from events.webhooks.models import (
     DeliveryStatus,
@@ -14,6 +15,7 @@ from events.webhooks.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from merchants.admin import environment_filter
 from merchants.models import Environment
 
 DUE_SHOWN = 1000
@@ -76,15 +78,16 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         "attempt_count",
         "last_outcome",
         "last_status_code",
+        "created_at",
         "due_at",
         "delivered_at",
     )
-    list_filter = ("status", due_filter)
+    list_filter = ("status", due_filter, environment_filter, CreatedFilter)
     list_select_related = ("event", "endpoint")
     search_fields = ("=id", "=event__event_id", "=event__ordering_key")
     search_help_text = _("Delivery id, event id or payment number, in full.")
     readonly_fields = ("created_at",)
-    ordering = ("-id",)
+    ordering = ("-created_at",)
 
 
 @admin.register(WebhookAttempt)

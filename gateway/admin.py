@@ -107,10 +107,10 @@ class PaymentAdmin(MoneyAdmin):
         "merchant",
         "amount",
         "coloured_status",
+        "created_at",
+        "attention",
         "channel",
         "mode",
-        "attention",
-        "created_at",
     )
     list_filter = (
         "status",

@@ -6,6 +6,9 @@ from django.utils.translation import gettext_lazy as _
 
 class Act(models.TextChoices):
     REFUND = "refund.create", _("Refund by staff")
+    PAYMENT_SYNC = "payment.sync", _("Ask the channel")
+    PAYMENT_CAPTURE = "payment.capture", _("Capture")
+    PAYMENT_CANCEL = "payment.cancel", _("Cancel the payment")
     PAYMENT_GIVE_BACK = "payment.give_back", _("Give late money back")
     PAYMENT_RESOLVE = "payment.resolve", _("Mark the payment resolved")
     SAGA_RETRY_NOW = "saga.retry_now", _("Retry now")

@@ -22,6 +22,7 @@ from ops.approvals import pages as approval_pages
 from ops.approvals import refunds
 from ops.approvals.models import Approval
 from ops.operation_pages import OperableAdmin
+from ops.payment_operations import PAYMENT_OPERATIONS
 from ops.refund_form import RefundForm
 from ops.renderers.payment_tabs import tab
 from ops.renderers.payment_words import channel_url, status_icon, status_sentence, status_tone
@@ -38,6 +39,8 @@ admin.site.unregister(Payment)
 @admin.register(Payment)
 class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # unfold's mixins
     export_kind = "payments"
+    operations = PAYMENT_OPERATIONS
+    change_form_outer_before_template = ""  # they stand in its head
     change_form_template = "ops/payment_page.html"
 
     def get_urls(self) -> list[URLPattern]:
