@@ -26,7 +26,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from common.admin_labels import name_fields
+from common.admin_labels import name_fields, word
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
 
@@ -156,11 +156,6 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
         return getattr(row, field), getattr(row, f"get_{field}_display")()
 
     return _described(column, description, label=dict(colours))
-
-
-def word(codes: type[TextChoices], code: str) -> str | Promise:
-    """What an older release wrote may have no word any more: it is shown as it is called."""
-    return codes(code).label if code in codes.values else code
 
 
 def word_column(field: str, description: Promise, codes: type[TextChoices]) -> Column:

@@ -5,7 +5,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import choice_filter, word, word_column
+from common.admin import choice_filter, word_column
+from common.admin_labels import word
 from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.operation_pages import OperableAdmin

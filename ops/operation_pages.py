@@ -182,7 +182,7 @@ class OperableAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": operation.label,
-            "subtitle": str(row) if row else None,
+            "original": row,
             "meaning": operation.meaning,
             "form": form,
             "refused": refused,
@@ -199,6 +199,7 @@ class OperableAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": operation.label,
+            "original": row,
             "shown": shown,
             "back": self._back(row),
         }

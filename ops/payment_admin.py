@@ -40,7 +40,7 @@ admin.site.unregister(Payment)
 class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # unfold's mixins
     export_kind = "payments"
     operations = PAYMENT_OPERATIONS
-    change_form_outer_before_template = ""  # they stand in its head
+    change_form_outer_before_template = ""  # type: ignore[assignment]  # they stand in its head
     change_form_template = "ops/payment_page.html"
 
     def get_urls(self) -> list[URLPattern]:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from common.admin_forms import amount_field
 from common.errors import ApiError
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
@@ -20,12 +20,13 @@ from ops.services import late_money, staff_payments
 
 
 class CaptureForm(ReasonForm):
-    amount = forms.DecimalField(
-        label=gettext_lazy("Amount"),
-        help_text=gettext_lazy("What is not captured is let go."),
-        min_value=Decimal("0.001"),
-        max_digits=20,
-    )
+    def __init__(self, data: Any = None, *, initial: dict[str, Any]) -> None:
+        """Of the payment, `initial` has the currency and how much is held."""
+        super().__init__(data, initial=initial)
+        self.fields["amount"] = amount_field(
+            initial["currency"], initial["held_minor"], help_text=_("What is not captured is let go.")
+        )
+        self.order_fields(["amount", "reason"])
 
 
 def _ask(actor: User, payment: Payment, given: dict[str, Any]) -> None:
@@ -33,13 +34,11 @@ def _ask(actor: User, payment: Payment, given: dict[str, Any]) -> None:
 
 
 def _capture(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-    amount_minor = given["amount"].scaleb(EXPONENTS[payment.currency])
-    if amount_minor != int(amount_minor):
-        raise Refused(_("%(currency)s has fewer decimals.") % {"currency": payment.currency})
+    amount_minor = int(given["amount"].scaleb(EXPONENTS[payment.currency]))
     _told(
         lambda: staff_payments.capture(
             payment_id=payment.pk,
-            amount_minor=int(amount_minor),
+            amount_minor=amount_minor,
             actor=actor.get_username(),
             reason=given["reason"],
         )
@@ -90,7 +89,11 @@ def _waits_for_a_person(payment: Payment) -> str:
 
 
 def _all_of_it(payment: Payment) -> dict[str, Any]:
-    return {"amount": Decimal(payment.amount_minor).scaleb(-EXPONENTS[payment.currency])}
+    return {
+        "amount": Decimal(payment.amount_minor).scaleb(-EXPONENTS[payment.currency]),
+        "currency": payment.currency,
+        "held_minor": payment.amount_minor,
+    }
 
 
 PAYMENT_OPERATIONS = (

@@ -95,7 +95,7 @@ def _reject_page(
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "title": _("Reject"),
-        "subtitle": str(approval),
+        "original": approval,
         "meaning": _("Nothing is done. Who asked can read why in the history."),
         "form": form,
         "back": back,

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.admin import badge_column
+from common.admin import badge_column, flag_column
 from merchants.models import Environment
 from ops.access.roles import Verb
 from ops.exports import services
@@ -112,6 +113,7 @@ def _is_ready(export: Export) -> str:
 @admin.register(Export)
 class ExportAdmin(OperableAdmin):
     coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
+    cut = flag_column("is_cut", gettext_lazy("cut at the limit"))
     operations = (
         StaffOperation(
             "new",
@@ -134,10 +136,10 @@ class ExportAdmin(OperableAdmin):
     )
     list_display = (
         "created_at",
-        "kind",
+        "what",
         "coloured_status",
         "rows_written",
-        "is_cut",
+        "cut",
         "requested_by",
         "finished_at",
     )
@@ -145,8 +147,8 @@ class ExportAdmin(OperableAdmin):
     search_fields = ("=id", "=requested_by")
     ordering = ("-created_at",)
     fields = readonly_fields = (
-        "kind",
-        "filters",
+        "what",
+        "narrowed",
         "status",
         "rows_written",
         "row_limit",
@@ -156,6 +158,15 @@ class ExportAdmin(OperableAdmin):
         "created_at",
         "finished_at",
     )
+
+    @admin.display(description=gettext_lazy("What"))
+    def what(self, export: Export) -> str | Promise:
+        return KINDS[export.kind].label if export.kind in KINDS else export.kind
+
+    @admin.display(description=gettext_lazy("filters"))
+    def narrowed(self, export: Export) -> str:
+        labels = {name: field.label for name, field in NewExportForm.base_fields.items()}
+        return " · ".join(f"{labels.get(name, name)}: {value}" for name, value in export.filters.items())
 
     def change_view(
         self,

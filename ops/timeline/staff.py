@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from common.admin import word
+from common.admin_labels import word
 from ops.acts import Act
 from ops.models import StaffAction
 from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source

@@ -57,8 +57,8 @@ def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
 
 def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> None:
     payment = row(shop.authorized(client, amount=10_000))
-    assert act(ana, payment, "capture", amount="60.001") == 409, "USD has two decimals"
-    assert act(ana, payment, "capture", amount="100.01") == 409, "more than is held"
+    for too_much in ("60.001", "100.01", "0", ""):
+        assert act(ana, payment, "capture", amount=too_much) == 200, "the form again"
     assert not StaffAction.objects.exists()
     assert act(ana, payment, "capture", amount="60") == 302
     assert act(ana, payment, "capture", amount="60") == 409
