@@ -184,6 +184,7 @@ LABELS: dict[str, Promise] = {
     "is_cut": _("cut at the limit"),
     "request_id": _("request id"),
     "address": _("address"),
+    "at": _("happened at"),
     "tenant": _("merchant and environment"),
     "route": _("route"),
     "response_status": _("HTTP status"),

@@ -60,7 +60,9 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         payment = _found(unquote(object_id))
-        extra = _picture(request, payment) if payment and self.has_view_permission(request, payment) else {}
+        extra: dict[str, Any] = {}
+        if payment and self.has_view_permission(request, payment):
+            extra = {**_picture(request, payment), "staff_operations": self._offers(request, payment)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
     def find_view(self, request: HttpRequest) -> HttpResponse:

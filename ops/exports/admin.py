@@ -22,6 +22,7 @@ from ops.exports.kinds import KINDS
 from ops.exports.models import UNFINISHED, Export, ExportStatus
 from ops.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
 
+STATUSES = {code: label for kind in KINDS.values() for code, label in kind.statuses.items()}
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
 REFRESH_SECONDS = "3"
 
@@ -34,7 +35,9 @@ class NewExportForm(ReasonForm):
     created_until = forms.DateField(
         label=gettext_lazy("Created until, and on this day (UTC)"), required=False
     )
-    status = forms.CharField(label=gettext_lazy("Status"), max_length=20, required=False)
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
+    )
     environment = forms.ChoiceField(
         label=gettext_lazy("Environment"), choices=[("", "—"), *Environment.choices], required=False
     )
@@ -51,6 +54,13 @@ class NewExportForm(ReasonForm):
         help_text=gettext_lazy("However short it is. It is kept for a week, to be downloaded here."),
         required=False,
     )
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        kind, status = KINDS.get(given.get("kind", "")), given.get("status")
+        if kind and status and status not in kind.statuses:
+            self.add_error("status", _("%(kind)s have no such status.") % {"kind": kind.label})
+        return {**given, "currency": given.get("currency", "").upper()}
 
 
 class DownloadForm(ReasonForm):

@@ -45,6 +45,11 @@ class Kind:
     def view_permission(self) -> str:
         return f"{self.model._meta.app_label}.view_{self.model._meta.model_name}"
 
+    @property
+    def statuses(self) -> Mapping[str, Any]:
+        """Each with its word; none where it cannot be narrowed by a status."""
+        return dict(self.model._meta.get_field("status").flatchoices) if "status" in self.filters else {}  # type: ignore[union-attr]
+
 
 def _plain(*names: str) -> list[Column]:
     return [Column(name, [name], lambda row, name=name: row[name]) for name in names]  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """One box finds anything; lists are narrowed by what people know."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -117,6 +118,20 @@ def test_what_is_rare_is_found_by_its_index(
             cursor.execute(f"EXPLAIN {sql}")
             plan = "\n".join(line for (line,) in cursor.fetchall())
             assert index in plan, plan
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Live"), ("zh-hans", "生产")])
+def test_environments_are_offered_in_words(vera: Client, language: str, word: str) -> None:
+    for of in ("gateway_payment", "gateway_refund", "orders_order", "events_webhookdelivery"):
+        html = vera.get(
+            reverse(f"admin:{of}_changelist"), headers={"accept-language": language}
+        ).content.decode()
+        assert re.search(rf'environment=live"[^>]*>\s*{word}\s*<', html), of
+
+
+def test_no_list_offers_to_show_all_of_a_table(vera: Client, client: SignedClient) -> None:
+    shop.opened(client)
+    assert "Show all" not in vera.get(reverse("admin:gateway_payment_changelist")).content.decode()
 
 
 def test_what_is_not_understood_is_said(vera: Client) -> None:

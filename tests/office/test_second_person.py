@@ -196,6 +196,7 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, parked) ->
         f'data-must-be="{parked.business_id}"',
     ):
         assert shown in html, shown
+    assert "Payment.create" not in html, "a definition is called as it is"
     assert re.search(r'<rect width="\d+"', html)
 
 

@@ -102,6 +102,9 @@ def test_it_can_be_narrowed(finance: Client, payments: list[str], client: Signed
     today = Payment.objects.latest("created_at").created_at.date().isoformat()
     assert len(rows(ask(finance, created_from=today, created_until=today))) == 8
     assert rows(ask(finance, created_until="2020-01-01")) == []
+    refused = ask(finance, status="compensated")
+    assert "Payments have no such status." in refused.content.decode()
+    assert [row["payment_no"] for row in rows(ask(finance, currency="jpy"))] == [paid]
     refused = ask(finance, actor="ana")
     assert refused.status_code == 409
     assert "cannot be narrowed by: actor" in refused.content.decode()
