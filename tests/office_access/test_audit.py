@@ -1,5 +1,7 @@
 """What staff did stays written: nobody changes it, not even in the database, and it says from where."""
 
+import re
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
@@ -80,6 +82,18 @@ def test_it_is_in_words_and_keeps_the_code_that_is_searched_for(acme) -> None:  
         assert f"{words} {acme.merchant.pk}" in html, "its title"
     listed = browser.get("/admin/ops/staffaction/", {"object_type": "merchant"})
     assert len(listed.context["cl"].result_list) == 1
+
+
+def test_a_page_leads_to_what_was_done_to_it(acme) -> None:  # type: ignore[no-untyped-def]
+    browser, page = (
+        signed_in(member("admin", "Admin")),
+        f"/admin/merchants/merchant/{acme.merchant.pk}/change/",
+    )
+    browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
+    (link,) = re.findall(r'href="(/admin/ops/staffaction/[?]q=[^"]+)"', browser.get(page).content.decode())
+    assert len(browser.get(link).context["cl"].result_list) == 1
+    viewer = signed_in(member("vera", "Viewer"))
+    assert "/admin/ops/staffaction/" not in viewer.get(page).content.decode()
 
 
 def test_what_an_older_release_wrote_is_shown_as_it_is_called(action: StaffAction) -> None:
