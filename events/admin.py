@@ -108,6 +108,11 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         "delivered_at",
     )
     list_filter = ("status", due_filter, environment_filter, CreatedFilter)
+    saved_views = (
+        (_("All"), ""),
+        (_("Due, and sent by nobody yet"), "due=yes"),
+        (_("Failed"), "status__exact=failed"),
+    )
     list_select_related = ("event", "endpoint")
     search_fields = ("=id", "=event__event_id", "=event__ordering_key")
     search_help_text = _("Delivery id, event id or payment number, in full.")

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
-from ops.approvals.models import Approval
+from ops.approvals.models import Approval, ApprovalState
 from ops.saga_forms import ReasonCode
 
 COLOURS = {
@@ -33,6 +33,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
         "decided_by",
     )
     list_filter = ("state",)
+    saved_views = (
+        (_("All"), ""),
+        (ApprovalState.PENDING.label, "state__exact=pending"),
+    )
     search_fields = ("=saga_id", "=business_id", "=requested_by")
     search_help_text = _("Saga id, business id or name of the person, in full.")
     ordering = ("-id",)

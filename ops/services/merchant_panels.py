@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.http import urlencode
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
@@ -80,7 +81,13 @@ def volumes(merchant_id: UUID) -> Panel:
             for environment, currency, payments, succeeded, captured, refunded in found
         ],
         nothing=_("No payments."),
+        links=[_payments_of(merchant_id, environment, currency) for environment, currency, *_sums in found],
     )
+
+
+def _payments_of(merchant_id: UUID, environment: str, currency: str) -> str:
+    shown = {"merchant": str(merchant_id), "environment": environment, "currency": currency}
+    return f"{reverse('admin:gateway_payment_changelist')}?{urlencode(shown)}"
 
 
 def endpoints(merchant_id: UUID) -> Panel:
