@@ -12,7 +12,7 @@ from django import forms
 from django.contrib.admin import AdminSite, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -26,7 +26,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from common.admin_labels import name_fields
+from common.admin_labels import name_fields, word
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
 
@@ -158,12 +158,11 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
     return _described(column, description, label=dict(colours))
 
 
-def word_column(field: str, description: Promise, words: Iterable[tuple[str, Any]]) -> Column:
+def word_column(field: str, description: Promise, codes: type[TextChoices]) -> Column:
     """A value in the reader's words, where the model keeps no choices for it."""
-    known = dict(words)
 
-    def column(_admin: Any, row: Any) -> Any:
-        return known.get(getattr(row, field), getattr(row, field))
+    def column(_admin: Any, row: Any) -> str | Promise:
+        return word(codes, getattr(row, field))
 
     return _described(column, description)
 

@@ -1,8 +1,10 @@
 """The theme's form widgets: with common/admin.py the only place that names the theme."""
 
+from decimal import Decimal
 from typing import TypeVar
 
 from django import forms
+from django.utils.translation import gettext as _
 from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -15,7 +17,9 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-__all__ = ["AuthenticationForm", "dressed"]
+from common.money import EXPONENTS
+
+__all__ = ["AuthenticationForm", "amount_field", "dressed"]
 
 F = TypeVar("F", bound=forms.BaseForm)
 
@@ -29,6 +33,19 @@ def dressed(form: F) -> F:
             widget.attrs.update(field.widget_attrs(widget))
             field.widget = widget
     return form
+
+
+def amount_field(currency: str, most_minor: int, *, help_text: str) -> forms.DecimalField:
+    """In the currency's own decimals, never more than the most."""
+    exponent = EXPONENTS[currency]
+    return forms.DecimalField(
+        label=_("Amount in %(currency)s") % {"currency": currency},
+        min_value=Decimal(1).scaleb(-exponent),
+        max_value=Decimal(most_minor).scaleb(-exponent),
+        decimal_places=exponent,
+        max_digits=20,
+        help_text=help_text,
+    )
 
 
 def _widget_for(field: forms.Field) -> forms.Widget | None:

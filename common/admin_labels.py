@@ -1,6 +1,6 @@
-"""What columns are called, for who reads them. Models stay as they are: the names are for people alone."""
+"""What columns, and the codes in them, are called. Models stay as they are: the names are for people alone."""
 
-from django.db.models import Field, Model
+from django.db.models import Field, Model, TextChoices
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -186,6 +186,21 @@ LABELS: dict[str, Promise] = {
     "is_cut": _("cut at the limit"),
     "request_id": _("request id"),
     "address": _("address"),
+    "at": _("happened at"),
+    "tenant": _("merchant and environment"),
+    "route": _("route"),
+    "response_status": _("HTTP status"),
+    "resource_id": _("id of what it created"),
+    "core_fingerprint": _("fingerprint of the request"),
+    "field_fingerprints": _("fingerprints of its fields"),
+    "api_key": _("API key"),
+    "unit_amount_minor": _("unit amount, minor units"),
+    "operation": _("operation"),
+    "create_key": _("idempotency key"),
+    "refunded": _("refunded"),
+    "refund_pending": _("being refunded"),
+    "refund_reference": _("refund number"),
+    "simulate": _("script of the simulator"),
 }
 
 
@@ -195,3 +210,8 @@ def name_fields(model: type[Model]) -> None:
     for field in model._meta.get_fields():
         if isinstance(field, Field) and field._verbose_name is None and field.name in LABELS:  # type: ignore[attr-defined]
             field.verbose_name = LABELS[field.name]  # type: ignore[assignment]
+
+
+def word(codes: type[TextChoices], code: str) -> str | Promise:
+    """What an older release wrote may have no word any more: it is shown as it is called."""
+    return codes(code).label if code in codes.values else code

@@ -67,7 +67,7 @@ class KeysetChangeList(ChangeList):
         whole = not (self.older_url or self.newer_url)
         self.result_count = len(rows) if whole else estimate(self.queryset, at_least=len(rows))
         self.is_estimate = not whole
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # the theme would else offer to show all
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False

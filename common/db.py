@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, models, router
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
+from psycopg import Error as PostgresError
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg_pool import PoolTimeout
 
@@ -38,6 +39,12 @@ def planned_for_their_values(alias: str) -> Iterator[None]:
         yield
     finally:
         session.prepare_threshold = threshold
+
+
+def violates(error: IntegrityError, constraint: str) -> bool:
+    """Whether it was this constraint, or this unique index, that refused the row."""
+    cause = error.__cause__
+    return isinstance(cause, PostgresError) and cause.diag.constraint_name == constraint
 
 
 def insert_unless_exists(row: models.Model) -> bool:

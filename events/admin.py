@@ -3,9 +3,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, choice_filter
+from common.admin import ReadOnlyAdmin, badge_column, choice_filter, word_column
+from common.admin_lists import CreatedFilter
 from events.models import OutboxEvent
 from events.webhooks.models import (
     DeliveryStatus,
@@ -14,8 +18,18 @@ from events.webhooks.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from merchants.admin import environment_filter
+from merchants.models import Environment, Merchant
 
 DUE_SHOWN = 1000
+
+
+@admin.display(description=_("merchant"))
+def merchant_link(_admin: Any, row: OutboxEvent | WebhookDelivery) -> SafeString:
+    """Of rows that keep the merchant's id alone: its name, leading to its page."""
+    name = Merchant.objects.filter(pk=row.merchant_id).values_list("name", flat=True).first()
+    url = reverse("admin:merchants_merchant_change", args=[row.merchant_id])
+    return format_html('<a class="text-link" href="{}">{}</a>', url, name or row.merchant_id)
 
 
 def _due(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
@@ -31,14 +45,29 @@ due_filter = choice_filter("due", _("due"), [("yes", _("Due, and sent by nobody 
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
-    list_display = ("id", "type", "ordering_key", "environment", "created_at", "published_at")
+    mode = word_column("environment", _("environment"), Environment)
+    list_display = ("id", "type", "ordering_key", "mode", "created_at", "published_at")
     list_filter = (
         ("published_at", admin.EmptyFieldListFilter),
         ("fanned_out_at", admin.EmptyFieldListFilter),
     )
     search_fields = ("=ordering_key", "=event_id")
     search_help_text = _("Payment number or event id, in full.")
-    readonly_fields = ("created_at",)
+    fields = readonly_fields = (
+        "type",
+        "event_id",
+        "ordering_key",
+        "merchant",
+        "mode",
+        "subject_id",
+        "data",
+        "callback_url",
+        "trace_context",
+        "created_at",
+        "published_at",
+        "fanned_out_at",
+    )
+    merchant = merchant_link
 
 
 @admin.register(WebhookEndpoint)
@@ -74,15 +103,37 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         "attempt_count",
         "last_outcome",
         "last_status_code",
+        "created_at",
         "due_at",
         "delivered_at",
     )
-    list_filter = ("status", due_filter)
+    list_filter = ("status", due_filter, environment_filter, CreatedFilter)
+    saved_views = (
+        (_("All"), ""),
+        (_("Due, and sent by nobody yet"), "due=yes"),
+        (_("Failed"), "status__exact=failed"),
+    )
     list_select_related = ("event", "endpoint")
     search_fields = ("=id", "=event__event_id", "=event__ordering_key")
     search_help_text = _("Delivery id, event id or payment number, in full.")
-    readonly_fields = ("created_at",)
-    ordering = ("-id",)
+    fields = readonly_fields = (
+        "event",
+        "endpoint",
+        "merchant",
+        "environment",
+        "callback_url",
+        "status",
+        "attempt_count",
+        "last_outcome",
+        "last_status_code",
+        "created_at",
+        "due_at",
+        "delivered_at",
+        "lease_expires_at",
+        "fence",
+    )
+    merchant = merchant_link
+    ordering = ("-created_at",)
 
 
 @admin.register(WebhookAttempt)

@@ -25,6 +25,8 @@ from common.admin import (
 from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
 from gateway.channels.registry import channel_names
 from gateway.models import ChannelEvent, Payment, PaymentAttempt, PaymentStatus, Refund, RoutingRule
+from gateway.services.truth import Effect
+from merchants.admin import environment_filter
 from merchants.models import Environment, Merchant
 
 COLOURS = {
@@ -39,7 +41,6 @@ COLOURS = {
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
 channel_filter = known_values_filter("channel", _("channel"), channel_names)
 STUCK_SHOWN = 1000
-environment_filter = known_values_filter("environment", _("environment"), lambda: Environment.values)
 
 
 class MerchantFilter(InputsFilter):
@@ -78,7 +79,7 @@ class MoneyAdmin(ReadOnlyAdmin):
 
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
-    mode = word_column("environment", _("environment"), Environment.choices)
+    mode = word_column("environment", _("environment"), Environment)
 
     @admin.display(description=_("saga"))
     def sagas(self, row: Payment | Refund) -> SafeString:
@@ -106,10 +107,10 @@ class PaymentAdmin(MoneyAdmin):
         "merchant",
         "amount",
         "coloured_status",
+        "created_at",
+        "attention",
         "channel",
         "mode",
-        "attention",
-        "created_at",
     )
     list_filter = (
         "status",
@@ -275,7 +276,10 @@ class RefundAdmin(MoneyAdmin):
 
 @admin.register(ChannelEvent)
 class ChannelEventAdmin(ReadOnlyAdmin):
-    list_display = ("received_at", "channel", "type", "reference", "effect", "event_id")
+    outcome = word_column("effect", _("effect"), Effect)
+    list_display = ("received_at", "channel", "type", "reference", "outcome", "event_id")
+    readonly_fields = ("outcome",)
+    fields = ("received_at", "channel", "type", "reference", "outcome", "event_id", "payload")
     search_fields = ("=reference", "=event_id")
     search_help_text = _("Payment number, refund number or the channel's event id, in full.")
 

@@ -278,6 +278,7 @@ class Refund(models.Model):
         indexes = [
             models.Index(name="refund_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="refund_newest", fields=["-created_at"]),
+            models.Index(name="refund_by_amount", fields=["currency", "amount_minor"]),
             models.Index(
                 name="refund_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
             ),

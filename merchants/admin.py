@@ -1,17 +1,32 @@
 """Looking only: keys change through services, and neither hash nor secret is on any page."""
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, ReadOnlyInline, flag_column
-from merchants.models import ApiKey, Merchant, RequestNonce
+from common.admin import FlatInline, ReadOnlyAdmin, choice_filter, flag_column
+from merchants.models import ApiKey, Environment, Merchant, RequestNonce
 
 KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
+environment_filter = choice_filter(
+    "environment",
+    _("environment"),
+    Environment.choices,
+    lambda rows, value: rows.filter(environment=value),
+)
 
 
-class ApiKeyInline(ReadOnlyInline):
+class ApiKeyInline(FlatInline):
     model = ApiKey
-    fields = readonly_fields = KEY_COLUMNS
+    fields = readonly_fields = ("its_page", *KEY_COLUMNS[1:])
+
+    @admin.display(description=_("hint"))
+    def its_page(self, key: ApiKey) -> SafeString:
+        """Where it is rotated and revoked."""
+        url = reverse("admin:merchants_apikey_change", args=[key.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, key.hint)
 
 
 @admin.register(Merchant)

@@ -1,4 +1,6 @@
 from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin
@@ -38,7 +40,12 @@ class ConsistencyRunAdmin(ReadOnlyAdmin):
 
 @admin.register(ConsistencyResult)
 class ConsistencyResultAdmin(ReadOnlyAdmin):
-    list_display = ("name", "passed", "count", "fixed", "seconds", "run")
+    list_display = ("meaning", "passed", "count", "fixed", "seconds", "run")
     list_filter = ("passed",)
     list_select_related = ("run",)
     search_fields = ("=name",)
+
+    @admin.display(description=_("meaning"))
+    def meaning(self, result: ConsistencyResult) -> SafeString:
+        """With the name, because that is what is searched for."""
+        return format_html("{}<br><samp>{}</samp>", registry.meaning_of(result.name), result.name)

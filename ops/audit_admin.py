@@ -1,30 +1,51 @@
 """The audit: what staff did, to be searched and exported, and changed by nobody."""
 
 from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import known_values_filter
+from common.admin import choice_filter, word_column
+from common.admin_labels import word
+from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.operation_pages import OperableAdmin
 
-OBJECT_TYPES = (
-    "api_key",
-    "export",
-    "merchant",
-    "payment",
-    "refund",
-    "routing_rule",
-    "saga",
-    "staff",
-    "webhook_endpoint",
+object_filter = choice_filter(
+    "object_type",
+    _("kind of object"),
+    ObjectType.choices,
+    lambda rows, value: rows.filter(object_type=value),
 )
 
 
 @admin.register(StaffAction)
 class StaffActionAdmin(OperableAdmin):
     export_kind = "staff_actions"
-    list_filter = (known_values_filter("object_type", _("object type"), lambda: OBJECT_TYPES),)
-    list_display = ("created_at", "actor", "action", "object_type", "object_id", "reason", "address")
+    kind = word_column("object_type", _("kind of object"), ObjectType)
+    list_filter = (object_filter,)
+    list_display = ("created_at", "actor", "act", "kind", "object_id", "reason", "address")
     search_fields = ("=object_id", "=actor", "=action", "=request_id")
-    search_help_text = _("Id of the object, name of the person, the action or the request id, in full.")
-    readonly_fields = ("created_at",)
+    search_help_text = _(
+        "Id of the object, name of the person, the action's code or the request id, in full."
+    )
+    readonly_fields = ("created_at", "act", "kind")
+    fields = (
+        "created_at",
+        "actor",
+        "act",
+        "kind",
+        "object_id",
+        "reason",
+        "before",
+        "after",
+        "request_id",
+        "address",
+    )
+
+    @admin.display(description=_("action"))
+    def act(self, action: StaffAction) -> SafeString:
+        """With the code, because that is what is searched for."""
+        return format_html(
+            "{}<br><samp class='office-why'>{}</samp>", word(Act, action.action), action.action
+        )

@@ -19,6 +19,7 @@ from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
 from ops.access.roles import Verb
+from ops.acts import Act, ObjectType
 from ops.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
 from ops.services import audit, merchant_care, merchant_panels
 
@@ -207,7 +208,8 @@ class CaredApiKeyAdmin(OperableAdmin, ApiKeyAdmin):  # type: ignore[misc]
         if response.status_code == 200:
             audit.record_look(
                 actor=request.user.get_username(),
-                object_type=merchant_care.API_KEY,
+                action=Act.KEY_VIEWED,
+                object_type=ObjectType.API_KEY,
                 object_id=unquote(object_id),
             )
         return response

@@ -4,8 +4,10 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from common.admin_labels import word
 from common.api.request_id import current_request_id
 from common.origin import current_address
+from ops.acts import Act
 
 
 class ConsistencyRun(models.Model):
@@ -80,4 +82,4 @@ class StaffAction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object_id}"
+        return f"{word(Act, self.action)} {self.object_id}"

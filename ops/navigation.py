@@ -52,7 +52,15 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
         ),
     ),
     (_("Audit"), (("ops.staffaction", "policy"), ("exports.export", "download"))),
-    (_("System"), (("ops.consistencyrun", "fact_check"), ("ops.consistencyresult", "rule"))),
+    (
+        _("System"),
+        (
+            ("ops.consistencyrun", "fact_check"),
+            ("ops.consistencyresult", "rule"),
+            ("auth.user", "group"),
+            ("auth.group", "badge"),
+        ),
+    ),
 )
 
 

@@ -121,9 +121,11 @@ class OperableAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        row = self.get_object(request, unquote(object_id))
-        offers = self._offers(request, row) if row else []
-        context = {**(extra_context or {}), "staff_operations": offers}
+        """Who has the row at hand gives its offers along."""
+        context = dict(extra_context or {})
+        if "staff_operations" not in context:
+            row = self.get_object(request, unquote(object_id))
+            context["staff_operations"] = self._offers(request, row) if row else []
         return super().change_view(request, object_id, form_url, context)
 
     def _offers(self, request: HttpRequest, row: Model | None) -> list[dict[str, Any]]:
@@ -182,7 +184,7 @@ class OperableAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": operation.label,
-            "subtitle": str(row) if row else None,
+            "original": row,
             "meaning": operation.meaning,
             "form": form,
             "refused": refused,
@@ -199,6 +201,7 @@ class OperableAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": operation.label,
+            "original": row,
             "shown": shown,
             "back": self._back(row),
         }

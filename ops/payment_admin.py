@@ -18,11 +18,11 @@ from common.errors import ApiError
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
 from ops import lookup, verbs
+from ops.approvals import pages as approval_pages
 from ops.approvals import refunds
-from ops.approvals import services as approvals
 from ops.approvals.models import Approval
-from ops.approvals.pages import why_not_decide
 from ops.operation_pages import OperableAdmin
+from ops.payment_operations import PAYMENT_OPERATIONS
 from ops.refund_form import RefundForm
 from ops.renderers.payment_tabs import tab
 from ops.renderers.payment_words import channel_url, status_icon, status_sentence, status_tone
@@ -39,6 +39,8 @@ admin.site.unregister(Payment)
 @admin.register(Payment)
 class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # unfold's mixins
     export_kind = "payments"
+    operations = PAYMENT_OPERATIONS
+    change_form_outer_before_template = ""  # type: ignore[assignment]  # they stand in its head
     change_form_template = "ops/payment_page.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -58,7 +60,9 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         payment = _found(unquote(object_id))
-        extra = _picture(request, payment) if payment and self.has_view_permission(request, payment) else {}
+        extra: dict[str, Any] = {}
+        if payment and self.has_view_permission(request, payment):
+            extra = {**_picture(request, payment), "staff_operations": self._offers(request, payment)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -100,31 +104,16 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         return redirect(PAGE, payment.pk)
 
     def decide_view(self, request: HttpRequest, payment_id: uuid.UUID) -> HttpResponse:
-        """The second person's word on a refund, by POST alone."""
+        """The second person's word on a refund."""
         payment = _found(str(payment_id))
-        if request.method != "POST" or payment is None:
+        if payment is None:
             raise Http404
-        approval = refunds.pending_of(payment_no=payment.payment_no)
-        actor = request.user.get_username()
-        rejects = "reject" in request.POST
-        takes_back = bool(approval and approval.requested_by == actor and rejects)
-        if not (self.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))):
-            raise PermissionDenied
-        if approval is None or request.POST.get("approval") != str(approval.id):
-            messages.error(request, _("It has been decided already."))
-            return redirect(PAGE, payment.pk)
-        try:
-            if rejects:
-                reason = request.POST.get("reason", "")[:2000]
-                approvals.reject(approval_id=approval.id, actor=actor, reason=reason)
-                messages.success(request, _("Rejected: nothing was done."))
-            else:
-                _tell(request, refunds.approve(approval_id=approval.id, actor=actor))
-        except OperationRefused as refused:
-            messages.error(request, str(refused))
-        except ApiError as refused:
-            messages.error(request, str(refused.text))
-        return redirect(PAGE, payment.pk)
+
+        def agree(approval: Approval) -> None:
+            _tell(request, refunds.approve(approval_id=approval.pk, actor=request.user.get_username()))
+
+        asked = refunds.pending_of(payment_no=payment.payment_no)
+        return approval_pages.decide(request, self, asked, back=reverse(PAGE, args=[payment_id]), agree=agree)
 
     def _conflict(
         self, request: HttpRequest, payment_id: uuid.UUID, form: RefundForm, why: str
@@ -217,10 +206,8 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
         "why_not": why_not,
         "refund_form": None if why_not else RefundForm(payment),
         "refund_url": reverse(REFUND, args=[payment.pk]),
-        "approval": approval,
+        **approval_pages.offer(request, approval, decide_url=reverse(DECIDE, args=[payment.pk])),
         "approval_effects": _approval_effects(payment, approval) if approval else [],
-        "decide_url": reverse(DECIDE, args=[payment.pk]),
-        "why_not_decide": why_not_decide(request, approval),
         **tab(subject, request.GET.get("tab", "")),
     }
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.admin import dressed, money_text
+from common.admin_forms import amount_field
 from common.ids import uuid7
 from common.money import EXPONENTS
 from gateway.models import Payment
@@ -28,13 +29,9 @@ class RefundForm(forms.Form):
         self._exponent = exponent
         most = Decimal(payment.refundable_minor).scaleb(-exponent)
         super().__init__(data, initial={"refund_id": uuid7(), "amount": most}, prefix="refund")
-        least = Decimal(1).scaleb(-exponent)
-        self.fields["amount"] = forms.DecimalField(
-            label=_("Amount in %(currency)s") % {"currency": payment.currency},
-            min_value=least,
-            max_value=most,
-            decimal_places=exponent,
-            max_digits=20,
+        self.fields["amount"] = amount_field(
+            payment.currency,
+            payment.refundable_minor,
             help_text=_("At most %(amount)s.")
             % {"amount": money_text(payment.refundable_minor, payment.currency)},
         )

@@ -17,9 +17,9 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from ops import verbs
+from ops.approvals import pages as approval_pages
 from ops.approvals import services as approvals
 from ops.approvals.models import Approval
-from ops.approvals.pages import why_not_decide
 from ops.approvals.services import Answer, Why
 from ops.operation_pages import OperableAdmin
 from ops.renderers import saga_page
@@ -104,30 +104,12 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         return answer
 
     def decide_view(self, request: HttpRequest, saga_id: uuid.UUID) -> HttpResponse:
-        """The second person's word, by POST alone."""
-        if request.method != "POST":
-            raise Http404
-        approval = approvals.pending_of(saga_id=saga_id)
-        actor = request.user.get_username()
-        takes_back = bool(approval and approval.requested_by == actor and "reject" in request.POST)
-        may = self.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))
-        if not may:
-            raise PermissionDenied
-        if approval is None or request.POST.get("approval") != str(approval.id):
-            messages.error(request, _("It has been decided already."))
-            return redirect(PAGE, saga_id)
-        try:
-            if "reject" in request.POST:
-                approvals.reject(
-                    approval_id=approval.id, actor=actor, reason=request.POST.get("reason", "")[:2000]
-                )
-                messages.success(request, _("Rejected: nothing was done."))
-            else:
-                approvals.approve(approval_id=approval.id, actor=actor)
-                messages.success(request, _("Approved and done."))
-        except OperationRefused as refused:
-            messages.error(request, str(refused))
-        return redirect(PAGE, saga_id)
+        def agree(approval: Approval) -> None:
+            approvals.approve(approval_id=approval.pk, actor=request.user.get_username())
+            messages.success(request, _("Approved and done."))
+
+        asked = approvals.pending_of(saga_id=saga_id)
+        return approval_pages.decide(request, self, asked, back=reverse(PAGE, args=[saga_id]), agree=agree)
 
     def _situation(self, request: HttpRequest, saga_id: str) -> dict[str, Any]:
         found = saga_inspection.situation(saga_id=saga_id)
@@ -145,12 +127,10 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
                 self._offer(saga, operation, forbidden or why_not)
                 for operation, why_not in operations.items()
             ],
-            "approval": approval,
+            **approval_pages.offer(request, approval, decide_url=reverse(DECIDE, args=[saga.id])),
             "approval_effects": effects(saga, Operation(approval.operation), approval.result)
             if approval
             else [],
-            "decide_url": reverse(DECIDE, args=[saga.id]),
-            "why_not_decide": why_not_decide(request, approval),
             "download_url": reverse(DOWNLOAD, args=[saga.id]),
             **saga_page.picture(saga),
         }

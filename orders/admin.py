@@ -5,17 +5,16 @@ from common.admin import (
     FlatInline,
     ReadOnlyAdmin,
     badge_column,
-    known_values_filter,
     money_column,
+    money_text,
     word_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter
-from common.money import to_major_text
+from merchants.admin import environment_filter
 from merchants.models import Environment
 from orders.models import Order, OrderItem
 
 COLOURS = {"pending": "info", "paid": "success", "cancelled": "warning"}
-environment_filter = known_values_filter("environment", _("environment"), lambda: Environment.values)
 
 
 class ItemMoney:
@@ -23,11 +22,11 @@ class ItemMoney:
 
     @admin.display(description=_("unit amount"))
     def unit_amount(self, item: OrderItem) -> str:
-        return to_major_text(item.unit_amount_minor, item.order.currency)
+        return money_text(item.unit_amount_minor, item.order.currency)
 
     @admin.display(description=_("amount"))
     def amount(self, item: OrderItem) -> str:
-        return to_major_text(item.amount_minor, item.order.currency)
+        return money_text(item.amount_minor, item.order.currency)
 
 
 class OrderItemInline(ItemMoney, FlatInline):  # type: ignore[misc]  # unfold's mixins and Django's types
@@ -48,7 +47,7 @@ class OrderItemAdmin(ItemMoney, ReadOnlyAdmin):  # type: ignore[misc]
 class OrderAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
-    mode = word_column("environment", _("environment"), Environment.choices)
+    mode = word_column("environment", _("environment"), Environment)
     list_display = (
         "order_no",
         "merchant",

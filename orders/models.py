@@ -46,6 +46,7 @@ class Order(models.Model):
         indexes = [
             models.Index(name="order_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="order_newest", fields=["-created_at"]),
+            models.Index(name="order_by_amount", fields=["currency", "amount_minor"]),
         ]
 
     def __str__(self) -> str:

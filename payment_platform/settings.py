@@ -135,6 +135,7 @@ AUTHENTICATION_BACKENDS = [
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the link that a new member of staff gets
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".local" / "static")))
+WHITENOISE_ROOT = BASE_DIR / "payment_platform" / "root"  # what browsers look for at /
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- Language: Chinese unless the caller asks for English ---------------------------------------
@@ -437,6 +438,7 @@ UNFOLD = {
     "SITE_TITLE": _("Payment Platform"),
     "SITE_HEADER": _("Payment Platform"),
     "SITE_URL": "/api/docs",
+    "SITE_FAVICONS": [{"rel": "icon", "href": "/favicon.ico"}],
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
     "SIDEBAR": {"navigation": "ops.navigation.groups"},

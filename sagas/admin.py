@@ -6,12 +6,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
 from common.admin_lists import CreatedFilter
 from sagas import registry
 from sagas.models import ACTIVE, SagaEvent, SagaInstance, SagaSignal, SagaStep
+from sagas.words import outcome_word
 
 COLOURS = {
     "pending": "info",
@@ -134,10 +136,14 @@ class SagaStepAdmin(ReadOnlyAdmin):
 
 @admin.register(SagaEvent)
 class SagaEventAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "saga", "kind", "step_name", "direction", "outcome", "duration_ms", "actor")
+    list_display = ("created_at", "saga", "kind", "step_name", "direction", "came_to", "duration_ms", "actor")
     list_filter = ("kind",)
     list_select_related = ("saga",)
     search_fields = ("=saga__business_id", "=saga__id")
+
+    @admin.display(description=_("outcome"))
+    def came_to(self, event: SagaEvent) -> str | Promise:
+        return outcome_word(event.outcome)
 
 
 @admin.register(SagaSignal)

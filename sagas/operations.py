@@ -14,6 +14,7 @@ from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 
 from common.clock import database_now
+from common.db import violates
 from sagas import hints, inspection, registry
 from sagas.availability import Operation, allowed
 from sagas.definitions import Context, Definition
@@ -305,7 +306,7 @@ def _write(saga: SagaInstance, step: SagaStep | None) -> None:
     try:
         saga.save()
     except IntegrityError as error:
-        if "saga_one_open_per_business_object" not in str(error):
+        if not violates(error, "saga_one_open_per_business_object"):
             raise
         raise NotAllowed(_("Another saga is at work on the same object: it must end first.")) from error
 

@@ -171,6 +171,7 @@ class WebhookDelivery(models.Model):
             ),
             models.Index(name="webhook_delivery_list", fields=["merchant_id", "environment", "-id"]),
             models.Index(name="webhook_delivery_of_endpoint", fields=["endpoint", "-id"]),
+            models.Index(name="webhook_delivery_newest", fields=["-created_at"]),
         ]
 
     def __str__(self) -> str:

@@ -180,19 +180,7 @@ def capture_payment(
         asking.clear_up(payment=payment)
 
     def begin(saga_id: uuid.UUID) -> SagaState:
-        locked = Payment.objects.select_for_update().get(id=payment.id)
-        if locked.status != PaymentStatus.AUTHORIZED:
-            raise PaymentNotCapturable({"payment_no": locked.payment_no, "status": locked.status})
-        amount = amount_minor or locked.amount_minor
-        if amount > locked.amount_minor:
-            raise CaptureExceedsPayment(
-                {"payment_no": locked.payment_no, "authorized_amount": locked.amount_minor}
-            )
-        _refuse_second_operation(locked)
-        data = PaymentCaptureData(**existing_payment(locked), amount_minor=amount)
-        return engine.start(
-            "payment.capture", version=1, saga_id=saga_id, business_id=locked.payment_no, data=data.as_json()
-        )
+        return start_capture(payment_id=payment.id, saga_id=saga_id, amount_minor=amount_minor)
 
     def answer_of(saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
         now = selectors.payment_of(principal, payment.payment_no)
@@ -205,6 +193,26 @@ def capture_payment(
         return success(payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)
+
+
+def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: int | None) -> SagaState:
+    """Begins payment.capture in the caller's transaction.
+
+    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`.
+    """
+    payment = Payment.objects.select_for_update().get(id=payment_id)
+    if payment.status != PaymentStatus.AUTHORIZED:
+        raise PaymentNotCapturable({"payment_no": payment.payment_no, "status": payment.status})
+    amount = amount_minor or payment.amount_minor
+    if amount > payment.amount_minor:
+        raise CaptureExceedsPayment(
+            {"payment_no": payment.payment_no, "authorized_amount": payment.amount_minor}
+        )
+    _refuse_second_operation(payment)
+    data = PaymentCaptureData(**existing_payment(payment), amount_minor=amount)
+    return engine.start(
+        "payment.capture", version=1, saga_id=saga_id, business_id=payment.payment_no, data=data.as_json()
+    )
 
 
 def _route(principal: Principal, command: PaymentCommand) -> routing.Route:

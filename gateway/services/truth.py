@@ -4,10 +4,9 @@ A plain transaction, not a saga: it touches our own tables alone. While a saga i
 saga is woken and asks for itself.
 """
 
-import enum
-
 import structlog
-from django.db import transaction
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy
 
 from gateway import selectors, tracing, transitions
 from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
@@ -22,16 +21,16 @@ from sagas import selectors as saga_selectors
 log = structlog.get_logger(__name__)
 
 
-class Effect(enum.StrEnum):
+class Effect(models.TextChoices):
     """What came of it; stored with the channel's event."""
 
-    APPLIED = "applied"
-    NOTHING_NEW = "nothing_new"
-    SAGA_WOKEN = "saga_woken"
-    LATE_MONEY = "late_money"
-    PARKED = "parked"
-    UNKNOWN_REFERENCE = "unknown_reference"
-    DISPUTED = "disputed"
+    APPLIED = "applied", gettext_lazy("Taken over")
+    NOTHING_NEW = "nothing_new", gettext_lazy("Nothing new")
+    SAGA_WOKEN = "saga_woken", gettext_lazy("Its saga goes on")
+    LATE_MONEY = "late_money", gettext_lazy("Money that nobody waited for")
+    PARKED = "parked", gettext_lazy("Left to a person")
+    UNKNOWN_REFERENCE = "unknown_reference", gettext_lazy("Not ours")
+    DISPUTED = "disputed", gettext_lazy("Disputed by the customer")
 
 
 _EFFECTS = {

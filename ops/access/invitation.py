@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from ops.access.second_factor import OBJECT_TYPE
+from ops.acts import Act, ObjectType
 from ops.services import audit
 
 
@@ -28,6 +28,10 @@ class InvitationView(PasswordResetConfirmView):
             response = super().form_valid(form)
             name = form.user.get_username()
             audit.record(
-                actor=name, action="staff.password_set", object_type=OBJECT_TYPE, object_id=name, reason=""
+                actor=name,
+                action=Act.STAFF_PASSWORD_SET,
+                object_type=ObjectType.STAFF,
+                object_id=name,
+                reason="",
             )
         return response

@@ -8,11 +8,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from ops.access.models import RECOVERY_COUNT, Authenticator, RecoveryCode, new_recovery_code, recovery_hash
+from ops.acts import Act, ObjectType
 from ops.services import audit
 
 log = structlog.get_logger(__name__)
-
-OBJECT_TYPE = "staff"
 
 
 class Verdict(enum.Enum):
@@ -78,7 +77,7 @@ def confirm(*, user: User, token: str) -> Enrolled | None:
         new.confirmed = True
         new.save(update_fields=["confirmed"])
         codes = _renew_codes(new)
-        _record(user, "second_factor.enrolled", actor=user.get_username(), reason="", replaced=bool(replaced))
+        _record(user, Act.FACTOR_ENROLLED, actor=user.get_username(), reason="", replaced=bool(replaced))
     return Enrolled(new, codes)
 
 
@@ -89,14 +88,14 @@ def renew_recovery_codes(*, user: User, token: str) -> tuple[str, ...] | None:
         if found is None or not found.verify_token(token):
             return None
         codes = _renew_codes(found)
-        _record(user, "second_factor.codes_renewed", actor=user.get_username(), reason="")
+        _record(user, Act.FACTOR_CODES_RENEWED, actor=user.get_username(), reason="")
     return codes
 
 
 def reset(*, user: User, actor: str, reason: str) -> bool:
     """For a person who has lost phone and codes: the next sign-in enrols anew. Runs in the caller's transaction."""
     gone, _by_model = Authenticator.objects.filter(user=user).delete()
-    _record(user, "second_factor.reset", actor=actor, reason=reason, was_enrolled=bool(gone))
+    _record(user, Act.FACTOR_RESET, actor=actor, reason=reason, was_enrolled=bool(gone))
     return bool(gone)
 
 
@@ -109,11 +108,11 @@ def _renew_codes(authenticator: Authenticator) -> tuple[str, ...]:
     return codes
 
 
-def _record(user: User, action: str, *, actor: str, reason: str, **after: bool) -> None:
+def _record(user: User, action: Act, *, actor: str, reason: str, **after: bool) -> None:
     audit.record(
         actor=actor,
         action=action,
-        object_type=OBJECT_TYPE,
+        object_type=ObjectType.STAFF,
         object_id=user.get_username(),
         reason=reason,
         after=after,

@@ -21,12 +21,11 @@ from django.utils.translation import gettext_lazy
 from common.db import insert_unless_exists
 from ops.access import second_factor
 from ops.access.roles import Role
-from ops.access.second_factor import OBJECT_TYPE
+from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.services import audit
 
 ABOVE_ALL = gettext_lazy("This account is above all roles: it is looked after in the terminal alone.")
-LINK, RESET = "staff.link_sent", "second_factor.reset"
 
 
 class StaffRefused(Exception):
@@ -53,7 +52,7 @@ def invite(*, username: str, email: str, roles: Collection[Role], actor: str, re
         if not insert_unless_exists(user):
             raise StaffRefused(_("There is somebody with this name already."))
         user.groups.set(_groups(roles))
-        _record(user, "staff.invited", actor, reason, after={"roles": sorted(roles), "email": user.email})
+        _record(user, Act.STAFF_INVITED, actor, reason, after={"roles": sorted(roles), "email": user.email})
     return Invitation(user, _link(user))
 
 
@@ -64,7 +63,7 @@ def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str)
         before = sorted(user.groups.values_list("name", flat=True))
         user.groups.set(_groups(roles))
         _record(
-            user, "staff.roles_set", actor, reason, before={"roles": before}, after={"roles": sorted(roles)}
+            user, Act.STAFF_ROLES_SET, actor, reason, before={"roles": before}, after={"roles": sorted(roles)}
         )
     return user
 
@@ -77,7 +76,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
             raise StaffRefused(_("That is so already."))
         user.is_active = active
         user.save(update_fields=["is_active"])
-        action = "staff.reactivated" if active else "staff.deactivated"
+        action = Act.STAFF_REACTIVATED if active else Act.STAFF_DEACTIVATED
         _record(user, action, actor, reason, before={"active": not active}, after={"active": active})
     return user
 
@@ -86,10 +85,10 @@ def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
     """For a forgotten password. The present one ends. Raises `StaffRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
-        _refuse_taking_over(user, actor, RESET)
+        _refuse_taking_over(user, actor, Act.FACTOR_RESET)
         user.set_unusable_password()
         user.save(update_fields=["password"])
-        _record(user, LINK, actor, reason)
+        _record(user, Act.STAFF_LINK_SENT, actor, reason)
     return Invitation(user, _link(user))
 
 
@@ -97,7 +96,7 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
     """Raises `StaffRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
-        _refuse_taking_over(user, actor, LINK)
+        _refuse_taking_over(user, actor, Act.STAFF_LINK_SENT)
         if not second_factor.reset(user=user, actor=actor, reason=reason):
             raise StaffRefused(_("This person has no second factor."))
     return user
@@ -114,7 +113,7 @@ def _lock(user_id: int, actor: str) -> User:
     return user
 
 
-def _refuse_taking_over(user: User, actor: str, other: str) -> None:
+def _refuse_taking_over(user: User, actor: str, other: Act) -> None:
     """Password and second factor are not both taken away by one person, before the owner has signed in again."""
     latest = (
         StaffAction.objects.filter(object_id=user.get_username(), action=other, actor=actor)
@@ -139,7 +138,7 @@ def _link(user: User) -> str:
 
 def _record(
     user: User,
-    action: str,
+    action: Act,
     actor: str,
     reason: str,
     *,
@@ -149,7 +148,7 @@ def _record(
     audit.record(
         actor=actor,
         action=action,
-        object_type=OBJECT_TYPE,
+        object_type=ObjectType.STAFF,
         object_id=user.get_username(),
         reason=reason,
         before=before,

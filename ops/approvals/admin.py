@@ -5,8 +5,9 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, money_column
-from ops.approvals.models import Approval
+from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
+from ops.approvals.models import Approval, ApprovalState
+from ops.saga_forms import ReasonCode
 
 COLOURS = {
     "pending": "warning",
@@ -20,6 +21,7 @@ COLOURS = {
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
+    why = word_column("reason_code", _("reason code"), ReasonCode)
     coloured_state = badge_column("state", _("state"), COLOURS)
     list_display = (
         "requested_at",
@@ -31,10 +33,27 @@ class ApprovalAdmin(ReadOnlyAdmin):
         "decided_by",
     )
     list_filter = ("state",)
+    saved_views = (
+        (_("All"), ""),
+        (ApprovalState.PENDING.label, "state__exact=pending"),
+    )
     search_fields = ("=saga_id", "=business_id", "=requested_by")
     search_help_text = _("Saga id, business id or name of the person, in full.")
     ordering = ("-id",)
-    readonly_fields = ("requested_at",)
+    fields = readonly_fields = (
+        "operation",
+        "decided_where",
+        "amount",
+        "state",
+        "reason",
+        "why",
+        "ticket",
+        "result",
+        "requested_by",
+        "requested_at",
+        "decided_by",
+        "decided_at",
+    )
 
     @admin.display(description=_("business id"))
     def decided_where(self, approval: Approval) -> SafeString:

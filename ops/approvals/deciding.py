@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from common.clock import database_now
+from ops.acts import Act, ObjectType
 from ops.approvals.models import Approval, ApprovalState
 from ops.services import audit
-from ops.services.saga_operations import OBJECT_TYPE
 from sagas.operations import NotAllowed
 
 VALID_FOR: Final = dt.timedelta(days=3)
@@ -45,15 +45,20 @@ def locked(approval_id: uuid.UUID) -> Approval:
 def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
     approval.state, approval.decided_by, approval.decided_at = state, actor, Now()
     approval.save(update_fields=["state", "decided_by", "decided_at"])
-    note(approval, "approve" if state == ApprovalState.APPROVED else "reject", actor, reason)
+    note(
+        approval,
+        Act.APPROVAL_APPROVE if state == ApprovalState.APPROVED else Act.APPROVAL_REJECT,
+        actor,
+        reason,
+    )
 
 
-def note(approval: Approval, verb: str, actor: str, reason: str) -> None:
+def note(approval: Approval, act: Act, actor: str, reason: str) -> None:
     """A wish for a refund is part of its payment's history: its saga is not there yet."""
     audit.record(
         actor=actor,
-        action=f"approval.{verb}",
-        object_type="payment" if approval.is_refund else OBJECT_TYPE,
+        action=act,
+        object_type=ObjectType.PAYMENT if approval.is_refund else ObjectType.SAGA,
         object_id=approval.business_id if approval.is_refund else str(approval.saga_id),
         reason=reason,
         after={

@@ -10,8 +10,10 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from common import crash
+from common.db import violates
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
 from gateway.models import Payment, PaymentStatus, Refund
+from ops.acts import Act
 from ops.approvals import deciding
 from ops.approvals.models import REFUND, Approval, ApprovalState
 from ops.approvals.thresholds import is_much
@@ -103,8 +105,8 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
                 requested_by=actor,
             )
     except IntegrityError as error:
-        if "approval_one_pending_refund" not in str(error):
+        if not violates(error, "approval_one_pending_refund"):
             raise
         raise NotAllowed(_("A refund of it waits for a second person already.")) from error
-    deciding.note(approval, "request", actor, reason)
+    deciding.note(approval, Act.APPROVAL_REQUEST, actor, reason)
     return approval

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from common.db import violates
+from ops.acts import Act
 from ops.approvals import deciding
 from ops.approvals.models import REFUND, Approval, ApprovalState
 from ops.approvals.thresholds import amount_of, needs_second_person
@@ -104,6 +106,8 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
 
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
     """Who asked may take it back in this way. Raises `NotAllowed`."""
+    if not reason.strip():
+        raise NotAllowed(_("Say who you are and why you do it."))
     with transaction.atomic():
         approval = deciding.locked(approval_id)
         deciding.decide(approval, ApprovalState.REJECTED, actor, reason=reason)
@@ -145,9 +149,9 @@ def _ask(
                 result=result,
                 requested_by=actor,
             )
-            deciding.note(approval, "request", actor, why.reason)
+            deciding.note(approval, Act.APPROVAL_REQUEST, actor, why.reason)
     except IntegrityError as error:
-        if "approval_one_pending_per_saga" not in str(error):
+        if not violates(error, "approval_one_pending_per_saga"):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
     return approval

@@ -91,7 +91,7 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             (each.channel, number_format(each.calls), milliseconds(each.p50_ms), milliseconds(each.p95_ms))
             for each in figures.latencies
         ],
-        "tiles": _tiles(figures),
+        "tiles": _tiles(figures, request.user),
         "checks": [
             {"passed": check.passed, "count": check.count, "meaning": registry.meaning_of(check.name)}
             for check in figures.checks
@@ -146,10 +146,16 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
     ]
 
 
-def _tiles(figures: Figures) -> list[dict[str, Any]]:
+def _tiles(figures: Figures, user: Any) -> list[dict[str, Any]]:
+    """Of the lists that the person may open."""
+    tiles = [
+        *((words, figures.waiting[name], 0.0) for name, words in WAITING_WORDS.items()),
+        *((words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_WORDS.items()),
+    ]
     return [
-        *(_tile(words, figures.waiting[name]) for name, words in WAITING_WORDS.items()),
-        *(_tile(words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_WORDS.items()),
+        _tile(words, waiting, patience)
+        for words, waiting, patience in tiles
+        if user.has_perm(words[1].replace("_", ".view_"))
     ]
 
 

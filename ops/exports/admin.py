@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.admin import badge_column
+from common.admin import badge_column, flag_column
 from merchants.models import Environment
 from ops.access.roles import Verb
 from ops.exports import services
@@ -21,6 +22,7 @@ from ops.exports.kinds import KINDS
 from ops.exports.models import UNFINISHED, Export, ExportStatus
 from ops.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
 
+STATUSES = {code: label for kind in KINDS.values() for code, label in kind.statuses.items()}
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
 REFRESH_SECONDS = "3"
 
@@ -33,7 +35,9 @@ class NewExportForm(ReasonForm):
     created_until = forms.DateField(
         label=gettext_lazy("Created until, and on this day (UTC)"), required=False
     )
-    status = forms.CharField(label=gettext_lazy("Status"), max_length=20, required=False)
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
+    )
     environment = forms.ChoiceField(
         label=gettext_lazy("Environment"), choices=[("", "—"), *Environment.choices], required=False
     )
@@ -45,6 +49,18 @@ class NewExportForm(ReasonForm):
         max_length=150,
         required=False,
     )
+    in_background = forms.BooleanField(
+        label=gettext_lazy("Write it in the background"),
+        help_text=gettext_lazy("However short it is. It is kept for a week, to be downloaded here."),
+        required=False,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        kind, status = KINDS.get(given.get("kind", "")), given.get("status")
+        if kind and status and status not in kind.statuses:
+            self.add_error("status", _("%(kind)s have no such status.") % {"kind": kind.label})
+        return {**given, "currency": given.get("currency", "").upper()}
 
 
 class DownloadForm(ReasonForm):
@@ -57,11 +73,15 @@ def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
     kind = KINDS[given.pop("kind")]
     if not user.has_perm(kind.view_permission):
         raise Refused(_("Your role does not see these rows."))
-    reason = given.pop("reason")
+    reason, in_background = given.pop("reason"), given.pop("in_background")
     filters = {name: _as_filter(name, value) for name, value in given.items() if value}
     try:
         answer = services.request_export(
-            kind_name=kind.name, filters=filters, actor=user.get_username(), reason=reason
+            kind_name=kind.name,
+            filters=filters,
+            actor=user.get_username(),
+            reason=reason,
+            in_background=in_background,
         )
     except services.ExportRefused as refused:
         raise Refused(str(refused)) from refused
@@ -103,6 +123,7 @@ def _is_ready(export: Export) -> str:
 @admin.register(Export)
 class ExportAdmin(OperableAdmin):
     coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
+    cut = flag_column("is_cut", gettext_lazy("cut at the limit"))
     operations = (
         StaffOperation(
             "new",
@@ -125,10 +146,10 @@ class ExportAdmin(OperableAdmin):
     )
     list_display = (
         "created_at",
-        "kind",
+        "what",
         "coloured_status",
         "rows_written",
-        "is_cut",
+        "cut",
         "requested_by",
         "finished_at",
     )
@@ -136,8 +157,8 @@ class ExportAdmin(OperableAdmin):
     search_fields = ("=id", "=requested_by")
     ordering = ("-created_at",)
     fields = readonly_fields = (
-        "kind",
-        "filters",
+        "what",
+        "narrowed",
         "status",
         "rows_written",
         "row_limit",
@@ -147,6 +168,15 @@ class ExportAdmin(OperableAdmin):
         "created_at",
         "finished_at",
     )
+
+    @admin.display(description=gettext_lazy("What"))
+    def what(self, export: Export) -> str | Promise:
+        return KINDS[export.kind].label if export.kind in KINDS else export.kind
+
+    @admin.display(description=gettext_lazy("filters"))
+    def narrowed(self, export: Export) -> str:
+        labels = {name: field.label for name, field in NewExportForm.base_fields.items()}
+        return " · ".join(f"{labels.get(name, name)}: {value}" for name, value in export.filters.items())
 
     def change_view(
         self,

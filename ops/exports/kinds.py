@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.clock import rfc3339
 from common.money import to_major_text
+from events.models import WebhookDelivery
 from gateway.models import Payment, Refund
 from ops.models import StaffAction
 from orders.models import Order
@@ -30,22 +31,32 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Rows are read newest first by `order`, whose index makes every page cost the same."""
+    """Rows are read newest first by `order`, whose index makes every page cost the same. `filters` are what it can be
+    narrowed by besides its time, and where that stands."""
 
     name: str
     label: Promise
     model: type[Model]
     columns: Sequence[Column]
-    filters: frozenset[str]
+    filters: Mapping[str, str]
     order: Sequence[str] = ("created_at", "pk")
 
     @property
     def view_permission(self) -> str:
         return f"{self.model._meta.app_label}.view_{self.model._meta.model_name}"
 
+    @property
+    def statuses(self) -> Mapping[str, Any]:
+        """Each with its word; none where it cannot be narrowed by a status."""
+        return dict(self.model._meta.get_field("status").flatchoices) if "status" in self.filters else {}  # type: ignore[union-attr]
+
 
 def _plain(*names: str) -> list[Column]:
     return [Column(name, [name], lambda row, name=name: row[name]) for name in names]  # type: ignore[misc]
+
+
+def _renamed(name: str, field: str) -> Column:
+    return Column(name, [field], lambda row: row[field])
 
 
 def _money(name: str) -> Column:
@@ -62,8 +73,14 @@ def _moment(moment: dt.datetime | None) -> str:
     return rfc3339(moment) or ""
 
 
+_FILTERS = {
+    "status": "status",
+    "environment": "environment",
+    "merchant": "merchant__email",
+    "currency": "currency",
+}
 _OF_MERCHANT = [
-    Column("merchant", ["merchant__email"], lambda row: row["merchant__email"]),
+    _renamed("merchant", "merchant__email"),
     *_plain("environment"),
 ]
 
@@ -85,7 +102,7 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("subject", "failure_code"),
                 *_times("created_at", "paid_at", "closed_at"),
             ],
-            frozenset({"status", "environment", "merchant", "currency"}),
+            _FILTERS,
         ),
         Kind(
             "refunds",
@@ -93,14 +110,14 @@ KINDS: Mapping[str, Kind] = {
             Refund,
             [
                 *_plain("refund_no"),
-                Column("payment_no", ["payment__payment_no"], lambda row: row["payment__payment_no"]),
+                _renamed("payment_no", "payment__payment_no"),
                 *_OF_MERCHANT,
                 *_plain("status", "channel_refund_no"),
                 _money("amount"),
                 *_plain("currency", "reason", "failure_code"),
                 *_times("created_at", "settled_at"),
             ],
-            frozenset({"status", "environment", "merchant", "currency"}),
+            _FILTERS,
         ),
         Kind(
             "orders",
@@ -114,7 +131,7 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("currency", "subject"),
                 *_times("created_at", "paid_at", "cancelled_at"),
             ],
-            frozenset({"status", "environment", "merchant", "currency"}),
+            _FILTERS,
         ),
         Kind(
             "sagas",
@@ -125,7 +142,32 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("error_code", "error_message", "needs_attention", "attention_reason"),
                 *_times("created_at", "completed_at", "compensated_at"),
             ],
-            frozenset({"status"}),
+            {"status": "status"},
+        ),
+        Kind(
+            "deliveries",
+            _("Webhook deliveries"),
+            WebhookDelivery,
+            [
+                *_plain("id"),
+                _renamed("event_id", "event__event_id"),
+                _renamed("event", "event__type"),
+                _renamed("about", "event__ordering_key"),
+                _renamed("merchant", "endpoint__merchant__email"),
+                *_plain("environment"),
+                Column(
+                    "address",
+                    ["callback_url", "endpoint__url"],
+                    lambda row: row["callback_url"] or row["endpoint__url"],
+                ),
+                *_plain("status", "attempt_count", "last_outcome", "last_status_code"),
+                *_times("created_at", "due_at", "delivered_at"),
+            ],
+            {
+                "status": "status",
+                "environment": "environment",
+                "merchant": "endpoint__merchant__email",
+            },
         ),
         Kind(
             "staff_actions",
@@ -136,7 +178,7 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("actor", "action", "object_type", "object_id", "reason", "before", "after"),
                 *_plain("request_id", "address"),
             ],
-            frozenset({"actor"}),
+            {"actor": "actor"},
             ("pk",),
         ),
     )

@@ -11,15 +11,7 @@ from django.utils.dateparse import parse_datetime
 from ops.exports.kinds import Kind, Row
 
 Position = Sequence[Any]
-LOOKUPS: Mapping[str, str] = {
-    "status": "status",
-    "environment": "environment",
-    "merchant": "merchant__email",
-    "currency": "currency",
-    "actor": "actor",
-    "created_from": "created_at__gte",
-    "created_until": "created_at__lt",
-}
+TIMES: Mapping[str, str] = {"created_from": "created_at__gte", "created_until": "created_at__lt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +23,8 @@ class Page:
 
 
 def matching(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
-    known = {*kind.filters, "created_from", "created_until"}
-    wanted = {LOOKUPS[name]: value for name, value in filters.items() if name in known and value}
+    lookups = {**kind.filters, **TIMES}
+    wanted = {lookups[name]: value for name, value in filters.items() if name in lookups and value}
     return kind.model._base_manager.filter(**wanted)
 
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from common import crash
+from ops.acts import Act, ObjectType
 from ops.exports import lines, reading
 from ops.exports.kinds import KINDS, Kind
 from ops.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
@@ -20,7 +21,6 @@ from ops.services import audit
 
 log = structlog.get_logger(__name__)
 
-OBJECT_TYPE = "export"
 PAGE_ROWS = 1_000  # of a streamed export: a short statement each
 CHUNK_ROWS = 5_000
 LEASE = timedelta(seconds=60)
@@ -34,21 +34,21 @@ class ExportRefused(Exception):
 
 
 def request_export(
-    *, kind_name: str, filters: Mapping[str, str], actor: str, reason: str
+    *, kind_name: str, filters: Mapping[str, str], actor: str, reason: str, in_background: bool = False
 ) -> Export | Iterator[bytes]:
-    """The lines themselves when they are few; otherwise a row that a worker will work on.
+    """The lines themselves when they are few; otherwise, or where it is wished, a row that a worker will work on.
 
     Raises `ExportRefused`. In either case it is in the audit, committed, when this returns.
     """
     kind = _kind(kind_name)
     given = {name: value for name, value in filters.items() if value}
-    if unknown := sorted(set(given) - kind.filters - {"created_from", "created_until"}):
+    if unknown := sorted(given.keys() - kind.filters.keys() - reading.TIMES.keys()):
         raise ExportRefused(
             _("%(kind)s cannot be narrowed by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
     most = settings.EXPORT_STREAMED_ROWS
-    is_short = reading.count_up_to(kind, given, most + 1) <= most
+    is_short = not in_background and reading.count_up_to(kind, given, most + 1) <= most
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
     with transaction.atomic(durable=True):
@@ -56,8 +56,8 @@ def request_export(
             export.save(force_insert=True)
         audit.record(
             actor=actor,
-            action="export.requested",
-            object_type=OBJECT_TYPE,
+            action=Act.EXPORT_REQUESTED,
+            object_type=ObjectType.EXPORT,
             object_id=str(export.pk),
             reason=reason,
             after={"kind": kind.name, "filters": given, "streamed": is_short, "row_limit": limit},
@@ -79,8 +79,8 @@ def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
             raise ExportRefused(_("This export is not ready."))
         audit.record(
             actor=actor,
-            action="export.downloaded",
-            object_type=OBJECT_TYPE,
+            action=Act.EXPORT_DOWNLOADED,
+            object_type=ObjectType.EXPORT,
             object_id=str(export_id),
             reason=export.reason,
             after={"kind": export.kind, "rows": export.rows_written},

@@ -75,7 +75,7 @@ def _raw(_subject: Subject) -> dict[str, Any]:
 TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
     OVERVIEW: (_("What happened"), _overview),
     "refunds": (_("Refunds"), _refunds),
-    "attempts": (_("Attempts"), _attempts),
+    "attempts": (_("Payment attempts"), _attempts),
     "order": (_("Order and items"), _order),
     "raw": (_("All fields"), _raw),
 }

@@ -11,12 +11,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from ops.renderers.redaction import as_text
-from ops.renderers.saga_words import milliseconds, outcome_tone, outcome_word, span, waits_for
+from ops.renderers.saga_words import milliseconds, outcome_tone, span, waits_for
 from ops.services.saga_inspection import Story
 from sagas import inspection, registry
 from sagas.graph import draw
 from sagas.inspection import EventView, SagaView, StepView
 from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
+from sagas.words import outcome_word
 
 BAR = 160  # pixels of the longest attempt
 SHOWN = 500  # lines of history on a page; all of them are in the download

@@ -2,11 +2,8 @@
 
 import datetime as dt
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from sagas.availability import Operation
 from sagas.inspection import SagaView
 from sagas.models import StepStatus
 
@@ -60,24 +57,19 @@ def span(length: dt.timedelta) -> str:
     return f"{seconds // 3600:.0f} h" if seconds < 86400 else f"{seconds // 86400:.0f} d"
 
 
-OUTCOMES: dict[str, tuple[str | Promise, str]] = {
-    "success": (gettext_lazy("Succeeded"), "success"),
-    "failure": (gettext_lazy("Failed for good"), "danger"),
-    "transient": (gettext_lazy("Did not happen, may be tried again"), "warning"),
-    "unknown": (gettext_lazy("Outcome not known"), "warning"),
-    "notfound": (gettext_lazy("The other side has never heard of it"), "info"),
-    "honoured": (gettext_lazy("It had succeeded for good"), "success"),
-    "undecidable": (gettext_lazy("A person must decide"), "danger"),
+TONES = {
+    "success": "success",
+    "failure": "danger",
+    "transient": "warning",
+    "unknown": "warning",
+    "notfound": "info",
+    "honoured": "success",
+    "undecidable": "danger",
 }
 
 
-def outcome_word(outcome: str) -> str | Promise:
-    known = {operation.value: operation.label for operation in Operation}
-    return OUTCOMES[outcome][0] if outcome in OUTCOMES else known.get(outcome, outcome)
-
-
 def outcome_tone(outcome: str) -> str:
-    return OUTCOMES[outcome][1] if outcome in OUTCOMES else "neutral"
+    return TONES.get(outcome, "neutral")
 
 
 def milliseconds(length_ms: int) -> str:

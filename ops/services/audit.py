@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
+from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 
 log = structlog.get_logger(__name__)
@@ -14,14 +15,14 @@ log = structlog.get_logger(__name__)
 def record(
     *,
     actor: str,
-    action: str,
-    object_type: str,
+    action: Act,
+    object_type: ObjectType,
     object_id: str,
     reason: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> StaffAction:
-    """`action` is like `merchant.suspend`. Nothing secret belongs into `before` and `after`: they are exported."""
+    """Nothing secret belongs into `before` and `after`: they are exported."""
     assert connection.in_atomic_block, "an act is written down with what it did"
     return StaffAction.objects.create(
         actor=actor,
@@ -34,12 +35,12 @@ def record(
     )
 
 
-def record_look(*, actor: str, object_type: str, object_id: str) -> None:
+def record_look(*, actor: str, action: Act, object_type: ObjectType, object_id: str) -> None:
     """Somebody opened the page of what bears a secret, even if the secret is not on it."""
     with transaction.atomic():
         record(
             actor=actor,
-            action=f"{object_type}.viewed",
+            action=action,
             object_type=object_type,
             object_id=object_id,
             reason="",

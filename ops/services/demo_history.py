@@ -61,7 +61,7 @@ BUSINESSES = (
     Business("games@demo.example", "Hoshi Games", ("JPY",), ("Season pass", "Soundtrack"), (500, 9000)),
     Business("coffee@demo.example", "Río Verde Coffee", ("USD", "KWD"), ("Coffee beans",), (5, 60)),
 )
-# What goes wrong here takes a second person to put right.
+# What goes wrong here, or goes back, takes a second person.
 DEAR = Business(
     "machines@demo.example", "Kunlun Machines", ("EUR", "USD"), ("Lathe", "起重机"), (12_000, 60_000)
 )

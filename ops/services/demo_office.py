@@ -11,6 +11,8 @@ from ops.approvals import services as approvals
 from ops.approvals.models import Approval
 from ops.approvals.services import Why
 from ops.approvals.thresholds import amount_of, needs_second_person
+from ops.exports import services as exports
+from ops.exports.models import Export, ExportStatus
 from ops.services import merchant_care, routing_rules
 from ops.services.routing_rules import RuleDraft
 from sagas.availability import Operation
@@ -26,11 +28,13 @@ def staff_at_work(*, merchant: Merchant) -> None:
         return
     _clear_up()
     _give_back(merchant)
+    _give_much_back()
+    _take_along()
     _look_after(merchant)
 
 
 def _clear_up() -> None:
-    """Of the grave cases one is refused its second signature, two still wait for theirs."""
+    """Of the grave cases one waits for its second signature, one is refused it, one has it."""
     parked = SagaInstance.objects.filter(needs_attention=True).order_by("-created_at")
     grave = [saga for saga in parked if _takes_two(saga)]
     for number, saga in enumerate(grave[:GRAVE]):
@@ -41,10 +45,14 @@ def _clear_up() -> None:
             actor=OPERATOR,
             why=Why("settled with the bank by telephone", "channel_said", f"OPS-{101 + number}"),
         )
-        if number == 1 and isinstance(asked, Approval):
+        if not isinstance(asked, Approval):
+            continue
+        if number == 1:
             approvals.reject(
                 approval_id=asked.pk, actor=FINANCE, reason="the bank's statement says otherwise"
             )
+        if number == 2:
+            approvals.approve(approval_id=asked.pk, actor=FINANCE)
     light = next((saga for saga in parked.all() if not _takes_two(saga)), None)
     if light is not None:
         approvals.operate_or_ask(
@@ -78,6 +86,23 @@ def _give_back(merchant: Merchant) -> None:
         )
 
 
+def _give_much_back() -> None:
+    """Of the two largest payments: one refund has its second signature, one waits for it."""
+    paid = Payment.objects.filter(
+        status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
+    ).order_by("-captured_minor")
+    for number, payment in enumerate(paid[:2]):
+        asked = refunds.refund_or_ask(
+            payment_id=payment.pk,
+            refund_id=uuid7(),
+            amount_minor=payment.captured_minor,
+            actor=FINANCE,
+            reason="it was never delivered",
+        )
+        if number == 0 and isinstance(asked, Approval):
+            refunds.approve(approval_id=asked.pk, actor=ADMIN)
+
+
 def _look_after(merchant: Merchant) -> None:
     key = ApiKey.objects.filter(merchant=merchant, environment=Environment.TEST, revoked_at=None).first()
     if key is not None:
@@ -94,3 +119,14 @@ def _look_after(merchant: Merchant) -> None:
         actor=ADMIN,
         reason="their till is tested against the simulator",
     )
+
+
+def _take_along() -> None:
+    for kind in ("payments", "refunds"):
+        exports.request_export(
+            kind_name=kind, filters={}, actor=FINANCE, reason="the month is closed", in_background=True
+        )
+    exports.write_unfinished()  # for where no worker runs
+    written = Export.objects.filter(kind="payments", status=ExportStatus.DONE).first()
+    if written is not None:
+        exports.download(export_id=written.pk, actor=FINANCE)

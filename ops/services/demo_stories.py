@@ -135,6 +135,16 @@ def paid_too_late(shop: Shop, _chance: random.Random) -> None:
     shop.pays_too_late()
 
 
+def late_money_that_could_not_go_back(shop: Shop, _chance: random.Random) -> None:
+    shop.create("refund_declined")
+    shop.lets_it_expire()
+    shop.pays_too_late()
+
+
+def paid_dearly(shop: Shop, _chance: random.Random) -> None:
+    shop.create("auto_pay")
+
+
 def told_twice(shop: Shop, _chance: random.Random) -> None:
     shop.create("duplicate_webhook")
     shop.pays()
@@ -190,6 +200,8 @@ STORIES = (
     Story(refund_failed_later, 1),
     Story(refund_needs_a_person, 0.5),
     Story(paid_too_late, 1),
+    Story(late_money_that_could_not_go_back, 0.5),
+    Story(paid_dearly, 0.8, is_dear=True),
     Story(told_twice, 1),
     Story(told_out_of_order, 1),
     Story(waits_for_its_customer, 1, stays_open=True),

@@ -8,9 +8,8 @@ from django.utils.translation import gettext_lazy
 from gateway.models import Payment
 from gateway.services import late_money
 from gateway.services.late_money import Done, OperationRefused
+from ops.acts import Act, ObjectType
 from ops.services import audit
-
-OBJECT_TYPE = "payment"
 
 
 class Operation(models.TextChoices):
@@ -27,8 +26,8 @@ def operate(*, operation: Operation, payment_no: str, actor: str, reason: str) -
         done = perform(payment_no=payment_no)
         audit.record(
             actor=actor,
-            action=f"payment.{operation.value}",
-            object_type=OBJECT_TYPE,
+            action=Act(f"payment.{operation.value}"),
+            object_type=ObjectType.PAYMENT,
             object_id=payment_no,
             reason=reason,
             before=done.before,

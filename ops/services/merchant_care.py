@@ -15,9 +15,8 @@ from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from merchants.scopes import ALL_SCOPES
 from merchants.services import NewMerchant, Rotation
+from ops.acts import Act, ObjectType
 from ops.services import audit
-
-MERCHANT, API_KEY, ENDPOINT = "merchant", "api_key", "webhook_endpoint"
 
 
 class AlreadySo(Exception):
@@ -32,8 +31,8 @@ def create_merchant(
         created = services.create_merchant(name=name, email=email, strict_idempotency=strict_idempotency)
         audit.record(
             actor=actor,
-            action="merchant.create",
-            object_type=MERCHANT,
+            action=Act.MERCHANT_CREATE,
+            object_type=ObjectType.MERCHANT,
             object_id=str(created.merchant.pk),
             reason=reason,
             after={
@@ -56,8 +55,8 @@ def set_status(*, merchant_id: UUID, status: MerchantStatus, actor: str, reason:
         }
         audit.record(
             actor=actor,
-            action="merchant.suspend" if status == MerchantStatus.SUSPENDED else "merchant.reactivate",
-            object_type=MERCHANT,
+            action=Act.MERCHANT_SUSPEND if status == MerchantStatus.SUSPENDED else Act.MERCHANT_REACTIVATE,
+            object_type=ObjectType.MERCHANT,
             object_id=str(merchant_id),
             reason=reason,
             before={"status": before[status].value},
@@ -78,7 +77,7 @@ def rotate_key(*, key: ApiKey, overlap: dt.timedelta, actor: str, reason: str) -
         retires_at = rotation.old.retires_at
         _record_key(
             key,
-            "rotate",
+            Act.KEY_ROTATE,
             actor=actor,
             reason=reason,
             after={
@@ -98,7 +97,7 @@ def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
         services.revoke_key(
             merchant_id=key.merchant_id, environment=key.environment, key_id=key.pk, allow_last=True
         )
-        _record_key(key, "revoke", actor=actor, reason=reason, after={"revoked": True})
+        _record_key(key, Act.KEY_REVOKE, actor=actor, reason=reason, after={"revoked": True})
 
 
 def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
@@ -107,8 +106,8 @@ def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDeliv
         delivery = endpoints.send_test_by_staff(endpoint_id=endpoint_id)
         audit.record(
             actor=actor,
-            action="webhook_endpoint.test",
-            object_type=ENDPOINT,
+            action=Act.ENDPOINT_TEST,
+            object_type=ObjectType.ENDPOINT,
             object_id=str(endpoint_id),
             reason=reason,
             after={"delivery": str(delivery.id)},
@@ -116,11 +115,11 @@ def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDeliv
     return delivery
 
 
-def _record_key(key: ApiKey, verb: str, *, actor: str, reason: str, after: dict[str, object]) -> None:
+def _record_key(key: ApiKey, act: Act, *, actor: str, reason: str, after: dict[str, object]) -> None:
     audit.record(
         actor=actor,
-        action=f"{API_KEY}.{verb}",
-        object_type=API_KEY,
+        action=act,
+        object_type=ObjectType.API_KEY,
         object_id=str(key.pk),
         reason=reason,
         before={"key": key.hint, "merchant": str(key.merchant_id), "environment": key.environment},

@@ -9,11 +9,13 @@ from uuid import UUID
 from django.db import connection
 from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.http import urlencode
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from common.money import to_major_text
+from common.admin import money_text
 from gateway.models import PaymentStatus
+from merchants.models import Environment
 from ops.services import endpoint_health
 
 # The newest payments of a merchant, in the order of the index payment_list: the cost has a bound.
@@ -70,16 +72,22 @@ def volumes(merchant_id: UUID) -> Panel:
         ),
         rows=[
             (
-                environment,
+                str(Environment(environment).label),
                 str(payments),
                 str(succeeded),
-                f"{to_major_text(captured, currency)} {currency}",
-                f"{to_major_text(refunded, currency)} {currency}",
+                money_text(captured, currency),
+                money_text(refunded, currency),
             )
             for environment, currency, payments, succeeded, captured, refunded in found
         ],
         nothing=_("No payments."),
+        links=[_payments_of(merchant_id, environment, currency) for environment, currency, *_sums in found],
     )
+
+
+def _payments_of(merchant_id: UUID, environment: str, currency: str) -> str:
+    shown = {"merchant": str(merchant_id), "environment": environment, "currency": currency}
+    return f"{reverse('admin:gateway_payment_changelist')}?{urlencode(shown)}"
 
 
 def endpoints(merchant_id: UUID) -> Panel:
@@ -100,7 +108,7 @@ def endpoints(merchant_id: UUID) -> Panel:
         rows=[
             (
                 endpoint.name,
-                endpoint.environment,
+                str(Environment(endpoint.environment).label),
                 endpoint.state,
                 *(f"{count}{'+' if endpoint.is_more else ''}" for count in endpoint.counts),
                 _moment(endpoint.succeeded_at),

@@ -14,9 +14,8 @@ from common.money import EXPONENTS
 from gateway.channels.registry import channel_names
 from gateway.models import RoutingRule
 from merchants.models import Merchant
+from ops.acts import Act, ObjectType
 from ops.services import audit
-
-OBJECT_TYPE = "routing_rule"
 
 
 class RuleRefused(Exception):
@@ -61,8 +60,8 @@ def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
         rule.save(force_insert=True)
         audit.record(
             actor=actor,
-            action="routing_rule.add",
-            object_type=OBJECT_TYPE,
+            action=Act.ROUTING_ADD,
+            object_type=ObjectType.ROUTING_RULE,
             object_id=str(rule.pk),
             reason=reason,
             after=asdict(draft),
@@ -79,8 +78,8 @@ def end(*, rule_id: int, actor: str, reason: str) -> None:
             raise RuleRefused(_("There is no rule %s in force.") % rule_id)
         audit.record(
             actor=actor,
-            action="routing_rule.end",
-            object_type=OBJECT_TYPE,
+            action=Act.ROUTING_END,
+            object_type=ObjectType.ROUTING_RULE,
             object_id=str(rule_id),
             reason=reason,
             before={"is_active": True},

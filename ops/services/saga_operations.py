@@ -8,13 +8,12 @@ from django.utils.translation import gettext as _
 
 from common.api.parsers import parse_json
 from common.errors import MalformedBody
+from ops.acts import Act, ObjectType
 from ops.services import audit, saga_inspection
 from sagas import operations
 from sagas.availability import Operation
 from sagas.operations import Done, OperationRefused
 from sagas.outcomes import Json
-
-OBJECT_TYPE = "saga"
 
 
 class BadResult(OperationRefused):
@@ -39,8 +38,8 @@ def operate(
         done = _perform(operation, saga_id, seen_revision, actor, reason, result)
         audit.record(
             actor=actor,
-            action=f"saga.{operation.value}",
-            object_type=OBJECT_TYPE,
+            action=Act(f"saga.{operation.value}"),
+            object_type=ObjectType.SAGA,
             object_id=str(saga_id),
             reason=reason,
             before=done.before,

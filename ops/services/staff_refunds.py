@@ -6,12 +6,11 @@ from django.db.models import Sum
 
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund, RefundStatus
+from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.services import audit
 from sagas import engine
 from sagas.state import SagaState
-
-OBJECT_TYPE, ACTION = "payment", "refund.create"
 
 
 def begin(
@@ -33,8 +32,8 @@ def begin(
     reserved = Refund.objects.get(id=refund_id)
     audit.record(
         actor=actor,
-        action=ACTION,
-        object_type=OBJECT_TYPE,
+        action=Act.REFUND,
+        object_type=ObjectType.PAYMENT,
         object_id=payment.payment_no,
         reason=reason,
         before={
@@ -61,7 +60,7 @@ def carry_out(*, saga: SagaState) -> Refund:
 def given_back_alone(*, payment: Payment) -> int:
     """What staff refunded of it without a second person."""
     done = StaffAction.objects.filter(
-        object_id=payment.payment_no, object_type=OBJECT_TYPE, action=ACTION
+        object_id=payment.payment_no, object_type=ObjectType.PAYMENT, action=Act.REFUND
     ).exclude(after__has_key="approved_by")
     numbers = list(done.values_list("after__refund_no", flat=True))
     kept = Refund.objects.filter(refund_no__in=numbers).exclude(status=RefundStatus.FAILED)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from common.admin_labels import word
 from gateway.models import ChannelEvent
 from gateway.services.truth import Effect
 from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
@@ -29,7 +30,7 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             name=event.type,
             facts=[
                 Fact(_("channel"), event.channel, is_code=True),
-                Fact(_("effect"), event.effect, is_code=True),
+                Fact(_("effect"), str(word(Effect, event.effect))),
             ],
             url=reverse("admin:gateway_channelevent_change", args=[event.id]),
             detail=event.payload,

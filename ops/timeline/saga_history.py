@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from ops.renderers.saga_words import outcome_tone, outcome_word
+from ops.renderers.saga_words import outcome_tone
 from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from sagas.models import SagaEvent
+from sagas.words import outcome_word
 
 
 @source

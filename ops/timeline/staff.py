@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from common.admin_labels import word
+from ops.acts import Act
 from ops.models import StaffAction
-from ops.renderers.staff_words import action_word
 from ops.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 
 
@@ -19,7 +20,7 @@ def staff(subject: Subject) -> Iterator[Entry]:
             action.created_at,
             "person",
             _("Staff action"),
-            action_word(action.action),
+            word(Act, action.action),
             Tone.WARNING,
             facts=[
                 Fact(_("by"), action.actor, is_code=True),

@@ -97,6 +97,14 @@ def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedC
             assert [row.pk for row in shown.context["cl"].result_list] == [payment.pk]
 
 
+def test_no_tile_leads_to_a_list_that_is_closed(sign_in: Callable[..., Client]) -> None:
+    sue = sign_in("sue", "gateway.view_payment", "sagas.view_sagainstance")
+    html = unescape(sue.get(reverse("admin:index")).content.decode())
+    links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
+    assert len(links) == 4
+    assert {sue.get(link).status_code for link in links} == {200}
+
+
 def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Client]) -> None:
     answer = sign_in("nobody").get(reverse("admin:index"))
     assert answer.status_code == 200

@@ -1,5 +1,6 @@
 """One box finds anything; lists are narrowed by what people know."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,13 @@ from tests.support import shop
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+COPIED = {
+    "gateway_payment": ("payments", "payment_no", "payment_by_amount"),
+    "gateway_refund": ("refunds", "refund_no", "refund_by_amount"),
+    "orders_order": ("orders", "order_no", "order_by_amount"),
+}
 
 
 @pytest.fixture
@@ -81,31 +89,49 @@ def test_lists_are_narrowed_by_amount_currency_merchant_and_time(
     assert found(stuck="yes") == []
 
 
+@pytest.mark.parametrize("of", ["gateway_payment", "gateway_refund", "orders_order"])
 @pytest.mark.parametrize(
     "by", [{"currency": "JPY"}, {"amount_from": "77", "amount_to": "77"}], ids=["currency", "amount"]
 )
-def test_what_is_rare_is_found_by_its_index(vera: Client, client: SignedClient, by: dict[str, str]) -> None:
-    shop.opened(client, amount=7_700, currency="USD")
+def test_what_is_rare_is_found_by_its_index(
+    vera: Client, client: SignedClient, by: dict[str, str], of: str
+) -> None:
+    shop.data(shop.refund(client, shop.paid(client, amount=7_700, currency="USD"), 7_700))
+    table, number, index = COPIED[of]
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
-            """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
-                'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
+            f"""INSERT INTO {table} SELECT (jsonb_populate_record(p, jsonb_build_object(
+                'id', gen_random_uuid(), '{number}', 'COPY-' || n, 'order_no', 'COPY-' || n,
                 'amount_minor', 10000 + n, 'order_id', gen_random_uuid()))).*
-            FROM payments AS p, generate_series(1, 2000) AS n"""
+            FROM {table} AS p, generate_series(1, 2000) AS n"""
         )
         cursor.execute("SET session_replication_role = DEFAULT")
-        cursor.execute("ANALYZE payments")
+        cursor.execute(f"ANALYZE {table}")
     with CaptureQueriesContext(connection) as queries:
-        vera.get(reverse("admin:gateway_payment_changelist"), by)
-    pages = [query["sql"] for query in queries if 'FROM "payments"' in query["sql"]]
+        vera.get(reverse(f"admin:{of}_changelist"), by)
+    pages = [query["sql"] for query in queries if f'FROM "{table}"' in query["sql"]]
     pages = [sql for sql in pages if not sql.startswith("EXPLAIN")]
     assert pages
     with connection.cursor() as cursor:
         for sql in pages:
             cursor.execute(f"EXPLAIN {sql}")
             plan = "\n".join(line for (line,) in cursor.fetchall())
-            assert "payment_by_amount" in plan, plan
+            assert index in plan, plan
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Live"), ("zh-hans", "生产")])
+def test_environments_are_offered_in_words(vera: Client, language: str, word: str) -> None:
+    for of in ("gateway_payment", "gateway_refund", "orders_order", "events_webhookdelivery"):
+        html = vera.get(
+            reverse(f"admin:{of}_changelist"), headers={"accept-language": language}
+        ).content.decode()
+        assert re.search(rf'environment=live"[^>]*>\s*{word}\s*<', html), of
+
+
+def test_no_list_offers_to_show_all_of_a_table(vera: Client, client: SignedClient) -> None:
+    shop.opened(client)
+    assert "Show all" not in vera.get(reverse("admin:gateway_payment_changelist")).content.decode()
 
 
 def test_a_filter_is_planned_for_its_value_however_often_it_is_used(

@@ -55,7 +55,8 @@ def ask(browser: Client, payment: Payment, amount: str = LARGE, *, key: object =
 def decide(browser: Client, payment: Payment, word: str = "approve") -> int:
     url = reverse("admin:gateway_payment_decide", args=[payment.pk])
     approval = Approval.objects.latest("requested_at")
-    return browser.post(url, {"approval": str(approval.pk), word: "1"}).status_code
+    said = {"approve": "1"} if word == "approve" else {"reason": "it arrived after all"}
+    return browser.post(url, {"approval": str(approval.pk), **said}).status_code
 
 
 def page(browser: Client, payment: Payment) -> str:
@@ -97,8 +98,14 @@ def test_who_asked_cannot_agree_but_can_take_it_back(ana, paid) -> None:
     assert "somebody else must agree" in page(ana, paid)
     decide(ana, paid)
     assert Approval.objects.get().state == "pending"
+    url = reverse("admin:gateway_payment_decide", args=[paid.pk])
+    nothing_said = ana.post(url, {"approval": str(Approval.objects.get().pk), "reason": " "})
+    assert nothing_said.status_code == 422
+    assert Approval.objects.get().state == "pending"
     decide(ana, paid, "reject")
     assert Approval.objects.get().state == "rejected"
+    taken_back = StaffAction.objects.get(action="approval.reject")
+    assert (taken_back.actor, taken_back.reason) == ("ana", "it arrived after all")
     assert not Refund.objects.exists()
     assert ask(ana, paid) == 302, "it can be asked for anew"
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from ops.approvals import services as approvals
 from ops.approvals.models import Approval
 from ops.models import StaffAction
 from sagas import operations
@@ -65,7 +66,8 @@ def page(browser: Client, saga: SagaInstance) -> str:
 def decide(browser: Client, saga: SagaInstance, word: str) -> int:
     approval = Approval.objects.latest("requested_at")
     url = reverse("admin:sagas_sagainstance_decide", args=[saga.pk])
-    return browser.post(url, {"approval": str(approval.pk), word: "1"}).status_code
+    said = {"approve": "1"} if word == "approve" else {"reason": "the statement says otherwise"}
+    return browser.post(url, {"approval": str(approval.pk), **said}).status_code
 
 
 def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, parked) -> None:
@@ -112,8 +114,52 @@ def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, parked) -> None:
     resolve(ana, parked)
     decide(ben, parked, "reject")
     assert Approval.objects.get().state == "rejected"
+    refused = StaffAction.objects.get(action="approval.reject")
+    assert (refused.actor, refused.reason) == ("ben", "the statement says otherwise")
     resolve(ana, parked)
     assert Approval.objects.filter(state="pending").count() == 1
+
+
+def test_a_rejection_without_a_reason_is_none(ana, ben, parked) -> None:
+    resolve(ana, parked)
+    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+    asked = Approval.objects.get()
+    for nothing in ({}, {"reason": ""}, {"reason": " \n "}):
+        answer = ben.post(url, {"approval": str(asked.pk), **nothing})
+        assert answer.status_code == 422
+        assert "This field is required." in unescape(answer.content.decode())
+    assert ben.get(url).status_code == 200, "where there are no dialogs it is a page"
+    with pytest.raises(operations.NotAllowed):
+        approvals.reject(approval_id=asked.pk, actor="ben", reason=" ")
+    assert Approval.objects.get().state == "pending"
+    assert not StaffAction.objects.filter(action="approval.reject").exists()
+
+
+def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, parked) -> None:
+    resolve(ana, parked)
+    first = Approval.objects.get()
+    decide(ben, parked, "reject")
+    resolve(ana, parked)
+    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+    for said in ({"approve": "1"}, {"reason": "no"}):
+        answer = ben.post(url, {"approval": str(first.pk), **said}, follow=True)
+        assert "It has been decided already." in answer.content.decode()
+    assert Approval.objects.filter(state="pending").count() == 1
+
+
+def test_one_wish_at_a_time(ana, ben, parked) -> None:
+    """Two forms of the same page: the second is refused by the database, in words."""
+    resolve(ana, parked)
+    seen = SagaInstance.objects.get(pk=parked.pk).revision
+    with pytest.raises(operations.NotAllowed, match="waits for a second person already"):
+        approvals.operate_or_ask(
+            operation=Operation.MARK_RESOLVED,
+            saga_id=parked.pk,
+            seen_revision=seen,
+            actor="ben",
+            why=approvals.Why("me too"),
+        )
+    assert Approval.objects.count() == 1
 
 
 def test_who_may_not_approve_is_told(ana, parked, sign_in) -> None:
@@ -150,6 +196,7 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, parked) ->
         f'data-must-be="{parked.business_id}"',
     ):
         assert shown in html, shown
+    assert "Payment.create" not in html, "a definition is called as it is"
     assert re.search(r'<rect width="\d+"', html)
 
 

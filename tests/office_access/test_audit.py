@@ -1,9 +1,12 @@
 """What staff did stays written: nobody changes it, not even in the database, and it says from where."""
 
+import re
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
+from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.services import audit
 from tests.office_access.conftest import member, signed_in
@@ -14,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def action() -> StaffAction:
     with transaction.atomic():
-        return audit.record(
+        return StaffAction.objects.create(
             actor="ana", action="x.y", object_type="x", object_id="1", reason="because", before={"a": 1}
         )
 
@@ -36,7 +39,9 @@ def test_the_database_refuses(action: StaffAction, sql: str) -> None:
 
 def test_it_is_written_with_the_act_or_not_at_all() -> None:
     with pytest.raises(AssertionError):
-        audit.record(actor="ana", action="x.y", object_type="x", object_id="1", reason="")
+        audit.record(
+            actor="ana", action=Act.EXPORT_REQUESTED, object_type=ObjectType.EXPORT, object_id="1", reason=""
+        )
 
 
 def test_it_says_from_where(acme) -> None:  # type: ignore[no-untyped-def]
@@ -62,6 +67,38 @@ def test_it_is_searched_by_object_person_action_and_request(action: StaffAction)
     for query, count in (("1", 1), ("ana", 1), ("x.y", 1), ("an", 0), ("no-such-request", 0)):
         page = browser.get(changelist, {"q": query})
         assert len(page.context["cl"].result_list) == count, query
+
+
+def test_it_is_in_words_and_keeps_the_code_that_is_searched_for(acme) -> None:  # type: ignore[no-untyped-def]
+    browser = signed_in(member("admin", "Admin"))
+    browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
+    done = StaffAction.objects.get()
+    page = reverse("admin:ops_staffaction_change", args=[done.pk])
+    for language, words in (("en", "Suspend the merchant"), ("zh-hans", "暂停商户")):
+        for address in ("/admin/ops/staffaction/", page):
+            html = browser.get(address, headers={"accept-language": language}).content.decode()
+            assert words in html
+            assert ">merchant.suspend<" in html
+        assert f"{words} {acme.merchant.pk}" in html, "its title"
+    listed = browser.get("/admin/ops/staffaction/", {"object_type": "merchant"})
+    assert len(listed.context["cl"].result_list) == 1
+
+
+def test_a_page_leads_to_what_was_done_to_it(acme) -> None:  # type: ignore[no-untyped-def]
+    browser, page = (
+        signed_in(member("admin", "Admin")),
+        f"/admin/merchants/merchant/{acme.merchant.pk}/change/",
+    )
+    browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
+    (link,) = re.findall(r'href="(/admin/ops/staffaction/[?]q=[^"]+)"', browser.get(page).content.decode())
+    assert len(browser.get(link).context["cl"].result_list) == 1
+    viewer = signed_in(member("vera", "Viewer"))
+    assert "/admin/ops/staffaction/" not in viewer.get(page).content.decode()
+
+
+def test_what_an_older_release_wrote_is_shown_as_it_is_called(action: StaffAction) -> None:
+    browser = signed_in(member("admin", "Admin"))
+    assert ">x.y<" in browser.get("/admin/ops/staffaction/").content.decode()
 
 
 def test_its_list_offers_its_export(action: StaffAction) -> None:

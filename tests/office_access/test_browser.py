@@ -33,7 +33,7 @@ def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
             strangers.append(request.url)
 
     def complain(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+        if message.type == "error":
             complaints.append(message.text)
 
     page.on("request", ask)

@@ -15,6 +15,7 @@ from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from ops.approvals.models import Approval
 from ops.books.audit import audit
 from ops.dashboard.models import PaymentHour
+from ops.exports.models import Export
 from ops.models import ConsistencyRun, StaffAction
 from ops.services import demo_history
 from ops.services.consistency import run_checks
@@ -92,7 +93,9 @@ def test_on_the_local_stack_staff_were_at_work_and_a_merchant_listened(settings:
     settings.LOCAL_STACK = settings.WEBHOOK_ALLOW_LOOPBACK = True
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     seed()
-    assert set(Approval.objects.values_list("state", flat=True)) >= {"pending"}
+    assert set(Approval.objects.values_list("state", flat=True)) >= {"pending", "approved"}
+    assert Payment.objects.filter(needs_attention=True).exists()
+    assert Export.objects.filter(status="done", rows_written__gt=0).count() == 2
     assert set(StaffAction.objects.values_list("actor", flat=True)) >= {"admin", "finance", "operator"}
     assert WebhookDelivery.objects.filter(status="delivered").exists()
     oldest = WebhookAttempt.objects.earliest("started_at")

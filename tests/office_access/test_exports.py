@@ -19,6 +19,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from events.models import WebhookDelivery
 from gateway.models import Payment
 from merchants.services import NewMerchant
 from ops.exports import reading, services
@@ -28,6 +29,7 @@ from ops.exports.models import Export, ExportChunk, ExportStatus
 from ops.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
+from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -100,6 +102,9 @@ def test_it_can_be_narrowed(finance: Client, payments: list[str], client: Signed
     today = Payment.objects.latest("created_at").created_at.date().isoformat()
     assert len(rows(ask(finance, created_from=today, created_until=today))) == 8
     assert rows(ask(finance, created_until="2020-01-01")) == []
+    refused = ask(finance, status="compensated")
+    assert "Payments have no such status." in refused.content.decode()
+    assert [row["payment_no"] for row in rows(ask(finance, currency="jpy"))] == [paid]
     refused = ask(finance, actor="ana")
     assert refused.status_code == 409
     assert "cannot be narrowed by: actor" in refused.content.decode()
@@ -120,14 +125,33 @@ def test_commas_quotes_and_chinese_survive(finance: Client, client: SignedClient
     assert rows(ask(finance))[0]["subject"] == text
 
 
-def test_every_kind_has_lines(finance: Client, client: SignedClient, payments: list[str]) -> None:
+def test_every_kind_has_lines(
+    finance: Client, client: SignedClient, payments: list[str], acme: NewMerchant
+) -> None:
     refund = shop.data(shop.refund(client, shop.paid(client), 100))["refund_no"]
     assert [row["refund_no"] for row in rows(ask(finance, kind="refunds"))] == [refund]
     assert len(rows(ask(finance, kind="orders"))) == 8
     assert len(rows(ask(finance, kind="sagas"))) == 9
+    leave_one_of_each()
+    (delivery,) = rows(ask(finance, kind="deliveries", status="failed", merchant=acme.merchant.email))
+    told = WebhookDelivery.objects.select_related("event").get()
+    assert (
+        delivery["id"],
+        delivery["event"],
+        delivery["about"],
+        delivery["address"],
+        delivery["status"],
+    ) == (
+        str(told.pk),
+        told.event.type,
+        told.event.ordering_key,
+        "https://shop.example/hook",
+        "failed",
+    )
+    assert rows(ask(finance, kind="deliveries", merchant="nobody@example.com")) == []
     admin = signed_in(member("admin", "Admin"))
     actions = rows(ask(admin, kind="staff_actions"))
-    assert [row["actor"] for row in actions] == ["admin", "fin", "fin", "fin"], "its own request is in it"
+    assert [row["actor"] for row in actions] == ["admin", "fin", "fin", "ana", "fin", "fin", "fin"]
     assert rows(ask(admin, kind="staff_actions", actor="nobody")) == []
 
 
@@ -136,6 +160,13 @@ def test_a_role_exports_only_what_it_sees(finance: Client) -> None:
     assert refused.status_code == 409
     assert "Your role does not see these rows." in refused.content.decode()
     assert not StaffAction.objects.exists()
+
+
+def test_a_short_one_is_kept_where_it_is_wished(finance: Client, payments: list[str]) -> None:
+    answer = ask(finance, in_background="on")
+    assert answer["Location"] == f"/admin/exports/export/{the_export().pk}/change/"
+    services.write_unfinished()
+    assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
 
 def killed_at(point: str) -> int:
@@ -297,12 +328,15 @@ def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
         ("gateway_refund", "refunds"),
         ("orders_order", "orders"),
         ("sagas_sagainstance", "sagas"),
+        ("events_webhookdelivery", "deliveries"),
         ("ops_staffaction", "staff_actions"),
     ],
 )
 def test_each_list_leads_to_its_export_with_what_it_is_filtered_by(of: str, kind: str) -> None:
     admin = signed_in(member("ada", "Admin"))
     shown = {} if kind == "staff_actions" else {"created_from": "2026-11-01T10:00"}
+    if kind == "deliveries":
+        shown |= {"status__exact": "failed", "environment": "test"}
     if kind in ("payments", "refunds", "orders"):
         shown |= {"status__exact": "pending", "environment": "test", "currency": "USD"}
     html = admin.get(reverse(f"admin:{of}_changelist"), shown).content.decode()

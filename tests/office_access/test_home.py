@@ -43,6 +43,14 @@ def test_it_speaks_both_languages(query: str, header: str, language: str, text: 
     assert f"<h1>{text}</h1>" in html
 
 
+def test_there_is_an_icon_here_and_in_the_back_office() -> None:
+    icon = Client().get("/favicon.ico")
+    assert icon.status_code == 200
+    assert b"".join(icon.streaming_content).startswith(b"\x00\x00\x01\x00"), "an ICO"  # type: ignore[attr-defined]
+    for address in ("/", "/admin/login/"):
+        assert re.search(r'<link rel="icon"\s+href="/favicon.ico"', text_of(address))
+
+
 def test_it_needs_nobody_else_and_no_script() -> None:
     answer = Client().get("/")
     html = answer.content.decode()

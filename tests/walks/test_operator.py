@@ -8,7 +8,8 @@ from ops.access.roles import Role
 from ops.models import StaffAction
 from sagas import operations
 from sagas.models import SagaInstance, SagaStatus
-from tests.office.test_second_person import make_parked
+from tests.office.test_second_person import make_parked, resolve
+from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.background import finish, saga_of
 
@@ -80,6 +81,28 @@ def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, 
     assert saga.status == SagaStatus.COMPENSATED
     assert Payment.objects.get().captured_minor == 0
     assert done() == [("oscar", "saga.compensate", "the customer left")]
+
+
+def test_a_second_person_says_why_not(desk, client) -> None:
+    saga = make_parked(client, 2_000_000)
+    resolve(signed_in(member("ana", Role.OPERATOR)), saga)
+    ben = desk("ben", Role.OPERATOR)
+    ben.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
+    dialog = ben.opens("Reject")
+    ben.picture("saga-reject")
+    reason = dialog.get_by_label(ben.says("Reason"))
+    ben.tabs_to(ben.button("Reject"))
+    ben.page.keyboard.press("Enter")
+    assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
+    ben.types("Reason", "the statement says otherwise")
+    ben.sends("Reject")
+    ben.is_told("Rejected: nothing was done.")
+    saga.refresh_from_db()
+    assert saga.needs_attention
+    assert done() == [
+        ("ana", "approval.request", "settled by hand"),
+        ("ben", "approval.reject", "the statement says otherwise"),
+    ]
 
 
 def test_much_money_takes_two(desk, client) -> None:

@@ -47,3 +47,25 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
     assert sue.forged(f"/admin/gateway/payment/{payment.pk}/refund/") == 403
     assert not Refund.objects.exists()
     assert not StaffAction.objects.exists()
+
+
+def test_what_nobody_will_pay_is_cancelled(desk, client) -> None:
+    payment = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
+    sue = desk("sue", Role.SUPPORT)
+    sue.finds(payment.order_no)
+    sue.page.get_by_role("link", name=f"{sue.says('Cancel the payment')}…", exact=True).click()
+    expect(sue.page.get_by_role("heading", name=re.compile(payment.payment_no)).last).to_be_visible()
+    sue.button("Cancel the payment").click()
+    reason = sue.page.get_by_label(sue.says("Reason"))
+    assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
+    sue.picture("payment-cancel")
+    sue.types("Reason", "the merchant rang")
+    sue.sends("Cancel the payment")
+    sue.is_told("%(operation)s: done.", operation=sue.says("Cancel the payment"))
+    payment.refresh_from_db()
+    assert payment.status == "cancelled"
+    done = StaffAction.objects.get()
+    assert (done.actor, done.action, done.reason) == ("sue", "payment.cancel", "the merchant rang")
+    sue.page.get_by_text(sue.says("What cannot be done now")).click()
+    why = sue.says("Only an open payment can be cancelled: a paid one is refunded.")
+    assert sue.why_not("Cancel the payment") == why

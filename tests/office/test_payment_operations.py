@@ -1,0 +1,125 @@
+"""Asking, capturing, cancelling and closing a case from the payment's page: each once, with its reason, by its role."""
+
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from gateway.models import Payment, Refund
+from ops.models import StaffAction
+from tests.support import bank, shop
+from tests.support.background import finish
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+EVERYTHING = (
+    "view_*",
+    "access.refund_payment",
+    "access.sync_payment",
+    "access.capture_payment",
+    "access.cancel_payment",
+    "access.resolve_saga",
+)
+
+
+@pytest.fixture
+def ana(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("ana", *EVERYTHING)
+
+
+def act(browser: Client, payment: Payment, operation: str, **given: str) -> int:
+    url = reverse(f"admin:gateway_payment_{operation}", args=[payment.pk])
+    return browser.post(url, {"reason": "they rang", **given}).status_code
+
+
+def row(told: dict[str, Any]) -> Payment:
+    return Payment.objects.get(payment_no=told["payment_no"])
+
+
+def done(payment: Payment) -> tuple[str, str, str, str]:
+    action = StaffAction.objects.get()
+    return action.actor, action.action, action.object_id, action.reason
+
+
+def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
+    told = shop.opened(client, "no_webhook")
+    payment = row(told)
+    bank.pay(told)
+    assert act(ana, payment, "sync") == 302
+    payment.refresh_from_db()
+    assert payment.status == "succeeded"
+    assert done(payment) == ("ana", "payment.sync", payment.payment_no, "they rang")
+
+
+def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> None:
+    payment = row(shop.authorized(client, amount=10_000))
+    for too_much in ("60.001", "100.01", "0", ""):
+        assert act(ana, payment, "capture", amount=too_much) == 200, "the form again"
+    assert not StaffAction.objects.exists()
+    assert act(ana, payment, "capture", amount="60") == 302
+    assert act(ana, payment, "capture", amount="60") == 409
+    payment.refresh_from_db()
+    assert (payment.status, payment.captured_minor) == ("succeeded", 6_000)
+    assert done(payment) == ("ana", "payment.capture", payment.payment_no, "they rang")
+
+
+def test_what_nobody_will_pay_is_cancelled_and_the_merchant_reads_nothing_of_ours(
+    ana: Client, client: SignedClient
+) -> None:
+    payment = row(shop.opened(client))
+    assert act(ana, payment, "cancel") == 302
+    assert act(ana, payment, "cancel") == 409
+    payment.refresh_from_db()
+    assert (payment.status, payment.failure_message) == ("cancelled", "cancelled by staff")
+    assert done(payment) == ("ana", "payment.cancel", payment.payment_no, "they rang")
+
+
+def test_what_the_customer_has_paid_meanwhile_is_not_cancelled(ana: Client, client: SignedClient) -> None:
+    told = shop.opened(client, "no_webhook")
+    payment = row(told)
+    bank.pay(told)
+    assert act(ana, payment, "cancel") == 302
+    payment.refresh_from_db()
+    assert payment.status == "succeeded"
+
+
+@pytest.mark.parametrize("operation", ["give_back", "resolve"])
+def test_late_money_is_given_back_or_the_case_is_closed(
+    ana: Client, client: SignedClient, operation: str, settings
+) -> None:
+    settings.LATE_MONEY_POLICY = "park"
+    told = shop.opened(client)
+    payment = row(told)
+    act(ana, payment, "cancel")
+    bank.pay_although_closed(told)
+    bank.deliver_webhooks(told["payment_no"])
+    payment.refresh_from_db()
+    assert payment.needs_attention
+    assert act(ana, payment, operation) == 302
+    assert act(ana, payment, operation) == 409, "the case is closed"
+    finish()
+    payment.refresh_from_db()
+    assert not payment.needs_attention
+    assert Refund.objects.count() == (1 if operation == "give_back" else 0)
+    assert payment.refunded_minor == (payment.captured_minor if operation == "give_back" else 0)
+    actions = list(StaffAction.objects.order_by("id").values_list("action", flat=True))
+    assert actions == ["payment.cancel", f"payment.{operation}"]
+
+
+def test_the_page_offers_what_can_be_done_and_says_why_not(
+    ana: Client, client: SignedClient, sign_in
+) -> None:
+    payment = row(shop.opened(client))
+    page = reverse("admin:gateway_payment_change", args=[payment.pk])
+    html = unescape(ana.get(page).content.decode())
+    for operation in ("sync", "cancel"):
+        assert f"/{payment.pk}/{operation}/" in html
+    for operation in ("capture", "give_back", "resolve"):
+        assert f"/{payment.pk}/{operation}/" not in html
+    assert "Only an authorized payment can be captured." in html
+    assert "It needs nobody's attention." in html
+    assert f"/{payment.pk}/sync/" not in sign_in("vera", "view_*").get(page).content.decode()
