@@ -10,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from gateway.models import Payment, Refund
+from gateway.models import ChannelEvent, Payment, Refund
 from merchants.services import NewMerchant
 from sagas.models import SagaInstance
-from tests.support import shop
+from tests.support import bank, shop
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -127,6 +127,19 @@ def test_environments_are_offered_in_words(vera: Client, language: str, word: st
             reverse(f"admin:{of}_changelist"), headers={"accept-language": language}
         ).content.decode()
         assert re.search(rf'environment=live"[^>]*>\s*{word}\s*<', html), of
+
+
+def test_what_a_channel_caused_stands_in_words(vera: Client, client: SignedClient) -> None:
+    payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
+    bank.deliver_webhooks(payment.payment_no)
+    for page in (
+        reverse("admin:gateway_channelevent_changelist"),
+        reverse("admin:gateway_channelevent_change", args=[ChannelEvent.objects.get().pk]),
+        reverse("admin:gateway_payment_change", args=[payment.pk]),
+    ):
+        html = vera.get(page, headers={"accept-language": "zh-hans"}).content.decode()
+        assert "没有新内容" in html, page
+        assert "nothing_new" not in html, page
 
 
 def test_no_list_offers_to_show_all_of_a_table(vera: Client, client: SignedClient) -> None:

@@ -168,6 +168,8 @@ def test_who_may_not_approve_is_told(ana, parked, sign_in) -> None:
     assert "Your role may not approve." in page(vera, parked)
     assert decide(vera, parked, "approve") == 403
     assert decide(vera, parked, "reject") == 403
+    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+    assert [browser.get(url).status_code for browser in (vera, ana)] == [403, 200]
 
 
 def test_a_small_amount_needs_one(ana, client) -> None:

@@ -112,7 +112,7 @@ VERBS = {
 }
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
 LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
-# A search that leads to what it found, and the second person's word, which is taken by POST alone.
+# A search that leads to what it found, and the second person's word, which needs a wish that waits.
 LEADING_ON |= {"gateway_payment_decide", "gateway_payment_find", "sagas_sagainstance_decide"}
 # Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
 LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
