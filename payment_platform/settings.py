@@ -291,6 +291,10 @@ KAFKA_BROKERS: str = env.str("KAFKA_BROKERS", default="")
 KAFKA_TOPIC: str = env.str("KAFKA_TOPIC", default="payment.events")
 # Connection, answer and all, of one call to a merchant's endpoint.
 WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=15.0)
+if not 0 < WEBHOOK_TIMEOUT_SECONDS <= 30:
+    raise ImproperlyConfigured(
+        "WEBHOOK_TIMEOUT_SECONDS is above 0 and at most 30: a delivery's lease is a minute."
+    )
 WEBHOOK_THREADS: int = env.int("WEBHOOK_THREADS", default=64)
 WEBHOOK_PORTS: frozenset[int] = frozenset(env.list("WEBHOOK_PORTS", cast=int, default=[80, 443, 8080, 8443]))
 # Endpoints on this machine, for trying out. Never where strangers can register endpoints.

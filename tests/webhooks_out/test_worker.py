@@ -265,3 +265,13 @@ def test_the_command_delivers_and_ends_cleanly_on_sigterm(client: SignedClient, 
     assert "webhooks.stopped" in log
     assert "Traceback" not in log
     assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
+
+
+def test_a_timeout_that_outlasts_the_lease_is_refused_at_start() -> None:
+    environment = {**os.environ, "WEBHOOK_TIMEOUT_SECONDS": "60"}
+    command = [sys.executable, "manage.py", "check"]
+    refused = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    assert refused.returncode != 0
+    assert "WEBHOOK_TIMEOUT_SECONDS" in refused.stderr
