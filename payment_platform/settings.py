@@ -211,7 +211,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "payments"
 # A worker takes from both in turns: what beat piled up while no worker ran stands in no payment's way.
-CELERY_TASK_QUEUES = [Queue("payments"), Queue("ticks")]
+CELERY_TASK_QUEUES = [Queue("payments"), Queue("ticks", routing_key="ticks")]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,

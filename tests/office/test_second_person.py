@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from gateway.models import Payment
 from ops.approvals import services as approvals
 from ops.approvals.models import Approval
 from ops.models import StaffAction
@@ -49,11 +50,11 @@ def make_parked(client: SignedClient, amount: int) -> SagaInstance:
     return SagaInstance.objects.get(pk=saga.pk)
 
 
-def resolve(browser: Client, saga: SagaInstance) -> None:
+def resolve(browser: Client, saga: SagaInstance, **more: str) -> None:
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
     said = {"reason_code": "incident", "reason": "settled by hand", "ticket": "OPS-7"}
     seen = SagaInstance.objects.get(pk=saga.pk).revision
-    form = {**said, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
+    form = {**said, **more, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
     assert browser.post(url, form).status_code == 302
 
 
@@ -88,6 +89,18 @@ def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, parked) -> 
     ]
     after = StaffAction.objects.get(action="saga.mark_resolved").after
     assert (after["approved_by"], after["ticket"], after["reason_code"]) == ("ben", "OPS-7", "incident")
+
+
+def test_both_agree_on_how_it_ended(ana, ben, parked) -> None:
+    resolve(ana, parked, ending="unpaid")
+    payment = Payment.objects.get(payment_no=parked.business_id)
+    assert payment.status == "pending", "nothing is true before the second person"
+    assert "Not paid: the payment fails and its order is cancelled" in page(ben, parked)
+    assert decide(ben, parked, "approve") == 302
+    payment.refresh_from_db()
+    assert (payment.status, payment.failure_code) == ("failed", "resolved_by_staff")
+    after = StaffAction.objects.get(action="saga.mark_resolved").after
+    assert (after["ending"], after["approved_by"]) == ("unpaid", "ben")
 
 
 def test_nobody_agrees_with_themselves(ana, parked) -> None:

@@ -26,6 +26,7 @@ from tests.ops.test_saga_admin_operations import browser
 from tests.support import background, bank, shop
 from tests.support.channels import TappedLine, tap
 from tests.support.signing import SignedClient
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 Parked = tuple[dict[str, Any], SagaInstance]
@@ -243,6 +244,30 @@ def test_said_of_what_has_moved_on_nothing_becomes_true(client: SignedClient, li
     with pytest.raises(StaleView):
         resolve(saga, "unpaid")
     assert Payment.objects.get(payment_no=payment["payment_no"]).status == "pending"
+
+
+@pytest.mark.parametrize("_round", range(5))
+def test_a_person_says_unpaid_while_the_bank_says_paid(
+    client: SignedClient, line: TappedLine, _round: int
+) -> None:
+    """Both lock the payment first. Whoever is second finds what the first has said, and no money is lost."""
+    payment, saga = undecidable_cancel(client, line)
+    line.mend()
+
+    def person() -> str:
+        try:
+            resolve(saga, "unpaid")
+        except (NotAllowed, StaleView):
+            return "refused"
+        return "said"
+
+    said, _told = at_once(person, lambda: shop.sync(client, payment).status_code)
+    background.finish()
+    row = Payment.objects.get(payment_no=payment["payment_no"])
+    if said == "said":
+        assert (row.status, row.captured_minor, row.refunded_minor) == ("failed", 10_000, 10_000)
+    else:
+        assert (row.status, row.captured_minor, row.refunded_minor) == ("succeeded", 10_000, 0)
 
 
 def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
