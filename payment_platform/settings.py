@@ -10,6 +10,8 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
 
+from payment_platform.ticks import beat_schedule
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 # In a terminal, `manage.py` is the installation that the local stack runs. The environment wins over the file.
@@ -224,25 +226,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "payment-gateway:celery:",
 }
 CELERY_BEAT_SCHEDULER = "payment_platform.beat:SteadyScheduler"
-# So that the queue does not grow for ever while no worker runs. Beat's clock stamps it and the worker's judges it, each
-# of which may be an hour off: what expires sooner would never run.
-_TICK = {"queue": "ticks", "expires": 3 * 3600}
-CELERY_BEAT_SCHEDULE = {
-    "sweep-sagas": {"task": "sagas.sweep", "schedule": SAGA_SWEEP_SECONDS, "options": _TICK},
-    "expire-payments": {"task": "gateway.expire_payments", "schedule": 5.0, "options": _TICK},
-    "check-open-payments": {"task": "gateway.check_open_payments", "schedule": 15.0, "options": _TICK},
-    "simulator-notifications": {"task": "simulator.deliver_notifications", "schedule": 1.0, "options": _TICK},
-    "flush-key-usage": {"task": "merchants.flush_key_usage", "schedule": 60.0, "options": _TICK},
-    "check-consistency": {"task": "ops.check_consistency", "schedule": 3600.0, "options": _TICK},
-    "add-up-hours": {"task": "ops.add_up_hours", "schedule": 60.0, "options": _TICK},
-    "prune": {"task": "ops.prune", "schedule": 300.0, "options": _TICK},
-    "exports": {"task": "ops.write_exports", "schedule": 5.0, "options": _TICK},
-    "prune-exports": {"task": "ops.prune_exports", "schedule": 600.0, "options": _TICK},
-    "expire-approvals": {"task": "ops.expire_approvals", "schedule": 300.0, "options": _TICK},
-    "cancel-leftovers": {"task": "events.cancel_leftovers", "schedule": 60.0, "options": _TICK},
-    "notices": {"task": "events.send_notices", "schedule": 60.0, "options": _TICK},
-    "prune-sessions": {"task": "ops.prune_sessions", "schedule": 3600.0, "options": _TICK},
-}
+CELERY_BEAT_SCHEDULE = beat_schedule(sweep_seconds=SAGA_SWEEP_SECONDS)
 
 # --- Sagas -------------------------------------------------------------------------------------------
 # A channel call must end well within the lease: see sagas.definitions.

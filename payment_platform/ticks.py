@@ -1,0 +1,31 @@
+"""What the platform does by itself, and how often."""
+
+from typing import Any
+
+# So that the queue does not grow for ever while no worker runs. Beat's clock stamps it and the worker's judges it, each
+# of which may be an hour off: what expires sooner would never run.
+EXPIRES_SECONDS = 3 * 3600
+
+
+def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
+    seconds_between = {
+        "sagas.sweep": sweep_seconds,
+        "gateway.expire_payments": 5.0,
+        "gateway.check_open_payments": 15.0,
+        "simulator.deliver_notifications": 1.0,
+        "merchants.flush_key_usage": 60.0,
+        "events.cancel_leftovers": 60.0,
+        "events.send_notices": 60.0,
+        "ops.check_consistency": 3600.0,
+        "ops.add_up_hours": 60.0,
+        "ops.prune": 300.0,
+        "ops.write_exports": 5.0,
+        "ops.prune_exports": 600.0,
+        "ops.expire_approvals": 300.0,
+        "ops.prune_sessions": 3600.0,
+    }
+    options = {"queue": "ticks", "expires": EXPIRES_SECONDS}
+    return {
+        task: {"task": task, "schedule": seconds, "options": options}
+        for task, seconds in seconds_between.items()
+    }
