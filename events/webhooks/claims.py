@@ -27,8 +27,9 @@ LIMITS = {Lane.FAST: 4, Lane.SLOW: 2}  # calls in flight for one endpoint
 # Answering later than this is slow: the endpoint leaves the fast lane until it is quick again.
 SLOW_SECONDS = 2.0
 
-CLAIM = """
-WITH RECURSIVE waiting AS (
+# Of each endpoint with something pending, when the first of it is due: a probe of the index of turns for each.
+WAITING = """
+waiting AS (
     (SELECT endpoint_id, due_at FROM webhook_deliveries WHERE status = 'pending'
      ORDER BY endpoint_id, due_at LIMIT 1)
     UNION ALL
@@ -36,7 +37,10 @@ WITH RECURSIVE waiting AS (
         SELECT endpoint_id, due_at FROM webhook_deliveries
         WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
         ORDER BY endpoint_id, due_at LIMIT 1) AS following
-), busy AS (
+)"""
+
+CLAIM = f"""
+WITH RECURSIVE {WAITING}, busy AS (
     SELECT endpoint_id, count(*) AS calls,
            %(lane)s = 'fast' AND min(lease_expires_at) < clock_timestamp()
                + make_interval(secs => %(lease)s::float8 - %(slow)s::float8) AS stalled
@@ -81,13 +85,13 @@ WITH RECURSIVE waiting AS (
     INSERT INTO webhook_attempts (delivery_id, fence, url, outcome, response_headers, response_body, error, started_at)
     SELECT claimed.id, claimed.fence,
            CASE endpoint.kind WHEN 'callback' THEN claimed.callback_url ELSE endpoint.url END,
-           'in_flight', '{}', '', '', clock_timestamp()
+           'in_flight', '{{}}', '', '', clock_timestamp()
     FROM claimed JOIN webhook_endpoints AS endpoint ON endpoint.id = claimed.endpoint_id
     RETURNING delivery_id, url
 )
 SELECT claimed.id, claimed.event_id, claimed.endpoint_id, claimed.fence, claimed.attempt_count, begun.url
 FROM claimed JOIN begun ON begun.delivery_id = claimed.id
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

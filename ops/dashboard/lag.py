@@ -8,20 +8,14 @@ planner looks for it among everybody's that are due.
 
 from typing import Final
 
+from events.webhooks.claims import WAITING
+
 _OUTBOX: Final = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
 FROM (SELECT created_at FROM outbox_events WHERE {column} IS NULL ORDER BY id LIMIT %(most)s) AS bounded
 """
-_WEBHOOKS: Final = """
-WITH RECURSIVE waiting AS (
-    (SELECT endpoint_id, due_at FROM webhook_deliveries WHERE status = 'pending'
-     ORDER BY endpoint_id, due_at LIMIT 1)
-    UNION ALL
-    SELECT following.endpoint_id, following.due_at FROM waiting CROSS JOIN LATERAL (
-        SELECT endpoint_id, due_at FROM webhook_deliveries
-        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id
-        ORDER BY endpoint_id, due_at LIMIT 1) AS following
-), late AS (
+_WEBHOOKS: Final = f"""
+WITH RECURSIVE {WAITING}, late AS (
     SELECT waiting.endpoint_id, waiting.due_at FROM waiting
     JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id AND endpoint.status = 'enabled'
     WHERE waiting.due_at <= clock_timestamp()
@@ -34,7 +28,7 @@ SELECT (SELECT count(*) FROM (
                 ORDER BY endpoint_id, due_at LIMIT %(most)s) AS due
             LIMIT %(most)s) AS bounded),
        extract(epoch FROM clock_timestamp() - (SELECT min(due_at) FROM late))::float8
-"""
+"""  # noqa: S608
 LAGS: Final = {
     "outbox": _OUTBOX.format(column="published_at"),
     "fan_out": _OUTBOX.format(column="fanned_out_at"),
