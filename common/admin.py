@@ -6,9 +6,8 @@ keys (admin_lists.py), and a search is an exact match that an index answers.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from django import forms
 from django.contrib.admin import AdminSite, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
@@ -19,12 +18,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from common.admin_labels import name_fields, word
 from common.admin_lists import KeysetChangeList
@@ -107,30 +100,6 @@ class FlatInline(ReadOnlyInline):
 
     hide_title = True
     show_change_link = False
-
-
-F = TypeVar("F", bound=forms.BaseForm)
-
-
-def dressed(form: F) -> F:
-    """The same form with the widgets of the theme."""
-    for field in form.fields.values():
-        if isinstance(field.widget, forms.HiddenInput):
-            continue
-        match field:
-            case forms.ChoiceField():
-                widget: forms.Widget = UnfoldAdminSelectWidget(choices=list(field.choices))  # type: ignore[arg-type]
-            case forms.DecimalField():
-                widget = UnfoldAdminDecimalFieldWidget()
-            case forms.CharField() if isinstance(field.widget, forms.Textarea):
-                field.widget.attrs["rows"] = 3
-                widget = UnfoldAdminTextareaWidget()
-            case _:
-                widget = UnfoldAdminTextInputWidget()
-        widget.is_required = field.required
-        widget.attrs.update({**field.widget_attrs(widget), **field.widget.attrs})
-        field.widget = widget
-    return form
 
 
 def money_text(amount_minor: int, currency: str) -> str:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from unfold.forms import AuthenticationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -30,7 +31,7 @@ def dressed(form: F) -> F:
         widget = _widget_for(field)
         if widget is not None:
             widget.is_required = field.required
-            widget.attrs.update(field.widget_attrs(widget))
+            widget.attrs.update({**field.widget_attrs(widget), **field.widget.attrs})
             field.widget = widget
     return form
 
@@ -49,6 +50,8 @@ def amount_field(currency: str, most_minor: int, *, help_text: str) -> forms.Dec
 
 
 def _widget_for(field: forms.Field) -> forms.Widget | None:
+    if isinstance(field.widget, forms.HiddenInput):
+        return None
     match field:
         case forms.MultipleChoiceField():
             return UnfoldAdminCheckboxSelectMultipleWidget(choices=field.choices)
@@ -58,12 +61,15 @@ def _widget_for(field: forms.Field) -> forms.Widget | None:
             return UnfoldBooleanSwitchWidget()
         case forms.DateField():
             return UnfoldAdminSingleDateWidget(attrs={"type": "date"})
+        case forms.DecimalField():
+            return UnfoldAdminDecimalFieldWidget()
         case forms.IntegerField():
             return UnfoldAdminIntegerFieldWidget()
         case forms.EmailField():
             return UnfoldAdminEmailInputWidget()
         case forms.CharField() if isinstance(field.widget, forms.Textarea):
-            return UnfoldAdminTextareaWidget(attrs={"rows": 3})
+            field.widget.attrs["rows"] = 3
+            return UnfoldAdminTextareaWidget()
         case forms.CharField():
             return UnfoldAdminTextInputWidget()
     return None

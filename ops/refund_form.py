@@ -8,8 +8,8 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.admin import dressed, money_text
-from common.admin_forms import amount_field
+from common.admin import money_text
+from common.admin_forms import amount_field, dressed
 from common.ids import uuid7
 from common.money import EXPONENTS
 from gateway.models import Payment

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.admin import dressed
+from common.admin_forms import dressed
 from sagas.availability import Operation
 from sagas.inspection import SagaView
 

@@ -11,7 +11,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from common.admin import ReadOnlyAdmin, dressed
+from common.admin import ReadOnlyAdmin
+from common.admin_forms import dressed
 from common.errors import ApiError
 from ops import verbs
 from ops.approvals import services
