@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+.PHONY: help run stop test test-some lint bench screenshots
+
+PYTHON ?= .venv/bin/python
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: ## Start the local stack and wait until it is ready
+	./scripts/start-all-services.sh
+
+stop: ## Stop the local stack
+	./scripts/stop-all-services.sh
+
+test: ## Run every static check and every test
+	./scripts/test.sh
+
+test-some: ## Run some tests: make test-some ARGS="tests/sagas -k fence"
+	./scripts/test.sh $(ARGS)
+
+lint: ## Run the formatter, the linter, the type checker and the import rules
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy .
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+bench: ## Run one benchmark: make bench NAME=payments
+	$(PYTHON) -m scripts.local.testing $(PYTHON) -m benchmarks.$(NAME)
+
+screenshots: ## Draw the pictures of the documents again (needs a running local stack)
+	$(PYTHON) -m scripts.screenshots
