@@ -17,10 +17,10 @@ def payments(window: Window) -> Iterator[Listed[ChannelPayment]]:
     try:
         for session in _all(api.v1.checkout.sessions.list(_page(window, expand=["data.payment_intent"]))):
             if session.get("amount_total") is not None:
-                yield Listed(shapes.payment_of_session(session), _created(session))
+                yield Listed(shapes.payment_of_session(session, window.environment), _created(session))
         for intent in _all(api.v1.payment_intents.list(_page(window))):
             if (intent.get("metadata") or {}).get(DIRECT):
-                yield Listed(shapes.payment_of_intent(intent), _created(intent))
+                yield Listed(shapes.payment_of_intent(intent, window.environment), _created(intent))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of payments broke off: {error}") from error
 
@@ -30,7 +30,7 @@ def refunds(window: Window) -> Iterator[Listed[ChannelRefund]]:
     api = config.client(window.environment, window.timeout_seconds)
     try:
         for refund in _all(api.v1.refunds.list(_page(window))):
-            yield Listed(shapes.refund_of(refund), _created(refund))
+            yield Listed(shapes.refund_of(refund, window.environment), _created(refund))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of refunds broke off: {error}") from error
 

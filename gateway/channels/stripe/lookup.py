@@ -34,10 +34,10 @@ class TooMany(Exception):
 def payment(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     """Raises `StripeError`, `Unreadable`."""
     if ref.channel_trade_no.startswith(SESSION):
-        return Answered(shapes.payment_of_session(session(api, ref.channel_trade_no)))
+        return Answered(shapes.payment_of_session(session(api, ref.channel_trade_no), ref.environment))
     if ref.channel_trade_no:
         found = api.v1.payment_intents.retrieve(ref.channel_trade_no)
-        return Answered(shapes.payment_of_intent(found.to_dict()))
+        return Answered(shapes.payment_of_intent(found.to_dict(), ref.environment))
     return _by_reference(api, ref)
 
 
@@ -62,11 +62,11 @@ def _by_reference(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     created = _window(ref)
     try:
         for listed in sessions(api, created):
-            if shapes.reference_of(listed, PAYMENT_NO) == ref.reference:
-                return Answered(shapes.payment_of_session(listed))
+            if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
+                return Answered(shapes.payment_of_session(listed, ref.environment))
         for listed in intents(api, created):
-            if shapes.reference_of(listed, PAYMENT_NO) == ref.reference:
-                return Answered(shapes.payment_of_intent(listed))
+            if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
+                return Answered(shapes.payment_of_intent(listed, ref.environment))
     except TooMany:
         return Unknown("too many payments to look through", channel_fault=False)
     return _searched(api, ref)
@@ -78,8 +78,8 @@ def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     params: Any = {"query": f"metadata['{PAYMENT_NO}']:'{quoted}'", "limit": 2}
     for found in api.v1.payment_intents.search(params).data:
         shape = found.to_dict()
-        if shapes.reference_of(shape, PAYMENT_NO) == ref.reference:
-            return Answered(shapes.payment_of_intent(shape))
+        if shapes.reference_of(shape, PAYMENT_NO, ref.environment) == ref.reference:
+            return Answered(shapes.payment_of_intent(shape, ref.environment))
     return Missing()
 
 

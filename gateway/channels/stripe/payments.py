@@ -38,9 +38,7 @@ def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentAnswer:
 
 
 def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
-    labels = shapes.labels(
-        request.metadata, environment=request.environment, **{PAYMENT_NO: request.reference}
-    )
+    labels = shapes.labels(request.metadata, {PAYMENT_NO: request.reference}, request.environment)
     product = {"name": request.subject[:250]}
     if request.description:
         product["description"] = request.description[:500]
@@ -61,7 +59,7 @@ def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) ->
     if request.return_url:
         params["cancel_url"] = request.return_url
     created = api.v1.checkout.sessions.create(params, {"idempotency_key": request.key})
-    return Answered(shapes.payment_of_session(created.to_dict()))
+    return Answered(shapes.payment_of_session(created.to_dict(), request.environment))
 
 
 def _session_end(request: CreatePayment) -> int:
@@ -79,15 +77,13 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
         "confirm": True,
         "capture_method": "manual" if request.manual_capture else "automatic",
         "metadata": shapes.labels(
-            request.metadata,
-            environment=request.environment,
-            **{PAYMENT_NO: request.reference, DIRECT: "yes"},
+            request.metadata, {PAYMENT_NO: request.reference, DIRECT: "yes"}, request.environment
         ),
     }
     if request.metadata.get(CUSTOMER):
         params["customer"] = request.metadata[CUSTOMER]
     created = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
-    return Answered(shapes.payment_of_intent(created.to_dict()))
+    return Answered(shapes.payment_of_intent(created.to_dict(), request.environment))
 
 
 def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
@@ -123,7 +119,8 @@ def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
     amount = amounts.to_stripe(request.amount_minor, found.value.currency)
     params: Any = {"amount_to_capture": amount}
     captured = api.v1.payment_intents.capture(held_by, params, {"idempotency_key": request.key})
-    return Answered(_under_its_name(shapes.payment_of_intent(captured.to_dict()), found.value))
+    payment = shapes.payment_of_intent(captured.to_dict(), request.payment.environment)
+    return Answered(_under_its_name(payment, found.value))
 
 
 def _under_its_name(payment: ChannelPayment, known: ChannelPayment) -> ChannelPayment:

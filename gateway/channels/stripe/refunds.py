@@ -23,24 +23,24 @@ def create(api: stripe.StripeClient, request: CreateRefund) -> RefundAnswer:
     params: Any = {
         "payment_intent": held_by,
         "amount": amount,
-        "metadata": shapes.labels(
-            {}, environment=request.payment.environment, **{REFUND_NO: request.reference}
-        ),
+        "metadata": shapes.labels({}, {REFUND_NO: request.reference}, request.payment.environment),
     }
     created = api.v1.refunds.create(params, {"idempotency_key": request.key})
-    return Answered(shapes.refund_of(created.to_dict()))
+    return Answered(shapes.refund_of(created.to_dict(), request.payment.environment))
 
 
 def find(api: stripe.StripeClient, ref: RefundRef) -> RefundAnswer:
     """The refunds of one payment are few, and their list is never behind."""
+    environment = ref.payment.environment
     if ref.channel_refund_no:
-        return Answered(shapes.refund_of(api.v1.refunds.retrieve(ref.channel_refund_no).to_dict()))
+        known = api.v1.refunds.retrieve(ref.channel_refund_no).to_dict()
+        return Answered(shapes.refund_of(known, environment))
     held_by = lookup.intent_id(api, ref.payment)
     if not held_by:
         return Missing()
     params: Any = {"payment_intent": held_by, "limit": lookup.PAGE}
     for listed in api.v1.refunds.list(params).auto_paging_iter():
         shape = listed.to_dict()
-        if shapes.reference_of(shape, REFUND_NO) == ref.reference:
-            return Answered(shapes.refund_of(shape))
+        if shapes.reference_of(shape, REFUND_NO, environment) == ref.reference:
+            return Answered(shapes.refund_of(shape, environment))
     return Missing()

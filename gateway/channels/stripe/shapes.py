@@ -1,16 +1,23 @@
 """From Stripe's objects to what every channel says. Plain dictionaries, so that answers and webhooks are read by the
-same code. An object that we did not make, or that belongs to the other environment, has no reference of ours."""
+same code. An object that we did not make, or that belongs to the other environment, has no reference of ours.
+
+The environment is that of the key an object was read with, or of the secret that signed its event: not every object of
+Stripe's has `livemode` (a Refund has none).
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.channels.base import ChannelDispute, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from gateway.channels.stripe import amounts
-from gateway.channels.stripe.config import LIVE
 from gateway.channels.stripe.errors import refusal
 
-PAYMENT_NO, REFUND_NO = "payment_no", "refund_no"
-ENVIRONMENT, DIRECT = "payment_environment", "payment_direct"
+# Our own entries in the metadata of Stripe's objects. A merchant's entry never begins like these: see `labels`.
+PREFIX = "payment_platform_"
+PAYMENT_NO, REFUND_NO = f"{PREFIX}payment_no", f"{PREFIX}refund_no"
+ENVIRONMENT, DIRECT = f"{PREFIX}environment", f"{PREFIX}direct"
+# docs.stripe.com/api/metadata
+MAX_ENTRIES, MAX_NAME, MAX_VALUE = 50, 40, 500
 
 Shape = Mapping[str, Any]
 
@@ -36,30 +43,35 @@ class Unreadable(Exception):
     """Not of the shape that this version of Stripe's API documents."""
 
 
-def labels(metadata: Mapping[str, str], *, environment: str, **ours: str) -> dict[str, str]:
-    """The metadata of an object at Stripe: the merchant's, and what we find it by."""
-    room = 50 - 1 - len(ours)  # Stripe keeps fifty
-    theirs = dict(list(metadata.items())[:room])
-    return {**theirs, ENVIRONMENT: environment, **ours}
+def labels(metadata: Mapping[str, str], ours: Mapping[str, str], environment: str) -> dict[str, str]:
+    """The metadata of an object at Stripe: ours, by which we find and read it, and as much of the merchant's as Stripe
+    takes. What Stripe would refuse is left out: it must not stop a payment."""
+    own = {ENVIRONMENT: environment, **ours}
+    theirs = {name: value[:MAX_VALUE] for name, value in metadata.items() if _is_taken(name, value)}
+    return {**dict(list(theirs.items())[: MAX_ENTRIES - len(own)]), **own}
 
 
-def reference_of(shape: Shape, label: str) -> str:
-    """Empty for what is not ours: test and live never mix, whatever the metadata claims."""
+def _is_taken(name: str, value: str) -> bool:
+    """Stripe refuses square brackets in names, and takes an empty value for "remove this entry"."""
+    fits = 0 < len(name) <= MAX_NAME and "[" not in name and "]" not in name
+    return fits and bool(value) and not name.startswith(PREFIX)
+
+
+def reference_of(shape: Shape, label: str, environment: str) -> str:
+    """Empty for what is not ours: test and live never mix."""
     metadata = shape.get("metadata") or {}
-    if shape.get("livemode") is not (metadata.get(ENVIRONMENT) == LIVE):
-        return ""
-    return str(metadata.get(label) or "")
+    return str(metadata.get(label) or "") if metadata.get(ENVIRONMENT) == environment else ""
 
 
-def payment_of_session(session: Shape) -> ChannelPayment:
+def payment_of_session(session: Shape, environment: str) -> ChannelPayment:
     """A Checkout Session. Its PaymentIntent, where it was fetched too, knows more than the session."""
     intent = session.get("payment_intent")
     settled = session.get("status") == "complete" and isinstance(intent, Mapping)
     state, captured, code = _session_state(session)
-    told = payment_of_intent(intent) if settled and isinstance(intent, Mapping) else None
+    told = payment_of_intent(intent, environment) if settled and isinstance(intent, Mapping) else None
     currency = _text(session, "currency")
     return ChannelPayment(
-        reference=reference_of(session, PAYMENT_NO),
+        reference=reference_of(session, PAYMENT_NO, environment),
         channel_trade_no=_text(session, "id"),
         state=_after_completion(told.state) if told else state,
         amount_minor=amounts.from_stripe(_number(session, "amount_total"), currency),
@@ -89,7 +101,7 @@ def _after_completion(state: PaymentState) -> PaymentState:
     return PaymentState.DECLINED if state == PaymentState.OPEN else state
 
 
-def payment_of_intent(intent: Shape) -> ChannelPayment:
+def payment_of_intent(intent: Shape, environment: str) -> ChannelPayment:
     currency, status = _text(intent, "currency"), intent.get("status")
     if status not in _INTENT_STATES:
         raise Unreadable(f"a payment intent that is {status!r}")
@@ -100,7 +112,7 @@ def payment_of_intent(intent: Shape) -> ChannelPayment:
     declined = refusal(failure) if failure and state in (PaymentState.DECLINED, PaymentState.OPEN) else None
     action = (intent.get("next_action") or {}).get("redirect_to_url") or {}
     return ChannelPayment(
-        reference=reference_of(intent, PAYMENT_NO),
+        reference=reference_of(intent, PAYMENT_NO, environment),
         channel_trade_no=_text(intent, "id"),
         state=state,
         amount_minor=amounts.from_stripe(_number(intent, "amount"), currency),
@@ -116,13 +128,13 @@ def _captured(intent: Shape, currency: str) -> int:
     return amounts.from_stripe(_number(intent, "amount_received"), currency)
 
 
-def refund_of(refund: Shape) -> ChannelRefund:
+def refund_of(refund: Shape, environment: str) -> ChannelRefund:
     currency, status = _text(refund, "currency"), refund.get("status")
     if status not in _REFUND_STATES:
         raise Unreadable(f"a refund that is {status!r}")
     failed = _REFUND_STATES[status] == RefundState.FAILED
     return ChannelRefund(
-        reference=reference_of(refund, REFUND_NO),
+        reference=reference_of(refund, REFUND_NO, environment),
         channel_refund_no=_text(refund, "id"),
         state=_REFUND_STATES[status],
         amount_minor=amounts.from_stripe(_number(refund, "amount"), currency),

@@ -40,7 +40,7 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     if not isinstance(event, dict) or event.get("livemode") is not (environment == config.LIVE):
         raise WebhookRefused("signed for the other environment")
     try:
-        return _read(event)
+        return _read(event, environment)
     except (Unreadable, AttributeError, TypeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
@@ -61,7 +61,7 @@ def _signed_for(body: bytes, headers: Mapping[str, str]) -> str:
     raise WebhookRefused(refusal)
 
 
-def _read(event: dict[str, Any]) -> ChannelEvent:
+def _read(event: dict[str, Any], environment: str) -> ChannelEvent:
     event_id, event_type = event.get("id"), event.get("type")
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
         raise Unreadable("no id or type")
@@ -70,25 +70,25 @@ def _read(event: dict[str, Any]) -> ChannelEvent:
         log.info("stripe.event_of_another_account", event_id=event_id)
         return ChannelEvent(event_id, event_type)
     if event_type.startswith(DISPUTES):
-        environment = config.LIVE if event.get("livemode") else config.TEST
         dispute = shapes.dispute_of(subject, environment, is_news=event_type in NEWS_OF_DISPUTES)
         return ChannelEvent(event_id, event_type, dispute=dispute)
-    return ChannelEvent(event_id, event_type, _payment(event_type, subject), _refund(event_type, subject))
+    payment = _payment(event_type, subject, environment)
+    return ChannelEvent(event_id, event_type, payment, _refund(event_type, subject, environment))
 
 
-def _payment(event_type: str, subject: Shape) -> ChannelPayment | None:
-    if not shapes.reference_of(subject, PAYMENT_NO):
+def _payment(event_type: str, subject: Shape, environment: str) -> ChannelPayment | None:
+    if not shapes.reference_of(subject, PAYMENT_NO, environment):
         return None
     if event_type in SESSIONS:
-        return shapes.payment_of_session(subject)
+        return shapes.payment_of_session(subject, environment)
     # On a page the customer may try another card after a decline; without one the decline is the end.
     is_an_attempt = event_type == "payment_intent.payment_failed" and not subject["metadata"].get(DIRECT)
     if event_type in INTENTS and not is_an_attempt:
-        return shapes.payment_of_intent(subject)
+        return shapes.payment_of_intent(subject, environment)
     return None
 
 
-def _refund(event_type: str, subject: Shape) -> ChannelRefund | None:
-    if event_type in REFUNDS and shapes.reference_of(subject, REFUND_NO):
-        return shapes.refund_of(subject)
+def _refund(event_type: str, subject: Shape, environment: str) -> ChannelRefund | None:
+    if event_type in REFUNDS and shapes.reference_of(subject, REFUND_NO, environment):
+        return shapes.refund_of(subject, environment)
     return None

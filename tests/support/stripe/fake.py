@@ -25,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 Shape = dict[str, Any]
+PAYMENT_NO = "payment_platform_payment_no"
 VISA, DECLINED_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
 
 
@@ -131,7 +132,7 @@ class FakeStripe:
     def effects(self, payment_no: str) -> tuple[int, int]:
         """Money taken and given back for a payment of ours, over everything that exists."""
         ours = [self.intent(i) for i in self.intents]
-        ours = [shape for shape in ours if shape["metadata"].get("payment_no") == payment_no]
+        ours = [shape for shape in ours if shape["metadata"].get(PAYMENT_NO) == payment_no]
         given = [r for r in self.refunds.values() if r["payment_intent"] in {shape["id"] for shape in ours}]
         return (
             sum(shape["amount_received"] for shape in ours),
@@ -254,14 +255,16 @@ class FakeStripe:
         if int(params["amount"]) > left:
             raise Refusal(400, "charge_already_refunded", "more than is left")
         made = self._backend("POST", "/v1/refunds", params)
-        self.refunds[made["id"]] = {"livemode": False, **made, "status": self.refund_status}
+        # Stripe's Refund has no `livemode`; localstripe's has.
+        shape = {name: value for name, value in made.items() if name != "livemode"}
+        self.refunds[made["id"]] = {**shape, "status": self.refund_status}
         return self.refunds[made["id"]]
 
     def _search(self, query: str) -> Shape:
-        wanted = re.fullmatch(r"metadata\['payment_no'\]:'(.*)'", query)
+        wanted = re.fullmatch(rf"metadata\['{PAYMENT_NO}'\]:'(.*)'", query)
         assert wanted, query
         found = [] if self.search_lags else [self.intent(i) for i in self.intents]
-        found = [shape for shape in found if shape["metadata"].get("payment_no") == wanted[1]]
+        found = [shape for shape in found if shape["metadata"].get(PAYMENT_NO) == wanted[1]]
         return {
             "object": "search_result",
             "data": found,

@@ -1,0 +1,79 @@
+"""Our entries in the metadata of Stripe's objects: never written by a merchant, never refused by Stripe
+(docs.stripe.com/api/metadata)."""
+
+import pytest
+
+from gateway.channels.base import Answered, PaymentState, RefundRef
+from gateway.channels.stripe import shapes
+from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
+from tests.support.shop import create, data, get_payment
+from tests.support.signing import SignedClient
+from tests.support.stripe.events import event, send
+from tests.support.stripe.fake import DECLINED_CARD, FakeStripe
+
+FORGED = {
+    "payment_direct": "yes",
+    "payment_no": "PAY-OF-SOMEBODY-ELSE",
+    "refund_no": "REF-OF-SOMEBODY-ELSE",
+    "payment_environment": "live",
+    shapes.DIRECT: "yes",
+    shapes.PAYMENT_NO: "PAY-OF-SOMEBODY-ELSE",
+    shapes.ENVIRONMENT: "live",
+}
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+def test_a_merchants_metadata_never_reaches_our_labels(fake: FakeStripe, client: SignedClient) -> None:
+    payment = data(create(client, channel="stripe", metadata=FORGED))
+    session = fake.sessions[payment["channel_trade_no"]]
+    assert session["metadata"] == {
+        **{name: value for name, value in FORGED.items() if not name.startswith(shapes.PREFIX)},
+        shapes.PAYMENT_NO: payment["payment_no"],
+        shapes.ENVIRONMENT: "test",
+    }
+    # On a page a declined card is no end: only our own label says that there is no page.
+    assert not fake.pay(session["id"], DECLINED_CARD)
+    (intent_id,) = [i for i in fake.intents if fake.intent(i)["metadata"] == session["metadata"]]
+    failed = event("payment_intent.payment_failed", fake.intent(intent_id))
+    assert data(send(failed))["effect"] == "nothing_new"
+    assert get_payment(client, payment)["status"] == "pending"
+
+
+def test_a_refund_is_read_although_it_does_not_say_its_environment(fake: FakeStripe) -> None:
+    rig = StripeRig(fake, saved_card=False)
+    request = creation()
+    refund = refund_of(request, paid(rig, request), 3_000)
+    given = rig.channel.refund_payment(refund)
+    assert isinstance(given, Answered)
+    assert "livemode" not in fake.refunds[given.value.channel_refund_no]
+    assert given.value.reference == refund.reference
+    assert rig.channel.find_refund(RefundRef(refund.reference, refund.payment)) == given
+
+
+def test_an_object_of_the_other_environment_has_no_reference(fake: FakeStripe) -> None:
+    rig = StripeRig(fake, saved_card=False)
+    request = creation(environment="test")
+    payment = opened(rig, request)
+    fake.sessions[payment.channel_trade_no]["metadata"][shapes.ENVIRONMENT] = "live"
+    found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
+    assert isinstance(found, Answered)
+    assert (found.value.reference, found.value.state) == ("", PaymentState.OPEN)
+
+
+def test_what_stripe_would_refuse_is_left_out() -> None:
+    theirs = {
+        "": "no name",
+        "n" * 41: "too long a name",
+        "a[b]": "square brackets",
+        "empty": "",
+        "long": "x" * 501,
+        **{f"name {number}": "kept" for number in range(60)},
+    }
+    labels = shapes.labels(theirs, {shapes.PAYMENT_NO: "PAY-1"}, "test")
+    assert len(labels) == 50
+    assert labels["long"] == "x" * 500
+    assert (labels[shapes.PAYMENT_NO], labels[shapes.ENVIRONMENT]) == ("PAY-1", "test")
+    assert not {"", "n" * 41, "a[b]", "empty"} & set(labels)
+    assert all(
+        len(name) <= 40 for name in (shapes.PAYMENT_NO, shapes.REFUND_NO, shapes.ENVIRONMENT, shapes.DIRECT)
+    )
