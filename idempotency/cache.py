@@ -18,11 +18,10 @@ RETENTION_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A finished answer and the fingerprints of the request that got it."""
+    """A finished answer and the fingerprints of the fields of the request that got it."""
 
     status: int
     body: bytes
-    core: str
     fields: Mapping[str, str]
 
 
@@ -39,7 +38,6 @@ def load(request: KeyedRequest) -> Remembered | None:
         return Remembered(
             status=answer["status"],
             body=base64.b64decode(answer["body"]),
-            core=answer["core"],
             fields=answer["fields"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -53,7 +51,6 @@ def store(request: KeyedRequest, remembered: Remembered) -> None:
         {
             "status": remembered.status,
             "body": base64.b64encode(remembered.body).decode(),
-            "core": remembered.core,
             "fields": dict(remembered.fields),
         }
     )

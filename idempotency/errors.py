@@ -11,7 +11,7 @@ class RequestInFlight(ApiError):
 
 
 class IdempotencyKeyReused(ApiError):
-    """The key was used for something else. `details.fields` names what differs."""
+    """The key was used for another request. `details.fields` names the fields that differ."""
 
     status, code, error_code = 422, 42201, "idempotency_key_reused"
     text = _("This Idempotency-Key was used for a different request.")

@@ -19,7 +19,6 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     # The id of what the request creates is decided with the claim: whoever resumes finds it, nobody makes a second.
     resource_id = models.UUIDField()
-    core_fingerprint = models.CharField(max_length=64)
     field_fingerprints = models.JSONField()
     state = models.CharField(max_length=20, choices=State, default=State.IN_FLIGHT)
     fence = models.BigIntegerField(default=1)

@@ -1,4 +1,4 @@
-"""What one keyed write is, and how two of them are told apart."""
+"""A write that carries an Idempotency-Key, and how two of them are compared."""
 
 import hashlib
 import json
@@ -16,17 +16,16 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """Two requests with the same scope are the same write. `core` is what must never differ between them, money
-    and target; `fields` fingerprints each field of the body, so that a difference can be named.
+    """Two requests with the same scope claim to be the same write. `fields` holds a fingerprint of each field of
+    the body and of each name in the path, so that a difference can be named. `lenient_fields` may differ (ADR 20).
     """
 
     tenant: str
     method: str
     route: str
     key: str | None
-    core: str
     fields: Mapping[str, str]
-    strict: bool
+    lenient_fields: frozenset[str] = frozenset()
 
     @property
     def scope_hash(self) -> str:
@@ -39,13 +38,13 @@ def keyed_request(
     *,
     tenant: str,
     route: str,
-    core: Mapping[str, Any],
     body: Any,
-    strict: bool,
+    target: Mapping[str, Any] | None = None,
+    lenient_fields: frozenset[str] = frozenset(),
 ) -> KeyedRequest:
     """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` naming it.
 
-    `body` is the parsed body, whose form was validated before: an object.
+    `body` is the parsed body, already validated: an object. `target` holds what the path names.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
@@ -55,12 +54,11 @@ def keyed_request(
         method=request.method or "",
         route=route,
         key=key,
-        core=_fingerprint(core),
-        fields={name: _fingerprint(value)[:16] for name, value in sorted(body.items())},
-        strict=strict or "handling=strict" in request.headers.get("Prefer", "").replace(" ", "").lower(),
+        fields={name: _fingerprint(value) for name, value in sorted({**body, **(target or {})}.items())},
+        lenient_fields=lenient_fields,
     )
 
 
 def _fingerprint(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -133,7 +133,6 @@ def _new_record(request: KeyedRequest) -> IdempotencyKey:
         route=request.route,
         key=request.key,
         resource_id=uuid7(),
-        core_fingerprint=request.core,
         field_fingerprints=dict(request.fields),
         lease_expires_at=from_now(settings.IDEMPOTENCY_LEASE_SECONDS),
         request_id=current_request_id(),
@@ -150,7 +149,7 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
         remembered = _remembered(record)
         cache.store(request, remembered)
         return _replay(request, remembered, source="postgres")
-    differing = _refuse_other_request(request, record.core_fingerprint, record.field_fingerprints)
+    differing = _refuse_other_request(request, record.field_fingerprints)
     taken = record.lease_expired and IdempotencyKey.objects.filter(
         id=record.id, fence=record.fence, state=State.IN_FLIGHT
     ).update(
@@ -181,8 +180,7 @@ def _finish(
     if completion.answer is None:
         completion.give_back()
         return answer
-    first_request = (record.core_fingerprint, record.field_fingerprints)
-    cache.store(request, Remembered(answer.status, answer.body, *first_request))
+    cache.store(request, Remembered(answer.status, answer.body, record.field_fingerprints))
     return answer
 
 
@@ -198,12 +196,12 @@ def _remember_refusal(request: KeyedRequest, answer: Answer) -> Answer:
         if stored is None or stored.state != State.COMPLETED:
             raise RequestInFlight({"idempotency_key": request.key}, headers={"Retry-After": "1"})
         return _replay(request, _remembered(stored), source="postgres")
-    cache.store(request, Remembered(answer.status, answer.body, request.core, request.fields))
+    cache.store(request, Remembered(answer.status, answer.body, request.fields))
     return answer
 
 
 def _replay(request: KeyedRequest, remembered: Remembered, *, source: str) -> Answer:
-    differing = _refuse_other_request(request, remembered.core, remembered.fields)
+    differing = _refuse_other_request(request, remembered.fields)
     headers = {"Idempotent-Replayed": "true", **_mismatch_headers(request, differing)}
     metrics.CACHE_HITS.labels(request.route, source).inc()
     log.info("idempotency.replayed", idempotency_key=request.key, source=source)
@@ -218,11 +216,11 @@ def _mismatch_headers(request: KeyedRequest, differing: list[str]) -> dict[str, 
     return {"Idempotency-Payload-Mismatch": ", ".join(differing)}
 
 
-def _refuse_other_request(request: KeyedRequest, core: str, fields: Mapping[str, str]) -> list[str]:
-    """Names the fields that differ; raises `IdempotencyKeyReused` when that makes it another request."""
+def _refuse_other_request(request: KeyedRequest, fields: Mapping[str, str]) -> list[str]:
+    """Raises `IdempotencyKeyReused` naming the fields that differ; returns those that are allowed to."""
     names = sorted(fields.keys() | request.fields.keys())
     differing = [name for name in names if fields.get(name) != request.fields.get(name)]
-    if core != request.core or (differing and request.strict):
+    if not request.lenient_fields.issuperset(differing):
         metrics.CONFLICTS.labels(request.route, "key_reused").inc()
         raise IdempotencyKeyReused({"idempotency_key": request.key, "fields": differing})
     return differing
@@ -240,6 +238,5 @@ def _remembered(record: IdempotencyKey) -> Remembered:
     return Remembered(
         status=record.response_status,
         body=bytes(record.response_body),
-        core=record.core_fingerprint,
         fields=record.field_fingerprints,
     )

@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import FlatInline, ReadOnlyAdmin, choice_filter, flag_column
+from common.admin import FlatInline, ReadOnlyAdmin, choice_filter
 from merchants.models import ApiKey, Environment, Merchant, RequestNonce
 
 KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
@@ -31,8 +31,7 @@ class ApiKeyInline(FlatInline):
 
 @admin.register(Merchant)
 class MerchantAdmin(ReadOnlyAdmin):
-    strict = flag_column("strict_idempotency", _("strict idempotency"))
-    list_display = ("name", "email", "status", "strict", "created_at")
+    list_display = ("name", "email", "status", "created_at")
     list_filter = ("status",)
     search_fields = ("=id", "email", "name")
     inlines = (ApiKeyInline,)

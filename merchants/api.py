@@ -79,7 +79,7 @@ class ApiKeysView(APIView):
             )
             return _new_key(new)
 
-        return write_once(request, "/merchant/api-keys", core={}, write=issue, message=_("Created"))
+        return write_once(request, "/merchant/api-keys", write=issue, message=_("Created"))
 
 
 class RotateApiKeyView(APIView):
@@ -106,7 +106,7 @@ class RotateApiKeyView(APIView):
             return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
 
         route = "/merchant/api-keys/{id}/rotate"
-        return write_once(request, route, core={"id": key_id}, write=rotate, message=_("Created"))
+        return write_once(request, route, target={"id": key_id}, write=rotate, message=_("Created"))
 
 
 class RevokeApiKeyView(APIView):
@@ -130,7 +130,7 @@ class RevokeApiKeyView(APIView):
             return Written(shown=body, stored=body)
 
         route = "/merchant/api-keys/{id}/revoke"
-        return write_once(request, route, core={"id": key_id}, write=revoke, message=_("Revoked"))
+        return write_once(request, route, target={"id": key_id}, write=revoke, message=_("Revoked"))
 
 
 def _new_key(new: NewKey, **more: Any) -> Written:

@@ -96,7 +96,6 @@ def authenticate(credentials: Credentials) -> Principal:
         environment=key.environment,
         key_id=key.pk,
         scopes=frozenset(key.scopes),
-        strict_idempotency=key.merchant.strict_idempotency,
         is_demo=is_demo,
     )
 

@@ -40,9 +40,6 @@ class Merchant(models.Model):
     email = models.EmailField(unique=True, help_text=_("Stored in lower case."))
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=20, choices=MerchantStatus, default=MerchantStatus.ACTIVE)
-    strict_idempotency = models.BooleanField(
-        default=False, help_text=_("A repeated Idempotency-Key with any other body is refused.")
-    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -14,13 +14,19 @@ class Principal:
     environment: str
     key_id: UUID
     scopes: frozenset[str]
-    strict_idempotency: bool
     is_demo: bool
 
     @property
     def tenant(self) -> str:
         """The boundary nothing crosses: neither another merchant nor the other environment."""
         return f"{self.merchant_id}:{self.environment}"
+
+    @property
+    def lenient_fields(self) -> frozenset[str]:
+        """Fields that may differ when an Idempotency-Key is repeated. The quick start's manual test repeats a key
+        with an `order_no` that holds the current second; every other merchant's repeat is compared in full (ADR 20).
+        """
+        return frozenset({"order_no"}) if self.is_demo else frozenset()
 
     @property
     def is_authenticated(self) -> bool:

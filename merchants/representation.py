@@ -17,7 +17,6 @@ def merchant_body(merchant: Merchant, principal: Principal) -> dict[str, Any]:
         "name": merchant.name,
         "email": merchant.email,
         "status": merchant.status,
-        "strict_idempotency": merchant.strict_idempotency,
         "environment": principal.environment,
         "key_id": principal.key_id,
         "scopes": sorted(principal.scopes),

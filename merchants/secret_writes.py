@@ -25,16 +25,20 @@ class Written:
 
 
 def write_once(
-    request: Request, route: str, *, core: Mapping[str, Any], write: Callable[[UUID], Written], message: str
+    request: Request,
+    route: str,
+    *,
+    write: Callable[[UUID], Written],
+    message: str,
+    target: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Honours the Idempotency-Key, always strictly: secrets are not a thing to be guessed about."""
+    """Honours the Idempotency-Key. `target` holds what the path names."""
     keyed = keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,
-        core=core,
         body=dict(request.data),
-        strict=True,
+        target=target,
     )
     shown: list[Answer] = []
 

@@ -77,7 +77,6 @@ class MerchantSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     email = serializers.EmailField()
     status = serializers.ChoiceField(choices=MerchantStatus.choices)
-    strict_idempotency = serializers.BooleanField()
     environment = serializers.ChoiceField(choices=Environment.choices)
     key_id = serializers.UUIDField()
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=ALL_SCOPES))

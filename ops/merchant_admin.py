@@ -29,11 +29,6 @@ T = TypeVar("T")
 class CreateForm(ReasonForm):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
     email = forms.EmailField(label=gettext_lazy("Email"), max_length=254)
-    strict_idempotency = forms.BooleanField(
-        label=gettext_lazy("Strict idempotency"),
-        help_text=gettext_lazy("A repeated Idempotency-Key with any other body is refused."),
-        required=False,
-    )
 
 
 class RotateForm(ReasonForm):

@@ -49,9 +49,8 @@ class OrderListView(APIView):
             request._request,
             tenant=principal.tenant,
             route="/orders",
-            core={"amount": draft.amount_minor, "currency": draft.currency},
             body=request.data,
-            strict=principal.strict_idempotency,
+            lenient_fields=principal.lenient_fields,
         )
 
         def place(order_id: uuid.UUID) -> Answer:

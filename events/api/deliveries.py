@@ -75,9 +75,8 @@ class DeliveryResendView(APIView):
             request._request,
             tenant=principal.tenant,
             route="/webhook-deliveries/{id}/resend",
-            core={"id": delivery_id},
             body=request.data,
-            strict=True,
+            target={"id": delivery_id},
         )
 
         def resend(_resource_id: uuid.UUID) -> Answer:

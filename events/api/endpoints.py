@@ -70,7 +70,7 @@ class EndpointListView(APIView):
                 )
             )
 
-        return write_once(request, "/webhook-endpoints", core={}, write=register, message=_("Created"))
+        return write_once(request, "/webhook-endpoints", write=register, message=_("Created"))
 
 
 class EndpointView(APIView):
@@ -128,7 +128,7 @@ class RotateSecretView(APIView):
             return _with_secret(endpoints.rotate_secret(principal=principal, endpoint_id=endpoint_id))
 
         route = "/webhook-endpoints/{id}/rotate-secret"
-        return write_once(request, route, core={"id": endpoint_id}, write=rotate, message=_("Created"))
+        return write_once(request, route, target={"id": endpoint_id}, write=rotate, message=_("Created"))
 
 
 class RotateCallbackSecretView(APIView):
@@ -148,7 +148,7 @@ class RotateCallbackSecretView(APIView):
             return _with_secret(endpoints.rotate_callback_secret(principal=principal))
 
         route = "/webhook-endpoints/callback/rotate-secret"
-        return write_once(request, route, core={}, write=rotate, message=_("Created"))
+        return write_once(request, route, write=rotate, message=_("Created"))
 
 
 class TestEndpointView(APIView):
@@ -212,9 +212,8 @@ def _write(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,
-        core={"id": target},
         body=request.data,
-        strict=True,
+        target={"id": target},
     )
 
     def answer(resource_id: uuid.UUID) -> Answer:

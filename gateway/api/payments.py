@@ -71,9 +71,8 @@ class PaymentListView(APIView):
             request._request,
             tenant=principal.tenant,
             route="/payments",
-            core={"amount": command.amount_minor, "currency": command.currency},
             body=request.data,
-            strict=principal.strict_idempotency,
+            lenient_fields=principal.lenient_fields,
         )
         return respond(payments.create_payment(principal=principal, command=command, request=keyed))
 
@@ -127,7 +126,7 @@ def _cancel(request: Request, payment: Payment, *, route: str) -> HttpResponse:
     answer = payments.cancel_payment(
         principal=principal_of(request),
         payment=payment,
-        request=_keyed(request, route=route, target=payment.payment_no),
+        request=_keyed(request, route=route, payment_no=payment.payment_no),
         reason=values["reason"],
     )
     return respond(answer)
@@ -145,12 +144,7 @@ class PaymentCaptureView(APIView):
             principal=principal,
             payment=payment,
             amount_minor=values.get("amount"),
-            request=_keyed(
-                request,
-                route="/payments/{payment_no}/capture",
-                target=payment_no,
-                amount=values.get("amount"),
-            ),
+            request=_keyed(request, route="/payments/{payment_no}/capture", payment_no=payment_no),
         )
         return respond(answer)
 
@@ -164,7 +158,7 @@ class PaymentSyncView(APIView):
         principal = principal_of(request)
         validated(NoInput, request.data)
         payment = selectors.payment_of(principal, payment_no)
-        keyed = _keyed(request, route="/payments/{payment_no}/sync", target=payment_no)
+        keyed = _keyed(request, route="/payments/{payment_no}/sync", payment_no=payment_no)
         return respond(asking.sync_payment(principal=principal, payment=payment, request=keyed))
 
 
@@ -182,18 +176,17 @@ class OrderCancelView(APIView):
         answer = order_cancel.cancel_order(
             principal=principal,
             order=order_of(principal, order_no),
-            request=_keyed(request, route="/orders/{order_no}/cancel", target=order_no),
+            request=_keyed(request, route="/orders/{order_no}/cancel", order_no=order_no),
             reason=values["reason"],
         )
         return respond(answer)
 
 
-def _keyed(request: Request, *, route: str, target: str, amount: int | None = None) -> KeyedRequest:
+def _keyed(request: Request, *, route: str, **target: str) -> KeyedRequest:
     return keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,
-        core={"target": target, "amount": amount},
         body=request.data,
-        strict=True,
+        target=target,
     )

@@ -40,9 +40,7 @@ class RefundListView(APIView):
             request._request,
             tenant=principal.tenant,
             route="/refunds",
-            core={"target": payment.payment_no, "amount": values["amount"]},
             body=request.data,
-            strict=True,
         )
         answer = refunds.create_refund(
             payment=payment, amount_minor=values["amount"], reason=values["reason"], request=keyed

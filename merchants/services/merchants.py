@@ -26,9 +26,9 @@ class NewMerchant:
 
 
 @transaction.atomic
-def create_merchant(*, name: str, email: str, strict_idempotency: bool = False) -> NewMerchant:
+def create_merchant(*, name: str, email: str) -> NewMerchant:
     """Raises `EmailTaken`, and `ValidationFailed` naming the field."""
-    merchant = Merchant(name=name.strip(), email=email.strip().lower(), strict_idempotency=strict_idempotency)
+    merchant = Merchant(name=name.strip(), email=email.strip().lower())
     try:
         merchant.clean_fields(exclude=["created_at", "updated_at"])
     except ValidationError as error:

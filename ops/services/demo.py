@@ -76,7 +76,6 @@ def demo_payment_url() -> str:
         environment=Environment.TEST,
         key_id=key.pk,
         scopes=frozenset(key.scopes),
-        strict_idempotency=False,
         is_demo=True,
     )
     command = PaymentCommand(
@@ -91,9 +90,7 @@ def demo_payment_url() -> str:
         capture_method=CaptureMethod.AUTOMATIC.value,
         expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
     )
-    request = KeyedRequest(
-        tenant=principal.tenant, method="POST", route="/payments", key=None, core="", fields={}, strict=False
-    )
+    request = KeyedRequest(tenant=principal.tenant, method="POST", route="/payments", key=None, fields={})
     payments.create_payment(principal=principal, command=command, request=request)
     return Payment.objects.values_list("payment_url", flat=True).get(merchant=merchant, order_no=order_no)
 

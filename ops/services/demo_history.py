@@ -187,7 +187,6 @@ def _principal(merchant: Merchant) -> Principal:
         environment=Environment.TEST,
         key_id=uuid7(),
         scopes=frozenset(ALL_SCOPES),
-        strict_idempotency=False,
         is_demo=False,
     )
 

@@ -162,7 +162,5 @@ class Shop:
             method="POST",
             route=route,
             key=key,
-            core="",
             fields={},
-            strict=False,
         )

@@ -23,12 +23,10 @@ class AlreadySo(Exception):
     """Somebody else was faster, or the page was old."""
 
 
-def create_merchant(
-    *, name: str, email: str, strict_idempotency: bool, actor: str, reason: str
-) -> NewMerchant:
+def create_merchant(*, name: str, email: str, actor: str, reason: str) -> NewMerchant:
     """Raises `EmailTaken` and `ValidationFailed`."""
     with transaction.atomic():
-        created = services.create_merchant(name=name, email=email, strict_idempotency=strict_idempotency)
+        created = services.create_merchant(name=name, email=email)
         audit.record(
             actor=actor,
             action=Act.MERCHANT_CREATE,

@@ -5,5 +5,4 @@ from tests.support.fixtures import (  # noqa: F401
     live_client,
     other_client,
     redis_down,
-    strict_client,
 )

@@ -37,7 +37,6 @@ def principal_of(merchant: NewMerchant, environment: str = "test") -> Principal:
         environment=environment,
         key_id=key.api_key.id,
         scopes=frozenset(),
-        strict_idempotency=False,
         is_demo=False,
     )
 

@@ -46,12 +46,6 @@ def other_client(transactional_db: None) -> SignedClient:
     return test_client_of(new_merchant(name="Other"))
 
 
-@pytest.fixture
-def strict_client(transactional_db: None) -> SignedClient:
-    """The program of a merchant that wants no leniency about repeated keys."""
-    return test_client_of(new_merchant(name="Strict", strict_idempotency=True))
-
-
 @pytest.fixture(autouse=True)
 def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit on how often or how many at once a test may call, no waits between retries, no outage of Redis or of

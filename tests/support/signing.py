@@ -4,7 +4,7 @@
     answer = client.post("/api/v1/payments", {"order_no": "A-1", …}, idempotency_key="first-try")
     assert answer.status_code == 200, answer.content
 
-Further keyword arguments are headers, underscores for dashes: `Prefer="handling=strict"`.
+Further keyword arguments are headers, underscores for dashes: `Accept_Language="en"`.
 `X_Signature=None` leaves a header out; any other value replaces what would have been sent.
 `demo_client()` sends the literal key and signature of the quick start.
 """

@@ -14,17 +14,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", required=True)
         parser.add_argument("--email", required=True)
-        parser.add_argument(
-            "--strict-idempotency",
-            action="store_true",
-            help="refuse a repeated Idempotency-Key with any other body",
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            created = services.create_merchant(
-                name=options["name"], email=options["email"], strict_idempotency=options["strict_idempotency"]
-            )
+            created = services.create_merchant(name=options["name"], email=options["email"])
         except ApiError as error:
             raise CommandError(f"{error.text} {_flat(error.details)}") from error
         merchant = created.merchant
