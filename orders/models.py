@@ -54,6 +54,9 @@ class Order(models.Model):
 
 
 class OrderItem(models.Model):
+    """One line of an order. A free line has the amount 0; a discount or a rounding difference is negative. The
+    deferred trigger keeps the sum of all lines equal to the order's amount, which is positive."""
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="items", db_index=False)
     position = models.PositiveSmallIntegerField()

@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common.api.fields import (
+    MAX_AMOUNT_MINOR,
     AmountField,
     CreatedRangeQuery,
     CurrencyField,
@@ -35,10 +37,32 @@ class OrderNoField(serializers.RegexField):
         return text
 
 
+@extend_schema_field(
+    {"type": "integer", "format": "int64", "minimum": -MAX_AMOUNT_MINOR, "maximum": MAX_AMOUNT_MINOR}
+)
+class SignedAmountField(AmountField):
+    """An integer of minor units that may be zero (a free line) or negative (a discount, a rounding difference)."""
+
+    default_error_messages = {
+        "range": _("The amount must be between -%(max)s and %(max)s."),
+    }
+    min_amount_minor = -MAX_AMOUNT_MINOR
+
+
 class ItemInput(StrictSerializer):
     name = TextField(max_length=255)
     quantity = WholeNumberField(min_value=1, max_value=1_000_000)
-    unit_amount = AmountField(help_text=_("Minor units."))
+    unit_amount = SignedAmountField(
+        help_text=_("Minor units. Zero for a free line, negative for a discount or a rounding difference.")
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        limit = {"max": MAX_AMOUNT_MINOR}
+        if abs(attrs["quantity"] * attrs["unit_amount"]) > MAX_AMOUNT_MINOR:
+            raise serializers.ValidationError(
+                {"unit_amount": [_("Quantity times unit amount must not exceed %(max)s.") % limit]}
+            )
+        return attrs
 
 
 def check_items_add_up(values: dict[str, Any]) -> None:

@@ -45,10 +45,12 @@ class AmountField(serializers.Field[int, Any, int, Any]):
         "range": _("The amount must be between 1 and %(max)s."),
     }
 
+    min_amount_minor = 1
+
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
             self.fail("type")
-        if not 1 <= data <= MAX_AMOUNT_MINOR:
+        if not self.min_amount_minor <= data <= MAX_AMOUNT_MINOR:
             raise serializers.ValidationError(self.error_messages["range"] % {"max": MAX_AMOUNT_MINOR})
         return data
 

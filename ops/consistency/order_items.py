@@ -1,4 +1,5 @@
-"""An order without items adds up to nothing, and an order's amount is never zero: one comparison finds both."""
+"""The items of an order, discounts included, add up to its amount. An order without items adds up to 0, which an
+order's amount never is."""
 
 from django.utils.translation import gettext_lazy as _
 

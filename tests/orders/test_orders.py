@@ -46,6 +46,35 @@ def test_an_order_is_placed(client: SignedClient) -> None:
     assert get_order(client, order["order_no"]) == order
 
 
+def test_items_express_discounts_free_lines_and_rounding(client: SignedClient) -> None:
+    items = [
+        {"name": "Tea", "quantity": 3, "unit_amount": 3_333},
+        {"name": "Sample", "quantity": 1, "unit_amount": 0},
+        {"name": "Voucher", "quantity": 2, "unit_amount": -500},
+        {"name": "Rounding", "quantity": 1, "unit_amount": 1},
+    ]
+    order = ordered(client, amount=9_000, items=items)
+    assert [item["amount"] for item in order["items"]] == [9_999, 0, -1_000, 1]
+    payment = paid(client, amount=9_000, items=items)
+    assert [item["amount"] for item in get_order(client, payment["order_no"])["items"]] == [
+        9_999,
+        0,
+        -1_000,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit_amounts", "field"),
+    [((10_000, -1), "items"), ((-10_000,), "items"), ((10_000, -(10**12)), "items.1.unit_amount")],
+)
+def test_items_that_do_not_add_up_are_refused_by_name(
+    client: SignedClient, unit_amounts: tuple[int, ...], field: str
+) -> None:
+    items = [{"name": "Tea", "quantity": 1, "unit_amount": amount} for amount in unit_amounts]
+    assert list(error(client.post(ORDERS, order_request(items=items)), 400, "validation_failed")) == [field]
+
+
 def test_an_order_without_items_gets_one_from_its_subject(client: SignedClient) -> None:
     assert ordered(client)["items"] == [
         {"name": "Coffee", "quantity": 1, "unit_amount": 10_000, "amount": 10_000}
