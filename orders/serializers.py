@@ -7,7 +7,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common.api.fields import (
-    MAX_AMOUNT_MINOR,
     AmountField,
     CreatedRangeQuery,
     CurrencyField,
@@ -16,6 +15,7 @@ from common.api.fields import (
     TextField,
     WholeNumberField,
 )
+from common.money import MAX_AMOUNT_MINOR
 from orders.models import OrderStatus
 
 MAX_ITEMS = 100
