@@ -66,7 +66,10 @@ class ApiKeysView(APIView):
         responses={200: NEW_KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
-        """Issues a further key. The answer shows the key and its secret once; a replay does not."""
+        """Issues a further key. The answer shows the key and its secret once; a replay does not.
+
+        What is left out is taken from the key that asks. A restricted key cannot issue a wider one.
+        """
         principal, wanted = principal_of(request), validated(serializers.IssueKeySerializer, request.data)
 
         def issue(new_key_id: UUID) -> Written:
@@ -74,8 +77,8 @@ class ApiKeysView(APIView):
                 merchant_id=principal.merchant_id,
                 environment=principal.environment,
                 key_id=new_key_id,
-                granted_by=principal.scopes,
-                **{"scopes": principal.scopes, **wanted},
+                issued_by=principal.key_id,
+                **wanted,
             )
             return _new_key(new)
 
@@ -91,7 +94,10 @@ class RotateApiKeyView(APIView):
         responses={200: ROTATED_KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, key_id: UUID) -> HttpResponse:
-        """Issues a successor. The old key works beside it for `overlap_seconds`, by default 24 hours."""
+        """Issues a successor. The old key works beside it for `overlap_seconds`, by default 24 hours.
+
+        The successor has the old key's scopes and networks. A restricted key cannot rotate a wider one.
+        """
         principal, wanted = principal_of(request), validated(serializers.RotateKeySerializer, request.data)
 
         def rotate(new_key_id: UUID) -> Written:
@@ -100,7 +106,7 @@ class RotateApiKeyView(APIView):
                 environment=principal.environment,
                 key_id=key_id,
                 new_key_id=new_key_id,
-                granted_by=principal.scopes,
+                rotated_by=principal.key_id,
                 overlap=dt.timedelta(seconds=wanted["overlap_seconds"]),
             )
             return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
@@ -118,7 +124,7 @@ class RevokeApiKeyView(APIView):
         responses={200: KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, key_id: UUID) -> HttpResponse:
-        """Ends a key at once. Not the last one that stays: issue another one first."""
+        """Ends a key at once. Not the last one that can manage keys from any address: issue another one first."""
         principal = principal_of(request)
         validated(serializers.NoFieldsSerializer, request.data)
 

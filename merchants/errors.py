@@ -46,6 +46,13 @@ class InsufficientScope(ApiError):
     text = _("This API key may not do that: a scope is missing.")
 
 
+class KeyWiderThanIssuer(ApiError):
+    """A restricted key makes no key with fewer restrictions. `details` names both sides."""
+
+    status, code, error_code = 403, 40304, "key_wider_than_issuer"
+    text = _("A restricted API key cannot issue or rotate a key with fewer restrictions: see details.")
+
+
 class MerchantSuspended(ApiError):
     status, code, error_code = 403, 40302, "merchant_suspended"
     text = _("This merchant is suspended. Please contact support.")
@@ -61,9 +68,9 @@ class RateLimited(ApiError):
     text = _("Too many requests with this API key. Wait as long as Retry-After says.")
 
 
-class LastUsableKey(ApiError):
-    status, code, error_code, is_final_answer = 409, 40951, "last_usable_key", True
-    text = _("This is the only usable key here: issue another one before you revoke it.")
+class LastManagingKey(ApiError):
+    status, code, error_code, is_final_answer = 409, 40951, "last_managing_key", True
+    text = _("This is the last API key that can manage keys from any address. Issue another one first.")
 
 
 class KeyNotUsable(ApiError):

@@ -107,6 +107,11 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return self.hint
 
+    @property
+    def ends_at(self) -> dt.datetime | None:
+        """When the key stops working by itself: it expires, or its successor takes over."""
+        return min((end for end in (self.expires_at, self.retires_at) if end is not None), default=None)
+
     def state_at(self, now: dt.datetime) -> KeyState:
         """What the key is good for. Revocation holds at once, whatever a clock says."""
         if self.revoked_at is not None:

@@ -54,9 +54,11 @@ class IssueKeySerializer(StrictSerializer):
         child=NetworkField(max_length=50),
         default=list,
         max_length=50,
-        help_text=_("CIDR networks. Empty: everywhere."),
+        help_text=_("CIDR networks. Empty: those of the key that asks, which may be everywhere."),
     )
-    expires_at = InstantField(required=False, allow_null=True, default=None)
+    expires_at = InstantField(
+        required=False, allow_null=True, default=None, help_text=_("Left out: when the key that asks ends.")
+    )
 
 
 class RotateKeySerializer(StrictSerializer):

@@ -13,7 +13,6 @@ from events.models import WebhookDelivery
 from events.webhooks import endpoints
 from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
-from merchants.scopes import ALL_SCOPES
 from merchants.services import NewMerchant, Rotation
 from ops.acts import Act, ObjectType
 from ops.services import audit
@@ -69,7 +68,7 @@ def rotate_key(*, key: ApiKey, overlap: dt.timedelta, actor: str, reason: str) -
             merchant_id=key.merchant_id,
             environment=key.environment,
             key_id=key.pk,
-            granted_by={*ALL_SCOPES, *key.scopes},
+            rotated_by=None,
             overlap=overlap,
         )
         retires_at = rotation.old.retires_at

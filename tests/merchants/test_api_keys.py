@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from common.clock import database_now
 from merchants import services
-from merchants.errors import LastUsableKey
+from merchants.errors import InvalidCredentials, LastManagingKey
 from merchants.models import ApiKey
 from merchants.scopes import ALL_SCOPES
 from merchants.services import api_keys
@@ -106,6 +106,61 @@ class TestIssue:
         monkeypatch.setattr(api_keys, "MAX_USABLE_KEYS", 2)
         assert data(client.post(KEYS, {}))
         assert error(client.post(KEYS, {})) == (409, "too_many_api_keys")
+
+
+class TestRestrictionsAreInherited:
+    """Issue 10 C: a key that is bound to an address, a day or a scope cannot mint one that is not."""
+
+    HERE, ELSEWHERE = "127.0.0.0/8", "203.0.113.0/24"
+
+    def restricted(self, client: SignedClient, **restrictions) -> tuple[SignedClient, dict]:
+        key = data(client.post(KEYS, restrictions))
+        return SignedClient(key["key"], key["secret"]), key
+
+    def test_networks(self, client):
+        bound, key = self.restricted(client, allowed_ips=[self.HERE, "10.1.0.0/16"])
+        assert data(bound.post(KEYS, {}))["allowed_ips"] == key["allowed_ips"]
+        assert data(bound.post(KEYS, {"allowed_ips": []}))["allowed_ips"] == key["allowed_ips"]
+        assert data(bound.post(KEYS, {"allowed_ips": ["10.1.2.3"]}))["allowed_ips"] == ["10.1.2.3/32"]
+        for wider in (["0.0.0.0/0"], ["127.0.0.1", self.ELSEWHERE], ["::/0"]):
+            answer = bound.post(KEYS, {"allowed_ips": wider})
+            assert error(answer) == (403, "key_wider_than_issuer")
+            assert answer.json()["details"]["allowed_ips"] == wider[-1:]
+
+    def test_the_end(self, client):
+        soon = timezone.now() + dt.timedelta(days=1)
+        bound, key = self.restricted(client, expires_at=soon.isoformat())
+        assert data(bound.post(KEYS, {}))["expires_at"] == key["expires_at"]
+        assert data(bound.post(KEYS, {"expires_at": None}))["expires_at"] == key["expires_at"]
+        sooner = {"expires_at": (soon - dt.timedelta(hours=1)).isoformat()}
+        assert data(bound.post(KEYS, sooner))["expires_at"] < key["expires_at"]
+        later = bound.post(KEYS, {"expires_at": (soon + dt.timedelta(seconds=1)).isoformat()})
+        assert error(later) == (403, "key_wider_than_issuer")
+
+    def test_a_key_that_retires_makes_none_that_stays(self, client, acme):
+        rotated = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate"))
+        assert data(client.post(KEYS, {}))["expires_at"] == rotated["replaces"]["retires_at"]
+
+    def test_a_key_does_not_prolong_itself(self, client):
+        soon = timezone.now() + dt.timedelta(days=1)
+        bound, key = self.restricted(client, expires_at=soon.isoformat())
+        ApiKey.objects.filter(pk=key["id"]).update(created_at=timezone.now() - dt.timedelta(days=30))
+        assert data(bound.post(f"{KEYS}/{key['id']}/rotate"))["expires_at"] == key["expires_at"]
+
+    def test_a_bound_key_rotates_itself_and_its_like_alone(self, client, acme):
+        bound, key = self.restricted(client, allowed_ips=[self.HERE])
+        unbound = f"{KEYS}/{acme.test_key.api_key.pk}/rotate"
+        assert error(bound.post(unbound)) == (403, "key_wider_than_issuer")
+        assert data(bound.post(f"{KEYS}/{key['id']}/rotate"))["allowed_ips"] == [self.HERE]
+        brief, key = self.restricted(client, expires_at=(timezone.now() + dt.timedelta(days=1)).isoformat())
+        assert error(brief.post(unbound)) == (403, "key_wider_than_issuer")
+        assert data(brief.post(f"{KEYS}/{key['id']}/rotate"))
+
+    def test_a_key_revoked_since_it_was_authenticated_issues_nothing(self, client, acme):
+        other = data(client.post(KEYS, {}))
+        services.revoke_key(merchant_id=acme.merchant.pk, environment="test", key_id=other["id"])
+        with pytest.raises(InvalidCredentials):
+            services.issue_key(merchant_id=acme.merchant.pk, environment="test", issued_by=other["id"])
 
 
 class TestReplay:
@@ -207,12 +262,29 @@ class TestRevoke:
 
     def test_the_last_one_stays(self, client, acme):
         answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke")
-        assert error(answer) == (409, "last_usable_key")
+        assert error(answer) == (409, "last_managing_key")
         assert data(client.get(PATH))
+
+    @pytest.mark.parametrize(
+        "restrictions",
+        [
+            {"allowed_ips": ["127.0.0.0/8"]},
+            {"scopes": ["payments:read", "payments:write"]},
+            {"expires_at": "2030-01-31T00:00:00Z"},
+        ],
+        ids=lambda restrictions: next(iter(restrictions)),
+    )
+    def test_the_last_one_that_manages_keys_from_anywhere_stays(self, client, acme, restrictions):
+        address = f"{KEYS}/{acme.test_key.api_key.pk}/revoke"
+        other = data(client.post(KEYS, restrictions))
+        assert error(client.post(address)) == (409, "last_managing_key")
+        assert data(client.post(f"{KEYS}/{other['id']}/revoke"))
+        data(client.post(KEYS, {}))
+        assert data(client.post(address))["status"] == "revoked"
 
     def test_a_key_that_retires_soon_does_not_count_as_staying(self, client, acme):
         new = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate"))
-        assert error(client.post(f"{KEYS}/{new['id']}/revoke")) == (409, "last_usable_key")
+        assert error(client.post(f"{KEYS}/{new['id']}/revoke")) == (409, "last_managing_key")
         assert data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke"))  # the old one may go early
 
     def test_a_key_may_end_itself_when_another_stays(self, client, acme):
@@ -226,7 +298,7 @@ class TestRevoke:
             "environment": "test",
             "key_id": acme.test_key.api_key.pk,
         }
-        with pytest.raises(LastUsableKey):
+        with pytest.raises(LastManagingKey):
             services.revoke_key(**wanted)
         assert services.revoke_key(**wanted, allow_last=True).revoked_at
 

@@ -169,9 +169,7 @@ class TestDemoMerchant:
     def test_it_repairs_the_key(self, db, settings):
         merchant = services.seed_demo_merchant()
         demo = ApiKey.objects.get(public_id="demo")
-        services.rotate_key(
-            merchant_id=merchant.pk, environment="test", key_id=demo.pk, granted_by=ALL_SCOPES
-        )
+        services.rotate_key(merchant_id=merchant.pk, environment="test", key_id=demo.pk, rotated_by=None)
         services.revoke_key(merchant_id=merchant.pk, environment="test", key_id=demo.pk)
         settings.SECRET_KEY = "a new one"
         services.seed_demo_merchant()
