@@ -22,6 +22,7 @@ from unfold.decorators import display
 from common.admin_labels import name_fields, word
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
+from common.secret_columns import without_secret_columns
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
 
@@ -41,6 +42,9 @@ class ReadOnlyAdmin(ModelAdmin):
     def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
         name_fields(model)
         super().__init__(model, admin_site)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return without_secret_columns(super().get_queryset(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return KeysetChangeList
@@ -87,6 +91,9 @@ class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return without_secret_columns(super().get_queryset(request))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

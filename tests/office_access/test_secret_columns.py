@@ -1,0 +1,203 @@
+"""No list, search, order, export or page of the back office answers questions about secret columns, whoever asks."""
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.models import Session
+from django.db import connection, connections
+from django.db.models import Field, ForeignKey, Model
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from common.admin import ReadOnlyAdmin
+from common.secret_columns import secret_columns
+from ops.exports.kinds import KINDS
+from tests.office_access.conftest import member, signed_in
+from tests.ops.conftest import World
+from tests.support import shop
+from tests.support.rows import leave_one_of_each
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
+
+SECRET = {
+    "auth.User": {"password"},
+    "sessions.Session": {"session_key", "session_data"},
+    "axes.AccessLog": {"session_hash"},
+    "merchants.ApiKey": {"key_hash", "sealed_secret"},
+    "events.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
+    "simulator.Payment": {"token"},
+    "access.Authenticator": {"sealed_key"},
+    "access.RecoveryCode": {"code_hash"},
+}
+ROLES = ("Viewer", "Support", "Finance", "Operator", "Admin")
+LOOKUPS = ("", "__startswith", "__exact", "__regex", "__gt", "__in", "__isnull", "__contains", "__lt")
+
+
+def address(model: type[Model], page: str, *arguments: object) -> str:
+    return reverse(
+        f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}",
+        args=[str(each) for each in arguments],
+    )
+
+
+def columns_of(model: type[Model]) -> list[str]:
+    return [f'"{model._meta.db_table}"."{name}"' for name in secret_columns(model)]
+
+
+def test_the_names_of_secret_columns_are_recognized() -> None:
+    found = {model._meta.label: set(secret_columns(model)) for model in apps.get_models()}
+    assert {label: names for label, names in found.items() if names} == SECRET
+
+
+def test_sessions_and_second_factors_have_no_pages() -> None:
+    for label in ("sessions.Session", "access.Authenticator", "access.RecoveryCode", "axes.AccessLog"):
+        assert apps.get_model(label) not in admin.site._registry
+    for model, model_admin in admin.site._registry.items():
+        assert isinstance(model_admin, ReadOnlyAdmin), model
+
+
+def test_only_offered_filters_are_looked_up(subtests: pytest.Subtests) -> None:
+    """Every model × every field, also of related models × every lookup."""
+    user = User(is_superuser=True, is_active=True, username="root")
+    for model, model_admin in admin.site._registry.items():
+        offered = offered_by(model_admin, asking(user))
+        with subtests.test(model._meta.label):
+            for path in paths_of(model):
+                for lookup in LOOKUPS:
+                    if (parameter := f"{path}{lookup}") not in offered:
+                        with pytest.raises(DisallowedModelAdminLookup):
+                            model_admin.get_changelist_instance(asking(user, parameter))
+
+
+def asking(user: User, parameter: str = "") -> Any:
+    request = RequestFactory().get("/", {parameter: "a"} if parameter else {})
+    request.user = user
+    return request
+
+
+ALL_SECRETS = {name for names in SECRET.values() for name in names}
+
+
+def paths_of(model: type[Model]) -> list[str]:
+    """The model's own fields, and the fields of models that a relation leads to, in both directions."""
+    own = [field.name for field in model._meta.get_fields() if isinstance(field, Field)]
+    related = [
+        f"{relation.name}__{field.name}"
+        for relation in model._meta.get_fields()
+        if relation.is_relation and relation.related_model
+        for field in relation.related_model._meta.concrete_fields
+    ]
+    return [*own, *related]
+
+
+def fields_filtered_by(model_admin: "admin.ModelAdmin[Model]") -> list[str | tuple[str, Any]]:
+    return [each for each in model_admin.list_filter if isinstance(each, str | tuple)]  # type: ignore[misc]
+
+
+def offered_by(model_admin: "admin.ModelAdmin[Model]", request: object) -> set[str | None]:
+    changes = model_admin.get_changelist_instance(request)  # type: ignore[arg-type]
+    return {name for spec in changes.filter_specs for name in spec.expected_parameters()}
+
+
+def test_as_every_role(subtests: pytest.Subtests) -> None:
+    browsers = {role: signed_in(member(role.lower(), role)) for role in ROLES}
+    for role, browser in browsers.items():
+        for label, names in SECRET.items():
+            model = apps.get_model(label)
+            if model not in admin.site._registry:
+                continue
+            for name in names:
+                with subtests.test(f"{role} {label}.{name}"):
+                    answer = browser.get(address(model, "changelist"), {f"{name}__startswith": "p"})
+                    assert answer.status_code in (400, 403)
+
+
+@pytest.fixture
+def rows(transactional_db: None, world: World, client: SignedClient) -> None:
+    shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
+    leave_one_of_each()
+
+
+def test_secret_columns_are_never_loaded(rows: None, subtests: pytest.Subtests) -> None:
+    """By the statements themselves. Django's own look at who is signed in reads a session and a user."""
+    browser = signed_in(User.objects.create_superuser("root"))
+    secret = {model: columns_of(model) for model in apps.get_models() if model not in (User, Session)}
+    for model, model_admin in admin.site._registry.items():
+        row = model._default_manager.first()
+        pages = [address(model, "changelist"), f"{address(model, 'changelist')}?q=x"]
+        if row is not None:
+            pages += [address(model, "change", row.pk), address(model, "history", row.pk)]
+        with subtests.test(model._meta.label):
+            for page in pages:
+                with (
+                    CaptureQueriesContext(connection) as ours,
+                    CaptureQueriesContext(connections["simulator"]) as bank,
+                ):
+                    assert browser.get(page).status_code == 200, page
+                for query in [*ours.captured_queries, *bank.captured_queries]:
+                    for columns in secret.values():
+                        assert not any(column in query["sql"] for column in columns), (page, query["sql"])
+            sql = str(model_admin.get_queryset(asking(User.objects.get(username="root"))).query)
+            assert not any(column in sql for column in columns_of(model)), sql
+
+
+def test_searches_orders_filters_and_exports_name_no_secret() -> None:
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    for model, model_admin in admin.site._registry.items():
+        named = [
+            *model_admin.get_search_fields(request),
+            *model_admin.get_list_display(request),
+            *(
+                each if isinstance(each, str) else each[0]
+                for each in model_admin.list_filter
+                if isinstance(each, str | tuple)
+            ),
+            *map(str, model_admin.ordering or ()),
+        ]
+        for name in named:
+            last = str(name).lstrip("=^@-").rpartition("__")[2]
+            assert last not in ALL_SECRETS, (model, name)
+    for kind in KINDS.values():
+        assert not {need for column in kind.columns for need in column.needs} & ALL_SECRETS
+
+
+@pytest.mark.parametrize("order", ["1", "-1", "1.2.3", "99", "-99", "x", "password", "-password.1", "%00"])
+def test_an_order_is_never_chosen_by_the_reader(order: str) -> None:
+    """Sorting by a hash would give it away, too."""
+    browser = signed_in(User.objects.create_superuser("root"))
+    member("a")
+    member("b")
+    expected = [user.pk for user in browser.get(address(User, "changelist")).context["cl"].result_list]
+    answer = browser.get(address(User, "changelist"), {"o": order})
+    assert [user.pk for user in answer.context["cl"].result_list] == expected
+
+
+def test_suggestions_are_for_readers_of_the_table_and_load_no_secret(subtests: pytest.Subtests) -> None:
+    """Django's autocomplete lists rows of any related table that has a search."""
+    users = {role: member(role.lower(), role) for role in ROLES}
+    browsers = {role: signed_in(user) for role, user in users.items()}
+    for model in admin.site._registry:
+        for field in model._meta.concrete_fields:
+            if not isinstance(field, ForeignKey):
+                continue
+            related = field.related_model
+            asked = {
+                "app_label": model._meta.app_label,
+                "model_name": model._meta.model_name or "",
+                "field_name": field.name,
+                "term": "a",
+            }
+            for role, browser in browsers.items():
+                with subtests.test(f"{role} {field}"), CaptureQueriesContext(connection) as ours:
+                    status = browser.get(reverse("admin:autocomplete"), asked).status_code
+                there = admin.site._registry.get(related)
+                if there is None or not there.has_view_permission(asking(users[role])):
+                    assert status in (403, 404), field
+                assert not any(column in query["sql"] for query in ours for column in columns_of(related))
