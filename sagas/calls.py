@@ -45,14 +45,17 @@ def _call_in_thread(saga: SagaState, step: StepState) -> Answer:
 def _call(saga: SagaState, step: StepState) -> Answer:
     spec = saga.definition.step(step.name)
     assert isinstance(spec, ExternalStep)
+    assert step.intended_at is not None, "an intent is committed before its call"
     call = Call(
         saga_id=saga.id,
         business_id=saga.business_id,
         data=saga.data,
         results=saga.results,
-        key=f"{saga.id}:{step.name}:{saga.direction}",
+        key=_key(saga, step, saga.direction),
         attempt=step.retry_count + 1,
         timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
+        forward_key=_key(saga, step, Direction.FORWARD),
+        intended_at=step.intended_at,
     )
     started = time.monotonic()
     crash.reach("saga.call.before", step.name, saga.direction, saga_id=saga.id)
@@ -74,6 +77,12 @@ def _ask_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Cal
         if not isinstance(found, NotFound):
             return found
     return spec.execute(call)
+
+
+def _key(saga: SagaState, step: StepState, direction: Direction) -> str:
+    """A compensation has one key: it looks before it undoes anything."""
+    key = f"{saga.id}:{step.name}:{direction}"
+    return f"{key}#{step.call_number}" if direction == Direction.FORWARD and step.call_number > 1 else key
 
 
 def outcome_name(outcome: Outcome) -> str:

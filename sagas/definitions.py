@@ -1,5 +1,6 @@
 """How a saga is written down: a named, versioned list of steps that reads from top to bottom."""
 
+import datetime as dt
 import enum
 import uuid
 from collections.abc import Callable, Mapping
@@ -54,8 +55,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition. After `Another`,
-    `results` has the step's own result so far, and the step makes a key of its own from `key` and that."""
+    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition of one call, and another
+    one after `NothingHappened`. After `Another`, `results` has the step's own result so far, and the step makes a key of
+    its own from `key` and that.
+
+    `intended_at` (database clock) is when the intent of the forward call under its present key was committed: what is
+    computed from it is the same in every repetition. `forward_key` is that key, also for a compensation.
+    """
 
     saga_id: uuid.UUID
     business_id: str
@@ -64,6 +70,8 @@ class Call:
     key: str
     attempt: int
     timeout_seconds: float
+    forward_key: str
+    intended_at: dt.datetime
 
 
 LocalHandler = Callable[[Context], Json | None]

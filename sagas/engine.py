@@ -209,6 +209,7 @@ def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> Sequence[S
             case CallOut(steps=steps):
                 for step in steps:
                     step.intent_is_fresh = not step.in_doubt
+                    step.is_new_call = step.intended_at is None
                     step.in_doubt = True
                 return steps
             case Rest():

@@ -139,6 +139,14 @@ class SagaStep(models.Model):
         default=False, help_text=_("A call was begun and its outcome is not known.")
     )
     compensating = models.BooleanField(default=False, help_text=_("Compensation of this step has begun."))
+    call_number = models.PositiveIntegerField(
+        default=1,
+        db_default=1,
+        help_text=_("Part of the idempotency key: raised when the earlier calls certainly had no effect."),
+    )
+    intended_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the intent of the call with this number was committed.")
+    )
     execute_data = models.JSONField(null=True, blank=True)
     compensate_data = models.JSONField(null=True, blank=True)
     result = models.JSONField(null=True, blank=True)

@@ -52,7 +52,19 @@ class Another:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """Answer of a step's `query` only: the other side has never heard of the call, so repeating it is safe."""
+    """Answer of a step's `query` only: the other side does not know the call (yet). The same call is repeated with the
+    same key, because an earlier one may still be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingHappened:
+    """Forward only: the calls made so far certainly had no effect and never will, and repeating their key brings nothing
+    more. The next call is made at once under a new key, which is committed with its intent.
+
+    A query answers it with `spends_attempt` False; a call that answers it has used one of the step's attempts."""
+
+    reason: str
+    spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,9 @@ class Undecidable:
     reason: str
 
 
-Outcome = Success | Failure | Transient | Unknown | Another | NotFound | Honoured | Undecidable
+Outcome = (
+    Success | Failure | Transient | Unknown | Another | NotFound | NothingHappened | Honoured | Undecidable
+)
 
 
 class StepFailed(Exception):

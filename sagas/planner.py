@@ -15,6 +15,7 @@ from sagas.outcomes import (
     Failure,
     Honoured,
     NotFound,
+    NothingHappened,
     Outcome,
     Success,
     Transient,
@@ -182,6 +183,9 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
         case Another(result):
             step.status, step.in_doubt, step.result = StepStatus.PENDING, False, result
             step.error_message, step.retry_count = "", 0
+            step.intended_at = None
+        case NothingHappened():
+            _begin_new_call(saga, step, outcome)
         case Undecidable(reason):
             step.in_doubt, step.error_message = True, reason
             park(saga, reason)
@@ -211,8 +215,20 @@ def _record_backward(saga: SagaState, step: StepState, outcome: Outcome) -> None
         case Undecidable(reason):
             step.error_message = reason
             park(saga, reason)
-        case NotFound() | Another():
+        case NotFound() | NothingHappened() | Another():
             raise AssertionError(f"{step.name} answered {outcome} to its compensation")
+
+
+def _begin_new_call(saga: SagaState, step: StepState, outcome: NothingHappened) -> None:
+    """The doubt is over. The next intent is of a call with the next number, and so with a new key."""
+    step.in_doubt, step.error_message = False, outcome.reason
+    if outcome.spends_attempt and step.retry_count >= step.max_retry_count:
+        step.status = StepStatus.FAILED
+        saga.failure = saga.failure or Failure("retries_exhausted", outcome.reason)
+        return
+    step.status, step.intended_at = StepStatus.PENDING, None
+    step.call_number += 1
+    step.retry_count += outcome.spends_attempt
 
 
 def turn_back(saga: SagaState, failure: Failure) -> None:

@@ -1,6 +1,7 @@
 """A saga in memory, while one worker holds it. Plain data: `planner` changes it, `store` loads and saves it."""
 
 import dataclasses
+import datetime as dt
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ class StepState:
     error_message: str = ""
     retry_count: int = 0
     retry_in_seconds: float | None = None  # set while the step waits for a retry
+    call_number: int = 1  # raised when a call is made under a new key
+    intended_at: dt.datetime | None = None  # when the intent of the forward call of this number was committed
+    is_new_call: bool = False  # the next commit sets `intended_at`
     executed_now: bool = False
     compensated_now: bool = False
     # True when this worker committed the intent itself: nobody can have called before it.

@@ -21,19 +21,22 @@ WITH saga AS (
 ), steps AS (
     INSERT INTO saga_steps (
         id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
-        retry_count, max_retry_count)
+        retry_count, max_retry_count, call_number, intended_at)
     SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
-           CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count
+           CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count, v.call_number,
+           CASE WHEN v.is_new_call THEN now() END
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
         id uuid, step_order int, step_name text, status text, in_doubt bool, result jsonb, executed_now bool,
-        max_retry_count int)
+        max_retry_count int, call_number int, is_new_call bool)
+), events AS (
+    INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
+                             actor, reason)
+    SELECT %(id)s::uuid, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms,
+           %(fence)s::bigint, %(worker)s::text, '', ''
+    FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
+        step_name text, direction text, outcome text, detail jsonb, duration_ms int)
 )
-INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
-                         actor, reason)
-SELECT %(id)s::uuid, 'attempt', v.step_name, v.direction, v.outcome, v.detail, v.duration_ms, %(fence)s::bigint,
-       %(worker)s::text, '', ''
-FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
-    step_name text, direction text, outcome text, detail jsonb, duration_ms int)
+SELECT now()
 """
 
 SAVE = """
@@ -63,10 +66,13 @@ WITH saga AS (
                              THEN now() + make_interval(secs => v.retry_in_seconds) END,
         executed_at = CASE WHEN v.executed_now THEN now() ELSE s.executed_at END,
         compensated_at = CASE WHEN v.compensated_now THEN now() ELSE s.compensated_at END,
+        call_number = v.call_number,
+        intended_at = CASE WHEN v.is_new_call THEN now() ELSE v.intended_at END,
         updated_at = now()
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
         id uuid, status text, in_doubt bool, compensating bool, result jsonb, error_message text,
-        retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool)
+        retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool, call_number int,
+        is_new_call bool, intended_at timestamptz)
     WHERE s.id = v.id AND s.saga_id = (SELECT id FROM saga)
 ), events AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
@@ -76,7 +82,7 @@ WITH saga AS (
     FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
         step_name text, direction text, outcome text, detail jsonb, duration_ms int)
 )
-SELECT cancel_requested, deadline_passed, age_seconds, signals_received FROM saga
+SELECT cancel_requested, deadline_passed, age_seconds, signals_received, now() FROM saga
 """
 
 # `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
@@ -108,7 +114,8 @@ SELECT * FROM claimed
 """
 
 STEPS = """
-SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_message, retry_count, max_retry_count
+SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_message, retry_count, max_retry_count,
+       call_number, intended_at
 FROM saga_steps WHERE saga_id = %s ORDER BY step_order
 """
 

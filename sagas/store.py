@@ -65,7 +65,8 @@ def insert(saga: SagaState, *, leased: bool) -> None:
                 "attempts": _attempt_rows(saga),
             },
         )
-    saga.attempts.clear()
+        (now,) = cursor.fetchone()
+    _written(saga, now)
 
 
 def save(saga: SagaState, *, keeps_lease: bool) -> None:
@@ -96,10 +97,17 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
         row = cursor.fetchone()
     if row is None:
         raise LeaseLost(saga.id)
-    saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = row
+    *facts, now = row
+    saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = facts
+    _written(saga, now)
+
+
+def _written(saga: SagaState, now: dt.datetime) -> None:
+    """What was to be written once has been, at `now` by the database's clock."""
     saga.attempts.clear()
     for step in saga.steps:
-        step.executed_now = step.compensated_now = False
+        step.intended_at = now if step.is_new_call else step.intended_at
+        step.executed_now = step.compensated_now = step.is_new_call = False
 
 
 def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
@@ -169,6 +177,9 @@ def _step_row(step: StepState) -> dict[str, Any]:
         "retry_count": step.retry_count,
         "max_retry_count": step.max_retry_count,
         "retry_in_seconds": step.retry_in_seconds,
+        "call_number": step.call_number,
+        "is_new_call": step.is_new_call,
+        "intended_at": step.intended_at,
         "executed_now": step.executed_now,
         "compensated_now": step.compensated_now,
     }
@@ -186,6 +197,8 @@ def _step_state(row: Sequence[Any]) -> StepState:
         error_message=row[7],
         retry_count=row[8],
         max_retry_count=row[9],
+        call_number=row[10],
+        intended_at=row[11],
     )
 
 

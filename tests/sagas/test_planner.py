@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sagas import planner
 from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step, together
 from sagas.models import Direction, SagaStatus, StepStatus
-from sagas.outcomes import Failure, Honoured, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import Failure, Honoured, NothingHappened, Success, Transient, Undecidable, Unknown
 from sagas.planner import CallOut, Rest, RunLocal
 from sagas.state import new_state
 
@@ -22,6 +22,7 @@ FORWARD = st.sampled_from(
         Transient("busy"),
         Unknown("lost"),
         Undecidable("odd"),
+        NothingHappened("its key is used up"),
     ]
 )
 BACKWARD = st.sampled_from(
@@ -86,7 +87,7 @@ def test_every_script_ends_well(definition, data):
                 # What may have happened at the other side: a lost answer counts until a definite one replaces it.
                 if isinstance(outcome, Success | Unknown | Undecidable):
                     happened.add(step.name)
-                elif isinstance(outcome, Failure):
+                elif isinstance(outcome, Failure | NothingHappened):
                     happened.discard(step.name)
             else:
                 outcome = data.draw(BACKWARD) if external else Success({})

@@ -22,7 +22,7 @@ from sagas import engine, operations, signals, store
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Retry, Step, together
 from sagas.models import SagaInstance
 from sagas.operations import OperationRefused
-from sagas.outcomes import Failure, NotFound, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import Failure, NotFound, NothingHappened, Success, Transient, Undecidable, Unknown
 from tests.sagas.conftest import expire_lease
 from tests.support.auditing import findings
 
@@ -30,10 +30,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ALONE = ("call2", "call6")
 CALLS = (*ALONE, "a", "b")
-FORWARD = (Success(), Failure("no", "no"), Transient("busy"), Unknown("lost"), Undecidable("odd"))
+FORWARD = (
+    Success(),
+    Failure("no", "no"),
+    Transient("busy"),
+    Unknown("lost"),
+    Undecidable("odd"),
+    NothingHappened("its key is used up"),
+)
 ANSWERS = {
     **dict.fromkeys(CALLS, FORWARD),
-    "call2:query": (*FORWARD, NotFound()),
+    "call2:query": (*FORWARD, NotFound(), NothingHappened("not there", spends_attempt=False)),
     **{f"{name}:undo": (Success(), Transient("busy"), Unknown("lost")) for name in CALLS},
 }
 STAFF = (operations.retry_now, operations.compensate, operations.cancel, operations.mark_resolved)

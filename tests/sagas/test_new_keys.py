@@ -1,0 +1,140 @@
+"""The idempotency key of a call: the same for every repetition while its outcome is in doubt, and another one once it is
+certain that the earlier calls had no effect. The number that the key is made of is committed with the intent."""
+
+import pytest
+from django.db import transaction
+
+from sagas import engine, operations
+from sagas.definitions import EXTERNAL, Retry, Step
+from sagas.models import SagaStatus, SagaStep
+from sagas.outcomes import NotFound, NothingHappened, Success, Transient, Unknown
+from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.support.auditing import _audited  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def seen(world, define_steps, begin):
+    """A saga of one pivot, and the calls that were made, as (kind, key, intended_at)."""
+    calls = []
+
+    def handler(name):
+        def handle(call):
+            calls.append((name, call.key, call.intended_at))
+            return world.act(name)
+
+        return handle
+
+    step = Step(
+        "pay",
+        handler("pay"),
+        kind=EXTERNAL,
+        query=handler("pay:query"),
+        pivot=True,
+        retry=Retry(max_count=3, base_seconds=0.0),
+    )
+    return begin(define_steps(step)), calls
+
+
+def suffixes(calls):
+    return [(name, key.partition(":pay:forward")[2]) for name, key, _at in calls]
+
+
+def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
+    saga, calls = seen
+    world.answers("pay", Unknown("lost"), Transient("busy"), Success())
+    world.answers("pay:query", NotFound(), NotFound())
+    engine.advance(saga)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert {key for _name, key, _at in calls} == {f"{saga.id}:pay:forward"}
+    assert len({at for _name, _key, at in calls}) == 1, "what is computed from the moment changes with it"
+
+
+def test_a_key_that_is_used_up_is_replaced_at_once(world, seen):
+    saga, calls = seen
+    world.answers("pay", Unknown("500"), NothingHappened("500, kept under the key"))
+    world.answers("pay:query", NotFound())
+    engine.advance(saga)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert suffixes(calls) == [("pay", ""), ("pay:query", ""), ("pay", ""), ("pay", "#2")]
+    assert calls[0][2] == calls[2][2] < calls[3][2]
+    step = SagaStep.objects.get(saga_id=saga.id)
+    assert (step.call_number, step.retry_count) == (2, 2)
+
+
+def test_a_query_that_knows_ends_the_doubt(world, seen):
+    """Nothing happened, and the new call is refused each time: the saga turns back and is nobody's case."""
+    saga, calls = seen
+    world.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
+    world.answers("pay:query", NothingHappened("still open", spends_attempt=False))
+    engine.advance(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.needs_attention, row.error_code) == (
+        SagaStatus.COMPENSATED,
+        False,
+        "retries_exhausted",
+    )
+    assert suffixes(calls) == [("pay", ""), ("pay:query", ""), *[("pay", "#2")] * 3]
+
+
+def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, seen):
+    saga, calls = seen
+    world.answers("pay", *[NothingHappened("500, kept under the key")] * 10)
+    engine.advance(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "retries_exhausted")
+    assert suffixes(calls) == [("pay", ""), ("pay", "#2"), ("pay", "#3"), ("pay", "#4")]
+
+
+def test_a_worker_that_dies_with_the_new_key_committed_leaves_it_to_the_next(world, seen):
+    saga, calls = seen
+    world.answers("pay", NothingHappened("500, kept under the key"), SystemExit())
+    world.answers("pay:query", NotFound())
+    with pytest.raises(SystemExit):
+        engine.advance(saga)
+    expire_lease(saga.id)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert suffixes(calls) == [("pay", ""), ("pay", "#2"), ("pay:query", "#2"), ("pay", "#2")]
+    assert len({at for _name, key, at in calls if key.endswith("#2")}) == 1
+
+
+def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(world, seen):
+    """It held the saga and had learned that the key is used up: the next worker finds the old intent, and learns it."""
+    saga, calls = seen
+    world.answers("pay", Unknown("500"))
+    engine.advance(saga)
+
+    def die_in_the_commit():
+        with transaction.atomic():  # the boundary that is rolled back
+            transaction.set_rollback(True)
+        raise SystemExit
+
+    world.answers("pay:query", NotFound(), NotFound())
+    world.answers("pay", die_in_the_commit, NothingHappened("500, kept under the key"))
+    with pytest.raises(SystemExit):
+        sweep_until_rest()
+    expire_lease(saga.id)
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert [suffix for name, suffix in suffixes(calls) if name == "pay"] == ["", "", "", "#2"]
+
+
+def test_staff_who_retry_repeat_the_key_of_the_call_in_doubt(world, seen):
+    saga, calls = seen
+    world.answers("pay", *[Unknown("lost")] * 4)
+    world.answers("pay:query", *[NotFound()] * 4)
+    engine.advance(saga)
+    sweep_until_rest()
+    row = reload(saga)
+    assert row.needs_attention
+    operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank is back")
+    world.answers("pay", NothingHappened("500, kept under the key"))
+    sweep_until_rest()
+    assert reload(saga).status == SagaStatus.COMPLETED
+    assert suffixes(calls)[-3:] == [("pay:query", ""), ("pay", ""), ("pay", "#2")]
