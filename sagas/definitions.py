@@ -55,9 +55,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition of one call, and another
-    one after `NothingHappened`. After `Another`, `results` has the step's own result so far, and the step makes a key of
-    its own from `key` and that.
+    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition of one call, and
+    another one after `NothingHappened`. After `Another`, `results` has the step's own result so far, and the step makes
+    a key of its own from `key` and that.
 
     `intended_at` (database clock) is when the intent of the forward call under its present key was committed: what is
     computed from it is the same in every repetition. `forward_key` is that key, also for a compensation.

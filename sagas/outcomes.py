@@ -58,8 +58,8 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class NothingHappened:
-    """Forward only: the calls made so far certainly had no effect and never will, and repeating their key brings nothing
-    more. The next call is made at once under a new key, which is committed with its intent.
+    """Forward only: the calls made so far certainly had no effect and never will, and repeating their key brings
+    nothing more. The next call is made at once under a new key, which is committed with its intent.
 
     A query answers it with `spends_attempt` False; a call that answers it has used one of the step's attempts."""
 
