@@ -2,14 +2,27 @@
 
 `code` and `error_code` are public and never change; the text is translated (Chinese by default).
 `is_final_answer` says whether an Idempotency-Key remembers it: business decisions are remembered,
-refusals before any work began are not (design section 6).
+refusals before any work began are not (design section 6). `retry` and `advice` are what docs/ERRORS.md tells the
+caller; `manage.py write_api_docs` makes that page from the classes.
 """
 
+import enum
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+
+class Retry(enum.Enum):
+    """What a program may do by itself after an error."""
+
+    NO = "no"
+    """The same request gets the same answer."""
+    CORRECTED = "corrected"
+    """A corrected request may succeed, with a new Idempotency-Key where the answer was final."""
+    SAME = "same request"
+    """The same request with the same Idempotency-Key may succeed later: after `Retry-After`, or with growing pauses."""
 
 
 class ApiError(Exception):
@@ -19,6 +32,8 @@ class ApiError(Exception):
     code: ClassVar[int]
     error_code: ClassVar[str]
     text: ClassVar[str | Promise]
+    retry: ClassVar[Retry]
+    advice: ClassVar[str]
     is_final_answer: ClassVar[bool] = False
 
     def __init__(
@@ -34,41 +49,60 @@ class ValidationFailed(ApiError):
 
     status, code, error_code = 400, 40000, "validation_failed"
     text = _("The request is not valid: see details for the fields.")
+    retry = Retry.CORRECTED
+    advice = "Correct the fields that `details` names."
 
 
 class MalformedBody(ApiError):
     status, code, error_code = 400, 40001, "malformed_body"
     text = _("The body is not valid JSON.")
+    retry = Retry.CORRECTED
+    advice = "Send one JSON object in UTF-8; `details` says where reading stopped."
 
 
 class LengthRequired(ApiError):
     status, code, error_code = 411, 41100, "length_required"
     text = _("Send the body with a Content-Length.")
+    retry = Retry.CORRECTED
+    advice = "Send the body with a `Content-Length`, not chunked."
 
 
 class BodyTooLarge(ApiError):
     status, code, error_code = 413, 41300, "body_too_large"
     text = _("The body is too large.")
+    retry = Retry.CORRECTED
+    advice = "Send less than `details.limit_bytes`."
 
 
 class UnsupportedMediaType(ApiError):
     status, code, error_code = 415, 41500, "unsupported_media_type"
     text = _("Send the body as application/json.")
+    retry = Retry.CORRECTED
+    advice = "Send `Content-Type: application/json`."
 
 
 class NotFound(ApiError):
     status, code, error_code = 404, 40400, "not_found"
     text = _("There is no such object.")
+    retry = Retry.NO
+    advice = (
+        "Check the address and the number or id in it. Objects of another merchant or of the other "
+        "environment are not found either."
+    )
 
 
 class MethodNotAllowed(ApiError):
     status, code, error_code = 405, 40500, "method_not_allowed"
     text = _("This address does not know that method.")
+    retry = Retry.NO
+    advice = "Use a method that the `Allow` header names."
 
 
 class NotAcceptable(ApiError):
     status, code, error_code = 406, 40600, "not_acceptable"
     text = _("The API answers in application/json only.")
+    retry = Retry.CORRECTED
+    advice = "Send `Accept: application/json`, or none."
 
 
 class InternalError(ApiError):
@@ -76,8 +110,12 @@ class InternalError(ApiError):
     text = _(
         "Something went wrong on our side. It is safe to repeat the request with the same Idempotency-Key."
     )
+    retry = Retry.SAME
+    advice = "Repeat with the same Idempotency-Key. If it persists, tell us the `request_id`."
 
 
 class ServiceUnavailable(ApiError):
     status, code, error_code = 503, 50300, "service_unavailable"
     text = _("The service is not available right now. Please try again.")
+    retry = Retry.SAME
+    advice = "Repeat with the same Idempotency-Key after `Retry-After` seconds."

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from common.errors import ApiError
+from common.errors import ApiError, Retry
 
 
 class EndpointNotUsable(ApiError):
@@ -10,13 +10,19 @@ class EndpointNotUsable(ApiError):
 
     status, code, error_code, is_final_answer = 409, 40981, "webhook_endpoint_not_usable", True
     text = _("That cannot be done with this webhook endpoint.")
+    retry = Retry.NO
+    advice = "Enable the endpoint first (`PATCH` with `status: enabled`)."
 
 
 class TooManyEndpoints(ApiError):
     status, code, error_code, is_final_answer = 409, 40982, "too_many_webhook_endpoints", True
     text = _("There are too many webhook endpoints: delete those you no longer need.")
+    retry = Retry.NO
+    advice = "Delete endpoints that are no longer used."
 
 
 class RangeTooLong(ApiError):
     status, code, error_code, is_final_answer = 422, 42281, "resend_range_too_long", True
     text = _("There are too many events in that time: name a shorter one.")
+    retry = Retry.CORRECTED
+    advice = "Give a shorter time between `created_from` and `created_to`."

@@ -1,13 +1,18 @@
 """What the gateway refuses, in the contract's words."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
-from common.errors import ApiError
+from common.errors import ApiError, Retry
 
 
 class ChannelUnavailable(ApiError):
     status, code, error_code = 422, 42220, "channel_not_available"
     text = _("This channel is not available for your key.")
+    retry = Retry.CORRECTED
+    advice = "Leave `channel` out, or name one that is set up for you."
 
 
 class RefundExceedsPayment(ApiError):
@@ -15,12 +20,16 @@ class RefundExceedsPayment(ApiError):
 
     status, code, error_code = 422, 42230, "refund_exceeds_payment"
     text = _("The refunds exceed the payment amount")
+    retry = Retry.CORRECTED
+    advice = "Refund at most `details.refundable_amount`."
     is_final_answer = True
 
 
 class PaymentNotRefundable(ApiError):
     status, code, error_code = 409, 40930, "payment_not_refundable"
     text = _("Only a succeeded payment can be refunded.")
+    retry = Retry.NO
+    advice = "Look at the payment's `status`. One that is not paid is cancelled, not refunded."
     is_final_answer = True
 
 
@@ -29,18 +38,24 @@ class PaymentNotCancellable(ApiError):
 
     status, code, error_code = 409, 40920, "payment_not_cancellable"
     text = _("The payment cannot be cancelled in its present status.")
+    retry = Retry.NO
+    advice = "Look at the payment's `status`. One that is paid is refunded."
     is_final_answer = True
 
 
 class PaymentNotCapturable(ApiError):
     status, code, error_code = 409, 40921, "payment_not_capturable"
     text = _("Only an authorized payment can be captured.")
+    retry = Retry.NO
+    advice = "Look at the payment's `status`."
     is_final_answer = True
 
 
 class CaptureExceedsPayment(ApiError):
     status, code, error_code = 422, 42221, "capture_exceeds_payment"
     text = _("The capture exceeds the authorized amount.")
+    retry = Retry.CORRECTED
+    advice = "Capture at most the authorized amount."
     is_final_answer = True
 
 
@@ -49,28 +64,44 @@ class PaymentDeclined(ApiError):
 
     status, code, error_code = 402, 40201, "payment_declined"
     text = _("The payment was declined.")
+    retry = Retry.CORRECTED
+    advice = (
+        "Tell the customer; `details.failure_code` says why. Another attempt is a new request with a "
+        "new Idempotency-Key."
+    )
     is_final_answer = True
 
 
 class RefundDeclined(ApiError):
     status, code, error_code = 402, 40203, "refund_declined"
     text = _("The channel declined the refund.")
+    retry = Retry.NO
+    advice = "Look at `details.failure_code`; refund by other means."
     is_final_answer = True
 
 
 class CaptureDeclined(ApiError):
     status, code, error_code = 402, 40202, "capture_declined"
     text = _("The channel declined the capture.")
+    retry = Retry.NO
+    advice = "Look at `details.failure_code` and at the payment's `status`."
     is_final_answer = True
 
 
 class OperationInProgress(ApiError):
     """Something else is being done to this payment right now."""
 
+    def __init__(self, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(details, headers={"Retry-After": "2"})
+
     status, code, error_code = 409, 40922, "operation_in_progress"
     text = _("Another operation on this payment is in progress, please try again later.")
+    retry = Retry.SAME
+    advice = "Wait `Retry-After` seconds, then repeat."
 
 
 class WebhookRejected(ApiError):
     status, code, error_code = 400, 40020, "webhook_rejected"
     text = _("The webhook is not authentic or not readable.")
+    retry = Retry.NO
+    advice = "Only channels call this address."

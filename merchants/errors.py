@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from common.errors import ApiError
+from common.errors import ApiError, Retry
 
 CHALLENGE = 'Signature realm="payment-platform", headers="X-API-Key X-Signature X-Timestamp X-Nonce"'
 
@@ -22,6 +22,11 @@ class InvalidCredentials(Unauthenticated):
 
     status, code, error_code = 401, 40100, "invalid_credentials"
     text = _("The API key or the signature is not valid.")
+    retry = Retry.CORRECTED
+    advice = (
+        "Check key, secret and signature. For a test key, `details.canonical_string` is the text that "
+        "we signed: compare it with yours."
+    )
 
 
 class CredentialsIncomplete(Unauthenticated):
@@ -29,21 +34,31 @@ class CredentialsIncomplete(Unauthenticated):
 
     status, code, error_code = 401, 40101, "credentials_incomplete"
     text = _("Authentication headers are missing or malformed: see details for the headers.")
+    retry = Retry.CORRECTED
+    advice = "Send the headers that `details` names."
 
 
 class TimestampOutOfRange(Unauthenticated):
     status, code, error_code = 401, 40102, "timestamp_out_of_range"
     text = _("X-Timestamp is too far from our clock. Check yours and sign again.")
+    retry = Retry.CORRECTED
+    advice = "Set your clock (NTP) and sign again; `details.server_time` is ours."
 
 
 class NonceReused(Unauthenticated):
     status, code, error_code = 401, 40103, "nonce_reused"
     text = _("This X-Nonce has been used. Send a new one with each request, and sign again.")
+    retry = Retry.CORRECTED
+    advice = (
+        "Make a new random `X-Nonce` and sign again. To repeat a write, send it with an Idempotency- Key."
+    )
 
 
 class InsufficientScope(ApiError):
     status, code, error_code = 403, 40301, "insufficient_scope"
     text = _("This API key may not do that: a scope is missing.")
+    retry = Retry.NO
+    advice = "Use a key that has `details.required_scope`."
 
 
 class KeyWiderThanIssuer(ApiError):
@@ -51,38 +66,56 @@ class KeyWiderThanIssuer(ApiError):
 
     status, code, error_code = 403, 40304, "key_wider_than_issuer"
     text = _("A restricted API key cannot issue or rotate a key with fewer restrictions: see details.")
+    retry = Retry.CORRECTED
+    advice = "Ask for no more than the key that signs has, or sign with an unrestricted key."
 
 
 class MerchantSuspended(ApiError):
     status, code, error_code = 403, 40302, "merchant_suspended"
     text = _("This merchant is suspended. Please contact support.")
+    retry = Retry.NO
+    advice = "Contact support."
 
 
 class AddressNotAllowed(ApiError):
     status, code, error_code = 403, 40303, "address_not_allowed"
     text = _("This API key may not be used from this IP address.")
+    retry = Retry.NO
+    advice = (
+        "Call from an address on the key's list, or use another key; `details.address` is the one we saw."
+    )
 
 
 class RateLimited(ApiError):
     status, code, error_code = 429, 42900, "rate_limited"
     text = _("Too many requests with this API key. Wait as long as Retry-After says.")
+    retry = Retry.SAME
+    advice = "Wait `Retry-After` seconds, then repeat."
 
 
 class LastManagingKey(ApiError):
     status, code, error_code, is_final_answer = 409, 40951, "last_managing_key", True
     text = _("This is the last API key that can manage keys from any address. Issue another one first.")
+    retry = Retry.NO
+    advice = "Issue another key with `keys:manage` and no restriction first."
 
 
 class KeyNotUsable(ApiError):
     status, code, error_code, is_final_answer = 409, 40952, "api_key_not_usable", True
     text = _("This API key is revoked, expired or already rotated.")
+    retry = Retry.NO
+    advice = "Use the key's successor, or issue a new key."
 
 
 class TooManyKeys(ApiError):
     status, code, error_code, is_final_answer = 409, 40953, "too_many_api_keys", True
     text = _("There are too many usable API keys: revoke those you no longer need.")
+    retry = Retry.NO
+    advice = "Revoke keys that are no longer used."
 
 
 class EmailTaken(ApiError):
     status, code, error_code, is_final_answer = 409, 40954, "email_taken", True
     text = _("There is a merchant with this email already.")
+    retry = Retry.CORRECTED
+    advice = "Use the merchant that exists, or another email."
