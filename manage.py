@@ -6,7 +6,9 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.db import DatabaseError, InterfaceError
+
+from common.database_errors import trouble_of
 
 
 def main() -> None:
@@ -15,8 +17,8 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"ERROR {error}")
-    except OperationalError as error:
-        if "--traceback" in sys.argv:
+    except (DatabaseError, InterfaceError) as error:
+        if "--traceback" in sys.argv or trouble_of(error) is None:
             raise
         sys.exit(f"ERROR PostgreSQL: {error}".rstrip())
 

@@ -1,15 +1,22 @@
 """What Django's ORM does not offer and the money path needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connections, models, router
+import structlog
+from django.db import DatabaseError, IntegrityError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
 from psycopg import Error as PostgresError
-from psycopg.errors import IdleInTransactionSessionTimeout
-from psycopg_pool import PoolTimeout
+
+from common.database_errors import DatabaseTrouble, trouble_of
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+# A deadlock ends one of two transactions; who loses three times in a row meets something else.
+CONFLICT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +29,19 @@ def from_now(seconds: float = 0.0) -> Any:
     return _FromNow(seconds)
 
 
-def session_was_lost(error: Exception) -> bool:
-    """The database ended our session, or does not answer. A process that was frozen inside a transaction finds its
-    session ended too, under another name."""
-    gone = OperationalError | InterfaceError | PoolTimeout
-    return isinstance(error, gone) or isinstance(error.__cause__, IdleInTransactionSessionTimeout)
+def repeat_on_conflict(transact: Callable[[], T]) -> T:
+    """Runs a whole transaction, and again when a deadlock or a serialization failure ended it: nothing of it is there.
+
+    `transact` opens the transaction itself. Raises what the last try raises.
+    """
+    for _try in range(CONFLICT_TRIES - 1):
+        try:
+            return transact()
+        except DatabaseError as error:
+            if trouble_of(error) is not DatabaseTrouble.CONFLICT:
+                raise
+            log.warning("database.conflict", error=str(error))
+    return transact()
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from django.db import connection
 from psycopg.rows import class_row
 
 from common import tracing
+from common.database_errors import trouble_of
+from common.postgresql.sessions import open_session
 from events import metrics
 from events.sinks import OutgoingEvent, Sink, SinkUnavailable
 from events.webhooks import fanout
@@ -65,7 +67,9 @@ def _publish(sinks: Sequence[Sink], stop: threading.Event) -> None:
                 connected = True
                 if _wait_for_lead(session, stop):
                     _lead(session, sinks, stop)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except psycopg.Error as error:
+            if trouble_of(error) is None:
+                raise
             if connected:
                 log.warning("relay.database_lost", reason=_first_line(error), retry_seconds=RECONNECT_SECONDS)
             connected = False
@@ -89,23 +93,13 @@ def drain(*, sinks: Sequence[Sink]) -> int:
 
 
 def connect() -> Session:
-    """A session of our own: one from the pool would take the lock along when it is given back."""
-    database = connection.settings_dict
-    return psycopg.connect(
-        host=database["HOST"],
-        port=database["PORT"],
-        user=database["USER"],
-        password=database["PASSWORD"],
-        dbname=database["NAME"],
-        connect_timeout=5,
-        application_name=database["OPTIONS"].get("application_name"),
-        options=database["OPTIONS"].get("options"),
-        # A leader cut off from the database is noticed, on both sides, within a minute.
-        keepalives_idle=10,
-        keepalives_interval=10,
-        keepalives_count=3,
-        autocommit=True,
-    )
+    """A session of our own: one from the pool would take the lock along when it is given back.
+
+    A leader cut off from the database is noticed on our side by the settings' keepalives, and on the server's by these.
+    """
+    options = connection.settings_dict["OPTIONS"]["options"]
+    keepalives = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    return open_session(options=f"{options} {keepalives}")
 
 
 def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:

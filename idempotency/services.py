@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from common import crash
 from common.api.envelope import Answer, failure
 from common.api.request_id import current_request_id
-from common.db import from_now, insert_unless_exists
+from common.db import from_now, insert_unless_exists, repeat_on_conflict
 from common.errors import ApiError, ServiceUnavailable
 from common.ids import uuid7
 from idempotency import cache, metrics
@@ -91,11 +91,16 @@ def run_once(request: KeyedRequest, *, begin: Begin[T], finish: Finish[T]) -> An
         return _replay(request, remembered, source="redis")
     record = _new_record(request)
     completion = Completion(record, record.fence)
-    try:
+
+    def claim() -> tuple[bool, T | None]:
         with transaction.atomic(durable=True):
             claimed = insert_unless_exists(record)
             started = begin(record.resource_id, completion) if claimed else None
             crash.reach("idempotency.claim.before_commit")
+        return claimed, started
+
+    try:
+        claimed, started = repeat_on_conflict(claim)
     except ApiError as error:
         if not error.is_final_answer:
             raise
@@ -120,8 +125,12 @@ def run_in_one_commit(request: KeyedRequest, *, write: Callable[[uuid.UUID], Ans
 
 def _run_unkeyed(begin: Begin[T], finish: Finish[T]) -> Answer:
     resource_id, completion = uuid7(), Completion(None, 0)
-    with transaction.atomic(durable=True):
-        started = begin(resource_id, completion)
+
+    def claim() -> T:
+        with transaction.atomic(durable=True):
+            return begin(resource_id, completion)
+
+    started = repeat_on_conflict(claim)
     return completion.answer or finish(resource_id, started, completion)
 
 

@@ -1,12 +1,12 @@
 """What machines ask of the gateway: is it alive, can it serve, what does it count."""
 
 import redis
-from django.db import OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from psycopg_pool import PoolTimeout
 
+from common.database_errors import trouble_of
 from common.metric_files import HostMetrics
 from ops.event_gauges import EventGauges
 from ops.gauges import BrokerGauges, DatabaseGauges
@@ -18,20 +18,26 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when payments can be taken: the database answers. Redis is reported and does not decide."""
-    checks = {"database": _database_answers(), "redis": _redis_answers()}
+    """200 when payments can be taken: the database takes writes. Redis is reported and does not decide."""
+    checks = {"database": _database_takes_writes(), "redis": _redis_answers()}
     return JsonResponse(
         {"ready": checks["database"], "checks": checks}, status=200 if checks["database"] else 503
     )
 
 
-def _database_answers() -> bool:
+def _database_takes_writes() -> bool:
+    """The pool gives away no session of a standby; this one may have turned read-only since."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM saga_instances LIMIT 1")
-    except (OperationalError, PoolTimeout):
+            cursor.execute(
+                "SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM saga_instances)"
+            )
+            read_only, _any_saga = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        if trouble_of(error) is None:
+            raise
         return False
-    return True
+    return bool(read_only == "off")
 
 
 def _redis_answers() -> bool:

@@ -14,10 +14,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
 from prometheus_client import REGISTRY
 
+from common.postgresql.sessions import open_session
 from common.tracing import configure_tracing
 from sagas import registry
 
-CONNECT_SECONDS = 5
+REDIS_SECONDS = 5
 MIGRATION_LOCK = 4003  # any number, the same in every instance
 MIGRATION_WAIT_SECONDS = 300
 SAGA_TABLES = {"saga_instances", "saga_steps"}
@@ -78,20 +79,12 @@ def _connect_database() -> "psycopg.Connection[Any]":
     """A connection past the pool: it fails with the server's own reason, and holds the migration lock."""
     database = connection.settings_dict
     try:
-        return psycopg.connect(
-            host=database["HOST"],
-            port=database["PORT"],
-            user=database["USER"],
-            password=database["PASSWORD"],
-            dbname=database["NAME"],
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
-        )
+        return open_session(options=None)
     except psycopg.OperationalError as error:
         # "connection to server at …, port … failed: <reason>", and then questions to the reader
         reason = str(error).rpartition(" failed: ")[2].splitlines()[0]
         raise BootError(
-            f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — is PostgreSQL running "
+            f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — does PostgreSQL take writes "
             "there? Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."
         ) from error
 
@@ -119,7 +112,7 @@ def _ping_redis() -> None:
     address = f"{settings.REDIS_HOST}:{settings.REDIS_PORT}"
     try:
         with redis.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
+            settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS
         ) as client:
             client.ping()
     except redis.RedisError as error:

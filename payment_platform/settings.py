@@ -151,16 +151,34 @@ TIME_ZONE = "UTC"
 
 # --- PostgreSQL: the truth -------------------------------------------------------------------------
 STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=15)
+# One host, or several with commas, of which one takes writes: as libpq has it, with one port for all or one for each.
+DB_HOST: str = env.str("DB_HOST", default="localhost")
+DB_PORT: str = env.str("DB_PORT", default="40432")
+if not all(port.isdecimal() and 0 < int(port) < 65536 for port in DB_PORT.split(",")):
+    raise ImproperlyConfigured(
+        f"DB_PORT={DB_PORT}: give a port, or one for each host of DB_HOST with commas."
+    )
+if DB_PORT.count(",") not in (0, DB_HOST.count(",")):
+    raise ImproperlyConfigured(
+        f"DB_HOST={DB_HOST} and DB_PORT={DB_PORT}: give one port for all hosts or one for each."
+    )
 DATABASE = {
-    "ENGINE": "django.db.backends.postgresql",
-    "HOST": env.str("DB_HOST", default="localhost"),
-    "PORT": env.int("DB_PORT", default=40432),
+    "ENGINE": "common.postgresql",
+    "HOST": DB_HOST,
+    "PORT": DB_PORT,
     "USER": env.str("DB_USER", default="postgres"),
     "PASSWORD": env.str("DB_PASSWORD", default="postgres"),
     "NAME": env.str("DB_NAME", default="payment_gateway"),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "connect_timeout": 5,
+        # A server that has become a standby is passed over: the next host, or another try, until one takes writes.
+        "target_session_attrs": "read-write",
+        # A server that vanished without a word is noticed in this time, and not after the kernel's quarter of an hour.
+        "tcp_user_timeout": 10_000,  # milliseconds
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
         # Statements are prepared on their third use: planning them anew costs more than running them.
         "server_side_binding": True,
         "prepare_threshold": 3,

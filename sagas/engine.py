@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from common import crash, tracing
 from common.api.request_id import current_request_id
+from common.db import repeat_on_conflict
 from sagas import calls, inbox, metrics, planner, registry, store
 from sagas.calls import Answer, outcome_name
 from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
@@ -118,31 +119,36 @@ def _commit(
     saga: SagaState, answers: Sequence[Answer], at_rest: AtRest | None
 ) -> tuple[SagaState, Sequence[StepState]]:
     """One commit boundary. A LOCAL step that refuses, or news that came since the last commit (a cancellation, a
-    signal), undoes the boundary, which is then repeated knowing that."""
+    signal), undoes the boundary, which is then repeated knowing that; after a deadlock it is repeated as it was."""
     refusals: dict[str, Failure] = {}
     names = [answer.step_name for answer in answers] or [""]
     for answer in answers:
         _note(saga, answer.step_name, answer.outcome, duration_ms=answer.duration_ms)
-    while True:
+
+    def write() -> tuple[SagaState, Sequence[StepState]]:
         draft = saga.draft()
+        with transaction.atomic(durable=True):
+            _record_answers(draft, answers, refusals)
+            pending = _walk(draft, refusals)
+            if not pending and at_rest is not None:
+                at_rest(draft)
+            store.save(draft, keeps_lease=bool(pending))
+            _require_no_news(saga, draft)
+            for name in names:
+                crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
+        return draft, pending
+
+    while True:
         try:
-            with transaction.atomic(durable=True):
-                _record_answers(draft, answers, refusals)
-                pending = _walk(draft, refusals)
-                if not pending and at_rest is not None:
-                    at_rest(draft)
-                store.save(draft, keeps_lease=bool(pending))
-                _require_no_news(saga, draft)
-                for name in names:
-                    crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
+            draft, pending = repeat_on_conflict(write)
         except _Refused as refused:
             refusals[refused.step_name] = refused.failure
             continue
         except _CancelArrived:
             saga.cancel_requested = True
             continue
-        except _SignalArrived:
-            saga.signals_received = draft.signals_received
+        except _SignalArrived as arrived:
+            saga.signals_received = arrived.signals_received
             continue
         for name in names:
             crash.reach("saga.outcome.after_commit", name, saga.direction, saga_id=saga.id)
@@ -177,7 +183,7 @@ def _require_no_news(saga: SagaState, draft: SagaState) -> None:
     if draft.cancel_requested and not saga.cancel_requested and planner.can_still_cancel(draft):
         raise _CancelArrived
     if draft.listened_in_vain and draft.signals_received != saga.signals_received:
-        raise _SignalArrived
+        raise _SignalArrived(draft.signals_received)
 
 
 class _CancelArrived(Exception):
@@ -185,7 +191,9 @@ class _CancelArrived(Exception):
 
 
 class _SignalArrived(Exception):
-    pass
+    def __init__(self, signals_received: int) -> None:
+        super().__init__()
+        self.signals_received = signals_received
 
 
 class _Refused(Exception):

@@ -1,5 +1,6 @@
 """Turns whatever a view raises into the contract's error shape. Nothing internal ever leaves."""
 
+import sys
 from typing import Any
 
 import structlog
@@ -9,7 +10,7 @@ from rest_framework import exceptions as drf
 
 from common import errors
 from common.api.envelope import failure
-from common.db import session_was_lost
+from common.database_errors import trouble_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +47,20 @@ def _translate(error: Exception) -> errors.ApiError:
             return errors.MalformedBody({"body": ["the connection ended before it was complete"]})
         case drf.NotFound() | Http404():
             return errors.NotFound()
-        case _ if session_was_lost(error):
-            log.error("request.database_unavailable", error=str(error))
-            return errors.ServiceUnavailable(headers={"Retry-After": "2"})
+    unavailable = database_unavailable(error)
+    if unavailable is not None:
+        return unavailable
     log.exception("request.failed", exc_info=error)
     return errors.InternalError()
+
+
+def database_unavailable(error: BaseException | None) -> errors.ServiceUnavailable | None:
+    """A 503 with `Retry-After`, when it is the database that cannot serve; logged. None for anything else."""
+    trouble = trouble_of(error)
+    if trouble is None:
+        return None
+    log.error("request.database_unavailable", trouble=trouble.name.lower(), error=str(error))
+    return errors.ServiceUnavailable(headers={"Retry-After": trouble.retry_after})
 
 
 def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
@@ -79,10 +89,16 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500, for what fails outside DRF (middleware, admin)."""
+    """Django's handler500, for what fails outside DRF (middleware, admin). Called while the error is being handled."""
+    answer = database_unavailable(sys.exception()) or errors.InternalError()
     if request.path.startswith("/api/"):
-        return respond(errors.InternalError())
-    return HttpResponse(str(errors.InternalError.text), status=500, content_type="text/plain; charset=utf-8")
+        return respond(answer)
+    return HttpResponse(
+        str(answer.text),
+        status=answer.status,
+        headers=answer.headers,
+        content_type="text/plain; charset=utf-8",
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -12,7 +12,8 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from psycopg_pool import PoolTimeout
 
 from common.crypto import seal
-from common.db import insert_unless_exists, session_was_lost
+from common.database_errors import trouble_of
+from common.db import insert_unless_exists
 from events.webhooks.models import EndpointKind, WebhookEndpoint
 from events.webhooks.signing import new_secret
 
@@ -57,7 +58,7 @@ def run(stop: threading.Event) -> None:
             taken = fan_out_batch()
             connected = True
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
-            if not session_was_lost(error):
+            if trouble_of(error) is None:
                 raise
             if connected:
                 log.warning("fan_out.database_lost", reason=str(error), retry_seconds=RECONNECT_SECONDS)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
-from common.db import session_was_lost
+from common.database_errors import trouble_of
 from events import metrics
 from events.webhooks import claims, delivery
 from events.webhooks.claims import Claim
@@ -41,7 +41,7 @@ class Worker:
                     claimed = self._claim_and_submit(pool)
                     connected = True
                 except (DatabaseError, InterfaceError, PoolTimeout) as error:
-                    if not session_was_lost(error):
+                    if trouble_of(error) is None:
                         raise
                     if connected:
                         log.warning(

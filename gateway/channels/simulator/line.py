@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from psycopg.errors import UniqueViolation
 
-from common.db import session_was_lost
+from common.database_errors import trouble_of
 from gateway.channels.base import Declined, NotSent, Unknown
 from gateway.channels.simulator.faults import TIMED_OUT, Line, Operation, Script
 from gateway.channels.simulator.router import ALIAS
@@ -56,7 +56,7 @@ def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
         # The ledger has one entry per key: somebody used a key for a second purpose.
         return Declined("idempotency_mismatch", "This key was used for something else.")
     except (DatabaseError, InterfaceError) as error:
-        if not session_was_lost(error):
+        if trouble_of(error) is None:
             raise
         # Also when the connection broke during the commit: the bank may have done it.
         # No channel fault: the books are in our own database, whose outage nobody needs to be spared.

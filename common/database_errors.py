@@ -1,0 +1,72 @@
+"""Tells a database that cannot serve at this moment from a defect of ours, by SQLSTATE.
+
+Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+import enum
+
+import psycopg
+from django.db import InterfaceError, OperationalError
+from psycopg_pool import PoolTimeout
+
+
+class DatabaseTrouble(enum.Enum):
+    """Why the database could not serve."""
+
+    SESSION_LOST = enum.auto()  # it ended our session, does not answer, or no connection became free in time
+    READ_ONLY = enum.auto()  # a failover: the server is a standby now, or was fenced
+    CONFLICT = enum.auto()  # a deadlock or a serialization failure: the same transaction will go through
+    TIMEOUT = enum.auto()  # a statement or a lock took longer than it may
+    EXHAUSTED = enum.auto()  # disk, memory or sessions of the server
+
+    @property
+    def retry_after(self) -> str:
+        """After how many seconds a repetition makes sense, as the header `Retry-After` wants it."""
+        return str(_RETRY_AFTER_SECONDS[self])
+
+    @property
+    def ends_session(self) -> bool:
+        """Nobody may be given this connection again."""
+        return self in (DatabaseTrouble.SESSION_LOST, DatabaseTrouble.READ_ONLY)
+
+
+_RETRY_AFTER_SECONDS = {
+    DatabaseTrouble.SESSION_LOST: 2,
+    DatabaseTrouble.READ_ONLY: 3,
+    DatabaseTrouble.CONFLICT: 1,
+    DatabaseTrouble.TIMEOUT: 2,
+    DatabaseTrouble.EXHAUSTED: 5,
+}
+_BY_STATE = {
+    "25006": DatabaseTrouble.READ_ONLY,  # read_only_sql_transaction
+    "25P03": DatabaseTrouble.SESSION_LOST,  # idle_in_transaction_session_timeout: we were frozen
+    "25P04": DatabaseTrouble.SESSION_LOST,  # transaction_timeout
+    "40001": DatabaseTrouble.CONFLICT,  # serialization_failure
+    "40P01": DatabaseTrouble.CONFLICT,  # deadlock_detected
+    "55P03": DatabaseTrouble.TIMEOUT,  # lock_not_available
+    "57014": DatabaseTrouble.TIMEOUT,  # query_canceled: the statement timeout
+    "57P01": DatabaseTrouble.SESSION_LOST,  # admin_shutdown
+    "57P02": DatabaseTrouble.SESSION_LOST,  # crash_shutdown
+    "57P03": DatabaseTrouble.SESSION_LOST,  # cannot_connect_now
+    "57P04": DatabaseTrouble.SESSION_LOST,  # database_dropped
+    "57P05": DatabaseTrouble.SESSION_LOST,  # idle_session_timeout
+}
+_BY_CLASS = {
+    "08": DatabaseTrouble.SESSION_LOST,  # connection_exception
+    "53": DatabaseTrouble.EXHAUSTED,  # insufficient_resources
+    "58": DatabaseTrouble.EXHAUSTED,  # system_error, such as an I/O error
+}
+
+
+def trouble_of(error: BaseException | None) -> DatabaseTrouble | None:
+    """None for a defect of ours, and for whatever the database has nothing to do with.
+
+    Takes errors of Django's and of psycopg's.
+    """
+    cause = error if isinstance(error, psycopg.Error) else getattr(error, "__cause__", None)
+    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    if state is not None and (known := _BY_STATE.get(state) or _BY_CLASS.get(state[:2])):
+        return known
+    # Without a code it is the client library that speaks: the connection is closed, or none could be made.
+    lost = OperationalError | InterfaceError | PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError
+    return DatabaseTrouble.SESSION_LOST if isinstance(error, lost) else None

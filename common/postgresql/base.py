@@ -1,0 +1,83 @@
+"""Django's PostgreSQL backend, whose pool gives nobody a session that cannot write any more.
+
+After a failover an address can lead to a server that has become a standby. It takes connections, answers every read,
+and refuses each write with 25006; Django's own check of a pooled connection (an empty query) passes there for ever.
+"""
+
+from types import TracebackType
+from typing import Any
+
+import psycopg
+import structlog
+from django.db.backends.postgresql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg_pool import ConnectionPool
+
+from common.database_errors import trouble_of
+
+log = structlog.get_logger(__name__)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A session that met an error which ends it is closed instead of going back into the pool."""
+
+    session_is_over = False
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        return _NotingErrorWrapper(self)
+
+    @property
+    def pool(self) -> "ConnectionPool[Any] | None":
+        """As Django makes it, but for the check, which its options do not let us choose (Django ticket 37075)."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if self.alias == base.NO_DB_ALIAS or not options:
+            return None
+        if self.alias not in self._connection_pools:
+            pool: ConnectionPool[Any] = ConnectionPool(
+                kwargs={**self.get_connection_params(), "autocommit": True},
+                open=False,
+                configure=self._configure_connection,
+                check=require_writable,
+                **options,
+            )
+            self._connection_pools.setdefault(self.alias, pool)
+        found: ConnectionPool[Any] = self._connection_pools[self.alias]
+        return found
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        self.session_is_over = False
+        return super().get_new_connection(conn_params)
+
+    def _close(self) -> Any:
+        if self.session_is_over and self.connection is not None:
+            self.connection.close()  # the pool replaces what comes back closed
+        self.session_is_over = False
+        return super()._close()
+
+
+class _NotingErrorWrapper(DatabaseErrorWrapper):
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        trouble = trouble_of(exc_value) if isinstance(exc_value, psycopg.Error) else None
+        if trouble is not None and trouble.ends_session:
+            self.wrapper.session_is_over = True
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+def require_writable(session: "psycopg.Connection[Any]") -> None:
+    """The pool's check before it gives a connection away: one round trip, like Django's.
+
+    The server reports both settings by itself whenever they change (protocol parameters since PostgreSQL 14), so that
+    they are as of this round trip. Raises psycopg's `OperationalError`, for which the pool makes another connection.
+    """
+    ConnectionPool.check_connection(session)
+    for setting in ("in_hot_standby", "default_transaction_read_only"):
+        if session.info.parameter_status(setting) == "on":
+            log.warning("database.session_discarded", reason=setting, host=session.info.host)
+            raise psycopg.OperationalError(f"the session is read-only: {setting} is on")

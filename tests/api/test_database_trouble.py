@@ -1,0 +1,147 @@
+"""A database that cannot serve at this moment is a 503 that says when to repeat, and the repetition is done once.
+
+The errors are PostgreSQL's own: a trigger raises them with the SQLSTATE of
+https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from common.database_errors import DatabaseTrouble
+from gateway.models import Payment
+from sagas.models import SagaInstance
+from tests.support.shop import create, data, error, new_no, payment_request
+from tests.support.signing import SignedClient
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+UNAVAILABLE = {
+    "25006": DatabaseTrouble.READ_ONLY,
+    "25P03": DatabaseTrouble.SESSION_LOST,
+    "53100": DatabaseTrouble.EXHAUSTED,
+    "53200": DatabaseTrouble.EXHAUSTED,
+    "53300": DatabaseTrouble.EXHAUSTED,
+    "55P03": DatabaseTrouble.TIMEOUT,
+    "57014": DatabaseTrouble.TIMEOUT,
+    "57P01": DatabaseTrouble.SESSION_LOST,
+    "57P02": DatabaseTrouble.SESSION_LOST,
+    "57P03": DatabaseTrouble.SESSION_LOST,
+    "57P05": DatabaseTrouble.SESSION_LOST,
+    "58030": DatabaseTrouble.EXHAUSTED,
+    "08006": DatabaseTrouble.SESSION_LOST,
+}
+
+
+class Failing:
+    """A table whose next writes fail with a code."""
+
+    def __init__(self) -> None:
+        self._tables: list[str] = []
+        with connection.cursor() as cursor:
+            cursor.execute("DROP SEQUENCE IF EXISTS failures_of_a_test")
+            cursor.execute("CREATE SEQUENCE failures_of_a_test")  # no rollback takes back what it counted
+
+    def writes(self, event: str, table: str, code: str, *, times: int = 1_000_000) -> None:
+        self._tables.append(table)
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER SEQUENCE failures_of_a_test RESTART")
+            cursor.execute(
+                f"CREATE FUNCTION failing_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" IF nextval('failures_of_a_test') <= {times} THEN"
+                f" RAISE EXCEPTION 'as a test wants it' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$"
+            )
+            cursor.execute(
+                f"CREATE TRIGGER failing BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION failing_{table}()"
+            )
+
+    def end(self) -> None:
+        with connection.cursor() as cursor:
+            while self._tables:
+                cursor.execute(f"DROP FUNCTION failing_{self._tables.pop()} CASCADE")
+            cursor.execute("DROP SEQUENCE IF EXISTS failures_of_a_test")
+
+
+@pytest.fixture
+def failing() -> Iterator[Failing]:
+    failing = Failing()
+    yield failing
+    failing.end()
+
+
+@pytest.mark.parametrize("code", UNAVAILABLE)
+def test_answer_and_repetition(failing: Failing, client: SignedClient, code: str) -> None:
+    failing.writes("INSERT", "payments", code)
+    body, key = payment_request("auto_pay"), new_no("KEY")
+    answer = client.post("/api/v1/payments", body, idempotency_key=key)
+    assert error(answer, 503, "service_unavailable") == {}
+    assert answer["Retry-After"] == UNAVAILABLE[code].retry_after
+    assert not Payment.objects.exists()
+    failing.end()
+    assert data(client.post("/api/v1/payments", body, idempotency_key=key))["status"] == "succeeded"
+    assert Payment.objects.count() == 1
+
+
+@pytest.mark.parametrize("code", ["25006", "57P01", "08006", "25P03"])
+def test_session_is_never_used_again(failing: Failing, client: SignedClient, code: str) -> None:
+    failing.writes("INSERT", "payments", code)
+    session = _session()
+    assert create(client).status_code == 503
+    connection.close()
+    wait_until(lambda: not _is_open(session), 10, "the end of the session")
+
+
+def test_session_that_is_well_is_kept(failing: Failing, client: SignedClient) -> None:
+    failing.writes("INSERT", "payments", "57014")
+    session = _session()
+    assert create(client).status_code == 503
+    connection.close()
+    assert _is_open(session)
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+@pytest.mark.parametrize(("event", "table"), [("INSERT", "payments"), ("UPDATE", "payments")])
+def test_conflict_is_repeated(
+    failing: Failing, client: SignedClient, event: str, table: str, code: str
+) -> None:
+    """In the commit of the claim, and in the one after the call: the merchant sees nothing of it."""
+    failing.writes(event, table, code, times=2)
+    assert data(create(client, "auto_pay"))["status"] == "succeeded"
+    assert SagaInstance.objects.get().status == "completed"
+
+
+def test_conflict_that_stays(failing: Failing, client: SignedClient) -> None:
+    failing.writes("INSERT", "payments", "40P01")
+    answer = create(client)
+    assert error(answer, 503, "service_unavailable") == {}
+    assert answer["Retry-After"] == "1"
+
+
+def test_defect_is_no_outage(failing: Failing, client: SignedClient) -> None:
+    failing.writes("INSERT", "payments", "22012")  # division by zero
+    error(create(client), 500, "internal_error")
+
+
+def test_outside_the_api(failing: Failing) -> None:
+    """The back office and the middlewares are not served by the API's own handler."""
+    failing.writes("INSERT", "axes_accessattempt", "25006")
+    browser = Client(raise_request_exception=False)
+    answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) >= 1
+
+
+def _session() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid: int = cursor.fetchone()[0]
+        return pid
+
+
+def _is_open(pid: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid])
+        return bool(cursor.fetchone()[0])
