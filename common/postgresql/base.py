@@ -4,11 +4,13 @@ After a failover an address can lead to a server that has become a standby. It t
 and refuses each write with 25006; Django's own check of a pooled connection (an empty query) passes there for ever.
 """
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import structlog
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
@@ -23,6 +25,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """A session that met an error which ends it is closed instead of going back into the pool."""
 
     session_is_over = False
+    # What of Django's class the type stubs do not know.
+    _connection_pools: "ClassVar[dict[str, ConnectionPool[Any]]]"
+    _configure_connection: "Callable[[psycopg.Connection[Any]], None]"
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
@@ -32,7 +37,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def pool(self) -> "ConnectionPool[Any] | None":
         """As Django makes it, but for the check, which its options do not let us choose (Django ticket 37075)."""
         options = self.settings_dict["OPTIONS"].get("pool")
-        if self.alias == base.NO_DB_ALIAS or not options:
+        if self.alias == NO_DB_ALIAS or not options:
             return None
         if self.alias not in self._connection_pools:
             pool: ConnectionPool[Any] = ConnectionPool(
@@ -43,8 +48,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 **options,
             )
             self._connection_pools.setdefault(self.alias, pool)
-        found: ConnectionPool[Any] = self._connection_pools[self.alias]
-        return found
+        return self._connection_pools[self.alias]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.session_is_over = False
@@ -54,10 +58,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.session_is_over and self.connection is not None:
             self.connection.close()  # the pool replaces what comes back closed
         self.session_is_over = False
-        return super()._close()
+        return super()._close()  # type: ignore[misc]
 
 
 class _NotingErrorWrapper(DatabaseErrorWrapper):
+    wrapper: DatabaseWrapper
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
