@@ -1,16 +1,14 @@
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.db import connection, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connections
+from django.test import TransactionTestCase
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-NEVER_CHANGED = {"django_content_type", "auth_permission"}
+from tests.support import clean_database
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,40 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def _flush(
-    using: BaseDatabaseWrapper,
-    truncate_all: Callable[..., list[str]],
-    style: Any,
-    tables: Sequence[str],
-    **options: Any,
-) -> list[str]:
-    """Deletes what a test wrote: to truncate every table takes longer than most tests. After a test of plans all are
-    truncated, statistics and dead rows with them."""
-    written = " UNION ALL ".join(
-        f"(SELECT '{table}' FROM \"{table}\" LIMIT 1)" for table in tables if table not in NEVER_CHANGED
-    )
-    with using.cursor() as cursor:
-        cursor.execute("SELECT max(reltuples) > 500 FROM pg_class WHERE relname = ANY(%s)", [list(tables)])
-        if cursor.fetchone()[0]:
-            return truncate_all(style, tables, **options)
-        cursor.execute(written)
-        rows = cursor.fetchall()
-    # Foreign keys and the triggers of tables that only grow look away.
-    return ["SET LOCAL session_replication_role = replica", *(f'DELETE FROM "{table}"' for (table,) in rows)]
-
-
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The test database cannot be dropped while the second pool still holds connections to it.
-
-    Tests that commit are cleaned up after by TRUNCATE, which the audit refuses: here it looks away, and the test of
-    that trigger has it look again.
-    """
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE staff_actions DISABLE TRIGGER staff_actions_not_truncated")
-    for each in connections.all():
-        each.ops.sql_flush = partial(_flush, each, each.ops.sql_flush)
-    yield
+    """The test database cannot be dropped while the second pool still holds connections to it."""
+    with django_db_blocker.unblock():
+        clean_database.install()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: clean_database.restore())
+        yield
     connections["simulator"].close_pool()
 
 
