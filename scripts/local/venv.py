@@ -22,6 +22,7 @@ from scripts.local.errors import StackError
 
 FIRST_INSTALL_MB = 1000
 EVERYTHING = "requirements-dev.txt"  # includes the other files
+DATA = "requirements-data.txt"  # goes with EVERYTHING, without dependencies
 
 
 def environment_directory() -> Path:
@@ -40,7 +41,9 @@ def ensure(requirements: str) -> None:
         if not _works(python):
             _create(directory)
         _say(f"installing {requirements} into {directory} …")
-        _install(python, requirements)
+        _install(python, "-r", requirements)
+        if requirements == EVERYTHING:
+            _install(python, "--no-deps", "-r", DATA)
         _stamp(directory, requirements).write_text(wanted)
 
 
@@ -78,7 +81,7 @@ def _create(directory: Path) -> None:
     venv.create(directory, with_pip=True, clear=is_environment, symlinks=True)
 
 
-def _install(python: Path, requirements: str) -> None:
+def _install(python: Path, *what: str) -> None:
     command = [
         str(python),
         "-m",
@@ -86,14 +89,13 @@ def _install(python: Path, requirements: str) -> None:
         "install",
         "--quiet",
         "--disable-pip-version-check",
-        "-r",
-        requirements,
+        *what,
     ]
     result = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if result.returncode != 0:  # otherwise its warnings are of no interest
-        raise StackError(f"pip could not install {requirements}:\n{result.stdout.strip()}")
+        raise StackError(f"pip could not install {what[-1]}:\n{result.stdout.strip()}")
 
 
 @contextmanager

@@ -17,13 +17,14 @@ def _one_fake_stripe() -> Iterator[FakeStripe]:
 
 
 @pytest.fixture
-def fake(_one_fake_stripe: FakeStripe, settings: Any) -> FakeStripe:
+def fake(_one_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
     """Stripe, connected for test keys. Nothing planned, nothing seen."""
     settings.STRIPE_API_BASE = _one_fake_stripe.url
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_fake", "live": ""}
     settings.STRIPE_WEBHOOK_SECRETS = {"test": WEBHOOK_SECRETS, "live": ["whsec_live"]}
     _one_fake_stripe.reset()
-    return _one_fake_stripe
+    yield _one_fake_stripe
+    assert not _one_fake_stripe.broken, _one_fake_stripe.broken
 
 
 WITH_A_PAGE = ("simulator", "stripe page", "voucher")

@@ -75,6 +75,8 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
         "currency": request.currency.lower(),
         "payment_method": request.metadata[SAVED_CARD],
         "confirm": True,
+        # Where the customer comes back to from 3-D Secure. Stripe refuses to confirm without it.
+        "return_url": request.return_url or settings.PUBLIC_BASE_URL,
         "capture_method": "manual" if request.manual_capture else "automatic",
         "metadata": shapes.labels(
             request.metadata, {PAYMENT_NO: request.reference, DIRECT: "yes"}, request.environment
@@ -87,20 +89,22 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
 
 
 def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
-    """Asks first, and again when Stripe refuses: the customer may have been faster."""
+    """Asks first, and again when Stripe refuses: the customer may have been faster.
+
+    Without an idempotency key of ours: a payment ends once, whatever is repeated, and a key would also repeat an answer
+    that is no longer true, such as a refusal because the payment was processing then."""
     found = lookup.payment(api, request.payment)
     if not isinstance(found, Answered):
         return found
     payment = found.value
-    options: Any = {"idempotency_key": request.key}
     try:
         if payment.state == PaymentState.OPEN and payment.channel_trade_no.startswith(lookup.SESSION):
-            api.v1.checkout.sessions.expire(payment.channel_trade_no, {}, options)
+            api.v1.checkout.sessions.expire(payment.channel_trade_no)
         elif payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.PROCESSING):
             held_by = lookup.intent_id(
                 api, replace(request.payment, channel_trade_no=payment.channel_trade_no)
             )
-            api.v1.payment_intents.cancel(held_by, {}, options)
+            api.v1.payment_intents.cancel(held_by)
         else:
             return found
     except stripe.InvalidRequestError as error:
@@ -110,15 +114,19 @@ def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
 
 
 def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
+    """Without an idempotency key of ours, as `cancel`: Stripe captures a payment once."""
     found = lookup.payment(api, request.payment)
     if not isinstance(found, Answered) or found.value.state == PaymentState.PAID:
         return found
+    try:
+        amount = amounts.to_stripe(request.amount_minor, found.value.currency)
+    except UnsupportedAmount as error:
+        return error.as_answer()
     held_by = lookup.intent_id(api, request.payment)
     if not held_by:
         return Missing()
-    amount = amounts.to_stripe(request.amount_minor, found.value.currency)
     params: Any = {"amount_to_capture": amount}
-    captured = api.v1.payment_intents.capture(held_by, params, {"idempotency_key": request.key})
+    captured = api.v1.payment_intents.capture(held_by, params)
     payment = shapes.payment_of_intent(captured.to_dict(), request.payment.environment)
     return Answered(_under_its_name(payment, found.value))
 

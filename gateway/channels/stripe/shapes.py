@@ -8,7 +8,14 @@ Stripe's has `livemode` (a Refund has none).
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.channels.base import ChannelDispute, ChannelPayment, ChannelRefund, PaymentState, RefundState
+from gateway.channels.base import (
+    ChannelDispute,
+    ChannelPayment,
+    ChannelRefund,
+    Declined,
+    PaymentState,
+    RefundState,
+)
 from gateway.channels.stripe import amounts
 from gateway.channels.stripe.errors import refusal
 
@@ -37,6 +44,22 @@ _REFUND_STATES = {
     "failed": RefundState.FAILED,
     "canceled": RefundState.FAILED,
 }
+# Where the customer goes on, for each `next_action` of a PaymentIntent that has a page of its own.
+ACTION_PAGES = {
+    "redirect_to_url": "url",
+    "alipay_handle_redirect": "url",
+    "boleto_display_details": "hosted_voucher_url",
+    "konbini_display_details": "hosted_voucher_url",
+    "multibanco_display_details": "hosted_voucher_url",
+    "oxxo_display_details": "hosted_voucher_url",
+    "display_bank_transfer_instructions": "hosted_instructions_url",
+    "cashapp_handle_redirect_or_display_qr_code": "hosted_instructions_url",
+    "pix_display_qr_code": "hosted_instructions_url",
+    "promptpay_display_qr_code": "hosted_instructions_url",
+    "verify_with_microdeposits": "hosted_verification_url",
+}
+# docs.stripe.com/api/payment_intents/object: the other reasons are Stripe's own.
+_REASONS_OF_CALLERS = frozenset({"duplicate", "fraudulent", "requested_by_customer", "abandoned"})
 
 
 class Unreadable(Exception):
@@ -110,7 +133,6 @@ def payment_of_intent(intent: Shape, environment: str) -> ChannelPayment:
     if status == "requires_payment_method" and failure and (intent.get("metadata") or {}).get(DIRECT):
         state = PaymentState.DECLINED
     declined = refusal(failure) if failure and state in (PaymentState.DECLINED, PaymentState.OPEN) else None
-    action = (intent.get("next_action") or {}).get("redirect_to_url") or {}
     return ChannelPayment(
         reference=reference_of(intent, PAYMENT_NO, environment),
         channel_trade_no=_text(intent, "id"),
@@ -118,10 +140,35 @@ def payment_of_intent(intent: Shape, environment: str) -> ChannelPayment:
         amount_minor=amounts.from_stripe(_number(intent, "amount"), currency),
         currency=currency.upper(),
         captured_minor=_captured(intent, currency) if state == PaymentState.PAID else 0,
-        payment_url=str(action.get("url") or ""),
-        failure_code=declined.code if declined else "",
+        payment_url=_page_of_action(intent.get("next_action") or {}),
+        failure_code=_failure_code(intent, state, declined),
         failure_message=declined.message if declined else "",
     )
+
+
+def _page_of_action(action: Shape) -> str:
+    """Where the customer does what is left to do, for example 3-D Secure."""
+    kind = action.get("type")
+    if kind not in ACTION_PAGES:
+        return ""
+    return str((action.get(kind) or {}).get(ACTION_PAGES[kind]) or "")
+
+
+def _failure_code(intent: Shape, state: PaymentState, declined: Declined | None) -> str:
+    if state == PaymentState.CANCELLED and _ended_with_its_page(intent):
+        return "expired"
+    return declined.code if declined else ""
+
+
+def _ended_with_its_page(intent: Shape) -> bool:
+    """The PaymentIntent of a page can be cancelled alone only once the customer has paid. Before that it ends because
+    its Checkout Session expired, and its event may come before the session's."""
+    if intent.get("cancellation_reason") == "expired":
+        return True
+    was_asked_for = intent.get("cancellation_reason") in _REASONS_OF_CALLERS
+    was_authorized = bool(intent.get("latest_charge")) and not intent.get("last_payment_error")
+    has_page = not (intent.get("metadata") or {}).get(DIRECT)
+    return has_page and not was_asked_for and not was_authorized
 
 
 def _captured(intent: Shape, currency: str) -> int:

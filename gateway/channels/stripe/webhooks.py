@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import stripe
 import structlog
 
-from gateway.channels.base import ChannelEvent, ChannelPayment, ChannelRefund, WebhookRefused
+from gateway.channels.base import ChannelEvent, ChannelPayment, ChannelRefund, PaymentState, WebhookRefused
 from gateway.channels.stripe import config, shapes
-from gateway.channels.stripe.shapes import DIRECT, PAYMENT_NO, REFUND_NO, Shape, Unreadable
+from gateway.channels.stripe.shapes import PAYMENT_NO, REFUND_NO, Shape, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,7 @@ SESSIONS = frozenset(
     f"checkout.session.{name}"
     for name in ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
 )
+SLOW_FAILURE = "checkout.session.async_payment_failed"
 INTENTS = frozenset(
     f"payment_intent.{name}"
     for name in ("succeeded", "processing", "canceled", "amount_capturable_updated", "payment_failed")
@@ -80,12 +82,16 @@ def _payment(event_type: str, subject: Shape, environment: str) -> ChannelPaymen
     if not shapes.reference_of(subject, PAYMENT_NO, environment):
         return None
     if event_type in SESSIONS:
-        return shapes.payment_of_session(subject, environment)
-    # On a page the customer may try another card after a decline; without one the decline is the end.
-    is_an_attempt = event_type == "payment_intent.payment_failed" and not subject["metadata"].get(DIRECT)
-    if event_type in INTENTS and not is_an_attempt:
+        payment = shapes.payment_of_session(subject, environment)
+        # The session itself says only that it is complete and unpaid. Its page is closed: nobody can try again.
+        return _failed(payment) if event_type == SLOW_FAILURE else payment
+    if event_type in INTENTS:
         return shapes.payment_of_intent(subject, environment)
     return None
+
+
+def _failed(payment: ChannelPayment) -> ChannelPayment:
+    return replace(payment, state=PaymentState.DECLINED, failure_code="payment_failed")
 
 
 def _refund(event_type: str, subject: Shape, environment: str) -> ChannelRefund | None:

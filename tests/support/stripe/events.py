@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import itertools
 import json
 import time
 from typing import Any
@@ -10,23 +9,11 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
+from tests.support.stripe.account import event
+
+__all__ = ["event", "send", "send_raw", "signature"]
+
 PATH = "/api/v1/webhooks/stripe"
-_numbers = itertools.count(1)
-
-
-def event(kind: str, subject: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"evt_{next(_numbers):08d}{int(time.time())}",
-        "object": "event",
-        "api_version": "2026-10-28.endive",
-        "created": int(time.time()),
-        "data": {"object": subject},
-        "livemode": False,
-        "pending_webhooks": 1,
-        "request": {"id": None, "idempotency_key": None},
-        "type": kind,
-        **changes,
-    }
 
 
 def signature(body: bytes, *, secret: str = "whsec_new", at: float | None = None) -> str:
