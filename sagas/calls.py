@@ -72,7 +72,8 @@ def _ask_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Cal
     if saga.direction == Direction.COMPENSATING:
         assert spec.compensate is not None
         return spec.compensate(call)
-    if spec.query is not None and not step.intent_is_fresh:
+    is_repetition = spec.asks_before_each_repetition and not step.is_first_call
+    if spec.query is not None and (is_repetition or not step.intent_is_fresh):
         found = spec.query(call)
         if not isinstance(found, NotFound):
             return found

@@ -90,7 +90,8 @@ class LocalStep:
 
 @dataclass(frozen=True, slots=True)
 class ExternalStep:
-    """`query` asks the other side what became of an earlier attempt; without it the same call is repeated.
+    """`query` asks the other side what became of an earlier attempt; without it the same call is repeated. With
+    `asks_before_each_repetition` it also asks before a repetition of what was certainly not sent.
 
     `between` runs when a call answers `Another`, inside the transaction that commits the intent of the next call.
     `group` names the steps that are called at the same time; see `together`.
@@ -100,6 +101,7 @@ class ExternalStep:
     execute: ExternalHandler
     compensate: ExternalHandler | None = None
     query: ExternalHandler | None = None
+    asks_before_each_repetition: bool = False
     between: LocalHandler | None = None
     pivot: bool = False
     retry: Retry = field(default_factory=Retry)

@@ -218,6 +218,7 @@ def _walk(saga: SagaState, refusals: Mapping[str, Failure] | None) -> Sequence[S
                 for step in steps:
                     step.intent_is_fresh = not step.in_doubt
                     step.is_new_call = step.intended_at is None
+                    step.is_first_call = step.is_new_call and step.call_number == 1
                     step.in_doubt = True
                 return steps
             case Rest():

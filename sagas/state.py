@@ -27,6 +27,7 @@ class StepState:
     retry_in_seconds: float | None = None  # set while the step waits for a retry
     call_number: int = 1  # raised when a call is made under a new key
     intended_at: dt.datetime | None = None  # when the intent of the forward call of this number was committed
+    is_first_call: bool = False  # this worker committed the first intent of the step itself
     is_new_call: bool = False  # the next commit sets `intended_at`
     executed_now: bool = False
     compensated_now: bool = False

@@ -1,8 +1,9 @@
 """What every channel can do, in one small protocol (design section 8).
 
 An answer is one of: `Answered` (the channel said what is), `Declined` (it did not and will not happen),
-`NotSent` (it certainly did not happen, try later), `Unknown` (nobody can tell: ask, or repeat with the same
-key) and `Missing` (asked, and the channel has never heard of it).
+`InvalidRequest` (our request is wrong, which is nobody's decline), `NotSent` (it certainly did not happen, try later),
+`Unknown` (nobody can tell: query, or repeat with the same key), `KeyUsedUp` (repeating this key brings nothing more)
+and `Missing` (queried, and the channel does not know it).
 """
 
 import datetime as dt
@@ -97,18 +98,63 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidRequest:
+    """The channel refuses the request as wrong: a defect of ours, or a parameter of the merchant's. `code` and `param`
+    are the channel's words.
+
+    A call that is answered so had no effect. With `is_query` it was a query that was refused, within whatever
+    operation: that says nothing about the payment or refund.
+    """
+
+    code: str
+    message: str
+    param: str = ""
+    is_query: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsedUp:
+    """Repeating the call with this key brings nothing more: the channel keeps an error as its answer, or does not take
+    the parameters that are bound to the key. No call with the key is still on its way, so that a query that finds
+    nothing is certain. With `is_harmless` no query is needed: whatever the calls did, no money can move by it.
+    """
+
+    reason: str
+    is_harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
-    pass
+    """The answer to a query: the channel does not know the payment or refund."""
 
 
-PaymentAnswer = Answered[ChannelPayment] | Declined | NotSent | Unknown | Missing
-RefundAnswer = Answered[ChannelRefund] | Declined | NotSent | Unknown | Missing
+PaymentAnswer = Answered[ChannelPayment] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
+RefundAnswer = Answered[ChannelRefund] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a channel takes at all, known without asking it.
+
+    `longest_seconds_to_pay`: how long a payment may wait for its customer. `amount_steps`: of which number of minor
+    units the amounts of a currency must be multiples. `keys_live_seconds`: for so long after its intent, repeating a
+    creation with its key says what became of it, and better than any query; 0 where a query is exact.
+    """
+
+    longest_seconds_to_pay: int | None = None
+    amount_steps: Mapping[str, int] = field(default_factory=dict)
+    keys_live_seconds: float = 0
+
+    def step_of(self, currency: str) -> int:
+        """In minor units."""
+        return self.amount_steps.get(currency, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePayment:
     """`key` makes the call idempotent at the channel: the same key never creates a second payment. `begun_at` is when
-    we began it, the same for every repetition; `metadata` is the merchant's."""
+    we began it, `intended_at` when the intent of the call with this key was committed: both are the same for every
+    repetition. `metadata` is the merchant's."""
 
     key: str
     reference: str
@@ -123,6 +169,7 @@ class CreatePayment:
     timeout_seconds: float
     metadata: Mapping[str, str] = field(default_factory=dict)
     begun_at: dt.datetime | None = None
+    intended_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +188,15 @@ class PaymentRef:
 class CancelPayment:
     """Ends an unpaid payment, or releases an authorized one. Answers the payment as it then is: PAID when the
     customer was faster. A channel that has never heard of the payment makes sure it never will, or answers Missing.
+
+    `creation` is the call whose answer was lost, when the channel's number is not known: a channel may repeat it with
+    its key, where that moves no money, to learn which payment to end.
     """
 
     key: str
     payment: PaymentRef
     reason: str = ""
+    creation: CreatePayment | None = None
 
 
 @dataclass(frozen=True, slots=True)

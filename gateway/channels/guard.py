@@ -25,6 +25,7 @@ from gateway.channels.base import (
     ChannelRefund,
     CreatePayment,
     CreateRefund,
+    KeyUsedUp,
     Listed,
     NotSent,
     PaymentAnswer,
@@ -80,6 +81,8 @@ class Line:
         finally:
             self._places.release()
         metrics.called(*self._names, operation, answer, seconds=time.perf_counter() - began)
+        if isinstance(answer, KeyUsedUp):
+            return answer  # kept from an earlier call: says nothing about the channel now
         if not isinstance(answer, NotSent | Unknown):
             self._learn(good=True, probe=admission.probe)
             return answer

@@ -32,6 +32,7 @@ BREAKER = Gauge(
 def announce(channel: str, environment: str) -> None:
     """Shows the counters of what is rare from the start, at zero: a rate needs a first value to grow from."""
     DISPUTES.labels(channel, environment)
+    CALLS.labels(channel, environment, "invalidrequest")
     for why in ("full", "breaker_open"):
         REFUSALS.labels(channel, environment, why)
     for phase in Phase:
@@ -50,5 +51,5 @@ def called(channel: str, environment: str, operation: str, answer: object, *, se
 
 
 def outcome_of(answer: object) -> str:
-    """The name of the answer's type: answered, declined, missing, notsent, unknown."""
+    """The name of the answer's type: answered, declined, invalidrequest, keyusedup, missing, notsent, unknown."""
     return type(answer).__name__.lower()

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from gateway.channels.base import Channel, NotSent
+from gateway.channels.base import Channel, Limits, NotSent
 from gateway.channels.guard import GuardedChannel
 from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.stripe import config as stripe_config
+from gateway.channels.stripe.channel import LIMITS as STRIPE_LIMITS
 from gateway.channels.stripe.channel import StripeChannel
 
 SIMULATOR, STRIPE = "simulator", "stripe"
@@ -16,6 +17,10 @@ TEST, LIVE = "test", "live"
 _simulator, _stripe = SimulatorChannel(), StripeChannel()
 # Channels that need no settings and serve both environments, by name.
 _further: dict[str, Channel] = {}
+
+
+_limits = {STRIPE: STRIPE_LIMITS}
+_NO_LIMITS = Limits()
 
 
 class UnknownChannel(Exception):
@@ -44,6 +49,11 @@ class Served:
 
 def channel_names() -> tuple[str, ...]:
     return (SIMULATOR, STRIPE, *_further)
+
+
+def limits_of(channel: str) -> Limits:
+    """Of a channel by its name. They are the same when the simulator stands in for it."""
+    return _limits.get(channel, _NO_LIMITS)
 
 
 def served_by(channel: str, environment: str) -> Served:

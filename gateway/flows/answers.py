@@ -1,6 +1,7 @@
 """From what a channel says to what a saga understands. Nothing a channel says is believed before it is matched
 with what we asked for: reference, amount and currency (design section 8)."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from gateway.channels import base
@@ -28,11 +29,24 @@ def refund_result(refund: base.ChannelRefund) -> Json:
     }
 
 
-def no_answer(answer: base.Declined | base.NotSent | base.Unknown | base.Missing) -> Outcome:
-    """Everything but an answer about the object itself."""
+# The failure code of what our own request was to blame for: not the customer's decline.
+REQUEST_INVALID = "channel_request_invalid"
+
+NoAnswer = base.Declined | base.InvalidRequest | base.NotSent | base.Unknown | base.KeyUsedUp | base.Missing
+
+
+def no_answer(answer: NoAnswer) -> Outcome:
+    """What a call's answer means when it does not show the object itself."""
     match answer:
         case base.Declined(code, message):
             return outcomes.Failure(code, message)
+        case base.InvalidRequest(is_query=True):
+            return outcomes.Unknown(f"the channel refused the query: {answer.message or answer.code}")
+        case base.InvalidRequest(code, message, param):
+            about = f"{param}: " if param else ""
+            return outcomes.Failure(REQUEST_INVALID, f"{about}{message or code}")
+        case base.KeyUsedUp(reason):
+            return outcomes.Unknown(reason)
         case base.NotSent(reason, retry_after_seconds):
             return outcomes.Transient(reason, retry_after_seconds, answer.spends_attempt)
         case base.Unknown(reason):
@@ -41,6 +55,23 @@ def no_answer(answer: base.Declined | base.NotSent | base.Unknown | base.Missing
             return outcomes.NotFound()
         case _ as never:
             assert_never(never)
+
+
+def no_news(answer: NoAnswer) -> Outcome:
+    """What a query's answer means when it does not show the object: a query that is refused decides nothing."""
+    match answer:
+        case base.Declined(code, message) | base.InvalidRequest(code, message):
+            return outcomes.Unknown(f"the channel refused the query: {message or code}")
+    return no_answer(answer)
+
+
+def after_the_call(found: Outcome) -> Outcome:
+    """What a query found right after a call whose key is used up: that call has spent an attempt."""
+    if isinstance(found, outcomes.NothingHappened):
+        return replace(found, spends_attempt=True)
+    if isinstance(found, outcomes.NotFound):
+        return outcomes.NothingHappened("the channel does not know it, and its key is used up")
+    return found
 
 
 def payment_mismatch(

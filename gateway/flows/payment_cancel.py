@@ -4,17 +4,26 @@ import uuid
 
 from common.ids import uuid7
 from gateway import transitions
-from gateway.channels.base import Answered, CancelPayment, Missing, PaymentAnswer, PaymentState
+from gateway.channels.base import (
+    Answered,
+    CancelPayment,
+    ChannelPayment,
+    KeyUsedUp,
+    Missing,
+    PaymentState,
+)
 from gateway.flows import money
-from gateway.flows.answers import no_answer, payment_mismatch, payment_result
+from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment
 from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import NotFound, Outcome, Success, Transient, Undecidable
+from sagas.outcomes import NothingHappened, Outcome, Success, Transient, Undecidable
 from sagas.registry import register
 from sagas.state import SagaState
+
+_ENDS = (PaymentState.CANCELLED, PaymentState.DECLINED, PaymentState.PAID)
 
 
 def cancel_at_channel(call: Call) -> Outcome:
@@ -24,33 +33,37 @@ def cancel_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, Missing):
         return Success({"state": PaymentState.CANCELLED.value})
-    return _ended(data, answer)
+    if isinstance(answer, KeyUsedUp):
+        return after_the_call(ask_channel(call))
+    return _ended(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
-    """After a lost answer: when the channel still waits for the customer, the cancel is simply repeated."""
+    """After a lost answer. A payment that has not ended has not been cancelled, and a cancel that comes late does no
+    harm: the next one is a call of its own."""
     data = PaymentCancelData.read(call.data)
     answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
-    if isinstance(answer, Answered) and answer.value.state in (PaymentState.CANCELLED, PaymentState.PAID):
-        return _ended(data, answer)
-    return NotFound() if isinstance(answer, Answered | Missing) else no_answer(answer)
+    if isinstance(answer, Answered) and answer.value.state in _ENDS:
+        return _ended(data, answer.value)
+    if isinstance(answer, Answered | Missing):
+        state = answer.value.state if isinstance(answer, Answered) else "unknown"
+        return NothingHappened(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
+    return no_news(answer)
 
 
-def _ended(data: PaymentCancelData, answer: PaymentAnswer) -> Outcome:
-    if not isinstance(answer, Answered):
-        return no_answer(answer)
-    match answer.value.state:
+def _ended(data: PaymentCancelData, payment: ChannelPayment) -> Outcome:
+    match payment.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
-            return Success(payment_result(answer.value))
+            return Success(payment_result(payment))
         case PaymentState.PAID:
             mismatch = payment_mismatch(
-                answer.value,
+                payment,
                 reference=data.channel_reference,
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
-            return Undecidable(mismatch) if mismatch else Success(payment_result(answer.value))
-    return Transient(f"the channel still has the payment as {answer.value.state}")
+            return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+    return Transient(f"the channel still has the payment as {payment.state}")
 
 
 def cancel_order(context: Context) -> None:

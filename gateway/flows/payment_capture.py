@@ -1,13 +1,13 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
-from gateway.channels.base import Answered, CapturePayment, PaymentAnswer, PaymentState
+from gateway.channels.base import Answered, CapturePayment, ChannelPayment, KeyUsedUp, PaymentState
 from gateway.flows import money
-from gateway.flows.answers import no_answer, payment_mismatch, payment_result
+from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
 from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, NotFound, Outcome, Success, Transient, Undecidable
+from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
 from sagas.registry import register
 
 
@@ -18,21 +18,22 @@ def capture_at_channel(call: Call) -> Outcome:
             key=call.key, payment=data.at_channel(call.timeout_seconds), amount_minor=data.amount_minor
         )
     )
-    return _captured(data, answer)
+    if isinstance(answer, KeyUsedUp):
+        return after_the_call(ask_channel(call))
+    return _captured(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
+    """After a lost answer. A channel captures a payment once: while it is authorized nothing was captured, and of two
+    captures on their way the second is refused."""
     data = PaymentCaptureData.read(call.data)
     answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
     if isinstance(answer, Answered) and answer.value.state == PaymentState.AUTHORIZED:
-        return NotFound()
-    return _captured(data, answer)
+        return NothingHappened("not captured: the channel has it as authorized", spends_attempt=False)
+    return _captured(data, answer.value) if isinstance(answer, Answered) else no_news(answer)
 
 
-def _captured(data: PaymentCaptureData, answer: PaymentAnswer) -> Outcome:
-    if not isinstance(answer, Answered):
-        return no_answer(answer)
-    payment = answer.value
+def _captured(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:
     if payment.state in (PaymentState.CANCELLED, PaymentState.DECLINED):
         return Failure(
             payment.failure_code or "authorization_gone", "the authorization is not there any more"

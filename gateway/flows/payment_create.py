@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from django.utils import timezone
+
 from common.db import insert_together
 from common.ids import time_of
 from events.outbox import row_of
@@ -16,17 +18,19 @@ from gateway import metrics, selectors, transitions
 from gateway.channels.base import (
     Answered,
     CancelPayment,
+    ChannelPayment,
     CreatePayment,
     Declined,
+    InvalidRequest,
+    KeyUsedUp,
     Missing,
-    PaymentAnswer,
     PaymentRef,
     PaymentState,
 )
 from gateway.channels.guard import GuardedChannel
-from gateway.channels.registry import is_down, served_by, serving
+from gateway.channels.registry import is_down, limits_of, served_by, serving
 from gateway.flows import money
-from gateway.flows.answers import no_answer, payment_mismatch, payment_result
+from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
 from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
@@ -48,6 +52,7 @@ from sagas.outcomes import (
 from sagas.registry import register
 
 STEP = "CallPaymentChannel"
+MAX_REPEATED_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,14 @@ class Try:
         if "attempt" not in so_far:
             return cls(data.payment_no, 1, data.channel, data.sandbox)
         return cls(data.payment_no, so_far["attempt"], so_far["channel"], so_far.get("sandbox"))
+
+    def again(self, data: PaymentCreateData) -> Self | None:
+        """A further attempt at the same channel, because the key of this one is used up; None after too many."""
+        places = (data.channel, *data.elsewhere)
+        repeated = self.number - 1 - places.index(self.channel)
+        if repeated >= MAX_REPEATED_ATTEMPTS:
+            return None
+        return type(self)(data.payment_no, self.number + 1, self.channel, self.sandbox)
 
     @property
     def reference(self) -> str:
@@ -166,37 +179,76 @@ def release_order(context: Context) -> None:
 def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
-    answer = this.at(data.environment).create_payment(
-        CreatePayment(
-            key=this.key(call.key),
-            reference=this.reference,
-            environment=data.environment,
-            amount_minor=data.amount_minor,
-            currency=data.currency,
-            subject=data.subject,
-            description=data.body,
-            return_url=data.return_url,
-            manual_capture=data.capture_method == CaptureMethod.MANUAL,
-            expires_in_seconds=data.expires_in_seconds,
-            timeout_seconds=call.timeout_seconds,
-            metadata=data.metadata,
-            begun_at=time_of(data.payment_id),
-        )
+    answer = this.at(data.environment).create_payment(_creation(data, this, call))
+    if isinstance(answer, Answered):
+        return _created(data, this, answer.value)
+    if isinstance(answer, KeyUsedUp):
+        return _after_a_key_is_used_up(data, this, call, answer)
+    outcome = no_answer(answer)
+    may_go_on = isinstance(answer, InvalidRequest) or (isinstance(answer, Declined) and answer.elsewhere)
+    if may_go_on and isinstance(outcome, Failure) and (onward := this.next(data)):
+        return _another(onward, outcome)
+    return outcome
+
+
+def _creation(data: PaymentCreateData, this: Try, call: Call) -> CreatePayment:
+    """The same for every repetition with the same key."""
+    return CreatePayment(
+        key=this.key(call.forward_key),
+        reference=this.reference,
+        environment=data.environment,
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        subject=data.subject,
+        description=data.body,
+        return_url=data.return_url,
+        manual_capture=data.capture_method == CaptureMethod.MANUAL,
+        expires_in_seconds=data.expires_in_seconds,
+        timeout_seconds=call.timeout_seconds,
+        metadata=data.metadata,
+        begun_at=time_of(data.payment_id),
+        intended_at=call.intended_at,
     )
-    if isinstance(answer, Declined) and answer.elsewhere and (onward := this.next(data)):
-        return Another({**onward.as_result(), "declined": {"code": answer.code, "message": answer.message}})
-    return _created(data, this, answer)
+
+
+def _another(attempt: Try, failure: Failure) -> Another:
+    declined = {"code": failure.code, "message": failure.message}
+    return Another({**attempt.as_result(), "declined": declined})
+
+
+def _after_a_key_is_used_up(data: PaymentCreateData, this: Try, call: Call, answer: KeyUsedUp) -> Outcome:
+    """A further attempt, with a reference of its own: should the channel have made something under the old key after
+    all, its updates do not touch this payment, and its money goes back."""
+    if not answer.is_harmless:
+        found = this.at(data.environment).find_payment(_at_channel(data, this, call))
+        if isinstance(found, Answered):
+            return _created(data, this, found.value)
+        if not isinstance(found, Missing):
+            return no_news(found)
+    failure = Failure("channel_error", answer.reason)
+    attempt = this.again(data) or this.next(data)
+    return _another(attempt, failure) if attempt else failure
 
 
 def ask_channel(call: Call) -> Outcome:
+    """After a lost answer. While the channel keeps answers under keys, repeating the call is the best query."""
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
     channel = this.at(data.environment)
+    if _key_lives(channel, call):
+        return NotFound()
     answer = channel.find_payment(_at_channel(data, this, call))
-    if isinstance(answer, Answered) and answer.value.state == PaymentState.DECLINED and this.next(data):
+    if not isinstance(answer, Answered):
+        return no_news(answer)
+    if answer.value.state == PaymentState.DECLINED and this.next(data):
         # Whether another channel may be tried only the call itself says; its key makes it safe to repeat.
         return NotFound()
-    return _created(data, this, answer)
+    return _created(data, this, answer.value)
+
+
+def _key_lives(channel: GuardedChannel, call: Call) -> bool:
+    lives = timedelta(seconds=limits_of(channel.name).keys_live_seconds)
+    return timezone.now() - call.intended_at < lives
 
 
 def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no: str = "") -> PaymentRef:
@@ -209,10 +261,7 @@ def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no
     )
 
 
-def _created(data: PaymentCreateData, this: Try, answer: PaymentAnswer) -> Outcome:
-    if not isinstance(answer, Answered):
-        return no_answer(answer)
-    payment = answer.value
+def _created(data: PaymentCreateData, this: Try, payment: ChannelPayment) -> Outcome:
     if payment.state == PaymentState.DECLINED:
         return Failure(payment.failure_code or "declined", payment.failure_message)
     if payment.state == PaymentState.CANCELLED:
@@ -242,14 +291,17 @@ def next_attempt(context: Context) -> None:
 
 
 def cancel_at_channel(call: Call) -> Outcome:
-    """Compensation. The cancel asks first: a payment that turns out to be paid is honoured."""
+    """Compensation. The cancel asks first: a payment that turns out to be paid, or that its customer has submitted, is
+    honoured."""
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
     trade_no = call.results.get(STEP, {}).get("channel_trade_no", "")
-    answer = this.at(data.environment).cancel_payment(
+    channel = this.at(data.environment)
+    answer = channel.cancel_payment(
         CancelPayment(
             key=this.key(call.key),
             payment=_at_channel(data, this, call, trade_no),
+            creation=_creation(data, this, call) if _key_lives(channel, call) else None,
         )
     )
     if isinstance(answer, Missing):
@@ -259,8 +311,8 @@ def cancel_at_channel(call: Call) -> Outcome:
     match answer.value.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
             return Success(payment_result(answer.value))
-        case PaymentState.PAID:
-            created = _created(data, this, answer)
+        case PaymentState.PAID | PaymentState.PROCESSING:
+            created = _created(data, this, answer.value)
             return Honoured(created.result) if isinstance(created, Success) else created
     return Transient(f"the channel still has the payment as {answer.value.state}")
 
@@ -299,7 +351,14 @@ PAYMENT_CREATE_1 = register(
         deadline_seconds=15 * 60,
         steps=(
             CREATE_ORDER,
-            Step(STEP, call_channel, kind=EXTERNAL, query=ask_channel, compensate=cancel_at_channel),
+            Step(
+                STEP,
+                call_channel,
+                kind=EXTERNAL,
+                query=ask_channel,
+                between=next_attempt,
+                compensate=cancel_at_channel,
+            ),
             ACTIVATE_PAYMENT,
         ),
         endings=PAYMENT_ENDINGS,

@@ -9,9 +9,16 @@ from django.utils import timezone
 
 from common.ids import public_number, uuid7
 from gateway import transitions
-from gateway.channels.base import Answered, CreateRefund, RefundAnswer, RefundRef, RefundState
+from gateway.channels.base import (
+    Answered,
+    ChannelRefund,
+    CreateRefund,
+    KeyUsedUp,
+    RefundRef,
+    RefundState,
+)
 from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
-from gateway.flows.answers import no_answer, refund_mismatch, refund_result
+from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment
 from gateway.flows.refund_endings import REFUND_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund
@@ -93,21 +100,21 @@ def refund_at_channel(call: Call) -> Outcome:
             metadata=data.metadata,
         )
     )
-    return _refunded(data, answer)
+    if isinstance(answer, KeyUsedUp):
+        # No call with the key is on its way any more: what a query does not find now never happened.
+        return after_the_call(ask_channel(call))
+    return _refunded(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
+    """By the refund's number. One that is not found may still be on its way: the same key is repeated."""
     data = RefundCreateData.read(call.data)
-    channel = data.made_by
-    return _refunded(
-        data, channel.find_refund(RefundRef(data.refund_no, data.at_channel(call.timeout_seconds)))
-    )
+    ref = RefundRef(data.refund_no, data.at_channel(call.timeout_seconds))
+    answer = data.made_by.find_refund(ref)
+    return _refunded(data, answer.value) if isinstance(answer, Answered) else no_news(answer)
 
 
-def _refunded(data: RefundCreateData, answer: RefundAnswer) -> Outcome:
-    if not isinstance(answer, Answered):
-        return no_answer(answer)
-    refund = answer.value
+def _refunded(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
     if refund.state == RefundState.FAILED:
         return Failure(refund.failure_code or "refund_failed", refund.failure_message)
     mismatch = refund_mismatch(
@@ -185,7 +192,14 @@ REFUND_CREATE = register(
         deadline_seconds=24 * 3600,
         steps=(
             Step("ReserveRefund", reserve_refund, kind=LOCAL, compensate=release_reservation),
-            Step("CallChannelRefund", refund_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
+            Step(
+                "CallChannelRefund",
+                refund_at_channel,
+                kind=EXTERNAL,
+                query=ask_channel,
+                asks_before_each_repetition=True,
+                pivot=True,
+            ),
             Step("SettleRefund", settle_refund, kind=LOCAL),
         ),
         endings=REFUND_ENDINGS,

@@ -7,7 +7,7 @@ from django.db import transaction
 from common.errors import ServiceUnavailable
 from gateway import selectors, transitions
 from gateway.channels import metrics
-from gateway.channels.base import Answered, ChannelDispute, NotSent, PaymentRef, Unknown
+from gateway.channels.base import Answered, ChannelDispute, Missing, PaymentRef
 from gateway.channels.registry import ChannelNotAvailable, served_by
 from gateway.services.truth import Effect
 
@@ -30,9 +30,9 @@ def reference_of(told: ChannelDispute, teller: str) -> str:
     answer = channel.find_payment(
         PaymentRef("", told.environment, ASK_TIMEOUT_SECONDS, told.channel_trade_no)
     )
-    if isinstance(answer, NotSent | Unknown):
+    if not isinstance(answer, Answered | Missing):
         raise ServiceUnavailable({"channel": teller}, headers={"Retry-After": "60"})
-    return answer.value.reference if isinstance(answer, Answered) else ""
+    return "" if isinstance(answer, Missing) else answer.value.reference
 
 
 def apply(*, told: ChannelDispute, reference: str, teller: str) -> Effect:

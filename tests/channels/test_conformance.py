@@ -10,6 +10,7 @@ from gateway.channels.base import (
     CancelPayment,
     CapturePayment,
     Declined,
+    InvalidRequest,
     Missing,
     PaymentState,
     RefundRef,
@@ -131,7 +132,7 @@ class TestCapture:
     def test_what_does_not_exist_is_refused(self, rig: Rig) -> None:
         request = creation(manual_capture=True)
         answer = rig.channel.capture_payment(CapturePayment("c-" + request.reference, ref_of(request), 1))
-        assert isinstance(answer, Declined | Missing)
+        assert isinstance(answer, Declined | InvalidRequest | Missing)
 
 
 class TestRefunds:

@@ -5,7 +5,7 @@ from gateway.channels.base import Declined
 # Currencies without decimals that Stripe still takes with two.
 _HUNDREDFOLD = frozenset({"ISK", "UGX"})
 # Three decimals, the last of which must be zero.
-_TENS_ONLY = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+STEPS = dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 10)
 
 
 class UnsupportedAmount(Exception):
@@ -20,7 +20,7 @@ class UnsupportedAmount(Exception):
 
 def to_stripe(amount_minor: int, currency: str) -> int:
     """Raises `UnsupportedAmount`."""
-    if currency in _TENS_ONLY and amount_minor % 10:
+    if amount_minor % STEPS.get(currency, 1):
         raise UnsupportedAmount(amount_minor, currency)
     return amount_minor * 100 if currency in _HUNDREDFOLD else amount_minor
 

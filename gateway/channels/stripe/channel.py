@@ -1,6 +1,7 @@
 """Stripe as a channel of the platform, over Stripe's own SDK. See docs/CHANNELS.md."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import stripe
@@ -14,7 +15,9 @@ from gateway.channels.base import (
     ChannelRefund,
     CreatePayment,
     CreateRefund,
-    Declined,
+    InvalidRequest,
+    KeyUsedUp,
+    Limits,
     Listed,
     Missing,
     PaymentAnswer,
@@ -24,13 +27,20 @@ from gateway.channels.base import (
     Unknown,
     Window,
 )
-from gateway.channels.stripe import config, errors, listing, lookup, payments, refunds, webhooks
+from gateway.channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
+from gateway.channels.stripe.amounts import UnsupportedAmount
 from gateway.channels.stripe.shapes import Unreadable
 
 log = structlog.get_logger(__name__)
 A = TypeVar("A", PaymentAnswer, RefundAnswer)
 
-_NOT_THERE = Declined("no_such_object", "Stripe does not know what this payment is about.")
+LIMITS = Limits(
+    longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
+    amount_steps=amounts.STEPS,
+    # Stripe forgets keys after 24 hours at the earliest; the hour is for clocks that differ and calls on their way.
+    keys_live_seconds=23 * 3600,
+)
+_NOT_THERE = InvalidRequest("resource_missing", "Stripe does not know what this payment is about.")
 
 
 class StripeChannel:
@@ -38,7 +48,12 @@ class StripeChannel:
 
     def create_payment(self, request: CreatePayment) -> PaymentAnswer:
         api = config.client(request.environment, request.timeout_seconds)
-        return _done(_answer(lambda: payments.create(api, request)))
+        answer = _done(_answer(lambda: payments.create(api, request)))
+        if isinstance(answer, KeyUsedUp) and not payments.is_saved_card(request):
+            return replace(
+                answer, is_harmless=True
+            )  # nobody has the address of a page that this key may have opened
+        return answer
 
     def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
         api = _client_for(payment)
@@ -74,9 +89,12 @@ def _client_for(payment: PaymentRef) -> stripe.StripeClient:
     return config.client(payment.environment, payment.timeout_seconds)
 
 
-def _done(answer: A) -> A | Declined:
+def _done(answer: A) -> A | InvalidRequest:
     """Something that the call needs does not exist there: a saved card, or the payment itself."""
-    return _NOT_THERE if isinstance(answer, Missing) else answer
+    if not isinstance(answer, Missing):
+        return answer
+    log.error("stripe.invalid_request", code=_NOT_THERE.code)
+    return _NOT_THERE
 
 
 def _answer(ask: Callable[[], A]) -> A:
@@ -85,6 +103,8 @@ def _answer(ask: Callable[[], A]) -> A:
         return ask()
     except stripe.StripeError as error:
         return errors.answer_to(error)
+    except UnsupportedAmount as error:
+        return error.as_answer()
     except Unreadable as error:
         log.error("stripe.unreadable", reason=str(error))
         return Unknown(f"Stripe's answer is not understood: {error}")

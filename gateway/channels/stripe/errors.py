@@ -1,10 +1,12 @@
 """What Stripe's errors mean: no, not now, or nobody knows (docs.stripe.com/error-low-level)."""
 
+from collections.abc import Mapping
+
 import stripe
 import structlog
 
-from gateway.channels.base import Declined, Missing, NotSent, Unknown
-from gateway.channels.stripe.http import NotConnected
+from gateway.channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
+from gateway.channels.stripe.http import SENT_METHOD, NotConnected
 
 log = structlog.get_logger(__name__)
 
@@ -42,9 +44,39 @@ _ELSEWHERE = frozenset(
         "payment_method_not_available",
     }
 )
+# An `invalid_request_error` with one of these codes speaks of the state of the payment or refund, of the customer's way
+# to pay or of the account's balance: it is a decline (docs.stripe.com/error-codes). Any other code says that our
+# request is wrong.
+_DECLINES = _ELSEWHERE | {
+    "authentication_required",
+    "balance_insufficient",
+    "capture_charge_authorization_expired",
+    "capture_unauthorized_payment",
+    "card_declined",
+    "charge_already_captured",
+    "charge_already_refunded",
+    "charge_disputed",
+    "charge_exceeds_source_limit",
+    "charge_exceeds_transaction_limit",
+    "charge_expired_for_capture",
+    "charge_not_refundable",
+    "expired_card",
+    "insufficient_funds",
+    "payment_intent_authentication_failure",
+    "payment_intent_payment_attempt_expired",
+    "payment_intent_payment_attempt_failed",
+    "payment_intent_unexpected_state",
+    "payment_method_customer_decline",
+    "payment_method_provider_decline",
+    "payment_method_provider_timeout",
+    "payment_method_unexpected_state",
+    "refund_disputed_payment",
+}
+
+Answer = Declined | InvalidRequest | KeyUsedUp | NotSent | Unknown | Missing
 
 
-def answer_to(error: stripe.StripeError) -> Declined | NotSent | Unknown | Missing:
+def answer_to(error: stripe.StripeError) -> Answer:
     """Decided by the error's type, its code and the header `Stripe-Should-Retry`, never by its text."""
     match error:
         case NotConnected():
@@ -57,13 +89,15 @@ def answer_to(error: stripe.StripeError) -> Declined | NotSent | Unknown | Missi
             log.error("stripe.refuses_our_key", request_id=error.request_id, code=error.code)
             return NotSent("Stripe refuses our API key")
         case stripe.IdempotencyError():
-            # An earlier call with this key had other parameters: whatever that one did stands, and is to be asked for.
+            # An earlier call with this key had other parameters, and is over: one under way is answered 409.
             log.error("stripe.idempotency_key_reused", request_id=error.request_id)
-            return Unknown("Stripe knows this key with other parameters", channel_fault=False)
+            return KeyUsedUp("Stripe knows this key with other parameters")
         case stripe.InvalidRequestError():
             return _invalid(error)
     if error.http_status == 409:
         return NotSent("Stripe still works on a request with this key", BUSY_SECONDS, channel_fault=False)
+    if _header(error, "idempotent-replayed") == "true":
+        return KeyUsedUp(f"Stripe keeps the answer {error.http_status} under this key")
     return Unknown(f"no answer from Stripe: {type(error).__name__}")
 
 
@@ -80,22 +114,41 @@ def refusal(detail: dict[str, object], *, fallback: str = "card_declined") -> De
     )
 
 
-def _invalid(error: stripe.InvalidRequestError) -> Declined | NotSent | Unknown | Missing:
+def _invalid(error: stripe.InvalidRequestError) -> Answer:
     if error.http_status == 404 or error.code == "resource_missing":
         return Missing()
     if error.code == "lock_timeout":
         return NotSent("Stripe is busy with this payment", _retry_after(error), channel_fault=False)
     if _should_retry(error) is True:
         return Unknown("Stripe asks for a repetition")
-    code = error.code or "invalid_request"
-    return Declined(code, error.user_message or "", elsewhere=code in _ELSEWHERE)
+    is_query = _header(error, SENT_METHOD) == "GET"
+    if error.code in _DECLINES and not is_query:
+        return Declined(error.code, error.user_message or "", elsewhere=error.code in _ELSEWHERE)
+    if error.param == "expires_at" and not is_query:
+        return KeyUsedUp("the session that this key is bound to would have ended already", is_harmless=True)
+    log.error(
+        "stripe.invalid_request",
+        code=error.code,
+        param=error.param,
+        reason=error.user_message,
+        request_id=error.request_id,
+        is_query=is_query,
+    )
+    return InvalidRequest(
+        error.code or "invalid_request", error.user_message or "", error.param or "", is_query=is_query
+    )
 
 
 def _should_retry(error: stripe.StripeError) -> bool | None:
-    said = {name.lower(): value for name, value in (error.headers or {}).items()}.get("stripe-should-retry")
-    return {"true": True, "false": False}.get(said or "")
+    return {"true": True, "false": False}.get(_header(error, "stripe-should-retry"))
+
+
+def _header(error: stripe.StripeError, name: str) -> str:
+    """Empty without it. Names of headers are the same in any case."""
+    headers: Mapping[str, str] = error.headers or {}
+    return {each.lower(): value for each, value in headers.items()}.get(name.lower(), "")
 
 
 def _retry_after(error: stripe.StripeError) -> float:
-    said = {name.lower(): value for name, value in (error.headers or {}).items()}.get("retry-after", "")
+    said = _header(error, "retry-after")
     return float(said) if said.isascii() and said.isdigit() else BUSY_SECONDS

@@ -18,6 +18,8 @@ from common.deadlines import BoundedSocket, Deadline
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+# Added to the headers of each answer: what an error means depends on whether it refuses a query or a call.
+SENT_METHOD = "X-Sent-Method"
 
 _thread = threading.local()
 
@@ -55,6 +57,7 @@ class DeadlineClient(stripe.HTTPClient):
                 stream=True,
                 allow_redirects=False,
             ) as answer:
+                answer.headers[SENT_METHOD] = method.upper()
                 return self._read(answer), answer.status_code, answer.headers
         except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError) as error:
             raise NotConnected(_said(error)) from error

@@ -1,6 +1,6 @@
 """Creating, cancelling and capturing at Stripe. All raise `StripeError` and `Unreadable`."""
 
-import time
+import datetime as dt
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from gateway.channels.base import (
     CapturePayment,
     ChannelPayment,
     CreatePayment,
+    Declined,
+    InvalidRequest,
+    KeyUsedUp,
     Missing,
     PaymentAnswer,
     PaymentState,
@@ -25,6 +28,10 @@ from gateway.channels.stripe.shapes import DIRECT, PAYMENT_NO
 SAVED_CARD, CUSTOMER = "stripe_payment_method", "stripe_customer"
 # What Stripe allows a Checkout Session to live.
 MIN_SESSION_SECONDS, MAX_SESSION_SECONDS = 30 * 60, 24 * 3600
+# Longer than the deadline of the saga that repeats the call.
+REPEAT_SECONDS = 20 * 60
+# What Stripe's clock and ours may differ.
+CLOCK_SECONDS = 60
 
 
 def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentAnswer:
@@ -32,9 +39,14 @@ def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentAnswer:
         amount = amounts.to_stripe(request.amount_minor, request.currency)
     except UnsupportedAmount as error:
         return error.as_answer()
-    if request.metadata.get(SAVED_CARD):
+    if is_saved_card(request):
         return _charge_saved_card(api, request, amount)
     return _open_page(api, request, amount)
+
+
+def is_saved_card(request: CreatePayment) -> bool:
+    """The call charges at once. Otherwise it opens a page, and no money moves by it."""
+    return bool(request.metadata.get(SAVED_CARD))
 
 
 def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
@@ -63,10 +75,17 @@ def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) ->
 
 
 def _session_end(request: CreatePayment) -> int:
-    """From `begun_at`, not from now: a repetition with the same key must say the same."""
-    begun = request.begun_at.timestamp() if request.begun_at else time.time()
-    life = min(max(request.expires_in_seconds, MIN_SESSION_SECONDS + 60), MAX_SESSION_SECONDS - 60)
-    return int(begun) + life
+    """The end of the payment, within what Stripe allows (30 minutes to 24 hours after the session is made). Computed
+    from moments that are committed with the intent: a repetition with the same key must say the same.
+
+    A payment that ends earlier is ended by our own expiry. The call may come `REPEAT_SECONDS` after its intent, for
+    example after an outage; then Stripe refuses the time, and the next call gets a new one with a new key.
+    """
+    now = dt.datetime.now(dt.UTC)
+    intended = int((request.intended_at or now).timestamp())
+    wanted = int((request.begun_at or now).timestamp()) + request.expires_in_seconds
+    earliest = intended + MIN_SESSION_SECONDS + REPEAT_SECONDS
+    return min(max(wanted, earliest), intended + MAX_SESSION_SECONDS - CLOCK_SECONDS)
 
 
 def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
@@ -93,7 +112,7 @@ def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
 
     Without an idempotency key of ours: a payment ends once, whatever is repeated, and a key would also repeat an answer
     that is no longer true, such as a refusal because the payment was processing then."""
-    found = lookup.payment(api, request.payment)
+    found = _payment_to_end(api, request)
     if not isinstance(found, Answered):
         return found
     payment = found.value
@@ -111,6 +130,20 @@ def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
         if isinstance(errors.answer_to(error), Missing):
             raise
     return lookup.payment(api, replace(request.payment, channel_trade_no=payment.channel_trade_no))
+
+
+def _payment_to_end(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
+    """A page whose creation was never answered is not looked for among all sessions of its time: repeating the creation
+    answers with it, or opens it now, and no money moves by that."""
+    creation = request.creation
+    if request.payment.channel_trade_no or creation is None or is_saved_card(creation):
+        return lookup.payment(api, request.payment)
+    try:
+        return create(api, creation)
+    except stripe.StripeError as error:
+        answer = errors.answer_to(error)
+        never_opened = isinstance(answer, Declined | KeyUsedUp | InvalidRequest)
+        return Missing() if never_opened else answer
 
 
 def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
