@@ -1,5 +1,6 @@
 """Redis as an accelerator: every caller has an answer for when it is gone (design section 1, rule 1)."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,24 +8,47 @@ from typing import TypeVar
 import redis
 import structlog
 from django_redis import get_redis_connection
+from kombu.exceptions import OperationalError as BrokerUnavailable
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# After a failure Redis is left alone this long, so that an outage costs one timeout a second and process,
-# not one a request.
+# After a failure Redis is left alone this long, and then one thread tries, so that an outage costs a process one
+# timeout (settings.REDIS_TIMEOUT_SECONDS) a second, and not one a request. The others do without meanwhile.
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
-_paused_until = 0.0
+UNAVAILABLE = (redis.RedisError, BrokerUnavailable, OSError)
+
+_paused_until = 0.0  # 0: Redis answered last
+_trying = threading.Lock()
 
 
 def attempt(use: Callable[["redis.Redis"], T], *, otherwise: T) -> T:
-    """Runs `use` with a connection; when Redis is unreachable, slow or refusing, answers `otherwise`."""
-    global _paused_until
-    if time.monotonic() < _paused_until:
+    """Runs `use` with a connection; when Redis is unreachable, slow, full or refusing, answers `otherwise`."""
+    is_down = _paused_until > 0
+    if is_down and (time.monotonic() < _paused_until or not _trying.acquire(blocking=False)):
         return otherwise
     try:
-        return use(get_redis_connection("default"))
-    except redis.RedisError as error:
-        _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
-        log.warning("redis.unavailable", error=str(error))
+        answer = use(get_redis_connection("default"))
+    except UNAVAILABLE as error:
+        _pause(error)
         return otherwise
+    else:
+        _resume()
+        return answer
+    finally:
+        if is_down:
+            _trying.release()
+
+
+def _pause(error: Exception) -> None:
+    global _paused_until
+    if _paused_until == 0:  # each outage is told once
+        log.warning("redis.unavailable", error=str(error))
+    _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+
+
+def _resume() -> None:
+    global _paused_until
+    if _paused_until > 0:
+        _paused_until = 0.0
+        log.info("redis.available")

@@ -2,11 +2,9 @@
 
 import uuid
 
-import structlog
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
-log = structlog.get_logger(__name__)
+from common.task_hints import send_hint
 
 
 def send(saga_id: uuid.UUID) -> None:
@@ -17,7 +15,4 @@ def send(saga_id: uuid.UUID) -> None:
 def _send_now(saga_id: uuid.UUID) -> None:
     from sagas.tasks import advance_saga
 
-    try:
-        advance_saga.apply_async(args=(str(saga_id),))
-    except OperationalError as error:
-        log.warning("saga.hint_lost", saga_id=str(saga_id), error=str(error))
+    send_hint(advance_saga, str(saga_id))

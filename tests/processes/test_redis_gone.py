@@ -56,6 +56,9 @@ def test_stopped_under_requests(platform: Platform, shop: HttpShop, books: Books
     _require_no_more_than_waiting([answer.result() for answer in answers])
     assert shop.send(before).body == body
     platform.start_redis()
+    platform.wait_for_worker(
+        platform.worker
+    )  # Celery's ends when it loses Redis while it acknowledges a message
     _require_all_paid(shop, books, writes, RECONNECT_SECONDS + LOST_MESSAGE_SECONDS)
     for process in (platform.worker, platform.beat, platform.web):
         process.require_running()
@@ -82,6 +85,22 @@ def test_frozen(platform: Platform, shop: HttpShop, books: Books) -> None:
     assert [reply.status for reply in replies] == [200] * len(writes)
     assert took < LOADED_SECONDS  # and not until Redis is back
     _require_all_paid(shop, books, writes, RECOVERY_SECONDS)
+
+
+def test_full(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """It refuses to write, also what workers note about the messages they take, and answers everything else."""
+    with platform.redis_client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+    writes = _writes()
+    _require_no_more_than_waiting([answer.result() for answer in [shop.send_later(w) for w in writes]])
+    time.sleep(1.0)  # the sweeps of that time find no room either
+    with platform.redis_client() as client:
+        client.config_set("maxmemory", 0)
+    platform.wait_for_worker(platform.worker)  # Celery's ends when it cannot acknowledge a message
+    _require_all_paid(shop, books, writes, RECONNECT_SECONDS + LOST_MESSAGE_SECONDS)
+    for process in (platform.worker, platform.beat, platform.web):
+        process.require_running()
 
 
 def _writes() -> list[Write]:

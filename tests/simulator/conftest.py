@@ -120,7 +120,5 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Hints to Celery are counted, not sent: no test depends on a worker."""
     sent: list[bool] = []
-    monkeypatch.setattr(
-        "gateway.channels.simulator.tasks.deliver_notifications.delay", lambda: sent.append(True)
-    )
+    monkeypatch.setattr("gateway.channels.simulator.notifications.send_hint", lambda _task: sent.append(True))
     return sent

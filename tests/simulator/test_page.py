@@ -1,11 +1,12 @@
 """The payment page, as a browser without JavaScript sees it."""
 
 import pytest
+from celery import current_app
 from django.test import Client
-from kombu import Connection
 
+from common import redis, task_hints
 from gateway.channels.base import ChannelPayment, PaymentState
-from gateway.channels.simulator import tasks
+from gateway.channels.simulator import notifications
 from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import Notification, Payment
 from tests.simulator.conftest import Shop, ledger
@@ -245,12 +246,12 @@ def test_the_chosen_language_stays_after_a_click(shop: Shop) -> None:
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 def test_a_broker_that_is_down_does_not_fail_the_page(
-    browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, settings
+    browser: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nobody = Connection("redis://127.0.0.1:1/0", transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS)
-    task = tasks.deliver_notifications
-    monkeypatch.setattr(task, "delay", lambda: task.apply_async(connection=nobody))
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(notifications, "send_hint", task_hints.send_hint)
+    monkeypatch.setattr(redis, "_paused_until", 0.0)
     payment = shop.create()
     assert "Payment successful" in _click(browser, _address(payment), "pay")
     assert ledger(payment.reference) == [("charge", 10_000)]
-    assert "simulator.hint_lost" in caplog.text
+    assert "redis.unavailable" in caplog.text

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import connections
-from kombu.exceptions import KombuError
-from redis import RedisError
 
+from common.task_hints import send_hint
 from gateway.channels.simulator import bank, webhooks
 from gateway.channels.simulator.router import ALIAS
 
@@ -63,10 +62,7 @@ def hint() -> None:
     """Wakes a worker so that nobody waits for the next beat. The beat finds everything without it."""
     from gateway.channels.simulator.tasks import deliver_notifications
 
-    try:
-        deliver_notifications.delay()
-    except (KombuError, RedisError, OSError) as error:
-        log.warning("simulator.hint_lost", error=str(error))
+    send_hint(deliver_notifications)
 
 
 def work_off() -> int:

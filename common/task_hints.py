@@ -1,0 +1,25 @@
+"""A hint asks a worker to run a task now that beat would have run soon. Losing one costs that wait and nothing else."""
+
+from typing import Any
+
+from celery import Task, current_app
+from django.conf import settings
+from kombu.pools import producers
+
+from common.redis import attempt
+
+
+def send_hint(task: "Task[Any, Any]", *arguments: Any) -> None:
+    """Publishes the task, unless Redis is known to be down; waits for it no longer than requests may.
+
+    Workers wait for the broker for seconds, on connections of their own (CELERY_BROKER_TRANSPORT_OPTIONS).
+    """
+    attempt(lambda _client: _publish(task, arguments), otherwise=None)
+
+
+def _publish(task: "Task[Any, Any]", arguments: tuple[Any, ...]) -> None:
+    seconds = settings.REDIS_TIMEOUT_SECONDS
+    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "max_retries": 0}
+    broker = current_app.connection_for_write(transport_options=options)
+    with producers[broker].acquire(block=True, timeout=seconds) as producer:
+        task.apply_async(args=arguments, producer=producer, retry=False)

@@ -1,0 +1,93 @@
+"""A Redis that takes connections and says nothing is worse than none, and a full one refuses writes alone: no request
+fails, and each waits for a fraction of a second at most."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from celery import current_app
+
+from common import redis
+from tests.support.redis_server import OwnRedis, own_redis
+from tests.support.shop import create, data, new_no, payment_request
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+# One timeout for each use until the outage is known, and what a loaded machine adds. It was 5 to 10 s.
+FIRST_SECONDS = 2.0
+# Of five payments: two of them meet the thread that tries again.
+NEXT_FIVE_SECONDS = 4.0
+
+
+@pytest.fixture
+def server(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
+    """Cache, rate limits, breakers and hints of this process use it."""
+    settings.RATE_LIMIT_PER_SECOND = 100
+    with own_redis() as server:
+        cache = settings.CACHES["default"]
+        settings.CACHES = {"default": {**cache, "LOCATION": server.url}}
+        monkeypatch.setattr(current_app.conf, "broker_write_url", server.url)
+        yield server
+
+
+def _freeze(server: OwnRedis) -> None:
+    server.process.signal(signal.SIGSTOP)
+
+
+def _pause(server: OwnRedis) -> None:
+    with server.client() as client:
+        client.client_pause(60_000)
+
+
+def _fill(server: OwnRedis) -> None:
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+
+
+def _kill(server: OwnRedis) -> None:
+    server.process.kill()
+
+
+@pytest.mark.parametrize("harm", [_freeze, _pause, _fill, _kill])
+def test_payments_go_on(server: OwnRedis, client: SignedClient, harm: Callable[[OwnRedis], None]) -> None:
+    body, key = payment_request("auto_pay"), new_no("KEY")
+    before = client.post("/api/v1/payments", body, idempotency_key=key)
+    harm(server)
+    with _at_most(FIRST_SECONDS):
+        assert (
+            data(create(client, "auto_pay,timeout_after"), 202)["status"] == "pending"
+        )  # and a hint for a worker
+    with _at_most(NEXT_FIVE_SECONDS):
+        for _ in range(4):
+            assert data(create(client, "auto_pay"))["status"] == "succeeded"
+        assert client.post("/api/v1/payments", body, idempotency_key=key).content == before.content
+    with _at_most(FIRST_SECONDS):
+        assert client.get("/readyz").status_code == 200
+
+
+def test_is_used_again_once_it_answers(server: OwnRedis, client: SignedClient) -> None:
+    _freeze(server)
+    data(create(client, "auto_pay"))
+    server.process.signal(signal.SIGCONT)
+    deadline = time.monotonic() + 10 * redis.PAUSE_AFTER_FAILURE_SECONDS
+    while redis.attempt(lambda connection: connection.ping(), otherwise=False) is False:
+        assert time.monotonic() < deadline
+    body, key = payment_request("auto_pay"), new_no("KEY")
+    data(client.post("/api/v1/payments", body, idempotency_key=key))
+    with server.client() as own:
+        assert own.exists(f"payment-gateway:idempotency:{key}")
+
+
+class _at_most:  # noqa: N801 - reads as a statement
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        took = time.monotonic() - self._began
+        assert kind is not None or took < self._seconds, f"took {took:.1f} s"
