@@ -1,10 +1,15 @@
+import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import stripe
 
+from gateway.channels.stripe import webhooks
 from tests.channels.rigs import Rig, SimulatorRig, StripeRig, VoucherRig
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
+from tests.support.stripe import reading
 from tests.support.stripe.fake import FakeStripe, fake_stripe
 
 WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
@@ -25,6 +30,21 @@ def fake(_one_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
     _one_fake_stripe.reset()
     yield _one_fake_stripe
     assert not _one_fake_stripe.broken, _one_fake_stripe.broken
+
+
+@pytest.fixture(autouse=True)
+def _reads_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever our code reads of an answer or an event of Stripe exists in the specification and in the SDK."""
+    as_dict = stripe.StripeObject.to_dict
+
+    def to_dict(self: stripe.StripeObject, **options: Any) -> Any:
+        return reading.published(as_dict(self, **options), type(self))
+
+    def loads(body: bytes) -> Any:
+        return reading.published(json.loads(body), stripe.Event)
+
+    monkeypatch.setattr(stripe.StripeObject, "to_dict", to_dict)
+    monkeypatch.setattr(webhooks, "json", SimpleNamespace(loads=loads))
 
 
 WITH_A_PAGE = ("simulator", "stripe page", "voucher")

@@ -1,0 +1,131 @@
+"""Two witnesses of what Stripe takes and shows: its OpenAPI specification (every call in these tests is checked against
+it) and the SDK, which is of the API version that we ask for."""
+
+import datetime as dt
+import sys
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import stripe
+import typing_extensions
+from stripe import params as sdk
+
+from gateway.channels.base import CancelPayment, CapturePayment, RefundRef, Window
+from gateway.channels.stripe import config, shapes
+from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
+from tests.support.stripe import reading, spec
+from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, FakeStripe
+from tests.support.stripe.reading import Published
+from tests.support.stripe.spec import NotPublished, Shape
+
+PARAMETERS: dict[str, type] = {
+    "POST /v1/checkout/sessions": sdk.checkout.SessionCreateParams,
+    "GET /v1/checkout/sessions": sdk.checkout.SessionListParams,
+    "GET /v1/checkout/sessions/{session}": sdk.checkout.SessionRetrieveParams,
+    "POST /v1/checkout/sessions/{session}/expire": sdk.checkout.SessionExpireParams,
+    "POST /v1/payment_intents": sdk.PaymentIntentCreateParams,
+    "GET /v1/payment_intents": sdk.PaymentIntentListParams,
+    "GET /v1/payment_intents/search": sdk.PaymentIntentSearchParams,
+    "GET /v1/payment_intents/{intent}": sdk.PaymentIntentRetrieveParams,
+    "POST /v1/payment_intents/{intent}/capture": sdk.PaymentIntentCaptureParams,
+    "POST /v1/payment_intents/{intent}/cancel": sdk.PaymentIntentCancelParams,
+    "POST /v1/refunds": sdk.RefundCreateParams,
+    "GET /v1/refunds": sdk.RefundListParams,
+    "GET /v1/refunds/{refund}": sdk.RefundRetrieveParams,
+}
+
+
+def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
+    page, card = StripeRig(fake, saved_card=False), StripeRig(fake, saved_card=True)
+    for rig in (page, card):
+        request = rig.creation(manual_capture=True, description="Two cups")
+        held = paid(rig, request)
+        ref = ref_of(request, held.channel_trade_no)
+        rig.channel.capture_payment(CapturePayment("capture", ref, 5_000))
+        refund = refund_of(request, held, 2_000)
+        rig.channel.refund_payment(refund)
+        rig.channel.find_refund(RefundRef(refund.reference, refund.payment))
+        rig.channel.find_refund(RefundRef(refund.reference, refund.payment, next(reversed(fake.refunds))))
+        rig.channel.find_payment(ref_of(request))
+        left = rig.creation(manual_capture=True)
+        payment = opened(rig, left)
+        rig.channel.cancel_payment(CancelPayment("cancel", ref_of(left, payment.channel_trade_no)))
+    for metadata in ({"stripe_customer": "cus_fake", "stripe_payment_method": CHALLENGED_CARD},
+                     {"stripe_payment_method": DECLINED_CARD}):  # fmt: skip
+        card.channel.create_payment(creation(metadata=metadata))
+    page.channel.find_payment(ref_of(creation()))
+    now = dt.datetime.now(dt.UTC)
+    around = Window("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
+    assert list(page.channel.list_payments(around))
+    assert list(page.channel.list_refunds(around))
+
+
+def test_every_parameter_that_we_send_is_known_to_the_sdk(fake: FakeStripe) -> None:
+    everything_that_the_channel_can_do(fake)
+    used = {str(operation): params for operation, params in fake.api.used}
+    assert set(used) <= set(PARAMETERS)
+    for operation, params in fake.api.used:
+        for path in names_in(params):
+            assert is_known(PARAMETERS[str(operation)], path), f"{operation}: {path}"
+
+
+def test_what_we_read_is_published_twice(fake: FakeStripe) -> None:
+    """Each read is checked when it happens (see conftest); here is what was read."""
+    reading.READ.clear()
+    everything_that_the_channel_can_do(fake)
+    assert {
+        ("checkout.session", "status"),
+        ("checkout.session", "amount_total"),
+        ("payment_intent", "amount_received"),
+        ("payment_intent.next_action", "redirect_to_url"),
+        ("payment_intent.next_action.redirect_to_url", "url"),
+        ("refund", "status"),
+        ("api_errors", "decline_code"),
+    } <= reading.READ
+    assert ("refund", "livemode") not in reading.READ
+
+
+def test_a_field_that_stripe_does_not_publish_cannot_be_read() -> None:
+    refund = reading.published({"object": "refund", "id": "re_1", "livemode": False}, stripe.Refund)
+    assert isinstance(refund, Published)
+    assert refund["id"] == "re_1"
+    for read in (lambda: refund["livemode"], lambda: refund.get("livemode")):
+        with pytest.raises(NotPublished):
+            read()
+
+
+def test_pages_of_further_actions_are_published() -> None:
+    actions = spec.schema_of("payment_intent_next_action")["properties"]
+    for kind, field in shapes.ACTION_PAGES.items():
+        assert field in spec.resolved(actions[kind])["properties"]
+        assert field in stripe.PaymentIntent.NextAction._inner_class_types[kind].__annotations__
+
+
+def test_the_version_that_we_ask_for_is_that_of_the_sdk() -> None:
+    """The specification may be older: what we use of it exists in both, which the tests above prove."""
+    assert stripe.api_version == config.API_VERSION
+    assert spec.specification()["info"]["version"] <= config.API_VERSION
+
+
+def names_in(params: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    if isinstance(params, list):
+        return {name for each in params for name in names_in(each, path)}
+    if not isinstance(params, dict):
+        return {path}
+    return {name for field, value in params.items() for name in names_in(value, (*path, field))}
+
+
+def is_known(kind: Any, path: tuple[str, ...]) -> bool:
+    """Whether the SDK's types have a parameter of this name. The names in a map are the caller's own."""
+    if not path:
+        return True
+    if typing_extensions.is_typeddict(kind):
+        # Names that the SDK's modules import for type checkers alone.
+        scope: Shape = {**vars(sys.modules[kind.__module__]), "StripeContext": object, "Mapping": Mapping}
+        hints = typing_extensions.get_type_hints(kind, localns=scope)
+        return path[0] in hints and is_known(hints[path[0]], path[1:])
+    if typing.get_origin(kind) is dict:
+        return True
+    return any(is_known(each, path) for each in typing.get_args(kind))
