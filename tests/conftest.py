@@ -8,7 +8,7 @@ from django.test import TransactionTestCase
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from tests.support import clean_database
+from tests.support import clean_database, shares
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,6 +17,13 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: str = getattr(config, "workerinput", {}).get("workerid", "gw0")
     address = f"redis://{settings.REDIS_HOST}:{settings.REDIS_PORT}/{int(worker.removeprefix('gw')) + 1}"
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = shares.dealt(items, workers)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,10 @@
-"""What `./scripts/test.sh` runs: every check of this repository, or with arguments only pytest with these."""
+"""What `./scripts/test.sh` runs: every check of this repository, the fast tests, or pytest with the given arguments."""
 
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from scripts.local import errors, testing
 
@@ -12,23 +16,73 @@ STATIC_CHECKS = {
     "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
 }
-PYTEST = ["-m", "pytest", "-n", "auto"]
+PYTEST = ["-m", "pytest", "-n", "auto", "--dist", "worksteal"]
+FAST = ["-m", "not (stack or processes or browser)"]
 
 
 def main() -> int:
     arguments = sys.argv[1:]
-    steps = {} if arguments else dict(STATIC_CHECKS)
-    steps["pytest"] = [*PYTEST, *arguments]
+    if "--fast" in arguments:
+        arguments.remove("--fast")
+        arguments += FAST
     with testing.servers() as environment:
-        failed = [name for name, command in steps.items() if not _passes(name, command, environment)]
+        if arguments:
+            failed = [] if _pytest(arguments, environment) else ["pytest"]
+        else:
+            with StaticChecks(environment).running() as static:
+                failed = [] if _pytest([], environment) else ["pytest"]
+                failed = [*static.failed(), *failed]
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _passes(name: str, command: list[str], environment: dict[str, str]) -> bool:
-    print(f"\n=== {name}", flush=True)
-    return testing.run([sys.executable, *command], environment) == 0
+def _pytest(arguments: list[str], environment: dict[str, str]) -> bool:
+    print("\n=== pytest", flush=True)
+    return testing.run([sys.executable, *PYTEST, *arguments], environment) == 0
+
+
+class StaticChecks:
+    """One after another while the tests run, with what the tests leave of the processors."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._results: dict[str, tuple[int, str]] = {}
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run)
+
+    @contextmanager
+    def running(self) -> Iterator["StaticChecks"]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stopped = True
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+            self._thread.join()
+
+    def failed(self) -> list[str]:
+        """Waits for the rest and prints what each had to say. Returns the names of those that failed."""
+        self._thread.join()
+        for name, (_code, output) in self._results.items():
+            print(f"\n=== {name}\n{output}", end="", flush=True)
+        return [name for name in STATIC_CHECKS if self._results.get(name, (1, ""))[0]]
+
+    def _run(self) -> None:
+        for name, command in STATIC_CHECKS.items():
+            if self._stopped:
+                return
+            self._process = subprocess.Popen(
+                ["nice", sys.executable, *command],
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            output, _nothing = self._process.communicate()
+            self._results[name] = (self._process.returncode, output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support import shares
+
+
+@dataclass(frozen=True)
+class Test:
+    """The part of a `pytest.Item` by which tests are dealt."""
+
+    __test__ = False
+    nodeid: str
+    marker: str = ""
+
+    def get_closest_marker(self, name: str) -> Any:
+        return name == self.marker or None
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_every_test_is_dealt_once_and_no_unit_is_torn(request: pytest.FixtureRequest, workers: int) -> None:
+    items = request.session.items
+    dealt = shares.dealt(items, workers)
+    assert sorted(item.nodeid for item in dealt) == sorted(item.nodeid for item in items)
+    units = [shares.unit_of(item) for item in dealt if shares.seconds_of(item)]
+    changes = sum(before != after for before, after in itertools.pairwise(units))
+    assert changes == max(0, len(set(units)) - 1)
+
+
+def test_each_slice_begins_with_expensive_tests() -> None:
+    """Of six tests, `worksteal` gives each of two workers three."""
+    cheap = [Test(f"tests/test_cheap.py::{name}") for name in "abcd"]
+    expensive = [Test("tests/test_one.py::e", "stack"), Test("tests/test_two.py::f", "browser")]
+    dealt: list[Any] = shares.dealt([*cheap, *expensive], 2)  # type: ignore[list-item]
+    assert [test.nodeid[-1] for test in dealt] == ["e", "a", "b", "f", "c", "d"]
