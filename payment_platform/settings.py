@@ -380,9 +380,17 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
 EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
 # --- What staff do -------------------------------------------------------------------------------------------
-# Above so much of its currency (in whole units; * is every other one) two people decide: ops/approvals.
+# Above so much two people decide: ops/approvals/thresholds.py. In major units of each currency; * is for the others:
+# 10000 there is 10,000.00 USD, and the same number of minor units of a currency with other decimals.
 SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
-    "SECOND_PERSON_ABOVE", default={"*": "10000", "JPY": "1000000"}
+    "SECOND_PERSON_ABOVE",
+    default={
+        "*": "10000",
+        **dict.fromkeys(["JPY", "HUF"], "1000000"),
+        **dict.fromkeys(["KRW", "CLP"], "10000000"),
+        **dict.fromkeys(["IDR", "VND"], "200000000"),
+        **dict.fromkeys(["BHD", "JOD", "KWD", "OMR"], "3000"),
+    },
 )
 
 # --- Browser safety ----------------------------------------------------------------------------------------

@@ -1,7 +1,13 @@
 from django.apps import AppConfig
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
 
 class ApprovalsConfig(AppConfig):
     name = "ops.approvals"
     verbose_name = _("Approvals")
+
+    def ready(self) -> None:
+        from ops.approvals.checks import second_person_limits_make_sense
+
+        checks.register(second_person_limits_make_sense, checks.Tags.security)

@@ -27,8 +27,23 @@ def needs_second_person(*, operation: Operation, amount_minor: int, currency: st
 
 
 def is_much(*, amount_minor: int, currency: str) -> bool:
-    if currency not in EXPONENTS:
-        return False
+    """Strictly above the limit of its currency, in minor units."""
+    limit = limit_minor(currency)
+    return limit is not None and amount_minor > limit
+
+
+def limit_minor(currency: str) -> Decimal | None:
+    """None where one person decides about any amount.
+
+    A currency's own limit is in its major units. `*` is for the others: so many units of a currency with two decimals,
+    and of each other currency the same number of minor units (`common.money.EXPONENTS`): 10000 is 10,000.00 USD,
+    1,000,000 VND, 1,000.000 KWD. One number of major units for all would be too little of one and too much of another.
+    """
     limits = settings.SECOND_PERSON_ABOVE
-    limit = limits.get(currency, limits.get(ANY_CURRENCY))
-    return limit is not None and Decimal(amount_minor).scaleb(-EXPONENTS[currency]) > Decimal(limit)
+    if currency not in EXPONENTS:
+        return None
+    if currency in limits:
+        return Decimal(limits[currency]).scaleb(EXPONENTS[currency])
+    if ANY_CURRENCY in limits:
+        return Decimal(limits[ANY_CURRENCY]).scaleb(2)
+    return None

@@ -1,0 +1,61 @@
+"""From which amount on two people decide, in currencies with none, two and three decimals."""
+
+import pytest
+from django.core.checks import run_checks
+
+from ops.approvals.thresholds import is_much
+
+
+@pytest.mark.parametrize(
+    ("currency", "most_alone"),
+    [("USD", 1_000_000), ("EUR", 1_000_000), ("VND", 1_000_000), ("KRW", 1_000_000), ("KWD", 1_000_000)],
+)
+def test_any_currency_counts_decimals(settings, currency: str, most_alone: int) -> None:
+    """10,000.00 USD, 1,000,000 VND, 1,000.000 KWD: 20,000 VND are no reason to ask, and 9,999 KWD are."""
+    settings.SECOND_PERSON_ABOVE = {"*": "10000"}
+    assert not is_much(amount_minor=most_alone, currency=currency)
+    assert is_much(amount_minor=most_alone + 1, currency=currency)
+
+
+@pytest.mark.parametrize(
+    ("currency", "limit", "most_alone"),
+    [("JPY", "1000000", 1_000_000), ("USD", "99.50", 9_950), ("KWD", "3000.125", 3_000_125), ("VND", "0", 0)],
+)
+def test_own_limit_is_in_major_units(settings, currency: str, limit: str, most_alone: int) -> None:
+    settings.SECOND_PERSON_ABOVE = {"*": "1", currency: limit}
+    assert not is_much(amount_minor=most_alone, currency=currency)
+    assert is_much(amount_minor=most_alone + 1, currency=currency)
+
+
+def test_currency_without_a_limit(settings) -> None:
+    settings.SECOND_PERSON_ABOVE = {"USD": "10"}
+    assert not is_much(amount_minor=10**12, currency="EUR")
+    assert _complaints() == ["approvals.W001"]
+
+
+def test_delivered_limits_make_sense() -> None:
+    assert _complaints() == []
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"*": "much"},
+        {"*": ""},
+        {"*": "-1"},
+        {"*": "NaN"},
+        {"*": "Infinity"},
+        {"*": "1", "XXX": "1"},
+        {"*": "1", "usd": "1"},
+        {"*": "1", "JPY": "0.5"},
+        {"*": "1", "USD": "0.005"},
+        {"*": "0.001"},
+    ],
+)
+def test_nonsense_is_refused(settings, limits: dict[str, str]) -> None:
+    settings.SECOND_PERSON_ABOVE = limits
+    assert _complaints() == ["approvals.E001"]
+
+
+def _complaints() -> list[str]:
+    return [str(found.id) for found in run_checks() if str(found.id).startswith("approvals.")]
