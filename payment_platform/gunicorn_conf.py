@@ -15,7 +15,7 @@ HOST = os.environ.get("WEB_HOST") or ("127.0.0.1" if settings.LOCAL_STACK else "
 METRICS_DIRECTORY = Path(settings.BASE_DIR, ".local", "prometheus")
 
 bind = f"[{HOST}]:{settings.PORT}" if ":" in HOST else f"{HOST}:{settings.PORT}"
-worker_class = "gthread"
+worker_class = "payment_platform.web_worker.BufferingWorker"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
 # Loaded before the port is opened: a gateway that cannot start never listens.
@@ -23,7 +23,6 @@ preload_app = True
 # A payment may wait for its channel (10 s) and its database (15 s); a worker silent for longer is stuck.
 timeout = 60
 graceful_timeout = 30
-keepalive = 5
 loglevel = "warning"
 # Heartbeats go to a file: in memory, so that a slow disk does not look like a stuck worker.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -32,7 +31,12 @@ control_socket_disable = True
 
 
 # gunicorn's own lines go the way of all others, once Django has set that up.
-logconfig_dict = {"loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}}
+logconfig_dict = {
+    "loggers": {
+        "gunicorn.error": {"handlers": [], "propagate": True},
+        "waitress.queue": {"level": "ERROR"},  # a line for each request that waits for a thread
+    }
+}
 
 
 def say(text: str) -> None:

@@ -47,6 +47,19 @@ ensure_faketime() {
         "the tests of wrong clocks cannot run. Install it (Debian's package: libfaketime)." >&2
 }
 
+# The edge of deploy/nginx is checked and attacked with a real nginx.
+ensure_nginx() {
+    if command -v nginx >/dev/null; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing nginx …" >&2
+        install_packages nginx-light && return
+    fi
+    echo "NOTE nginx is missing and cannot be installed from here (needs root and apt-get):" \
+        "the tests of the edge cannot run. Install it (Debian's package: nginx-light)." >&2
+}
+
 install_packages() {
     # Waits for another installation, such as that of a second test run.
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
@@ -58,4 +71,5 @@ ensure_venv requirements-dev.txt
 ensure_browser
 ensure_prometheus
 ensure_faketime
+ensure_nginx
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class ClientAddressMiddleware:
-    """Takes `REMOTE_ADDR` from `X-Forwarded-For`, as far as proxies of ours (`TRUSTED_PROXIES`) wrote it.
+    """Takes `REMOTE_ADDR` from `X-Forwarded-For`, and whether it was https from `X-Forwarded-Proto`, as far as proxies
+    of ours (`TRUSTED_PROXIES`) wrote them.
 
     Each proxy appends the address it was called from, so the list is read from its end, and the first address that
     is no proxy of ours is the client's. What stands before it is the client's own word and is never believed.
@@ -18,25 +17,29 @@ class ClientAddressMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._proxies: list[Network] = [ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if self._proxies:
+        if is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
             request.META["REMOTE_ADDR"] = self._client_of(request)
+            if request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https":
+                request.META["wsgi.url_scheme"] = "https"
         return self.get_response(request)
 
     def _client_of(self, request: HttpRequest) -> str:
         nearest: str = request.META.get("REMOTE_ADDR", "")
         for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
             forwarded = _address(hop.strip())
-            if forwarded is None or not self._is_proxy(nearest):
+            if forwarded is None or not is_trusted_proxy(nearest):
                 break
             nearest = str(forwarded)
         return nearest
 
-    def _is_proxy(self, address: str) -> bool:
-        found = _address(address)
-        return found is not None and any(found in network for network in self._proxies)
+
+def is_trusted_proxy(address: str) -> bool:
+    found = _address(address)
+    return found is not None and any(
+        found in ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES
+    )
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -23,7 +23,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
         ("payment-postgres", 40432),
         ("payment-redis", 40379),
         ("payment-kafka", 40092),
-        ("payment-gateway", 40003),
+        ("payment-edge", 40003),
         ("prometheus", 40090),
         ("grafana", 40300),
         ("jaeger", 40686),
@@ -36,6 +36,12 @@ def test_documented_ports_are_published_on_loopback(service: str, port: int) -> 
 def test_containers_have_the_documented_names() -> None:
     names = {service["container_name"] for service in SERVICES.values()}
     assert {"payment-postgres", "payment-redis", "payment-kafka", "payment-gateway"} <= names
+
+
+def test_strangers_reach_the_gateway_through_the_edge_alone() -> None:
+    assert "ports" not in SERVICES["payment-gateway"]
+    (subnet,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert SERVICES["payment-gateway"]["environment"]["TRUSTED_PROXIES"] == subnet["subnet"]
 
 
 def test_every_command_exists() -> None:
