@@ -128,6 +128,10 @@ def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effec
 
 def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
     match told.state:
+        case PaymentState.OPEN if payment.status == PaymentStatus.PROCESSING:
+            # An attempt to pay has failed. Reports come in any order: whether it was the attempt that is being
+            # processed, only a query tells, which is due at once.
+            transitions.watch(payment=payment)
         case PaymentState.AUTHORIZED:
             return transitions.authorized(payment=payment)
         case PaymentState.PROCESSING:

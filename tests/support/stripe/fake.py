@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -51,6 +51,7 @@ class FakeStripe:
         self.api = Api(self.account)
         self.faults: list[tuple[Fault, str]] = []
         self.kept_back: list[Request] = []
+        self.befores: list[tuple[str, Callable[[], object]]] = []
         self.seen: list[str] = []
         self.broken: list[BaseException] = []  # what went wrong in the fake itself: never expected
         # While set, requests under a key wait in the middle of their work.
@@ -59,10 +60,18 @@ class FakeStripe:
 
     def reset(self) -> None:
         """Nothing planned, nothing seen; what exists goes on existing."""
-        for forgotten in (self.faults, self.kept_back, self.seen, self.broken, self.account.events):
+        for forgotten in (
+            self.faults,
+            self.kept_back,
+            self.befores,
+            self.seen,
+            self.broken,
+            self.account.events,
+        ):
             forgotten.clear()
         self.account.search_lags, self.account.has_search = True, True
         self.account.refund_status, self.holding = "succeeded", None
+        self.account.ahead_seconds = 0.0
 
     # --- What tests see and do -------------------------------------------------------------------------------------
 
@@ -93,6 +102,10 @@ class FakeStripe:
     def plan(self, fault: Fault, request: str) -> Self:
         self.faults.append((fault, request))
         return self
+
+    def before(self, request: str, happens: Callable[[], object]) -> None:
+        """What happens at Stripe between our previous request and the next one of this kind."""
+        self.befores.append((request, happens))
 
     def deliver_late(self) -> None:
         for request in self.kept_back:
@@ -160,6 +173,9 @@ class FakeStripe:
             return self.api.answer(request, hold=hold)
         with self._lock:
             self.seen.append(str(request))
+            for planned in [each for each in self.befores if re.fullmatch(each[0], str(request))]:
+                self.befores.remove(planned)
+                planned[1]()
             return self.api.broken(request) if fails else self.api.answer(request, breaks=breaks)
 
 
