@@ -1,11 +1,15 @@
 """gunicorn, as `manage.py serve` runs it."""
 
 import os
+import threading
 from pathlib import Path
 
 import structlog
 from django.conf import settings
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from gateway.channels.stripe import setup
 
 log = structlog.get_logger("payment_platform.boot")
 
@@ -45,6 +49,12 @@ def say(text: str) -> None:
         log.info(text)
     else:
         print(f"INFO  {text}", flush=True)  # noqa: T201
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Stripe's setup is checked once, beside the first requests: it delays none and stops nothing."""
+    if worker.age == 1:
+        threading.Thread(target=setup.warn_of_problems, name="stripe-setup", daemon=True).start()
 
 
 def when_ready(_server: Arbiter) -> None:

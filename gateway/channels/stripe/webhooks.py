@@ -30,6 +30,20 @@ DISPUTES = "charge.dispute."
 NEWS_OF_DISPUTES = frozenset((f"{DISPUTES}created", f"{DISPUTES}closed"))
 REFUNDS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
 
+# What the webhook endpoint at Stripe must send us.
+EVENTS = tuple(
+    sorted(
+        SESSIONS
+        | INTENTS
+        | REFUNDS
+        | {"charge.refunded"}
+        | {
+            f"{DISPUTES}{name}"
+            for name in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
+        }
+    )
+)
+
 
 def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     """Raises `WebhookRefused` unless Stripe signed exactly these bytes within the last five minutes, for the

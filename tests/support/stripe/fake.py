@@ -72,6 +72,7 @@ class FakeStripe:
         self.account.search_lags, self.account.has_search = True, True
         self.account.refund_status, self.holding = "succeeded", None
         self.account.ahead_seconds = 0.0
+        self.account.endpoints.clear()
 
     # --- What tests see and do -------------------------------------------------------------------------------------
 
@@ -151,6 +152,22 @@ class FakeStripe:
     def dispute(self, intent_id: str, **fields: Any) -> Shape:
         with self._lock:
             return refunds.dispute(self.account, intent_id, **fields)
+
+    def add_endpoint(
+        self, url: str, events: list[str], *, version: str | None, status: str = "enabled"
+    ) -> None:
+        """Staff create a webhook endpoint in Stripe's dashboard."""
+        made = self.account.made(
+            "webhook_endpoint",
+            "we",
+            api_version=version,
+            enabled_events=events,
+            livemode=False,
+            metadata={},
+            status=status,
+            url=url,
+        )
+        self.account.endpoints[made["id"]] = made
 
     def effects(self, payment_no: str) -> tuple[int, int]:
         """Money taken and given back for a payment of ours, over everything that exists."""
