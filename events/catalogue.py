@@ -12,9 +12,10 @@ PAYMENT_TYPES: Final = (
     "payment.late_success",
     "payment.paid_twice",
 )
-REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success", "refund.late_failure")
+REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success")
+DISPUTE_TYPES: Final = ("payment.dispute.created", "payment.dispute.updated", "payment.dispute.closed")
 # Their ordering key is the payment's number.
-OF_PAYMENTS: Final = (*PAYMENT_TYPES, *REFUND_TYPES)
+OF_PAYMENTS: Final = (*PAYMENT_TYPES, *REFUND_TYPES, *DISPUTE_TYPES)
 ENDPOINT_DISABLED: Final = "webhook_endpoint.disabled"
 # Goes to the endpoint that asked for it alone, whatever it subscribes to.
 TEST: Final = "webhook.test"

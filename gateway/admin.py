@@ -24,7 +24,17 @@ from common.admin import (
 )
 from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
 from gateway.channels.registry import channel_names
-from gateway.models import ChannelEvent, Payment, PaymentAttempt, PaymentStatus, Refund, RoutingRule
+from gateway.models import (
+    ChannelEvent,
+    Dispute,
+    Payment,
+    PaymentAttempt,
+    PaymentReview,
+    PaymentStatus,
+    Refund,
+    ReviewCode,
+    RoutingRule,
+)
 from gateway.services.truth import Effect
 from merchants.admin import environment_filter
 from merchants.models import Environment, Merchant
@@ -39,6 +49,7 @@ COLOURS = {
     "expired": "warning",
 }
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
+DISPUTE_COLOURS = {"needs_response": "danger", "under_review": "warning", "won": "success", "lost": "danger"}
 channel_filter = known_values_filter("channel", _("channel"), channel_names)
 STUCK_SHOWN = 1000
 
@@ -101,6 +112,7 @@ class PaymentAdmin(MoneyAdmin):
     refunded = money_column("refunded_minor", _("refunded"))
     being_refunded = money_column("refund_pending_minor", _("being refunded"))
     refundable = money_column("refundable_minor", _("refundable"))
+    disputed = money_column("disputed_minor", _("disputed"))
     list_display = (
         "payment_no",
         "order_no",
@@ -162,6 +174,7 @@ class PaymentAdmin(MoneyAdmin):
                     "captured",
                     "refunded",
                     "being_refunded",
+                    "disputed",
                     "refundable",
                     "capture_method",
                 )
@@ -236,6 +249,7 @@ class RefundAdmin(MoneyAdmin):
     )
     list_filter = (
         "status",
+        "origin",
         environment_filter,
         MerchantFilter,
         AmountFilter,
@@ -259,12 +273,14 @@ class RefundAdmin(MoneyAdmin):
         "amount",
         "status",
         "sagas",
+        "origin",
         "reason",
         "channel_refund_no",
         "failure_code",
         "failure_message",
         "surplus_of",
         "contradicted_at",
+        "previous_status",
         "late_refunded_minor",
         "next_check_at",
         "check_count",
@@ -272,6 +288,59 @@ class RefundAdmin(MoneyAdmin):
         "updated_at",
         "settled_at",
     )
+
+
+@admin.register(Dispute)
+class DisputeAdmin(ReadOnlyAdmin):
+    amount = money_column("amount_minor", _("amount"))
+    coloured_status = badge_column("status", _("status"), DISPUTE_COLOURS)
+    mode = word_column("environment", _("environment"), Environment)
+    list_display = (
+        "dispute_no",
+        "payment",
+        "amount",
+        "reason",
+        "coloured_status",
+        "evidence_due_by",
+        "mode",
+        "created_at",
+    )
+    list_filter = ("status", "is_inquiry", environment_filter, MerchantFilter, CreatedFilter)
+    saved_views = ((_("All"), ""), (_("Needs a response"), "status__exact=needs_response"))
+    list_select_related = ("payment",)
+    search_fields = ("=dispute_no", "=payment__payment_no", "=channel_dispute_no")
+    search_help_text = _("Dispute number, payment number or the channel's number, in full.")
+    ordering = ("-created_at",)
+    fields = (
+        "dispute_no",
+        "payment",
+        "attempt",
+        "merchant",
+        "mode",
+        "amount",
+        "reason",
+        "status",
+        "is_inquiry",
+        "evidence_due_by",
+        "channel",
+        "channel_dispute_no",
+        "created_at",
+        "updated_at",
+        "closed_at",
+    )
+
+
+@admin.register(PaymentReview)
+class PaymentReviewAdmin(ReadOnlyAdmin):
+    why = word_column("code", _("reason"), ReviewCode)
+    list_display = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolved_by")
+    list_filter = ("code", ("resolved_at", admin.EmptyFieldListFilter))
+    list_select_related = ("payment",)
+    search_fields = ("=payment__payment_no", "=subject")
+    search_help_text = _("Payment number, or what it is about, in full.")
+    ordering = ("-opened_at",)
+    readonly_fields = ("why",)
+    fields = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolution", "resolved_by")
 
 
 @admin.register(ChannelEvent)

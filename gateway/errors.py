@@ -25,6 +25,16 @@ class RefundExceedsPayment(ApiError):
     is_final_answer = True
 
 
+class PaymentDisputed(ApiError):
+    """The customer's bank has taken the disputed amount, or may do so: it cannot be refunded as well."""
+
+    status, code, error_code = 409, 40931, "payment_disputed"
+    text = _("The customer disputes this payment: the disputed amount cannot be refunded.")
+    retry = Retry.CORRECTED
+    advice = "Refund at most `details.refundable_amount`; the dispute is answered at the channel."
+    is_final_answer = True
+
+
 class PaymentNotRefundable(ApiError):
     status, code, error_code = 409, 40930, "payment_not_refundable"
     text = _("Only a succeeded payment can be refunded.")

@@ -38,6 +38,9 @@ class RefundStatus(models.TextChoices):
 
 OPEN_REFUND_STATUSES = (RefundStatus.PENDING, RefundStatus.PROCESSING)
 
+# How often an expired payment is cancelled at a channel that refuses, before it needs review.
+MAX_EXPIRY_ATTEMPTS = 6
+
 
 class Payment(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -70,16 +73,27 @@ class Payment(models.Model):
     captured_minor = models.BigIntegerField(default=0)
     refunded_minor = models.BigIntegerField(default=0)
     refund_pending_minor = models.BigIntegerField(default=0)
+    disputed_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("In open and lost disputes: it cannot be refunded.")
+    )
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
 
-    needs_attention = models.BooleanField(default=False)
+    needs_attention = models.BooleanField(
+        default=False, help_text=_("A review is open. A trigger keeps it in step with payment_reviews.")
+    )
     attention_reason = models.TextField(blank=True)
     next_check_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When the channel is asked next.")
     )
     check_count = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField()
+    expiry_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    next_expiry_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text=_("When the next cancellation may begin after the channel refused one."),
+    )
     paid_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -103,6 +117,7 @@ class Payment(models.Model):
                     amount_minor__gt=0,
                 ),
             ),
+            models.CheckConstraint(name="payment_disputed_not_negative", condition=Q(disputed_minor__gte=0)),
             models.CheckConstraint(
                 name="payment_succeeded_is_captured",
                 condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
@@ -120,7 +135,7 @@ class Payment(models.Model):
             models.Index(
                 name="payment_due_expiry",
                 fields=["expires_at"],
-                condition=Q(status__in=["pending", "processing"]),
+                condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
             ),
             models.Index(
                 name="payment_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
@@ -135,8 +150,14 @@ class Payment(models.Model):
         return self.payment_no
 
     @property
-    def refundable_minor(self) -> int:
+    def unrefunded_minor(self) -> int:
+        """What was captured and neither went back nor is on its way back."""
         return self.captured_minor - self.refunded_minor - self.refund_pending_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """What may be refunded now: disputed money is not ours to give back."""
+        return max(0, self.unrefunded_minor - self.disputed_minor)
 
     @property
     def refund_status(self) -> str:
@@ -223,6 +244,13 @@ class PaymentAttempt(models.Model):
         return self.surplus_minor - self.surplus_refunded_minor - self.surplus_pending_minor
 
 
+class RefundOrigin(models.TextChoices):
+    MERCHANT = "merchant", _("Merchant")
+    STAFF = "staff", _("Staff")
+    AUTOMATIC = "automatic", _("Automatic: late or duplicate payment")
+    CHANNEL = "channel", _("Made at the channel")
+
+
 class Refund(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     refund_no = models.CharField(max_length=40, unique=True)
@@ -241,11 +269,20 @@ class Refund(models.Model):
     currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=255, blank=True)
     status = models.CharField(max_length=20, choices=RefundStatus, default=RefundStatus.PENDING)
+    origin = models.CharField(
+        max_length=20, choices=RefundOrigin, default=RefundOrigin.MERCHANT, db_default=RefundOrigin.MERCHANT
+    )
+    channel = models.CharField(
+        max_length=30, blank=True, db_default="", help_text=_("Who makes it: the numbers below are its own.")
+    )
     channel_refund_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
     contradicted_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When the channel told another end than the one we had settled.")
+        null=True, blank=True, help_text=_("When the channel reported another outcome than the settled one.")
+    )
+    previous_status = models.CharField(
+        max_length=20, blank=True, db_default="", help_text=_("The outcome before that.")
     )
     late_refunded_minor = models.BigIntegerField(
         default=0, db_default=0, help_text=_("Of a failed refund: what went back after all.")
@@ -265,6 +302,12 @@ class Refund(models.Model):
         constraints = [
             models.CheckConstraint(name="refund_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(name="refund_status_known", condition=Q(status__in=RefundStatus.values)),
+            models.CheckConstraint(name="refund_origin_known", condition=Q(origin__in=RefundOrigin.values)),
+            models.UniqueConstraint(
+                name="refund_channel_no_once",
+                fields=["channel", "channel_refund_no"],
+                condition=~Q(channel="") & ~Q(channel_refund_no=""),
+            ),
             models.CheckConstraint(
                 name="refund_late_part",
                 condition=Q(late_refunded_minor=0)
@@ -294,6 +337,132 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return self.refund_no
+
+
+class ReviewCode(models.TextChoices):
+    """Why a payment needs review."""
+
+    MISMATCH = "mismatch", _("The channel's facts differ from ours")
+    LATE_PAYMENT = "late_payment", _("Paid after it was closed")
+    DUPLICATE_PAYMENT = "duplicate_payment", _("Paid twice")
+    HELD_FUNDS = "held_funds", _("The channel holds money for a closed payment")
+    REFUND_FAILED = "refund_failed", _("An automatic refund failed")
+    REFUND_OUTCOME = "refund_outcome", _("A refund went back although it had failed")
+    CHANNEL_REFUND = "channel_refund", _("A refund at the channel exceeds what can be refunded")
+    DISPUTE = "dispute", _("Disputed by the customer")
+    CANCEL_REFUSED = "cancel_refused", _("The channel refuses to end an expired payment")
+    NO_OUTCOME = "no_outcome", _("The channel reports no outcome")
+
+
+class PaymentReview(models.Model):
+    """One reason why a person has to look at a payment. Several can be open, each is resolved by itself; a trigger
+    keeps `payments.needs_attention` and `attention_reason` in step with the open ones (migration 0007)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="reviews", db_index=False)
+    code = models.CharField(max_length=30, choices=ReviewCode)
+    subject = models.CharField(
+        max_length=255, blank=True, help_text=_("What it is about besides the payment: a refund, a dispute.")
+    )
+    text = models.TextField()
+    opened_at = models.DateTimeField(db_default=Now(), editable=False)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolution = models.TextField(blank=True)
+    resolved_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        db_table = "payment_reviews"
+        verbose_name = _("payment review")
+        verbose_name_plural = _("payment reviews")
+        constraints = [
+            models.UniqueConstraint(
+                name="payment_review_open_once",
+                fields=["payment", "code", "subject"],
+                condition=Q(resolved_at__isnull=True),
+            ),
+            models.CheckConstraint(name="payment_review_code_known", condition=Q(code__in=ReviewCode.values)),
+        ]
+        indexes = [
+            models.Index(name="payment_review_of_payment", fields=["payment", "opened_at"]),
+            models.Index(name="payment_review_newest", fields=["-opened_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.subject}".strip()
+
+
+class DisputeStatus(models.TextChoices):
+    NEEDS_RESPONSE = "needs_response", _("Needs a response")
+    UNDER_REVIEW = "under_review", _("Under review at the bank")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
+    CLOSED = "closed", _("Closed without a decision")
+
+
+CLOSED_DISPUTE_STATUSES = (DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED)
+
+
+class Dispute(models.Model):
+    """A customer takes money back through their bank. It is fought at the channel; here it blocks refunds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    dispute_no = models.CharField(max_length=40, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="disputes")
+    attempt = models.ForeignKey(
+        PaymentAttempt,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("The duplicate payment it is about; empty: the payment's own money."),
+    )
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.CharField(max_length=10)
+    channel = models.CharField(max_length=30)
+    channel_dispute_no = models.CharField(max_length=255)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=100)
+    status = models.CharField(max_length=20, choices=DisputeStatus)
+    is_inquiry = models.BooleanField(
+        default=False, help_text=_("The bank only asks: no money was taken, and a refund answers it.")
+    )
+    evidence_due_by = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "disputes"
+        verbose_name = _("dispute")
+        verbose_name_plural = _("disputes")
+        constraints = [
+            models.UniqueConstraint(name="dispute_once", fields=["channel", "channel_dispute_no"]),
+            models.CheckConstraint(name="dispute_amount_positive", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="dispute_status_known", condition=Q(status__in=DisputeStatus.values)),
+        ]
+        indexes = [
+            models.Index(name="dispute_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="dispute_newest", fields=["-created_at"]),
+            models.Index(
+                name="dispute_evidence_due",
+                fields=["evidence_due_by"],
+                condition=Q(status=DisputeStatus.NEEDS_RESPONSE),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.dispute_no
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in CLOSED_DISPUTE_STATUSES
+
+    @property
+    def blocked_minor(self) -> int:
+        """What it keeps from being refunded: the bank has taken it, for good or for the time being."""
+        takes = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
+        return self.amount_minor if takes and self.attempt_id is None else 0
 
 
 class ChannelEvent(models.Model):

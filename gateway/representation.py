@@ -4,7 +4,7 @@ from typing import Any
 
 from common.clock import rfc3339
 from gateway import checkout_token
-from gateway.models import Payment, PaymentAttempt, Refund
+from gateway.models import Dispute, Payment, PaymentAttempt, Refund
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "captured_amount": payment.captured_minor,
         "refunded_amount": payment.refunded_minor,
         "refundable_amount": payment.refundable_minor,
+        "disputed_amount": payment.disputed_minor,
         "refund_status": payment.refund_status,
         "subject": payment.subject,
         "body": payment.body,
@@ -40,9 +41,14 @@ def payment_body(payment: Payment) -> dict[str, Any]:
 
 
 def payment_detail(payment: Payment) -> dict[str, Any]:
-    """The payment with what was tried for it, first to last."""
+    """The payment with what was tried for it, first to last, and with its disputes."""
     attempts = payment.attempts.order_by("number")
-    return {**payment_body(payment), "attempts": [attempt_body(attempt) for attempt in attempts]}
+    disputes = payment.disputes.order_by("id")
+    return {
+        **payment_body(payment),
+        "attempts": [attempt_body(attempt) for attempt in attempts],
+        "disputes": [dispute_body(dispute) for dispute in disputes],
+    }
 
 
 def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
@@ -68,11 +74,35 @@ def refund_body(refund: Refund) -> dict[str, Any]:
         "amount": refund.amount_minor,
         "currency": refund.currency,
         "status": refund.status,
+        "origin": refund.origin,
         "reason": refund.reason,
         "channel_refund_no": refund.channel_refund_no or None,
         "failure_code": refund.failure_code or None,
         "failure_message": refund.failure_message or None,
         "environment": refund.environment,
+        "previous_status": refund.previous_status or None,
+        "outcome_changed_at": rfc3339(refund.contradicted_at),
+        "late_refunded_amount": refund.late_refunded_minor,
         "created_at": rfc3339(refund.created_at),
         "settled_at": rfc3339(refund.settled_at),
+    }
+
+
+def dispute_body(dispute: Dispute) -> dict[str, Any]:
+    return {
+        "dispute_no": dispute.dispute_no,
+        "payment_no": dispute.payment.payment_no,
+        "order_no": dispute.payment.order_no,
+        "amount": dispute.amount_minor,
+        "currency": dispute.currency,
+        "reason": dispute.reason,
+        "status": dispute.status,
+        "is_inquiry": dispute.is_inquiry,
+        "evidence_due_by": rfc3339(dispute.evidence_due_by),
+        "channel": dispute.channel,
+        "channel_dispute_no": dispute.channel_dispute_no,
+        "environment": dispute.environment,
+        "created_at": rfc3339(dispute.created_at),
+        "updated_at": rfc3339(dispute.updated_at),
+        "closed_at": rfc3339(dispute.closed_at),
     }

@@ -5,7 +5,7 @@ import uuid
 from django.db.models import QuerySet
 
 from common.errors import NotFound
-from gateway.models import Payment, PaymentAttempt, Refund
+from gateway.models import Dispute, Payment, PaymentAttempt, Refund
 from merchants.principal import Principal
 from orders.models import Order
 
@@ -68,6 +68,22 @@ def locked_by_reference(reference: str) -> Payment | None:
     )
 
 
+def by_reference(reference: str) -> Payment | None:
+    """The payment of which a channel speaks, not locked."""
+    return (
+        Payment.objects.filter(attempts__reference=reference, attempts__reference__gt="").first()
+        or Payment.objects.filter(payment_no=reference).first()
+    )
+
+
+def attempt_reference_of(trade_no: str, *, channel: str, environment: str) -> str:
+    """What a channel's own number is known by here; empty when no row has it."""
+    found = Payment.objects.filter(
+        channel_trade_no=trade_no, channel=channel, environment=environment, sandbox=False
+    ).first()
+    return found.reference if found else ""
+
+
 def given_up_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
     """The attempt with this reference, unless the payment still stands for it."""
     if reference == payment.reference:
@@ -75,13 +91,39 @@ def given_up_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
     return payment.attempts.filter(reference=reference).first()
 
 
-def locked_refund(refund_no: str) -> Refund | None:
-    """The refund and its payment, locked in the platform's order."""
-    payment = Payment.objects.select_for_update(of=("self",)).filter(refunds__refund_no=refund_no).first()
-    if payment is None:
+def locked_refund(*, reference: str, channel: str, number: str) -> Refund | None:
+    """The refund with our number `reference`, or else with the channel's own `number`, and its payment, locked in the
+    platform's order."""
+    named = _refund_id(reference, channel, number)
+    if named is None:
         return None
-    refund = (
-        Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(refund_no=refund_no)
-    )
+    payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=named)
+    refund = Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(id=named)
     refund.payment = payment
     return refund
+
+
+def knows_refund(*, reference: str, channel: str, number: str) -> bool:
+    return _refund_id(reference, channel, number) is not None
+
+
+def _refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
+    ids = Refund.objects.values_list("id", flat=True)
+    found = ids.filter(refund_no=reference).first() if reference else None
+    if found is None and number:
+        found = ids.filter(channel=channel, channel_refund_no=number).first()
+    return found
+
+
+def disputes_of(principal: Principal) -> QuerySet[Dispute]:
+    return Dispute.objects.filter(
+        merchant_id=principal.merchant_id, environment=principal.environment
+    ).select_related("payment")
+
+
+def dispute_of(principal: Principal, dispute_no: str) -> Dispute:
+    """Raises `NotFound`."""
+    dispute = disputes_of(principal).filter(dispute_no=dispute_no).first()
+    if dispute is None:
+        raise NotFound({"dispute_no": dispute_no})
+    return dispute

@@ -4,6 +4,7 @@ All run inside the caller's transaction. Lock order: payment, refund, order, and
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from common.ids import uuid7
 from events.outbox import Event, append
 from gateway import metrics, representation
 from gateway.models import (
@@ -19,9 +21,11 @@ from gateway.models import (
     OPEN_STATUSES,
     Payment,
     PaymentAttempt,
+    PaymentReview,
     PaymentStatus,
     Refund,
     RefundStatus,
+    ReviewCode,
     attempt_reference,
 )
 from orders import services as orders
@@ -186,11 +190,62 @@ def watch_refund(*, refund: Refund) -> bool:
     return bool(watched)
 
 
-def needs_attention(*, payment: Payment, reason: str) -> None:
-    """Leaves the payment to a person; nothing about money changes."""
-    Payment.objects.filter(id=payment.id).update(
-        needs_attention=True, attention_reason=reason, updated_at=Now()
+_OPEN_REVIEW = """
+INSERT INTO payment_reviews (id, payment_id, code, subject, text, resolution, resolved_by)
+VALUES (%s, %s, %s, %s, %s, '', '')
+ON CONFLICT (payment_id, code, subject) WHERE resolved_at IS NULL DO UPDATE SET text = EXCLUDED.text
+"""
+
+
+def open_review(*, payment: Payment, code: ReviewCode, text: str, subject: str = "") -> None:
+    """The payment needs review for this reason, besides others that may be open. Nothing about money changes.
+
+    An open review of the same code and subject gets the new text. A trigger sets `payments.needs_attention`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN_REVIEW, [uuid7(), payment.id, code.value, subject[:255], text])
+
+
+def resolve_reviews(
+    *,
+    payment: Payment,
+    resolution: str,
+    actor: str,
+    codes: Collection[str] | None = None,
+    subject: str | None = None,
+) -> int:
+    """Resolves the payment's open reviews, or those of `codes` and `subject` alone, and answers how many."""
+    found = PaymentReview.objects.filter(payment=payment, resolved_at=None)
+    if codes is not None:
+        found = found.filter(code__in=codes)
+    if subject is not None:
+        found = found.filter(subject=subject)
+    return found.update(resolved_at=Now(), resolution=resolution, resolved_by=actor)
+
+
+def all_clear(*, payment: Payment) -> None:
+    """No review is open."""
+    Payment.objects.filter(id=payment.id, needs_attention=True).update(
+        needs_attention=False, attention_reason="", updated_at=Now()
     )
+
+
+# The wait after a refused cancellation of an expired payment, doubled each time.
+EXPIRY_PAUSE_SECONDS = 10 * 60
+
+
+def expiry_begun(*, payment: Payment) -> None:
+    """Counts one more cancellation of an expired payment, and says when the next one may begin if the channel refuses
+    this one. The caller holds the payment's lock."""
+    pause = timedelta(seconds=EXPIRY_PAUSE_SECONDS * 2**payment.expiry_attempts)
+    Payment.objects.filter(id=payment.id).update(
+        expiry_attempts=F("expiry_attempts") + 1, next_expiry_at=Now() + pause, updated_at=Now()
+    )
+
+
+def expire_again(*, payment: Payment) -> None:
+    """The expiry begins anew, after a person has seen to a channel that refused."""
+    Payment.objects.filter(id=payment.id).update(expiry_attempts=0, next_expiry_at=None, updated_at=Now())
 
 
 def refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
@@ -232,10 +287,19 @@ def refund_failed(*, refund: Refund, code: str, message: str) -> bool:
     if moved:
         _settle_reserved(refund, refunded_minor=0)
         _emit_refund("refund.failed", refund)
-        if refund.surplus_of_id or refund.payment.status in CLOSED_STATUSES:
-            reason = f"late money could not be given back: {message or code}"
-            needs_attention(payment=refund.payment, reason=reason)
+        _review_failed_automatic_refund(refund, message or code)
     return bool(moved)
+
+
+def _review_failed_automatic_refund(refund: Refund, why: str) -> None:
+    """A merchant repeats a failed refund; of late or duplicate money nobody else would know."""
+    if refund.surplus_of_id or refund.payment.status in CLOSED_STATUSES:
+        open_review(
+            payment=refund.payment,
+            code=ReviewCode.REFUND_FAILED,
+            subject=refund.refund_no,
+            text=f"late money could not be given back: {why}",
+        )
 
 
 def _settle_reserved(refund: Refund, *, refunded_minor: int) -> None:
@@ -253,43 +317,118 @@ def _settle_reserved(refund: Refund, *, refunded_minor: int) -> None:
         )
 
 
-def refund_contradicted(*, refund: Refund, went_back: bool) -> bool:
-    """The channel tells of a settled refund that it ended the other way. The status stays, because merchants act on
-    it; the money is booked as far as it fits, and a person looks. The caller holds the payment's lock.
+def reserve_channel_refund(*, refund: Refund) -> None:
+    """Writes down a refund that was made at the channel, with its amount reserved like any other. The caller holds
+    the payment's lock and has seen that the amount fits."""
+    refund.save(force_insert=True)
+    if refund.surplus_of_id is not None:
+        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
+            surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
+        )
+    else:
+        Payment.objects.filter(id=refund.payment_id).update(
+            refund_pending_minor=F("refund_pending_minor") + refund.amount_minor, updated_at=Now()
+        )
+
+
+def refund_failed_after_success(*, refund: Refund, code: str, message: str) -> bool:
+    """The channel took a succeeded refund back (the customer's bank returned the money): the amount can be refunded
+    again. The channel is asked once more, in case its reports overtook each other. The caller holds the payment's lock.
+    """
+    moved = _change_outcome(
+        refund, RefundStatus.SUCCEEDED, RefundStatus.FAILED, failure_code=code, failure_message=message
+    )
+    if moved:
+        _add_refunded(refund, -refund.amount_minor)
+        _emit_refund("refund.failed", refund)
+        _review_failed_automatic_refund(refund, message or code)
+    return moved
+
+
+def refund_succeeded_after_failure(*, refund: Refund, channel_refund_no: str) -> bool:
+    """The money of a failed refund went back after all. It is booked as far as it fits into what is left: if it does
+    not fit wholly, the status stays and a person looks. The caller holds the payment's lock.
 
     False when it was recorded before.
     """
-    late_minor = _book_late(refund) if went_back else 0
-    recorded = Refund.objects.filter(id=refund.id, contradicted_at__isnull=True).update(
-        contradicted_at=Now(), late_refunded_minor=late_minor, updated_at=Now()
-    )
-    if recorded:
-        _emit_refund("refund.late_success" if went_back else "refund.late_failure", refund)
-        told = "went back" if went_back else "did not go back"
-        reason = (
-            f"refund {refund.refund_no} is {refund.status} here, and the channel says that the money {told}"
+    if refund.late_refunded_minor:
+        return False
+    left = refund.surplus_of.surplus_left_minor if refund.surplus_of else refund.payment.unrefunded_minor
+    if left >= refund.amount_minor:
+        number = channel_refund_no or refund.channel_refund_no
+        moved = _change_outcome(
+            refund, RefundStatus.FAILED, RefundStatus.SUCCEEDED, channel_refund_no=number, failure_code=""
         )
-        if late_minor < refund.amount_minor and went_back:
-            reason += f"; {refund.amount_minor - late_minor} of it more than was left to refund"
-        needs_attention(payment=refund.payment, reason=reason)
+        if moved:
+            _add_refunded(refund, refund.amount_minor)
+            _emit_refund("refund.succeeded", refund)
+            resolve_reviews(
+                payment=refund.payment,
+                codes=(ReviewCode.REFUND_FAILED,),
+                subject=refund.refund_no,
+                resolution="the refund succeeded after all",
+                actor="channel",
+            )
+        return moved
+    return _book_what_fits(refund, left)
+
+
+def _book_what_fits(refund: Refund, left: int) -> bool:
+    recorded = Refund.objects.filter(
+        id=refund.id, status=RefundStatus.FAILED, contradicted_at__isnull=True
+    ).update(contradicted_at=Now(), late_refunded_minor=left, updated_at=Now())
+    if recorded:
+        _add_refunded(refund, left)
+        _emit_refund("refund.late_success", refund)
+        open_review(
+            payment=refund.payment,
+            code=ReviewCode.REFUND_OUTCOME,
+            subject=refund.refund_no,
+            text=f"refund {refund.refund_no} is failed here, and the channel says that the money went back; "
+            f"{refund.amount_minor - left} of it more than was left to refund",
+        )
     return bool(recorded)
 
 
-def _book_late(refund: Refund) -> int:
-    """How much of a refund that failed here and succeeded at the channel fits into what is left."""
-    if refund.contradicted_at is not None:
-        return refund.late_refunded_minor
-    if refund.surplus_of is not None:
-        fits = min(refund.amount_minor, refund.surplus_of.surplus_left_minor)
-        PaymentAttempt.objects.filter(id=refund.surplus_of.id).update(
-            surplus_refunded_minor=F("surplus_refunded_minor") + fits
+def _change_outcome(refund: Refund, origin: RefundStatus, target: RefundStatus, **changes: Any) -> bool:
+    moved = Refund.objects.filter(id=refund.id, status=origin).update(
+        status=target,
+        previous_status=origin,
+        contradicted_at=Now(),
+        settled_at=Now(),
+        next_check_at=Now() + FIRST_CHECK,
+        check_count=0,
+        updated_at=Now(),
+        **changes,
+    )
+    return bool(moved)
+
+
+def _add_refunded(refund: Refund, amount_minor: int) -> None:
+    if refund.surplus_of_id is not None:
+        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
+            surplus_refunded_minor=F("surplus_refunded_minor") + amount_minor
         )
     else:
-        fits = min(refund.amount_minor, refund.payment.refundable_minor)
         Payment.objects.filter(id=refund.payment_id).update(
-            refunded_minor=F("refunded_minor") + fits, updated_at=Now()
+            refunded_minor=F("refunded_minor") + amount_minor, updated_at=Now()
         )
-    return fits
+
+
+def confirm_refund(*, refund: Refund) -> bool:
+    """A report contradicts the settled outcome and may be an old one: the channel is asked what is true now."""
+    return bool(
+        Refund.objects.filter(id=refund.id, next_check_at=None).update(
+            next_check_at=Now(), check_count=0, updated_at=Now()
+        )
+    )
+
+
+def refund_confirmed(*, refund: Refund) -> None:
+    """The channel was asked and agrees with the settled outcome: it is not asked again."""
+    Refund.objects.filter(id=refund.id, next_check_at__isnull=False).exclude(
+        status__in=OPEN_REFUND_STATUSES
+    ).update(next_check_at=None)
 
 
 def _move(

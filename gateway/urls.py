@@ -1,5 +1,6 @@
 from django.urls import path
 
+from gateway.api.disputes import DisputeListView, DisputeView
 from gateway.api.payments import (
     ChannelPaymentCancelView,
     OrderCancelView,
@@ -20,6 +21,8 @@ urlpatterns = [
     path("payments/<str:payment_no>/sync", PaymentSyncView.as_view()),
     path("refunds", RefundListView.as_view()),
     path("refunds/<str:refund_no>", RefundView.as_view()),
+    path("disputes", DisputeListView.as_view()),
+    path("disputes/<str:dispute_no>", DisputeView.as_view()),
     path("orders/<str:order_no>/cancel", OrderCancelView.as_view()),
     path("channel/payments/<str:channel_trade_no>/cancel", ChannelPaymentCancelView.as_view()),
     path("webhooks/<str:channel>", ChannelWebhookView.as_view()),

@@ -17,10 +17,11 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
         (
             ("gateway.payment", "payments"),
             ("gateway.paymentattempt", "bolt"),
+            ("gateway.paymentreview", "flag"),
             ("gateway.routingrule", "alt_route"),
         ),
     ),
-    (_("Refunds"), (("gateway.refund", "undo"),)),
+    (_("Refunds"), (("gateway.refund", "undo"), ("gateway.dispute", "gavel"))),
     (_("Orders"), (("orders.order", "shopping_bag"), ("orders.orderitem", "list"))),
     (
         _("Sagas"),

@@ -17,6 +17,7 @@ from common.admin import money_text
 from common.errors import ApiError
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
+from gateway.services.late_money import open_reviews
 from ops import lookup, verbs
 from ops.approvals import pages as approval_pages
 from ops.approvals import refunds
@@ -171,6 +172,7 @@ def money_rows(payment: Payment) -> list[tuple[str, str]]:
             (_("captured"), payment.captured_minor),
             (_("refunded"), payment.refunded_minor),
             (_("being refunded"), payment.refund_pending_minor),
+            (_("disputed"), payment.disputed_minor),
             (_("refundable"), payment.refundable_minor),
         )
     ]
@@ -196,6 +198,7 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
         "title": payment.payment_no,
         "subtitle": None,
         "payment": payment,
+        "open_reviews": open_reviews(payment) if payment.needs_attention else [],
         "amount": money_text(payment.amount_minor, payment.currency),
         "status_icon": status_icon(payment),
         "status_tone": status_tone(payment),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -13,6 +14,7 @@ from common.errors import ApiError
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus
+from gateway.services import late_money as gateway_late_money
 from gateway.services.late_money import OperationRefused
 from ops.access.roles import Verb
 from ops.operation_pages import ReasonForm, Refused, StaffOperation
@@ -27,6 +29,28 @@ class CaptureForm(ReasonForm):
             initial["currency"], initial["held_minor"], help_text=_("What is not captured is let go.")
         )
         self.order_fields(["amount", "reason"])
+
+
+class ResolveForm(ReasonForm):
+    review = forms.ChoiceField(
+        label=gettext_lazy("Review"), required=False, help_text=gettext_lazy("Each is resolved by itself.")
+    )
+
+    def __init__(self, data: Any = None, *, initial: dict[str, Any]) -> None:
+        """Of the payment, `initial` has the open reviews: id and text."""
+        super().__init__(data, initial=initial)
+        self.fields["review"] = forms.ChoiceField(
+            label=gettext_lazy("Review"),
+            required=False,
+            choices=[("", gettext_lazy("All open reviews")), *initial.get("open_reviews", [])],
+            help_text=gettext_lazy("Each is resolved by itself."),
+        )
+        self.order_fields(["review", "reason"])
+
+
+def _open_reviews(payment: Payment) -> dict[str, Any]:
+    reviews = gateway_late_money.open_reviews(payment)
+    return {"open_reviews": [(str(review.id), f"{review.code}: {review.text}"[:200]) for review in reviews]}
 
 
 def _ask(actor: User, payment: Payment, given: dict[str, Any]) -> None:
@@ -61,6 +85,7 @@ def _late(operation: late_money.Operation) -> Callable[[User, Payment, dict[str,
                 payment_no=payment.payment_no,
                 actor=actor.get_username(),
                 reason=given["reason"],
+                review=given.get("review", ""),
             )
         )
 
@@ -136,6 +161,8 @@ PAYMENT_OPERATIONS = (
         gettext_lazy("A person has seen to it. No money is moved."),
         Verb.RESOLVE,
         _late(late_money.Operation.RESOLVE),
+        ResolveForm,
+        initial=_open_reviews,
         why_not=_waits_for_a_person,
     ),
 )

@@ -17,7 +17,14 @@ from common.api.fields import (
     WholeNumberField,
 )
 from events.api.fields import CalledUrlField
-from gateway.models import CaptureMethod, PaymentAttempt, PaymentStatus, RefundStatus
+from gateway.models import (
+    CaptureMethod,
+    DisputeStatus,
+    PaymentAttempt,
+    PaymentStatus,
+    RefundOrigin,
+    RefundStatus,
+)
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
 
 MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
@@ -113,6 +120,11 @@ class RefundQuery(CreatedRangeQuery):
     payment_no = serializers.CharField(max_length=40, required=False)
 
 
+class DisputeQuery(CreatedRangeQuery):
+    status = serializers.ChoiceField(choices=DisputeStatus.choices, required=False)
+    payment_no = serializers.CharField(max_length=40, required=False)
+
+
 class PaymentOutput(serializers.Serializer[Any]):
     payment_no = serializers.CharField()
     order_no = serializers.CharField()
@@ -129,7 +141,10 @@ class PaymentOutput(serializers.Serializer[Any]):
     capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
     captured_amount = serializers.IntegerField()
     refunded_amount = serializers.IntegerField()
-    refundable_amount = serializers.IntegerField()
+    refundable_amount = serializers.IntegerField(
+        help_text=_("What may be refunded now: without what was refunded, is being refunded, or is disputed.")
+    )
+    disputed_amount = serializers.IntegerField(help_text=_("In open and lost disputes."))
     refund_status = serializers.ChoiceField(choices=["none", "partial", "full"])
     subject = serializers.CharField()
     body = serializers.CharField()
@@ -161,8 +176,31 @@ class AttemptOutput(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class DisputeOutput(serializers.Serializer[Any]):
+    dispute_no = serializers.CharField()
+    payment_no = serializers.CharField()
+    order_no = serializers.CharField()
+    amount = serializers.IntegerField()
+    currency = serializers.CharField()
+    reason = serializers.CharField(help_text=_("In the channel's words, fraudulent for instance."))
+    status = serializers.ChoiceField(choices=DisputeStatus.choices)
+    is_inquiry = serializers.BooleanField(
+        help_text=_("The bank only asks: no money was taken, and a refund answers it.")
+    )
+    evidence_due_by = serializers.DateTimeField(
+        allow_null=True, help_text=_("Answer the dispute at the channel before this time.")
+    )
+    channel = serializers.CharField()
+    channel_dispute_no = serializers.CharField()
+    environment = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
+
+
 class PaymentDetailOutput(PaymentOutput):
     attempts = AttemptOutput(many=True, help_text=_("What was tried, first to last."))
+    disputes = DisputeOutput(many=True)
 
 
 class RefundOutput(serializers.Serializer[Any]):
@@ -171,10 +209,25 @@ class RefundOutput(serializers.Serializer[Any]):
     amount = serializers.IntegerField()
     currency = serializers.CharField()
     status = serializers.ChoiceField(choices=RefundStatus.choices)
+    origin = serializers.ChoiceField(
+        choices=RefundOrigin.choices,
+        help_text=_("Who asked for it; channel: it was made at the channel, in its dashboard for instance."),
+    )
     reason = serializers.CharField()
     channel_refund_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
     environment = serializers.CharField()
+    previous_status = serializers.ChoiceField(
+        choices=["succeeded", "failed"],
+        allow_null=True,
+        help_text=_("The outcome before the channel reported the other one."),
+    )
+    outcome_changed_at = serializers.DateTimeField(
+        allow_null=True, help_text=_("When the channel reported another outcome than the settled one.")
+    )
+    late_refunded_amount = serializers.IntegerField(
+        help_text=_("Of a failed refund: what went back after all, as far as it was still refundable.")
+    )
     created_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(allow_null=True)

@@ -49,7 +49,8 @@ class ChannelPayment:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRefund:
-    """`reference` is our refund number."""
+    """`reference` is our refund number, empty for a refund that was made at the channel without us. Whose money it is
+    `payment_reference` says (what we call the payment), or `payment_trade_no` alone (what the channel calls it)."""
 
     reference: str
     channel_refund_no: str
@@ -58,6 +59,9 @@ class ChannelRefund:
     currency: str
     failure_code: str = ""
     failure_message: str = ""
+    environment: str = ""
+    payment_reference: str = ""
+    payment_trade_no: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,9 @@ class Missing:
 
 PaymentAnswer = Answered[ChannelPayment] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
 RefundAnswer = Answered[ChannelRefund] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
+RefundsAnswer = (
+    Answered[tuple[ChannelRefund, ...]] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,23 +231,43 @@ class RefundRef:
     channel_refund_no: str = ""
 
 
+class DisputeState(enum.StrEnum):
+    """What a dispute is at the channel."""
+
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"  # ended without a decision
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelDispute:
-    """The customer takes the money back through their bank. The channel names the payment by its own number alone;
-    `is_news` is False for what happens between the beginning and the end."""
+    """The customer takes the money back through their bank. The channel names the payment by its own number alone.
+    `is_inquiry`: the bank only asks, and has taken no money."""
 
     environment: str
+    channel_dispute_no: str
     channel_trade_no: str
     amount_minor: int
     currency: str
     reason: str
-    status: str
-    is_news: bool
+    state: DisputeState
+    is_inquiry: bool = False
+    evidence_due_by: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedPayment:
+    """Something was refunded of this payment; the channel's event does not say which refund it was."""
+
+    environment: str
+    payment_trade_no: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelEvent:
-    """A verified webhook. At most one of `payment`, `refund` and `dispute` is set, none for events we only
+    """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set, none for events we only
     acknowledge."""
 
     event_id: str
@@ -248,6 +275,7 @@ class ChannelEvent:
     payment: ChannelPayment | None = None
     refund: ChannelRefund | None = None
     dispute: ChannelDispute | None = None
+    refunded: RefundedPayment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +313,7 @@ class Channel(Protocol):
     def capture_payment(self, request: CapturePayment) -> PaymentAnswer: ...
     def refund_payment(self, request: CreateRefund) -> RefundAnswer: ...
     def find_refund(self, refund: RefundRef) -> RefundAnswer: ...
+    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer: ...  # all of one payment, whoever made them
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...
     def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]: ...  # raises ListingFailed
     def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]: ...  # raises ListingFailed

@@ -32,13 +32,14 @@ from gateway.channels.base import (
     PaymentRef,
     RefundAnswer,
     RefundRef,
+    RefundsAnswer,
     Unknown,
     Window,
 )
 from gateway.channels.breaker import Admission, Admitted, Phase, Refused, State
 from gateway.channels.shared_state import SharedState
 
-A = TypeVar("A", PaymentAnswer, RefundAnswer)
+A = TypeVar("A", PaymentAnswer, RefundAnswer, RefundsAnswer)
 
 # A fast channel frees a place within this time; behind a slow one nobody waits longer.
 PLACE_WAIT_SECONDS = 0.05
@@ -155,6 +156,9 @@ class GuardedChannel:
 
     def find_refund(self, refund: RefundRef) -> RefundAnswer:
         return self._line.carry("find_refund", lambda: self._channel.find_refund(refund))
+
+    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+        return self._line.carry("find_refunds", lambda: self._channel.find_refunds(payment))
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return self._channel.parse_webhook(body=body, headers=headers)

@@ -139,3 +139,4 @@ class RefundCreateData(ExistingPaymentData):
     late_money: bool = False
     # The attempt whose surplus goes back; None: the payment's own money.
     surplus_of: int | None = None
+    origin: str = "merchant"

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from gateway import transitions
 from gateway.flows import refund_create
-from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ def arrived(*, payment: Payment, captured_minor: int) -> Arrival:
     if goes_back():
         refund_create.start_late(payment=payment, reason=reason)
     else:
-        transitions.needs_attention(payment=payment, reason=reason)
+        transitions.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
     return Arrival.LATE
 
 
@@ -53,7 +53,9 @@ def arrived_twice(
     if goes_back():
         refund_create.start_late(payment=payment, surplus_of=attempt, reason=reason)
     else:
-        transitions.needs_attention(payment=payment, reason=reason)
+        transitions.open_review(
+            payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, text=reason
+        )
     return Arrival.LATE
 
 

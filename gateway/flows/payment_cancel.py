@@ -19,7 +19,7 @@ from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import NothingHappened, Outcome, Success, Transient, Undecidable
+from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -63,6 +63,11 @@ def _ended(data: PaymentCancelData, payment: ChannelPayment) -> Outcome:
                 currency=data.currency,
             )
             return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+        case PaymentState.PROCESSING:
+            # The customer was faster. What the channel decides comes by webhook, or when it is asked.
+            return Failure(
+                "payment_processing", "the customer has submitted the payment: the channel decides"
+            )
     return Transient(f"the channel still has the payment as {payment.state}")
 
 

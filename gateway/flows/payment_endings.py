@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from gateway import selectors, transitions
 from gateway.flows import money
-from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from sagas.definitions import Context, Ending
 from sagas.outcomes import StepFailed
 
@@ -19,8 +19,11 @@ def _watch(context: Context) -> None:
     if given_up is None and (transitions.watch(payment=payment) or payment.status == PaymentStatus.SUCCEEDED):
         return
     reference = given_up.reference if given_up else payment.reference
-    transitions.needs_attention(
-        payment=payment, reason=f"nobody knows what the channel holds for {reference}"
+    transitions.open_review(
+        payment=payment,
+        code=ReviewCode.NO_OUTCOME,
+        subject=reference,
+        text=f"nobody knows what the channel holds for {reference}",
     )
 
 

@@ -17,11 +17,11 @@ from gateway.channels.base import (
     RefundRef,
     RefundState,
 )
-from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
+from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment
 from gateway.flows.refund_endings import REFUND_ENDINGS
-from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
 from sagas import engine, hints
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, Outcome, Success, Undecidable
@@ -30,7 +30,8 @@ from sagas.state import SagaState
 
 
 def reserve_refund(context: Context) -> None:
-    """Raises `PaymentNotRefundable` and `RefundExceedsPayment`. The payment's row lock puts refunds in a line."""
+    """Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`. The payment's row lock puts refunds
+    in a line."""
     data = RefundCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     if data.surplus_of is not None:
@@ -48,25 +49,35 @@ def reserve_refund(context: Context) -> None:
         amount_minor=data.amount_minor,
         currency=data.currency,
         reason=data.reason,
+        origin=data.origin,
+        channel=data.made_by.name,
     )
 
 
 def _reserve(payment: Payment, data: RefundCreateData) -> None:
-    if payment.status != PaymentStatus.SUCCEEDED and not data.late_money:
-        raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
-    if data.amount_minor > payment.refundable_minor:
-        raise RefundExceedsPayment(
-            {
-                "payment_no": payment.payment_no,
-                "payment_amount": payment.amount_minor,
-                "refunded_amount": payment.refunded_minor,
-                "pending_amount": payment.refund_pending_minor,
-                "refundable_amount": payment.refundable_minor,
-            }
-        )
+    require_refundable(payment=payment, amount_minor=data.amount_minor, late_money=data.late_money)
     Payment.objects.filter(id=payment.id).update(
         refund_pending_minor=F("refund_pending_minor") + data.amount_minor, updated_at=Now()
     )
+
+
+def require_refundable(*, payment: Payment, amount_minor: int, late_money: bool = False) -> None:
+    """Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`."""
+    if payment.status != PaymentStatus.SUCCEEDED and not late_money:
+        raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
+    if amount_minor <= payment.refundable_minor:
+        return
+    facts = {
+        "payment_no": payment.payment_no,
+        "payment_amount": payment.amount_minor,
+        "captured_amount": payment.captured_minor,
+        "refunded_amount": payment.refunded_minor,
+        "pending_amount": payment.refund_pending_minor,
+        "refundable_amount": payment.refundable_minor,
+    }
+    if amount_minor <= payment.unrefunded_minor:
+        raise PaymentDisputed({**facts, "disputed_amount": payment.disputed_minor})
+    raise RefundExceedsPayment(facts)
 
 
 def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
@@ -140,9 +151,16 @@ def _locked_refund(data: RefundCreateData) -> Refund:
     return refund
 
 
-def start(*, payment: Payment, refund_id: uuid.UUID, amount_minor: int, reason: str) -> SagaState:
-    """In the caller's transaction. Raises `PaymentNotRefundable` and `RefundExceedsPayment`."""
-    return _start(payment, refund_id, amount_minor, reason)
+def start(
+    *,
+    payment: Payment,
+    refund_id: uuid.UUID,
+    amount_minor: int,
+    reason: str,
+    origin: RefundOrigin = RefundOrigin.MERCHANT,
+) -> SagaState:
+    """In the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`."""
+    return _start(payment, refund_id, amount_minor, reason, origin=origin)
 
 
 def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None) -> uuid.UUID:
@@ -162,6 +180,7 @@ def _start(
     *,
     late_money: bool = False,
     surplus_of: PaymentAttempt | None = None,
+    origin: RefundOrigin = RefundOrigin.AUTOMATIC,
 ) -> SagaState:
     data = RefundCreateData(
         **existing_payment(payment, surplus_of),
@@ -173,6 +192,7 @@ def _start(
         metadata=payment.metadata,
         late_money=late_money,
         surplus_of=surplus_of.number if surplus_of else None,
+        origin=origin.value,
     )
     return engine.start(
         REFUND_CREATE.name,

@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway import transitions
-from gateway.models import Payment, Refund, RefundStatus
+from gateway.models import Payment, Refund, RefundStatus, ReviewCode
 from sagas.definitions import Context, Ending
 from sagas.outcomes import StepFailed
 
@@ -13,7 +13,7 @@ from sagas.outcomes import StepFailed
 def _watch(context: Context) -> None:
     payment, refund = _locked(context)
     if refund is None:
-        transitions.needs_attention(payment=payment, reason="late money was not given back")
+        _review_late_money(context, payment)
     else:
         transitions.watch_refund(refund=refund)
 
@@ -29,10 +29,19 @@ def _refunded(context: Context) -> None:
 def _not_refunded(context: Context) -> None:
     payment, refund = _locked(context)
     if refund is None:
-        transitions.needs_attention(payment=payment, reason="late money was not given back")
+        _review_late_money(context, payment)
         return
     moved = transitions.refund_failed(refund=refund, code="resolved_by_staff", message="closed by staff")
     _require(moved or refund.status == RefundStatus.FAILED, refund)
+
+
+def _review_late_money(context: Context, payment: Payment) -> None:
+    transitions.open_review(
+        payment=payment,
+        code=ReviewCode.REFUND_FAILED,
+        subject=context.data.get("refund_no", ""),
+        text="late money was not given back",
+    )
 
 
 def _require(fits: bool, refund: Refund) -> None:

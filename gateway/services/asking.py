@@ -26,9 +26,9 @@ from gateway.channels.base import (
     RefundRef,
 )
 from gateway.channels.registry import serving
-from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
+from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund, ReviewCode
 from gateway.representation import payment_body
-from gateway.services import truth
+from gateway.services import channel_refunds, truth
 from idempotency.request import KeyedRequest
 from idempotency.services import Completion, run_once
 from merchants.principal import Principal
@@ -55,6 +55,7 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
             raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
             _ask(refund)
+        channel_refunds.sync(payment=selectors.payment_by_id(payment.id))
         with transaction.atomic(durable=True):
             body = payment_body(selectors.payment_of(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
@@ -72,6 +73,16 @@ def clear_up(*, payment: Payment) -> None:
     Raises `ServiceUnavailable` when nobody can tell: then it is neither done nor refused for good.
     """
     if _ask(payment) in (Asked.SILENT, Asked.REFUSED):
+        raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
+
+
+def ask_with_refunds(*, payment: Payment) -> None:
+    """Asks about the payment and all its refunds, those made at the channel included.
+
+    Raises `ServiceUnavailable` when the channel does not answer.
+    """
+    clear_up(payment=payment)
+    if not channel_refunds.sync(payment=selectors.payment_by_id(payment.id)):
         raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
 
 
@@ -124,7 +135,7 @@ def _ask(subject: Payment | Refund) -> Asked:
     else:
         answer = channel.find_refund(RefundRef(subject.refund_no, reference, subject.channel_refund_no))
     if isinstance(answer, Answered):
-        truth.apply(told=answer.value, teller=channel.name)
+        truth.apply_answer(told=answer.value, teller=channel.name)
         return Asked.ANSWERED
     log.info("channel.no_news", subject=str(subject), answer=type(answer).__name__)
     if isinstance(answer, NotSent) and not answer.spends_attempt:
@@ -143,32 +154,34 @@ def _put_back(row: Payment | Refund, answer: NotSent) -> None:
 
 
 def _give_up(asked: list[Payment]) -> None:
-    parked = Payment.objects.filter(
-        pk__in=[payment.pk for payment in asked],
-        status__in=OPEN_STATUSES,
-        expires_at__lte=Now() - PAYMENT_PATIENCE,
-    ).update(
-        needs_attention=True,
-        attention_reason=f"the channel still tells no end {PAYMENT_PATIENCE.days} days after the payment expired",
-        next_check_at=None,
-        updated_at=Now(),
-    )
-    if parked:
-        log.error("payment.janitor_gave_up", payments=parked)
+    for payment in asked:
+        with transaction.atomic():
+            given_up = Payment.objects.filter(
+                pk=payment.pk, status__in=OPEN_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
+            ).update(next_check_at=None, updated_at=Now())
+            if given_up:
+                transitions.open_review(
+                    payment=payment,
+                    code=ReviewCode.NO_OUTCOME,
+                    text=f"the channel still reports no outcome {PAYMENT_PATIENCE.days} days after the payment expired",
+                )
+                log.error("payment.janitor_gave_up", payment_no=payment.payment_no)
 
 
 def _give_up_refunds(asked: list[Refund]) -> None:
-    with transaction.atomic():
-        parked = Refund.objects.filter(
-            pk__in=[refund.pk for refund in asked],
-            status__in=OPEN_REFUND_STATUSES,
-            created_at__lte=Now() - REFUND_PATIENCE,
-        )
-        payments = {refund.payment_id: refund.refund_no for refund in parked}
-        parked.update(next_check_at=None, updated_at=Now())
-        for payment in Payment.objects.filter(pk__in=payments):
-            reason = (
-                f"the channel tells no end of refund {payments[payment.pk]} for {REFUND_PATIENCE.days} days"
-            )
-            transitions.needs_attention(payment=payment, reason=reason)
-            log.error("refund.janitor_gave_up", refund_no=payments[payment.pk])
+    for refund in asked:
+        with transaction.atomic():
+            given_up = Refund.objects.filter(
+                pk=refund.pk,
+                status__in=OPEN_REFUND_STATUSES,
+                created_at__lte=Now() - REFUND_PATIENCE,
+            ).update(next_check_at=None, updated_at=Now())
+            if given_up:
+                days = REFUND_PATIENCE.days
+                transitions.open_review(
+                    payment=refund.payment,
+                    code=ReviewCode.NO_OUTCOME,
+                    subject=refund.refund_no,
+                    text=f"the channel reports no outcome of refund {refund.refund_no} for {days} days",
+                )
+                log.error("refund.janitor_gave_up", refund_no=refund.refund_no)

@@ -1,49 +1,147 @@
-"""What a channel tells of disputes: written down, counted, and left to a person. The money itself is fought for on the
-channel's own pages; our books follow when a person refunds or resolves."""
+"""What a channel reports of disputes: kept in a table, told to the merchant, and opened for review. The dispute itself
+is fought at the channel; what it takes cannot be refunded as well."""
+
+from typing import Any
 
 import structlog
 from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from common.errors import ServiceUnavailable
-from gateway import selectors, transitions
+from common.ids import public_number
+from events.outbox import Event, append
+from gateway import representation, selectors, transitions
 from gateway.channels import metrics
-from gateway.channels.base import Answered, ChannelDispute, Missing, PaymentRef
-from gateway.channels.registry import ChannelNotAvailable, served_by
+from gateway.channels.base import ChannelDispute, DisputeState
+from gateway.models import (
+    CLOSED_DISPUTE_STATUSES,
+    Dispute,
+    DisputeStatus,
+    Payment,
+    PaymentAttempt,
+    ReviewCode,
+)
+from gateway.services import channel_payments, truth
 from gateway.services.truth import Effect
 
 log = structlog.get_logger(__name__)
 
-ASK_TIMEOUT_SECONDS = 5.0
+_STATUSES = {
+    DisputeState.NEEDS_RESPONSE: DisputeStatus.NEEDS_RESPONSE,
+    DisputeState.UNDER_REVIEW: DisputeStatus.UNDER_REVIEW,
+    DisputeState.WON: DisputeStatus.WON,
+    DisputeState.LOST: DisputeStatus.LOST,
+    DisputeState.CLOSED: DisputeStatus.CLOSED,
+}
 
 
 def reference_of(told: ChannelDispute, teller: str) -> str:
-    """What we know the disputed payment by, asked from the channel; empty for one that is not ours.
+    """What we know the disputed payment by; empty for one that is not ours. Asks the channel: no transaction may be
+    open.
 
     Raises `ServiceUnavailable` when the channel does not answer: it sends its event again.
     """
-    try:
-        channel = served_by(teller, told.environment).channel
-    except ChannelNotAvailable:
-        return ""
-    if channel.name != teller or not told.channel_trade_no:
-        return ""
-    answer = channel.find_payment(
-        PaymentRef("", told.environment, ASK_TIMEOUT_SECONDS, told.channel_trade_no)
-    )
-    if not isinstance(answer, Answered | Missing):
-        raise ServiceUnavailable({"channel": teller}, headers={"Retry-After": "60"})
-    return "" if isinstance(answer, Missing) else answer.value.reference
+    return channel_payments.reference_of(told.channel_trade_no, teller, told.environment)
 
 
 def apply(*, told: ChannelDispute, reference: str, teller: str) -> Effect:
-    """In the transaction that stores the event."""
-    log.warning("payment.disputed", reference=reference, status=told.status, reason=told.reason)
+    """In the transaction that stores the event. Reports may come in any order, and more than once: a closed dispute is
+    not opened again."""
     payment = selectors.locked_by_reference(reference) if reference else None
-    if told.is_news:
-        transaction.on_commit(metrics.DISPUTES.labels(teller, told.environment).inc)
-    if payment is not None and told.is_news:
-        amount = f"{told.amount_minor} {told.currency} in minor units"
-        transitions.needs_attention(
-            payment=payment, reason=f"disputed at {teller} ({told.reason}): {amount}, {told.status}"
-        )
+    attempt = selectors.given_up_attempt(payment, reference) if payment else None
+    if payment is None or not truth.serves(teller, attempt or payment, payment.environment):
+        log.warning("payment.disputed", reference="", status=told.state.value, reason=told.reason)
+        _count(told, teller)
+        return Effect.DISPUTED
+    known = (
+        Dispute.objects.select_for_update()
+        .filter(channel=teller, channel_dispute_no=told.channel_dispute_no)
+        .first()
+    )
+    if known is None:
+        _open(payment, attempt, told, teller)
+    else:
+        known.payment = payment
+        _update(known, told)
     return Effect.DISPUTED
+
+
+def _open(payment: Payment, attempt: PaymentAttempt | None, told: ChannelDispute, teller: str) -> None:
+    dispute = Dispute(
+        dispute_no=public_number("DSP", timezone.now().date()),
+        payment=payment,
+        attempt=attempt,
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        channel=teller,
+        channel_dispute_no=told.channel_dispute_no,
+        currency=told.currency,
+        **_facts(told),
+    )
+    dispute.closed_at = Now() if not dispute.is_open else None
+    dispute.save(force_insert=True)
+    _emit("payment.dispute.created", dispute, told)
+    if not dispute.is_open:
+        _emit("payment.dispute.closed", dispute, told)
+
+
+def _update(dispute: Dispute, told: ChannelDispute) -> None:
+    facts = _facts(told)
+    was_open = dispute.is_open
+    overtaken = not was_open and facts["status"] not in CLOSED_DISPUTE_STATUSES
+    unchanged = all(getattr(dispute, name) == value for name, value in facts.items())
+    if overtaken or unchanged:
+        return
+    for name, value in facts.items():
+        setattr(dispute, name, value)
+    dispute.updated_at = Now()
+    if was_open and not dispute.is_open:
+        dispute.closed_at = Now()
+    dispute.save()
+    closes = not dispute.is_open
+    _emit("payment.dispute.closed" if closes else "payment.dispute.updated", dispute, told)
+
+
+def _facts(told: ChannelDispute) -> dict[str, Any]:
+    return {
+        "amount_minor": told.amount_minor,
+        "reason": told.reason[:100],
+        "status": _STATUSES[told.state],
+        "is_inquiry": told.is_inquiry,
+        "evidence_due_by": told.evidence_due_by,
+    }
+
+
+def _emit(event_type: str, dispute: Dispute, told: ChannelDispute) -> None:
+    """What follows from a new state of the dispute: the disputed amount, the event, and the review."""
+    dispute.refresh_from_db(fields=["created_at", "updated_at", "closed_at"])
+    payment = dispute.payment
+    blocked = sum(each.blocked_minor for each in payment.disputes.all())
+    Payment.objects.filter(id=payment.id).update(disputed_minor=blocked, updated_at=Now())
+    append(
+        Event(
+            type=event_type,
+            ordering_key=payment.payment_no,
+            merchant_id=dispute.merchant_id,
+            environment=dispute.environment,
+            subject_id=dispute.id,
+            data=representation.dispute_body(dispute),
+            callback_url=payment.callback_url,
+        )
+    )
+    log.warning(
+        event_type, payment_no=payment.payment_no, dispute_no=dispute.dispute_no, status=dispute.status
+    )
+    if event_type != "payment.dispute.updated":
+        amount = f"{dispute.amount_minor} {dispute.currency} in minor units"
+        transitions.open_review(
+            payment=payment,
+            code=ReviewCode.DISPUTE,
+            subject=dispute.dispute_no,
+            text=f"disputed at {dispute.channel} ({dispute.reason}): {amount}, {dispute.status}",
+        )
+        _count(told, dispute.channel)
+
+
+def _count(told: ChannelDispute, teller: str) -> None:
+    transaction.on_commit(metrics.DISPUTES.labels(teller, told.environment).inc)

@@ -1,6 +1,8 @@
-"""Payments that nobody paid in time end through payment.cancel: the channel decides whether it was in time."""
+"""Payments that nobody paid in time end through payment.cancel: the channel decides whether it was in time.
 
-from datetime import timedelta
+Only a payment that the customer has not acted on expires. What they have submitted (`processing`) ends as the channel
+says. Where the channel refuses to end a payment, the waits double, and after the last one the payment needs review.
+"""
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -8,33 +10,32 @@ from django.db.models.functions import Now
 
 from common import crash
 from common.ids import uuid7
+from gateway import transitions
 from gateway.errors import OperationInProgress
-from gateway.models import Payment, PaymentStatus
+from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
 from gateway.services.payments import start_cancel
 from sagas import hints
 from sagas.models import ACTIVE, SagaInstance
 
 BATCH = 100
-# After a cancel that the channel refused, the next one waits this long.
-PAUSE = timedelta(minutes=10)
 
 
 def expire_due_payments() -> int:
     """Starts a cancel for each due payment, a batch at a time, and answers how many."""
     cancelling = SagaInstance.objects.filter(
-        Q(status__in=ACTIVE) | Q(created_at__gt=Now() - PAUSE),
-        definition="payment.cancel",
-        business_id=OuterRef("payment_no"),
+        status__in=ACTIVE, definition="payment.cancel", business_id=OuterRef("payment_no")
     )
     creating = SagaInstance.objects.filter(id=OuterRef("id"), status__in=ACTIVE)
     started = []
     with transaction.atomic(durable=True):
         due = (
             Payment.objects.filter(
+                Q(next_expiry_at=None) | Q(next_expiry_at__lte=Now()),
                 ~Exists(cancelling),
                 ~Exists(creating),
                 expires_at__lte=Now(),
-                status__in=(PaymentStatus.PENDING, PaymentStatus.PROCESSING),
+                status=PaymentStatus.PENDING,
+                expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS,
             )
             .order_by("expires_at")
             .select_for_update(skip_locked=True, of=("self",))[:BATCH]
@@ -49,6 +50,14 @@ def expire_due_payments() -> int:
 
 
 def _expire(payment: Payment) -> bool:
+    transitions.expiry_begun(payment=payment)
+    if payment.expiry_attempts == MAX_EXPIRY_ATTEMPTS - 1:
+        transitions.open_review(
+            payment=payment,
+            code=ReviewCode.CANCEL_REFUSED,
+            text=f"the channel refused {payment.expiry_attempts} times to end the expired payment",
+        )
+        return False
     saga_id = uuid7()
     try:
         start_cancel(

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from common.errors import NotFound
 from gateway import transitions
 from gateway.flows import refund_create
-from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt
+from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt, PaymentReview, ReviewCode
 from sagas import selectors as saga_selectors
 
 
@@ -25,9 +24,14 @@ class Done:
     after: dict[str, Any]
 
 
-def give_back(*, payment_no: str) -> Done:
+# What giving late or duplicate money back resolves. A dispute, for instance, stays open.
+GIVEN_BACK = (ReviewCode.LATE_PAYMENT, ReviewCode.DUPLICATE_PAYMENT, ReviewCode.REFUND_FAILED)
+
+
+def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
     """Refunds all late money of a parked payment: what came after its end, and what attempts took that had been given
-    up. A worker carries the refunds out; the payment is not parked any more, so that a second click finds nothing.
+    up. A worker carries the refunds out; the reviews about that money are resolved, so that a second click finds
+    nothing. Other reviews stay open.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
@@ -37,22 +41,42 @@ def give_back(*, payment_no: str) -> Done:
     own = payment.refundable_minor if payment.status in transitions.CLOSED_STATUSES else 0
     if not own and not attempts:
         raise OperationRefused(_("There is no late money of %(no)s to give back.") % {"no": payment_no})
-    reason = payment.attention_reason[:255] or "late money"
+    why = payment.attention_reason[:255] or "late money"
     if own:
-        refund_create.start_late(payment=payment, reason=reason)
+        refund_create.start_late(payment=payment, reason=why)
     for attempt in attempts:
-        refund_create.start_late(payment=payment, surplus_of=attempt, reason=reason)
+        refund_create.start_late(payment=payment, surplus_of=attempt, reason=why)
+    transitions.resolve_reviews(payment=payment, codes=GIVEN_BACK, resolution=reason, actor=actor)
     return _closed(payment, before)
 
 
-def resolve(*, payment_no: str) -> Done:
-    """A person has seen to it. What is still open, the payment or a refund of it, is asked about again.
+def resolve(*, payment_no: str, actor: str, reason: str, review: str = "") -> Done:
+    """A person has seen to it: to the open review `review` (its id or code), or to all of them. What is still open,
+    the payment or a refund of it, is asked about again.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
     payment = _parked(payment_no)
     before = _facts(payment)
+    found = open_reviews(payment)
+    if review:
+        found = [each for each in found if review in (str(each.id), each.code)]
+        if not found:
+            raise OperationRefused(
+                _("%(no)s has no open review %(review)s.") % {"no": payment_no, "review": review}
+            )
+    for each in found:
+        transitions.resolve_reviews(
+            payment=payment, codes=(each.code,), subject=each.subject, resolution=reason, actor=actor
+        )
+    if any(each.code == ReviewCode.CANCEL_REFUSED for each in found):
+        transitions.expire_again(payment=payment)
     return _closed(payment, before)
+
+
+def open_reviews(payment: Payment) -> list[PaymentReview]:
+    """Oldest first."""
+    return list(payment.reviews.filter(resolved_at=None).order_by("opened_at", "id"))
 
 
 def _parked(payment_no: str) -> Payment:
@@ -75,7 +99,8 @@ def _closed(payment: Payment, before: dict[str, Any]) -> Done:
     for refund in unwatched.select_for_update():
         if not saga_selectors.is_active(refund.id):
             transitions.watch_refund(refund=refund)
-    Payment.objects.filter(id=payment.id).update(needs_attention=False, attention_reason="", updated_at=Now())
+    if not open_reviews(payment):
+        transitions.all_clear(payment=payment)
     payment.refresh_from_db()
     return Done(payment.payment_no, before, _facts(payment))
 
@@ -89,4 +114,5 @@ def _facts(payment: Payment) -> dict[str, Any]:
         "surplus_left_minor": sum(attempt.surplus_left_minor for attempt in _with_surplus(payment)),
         "needs_attention": payment.needs_attention,
         "attention_reason": payment.attention_reason,
+        "open_reviews": ", ".join(str(review) for review in open_reviews(payment)),
     }

@@ -50,7 +50,8 @@ def _cancel_with_payment(
             return success(order_body(now), message=_("Cancelled"))
         if now.status == OrderStatus.PAID:
             return failure(OrderPaid(about))
-        if status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+        submitted = selectors.payment_by_id(payment.id).status == PaymentStatus.PROCESSING
+        if submitted or status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
             return failure(PaymentNotCancellable(about))
         return success(order_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
 

@@ -158,7 +158,8 @@ def start_cancel(
     Raises `PaymentNotCancellable`, `OperationInProgress`.
     """
     payment = Payment.objects.select_for_update().get(id=payment_id)
-    if not payment.is_open:
+    if not payment.is_open or payment.status == PaymentStatus.PROCESSING:
+        # What the customer has submitted ends as the channel says.
         raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})
     if operations.request_cancel(saga_id=payment.id):
         return None

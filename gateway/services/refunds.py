@@ -20,7 +20,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
     """Reserves the amount under the payment's lock, then has the channel refund it. Asks first about a payment that
     is not paid as far as we know.
 
-    Raises `PaymentNotRefundable`, `RefundExceedsPayment`, `ServiceUnavailable`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         asking.clear_up(payment=payment)

@@ -14,7 +14,7 @@ from gateway.channels.registry import serving
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
 from gateway.flows.money import Arrival
-from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus, ReviewCode
 from sagas import operations
 from sagas import selectors as saga_selectors
 
@@ -40,11 +40,11 @@ _EFFECTS = {
 }
 
 
-def apply(*, told: ChannelPayment | ChannelRefund, teller: str) -> Effect:
-    """Takes over what the channel `teller` says."""
+def apply_answer(*, told: ChannelPayment | ChannelRefund, teller: str) -> Effect:
+    """Takes over what the channel `teller` has just answered."""
     if isinstance(told, ChannelPayment):
         return apply_payment(told=told, teller=teller)
-    return apply_refund(told=told, teller=teller)
+    return apply_refund(told=told, teller=teller, was_asked=True)
 
 
 def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
@@ -55,7 +55,7 @@ def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
             return Effect.UNKNOWN_REFERENCE
         # An attempt that was given up, or None for the one that the payment stands for.
         attempt = selectors.given_up_attempt(payment, told.reference)
-        if not _serves(teller, attempt or payment, payment.environment):
+        if not serves(teller, attempt or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         with tracing.news_of_payment(payment, teller) as news:
             return news.came_to(_apply_payment(payment, attempt, told))
@@ -66,15 +66,19 @@ def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: Chann
         told, reference=told.reference, amount_minor=payment.amount_minor, currency=payment.currency
     )
     if mismatch:
-        transitions.needs_attention(payment=payment, reason=mismatch)
-        log.error("payment.mismatch", payment_no=payment.payment_no, reason=mismatch)
+        _review_mismatch(payment, mismatch, subject=told.reference)
         return Effect.PARKED
     if attempt is not None:
         return _given_up(payment, attempt, told)
     return _current(payment, told)
 
 
-def _serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> bool:
+def _review_mismatch(payment: Payment, mismatch: str, *, subject: str) -> None:
+    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, text=mismatch)
+    log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=mismatch)
+
+
+def serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
     return serving(made.channel, environment, sandbox=made.sandbox).name == teller
 
@@ -120,7 +124,12 @@ def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effec
     reference = attempt.reference if attempt else payment.reference
     log.warning("payment.held_for_nothing", payment_no=payment.payment_no, reference=reference)
     if not money.goes_back():
-        transitions.needs_attention(payment=payment, reason=f"the channel holds money for {reference}")
+        transitions.open_review(
+            payment=payment,
+            code=ReviewCode.HELD_FUNDS,
+            subject=reference,
+            text=f"the channel holds money for {reference}",
+        )
         return Effect.LATE_MONEY
     started = payment_cancel.start_release(payment=payment, attempt=attempt)
     return Effect.LATE_MONEY if started else Effect.NOTHING_NEW
@@ -154,47 +163,66 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
     return False
 
 
-def apply_refund(*, told: ChannelRefund, teller: str) -> Effect:
-    """Takes over what the channel `teller` says of a refund that it serves. Repeating it changes nothing."""
+def apply_refund(*, told: ChannelRefund, teller: str, was_asked: bool = False) -> Effect:
+    """Takes over what the channel `teller` says of a refund that we know. Repeating it changes nothing.
+
+    `was_asked`: it answered a question just now; a webhook may be an old report.
+    """
     with transaction.atomic():
-        refund = selectors.locked_refund(told.reference)
+        refund = selectors.locked_refund(
+            reference=told.reference, channel=teller, number=told.channel_refund_no
+        )
         if refund is None:
             return Effect.UNKNOWN_REFERENCE
         payment = refund.payment
-        if not _serves(teller, refund.surplus_of or payment, payment.environment):
+        if not serves(teller, refund.surplus_of or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         with tracing.news_of_refund(refund, teller) as news:
-            return news.came_to(_apply_refund(refund, told))
+            return news.came_to(_apply_refund(refund, told, was_asked))
 
 
-def _apply_refund(refund: Refund, told: ChannelRefund) -> Effect:
+def _apply_refund(refund: Refund, told: ChannelRefund, was_asked: bool) -> Effect:
     mismatch = refund_mismatch(
-        told, reference=refund.refund_no, amount_minor=refund.amount_minor, currency=refund.currency
+        told, reference=told.reference, amount_minor=refund.amount_minor, currency=refund.currency
     )
     if mismatch:
-        transitions.needs_attention(payment=refund.payment, reason=mismatch)
-        log.error("refund.mismatch", refund_no=refund.refund_no, reason=mismatch)
+        _review_mismatch(refund.payment, mismatch, subject=refund.refund_no)
         return Effect.PARKED
     if saga_selectors.is_active(refund.id):
         operations.wake(saga_id=refund.id)
         return Effect.SAGA_WOKEN
-    return _settle(refund, told)
+    return settle_refund(refund=refund, told=told, was_asked=was_asked)
 
 
-def _settle(refund: Refund, told: ChannelRefund) -> Effect:
+def settle_refund(*, refund: Refund, told: ChannelRefund, was_asked: bool) -> Effect:
+    """In a transaction that holds the payment's and the refund's lock."""
     match told.state, refund.status:
-        case (RefundState.SUCCEEDED, RefundStatus.FAILED) | (RefundState.FAILED, RefundStatus.SUCCEEDED):
-            went_back = told.state == RefundState.SUCCEEDED
-            new = transitions.refund_contradicted(refund=refund, went_back=went_back)
-            if new:
-                log.error("refund.contradicted", refund_no=refund.refund_no, told=told.state.value)
-            return Effect.PARKED if new else Effect.NOTHING_NEW
+        case (RefundState.FAILED, RefundStatus.SUCCEEDED):
+            # The natural order of things: a bank returns money days after a refund succeeded.
+            moved = transitions.refund_failed_after_success(
+                refund=refund, code=told.failure_code or "refund_failed", message=told.failure_message
+            )
+        case (RefundState.SUCCEEDED, RefundStatus.FAILED) if was_asked:
+            moved = transitions.refund_succeeded_after_failure(
+                refund=refund, channel_refund_no=told.channel_refund_no
+            )
+            if moved:
+                log.warning("refund.succeeded_after_failure", refund_no=refund.refund_no)
+        case (RefundState.SUCCEEDED, RefundStatus.FAILED):
+            # Of a report that came late nobody knows which was first.
+            if refund.late_refunded_minor == 0:
+                transitions.confirm_refund(refund=refund)
+            moved = False
         case RefundState.SUCCEEDED, _:
             moved = transitions.refund_succeeded(refund=refund, channel_refund_no=told.channel_refund_no)
         case RefundState.FAILED, _:
             moved = transitions.refund_failed(
                 refund=refund, code=told.failure_code or "refund_failed", message=told.failure_message
             )
+        case RefundState.PENDING, RefundStatus.PENDING if told.channel_refund_no:
+            moved = transitions.refund_processing(refund=refund, channel_refund_no=told.channel_refund_no)
         case _:
             moved = False
+    if was_asked and not moved and told.state != RefundState.PENDING:
+        transitions.refund_confirmed(refund=refund)
     return Effect.APPLIED if moved else Effect.NOTHING_NEW

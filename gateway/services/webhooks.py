@@ -16,7 +16,7 @@ from gateway.channels.base import WebhookRefused
 from gateway.channels.registry import UnknownChannel, webhook_channel
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
-from gateway.services import disputes, truth
+from gateway.services import channel_refunds, disputes, truth
 from gateway.services.truth import Effect
 
 MAX_TYPE, MAX_REFERENCE, MAX_DEPTH = 100, 64, 32
@@ -32,13 +32,25 @@ def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
         raise NotFound({"channel": channel}) from error
     except WebhookRefused as error:
         raise WebhookRejected({"reason": str(error)}) from error
-    reference = disputes.reference_of(told.dispute, channel) if told.dispute else ""
-    return _apply_once(channel, told, body, reference)
+    return _apply_once(channel, told, body, _asked_before(told, channel))
 
 
-def _apply_once(channel: str, told: ToldEvent, body: bytes, disputed: str) -> Effect:
+def _asked_before(told: ToldEvent, channel: str) -> str:
+    """What must be asked before the transaction: whose payment the channel speaks of. Raises `ServiceUnavailable`."""
+    if told.dispute is not None:
+        return disputes.reference_of(told.dispute, channel)
+    if told.refund is not None:
+        return channel_refunds.payment_reference(told.refund, channel)
+    if told.refunded is not None:
+        channel_refunds.sync_by_trade_no(
+            trade_no=told.refunded.payment_trade_no, teller=channel, environment=told.refunded.environment
+        )
+    return ""
+
+
+def _apply_once(channel: str, told: ToldEvent, body: bytes, asked: str) -> Effect:
     subject = told.payment or told.refund
-    reference = subject.reference if subject else disputed
+    reference = (subject.reference if subject else "") or asked
     event = ChannelEvent(
         channel=channel,
         event_id=told.event_id,
@@ -50,7 +62,7 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes, disputed: str) -> Ef
     with transaction.atomic(durable=True):
         if not insert_unless_exists(event):
             return Effect.NOTHING_NEW
-        effect = _effect_of(told, channel, disputed)
+        effect = _effect_of(told, channel, asked)
         if effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
         crash.reach("channel.event.before_commit", event.reference)
@@ -74,11 +86,11 @@ def _storable(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _effect_of(told: ToldEvent, channel: str, disputed: str) -> Effect:
+def _effect_of(told: ToldEvent, channel: str, asked: str) -> Effect:
     if told.payment is not None:
         return truth.apply_payment(told=told.payment, teller=channel)
     if told.refund is not None:
-        return truth.apply_refund(told=told.refund, teller=channel)
+        return channel_refunds.apply(told=told.refund, reference=asked, teller=channel)
     if told.dispute is not None:
-        return disputes.apply(told=told.dispute, reference=disputed, teller=channel)
+        return disputes.apply(told=told.dispute, reference=asked, teller=channel)
     return Effect.NOTHING_NEW

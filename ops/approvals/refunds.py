@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 
 from common import crash
 from common.db import violates
-from gateway.errors import PaymentNotRefundable, RefundExceedsPayment
-from gateway.models import Payment, PaymentStatus, Refund
+from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
+from gateway.flows import refund_create
+from gateway.models import Payment, Refund
 from ops.acts import Act
 from ops.approvals import deciding
 from ops.approvals.models import REFUND, Approval, ApprovalState
@@ -30,7 +31,7 @@ def refund_or_ask(
 ) -> Refund | Approval:
     """`refund_id` comes with the form, so that a form sent twice refunds, or asks, once.
 
-    Raises `PaymentNotRefundable`, `RefundExceedsPayment`, `NotAllowed` and `WrongRefund`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `NotAllowed` and `WrongRefund`.
     """
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
@@ -52,7 +53,8 @@ def pending_of(*, payment_no: str) -> Approval | None:
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     """Raises `NotAllowed`: when it was decided already, by the same person, or too late. Raises
-    `PaymentNotRefundable` and `RefundExceedsPayment` where the payment has changed so that it no longer fits."""
+    `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment` where the payment has changed so that
+    it no longer fits."""
     try:
         with transaction.atomic(durable=True):
             approval = deciding.taken(approval_id, actor)
@@ -67,7 +69,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
             deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
             crash.reach("refund_approval.before_commit")
         crash.reach("refund_approval.after_commit")
-    except (PaymentNotRefundable, RefundExceedsPayment):
+    except (PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment):
         deciding.overtaken(approval_id)
         raise
     return staff_refunds.carry_out(saga=saga)
@@ -85,12 +87,7 @@ def _sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | 
 
 def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> Approval:
     """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
-    if payment.status != PaymentStatus.SUCCEEDED:
-        raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
-    if amount_minor > payment.refundable_minor:
-        raise RefundExceedsPayment(
-            {"payment_no": payment.payment_no, "refundable_amount": payment.refundable_minor}
-        )
+    refund_create.require_refundable(payment=payment, amount_minor=amount_minor)
     deciding.expire()
     try:
         with transaction.atomic():

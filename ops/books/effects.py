@@ -43,7 +43,9 @@ TOLD_ONCE = Rule(
     """
     SELECT o.ordering_key AS id, o.type || ' ' || count(*) || ' times' AS what
     FROM outbox_events o
+    LEFT JOIN refunds r ON r.id = o.subject_id
     WHERE o.created_at >= %(since)s AND (o.type LIKE 'payment.%%' OR o.type LIKE 'refund.%%')
+      AND o.type <> 'payment.dispute.updated' AND r.contradicted_at IS NULL
     GROUP BY o.ordering_key, o.subject_id, o.type HAVING count(*) > 1
     """,
 )

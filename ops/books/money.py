@@ -26,7 +26,7 @@ REFUND_LIMITS = Rule(
 _LEDGER = """
     SELECT reference, max(at) AS last_at,
            coalesce(sum(amount) FILTER (WHERE kind IN ('charge', 'capture')), 0) AS taken,
-           coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0) AS given_back,
+           coalesce(sum(CASE kind WHEN 'refund' THEN amount WHEN 'refund_return' THEN -amount END), 0) AS given_back,
            coalesce(sum(amount) FILTER (WHERE kind = 'authorize'), 0) AS held,
            coalesce(sum(amount) FILTER (WHERE kind IN ('capture', 'void')), 0) AS let_go
     FROM simulator_ledger WHERE at >= %(since)s GROUP BY reference

@@ -1,4 +1,5 @@
-"""Payment and saga are created together and share their id, as do refund and saga; neither is there alone."""
+"""Payment and saga are created together and share their id, as do refund and saga; neither is there alone. A refund
+that was made at the channel has no saga."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -15,7 +16,7 @@ SELECT r.refund_no
 FROM refunds r LEFT JOIN saga_instances s
     ON s.id = r.id AND s.definition = 'refund.create' AND s.business_id = r.refund_no
 WHERE r.created_at >= %(since)s AND r.created_at > now() - make_interval(secs => %(saga_retention)s)
-  AND s.id IS NULL
+  AND s.id IS NULL AND r.origin <> 'channel'
 UNION ALL
 SELECT s.business_id
 FROM saga_instances s LEFT JOIN payments p ON p.id = s.id LEFT JOIN refunds r ON r.id = s.id

@@ -12,11 +12,13 @@ WHERE r.created_at >= %(since)s AND r.status = 'succeeded' AND r.contradicted_at
   AND NOT EXISTS (
     SELECT 1 FROM simulator_ledger l
     WHERE l.reference = coalesce(a.reference, p.channel_reference) AND l.kind = 'refund'
-      AND l.refund_reference = r.refund_no AND l.amount = r.amount_minor AND l.currency = r.currency)
+      AND l.refund_reference IN (r.refund_no, r.channel_refund_no)
+      AND l.amount = r.amount_minor AND l.currency = r.currency)
 UNION ALL
 SELECT l.refund_reference
 FROM simulator_ledger l
-LEFT JOIN refunds r ON r.refund_no = l.refund_reference
+LEFT JOIN refunds r ON (r.refund_no = l.refund_reference
+        OR (r.origin = 'channel' AND r.channel = 'simulator' AND r.channel_refund_no = l.refund_reference))
     AND (r.status = 'succeeded' OR r.contradicted_at IS NOT NULL)
     AND r.amount_minor = l.amount AND r.currency = l.currency
 LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id

@@ -15,7 +15,7 @@ SELECT r.refund_no
 FROM refunds r JOIN saga_instances s ON s.id = r.id
 WHERE r.created_at >= %(since)s
   AND ((s.status = 'completed' AND (r.status = 'pending' OR r.channel_refund_no = ''))
-    OR (s.status = 'compensated' AND r.status <> 'failed'))
+    OR (s.status = 'compensated' AND r.status <> 'failed' AND r.contradicted_at IS NULL))
 UNION ALL
 SELECT p.payment_no
 FROM saga_instances s JOIN payments p ON p.payment_no = s.business_id

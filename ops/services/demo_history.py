@@ -42,7 +42,7 @@ SPREAD = dt.timedelta(days=24)  # sagas are kept for 30 days, and a story takes 
 SETTLED = dt.timedelta(hours=1)  # before now, so that only what stays open is younger
 BATCH = 25
 PUBLISH_SECONDS = 30.0
-FAULT_AMOUNTS = range(9901, 9921)  # these last four digits script a fault
+FAULT_AMOUNTS = range(9901, 9924)  # these last four digits script a fault
 
 
 @dataclass(frozen=True, slots=True)

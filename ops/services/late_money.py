@@ -17,13 +17,16 @@ class Operation(models.TextChoices):
     RESOLVE = "resolve", gettext_lazy("Mark resolved")
 
 
-def operate(*, operation: Operation, payment_no: str, actor: str, reason: str) -> Done:
-    """Raises `NotFound` and `OperationRefused`."""
+def operate(*, operation: Operation, payment_no: str, actor: str, reason: str, review: str = "") -> Done:
+    """`review` names one open review to resolve; without it all of them are. Raises `NotFound` and
+    `OperationRefused`."""
     if not actor.strip() or not reason.strip():
         raise OperationRefused(_("Say who you are and why you do it."))
-    perform = {Operation.GIVE_BACK: late_money.give_back, Operation.RESOLVE: late_money.resolve}[operation]
     with transaction.atomic():
-        done = perform(payment_no=payment_no)
+        if operation is Operation.GIVE_BACK:
+            done = late_money.give_back(payment_no=payment_no, actor=actor, reason=reason)
+        else:
+            done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, review=review)
         audit.record(
             actor=actor,
             action=Act(f"payment.{operation.value}"),

@@ -20,7 +20,7 @@ def ask(*, payment: Payment, actor: str, reason: str) -> None:
     """Takes over what the channel says. Raises `ServiceUnavailable` when it does not answer."""
     with transaction.atomic(durable=True):
         _record(payment, Act.PAYMENT_SYNC, actor, reason)
-    asking.clear_up(payment=payment)
+    asking.ask_with_refunds(payment=payment)
 
 
 def cancel(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:

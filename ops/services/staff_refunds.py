@@ -5,7 +5,7 @@ import uuid
 from django.db.models import Sum
 
 from gateway.flows import refund_create
-from gateway.models import Payment, Refund, RefundStatus
+from gateway.models import Payment, Refund, RefundOrigin, RefundStatus
 from ops.acts import Act, ObjectType
 from ops.models import StaffAction
 from ops.services import audit
@@ -24,10 +24,14 @@ def begin(
 ) -> SagaState:
     """In the caller's transaction, which holds the payment's lock.
 
-    Raises `PaymentNotRefundable` and `RefundExceedsPayment`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`.
     """
     saga = refund_create.start(
-        payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason[:255]
+        payment=payment,
+        refund_id=refund_id,
+        amount_minor=amount_minor,
+        reason=reason[:255],
+        origin=RefundOrigin.STAFF,
     )
     reserved = Refund.objects.get(id=refund_id)
     audit.record(

@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from common.admin import money_text
-from gateway.models import Refund, RefundStatus
+from gateway.models import Refund, RefundOrigin, RefundStatus
 from ops.timeline.registry import Entry, Fact, Subject, Tone, source
 
 TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
@@ -17,9 +17,9 @@ def refunds(subject: Subject) -> Iterator[Entry]:
     for refund in subject.refunds:
         url = reverse("admin:gateway_refund_change", args=[refund.id])
         facts = _facts(refund)
-        yield Entry(
-            refund.created_at, "undo", _("Refund"), _("Refund asked for"), Tone.INFO, facts=facts, url=url
-        )
+        at_channel = refund.origin == RefundOrigin.CHANNEL
+        begun = _("Refunded at the channel") if at_channel else _("Refund asked for")
+        yield Entry(refund.created_at, "undo", _("Refund"), begun, Tone.INFO, facts=facts, url=url)
         if refund.settled_at:
             tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
             title = _("Refund: %(status)s") % {"status": refund.get_status_display()}
@@ -31,6 +31,9 @@ def _facts(refund: Refund) -> list[Fact]:
         Fact(_("number"), refund.refund_no, is_code=True),
         Fact(_("amount"), money_text(refund.amount_minor, refund.currency)),
     ]
+    if refund.previous_status:
+        before = RefundStatus(refund.previous_status).label
+        facts.append(Fact(_("outcome before that"), str(before)))
     if refund.reason:
         facts.append(Fact(_("reason"), refund.reason, is_code=True))
     if refund.failure_code:

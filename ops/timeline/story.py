@@ -8,6 +8,7 @@ from ops.timeline import (  # noqa: F401  (each is a source)
     milestones,
     outbox,
     refunds,
+    reviews,
     saga_history,
     staff,
 )

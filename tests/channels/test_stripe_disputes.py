@@ -1,14 +1,21 @@
-"""A dispute that Stripe tells of is seen by whoever must answer it."""
+"""A dispute that Stripe reports: a row, an event for the merchant, a review, and money that cannot be refunded."""
 
 from typing import Any
 
 import pytest
+from django.db import transaction
 from prometheus_client import REGISTRY
 
-from gateway.models import ChannelEvent, Payment
+from common.ids import uuid7
+from events.models import OutboxEvent
+from gateway import transitions
+from gateway.errors import PaymentDisputed
+from gateway.flows import refund_create
+from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
+from ops.services import late_money
 from ops.timeline.registry import Tone
 from ops.timeline.story import story, subject_of
-from tests.support.shop import data, error, opened, sync
+from tests.support.shop import data, error, get_payment, opened, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import event, send
 from tests.support.stripe.fake import FakeStripe, Fault
@@ -37,6 +44,7 @@ def dispute(fake: FakeStripe, payment: Payment, kind: str, **changes: Any) -> di
         "status": "needs_response",
         "livemode": False,
         "metadata": {},
+        "evidence_details": {"due_by": 1_795_500_000},
         **changes,
     }
     return event(f"charge.dispute.{kind}", shape)
@@ -68,16 +76,90 @@ def test_it_stands_out_in_the_payments_story(fake: FakeStripe, payment: Payment)
     assert line.tone is Tone.DANGER
 
 
-def test_what_comes_between_calls_nobody_again_and_its_end_does(fake: FakeStripe, payment: Payment) -> None:
+def told_of(kind: str) -> list[dict[str, Any]]:
+    rows = OutboxEvent.objects.filter(type=f"payment.dispute.{kind}").order_by("id")
+    return [row.data for row in rows]
+
+
+def test_the_merchant_is_told_and_reads_it(fake: FakeStripe, payment: Payment, client: SignedClient) -> None:
     send(dispute(fake, payment, "created"))
-    Payment.objects.update(needs_attention=False, attention_reason="")
-    for kind in ("updated", "funds_withdrawn", "funds_reinstated"):
-        assert data(send(dispute(fake, payment, kind)))["effect"] == "disputed"
+    send(dispute(fake, payment, "updated", status="under_review"))
+    send(dispute(fake, payment, "updated", status="under_review"))
+    send(dispute(fake, payment, "closed", status="won"))
+    send(dispute(fake, payment, "updated", status="under_review"))
+    row = Dispute.objects.get()
+    (created,), (updated,), (closed,) = told_of("created"), told_of("updated"), told_of("closed")
+    assert (created["reason"], created["amount"], created["status"]) == (
+        "fraudulent",
+        10_000,
+        "needs_response",
+    )
+    assert created["evidence_due_by"] == "2026-11-24T06:00:00.000Z"
+    assert (updated["status"], closed["status"]) == ("under_review", "won")
+    assert data(client.get(f"/api/v1/disputes/{row.dispute_no}")) == closed
+    for query in ("", "?status=won", f"?payment_no={payment.payment_no}"):
+        assert data(client.get(f"/api/v1/disputes{query}"))["items"] == [closed]
+    assert data(client.get("/api/v1/disputes?status=lost"))["items"] == []
+    assert get_payment(client, {"payment_no": payment.payment_no})["disputes"] == [closed]
+
+
+@pytest.mark.parametrize(("status", "blocked"), [("needs_response", True), ("lost", True), ("won", False)])
+def test_what_is_disputed_is_not_refunded(
+    fake: FakeStripe, payment: Payment, client: SignedClient, status: str, blocked: bool
+) -> None:
+    send(dispute(fake, payment, "created", amount=6_000, status=status))
+    told = {"payment_no": payment.payment_no}
+    now = get_payment(client, told)
+    assert (now["disputed_amount"], now["refundable_amount"]) == ((6_000, 4_000) if blocked else (0, 10_000))
+    if blocked:
+        details = error(refund(client, told, 10_000), 409, "payment_disputed")
+        assert (details["disputed_amount"], details["refundable_amount"]) == (6_000, 4_000)
+        with pytest.raises(PaymentDisputed), transaction.atomic():
+            row = Payment.objects.select_for_update().get(id=payment.id)
+            refund_create.start(payment=row, refund_id=uuid7(), amount_minor=4_001, reason="staff")
+        error(refund(client, told, 10_001), 422, "refund_exceeds_payment")
+    assert data(refund(client, told, 4_000))["status"] == "succeeded"
+
+
+def test_an_inquiry_takes_no_money_and_may_be_answered_by_a_refund(
+    fake: FakeStripe, payment: Payment, client: SignedClient
+) -> None:
+    send(dispute(fake, payment, "created", status="warning_needs_response"))
+    told = {"payment_no": payment.payment_no}
+    assert get_payment(client, told)["disputes"][0]["is_inquiry"]
+    assert data(refund(client, told, 10_000))["status"] == "succeeded"
+    send(dispute(fake, payment, "closed", status="warning_closed"))
+    assert get_payment(client, told)["disputes"][0]["status"] == "closed"
+
+
+def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStripe, payment: Payment) -> None:
+    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    send(dispute(fake, payment, "created"))
     payment.refresh_from_db()
-    assert not payment.needs_attention
+    assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")
+    late_money.operate(
+        operation=late_money.Operation.RESOLVE,
+        payment_no=payment.payment_no,
+        actor="ana",
+        reason="compared",
+        review="mismatch",
+    )
+    payment.refresh_from_db()
+    assert payment.needs_attention
+    assert payment.attention_reason.startswith("disputed at stripe")
+    done = PaymentReview.objects.get(code="mismatch")
+    assert (done.resolution, done.resolved_by) == ("compared", "ana")
+    late_money.operate(
+        operation=late_money.Operation.RESOLVE, payment_no=payment.payment_no, actor="ana", reason="answered"
+    )
+    payment.refresh_from_db()
+    assert (payment.needs_attention, payment.attention_reason) == (False, "")
+    send(dispute(fake, payment, "updated", status="under_review"))
+    payment.refresh_from_db()
+    assert not payment.needs_attention, "what comes between calls nobody again"
     send(dispute(fake, payment, "closed", status="lost"))
     payment.refresh_from_db()
-    assert payment.attention_reason.endswith("lost")
+    assert payment.attention_reason.endswith("lost"), "its end does"
 
 
 def test_of_what_is_not_ours_the_event_is_kept(fake: FakeStripe, payment: Payment) -> None:

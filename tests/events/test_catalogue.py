@@ -1,5 +1,6 @@
 """Every type of event is documented by a schema, and every event that is really sent keeps to it."""
 
+import datetime as dt
 import json
 import uuid
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
 from gateway import transitions
+from gateway.channels.base import ChannelDispute, DisputeState
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from gateway.services import disputes
 from gateway.services.expiry import expire_due_payments
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
@@ -50,6 +54,21 @@ def test_each_type_has_a_schema_and_a_line() -> None:
         assert f"[`{event_type}`](events/{event_type}.schema.json)" in text
 
 
+def _disputed(payment: Payment) -> None:
+    for state in (DisputeState.NEEDS_RESPONSE, DisputeState.UNDER_REVIEW, DisputeState.LOST):
+        told = ChannelDispute(
+            environment="test",
+            channel_dispute_no="dp_1",
+            channel_trade_no="pi_1",
+            amount_minor=100,
+            currency=payment.currency,
+            reason="fraudulent",
+            state=state,
+            evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
+        )
+        disputes.apply(told=told, reference=payment.payment_no, teller="simulator")
+
+
 def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa: F811
     with Receiver() as receiver:
         receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
@@ -66,7 +85,11 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         with transaction.atomic():
             transitions.late_success(payment=closed, captured_minor=closed.amount_minor)
             for given in Refund.objects.select_related("payment"):
-                transitions.refund_contradicted(refund=given, went_back=given.status == RefundStatus.FAILED)
+                if given.status == RefundStatus.FAILED:
+                    Payment.objects.filter(id=given.payment_id).update(refunded_minor=F("captured_minor"))
+                    given.payment.refresh_from_db()
+                    transitions.refund_succeeded_after_failure(refund=given, channel_refund_no="re_1")
+            _disputed(closed)
             given_up = PaymentAttempt.objects.create(
                 payment=closed, number=2, reference=f"{closed.payment_no}-2", channel="simulator"
             )

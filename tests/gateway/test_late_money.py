@@ -6,16 +6,18 @@ Each has one outcome: it goes back or waits for a person (LATE_MONEY_POLICY), wi
 from dataclasses import replace
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from prometheus_client import REGISTRY
 
 from events.models import OutboxEvent
 from gateway.channels.base import ChannelRefund, PaymentState, RefundState
 from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
-from gateway.services import truth
+from gateway.services import asking, late_money, truth
 from gateway.services.truth import Effect
 from tests.support import background, bank
-from tests.support.auditing import _audited  # noqa: F401
+from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import FurtherBank, further_bank
 from tests.support.shop import (
     PAYMENTS,
@@ -234,45 +236,101 @@ def failed_here(client: SignedClient, payment: Body, amount: int) -> Body:
     return {"refund_no": details["refund_no"]}
 
 
-def test_a_refund_that_failed_here_and_went_back_after_all(client: SignedClient) -> None:
+def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
     payment = paid(client, "refund_declined")
     given_back = failed_here(client, payment, 4_000)
+    bank.refund_goes_through(given_back["refund_no"])
     told = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert truth.apply_refund(told=told, teller="simulator") == "parked"
-    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
-    now = get_payment(client, payment)
+    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new", "it may be an old report"
+    assert Refund.objects.get().next_check_at is not None, "so the channel is asked"
+    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "applied"
+    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "nothing_new"
+    now, row = get_payment(client, payment), get_refund(client, given_back)
     assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
-    assert get_refund(client, given_back)["status"] == "failed", "what a merchant acted on stays"
-    row = Payment.objects.get()
-    assert row.needs_attention
-    assert given_back["refund_no"] in row.attention_reason
-    assert len(events_of(payment, "refund.late_success")) == 1
-    assert Refund.objects.get().contradicted_at is not None
+    assert (row["status"], row["previous_status"]) == ("succeeded", "failed")
+    assert row["outcome_changed_at"]
+    assert not Payment.objects.get().needs_attention
+    (event,) = events_of(payment, "refund.succeeded")
+    assert event["previous_status"] == "failed"
+    assert findings() == []
 
 
-def test_a_refund_that_went_back_after_all_when_the_money_was_refunded_again(client: SignedClient) -> None:
+def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_again(
+    client: SignedClient,
+) -> None:
     payment = paid(client, "refund_declined")
     given_back = failed_here(client, payment, 8_000)
     BankPayment.objects.update(simulate="")
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
     told = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert truth.apply_refund(told=told, teller="simulator") == "parked"
+    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "applied"
+    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "nothing_new"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
-    row = Refund.objects.get(refund_no=given_back["refund_no"])
-    assert row.late_refunded_minor == 3_000
+    row = get_refund(client, given_back)
+    assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
     assert "5000 of it more" in Payment.objects.get().attention_reason
+    assert len(events_of(payment, "refund.late_success")) == 1
 
 
-def test_a_refund_that_succeeded_here_and_did_not_go_back(client: SignedClient) -> None:
+def test_a_refund_that_fails_after_it_succeeded_can_be_repeated(client: SignedClient) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 4_000))
+    given_back = data(refund(client, payment, 10_000))
+    bank.bank_returns(given_back["refund_no"])
+    effects = bank.deliver_webhooks(payment["payment_no"])
+    assert effects[-2:] == ["nothing_new", "applied"]
+    assert bank.deliver_webhooks(payment["payment_no"])[-2:] == ["nothing_new", "nothing_new"]
+    now = get_payment(client, payment)
+    assert (now["refunded_amount"], now["refundable_amount"], now["refund_status"]) == (0, 10_000, "none")
+    row = get_refund(client, given_back)
+    assert (row["status"], row["previous_status"], row["failure_code"]) == (
+        "failed",
+        "succeeded",
+        "refund_returned",
+    )
+    assert not Payment.objects.get().needs_attention, "the merchant knows, and repeats it"
+    assert len(events_of(payment, "refund.failed")) == 1
+    again = data(refund(client, payment, 10_000))
+    assert (again["status"], get_payment(client, payment)["refund_status"]) == ("succeeded", "full")
+
+
+def test_the_channel_is_asked_once_more_after_a_changed_outcome(client: SignedClient) -> None:
+    """Reports overtake each other: what the channel answers when it is asked is the last word."""
+    payment = paid(client)
+    given_back = data(refund(client, payment, 10_000))
     told = told_of_refund(given_back, RefundState.FAILED)
-    assert truth.apply_refund(told=told, teller="simulator") == "parked"
-    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
-    assert get_payment(client, payment)["refunded_amount"] == 4_000
-    assert Payment.objects.get().needs_attention
-    assert len(events_of(payment, "refund.late_failure")) == 1
+    assert truth.apply_refund(told=told, teller="simulator") == "applied"
+    for _ in range(2):
+        assert Refund.objects.get().next_check_at is not None
+        Refund.objects.update(next_check_at=Now())
+        asking.ask_about_due()
+    assert Refund.objects.get().next_check_at is None
+    assert get_refund(client, given_back)["status"] == "succeeded"
+    assert get_payment(client, payment)["refunded_amount"] == 10_000
+
+
+def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: SignedClient) -> None:
+    payment = opened(client)
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    bank.bank_returns(Refund.objects.get().refund_no)
+    bank.deliver_webhooks(payment["payment_no"])
+    assert "late money could not be given back" in Payment.objects.get().attention_reason
+    with transaction.atomic():
+        late_money.give_back(payment_no=payment["payment_no"], actor="ana", reason="the account was closed")
+    background.finish()
+    row = Payment.objects.get()
+    assert (row.refunded_minor, row.needs_attention) == (10_000, False)
+
+
+def test_only_a_report_of_the_channel_changes_a_settled_refund(client: SignedClient) -> None:
+    data(refund(client, paid(client), 4_000))
+    with pytest.raises(IntegrityError, match="cannot become"), transaction.atomic():
+        Refund.objects.update(status="failed")
+    with pytest.raises(IntegrityError, match="cannot become"), transaction.atomic():
+        Refund.objects.update(status="pending", previous_status="succeeded", contradicted_at=Now())
 
 
 def test_what_agrees_is_no_contradiction(client: SignedClient) -> None:

@@ -68,6 +68,7 @@ def test_over_the_limit_tells_what_is_left(client: SignedClient) -> None:
     assert details == {
         "payment_no": payment["payment_no"],
         "payment_amount": 10_000,
+        "captured_amount": 10_000,
         "refunded_amount": 5_000,
         "pending_amount": 0,
         "refundable_amount": 5_000,

@@ -12,15 +12,18 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.test import Client
 
 from gateway.channels.base import ChannelPayment
 from gateway.channels.simulator import books, customer
-from gateway.channels.simulator.bank import settle_due
+from gateway.channels.simulator.bank import lock_known, settle_due
 from gateway.channels.simulator.models import LedgerEntry, Notification
 from gateway.channels.simulator.models import Payment as BankPayment
+from gateway.channels.simulator.models import Refund as BankRefund
+from gateway.channels.simulator.router import ALIAS
 
 WEBHOOKS = "/api/v1/webhooks/simulator"
 
@@ -41,6 +44,22 @@ def pay_although_closed(payment: dict[str, Any]) -> None:
         state="open", failure_code="", failure_message="", expires_at=Now() + timedelta(hours=1)
     )
     pay(payment)
+
+
+def refund_goes_through(refund_no: str) -> None:
+    """A refund that the bank had refused is paid after all."""
+    refused = BankRefund.objects.get(pk=refund_no)
+    with transaction.atomic(using=ALIAS):
+        payment = lock_known(refused.payment_id)
+        BankRefund.objects.filter(pk=refund_no).update(state="succeeded", failure_code="", failure_message="")
+        books.give_back(payment, BankRefund.objects.get(pk=refund_no))
+
+
+def bank_returns(refund_no: str) -> None:
+    """The customer's bank sends a refund back that had succeeded."""
+    with transaction.atomic(using=ALIAS):
+        payment = lock_known(BankRefund.objects.get(pk=refund_no).payment_id)
+        books.return_refund(payment, BankRefund.objects.get(pk=refund_no))
 
 
 def charges(payment_no: str) -> list[tuple[str, int]]:

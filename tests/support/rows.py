@@ -6,7 +6,8 @@ from django.db import transaction
 
 from events.models import OutboxEvent
 from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from gateway.models import RoutingRule
+from gateway import transitions
+from gateway.models import Dispute, Payment, ReviewCode, RoutingRule
 from merchants.models import Merchant
 from ops.approvals.models import Approval
 from ops.exports.models import Export
@@ -36,6 +37,26 @@ def leave_one_of_each() -> None:
         requested_by="ana",
     )
     _a_delivery()
+    _a_dispute_and_a_review()
+
+
+def _a_dispute_and_a_review() -> None:
+    payment = Payment.objects.order_by("id").first()
+    assert payment is not None
+    Dispute.objects.create(
+        dispute_no="DSP-1",
+        payment=payment,
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        channel="simulator",
+        channel_dispute_no="dp_1",
+        amount_minor=1,
+        currency=payment.currency,
+        reason="fraudulent",
+        status="won",
+    )
+    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    transitions.resolve_reviews(payment=payment, resolution="compared", actor="ana")
 
 
 def _a_delivery() -> None:

@@ -23,6 +23,7 @@ from gateway.channels.base import (
     PaymentAnswer,
     PaymentState,
     RefundAnswer,
+    RefundsAnswer,
     RefundState,
 )
 from gateway.channels.simulator import books, faults
@@ -199,6 +200,26 @@ def find_refund(reference: str) -> RefundAnswer:
         return Answered(books.describe_refund(Refund.objects.get(pk=reference)))
 
 
+def find_refunds(reference: str) -> RefundsAnswer:
+    """All refunds of the payment, those made at the bank itself included."""
+    with transaction.atomic(using=ALIAS):
+        payment = lock(Q(pk=reference))
+        if payment is None:
+            return Missing()
+        rows = payment.refunds.exclude(failure_code="refund_declined").order_by("created_at", "reference")
+        return Answered(tuple(books.describe_refund(row) for row in rows))
+
+
+def refund_at_bank(reference: str, amount: int) -> str:
+    """What a clerk does at the bank, without the platform: refunds now, up to what is left. Answers the bank's number
+    of the refund, or nothing when more than that was asked for."""
+    with transaction.atomic(using=ALIAS):
+        payment = lock_known(reference)
+        if not 1 <= amount <= payment.captured - payment.refunded - payment.refund_pending:
+            return ""
+        return books.refund_at_bank(payment, amount).channel_refund_no
+
+
 def _refund_refusal(payment: Payment, request: CreateRefund) -> Declined | None:
     if payment.state != PaymentState.PAID:
         return Declined("not_refundable", f"The payment is {payment.state}: there is nothing to give back.")
@@ -231,6 +252,8 @@ def _new_refund(payment: Payment, request: CreateRefund, script: faults.Script) 
         row.settles_as = RefundState.FAILED if waits == "refund_fails_later" else RefundState.SUCCEEDED
         payment.refund_pending += row.amount
         payment.save(update_fields=["refund_pending"])
+    elif script.asks_for("refund_returned"):
+        row.settles_at = Now() + timedelta(seconds=script.behaviours["refund_returned"])
     row.save(force_insert=True)
     if row.state == RefundState.SUCCEEDED:
         books.give_back(payment, row)

@@ -14,6 +14,7 @@ from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, R
 from gateway.channels.simulator import faults
 from gateway.channels.simulator.models import LedgerEntry, LedgerKind, Notification, Payment, Refund
 
+ENVIRONMENT = "test"
 EXPIRED = "expired"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
@@ -36,13 +37,15 @@ def describe(payment: Payment) -> ChannelPayment:
 
 def describe_refund(refund: Refund) -> ChannelRefund:
     return ChannelRefund(
-        reference=refund.reference,
+        reference="" if refund.is_own else refund.reference,
         channel_refund_no=refund.channel_refund_no,
         state=RefundState(refund.state),
         amount_minor=refund.amount,
         currency=refund.currency,
         failure_code=refund.failure_code,
         failure_message=refund.failure_message,
+        environment=ENVIRONMENT,
+        payment_reference=refund.payment_id,
     )
 
 
@@ -93,6 +96,9 @@ def _charge(payment: Payment) -> None:
     payment.save(update_fields=["state", "captured", "settles_at"])
     _enter(payment, LedgerKind.CHARGE, payment.amount, key=payment.channel_trade_no)
     _announce_payment(payment, "payment.paid")
+    script = faults.parse(payment.simulate)
+    if script.asks_for("channel_refund"):
+        refund_at_bank(payment, payment.captured, seconds=script.behaviours["channel_refund"])
 
 
 def _hold(payment: Payment) -> None:
@@ -131,6 +137,33 @@ def give_back(payment: Payment, refund: Refund) -> None:
     _announce_refund(payment, refund, "refund.succeeded")
 
 
+def refund_at_bank(payment: Payment, amount: int, *, seconds: float = 0.0) -> Refund:
+    """Somebody refunds at the bank itself, as in the dashboard of a real channel: now, or pending for so long."""
+    number = f"sim_ref_{secrets.token_hex(12)}"
+    refund = Refund(
+        reference=number,
+        channel_refund_no=number,
+        create_key=number,
+        payment=payment,
+        state=RefundState.PENDING if seconds else RefundState.SUCCEEDED,
+        amount=amount,
+        currency=payment.currency,
+        reason="refunded at the bank",
+        is_own=True,
+    )
+    if seconds:
+        refund.settles_at = Now() + timedelta(seconds=seconds)
+        refund.settles_as = RefundState.SUCCEEDED
+        payment.refund_pending += amount
+        payment.save(update_fields=["refund_pending"])
+    refund.save(force_insert=True)
+    if seconds:
+        _announce_refund(payment, refund, "refund.created")
+    else:
+        give_back(payment, refund)
+    return refund
+
+
 def settle_refund(payment: Payment, refund: Refund) -> None:
     """A pending refund has come to its end."""
     payment.refund_pending -= refund.amount
@@ -144,6 +177,19 @@ def settle_refund(payment: Payment, refund: Refund) -> None:
         give_back(payment, refund)
     else:
         _announce_refund(payment, refund, "refund.failed")
+
+
+def return_refund(payment: Payment, refund: Refund) -> None:
+    """The customer's bank sends back a refund that had succeeded: its account was closed, for instance."""
+    payment.refunded -= refund.amount
+    payment.save(update_fields=["refunded"])
+    refund.state, refund.settles_at = RefundState.FAILED, None
+    refund.failure_code = "refund_returned"
+    refund.failure_message = "The customer's bank returned the money."
+    refund.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
+    key = f"return-{refund.create_key}"
+    _enter(payment, LedgerKind.REFUND_RETURN, refund.amount, key=key, refund=refund.reference)
+    _announce_refund(payment, refund, "refund.failed")
 
 
 # --- What time brings -------------------------------------------------------------------------------
@@ -162,10 +208,12 @@ def catch_up(payment: Payment, now: datetime) -> None:
         cancel(payment, key=f"expiry-{payment.channel_trade_no}", why=EXPIRED)
     if payment.settles_at is not None and payment.settles_at <= now:
         decide(payment)
-    if payment.refund_pending:
-        due = payment.refunds.filter(state=RefundState.PENDING, settles_at__lte=now)
-        for refund in due.order_by("created_at"):
-            settle_refund(payment, refund)
+    if payment.refund_pending or payment.refunded:
+        for refund in payment.refunds.filter(settles_at__lte=now).order_by("created_at"):
+            if refund.state == RefundState.PENDING:
+                settle_refund(payment, refund)
+            else:
+                return_refund(payment, refund)
 
 
 # --- The ledger and the webhooks ----------------------------------------------------------------------

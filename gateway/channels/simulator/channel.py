@@ -17,6 +17,7 @@ from gateway.channels.base import (
     PaymentRef,
     RefundAnswer,
     RefundRef,
+    RefundsAnswer,
     Window,
 )
 from gateway.channels.simulator import bank, faults, listing, webhooks
@@ -104,6 +105,17 @@ class SimulatorChannel:
             refund.reference,
             refund.payment.timeout_seconds,
             lambda: bank.find_refund(refund.reference),
+        )
+
+    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+        if payment.environment != ENVIRONMENT:
+            return Missing()
+        return transmit(
+            bank.script_of(payment.reference),
+            Operation.QUERY_REFUND,
+            payment.reference,
+            payment.timeout_seconds,
+            lambda: bank.find_refunds(payment.reference),
         )
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:

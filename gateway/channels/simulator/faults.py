@@ -80,6 +80,13 @@ BEHAVIOURS = (
     Behaviour("refund_declined", "refunds are declined: refund_declined", 9911),
     Behaviour("refund_pending", "refunds stay pending for the given seconds and then succeed", 9918, 5.0),
     Behaviour("refund_fails_later", "refunds stay pending for the given seconds and then fail", 9912, 5.0),
+    Behaviour("refund_returned", "refunds succeed, and fail after the given seconds", 9923, 5.0),
+    Behaviour(
+        "channel_refund",
+        "once it is paid, all of it is refunded at the bank without the platform: pending for the given seconds",
+        9922,
+        5.0,
+    ),
 )
 LINE_FAULTS = (
     LineFault("slow", "it happens, and is answered after the given seconds", True, None, 9903, 3.0),

@@ -88,6 +88,9 @@ class Refund(models.Model):
     failure_message = models.TextField(blank=True)
     settles_at = models.DateTimeField(null=True, help_text=_("When a pending refund is decided."))
     settles_as = models.CharField(max_length=20, blank=True)
+    is_own = models.BooleanField(
+        default=False, db_default=False, help_text=_("Made at the bank: the platform has no number for it.")
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -119,6 +122,7 @@ class LedgerKind(models.TextChoices):
     CAPTURE = "capture", _("Capture")
     VOID = "void", _("Release")
     REFUND = "refund", _("Refund")
+    REFUND_RETURN = "refund_return", _("Returned refund")
 
 
 class LedgerEntry(models.Model):
@@ -145,7 +149,7 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(
                 name="simulator_ledger_once_per_payment",
                 fields=["reference", "kind"],
-                condition=~models.Q(kind="refund"),
+                condition=~models.Q(kind__in=["refund", "refund_return"]),
             ),
             models.CheckConstraint(name="simulator_ledger_amount", condition=models.Q(amount__gt=0)),
         ]

@@ -79,14 +79,18 @@ def _payment(fields: dict[str, Any]) -> ChannelPayment:
 
 
 def _refund(fields: dict[str, Any]) -> ChannelRefund:
+    """Its `reference` is empty when it was made at the bank; `payment_reference` then says of which payment."""
+    of_payment = _text(fields, "payment_reference") if "payment_reference" in fields else ""
     return ChannelRefund(
-        reference=_text(fields, "reference"),
+        reference=_text(fields, "reference") if fields.get("reference") or not of_payment else "",
         channel_refund_no=_text(fields, "channel_refund_no"),
         state=_one_of(RefundState, fields),
         amount_minor=_value(fields, "amount_minor", int),
         currency=_text(fields, "currency"),
         failure_code=_value(fields, "failure_code", str),
         failure_message=_value(fields, "failure_message", str),
+        environment="test",
+        payment_reference=of_payment,
     )
 
 

@@ -24,6 +24,7 @@ from gateway.channels.base import (
     PaymentRef,
     RefundAnswer,
     RefundRef,
+    RefundsAnswer,
     Unknown,
     Window,
 )
@@ -32,7 +33,7 @@ from gateway.channels.stripe.amounts import UnsupportedAmount
 from gateway.channels.stripe.shapes import Unreadable
 
 log = structlog.get_logger(__name__)
-A = TypeVar("A", PaymentAnswer, RefundAnswer)
+A = TypeVar("A", PaymentAnswer, RefundAnswer, RefundsAnswer)
 
 LIMITS = Limits(
     longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
@@ -74,6 +75,10 @@ class StripeChannel:
     def find_refund(self, refund: RefundRef) -> RefundAnswer:
         api = _client_for(refund.payment)
         return _answer(lambda: refunds.find(api, refund))
+
+    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+        api = _client_for(payment)
+        return _answer(lambda: refunds.find_all(api, payment))
 
     def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
         return listing.payments(window)

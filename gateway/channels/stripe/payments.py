@@ -119,7 +119,7 @@ def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
     try:
         if payment.state == PaymentState.OPEN and payment.channel_trade_no.startswith(lookup.SESSION):
             api.v1.checkout.sessions.expire(payment.channel_trade_no)
-        elif payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.PROCESSING):
+        elif payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
             held_by = lookup.intent_id(
                 api, replace(request.payment, channel_trade_no=payment.channel_trade_no)
             )

@@ -4,7 +4,16 @@ from typing import Any
 
 import stripe
 
-from gateway.channels.base import Answered, CreateRefund, Declined, Missing, RefundAnswer, RefundRef
+from gateway.channels.base import (
+    Answered,
+    CreateRefund,
+    Declined,
+    Missing,
+    PaymentRef,
+    RefundAnswer,
+    RefundRef,
+    RefundsAnswer,
+)
 from gateway.channels.stripe import amounts, lookup, shapes
 from gateway.channels.stripe.amounts import UnsupportedAmount
 from gateway.channels.stripe.shapes import REFUND_NO
@@ -44,3 +53,13 @@ def find(api: stripe.StripeClient, ref: RefundRef) -> RefundAnswer:
         if shapes.reference_of(shape, REFUND_NO, environment) == ref.reference:
             return Answered(shapes.refund_of(shape, environment))
     return Missing()
+
+
+def find_all(api: stripe.StripeClient, payment: PaymentRef) -> RefundsAnswer:
+    """Every refund of the payment, those made in Stripe's dashboard included."""
+    held_by = lookup.intent_id(api, payment)
+    if not held_by:
+        return Answered(())
+    params: Any = {"payment_intent": held_by, "limit": lookup.PAGE}
+    listed = api.v1.refunds.list(params).auto_paging_iter()
+    return Answered(tuple(shapes.refund_of(refund.to_dict(), payment.environment) for refund in listed))

@@ -5,6 +5,7 @@ The environment is that of the key an object was read with, or of the secret tha
 Stripe's has `livemode` (a Refund has none).
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from gateway.channels.base import (
     ChannelPayment,
     ChannelRefund,
     Declined,
+    DisputeState,
     PaymentState,
+    RefundedPayment,
     RefundState,
 )
 from gateway.channels.stripe import amounts
@@ -188,21 +191,49 @@ def refund_of(refund: Shape, environment: str) -> ChannelRefund:
         currency=currency.upper(),
         failure_code=str(refund.get("failure_reason") or "refund_failed") if failed else "",
         failure_message="",
+        environment=environment,
+        payment_trade_no=_id_of(refund.get("payment_intent")),
     )
 
 
-def dispute_of(dispute: Shape, environment: str, *, is_news: bool) -> ChannelDispute:
-    currency = _text(dispute, "currency")
+def _id_of(value: Any) -> str:
+    """Of a field that holds an id, or the object itself where it was expanded."""
+    return str(value.get("id") or "") if isinstance(value, Mapping) else str(value or "")
+
+
+# docs.stripe.com/api/disputes/object: `warning_…` are inquiries, for which no money is taken.
+_DISPUTE_STATES = {
+    "needs_response": DisputeState.NEEDS_RESPONSE,
+    "under_review": DisputeState.UNDER_REVIEW,
+    "won": DisputeState.WON,
+    "lost": DisputeState.LOST,
+    "prevented": DisputeState.CLOSED,
+    "warning_needs_response": DisputeState.NEEDS_RESPONSE,
+    "warning_under_review": DisputeState.UNDER_REVIEW,
+    "warning_closed": DisputeState.CLOSED,
+}
+
+
+def dispute_of(dispute: Shape, environment: str) -> ChannelDispute:
+    currency, status = _text(dispute, "currency"), _text(dispute, "status")
+    due_by = (dispute.get("evidence_details") or {}).get("due_by")
     return ChannelDispute(
         environment=environment,
+        channel_dispute_no=_text(dispute, "id"),
         # Charges of the time before PaymentIntents are not ours.
-        channel_trade_no=str(dispute.get("payment_intent") or ""),
+        channel_trade_no=_id_of(dispute.get("payment_intent")),
         amount_minor=amounts.from_stripe(_number(dispute, "amount"), currency),
         currency=currency.upper(),
         reason=str(dispute.get("reason") or "general"),
-        status=_text(dispute, "status"),
-        is_news=is_news,
+        # A status of a later version of the API is not an end: it goes on blocking refunds.
+        state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
+        is_inquiry=status.startswith("warning_"),
+        evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int else None,
     )
+
+
+def refunded_payment_of(charge: Shape, environment: str) -> RefundedPayment:
+    return RefundedPayment(environment, _id_of(charge.get("payment_intent")))
 
 
 def _text(shape: Shape, name: str) -> str:

@@ -10,7 +10,7 @@ import structlog
 
 from gateway.channels.base import ChannelEvent, ChannelPayment, ChannelRefund, PaymentState, WebhookRefused
 from gateway.channels.stripe import config, shapes
-from gateway.channels.stripe.shapes import PAYMENT_NO, REFUND_NO, Shape, Unreadable
+from gateway.channels.stripe.shapes import PAYMENT_NO, Shape, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,8 @@ INTENTS = frozenset(
     for name in ("succeeded", "processing", "canceled", "amount_capturable_updated", "payment_failed")
 )
 DISPUTES = "charge.dispute."
-NEWS_OF_DISPUTES = frozenset((f"{DISPUTES}created", f"{DISPUTES}closed"))
+# Names the charge, not the refund: the refunds of the payment are then read from Stripe.
+REFUNDED = "charge.refunded"
 REFUNDS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
 
 # What the webhook endpoint at Stripe must send us.
@@ -86,8 +87,10 @@ def _read(event: dict[str, Any], environment: str) -> ChannelEvent:
         log.info("stripe.event_of_another_account", event_id=event_id)
         return ChannelEvent(event_id, event_type)
     if event_type.startswith(DISPUTES):
-        dispute = shapes.dispute_of(subject, environment, is_news=event_type in NEWS_OF_DISPUTES)
-        return ChannelEvent(event_id, event_type, dispute=dispute)
+        return ChannelEvent(event_id, event_type, dispute=shapes.dispute_of(subject, environment))
+    if event_type == REFUNDED:
+        refunded = shapes.refunded_payment_of(subject, environment)
+        return ChannelEvent(event_id, event_type, refunded=refunded)
     payment = _payment(event_type, subject, environment)
     return ChannelEvent(event_id, event_type, payment, _refund(event_type, subject, environment))
 
@@ -109,6 +112,5 @@ def _failed(payment: ChannelPayment) -> ChannelPayment:
 
 
 def _refund(event_type: str, subject: Shape, environment: str) -> ChannelRefund | None:
-    if event_type in REFUNDS and shapes.reference_of(subject, REFUND_NO, environment):
-        return shapes.refund_of(subject, environment)
-    return None
+    """Also one without our number: it was made in Stripe's dashboard, and its money is gone all the same."""
+    return shapes.refund_of(subject, environment) if event_type in REFUNDS else None

@@ -4,7 +4,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import NotFound
 from common.terminal import in_its_language
-from gateway.services.late_money import OperationRefused
+from gateway.models import Payment
+from gateway.services.late_money import OperationRefused, open_reviews
 from ops.management.commands.saga import logged_in, up_to_a_thousand
 from ops.services import late_money
 from ops.services.late_money import Operation
@@ -25,6 +26,13 @@ class Command(BaseCommand):
             act.add_argument("payment_no", metavar="PAYMENT_NO")
             act.add_argument("--reason", required=True)
             act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+            if operation is Operation.RESOLVE:
+                act.add_argument(
+                    "--review",
+                    default="",
+                    metavar="CODE",
+                    help="One open review, as `list` names it; default: all.",
+                )
 
     @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -32,7 +40,7 @@ class Command(BaseCommand):
             for payment in late_money.parked(limit=options["limit"]):
                 self.stdout.write(
                     f"{payment.payment_no}  {payment.status:<10} {payment.amount_minor:>12} {payment.currency}"
-                    f"  {payment.attention_reason}"
+                    f"  {_reasons(payment)}"
                 )
             return
         try:
@@ -41,6 +49,7 @@ class Command(BaseCommand):
                 payment_no=options["payment_no"],
                 actor=options["actor"],
                 reason=options["reason"],
+                review=options.get("review", ""),
             )
         except NotFound as error:
             raise CommandError(f"There is no payment {options['payment_no']}.") from error
@@ -52,3 +61,8 @@ class Command(BaseCommand):
             if done.before[name] != now
         ]
         self.stdout.write(f"{action}: done. {'; '.join(changes)}")
+
+
+def _reasons(payment: Payment) -> str:
+    found = [f"[{review.code}] {review.text}" for review in open_reviews(payment)]
+    return "; ".join(found) or payment.attention_reason

@@ -1,0 +1,31 @@
+"""Which payment of ours a channel speaks of when it names its own number alone."""
+
+from common.errors import ServiceUnavailable
+from gateway import selectors
+from gateway.channels.base import Answered, Missing, PaymentRef
+from gateway.channels.registry import ChannelNotAvailable, served_by
+
+ASK_TIMEOUT_SECONDS = 5.0
+
+
+def reference_of(trade_no: str, teller: str, environment: str) -> str:
+    """What we know the channel's payment `trade_no` by, asked from the channel where our rows do not tell; empty for
+    one that is not ours. No transaction may be open.
+
+    Raises `ServiceUnavailable` when the channel does not answer: it sends its event again.
+    """
+    if not trade_no:
+        return ""
+    known = selectors.attempt_reference_of(trade_no, channel=teller, environment=environment)
+    if known:
+        return known
+    try:
+        channel = served_by(teller, environment).channel
+    except ChannelNotAvailable:
+        return ""
+    if channel.name != teller:
+        return ""
+    answer = channel.find_payment(PaymentRef("", environment, ASK_TIMEOUT_SECONDS, trade_no))
+    if not isinstance(answer, Answered | Missing):
+        raise ServiceUnavailable({"channel": teller}, headers={"Retry-After": "60"})
+    return answer.value.reference if isinstance(answer, Answered) else ""

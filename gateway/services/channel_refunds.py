@@ -1,0 +1,169 @@
+"""Refunds that were made at the channel itself, in its dashboard for instance: found, booked and told like our own.
+
+They are known by the channel's number for them, of which there is one row at most. A refund of ours whose answer was
+lost is never taken for one: it carries our number, and our row stands before the channel hears of it.
+"""
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from common.errors import ServiceUnavailable
+from common.ids import public_number, time_of
+from gateway import selectors, transitions
+from gateway.channels.base import Answered, ChannelRefund, PaymentRef, RefundState
+from gateway.channels.registry import serving
+from gateway.models import (
+    OPEN_REFUND_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentReview,
+    Refund,
+    RefundOrigin,
+    ReviewCode,
+)
+from gateway.services import channel_payments, truth
+from gateway.services.truth import Effect
+
+log = structlog.get_logger(__name__)
+
+ASK_TIMEOUT_SECONDS = 10.0
+RETRY_AFTER = {"Retry-After": "60"}
+
+
+def payment_reference(told: ChannelRefund, teller: str) -> str:
+    """Of a refund that we do not know: what we call its payment; empty when it is not ours. Asks the channel where it
+    names the payment by its own number alone, so it must not run in a transaction.
+
+    Raises `ServiceUnavailable` when the channel does not answer.
+    """
+    if selectors.knows_refund(reference=told.reference, channel=teller, number=told.channel_refund_no):
+        return ""
+    if told.payment_reference:
+        return told.payment_reference
+    return channel_payments.reference_of(told.payment_trade_no, teller, told.environment)
+
+
+def apply(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool = False) -> Effect:
+    """Takes over what the channel `teller` says of a refund of the payment `reference`, whoever made the refund.
+    Repeating it changes nothing.
+
+    Raises `ServiceUnavailable` when it cannot be booked yet: the channel reports it again.
+    """
+    with transaction.atomic():
+        effect = truth.apply_refund(told=told, teller=teller, was_asked=was_asked)
+        if effect is not Effect.UNKNOWN_REFERENCE or not reference:
+            return effect
+        payment = selectors.locked_by_reference(reference)
+        if payment is None:
+            return effect
+        attempt = selectors.given_up_attempt(payment, reference)
+        if not truth.serves(teller, attempt or payment, payment.environment):
+            return effect
+        if selectors.knows_refund(reference="", channel=teller, number=told.channel_refund_no):
+            # Booked by somebody else while we waited for the payment's lock.
+            return truth.apply_refund(told=told, teller=teller, was_asked=was_asked)
+        return _book(payment, attempt, told, teller)
+
+
+def _book(payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund, teller: str) -> Effect:
+    left = attempt.surplus_left_minor if attempt else payment.unrefunded_minor
+    _wait_for_what_comes_before(payment, attempt, told)
+    if told.currency.upper() != payment.currency or told.amount_minor > left:
+        return _review(payment, told, left, teller)
+    refund = Refund(
+        refund_no=public_number("REF", timezone.now().date()),
+        payment=payment,
+        surplus_of=attempt,
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        amount_minor=told.amount_minor,
+        currency=payment.currency,
+        reason=f"refunded at {teller}",
+        origin=RefundOrigin.CHANNEL,
+        channel=teller,
+        channel_refund_no=told.channel_refund_no,
+    )
+    transitions.reserve_channel_refund(refund=refund)
+    payment.refresh_from_db()
+    log.info("refund.made_at_channel", payment_no=payment.payment_no, refund_no=refund.refund_no)
+    truth.settle_refund(refund=refund, told=told, was_asked=False)
+    return Effect.APPLIED
+
+
+def _wait_for_what_comes_before(
+    payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund
+) -> None:
+    """A refund that is reported before its payment, or while one of ours is in doubt that might be this very one (of
+    the same amount, without the channel's number yet), is left for the channel's next report."""
+    taken = attempt.surplus_minor if attempt else payment.captured_minor
+    in_doubt = payment.refunds.filter(
+        status__in=OPEN_REFUND_STATUSES,
+        surplus_of=attempt,
+        channel_refund_no="",
+        amount_minor=told.amount_minor,
+    )
+    if (not taken and told.state != RefundState.FAILED) or in_doubt.exists():
+        raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_AFTER)
+
+
+def _review(payment: Payment, told: ChannelRefund, left: int, teller: str) -> Effect:
+    """More than we can book. A person is told once for each refund."""
+    known = PaymentReview.objects.filter(
+        payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=told.channel_refund_no
+    )
+    if told.state == RefundState.FAILED or known.exists():
+        return Effect.NOTHING_NEW
+    transitions.open_review(
+        payment=payment,
+        code=ReviewCode.CHANNEL_REFUND,
+        subject=told.channel_refund_no,
+        text=f"{teller} refunded {told.amount_minor} {told.currency} ({told.channel_refund_no}), and only {left} "
+        f"{payment.currency} of {payment.payment_no} was left to refund",
+    )
+    log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left=left)
+    return Effect.PARKED
+
+
+def sync(*, payment: Payment) -> bool:
+    """Asks the channel for all refunds of a payment that took money, and takes them over: those made at the channel
+    are found even when no webhook told of them. False when the channel did not answer."""
+    answered = True
+    taken: list[Payment | PaymentAttempt] = [*payment.attempts.filter(surplus_minor__gt=0)]
+    if payment.captured_minor:
+        taken.append(payment)
+    for at in taken:
+        channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
+        answer = channel.find_refunds(
+            PaymentRef(
+                at.reference,
+                payment.environment,
+                ASK_TIMEOUT_SECONDS,
+                at.channel_trade_no,
+                time_of(payment.id),
+            )
+        )
+        if not isinstance(answer, Answered):
+            answered = False
+            continue
+        for told in answer.value:
+            _take_over(told, at.reference, channel.name)
+    return answered
+
+
+def sync_by_trade_no(*, trade_no: str, teller: str, environment: str) -> None:
+    """The channel says that something of its payment `trade_no` was refunded: all its refunds are asked for.
+
+    Raises `ServiceUnavailable` when the channel does not answer.
+    """
+    reference = channel_payments.reference_of(trade_no, teller, environment)
+    payment = selectors.by_reference(reference) if reference else None
+    if payment is not None and not sync(payment=payment):
+        raise ServiceUnavailable({"channel": teller}, headers=RETRY_AFTER)
+
+
+def _take_over(told: ChannelRefund, reference: str, teller: str) -> None:
+    try:
+        apply(told=told, reference=reference, teller=teller, was_asked=True)
+    except ServiceUnavailable:
+        log.info("refund.at_channel_waits", channel_refund_no=told.channel_refund_no)

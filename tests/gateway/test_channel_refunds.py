@@ -1,0 +1,162 @@
+"""Refunds that somebody made at the bank, without us: found, booked once, and told like our own."""
+
+import pytest
+from django.db.models.functions import Now
+
+from events.models import OutboxEvent
+from gateway.channels.simulator import bank as the_bank
+from gateway.channels.simulator.models import Refund as BankRefund
+from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
+from gateway.services import channel_refunds
+from tests.support import background, bank
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.shop import (
+    REFUNDS,
+    cancel,
+    create,
+    data,
+    error,
+    get_payment,
+    get_refund,
+    opened,
+    paid,
+    refund,
+    sync,
+)
+from tests.support.signing import SignedClient
+from tests.support.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+def made_at_the_bank(payment: dict[str, object], amount: int) -> str:
+    number = the_bank.refund_at_bank(str(payment["payment_no"]), amount)
+    assert number
+    return number
+
+
+def test_it_is_booked_and_told_when_its_webhook_comes(client: SignedClient) -> None:
+    payment = paid(client)
+    number = made_at_the_bank(payment, 3_000)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "applied"
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "nothing_new"
+    (found,) = data(client.get(f"{REFUNDS}?payment_no={payment['payment_no']}"))["items"]
+    assert (found["origin"], found["status"], found["amount"], found["channel_refund_no"]) == (
+        "channel",
+        "succeeded",
+        3_000,
+        number,
+    )
+    now = get_payment(client, payment)
+    assert (now["refunded_amount"], now["refundable_amount"], now["refund_status"]) == (
+        3_000,
+        7_000,
+        "partial",
+    )
+    event = OutboxEvent.objects.get(type="refund.succeeded")
+    assert (event.data["origin"], event.data["refund_no"]) == ("channel", found["refund_no"])
+    details = error(refund(client, payment, 8_000), 422, "refund_exceeds_payment")
+    assert details["refundable_amount"] == 7_000
+
+
+def test_a_pending_one_is_reserved_and_followed_to_its_end(client: SignedClient) -> None:
+    payment = paid(client, "channel_refund:60")
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "applied"
+    assert get_payment(client, payment)["refundable_amount"] == 0
+    assert Refund.objects.get().status == "processing"
+    BankRefund.objects.update(settles_at=Now())
+    data(sync(client, payment))
+    assert get_payment(client, payment)["refund_status"] == "full"
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "nothing_new"
+
+
+def test_a_sync_finds_it_without_a_webhook(client: SignedClient) -> None:
+    payment = paid(client, "no_webhook")
+    own = data(refund(client, payment, 1_000))
+    made_at_the_bank(payment, 3_000)
+    made_at_the_bank(payment, 2_000)
+    assert data(sync(client, payment))["refunded_amount"] == 6_000
+    assert data(sync(client, payment))["refunded_amount"] == 6_000
+    assert Refund.objects.filter(origin="channel").count() == 2
+    assert get_refund(client, own)["origin"] == "merchant"
+
+
+def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
+    payment = paid(client)
+    made_at_the_bank(payment, 3_000)
+    told = bank.webhooks_about(payment["payment_no"])[-1]
+    again = {**told, "event_id": f"{told['event_id']}x"}
+    row = Payment.objects.get()
+    at_once(lambda: bank.send(told), lambda: bank.send(again), lambda: channel_refunds.sync(payment=row))
+    assert Refund.objects.count() == 1
+    assert get_payment(client, payment)["refunded_amount"] == 3_000
+
+
+def test_our_own_refund_whose_answer_was_lost_is_not_booked_a_second_time(client: SignedClient) -> None:
+    payment = paid(client, "refund:timeout_after*always,query_refund:timeout_before*2")
+    assert data(refund(client, payment, 4_000), 202)["status"] == "pending"
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "saga_woken"
+    stripped = bank.webhooks_about(payment["payment_no"])[-1]
+    stripped = {**stripped, "event_id": "sim_evt_s", "refund": {**stripped["refund"], "reference": ""}}
+    error(bank.send(stripped), 503, "service_unavailable")
+    assert not ChannelEvent.objects.filter(event_id="sim_evt_s").exists(), "the bank reports it again"
+    background.finish()
+    assert bank.effect_of(bank.send(stripped)) == "nothing_new"
+    assert Refund.objects.count() == 1
+    assert get_payment(client, payment)["refunded_amount"] == 4_000
+
+
+def test_one_that_comes_before_the_news_of_its_payment_waits_for_it(client: SignedClient) -> None:
+    payment = opened(client)
+    bank.pay(payment)
+    made_at_the_bank(payment, 3_000)
+    *before, told = bank.webhooks_about(payment["payment_no"])
+    error(bank.send(told), 503, "service_unavailable")
+    for each in before:
+        bank.send(each)
+    assert bank.effect_of(bank.send(told)) == "applied"
+
+
+def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, settings) -> None:
+    settings.LATE_MONEY_POLICY = "park"
+    payment = opened(client)
+    data(cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    made_at_the_bank(payment, 10_000)
+    bank.deliver_webhooks(payment["payment_no"])
+    row = Payment.objects.get()
+    assert (row.status, row.refunded_minor) == ("cancelled", 10_000)
+
+
+def test_more_than_we_can_book_needs_review_once(client: SignedClient) -> None:
+    payment = paid(client)
+    made_at_the_bank(payment, 3_000)
+    told = bank.webhooks_about(payment["payment_no"])[-1]
+    for number in ("a", "b"):
+        refund_told = {**told["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
+        answer = bank.send({**told, "event_id": number, "refund": refund_told})
+        assert bank.effect_of(answer) == ("parked" if number == "a" else "nothing_new")
+    review = PaymentReview.objects.get()
+    assert (review.code, review.subject) == ("channel_refund", "sim_ref_more")
+    assert Payment.objects.get().needs_attention
+    assert get_payment(client, payment)["refunded_amount"] == 0
+    bank.send(told)
+
+
+def test_another_channels_word_books_nothing(client: SignedClient) -> None:
+    payment = paid(client)
+    made_at_the_bank(payment, 3_000)
+    told = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
+    assert (
+        channel_refunds.apply(told=told, reference=payment["payment_no"], teller="stripe")
+        == "unknown_reference"
+    )
+    assert not Refund.objects.exists()
+    data(sync(client, payment))
+
+
+def test_a_script_refunds_at_the_bank(client: SignedClient) -> None:
+    payment = data(create(client, "auto_pay,channel_refund:0"))
+    bank.deliver_webhooks(payment["payment_no"])
+    assert get_payment(client, payment)["refund_status"] == "full"
