@@ -18,7 +18,6 @@ ACKNOWLEDGED = (
     "payment_intent.created",
     "payment_intent.requires_action",
     "payment_intent.partially_funded",
-    "charge.refunded",
     "charge.succeeded",
     "charge.updated",
     "customer.created",
