@@ -69,6 +69,26 @@ class TestCreation:
         payment = paid(rig, request)
         assert (payment.amount_minor, payment.captured_minor, payment.currency) == (amount, amount, currency)
 
+    def test_no_metadata_of_a_merchant_stops_or_changes_a_payment(self, rig: Rig) -> None:
+        """Names and values that a channel may not take, and names that could be the channel's own labels."""
+        request = rig.creation()
+        awkward = {
+            "": "no name",
+            "a[b]": "brackets",
+            "empty": "",
+            "long": "x" * 500,
+            "n" * 40: "a long name",
+            "reference": "PAY-OF-ANOTHER",
+            "payment_no": "PAY-OF-ANOTHER",
+            "payment_platform_payment_no": "PAY-OF-ANOTHER",
+            "payment_platform_environment": "live",
+            **{f"name {number}": "many" for number in range(60)},
+        }
+        payment = opened(rig, replace(request, metadata={**awkward, **request.metadata}))
+        found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
+        assert isinstance(found, Answered)
+        assert (payment.reference, found.value.reference) == (request.reference, request.reference)
+
 
 class TestCancel:
     def test_an_unpaid_payment_ends_for_good(self, page_rig: Rig) -> None:

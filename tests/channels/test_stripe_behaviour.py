@@ -1,12 +1,18 @@
 """What Stripe does with payments over the API, and what becomes of ours: saved cards, 3-D Secure, slow ways to pay,
 pages that end, amounts that Stripe cannot take."""
 
+import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.channels.base import Answered, Missing, Unknown
+from gateway.channels.stripe import lookup
 from gateway.services import asking
 from sagas.models import SagaInstance
+from tests.channels.rigs import StripeRig, ref_of
+from tests.channels.rigs import opened as opened_by_channel
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import cancel, capture, create, data, error, get_payment, opened, sync
@@ -170,3 +176,32 @@ class TestAmountsInTens:
 def test_a_payment_below_stripes_minimum_says_so(fake: FakeStripe, client: SignedClient) -> None:
     declined = error(create(client, channel="stripe", amount=49), 402, "payment_declined")
     assert declined["failure_code"] == "amount_too_small"
+
+
+class TestALostChargeOfLongAgo:
+    """Sent again hours after its payment began, and its answer lost: in no list of that time, and no key lives."""
+
+    @pytest.mark.parametrize("has_search", [True, False])
+    def test_it_is_found(self, fake: FakeStripe, has_search: bool) -> None:
+        fake.account.has_search = has_search
+        long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+        rig = StripeRig(fake, saved_card=True)
+        request = replace(rig.creation(loses="answer"), begun_at=long_ago)
+        assert isinstance(rig.channel.create_payment(request), Unknown)
+        fake.account.search_lags = False
+        found = rig.channel.find_payment(ref_of(request))
+        assert isinstance(found, Answered)
+        assert found.value.captured_minor == 10_000
+
+    @pytest.mark.parametrize("has_search", [True, False])
+    def test_and_is_missing_only_when_that_is_certain(
+        self, fake: FakeStripe, has_search: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake.account.has_search = has_search
+        rig = StripeRig(fake, saved_card=True)
+        request = replace(rig.creation(), begun_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
+        assert rig.channel.find_payment(ref_of(request)) == Missing()
+        if not has_search:
+            opened_by_channel(rig, rig.creation())
+            monkeypatch.setattr(lookup, "MAX_LISTED", 0)
+            assert isinstance(rig.channel.find_payment(ref_of(request)), Unknown)

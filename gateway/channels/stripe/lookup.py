@@ -1,19 +1,22 @@
 """Finds a payment at Stripe: by Stripe's id, or by our number when the answer to its creation was lost.
 
-Stripe's search is behind by up to a minute, and more in an outage; lists are not. So the lists of the time in which
-the payment was made are read, and only what is older is searched for. What neither knows is missing. Repeating the
-creation with its key is no way to ask: Stripe forgets keys after a day.
+Stripe's search is behind by up to a minute, more in an outage, and not offered everywhere; lists are never behind. So
+the lists of the time in which the payment was made are read, and only what is older is searched for. What neither
+knows is missing. While the key of a creation lives, repeating it is the better way to ask: see `Limits`.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import stripe
+import structlog
 
 from gateway.channels.base import Answered, ChannelPayment, Missing, PaymentRef, Unknown
 from gateway.channels.stripe import shapes
 from gateway.channels.stripe.shapes import PAYMENT_NO, Shape
+
+log = structlog.get_logger(__name__)
 
 SESSION, INTENT = "cs_", "pi_"
 EXPAND_INTENT = ["payment_intent"]
@@ -67,17 +70,21 @@ def _by_reference(api: stripe.StripeClient, ref: PaymentRef) -> Found:
         for listed in intents(api, created):
             if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
                 return Answered(shapes.payment_of_intent(listed, ref.environment))
+        return _searched(api, ref)
     except TooMany:
         return Unknown("too many payments to look through", channel_fault=False)
-    return _searched(api, ref)
 
 
 def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
-    """What is older than the lists that were read. By then the search has caught up."""
+    """A charge that was sent long after the payment began. By now the search has caught up."""
     quoted = ref.reference.replace("\\", "\\\\").replace("'", "\\'")
     params: Any = {"query": f"metadata['{PAYMENT_NO}']:'{quoted}'", "limit": 2}
-    for found in api.v1.payment_intents.search(params).data:
-        shape = found.to_dict()
+    try:
+        candidates: Iterable[Shape] = [each.to_dict() for each in api.v1.payment_intents.search(params).data]
+    except stripe.InvalidRequestError as error:
+        log.info("stripe.search_refused", reason=error.user_message)
+        candidates = intents(api, {"gte": _window(ref)["gte"]})
+    for shape in candidates:
         if shapes.reference_of(shape, PAYMENT_NO, ref.environment) == ref.reference:
             return Answered(shapes.payment_of_intent(shape, ref.environment))
     return Missing()

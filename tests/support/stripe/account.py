@@ -49,7 +49,7 @@ class Account:
 
     def emit(self, kind: str, subject: Shape) -> None:
         """Keeps the event that Stripe would send: a snapshot, in the version of its endpoint."""
-        self.events.append(event(kind, subject, created=self.now()))
+        self.events.append(require_object(event(kind, subject, created=self.now())))
 
     def intent(self, intent_id: str) -> Shape:
         return _found(self.intents, intent_id, "payment_intent", "intent")
