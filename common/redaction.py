@@ -41,7 +41,22 @@ _CARD_LIKE = re.compile(
       (?P<id>\b(?:PAY|REF)-20\d{6}-\d{6,12}\b
         | \b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}\b
         | \b(?=[0-9]*[a-f])[0-9a-f]{16,64}\b)
-    | (?<!\d)[2-6](?:(?:[ .\t+\u2010-\u2015\u00a0_/-]|%20){0,3}\d){12,18}(?!\d)
+    | (?<!\d)(?<!\d\.)[2-6](?:(?:[ .\t+\u2010-\u2015\u00a0_/-]|%20){0,3}\d){12,18}(?!\d)
+    """,
+    re.VERBOSE,
+)
+# A number with a fraction, such as a duration. Cards are written with a point between groups, and so with several.
+_DECIMAL = re.compile(r"\d+\.\d+")
+# Which beginnings exist, and with how many digits (ISO/IEC 7812, as the card schemes publish their ranges).
+_SCHEMES = re.compile(
+    r"""
+      4(?:\d{12}|\d{15}|\d{18})                                        # Visa
+    | 5[0-8]\d{11,17}                                                  # Mastercard, Maestro
+    | (?:222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-5])\d{12,15}  # Mastercard, Mir
+    | 3[47]\d{13}                                                      # American Express
+    | 3(?:0[0-5]|09|[689]\d)\d{11,16}                                  # Diners Club
+    | 35(?:2[89]|[3-8]\d)\d{12,15}                                     # JCB
+    | 6\d{12,18}                                                       # Discover, UnionPay, Maestro, RuPay
     """,
     re.VERBOSE,
 )
@@ -132,10 +147,16 @@ def _blank_secret(match: re.Match[str]) -> str:
 
 
 def _blank_if_card(match: re.Match[str]) -> str:
-    if match["id"]:
-        return match.group()
-    digits = [int(char) for char in match.group().replace("%20", "") if char.isdigit()]
+    text = match.group()
+    if match["id"] or _DECIMAL.fullmatch(text):
+        return text
+    number = "".join(char for char in text.replace("%20", "") if char.isdigit())
+    return CARD if _SCHEMES.fullmatch(number) and _luhn_holds(number) else text
+
+
+def _luhn_holds(number: str) -> bool:
+    digits = [int(char) for char in number]
     doubled = [
         digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4) for index, digit in enumerate(digits[::-1])
     ]
-    return CARD if sum(doubled) % 10 == 0 else match.group()
+    return sum(doubled) % 10 == 0
