@@ -207,15 +207,31 @@ class CreatedFilter(InputsFilter):
     )
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        for each, way in zip(self.inputs, ("gte", "lt"), strict=True):
-            if not self.value(each.parameter):
-                continue
-            moment = _moment(self.value(each.parameter))
-            if moment is None:
-                self.not_understood(request, each)
-            else:
-                rows = rows.filter(**{f"created_at__{way}": moment})
-        return rows
+        return _between(self, request, rows, "created_at")
+
+
+class PaidFilter(InputsFilter):
+    title = gettext_lazy("time of payment")
+    inputs = (
+        Input("paid_from", gettext_lazy("From"), "datetime-local"),
+        Input("paid_to", gettext_lazy("To"), "datetime-local"),
+    )
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return _between(self, request, rows, "paid_at")
+
+
+def _between(inputs: InputsFilter, request: HttpRequest, rows: QuerySet[Any], column: str) -> QuerySet[Any]:
+    """From the first moment on and before the second, both in UTC where they say nothing else."""
+    for each, way in zip(inputs.inputs, ("gte", "lt"), strict=True):
+        if not inputs.value(each.parameter):
+            continue
+        moment = _moment(inputs.value(each.parameter))
+        if moment is None:
+            inputs.not_understood(request, each)
+        else:
+            rows = rows.filter(**{f"{column}__{way}": moment})
+    return rows
 
 
 class AmountFilter(InputsFilter):

@@ -22,7 +22,7 @@ from common.admin import (
     money_column,
     word_column,
 )
-from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter
+from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter, PaidFilter
 from gateway.channels.registry import channel_names
 from gateway.models import (
     ChannelEvent,
@@ -133,6 +133,7 @@ class PaymentAdmin(MoneyAdmin):
         MerchantFilter,
         AmountFilter,
         CreatedFilter,
+        PaidFilter,
     )
     saved_views = (
         (_("All"), ""),

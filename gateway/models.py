@@ -133,6 +133,11 @@ class Payment(models.Model):
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
             models.Index(name="payment_by_amount", fields=["currency", "amount_minor"]),
             models.Index(
+                name="payment_paid",
+                fields=["paid_at"],
+                condition=Q(paid_at__isnull=False),
+            ),
+            models.Index(
                 name="payment_due_expiry",
                 fields=["expires_at"],
                 condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
@@ -322,6 +327,11 @@ class Refund(models.Model):
             models.Index(name="refund_list", fields=["merchant", "environment", "-id"]),
             models.Index(name="refund_newest", fields=["-created_at"]),
             models.Index(name="refund_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(
+                name="refund_settled",
+                fields=["settled_at"],
+                condition=Q(status=RefundStatus.SUCCEEDED),
+            ),
             models.Index(
                 name="refund_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
             ),

@@ -25,6 +25,7 @@ from django.views.decorators.cache import never_cache
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
 from ops.access.roles import Verb, may
+from ops.exports.from_list import LIST, query_of
 
 
 class Refused(Exception):
@@ -58,9 +59,6 @@ class Shown:
 Perform = Callable[[Any, Any, dict[str, Any]], Shown | HttpResponseBase | None]
 
 
-EXPORT_FILTERS = ("status", "environment", "currency", "merchant")
-
-
 def _always(_row: Any) -> str:
     return ""
 
@@ -81,10 +79,9 @@ class StaffOperation:
 
 
 def _export_query(kind: str, shown: QueryDict) -> str:
-    """What the list is filtered by, as the form of an export calls it."""
-    filters = {name: shown.get(f"{name}__exact") or shown.get(name, "") for name in EXPORT_FILTERS}
-    days = {"created_from": shown.get("created_from", "")[:10]}
-    return urlencode({"kind": kind, **{name: value for name, value in (filters | days).items() if value}})
+    """Leads to an export of what the list shows."""
+    as_shown = query_of(kind, shown)
+    return urlencode({"kind": kind, **({LIST: as_shown} if as_shown else {})})
 
 
 class OperableAdmin(ReadOnlyAdmin):

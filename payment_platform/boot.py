@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from sagas import registry
 REDIS_SECONDS = 5
 MIGRATION_LOCK = 4003  # any number, the same in every instance
 MIGRATION_WAIT_SECONDS = 300
+MIGRATION_POLL_SECONDS = 0.5
 SAGA_TABLES = {"saga_instances", "saga_steps"}
 FLOWS = {"payment.create", "payment.cancel", "payment.capture", "refund.create"}
 METRICS = {
@@ -90,22 +92,29 @@ def _connect_database() -> "psycopg.Connection[Any]":
 
 
 def _migrate(guard: "psycopg.Connection[Any]") -> None:
-    """Instances that start together take turns; the lock goes when its connection closes."""
-    guard.execute(f"SET lock_timeout = '{MIGRATION_WAIT_SECONDS}s'")
-    try:
-        guard.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
-    except psycopg.errors.LockNotAvailable as error:
-        raise BootError(
-            f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at "
-            "its log, then start this one again."
-        ) from error
+    """Instances that start together take turns; the lock goes when its connection closes.
+
+    Asked again and again, not waited for: who waits in a statement has a snapshot, and an index that is built
+    CONCURRENTLY waits for every older snapshot.
+    """
+    give_up_at = time.monotonic() + MIGRATION_WAIT_SECONDS
+    while not _is_locked(guard):
+        if time.monotonic() >= give_up_at:
+            raise BootError(
+                f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at "
+                "its log, then start this one again."
+            )
+        time.sleep(MIGRATION_POLL_SECONDS)
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0")  # a migration may take longer than a request
         call_command("migrate", interactive=False, verbosity=0)
     _require("数据库缺少表", SAGA_TABLES, set(connection.introspection.table_names()))
     connection.close()
+
+
+def _is_locked(guard: "psycopg.Connection[Any]") -> bool:
+    row = guard.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK]).fetchone()
+    return bool(row and row[0])
 
 
 def _ping_redis() -> None:

@@ -9,13 +9,14 @@ from django.db import connection, transaction
 
 from common.clock import database_now
 from gateway.models import OPEN_STATUSES
-from ops.dashboard.models import LatencyHour, PaymentHour, Progress
+from ops.dashboard.models import LatencyHour, PaidHour, PaymentHour, Progress
 
 HOURS, CALLS = "hours", "calls"
 HOUR: Final = dt.timedelta(hours=1)
 KEPT: Final = dt.timedelta(days=31)
 AT_ONCE: Final = 48  # hours in one transaction
 OPEN_AT_ONCE: Final = 200
+CONTRADICTED: Final = dt.timedelta(hours=2)  # so long a contradiction is looked at, every minute
 CALLS_AT_ONCE: Final = 50_000
 BATCHES: Final = 20
 # Younger events may have older ones beside them that are not committed yet: no transaction lives that long.
@@ -28,6 +29,21 @@ INSERT INTO payment_hours (hour, environment, channel, currency, status, count, 
 SELECT date_trunc('hour', created_at, 'UTC'), environment, channel, currency, status, count(*), sum(amount_minor)
 FROM payments WHERE created_at >= %(start)s AND created_at < %(end)s
 GROUP BY 1, 2, 3, 4, 5
+"""
+_ADD_UP_PAID = """
+INSERT INTO paid_hours (hour, environment, currency, captured_minor, refunded_minor)
+SELECT date_trunc('hour', at, 'UTC'), environment, currency, sum(paid), sum(refunded) FROM (
+    SELECT paid_at AS at, environment, currency, captured_minor AS paid, 0 AS refunded FROM payments
+    WHERE paid_at >= %(start)s AND paid_at < %(end)s
+    UNION ALL
+    SELECT settled_at, environment, currency, 0, amount_minor FROM refunds
+    WHERE settled_at >= %(start)s AND settled_at < %(end)s AND status = 'succeeded' AND surplus_of_id IS NULL
+) AS moved GROUP BY 1, 2, 3
+"""
+# A refund that had succeeded and failed after all.
+_CONTRADICTED_HOURS = """
+SELECT DISTINCT date_trunc('hour', settled_at, 'UTC') AS hour FROM refunds
+WHERE contradicted_at >= %(since)s AND settled_at < %(before)s ORDER BY hour DESC LIMIT %(most)s
 """
 _OPEN_HOURS = """
 SELECT DISTINCT hour FROM payment_hours
@@ -59,6 +75,7 @@ def add_up() -> int:
     while (count := _add_up_new()) > 0:
         hours += count
     hours += _add_up_open()
+    hours += _add_up_contradicted()
     for _batch in range(BATCHES):
         if not _add_up_calls():
             break
@@ -71,6 +88,7 @@ def start_over() -> None:
         for name in (HOURS, CALLS):
             _locked(name).delete()
         PaymentHour.objects.all().delete()
+        PaidHour.objects.all().delete()
         LatencyHour.objects.all().delete()
     add_up()
 
@@ -85,6 +103,7 @@ def _add_up_new() -> int:
         if start >= end:
             return 0
         _replace(start, end)
+        _replace_paid(start, end)
         progress.position = int(end.timestamp())
         progress.save()
         return (end - start) // HOUR
@@ -103,11 +122,31 @@ def _add_up_open() -> int:
         return len(hours)
 
 
+def _add_up_contradicted() -> int:
+    """Hours in which a refund stands that the channel has told otherwise about since."""
+    with transaction.atomic():
+        added_up = dt.datetime.fromtimestamp(_locked(HOURS).position, dt.UTC)
+        with connection.cursor() as cursor:
+            since = database_now() - CONTRADICTED
+            cursor.execute(_CONTRADICTED_HOURS, {"since": since, "before": added_up, "most": OPEN_AT_ONCE})
+            hours = [hour for (hour,) in cursor.fetchall()]
+        for hour in hours:
+            _replace_paid(hour, hour + HOUR)
+        return len(hours)
+
+
 def _replace(start: dt.datetime, end: dt.datetime) -> None:
     with connection.cursor() as cursor:
         span = {"start": start, "end": end}
         cursor.execute("DELETE FROM payment_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
         cursor.execute(_ADD_UP, span)
+
+
+def _replace_paid(start: dt.datetime, end: dt.datetime) -> None:
+    with connection.cursor() as cursor:
+        span = {"start": start, "end": end}
+        cursor.execute("DELETE FROM paid_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
+        cursor.execute(_ADD_UP_PAID, span)
 
 
 def _add_up_calls() -> bool:

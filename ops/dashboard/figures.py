@@ -24,15 +24,27 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
 }
 _OUTCOME_OF = {status: outcome for outcome, statuses in OUTCOMES.items() for status in statuses}
 
-_CLOSED = """
-SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, currency, status, sum(count), sum(amount_minor)
+_PAYMENTS = """
+SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, status, sum(count)
 FROM payment_hours WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
-GROUP BY 1, 2, 3, 4
-"""
-_LIVE = """
-SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, currency, status, count(*), sum(amount_minor)
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, status, count(*)
 FROM payments WHERE created_at >= %(live)s AND environment = %(environment)s
-GROUP BY 1, 2, 3, 4
+GROUP BY 1, 2, 3
+"""
+# What customers paid in that time and what went back in it, whenever the payments were created.
+_PAID = """
+SELECT currency, sum(paid), sum(refunded) FROM (
+    SELECT currency, captured_minor AS paid, refunded_minor AS refunded FROM paid_hours
+    WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+    UNION ALL
+    SELECT currency, captured_minor, 0 FROM payments
+    WHERE paid_at >= %(live)s AND environment = %(environment)s
+    UNION ALL
+    SELECT currency, 0, amount_minor FROM refunds
+    WHERE settled_at >= %(live)s AND status = 'succeeded' AND surplus_of_id IS NULL AND environment = %(environment)s
+) AS moved GROUP BY currency ORDER BY currency
 """
 _LATENCY = """
 SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
@@ -90,6 +102,19 @@ class Latency:
     p95_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """In minor units of one currency."""
+
+    captured_minor: int
+    refunded_minor: int
+
+    @property
+    def net_minor(self) -> int:
+        """Negative where more went back, of older payments too, than came in."""
+        return self.captured_minor - self.refunded_minor
+
+
 @dataclass(slots=True)
 class Figures:
     now: dt.datetime
@@ -98,7 +123,7 @@ class Figures:
     moments: Sequence[dt.datetime] = ()
     by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_currency: Counter[str] = field(default_factory=Counter)
+    by_currency: dict[str, Paid] = field(default_factory=dict)
     latencies: Sequence[Latency] = ()
     waiting: dict[str, Waiting] = field(default_factory=dict)
     lags: dict[str, Waiting] = field(default_factory=dict)
@@ -119,8 +144,8 @@ def gather(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
     live = max(added_up, now - LIVE_MOST)
     figures.behind = added_up < now - LIVE_MOST
     given = {"unit": unit, "start": first, "live": live, "environment": environment}
-    _take(figures, _rows(_CLOSED, given))
-    _take(figures, _rows(_LIVE, given))
+    _take(figures, _rows(_PAYMENTS, given))
+    figures.by_currency = {name: Paid(int(paid), int(back)) for name, paid, back in _rows(_PAID, given)}
     figures.latencies = _latencies(_rows(_LATENCY, given))
     for name, (table, condition, column) in WAITING.items():
         sql = _WAITING.format(table=table, condition=condition, column=column, most=COUNTED)
@@ -137,12 +162,10 @@ def success_rate(outcomes: Counter[str]) -> float | None:
 
 
 def _take(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
-    for moment, channel, currency, status, count, amount_minor in rows:
+    for moment, channel, status, count in rows:
         outcome = _OUTCOME_OF[status]
         figures.by_moment[moment][outcome] += int(count)
         figures.by_channel[channel][outcome] += int(count)
-        if outcome == "succeeded":
-            figures.by_currency[currency] += int(amount_minor)
 
 
 def _added_up(now: dt.datetime) -> dt.datetime:

@@ -30,6 +30,28 @@ class PaymentHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H:00} {self.status}"
 
 
+class PaidHour(models.Model):
+    """What customers paid in one hour, and what went back to them in it."""
+
+    id = models.BigAutoField(primary_key=True)
+    hour = models.DateTimeField(_("hour"))
+    environment = models.CharField(_("environment"), max_length=10)
+    currency = models.CharField(_("currency"), max_length=3)
+    captured_minor = models.BigIntegerField(_("captured"))
+    refunded_minor = models.BigIntegerField(_("refunded"))
+
+    class Meta:
+        db_table = "paid_hours"
+        verbose_name = _("hour of money")
+        verbose_name_plural = _("hours of money")
+        constraints = [
+            models.UniqueConstraint(name="paid_hour_once", fields=["hour", "environment", "currency"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00} {self.currency}"
+
+
 class LatencyHour(models.Model):
     """Calls to one channel in one hour whose length falls into one bucket (`latency.py`)."""
 

@@ -139,10 +139,13 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
     return [
         {
             "currency": currency,
-            "amount": money_text(amount_minor, currency),
-            "url": f"{url}?currency={currency}&status__exact=succeeded&{_since(figures)}",
+            "paid": money_text(paid.captured_minor, currency),
+            "refunded": money_text(paid.refunded_minor, currency),
+            "net": money_text(paid.net_minor, currency),
+            "url": f"{url}?currency={currency}&environment={figures.environment}"
+            f"&paid_from={figures.start:%Y-%m-%dT%H:%M}",
         }
-        for currency, amount_minor in sorted(figures.by_currency.items())
+        for currency, paid in figures.by_currency.items()
     ]
 
 

@@ -35,6 +35,8 @@ class NewExportForm(ReasonForm):
     created_until = forms.DateField(
         label=gettext_lazy("Created until, and on this day (UTC)"), required=False
     )
+    paid_from = forms.DateField(label=gettext_lazy("Paid from (UTC)"), required=False)
+    paid_until = forms.DateField(label=gettext_lazy("Paid until, and on this day (UTC)"), required=False)
     status = forms.ChoiceField(
         label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
     )
@@ -47,6 +49,12 @@ class NewExportForm(ReasonForm):
         label=gettext_lazy("Person"),
         help_text=gettext_lazy("For staff actions."),
         max_length=150,
+        required=False,
+    )
+    list = forms.CharField(
+        label=gettext_lazy("As the list shows it"),
+        help_text=gettext_lazy("The filters of the list that you came from. Empty: all rows."),
+        max_length=2000,
         required=False,
     )
     in_background = forms.BooleanField(
@@ -103,7 +111,7 @@ def _as_filter(name: str, value: Any) -> str:
     """Days are whole days, in UTC."""
     if not isinstance(value, dt.date):
         return str(value)
-    day = value + dt.timedelta(days=1) if name == "created_until" else value
+    day = value + dt.timedelta(days=1) if name.endswith("_until") else value
     return dt.datetime.combine(day, dt.time.min, dt.UTC).isoformat()
 
 

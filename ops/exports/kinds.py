@@ -79,6 +79,7 @@ _FILTERS = {
     "merchant": "merchant__email",
     "currency": "currency",
 }
+_PAID = {"paid_from": "paid_at__gte", "paid_until": "paid_at__lt"}
 _OF_MERCHANT = [
     _renamed("merchant", "merchant__email"),
     *_plain("environment"),
@@ -103,7 +104,7 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("subject", "failure_code"),
                 *_times("created_at", "paid_at", "closed_at"),
             ],
-            _FILTERS,
+            _FILTERS | _PAID,
         ),
         Kind(
             "refunds",
@@ -133,7 +134,7 @@ KINDS: Mapping[str, Kind] = {
                 *_plain("currency", "subject"),
                 *_times("created_at", "paid_at", "cancelled_at"),
             ],
-            _FILTERS,
+            _FILTERS | _PAID,
         ),
         Kind(
             "sagas",

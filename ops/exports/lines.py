@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from ops.exports.kinds import Column, Kind, Row
 MARK = "\ufeff"  # tells Excel that this is UTF-8
 # What makes a spreadsheet take a text for a formula, in half and in full width (OWASP, CSV Injection).
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+# What it would take for a number and show as another: more than the 15 digits that it can hold, zeros in front, powers.
+CHANGED_NUMBERS = re.compile(r"\d{16,}|0\d+|\d+(\.\d+)?[eE]\d+", re.ASCII)
 
 
 def head(kind: Kind) -> bytes:
@@ -26,8 +29,9 @@ def _cell(column: Column, row: Row) -> str:
 
 
 def harmless(text: str) -> str:
-    """A quote in front makes it text. Numbers are never negative here, so none is harmed."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """A quote in front makes it text. Numbers of ours are never negative and never so long, so none is harmed."""
+    is_changed = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
+    return f"'{text}" if is_changed else text
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
+from ops.exports.from_list import LIST, rows_of
 from ops.exports.kinds import Kind, Row
 
 Position = Sequence[Any]
@@ -23,9 +24,12 @@ class Page:
 
 
 def matching(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
+    """Raises `NoSuchList`."""
     lookups = {**kind.filters, **TIMES}
     wanted = {lookups[name]: value for name, value in filters.items() if name in lookups and value}
-    return kind.model._base_manager.filter(**wanted)
+    as_shown = filters.get(LIST)
+    rows = rows_of(kind.model, as_shown) if as_shown else kind.model._base_manager.all()
+    return rows.filter(**wanted)
 
 
 def count_up_to(kind: Kind, filters: Mapping[str, str], limit: int) -> int:

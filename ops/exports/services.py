@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from common import crash
 from ops.acts import Act, ObjectType
 from ops.exports import lines, reading
+from ops.exports.from_list import LIST, NoSuchList, kind_of
 from ops.exports.kinds import KINDS, Kind
 from ops.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from ops.services import audit
@@ -42,13 +43,18 @@ def request_export(
     """
     kind = _kind(kind_name)
     given = {name: value for name, value in filters.items() if value}
-    if unknown := sorted(given.keys() - kind.filters.keys() - reading.TIMES.keys()):
+    if unknown := sorted(given.keys() - kind.filters.keys() - reading.TIMES.keys() - {LIST}):
         raise ExportRefused(
             _("%(kind)s cannot be narrowed by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
+    if LIST in given and kind_of(given[LIST]) != kind.name:
+        raise ExportRefused(_("These filters are of another list."))
     most = settings.EXPORT_STREAMED_ROWS
-    is_short = not in_background and reading.count_up_to(kind, given, most + 1) <= most
+    try:
+        is_short = reading.count_up_to(kind, given, most + 1) <= most and not in_background
+    except NoSuchList as error:
+        raise ExportRefused(_("The list does not know these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
     with transaction.atomic(durable=True):

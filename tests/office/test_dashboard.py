@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from gateway.models import Payment
 from ops.dashboard import adding_up
-from ops.dashboard.figures import gather
+from ops.dashboard.figures import Paid, gather
 from ops.dashboard.models import LatencyHour, PaymentHour
 from tests.support import shop
 from tests.support.signing import SignedClient
@@ -55,7 +55,7 @@ def test_closed_hours_and_the_running_one_together_are_all_payments(client: Sign
     assert adding_up.add_up() > 0
     shop.paid(client)
     assert totals() == {"succeeded": 2, "failed": 1, "open": 1}
-    assert gather(span=DAY, by_day=False, environment="test").by_currency == {"USD": 20_000}
+    assert gather(span=DAY, by_day=False, environment="test").by_currency == {"USD": Paid(20_000, 0)}
     assert PaymentHour.objects.count() == 3
     shop.data(shop.cancel(client, opened))
     adding_up.add_up()
@@ -118,7 +118,8 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
         cursor.execute(
             """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
                 'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
-                'order_id', gen_random_uuid(), 'created_at', now() - n * interval '1 minute'))).*
+                'order_id', gen_random_uuid(), 'created_at', now() - n * interval '1 minute',
+                'paid_at', now() - n * interval '1 minute'))).*
             FROM payments p, generate_series(1, 4000) AS n WHERE payment_no NOT LIKE 'COPY-%'"""
         )
         cursor.execute("SET session_replication_role = DEFAULT")
@@ -131,3 +132,26 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
             cursor.execute(f"EXPLAIN {query['sql']}")
             plan = "\n".join(line for (line,) in cursor.fetchall())
             assert "Seq Scan on payments" not in plan, plan
+
+
+def test_paid_by_currency_is_what_was_captured_when_it_was_paid(vera: Client, client: SignedClient) -> None:
+    """Not what was held, not by the day of the order, and with what went back beside it."""
+    shop.paid(client, amount=5_000)
+    captured = shop.authorized(client, amount=10_000)
+    shop.data(shop.capture(client, captured, amount=6_000))
+    shop.authorized(client, amount=77_000)
+    given_back = shop.paid(client, amount=3_000, currency="JPY")
+    shop.data(shop.refund(client, given_back, 1_000))
+    old = shop.paid(client, amount=400)
+    shift("payments", 24 * 40)  # all were ordered long ago, and paid today
+    Payment.objects.filter(payment_no=old["payment_no"]).update(
+        paid_at=Payment.objects.get(payment_no=old["payment_no"]).created_at
+    )
+    adding_up.add_up()
+    found = gather(span=DAY, by_day=False, environment="test").by_currency
+    assert found == {"JPY": Paid(3_000, 1_000), "USD": Paid(11_000, 0)}
+    html = unescape(vera.get(reverse("admin:index")).content.decode())
+    assert [text in html for text in ("110.00 USD", "3,000 JPY", "1,000 JPY", "2,000 JPY")] == [True] * 4
+    (link,) = re.findall(r'href="([^"]+currency=USD&[^"]+paid_from=[^"]+)"', html)
+    shown = vera.get(link).context["cl"].result_list
+    assert sum(payment.captured_minor for payment in shown) == 11_000

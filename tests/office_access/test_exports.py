@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -334,17 +335,12 @@ def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
 )
 def test_each_list_leads_to_its_export_with_what_it_is_filtered_by(of: str, kind: str) -> None:
     admin = signed_in(member("ada", "Admin"))
-    shown = {} if kind == "staff_actions" else {"created_from": "2026-11-01T10:00"}
-    if kind == "deliveries":
-        shown |= {"status__exact": "failed", "environment": "test"}
-    if kind in ("payments", "refunds", "orders"):
-        shown |= {"status__exact": "pending", "environment": "test", "currency": "USD"}
+    shown = {} if kind == "staff_actions" else {"created_from": "2026-11-01T10:00", "status__exact": "failed"}
     html = admin.get(reverse(f"admin:{of}_changelist"), shown).content.decode()
     (link,) = re.findall(rf'href="([^"]+[?]kind={kind}[^"]*)"', html)
     form = admin.get(unescape(link)).context["form"]
     assert form["kind"].value() == kind
-    for name, value in shown.items():
-        assert form[name.removesuffix("__exact")].value() == value[:10]
+    assert (form["list"].value() or "") == (f"{kind}?{urlencode(shown)}" if shown else "")
     viewer = signed_in(member("vera", "Viewer"))
     if kind != "staff_actions":
         assert "kind=" not in viewer.get(reverse(f"admin:{of}_changelist")).content.decode()

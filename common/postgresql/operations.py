@@ -1,0 +1,74 @@
+"""Operations of migrations that leave a big table readable and writable while they run.
+
+A migration with one of them has `atomic = False`. Each can be run again where it was interrupted.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations import AddConstraint
+from django.db.models import UniqueConstraint
+
+
+class AddIndexOnline(AddIndexConcurrently):
+    """CREATE INDEX CONCURRENTLY, which waits for older transactions and blocks none."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
+    ) -> None:
+        if _is_there(schema_editor, self.index.name):
+            return
+        with _waiting_for_others(schema_editor):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+
+class AddUniqueOnline(AddConstraint):
+    """A unique constraint with a condition, which PostgreSQL keeps as a unique index of that name."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
+    ) -> None:
+        constraint = self.constraint
+        assert isinstance(constraint, UniqueConstraint)
+        assert constraint.condition is not None, "without a condition it is a constraint of the table"
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        if _is_there(schema_editor, constraint.name):
+            return
+        statement = str(constraint.create_sql(model, schema_editor))
+        online = statement.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1)
+        assert online != statement
+        with _waiting_for_others(schema_editor):
+            schema_editor.execute(online, params=None)
+
+
+def _is_there(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
+    """What an interrupted build left behind is of no use, and is dropped."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    if row[0]:
+        return True
+    with _waiting_for_others(schema_editor):
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(name)}", params=None)
+    return False
+
+
+@contextmanager
+def _waiting_for_others(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
+    """As long as it takes: nobody waits behind a concurrent build."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        (before,) = cursor.fetchone()
+        cursor.execute("SET lock_timeout = 0")
+    try:
+        yield
+    finally:
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])

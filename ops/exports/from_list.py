@@ -1,0 +1,52 @@
+"""The export of a list as somebody sees it: its own rows, found by its own filters and its own search."""
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth.models import User
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import QueryDict
+from django.test import RequestFactory
+
+from common.admin_lists import NEWER, OLDER
+
+LIST: Final = "list"  # its name among the filters of an export
+# Where in the list somebody is, and not what it shows.
+PAGING: Final = (OLDER, NEWER, "p", "o", "all", "e")
+
+
+class NoSuchList(Exception):
+    """The query is none that this list would answer."""
+
+
+def query_of(kind: str, shown: QueryDict) -> str:
+    """`payments?status__exact=failed`, or nothing where the list shows all of its rows."""
+    query = shown.copy()
+    for name in PAGING:
+        query.pop(name, None)
+    for name in [name for name, values in query.lists() if not any(values)]:
+        del query[name]
+    return f"{kind}?{query.urlencode()}" if query else ""
+
+
+def kind_of(list_query: str) -> str:
+    return list_query.partition("?")[0]
+
+
+def rows_of(model: type[Model], list_query: str) -> QuerySet[Any]:
+    """In no order. Raises `NoSuchList`.
+
+    Whether somebody may see these rows is asked where the export is: no list shows different people different rows.
+    """
+    request = RequestFactory().get(f"/?{list_query.partition('?')[2]}")
+    request.user = User(is_active=True, is_superuser=True)
+    request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # what is not understood is said on the list
+    try:
+        shown = admin.site.get_model_admin(model).get_changelist_instance(request)
+    except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
+        raise NoSuchList from error
+    rows: QuerySet[Any] = shown.queryset.order_by().select_related(None)
+    return rows
