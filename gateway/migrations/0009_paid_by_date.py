@@ -5,7 +5,7 @@ from common.postgresql.operations import AddIndexOnline
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("gateway", "0006_refund_by_amount")]
+    dependencies = [("gateway", "0008_reviews_follow")]
 
     operations = [
         AddIndexOnline(
