@@ -18,6 +18,7 @@ from payment_platform.wsgi import application
 from tests.support.shop import order_request, payment_request
 from tests.support.signing import demo_client
 
+pytest_plugins = ["schemathesis.pytest.plugin"]  # here alone: to import it takes seconds of each process
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 DEMO = {"X-API-Key": demo_client().key, "X-Signature": demo_client().secret}
 
