@@ -132,7 +132,8 @@ def _next_state(claim: Claim, reply: Reply) -> dict[str, object]:
         "last_status_code": reply.status_code,
     }
     if reply.outcome == AttemptOutcome.SUCCESS:
-        return {**told, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": Now()}
+        first_time = Coalesce(F("delivered_at"), Now())  # a resend does not change when the merchant was told
+        return {**told, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": first_time}
     delay = None if reply.status_code == GONE else schedule.delay_after(claim.attempt_count)
     if delay is None:
         return {**told, "status": DeliveryStatus.FAILED, "due_at": None}

@@ -1,4 +1,7 @@
-"""Telling an endpoint again: one delivery, all that failed, or everything of a span of time. Ids stay the same."""
+"""Sends deliveries again: one, all that failed, or everything of a span of time.
+
+Ids stay the same, and so does `delivered_at`: that the merchant was told stays true whatever becomes of the repeat.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ MAX_RESENT = 1000
 
 _AGAIN = (
     "status = 'pending', due_at = clock_timestamp(), attempt_count = 0, lease_expires_at = NULL, "
-    "delivered_at = NULL, updated_at = clock_timestamp()"
+    "updated_at = clock_timestamp()"
 )
 _FAILED = f"""
 UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
@@ -75,7 +78,6 @@ def resend_one(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
         due_at=Now(),
         attempt_count=0,
         lease_expires_at=None,
-        delivered_at=None,
         updated_at=Now(),
     )
     return selectors.delivery_of(principal, delivery_id)

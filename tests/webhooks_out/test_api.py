@@ -193,6 +193,19 @@ def test_one_is_sent_again_under_its_id(client: SignedClient, receiver: Receiver
     assert data(client.get(f"{DELIVERIES}/{second['id']}"))["status"] == "failed"
 
 
+def test_a_resend_keeps_the_time_of_the_first_delivery(client: SignedClient, receiver: Receiver) -> None:
+    registered(client, receiver.url("/hook"))
+    opened(client)
+    deliver_due()
+    (first,) = data(client.get(DELIVERIES))["items"]
+    assert first["delivered_at"]
+    again = data(client.post(f"{DELIVERIES}/{first['id']}/resend", {}))
+    assert (again["status"], again["delivered_at"]) == ("pending", first["delivered_at"])
+    deliver_due()
+    (last,) = data(client.get(DELIVERIES))["items"]
+    assert (last["status"], last["delivered_at"]) == ("delivered", first["delivered_at"])
+
+
 def test_all_failed_and_ranges_are_sent_again(
     client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
