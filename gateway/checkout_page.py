@@ -115,6 +115,12 @@ NOT_FOUND = Result(
     _("There is no such payment page"), _("Please check the link, or start again in the shop."), "ended"
 )
 
+STALE_FORM = Result(
+    _("Please try again"),
+    _("Your choice did not reach us because the page had been open for too long. Nothing was charged."),
+    "ended",
+)
+
 
 def in_the_chosen_language(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpResponse:
     """By `?lang=`, or else by what the browser asks for."""
@@ -152,6 +158,11 @@ def render_page(request: HttpRequest, page: Page | None) -> HttpResponse:
         "minutes": f"{page.seconds_left // 60}:{page.seconds_left % 60:02}",
     }
     return render(request, "checkout/page.html", context)
+
+
+def render_stale_form(request: HttpRequest) -> HttpResponse:
+    """For a form whose CSRF token is missing or old: leads back to the page, which gives a new one."""
+    return render(request, "checkout/page.html", {"result": STALE_FORM, "again": request.path}, status=403)
 
 
 def return_address(url: str, *, payment_no: str, status: str) -> str:

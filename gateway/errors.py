@@ -16,7 +16,7 @@ class ChannelUnavailable(ApiError):
 
 
 class RefundExceedsPayment(ApiError):
-    """`details` tells the amount that can still be refunded."""
+    """`details` tells what was captured (less than the payment's amount after a partial capture) and is refundable."""
 
     status, code, error_code = 422, 42230, "refund_exceeds_payment"
     text = _("The refunds exceed the payment amount")

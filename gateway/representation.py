@@ -40,6 +40,11 @@ def payment_body(payment: Payment) -> dict[str, Any]:
     }
 
 
+def payment_path(payment: Payment) -> str:
+    """Where the payment is read: the `Location` of an answer that is not final."""
+    return f"/api/v1/payments/{payment.payment_no}"
+
+
 def payment_detail(payment: Payment) -> dict[str, Any]:
     """The payment with what was tried for it, first to last, and with its disputes."""
     attempts = payment.attempts.order_by("number")
@@ -65,6 +70,10 @@ def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
         "created_at": rfc3339(attempt.created_at),
         "finished_at": rfc3339(attempt.finished_at),
     }
+
+
+def refund_path(refund: Refund) -> str:
+    return f"/api/v1/refunds/{refund.refund_no}"
 
 
 def refund_body(refund: Refund) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.fields import PageQuery
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from merchants import representation, selectors, serializers, services
@@ -54,7 +54,7 @@ class ApiKeysView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """The keys of this environment, newest first, including those that ended."""
         principal = principal_of(request)
-        query = validated(PageQuery, request.query_params.dict())
+        query = validated_query(PageQuery, request)
         found = selectors.keys_of(merchant_id=principal.merchant_id, environment=principal.environment)
         page, now = page_of(found, cursor=query.get("cursor"), limit=query["limit"]), timezone.now()
         body = page_body(page, lambda key: representation.key_body(key, now=now))

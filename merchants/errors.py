@@ -18,7 +18,8 @@ class Unauthenticated(ApiError):
 
 
 class InvalidCredentials(Unauthenticated):
-    """One answer for an unknown, revoked, expired or retired key and a wrong signature: it tells nothing."""
+    """One answer for an unknown, revoked, expired or retired key and a wrong signature. To the holder of a test key
+    that works, `details.canonical_string` shows what we signed."""
 
     status, code, error_code = 401, 40100, "invalid_credentials"
     text = _("The API key or the signature is not valid.")

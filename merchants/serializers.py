@@ -1,13 +1,12 @@
 """What the key endpoints take, and what the documentation says they give."""
 
-import datetime as dt
 import ipaddress
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from common.api.fields import StrictSerializer, TextField, WholeNumberField
+from common.api.fields import InstantField, StrictSerializer, TextField, WholeNumberField
 from merchants.models import Environment, KeyState, MerchantStatus
 from merchants.scopes import ALL_SCOPES
 from merchants.services.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP
@@ -27,18 +26,6 @@ class NetworkField(TextField):
         if "%" in text:  # an interface's name, which means something only on the machine that has it
             self.fail("network")
         return str(network)
-
-
-class InstantField(serializers.DateTimeField):
-    """ISO 8601 with its offset: without one, nobody knows which midnight is meant."""
-
-    default_error_messages = {"offset": _("Give the offset from UTC, such as 2030-01-31T00:00:00Z.")}
-
-    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
-        if value.tzinfo is None:
-            self.fail("offset")
-        moment: dt.datetime = super().enforce_timezone(value)
-        return moment
 
 
 class IssueKeySerializer(StrictSerializer):

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
 from idempotency.request import keyed_request
@@ -62,7 +62,7 @@ class OrderListView(APIView):
     @extend_schema(operation_id="orders_list", parameters=[OrderQuery], responses=ORDERS)
     def get(self, request: Request) -> HttpResponse:
         """Orders, newest first."""
-        query = validated(OrderQuery, request.query_params.dict())
+        query = validated_query(OrderQuery, request)
         found = selectors.orders_of(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
@@ -76,5 +76,6 @@ class OrderView(APIView):
 
     @extend_schema(operation_id="orders_retrieve", responses=ORDER)
     def get(self, request: Request, order_no: str) -> HttpResponse:
+        """One order, with its items."""
         order = selectors.order_of(principal_of(request), order_no)
         return respond(success(order_body(order), message=_("Success")))

@@ -28,3 +28,8 @@ def order_body(order: Order) -> dict[str, Any]:
         "paid_at": rfc3339(order.paid_at),
         "cancelled_at": rfc3339(order.cancelled_at),
     }
+
+
+def order_path(order: Order) -> str:
+    """Where the order is read: the `Location` of an answer that is not final."""
+    return f"/api/v1/orders/{order.order_no}"

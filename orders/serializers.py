@@ -8,33 +8,49 @@ from rest_framework import serializers
 
 from common.api.fields import (
     AmountField,
+    AmountOutput,
     CreatedRangeQuery,
     CurrencyField,
+    CurrencyOutput,
     MetadataField,
     StrictSerializer,
     TextField,
     WholeNumberField,
 )
 from common.money import MAX_AMOUNT_MINOR
+from merchants.models import Environment
 from orders.models import OrderStatus
 
 MAX_ITEMS = 100
 
 
-class OrderNoField(serializers.RegexField):
-    """What merchants call an order: fit to stand in an address, up to 64 characters."""
+# One expression for Python, JavaScript (ECMA-262) and RE2, so that what is published is what is enforced. ASCII
+# alone, so that no two numbers look alike; neither . nor .., which mean something else in an address.
+ORDER_NO_PATTERN = r"^(\.*[A-Za-z0-9_:@+=~-][A-Za-z0-9_.:@+=~-]*|\.{3,})$"
 
-    default_error_messages = {"invalid": _("Use letters, digits and - _ . : @ + = ~ only.")}
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 64, "pattern": ORDER_NO_PATTERN})
+class OrderNoField(serializers.RegexField):
+    """A merchant's number of an order: fit to stand in an address, up to 64 characters."""
+
+    default_error_messages = {"invalid": _("Use A-Z, a-z, 0-9 and - _ . : @ + = ~ only.")}
 
     def __init__(self, **kwargs: Any) -> None:
-        # Not . and ..: in an address they mean something else.
-        super().__init__(r"^(?!\.{1,2}\Z)[\w.:@+=~-]+\Z", max_length=64, trim_whitespace=False, **kwargs)
+        whole = ORDER_NO_PATTERN.removesuffix("$") + r"\Z"  # Python's $ lets a line feed follow
+        super().__init__(whole, max_length=64, trim_whitespace=False, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         text: str = super().to_internal_value(data)
         return text
+
+
+@extend_schema_field(
+    {"type": "integer", "format": "int64", "minimum": -MAX_AMOUNT_MINOR, "maximum": MAX_AMOUNT_MINOR}
+)
+class SignedAmountOutput(AmountOutput):
+    """An amount in an answer that may be zero or negative."""
 
 
 @extend_schema_field(
@@ -95,19 +111,19 @@ class OrderQuery(CreatedRangeQuery):
 class ItemOutput(serializers.Serializer[Any]):
     name = serializers.CharField()
     quantity = serializers.IntegerField()
-    unit_amount = serializers.IntegerField()
-    amount = serializers.IntegerField()
+    unit_amount = SignedAmountOutput()
+    amount = SignedAmountOutput()
 
 
 class OrderOutput(serializers.Serializer[Any]):
     order_no = serializers.CharField()
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
+    amount = AmountOutput()
+    currency = CurrencyOutput()
     status = serializers.ChoiceField(choices=OrderStatus.choices)
     subject = serializers.CharField()
     items = ItemOutput(many=True)
-    metadata = serializers.DictField()
-    environment = serializers.CharField()
+    metadata = serializers.DictField(child=serializers.CharField())
+    environment = serializers.ChoiceField(choices=Environment.choices)
     created_at = serializers.DateTimeField()
     paid_at = serializers.DateTimeField(allow_null=True)
     cancelled_at = serializers.DateTimeField(allow_null=True)

@@ -52,6 +52,7 @@ try:
     [ipaddress.ip_network(network) for network in TRUSTED_PROXIES]
 except ValueError as error:
     raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}. Give networks such as 10.0.0.0/8.") from error
+CSRF_FAILURE_VIEW = "gateway.api.checkout.csrf_failure"
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
 # --- Django ----------------------------------------------------------------------------------
@@ -328,7 +329,26 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Payment Platform API",
     "VERSION": "1.0.0",
-    "DESCRIPTION": "Payments, refunds and orders for merchants. Every write is idempotent.",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": (
+        "Payments, refunds and orders for merchants. Every write is idempotent.\n\n"
+        "Guides: [Signing](/api/docs/signing) · [Idempotency](/api/docs/idempotency) · [Errors](/api/docs/errors) · "
+        "[Events and webhooks](/api/docs/events) · [Simulator](/api/docs/simulator)"
+    ),
+    "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
+    "SERVERS": [{"url": "/", "description": "The host that serves this document."}],
+    "TAGS": [
+        {"name": "payments", "description": "Take money."},
+        {"name": "refunds", "description": "Give it back."},
+        {"name": "disputes", "description": "What customers dispute at their bank."},
+        {"name": "orders", "description": "What is paid for."},
+        {"name": "channel", "description": "Payments by the channel's number."},
+        {"name": "merchant", "description": "Your account and its API keys."},
+        {"name": "events", "description": "What happened, by polling."},
+        {"name": "webhook-endpoints", "description": "Where events are delivered."},
+        {"name": "webhook-deliveries", "description": "What was delivered, and delivering it again."},
+        {"name": "webhooks", "description": "What we send to your endpoints."},
+    ],
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
     "SERVE_INCLUDE_SCHEMA": False,
@@ -341,12 +361,19 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "common.api.schema.document_idempotency",
+        "payment_platform.api_docs.openapi.complete",
     ],
     "ENUM_NAME_OVERRIDES": {
         "PaymentStatus": "gateway.models.PaymentStatus",
         "RefundStatus": "gateway.models.RefundStatus",
         "OrderStatus": "orders.models.OrderStatus",
+        "Environment": "merchants.models.Environment",
+        "DisputeStatus": "gateway.models.DisputeStatus",
+        "RefundOrigin": "gateway.models.RefundOrigin",
+        "RefundState": ["none", "partial", "full"],
+        "Scope": "merchants.scopes.ALL_SCOPES",
+        "PaymentAttemptStatus": "gateway.models.PaymentAttempt.Status",
+        "SubscribableEventType": "events.catalogue.SUBSCRIBABLE",
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",
         "WebhookEndpointStatus": "events.api.serializers.SHOWN_STATUSES",

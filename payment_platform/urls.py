@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from gateway.api.checkout import landing
 from ops import home, probes
+from payment_platform.api_docs import guides
 
 handler400 = "common.api.exceptions.bad_request"
 handler404 = "common.api.exceptions.page_not_found"
@@ -20,6 +21,8 @@ urlpatterns = [
     path("api/v1/", include("gateway.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/events/<str:event_type>.schema.json", guides.event_schema, name="event_schema"),
+    path("api/docs/<slug:name>", guides.guide, name="guide"),
     re_path(r"^checkout/(?P<token>[\w-]{22}\.[\w-]{43})$", landing, name="landing"),
     path("checkout/", include("gateway.channels.simulator.urls")),
     path("admin/", include("ops.access.urls")),

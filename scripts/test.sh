@@ -60,6 +60,21 @@ ensure_nginx() {
         "the tests of the edge cannot run. Install it (Debian's package: nginx-light)." >&2
 }
 
+# Generated clients and the linter of the API's document; Node itself comes with requirements-dev.txt.
+ensure_npm_packages() {
+    local folder=tests/contract/npm bin
+    bin="$(readlink -f "$VENV_DIR")/bin"
+    (
+        flock 9  # two runs share the folder
+        cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed" && exit
+        echo "installing the packages of $folder …" >&2
+        PATH="$bin:$PATH" "$bin/npm" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent || exit 1
+        cp "$folder/package-lock.json" "$folder/node_modules/.installed"
+    ) 9>"$folder/.lock" || {
+        echo "NOTE the packages of $folder cannot be installed: the tests of generated clients cannot run." >&2
+    }
+}
+
 install_packages() {
     # Waits for another installation, such as that of a second test run.
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
@@ -72,4 +87,5 @@ ensure_browser
 ensure_prometheus
 ensure_faketime
 ensure_nginx
+ensure_npm_packages
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

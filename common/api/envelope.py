@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from common.api.renderers import to_json
 from common.api.request_id import current_request_id
 from common.errors import ApiError
+
+# How long a client waits before it looks again: most lost answers are known by then.
+POLL_AFTER_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,13 @@ class Answer:
 
 def success(data: Any, *, message: str, status: int = 200) -> Answer:
     return Answer(status=status, body=to_json({"code": 0, "message": str(message), "data": data}))
+
+
+def accepted(data: Any, *, location: str) -> Answer:
+    """202: the channel's answer is not known yet. `location` is where the outcome will be seen."""
+    body = {"code": 0, "message": _("Accepted: the channel's answer is awaited"), "data": data}
+    headers = {"Location": location, "Retry-After": str(POLL_AFTER_SECONDS)}
+    return Answer(status=202, body=to_json(body), headers=headers)
 
 
 def failure(error: ApiError) -> Answer:

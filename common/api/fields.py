@@ -1,5 +1,7 @@
 """Serializer fields that take no guesses: a string is a string, an amount is an integer."""
 
+import datetime as dt
+import re
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -26,13 +28,28 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
 
+# Control characters drive terminals, and bidirectional overrides make a text read as another one.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LINE_BREAKS = str.maketrans("", "", "\t\n\r")
+
+
 class TextField(serializers.CharField):
-    """Text as sent: numbers and booleans are not turned into text."""
+    """Text as sent: numbers and booleans are not turned into text. One line, unless `multiline`."""
+
+    default_error_messages = {
+        "unprintable": _("Control characters and text direction overrides are not allowed."),
+    }
+
+    def __init__(self, *, multiline: bool = False, **kwargs: Any) -> None:
+        self.multiline = multiline
+        super().__init__(**kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         text: str = super().to_internal_value(data)
+        if _UNPRINTABLE.search(text.translate(_LINE_BREAKS) if self.multiline else text):
+            self.fail("unprintable")
         return text
 
 
@@ -68,6 +85,29 @@ class WholeNumberField(serializers.IntegerField):
         return number
 
 
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_AMOUNT_MINOR})
+class AmountOutput(serializers.IntegerField):
+    """An amount in an answer: minor units. 64 bits, because 32 end at 21 million dollars."""
+
+
+@extend_schema_field({"$ref": "#/components/schemas/Currency"})
+class CurrencyOutput(serializers.CharField):
+    """An ISO 4217 code in an answer."""
+
+
+class InstantField(serializers.DateTimeField):
+    """ISO 8601 with its offset: without one, nobody knows which midnight is meant."""
+
+    default_error_messages = {"offset": _("Give the offset from UTC, such as 2030-01-31T00:00:00Z.")}
+
+    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
+        if value.tzinfo is None:
+            self.fail("offset")
+        moment: dt.datetime = super().enforce_timezone(value)
+        return moment
+
+
+@extend_schema_field({"$ref": "#/components/schemas/Currency"})
 class CurrencyField(TextField):
     """An ISO 4217 code whose minor unit we know."""
 
@@ -92,7 +132,7 @@ class MetadataField(serializers.DictField):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=TextField(max_length=500, allow_blank=True), **kwargs)
+        super().__init__(child=TextField(max_length=500, allow_blank=True, multiline=True), **kwargs)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         value: dict[str, str] = super().to_internal_value(data)
@@ -113,5 +153,12 @@ class PageQuery(StrictSerializer):
 class CreatedRangeQuery(PageQuery):
     """The query of a list that can be narrowed to when things were created: from, inclusive, and to, exclusive."""
 
-    created_from = serializers.DateTimeField(required=False)
-    created_to = serializers.DateTimeField(required=False)
+    created_from = InstantField(required=False, help_text=_("From this time on, with its offset."))
+    created_to = InstantField(required=False, help_text=_("Until before this time, with its offset."))
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "created_from" in attrs and "created_to" in attrs and attrs["created_from"] > attrs["created_to"]:
+            raise serializers.ValidationError(
+                {"created_from": [_("This must not be later than created_to.")]}
+            )
+        return attrs

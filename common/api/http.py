@@ -3,9 +3,12 @@
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
 from common.api.envelope import Answer
+from common.errors import ValidationFailed
 
 
 def validated(serializer: type[BaseSerializer[Any]], data: Any) -> dict[str, Any]:
@@ -14,6 +17,14 @@ def validated(serializer: type[BaseSerializer[Any]], data: Any) -> dict[str, Any
     checked.is_valid(raise_exception=True)
     values: dict[str, Any] = checked.validated_data
     return values
+
+
+def validated_query(serializer: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    """The checked query of a list. A parameter that is given twice is refused: either value could be meant."""
+    repeated = [name for name, given in request.query_params.lists() if len(given) > 1]
+    if repeated:
+        raise ValidationFailed({name: [_("Give this parameter once.")] for name in repeated})
+    return validated(serializer, request.query_params.dict())
 
 
 def respond(answer: Answer) -> HttpResponse:

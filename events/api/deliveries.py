@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from events import representation, selectors
@@ -38,7 +38,7 @@ class DeliveryListView(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         """Deliveries, newest first."""
-        query = validated(serializers.DeliveryQuery, request.query_params.dict())
+        query = validated_query(serializers.DeliveryQuery, request)
         found = selectors.deliveries_of(principal_of(request))
         columns = {"status": "status", "endpoint_id": "endpoint_id", "event_id": "event__event_id"}
         found = found.filter(**{column: query[name] for name, column in columns.items() if name in query})

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from events import representation, selectors
@@ -44,7 +44,7 @@ class EndpointListView(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         """Endpoints, newest first, and the one that signs for the `callback_url` of payments."""
-        query = validated(serializers.EndpointQuery, request.query_params.dict())
+        query = validated_query(serializers.EndpointQuery, request)
         found = selectors.endpoints_of(principal_of(request))
         page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, representation.endpoint_body), message=_("Success")))
@@ -84,6 +84,7 @@ class EndpointView(APIView):
         operation_id="webhook_endpoints_retrieve", responses={200: ENDPOINT, "4XX": ErrorSerializer}
     )
     def get(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
+        """One endpoint."""
         endpoint = selectors.endpoint_of(principal_of(request), endpoint_id)
         return respond(success(representation.endpoint_body(endpoint), message=_("Success")))
 
@@ -140,7 +141,7 @@ class RotateCallbackSecretView(APIView):
         responses={200: ENDPOINT_SECRET, "4XX": ErrorSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
-        """The same for what goes to the `callback_url` of payments: how its secret is got, and changed."""
+        """A new signing secret for what goes to the `callback_url` of payments: how its secret is got, and changed."""
         principal = principal_of(request)
         validated(serializers.NoInput, request.data)
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
-from common.api.http import respond, validated
+from common.api.http import respond, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from events import representation, selectors
@@ -36,7 +36,7 @@ class EventListView(APIView):
         An event becomes visible when its transaction ends: ask again from a minute before the newest one you know,
         and leave out the ids that you have.
         """
-        query = validated(serializers.EventQuery, request.query_params.dict())
+        query = validated_query(serializers.EventQuery, request)
         found = selectors.events_of(principal_of(request))
         if "type" in query:
             found = found.filter(type=query["type"])
@@ -52,5 +52,6 @@ class EventView(APIView):
 
     @extend_schema(operation_id="events_retrieve", responses={200: EVENT, "4XX": ErrorSerializer})
     def get(self, request: Request, event_id: uuid.UUID) -> HttpResponse:
+        """One event."""
         event = selectors.event_of(principal_of(request), event_id)
         return respond(success(representation.event_body(event), message=_("Success")))

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from common.api.fields import CreatedRangeQuery, PageQuery, StrictSerializer, TextField
+from common.api.fields import CreatedRangeQuery, InstantField, PageQuery, StrictSerializer, TextField
 from events import catalogue
 from events.api.fields import CalledUrlField
 from events.webhooks.models import (
@@ -56,8 +56,8 @@ class NoInput(StrictSerializer):
 
 
 class ResendInput(StrictSerializer):
-    created_from = serializers.DateTimeField(required=False)
-    created_to = serializers.DateTimeField(required=False)
+    created_from = InstantField(required=False)
+    created_to = InstantField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name, other in (("created_from", "created_to"), ("created_to", "created_from")):
@@ -142,7 +142,7 @@ class DeliveryOutput(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class AttemptOutput(serializers.Serializer[Any]):
+class DeliveryAttemptOutput(serializers.Serializer[Any]):
     url = serializers.CharField()
     outcome = serializers.ChoiceField(choices=AttemptOutcome.choices)
     status_code = serializers.IntegerField(allow_null=True)
@@ -154,7 +154,7 @@ class AttemptOutput(serializers.Serializer[Any]):
 
 
 class DeliveryWithAttemptsOutput(DeliveryOutput):
-    attempts = AttemptOutput(many=True)
+    attempts = DeliveryAttemptOutput(many=True)
 
 
 class ResentOutput(serializers.Serializer[Any]):

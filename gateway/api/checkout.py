@@ -1,13 +1,14 @@
 """The landing page of every payment: tells what it is about and how it stands, and leads on to its channel's page."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.views.csrf import csrf_failure as django_csrf_failure
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from common.clock import database_now
 from gateway import checkout_page, checkout_token, selectors
 from gateway.channels.registry import SIMULATOR, TEST
-from gateway.checkout_page import Page, in_the_chosen_language, language_query, render_page
+from gateway.checkout_page import Page, in_the_chosen_language, language_query, render_page, render_stale_form
 from gateway.models import Payment, PaymentStatus
 
 _STATUSES = {
@@ -29,6 +30,13 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
         return HttpResponseRedirect(payment.payment_url + language_query(request))
     page = _page(payment) if payment else None
     return in_the_chosen_language(request, lambda: render_page(request, page))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW: customers get a page in the checkout's own style, staff Django's."""
+    if request.path.startswith("/checkout/"):
+        return in_the_chosen_language(request, lambda: render_stale_form(request))
+    return django_csrf_failure(request, reason=reason)
 
 
 def _is_simulated(payment: Payment) -> bool:

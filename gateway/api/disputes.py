@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
-from common.api.http import respond, validated
+from common.api.http import respond, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
 from gateway import selectors
@@ -28,7 +28,7 @@ class DisputeListView(APIView):
     @extend_schema(operation_id="disputes_list", parameters=[DisputeQuery], responses=DISPUTES)
     def get(self, request: Request) -> HttpResponse:
         """Disputes, newest first."""
-        query = validated(DisputeQuery, request.query_params.dict())
+        query = validated_query(DisputeQuery, request)
         found = selectors.disputes_of(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])

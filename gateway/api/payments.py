@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
@@ -79,7 +79,7 @@ class PaymentListView(APIView):
     @extend_schema(operation_id="payments_list", parameters=[PaymentQuery], responses=PAYMENTS)
     def get(self, request: Request) -> HttpResponse:
         """Payments, newest first."""
-        query = validated(PaymentQuery, request.query_params.dict())
+        query = validated_query(PaymentQuery, request)
         found = _filtered(selectors.payments_of(principal_of(request)), query)
         page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, payment_body), message=_("Success")))
@@ -97,6 +97,7 @@ class PaymentView(APIView):
 
     @extend_schema(operation_id="payments_retrieve", responses=PAYMENT_DETAIL)
     def get(self, request: Request, payment_no: str) -> HttpResponse:
+        """One payment, with every attempt at it."""
         payment = selectors.payment_of(principal_of(request), payment_no)
         return respond(success(payment_detail(payment), message=_("Success")))
 
@@ -116,7 +117,7 @@ class ChannelPaymentCancelView(APIView):
 
     @extend_schema(operation_id="channel_payments_cancel", request=CancelInput, responses=WRITTEN)
     def post(self, request: Request, channel_trade_no: str) -> HttpResponse:
-        """The same, by the channel's number."""
+        """Ends a payment that is named by the channel's number."""
         payment = selectors.payment_by_trade_no(principal_of(request), channel_trade_no)
         return _cancel(request, payment, route="/channel/payments/{channel_trade_no}/cancel")
 

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
-from common.api.http import respond, validated
+from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
@@ -50,7 +50,7 @@ class RefundListView(APIView):
     @extend_schema(operation_id="refunds_list", parameters=[RefundQuery], responses=REFUNDS)
     def get(self, request: Request) -> HttpResponse:
         """Refunds, newest first."""
-        query = validated(RefundQuery, request.query_params.dict())
+        query = validated_query(RefundQuery, request)
         found = selectors.refunds_of(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
@@ -66,5 +66,6 @@ class RefundView(APIView):
 
     @extend_schema(operation_id="refunds_retrieve", responses=REFUND)
     def get(self, request: Request, refund_no: str) -> HttpResponse:
+        """One refund."""
         refund = selectors.refund_of(principal_of(request), refund_no)
         return respond(success(refund_body(refund), message=_("Success")))

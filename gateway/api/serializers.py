@@ -9,8 +9,10 @@ from rest_framework import serializers
 
 from common.api.fields import (
     AmountField,
+    AmountOutput,
     CreatedRangeQuery,
     CurrencyField,
+    CurrencyOutput,
     MetadataField,
     StrictSerializer,
     TextField,
@@ -25,6 +27,7 @@ from gateway.models import (
     RefundOrigin,
     RefundStatus,
 )
+from merchants.models import Environment
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
 
 MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
@@ -64,12 +67,15 @@ class PaymentInput(StrictSerializer):
     currency = CurrencyField()
     channel = TextField(
         max_length=30,
+        allow_blank=True,
         required=False,
         default="",
-        help_text=_("Left out: the routing rules choose, and another channel may be tried after a decline."),
+        help_text=_(
+            "Empty or left out: the routing rules choose, and another channel may be tried after a decline."
+        ),
     )
     subject = TextField(max_length=255)
-    body = TextField(max_length=2000, allow_blank=True, required=False, default="")
+    body = TextField(max_length=2000, allow_blank=True, required=False, default="", multiline=True)
     callback_url = CalledUrlField(allow_blank=True, required=False, default="")
     return_url = WebAddressField(required=False, default="")
     items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)
@@ -128,8 +134,8 @@ class DisputeQuery(CreatedRangeQuery):
 class PaymentOutput(serializers.Serializer[Any]):
     payment_no = serializers.CharField()
     order_no = serializers.CharField()
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
+    amount = AmountOutput()
+    currency = CurrencyOutput()
     status = serializers.ChoiceField(choices=PaymentStatus.choices)
     channel = serializers.CharField()
     sandbox = serializers.BooleanField(help_text=_("The simulator stood in for the channel."))
@@ -139,28 +145,28 @@ class PaymentOutput(serializers.Serializer[Any]):
         help_text=_("Our page about this payment: leads on to the channel's, and shows the result.")
     )
     capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
-    captured_amount = serializers.IntegerField()
-    refunded_amount = serializers.IntegerField()
-    refundable_amount = serializers.IntegerField(
+    captured_amount = AmountOutput()
+    refunded_amount = AmountOutput()
+    refundable_amount = AmountOutput(
         help_text=_("What may be refunded now: without what was refunded, is being refunded, or is disputed.")
     )
-    disputed_amount = serializers.IntegerField(help_text=_("In open and lost disputes."))
+    disputed_amount = AmountOutput(help_text=_("In open and lost disputes."))
     refund_status = serializers.ChoiceField(choices=["none", "partial", "full"])
     subject = serializers.CharField()
     body = serializers.CharField()
     callback_url = serializers.CharField(allow_null=True)
     return_url = serializers.CharField(allow_null=True)
-    customer = serializers.DictField()
-    metadata = serializers.DictField()
+    customer = serializers.DictField(child=serializers.CharField())
+    metadata = serializers.DictField(child=serializers.CharField())
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    environment = serializers.CharField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
     paid_at = serializers.DateTimeField(allow_null=True)
 
 
-class AttemptOutput(serializers.Serializer[Any]):
+class PaymentAttemptOutput(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     channel = serializers.CharField()
     sandbox = serializers.BooleanField()
@@ -168,10 +174,8 @@ class AttemptOutput(serializers.Serializer[Any]):
     channel_trade_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    surplus_amount = serializers.IntegerField(
-        help_text=_("Taken after the attempt had been given up; it goes back.")
-    )
-    surplus_refunded_amount = serializers.IntegerField()
+    surplus_amount = AmountOutput(help_text=_("Taken after the attempt had been given up; it goes back."))
+    surplus_refunded_amount = AmountOutput()
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
 
@@ -180,8 +184,8 @@ class DisputeOutput(serializers.Serializer[Any]):
     dispute_no = serializers.CharField()
     payment_no = serializers.CharField()
     order_no = serializers.CharField()
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
+    amount = AmountOutput()
+    currency = CurrencyOutput()
     reason = serializers.CharField(help_text=_("In the channel's words, fraudulent for instance."))
     status = serializers.ChoiceField(choices=DisputeStatus.choices)
     is_inquiry = serializers.BooleanField(
@@ -192,22 +196,22 @@ class DisputeOutput(serializers.Serializer[Any]):
     )
     channel = serializers.CharField()
     channel_dispute_no = serializers.CharField()
-    environment = serializers.CharField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField(allow_null=True)
 
 
 class PaymentDetailOutput(PaymentOutput):
-    attempts = AttemptOutput(many=True, help_text=_("What was tried, first to last."))
+    attempts = PaymentAttemptOutput(many=True, help_text=_("What was tried, first to last."))
     disputes = DisputeOutput(many=True)
 
 
 class RefundOutput(serializers.Serializer[Any]):
     refund_no = serializers.CharField()
     payment_no = serializers.CharField()
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
+    amount = AmountOutput()
+    currency = CurrencyOutput()
     status = serializers.ChoiceField(choices=RefundStatus.choices)
     origin = serializers.ChoiceField(
         choices=RefundOrigin.choices,
@@ -217,7 +221,7 @@ class RefundOutput(serializers.Serializer[Any]):
     channel_refund_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    environment = serializers.CharField()
+    environment = serializers.ChoiceField(choices=Environment.choices)
     previous_status = serializers.ChoiceField(
         choices=["succeeded", "failed"],
         allow_null=True,
@@ -226,7 +230,7 @@ class RefundOutput(serializers.Serializer[Any]):
     outcome_changed_at = serializers.DateTimeField(
         allow_null=True, help_text=_("When the channel reported another outcome than the settled one.")
     )
-    late_refunded_amount = serializers.IntegerField(
+    late_refunded_amount = AmountOutput(
         help_text=_("Of a failed refund: what went back after all, as far as it was still refundable.")
     )
     created_at = serializers.DateTimeField()

@@ -4,7 +4,7 @@ import uuid
 
 from django.utils.translation import gettext as _
 
-from common.api.envelope import Answer, failure, success
+from common.api.envelope import Answer, accepted, failure, success
 from gateway import selectors
 from gateway.errors import OperationInProgress, PaymentNotCancellable
 from gateway.models import Payment, PaymentStatus
@@ -16,7 +16,7 @@ from merchants.principal import Principal
 from orders import services as orders
 from orders.errors import OrderPaid
 from orders.models import Order, OrderStatus
-from orders.representation import order_body
+from orders.representation import order_body, order_path
 from orders.selectors import order_of
 from sagas.models import SagaStatus
 from sagas.state import SagaState
@@ -53,7 +53,7 @@ def _cancel_with_payment(
         submitted = selectors.payment_by_id(payment.id).status == PaymentStatus.PROCESSING
         if submitted or status in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
             return failure(PaymentNotCancellable(about))
-        return success(order_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+        return accepted(order_body(now), location=order_path(now))
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)
 

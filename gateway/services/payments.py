@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from common.api.envelope import Answer, failure, success
+from common.api.envelope import Answer, accepted, failure, success
 from common.ids import public_number
 from gateway import selectors
 from gateway.errors import (
@@ -22,7 +22,7 @@ from gateway.flows import payment_cancel
 from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
-from gateway.representation import payment_body
+from gateway.representation import payment_body, payment_path
 from gateway.services import asking, routing
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
@@ -111,8 +111,9 @@ def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
             )
         )
     finished = status == SagaStatus.COMPLETED or is_undone
-    message = _("Created") if finished else _("Accepted: the channel's answer is awaited")
-    return success(payment_body(payment), message=message, status=200 if finished else 202)
+    if not finished:
+        return accepted(payment_body(payment), location=payment_path(payment))
+    return success(payment_body(payment), message=_("Created"))
 
 
 def cancel_payment(
@@ -137,9 +138,7 @@ def cancel_payment(
         if now.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
             return success(payment_body(now), message=_("Cancelled"))
         if now.is_open and status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
-            return success(
-                payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202
-            )
+            return accepted(payment_body(now), location=payment_path(now))
         return failure(PaymentNotCancellable({"payment_no": now.payment_no, "status": now.status}))
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)
@@ -191,7 +190,7 @@ def capture_payment(
             return failure(
                 CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)})
             )
-        return success(payment_body(now), message=_("Accepted: the channel's answer is awaited"), status=202)
+        return accepted(payment_body(now), location=payment_path(now))
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)
 

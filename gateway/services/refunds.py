@@ -4,11 +4,11 @@ import uuid
 
 from django.utils.translation import gettext as _
 
-from common.api.envelope import Answer, failure, success
+from common.api.envelope import Answer, accepted, failure, success
 from gateway.errors import RefundDeclined
 from gateway.flows import refund_create
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
-from gateway.representation import refund_body
+from gateway.representation import refund_body, refund_path
 from gateway.services import asking
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
@@ -50,4 +50,4 @@ def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None) -> Answer:
         )
     if status == SagaStatus.COMPLETED or (by_hand and refund.status == RefundStatus.SUCCEEDED):
         return success(refund_body(refund), message=_("Refund created"))
-    return success(refund_body(refund), message=_("Accepted: the channel's answer is awaited"), status=202)
+    return accepted(refund_body(refund), location=refund_path(refund))

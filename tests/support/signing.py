@@ -19,6 +19,8 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
+from payment_platform.api_docs.errors import error_codes
+
 NO_BODY = object()
 
 
@@ -61,7 +63,7 @@ class SignedClient:
             method, path, body, idempotency_key=idempotency_key, timestamp=timestamp, nonce=nonce
         )
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return Client(raise_request_exception=False).generic(
+        answer: HttpResponse = Client(raise_request_exception=False).generic(
             method,
             path,
             body,
@@ -70,6 +72,10 @@ class SignedClient:
             REMOTE_ADDR=self.remote_addr,
             RAW_URI=path,  # as gunicorn tells it
         )
+        if answer.status_code >= 400 and answer.content:
+            error_code = json_module.loads(answer.content)["error_code"]
+            assert error_code in error_codes(), f"{error_code} is missing in docs/ERRORS.md"
+        return answer
 
     def signed_headers(
         self,
