@@ -492,7 +492,14 @@ class ChannelEvent(models.Model):
         verbose_name = _("channel event")
         verbose_name_plural = _("channel events")
         constraints = [models.UniqueConstraint(name="channel_event_once", fields=["channel", "event_id"])]
-        indexes = [models.Index(name="channel_event_by_reference", fields=["reference", "received_at"])]
+        indexes = [
+            models.Index(name="channel_event_by_reference", fields=["reference", "received_at"]),
+            models.Index(
+                name="channel_event_unknown",
+                fields=["received_at"],
+                condition=Q(effect="unknown_reference"),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"

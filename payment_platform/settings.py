@@ -10,6 +10,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
 
+from payment_platform import secret_settings
 from payment_platform.ticks import beat_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -28,18 +29,23 @@ PAYMENT_DEMO: bool = env.bool("PAYMENT_DEMO", default=False)
 # Lets tests kill a process at a named commit boundary (common/crash.py).
 CRASH_POINTS: bool = env.bool("CRASH_POINTS", default=False)
 
-SECRET_KEY: str = env.str("SECRET_KEY", default="insecure-development-key" if DEBUG else "")
-if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set: give it a long random value (or DEBUG=1 on a laptop).")
-# Fernet keys, newest first: the first one seals, all of them open (key rotation without downtime).
-PAYMENT_MASTER_KEYS: list[str] = env.list(
-    "PAYMENT_MASTER_KEYS", default=["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="] if DEBUG else []
+SECRET_KEY: str = secret_settings.secret(
+    "SECRET_KEY",
+    env.str("SECRET_KEY", default=""),
+    local=LOCAL_STACK,
+    default=secret_settings.LOCAL_SECRET_KEY,
 )
-if not PAYMENT_MASTER_KEYS:
-    raise ImproperlyConfigured("PAYMENT_MASTER_KEYS is not set: one or more Fernet keys, comma separated.")
-
+# Fernet keys, newest first: the first one seals, all of them open (key rotation without downtime).
+PAYMENT_MASTER_KEYS: list[str] = secret_settings.master_keys(
+    env.list("PAYMENT_MASTER_KEYS", default=[]), local=LOCAL_STACK
+)
 # What API keys are hashed with. Its own setting, so that SECRET_KEY can be rotated without ending every API key.
-KEYED_HASH_SECRET: str = env.str("KEYED_HASH_SECRET", default=SECRET_KEY)
+KEYED_HASH_SECRET: str = secret_settings.secret(
+    "KEYED_HASH_SECRET",
+    env.str("KEYED_HASH_SECRET", default=SECRET_KEY),
+    local=LOCAL_STACK,
+    default=SECRET_KEY,
+)
 
 PORT: int = env.int("PORT", default=40003)
 PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PORT}").rstrip("/")
@@ -168,7 +174,7 @@ DATABASE = {
     "HOST": DB_HOST,
     "PORT": DB_PORT,
     "USER": env.str("DB_USER", default="postgres"),
-    "PASSWORD": env.str("DB_PASSWORD", default="postgres"),
+    "PASSWORD": env.str("DB_PASSWORD", default="postgres" if LOCAL_STACK else ""),
     "NAME": env.str("DB_NAME", default="payment_gateway"),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
@@ -269,7 +275,13 @@ IDEMPOTENCY_LEASE_SECONDS: float = env.float("IDEMPOTENCY_LEASE_SECONDS", defaul
 SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{PORT}/api/v1/webhooks/simulator"
 )
-SIMULATOR_WEBHOOK_SECRET: str = env.str("SIMULATOR_WEBHOOK_SECRET", default="simulator-webhook-secret")
+# Who knows it can have a test payment succeed: it is as secret as a channel's own.
+SIMULATOR_WEBHOOK_SECRET: str = secret_settings.secret(
+    "SIMULATOR_WEBHOOK_SECRET",
+    env.str("SIMULATOR_WEBHOOK_SECRET", default=""),
+    local=LOCAL_STACK,
+    default=secret_settings.LOCAL_WEBHOOK_SECRET,
+)
 RATE_LIMIT_PER_SECOND: float = env.float("RATE_LIMIT_PER_SECOND", default=100.0)
 RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
 # Stripe, per environment. Without a test key, test payments of channel "stripe" are served by the simulator.

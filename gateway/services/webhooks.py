@@ -1,8 +1,6 @@
 """Webhooks from channels: authentic or refused, stored with their effect, one effect per event id."""
 
 import json
-import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,14 +11,16 @@ from common.db import insert_unless_exists
 from common.errors import NotFound
 from gateway.channels.base import ChannelEvent as ToldEvent
 from gateway.channels.base import WebhookRefused
+from gateway.channels.payloads import storable
 from gateway.channels.registry import UnknownChannel, webhook_channel
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
 from gateway.services import channel_refunds, disputes, truth
 from gateway.services.truth import Effect
 
-MAX_TYPE, MAX_REFERENCE, MAX_DEPTH = 100, 64, 32
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+MAX_TYPE, MAX_REFERENCE = 100, 64
+# What is kept of a body. Of one that is not about a payment of ours, enough to see whose it is.
+MAX_BODY, MAX_UNKNOWN_BODY, BEGINNING = 64 * 1024, 4 * 1024, 1024
 
 
 def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
@@ -56,34 +56,32 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes, asked: str) -> Effec
         event_id=told.event_id,
         type=told.event_type[:MAX_TYPE],
         reference=reference[:MAX_REFERENCE],
-        payload=_storable(json.loads(body)),
+        payload=_kept(body, MAX_BODY),
         effect=Effect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
         if not insert_unless_exists(event):
             return Effect.NOTHING_NEW
         effect = _effect_of(told, channel, asked)
-        if effect != event.effect:
+        if effect == Effect.UNKNOWN_REFERENCE:
+            payload = _kept(body, MAX_UNKNOWN_BODY)
+            ChannelEvent.objects.filter(id=event.id).update(effect=effect, payload=payload)
+        elif effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
         crash.reach("channel.event.before_commit", event.reference)
     crash.reach("channel.event.after_commit", event.reference)
     return effect
 
 
-def _storable(value: Any, depth: int = 0) -> Any:
-    """The payload for the record: what jsonb cannot hold, and nobody means to say, is left out."""
-    match value:
-        case str():
-            return _UNSTORABLE.sub("\ufffd", value)
-        case float() if not math.isfinite(value):
-            return None
-        case dict() | list() if depth >= MAX_DEPTH:
-            return None
-        case dict():
-            return {_storable(name): _storable(inner, depth + 1) for name, inner in value.items()}
-        case list():
-            return [_storable(inner, depth + 1) for inner in value]
-    return value
+def _kept(body: bytes, most: int) -> Any:
+    """The payload for the record; of a longer one its size and its beginning."""
+    if len(body) <= most:
+        return storable(json.loads(body))
+    return {
+        "truncated": True,
+        "bytes": len(body),
+        "beginning": storable(body[:BEGINNING].decode(errors="replace")),
+    }
 
 
 def _effect_of(told: ToldEvent, channel: str, asked: str) -> Effect:

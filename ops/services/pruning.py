@@ -12,7 +12,8 @@ from django.db.models.functions import Now
 
 from common.clock import database_now
 from events.models import OutboxEvent, WebhookDelivery
-from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund
+from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, ChannelEvent, Payment, Refund
+from gateway.services.truth import Effect
 from idempotency import retention
 from merchants.services import prune_nonces
 from ops.models import ConsistencyRun
@@ -25,6 +26,9 @@ SAGA_RETENTION = timedelta(days=30)
 # `GET /events` and sending again reach as far back as this.
 EVENT_RETENTION = timedelta(days=30)
 CONSISTENCY_RETENTION = timedelta(days=90)
+# Webhooks of channels that are about no payment of ours, such as those of another system on the same account.
+UNKNOWN_EVENT_RETENTION = timedelta(days=7)
+MOST_UNKNOWN_EVENTS = 10_000
 FINISHED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
 BATCH = 500
 # What one run may do: enough to keep up with a busy day, and over within seconds.
@@ -40,6 +44,7 @@ class Pruned:
     webhook_deliveries: int
     outbox_events: int
     consistency_runs: int
+    unknown_channel_events: int
 
 
 def prune_history() -> Pruned:
@@ -50,6 +55,7 @@ def prune_history() -> Pruned:
         webhook_deliveries=_prune_deliveries(),
         outbox_events=_prune_events(),
         consistency_runs=_in_batches(_prune_consistency_runs),
+        unknown_channel_events=_in_batches(_prune_unknown_channel_events),
     )
     log.info("history.pruned", **{name: getattr(pruned, name) for name in Pruned.__slots__})
     return pruned
@@ -115,6 +121,17 @@ def _prune_consistency_runs() -> int:
     return _delete_batch(
         ConsistencyRun.objects.filter(started_at__lt=Now() - CONSISTENCY_RETENTION).order_by("id")
     )
+
+
+def _prune_unknown_channel_events() -> int:
+    """By age, and the oldest beyond a number."""
+    unknown = ChannelEvent.objects.filter(effect=Effect.UNKNOWN_REFERENCE)
+    newest = unknown.order_by("-received_at").values_list("received_at", flat=True)
+    first_too_many = newest[MOST_UNKNOWN_EVENTS : MOST_UNKNOWN_EVENTS + 1].first()
+    too_old = Q(received_at__lt=Now() - UNKNOWN_EVENT_RETENTION)
+    if first_too_many is not None:
+        too_old |= Q(received_at__lte=first_too_many)
+    return _delete_batch(unknown.filter(too_old).order_by("received_at"))
 
 
 def _delete_batch(old: QuerySet[M]) -> int:

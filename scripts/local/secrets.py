@@ -19,6 +19,7 @@ def load_or_create(stack: Stack) -> dict[str, str]:
 def _write(path: Path) -> None:
     values = {
         "SECRET_KEY": secrets.token_urlsafe(48),
+        "SIMULATOR_WEBHOOK_SECRET": secrets.token_urlsafe(48),
         "PAYMENT_MASTER_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         # These two make `manage.py` in a terminal the same installation as the running stack.
         "LOCAL_STACK": "1",

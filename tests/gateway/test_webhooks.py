@@ -1,6 +1,7 @@
 """What a channel tells by webhook: believed when it is signed, once, in any order, and only as far as it fits."""
 
 import functools
+import json
 import time
 
 import pytest
@@ -317,3 +318,43 @@ def test_headers_name_no_key(client: SignedClient) -> None:
         bank.WEBHOOKS, bank.news(payment, state="paid", captured_minor=10_000), idempotency_key=new_no()
     )
     error(answer, 400, "webhook_rejected")
+
+
+# --- What no column can hold, and what is too long to keep ------------------------------------------------------
+
+
+def test_a_lone_surrogate_is_kept_as_its_escape(client: SignedClient) -> None:
+    """As an authentic bank sends it: valid JSON, and no text that PostgreSQL can hold."""
+    payment = opened(client)
+    told = bank.news(payment, state="paid", captured_minor=10_000)
+    ids = [told["event_id"] + "\ud800", told["event_id"] + "\udfff"]
+    for event_id in ids:
+        assert bank.send(json.dumps({**told, "event_id": event_id}).encode()).status_code == 200
+    assert get_payment(client, payment)["status"] == "succeeded"
+    kept = ChannelEvent.objects.filter(event_id__startswith=told["event_id"]).values_list(
+        "event_id", flat=True
+    )
+    assert set(kept) == {each[:-1] + f"\\u{ord(each[-1]):04x}" for each in ids}
+
+
+@pytest.mark.parametrize("field", ["failure_message", "channel_trade_no", "payment_url"])
+def test_a_lone_surrogate_in_any_field_is_no_defect_of_ours(client: SignedClient, field: str) -> None:
+    told = bank.news(opened(client), state="declined", captured_minor=0, **{field: "x\ud800"})
+    assert bank.send(json.dumps(told).encode()).status_code < 500
+
+
+def test_of_a_long_body_the_beginning_is_kept(client: SignedClient) -> None:
+    payment = opened(client)
+    ours = bank.news(payment, state="paid", captured_minor=10_000)
+    strange = {
+        **ours,
+        "event_id": "strange",
+        "payment": {**ours["payment"], "reference": "PAY-20260101-000000"},
+    }
+    for told, padding in ((ours, 900_000), (strange, 5_000)):
+        body = json.dumps({**told, "padding": "x" * padding}).encode()
+        assert bank.send(body).status_code == 200
+        kept = ChannelEvent.objects.get(event_id=told["event_id"])
+        assert kept.payload["bytes"] == len(body)
+        assert len(json.dumps(kept.payload)) < 4_096
+    assert get_payment(client, payment)["status"] == "succeeded"

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import secrets
 import subprocess
 import sys
 import uuid
@@ -12,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
 
 from common.redaction import redact
@@ -184,6 +186,7 @@ import logging, sys, warnings
 import django
 django.setup()
 import structlog
+
 log = structlog.get_logger("mine")
 structlog.contextvars.bind_contextvars(request_id="req_1", payment_no="PAY-20250124-123456")
 log.info("first", order_no="O-1\\n2026-01-01T00:00:00Z [info] paid amount=1")
@@ -210,8 +213,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             [sys.executable, "-c", PROGRAM],
             cwd=ROOT,
             env={
-                "SECRET_KEY": "s",
-                "PAYMENT_MASTER_KEYS": "k",
+                "SECRET_KEY": secrets.token_urlsafe(48),
+                "PAYMENT_MASTER_KEYS": Fernet.generate_key().decode(),
+                "SIMULATOR_WEBHOOK_SECRET": secrets.token_urlsafe(48),
                 "DJANGO_SETTINGS_MODULE": "payment_platform.settings",
                 "LOCAL_DIR": nowhere,
             }

@@ -9,6 +9,7 @@ from django.core.management import call_command
 
 from events.models import OutboxEvent
 from events.webhooks import fanout
+from gateway.models import ChannelEvent
 from idempotency.models import IdempotencyKey
 from merchants.models import RequestNonce
 from ops.models import ConsistencyRun
@@ -157,3 +158,20 @@ def test_the_command_says_how_much_went(world: World, sabotage: Sabotage) -> Non
     counts: dict[str, Any] = dict(line.split() for line in output.getvalue().splitlines())
     assert counts["sagas"] == "8"
     assert counts["idempotency_keys"] == "0"
+
+
+def test_events_of_other_systems_go_by_age_and_by_number(
+    world: World, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        ChannelEvent.objects.create(
+            channel="simulator", event_id=f"strange-{number}", effect="unknown_reference"
+        )
+    sabotage("UPDATE channel_events SET received_at = now() - interval '8 days' WHERE event_id = 'strange-3'")
+    ours = ChannelEvent.objects.exclude(effect="unknown_reference").count()
+    assert prune_history().unknown_channel_events == 1
+    monkeypatch.setattr(pruning, "MOST_UNKNOWN_EVENTS", 3)
+    assert prune_history().unknown_channel_events == 2
+    left = ChannelEvent.objects.filter(effect="unknown_reference").values_list("event_id", flat=True)
+    assert set(left) == {"strange-2", "strange-4", "strange-5"}
+    assert ChannelEvent.objects.exclude(effect="unknown_reference").count() == ours

@@ -1,10 +1,14 @@
 """The two commands of the quick start, for real: everything starts, serves, survives and stops."""
 
 import json
+import os
 import re
+import signal
+from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from scripts.local.waiting import wait_until
 from tests.stack.installation import Installation, listens
@@ -22,6 +26,7 @@ def test_two_lives_of_a_stack(installation: Installation) -> None:
     assert_database_as_documented(installation)
     assert_status_names_everything(installation)
     assert_idempotency_script(installation)
+    assert_servers_that_were_ended_come_back(installation)
     assert "already running" in installation.run("start-all-services.sh").stdout
     assert_stop_leaves_nothing(installation)
 
@@ -29,6 +34,45 @@ def test_two_lives_of_a_stack(installation: Installation) -> None:
     assert installation.run("start-all-services.sh").returncode == 0, "with the data of the first life"
     assert_killed_supervisor_is_noticed(installation)
     assert_stop_leaves_nothing(installation)
+
+
+def assert_servers_that_were_ended_come_back(installation: Installation) -> None:
+    """Orderly, so with exit code 0: PostgreSQL by a fast stop, Redis by SHUTDOWN."""
+    with _psql(installation) as connection:
+        directory, started = connection.execute(
+            "SELECT current_setting('data_directory'), pg_postmaster_start_time()"
+        ).fetchone()
+    os.kill(int(Path(directory, "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+    with redis.Redis(port=installation.ports["REDIS_PORT"]) as server:
+        server.shutdown()
+
+    def are_back() -> bool:
+        try:
+            with (
+                _psql(installation) as connection,
+                redis.Redis(port=installation.ports["REDIS_PORT"]) as server,
+            ):
+                (now,) = connection.execute("SELECT pg_postmaster_start_time()").fetchone()
+                return now > started and server.ping()
+        except (psycopg.OperationalError, redis.RedisError):
+            return False
+
+    assert wait_until(are_back, 60)
+    assert wait_until(lambda: _is_ready(installation), 60)
+
+
+def _psql(installation: Installation) -> psycopg.Connection:
+    port = installation.ports["DB_PORT"]
+    return psycopg.connect(
+        f"host=127.0.0.1 port={port} user=postgres password=postgres dbname=payment_gateway"
+    )
+
+
+def _is_ready(installation: Installation) -> bool:
+    try:
+        return bool(installation.get("/readyz"))
+    except OSError:
+        return False
 
 
 def assert_stop_leaves_nothing(installation: Installation) -> None:

@@ -18,6 +18,7 @@ from gateway.channels.base import (
     RefundState,
     WebhookRefused,
 )
+from gateway.channels.payloads import storable
 
 TIMESTAMP_HEADER = "Simulator-Timestamp"
 SIGNATURE_HEADER = "Simulator-Signature"
@@ -52,7 +53,7 @@ def _mac(body: bytes, timestamp: str) -> str:
 
 def _read(body: bytes) -> ChannelEvent:
     try:
-        payload = json.loads(body)
+        payload = storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     event = _object(payload)
@@ -109,7 +110,7 @@ def _value(fields: dict[str, Any], name: str, kind: type[V]) -> V:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     text = _value(fields, name, str)
-    if not text or len(text) > 255 or "\0" in text:
+    if not text or len(text) > 255 or "\\u0000" in text:
         raise WebhookRefused(f"{name} is empty or too long")
     return text
 

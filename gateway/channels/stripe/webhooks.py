@@ -9,6 +9,7 @@ import stripe
 import structlog
 
 from gateway.channels.base import ChannelEvent, ChannelPayment, ChannelRefund, PaymentState, WebhookRefused
+from gateway.channels.payloads import storable
 from gateway.channels.stripe import config, shapes
 from gateway.channels.stripe.shapes import PAYMENT_NO, Shape, Unreadable
 
@@ -51,7 +52,7 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     environment that the event speaks of. Every other event is acknowledged."""
     environment = _signed_for(body, headers)
     try:
-        event = json.loads(body)
+        event = storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     if not isinstance(event, dict) or event.get("livemode") is not (environment == config.LIVE):
