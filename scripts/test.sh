@@ -2,7 +2,7 @@
 # Sets up everything it needs and runs every check and test. With arguments: only pytest, with these.
 #   ./scripts/test.sh
 #   ./scripts/test.sh tests/sagas -k fence
-#   ./scripts/test.sh --fast      only the tests without processes and browsers
+#   ./scripts/test.sh --fast      the tests that need neither processes nor a browser nor seconds
 # Uses servers of its own, so it can run beside the local stack and beside itself.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"

@@ -17,13 +17,20 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: str = getattr(config, "workerinput", {}).get("workerid", "gw0")
     address = f"redis://{settings.REDIS_HOST}:{settings.REDIS_PORT}/{int(worker.removeprefix('gw')) + 1}"
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
+    if config.getoption("--record-seconds") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(shares.Recorder())
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seconds = shares.recorded()
+    if config.getoption("--fast"):
+        left_out = [item for item in items if not shares.is_fast(item, seconds)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if shares.is_fast(item, seconds)]
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:
-        items[:] = shares.dealt(items, workers)
+        items[:] = shares.dealt(items, workers, seconds)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--long",
         action="store_true",
         help="Longer random schedules, with PostgreSQL restarts; 10,000 payments through outages of Kafka.",
+    )
+    parser.addoption(
+        "--fast", action="store_true", help="Without tests that start processes or a browser or take seconds."
+    )
+    parser.addoption(
+        "--record-seconds",
+        action="store_true",
+        help="Write tests/seconds.json: only of the whole suite, on a quiet machine.",
     )
 
 

@@ -1,5 +1,6 @@
-"""What `./scripts/test.sh` runs: every check of this repository, the fast tests, or pytest with the given arguments."""
+"""What `./scripts/test.sh` runs: every check of this repository, or with arguments only pytest with these."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -16,30 +17,31 @@ STATIC_CHECKS = {
     "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
 }
-PYTEST = ["-m", "pytest", "-n", "auto", "--dist", "worksteal"]
-FAST = ["-m", "not (stack or processes or browser)"]
+PYTEST = ["-m", "pytest", "--dist", "worksteal", "-n"]
 
 
 def main() -> int:
     arguments = sys.argv[1:]
-    if "--fast" in arguments:
-        arguments.remove("--fast")
-        arguments += FAST
     with testing.servers() as environment:
         if arguments:
             failed = [] if _pytest(arguments, environment) else ["pytest"]
         else:
             with StaticChecks(environment).running() as static:
-                failed = [] if _pytest([], environment) else ["pytest"]
+                # One more than there are processors: the tests that start and kill processes mostly wait.
+                failed = (
+                    []
+                    if _pytest([], environment, workers=str(len(os.sched_getaffinity(0)) + 1))
+                    else ["pytest"]
+                )
                 failed = [*static.failed(), *failed]
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _pytest(arguments: list[str], environment: dict[str, str]) -> bool:
+def _pytest(arguments: list[str], environment: dict[str, str], workers: str = "auto") -> bool:
     print("\n=== pytest", flush=True)
-    return testing.run([sys.executable, *PYTEST, *arguments], environment) == 0
+    return testing.run([sys.executable, *PYTEST, workers, *arguments], environment) == 0
 
 
 class StaticChecks:

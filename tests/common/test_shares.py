@@ -22,16 +22,27 @@ class Test:
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_every_test_is_dealt_once_and_no_unit_is_torn(request: pytest.FixtureRequest, workers: int) -> None:
     items = request.session.items
-    dealt = shares.dealt(items, workers)
+    seconds = shares.recorded()
+    dealt = shares.dealt(items, workers, seconds)
     assert sorted(item.nodeid for item in dealt) == sorted(item.nodeid for item in items)
-    units = [shares.unit_of(item) for item in dealt if shares.seconds_of(item)]
+    units = [shares.unit_of(item) for item in dealt if shares.seconds_of(item, seconds)]
     changes = sum(before != after for before, after in itertools.pairwise(units))
     assert changes == max(0, len(set(units)) - 1)
 
 
 def test_each_slice_begins_with_expensive_tests() -> None:
     """Of six tests, `worksteal` gives each of two workers three."""
-    cheap = [Test(f"tests/test_cheap.py::{name}") for name in "abcd"]
-    expensive = [Test("tests/test_one.py::e", "stack"), Test("tests/test_two.py::f", "browser")]
-    dealt: list[Any] = shares.dealt([*cheap, *expensive], 2)  # type: ignore[list-item]
+    tests: list[Any] = [Test(f"tests/test_cheap.py::{name}") for name in "abcd"]
+    tests += [Test("tests/test_one.py::e", "stack"), Test("tests/test_two.py::f")]
+    dealt = shares.dealt(tests, 2, {"tests/test_two.py::f": 3.0})
     assert [test.nodeid[-1] for test in dealt] == ["e", "a", "b", "f", "c", "d"]
+
+
+def test_the_fast_tier_has_no_expensive_test() -> None:
+    seconds = {"tests/test_two.py::f": 3.0}
+    fast = [
+        Test("tests/test_cheap.py::a"),
+        Test("tests/test_one.py::e", "browser"),
+        Test("tests/test_two.py::f"),
+    ]
+    assert [test.nodeid[-1] for test in fast if shares.is_fast(test, seconds)] == ["a"]  # type: ignore[arg-type]

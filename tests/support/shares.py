@@ -1,30 +1,38 @@
-"""Gives each pytest-xdist worker its share of the expensive tests, to be run first.
+"""Which tests are expensive: they go first, evenly spread over the pytest-xdist workers, and `--fast` leaves them out.
 
 `--dist worksteal` cuts the list of tests into one slice per worker; a worker that has finished its slice takes tests
 from the end of another one. So every slice begins with expensive units, kept whole because their tests share a platform
 of real processes, containers or a browser, and ends with cheap tests that can go to any worker.
 """
 
-from collections.abc import Sequence
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
 # Tests in these folders share one expensive fixture. Elsewhere a unit is a file.
 FOLDERS = ("tests/processes",)
-# About how long an expensive unit takes on an idle machine. Only the order and the balance depend on it.
-SECONDS = {
-    "tests/processes": 200.0,
-}
-# Of a test in a unit that is not in the list.
-SECONDS_BY_MARKER = {"stack": 10.0, "processes": 10.0, "browser": 3.0}
+MARKERS = ("stack", "processes", "browser")
+# What a test takes that has such a marker and is not in the list below, being new.
+NEW_SECONDS = 5.0
+# Seconds of the tests that take longer than a test should, as the last run with `--record-seconds` found them.
+FILE = Path(__file__).parent.parent / "seconds.json"
+EXPENSIVE_SECONDS = 2.0
 
 
-def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+def recorded() -> dict[str, float]:
+    seconds: dict[str, float] = json.loads(FILE.read_text())
+    return seconds
+
+
+def dealt(items: Sequence[pytest.Item], workers: int, seconds: Mapping[str, float]) -> list[pytest.Item]:
     """The same tests, in an order of which `worksteal` gives each of so many workers its share."""
     units: dict[str, list[pytest.Item]] = {}
     for item in items:
         units.setdefault(unit_of(item), []).append(item)
-    costs = {name: SECONDS.get(name) or sum(map(seconds_of, tests)) for name, tests in units.items()}
+    costs = {name: sum(seconds_of(item, seconds) for item in tests) for name, tests in units.items()}
     cheap = [item for name, tests in units.items() if not costs[name] for item in tests]
     slices: list[list[pytest.Item]] = [[] for _worker in range(workers)]
     loads = [0.0] * workers
@@ -47,8 +55,27 @@ def unit_of(item: pytest.Item) -> str:
     return next((folder for folder in FOLDERS if file.startswith(f"{folder}/")), file)
 
 
-def seconds_of(item: pytest.Item) -> float:
+def seconds_of(item: pytest.Item, seconds: Mapping[str, float]) -> float:
     """0 for a cheap test."""
-    return max(
-        (cost for mark, cost in SECONDS_BY_MARKER.items() if item.get_closest_marker(mark)), default=0.0
-    )
+    marked = any(item.get_closest_marker(name) for name in MARKERS)
+    return seconds.get(item.nodeid, NEW_SECONDS if marked else 0.0)
+
+
+def is_fast(item: pytest.Item, seconds: Mapping[str, float]) -> bool:
+    """Neither marked as starting processes or a browser nor recorded as expensive."""
+    return not any(item.get_closest_marker(name) for name in MARKERS) and item.nodeid not in seconds
+
+
+class Recorder:
+    """Writes the file of recorded seconds. Set-up and teardown count: of a shared fixture, for its first test."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if type(report) is pytest.TestReport:  # a subtest's time is its test's already
+            self._seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        found = {test: round(took, 1) for test, took in self._seconds.items() if took >= EXPENSIVE_SECONDS}
+        FILE.write_text(json.dumps(dict(sorted(found.items())), indent=1, ensure_ascii=False) + "\n")
