@@ -28,9 +28,9 @@ _COUNTS = {
         "Steps whose retry is due",
         "SELECT 1 FROM saga_steps WHERE status = 'failed' AND next_retry_at <= now()",
     ),
-    "saga_stuck": (
-        "Sagas whose lease has expired and that nobody has taken over",
-        "SELECT 1 FROM saga_instances WHERE status IN ('pending', 'in_progress') AND lease_expires_at <= now()",
+    "saga_due": (
+        "Sagas that are due and that no worker has claimed",
+        "SELECT 1 FROM saga_instances WHERE due_at <= now()",
     ),
     "saga_needs_attention": (
         "Sagas left to a person",
@@ -48,13 +48,8 @@ _COUNTS = {
 # Since when the oldest of them waits. Nothing waiting is an age of 0.
 _OLDEST = {
     "saga_oldest_due_seconds": (
-        "How long ago the oldest due retry fell due",
-        "SELECT min(next_retry_at) FROM saga_steps WHERE status = 'failed' AND next_retry_at <= now()",
-    ),
-    "saga_oldest_stuck_seconds": (
-        "How long ago the oldest expired lease expired",
-        "SELECT min(lease_expires_at) FROM saga_instances"
-        " WHERE status IN ('pending', 'in_progress') AND lease_expires_at <= now()",
+        "How long ago the oldest due saga fell due",
+        "SELECT min(due_at) FROM saga_instances WHERE due_at <= now()",
     ),
     "saga_oldest_attention_seconds": (
         "Age of the oldest saga left to a person",

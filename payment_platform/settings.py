@@ -226,8 +226,7 @@ CACHES = {
     }
 }
 
-# --- Celery: hints and sweeps, never the truth --------------------------------------------------------
-SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
+# --- Celery: periodic tasks, never the truth ----------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -245,7 +244,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,
     "visibility_timeout": 120,
-    # A hint is given up at once when the broker is gone: the sweep finds the saga anyway.
+    # A message is given up at once when the broker is gone: the next one of its kind does the same.
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
@@ -253,9 +252,16 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "payment-gateway:celery:",
 }
 CELERY_BEAT_SCHEDULER = "payment_platform.beat:SteadyScheduler"
-CELERY_BEAT_SCHEDULE = beat_schedule(sweep_seconds=SAGA_SWEEP_SECONDS)
+CELERY_BEAT_SCHEDULE = beat_schedule()
 
 # --- Sagas -------------------------------------------------------------------------------------------
+# How often a worker looks for due sagas when no hint comes.
+SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
+# Each queue has workers of its own, so that test traffic never takes a place of live traffic: manage.py run_sagas.
+SAGA_TASK_QUEUES = ("live", "test", "default")
+# Sagas at a time in one worker, per queue. Twice CHANNEL_CALLS_PER_PROCESS: one merchant's sagas, and one channel's
+# calls, then hold at most half of a worker.
+SAGA_WORKER_THREADS: int = env.int("SAGA_WORKER_THREADS", default=12)
 # A channel call must end well within the lease: see sagas.definitions.
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", default=30.0)
 SAGA_RETRY_BASE_SECONDS: float = env.float("SAGA_RETRY_BASE_SECONDS", default=1.0)

@@ -7,9 +7,8 @@ from typing import Any
 EXPIRES_SECONDS = 3 * 3600
 
 
-def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
+def beat_schedule() -> dict[str, dict[str, Any]]:
     seconds_between = {
-        "sagas.sweep": sweep_seconds,
         "gateway.expire_payments": 5.0,
         "gateway.check_open_payments": 15.0,
         "simulator.deliver_notifications": 1.0,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
 from common.admin_lists import CreatedFilter
 from sagas import registry
-from sagas.models import ACTIVE, SagaEvent, SagaInstance, SagaSignal, SagaStep
+from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStep
 from sagas.words import outcome_word
 
 COLOURS = {
@@ -25,11 +25,10 @@ COLOURS = {
 
 
 def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
-    """Due for minutes and taken by nobody: the sweep or the workers are down. The oldest of them, by the index of the
-    leases."""
+    """Due for minutes and claimed by no worker. The oldest of them, by the index of what is due."""
     late = Now() - dt.timedelta(minutes=5)
-    due = SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False, lease_expires_at__lt=late)
-    return rows.filter(pk__in=due.order_by("lease_expires_at").values("pk")[:STUCK_SHOWN])
+    due = SagaInstance.objects.filter(due_at__lt=late)
+    return rows.filter(pk__in=due.order_by("due_at").values("pk")[:STUCK_SHOWN])
 
 
 STUCK_SHOWN = 1000

@@ -20,7 +20,7 @@ from common.db import repeat_on_conflict
 from sagas import calls, inbox, metrics, planner, registry, store
 from sagas.calls import Answer, outcome_name
 from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
-from sagas.models import Direction, SagaStatus
+from sagas.models import DEFAULT_FAIRNESS_KEY, DEFAULT_TASK_QUEUE, Direction, SagaStatus
 from sagas.outcomes import Another, Failure, Json, Outcome, StepFailed, Success
 from sagas.planner import CallOut, Listen, Rest, RunLocal
 from sagas.state import Attempt, SagaState, StepState, names_of, new_state
@@ -29,6 +29,7 @@ from sagas.store import LeaseLost
 log = structlog.get_logger(__name__)
 
 AtRest = Callable[[SagaState], None]
+BeforeCalls = Callable[[], None]
 
 
 def start(
@@ -39,16 +40,22 @@ def start(
     business_id: str,
     data: Mapping[str, Any],
     leased: bool = True,
+    task_queue: str = DEFAULT_TASK_QUEUE,
+    fairness_key: str = DEFAULT_FAIRNESS_KEY,
 ) -> SagaState:
     """Begins a saga inside the caller's transaction: it exists if and only if that commits.
 
     With `leased`, this process holds it and must call `advance`; its first LOCAL steps run here and now, and
     whatever they raise goes to the caller, whose transaction rolls everything back. Without, a worker takes it.
+
+    Workers serve one `task_queue` each, and within it the fairness keys in turns: sagas of one key never wait for a
+    backlog of another.
     """
     assert connection.in_atomic_block, "a saga starts inside the transaction of what it is about"
     definition = registry.find(name, version)
     assert definition is not None, f"{name} version {version} is not registered"
     saga = new_state(definition, saga_id=saga_id, business_id=business_id, data=dict(data))
+    saga.task_queue, saga.fairness_key = task_queue, fairness_key
     saga.trace_context = {**tracing.current_context(), "request_id": current_request_id()}
     if leased:
         _walk(saga, refusals=None)
@@ -59,41 +66,64 @@ def start(
     return saga
 
 
-def resume(
-    saga_id: uuid.UUID, *, ticket: int | None = None, at_rest: AtRest | None = None
-) -> SagaState | None:
-    """Claims a saga that is due and carries it on. None when there is nothing to do for this worker."""
+def resume(saga_id: uuid.UUID, *, at_rest: AtRest | None = None) -> SagaState | None:
+    """Claims a saga that is due and continues it. None when there is nothing to do for this worker."""
     crash.reach("saga.claim.before_commit", saga_id=saga_id)
-    saga = store.claim(saga_id, ticket=ticket)
+    saga = store.claim(saga_id)
     crash.reach("saga.claim.after_commit", saga_id=saga_id)
-    if saga is None:
-        return None
+    return None if saga is None else resume_claimed(saga, at_rest=at_rest)
+
+
+def claim_due(
+    *, task_queue: str, places: int, held: Mapping[str, int], suspects: int, after: str
+) -> store.Batch:
+    """Claims due sagas for this process, which must `resume_claimed` each of them: see `store.claim_due`."""
+    with transaction.atomic(durable=True):
+        batch = store.claim_due(
+            task_queue=task_queue, places=places, held=held, suspects=suspects, after=after
+        )
+        for saga in batch.sagas:
+            crash.reach("saga.claim.before_commit", saga_id=saga.id)
+    for saga in batch.sagas:
+        crash.reach("saga.claim.after_commit", saga_id=saga.id)
+    return batch
+
+
+def resume_claimed(
+    saga: SagaState, *, at_rest: AtRest | None = None, before_calls: BeforeCalls | None = None
+) -> SagaState:
+    """Continues a saga that this process has claimed until it rests, in the trace of the request that began it."""
     begun_by = {"begun_by_request_id": saga.trace_context.get("request_id", "")}
     with (
         structlog.contextvars.bound_contextvars(**begun_by),
         tracing.following(saga.trace_context, f"{saga.definition.name} resumed", names_of(saga)) as span,
     ):
-        rested = advance(saga, at_rest=at_rest)
+        rested = advance(saga, at_rest=at_rest, before_calls=before_calls)
         span.set_attribute("saga.status", rested.status)
         return rested
 
 
-def advance(saga: SagaState, *, at_rest: AtRest | None = None) -> SagaState:
+def advance(
+    saga: SagaState, *, at_rest: AtRest | None = None, before_calls: BeforeCalls | None = None
+) -> SagaState:
     """Carries on a saga this process holds until it rests.
 
     `at_rest` runs inside the transaction that brings it to rest, so that an answer that depends on the result
-    commits with it. When the lease is lost nothing is written and the last known state comes back.
+    commits with it. `before_calls` runs before calls to the outside, with no transaction open. When the lease is lost
+    nothing is written and the last known state comes back.
     """
     if not saga.is_active:
         return saga
     with structlog.contextvars.bound_contextvars(**names_of(saga)):
-        return _advance(saga, at_rest)
+        return _advance(saga, at_rest, before_calls)
 
 
-def _advance(saga: SagaState, at_rest: AtRest | None) -> SagaState:
+def _advance(saga: SagaState, at_rest: AtRest | None, before_calls: BeforeCalls | None) -> SagaState:
     pending = _intended(saga)
     try:
         while True:
+            if pending and before_calls is not None:
+                before_calls()
             answers = calls.make(saga, pending)
             saga, pending = _commit(saga, answers, at_rest)
             if not pending:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from common.clock import database_now
@@ -26,7 +26,6 @@ from sagas.models import (
     StepStatus,
 )
 from sagas.outcomes import Json
-from sagas.store import QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,8 @@ class SagaView:
 
     @property
     def held_by(self) -> str:
-        """The worker whose lease runs. A place in the queue is nobody's work yet, and a lease that ran out neither."""
-        return self.lease_owner if self.is_leased and self.lease_owner != QUEUE else ""
+        """The worker whose lease runs."""
+        return self.lease_owner if self.is_leased else ""
 
     @property
     def is_leased(self) -> bool:
@@ -141,16 +140,8 @@ def look_at(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
 
 
 def due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
-    """Those that the next sweep would pick."""
-    retry = SagaStep.objects.filter(
-        saga_id=OuterRef("id"), status=StepStatus.FAILED, next_retry_at__lte=Now()
-    )
-    never_or_lost = Q(lease_expires_at__lte=Now())
-    return sagas.filter(
-        never_or_lost | Q(Exists(retry) | Q(waiting_until__lte=Now()), lease_expires_at__isnull=True),
-        status__in=ACTIVE,
-        needs_attention=False,
-    )
+    """Those that a worker may claim now."""
+    return sagas.filter(due_at__lte=Now())
 
 
 def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> SagaView:

@@ -1,7 +1,7 @@
 """The saga tables. Column names follow the quick start; the engine's SQL is in `store.py`."""
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
@@ -28,6 +28,8 @@ class Direction(models.TextChoices):
 
 
 ACTIVE = (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
+DEFAULT_TASK_QUEUE = "default"
+DEFAULT_FAIRNESS_KEY = "shared"
 
 
 class SagaInstance(models.Model):
@@ -48,8 +50,34 @@ class SagaInstance(models.Model):
     error_message = models.TextField(blank=True)
     metadata = models.JSONField(default=dict, help_text=_("What the saga was started with."))
 
+    task_queue = models.CharField(
+        max_length=20,
+        db_default=DEFAULT_TASK_QUEUE,
+        editable=False,
+        help_text=_("Queues have workers of their own."),
+    )
+    fairness_key = models.CharField(
+        max_length=64,
+        db_default=DEFAULT_FAIRNESS_KEY,
+        editable=False,
+        help_text=_("Within a queue, keys are served in turns."),
+    )
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(
+        null=True, editable=False, help_text=_("The earliest retry of its steps, kept by a trigger.")
+    )
+    due_at = models.GeneratedField(
+        expression=models.Case(
+            models.When(
+                models.Q(status__in=ACTIVE, needs_attention=False),
+                then=Coalesce("lease_expires_at", "retry_at", "waiting_until"),
+            )
+        ),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+        help_text=_("From when on a worker may claim it."),
+    )
     fence = models.BigIntegerField(
         default=0, help_text=_("Grows with every claim: a stale worker writes nothing.")
     )
@@ -107,13 +135,11 @@ class SagaInstance(models.Model):
             ),
         ]
         indexes = [
+            models.Index(name="saga_due", fields=["due_at"], condition=models.Q(due_at__isnull=False)),
             models.Index(
-                name="saga_lease_expiry", fields=["lease_expires_at"], condition=models.Q(status__in=ACTIVE)
-            ),
-            models.Index(
-                name="saga_wait_timeout",
-                fields=["waiting_until"],
-                condition=models.Q(waiting_until__isnull=False, needs_attention=False),
+                name="saga_due_by_fairness_key",
+                fields=["task_queue", "fairness_key", "due_at"],
+                condition=models.Q(due_at__isnull=False),
             ),
             models.Index(
                 name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)

@@ -49,7 +49,7 @@ def wake(*, saga_id: uuid.UUID) -> bool:
             updated_at=Now(),
         )
         if woken:
-            hints.send(saga_id)
+            _send_hint(saga_id)
     return bool(woken)
 
 
@@ -63,8 +63,12 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
             Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
         ).update(lease_expires_at=Now())
         if asked:
-            hints.send(saga_id)
+            _send_hint(saga_id)
     return bool(asked)
+
+
+def _send_hint(saga_id: uuid.UUID) -> None:
+    hints.send(SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id))
 
 
 # --- What a person may do ----------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ def mark_resolved(
             saga.error_message = saga.error_message or saga.attention_reason
         saga.needs_attention, saga.attention_reason = False, ""
         saga.lease_owner, saga.lease_expires_at = "", None
-        saga.waiting_for, saga.waiting_until = "", None
+        saga.waiting_for, saga.waiting_until, saga.retry_at = "", None, None
         if step is not None:
             step.next_retry_at = None
 
@@ -257,7 +261,7 @@ def _perform(
             reason=reason,
         )
         if saga.status in ACTIVE:
-            hints.send(saga_id)
+            hints.send(saga.task_queue)
     log.info("saga.operated", saga_id=str(saga_id), operation=operation.value, actor=actor)
     return Done(operation, saga_id, saga.revision, before, after)
 

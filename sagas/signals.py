@@ -41,14 +41,14 @@ WITH stored AS (
         lease_expires_at = CASE WHEN waiting_for = %(name)s AND NOT needs_attention
                                 THEN coalesce(lease_expires_at, now()) ELSE lease_expires_at END
     FROM stored WHERE i.id = %(saga_id)s
-    RETURNING i.id, i.fence,
+    RETURNING i.id, i.fence, i.task_queue,
               CASE WHEN status NOT IN ('pending', 'in_progress') THEN 'late'
                    WHEN waiting_for = %(name)s AND NOT needs_attention THEN 'woke' ELSE 'kept' END AS delivery
 ), event AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, fence, worker, actor, reason)
     SELECT id, 'signal', '', '', delivery, %(detail)s::jsonb, fence, '', '', '' FROM saga
 )
-SELECT delivery FROM saga
+SELECT delivery, task_queue FROM saga
 """
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM saga_instances WHERE id = %s)"
 
@@ -75,5 +75,5 @@ def deliver(*, saga_id: uuid.UUID, name: str, signal_id: str, payload: Json | No
             return Delivery.REPEATED
         delivery = Delivery(row[0])
         if delivery is Delivery.WOKE:
-            hints.send(saga_id)
+            hints.send(row[1])
     return delivery

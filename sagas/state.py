@@ -8,7 +8,7 @@ from typing import Any
 
 from common.ids import uuid7
 from sagas.definitions import Definition
-from sagas.models import Direction, SagaStatus, StepStatus
+from sagas.models import DEFAULT_FAIRNESS_KEY, DEFAULT_TASK_QUEUE, Direction, SagaStatus, StepStatus
 from sagas.outcomes import Failure, Json
 
 
@@ -61,6 +61,8 @@ class SagaState:
     business_id: str
     data: Json
     steps: list[StepState]
+    task_queue: str = DEFAULT_TASK_QUEUE
+    fairness_key: str = DEFAULT_FAIRNESS_KEY
     status: SagaStatus = SagaStatus.IN_PROGRESS
     direction: Direction = Direction.FORWARD
     past_pivot: bool = False

@@ -10,14 +10,16 @@ WITH saga AS (
     INSERT INTO saga_instances (
         id, business_id, business_type, definition, definition_version, status, direction, past_pivot,
         current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
-        claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, completed_at)
+        claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, completed_at,
+        task_queue, fairness_key)
     VALUES (
         %(id)s::uuid, %(business_id)s, %(business_type)s, %(definition)s, %(definition_version)s, %(status)s::text,
         'forward', %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
         CASE WHEN %(status)s::text IN ('pending', 'in_progress')
              THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
         %(fence)s::bigint, 1, 0, now() + make_interval(secs => %(deadline_seconds)s::float8), false, '',
-        %(trace_context)s::jsonb, CASE WHEN %(status)s::text = 'completed' THEN now() END)
+        %(trace_context)s::jsonb, CASE WHEN %(status)s::text = 'completed' THEN now() END,
+        %(task_queue)s, %(fairness_key)s)
 ), steps AS (
     INSERT INTO saga_steps (
         id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
@@ -85,65 +87,92 @@ WITH saga AS (
 SELECT cancel_requested, deadline_passed, age_seconds, signals_received, now() FROM saga
 """
 
-# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
-# from end to end, for every claim.
-CLAIM = """
-WITH own AS MATERIALIZED (
-    SELECT id, status, next_retry_at FROM saga_steps WHERE saga_id = %(id)s
-), claimed AS (
+# What a claim changes and returns. The time for which a saga was due and no worker looked at it is added to its
+# deadline: an outage of ours or a backlog must not fail it. Only the database's clock is read.
+_CLAIMED = """
     UPDATE saga_instances AS i SET
         fence = fence + 1, revision = revision + 1, status = 'in_progress', lease_owner = %(worker)s,
-        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s::float8),
-        claims_without_progress = claims_without_progress + 1, updated_at = now()
-    WHERE id = %(id)s AND status IN ('pending', 'in_progress') AND NOT needs_attention
-      AND (lease_expires_at <= now()
-           OR (lease_owner = 'queue' AND fence = %(ticket)s::bigint)
-           OR (lease_expires_at IS NULL AND (waiting_until <= now() OR EXISTS (
-                SELECT 1 FROM own WHERE own.status = 'failed' AND own.next_retry_at <= now()))))
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s::float8), retry_at = NULL,
+        deadline_at = deadline_at + (now() - due_at), claims_without_progress = claims_without_progress + 1,
+        updated_at = now()
+    WHERE {which} AND due_at <= now()
     RETURNING id, definition, definition_version, business_id, metadata, direction, past_pivot, error_code,
               error_message, fence, claims_without_progress, deadline_at <= now() AS deadline_passed,
               cancel_requested_at IS NOT NULL AS cancel_requested, waiting_for,
-              coalesce(waiting_until <= now(), false) AS wait_is_over, signals_received, trace_context
-), resumed AS (
+              coalesce(waiting_until <= now(), false) AS wait_is_over, signals_received, trace_context, task_queue,
+              fairness_key
+"""
+# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
+# from end to end, for every claim.
+_OWN = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
+_RESUMED = """
     UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
     FROM own, claimed
-    WHERE s.id = own.id AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
+    WHERE s.id = own.id AND own.saga_id = claimed.id AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
       AND s.status = own.status AND s.next_retry_at IS NOT DISTINCT FROM own.next_retry_at
-)
-SELECT * FROM claimed
 """
+
+# One saga, when it is due.
+CLAIM = f"""
+WITH own AS MATERIALIZED ({_OWN.format(which="saga_id = %(id)s")}
+), claimed AS ({_CLAIMED.format(which="id = %(id)s")}
+), resumed AS ({_RESUMED})
+SELECT * FROM claimed
+"""  # noqa: S608
+
+# What is due in a task queue, fairly between keys (ADR 22). `walk` goes from key to key in the index of what is due, at
+# most `keys` of them, so that a claim costs the same however many sagas wait and for however many keys. A place goes to
+# the key that holds the fewest, and no key holds more places than stay free: one key alone gets half of them, and a
+# newcomer always finds one. Of the sagas whose last worker died, `suspects` are taken: one of them may have killed it.
+# Each key's first sagas are read as the next few from its place in the index, and those of other keys are left out
+# afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
+CLAIM_DUE = f"""
+WITH RECURSIVE walk AS (
+    (SELECT fairness_key, due_at, 1 AS number FROM saga_instances
+     WHERE task_queue = %(task_queue)s AND due_at IS NOT NULL AND fairness_key > %(after)s::text
+     ORDER BY fairness_key, due_at LIMIT 1)
+    UNION ALL
+    SELECT following.fairness_key, following.due_at, walk.number + 1 FROM walk CROSS JOIN LATERAL (
+        SELECT fairness_key, due_at FROM saga_instances
+        WHERE task_queue = %(task_queue)s AND due_at IS NOT NULL AND fairness_key > walk.fairness_key
+        ORDER BY fairness_key, due_at LIMIT 1) AS following
+    WHERE walk.number < %(keys)s::int
+), candidates AS (
+    SELECT due.*, row_number() OVER (PARTITION BY due.is_suspect ORDER BY due.due_at, due.id) AS number
+    FROM walk CROSS JOIN LATERAL (
+        SELECT id, fairness_key, due_at, claims_without_progress > 0 AS is_suspect FROM (
+            SELECT id, fairness_key, due_at, claims_without_progress FROM saga_instances
+            WHERE task_queue = %(task_queue)s AND due_at IS NOT NULL AND fairness_key >= walk.fairness_key
+            ORDER BY fairness_key, due_at LIMIT %(window)s::int) AS next
+        WHERE next.fairness_key = walk.fairness_key AND next.due_at <= now()) AS due
+    WHERE walk.due_at <= now()
+), ranked AS (
+    SELECT id, due_at, coalesce(held.sagas, 0)
+           + row_number() OVER (PARTITION BY candidates.fairness_key ORDER BY due_at, id) AS rank
+    FROM candidates LEFT JOIN (
+        SELECT key AS fairness_key, value::int AS sagas FROM jsonb_each_text(%(held)s::jsonb)) AS held
+        ON held.fairness_key = candidates.fairness_key
+    WHERE NOT is_suspect OR number <= %(suspects)s::int
+), turns AS (
+    SELECT id, rank, row_number() OVER (ORDER BY rank, due_at, id) AS turn FROM ranked
+), picked AS MATERIALIZED (
+    SELECT id FROM turns WHERE turn <= %(places)s::int AND rank <= greatest(1, %(places)s::int - turn)
+), locked AS MATERIALIZED (
+    SELECT id FROM saga_instances WHERE id IN (SELECT id FROM picked) AND due_at <= now() FOR UPDATE SKIP LOCKED
+), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
+), claimed AS ({_CLAIMED.format(which="id IN (SELECT id FROM locked)")}
+), resumed AS ({_RESUMED})
+SELECT look.*, claimed.*
+FROM (SELECT (SELECT count(*) FROM turns) AS candidates, (SELECT count(*) FROM picked) AS picked,
+             (SELECT max(fairness_key) FROM walk) AS last_key, (SELECT count(*) FROM walk) AS walked) AS look
+LEFT JOIN claimed ON true
+"""  # noqa: S608
 
 STEPS = """
 SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_message, retry_count, max_retry_count,
-       call_number, intended_at
-FROM saga_steps WHERE saga_id = %s ORDER BY step_order
+       call_number, intended_at, saga_id
+FROM saga_steps WHERE saga_id = ANY(%s) ORDER BY saga_id, step_order
 """
-
-DISPATCH = """
-WITH due AS MATERIALIZED (
-    (SELECT i.id FROM saga_steps s JOIN saga_instances i ON i.id = s.saga_id
-     WHERE s.status = 'failed' AND s.next_retry_at <= now()
-       AND i.lease_expires_at IS NULL AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
-     ORDER BY s.next_retry_at LIMIT %(batch)s::int)
-    UNION
-    (SELECT id FROM saga_instances
-     WHERE lease_expires_at <= now() AND status IN ('pending', 'in_progress')
-     ORDER BY lease_expires_at LIMIT %(batch)s::int)
-    UNION
-    (SELECT id FROM saga_instances
-     WHERE waiting_until <= now() AND lease_expires_at IS NULL AND NOT needs_attention
-     ORDER BY waiting_until LIMIT %(batch)s::int)
-), picked AS (
-    SELECT i.id FROM saga_instances i
-    WHERE i.id IN (SELECT id FROM due) AND i.status IN ('pending', 'in_progress') AND NOT i.needs_attention
-      AND (i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
-    LIMIT %(batch)s::int FOR UPDATE SKIP LOCKED
-)
-UPDATE saga_instances AS i SET
-    fence = fence + 1, revision = revision + 1, lease_owner = 'queue',
-    lease_expires_at = now() + make_interval(secs => %(dispatch_seconds)s::float8), updated_at = now()
-FROM picked WHERE i.id = picked.id
-RETURNING i.id, i.fence
 """
 
 PARK_UNKNOWN = """

@@ -5,23 +5,23 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from sagas import registry, statements
+from sagas.definitions import Definition
 from sagas.models import Direction, StepStatus
 from sagas.outcomes import Failure
 from sagas.state import SagaState, StepState
 
-QUEUE = "queue"
-# How long a dispatched saga waits for a worker before the sweep offers it again; never longer than a lease,
-# because a ticket can be lost as a worker can.
-DISPATCH_SECONDS = 15
-SWEEP_BATCH = 100
+# A claim looks at so many fairness keys, and at so many sagas of each: what it costs is bounded.
+KEYS_PER_CLAIM = 64
+SAGAS_PER_KEY = 24
 
 
 class LeaseLost(Exception):
@@ -29,11 +29,13 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """The right to claim a saga that a sweep has dispatched: good once."""
+class Batch:
+    """Sagas that this process holds now."""
 
-    saga_id: uuid.UUID
-    fence: int
+    sagas: Sequence[SagaState]
+    more: bool  # due too, but left: for lack of places, or because their key holds enough
+    contended: bool  # another worker was faster with some
+    last_key: str  # where the next claim goes on; empty when all keys were looked at
 
 
 def worker_name() -> str:
@@ -59,6 +61,8 @@ def insert(saga: SagaState, *, leased: bool) -> None:
                 "lease_seconds": settings.SAGA_LEASE_SECONDS if leased else 0,
                 "deadline_seconds": saga.definition.deadline_seconds,
                 "fence": saga.fence,
+                "task_queue": saga.task_queue,
+                "fairness_key": saga.fairness_key,
                 "trace_context": _json(saga.trace_context),
                 "worker": worker_name(),
                 "steps": _json([_step_row(step) for step in saga.steps]),
@@ -110,58 +114,117 @@ def _written(saga: SagaState, now: dt.datetime) -> None:
         step.executed_now = step.compensated_now = step.is_new_call = False
 
 
-def claim(saga_id: uuid.UUID, *, ticket: int | None = None) -> SagaState | None:
-    """Takes the saga for this worker, or answers None when it is not due, held by another or at rest."""
+def claim(saga_id: uuid.UUID) -> SagaState | None:
+    """Takes one saga for this worker, or answers None when it is not due, held by another or at rest."""
+    with connection.cursor() as cursor:
+        cursor.execute(statements.CLAIM, {"id": saga_id, **_holder()})
+        found = _known(cursor, _rows(cursor))
+        return _loaded_sagas(cursor, found)[0] if found else None
+
+
+def claim_due(
+    *,
+    task_queue: str,
+    places: int,
+    held: Mapping[str, int] | None = None,
+    suspects: int = 1,
+    after: str = "",
+) -> Batch:
+    """Takes due sagas of a queue for this worker, at most `places`, fairly between fairness keys.
+
+    `held` says how many sagas of each key this process holds already, `suspects` how many of those may be taken whose
+    last worker died. `after` is the `last_key` of the batch before. Costs the same however many are due.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            statements.CLAIM,
-            {
-                "id": saga_id,
-                "ticket": ticket,
-                "worker": worker_name(),
-                "lease_seconds": settings.SAGA_LEASE_SECONDS,
-            },
+            statements.CLAIM_DUE,
+            claim_due_values(
+                task_queue=task_queue, places=places, held=held or {}, suspects=suspects, after=after
+            ),
         )
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        columns = [column.name for column in cursor.description]
-        saga_row = dict(zip(columns, row, strict=True))
-        definition = registry.find(saga_row["definition"], saga_row["definition_version"])
+        rows = _rows(cursor)
+        look = rows[0]
+        claimed = [row for row in rows if row["id"] is not None]
+        found = _known(cursor, claimed)
+        return Batch(
+            sagas=_loaded_sagas(cursor, found),
+            more=look["candidates"] > len(claimed),
+            contended=look["picked"] > len(claimed),
+            last_key=look["last_key"] if look["walked"] == KEYS_PER_CLAIM else "",
+        )
+
+
+def claim_due_values(
+    *, task_queue: str, places: int, held: Mapping[str, int], suspects: int, after: str
+) -> dict[str, Any]:
+    """What `CLAIM_DUE` is to be run with."""
+    return {
+        "task_queue": task_queue,
+        "places": places,
+        "held": json.dumps(dict(held)),
+        "suspects": suspects,
+        "after": after,
+        "keys": KEYS_PER_CLAIM,
+        "window": SAGAS_PER_KEY,
+        **_holder(),
+    }
+
+
+def _holder() -> dict[str, Any]:
+    return {"worker": worker_name(), "lease_seconds": settings.SAGA_LEASE_SECONDS}
+
+
+def _rows(cursor: CursorWrapper) -> list[dict[str, Any]]:
+    columns = [column.name for column in cursor.description]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _known(cursor: CursorWrapper, rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Definition]]:
+    """Those whose definition this release has. The others are left to a person."""
+    found = []
+    for row in rows:
+        definition = registry.find(row["definition"], row["definition_version"])
         if definition is None:
-            reason = f"no definition {saga_row['definition']} version {saga_row['definition_version']}"
-            cursor.execute(statements.PARK_UNKNOWN, [reason, saga_id, saga_row["fence"]])
-            return None
-        cursor.execute(statements.STEPS, [saga_id])
-        steps = [_step_state(step_row) for step_row in cursor.fetchall()]
+            reason = f"no definition {row['definition']} version {row['definition_version']}"
+            cursor.execute(statements.PARK_UNKNOWN, [reason, row["id"], row["fence"]])
+        else:
+            found.append((row, definition))
+    return found
+
+
+def _loaded_sagas(
+    cursor: CursorWrapper, found: Sequence[tuple[dict[str, Any], Definition]]
+) -> list[SagaState]:
+    if not found:
+        return []
+    cursor.execute(statements.STEPS, [[row["id"] for row, _definition in found]])
+    steps: dict[uuid.UUID, list[StepState]] = {row["id"]: [] for row, _definition in found}
+    for *step, saga_id in cursor.fetchall():
+        steps[saga_id].append(_step_state(step))
+    return [_saga_state(row, definition, steps[row["id"]]) for row, definition in found]
+
+
+def _saga_state(row: dict[str, Any], definition: Definition, steps: list[StepState]) -> SagaState:
     return SagaState(
-        id=saga_id,
+        id=row["id"],
         definition=definition,
-        business_id=saga_row["business_id"],
-        data=_loaded(saga_row["metadata"]),
+        business_id=row["business_id"],
+        data=_loaded(row["metadata"]),
         steps=steps,
-        direction=Direction(saga_row["direction"]),
-        past_pivot=saga_row["past_pivot"],
-        failure=Failure(saga_row["error_code"], saga_row["error_message"])
-        if saga_row["error_code"]
-        else None,
-        fence=saga_row["fence"],
-        claims_without_progress=saga_row["claims_without_progress"],
-        deadline_passed=saga_row["deadline_passed"],
-        cancel_requested=saga_row["cancel_requested"],
-        waits_for=saga_row["waiting_for"],
-        wait_is_over=saga_row["wait_is_over"],
-        signals_received=saga_row["signals_received"],
-        trace_context=_loaded(saga_row["trace_context"]),
+        task_queue=row["task_queue"],
+        fairness_key=row["fairness_key"],
+        direction=Direction(row["direction"]),
+        past_pivot=row["past_pivot"],
+        failure=Failure(row["error_code"], row["error_message"]) if row["error_code"] else None,
+        fence=row["fence"],
+        claims_without_progress=row["claims_without_progress"],
+        deadline_passed=row["deadline_passed"],
+        cancel_requested=row["cancel_requested"],
+        waits_for=row["waiting_for"],
+        wait_is_over=row["wait_is_over"],
+        signals_received=row["signals_received"],
+        trace_context=_loaded(row["trace_context"]),
     )
-
-
-def dispatch(*, batch: int = SWEEP_BATCH) -> list[Ticket]:
-    """Picks due sagas, at most a batch, and hands out a ticket for each. Costs the same whatever has finished."""
-    with connection.cursor() as cursor:
-        seconds = min(DISPATCH_SECONDS, settings.SAGA_LEASE_SECONDS)
-        cursor.execute(statements.DISPATCH, {"batch": batch, "dispatch_seconds": seconds})
-        return [Ticket(saga_id=saga_id, fence=fence) for saga_id, fence in cursor.fetchall()]
 
 
 def _step_row(step: StepState) -> dict[str, Any]:

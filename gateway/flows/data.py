@@ -3,7 +3,7 @@
 import dataclasses
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from common.ids import time_of
 from gateway.channels.base import PaymentRef
@@ -11,6 +11,16 @@ from gateway.channels.guard import GuardedChannel
 from gateway.channels.registry import serving
 from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
+
+
+class SagaQueue(TypedDict):
+    task_queue: str
+    fairness_key: str
+
+
+def saga_queue(environment: str, merchant_id: uuid.UUID) -> SagaQueue:
+    """Where a saga waits for a worker: test apart from live, and within each the merchants in turns."""
+    return {"task_queue": environment, "fairness_key": str(merchant_id)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

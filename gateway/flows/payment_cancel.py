@@ -14,7 +14,7 @@ from gateway.channels.base import (
 )
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
-from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.flows.data import PaymentCancelData, existing_payment, saga_queue
 from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
@@ -115,6 +115,7 @@ def start(
         business_id=_business_id(payment, attempt),
         data=data.as_json(),
         leased=leased,
+        **saga_queue(payment.environment, payment.merchant_id),
     )
 
 

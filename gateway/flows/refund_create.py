@@ -19,7 +19,7 @@ from gateway.channels.base import (
 )
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
-from gateway.flows.data import RefundCreateData, existing_payment
+from gateway.flows.data import RefundCreateData, existing_payment, saga_queue
 from gateway.flows.refund_endings import REFUND_ENDINGS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
 from sagas import engine, hints
@@ -168,7 +168,7 @@ def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | No
     transaction of the decision; a worker takes it up."""
     amount_minor = surplus_of.surplus_left_minor if surplus_of else payment.refundable_minor
     saga = _start(payment, uuid7(), amount_minor, reason, late_money=True, surplus_of=surplus_of)
-    hints.send(saga.id)
+    hints.send(saga.task_queue)
     return saga.id
 
 
@@ -201,6 +201,7 @@ def _start(
         business_id=data.refund_no,
         data=data.as_json(),
         leased=not late_money,
+        **saga_queue(payment.environment, payment.merchant_id),
     )
 
 

@@ -69,5 +69,5 @@ def _expire(payment: Payment) -> bool:
         )
     except OperationInProgress:
         return False
-    hints.send(saga_id)
+    hints.send(payment.environment)
     return True

@@ -19,7 +19,7 @@ from gateway.errors import (
     PaymentNotCapturable,
 )
 from gateway.flows import payment_cancel
-from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment
+from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment, saga_queue
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_path
@@ -88,6 +88,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
             saga_id=payment_id,
             business_id=data.payment_no,
             data=data.as_json(),
+            **saga_queue(data.environment, data.merchant_id),
         )
 
     return run_saga_once(request, begin=begin, answer_of=_created_answer)
@@ -211,7 +212,12 @@ def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: in
     _refuse_second_operation(payment)
     data = PaymentCaptureData(**existing_payment(payment), amount_minor=amount)
     return engine.start(
-        "payment.capture", version=1, saga_id=saga_id, business_id=payment.payment_no, data=data.as_json()
+        "payment.capture",
+        version=1,
+        saga_id=saga_id,
+        business_id=payment.payment_no,
+        data=data.as_json(),
+        **saga_queue(payment.environment, payment.merchant_id),
     )
 
 

@@ -59,9 +59,8 @@ WAITING = {
     "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
     "sagas_stuck": (
         "saga_instances",
-        "status IN ('pending', 'in_progress') AND NOT needs_attention"
-        " AND lease_expires_at < clock_timestamp() - interval '5 minutes'",
-        "lease_expires_at",
+        "due_at < clock_timestamp() - interval '5 minutes'",
+        "due_at",
     ),
     "payments_stuck": (
         "payments",

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from common.ids import uuid7
 from gateway.channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, served_by
-from gateway.flows.data import PaymentCreateData
+from gateway.flows.data import PaymentCreateData, saga_queue
 from gateway.models import CaptureMethod, Payment
 from gateway.services import payments
 from gateway.services.payments import PaymentCommand
@@ -119,7 +119,12 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
         metadata={"simulate": "auto_pay"},
     )
     return engine.start(
-        "payment.create", version=2, saga_id=payment_id, business_id=PAYMENT_NO, data=data.as_json()
+        "payment.create",
+        version=2,
+        saga_id=payment_id,
+        business_id=PAYMENT_NO,
+        data=data.as_json(),
+        **saga_queue(data.environment, data.merchant_id),
     )
 
 

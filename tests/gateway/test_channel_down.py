@@ -16,6 +16,7 @@ from gateway.channels.guard import GuardedChannel
 from gateway.channels.registry import Served
 from gateway.models import Payment
 from gateway.services import asking
+from sagas import engine
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
 from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
@@ -101,7 +102,7 @@ def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Kil
     for _pause in range(6):
         let_pass(30)
         SagaStep.objects.filter(id=step.id).update(next_retry_at=F("created_at"))
-        background.engine.resume(step.saga_id)
+        engine.resume(step.saga_id)
         assert phase() is Phase.OPEN
     assert len(channel.calls) == 6
     step.refresh_from_db()
@@ -163,7 +164,7 @@ def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
     for _payment in range(2):
         data(create(client), 202)
     assert phase() is Phase.OPEN
-    background.engine.resume(SagaInstance.objects.get(business_id=given["refund_no"]).id)
+    engine.resume(SagaInstance.objects.get(business_id=given["refund_no"]).id)
     step = SagaStep.objects.get(saga__business_id=given["refund_no"], step_name="CallChannelRefund")
     assert step.in_doubt
     channel.mend()

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import pytest
 from django.db import connection, transaction
 
-from sagas import engine, registry, store
+from sagas import engine, registry
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Retry, Step, StepSpec
 from sagas.models import SagaInstance
 from sagas.outcomes import Outcome, Success, Transient, Unknown
 from sagas.state import SagaState
+from tests.support.sagas import run_due
 
 
 @dataclass
@@ -138,15 +139,4 @@ def expire_lease(saga_id: uuid.UUID) -> None:
         cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 
 
-def sweep_until_rest(limit: int = 20) -> None:
-    """What the sweep and its workers do, in this process."""
-    for _round in range(limit):
-        tickets = store.dispatch()
-        if not tickets:
-            return
-        for ticket in tickets:
-            engine.resume(ticket.saga_id, ticket=ticket.fence)
-    raise AssertionError("the sagas do not come to rest")
-
-
-__all__ = ["Transient", "Unknown", "World", "expire_lease", "reload", "sweep_until_rest"]
+__all__ = ["Transient", "Unknown", "World", "expire_lease", "reload", "run_due"]

@@ -19,23 +19,13 @@ from sagas.outcomes import (
     Unknown,
 )
 from tests.sagas.conftest import expire_lease, reload
+from tests.support.sagas import claim_all, run_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def statuses(saga):
     return [step.status for step in SagaStep.objects.filter(saga_id=saga.id)]
-
-
-def run_due(limit=20):
-    """What sweep and workers do, in this process, until nothing is due."""
-    for _round in range(limit):
-        tickets = store.dispatch()
-        if not tickets:
-            return
-        for ticket in tickets:
-            engine.resume(ticket.saga_id, ticket=ticket.fence)
-    raise AssertionError("sagas never came to rest")
 
 
 def test_runs_every_step_in_order_and_completes(world, define, begin):
@@ -294,18 +284,18 @@ class TestFencing:
     def test_a_held_saga_is_not_claimed(self, define, begin):
         saga = begin(define())
         assert store.claim(saga.id) is None
-        assert store.dispatch() == []
+        assert claim_all() == []
 
-    def test_a_ticket_is_good_once(self, define, begin):
+    def test_a_due_saga_is_claimed_once(self, define, begin):
         saga = begin(define(), leased=False)
-        (ticket,) = store.dispatch()
-        assert store.dispatch() == []
-        assert store.claim(saga.id, ticket=ticket.fence) is not None
-        assert store.claim(saga.id, ticket=ticket.fence) is None
+        (claimed,) = claim_all()
+        assert (claimed.id, claimed.fence) == (saga.id, saga.fence + 1)
+        assert claim_all() == []
+        assert store.claim(saga.id) is None
 
-    def test_a_lost_ticket_comes_back(self, world, define, begin):
+    def test_a_saga_whose_worker_died_is_due_again_after_the_lease(self, world, define, begin):
         saga = begin(define(), leased=False)
-        store.dispatch()
+        claim_all()
         expire_lease(saga.id)
         run_due()
         assert reload(saga).status == SagaStatus.COMPLETED

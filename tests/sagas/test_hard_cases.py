@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 from django.db import connection
 
-from sagas import engine, registry, store
+from sagas import engine, registry
 from sagas.definitions import EXTERNAL, Step
 from sagas.models import SagaEvent, SagaStatus, SagaStep
 from sagas.outcomes import Failure, NotFound, Success, Unknown
-from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.sagas import claim_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,7 +21,7 @@ def test_null_compensation(world, define, begin):
     world.answers("call2", Unknown("lost before it arrived"))
     world.answers("call2:query", *[Unknown("lost")] * 3)
     saga = engine.advance(begin(define(max_count=1)))
-    sweep_until_rest()
+    run_due()
     assert world.happened[-2:] == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
@@ -28,7 +29,7 @@ def test_null_compensation(world, define, begin):
 def test_compensation_reverses_a_step_in_doubt_before_the_older_ones(world, define, begin):
     world.answers("call4", *[Unknown("lost")] * 3)
     saga = engine.advance(begin(define(max_count=1)))
-    sweep_until_rest()
+    run_due()
     assert world.happened[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
@@ -38,7 +39,7 @@ def test_unknown_is_no_failure(world, define, begin):
     world.answers("call2", Unknown("lost"))
     world.answers("call2:query", Success({"found": True}))
     saga = engine.advance(begin(define()))
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert world.happened.count("call2") == 1
 
@@ -49,15 +50,14 @@ def test_double_execution_after_lease_expiry(world, define, begin):
 
     def another_takes_over():
         expire_lease(slow.id)
-        (ticket,) = store.dispatch()
-        assert store.claim(slow.id, ticket=ticket.fence) is not None
+        assert [saga.id for saga in claim_all()] == [slow.id]
         return Success({"by": "the slow one"})
 
     world.answers("call2", another_takes_over)
     engine.advance(slow)
     assert SagaStep.objects.get(saga_id=slow.id, step_name="call2").result is None
     expire_lease(slow.id)
-    sweep_until_rest()
+    run_due()
     row = reload(slow)
     assert row.status == SagaStatus.COMPLETED
     assert set(SagaEvent.objects.filter(saga_id=slow.id).values_list("fence", flat=True)) == {1, row.fence}
@@ -85,18 +85,18 @@ def test_a_lease_is_renewed_with_every_commit(world, define, begin):
         expire_lease(saga.id)
         return Success()
 
-    def somebody_sweeps():
-        offered.extend(store.dispatch())
+    def somebody_claims():
+        offered.extend(claim_all())
         return Success()
 
     world.answers("call2", the_lease_runs_out_before_the_commit)
-    world.answers("call4", somebody_sweeps)
+    world.answers("call4", somebody_claims)
     engine.advance(saga)
     assert offered == []
     assert reload(saga).fence == 1
 
 
-def test_an_expired_lease_is_swept(world, define, begin):
+def test_a_saga_with_an_expired_lease_is_claimed(world, define, begin):
     """Killed in its call, and nobody sends a hint."""
     world.answers("call2", SystemExit())
     world.answers("call2:query", NotFound())
@@ -104,19 +104,14 @@ def test_an_expired_lease_is_swept(world, define, begin):
     with pytest.raises(SystemExit):
         engine.advance(saga)
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_a_broker_that_loses_everything(world, define, begin):
-    """No hint and no ticket ever arrives; each ticket comes back after its time, and one that does is enough."""
+def test_no_hint_is_needed(world, define, begin):
     saga = begin(define(), leased=False)
-    for _lost in range(10):
-        assert len(store.dispatch()) == 1
-        assert store.dispatch() == []
-        expire_lease(saga.id)
     assert world.happened == []
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -129,7 +124,7 @@ def test_a_definition_that_changes_under_running_sagas(world, define, begin):
     try:
         new = begin(second, leased=False)
         world.answers("call4", Success(), Failure("declined", "no"))
-        sweep_until_rest()
+        run_due()
         names = {
             saga.id: list(SagaStep.objects.filter(saga_id=saga.id).values_list("step_name", flat=True))
             for saga in (old, turned_back, new)
@@ -151,7 +146,7 @@ def test_time_is_the_databases(world, define, begin, monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as patched:
             patched.setattr("time.time", lambda drift=drift: drift)
             patched.setattr("time.monotonic", lambda drift=drift: drift + 10_000)
-            assert store.dispatch() == []
+            assert claim_all() == []
             assert engine.resume(saga.id) is None
             engine.advance(saga)
         assert reload(saga).status == SagaStatus.COMPLETED

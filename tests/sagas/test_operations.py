@@ -12,6 +12,7 @@ from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaSte
 from sagas.operations import NotAllowed, StaleView, UnknownSaga
 from sagas.outcomes import Failure, Honoured, NotFound, Success, Transient, Undecidable, Unknown
 from tests.sagas.conftest import expire_lease, reload
+from tests.support.sagas import claim_all, run_due
 from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,16 +25,6 @@ COMPENSATE, RESOLVE, CANCEL = Operation.COMPENSATE, Operation.MARK_RESOLVED, Ope
 def _english():
     with translation.override("en"):
         yield
-
-
-def run_due(limit=30):
-    for _round in range(limit):
-        tickets = store.dispatch()
-        if not tickets:
-            return
-        for ticket in tickets:
-            engine.resume(ticket.saga_id, ticket=ticket.fence)
-    raise AssertionError("sagas never came to rest")
 
 
 def act(operation: Operation, saga, *, revision: int | None = None, **given: Any):
@@ -66,11 +57,6 @@ class Make:
 
     def pending(self):
         return self.begin(self.define(), leased=False)
-
-    def queued(self):
-        saga = self.pending()
-        store.dispatch()
-        return saga
 
     def held(self):
         return self.begin(self.define())
@@ -146,7 +132,6 @@ def make(world, define, begin):
 BEFORE_THE_PIVOT = {RETRY, COMPENSATE, CANCEL}
 ALLOWED = {
     "pending": BEFORE_THE_PIVOT,
-    "queued": BEFORE_THE_PIVOT,
     "held": set(),
     "left_by_a_dead_worker": {*BEFORE_THE_PIVOT, ASK, SKIP},
     "waiting_in_doubt": {*BEFORE_THE_PIVOT, ASK, SKIP},
@@ -402,14 +387,6 @@ class TestFencing:
         run_due()
         assert reload(slow).status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
 
-    def test_a_ticket_of_before_does_no_harm(self, world, make):
-        saga = make.pending()
-        (ticket,) = store.dispatch()
-        act(COMPENSATE, saga)
-        engine.resume(saga.id, ticket=ticket.fence)
-        assert reload(saga).status == SagaStatus.COMPENSATED
-        assert world.happened == []
-
 
 def test_who_and_why_are_required(make):
     saga = make.undecidable()
@@ -447,11 +424,11 @@ def test_a_picture_costs_the_same_for_one_and_for_many(make, django_assert_num_q
         assert len(inspection.look_at(SagaInstance.objects.all())) == 3
 
 
-def test_due_is_what_the_sweep_picks(make):
+def test_due_is_what_workers_claim(make):
     for state in ("pending", "left_by_a_dead_worker", "waiting_in_doubt", "waiting_for_its_turn"):
         getattr(make, state)()
     for state in ("held", "undecidable", "completed", "compensation_failed"):
         getattr(make, state)()
     found = {row.id for row in inspection.due(SagaInstance.objects.all())}
     assert len(found) == 3
-    assert {ticket.saga_id for ticket in store.dispatch()} == found
+    assert {saga.id for saga in claim_all()} == found

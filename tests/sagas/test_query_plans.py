@@ -1,10 +1,11 @@
-"""Sweep and claim read what is due, through the partial indexes, and neither the history nor each other's steps.
+"""Claims read what is due, through the partial indexes, and neither the history nor each other's steps.
 
 Asserted on what the plans really did: which index, and how many rows were looked at. Statistics are fresh, and the
 planner is left free. A history that was lived leaves a dead row, and dead entries in the indexes, for each commit.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -20,9 +21,9 @@ FINISHED, DUE, STEPS = 20_000, 1_000, 3
 _SAGAS = """
 INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
     past_pivot, current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
-    claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context)
+    claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, fairness_key)
 SELECT gen_random_uuid(), %(kind)s || n, 'test', 'test.plans', 1, %(status)s, 'forward', false, 1, '', '', '{}', '',
-       %(lease)s::timestamptz, 1, 1, 0, now() + interval '1 day', false, '', '{}'
+       %(lease)s::timestamptz, 1, 1, 0, now() + interval '1 day', false, '', '{}', 'merchant-' || n %% 10
 FROM generate_series(1, %(count)s) AS n
 """
 _STEPS = """
@@ -84,48 +85,55 @@ def history(transactional_db: None) -> None:
         cursor.execute("ANALYZE saga_instances, saga_steps")
 
 
-def test_the_sweep_reads_what_is_due_through_the_partial_indexes(history: None) -> None:
-    found = scans(statements.DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15})
+PLACES, KEYS = 12, 10
+
+
+def claim_values() -> dict[str, Any]:
+    return store.claim_due_values(
+        task_queue="default", places=PLACES, held={"merchant-3": 2}, suspects=1, after=""
+    )
+
+
+def require_a_claim_reads_what_it_may_take(sql: str) -> None:
+    """However many are due: of each key its first ones, and each that is claimed again, to be locked and updated."""
+    scans(sql, claim_values())  # who comes first marks the dead entries, once
+    found = scans(sql, claim_values())
     require_no_table_is_read_through(found)
-    used = {node["Index Name"] for node in found if "Index Name" in node}
-    assert {"saga_step_due_retry", "saga_lease_expiry"} <= used
-    assert looked_at(found, "saga_steps") <= DUE
-    # At most all that live, and each of a batch again to be locked and updated.
-    assert looked_at(found, "saga_instances") <= 2 * DUE + 4 * store.SWEEP_BATCH
+    assert "saga_due_by_fairness_key" in {node.get("Index Name") for node in found}
+    assert looked_at(found, "saga_steps") <= 4 * STEPS * PLACES
+    assert looked_at(found, "saga_instances") <= KEYS * (store.SAGAS_PER_KEY + 2) + 3 * PLACES
+    assert blocks_of(found) <= KEYS * (store.SAGAS_PER_KEY + 10) + 20 * PLACES
 
 
-def require_a_batch_is_enough(sql: str) -> None:
-    given = {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15}
-    scans(sql, given)  # who comes first marks the dead entries, once
-    found = scans(sql, given)
-    require_no_table_is_read_through(found)
-    assert looked_at(found, "saga_steps") <= store.SWEEP_BATCH
-    assert looked_at(found, "saga_instances") <= 5 * store.SWEEP_BATCH
-    assert blocks_of(found) <= 10 * store.SWEEP_BATCH
+def test_a_claim_of_what_is_due_reads_what_it_may_take(history: None) -> None:
+    require_a_claim_reads_what_it_may_take(statements.CLAIM_DUE)
 
 
-def test_the_sweep_reads_a_batch_beside_the_dead_rows_of_a_history(lived_history: None) -> None:
-    require_a_batch_is_enough(statements.DISPATCH)
+def test_a_claim_of_what_is_due_beside_the_dead_rows_of_a_history(lived_history: None) -> None:
+    require_a_claim_reads_what_it_may_take(statements.CLAIM_DUE)
 
 
 WORSE = {
-    "all that is due is read and sorted": ("ORDER BY lease_expires_at", "ORDER BY created_at"),
-    "not the condition of the index": ("s.status = 'failed' AND s.next_retry_at", "s.next_retry_at"),
+    "all that a key has due is read and sorted": (
+        "ORDER BY fairness_key, due_at LIMIT %(window)s",
+        "ORDER BY created_at LIMIT %(window)s",
+    ),
+    "not the condition of the index": ("due_at IS NOT NULL AND fairness_key >=", "fairness_key >="),
 }
 
 
 @pytest.mark.parametrize("how", WORSE)
-def test_a_worse_sweep_is_noticed(lived_history: None, how: str) -> None:
-    sql = statements.DISPATCH.replace(*WORSE[how])
-    assert sql != statements.DISPATCH
+def test_a_worse_claim_is_noticed(lived_history: None, how: str) -> None:
+    sql = statements.CLAIM_DUE.replace(*WORSE[how])
+    assert sql != statements.CLAIM_DUE
     with pytest.raises(AssertionError):
-        require_a_batch_is_enough(sql)
+        require_a_claim_reads_what_it_may_take(sql)
 
 
 @pytest.mark.parametrize("kind", ["retry-1", "lease-1"])
 def test_a_claim_reads_its_own_saga_beside_the_dead_rows_of_a_history(lived_history: None, kind: str) -> None:
     saga = SagaInstance.objects.get(business_id=kind)
-    found = scans(statements.CLAIM, {"id": saga.id, "ticket": None, "worker": "test", "lease_seconds": 30})
+    found = scans(statements.CLAIM, {"id": saga.id, "worker": "test", "lease_seconds": 30})
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_instances") == 1
     assert looked_at(found, "saga_steps") <= 2 * STEPS
@@ -135,7 +143,7 @@ def test_a_claim_reads_its_own_saga_beside_the_dead_rows_of_a_history(lived_hist
 @pytest.mark.parametrize("kind", ["retry-1", "lease-1"])
 def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: str) -> None:
     saga = SagaInstance.objects.get(business_id=kind)
-    params = {"id": saga.id, "ticket": None, "worker": "test", "lease_seconds": 30}
+    params = {"id": saga.id, "worker": "test", "lease_seconds": 30}
     found = scans(statements.CLAIM, params)
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_instances") == 1
@@ -147,6 +155,6 @@ def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: st
 
 def test_the_steps_of_a_saga_are_found_by_its_id(history: None) -> None:
     saga = SagaInstance.objects.get(business_id="done-7")
-    found = scans(statements.STEPS, [saga.id])
+    found = scans(statements.STEPS, [[saga.id]])
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_steps") <= 2 * STEPS

@@ -25,6 +25,7 @@ from sagas.operations import OperationRefused
 from sagas.outcomes import Failure, NotFound, NothingHappened, Success, Transient, Undecidable, Unknown
 from tests.sagas.conftest import expire_lease
 from tests.support.auditing import findings
+from tests.support.sagas import claim_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,13 +72,13 @@ def steps_of(world, pivot, on_timeout):
 
 
 class Schedules(RuleBasedStateMachine):
-    """`held` are sagas that a worker has claimed and not yet carried on, `tickets` what the broker still has."""
+    """`held` are sagas that a worker has claimed and not yet carried on."""
 
     def __init__(self, world, definitions):
         super().__init__()
         self.world, self.definitions = world, definitions
         self.world.script.clear()
-        self.sagas, self.held, self.tickets = [], [], []
+        self.sagas, self.held = [], []
         SagaInstance.objects.all().delete()
 
     def teardown(self):
@@ -85,11 +86,11 @@ class Schedules(RuleBasedStateMachine):
         self.world.script.clear()
         for _round in range(40):
             self._time_passes()
-            tickets = self._dispatch()
-            if not tickets:
+            claimed = self._claim()
+            if not claimed:
                 break
-            for ticket in tickets:
-                engine.resume(ticket.saga_id, ticket=ticket.fence)
+            for saga in claimed:
+                engine.resume_claimed(saga)
         found = findings()
         assert not found, "\n".join(found)
 
@@ -105,7 +106,7 @@ class Schedules(RuleBasedStateMachine):
     @precondition(lambda self: len(self.sagas) < 3)
     def start(self, which):
         definition = self.definitions[which % len(self.definitions)]
-        saga_id = uuid.UUID(int=len(self.sagas) + 1)  # the same in each run, and so is the order of tickets
+        saga_id = uuid.UUID(int=len(self.sagas) + 1)  # the same in each run, and so is the order of claims
         with transaction.atomic():
             saga = engine.start(
                 definition.name, version=1, saga_id=saga_id, business_id=str(saga_id), data={}
@@ -151,17 +152,16 @@ class Schedules(RuleBasedStateMachine):
         self._time_passes()
 
     @rule()
-    def sweep(self):
-        self.tickets += self._dispatch()
+    def claim(self):
+        self.held += self._claim()
 
-    def _dispatch(self):
-        return sorted(store.dispatch(), key=lambda ticket: ticket.saga_id)
+    def _claim(self):
+        return sorted(claim_all(), key=lambda saga: saga.id)
 
-    @rule(which=INDEX, arrives=st.booleans())
-    @precondition(lambda self: self.tickets)
-    def broker_delivers_or_loses(self, which, arrives):
-        ticket = self.tickets.pop(which % len(self.tickets))
-        if arrives and (saga := store.claim(ticket.saga_id, ticket=ticket.fence)):
+    @rule(which=INDEX)
+    @precondition(lambda self: self.sagas)
+    def a_request_claims(self, which):
+        if saga := store.claim(self.sagas[which % len(self.sagas)]):
             self.held.append(saga)
 
     @rule(which=INDEX, signal_id=st.sampled_from(["evt_1", "evt_2"]), name=st.sampled_from(["news", "other"]))

@@ -11,7 +11,7 @@ from sagas import engine, graph, operations
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, Retry, Step, together
 from sagas.models import SagaStatus, SagaStep
 from sagas.outcomes import Failure, NotFound, Success, Transient, Undecidable, Unknown
-from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,7 +107,7 @@ def test_one_that_failed_waits_for_one_in_doubt(world, group, begin):
     saga = engine.advance(begin(group()))
     row = reload(saga)
     assert (row.status, row.direction, row.error_code) == (SagaStatus.IN_PROGRESS, "forward", "declined")
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPENSATED
     assert world.happened[4:] == ["b:query", "c:undo", "b:undo", "local1:undo"]
     assert world.happened.count("a") == 1
@@ -118,7 +118,7 @@ def test_unknown_is_asked_about_and_the_others_are_left_alone(world, group, begi
     world.answers("b:query", NotFound())
     world.answers("c", Transient("busy"))
     saga = engine.advance(begin(group()))
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [world.happened.count(name) for name in MEMBERS] == [1, 2, 2]
 
@@ -128,12 +128,12 @@ def test_what_waits_waits_together_for_the_longest(world, group, begin):
     world.answers("b", Transient("busy"))
     world.answers("c", Transient("429", retry_after_seconds=300))
     saga = engine.advance(begin(group()))
-    sweep_until_rest()
+    run_due()
     assert [world.happened.count(name) for name in MEMBERS] == [1, 1, 1]
     steps = SagaStep.objects.filter(saga_id=saga.id, status="failed")
     assert len({step.next_retry_at for step in steps}) == 1
     assert operations.wake(saga_id=saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -141,7 +141,7 @@ def test_one_whose_retries_are_used_up_is_undone_in_its_place(world, group, begi
     world.answers("b", *[Unknown("lost")] * 5)
     world.answers("b:query", *[Unknown("lost")] * 5)
     saga = engine.advance(begin(group(max_count=1)))
-    sweep_until_rest()
+    run_due()
     assert reload(saga).error_code == "outcome_unknown"
     assert world.happened[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
 
@@ -150,7 +150,7 @@ def test_the_deadline_ends_the_wait_for_the_rest(world, group, begin):
     world.answers("a", Failure("declined", "no"))
     world.answers("b", Unknown("lost"))
     saga = engine.advance(begin(group(deadline_seconds=0)))
-    sweep_until_rest()
+    run_due()
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "declined")
     assert "b:query" not in world.happened
 
@@ -162,7 +162,7 @@ def test_past_the_pivot_it_is_a_persons_and_retry_calls_what_failed_again(world,
     row = reload(saga)
     assert (row.needs_attention, row.direction) == (True, "forward")
     operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="they are back")
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [world.happened.count(name) for name in MEMBERS] == [2, 1, 2]
 
@@ -173,7 +173,7 @@ def test_undecidable_parks_once_all_have_answered(world, group, begin):
     assert reload(saga).attention_reason == "amounts differ"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="c").status == "completed"
     operations.wake(saga_id=saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -185,7 +185,7 @@ def test_a_worker_that_dies_in_one_of_the_calls(world, group, begin):
         engine.advance(saga)
     assert SagaStep.objects.filter(saga_id=saga.id, in_doubt=True).count() == 3
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [world.happened.count(name) for name in ("a", "b", "b:query", "c")] == [2, 1, 1, 2]
 

@@ -14,8 +14,9 @@ from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Step
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
 from sagas.outcomes import StepFailed, Success
 from sagas.signals import Delivery
-from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.sagas import claim_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,22 +74,22 @@ def step(saga, name="wait3"):
     return SagaStep.objects.get(saga_id=saga.id, step_name=name)
 
 
-def test_waits_without_lease_and_without_work_for_the_sweep(world, waiting, begin):
+def test_waits_without_lease_and_without_work_for_workers(world, waiting, begin):
     saga = engine.advance(begin(waiting()))
     row = reload(saga)
     assert (row.status, row.waiting_for, row.lease_expires_at) == (SagaStatus.IN_PROGRESS, NAME, None)
     assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
-    assert store.dispatch() == []
+    assert claim_all() == []
     assert engine.resume(saga.id) is None
     assert world.happened == ["local1", "call2"]
     deliver(saga)
-    sweep_until_rest()
+    run_due()
 
 
 def test_a_signal_wakes_it_and_its_payload_is_read(world, waiting, begin):
     saga = engine.advance(begin(waiting()))
     assert deliver(saga, amount=7) is Delivery.WOKE
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.waiting_for, row.waiting_until) == (SagaStatus.COMPLETED, "", None)
     assert step(saga).result == {"heard": {"amount": 7}}
@@ -124,7 +125,7 @@ def test_a_signal_that_comes_during_the_commit_that_begins_to_wait(waiting, begi
 def test_the_same_signal_again_does_nothing(world, waiting, begin):
     saga = engine.advance(begin(waiting()))
     assert [deliver(saga), deliver(saga)] == [Delivery.WOKE, Delivery.REPEATED]
-    sweep_until_rest()
+    run_due()
     assert deliver(saga) is Delivery.REPEATED
     assert SagaSignal.objects.filter(saga_id=saga.id).count() == 1
     assert world.happened.count("local:wait3") == 1
@@ -133,16 +134,16 @@ def test_the_same_signal_again_does_nothing(world, waiting, begin):
 def test_a_signal_of_another_name_is_kept_and_wakes_nobody(waiting, begin):
     saga = engine.advance(begin(waiting()))
     assert deliver(saga, name="bank.opened") is Delivery.KEPT
-    assert store.dispatch() == []
+    assert claim_all() == []
     deliver(saga, "evt_2")
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_a_late_signal_is_recorded(waiting, begin):
     saga = engine.advance(begin(waiting()))
     let_the_wait_pass(saga)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPENSATED
     assert deliver(saga, "evt_late") is Delivery.LATE
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
@@ -156,10 +157,10 @@ def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         signals.deliver(saga_id=saga.id, name=NAME, signal_id="evt_1")
         raise ZeroDivisionError
-    assert store.dispatch() == []
+    assert claim_all() == []
     assert not SagaSignal.objects.filter(saga_id=saga.id).exists()
     deliver(saga)
-    sweep_until_rest()
+    run_due()
 
 
 def test_an_unknown_saga_is_named(db):
@@ -170,7 +171,7 @@ def test_an_unknown_saga_is_named(db):
 def test_a_timeout_turns_back(world, waiting, begin):
     saga = engine.advance(begin(waiting()))
     let_the_wait_pass(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "signal_timed_out")
     assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
@@ -179,7 +180,7 @@ def test_a_timeout_turns_back(world, waiting, begin):
 def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
     saga = engine.advance(begin(waiting(on_timeout=OnTimeout.GO_ON)))
     let_the_wait_pass(saga)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert step(saga).result == {"timed_out": True}
     assert "local:wait3" not in world.happened
@@ -188,23 +189,23 @@ def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
 def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, begin):
     saga = engine.advance(begin(waiting(pivot="call2")))
     let_the_wait_pass(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention, row.waiting_for) == (SagaStatus.IN_PROGRESS, True, "")
     operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank was late")
-    sweep_until_rest()
+    run_due()
     assert reload(saga).waiting_for == NAME
     deliver(saga)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_a_signal_that_meets_its_timeout_wins(waiting, begin):
     saga = engine.advance(begin(waiting()))
     let_the_wait_pass(saga)
-    (ticket,) = store.dispatch()
+    (claimed,) = claim_all()
     deliver(saga)
-    engine.resume(saga.id, ticket=ticket.fence)
+    engine.resume_claimed(claimed)
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -213,7 +214,7 @@ def test_a_wait_never_outlasts_the_deadline(waiting, begin):
     row = reload(saga)
     assert row.waiting_until == row.deadline_at
     deliver(saga)
-    sweep_until_rest()
+    run_due()
 
 
 def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting, begin):
@@ -221,18 +222,18 @@ def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting
     until = reload(saga).waiting_until
     for _time in range(8):
         assert operations.wake(saga_id=saga.id)
-        sweep_until_rest()
+        run_due()
     row = reload(saga)
     assert (row.waiting_until, row.needs_attention, row.claims_without_progress) == (until, False, 0)
     deliver(saga)
-    sweep_until_rest()
+    run_due()
 
 
 def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
     saga = engine.advance(begin(waiting()))
     world.answers("local:wait3", StepFailed("short", "not the whole amount"))
     deliver(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "short")
     assert SagaSignal.objects.get(saga_id=saga.id).taken_by == "wait3"
@@ -248,7 +249,7 @@ def test_a_worker_that_dies_taking_up_a_signal(world, waiting, begin, commits):
         engine.resume(saga.id)
     assert (SagaSignal.objects.get(saga_id=saga.id).taken_at is not None) == commits
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert SagaEvent.objects.filter(saga_id=saga.id, step_name="wait3", outcome="success").count() == 1
 
@@ -267,7 +268,7 @@ def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
     engine.advance(saga)
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -279,7 +280,7 @@ def test_cancel_and_staff_reach_a_saga_that_waits(waiting, begin):
     operations.skip_step(
         saga_id=skipped.id, seen_revision=reload(skipped).revision, result={"heard": {}}, **who
     )
-    sweep_until_rest()
+    run_due()
     ends = [reload(saga).status for saga in (cancelled, turned, skipped)]
     assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
 
@@ -307,13 +308,12 @@ def test_the_timeout_is_found_through_its_index(waiting, begin):
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         cursor.execute(
-            "EXPLAIN SELECT id FROM saga_instances WHERE waiting_until <= now() AND lease_expires_at IS NULL"
-            " AND NOT needs_attention ORDER BY waiting_until LIMIT 100"
+            "EXPLAIN SELECT id FROM saga_instances WHERE due_at <= now() ORDER BY due_at LIMIT 100"
         )
-        assert "saga_wait_timeout" in str(cursor.fetchall())
+        assert "saga_due" in str(cursor.fetchall())
         cursor.execute("RESET enable_seqscan")
     deliver(saga)
-    sweep_until_rest()
+    run_due()
 
 
 def test_people_see_what_it_waits_for(waiting, begin):
@@ -329,5 +329,5 @@ def test_people_see_what_it_waits_for(waiting, begin):
     assert f"waits for {NAME}, after 1 min turns back" in drawn
     deliver(saga)
     assert SagaInstance.objects.filter(id=saga.id).count() == 1
-    sweep_until_rest()
+    run_due()
     assert "evt_1" in saga_text.as_story(saga_inspection.story(name=str(saga.id)))

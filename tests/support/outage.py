@@ -14,9 +14,9 @@ from gateway.channels.base import NotSent, Unknown
 from gateway.channels.breaker import Phase
 from gateway.channels.shared_state import SharedState
 from gateway.models import Payment, Refund
-from sagas import engine, store
 from sagas.models import ACTIVE, SagaInstance, SagaStep
 from tests.support.channels import TappedLine, tap
+from tests.support.sagas import run_due
 
 
 class Killswitch:
@@ -116,7 +116,5 @@ def live_on(seconds: float, *, already: float = 0.0) -> int:
     """So many seconds pass, and workers do what is due then. Answers how many sagas are not at rest yet."""
     let_pass(seconds - already)
     let_pass_for_breaker(already)
-    while tickets := store.dispatch():
-        for ticket in tickets:
-            engine.resume(ticket.saga_id, ticket=ticket.fence)
+    run_due()
     return SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False).count()

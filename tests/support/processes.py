@@ -1,4 +1,4 @@
-"""The platform as real processes, to be killed: its own PostgreSQL and Redis, gunicorn, Celery worker and beat.
+"""The platform as real processes, to be killed: its own PostgreSQL and Redis, gunicorn, workers and beat.
 
 Nothing is shared with the test run's own servers: a worker that runs here would carry on the sagas of other
 tests, and these servers get stopped. Leases and sweeps are short, so that a recovery takes seconds.
@@ -52,6 +52,8 @@ MOST_DEATHS = 5
 FIRST_PAUSE_SECONDS = 0.25
 # More than one test kills at a time, so that nobody waits for a new one.
 WORKER_CHILDREN = 4
+CELERY_CHILDREN = 2
+WORKER_THREADS = 2
 
 # What a crashed PostgreSQL may not lose is what it said to have committed, so `synchronous_commit` stays on;
 # without fsync only a crash of the machine itself could lose something.
@@ -178,8 +180,8 @@ class Platform:
         schedule = str(self.directory / "celerybeat-schedule")
         self.web = self._ours("web", [*gunicorn, "payment_platform.wsgi:application"])
         self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
-        self.worker = self._celery_worker("worker")
-        self.spare_worker = self._celery_worker("spare")  # runs only while a test wants it
+        self.worker = self._workers("worker")
+        self.spare_worker = self._workers("spare")  # runs only while a test wants it
         self.postgres = self._server("postgres")
         self.redis = self._server("redis")
         self.merchant: dict[str, str] = {}
@@ -319,7 +321,7 @@ class Platform:
 
     def _armable(self, role: str, under: Process) -> list[int]:
         under.revive()
-        return sorted(pid for pid in self._signs(role) if _parent(pid) == under.pid)
+        return sorted(pid for pid in self._signs(role) if under.pid in _ancestors(pid))
 
     def _signs(self, role: str) -> list[int]:
         return [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
@@ -392,6 +394,7 @@ class Platform:
             "STATIC_ROOT": str(self.directory / "static"),
             "SAGA_LEASE_SECONDS": str(LEASE_SECONDS),
             "SAGA_SWEEP_SECONDS": str(SWEEP_SECONDS),
+            "SAGA_WORKER_THREADS": str(WORKER_THREADS),
             "SAGA_RETRY_BASE_SECONDS": str(RETRY_BASE_SECONDS),
             "IDEMPOTENCY_LEASE_SECONDS": str(IDEMPOTENCY_LEASE_SECONDS),
             "CHANNEL_TIMEOUT_SECONDS": str(CHANNEL_TIMEOUT_SECONDS),
@@ -406,14 +409,9 @@ class Platform:
         environment = {**self.environment, "SERVICE_NAME": f"payment-{name}"}
         return Process(name, command, self.directory / f"{name}.log", environment)
 
-    def _celery_worker(self, name: str) -> Process:
-        command = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app", "worker"]
-        options = ["--pool", "prefork", "--concurrency", str(WORKER_CHILDREN), "--loglevel", "INFO"]
-        alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
-        return self._ours(
-            name,
-            [*command, *options, *alone, "--include", "tests.support.armable_celery,tests.support.journey"],
-        )
+    def _workers(self, name: str) -> Process:
+        command = [sys.executable, "-m", "tests.support.armable_workers", name]
+        return self._ours(name, [*command, str(WORKER_CHILDREN), str(CELERY_CHILDREN)])
 
     def _server(self, name: str) -> Process:
         """Its command is known once its data directory exists."""
@@ -436,6 +434,12 @@ def _parent(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else int(fields[1])
+
+
+def _ancestors(pid: int) -> set[int]:
+    """Its parent, and that one's."""
+    parent = _parent(pid)
+    return set() if parent is None else {parent, _parent(parent) or 0}
 
 
 def free_port() -> int:

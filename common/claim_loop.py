@@ -1,0 +1,164 @@
+"""Pulls work from the database: as much as this process has places for, and no more.
+
+One thread claims, the others work. It looks again when it is woken, when a place becomes free while more is due, and
+otherwise every `poll_seconds`. Nothing but the database is needed for that. Any number of processes may run one.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connections
+from prometheus_client import Gauge
+from psycopg_pool import PoolTimeout
+
+from common import database_pool, telemetry
+from common.db import session_was_lost
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+RECONNECT_SECONDS = 2.0
+# Places that become free one after the other are filled by one claim.
+GATHER_SECONDS = 0.01
+BUSY = Gauge(
+    "worker_places_busy", "Places of a worker that are taken", ["worker"], multiprocess_mode="livesum"
+)
+PLACES = Gauge("worker_places", "Places of a worker", ["worker"], multiprocess_mode="livesum")
+LAST_CLAIM = Gauge(
+    "worker_last_claim_timestamp_seconds",
+    "When a worker last looked for work: one that stands still shows here",
+    ["worker"],
+    multiprocess_mode="mostrecent",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Generic[T]):
+    """What a claim brought. With `more`, work was left that a free place may take; with `again`, look at once."""
+
+    items: Sequence[T]
+    more: bool = False
+    again: bool = False
+
+
+class ClaimLoop(Generic[T]):
+    """Claims with `claim(in_flight, free_places)` and works with `work(item)`, `places` items at a time."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        places: int,
+        claim: Callable[[Sequence[T], int], Claimed[T]],
+        work: Callable[[T], object],
+        poll_seconds: float,
+    ) -> None:
+        self.name = name
+        self.has_room = threading.Event()
+        self.has_room.set()
+        self._places, self._poll_seconds = places, poll_seconds
+        self._claim, self._work = claim, work
+        self._in_flight: list[T] = []
+        self._lock = threading.Lock()
+        self._event = threading.Event()
+        self._more = True
+        PLACES.labels(name).set(places)
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._event.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set, then lets what is under way end. Survives outages of the database."""
+        log.info("worker.started", worker=self.name, places=self._places)
+        with ThreadPoolExecutor(self._places, thread_name_prefix=self.name) as pool:
+            while not stop.is_set():
+                self._event.clear()
+                # Until the claim is answered, each place that becomes free counts as news.
+                self._more = True
+                claimed = self._claim_and_submit(pool, stop)
+                if claimed is None:
+                    stop.wait(RECONNECT_SECONDS)
+                    continue
+                if claimed.again:
+                    stop.wait(GATHER_SECONDS)
+                    continue
+                self._more = claimed.more or not self._free_places()
+                if self._event.wait(self._poll_seconds) and self._more:
+                    stop.wait(GATHER_SECONDS)
+        log.info("worker.stopped", worker=self.name)
+
+    def _claim_and_submit(self, pool: ThreadPoolExecutor, stop: threading.Event) -> Claimed[T] | None:
+        """None when the database is gone."""
+        with self._lock:
+            in_flight = list(self._in_flight)
+        free = self._places - len(in_flight)
+        if not free:
+            return Claimed([], more=True)
+        try:
+            claimed = self._claim(in_flight, free)
+        except (DatabaseError, InterfaceError, PoolTimeout) as error:
+            if not session_was_lost(error):
+                raise
+            log.warning("worker.database_lost", worker=self.name, reason=str(error))
+            return None
+        finally:
+            connections.close_all()  # back to the pool: others may need them while this thread waits
+        LAST_CLAIM.labels(self.name).set_to_current_time()
+        for item in claimed.items:
+            with self._lock:
+                self._in_flight.append(item)
+            self._show()
+            pool.submit(self._work_on, item).add_done_callback(partial(self._done, item))
+        return claimed
+
+    def _work_on(self, item: T) -> None:
+        structlog.contextvars.clear_contextvars()
+        try:
+            self._work(item)
+        finally:
+            database_pool.count()
+            connections.close_all()
+
+    def _done(self, item: T, done: "Future[None]") -> None:
+        with self._lock:
+            self._in_flight = [each for each in self._in_flight if each is not item]
+        self._show()
+        if (error := done.exception()) is not None:
+            # Nothing was recorded, so that it is due again when its lease ends.
+            log.error("worker.item_failed", worker=self.name, exc_info=error)
+        if self._more:
+            self._event.set()
+
+    def _free_places(self) -> int:
+        with self._lock:
+            return self._places - len(self._in_flight)
+
+    def _show(self) -> None:
+        free = self._free_places()
+        BUSY.labels(self.name).set(self._places - free)
+        if free:
+            self.has_room.set()
+        else:
+            self.has_room.clear()
+
+
+def run_together(*runs: Callable[[threading.Event], object]) -> None:
+    """Runs each in a thread until SIGTERM or SIGINT. When one fails, all are stopped and its error is raised."""
+    telemetry.begin_process()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ThreadPoolExecutor(len(runs), thread_name_prefix="run") as pool:
+        futures = [pool.submit(run, stop) for run in runs]
+        for future in futures:
+            future.add_done_callback(lambda _done: stop.set())
+        stop.wait()
+    for future in futures:
+        future.result()
