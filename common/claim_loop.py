@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from psycopg_pool import PoolTimeout
 
 from common import database_pool, telemetry
-from common.db import session_was_lost
+from common.database_errors import trouble_of
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ class ClaimLoop(Generic[T]):
         try:
             claimed = self._claim(in_flight, free)
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
-            if not session_was_lost(error):
+            if trouble_of(error) is None:
                 raise
             log.warning("worker.database_lost", worker=self.name, reason=str(error))
             return None

@@ -143,7 +143,14 @@ class Payment(models.Model):
                 condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
             ),
             models.Index(
-                name="payment_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
+                name="payment_expiry_by_merchant",
+                fields=["environment", "merchant", "expires_at"],
+                condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
+            ),
+            models.Index(
+                name="payment_due_check",
+                fields=["environment", "channel", "merchant", "check_count", "next_check_at"],
+                condition=Q(next_check_at__isnull=False),
             ),
             models.Index(name="payment_attention", fields=["created_at"], condition=Q(needs_attention=True)),
             models.Index(
@@ -333,7 +340,9 @@ class Refund(models.Model):
                 condition=Q(status=RefundStatus.SUCCEEDED),
             ),
             models.Index(
-                name="refund_due_check", fields=["next_check_at"], condition=Q(next_check_at__isnull=False)
+                name="refund_due_check",
+                fields=["environment", "merchant", "check_count", "next_check_at"],
+                condition=Q(next_check_at__isnull=False),
             ),
             models.Index(
                 name="refund_contradicted",

@@ -45,11 +45,26 @@ _COUNTS = {
         "SELECT 1 FROM outbox_events WHERE published_at IS NULL",
     ),
 }
+# From group to group in the index of checks, as the poller goes: there is none in the order of time.
+_OLDEST_CHECK = """
+WITH RECURSIVE walk AS (
+    (SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
+     WHERE next_check_at IS NOT NULL
+     ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM walk CROSS JOIN LATERAL (
+        SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
+        WHERE next_check_at IS NOT NULL AND (environment, channel, merchant_id, check_count)
+              > (walk.environment, walk.channel, walk.merchant_id, walk.check_count)
+        ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1) AS following
+)
+SELECT min(next_check_at) FROM walk WHERE next_check_at <= now()
+"""
 # Since when the oldest of them waits. Nothing waiting is an age of 0.
 _OLDEST = {
-    "saga_oldest_due_seconds": (
-        "How long ago the oldest due saga fell due",
-        "SELECT min(due_at) FROM saga_instances WHERE due_at <= now()",
+    "payment_oldest_check_seconds": (
+        "How long ago the check of an open payment fell due that is most overdue",
+        _OLDEST_CHECK,
     ),
     "saga_oldest_attention_seconds": (
         "Age of the oldest saga left to a person",
@@ -78,6 +93,23 @@ _SERVER = {
         "SELECT current_setting('max_connections')::int",
     ),
 }
+
+# From queue to queue and from key to key in the index of what is due: merchants are too many for labels, so that they
+# are counted.
+_DUE_BY_QUEUE = """
+WITH RECURSIVE walk AS (
+    (SELECT task_queue, fairness_key, due_at FROM saga_instances WHERE due_at IS NOT NULL
+     ORDER BY task_queue, fairness_key, due_at LIMIT 1)
+    UNION ALL
+    SELECT following.task_queue, following.fairness_key, following.due_at FROM walk CROSS JOIN LATERAL (
+        SELECT task_queue, fairness_key, due_at FROM saga_instances
+        WHERE due_at IS NOT NULL AND (task_queue, fairness_key) > (walk.task_queue, walk.fairness_key)
+        ORDER BY task_queue, fairness_key, due_at LIMIT 1) AS following
+)
+SELECT queue, count(due_at)::int, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)::float8
+FROM unnest(%s::text[]) AS queue LEFT JOIN walk ON task_queue = queue AND due_at <= now()
+GROUP BY queue
+"""
 
 _LAST_RESULTS = """
 SELECT checks.name, latest.passed
@@ -111,6 +143,7 @@ class DatabaseGauges(Collector):
                 cursor.execute(_ALL)
                 for (name, text), value in zip(_GAUGES.items(), cursor.fetchone(), strict=True):
                     yield GaugeMetricFamily(name, text, value=value)
+                yield from _due_by_queue(cursor)
                 yield from _consistency(cursor)
             up.add_metric([], 1)
         except (OperationalError, PoolTimeout):
@@ -139,6 +172,21 @@ class BrokerGauges(Collector):
             yield depth
             yield GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)
         yield up
+
+
+def _due_by_queue(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
+    oldest = GaugeMetricFamily(
+        "saga_oldest_due_seconds", "How long ago the oldest due saga fell due", labels=["task_queue"]
+    )
+    keys = GaugeMetricFamily(
+        "saga_due_fairness_keys", "Fairness keys (merchants) that have a due saga", labels=["task_queue"]
+    )
+    cursor.execute(_DUE_BY_QUEUE, [list(settings.SAGA_TASK_QUEUES)])
+    for queue, count, seconds in cursor.fetchall():
+        oldest.add_metric([queue], seconds)
+        keys.add_metric([queue], count)
+    yield oldest
+    yield keys
 
 
 def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:

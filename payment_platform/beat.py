@@ -1,15 +1,31 @@
-"""Celery's beat, for a host whose clock may be set back."""
+"""Celery's beat, for a host whose clock may be set back and for times when no worker runs."""
 
 import datetime as dt
 from typing import Any
 
 from celery.beat import PersistentScheduler
+from django.conf import settings
+
+from common.redis import attempt
+
+# Some 20 for each periodic task.
+MOST_WAITING = 200
 
 
 class SteadyScheduler(PersistentScheduler):
     """Without this, what ran last "in an hour" would not run for an hour: no sweep, no retry, no expiry."""
 
     _latest = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Adds nothing to a queue that nobody works off: each task does all that is due, however late it comes."""
+        if self._waiting() < MOST_WAITING:
+            super().apply_entry(entry, producer=producer)
+
+    def _waiting(self) -> int:
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        key = f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}"
+        return attempt(lambda client: int(client.llen(key)), otherwise=0)
 
     def tick(self, *args: Any, **options: Any) -> float:
         now = self.app.now()

@@ -1,4 +1,4 @@
-"""The Celery app: sweeps on a beat, and hints. Losing all of its messages costs time, never money."""
+"""The Celery app: periodic housekeeping. Sagas, polls and webhooks have workers of their own, which need no broker."""
 
 import os
 import time
@@ -23,7 +23,7 @@ _task_began: ContextVar[float] = ContextVar("task_began")
 
 app = Celery("payment_platform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["merchants", "idempotency", "events", "gateway", "gateway.channels.simulator", "ops"])
+app.autodiscover_tasks(["merchants", "idempotency", "events", "gateway.channels.simulator", "ops"])
 
 
 @setup_logging.connect

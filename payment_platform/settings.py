@@ -237,9 +237,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_TASK_DEFAULT_QUEUE = "payments"
-# A worker takes from both in turns: what beat piled up while no worker ran stands in no payment's way.
-CELERY_TASK_QUEUES = [Queue("payments"), Queue("ticks", routing_key="ticks")]
+CELERY_TASK_DEFAULT_QUEUE = "periodic"
+CELERY_TASK_QUEUES = [Queue("periodic")]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,

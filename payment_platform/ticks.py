@@ -9,8 +9,6 @@ EXPIRES_SECONDS = 3 * 3600
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
     seconds_between = {
-        "gateway.expire_payments": 5.0,
-        "gateway.check_open_payments": 15.0,
         "simulator.deliver_notifications": 1.0,
         "merchants.flush_key_usage": 60.0,
         "events.cancel_leftovers": 60.0,
@@ -23,7 +21,7 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
         "ops.expire_approvals": 300.0,
         "ops.prune_sessions": 3600.0,
     }
-    options = {"queue": "ticks", "expires": EXPIRES_SECONDS}
+    options = {"queue": "periodic", "expires": EXPIRES_SECONDS}
     return {
         task: {"task": task, "schedule": seconds, "options": options}
         for task, seconds in seconds_between.items()

@@ -173,7 +173,6 @@ SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_
        call_number, intended_at, saga_id
 FROM saga_steps WHERE saga_id = ANY(%s) ORDER BY saga_id, step_order
 """
-"""
 
 PARK_UNKNOWN = """
 UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_owner = '', lease_expires_at = NULL,

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import structlog
 from django.db import transaction
-from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -36,9 +35,7 @@ from merchants.principal import Principal
 M = TypeVar("M", Payment, Refund)
 log = structlog.get_logger(__name__)
 
-BATCH = 50
 ASK_TIMEOUT_SECONDS = 10.0
-LONGEST_INTERVAL = timedelta(hours=6)
 # How long an end is waited for. An authorization lives a week, a bank's refund may take two.
 PAYMENT_PATIENCE = timedelta(days=10)
 REFUND_PATIENCE = timedelta(days=21)
@@ -86,30 +83,17 @@ def ask_with_refunds(*, payment: Payment) -> None:
         raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
 
 
-def ask_about_due() -> int:
-    """One round of the janitor: payments and refunds whose next check is due. Intervals double up to six hours; what
-    is still open long after it should have ended is left to a person, never ended by guess."""
-    payments = _take_due(Payment.objects.all())
-    _give_up([payment for payment in payments if _ask(payment) is not Asked.REFUSED])
-    refunds = _take_due(Refund.objects.all())
-    _give_up_refunds([refund for refund in refunds if _ask(refund) is not Asked.REFUSED])
-    return len(payments) + len(refunds)
+def poll_payment(payment: Payment) -> None:
+    """Asks about a payment whose check is due. One that is still open long after it should have ended needs review,
+    and is never ended by guess."""
+    if _ask(payment) is not Asked.REFUSED:
+        _give_up(payment)
 
 
-def _take_due(rows: QuerySet[M]) -> list[M]:
-    """Moves the next check on before asking, so that a crash delays one check and two janitors share the work."""
-    with transaction.atomic(durable=True):
-        due = list(
-            rows.filter(next_check_at__lte=Now())
-            .order_by("next_check_at")
-            .select_for_update(skip_locked=True)[:BATCH]
-        )
-        for row in due:
-            wait = min(timedelta(minutes=2 ** min(row.check_count, 20)), LONGEST_INTERVAL)
-            rows.filter(pk=row.pk, next_check_at__isnull=False).update(
-                next_check_at=Now() + wait, check_count=F("check_count") + 1
-            )
-    return due
+def poll_refund(refund: Refund) -> None:
+    """Likewise for a refund."""
+    if _ask(refund) is not Asked.REFUSED:
+        _give_up_refund(refund)
 
 
 class Asked(enum.Enum):
@@ -153,35 +137,31 @@ def _put_back(row: Payment | Refund, answer: NotSent) -> None:
     )
 
 
-def _give_up(asked: list[Payment]) -> None:
-    for payment in asked:
-        with transaction.atomic():
-            given_up = Payment.objects.filter(
-                pk=payment.pk, status__in=OPEN_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
-            ).update(next_check_at=None, updated_at=Now())
-            if given_up:
-                transitions.open_review(
-                    payment=payment,
-                    code=ReviewCode.NO_OUTCOME,
-                    text=f"the channel still reports no outcome {PAYMENT_PATIENCE.days} days after the payment expired",
-                )
-                log.error("payment.janitor_gave_up", payment_no=payment.payment_no)
+def _give_up(payment: Payment) -> None:
+    with transaction.atomic():
+        given_up = Payment.objects.filter(
+            pk=payment.pk, status__in=OPEN_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
+        ).update(next_check_at=None, updated_at=Now())
+        if given_up:
+            transitions.open_review(
+                payment=payment,
+                code=ReviewCode.NO_OUTCOME,
+                text=f"the channel still reports no outcome {PAYMENT_PATIENCE.days} days after the payment expired",
+            )
+            log.error("payment.janitor_gave_up", payment_no=payment.payment_no)
 
 
-def _give_up_refunds(asked: list[Refund]) -> None:
-    for refund in asked:
-        with transaction.atomic():
-            given_up = Refund.objects.filter(
-                pk=refund.pk,
-                status__in=OPEN_REFUND_STATUSES,
-                created_at__lte=Now() - REFUND_PATIENCE,
-            ).update(next_check_at=None, updated_at=Now())
-            if given_up:
-                days = REFUND_PATIENCE.days
-                transitions.open_review(
-                    payment=refund.payment,
-                    code=ReviewCode.NO_OUTCOME,
-                    subject=refund.refund_no,
-                    text=f"the channel reports no outcome of refund {refund.refund_no} for {days} days",
-                )
-                log.error("refund.janitor_gave_up", refund_no=refund.refund_no)
+def _give_up_refund(refund: Refund) -> None:
+    with transaction.atomic():
+        given_up = Refund.objects.filter(
+            pk=refund.pk, status__in=OPEN_REFUND_STATUSES, created_at__lte=Now() - REFUND_PATIENCE
+        ).update(next_check_at=None, updated_at=Now())
+        if given_up:
+            days = REFUND_PATIENCE.days
+            transitions.open_review(
+                payment=refund.payment,
+                code=ReviewCode.NO_OUTCOME,
+                subject=refund.refund_no,
+                text=f"the channel reports no outcome of refund {refund.refund_no} for {days} days",
+            )
+            log.error("refund.janitor_gave_up", refund_no=refund.refund_no)

@@ -4,42 +4,89 @@ Only a payment that the customer has not acted on expires. What they have submit
 says. Where the channel refuses to end a payment, the waits double, and after the last one the payment needs review.
 """
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Now
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+
+from django.db import connection, transaction
 
 from common import crash
+from common.claim_loop import Claimed, ClaimLoop
 from common.ids import uuid7
 from gateway import transitions
 from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
 from gateway.services.payments import start_cancel
+from merchants.models import Environment
 from sagas import hints
-from sagas.models import ACTIVE, SagaInstance
 
 BATCH = 100
+EXPIRY_SECONDS = 5.0
+MERCHANTS_PER_BATCH = 10_000  # that have open payments: a probe of the index each
+PAYMENTS_PER_MERCHANT = 10
 
 
-def expire_due_payments() -> int:
-    """Starts a cancel for each due payment, a batch at a time, and answers how many."""
-    cancelling = SagaInstance.objects.filter(
-        status__in=ACTIVE, definition="payment.cancel", business_id=OuterRef("payment_no")
-    )
-    creating = SagaInstance.objects.filter(id=OuterRef("id"), status__in=ACTIVE)
+# Merchants in turns: `walk` goes from one to the next in the index of what expires, from a random one on, so that
+# nobody waits behind another's backlog and the cost of a batch is bounded. What is being cancelled or still being
+# created is left out, and what the channel refused to end waits until it is tried again. The conditions of the partial
+# index are literals, so that it serves a prepared statement too.
+_MAY_EXPIRE = f"status = 'pending' AND expiry_attempts < {MAX_EXPIRY_ATTEMPTS}"
+DUE = f"""
+WITH RECURSIVE walk AS (
+    (SELECT merchant_id, expires_at, 1 AS number FROM payments
+     WHERE environment = %(environment)s AND {_MAY_EXPIRE} AND merchant_id >= %(first)s
+     ORDER BY merchant_id, expires_at LIMIT 1)
+    UNION ALL
+    SELECT following.merchant_id, following.expires_at, walk.number + 1 FROM walk CROSS JOIN LATERAL (
+        SELECT merchant_id, expires_at FROM payments
+        WHERE environment = %(environment)s AND {_MAY_EXPIRE}
+          AND merchant_id > walk.merchant_id
+        ORDER BY merchant_id, expires_at LIMIT 1) AS following
+    WHERE walk.number < %(merchants)s::int
+)
+SELECT due.id FROM walk CROSS JOIN LATERAL (
+    SELECT id, row_number() OVER (ORDER BY expires_at) AS turn, expires_at FROM (
+        SELECT id, expires_at FROM payments AS payment
+        WHERE environment = %(environment)s AND {_MAY_EXPIRE}
+          AND merchant_id = walk.merchant_id AND expires_at <= now()
+          AND (next_expiry_at IS NULL OR next_expiry_at <= now())
+          AND NOT EXISTS (
+            SELECT 1 FROM saga_instances
+            WHERE business_id = payment.payment_no AND definition = 'payment.cancel'
+              AND status IN ('pending', 'in_progress'))
+          AND NOT EXISTS (
+            SELECT 1 FROM saga_instances
+            WHERE id = payment.id AND status IN ('pending', 'in_progress'))
+        ORDER BY expires_at LIMIT %(each)s::int) AS first) AS due
+WHERE walk.expires_at <= now()
+ORDER BY due.turn, due.expires_at LIMIT %(batch)s::int
+"""  # noqa: S608
+
+
+def runs() -> list[Callable[[threading.Event], None]]:
+    """A loop for each environment that begins the end of what nobody paid in time."""
+
+    def loop_of(environment: str) -> ClaimLoop[None]:
+        def expire(_in_flight: Sequence[None], _places: int) -> Claimed[None]:
+            return Claimed([], again=expire_due_payments(environment=environment) >= BATCH)
+
+        def nothing(_item: None) -> None:
+            """The sagas that were begun have workers of their own."""
+
+        return ClaimLoop(
+            name=f"expiry-{environment}", places=1, claim=expire, work=nothing, poll_seconds=EXPIRY_SECONDS
+        )
+
+    return [loop_of(environment).run for environment in Environment.values]
+
+
+def expire_due_payments(*, environment: str) -> int:
+    """Starts a cancel for each due payment of a batch, and answers how many."""
     started = []
     with transaction.atomic(durable=True):
-        due = (
-            Payment.objects.filter(
-                Q(next_expiry_at=None) | Q(next_expiry_at__lte=Now()),
-                ~Exists(cancelling),
-                ~Exists(creating),
-                expires_at__lte=Now(),
-                status=PaymentStatus.PENDING,
-                expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS,
-            )
-            .order_by("expires_at")
-            .select_for_update(skip_locked=True, of=("self",))[:BATCH]
-        )
+        due = Payment.objects.filter(
+            id__in=_due(environment), status=PaymentStatus.PENDING
+        ).select_for_update(skip_locked=True, of=("self",))
         for payment in due:
             if _expire(payment):
                 started.append(payment.payment_no)
@@ -47,6 +94,26 @@ def expire_due_payments() -> int:
     for payment_no in started:
         crash.reach("payment.expiry.after_commit", payment_no)
     return len(started)
+
+
+def _due(environment: str) -> list[uuid.UUID]:
+    """From a random merchant on; when there is nothing due behind it, from the first one on."""
+    with connection.cursor() as cursor:
+        for first in (uuid.uuid4(), uuid.UUID(int=0)):
+            cursor.execute(DUE, due_values(environment=environment, first=first))
+            if found := [payment_id for (payment_id,) in cursor.fetchall()]:
+                return found
+    return []
+
+
+def due_values(*, environment: str, first: uuid.UUID) -> dict[str, str | int | uuid.UUID]:
+    return {
+        "environment": environment,
+        "first": first,
+        "merchants": MERCHANTS_PER_BATCH,
+        "each": PAYMENTS_PER_MERCHANT,
+        "batch": BATCH,
+    }
 
 
 def _expire(payment: Payment) -> bool:

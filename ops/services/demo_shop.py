@@ -100,7 +100,7 @@ class Shop:
 
     def lets_it_expire(self) -> None:
         self.waits(dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS + 5))
-        expiry.expire_due_payments()
+        expiry.expire_due_payments(environment="test")
         self.settle()
 
     def pays_too_late(self) -> None:

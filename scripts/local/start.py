@@ -15,7 +15,16 @@ from scripts.local.probe import is_ready
 from scripts.local.supervisor import Supervisor
 from scripts.local.waiting import wait_until
 
-PLATFORM = ("payment-gateway", "celery-worker", "celery-beat", "relay", "webhooks")
+PLATFORM = (
+    "payment-gateway",
+    "saga-worker-live",
+    "saga-worker-test",
+    "poller",
+    "celery-worker",
+    "celery-beat",
+    "relay",
+    "webhooks",
+)
 SERVER_SECONDS = 60.0
 READY_SECONDS = float(os.environ.get("READY_SECONDS") or 60)  # more on a machine that is busy otherwise
 RESTART_FREE_MB = 100
@@ -90,7 +99,7 @@ def _environment(stack: Stack) -> dict[str, str]:
     """What every process of the stack gets. What the caller has set wins over our defaults."""
     defaults = {
         **secrets.load_or_create(stack),
-        "WORKER_CONCURRENCY": "4",
+        "WORKER_CONCURRENCY": "2",
         "ADMIN_PASSWORD": "admin",
     }
     ours = {

@@ -5,6 +5,7 @@ from django.db import connection
 
 from tests.support import background
 from tests.support.channels import TappedLine, tap
+from tests.support.polling import poll_due
 from tests.support.shop import (
     PAYMENTS,
     authorized,
@@ -115,9 +116,8 @@ def test_no_transaction_is_open_while_the_channel_is_called(client: SignedClient
     data(create(client, "timeout_after*always,query:reset*always"), 202)
     background.finish()
     background.next_checks_are_due()
-    from gateway.services import asking
 
-    asking.ask_about_due()
+    poll_due()
     assert set(called) == {
         "create_payment",
         "refund_payment",

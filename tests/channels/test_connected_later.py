@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.models import Payment
-from gateway.services import asking
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.polling import poll_due
 from tests.support.shop import (
     authorized,
     cancel,
@@ -74,7 +74,7 @@ def test_synchronised_and_asked_about(client: SignedClient, fake: FakeStripe, co
     connect()
     assert data(sync(client, first))["status"] == "succeeded"
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
     assert get_payment(client, second)["status"] == "succeeded"
     assert fake.seen == []
 
@@ -102,7 +102,7 @@ def test_a_refund_that_is_under_way(client: SignedClient, fake: FakeStripe, conn
     connect()
     bank.bank_settles()
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
     assert get_refund(client, given_back)["status"] == "succeeded"
 
 

@@ -19,9 +19,9 @@ from gateway import transitions
 from gateway.channels.base import ChannelDispute, DisputeState
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services import disputes
-from gateway.services.expiry import expire_due_payments
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
+from tests.support.polling import expire_due
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import authorized, cancel, create, data, opened, paid, refund
 from tests.support.signing import SignedClient
@@ -105,7 +105,7 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
             )
             transitions.surplus(payment=closed, attempt=given_up, taken_minor=100, channel_trade_no="x")
         background.time_to_pay_is_over(opened(client)["payment_no"])
-        expire_due_payments()
+        expire_due()
         background.finish()
         data(client.post(f"{ENDPOINTS}/{endpoint['id']}/test", {}))
         deliver_due()

@@ -15,11 +15,11 @@ from gateway.channels.breaker import Phase
 from gateway.channels.guard import GuardedChannel
 from gateway.channels.registry import Served
 from gateway.models import Payment
-from gateway.services import asking
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
 from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
+from tests.support.polling import poll_due
 from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.threads import in_background
@@ -139,7 +139,7 @@ def test_the_janitor_asks_nothing_while_the_breaker_is_open_and_nothing_is_late_
     checks = row.get().check_count
     for _round in range(10):
         background.next_checks_are_due()
-        asking.ask_about_due()
+        poll_due()
     assert channel.calls == []
     assert row.get().check_count == checks
 
@@ -150,7 +150,7 @@ def test_the_janitors_question_is_a_probe_like_any_call(client: SignedClient, ch
     channel.mend()
     let_pass(60)
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
     assert channel.calls == ["find_payment"]
     assert phase() is Phase.RECOVERING
 

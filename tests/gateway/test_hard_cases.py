@@ -9,10 +9,10 @@ from gateway.channels.base import CreatePayment, Declined, Missing
 from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment
-from gateway.services import asking
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.channels import TappedLine, tap
+from tests.support.polling import poll_due
 from tests.support.shop import cancel, create, data, get_order, get_payment, opened
 from tests.support.signing import SignedClient
 
@@ -95,7 +95,7 @@ def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refu
     background.finish()
     bank.bank_settles()
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert row.needs_attention

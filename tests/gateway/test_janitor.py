@@ -14,6 +14,7 @@ from gateway.services import asking
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.channels import TappedLine, tap
+from tests.support.polling import poll_due
 from tests.support.shop import (
     Body,
     cancel,
@@ -44,7 +45,7 @@ def silent(operation: str, answer: Any) -> Any:
 
 def one_round() -> None:
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
 
 
 def test_the_intervals_double_up_to_six_hours(client: SignedClient) -> None:

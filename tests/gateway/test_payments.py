@@ -5,9 +5,9 @@ import re
 import pytest
 
 from gateway.models import Payment, PaymentAttempt
-from gateway.services import expiry
 from sagas.models import SagaStep
 from tests.support import background, bank
+from tests.support.polling import expire_due
 from tests.support.shop import (
     PAYMENTS,
     authorized,
@@ -433,20 +433,20 @@ def test_a_sync_without_an_answer_changes_nothing_and_can_be_repeated_at_once(cl
 def test_an_unpaid_payment_expires(client: SignedClient) -> None:
     payment, other = opened(client), opened(client)
     background.time_to_pay_is_over(payment["payment_no"])
-    assert expiry.expire_due_payments() == 1
+    assert expire_due() == 1
     background.finish()
     assert get_payment(client, payment)["status"] == "expired"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
     assert bank.news(payment)["payment"]["state"] == "cancelled"
     assert get_payment(client, other)["status"] == "pending"
-    assert expiry.expire_due_payments() == 0
+    assert expire_due() == 0
 
 
 def test_a_payment_paid_in_the_last_moment_is_honoured(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
     background.time_to_pay_is_over(payment["payment_no"])
-    expiry.expire_due_payments()
+    expire_due()
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
 
@@ -454,7 +454,7 @@ def test_a_payment_paid_in_the_last_moment_is_honoured(client: SignedClient) -> 
 def test_an_authorized_payment_does_not_expire(client: SignedClient) -> None:
     payment = authorized(client)
     background.time_to_pay_is_over(payment["payment_no"])
-    assert expiry.expire_due_payments() == 0
+    assert expire_due() == 0
 
 
 def test_a_payment_that_the_bank_lets_expire_first_is_expired_here_too(client: SignedClient) -> None:

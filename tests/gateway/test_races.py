@@ -6,9 +6,9 @@ import pytest
 
 from gateway.channels.base import Answered
 from gateway.models import Payment
-from gateway.services import expiry
 from tests.support import background, bank
 from tests.support.channels import TappedLine, tap
+from tests.support.polling import expire_due
 from tests.support.shop import (
     PAYMENTS,
     authorized,
@@ -87,7 +87,7 @@ def test_capturing_against_cancelling_against_expiring(client: SignedClient) -> 
             lambda payment=payment: cancel(client, payment),
             lambda payment=payment: capture(client, payment, amount=5_000),
         )
-        expiry.expire_due_payments()
+        expire_due()
         background.finish()
         assert {answer.status_code for answer in answers} <= {200, 409}
         now = get_payment(client, payment)

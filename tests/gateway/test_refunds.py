@@ -5,8 +5,8 @@ import re
 import pytest
 
 from gateway.models import Payment, Refund
-from gateway.services import asking
 from tests.support import background, bank
+from tests.support.polling import poll_due
 from tests.support.shop import (
     REFUNDS,
     authorized,
@@ -145,7 +145,7 @@ def test_a_refund_that_fails_later_can_be_made_again(client: SignedClient) -> No
     assert waiting["status"] == "processing"
     error(refund(client, payment, 1), 422, "refund_exceeds_payment")
     background.next_checks_are_due()
-    assert asking.ask_about_due() == 1
+    assert poll_due() == 1
     failed = get_refund(client, waiting)
     assert (failed["status"], failed["failure_code"]) == ("failed", "refund_failed")
     assert _money(client, payment) == (0, 10_000, "none")

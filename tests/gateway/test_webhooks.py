@@ -9,6 +9,7 @@ import pytest
 from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment
 from tests.support import background, bank
+from tests.support.polling import expire_due
 from tests.support.shop import (
     authorized,
     cancel,
@@ -257,12 +258,11 @@ def test_money_for_a_cancelled_payment_goes_back(client: SignedClient) -> None:
 def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(
     client: SignedClient, settings
 ) -> None:
-    from gateway.services import expiry
 
     settings.LATE_MONEY_POLICY = "park"
     payment = opened(client)
     background.time_to_pay_is_over(payment["payment_no"])
-    expiry.expire_due_payments()
+    expire_due()
     background.finish()
     bank.pay_although_closed(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"

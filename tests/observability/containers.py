@@ -28,7 +28,16 @@ from tests.support.waiting import wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-LONG_RUNNING = ("payment-gateway", "payment-worker", "payment-beat", "payment-relay", "payment-webhooks")
+LONG_RUNNING = (
+    "payment-gateway",
+    "payment-sagas-live",
+    "payment-sagas-test",
+    "payment-poller",
+    "payment-worker",
+    "payment-beat",
+    "payment-relay",
+    "payment-webhooks",
+)
 START_SECONDS = 90.0
 
 # A test does not wait as long as a night does; everything else is the file's.

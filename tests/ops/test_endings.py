@@ -14,7 +14,6 @@ from django.utils import translation
 
 from gateway.channels.base import Answered, Declined
 from gateway.models import Payment, Refund
-from gateway.services import asking
 from ops.models import StaffAction
 from ops.services.consistency import run_checks
 from ops.services.saga_operations import operate
@@ -25,6 +24,7 @@ from sagas.operations import NotAllowed, StaleView
 from tests.ops.test_saga_admin_operations import browser
 from tests.support import background, bank, shop
 from tests.support.channels import TappedLine, tap
+from tests.support.polling import poll_due
 from tests.support.signing import SignedClient
 from tests.support.threads import at_once
 
@@ -135,7 +135,7 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     assert row.is_open
     line.mend()
     background.next_checks_are_due()
-    asking.ask_about_due()
+    poll_due()
     row.refresh_from_db()
     told = bank.told_of(payment["payment_no"])
     assert row.captured_minor == told.captured_minor, "the channel is believed"
@@ -188,7 +188,7 @@ def test_nothing_said_keeps_a_refund_reserved_and_watched(
     assert (row.status, row.payment.refund_pending_minor) == ("pending", 3_000)
     line.mend()
     if park is undecidable_refund:
-        asking.ask_about_due()
+        poll_due()
         row.refresh_from_db()
         assert row.status == "succeeded"
 

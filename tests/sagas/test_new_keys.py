@@ -7,7 +7,7 @@ from sagas import engine, operations
 from sagas.definitions import EXTERNAL, Retry, Step
 from sagas.models import SagaStatus, SagaStep
 from sagas.outcomes import NotFound, NothingHappened, Success, Transient, Unknown
-from tests.sagas.conftest import expire_lease, reload, sweep_until_rest
+from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +45,7 @@ def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
     world.answers("pay", Unknown("lost"), Transient("busy"), Success())
     world.answers("pay:query", NotFound(), NotFound())
     engine.advance(saga)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert {key for _name, key, _at in calls} == {f"{saga.id}:pay:forward"}
     assert len({at for _name, _key, at in calls}) == 1, "what is computed from the moment changes with it"
@@ -56,7 +56,7 @@ def test_a_key_that_is_used_up_is_replaced_at_once(world, seen):
     world.answers("pay", Unknown("500"), NothingHappened("500, kept under the key"))
     world.answers("pay:query", NotFound())
     engine.advance(saga)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls) == [("pay", ""), ("pay:query", ""), ("pay", ""), ("pay", "#2")]
     assert calls[0][2] == calls[2][2] < calls[3][2]
@@ -70,7 +70,7 @@ def test_a_query_that_knows_ends_the_doubt(world, seen):
     world.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
     world.answers("pay:query", NothingHappened("still open", spends_attempt=False))
     engine.advance(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention, row.error_code) == (
         SagaStatus.COMPENSATED,
@@ -84,7 +84,7 @@ def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, se
     saga, calls = seen
     world.answers("pay", *[NothingHappened("500, kept under the key")] * 10)
     engine.advance(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "retries_exhausted")
     assert suffixes(calls) == [("pay", ""), ("pay", "#2"), ("pay", "#3"), ("pay", "#4")]
@@ -97,7 +97,7 @@ def test_a_worker_that_dies_with_the_new_key_committed_leaves_it_to_the_next(wor
     with pytest.raises(SystemExit):
         engine.advance(saga)
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls) == [("pay", ""), ("pay", "#2"), ("pay:query", "#2"), ("pay", "#2")]
     assert len({at for _name, key, at in calls if key.endswith("#2")}) == 1
@@ -111,9 +111,9 @@ def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(worl
     world.answers("pay:query", NotFound(), NotFound())
     world.answers("pay", SystemExit(), NothingHappened("500, kept under the key"))
     with pytest.raises(SystemExit):
-        sweep_until_rest()
+        run_due()
     expire_lease(saga.id)
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [suffix for name, suffix in suffixes(calls) if name == "pay"] == ["", "", "", "#2"]
 
@@ -123,11 +123,11 @@ def test_staff_who_retry_repeat_the_key_of_the_call_in_doubt(world, seen):
     world.answers("pay", *[Unknown("lost")] * 4)
     world.answers("pay:query", *[NotFound()] * 4)
     engine.advance(saga)
-    sweep_until_rest()
+    run_due()
     row = reload(saga)
     assert row.needs_attention
     operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank is back")
     world.answers("pay", NothingHappened("500, kept under the key"))
-    sweep_until_rest()
+    run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls)[-3:] == [("pay:query", ""), ("pay", ""), ("pay", "#2")]

@@ -1,8 +1,8 @@
-"""The workers of one host in one process group: saga workers, which take orders to die, and Celery.
+"""The workers of one host in one process group: for sagas and polls, which take orders to die, and Celery.
 
-    python -m tests.support.armable_workers <name> <saga workers> <children of Celery>
+    python -m tests.support.armable_workers <name> <workers> <children of Celery>
 
-Like a supervisor, the parent replaces a saga worker that dies. It ends when Celery does.
+Like a supervisor, the parent replaces a worker that dies. It ends when Celery does.
 """
 
 import ctypes
@@ -41,12 +41,22 @@ def _fork() -> int:
     if pid:
         return pid
     _die_with_parent()
-    from django.core.management import call_command
+    from django.conf import settings
 
+    from common.claim_loop import run_together
+    from gateway.services import expiry, polling
+    from sagas.worker import SagaWorker
     from tests.support.armable import make_armable
 
     make_armable("worker")
-    call_command("run_sagas", "live", "test", "default")
+    run_together(
+        *(
+            SagaWorker(task_queue=queue, threads=settings.SAGA_WORKER_THREADS).run
+            for queue in ("test", "default")
+        ),
+        *polling.runs(),
+        *expiry.runs(),
+    )
     os._exit(0)
 
 

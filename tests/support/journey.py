@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from common import crash
 from sagas import engine, hints, registry, signals
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, Call, Context, Definition, OnTimeout, Step, together
+from sagas.models import DEFAULT_TASK_QUEUE
 from sagas.outcomes import Failure, Json, NotFound, Outcome, Success
 
 NEWS = "news"
@@ -102,7 +103,7 @@ def begin(name: str, saga_id: str, refused: str = "") -> None:
             data={"refused": refused},
             leased=False,
         )
-        hints.send(uuid.UUID(saga_id))
+        hints.send(DEFAULT_TASK_QUEUE)
 
 
 @shared_task(name="journey.tell")

@@ -1,0 +1,16 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from common.claim_loop import run_together
+from gateway.services import expiry, polling
+
+
+class Command(BaseCommand):
+    help = (
+        "Polls channels about open payments and refunds, and expires what nobody paid in time, until it is told"
+        " to stop. Any number may run."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        run_together(*polling.runs(), *expiry.runs())
