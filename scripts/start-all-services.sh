@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the whole platform on this machine: PostgreSQL, Redis, gateway, Celery worker and beat, relay, webhooks.
+# Starts the whole platform on this machine: PostgreSQL, Redis, gateway, saga workers, poller, Celery, relay, webhooks.
 # Needs only Python >= 3.11. DB_HOST=… and REDIS_HOST=… use servers that exist already; PORT, DB_PORT,
 # REDIS_PORT, LOCAL_DIR, LOG_DIR and VENV_DIR move what is taken.
 set -euo pipefail

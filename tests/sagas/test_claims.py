@@ -1,0 +1,217 @@
+"""What a worker claims: fairly between keys, within its queue, and at a cost that does not depend on what waits."""
+
+import datetime as dt
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from sagas import engine, hints, store
+from sagas.definitions import Definition
+from sagas.models import SagaInstance, SagaStep
+from sagas.store import Batch
+from tests.sagas.conftest import reload
+
+pytestmark = pytest.mark.django_db
+QUEUE = "test.claims"
+Due = Callable[..., list[uuid.UUID]]
+
+
+@pytest.fixture
+def due(define: Callable[..., Definition]) -> Due:
+    definition = define(deadline_seconds=900)
+
+    def _due(key: str, count: int, *, queue: str = QUEUE) -> list[uuid.UUID]:
+        ids = [uuid.uuid4() for _ in range(count)]
+        for saga_id in ids:
+            with transaction.atomic():
+                engine.start(
+                    definition.name,
+                    version=1,
+                    saga_id=saga_id,
+                    business_id=str(saga_id),
+                    data={},
+                    leased=False,
+                    task_queue=queue,
+                    fairness_key=key,
+                )
+        return ids
+
+    return _due
+
+
+def claim(places: int, **more: object) -> Batch:
+    return store.claim_due(task_queue=QUEUE, places=places, **more)  # type: ignore[arg-type]
+
+
+def keys_of(batch: Batch) -> Counter[str]:
+    return Counter(saga.fairness_key for saga in batch.sagas)
+
+
+def test_one_key_alone_gets_half_of_the_places(due: Due) -> None:
+    due("a", 20)
+    batch = claim(12)
+    assert (len(batch.sagas), batch.more) == (6, True)
+
+
+def test_a_newcomer_finds_a_place_beside_a_backlog(due: Due) -> None:
+    due("a", 20)
+    newcomer = due("b", 1)
+    batch = claim(6, held={"a": 6})
+    assert [saga.id for saga in batch.sagas] == newcomer
+
+
+def test_two_keys_get_the_same_however_much_waits(due: Due) -> None:
+    due("a", 20)
+    due("b", 5)
+    assert keys_of(claim(12)) == {"a": 4, "b": 4}
+
+
+def test_with_more_keys_than_places_each_gets_one_at_most(due: Due) -> None:
+    for number in range(9):
+        due(f"key-{number}", 2)
+    batch = claim(6)
+    assert len(batch.sagas) == len(keys_of(batch)) == 6
+
+
+def test_of_a_key_the_longest_due_come_first(due: Due) -> None:
+    ids = due("a", 5)
+    last = ids[-1]
+    SagaInstance.objects.filter(id=last).update(lease_expires_at=Now() - dt.timedelta(minutes=1))
+    assert claim(1).sagas[0].id == last
+
+
+def test_the_last_place_is_taken(due: Due) -> None:
+    due("a", 2)
+    assert len(claim(1).sagas) == 1
+
+
+def test_queues_are_apart(due: Due) -> None:
+    due("a", 3, queue="another")
+    assert claim(12).sagas == []
+    assert len(store.claim_due(task_queue="another", places=12).sagas) == 3
+
+
+def test_keys_are_looked_at_in_bounded_portions(due: Due, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "KEYS_PER_CLAIM", 4)
+    for number in range(6):
+        due(f"key-{number}", 1)
+    first = claim(12)
+    assert (sorted(keys_of(first)), first.last_key) == ([f"key-{n}" for n in range(4)], "key-3")
+    second = claim(12, after=first.last_key)
+    assert (sorted(keys_of(second)), second.last_key) == (["key-4", "key-5"], "")
+
+
+def test_of_sagas_whose_worker_died_one_at_a_time_is_taken(due: Due) -> None:
+    """One of them may be what it died of: the others must not be taken for poison with it."""
+    struck = due("a", 4)
+    SagaInstance.objects.filter(id__in=struck).update(claims_without_progress=1)
+    sound = due("a", 2)
+    claimed = [saga.id for saga in claim(12).sagas]
+    assert len(set(claimed) & set(struck)) == 1
+    assert set(claimed) >= set(sound)
+    assert claim(12, suspects=0).sagas == []
+
+
+def test_the_time_that_a_saga_waited_for_us_is_added_to_its_deadline(due: Due) -> None:
+    """Fifteen minutes to live, an hour without workers."""
+    (saga_id,) = due("a", 1)
+    hour = dt.timedelta(hours=1)
+    SagaInstance.objects.filter(id=saga_id).update(
+        lease_expires_at=F("lease_expires_at") - hour, deadline_at=F("deadline_at") - hour
+    )
+    (saga,) = claim(1).sagas
+    assert not saga.deadline_passed
+    row = SagaInstance.objects.get(id=saga_id)
+    assert dt.timedelta(minutes=14) < row.deadline_at - row.updated_at <= dt.timedelta(minutes=15)
+
+
+def test_a_deadline_that_passed_before_it_was_due_has_passed(due: Due) -> None:
+    (saga_id,) = due("a", 1)
+    hour, minute = dt.timedelta(hours=1), dt.timedelta(minutes=1)
+    SagaInstance.objects.filter(id=saga_id).update(lease_expires_at=Now() - minute, deadline_at=Now() - hour)
+    assert claim(1).sagas[0].deadline_passed
+
+
+def test_a_request_that_resumes_gives_the_time_back_too(due: Due) -> None:
+    (saga_id,) = due("a", 1)
+    hour = dt.timedelta(hours=1)
+    SagaInstance.objects.filter(id=saga_id).update(
+        lease_expires_at=F("lease_expires_at") - hour, deadline_at=F("deadline_at") - hour
+    )
+    saga = store.claim(saga_id)
+    assert saga is not None
+    assert not saga.deadline_passed
+
+
+def test_a_retry_is_due_when_its_step_says_so_whoever_wrote_it(due: Due) -> None:
+    """The quick start's query reads the steps; what workers read follows them."""
+    (saga_id,) = due("a", 1)
+    SagaInstance.objects.filter(id=saga_id).update(lease_expires_at=None)
+    assert claim(1).sagas == []
+    step = SagaStep.objects.filter(saga_id=saga_id, step_order=1)
+    step.update(status="failed", next_retry_at=Now() + dt.timedelta(minutes=1))
+    assert claim(1).sagas == []
+    step.update(next_retry_at=Now() - dt.timedelta(minutes=1))
+    assert [saga.id for saga in claim(1).sagas] == [saga_id]
+    row = SagaInstance.objects.get(id=saga_id)
+    assert row.retry_at is None
+    assert step.get().next_retry_at is None
+
+
+@pytest.fixture
+def queue_of_its_own() -> Iterator[str]:
+    queue = f"test.{uuid.uuid4().hex}"
+    yield queue
+    with hints_client() as client:
+        client.delete(hints.key_of(queue))
+
+
+def hints_client():  # type: ignore[no-untyped-def]
+    from django_redis import get_redis_connection
+
+    return get_redis_connection("default")
+
+
+def test_however_many_hints_are_sent_one_is_out(queue_of_its_own: str) -> None:
+    for _again in range(50):
+        hints.send_now(queue_of_its_own)
+    assert hints_client().llen(hints.key_of(queue_of_its_own)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
+    ids = due("a", 4)
+    found: list[Batch] = []
+
+    def another() -> None:
+        try:
+            found.append(claim(4))
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        first = claim(4)
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join(30)
+    (second,) = found
+    assert second.contended
+    assert not {saga.id for saga in first.sagas} & {saga.id for saga in second.sagas}
+    assert {saga.id for saga in claim(8).sagas} | {saga.id for saga in first.sagas} == set(ids)
+
+
+def test_a_claim_raises_the_fence_of_what_it_takes_and_of_nothing_else(
+    define: Callable[..., Definition], begin: Callable[..., engine.SagaState], due: Due
+) -> None:
+    due("a", 6)
+    claim(4)
+    fences = Counter(SagaInstance.objects.filter(task_queue=QUEUE).values_list("fence", flat=True))
+    assert fences == {1: 4, 2: 2}
+    held = begin(define())
+    assert reload(held).fence == 1
