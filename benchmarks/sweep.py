@@ -1,4 +1,4 @@
-"""What the sweep costs beside a long history: dispatch and claim with and without finished sagas, in the same run.
+"""What a claim costs beside a long history: with and without finished sagas, in the same run.
 
     python -m scripts.local.testing python -m benchmarks.sweep [--steps 200000] [--due 2000] [--rounds 5]
 
@@ -19,6 +19,7 @@ import django
 
 django.setup()
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -54,6 +55,11 @@ SELECT {_ID.format(at="i.created_at", salt="i.id::text || n")}, i.id, n, 'step' 
        i.created_at, i.created_at
 FROM saga_instances i, generate_series(1, {STEPS_PER_SAGA}) AS n
 WHERE i.business_id IN (SELECT '%(kind)s-' || n FROM generate_series(%(first)s, %(last)s) AS n)
+"""
+_RETRIES = """
+UPDATE saga_instances SET retry_at = at
+FROM (SELECT saga_id, min(next_retry_at) AS at FROM saga_steps WHERE next_retry_at IS NOT NULL GROUP BY 1) AS earliest
+WHERE saga_instances.id = saga_id AND retry_at IS DISTINCT FROM at
 """
 _EVENTS = """
 INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, fence, worker, actor, reason, created_at)
@@ -120,6 +126,7 @@ def _insert(kind: str, first: int, last: int, **values: Any) -> None:
         _execute("SET LOCAL session_replication_role = replica")  # no foreign key checks: it is a benchmark
         _execute(_SAGAS % values)
         _execute(_STEPS % values)
+        _execute(_RETRIES)  # no trigger runs in here
 
 
 def _measure(rounds: int, due: int) -> Figures:
@@ -128,13 +135,15 @@ def _measure(rounds: int, due: int) -> Figures:
     for number in range(rounds + 1):
         figures = {} if number == 1 else figures
         _due(due)
-        while tickets := _timed(figures, "dispatch of 100", store.dispatch):
-            for ticket in tickets:
-                state = _timed(figures, "claim", lambda: store.claim(ticket.saga_id, ticket=ticket.fence))  # noqa: B023
-                assert state is not None
-        figures["dispatch of 100"].pop()  # the one that found nothing
-        _timed(figures, "dispatch of none", store.dispatch)
+        while _timed(figures, "claim of six", _claim).sagas:
+            pass
+        figures["claim of none"] = [*figures.get("claim of none", []), figures["claim of six"].pop()]
     return figures
+
+
+def _claim() -> store.Batch:
+    """Half of a worker's places: what one key gets."""
+    return store.claim_due(task_queue="default", places=settings.SAGA_WORKER_THREADS)
 
 
 def _timed(figures: Figures, what: str, call: Callable[[], Any]) -> Any:
@@ -156,11 +165,14 @@ def _explain(due: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM saga_instances WHERE business_id = 'live-retry-1'")
         (saga_id,) = cursor.fetchone()
-        claim = {"id": saga_id, "ticket": None, "worker": "benchmark", "lease_seconds": 30}
+        claim = {"id": saga_id, "worker": "benchmark", "lease_seconds": 30}
+        due = store.claim_due_values(
+            task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, suspects=1, after=""
+        )
         queries: dict[str, tuple[str, Any]] = {
-            "dispatch": (statements.DISPATCH, {"batch": store.SWEEP_BATCH, "dispatch_seconds": 15}),
-            "claim": (statements.CLAIM, claim),
-            "steps of a saga": (statements.STEPS, [saga_id]),
+            "claim of what is due": (statements.CLAIM_DUE, due),
+            "claim of one saga": (statements.CLAIM, claim),
+            "steps of a saga": (statements.STEPS, [[saga_id]]),
         }
         for name, (sql, params) in queries.items():
             with transaction.atomic():

@@ -2,19 +2,30 @@
 
 from typing import Any
 
+import redis
 from celery import Task, current_app
 from django.conf import settings
 from kombu.pools import producers
 
 from common.redis import attempt
 
+# Some ten of each periodic task.
+MOST_WAITING = 200
+
 
 def send_hint(task: "Task[Any, Any]", *arguments: Any) -> None:
-    """Publishes the task, unless Redis is known to be down; waits for it no longer than requests may.
+    """Publishes the task, unless Redis is known to be down; waits for it no longer than requests may. Adds nothing to
+    a queue that nobody works off.
 
     Workers wait for the broker for seconds, on connections of their own (CELERY_BROKER_TRANSPORT_OPTIONS).
     """
-    attempt(lambda _client: _publish(task, arguments), otherwise=None)
+    attempt(lambda client: _publish(task, arguments) if has_room(client) else None, otherwise=None)
+
+
+def has_room(client: "redis.Redis") -> bool:
+    """Whether the queue of periodic tasks is short: each of them does all that is due, however many of it wait."""
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    return int(client.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}")) < MOST_WAITING
 
 
 def _publish(task: "Task[Any, Any]", arguments: tuple[Any, ...]) -> None:

@@ -4,12 +4,9 @@ import datetime as dt
 from typing import Any
 
 from celery.beat import PersistentScheduler
-from django.conf import settings
 
 from common.redis import attempt
-
-# Some 20 for each periodic task.
-MOST_WAITING = 200
+from common.task_hints import has_room
 
 
 class SteadyScheduler(PersistentScheduler):
@@ -19,13 +16,8 @@ class SteadyScheduler(PersistentScheduler):
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Adds nothing to a queue that nobody works off: each task does all that is due, however late it comes."""
-        if self._waiting() < MOST_WAITING:
+        if attempt(has_room, otherwise=True):
             super().apply_entry(entry, producer=producer)
-
-    def _waiting(self) -> int:
-        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-        key = f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}"
-        return attempt(lambda client: int(client.llen(key)), otherwise=0)
 
     def tick(self, *args: Any, **options: Any) -> float:
         now = self.app.now()

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.channels.base import Answered, Missing, Unknown
 from gateway.channels.stripe import lookup
-from gateway.services import asking
 from sagas.models import SagaInstance
 from tests.channels.rigs import StripeRig, ref_of
 from tests.channels.rigs import opened as opened_by_channel
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.polling import poll_due
 from tests.support.shop import cancel, capture, create, data, error, get_payment, opened, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import send
@@ -94,7 +94,7 @@ class TestSlowWaysToPay:
     ) -> None:
         fake.decide(payment["channel_trade_no"], is_paid=False)
         deliver(fake, kind)
-        asking.ask_about_due()
+        poll_due()
         assert get_payment(client, payment)["status"] == "failed"
 
     def test_an_earlier_decline_on_its_page_that_arrives_late_ends_nothing(
@@ -104,7 +104,7 @@ class TestSlowWaysToPay:
         fake.pay(payment["channel_trade_no"], DECLINED_CARD)
         fake.pay(payment["channel_trade_no"], SLOW_DEBIT)
         deliver(fake, backwards=True)
-        asking.ask_about_due()
+        poll_due()
         assert get_payment(client, payment)["status"] == "processing"
         fake.decide(payment["channel_trade_no"], is_paid=True)
         deliver(fake)
