@@ -2,7 +2,7 @@
 
     python -m tests.support.armable_workers <name> <workers> <children of Celery>
 
-Like a supervisor, the parent replaces a worker that dies. It ends when Celery does.
+Like a supervisor, the parent replaces what dies.
 """
 
 import ctypes
@@ -10,10 +10,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import django
 
 _PR_SET_PDEATHSIG = 1
+RESTART_SECONDS = 1.0
 
 
 def main() -> None:
@@ -22,7 +24,8 @@ def main() -> None:
     options = ["--pool", "prefork", "--concurrency", celery_children, "--loglevel", "INFO"]
     alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
     included = ["--include", "tests.support.armable_celery,tests.support.journey"]
-    celery = subprocess.Popen([*command, *options, *alone, *included], preexec_fn=_die_with_parent)
+    celery_command = [*command, *options, *alone, *included]
+    celery = subprocess.Popen(celery_command, preexec_fn=_die_with_parent)
     django.setup()
     from tests.support import journey  # noqa: F401  (its flows)
 
@@ -33,7 +36,8 @@ def main() -> None:
         ended, _status = os.wait()
         running.discard(ended)
         if ended == celery.pid:
-            sys.exit(1)
+            time.sleep(RESTART_SECONDS)
+            celery = subprocess.Popen(celery_command, preexec_fn=_die_with_parent)
 
 
 def _fork() -> int:

@@ -1,0 +1,129 @@
+"""How fast a backlog is worked off, compared with the normal rate: 1,000, 10,000 and 100,000 waiting sagas.
+
+    python -m scripts.local.testing python -m benchmarks.backlog [--sizes 1000,10000,100000] [--seconds 30]
+
+Sagas of three EXTERNAL steps that do nothing, of 20 merchants, for one worker with the places of production. Normal:
+never more than 100 wait. A backlog is loaded at once, as after an outage, and its rate is that of the first seconds.
+Each backlog is measured between two normal times of the same length, because the machine may be busy; the aim is a
+ratio of at least 0.8. Prints the most hints that lay in Redis.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+from django_redis import get_redis_connection
+
+from benchmarks import noop
+from sagas import hints
+from sagas.models import DEFAULT_TASK_QUEUE
+
+MERCHANTS = 20
+NORMAL = 100
+_SAGAS = """
+INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
+    past_pivot, current_step, error_code, error_message, metadata, lease_owner, lease_expires_at, fence, revision,
+    claims_without_progress, deadline_at, needs_attention, attention_reason, trace_context, fairness_key)
+SELECT gen_random_uuid(), gen_random_uuid()::text, 'benchmark', %(name)s, 1, 'pending', 'forward', false, 0, '', '',
+       '{}', '', now(), 1, 1, 0, now() + interval '1 hour', false, '', '{}', 'merchant-' || n %% %(merchants)s
+FROM generate_series(1, %(count)s) AS n
+RETURNING id
+"""
+_STEPS = """
+WITH sagas AS ({sagas})
+INSERT INTO saga_steps (id, saga_id, step_order, step_name, status, in_doubt, compensating, error_message, retry_count,
+    max_retry_count)
+SELECT gen_random_uuid(), sagas.id, n, 'step' || n, 'pending', false, false, '', 0, 3
+FROM sagas, generate_series(1, 3) AS n
+"""
+_DONE = "SELECT count(*) FROM saga_instances WHERE status = 'completed'"
+_WAITING = "SELECT count(*) FROM (SELECT 1 FROM saga_instances WHERE due_at <= now() LIMIT 1000) AS bounded"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sizes", default="1000,10000,100000")
+    options.add_argument("--seconds", type=float, default=30.0)
+    chosen = options.parse_args()
+    call_command("migrate", verbosity=0)
+    _execute("SET statement_timeout = 0")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.worker", str(settings.SAGA_WORKER_THREADS)],
+    )
+    try:
+        _normal(5.0)  # warms up
+        for size in map(int, chosen.sizes.split(",")):
+            before = _normal(chosen.seconds / 2)
+            rate, most = _backlog(size, chosen.seconds)
+            normal = (before + _normal(chosen.seconds / 2)) / 2
+            print(
+                f"{size:7,} waiting: {rate:4.0f} sagas/s, normal {normal:4.0f}, ratio {rate / normal:.2f}"
+                f" (aim: at least 0.8), at most {most} hint in Redis",
+                flush=True,
+            )
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def _normal(seconds: float) -> float:
+    done, began = _count(_DONE), time.monotonic()
+    while time.monotonic() - began < seconds:
+        if _count(_WAITING) < NORMAL // 2:
+            _load(NORMAL // 2)
+            hints.send_now(DEFAULT_TASK_QUEUE)
+        time.sleep(0.02)
+    return (_count(_DONE) - done) / (time.monotonic() - began)
+
+
+def _backlog(size: int, seconds: float) -> tuple[float, int]:
+    """The rate, and the most hints that lay in Redis. What is left of the backlog is deleted."""
+    client = get_redis_connection("default")
+    _load(size)
+    _execute("ANALYZE saga_instances, saga_steps")
+    done, began, most = _count(_DONE), time.monotonic(), 0
+    while time.monotonic() - began < seconds and _count(_WAITING):
+        hints.send_now(DEFAULT_TASK_QUEUE)
+        most = max(most, client.llen(hints.key_of(DEFAULT_TASK_QUEUE)))
+        time.sleep(0.1)
+    rate = (_count(_DONE) - done) / (time.monotonic() - began)
+    with transaction.atomic():
+        _execute("SET LOCAL session_replication_role = replica")
+        _execute(
+            "WITH gone AS (DELETE FROM saga_instances WHERE due_at <= now() RETURNING id)"
+            " DELETE FROM saga_steps WHERE saga_id IN (SELECT id FROM gone)"
+        )
+    return rate, most
+
+
+def _load(count: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STEPS.format(sagas=_SAGAS), {"name": noop.NAME, "merchants": MERCHANTS, "count": count}
+        )
+
+
+def _count(sql: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return int(cursor.fetchone()[0])
+
+
+def _execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+if __name__ == "__main__":
+    main()
