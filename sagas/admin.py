@@ -100,6 +100,9 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
             _("Who works on it"),
             {
                 "fields": (
+                    "task_queue",
+                    "fairness_key",
+                    "due_at",
                     "lease_owner",
                     "lease_expires_at",
                     "fence",

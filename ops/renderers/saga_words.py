@@ -15,8 +15,6 @@ def waits_for(saga: SagaView) -> str:
         return _("nothing: it is over")
     if saga.held_by:
         return _("%(worker)s, which is working on it") % {"worker": saga.held_by}
-    if saga.is_leased:
-        return _("a worker: it is in the queue")
     step = saga.current
     if saga.lease_expires_at is None and step and step.next_retry_at and step.next_retry_at > saga.seen_at:
         return _("the next try of %(step)s in %(span)s") % {
@@ -29,7 +27,7 @@ def waits_for(saga: SagaView) -> str:
             "moment": saga.waiting_until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "span": span(saga.waiting_until - saga.seen_at),
         }
-    return _("the next sweep: it is due")
+    return _("a worker: it is due")
 
 
 def place(saga: SagaView) -> str:

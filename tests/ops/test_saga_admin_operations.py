@@ -141,7 +141,7 @@ def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, parked):
     assert conflict.status_code == 409
     assert f"you saw revision {revision}, now it is {revision + 1}" in html
     assert "kept" in html, "nobody types a reason twice"
-    assert "the next sweep: it is due" in html
+    assert "a worker: it is due" in html
     assert not StaffAction.objects.exists()
     again = ana.post(url, {**said, "seen": seen_on(html)})
     assert again.status_code == 302
