@@ -38,7 +38,6 @@ LABELS: dict[str, Promise] = {
     "description": _("description"),
     "detail": _("details"),
     "direction": _("direction"),
-    "due_at": _("due since"),
     "duration_ms": _("milliseconds"),
     "effect": _("effect"),
     "email": _("e-mail"),
