@@ -8,9 +8,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentReview
-from gateway.services import expiry, late_money
+from gateway.services import late_money
 from sagas.models import SagaInstance
 from tests.support import background, bank
+from tests.support.polling import expire_due
 from tests.support.shop import cancel, cancel_order, error, get_payment, opened
 from tests.support.signing import SignedClient
 
@@ -22,12 +23,12 @@ def test_what_the_customer_has_submitted_is_neither_cancelled_nor_expired(client
     bank.pay(payment)
     background.time_to_pay_is_over(payment["payment_no"])
     error(cancel(client, payment), 409, "payment_not_cancellable")
-    assert expiry.expire_due_payments() == 1, "here it still looks unpaid"
+    assert expire_due() == 1, "here it still looks unpaid"
     background.finish()
     assert get_payment(client, payment)["status"] == "pending"
     bank.deliver_webhooks(payment["payment_no"])
     assert get_payment(client, payment)["status"] == "processing"
-    assert expiry.expire_due_payments() == 0
+    assert expire_due() == 0
     error(cancel(client, payment), 409, "payment_not_cancellable")
     error(cancel_order(client, payment["order_no"]), 409, "payment_not_cancellable")
     assert bank.charges(payment["payment_no"]) == []
@@ -44,19 +45,19 @@ def test_a_channel_that_refuses_to_end_an_expired_payment_is_asked_less_and_less
     row = Payment.objects.filter(payment_no=payment["payment_no"])
     cancels = SagaInstance.objects.filter(definition="payment.cancel")
     for attempt in range(1, MAX_EXPIRY_ATTEMPTS):
-        assert expiry.expire_due_payments() == 1
+        assert expire_due() == 1
         cancels.update(status="compensated", lease_expires_at=None, compensated_at=Now())
-        assert expiry.expire_due_payments() == 0
+        assert expire_due() == 0
         found = row.annotate(pause=F("next_expiry_at") - Now()).get()
         expected = timedelta(minutes=10 * 2 ** (attempt - 1))
         assert timedelta() <= expected - found.pause < timedelta(minutes=1)
         row.update(next_expiry_at=Now())
-    assert expiry.expire_due_payments() == 0
+    assert expire_due() == 0
     assert "refused 5 times" in row.get().attention_reason
     row.update(next_expiry_at=Now())
-    assert expiry.expire_due_payments() == 0
+    assert expire_due() == 0
     assert PaymentReview.objects.count() == 1
     assert cancels.count() == MAX_EXPIRY_ATTEMPTS - 1
     with transaction.atomic():
         late_money.resolve(payment_no=payment["payment_no"], actor="ana", reason="the channel is well again")
-    assert expiry.expire_due_payments() == 1, "after a person has seen to it"
+    assert expire_due() == 1, "after a person has seen to it"

@@ -14,11 +14,12 @@ from events.models import OutboxEvent
 from gateway.channels.base import ChannelRefund, PaymentState, RefundState
 from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
-from gateway.services import asking, late_money, truth
+from gateway.services import late_money, truth
 from gateway.services.truth import Effect
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import FurtherBank, further_bank
+from tests.support.polling import poll_due
 from tests.support.shop import (
     PAYMENTS,
     Body,
@@ -303,7 +304,7 @@ def test_the_channel_is_asked_once_more_after_a_changed_outcome(client: SignedCl
     for _ in range(2):
         assert Refund.objects.get().next_check_at is not None
         Refund.objects.update(next_check_at=Now())
-        asking.ask_about_due()
+        poll_due()
     assert Refund.objects.get().next_check_at is None
     assert get_refund(client, given_back)["status"] == "succeeded"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
