@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0009_paid_by_date")]
+    dependencies = [("gateway", "0010_unknown_channel_events")]
 
     operations = [
         migrations.RemoveIndex(model_name="payment", name="payment_due_check"),
