@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+import structlog
 
 from gateway.models import ChannelEvent, Payment
 from tests.channels.conftest import WEBHOOK_SECRETS
@@ -101,6 +102,17 @@ class TestAPaymentsLife:
         now = get_refund(client, given)
         assert (now["status"], now["failure_code"]) == ("failed", "lost_or_stolen_card")
         assert get_payment(client, payment)["refundable_amount"] == 10_000
+
+
+def test_another_version_of_the_api_is_logged_and_read_all_the_same(
+    fake: FakeStripe, client: SignedClient, payment: dict
+) -> None:
+    fake.pay(payment["channel_trade_no"])
+    told = event("checkout.session.completed", session_of(fake, payment), api_version="2022-11-15")
+    with structlog.testing.capture_logs() as logs:
+        assert effect(send(told)) == "applied"
+    (line,) = [each for each in logs if each["event"] == "stripe.event_of_another_version"]
+    assert line["version"] == "2022-11-15"
 
 
 class TestNotOurs:

@@ -103,8 +103,10 @@ def test_pages_of_further_actions_are_published() -> None:
         assert field in stripe.PaymentIntent.NextAction._inner_class_types[kind].__annotations__
 
 
-def test_the_version_that_we_ask_for_is_that_of_the_sdk() -> None:
+def test_the_version_that_we_ask_for_is_that_of_the_sdk(fake: FakeStripe) -> None:
     """The specification may be older: what we use of it exists in both, which the tests above prove."""
+    everything_that_the_channel_can_do(fake)
+    assert fake.api.versions == {config.API_VERSION}
     assert stripe.api_version == config.API_VERSION
     assert spec.specification()["info"]["version"] <= config.API_VERSION
 

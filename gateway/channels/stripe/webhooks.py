@@ -87,6 +87,8 @@ def _read(event: dict[str, Any], environment: str) -> ChannelEvent:
     if event.get("account"):  # of an account that is connected to ours: not our money
         log.info("stripe.event_of_another_account", event_id=event_id)
         return ChannelEvent(event_id, event_type)
+    if event.get("api_version") != config.API_VERSION:
+        log.warning("stripe.event_of_another_version", event_id=event_id, version=event.get("api_version"))
     if event_type.startswith(DISPUTES):
         return ChannelEvent(event_id, event_type, dispute=shapes.dispute_of(subject, environment))
     if event_type == REFUNDED:

@@ -24,12 +24,15 @@ class Api:
         self.keys = Keys(account.now)
         # Every operation that was used, with the parameters that it was sent.
         self.used: list[tuple[Operation, Shape]] = []
+        # Versions of the API that requests asked for.
+        self.versions: set[str] = set()
 
     def answer(
         self, request: Request, *, breaks: bool = False, hold: Callable[[], Any] | None = None
     ) -> Answer:
         """`breaks`: Stripe answers 500 although it did the work. `hold` is called while the work goes on."""
         sessions.expire_due(self.account)
+        self.versions.add(request.version)
         operation = spec.operation_of(request.method, request.path)
         try:
             if operation is None:
