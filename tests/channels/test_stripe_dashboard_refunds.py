@@ -56,7 +56,7 @@ def test_of_a_refunded_charge_all_refunds_are_read(
     own = data(refund(client, payment, 1_000))
     in_the_dashboard(fake, payment, 3_000)
     in_the_dashboard(fake, payment, 2_000)
-    charge = {"id": "ch_1", "object": "charge", "payment_intent": intent_of(fake, payment)}
+    charge = fake.account.charges[fake.intent(intent_of(fake, payment))["latest_charge"]]
     for _ in range(2):
         send(event("charge.refunded", charge))
         assert get_payment(client, payment)["refunded_amount"] == 6_000

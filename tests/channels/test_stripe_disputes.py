@@ -33,21 +33,11 @@ def payment(fake: FakeStripe, client: SignedClient) -> Payment:
 
 
 def dispute(fake: FakeStripe, payment: Payment, kind: str, **changes: Any) -> dict[str, Any]:
-    shape = {
-        "id": "dp_1",
-        "object": "dispute",
-        "amount": 10_000,
-        "currency": "usd",
-        "charge": "ch_1",
-        "payment_intent": fake.sessions[payment.channel_trade_no]["payment_intent"],
-        "reason": "fraudulent",
-        "status": "needs_response",
-        "livemode": False,
-        "metadata": {},
-        "evidence_details": {"due_by": 1_795_500_000},
-        **changes,
-    }
-    return event(f"charge.dispute.{kind}", shape)
+    intent = fake.sessions[payment.channel_trade_no]["payment_intent"]
+    made = [each for each in fake.account.disputes.values() if each["payment_intent"] == intent]
+    (shape,) = made or [fake.dispute(intent)]
+    shape["evidence_details"]["due_by"] = 1_795_500_000
+    return event(f"charge.dispute.{kind}", {**shape, **changes})
 
 
 def counted() -> float:

@@ -49,7 +49,7 @@ class Account:
 
     def emit(self, kind: str, subject: Shape) -> None:
         """Keeps the event that Stripe would send: a snapshot, in the version of its endpoint."""
-        self.events.append(require_object(event(kind, subject, created=self.now())))
+        self.events.append(event(kind, subject, created=self.now()))
 
     def intent(self, intent_id: str) -> Shape:
         return _found(self.intents, intent_id, "payment_intent", "intent")
@@ -68,19 +68,22 @@ _event_numbers = itertools.count(1)
 
 
 def event(kind: str, subject: Shape, **changes: Any) -> Shape:
-    """An event as Stripe sends it (docs.stripe.com/api/events/object)."""
-    return {
-        "id": f"evt_{next(_event_numbers):08d}{int(time.time())}",
-        "object": "event",
-        "api_version": API_VERSION,
-        "created": int(time.time()),
-        "data": {"object": deepcopy(subject)},
-        "livemode": False,
-        "pending_webhooks": 1,
-        "request": {"id": None, "idempotency_key": None},
-        "type": kind,
-        **changes,
-    }
+    """An event as Stripe sends it (docs.stripe.com/api/events/object). Raises `NotPublished` for one that it would not;
+    an empty `subject` stands for an object that is none of ours."""
+    return require_object(
+        {
+            "id": f"evt_{next(_event_numbers):08d}{int(time.time())}",
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": int(time.time()),
+            "data": {"object": deepcopy(subject)},
+            "livemode": False,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
+            "type": kind,
+            **changes,
+        }
+    )
 
 
 def _found(shapes: dict[str, Shape], wanted: str, name: str, param: str) -> Shape:

@@ -67,6 +67,7 @@ class FakeStripe:
             self.seen,
             self.broken,
             self.account.events,
+            self.api.used,
         ):
             forgotten.clear()
         self.account.search_lags, self.account.has_search = True, True

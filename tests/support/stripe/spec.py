@@ -143,7 +143,7 @@ def require_object(shape: Shape) -> Shape:
     """The same object. Raises `NotPublished` unless it is valid for the type that its `object` names."""
     name = shape["object"]
     _require(_validator(name), shape, f"{name} {shape.get('id')}")
-    if name == "event":
+    if name == "event" and "object" in shape["data"]["object"]:
         require_object(shape["data"]["object"])
     return shape
 
