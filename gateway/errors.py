@@ -7,6 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from common.errors import ApiError, Retry
 
+# The failure code of payments and refunds that failed because the channel refused our own request.
+REQUEST_INVALID = "channel_request_invalid"
+
 
 class ChannelUnavailable(ApiError):
     status, code, error_code = 422, 42220, "channel_not_available"
@@ -96,6 +99,35 @@ class CaptureDeclined(ApiError):
     retry = Retry.NO
     advice = "Look at `details.failure_code` and at the payment's `status`."
     is_final_answer = True
+
+
+class ChannelRequestInvalid(ApiError):
+    """The channel refused the platform's request as wrong. Nothing happened, and no customer was declined; staff are
+    alerted. `details` tells the same as for a decline."""
+
+    status, code, error_code = 502, 50220, "channel_request_invalid"
+    text = _("The channel refused our request as invalid: nothing was charged or refunded.")
+    retry = Retry.NO
+    advice = (
+        "Look at `details.failure_message`: it may name a parameter of yours, such as a saved card. Otherwise it is "
+        "our defect, and our staff know of it."
+    )
+    is_final_answer = True
+
+
+class AmountNotSupported(ApiError):
+    """Refused before anything was sent: the channel takes amounts of this currency in steps."""
+
+    status, code, error_code = 422, 42222, "amount_not_supported"
+    text = _("The channel does not take this amount.")
+    retry = Retry.CORRECTED
+    advice = "Choose an amount that is a multiple of `details.multiple_of`, in minor units."
+
+
+def declined(error: type[ApiError], details: Mapping[str, Any]) -> ApiError:
+    """The error of a refusal by the channel: `error`, or that our own request was to blame."""
+    is_ours = details.get("failure_code") == REQUEST_INVALID
+    return (ChannelRequestInvalid if is_ours else error)(details)
 
 
 class OperationInProgress(ApiError):

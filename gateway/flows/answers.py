@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from gateway.channels import base
+from gateway.errors import REQUEST_INVALID
 from sagas import outcomes
 from sagas.outcomes import Json, Outcome
 
@@ -28,9 +29,6 @@ def refund_result(refund: base.ChannelRefund) -> Json:
         "failure_message": refund.failure_message,
     }
 
-
-# The failure code of what our own request was to blame for: not the customer's decline.
-REQUEST_INVALID = "channel_request_invalid"
 
 NoAnswer = base.Declined | base.InvalidRequest | base.NotSent | base.Unknown | base.KeyUsedUp | base.Missing
 

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from common.ids import public_number, uuid7
-from gateway import transitions
+from gateway import limits, transitions
 from gateway.channels.base import (
     Answered,
     ChannelRefund,
@@ -159,7 +159,9 @@ def start(
     reason: str,
     origin: RefundOrigin = RefundOrigin.MERCHANT,
 ) -> SagaState:
-    """In the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`."""
+    """In the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`,
+    `AmountNotSupported`."""
+    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
     return _start(payment, refund_id, amount_minor, reason, origin=origin)
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, accepted, failure, success
 from common.ids import public_number
-from gateway import selectors
+from gateway import limits, selectors
 from gateway.errors import (
     CaptureDeclined,
     CaptureExceedsPayment,
@@ -17,6 +17,7 @@ from gateway.errors import (
     PaymentDeclined,
     PaymentNotCancellable,
     PaymentNotCapturable,
+    declined,
 )
 from gateway.flows import payment_cancel
 from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment, saga_queue
@@ -55,7 +56,8 @@ class PaymentCommand:
 def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
     """Order, payment and saga in one commit; the channel's answer in a second one.
 
-    Raises `ChannelUnavailable`, `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch`.
+    Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`, `DuplicateOrderNo`, `OrderNotPayable`,
+    `OrderMismatch`.
     """
     route = _route(principal, command)
 
@@ -101,14 +103,15 @@ def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
     is_undone = status == SagaStatus.COMPENSATED or is_closed_by_hand
     if is_undone and payment.status == PaymentStatus.FAILED:
         return failure(
-            PaymentDeclined(
+            declined(
+                PaymentDeclined,
                 {
                     "payment_no": payment.payment_no,
                     "order_no": payment.order_no,
                     "status": payment.status,
                     "failure_code": payment.failure_code,
                     "failure_message": payment.failure_message,
-                }
+                },
             )
         )
     finished = status == SagaStatus.COMPLETED or is_undone
@@ -189,7 +192,9 @@ def capture_payment(
             return success(payment_body(now), message=_("Captured"))
         if status == SagaStatus.COMPENSATED or (status == SagaStatus.FAILED and not now.is_open):
             return failure(
-                CaptureDeclined({"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)})
+                declined(
+                    CaptureDeclined, {"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)}
+                )
             )
         return accepted(payment_body(now), location=payment_path(now))
 
@@ -199,7 +204,7 @@ def capture_payment(
 def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: int | None) -> SagaState:
     """Begins payment.capture in the caller's transaction.
 
-    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`.
+    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `AmountNotSupported`, `OperationInProgress`.
     """
     payment = Payment.objects.select_for_update().get(id=payment_id)
     if payment.status != PaymentStatus.AUTHORIZED:
@@ -209,6 +214,7 @@ def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: in
         raise CaptureExceedsPayment(
             {"payment_no": payment.payment_no, "authorized_amount": payment.amount_minor}
         )
+    limits.require_amount(channel=payment.channel, amount_minor=amount, currency=payment.currency)
     _refuse_second_operation(payment)
     data = PaymentCaptureData(**existing_payment(payment), amount_minor=amount)
     return engine.start(
@@ -223,12 +229,19 @@ def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: in
 
 def _route(principal: Principal, command: PaymentCommand) -> routing.Route:
     if command.channel:
-        return routing.route_to(channel=command.channel, environment=principal.environment)
+        return routing.route_to(
+            channel=command.channel,
+            environment=principal.environment,
+            amount_minor=command.amount_minor,
+            currency=command.currency,
+            expires_in_seconds=command.expires_in_seconds,
+        )
     return routing.choose(
         principal=principal,
         order_no=command.order_no,
         amount_minor=command.amount_minor,
         currency=command.currency,
+        expires_in_seconds=command.expires_in_seconds,
     )
 
 

@@ -5,7 +5,7 @@ import uuid
 from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, accepted, failure, success
-from gateway.errors import RefundDeclined
+from gateway.errors import RefundDeclined, declined
 from gateway.flows import refund_create
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from gateway.representation import refund_body, refund_path
@@ -38,14 +38,15 @@ def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None) -> Answer:
     by_hand = status == SagaStatus.FAILED
     if status == SagaStatus.COMPENSATED or (by_hand and refund.status == RefundStatus.FAILED):
         return failure(
-            RefundDeclined(
+            declined(
+                RefundDeclined,
                 {
                     "refund_no": refund.refund_no,
                     "payment_no": refund.payment.payment_no,
                     "status": refund.status,
                     "failure_code": refund.failure_code,
                     "failure_message": refund.failure_message,
-                }
+                },
             )
         )
     if status == SagaStatus.COMPLETED or (by_hand and refund.status == RefundStatus.SUCCEEDED):

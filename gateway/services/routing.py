@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
+from gateway import limits
 from gateway.channels.registry import (
     LIVE,
     SIMULATOR,
@@ -29,19 +30,35 @@ class Route:
     elsewhere: tuple[str, ...] = ()
 
 
-def route_to(*, channel: str, environment: str) -> Route:
-    """The channel that the merchant named, and no other. Raises `ChannelUnavailable`."""
+def route_to(
+    *, channel: str, environment: str, amount_minor: int, currency: str, expires_in_seconds: int
+) -> Route:
+    """The channel that the merchant named, and no other.
+
+    Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
+    """
     try:
         served = served_by(channel, environment)
     except (UnknownChannel, ChannelNotAvailable) as error:
         raise ChannelUnavailable({"channel": [str(error)]}) from error
+    refused = limits.refusal(
+        channel=channel,
+        amount_minor=amount_minor,
+        currency=currency,
+        expires_in_seconds=expires_in_seconds,
+    )
+    if refused is not None:
+        raise refused
     return Route(channel, served.sandbox)
 
 
-def choose(*, principal: Principal, order_no: str, amount_minor: int, currency: str) -> Route:
+def choose(
+    *, principal: Principal, order_no: str, amount_minor: int, currency: str, expires_in_seconds: int
+) -> Route:
     """By the rules, the same for every repetition of an order while rules and channels stay as they are.
 
-    A channel whose circuit breaker is open comes after those that are up. Raises `ChannelUnavailable`.
+    Channels that do not take the payment at all are left out. A channel whose circuit breaker is open comes after those
+    that are up. Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
     """
     rules = _matching(principal, amount_minor=amount_minor, currency=currency)
     order = f"{principal.merchant_id}:{principal.environment}:{order_no}"
@@ -50,6 +67,18 @@ def choose(*, principal: Principal, order_no: str, amount_minor: int, currency: 
     usable, why = _usable(wanted, principal.environment)
     if not usable:
         raise ChannelUnavailable({"channel": why})
+    refusals = {
+        channel: limits.refusal(
+            channel=channel,
+            amount_minor=amount_minor,
+            currency=currency,
+            expires_in_seconds=expires_in_seconds,
+        )
+        for channel in usable
+    }
+    usable = [channel for channel, refused in refusals.items() if refused is None]
+    if not usable:
+        raise next(refused for refused in refusals.values() if refused is not None)
     # Stable: among those that are up, and among those that are down, the rules' order stays.
     first, *rest = sorted(usable, key=lambda channel: is_down(channel, principal.environment))
     sandbox = served_by(first, principal.environment).sandbox

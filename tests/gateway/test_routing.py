@@ -42,7 +42,8 @@ def principal_of(merchant: NewMerchant, environment: str = "test") -> Principal:
 
 
 def choose(merchant: NewMerchant, environment: str = "test", **changes: Any) -> Route:
-    wanted = {"order_no": "ORDER-1", "amount_minor": 10_000, "currency": "USD", **changes}
+    wanted = {"order_no": "ORDER-1", "amount_minor": 10_000, "currency": "USD", "expires_in_seconds": 1800}
+    wanted |= changes
     return routing.choose(principal=principal_of(merchant, environment), **wanted)
 
 

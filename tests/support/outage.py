@@ -53,6 +53,10 @@ def breaker_state(environment: str = "test") -> breaker.State:
     return shared(environment).change(lambda state, now: (state, state))
 
 
+def breaker_of(channel: str, environment: str = "test") -> breaker.State:
+    return guard._line(channel, environment)._state.change(lambda state, now: (state, state))
+
+
 def phase() -> Phase:
     return breaker_state().phase
 
