@@ -21,7 +21,7 @@ from sagas import calls, inbox, metrics, planner, registry, store
 from sagas.calls import Answer, outcome_name
 from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
 from sagas.models import DEFAULT_FAIRNESS_KEY, DEFAULT_TASK_QUEUE, Direction, SagaStatus
-from sagas.outcomes import Another, Failure, Json, Outcome, StepFailed, Success
+from sagas.outcomes import Another, Failure, Json, NothingHappened, Outcome, StepFailed, Success
 from sagas.planner import CallOut, Listen, Rest, RunLocal
 from sagas.state import Attempt, SagaState, StepState, names_of, new_state
 from sagas.store import LeaseLost
@@ -152,6 +152,7 @@ def _commit(
     signal), undoes the boundary, which is then repeated knowing that; after a deadlock it is repeated as it was."""
     refusals: dict[str, Failure] = {}
     names = [answer.step_name for answer in answers] or [""]
+    new_calls = [answer.step_name for answer in answers if isinstance(answer.outcome, NothingHappened)]
     for answer in answers:
         _note(saga, answer.step_name, answer.outcome, duration_ms=answer.duration_ms)
 
@@ -166,6 +167,8 @@ def _commit(
             _require_no_news(saga, draft)
             for name in names:
                 crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
+            for name in new_calls:
+                crash.reach("saga.new_call.before_commit", name, saga.direction, saga_id=saga.id)
         return draft, pending
 
     while True:
@@ -182,6 +185,8 @@ def _commit(
             continue
         for name in names:
             crash.reach("saga.outcome.after_commit", name, saga.direction, saga_id=saga.id)
+        for name in new_calls:
+            crash.reach("saga.new_call.after_commit", name, saga.direction, saga_id=saga.id)
         if not pending:
             _count_rest(draft)
         return draft, pending

@@ -1,6 +1,13 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
-from gateway.channels.base import Answered, CapturePayment, ChannelPayment, KeyUsedUp, PaymentState
+from gateway.channels.base import (
+    Answered,
+    CapturePayment,
+    ChannelPayment,
+    Declined,
+    KeyUsedUp,
+    PaymentState,
+)
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
@@ -20,6 +27,10 @@ def capture_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, KeyUsedUp):
         return after_the_call(ask_channel(call))
+    if isinstance(answer, Declined):
+        # Perhaps because an earlier call, whose answer was lost, has arrived meanwhile and captured it.
+        found = ask_channel(call)
+        return found if isinstance(found, Success | Undecidable) else no_answer(answer)
     return _captured(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
 
 

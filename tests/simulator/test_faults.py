@@ -1,6 +1,7 @@
 """Every fault does what its row says, and repeating the call with the same key ends with one effect."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.db import OperationalError
 from gateway.channels.base import (
     Answered,
     Declined,
+    KeyUsedUp,
     Missing,
     PaymentState,
     RefundRef,
@@ -22,7 +24,7 @@ from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
-LOSING = [fault for fault in faults.LINE_FAULTS if fault.answer is not None]
+LOSING = [fault for fault in faults.LINE_FAULTS if fault.answer is not None and not fault.is_kept]
 
 
 # --- Line faults ----------------------------------------------------------------------------------
@@ -85,6 +87,17 @@ def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: f
     question = RefundRef(request.reference, request.payment)
     assert [channel.find_refund(question) for _ in range(2)] == [fault.answer] * 2
     assert isinstance(channel.find_refund(question), Answered)
+
+
+def test_an_error_that_its_key_keeps(channel: SimulatorChannel, shop: Shop) -> None:
+    """The calls are counted for the refund: of those with the first two keys none goes through."""
+    payment = shop.pay("refund:error_5xx_kept*2")
+    request = shop.refund(payment.reference)
+    second, third = replace(request, key="second"), replace(request, key="third")
+    answers = [channel.refund_payment(each) for each in (request, request, second, request, third, second)]
+    kept = [Unknown, KeyUsedUp, Unknown, KeyUsedUp, Answered, KeyUsedUp]
+    assert [type(answer) for answer in answers] == kept
+    assert ledger(payment.reference) == [("charge", 10_000), ("refund", 10_000)]
 
 
 def test_the_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) -> None:

@@ -41,6 +41,7 @@ class SimulatorChannel:
         return transmit(
             script,
             Operation.CREATE,
+            request.reference,
             request.key,
             request.timeout_seconds,
             lambda: bank.create(request, script),
@@ -53,6 +54,7 @@ class SimulatorChannel:
             bank.script_of(payment.reference),
             Operation.QUERY,
             payment.reference,
+            "",
             payment.timeout_seconds,
             lambda: bank.find(payment.reference),
         )
@@ -63,6 +65,7 @@ class SimulatorChannel:
         return transmit(
             bank.script_of(request.payment.reference),
             Operation.CANCEL,
+            request.payment.reference,
             request.key,
             request.payment.timeout_seconds,
             lambda: bank.cancel(request),
@@ -74,6 +77,7 @@ class SimulatorChannel:
         return transmit(
             bank.script_of(request.payment.reference),
             Operation.CAPTURE,
+            request.payment.reference,
             request.key,
             request.payment.timeout_seconds,
             lambda: bank.capture(request),
@@ -91,6 +95,7 @@ class SimulatorChannel:
         return transmit(
             script,
             Operation.REFUND,
+            request.reference,
             request.key,
             request.payment.timeout_seconds,
             lambda: bank.refund(request, script),
@@ -103,6 +108,7 @@ class SimulatorChannel:
             bank.script_of(refund.payment.reference),
             Operation.QUERY_REFUND,
             refund.reference,
+            "",
             refund.payment.timeout_seconds,
             lambda: bank.find_refund(refund.reference),
         )

@@ -51,6 +51,7 @@ class LineFault:
     answer: Unknown | NotSent | None = None
     amount_ends: int | None = None
     seconds: float | None = None
+    is_kept: bool = False  # repeating the key repeats the error
 
 
 # What one merchant scripts for a payment of theirs must not open the breaker for everybody else.
@@ -95,6 +96,13 @@ LINE_FAULTS = (
     LineFault("timeout_after", "it happens, and the answer is lost", True, TIMED_OUT, 9919),
     LineFault("error_5xx", "it does not happen: status 500", False, _SERVER_ERROR, 9906),
     LineFault("error_5xx_after", "it happens, but the answer is status 500", True, _SERVER_ERROR),
+    LineFault(
+        "error_5xx_kept",
+        "it does not happen: status 500, which the idempotency key keeps: only a new key goes through",
+        False,
+        _SERVER_ERROR,
+        is_kept=True,
+    ),
     LineFault("reset", "it does not happen: the connection is reset", False, _RESET, 9907),
     LineFault("reset_after", "it happens, but the connection is reset before the answer", True, _RESET),
     LineFault("unreachable", "the connection is refused: it cannot have happened", False, _UNREACHABLE, 9920),

@@ -8,8 +8,9 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from psycopg.errors import UniqueViolation
 
 from common.database_errors import trouble_of
-from gateway.channels.base import Declined, NotSent, Unknown
+from gateway.channels.base import Declined, KeyUsedUp, NotSent, Unknown
 from gateway.channels.simulator.faults import TIMED_OUT, Line, Operation, Script
+from gateway.channels.simulator.models import CallCount
 from gateway.channels.simulator.router import ALIAS
 
 A = TypeVar("A")
@@ -22,13 +23,27 @@ _COUNT_CALL = """
 
 
 def transmit(
-    script: Script, operation: Operation, key: str, timeout_seconds: float, act: Callable[[], A]
-) -> A | Declined | NotSent | Unknown:
-    """Hands the call to the bank as the script wants it. A lost answer is reported without waiting."""
+    script: Script,
+    operation: Operation,
+    reference: str,
+    key: str,
+    timeout_seconds: float,
+    act: Callable[[], A],
+) -> A | Declined | KeyUsedUp | NotSent | Unknown:
+    """Hands the call to the bank as the script wants it. A lost answer is reported without waiting.
+
+    `reference` is what the operation is about, a payment or a refund: its calls are counted, under whatever key.
+    """
     line = script.lines.get(operation)
-    if line is None or not _hits(line, operation, key):
+    if line is None:
         return _ask(act)
     fault = line.fault
+    if fault.is_kept and key and _is_kept(operation, key):
+        return KeyUsedUp("the simulator keeps the answer 500 under this key")
+    if not _hits(line, operation, reference):
+        return _ask(act)
+    if fault.is_kept and key:
+        _count(f"{operation}:kept", key)
     answer = _ask(act) if fault.takes_effect else None
     if fault.answer is not None:
         return fault.answer
@@ -38,13 +53,19 @@ def transmit(
     return _ask(act) if answer is None else answer
 
 
-def _hits(line: Line, operation: Operation, key: str) -> bool:
-    if line.calls is None:
-        return True
+def _hits(line: Line, operation: Operation, reference: str) -> bool:
+    return line.calls is None or _count(operation, reference) <= line.calls
+
+
+def _count(operation: str, about: str) -> int:
     with connections[ALIAS].cursor() as cursor:
-        cursor.execute(_COUNT_CALL, [operation.value, key])
+        cursor.execute(_COUNT_CALL, [operation, about])
         (calls,) = cursor.fetchone()
-    return int(calls) <= line.calls
+    return int(calls)
+
+
+def _is_kept(operation: Operation, key: str) -> bool:
+    return CallCount.objects.filter(operation=f"{operation}:kept", key=key).exists()
 
 
 def _ask(act: Callable[[], A]) -> A | Declined | Unknown:

@@ -160,7 +160,8 @@ class LedgerEntry(models.Model):
 
 
 class CallCount(models.Model):
-    """How often an operation was called with a key. Counted only where a fault hits the first calls."""
+    """How often an operation was called for a payment or refund (`key`). Counted only where a fault hits the first
+    calls. With `:kept` behind the operation, `key` is an idempotency key that keeps an error."""
 
     id = models.BigAutoField(primary_key=True)
     operation = models.CharField(max_length=20)

@@ -1,0 +1,67 @@
+"""Calls under new keys, on a platform of real processes: a worker dies on either side of the commit of a new key, and
+a query ends the doubt about a lost cancel."""
+
+import uuid
+
+import pytest
+
+from tests.processes.deaths import worker_dies
+from tests.processes.flows import AMOUNT, PART, REFUND
+from tests.processes.test_crash_points import ALL_RETRIES_SECONDS, FIRST_RETRY_SECONDS
+from tests.support.books import Books
+from tests.support.http_shop import HttpShop, Write, payment
+from tests.support.processes import RECOVERY_SECONDS, Platform
+from tests.support.waiting import LOADED_SECONDS, wait_until
+
+pytestmark = pytest.mark.processes
+
+POINTS = ("saga.new_call.before_commit", "saga.new_call.after_commit")
+
+
+def test_worker_dies_around_the_commit_of_a_new_key(
+    platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
+) -> None:
+    """The bank keeps a 500 under the first key of each refund. It is made once, and both books agree."""
+    paid = {point: shop.succeeded_payment("refund:error_5xx_kept", amount=AMOUNT) for point in POINTS}
+    writes = {
+        point: Write("/api/v1/refunds", {"payment_no": one["payment_no"], "amount": PART})
+        for point, one in paid.items()
+    }
+    struck: list[uuid.UUID] = []
+    for point, write in writes.items():
+        with subtests.test("dies", point=point):
+            with worker_dies(platform, f"{point}:{REFUND}", struck, FIRST_RETRY_SECONDS):
+                assert shop.send(write).status == 202
+            platform.arm_workers()
+            struck.append(books.require_saga(write.key)["id"])
+    for point, write in writes.items():
+        with subtests.test("recovers", point=point):
+            books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
+            saga = books.require_saga(write.key)
+            step = books.row(
+                "SELECT call_number FROM saga_steps WHERE saga_id = %s AND step_name = %s", saga["id"], REFUND
+            )
+            assert step == {"call_number": 2}
+            assert books.ledger(paid[point]["payment_no"]) == {"charge": [AMOUNT], "refund": [PART]}
+            books.require_agreement(books.payment_by_no(paid[point]["payment_no"]))
+
+
+def test_a_lost_cancel_of_what_the_customer_has_submitted(shop: HttpShop, books: Books) -> None:
+    """The bank works on the customer's payment, and the answer to the cancel is lost: the query says that nothing was
+    cancelled, the cancel is refused for good, and the money that is held can be captured."""
+    held = shop.send(
+        payment("auto_pay,processing:8,cancel:timeout_after", amount=AMOUNT, capture_method="manual")
+    ).data
+    assert held["status"] == "processing"
+    cancel = Write(f"/api/v1/payments/{held['payment_no']}/cancel", {"reason": "it takes too long"})
+    assert shop.send(cancel).status == 202
+    refused = shop.repeat_until_final(cancel, ALL_RETRIES_SECONDS + RECOVERY_SECONDS)
+    assert (refused.status, refused.json["error_code"]) == (409, "payment_not_cancellable")
+    wait_until(
+        lambda: books.payment_by_no(held["payment_no"])["status"] == "authorized",
+        20 + LOADED_SECONDS,
+        "the bank to hold the money",
+    )
+    captured = shop.send(Write(f"/api/v1/payments/{held['payment_no']}/capture", {}))
+    assert (captured.status, captured.data["status"]) == (200, "succeeded")
+    books.require_agreement(books.payment_by_no(held["payment_no"]))
