@@ -3,6 +3,7 @@
 import uuid
 
 from sagas.models import ACTIVE, SagaInstance, SagaStatus
+from sagas.outcomes import Failure
 
 
 def status_of(saga_id: uuid.UUID) -> SagaStatus | None:
@@ -20,11 +21,10 @@ def has_active(*, definition: str, business_id: str) -> bool:
     ).exists()
 
 
-def failure_of(saga_id: uuid.UUID) -> dict[str, str]:
-    """Why a saga turned back: `failure_code` and `failure_message`, empty when it did not."""
+def failure_of(saga_id: uuid.UUID) -> Failure | None:
+    """Why a saga turned back; None when it did not."""
     row = SagaInstance.objects.filter(id=saga_id).values_list("error_code", "error_message").first()
-    code, message = row or ("", "")
-    return {"failure_code": code, "failure_message": message}
+    return Failure(*row) if row and row[0] else None
 
 
 def trace_context_of(saga_id: uuid.UUID) -> dict[str, str]:

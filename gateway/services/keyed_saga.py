@@ -13,10 +13,12 @@ from idempotency.request import KeyedRequest
 from idempotency.services import Completion, run_once
 from sagas import engine, selectors
 from sagas.models import SagaStatus
+from sagas.outcomes import Failure
 from sagas.state import SagaState
 
-# What to answer, given the saga's id and status. 202 means that the outcome is not known yet: never final.
-AnswerOf = Callable[[uuid.UUID, SagaStatus | None], Answer]
+# What to answer, given the saga's id and status, and why it turned back. 202 means that the outcome is not known yet:
+# never final.
+AnswerOf = Callable[[uuid.UUID, SagaStatus | None, Failure | None], Answer]
 ACCEPTED = 202
 
 
@@ -30,7 +32,7 @@ def run_saga_once(
 
     def finish(saga_id: uuid.UUID, saga: SagaState | None, completion: Completion) -> Answer:
         def at_rest(rested: SagaState) -> None:
-            _complete_if_final(answer_of(saga_id, rested.status), completion)
+            _complete_if_final(answer_of(saga_id, rested.status, rested.failure), completion)
 
         if saga is not None:
             engine.advance(saga, at_rest=at_rest)
@@ -44,7 +46,7 @@ def run_saga_once(
 def _answer_now(saga_id: uuid.UUID, answer_of: AnswerOf, completion: Completion) -> Answer:
     """The saga is not ours (any more): says what is true by now."""
     with transaction.atomic(durable=True):
-        answer = answer_of(saga_id, selectors.status_of(saga_id))
+        answer = answer_of(saga_id, selectors.status_of(saga_id), selectors.failure_of(saga_id))
         _complete_if_final(answer, completion)
     return answer
 

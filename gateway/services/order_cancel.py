@@ -19,6 +19,7 @@ from orders.models import Order, OrderStatus
 from orders.representation import order_body, order_path
 from orders.selectors import order_of
 from sagas.models import SagaStatus
+from sagas.outcomes import Failure
 from sagas.state import SagaState
 
 
@@ -43,7 +44,7 @@ def _cancel_with_payment(
         except PaymentNotCancellable:
             return None  # it is closed: the order tells how
 
-    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
         now = order_of(principal, order.order_no)
         about = {"order_no": now.order_no, "payment_no": payment.payment_no, "status": now.status}
         if now.status == OrderStatus.CANCELLED:

@@ -31,6 +31,7 @@ from merchants.principal import Principal
 from sagas import engine, operations
 from sagas import selectors as saga_selectors
 from sagas.models import SagaStatus
+from sagas.outcomes import Failure
 from sagas.state import SagaState
 
 
@@ -96,7 +97,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
     return run_saga_once(request, begin=begin, answer_of=_created_answer)
 
 
-def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
     payment = selectors.payment_by_id(payment_id)
     # A failed saga is over for the merchant when a person, or the channel, has ended the payment.
     is_closed_by_hand = status == SagaStatus.FAILED and not payment.is_open
@@ -137,7 +138,7 @@ def cancel_payment(
             payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason
         )
 
-    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
         now = selectors.payment_of(principal, payment.payment_no)
         if now.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
             return success(payment_body(now), message=_("Cancelled"))
@@ -186,16 +187,13 @@ def capture_payment(
     def begin(saga_id: uuid.UUID) -> SagaState:
         return start_capture(payment_id=payment.id, saga_id=saga_id, amount_minor=amount_minor)
 
-    def answer_of(saga_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+    def answer_of(_saga_id: uuid.UUID, status: SagaStatus | None, why: Failure | None) -> Answer:
         now = selectors.payment_of(principal, payment.payment_no)
         if now.status == PaymentStatus.SUCCEEDED:
             return success(payment_body(now), message=_("Captured"))
         if status == SagaStatus.COMPENSATED or (status == SagaStatus.FAILED and not now.is_open):
-            return failure(
-                declined(
-                    CaptureDeclined, {"payment_no": now.payment_no, **saga_selectors.failure_of(saga_id)}
-                )
-            )
+            told = {"failure_code": why.code, "failure_message": why.message} if why else {}
+            return failure(declined(CaptureDeclined, {"payment_no": now.payment_no, **told}))
         return accepted(payment_body(now), location=payment_path(now))
 
     return run_saga_once(request, begin=begin, answer_of=answer_of)

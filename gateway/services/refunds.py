@@ -13,6 +13,7 @@ from gateway.services import asking
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from sagas.models import SagaStatus
+from sagas.outcomes import Failure
 from sagas.state import SagaState
 
 
@@ -33,7 +34,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
     return run_saga_once(request, begin=begin, answer_of=_refund_answer)
 
 
-def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None) -> Answer:
+def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
     refund = Refund.objects.select_related("payment").get(id=refund_id)
     by_hand = status == SagaStatus.FAILED
     if status == SagaStatus.COMPENSATED or (by_hand and refund.status == RefundStatus.FAILED):

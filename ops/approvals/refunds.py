@@ -11,7 +11,12 @@ from django.utils.translation import gettext as _
 
 from common import crash
 from common.db import violates
-from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
+from gateway.errors import (
+    AmountNotSupported,
+    PaymentDisputed,
+    PaymentNotRefundable,
+    RefundExceedsPayment,
+)
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund
 from ops.acts import Act
@@ -54,7 +59,7 @@ def pending_of(*, payment_no: str) -> Approval | None:
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     """Raises `NotAllowed`: when it was decided already, by the same person, or too late. Raises
     `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment` where the payment has changed so that
-    it no longer fits."""
+    it no longer fits, and `AmountNotSupported`."""
     try:
         with transaction.atomic(durable=True):
             approval = deciding.taken(approval_id, actor)
@@ -69,7 +74,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
             deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
             crash.reach("refund_approval.before_commit")
         crash.reach("refund_approval.after_commit")
-    except (PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment):
+    except (AmountNotSupported, PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment):
         deciding.overtaken(approval_id)
         raise
     return staff_refunds.carry_out(saga=saga)

@@ -252,20 +252,6 @@ class TestRequestsThatAreWrong:
         details = error(create(client, channel="stripe", expires_in=86_401), 400, "validation_failed")
         assert list(details) == ["expires_in"]
 
-    def test_a_query_that_is_refused_decides_nothing(self, fake: FakeStripe, client: SignedClient) -> None:
-        """In a region without search. The key of the creation is too old to be repeated."""
-        fake.account.has_search = False
-        fake.plan(Fault.LOSE_REQUEST, CREATE)
-        accepted = data(create(client, channel="stripe"), 202)
-        SagaStep.objects.filter(saga__business_id=accepted["payment_no"], intended_at__isnull=False).update(
-            intended_at=F("intended_at") - timedelta(hours=24)
-        )
-        background.finish()
-        assert get_payment(client, accepted)["status"] == "pending"
-        saga = SagaInstance.objects.get(business_id=accepted["payment_no"])
-        assert saga.needs_attention
-        assert breaker_of("stripe").faults <= 1, "the lost creation alone"
-
 
 def test_a_cancel_is_not_held_up_by_a_stored_500(fake: FakeStripe, client: SignedClient) -> None:
     payment = opened(client, channel="stripe")

@@ -1,20 +1,29 @@
-"""A query that was answered ends the doubt about a call whose answer was lost."""
+"""A query that was answered ends the doubt about a call whose answer was lost; one that is refused decides nothing."""
 
 import pytest
 from django.db.models.functions import Now
 
+from gateway.channels.base import Declined, InvalidRequest, Unknown
+from gateway.channels.simulator.channel import SimulatorChannel
 from gateway.channels.simulator.models import Payment as BankPayment
+from sagas import operations
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.channels import tap
 from tests.support.shop import (
     authorized,
     cancel,
     capture,
+    create,
     data,
     error,
     get_payment,
+    get_refund,
     new_no,
     opened,
+    paid,
+    refund,
+    sync,
 )
 from tests.support.signing import SignedClient
 
@@ -52,3 +61,87 @@ def test_a_lost_capture_is_made_once(client: SignedClient, fault: str) -> None:
     background.finish()
     assert get_payment(client, payment)["captured_amount"] == 4_000
     assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("capture", 4_000), ("void", 6_000)]
+
+
+REFUSED = [
+    InvalidRequest("parameter_unknown", "Received unknown parameter: x", "x", is_query=True),
+    InvalidRequest("parameter_unknown", "Received unknown parameter: x", "x"),
+    Declined("card_declined", "no"),
+    Unknown("no answer", channel_fault=False),
+]
+
+
+def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidRequest) -> None:
+    """The next such call does not reach the bank."""
+    answers, reaches = [answer], getattr(SimulatorChannel, call)
+    monkeypatch.setattr(
+        SimulatorChannel,
+        call,
+        lambda channel, request: answers.pop() if answers else reaches(channel, request),
+    )
+
+
+@pytest.mark.parametrize("answer", REFUSED, ids=["query", "request", "declined", "unknown"])
+def test_a_query_that_is_refused_decides_nothing(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch, answer: InvalidRequest | Declined | Unknown
+) -> None:
+    """The money went back and the answer was lost: the refund stays open until somebody can tell, and is made once."""
+    line = tap(monkeypatch)
+    payment = paid(client, "refund:timeout_after")
+    line.after = lambda operation, told: answer if operation.startswith("find_") else told
+    accepted = data(refund(client, payment, 4_000), 202)
+    background.finish()
+    assert get_refund(client, accepted)["status"] == "pending"
+    saga = background.saga_of(accepted["refund_no"], "refund.create")
+    assert saga.needs_attention
+    error(sync(client, payment), 503, "service_unavailable")
+    line.mend()
+    operations.retry_now(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
+    background.finish()
+    assert get_refund(client, accepted)["status"] == "succeeded"
+    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
+
+
+@pytest.mark.parametrize("call", ["create_payment", "refund_payment", "capture_payment", "cancel_payment"])
+def test_a_query_that_is_refused_within_a_call_decides_nothing(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The channel looked something up first, and was refused: the call is tried again."""
+    answer_once(monkeypatch, call, REFUSED[0])
+    if call == "create_payment":
+        accepted = data(create(client), 202)
+        background.finish()
+        assert get_payment(client, accepted)["status"] == "pending"
+        assert get_payment(client, accepted)["payment_url"]
+    elif call == "refund_payment":
+        accepted = data(refund(client, paid(client), 4_000), 202)
+        background.finish()
+        assert get_refund(client, accepted)["status"] == "succeeded"
+    else:
+        payment = authorized(client, "no_webhook")
+        data((capture if call == "capture_payment" else cancel)(client, payment), 202)
+        background.finish()
+        ends = {"capture_payment": "succeeded", "cancel_payment": "cancelled"}
+        assert get_payment(client, payment)["status"] == ends[call]
+
+
+@pytest.mark.parametrize("call", ["create_payment", "refund_payment", "capture_payment"])
+def test_a_request_that_is_wrong_is_no_decline(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    payment = authorized(client) if call == "capture_payment" else paid(client)
+    answer_once(monkeypatch, call, REFUSED[1])
+    key = new_no("key")
+    match call:
+        case "create_payment":
+            details = error(create(client), 502, "channel_request_invalid")
+            assert get_payment(client, details)["failure_code"] == "channel_request_invalid"
+        case "refund_payment":
+            details = error(refund(client, payment, 4_000, key=key), 502, "channel_request_invalid")
+            assert get_refund(client, details)["status"] == "failed"
+            data(refund(client, payment, 10_000))
+        case _:
+            details = error(capture(client, payment, key=key), 502, "channel_request_invalid")
+            assert data(capture(client, payment))["status"] == "succeeded"
+    assert details["failure_code"] == "channel_request_invalid"
+    assert details["failure_message"] == "x: Received unknown parameter: x"

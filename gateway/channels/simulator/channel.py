@@ -120,6 +120,7 @@ class SimulatorChannel:
             bank.script_of(payment.reference),
             Operation.QUERY_REFUND,
             payment.reference,
+            "",
             payment.timeout_seconds,
             lambda: bank.find_refunds(payment.reference),
         )
