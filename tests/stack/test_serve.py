@@ -88,13 +88,17 @@ def empty_database() -> Iterator[str]:
 
 
 def test_two_that_start_at_once_on_an_empty_database(empty_database: str) -> None:
-    gateways = [Gateway(DB_NAME=empty_database) for _ in range(2)]
+    # Of the first, Stripe's setup cannot be checked: that is logged, and stops nothing.
+    connected = {"STRIPE_TEST_SECRET_KEY": "sk_test_1", "STRIPE_API_BASE": f"http://127.0.0.1:{free_port()}"}
+    gateways = [Gateway(DB_NAME=empty_database, **more) for more in (connected, {})]
     for gateway in gateways:
         assert gateway.listening.wait(START_SECONDS), gateway.lines
         expected = [line.format(port=gateway.port) for line in BOOT]
         assert [line.partition("（未设置")[0] for line in gateway.lines] == expected
         with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/readyz", timeout=30) as ready:
             assert ready.status == 200
+    assert gateways[0].process.stderr
+    assert any("Stripe did not answer" in line for line in gateways[0].process.stderr)
     assert [gateway.stop() for gateway in gateways] == [0, 0]
 
 
