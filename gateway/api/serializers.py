@@ -85,7 +85,9 @@ class PaymentInput(StrictSerializer):
         min_value=MIN_EXPIRY_SECONDS,
         max_value=MAX_EXPIRY_SECONDS,
         required=False,
-        help_text=_("Seconds until an unpaid payment ends."),
+        help_text=_(
+            "Seconds until an unpaid payment ends. Channels may allow less: Stripe 86400 (24 hours)."
+        ),
     )
     capture_method = serializers.ChoiceField(
         choices=CaptureMethod.choices, required=False, default=CaptureMethod.AUTOMATIC.value

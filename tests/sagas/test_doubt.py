@@ -1,0 +1,118 @@
+"""How a doubt about a call ends, in the real planner against a model of the other side: Hypothesis loses, refuses and
+delays calls. What happened there is never believed not to have happened, and what a query has cleared up is nobody's
+case."""
+
+import uuid
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagas import planner
+from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step
+from sagas.models import Direction, SagaStatus, StepStatus
+from sagas.outcomes import Failure, NotFound, NothingHappened, Outcome, Success, Transient, Unknown
+from sagas.planner import CallOut, Rest
+from sagas.state import new_state
+
+# What becomes of a call on its way. A call that is refused certainly had no effect.
+FATES = ("works", "lost before", "lost after", "refused", "stored error", "declined")
+QUERIES = ("answered", "answered", "answered", "lost")
+
+
+@dataclass
+class OtherSide:
+    """Keeps its answers under their keys, and makes one effect for each key at most. `single`: it makes one in all,
+    as a bank cancels or captures once."""
+
+    single: bool
+    effects: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def call(self, key: str, fate: str) -> Outcome:
+        if fate in ("lost before", "refused"):
+            return Unknown("lost") if fate == "lost before" else Transient("busy")
+        if key in self.kept:
+            answer = self.kept[key]
+        else:
+            answer = {"stored error": "error", "declined": "declined"}.get(fate, "made")
+            if answer == "made" and not (self.single and self.effects):
+                self.effects.append(key)
+            if answer == "error":
+                self.kept[key] = answer
+                return Unknown("500")
+            self.kept[key] = answer
+        if fate == "lost after":
+            return Unknown("lost")
+        if answer == "error":
+            return Success() if self.effects else NothingHappened("500, kept under the key")
+        return Success() if answer == "made" else Failure("declined", "no")
+
+    def query(self, fate: str) -> Outcome:
+        if fate == "lost":
+            return Unknown("lost")
+        if self.effects:
+            return Success()
+        return NothingHappened("not there", spends_attempt=False) if self.single else NotFound()
+
+
+def definition() -> Definition:
+    def nothing(_seen: object) -> None:
+        return None
+
+    return Definition(
+        name="doubt",
+        version=1,
+        business_type="t",
+        deadline_seconds=1,
+        steps=(
+            Step("reserve", nothing, kind=LOCAL, compensate=nothing),
+            Step("pay", nothing, kind=EXTERNAL, query=nothing, pivot=True, retry=Retry(max_count=3)),
+        ),
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), single=st.booleans())
+def test_a_doubt_ends_with_the_truth(data: st.DataObject, single: bool) -> None:
+    there = OtherSide(single)
+    saga = new_state(definition(), saga_id=uuid.uuid4(), business_id="b", data={})
+    last_query, last_was_lost = "", False
+    for _move in range(60):
+        move = planner.next_move(saga)
+        if isinstance(move, Rest):
+            if not saga.waits_for_retry:
+                break
+            for step in saga.steps:
+                if step.retry_in_seconds is not None:
+                    step.status, step.retry_in_seconds = StepStatus.PENDING, None
+            if data.draw(st.booleans()):
+                saga.deadline_passed = True
+            continue
+        if not isinstance(move, CallOut):
+            planner.record(saga, move.step, Success())
+            continue
+        (step,) = move.steps
+        assert saga.direction == Direction.FORWARD
+        step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
+        outcome: Outcome = NotFound()
+        if not step.intent_is_fresh:
+            last_query = data.draw(st.sampled_from(QUERIES))
+            outcome = there.query(last_query)
+        if isinstance(outcome, NotFound):
+            fate = data.draw(st.sampled_from(FATES))
+            last_was_lost = fate.startswith("lost") or fate == "stored error"
+            outcome = there.call(f"key#{step.call_number}", fate)
+        planner.record(saga, step, outcome)
+    else:
+        raise AssertionError("the saga never came to rest")
+    assert len(there.effects) <= 1, "it happened twice"
+    match saga.status:
+        case SagaStatus.COMPLETED:
+            assert there.effects, "believed, and it never happened"
+        case SagaStatus.COMPENSATED:
+            assert not there.effects, "released, although it happened"
+        case _:
+            assert saga.needs_attention
+            # A case for staff has its cause: the last call or query was lost, or one may still be on its way.
+            assert last_was_lost or last_query == "lost" or not single
