@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import Answered, Missing, Unknown
+from gateway.channels.base import (
+    Answered,
+    CancelPayment,
+    CapturePayment,
+    Missing,
+    RefundRef,
+    Unknown,
+)
 from gateway.channels.stripe import lookup
 from sagas.models import SagaInstance
-from tests.channels.rigs import StripeRig, ref_of
+from tests.channels.rigs import StripeRig, ref_of, refund_of
 from tests.channels.rigs import opened as opened_by_channel
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
@@ -66,8 +73,7 @@ class TestSavedCards:
         assert fake.intent(payment["channel_trade_no"])["status"] == "canceled"
 
     def test_a_card_that_does_not_exist_is_no_decline(self, fake: FakeStripe, client: SignedClient) -> None:
-        failed = error(saved_card(client, "pm_of_nobody"), 402, "payment_declined")
-        assert failed["failure_code"] == "channel_request_invalid"
+        error(saved_card(client, "pm_of_nobody"), 502, "channel_request_invalid")
 
 
 class TestSlowWaysToPay:
@@ -205,3 +211,19 @@ class TestALostChargeOfLongAgo:
             opened_by_channel(rig, rig.creation())
             monkeypatch.setattr(lookup, "MAX_LISTED", 0)
             assert isinstance(rig.channel.find_payment(ref_of(request)), Unknown)
+
+    def test_what_cannot_be_looked_through_is_neither_missing_nor_declined(
+        self, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rig = StripeRig(fake, saved_card=True)
+        request = rig.creation()
+        payment = opened_by_channel(rig, request)
+        refund = replace(refund_of(request, payment, 100), payment=ref_of(request))
+        monkeypatch.setattr(lookup, "MAX_LISTED", 0)
+        answers = [
+            rig.channel.refund_payment(refund),
+            rig.channel.find_refund(RefundRef(refund.reference, refund.payment)),
+            rig.channel.cancel_payment(CancelPayment("cancel", refund.payment)),
+            rig.channel.capture_payment(CapturePayment("capture", refund.payment, 100)),
+        ]
+        assert [type(answer) for answer in answers] == [Unknown] * 4

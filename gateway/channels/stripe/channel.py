@@ -110,6 +110,8 @@ def _answer(ask: Callable[[], A]) -> A:
         return errors.answer_to(error)
     except UnsupportedAmount as error:
         return error.as_answer()
+    except lookup.TooMany:
+        return Unknown("too many payments to look through", channel_fault=False)
     except Unreadable as error:
         log.error("stripe.unreadable", reason=str(error))
         return Unknown(f"Stripe's answer is not understood: {error}")

@@ -12,7 +12,7 @@ from typing import Any
 import stripe
 import structlog
 
-from gateway.channels.base import Answered, ChannelPayment, Missing, PaymentRef, Unknown
+from gateway.channels.base import Answered, ChannelPayment, Missing, PaymentRef
 from gateway.channels.stripe import shapes
 from gateway.channels.stripe.shapes import PAYMENT_NO, Shape
 
@@ -27,15 +27,15 @@ BEFORE, AFTER = dt.timedelta(minutes=10), dt.timedelta(hours=1)
 # Where it is not known when: sessions live for a day at most.
 LOOK_BACK = dt.timedelta(hours=26)
 
-Found = Answered[ChannelPayment] | Missing | Unknown
+Found = Answered[ChannelPayment] | Missing
 
 
 class TooMany(Exception):
-    """The list was not read to its end."""
+    """The list was not read to its end: whether it holds the payment is not known."""
 
 
 def payment(api: stripe.StripeClient, ref: PaymentRef) -> Found:
-    """Raises `StripeError`, `Unreadable`."""
+    """Raises `StripeError`, `Unreadable`, `TooMany`."""
     if ref.channel_trade_no.startswith(SESSION):
         return Answered(shapes.payment_of_session(session(api, ref.channel_trade_no), ref.environment))
     if ref.channel_trade_no:
@@ -50,7 +50,7 @@ def session(api: stripe.StripeClient, session_id: str) -> Shape:
 
 
 def intent_id(api: stripe.StripeClient, ref: PaymentRef) -> str:
-    """The PaymentIntent that holds the money. Empty while nobody has paid on the page."""
+    """The PaymentIntent that holds the money. Empty while nobody has paid on the page. Raises as `payment`."""
     trade_no = ref.channel_trade_no
     if not trade_no:
         found = _by_reference(api, ref)
@@ -63,16 +63,13 @@ def intent_id(api: stripe.StripeClient, ref: PaymentRef) -> str:
 
 def _by_reference(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     created = _window(ref)
-    try:
-        for listed in sessions(api, created):
-            if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-                return Answered(shapes.payment_of_session(listed, ref.environment))
-        for listed in intents(api, created):
-            if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-                return Answered(shapes.payment_of_intent(listed, ref.environment))
-        return _searched(api, ref)
-    except TooMany:
-        return Unknown("too many payments to look through", channel_fault=False)
+    for listed in sessions(api, created):
+        if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
+            return Answered(shapes.payment_of_session(listed, ref.environment))
+    for listed in intents(api, created):
+        if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
+            return Answered(shapes.payment_of_intent(listed, ref.environment))
+    return _searched(api, ref)
 
 
 def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
