@@ -22,8 +22,8 @@ class SignedParts:
 
     @property
     def needs_nonce(self) -> bool:
-        """A write that no Idempotency-Key protects could be sent again by whoever recorded it."""
-        return self.method in WRITES and not self.idempotency_key
+        """A write without an Idempotency-Key could be sent again by anybody who recorded it. DELETE takes none."""
+        return self.method == "DELETE" or (self.method in WRITES and not self.idempotency_key)
 
     def canonical(self) -> bytes:
         lines = (

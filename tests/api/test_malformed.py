@@ -123,7 +123,7 @@ def endpoints(client: SignedClient) -> list[Endpoint]:
             ("order_no", "amount", "currency", "subject"),
             {
                 **MONEY_WRONG,
-                "channel": [*NOT_TEXT, "", "x" * 31],
+                "channel": [*NOT_TEXT, "x" * 31],
                 "body": [*NOT_TEXT, "x" * 2_001],
                 "callback_url": [*NOT_ADDRESSES, *NOT_CALLED],
                 "return_url": NOT_ADDRESSES,
@@ -449,8 +449,7 @@ def test_a_wrong_query_is_named(client: SignedClient) -> None:
 def test_a_query_that_is_unusual_and_right_is_taken(client: SignedClient) -> None:
     payment = opened(client)
     times = (
-        "created_from=2020-01-01",
-        "created_from=2020-01-01T00:00:00",
+        "created_from=2020-01-01T00:00:00%2B08:00",
         "created_from=0001-01-01T00:00:00Z",
     )
     for query in (*times, "limit=1", "limit=100", f"order_no={payment['order_no']}", "cursor=" + "f" * 32):

@@ -44,7 +44,14 @@ def test_absent_parts_are_empty_lines():
 
 @pytest.mark.parametrize(
     ("method", "idempotency_key", "needed"),
-    [("GET", "", False), ("HEAD", "", False), ("POST", "", True), ("DELETE", "", True), ("POST", "k", False)],
+    [
+        ("GET", "", False),
+        ("HEAD", "", False),
+        ("POST", "", True),
+        ("DELETE", "", True),
+        ("DELETE", "k", True),
+        ("POST", "k", False),
+    ],
 )
 def test_writes_without_an_idempotency_key_need_a_nonce(method: str, idempotency_key: str, needed: bool):
     parts = SignedParts(method, "/", "", "1", "", idempotency_key, b"")
