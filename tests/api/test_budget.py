@@ -125,6 +125,7 @@ def test_no_transaction_is_open_while_the_channel_is_called(client: SignedClient
         "cancel_payment",
         "find_payment",
         "find_refund",
+        "find_refunds",
     }
 
 
