@@ -49,6 +49,12 @@ def _send_link(actor: User, user: User, given: dict[str, Any]) -> Shown:
 
 
 def _hand_over(invitation: staff.Invitation) -> Shown:
+    if not invitation.link:
+        return Shown(
+            title=_("A link for %(name)s") % {"name": invitation.user.get_username()},
+            rows=[(_("Sent to"), invitation.user.email)],
+            advice=_("Nobody else has seen it. It is good once, for a day."),
+        )
     return Shown(
         title=_("A link for %(name)s") % {"name": invitation.user.get_username()},
         rows=[(_("Link"), invitation.link)],

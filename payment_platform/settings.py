@@ -437,6 +437,11 @@ SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
     },
 )
 
+# So long after an account was made, or its access changed, it decides as the second person (ops/approvals).
+APPROVER_AGE_HOURS: float = env.float("APPROVER_AGE_HOURS", default=0 if LOCAL_STACK else 24)
+# Links of staff are sent to addresses of these domains, and shown to nobody (needs EMAIL_URL).
+STAFF_EMAIL_DOMAINS: list[str] = [name.lower() for name in env.list("STAFF_EMAIL_DOMAINS", default=[])]
+
 # --- Browser safety ----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -7,12 +7,14 @@ import datetime as dt
 import uuid
 from typing import Final
 
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from common.clock import database_now
 from ops.acts import Act, ObjectType
+from ops.approvals.independence import opened_at, why_not_second
 from ops.approvals.models import Approval, ApprovalState
 from ops.services import audit
 from sagas.operations import NotAllowed
@@ -27,8 +29,8 @@ def waiting() -> QuerySet[Approval]:
 def taken(approval_id: uuid.UUID, actor: str) -> Approval:
     """Locked, for who agrees. Raises `NotAllowed`."""
     approval = locked(approval_id)
-    if approval.requested_by == actor:
-        raise NotAllowed(_("You asked for it yourself: somebody else must agree."))
+    if why_not := why_not_second(approver=actor, requester=approval.requested_by):
+        raise NotAllowed(why_not)
     return approval
 
 
@@ -54,7 +56,8 @@ def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str)
 
 
 def note(approval: Approval, act: Act, actor: str, reason: str) -> None:
-    """A wish for a refund is part of its payment's history: its saga is not there yet."""
+    """A wish for a refund is part of its payment's history: its saga is not there yet. The line has the address of the
+    person by itself, and how long the account has been as it is."""
     audit.record(
         actor=actor,
         action=act,
@@ -67,10 +70,19 @@ def note(approval: Approval, act: Act, actor: str, reason: str) -> None:
             "amount_minor": approval.amount_minor,
             "currency": approval.currency,
             "requested_by": approval.requested_by,
+            **_account(actor),
             "reason_code": approval.reason_code,
             "ticket": approval.ticket,
         },
     )
+
+
+def _account(actor: str) -> dict[str, object]:
+    account = User.objects.filter(username=actor).first()
+    if account is None:
+        return {}
+    age = database_now() - opened_at(account)
+    return {"account_unchanged_for_hours": max(0, age // dt.timedelta(hours=1))}
 
 
 def overtaken(approval_id: uuid.UUID) -> None:

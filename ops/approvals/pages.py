@@ -16,6 +16,7 @@ from common.admin_forms import dressed
 from common.errors import ApiError
 from ops import verbs
 from ops.approvals import services
+from ops.approvals.independence import why_not_second
 from ops.approvals.models import Approval
 from ops.operation_pages import ReasonForm
 from sagas.operations import OperationRefused
@@ -42,9 +43,9 @@ def offer(request: HttpRequest, approval: Approval | None, *, decide_url: str) -
 
 
 def _why_not(request: HttpRequest, approval: Approval) -> str:
-    if approval.requested_by == request.user.get_username():
-        return _("You asked for it yourself: somebody else must agree.")
-    return "" if request.user.has_perm(verbs.APPROVE) else _("Your role may not approve.")
+    if not request.user.has_perm(verbs.APPROVE):
+        return _("Your role may not approve.")
+    return why_not_second(approver=request.user.get_username(), requester=approval.requested_by)
 
 
 def decide(

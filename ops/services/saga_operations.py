@@ -48,21 +48,6 @@ def operate(
     return done
 
 
-def operate_named(
-    *, operation: Operation, name: str, seen_revision: int | None, actor: str, reason: str, result: str = ""
-) -> Done:
-    """By saga id or business id. Without a revision it goes by what is there now. Raises `NotFound` as well."""
-    saga = saga_inspection.identify(name=name)
-    return operate(
-        operation=operation,
-        saga_id=saga.id,
-        seen_revision=saga.revision if seen_revision is None else seen_revision,
-        actor=actor,
-        reason=reason,
-        result=result,
-    )
-
-
 def result_help(*, saga_id: uuid.UUID) -> str:
     """What a person needs to know to give a step's result: later steps fail on what is missing."""
     found = saga_inspection.pictures(ids=[saga_id])

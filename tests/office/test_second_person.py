@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Callable
 from html import unescape
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
@@ -222,3 +224,19 @@ def test_the_download_is_whole_and_redacted(ana, parked) -> None:
     assert len(told["history"]) == parked.events.count()
     payment_url = next(step["result"]["payment_url"] for step in told["saga"]["steps"] if step["result"])
     assert payment_url == "•••"
+
+
+def test_the_terminal_asks_a_second_person_too(ana, ben, parked) -> None:  # type: ignore[no-untyped-def]
+    told = StringIO()
+    call_command("saga", "resolve", parked.business_id, "--reason", "by hand", "--actor", "ana", stdout=told)
+    assert "Somebody else must approve it" in told.getvalue()
+    parked.refresh_from_db()
+    assert parked.needs_attention
+    asked = Approval.objects.get()
+    assert (asked.requested_by, asked.operation) == ("ana", "mark_resolved")
+    with pytest.raises(operations.NotAllowed):
+        approvals.approve(approval_id=asked.pk, actor="ana")
+    assert decide(ben, parked, "approve") == 302
+    assert Approval.objects.get().decided_by == "ben"
+    (line,) = StaffAction.objects.filter(action="approval.approve")
+    assert (line.address, line.after["account_unchanged_for_hours"]) == ("127.0.0.1", 0)

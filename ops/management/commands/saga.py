@@ -5,8 +5,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.terminal import in_its_language
+from ops.approvals import services
+from ops.approvals.models import Approval
 from ops.renderers import saga_text
-from ops.services import saga_inspection, saga_operations
+from ops.services import saga_inspection
 from sagas import graph
 from sagas.models import SagaStatus
 from sagas.operations import OperationRefused
@@ -86,14 +88,20 @@ class Command(BaseCommand):
     ) -> None:
         if not actor.strip():
             raise CommandError("--actor is missing: nobody is logged in here by name.")
-        done = saga_operations.operate_named(
+        saga = saga_inspection.identify(name=name)
+        done = services.operate_or_ask(
             operation=saga_text.VERBS[verb],
-            name=name,
-            seen_revision=revision,
+            saga_id=saga.id,
+            seen_revision=saga.revision if revision is None else revision,
             actor=actor,
-            reason=reason,
+            why=services.Why(reason=reason),
             result=result,
         )
+        if isinstance(done, Approval):
+            self.stdout.write(
+                f"{verb}: asked for. Somebody else must approve it in the back office, on the saga's page."
+            )
+            return
         self.stdout.write(f"{verb}: done. {saga_text.changes(done)}")
 
 

@@ -1,0 +1,183 @@
+"""One person never has two votes, however many accounts they can open (ADR 23)."""
+
+import datetime as dt
+import re
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from ops.access import second_factor, staff
+from ops.access.models import Authenticator
+from ops.access.roles import Role
+from ops.approvals.independence import why_not_second
+from ops.models import StaffAction
+from tests.office_access.conftest import member
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def company(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.EMAIL_URL = "smtp://mail.example.com"
+    settings.STAFF_EMAIL_DOMAINS = ["example.com"]
+    settings.APPROVER_AGE_HOURS = 24
+    settings.STAFF_OTP_REQUIRED = True
+
+
+def settled(name: str, email: str, role: str = "Finance") -> User:
+    """A colleague of long standing, with a second factor."""
+    user = member(name, role)
+    User.objects.filter(pk=user.pk).update(email=email, date_joined=timezone.now() - dt.timedelta(days=100))
+    Authenticator(user=user, name="authenticator", confirmed=True, sealed_key="x").save()
+    return User.objects.get(pk=user.pk)
+
+
+def made_long_ago() -> None:
+    """Every account and every line of the audit."""
+    past = timezone.now() - dt.timedelta(days=3)
+    User.objects.update(date_joined=past)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE staff_actions SET created_at = %s", [past])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+def enrolled(user: User) -> User:
+    Authenticator(user=user, name="authenticator", confirmed=True, sealed_key="x").save()
+    return user
+
+
+def refusal(approver: User | str, requester: User | str) -> str:
+    return why_not_second(approver=str(approver), requester=str(requester))
+
+
+def test_two_colleagues_are_two() -> None:
+    ann, ben = settled("ann", "ann@example.com"), settled("ben", "ben@example.com")
+    assert refusal(ben, ann) == ""
+    assert refusal(ann, ann) != ""
+
+
+def test_who_was_shown_the_link_has_no_second_vote() -> None:
+    """An Admin invites a second account, opens the link, waits, and approves there; or asks there, and approves."""
+    ann = settled("ann", "ann@example.com", "Admin")
+    twin = staff.invite(
+        username="twin", email="twin@elsewhere.net", roles=[Role.FINANCE], actor="ann", reason="x"
+    )
+    assert "/invitation/" in twin.link
+    enrolled(twin.user)
+    made_long_ago()
+    assert "was shown to ann" in refusal("twin", ann)
+    assert "was shown to ann" in refusal(ann, "twin")
+    other = staff.invite(
+        username="other", email="o@elsewhere.net", roles=[Role.FINANCE], actor="twin", reason="x"
+    )
+    enrolled(other.user)
+    made_long_ago()
+    assert "was shown" in refusal("other", ann)
+    assert "was shown" in refusal("other", "twin")
+
+
+def test_a_link_of_the_company_is_seen_by_nobody_else() -> None:
+    ann = settled("ann", "ann@example.com", "Admin")
+    cara = staff.invite(
+        username="cara", email="cara@example.com", roles=[Role.FINANCE], actor="ann", reason="new"
+    )
+    assert cara.link == ""
+    (sent,) = mail.outbox
+    assert sent.to == ["cara@example.com"]
+    assert re.search(r"/admin/invitation/\S+", sent.body)
+    assert StaffAction.objects.get(action="staff.invited").after["link"] == "sent"
+    assert "second factor" in refusal("cara", ann)
+    enrolled(cara.user)
+    assert "24 hours" in refusal("cara", ann)
+    made_long_ago()
+    assert refusal("cara", ann) == ""
+
+
+@pytest.mark.parametrize("email", ["ann+2@example.com", "ANN@example.com"])
+def test_a_mailbox_is_one_account(email: str) -> None:
+    settled("ann", "ann@example.com", "Admin")
+    with pytest.raises(staff.StaffRefused, match="mailbox"):
+        staff.invite(username="twin", email=email, roles=[Role.FINANCE], actor="ann", reason="x")
+    twin = settled("twin", email)
+    assert "same mailbox" in refusal(twin, "ann")
+
+
+def test_who_has_no_address_is_not_told_from_whom_they_invited() -> None:
+    """Their own mailbox may be the other account's."""
+    root = settled("root", "", "Admin")
+    twin = staff.invite(
+        username="twin", email="root@example.com", roles=[Role.FINANCE], actor="root", reason="x"
+    )
+    enrolled(twin.user)
+    made_long_ago()
+    assert "invited the other" in refusal("twin", root)
+    assert "invited the other" in refusal(root, "twin")
+
+
+@pytest.mark.parametrize("change", ["link", "roles", "reactivated", "factor"])
+def test_after_a_change_of_access_an_account_waits(change: str) -> None:
+    ann, ben = settled("ann", "ann@example.com", "Admin"), settled("ben", "ben@example.com")
+    asked = {"user_id": ben.pk, "actor": "ann", "reason": "x"}
+    if change == "link":
+        assert staff.send_link(**asked).link == ""
+    elif change == "roles":
+        staff.set_roles(**asked, roles=[Role.OPERATOR])
+    elif change == "reactivated":
+        staff.set_active(**asked, active=False)
+        assert "active member of staff" in refusal(ben, ann)
+        staff.set_active(**asked, active=True)
+    else:
+        staff.reset_second_factor(**asked)
+        assert not second_factor.is_enrolled(ben)
+        enrolled(ben)
+    assert "hours" in refusal(ben, ann)
+    made_long_ago()
+    assert refusal(ben, ann) == ""
+
+
+def test_a_link_that_was_shown_is_made_good_by_one_that_is_sent() -> None:
+    ann = settled("ann", "ann@example.com", "Admin")
+    StaffAction.objects.create(
+        actor="ann",
+        action="staff.invited",
+        object_type="staff",
+        object_id="ben",
+        reason="",
+        after={"link": "shown"},
+    )
+    ben = settled("ben", "ben@example.com")
+    made_long_ago()
+    assert "was shown" in refusal(ben, ann)
+    staff.send_link(user_id=ben.pk, actor="ann", reason="by mail")
+    made_long_ago()
+    assert refusal(ben, ann) == ""
+
+
+def test_the_first_accounts_come_from_the_terminal_and_are_written_down() -> None:
+    out = StringIO()
+    call_command(
+        "staff",
+        "invite",
+        "ann",
+        "--email",
+        "ann@home.net",
+        "--role",
+        "Admin",
+        "--reason",
+        "first",
+        stdout=out,
+    )
+    assert "/admin/invitation/" in out.getvalue()
+    invited = StaffAction.objects.get()
+    assert invited.actor.startswith("terminal:")
+    assert invited.after["link"] == "terminal"
+    enrolled(User.objects.get(username="ann"))
+    ben = settled("ben", "ben@example.com")
+    made_long_ago()
+    assert refusal("ann", ben) == ""
