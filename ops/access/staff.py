@@ -61,7 +61,7 @@ def invite(
         if not insert_unless_exists(user):
             raise StaffRefused(_("There is somebody with this name already."))
         user.groups.set(_groups(roles))
-        after = {"roles": sorted(roles), "email": user.email, "link": way}
+        after: dict[str, object] = {"roles": sorted(roles), "email": user.email, "link": way}
         _record(user, Act.STAFF_INVITED, actor, reason, after=after)
     return _hand_over(user, way)
 
