@@ -22,10 +22,10 @@ def send_hint(task: "Task[Any, Any]", *arguments: Any) -> None:
     attempt(lambda client: _publish(task, arguments) if has_room(client) else None, otherwise=None)
 
 
-def has_room(client: "redis.Redis") -> bool:
-    """Whether the queue of periodic tasks is short: each of them does all that is due, however many of it wait."""
+def has_room(client: "redis.Redis", queue: str = settings.CELERY_TASK_DEFAULT_QUEUE) -> bool:
+    """Whether a queue of periodic tasks is short: each of them does all that is due, however many of it wait."""
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-    return int(client.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}")) < MOST_WAITING
+    return int(client.llen(f"{prefix}{queue}")) < MOST_WAITING
 
 
 def _publish(task: "Task[Any, Any]", arguments: tuple[Any, ...]) -> None:

@@ -16,7 +16,8 @@ class SteadyScheduler(PersistentScheduler):
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Adds nothing to a queue that nobody works off: each task does all that is due, however late it comes."""
-        if attempt(has_room, otherwise=True):
+        queue = entry.options["queue"]
+        if attempt(lambda client: has_room(client, queue), otherwise=True):
             super().apply_entry(entry, producer=producer)
 
     def tick(self, *args: Any, **options: Any) -> float:

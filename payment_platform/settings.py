@@ -238,7 +238,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "periodic"
-CELERY_TASK_QUEUES = [Queue("periodic")]
+CELERY_TASK_QUEUES = [Queue("periodic"), Queue("sagas")]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 5,
@@ -251,11 +251,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "payment-gateway:celery:",
 }
 CELERY_BEAT_SCHEDULER = "payment_platform.beat:SteadyScheduler"
-CELERY_BEAT_SCHEDULE = beat_schedule()
 
 # --- Sagas -------------------------------------------------------------------------------------------
-# How often a worker looks for due sagas when no hint comes.
+# How often a worker looks for due sagas when no hint comes, and how often Celery beat sweeps.
 SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
+CELERY_BEAT_SCHEDULE = beat_schedule(sweep_seconds=SAGA_SWEEP_SECONDS)
 # Each queue has workers of its own, so that test traffic never takes a place of live traffic: manage.py run_sagas.
 SAGA_TASK_QUEUES = ("live", "test", "default")
 # Sagas at a time in one worker, per queue. Twice CHANNEL_CALLS_PER_PROCESS: one merchant's sagas, and one channel's

@@ -7,8 +7,9 @@ from typing import Any
 EXPIRES_SECONDS = 3 * 3600
 
 
-def beat_schedule() -> dict[str, dict[str, Any]]:
+def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
     seconds_between = {
+        "sagas.sweep": sweep_seconds,
         "simulator.deliver_notifications": 1.0,
         "merchants.flush_key_usage": 60.0,
         "events.cancel_leftovers": 60.0,
@@ -21,8 +22,13 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
         "ops.expire_approvals": 300.0,
         "ops.prune_sessions": 3600.0,
     }
-    options = {"queue": "periodic", "expires": EXPIRES_SECONDS}
+    # A worker takes from both queues in turns: sweeps of a backlog never delay the other tasks for long.
+    queues = {"sagas.sweep": "sagas"}
     return {
-        task: {"task": task, "schedule": seconds, "options": options}
+        task: {
+            "task": task,
+            "schedule": seconds,
+            "options": {"queue": queues.get(task, "periodic"), "expires": EXPIRES_SECONDS},
+        }
         for task, seconds in seconds_between.items()
     }

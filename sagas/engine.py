@@ -75,12 +75,23 @@ def resume(saga_id: uuid.UUID, *, at_rest: AtRest | None = None) -> SagaState | 
 
 
 def claim_due(
-    *, task_queue: str, places: int, held: Mapping[str, int], suspects: int, after: str
+    *,
+    task_queue: str,
+    places: int,
+    held: Mapping[str, int],
+    suspects: int,
+    after: str,
+    overdue_seconds: float = 0,
 ) -> store.Batch:
     """Claims due sagas for this process, which must `resume_claimed` each of them: see `store.claim_due`."""
     with transaction.atomic(durable=True):
         batch = store.claim_due(
-            task_queue=task_queue, places=places, held=held, suspects=suspects, after=after
+            task_queue=task_queue,
+            places=places,
+            held=held,
+            suspects=suspects,
+            after=after,
+            overdue_seconds=overdue_seconds,
         )
         for saga in batch.sagas:
             crash.reach("saga.claim.before_commit", saga_id=saga.id)

@@ -144,8 +144,9 @@ WITH RECURSIVE walk AS (
             SELECT id, fairness_key, due_at, claims_without_progress FROM saga_instances
             WHERE task_queue = %(task_queue)s AND due_at IS NOT NULL AND fairness_key >= walk.fairness_key
             ORDER BY fairness_key, due_at LIMIT %(window)s::int) AS next
-        WHERE next.fairness_key = walk.fairness_key AND next.due_at <= now()) AS due
-    WHERE walk.due_at <= now()
+        WHERE next.fairness_key = walk.fairness_key
+          AND next.due_at <= now() - make_interval(secs => %(overdue_seconds)s::float8)) AS due
+    WHERE walk.due_at <= now() - make_interval(secs => %(overdue_seconds)s::float8)
 ), ranked AS (
     SELECT id, due_at, coalesce(held.sagas, 0)
            + row_number() OVER (PARTITION BY candidates.fairness_key ORDER BY due_at, id) AS rank

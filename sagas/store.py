@@ -129,17 +129,24 @@ def claim_due(
     held: Mapping[str, int] | None = None,
     suspects: int = 1,
     after: str = "",
+    overdue_seconds: float = 0,
 ) -> Batch:
     """Takes due sagas of a queue for this worker, at most `places`, fairly between fairness keys.
 
     `held` says how many sagas of each key this process holds already, `suspects` how many of those may be taken whose
-    last worker died. `after` is the `last_key` of the batch before. Costs the same however many are due.
+    last worker died. `after` is the `last_key` of the batch before. `overdue_seconds` leaves out what became due only
+    now. Costs the same however many are due.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             statements.CLAIM_DUE,
             claim_due_values(
-                task_queue=task_queue, places=places, held=held or {}, suspects=suspects, after=after
+                task_queue=task_queue,
+                places=places,
+                held=held or {},
+                suspects=suspects,
+                after=after,
+                overdue_seconds=overdue_seconds,
             ),
         )
         rows = _rows(cursor)
@@ -155,7 +162,13 @@ def claim_due(
 
 
 def claim_due_values(
-    *, task_queue: str, places: int, held: Mapping[str, int], suspects: int, after: str
+    *,
+    task_queue: str,
+    places: int,
+    held: Mapping[str, int],
+    suspects: int,
+    after: str,
+    overdue_seconds: float = 0,
 ) -> dict[str, Any]:
     """What `CLAIM_DUE` is to be run with."""
     return {
@@ -164,6 +177,7 @@ def claim_due_values(
         "held": json.dumps(dict(held)),
         "suspects": suspects,
         "after": after,
+        "overdue_seconds": overdue_seconds,
         "keys": KEYS_PER_CLAIM,
         "window": SAGAS_PER_KEY,
         **_holder(),

@@ -1,0 +1,89 @@
+"""Celery beat's sweep continues what is due in every task queue while no `run_sagas` worker runs."""
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+
+from payment_platform.celery import app
+from sagas import engine
+from sagas.definitions import Definition
+from sagas.models import SagaInstance, SagaStatus
+from sagas.outcomes import Failure, Transient
+from sagas.sweep import MISSED_LOOKS
+from sagas.tasks import sweep_due_sagas
+from tests.sagas.conftest import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Begin = Callable[[str], uuid.UUID]
+
+
+@pytest.fixture
+def waiting(define: Callable[..., Definition]) -> Begin:
+    """A saga that waits for a worker."""
+    definition = define()
+
+    def _waiting(queue: str) -> uuid.UUID:
+        saga_id = uuid.uuid4()
+        with transaction.atomic():
+            engine.start(
+                definition.name,
+                version=1,
+                saga_id=saga_id,
+                business_id=str(saga_id),
+                data={},
+                leased=False,
+                task_queue=queue,
+            )
+        return saga_id
+
+    return _waiting
+
+
+def nobody_looked() -> None:
+    """As if every saga that is due had been due for longer than workers take to look."""
+    late = timedelta(seconds=(MISSED_LOOKS + 1) * settings.SAGA_SWEEP_SECONDS)
+    SagaInstance.objects.filter(lease_expires_at__isnull=False).update(
+        lease_expires_at=F("lease_expires_at") - late
+    )
+    SagaInstance.objects.filter(retry_at__isnull=False).update(retry_at=F("retry_at") - late)
+
+
+def status_of(saga_id: uuid.UUID) -> str:
+    return SagaInstance.objects.get(id=saga_id).status
+
+
+def test_beat_runs_it_as_often_as_workers_look() -> None:
+    entry = app.conf.beat_schedule["sagas.sweep"]
+    assert entry["task"] in app.tasks
+    assert entry["schedule"] == settings.SAGA_SWEEP_SECONDS
+    assert entry["options"]["queue"] in {queue.name for queue in settings.CELERY_TASK_QUEUES}
+
+
+def test_it_finishes_what_is_due_in_every_queue(waiting: Begin) -> None:
+    sagas = [waiting(queue) for queue in settings.SAGA_TASK_QUEUES]
+    nobody_looked()
+    assert sweep_due_sagas() == len(sagas)
+    assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
+
+
+def test_it_leaves_to_workers_what_became_due_now(waiting: Begin) -> None:
+    saga_id = waiting("test")
+    assert sweep_due_sagas() == 0
+    assert status_of(saga_id) == SagaStatus.PENDING
+
+
+def test_it_retries_and_then_compensates(waiting: Begin, world: World) -> None:
+    world.answers("call2", Transient("busy"), Failure("refused", "no"))
+    saga_id = waiting("test")
+    nobody_looked()
+    assert sweep_due_sagas() == 1
+    assert status_of(saga_id) == SagaStatus.IN_PROGRESS
+    nobody_looked()
+    assert sweep_due_sagas() == 1
+    assert status_of(saga_id) == SagaStatus.COMPENSATED
+    assert world.happened == ["local1", "call2", "call2", "local1:undo"]
