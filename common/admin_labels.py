@@ -170,6 +170,8 @@ LABELS: dict[str, Promise] = {
     "surplus_refunded_minor": _("of that gone back, minor units"),
     "surplus_of": _("gives back what this attempt took besides"),
     "contradicted_at": _("contradicted by the channel at"),
+    "opened_by": _("opened by"),
+    "withdrawn_at": _("withdrawn at"),
     "previous_status": _("outcome before the channel's report"),
     "origin": _("origin"),
     "disputed_minor": _("disputed, minor units"),

@@ -4,6 +4,7 @@ from typing import Final
 
 PAYMENT_TYPES: Final = (
     "payment.created",
+    "payment.retried",
     "payment.authorized",
     "payment.succeeded",
     "payment.failed",

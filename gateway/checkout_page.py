@@ -106,6 +106,13 @@ NO_FUNDS = Result(
     _("The account has insufficient funds. Nothing was charged. Please start again in the shop."),
     "failure",
 )
+# Above the cards, after one was refused.
+CARD_REFUSED = _("The bank declined this card. Nothing was charged. Please try another card.")
+REFUSED: Mapping[str, Text] = {
+    "insufficient_funds": _(
+        "The account has insufficient funds. Nothing was charged. Please try another card."
+    )
+}
 LEFT = Result(
     _("You have not paid"),
     _("Nothing was charged. You can come back and pay while the page is valid."),
@@ -150,6 +157,9 @@ def render_page(request: HttpRequest, page: Page | None) -> HttpResponse:
         "amount": localized(page.amount_minor, page.currency, locale),
         "result": result,
         "left": left,
+        "refused": REFUSED.get(page.failure_code, CARD_REFUSED)
+        if page.status == OPEN and page.failure_code
+        else "",
         "waiting": page.status in (PROCESSING, PREPARING),
         "cards": CARDS,
         "back": back,

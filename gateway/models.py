@@ -222,6 +222,11 @@ class PaymentAttempt(models.Model):
     surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
+    opened_by = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text=_("The saga that tried a closed payment again; empty: the first one."),
+    )
 
     class Meta:
         db_table = "payment_attempts"
@@ -246,6 +251,9 @@ class PaymentAttempt(models.Model):
                 name="payment_attempt_surplus", fields=["created_at"], condition=Q(surplus_minor__gt=0)
             ),
             models.Index(name="payment_attempt_by_channel", fields=["channel", "created_at"]),
+            models.Index(
+                name="payment_attempt_by_saga", fields=["opened_by"], condition=Q(opened_by__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

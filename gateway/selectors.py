@@ -50,6 +50,20 @@ def payment_by_id(payment_id: uuid.UUID) -> Payment:
     return Payment.objects.get(id=payment_id)
 
 
+def payment_opened_by(saga_id: uuid.UUID) -> Payment:
+    """The payment that the saga created, or tried again."""
+    created = Payment.objects.filter(id=saga_id).first()
+    return created or Payment.objects.get(attempts__opened_by=saga_id)
+
+
+def opening_saga_id(payment: Payment) -> uuid.UUID:
+    """The saga that opened the current attempt: the payment's own, unless the payment was tried again."""
+    if payment.reference == payment.payment_no:
+        return payment.id
+    again = payment.attempts.filter(opened_by__isnull=False).order_by("-number")
+    return again.values_list("opened_by", flat=True).first() or payment.id
+
+
 def any_payment(payment_id: uuid.UUID) -> Payment | None:
     """Whoever's it is: for customers, whose link proves that they may see it."""
     return Payment.objects.filter(id=payment_id).first()

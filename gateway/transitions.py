@@ -84,6 +84,65 @@ def next_attempt(
     )
 
 
+def next_attempt_number(*, payment: Payment) -> int:
+    last = payment.attempts.order_by("-number").values_list("number", flat=True).first()
+    return (last or 0) + 1
+
+
+def reopened(
+    *,
+    payment: Payment,
+    number: int,
+    opened_by: uuid.UUID,
+    expires_in_seconds: int,
+    channel: str,
+    sandbox: bool,
+    **wanted: Any,
+) -> bool:
+    """A payment that ended without money waits for its customer again, as attempt `number`, because the merchant asks
+    for it: nothing that a channel reports does this. The caller holds the payment's lock."""
+    reference = attempt_reference(payment.payment_no, number)
+    moved = _move(
+        payment,
+        CLOSED_STATUSES,
+        PaymentStatus.PENDING,
+        channel=channel,
+        sandbox=sandbox,
+        channel_reference=reference,
+        channel_trade_no="",
+        payment_url="",
+        failure_code="",
+        failure_message="",
+        closed_at=None,
+        next_check_at=None,
+        check_count=0,
+        expiry_attempts=0,
+        next_expiry_at=None,
+        expires_at=Now() + timedelta(seconds=expires_in_seconds),
+        **wanted,
+    )
+    if moved:
+        PaymentAttempt.objects.create(
+            payment=payment,
+            number=number,
+            reference=reference,
+            channel=channel,
+            sandbox=sandbox,
+            opened_by=opened_by,
+        )
+        _emit("payment.retried", payment)
+    return moved
+
+
+def note_refused_card(*, payment: Payment, code: str, message: str) -> bool:
+    """The customer's card was refused on the channel's page, and another one may be tried: the payment stays open."""
+    return bool(
+        Payment.objects.filter(id=payment.id, status=PaymentStatus.PENDING)
+        .exclude(failure_code=code, failure_message=message)
+        .update(failure_code=code, failure_message=message, updated_at=Now())
+    )
+
+
 def processing(*, payment: Payment) -> bool:
     """The customer has acted; the channel has not decided."""
     return _move(payment, (PaymentStatus.PENDING,), PaymentStatus.PROCESSING)

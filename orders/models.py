@@ -28,6 +28,9 @@ class Order(models.Model):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
     paid_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When its cancellation was asked for: it is not paid for again.")
+    )
 
     class Meta:
         db_table = "orders"

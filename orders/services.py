@@ -121,3 +121,19 @@ def mark_cancelled(*, order_id: uuid.UUID) -> bool:
             status=OrderStatus.CANCELLED, cancelled_at=Now(), updated_at=Now()
         )
     )
+
+
+def withdraw(*, order_id: uuid.UUID) -> None:
+    """The merchant cancels the order itself, not only a payment of it: it cannot be paid for again."""
+    Order.objects.filter(id=order_id, withdrawn_at=None).exclude(status=OrderStatus.PAID).update(
+        withdrawn_at=Now(), updated_at=Now()
+    )
+
+
+def reopen(*, order_id: uuid.UUID) -> bool:
+    """An order whose payment ended without money waits for payment again. False when it is paid or was withdrawn."""
+    return bool(
+        Order.objects.filter(id=order_id, status=OrderStatus.CANCELLED, withdrawn_at=None).update(
+            status=OrderStatus.PENDING, cancelled_at=None, updated_at=Now()
+        )
+    )

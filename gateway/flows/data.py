@@ -1,6 +1,7 @@
 """What each flow is started with: kept in `saga_instances.metadata`, read back by every step."""
 
 import dataclasses
+import datetime as dt
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
@@ -50,7 +51,8 @@ class ItemData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
-    """`elsewhere`: the channels that may be tried after `channel`, in this order."""
+    """`elsewhere`: the channels that may be tried after `channel`, in this order. `first_attempt` is above 1, and
+    `opened_by` the saga's id, where a closed payment is tried again."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -72,6 +74,12 @@ class PaymentCreateData(FlowData):
     customer: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)
+    first_attempt: int = 1
+    opened_by: str = ""
+
+    @property
+    def begun_at(self) -> dt.datetime | None:
+        return time_of(uuid.UUID(self.opened_by) if self.opened_by else self.payment_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

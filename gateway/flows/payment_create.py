@@ -5,14 +5,13 @@ attempt after the other, each with its own reference and key, each committed bef
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
 from django.utils import timezone
 
 from common.db import insert_together
-from common.ids import time_of
 from events.outbox import row_of
 from gateway import metrics, selectors, transitions
 from gateway.channels.base import (
@@ -63,31 +62,38 @@ class Try:
     number: int
     channel: str
     sandbox: bool | None
+    first: int = 1
 
     @classmethod
     def current(cls, data: PaymentCreateData, results: Mapping[str, Json]) -> Self:
         so_far = results.get(STEP, {})
         if "attempt" not in so_far:
-            return cls(data.payment_no, 1, data.channel, data.sandbox)
-        return cls(data.payment_no, so_far["attempt"], so_far["channel"], so_far.get("sandbox"))
+            return cls(data.payment_no, data.first_attempt, data.channel, data.sandbox, data.first_attempt)
+        return cls(
+            data.payment_no,
+            so_far["attempt"],
+            so_far["channel"],
+            so_far.get("sandbox"),
+            data.first_attempt,
+        )
 
     def again(self, data: PaymentCreateData) -> Self | None:
         """A further attempt at the same channel, because the key of this one is used up; None after too many."""
         places = (data.channel, *data.elsewhere)
-        repeated = self.number - 1 - places.index(self.channel)
+        repeated = self.number - self.first - places.index(self.channel)
         if repeated >= MAX_REPEATED_ATTEMPTS:
             return None
-        return type(self)(data.payment_no, self.number + 1, self.channel, self.sandbox)
+        return replace(self, number=self.number + 1)
 
     @property
     def reference(self) -> str:
         return attempt_reference(self.payment_no, self.number)
 
     def key(self, key: str) -> str:
-        return key if self.number == 1 else f"{key}:{self.number}"
+        return key if self.number == self.first else f"{key}:{self.number}"
 
     def as_result(self) -> Json:
-        if self.number == 1:
+        if self.number == self.first:
             return {}
         return {"attempt": self.number, "channel": self.channel, "sandbox": self.sandbox}
 
@@ -103,7 +109,7 @@ class Try:
         up = (channel for channel in left if not is_down(channel, data.environment))
         channel = next(up, left[0])
         sandbox = served_by(channel, data.environment).sandbox
-        return type(self)(data.payment_no, self.number + 1, channel, sandbox)
+        return replace(self, number=self.number + 1, channel=channel, sandbox=sandbox)
 
 
 def create_order(context: Context) -> None:
@@ -206,7 +212,7 @@ def _creation(data: PaymentCreateData, this: Try, call: Call) -> CreatePayment:
         expires_in_seconds=data.expires_in_seconds,
         timeout_seconds=call.timeout_seconds,
         metadata=data.metadata,
-        begun_at=time_of(data.payment_id),
+        begun_at=data.begun_at,
         intended_at=call.intended_at,
     )
 
@@ -257,7 +263,7 @@ def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no
         data.environment,
         call.timeout_seconds,
         channel_trade_no,
-        time_of(data.payment_id),
+        data.begun_at,
     )
 
 

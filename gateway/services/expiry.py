@@ -52,11 +52,9 @@ SELECT due.id FROM walk CROSS JOIN LATERAL (
           AND (next_expiry_at IS NULL OR next_expiry_at <= now())
           AND NOT EXISTS (
             SELECT 1 FROM saga_instances
-            WHERE business_id = payment.payment_no AND definition = 'payment.cancel'
+            WHERE business_id = payment.payment_no
+              AND definition IN ('payment.cancel', 'payment.create', 'payment.retry')
               AND status IN ('pending', 'in_progress'))
-          AND NOT EXISTS (
-            SELECT 1 FROM saga_instances
-            WHERE id = payment.id AND status IN ('pending', 'in_progress'))
         ORDER BY expires_at LIMIT %(each)s::int) AS first) AS due
 WHERE walk.expires_at <= now()
 ORDER BY due.turn, due.expires_at LIMIT %(batch)s::int

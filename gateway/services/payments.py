@@ -19,7 +19,7 @@ from gateway.errors import (
     PaymentNotCapturable,
     declined,
 )
-from gateway.flows import payment_cancel
+from gateway.flows import payment_cancel, payment_retry
 from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_payment, saga_queue
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
@@ -28,6 +28,7 @@ from gateway.services import asking, routing
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
+from orders.errors import DuplicateOrderNo
 from sagas import engine, operations
 from sagas import selectors as saga_selectors
 from sagas.models import SagaStatus
@@ -55,7 +56,8 @@ class PaymentCommand:
 
 
 def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
-    """Order, payment and saga in one commit; the channel's answer in a second one.
+    """Order, payment and saga in one commit; the channel's answer in a second one. For an order whose payment ended
+    without money, a further attempt of that payment (ADR 18).
 
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`, `DuplicateOrderNo`, `OrderNotPayable`,
     `OrderMismatch`.
@@ -85,20 +87,26 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
             customer=command.customer,
             metadata=command.metadata,
         )
-        return engine.start(
-            PAYMENT_CREATE.name,
-            version=PAYMENT_CREATE.version,
-            saga_id=payment_id,
-            business_id=data.payment_no,
-            data=data.as_json(),
-            **saga_queue(data.environment, data.merchant_id),
-        )
+        try:
+            return engine.start(
+                PAYMENT_CREATE.name,
+                version=PAYMENT_CREATE.version,
+                saga_id=payment_id,
+                business_id=data.payment_no,
+                data=data.as_json(),
+                **saga_queue(data.environment, data.merchant_id),
+            )
+        except DuplicateOrderNo as duplicate:
+            # Nothing was written: the order is locked, and its payment may be tried again.
+            return payment_retry.start(
+                payment_no=duplicate.details["payment_no"], saga_id=payment_id, wanted=data
+            )
 
     return run_saga_once(request, begin=begin, answer_of=_created_answer)
 
 
 def _created_answer(payment_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
-    payment = selectors.payment_by_id(payment_id)
+    payment = selectors.payment_opened_by(payment_id)
     # A failed saga is over for the merchant when a person, or the channel, has ended the payment.
     is_closed_by_hand = status == SagaStatus.FAILED and not payment.is_open
     is_undone = status == SagaStatus.COMPENSATED or is_closed_by_hand
@@ -165,7 +173,7 @@ def start_cancel(
     if not payment.is_open or payment.status == PaymentStatus.PROCESSING:
         # What the customer has submitted ends as the channel says.
         raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})
-    if operations.request_cancel(saga_id=payment.id):
+    if operations.request_cancel(saga_id=selectors.opening_saga_id(payment)):
         return None
     _refuse_second_operation(payment)
     return payment_cancel.start(

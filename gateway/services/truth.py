@@ -86,8 +86,9 @@ def serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> boo
 def _current(payment: Payment, told: ChannelPayment) -> Effect:
     if told.state == PaymentState.PAID:
         return _paid(payment, told)
-    if saga_selectors.is_active(payment.id):
-        operations.wake(saga_id=payment.id)
+    opening = selectors.opening_saga_id(payment)
+    if saga_selectors.is_active(opening):
+        operations.wake(saga_id=opening)
         return Effect.SAGA_WOKEN
     if told.state == PaymentState.AUTHORIZED and payment.status in transitions.CLOSED_STATUSES:
         return _held_for_nothing(payment, None)
@@ -100,7 +101,7 @@ def _paid(payment: Payment, told: ChannelPayment) -> Effect:
         Payment.objects.filter(id=payment.id).update(channel_trade_no=told.channel_trade_no)
     arrival = money.arrived(payment=payment, captured_minor=told.captured_minor)
     if arrival is Arrival.COUNTED:
-        operations.wake(saga_id=payment.id)
+        operations.wake(saga_id=selectors.opening_saga_id(payment))
     return _EFFECTS[arrival]
 
 
@@ -141,6 +142,10 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
             # An attempt to pay has failed. Reports come in any order: whether it was the attempt that is being
             # processed, only a query tells, which is due at once.
             transitions.watch(payment=payment)
+        case PaymentState.OPEN if told.failure_code:
+            return transitions.note_refused_card(
+                payment=payment, code=told.failure_code, message=told.failure_message
+            )
         case PaymentState.AUTHORIZED:
             return transitions.authorized(payment=payment)
         case PaymentState.PROCESSING:

@@ -46,6 +46,7 @@ TOLD_ONCE = Rule(
     LEFT JOIN refunds r ON r.id = o.subject_id
     WHERE o.created_at >= %(since)s AND (o.type LIKE 'payment.%%' OR o.type LIKE 'refund.%%')
       AND o.type <> 'payment.dispute.updated' AND r.contradicted_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM payment_attempts t WHERE t.payment_id = o.subject_id AND t.opened_by IS NOT NULL)
     GROUP BY o.ordering_key, o.subject_id, o.type HAVING count(*) > 1
     """,
 )
@@ -79,6 +80,7 @@ PAYMENT_UNDONE = Rule(
     LEFT JOIN orders o ON o.id = p.order_id
     LEFT JOIN simulator_payments b ON b.reference = {REFERENCE} AND {SERVED}
     WHERE i.definition = 'payment.create' AND i.status = 'compensated' AND i.created_at >= %(since)s
+      AND NOT EXISTS (SELECT 1 FROM payment_attempts t WHERE t.payment_id = p.id AND t.opened_by IS NOT NULL)
       AND (p.id IS NULL OR p.status NOT IN {CLOSED} OR o.status IS DISTINCT FROM 'cancelled'
         OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,

@@ -8,6 +8,7 @@ SQL = """
 SELECT p.payment_no AS id
 FROM payments p JOIN saga_instances s ON s.id = p.id
 WHERE p.created_at >= %(since)s
+  AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.payment_id = p.id AND a.opened_by IS NOT NULL)
   AND ((s.status = 'completed' AND p.channel_trade_no = '')
     OR (s.status = 'compensated' AND p.status NOT IN ('failed', 'cancelled', 'expired')))
 UNION ALL
@@ -20,6 +21,7 @@ UNION ALL
 SELECT p.payment_no
 FROM saga_instances s JOIN payments p ON p.payment_no = s.business_id
 WHERE s.created_at >= %(since)s AND s.status = 'completed'
+  AND coalesce(nullif(s.metadata->>'reference', ''), p.payment_no) = p.channel_reference
   AND ((s.definition = 'payment.cancel' AND p.status IN ('pending', 'processing', 'authorized'))
     OR (s.definition = 'payment.capture' AND p.status <> 'succeeded'))
 """

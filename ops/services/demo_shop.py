@@ -79,9 +79,6 @@ class Shop:
     def pays(self, *, after_minutes: float = 2.0) -> None:
         self._act(customer.Action.PAY, after_minutes)
 
-    def declines(self, *, after_minutes: float = 1.0) -> None:
-        self._act(customer.Action.DECLINE, after_minutes)
-
     def _act(self, action: customer.Action, after_minutes: float) -> None:
         self.waits(dt.timedelta(minutes=after_minutes))
         customer.act(self.payment.payment_url.rsplit("/", 1)[1], action)

@@ -64,6 +64,7 @@ def test_a_new_payment_waits_for_its_customer(client: SignedClient) -> None:
     assert [(tried["number"], tried["channel"], tried["status"]) for tried in detail.pop("attempts")] == [
         (1, "simulator", "open")
     ]
+    assert detail.pop("disputes") == []
     assert detail == payment
     order = get_order(client, wanted["order_no"])
     assert order["status"] == "pending"

@@ -279,7 +279,9 @@ def test_an_unknown_definition():
     assert "There is no definition 'payment.make': there are payment.cancel, payment.capture" in text
 
 
-@pytest.mark.parametrize("name", ["payment.create", "payment.cancel", "payment.capture", "refund.create"])
+@pytest.mark.parametrize(
+    "name", ["payment.create", "payment.retry", "payment.cancel", "payment.capture", "refund.create"]
+)
 def test_the_documentation_shows_what_the_command_draws(name):
     blocks = re.findall(r"```text\n(.*?)```", Path(settings.BASE_DIR, "docs/SAGAS.md").read_text(), re.DOTALL)
     assert saga("graph", name) in blocks

@@ -101,9 +101,14 @@ def test_paying_with_manual_capture_holds_the_amount(browser: Client, shop: Shop
 
 def test_declining(browser: Client, shop: Shop) -> None:
     payment = shop.create()
-    assert "Payment declined" in _click(browser, _address(payment), "decline")
+    for card, said in (("decline", "declined this card"), ("decline_for_funds", "insufficient funds")):
+        page = _click(browser, _address(payment), card)
+        assert said in page
+        assert "Choose a test card" in page, "another card can be tried"
     assert ledger(payment.reference) == []
-    assert Notification.objects.get().event_type == "payment.declined"
+    assert set(Notification.objects.values_list("event_type", flat=True)) == {"payment.card_refused"}
+    assert "Payment successful" in _click(browser, _address(payment), "pay")
+    assert ledger(payment.reference) == [("charge", 10_000)]
 
 
 def test_leaving_changes_nothing(browser: Client, shop: Shop) -> None:

@@ -33,9 +33,15 @@ def pay(payment: dict[str, Any]) -> None:
     assert customer.act(payment["payment_url"].rsplit("/", 1)[1], customer.Action.PAY)
 
 
-def decline(payment: dict[str, Any]) -> None:
-    """The customer opens the payment page and declines."""
+def refuse_card(payment: dict[str, Any]) -> None:
+    """The customer opens the payment page and picks a card that the bank declines: another one may be tried."""
     assert customer.act(payment["payment_url"].rsplit("/", 1)[1], customer.Action.DECLINE)
+
+
+def decline(payment: dict[str, Any]) -> None:
+    """The bank declines the payment for good."""
+    with transaction.atomic(using=ALIAS):
+        books.decline(lock_known(BankPayment.objects.get(channel_trade_no=payment["channel_trade_no"]).pk))
 
 
 def pay_although_closed(payment: dict[str, Any]) -> None:

@@ -91,9 +91,17 @@ def decline(payment: Payment, why: tuple[str, str] = CARD_DECLINED) -> None:
     _announce_payment(payment, "payment.declined")
 
 
+def refuse_card(payment: Payment, why: tuple[str, str]) -> None:
+    """The bank refuses the card on its page: the payment stays open, and the customer may try another one."""
+    payment.failure_code, payment.failure_message = why
+    payment.save(update_fields=["failure_code", "failure_message"])
+    _announce_payment(payment, "payment.card_refused")
+
+
 def _charge(payment: Payment) -> None:
     payment.state, payment.captured = PaymentState.PAID, payment.amount
-    payment.save(update_fields=["state", "captured", "settles_at"])
+    payment.failure_code = payment.failure_message = ""
+    payment.save(update_fields=["state", "captured", "settles_at", "failure_code", "failure_message"])
     _enter(payment, LedgerKind.CHARGE, payment.amount, key=payment.channel_trade_no)
     _announce_payment(payment, "payment.paid")
     script = faults.parse(payment.simulate)
@@ -103,7 +111,8 @@ def _charge(payment: Payment) -> None:
 
 def _hold(payment: Payment) -> None:
     payment.state = PaymentState.AUTHORIZED
-    payment.save(update_fields=["state", "settles_at"])
+    payment.failure_code = payment.failure_message = ""
+    payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     _enter(payment, LedgerKind.AUTHORIZE, payment.amount, key=payment.channel_trade_no)
     _announce_payment(payment, "payment.authorized")
 

@@ -78,9 +78,9 @@ def _decide(payment: Payment, action: Action) -> None:
         case Action.PAY_SLOWLY:
             books.process(payment, SLOW_SECONDS)
         case Action.DECLINE:
-            books.decline(payment)
+            books.refuse_card(payment, books.CARD_DECLINED)
         case Action.DECLINE_FOR_FUNDS:
-            books.decline(payment, books.INSUFFICIENT_FUNDS)
+            books.refuse_card(payment, books.INSUFFICIENT_FUNDS)
 
 
 def _show(payment: Payment, now: datetime) -> Checkout:

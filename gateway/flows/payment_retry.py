@@ -1,0 +1,118 @@
+"""payment.retry: a further attempt of a payment that ended without money, when the merchant asks for it (ADR 18).
+
+The payment keeps its number. The new attempt has a reference of its own, so that whatever the channel still reports of
+an earlier one cannot touch it: money of an earlier attempt is a duplicate payment, and goes back.
+"""
+
+import dataclasses
+import uuid
+
+from gateway import transitions
+from gateway.flows.data import PaymentCreateData, saga_queue
+from gateway.flows.payment_create import (
+    ACTIVATE_PAYMENT,
+    STEP,
+    ask_channel,
+    call_channel,
+    cancel_at_channel,
+    next_attempt,
+    release_order,
+)
+from gateway.flows.payment_endings import PAYMENT_ENDINGS
+from gateway.models import Payment
+from orders import services as orders
+from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
+from sagas import engine, selectors
+from sagas.definitions import EXTERNAL, LOCAL, Context, Definition, Step
+from sagas.registry import register
+from sagas.state import SagaState
+
+OPERATIONS = ("payment.create", "payment.retry", "payment.cancel", "payment.capture")
+
+
+def reopen_payment(context: Context) -> None:
+    """Payment and order wait for the customer again, with a new attempt, in the transaction that begins the saga."""
+    data = PaymentCreateData.read(context.data)
+    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    reopened = transitions.reopened(
+        payment=payment,
+        number=data.first_attempt,
+        opened_by=context.saga_id,
+        expires_in_seconds=data.expires_in_seconds,
+        channel=data.channel,
+        sandbox=data.sandbox,
+        capture_method=data.capture_method,
+        subject=data.subject,
+        body=data.body,
+        callback_url=data.callback_url,
+        return_url=data.return_url,
+        customer=data.customer,
+        metadata=data.metadata,
+    )
+    if not reopened:
+        raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment.payment_no})
+    if not orders.reopen(order_id=payment.order_id):
+        raise OrderNotPayable({"order_no": payment.order_no, "payment_no": payment.payment_no})
+
+
+def start(*, payment_no: str, saga_id: uuid.UUID, wanted: PaymentCreateData) -> SagaState:
+    """A further attempt of the payment `payment_no`, as `wanted` describes it. In the caller's transaction, which holds
+    the order's lock: of two requests at once the second finds the payment open.
+
+    Raises `DuplicateOrderNo` when the payment is open, paid, or took money after its end, or while an operation on it
+    is still running; `OrderNotPayable` when the order itself was cancelled; `OrderMismatch`.
+    """
+    payment = Payment.objects.get(payment_no=payment_no)
+    if payment.status not in transitions.CLOSED_STATUSES or payment.captured_minor or _is_worked_on(payment):
+        raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment_no})
+    if (payment.amount_minor, payment.currency) != (wanted.amount_minor, wanted.currency):
+        raise OrderMismatch(
+            {"order_no": payment.order_no, "amount": payment.amount_minor, "currency": payment.currency}
+        )
+    data = dataclasses.replace(
+        wanted,
+        payment_id=payment.id,
+        payment_no=payment_no,
+        order_id=payment.order_id,
+        items=[],
+        first_attempt=transitions.next_attempt_number(payment=payment),
+        opened_by=str(saga_id),
+    )
+    return engine.start(
+        PAYMENT_RETRY.name,
+        version=PAYMENT_RETRY.version,
+        saga_id=saga_id,
+        business_id=payment_no,
+        data=data.as_json(),
+        **saga_queue(data.environment, data.merchant_id),
+    )
+
+
+def _is_worked_on(payment: Payment) -> bool:
+    return any(
+        selectors.has_active(definition=definition, business_id=payment.payment_no)
+        for definition in OPERATIONS
+    )
+
+
+PAYMENT_RETRY = register(
+    Definition(
+        name="payment.retry",
+        version=1,
+        business_type="payment",
+        deadline_seconds=15 * 60,
+        steps=(
+            Step("ReopenPayment", reopen_payment, kind=LOCAL, compensate=release_order),
+            Step(
+                STEP,
+                call_channel,
+                kind=EXTERNAL,
+                query=ask_channel,
+                between=next_attempt,
+                compensate=cancel_at_channel,
+            ),
+            ACTIVATE_PAYMENT,
+        ),
+        endings=PAYMENT_ENDINGS,
+    )
+)
