@@ -20,8 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: str = getattr(config, "workerinput", {}).get("workerid", "gw0")
     address = f"redis://{settings.REDIS_HOST}:{settings.REDIS_PORT}/{int(worker.removeprefix('gw')) + 1}"
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
-    if config.getoption("--record-seconds") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(shares.Recorder())
+    if config.getoption("--record-seconds"):
+        config.pluginmanager.register(shares.Recorder(writes=not hasattr(config, "workerinput")))
 
 
 @pytest.hookimpl(trylast=True)

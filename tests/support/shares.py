@@ -6,9 +6,11 @@ of real processes, containers or a browser, and ends with cheap tests that can g
 """
 
 import json
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,15 +69,35 @@ def is_fast(item: pytest.Item, seconds: Mapping[str, float]) -> bool:
 
 
 class Recorder:
-    """Writes the file of recorded seconds. Set-up and teardown count: of a shared fixture, for its first test."""
+    """Writes the file of recorded seconds. Set-up counts, except what a whole session shares; teardown does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, writes: bool) -> None:
+        """Of several processes, one writes: that to which the others report."""
+        self._writes = writes
         self._seconds: dict[str, float] = defaultdict(float)
+        self._shared_seconds = 0.0
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if type(report) is pytest.TestReport:  # a subtest's time is its test's already
-            self._seconds[report.nodeid] += report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        began = time.monotonic()
+        result = yield
+        if fixturedef.scope == "session":
+            self._shared_seconds += time.monotonic() - began
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        report: Any = yield
+        report.shared_seconds, self._shared_seconds = self._shared_seconds, 0.0
+        return report
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if (
+            type(report) is pytest.TestReport and report.when != "teardown"
+        ):  # a subtest's time is its test's already
+            self._seconds[report.nodeid] += report.duration - report.shared_seconds
 
     def pytest_sessionfinish(self) -> None:
         found = {test: round(took, 1) for test, took in self._seconds.items() if took >= EXPENSIVE_SECONDS}
-        FILE.write_text(json.dumps(dict(sorted(found.items())), indent=1, ensure_ascii=False) + "\n")
+        if self._writes:
+            FILE.write_text(json.dumps(dict(sorted(found.items())), indent=1, ensure_ascii=False) + "\n")
