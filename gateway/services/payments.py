@@ -150,7 +150,10 @@ def cancel_payment(
         now = selectors.payment_of(principal, payment.payment_no)
         if now.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
             return success(payment_body(now), message=_("Cancelled"))
-        if now.is_open and status not in (SagaStatus.COMPENSATED, SagaStatus.FAILED):
+        # Handed to the creating saga, which has gone forward: the customer was faster.
+        is_too_late = status is None and saga_selectors.status_of(payment.id) == SagaStatus.COMPLETED
+        is_refused = is_too_late or status in (SagaStatus.COMPENSATED, SagaStatus.FAILED)
+        if now.is_open and not is_refused:
             return accepted(payment_body(now), location=payment_path(now))
         return failure(PaymentNotCancellable({"payment_no": now.payment_no, "status": now.status}))
 

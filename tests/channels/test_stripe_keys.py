@@ -9,6 +9,7 @@ import pytest
 from django.db.models import F
 
 from gateway.models import PaymentAttempt
+from gateway.services import expiry
 from sagas import operations
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
@@ -215,6 +216,16 @@ class TestCreations:
             payment = opened(client, channel="stripe", expires_in=seconds)
             session = fake.sessions[payment["channel_trade_no"]]
             assert at_least <= session["expires_at"] - session["created"] <= 86_400
+
+    def test_a_payment_that_ends_before_its_page_closes_it(
+        self, fake: FakeStripe, client: SignedClient
+    ) -> None:
+        payment = opened(client, channel="stripe", expires_in=60)
+        background.time_to_pay_is_over(payment["payment_no"])
+        assert expiry.expire_due_payments(environment="test") == 1
+        background.finish()
+        assert get_payment(client, payment)["status"] == "expired"
+        assert fake.sessions[payment["channel_trade_no"]]["status"] == "expired"
 
 
 class TestRequestsThatAreWrong:

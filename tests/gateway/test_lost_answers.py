@@ -145,3 +145,20 @@ def test_a_request_that_is_wrong_is_no_decline(
             assert data(capture(client, payment))["status"] == "succeeded"
     assert details["failure_code"] == "channel_request_invalid"
     assert details["failure_message"] == "x: Received unknown parameter: x"
+
+
+def test_a_compensation_honours_what_the_customer_has_submitted(client: SignedClient) -> None:
+    """Nobody could tell what became of the creation, and the merchant cancels. The bank is working on the customer's
+    payment: the cancel is refused for good, and the payment goes on."""
+    lost = "auto_pay,processing:600,timeout_after*always,query:timeout_before*always"
+    payment = data(create(client, lost, capture_method="manual"), 202)
+    key = new_no("key")
+    data(cancel(client, payment, key=key), 202)
+    background.finish()
+    saga = background.saga_of(payment["payment_no"], "payment.create")
+    assert (saga.status, saga.needs_attention) == ("completed", False)
+    error(cancel(client, payment, key=key), 409, "payment_not_cancellable")
+    assert get_payment(client, payment)["status"] == "processing"
+    bank_decides(payment)
+    assert get_payment(client, payment)["status"] == "authorized"
+    assert data(capture(client, payment))["status"] == "succeeded"

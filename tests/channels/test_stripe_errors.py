@@ -1,0 +1,79 @@
+"""What each error of Stripe means: by its type, code and headers, as docs.stripe.com/error-low-level and
+docs.stripe.com/error-codes say. Through the SDK's own reading of an HTTP answer."""
+
+import json
+from typing import Any
+
+import pytest
+import stripe
+
+from gateway.channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
+from gateway.channels.stripe import errors
+from gateway.channels.stripe.http import SENT_METHOD, NotConnected
+
+
+def read(status: int, error: dict[str, Any], method: str = "POST", **headers: str) -> stripe.StripeError:
+    """The SDK's error for this answer."""
+
+    class Answering(stripe.HTTPClient):
+        name = "scripted"
+
+        def request(self, *_request: Any, **_more: Any) -> tuple[str, int, dict[str, str]]:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return json.dumps({"error": error}), status, {**named, SENT_METHOD: method}
+
+        def close(self) -> None:
+            pass
+
+    api = stripe.StripeClient("sk_test_x", http_client=Answering(), max_network_retries=0)
+    with pytest.raises(stripe.StripeError) as raised:
+        if method == "GET":
+            api.v1.refunds.list()
+        else:
+            api.v1.refunds.create({"payment_intent": "pi_1"})
+    return raised.value
+
+
+INVALID = {"type": "invalid_request_error", "message": "no"}
+REPLAYED = {"Idempotent_Replayed": "true"}
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (read(500, {"type": "api_error"}), Unknown),
+        (read(503, {"type": "api_error"}), Unknown),
+        (read(500, {"type": "api_error"}, **REPLAYED), KeyUsedUp),
+        (read(400, {"type": "idempotency_error", "message": "other parameters"}), KeyUsedUp),
+        (read(409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}), NotSent),
+        (read(429, {**INVALID, "code": "rate_limit"}), NotSent),
+        (read(401, INVALID), NotSent),
+        (read(402, {"type": "card_error", "code": "card_declined"}), Declined),
+        (read(402, {"type": "card_error", "code": "card_declined"}, **REPLAYED), Declined),
+        (read(404, {**INVALID, "code": "resource_missing"}), Missing),
+        (read(400, {**INVALID, "code": "charge_already_refunded"}), Declined),
+        (read(400, {**INVALID, "code": "charge_already_refunded"}, **REPLAYED), Declined),
+        (read(400, {**INVALID, "code": "amount_too_small"}), Declined),
+        (read(400, {**INVALID, "code": "parameter_unknown", "param": "x"}), InvalidRequest),
+        (read(400, INVALID), InvalidRequest),
+        (read(400, {**INVALID, "param": "expires_at"}), KeyUsedUp),
+        (read(400, INVALID, Stripe_Should_Retry="true"), Unknown),
+        (read(400, {**INVALID, "code": "parameter_unknown"}, "GET"), InvalidRequest),
+        (NotConnected("refused"), NotSent),
+    ],
+    ids=lambda each: "" if isinstance(each, Exception) else each.__name__,
+)
+def test_an_error_has_one_meaning(error: stripe.StripeError, answer: type) -> None:
+    assert type(errors.answer_to(error)) is answer
+
+
+@pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
+def test_a_refused_query_is_no_answer_about_its_object(code: str) -> None:
+    told = errors.answer_to(read(400, {**INVALID, "code": code}, "GET"))
+    assert isinstance(told, InvalidRequest)
+    assert told.is_query
+
+
+def test_what_is_wrong_is_named() -> None:
+    told = errors.answer_to(read(400, {**INVALID, "code": "parameter_unknown", "param": "line_items[0]"}))
+    assert told == InvalidRequest("parameter_unknown", "no", "line_items[0]")
