@@ -212,7 +212,8 @@ class TestCreations:
         assert 1800 <= session["expires_at"] - session["created"] <= 86_400
 
     def test_a_page_lives_as_long_as_its_payment(self, fake: FakeStripe, client: SignedClient) -> None:
-        for seconds, at_least in ((60, 1800), (7200, 7200), (86_400, 86_400 - 61)):
+        # A payment begins some seconds before its page is made, on a busy machine.
+        for seconds, at_least in ((60, 1800), (7200, 7200 - 30), (86_400, 86_400 - 61 - 30)):
             payment = opened(client, channel="stripe", expires_in=seconds)
             session = fake.sessions[payment["channel_trade_no"]]
             assert at_least <= session["expires_at"] - session["created"] <= 86_400

@@ -1,6 +1,7 @@
 """`manage.py stripe_check`, the warnings at the start, and the list of events to subscribe to."""
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,9 @@ def test_events_that_have_an_effect_are_those_to_subscribe_to(fake: FakeStripe) 
     """Over every event that Stripe publishes."""
     body = spec.Operation("POST", "/v1/webhook_endpoints").parameters()
     published = [each for each in body["properties"]["enabled_events"]["items"]["enum"] if each != "*"]
-    assert set(webhooks.EVENTS) <= set(published)
     subjects = subjects_of_ours(fake)
     with_effect = {kind for kind in published for subject in subjects if has_effect(kind, subject)}
-    assert with_effect <= set(webhooks.EVENTS)
+    assert with_effect == set(webhooks.EVENTS)
 
 
 def subjects_of_ours(fake: FakeStripe) -> list[Shape]:
@@ -131,12 +131,6 @@ def has_effect(kind: str, subject: Shape) -> bool:
     prefix = next((each for each in sorted(owner, key=len, reverse=True) if kind.startswith(f"{each}.")), "")
     if owner.get(prefix) != subject["object"]:
         return False
-    body = webhooks_body(event(kind, subject))
+    body = json.dumps(event(kind, subject)).encode()
     parsed = webhooks.parse(body=body, headers={"Stripe-Signature": signature(body)})
-    return any((parsed.payment, parsed.refund, parsed.dispute))
-
-
-def webhooks_body(told: Shape) -> bytes:
-    import json
-
-    return json.dumps(told).encode()
+    return any((parsed.payment, parsed.refund, parsed.dispute, parsed.refunded))

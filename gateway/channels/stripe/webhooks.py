@@ -38,7 +38,7 @@ EVENTS = tuple(
         SESSIONS
         | INTENTS
         | REFUNDS
-        | {"charge.refunded"}
+        | {REFUNDED}
         | {
             f"{DISPUTES}{name}"
             for name in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
