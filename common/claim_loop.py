@@ -6,6 +6,7 @@ otherwise every `poll_seconds`. Nothing but the database is needed for that. Any
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from prometheus_client import Gauge
 from psycopg_pool import PoolTimeout
 
-from common import database_pool, telemetry
+from common import database_pool, telemetry, tracing
 from common.database_errors import trouble_of
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 RECONNECT_SECONDS = 2.0
 # Places that become free one after the other are filled by one claim.
 GATHER_SECONDS = 0.01
+STOP_SECONDS = 0.25  # how soon a waiting worker sees that it is to stop
 BUSY = Gauge(
     "worker_places_busy", "Places of a worker that are taken", ["worker"], multiprocess_mode="livesum"
 )
@@ -90,9 +92,17 @@ class ClaimLoop(Generic[T]):
                     stop.wait(GATHER_SECONDS)
                     continue
                 self._more = claimed.more or not self._free_places()
-                if self._event.wait(self._poll_seconds) and self._more:
+                if self._wait(stop) and self._more:
                     stop.wait(GATHER_SECONDS)
         log.info("worker.stopped", worker=self.name)
+
+    def _wait(self, stop: threading.Event) -> bool:
+        """Waits until it is woken, for `poll_seconds` or until `stop` is set. True when it was woken."""
+        until = time.monotonic() + self._poll_seconds
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._event.wait(min(left, STOP_SECONDS)):
+                return True
+        return False
 
     def _claim_and_submit(self, pool: ThreadPoolExecutor, stop: threading.Event) -> Claimed[T] | None:
         """None when the database is gone."""
@@ -160,5 +170,6 @@ def run_together(*runs: Callable[[threading.Event], object]) -> None:
         for future in futures:
             future.add_done_callback(lambda _done: stop.set())
         stop.wait()
+    tracing.flush()
     for future in futures:
         future.result()

@@ -11,7 +11,7 @@ import json
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -134,7 +134,7 @@ def claim(
 
 
 def claim_values(
-    *, environment: str, channel: str, places: int, held: Counter[uuid.UUID], after: uuid.UUID
+    *, environment: str, channel: str, places: int, held: Mapping[uuid.UUID, int], after: uuid.UUID
 ) -> dict[str, str | int | uuid.UUID]:
     return {
         "environment": environment,

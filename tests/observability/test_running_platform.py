@@ -110,7 +110,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
     )
 
     retry = _one(spans, "payment.create resumed")
-    assert (retry.service, retry.parent_id) == ("payment-worker", request.span_id)
+    assert (retry.service, retry.parent_id) == ("payment-sagas-test", request.span_id)
     assert retry.attributes["saga.status"] == "completed"
     assert (found.parent_id, found.attributes["saga.outcome"]) == (retry.span_id, "success")
     assert found.attributes["saga.attempt"] == 2
