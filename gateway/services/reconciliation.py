@@ -25,7 +25,7 @@ from gateway.channels.base import (
     Window,
 )
 from gateway.channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, served_by
-from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundOrigin, RefundStatus
 
 BATCH = 500
 # The channel writes its row a moment after ours, and by its own clock.
@@ -59,6 +59,7 @@ class Difference:
     reference: str
     ours: str
     theirs: str
+    channel_no: str = ""  # the channel's own number, to look it up there
 
 
 @dataclass(slots=True)
@@ -118,17 +119,23 @@ def differences(
         rows = attempts.filter(created_at__gte=since, created_at__lt=until).exclude(channel_trade_no="")
         for attempt in _unlisted(rows):
             ours = f"{attempt.payment.status} {attempt.channel_trade_no}"
-            yield Difference(Kind.MISSING_THERE, environment, attempt.reference, ours, "")
+            yield Difference(
+                Kind.MISSING_THERE, environment, attempt.reference, ours, "", attempt.channel_trade_no
+            )
     with _memory():
         for told in _batches(asked.list_refunds(window)):
-            ours_by_no = {row.refund_no: row for row in refunds.filter(refund_no__in=_references(told))}
+            names = _references(told)
+            either = Q(refund_no__in=names) | Q(origin=RefundOrigin.CHANNEL, channel_refund_no__in=names)
+            ours_by_no = {_name(row): row for row in refunds.filter(either)}
             for refund in _within(told, since, until):
                 tally.refunds += 1
-                yield from _refund(environment, refund, ours_by_no.get(refund.reference))
+                yield from _refund(environment, refund, ours_by_no.get(_told_name(refund)))
         rows_of_refunds = refunds.filter(created_at__gte=since, created_at__lt=until)
         for row in _unlisted(rows_of_refunds.exclude(channel_refund_no="")):
             ours = f"{row.status} {row.channel_refund_no}"
-            yield Difference(Kind.REFUND_MISSING_THERE, environment, row.refund_no, ours, "")
+            yield Difference(
+                Kind.REFUND_MISSING_THERE, environment, row.refund_no, ours, "", row.channel_refund_no
+            )
 
 
 # --- Comparing one entry ----------------------------------------------------------------------------------------
@@ -137,7 +144,7 @@ def differences(
 def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | None) -> Iterator[Difference]:
     if attempt is None:
         theirs = f"{told.state} {told.amount_minor} {told.currency}"
-        yield Difference(Kind.MISSING_HERE, environment, told.reference, "", theirs)
+        yield Difference(Kind.MISSING_HERE, environment, told.reference, "", theirs, told.channel_trade_no)
         return
     payment = attempt.payment
     is_own = attempt.reference == payment.reference
@@ -151,6 +158,7 @@ def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | N
     yield from _unequal(
         environment,
         told.reference,
+        told.channel_trade_no,
         (Kind.AMOUNT, payment.amount_minor, told.amount_minor, payment.amount_minor == told.amount_minor),
         (Kind.CURRENCY, payment.currency, told.currency, payment.currency == told.currency.upper()),
         (Kind.STATE, payment.status if is_own else "given up", told.state, told.state in states),
@@ -161,13 +169,16 @@ def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | N
 def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Iterator[Difference]:
     if refund is None:
         theirs = f"{told.state} {told.amount_minor} {told.currency}"
-        yield Difference(Kind.REFUND_MISSING_HERE, environment, told.reference, "", theirs)
+        yield Difference(
+            Kind.REFUND_MISSING_HERE, environment, told.reference, "", theirs, told.channel_refund_no
+        )
         return
-    # A contradiction that a person was told of is no news.
-    agree = told.state == _REFUND_STATES[refund.status] or refund.contradicted_at is not None
+    # What did not fit into what was left to refund was opened for review: it is no news.
+    agree = told.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
     yield from _unequal(
         environment,
-        told.reference,
+        refund.refund_no,
+        told.channel_refund_no,
         (
             Kind.REFUND_AMOUNT,
             refund.amount_minor,
@@ -180,11 +191,14 @@ def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Ite
 
 
 def _unequal(
-    environment: str, reference: str, *compared: tuple[Kind, str | int, str | int, bool]
+    environment: str,
+    reference: str,
+    channel_no: str,
+    *compared: tuple[Kind, str | int, str | int, bool],
 ) -> Iterator[Difference]:
     for kind, ours, theirs, agree in compared:
         if not agree:
-            yield Difference(kind, environment, reference, str(ours), str(theirs))
+            yield Difference(kind, environment, reference, str(ours), str(theirs), channel_no)
 
 
 # --- Both sides, a batch at a time ------------------------------------------------------------------------------
@@ -214,7 +228,7 @@ def _within(batch: list[Listed[T]], since: dt.datetime, until: dt.datetime) -> I
 
 
 def _references(batch: Iterable[Listed[ChannelPayment]] | Iterable[Listed[ChannelRefund]]) -> list[str]:
-    references = [entry.value.reference for entry in batch]
+    references = [_told_name(entry.value) for entry in batch]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO reconciled (reference) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
@@ -237,7 +251,16 @@ def _unlisted(rows: QuerySet[M]) -> Iterator[M]:
 
 
 def _name(row: Model) -> str:
+    """What both sides know it by: a refund that was made at the channel has the channel's number alone."""
+    if isinstance(row, Refund) and row.origin == RefundOrigin.CHANNEL:
+        return row.channel_refund_no
     return row.reference if isinstance(row, PaymentAttempt) else str(row)
+
+
+def _told_name(told: ChannelPayment | ChannelRefund) -> str:
+    if isinstance(told, ChannelRefund):
+        return told.reference or told.channel_refund_no
+    return told.reference
 
 
 def _listed(references: list[str]) -> set[str]:

@@ -11,13 +11,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from gateway.channels.base import Listed, ListingFailed, Window
+from gateway.channels.simulator import bank as the_bank
 from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.channels.simulator.models import Refund as BankRefund
 from gateway.models import Payment, PaymentAttempt
 from gateway.services import reconciliation
 from tests.support import bank
 from tests.support.channels import tap
-from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund
+from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.statements import cost
 
@@ -245,7 +246,8 @@ def test_a_person_can_read_it(client: SignedClient) -> None:
     with pytest.raises(SystemExit):
         call_command("reconcile", "--channel=simulator", f"--from={SINCE}", f"--to={UNTIL}", stdout=output)
     first, last = output.getvalue().splitlines()
-    assert first.split() == ["amount", "test", payment["payment_no"], "here:", "10000", "there:", "10001"]
+    ours, theirs = payment["payment_no"], payment["channel_trade_no"]
+    assert first.split() == ["amount", "test", ours, theirs, "here:", "10000", "there:", "10001"]
     assert last == "1 payments and 0 refunds compared, 1 differences."
 
 
@@ -261,3 +263,12 @@ def test_the_window_reaches_the_channel_with_its_margin(
         dt.datetime(2025, 12, 31, 23, tzinfo=dt.UTC),
         dt.datetime(2026, 2, 1, 1, tzinfo=dt.UTC),
     )
+
+
+def test_a_refund_made_at_the_channel_is_compared_by_the_channels_number(client: SignedClient) -> None:
+    payment = paid(client)
+    number = the_bank.refund_at_bank(payment["payment_no"], 3_000)
+    (missing,), _tally, _code = reconcile()
+    assert (missing["kind"], missing["channel_no"]) == ("refund_missing_here", number)
+    data(sync(client, payment))
+    assert reconcile()[0] == []

@@ -81,9 +81,9 @@ class Command(BaseCommand):
                     self.stdout.write(json.dumps(asdict(difference), ensure_ascii=False))
                 else:
                     ours, theirs = difference.ours or "nothing", difference.theirs or "nothing"
+                    named = f"{difference.reference or '-'} {difference.channel_no or '-'}"
                     self.stdout.write(
-                        f"{difference.kind:<20} {difference.environment} {difference.reference}"
-                        f"  here: {ours}  there: {theirs}"
+                        f"{difference.kind:<20} {difference.environment} {named}  here: {ours}  there: {theirs}"
                     )
         except ListingFailed as error:
             raise CommandError(f"The listing broke off: {error}", returncode=NOT_READ) from error
