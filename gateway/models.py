@@ -516,6 +516,7 @@ class ChannelEvent(models.Model):
                 fields=["received_at"],
                 condition=Q(effect="unknown_reference"),
             ),
+            models.Index(name="channel_event_oldest", fields=["received_at"]),
         ]
 
     def __str__(self) -> str:

@@ -5,12 +5,15 @@ A migration with one of them has `atomic = False`. Each can be run again where i
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations import AddConstraint
-from django.db.models import UniqueConstraint
+from django.db.migrations.operations import AddConstraint, RunPython
+from django.db.models import CheckConstraint, UniqueConstraint
+
+BATCH = 5_000
 
 
 class AddIndexOnline(AddIndexConcurrently):
@@ -44,6 +47,51 @@ class AddUniqueOnline(AddConstraint):
         assert online != statement
         with _waiting_for_others(schema_editor):
             schema_editor.execute(online, params=None)
+
+
+class AddCheckOnline(AddConstraint):
+    """A check that holds for new rows at once; the old ones are read afterwards, while everybody goes on writing."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
+    ) -> None:
+        constraint = self.constraint
+        assert isinstance(constraint, CheckConstraint)
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_constraint WHERE conname = %s", [constraint.name])
+            is_there = cursor.fetchone() is not None
+        if not is_there:
+            schema_editor.execute(f"{constraint.create_sql(model, schema_editor)} NOT VALID", params=None)
+        table, name = (schema_editor.quote_name(each) for each in (model._meta.db_table, constraint.name))
+        schema_editor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}", params=None)
+
+
+class UpdateInBatches(RunPython):
+    """Fills a new column of a big table, some rows in each transaction.
+
+    `statement` updates the rows `WHERE id = ANY(%s)`. Run again it does the same again.
+    """
+
+    def __init__(self, table: str, statement: str) -> None:
+        super().__init__(partial(_update_in_batches, table, statement), RunPython.noop)
+
+
+def _update_in_batches(
+    table: str, statement: str, _apps: Any, schema_editor: BaseDatabaseSchemaEditor
+) -> None:
+    page = f"SELECT id FROM {schema_editor.quote_name(table)} WHERE (%s::uuid IS NULL OR id > %s) ORDER BY id LIMIT %s"  # noqa: S608
+    last: Any = None
+    while True:
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute(page, [last, last, BATCH])
+            ids = [row[0] for row in cursor.fetchall()]
+            if not ids:
+                return
+            cursor.execute(statement, [ids])
+        last = ids[-1]
 
 
 def _is_there(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:

@@ -225,18 +225,6 @@ class Migration(migrations.Migration):
             name="fanned_out_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
-        migrations.AddIndex(
-            model_name="outboxevent",
-            index=models.Index(
-                condition=models.Q(("fanned_out_at__isnull", True)),
-                fields=["id"],
-                name="outbox_not_fanned_out",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="outboxevent",
-            index=models.Index(fields=["merchant_id", "environment", "-event_id"], name="outbox_list"),
-        ),
         migrations.AddField(
             model_name="webhookdelivery",
             name="event",

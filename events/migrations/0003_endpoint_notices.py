@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0002_webhooks"),
+        ("events", "0002a_outbox_online"),
         ("merchants", "0001_initial"),
     ]
 

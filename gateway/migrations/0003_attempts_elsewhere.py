@@ -6,13 +6,6 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 
-# Until now a payment had one attempt, which its channel knew by the payment number.
-FIRST_REFERENCES = """
-UPDATE payment_attempts a SET reference = p.payment_no FROM payments p WHERE p.id = a.payment_id AND a.number = 1;
-UPDATE payments SET channel_reference = payment_no;
-"""
-
-
 class Migration(migrations.Migration):
     dependencies = [
         ("gateway", "0002_status_guards"),
@@ -123,74 +116,6 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="gateway.paymentattempt",
-            ),
-        ),
-        migrations.RunSQL(FIRST_REFERENCES, migrations.RunSQL.noop),
-        migrations.AddIndex(
-            model_name="paymentattempt",
-            index=models.Index(
-                condition=models.Q(("surplus_minor__gt", 0)),
-                fields=["created_at"],
-                name="payment_attempt_surplus",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="paymentattempt",
-            index=models.Index(fields=["channel", "created_at"], name="payment_attempt_by_channel"),
-        ),
-        migrations.AddIndex(
-            model_name="refund",
-            index=models.Index(
-                condition=models.Q(("contradicted_at__isnull", False)),
-                fields=["contradicted_at"],
-                name="refund_contradicted",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="refund",
-            index=models.Index(
-                condition=models.Q(("surplus_of__isnull", False)),
-                fields=["surplus_of"],
-                name="refund_of_surplus",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="paymentattempt",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("reference", ""), _negated=True),
-                fields=("reference",),
-                name="payment_attempt_reference_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="paymentattempt",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "surplus_minor__gte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("surplus_refunded_minor"), "+", models.F("surplus_pending_minor")
-                        ),
-                    ),
-                    ("surplus_pending_minor__gte", 0),
-                    ("surplus_refunded_minor__gte", 0),
-                ),
-                name="payment_attempt_surplus_adds_up",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("late_refunded_minor", 0),
-                    models.Q(
-                        ("late_refunded_minor__gt", 0),
-                        ("late_refunded_minor__lte", models.F("amount_minor")),
-                        ("status", "failed"),
-                    ),
-                    _connector="OR",
-                ),
-                name="refund_late_part",
             ),
         ),
         migrations.AddField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0003_attempts_elsewhere"),
+        ("gateway", "0003a_attempts_online"),
         ("merchants", "0001_initial"),
     ]
 

@@ -1,12 +1,14 @@
 from django.db import migrations, models
 
+from common.postgresql.operations import AddIndexOnline
+
 
 class Migration(migrations.Migration):
-    # Not CONCURRENTLY: that waits for every older snapshot, and an instance that waits for its turn to migrate has one.
+    atomic = False
     dependencies = [("gateway", "0004_no_index_twice")]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="payment",
             index=models.Index(fields=["currency", "amount_minor"], name="payment_by_amount"),
         ),

@@ -196,38 +196,6 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
-        migrations.AddIndex(
-            model_name="payment",
-            index=models.Index(
-                condition=models.Q(("expiry_attempts__lt", 6), ("status", "pending")),
-                fields=["expires_at"],
-                name="payment_due_expiry",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payment",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("disputed_minor__gte", 0)), name="payment_disputed_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("origin__in", ["merchant", "staff", "automatic", "channel"])),
-                name="refund_origin_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="refund",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(
-                    models.Q(("channel", ""), _negated=True),
-                    models.Q(("channel_refund_no", ""), _negated=True),
-                ),
-                fields=("channel", "channel_refund_no"),
-                name="refund_channel_no_once",
-            ),
-        ),
         migrations.AddField(
             model_name="dispute",
             name="attempt",

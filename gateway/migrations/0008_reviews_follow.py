@@ -47,7 +47,7 @@ OUTCOME_CHANGES = """OR ((OLD.status, NEW.status) IN (('succeeded', 'failed'), (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0007_reviews_and_disputes")]
+    dependencies = [("gateway", "0007a_reviews_online")]
     operations = [
         migrations.RunSQL(REVIEWS, NO_REVIEWS),
         migrations.RunSQL((REFUND % OUTCOME_CHANGES), (REFUND % "")),

@@ -1,11 +1,14 @@
 from django.db import migrations, models
 
+from common.postgresql.operations import AddIndexOnline
+
 
 class Migration(migrations.Migration):
+    atomic = False
     dependencies = [("gateway", "0009_paid_by_date")]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="channelevent",
             index=models.Index(
                 condition=models.Q(effect="unknown_reference"),

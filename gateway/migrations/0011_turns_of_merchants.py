@@ -1,4 +1,4 @@
-from django.db import migrations, models
+from django.db import migrations
 
 
 class Migration(migrations.Migration):
@@ -7,28 +7,4 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RemoveIndex(model_name="payment", name="payment_due_check"),
         migrations.RemoveIndex(model_name="refund", name="refund_due_check"),
-        migrations.AddIndex(
-            model_name="payment",
-            index=models.Index(
-                condition=models.Q(("expiry_attempts__lt", 6), ("status", "pending")),
-                fields=["environment", "merchant", "expires_at"],
-                name="payment_expiry_by_merchant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="payment",
-            index=models.Index(
-                condition=models.Q(("next_check_at__isnull", False)),
-                fields=["environment", "channel", "merchant", "check_count", "next_check_at"],
-                name="payment_due_check",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="refund",
-            index=models.Index(
-                condition=models.Q(("next_check_at__isnull", False)),
-                fields=["environment", "merchant", "check_count", "next_check_at"],
-                name="refund_due_check",
-            ),
-        ),
     ]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import transaction
 
@@ -11,11 +10,11 @@ from common.db import insert_unless_exists
 from common.errors import NotFound
 from gateway.channels.base import ChannelEvent as ToldEvent
 from gateway.channels.base import WebhookRefused
-from gateway.channels.payloads import storable
 from gateway.channels.registry import UnknownChannel, webhook_channel
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
 from gateway.services import channel_refunds, disputes, truth
+from gateway.services.event_record import storable
 from gateway.services.truth import Effect
 
 MAX_TYPE, MAX_REFERENCE = 100, 64
@@ -80,7 +79,7 @@ def _kept(body: bytes, most: int) -> Any:
     return {
         "truncated": True,
         "bytes": len(body),
-        "beginning": storable(body[:BEGINNING].decode(errors="replace")),
+        "beginning": json.dumps(storable(json.loads(body)), ensure_ascii=False)[:BEGINNING],
     }
 
 

@@ -28,17 +28,5 @@ class Migration(migrations.Migration):
             name="address",
             field=models.GenericIPAddressField(blank=True, default=common.origin.current_address, null=True),
         ),
-        migrations.AddIndex(
-            model_name="staffaction",
-            index=models.Index(fields=["action", "-id"], name="staff_action_by_action"),
-        ),
-        migrations.AddIndex(
-            model_name="staffaction",
-            index=models.Index(
-                condition=models.Q(("request_id", ""), _negated=True),
-                fields=["request_id"],
-                name="staff_action_by_request",
-            ),
-        ),
         migrations.RunSQL(FORWARD, BACKWARD),
     ]

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 SAGA_RETENTION = timedelta(days=30)
 # `GET /events` and sending again reach as far back as this.
 EVENT_RETENTION = timedelta(days=30)
+# A channel sends an event again for days (Stripe: three, and 30 by hand): so long its id must be known.
+CHANNEL_EVENT_RETENTION = timedelta(days=90)
 CONSISTENCY_RETENTION = timedelta(days=90)
 # Webhooks of channels that are about no payment of ours, such as those of another system on the same account.
 UNKNOWN_EVENT_RETENTION = timedelta(days=7)
@@ -43,6 +45,7 @@ class Pruned:
     sagas: int
     webhook_deliveries: int
     outbox_events: int
+    channel_events: int
     consistency_runs: int
     unknown_channel_events: int
 
@@ -54,6 +57,7 @@ def prune_history() -> Pruned:
         sagas=_in_batches(_prune_sagas),
         webhook_deliveries=_prune_deliveries(),
         outbox_events=_prune_events(),
+        channel_events=_in_batches(_prune_channel_events),
         consistency_runs=_in_batches(_prune_consistency_runs),
         unknown_channel_events=_in_batches(_prune_unknown_channel_events),
     )
@@ -115,6 +119,13 @@ def _past_those_that_stay(rows: QuerySet[M], event: str, happened: str, over: Q)
         last = looked_at[-1][1]
         after = last if last > after else last + 1
     return gone
+
+
+def _prune_channel_events() -> int:
+    """An event that comes again later changes nothing that a second look at the channel would not."""
+    return _delete_batch(
+        ChannelEvent.objects.filter(received_at__lt=Now() - CHANNEL_EVENT_RETENTION).order_by("received_at")
+    )
 
 
 def _prune_consistency_runs() -> int:

@@ -1,12 +1,14 @@
 from django.db import migrations, models
 
+from common.postgresql.operations import AddIndexOnline
+
 
 class Migration(migrations.Migration):
-    # Not CONCURRENTLY: that waits for every older snapshot, and an instance that waits for its turn to migrate has one.
+    atomic = False
     dependencies = [("orders", "0003_no_index_twice")]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="order",
             index=models.Index(fields=["currency", "amount_minor"], name="order_by_amount"),
         ),

@@ -65,34 +65,6 @@ class Migration(migrations.Migration):
                 max_length=20,
             ),
         ),
-        migrations.AddIndex(
-            model_name="sagainstance",
-            index=models.Index(
-                condition=models.Q(("needs_attention", False), ("waiting_until__isnull", False)),
-                fields=["waiting_until"],
-                name="saga_wait_timeout",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sagainstance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ("pending", "in_progress")), ("waiting_for", ""), _connector="OR"
-                ),
-                name="saga_at_rest_waits_for_nothing",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sagainstance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("waiting_for", ""), ("waiting_until__isnull", True)),
-                    models.Q(models.Q(("waiting_for", ""), _negated=True), ("waiting_until__isnull", False)),
-                    _connector="OR",
-                ),
-                name="saga_wait_has_an_end",
-            ),
-        ),
         migrations.AddField(
             model_name="sagasignal",
             name="saga",

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sagas", "0004_waiting_and_signals"),
+        ("sagas", "0004a_waiting_online"),
     ]
 
     operations = [

@@ -175,3 +175,14 @@ def test_events_of_other_systems_go_by_age_and_by_number(
     left = ChannelEvent.objects.filter(effect="unknown_reference").values_list("event_id", flat=True)
     assert set(left) == {"strange-2", "strange-4", "strange-5"}
     assert ChannelEvent.objects.exclude(effect="unknown_reference").count() == ours
+
+
+def test_channel_events_go_once_no_channel_sends_them_again(world: World, sabotage: Sabotage) -> None:
+    count = ChannelEvent.objects.count()
+    assert count > 1
+    sabotage("UPDATE channel_events SET received_at = now() - interval '89 days'")
+    assert prune_history().channel_events == 0
+    newest = ChannelEvent.objects.latest("id")
+    sabotage(f"UPDATE channel_events SET received_at = now() - interval '91 days' WHERE id <> '{newest.id}'")
+    assert prune_history().channel_events == count - 1
+    assert ChannelEvent.objects.get() == newest

@@ -1,0 +1,81 @@
+"""A channel's webhook is kept without the person who paid, and never whole when it is huge."""
+
+import json
+
+import pytest
+
+from gateway.services.event_record import CUT, MAX_BYTES, REDACTED, storable
+
+# As Stripe's documentation shows a charge and a session, shortened: https://docs.stripe.com/api/charges/object.
+CHARGE = {
+    "id": "evt_1",
+    "type": "charge.succeeded",
+    "data": {
+        "object": {
+            "id": "ch_1",
+            "amount": 1099,
+            "currency": "usd",
+            "payment_intent": "pi_1",
+            "status": "succeeded",
+            "metadata": {"payment_no": "PAY-20261127-1234567890", "note": "for jenny.rosen@example.com"},
+            "billing_details": {
+                "address": {"city": "Springfield", "line1": "123 Main Street", "postal_code": "12345"},
+                "email": "jenny.rosen@example.com",
+                "name": "Jenny Rosen",
+                "phone": "+15555555555",
+            },
+            "shipping": {"name": "Jenny Rosen", "address": {"line1": "123 Main Street"}},
+            "receipt_email": "jenny.rosen@example.com",
+            "receipt_url": "https://pay.stripe.com/receipts/payment/abc",
+            "payment_method_details": {
+                "card": {"brand": "visa", "last4": "4242", "fingerprint": "mToisGZ01V71BCos"},
+                "type": "card",
+            },
+            "customer_details": {"email": "jenny.rosen@example.com", "name": "Jenny Rosen"},
+            "description": "for jenny.rosen@example.com",
+            "outcome": {"network_status": "approved_by_network", "type": "authorized"},
+            "client_ip": "203.0.113.9",
+        }
+    },
+}
+
+
+def test_nothing_about_the_person() -> None:
+    kept = json.dumps(storable(CHARGE))
+    for personal in (
+        "jenny",
+        "rosen",
+        "main street",
+        "springfield",
+        '12345"',
+        "5555555",
+        "4242",
+        "mtois",
+        "203.0.113",
+    ):
+        assert personal not in kept.lower()
+    assert "receipts/" not in kept
+
+
+def test_the_facts_about_money_stay() -> None:
+    charge = storable(CHARGE)["data"]["object"]
+    for name in ("id", "amount", "currency", "payment_intent", "status", "outcome"):
+        assert charge[name] == CHARGE["data"]["object"][name]
+    assert charge["metadata"] == {"payment_no": "PAY-20261127-1234567890", "note": f"for {REDACTED}"}
+    assert charge["payment_method_details"]["type"] == "card"
+    assert charge["payment_method_details"]["card"]["brand"] == "visa"
+
+
+@pytest.mark.parametrize("payload", [{"a": ["x" * 500] * 1_000, "type": "t"}, ["x" * 500] * 1_000])
+def test_what_is_huge_is_cut(payload: object) -> None:
+    kept = storable(payload)
+    assert len(json.dumps(kept)) < MAX_BYTES
+    assert CUT in json.dumps(kept)
+
+
+def test_what_jsonb_cannot_hold_is_left_out() -> None:
+    assert storable({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
+        "a": "x\ufffdy",
+        "b": None,
+        "\ufffd": 1,
+    }

@@ -1,0 +1,187 @@
+"""Migrations run beside payments: none reads or writes a big table while it holds everybody off, and each can be
+taken back."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.migrations import Migration, operations
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.db.models import NOT_PROVIDED, GeneratedField
+
+from common.postgresql.operations import AddCheckOnline, AddUniqueOnline
+from common.postgresql.sessions import open_session
+
+OURS = "access approvals dashboard events exports gateway idempotency merchants ops orders sagas".split()
+# Tables that stay small: read and written whole in a moment.
+SMALL = {
+    "merchant",
+    "apikey",
+    "routingrule",
+    "webhookendpoint",
+    "export",
+    "staffprofile",
+    "approval",
+    "progress",
+}
+ONLINE = (AddIndexConcurrently, AddUniqueOnline, AddCheckOnline)
+# A statement that writes rows, and not a function or a trigger that will.
+_FUNCTION = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_UPDATE = re.compile(r"(?:^|;)\s*(?:UPDATE|DELETE)\b(?! FROM dashboard_progress)", re.IGNORECASE)
+# Rewrites a table (a generated column), before the first release, when none is big.
+BEFORE_RELEASE = {"0007_claims_by_workers"}
+ADVICE = (
+    "see common/postgresql/operations.py: AddIndexOnline, AddUniqueOnline, AddCheckOnline, UpdateInBatches"
+)
+
+
+def _migrations() -> Iterator[tuple[str, Migration]]:
+    for (app, name), migration in sorted(
+        MigrationLoader(None, ignore_no_migrations=True).disk_migrations.items()
+    ):
+        if app in OURS:
+            yield name, migration
+
+
+def _complaint(operation: Operation) -> str | None:
+    """What this does to a table that has rows."""
+    match operation:
+        case _ if isinstance(operation, ONLINE):
+            return None
+        case operations.AddIndex():
+            return "builds an index while nobody can write"
+        case operations.AddConstraint():
+            return "reads the table while nobody can use it"
+        case operations.AddField(field=GeneratedField()):
+            return "rewrites the table while nobody can use it"
+        case operations.AddField(field=field) if not field.many_to_many:
+            if not field.null and field.db_default is NOT_PROVIDED:
+                return "writes a default into every row: give db_default"
+            if field.unique or (field.db_index and not field.remote_field):
+                return "builds an index while nobody can write"
+        case operations.RunSQL(sql=str() as sql) if _UPDATE.search(_FUNCTION.sub("", sql)):
+            return "updates in one transaction"
+    return None
+
+
+def test_no_migration_holds_off_payments() -> None:
+    complaints = []
+    for name, migration in _migrations():
+        fresh = {each.name_lower for each in migration.operations if isinstance(each, operations.CreateModel)}
+        for operation in migration.operations:
+            model = getattr(operation, "model_name_lower", "")
+            if model in fresh | SMALL or name in BEFORE_RELEASE:
+                continue
+            if complaint := _complaint(operation):
+                complaints.append(f"{migration.app_label} {name}: {operation.describe()}: {complaint}")
+    assert not complaints, f"{ADVICE}\n" + "\n".join(complaints)
+
+
+def test_what_takes_long_is_alone_in_its_migration() -> None:
+    """It is no transaction, so what it did stays done; it is run again from the start, and each of its parts can."""
+    for name, migration in _migrations():
+        online = [each for each in migration.operations if isinstance(each, ONLINE)]
+        if online:
+            assert migration.atomic is False, name
+            others = set(migration.operations) - set(online)
+            assert all(isinstance(each, operations.RunPython) for each in others), (name, others)
+
+
+@pytest.fixture
+def empty(transactional_db: None) -> Iterator[None]:
+    """The tests' own database, which is whole again afterwards."""
+    yield
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_migration_can_be_taken_back(empty: None) -> None:
+    """One by one to nothing, and forward again, with the same tables at the end."""
+    before = _schema()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE staff_actions ENABLE TRIGGER staff_actions_not_truncated")
+    MigrationExecutor(connection).migrate([(app, None) for app in OURS])
+    left = {name.split(".")[0] for name in _schema()}
+    assert (
+        left & {model._meta.db_table for model in apps.get_models() if model._meta.app_label in OURS} == set()
+    )
+    call_command("migrate", interactive=False, verbosity=0)
+    assert _schema() == before
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE staff_actions DISABLE TRIGGER staff_actions_not_truncated")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> None:
+    """Whoever comes meanwhile does not wait behind it for longer than its lock timeout."""
+    call_command("migrate", "orders", "0003", interactive=False, verbosity=0)
+    waits: list[float] = []
+    done = threading.Event()
+    holder = open_session()
+    holder.autocommit = False
+    holder.execute("LOCK TABLE refunds IN ROW EXCLUSIVE MODE")
+
+    def pay() -> None:
+        with open_session() as session:
+            while not done.is_set():
+                began = time.monotonic()
+                session.execute("SELECT count(*) FROM refunds")
+                waits.append(time.monotonic() - began)
+                done.wait(0.05)
+
+    def migrate() -> None:
+        try:
+            call_command("migrate", "gateway", "0002", interactive=False, verbosity=0)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=pay), threading.Thread(target=migrate)]
+    for thread in threads:
+        thread.start()
+    time.sleep(4)  # longer than its lock timeout: it has given way at least once
+    holder.rollback()
+    holder.close()
+    threads[1].join()
+    done.set()
+    threads[0].join()
+    assert max(waits) < 2 + 3, "behind the lock that it waited for"
+
+
+def _schema() -> dict[str, Any]:
+    """Columns, constraints, indexes and triggers, by the names of their tables."""
+    with psycopg.connect(**_parameters()) as session:
+        found = session.execute(
+            """
+            SELECT table_name || '.' || column_name, data_type || is_nullable || coalesce(column_default, '')
+            FROM information_schema.columns WHERE table_schema = 'public'
+            UNION ALL
+            SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+            UNION ALL
+            SELECT tablename || '.' || indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+            UNION ALL
+            SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+            """
+        ).fetchall()
+    return dict(found)
+
+
+def _parameters() -> dict[str, Any]:
+    database = connection.settings_dict
+    return {
+        "host": database["HOST"],
+        "port": database["PORT"],
+        "user": database["USER"],
+        "password": database["PASSWORD"],
+        "dbname": database["NAME"],
+    }
