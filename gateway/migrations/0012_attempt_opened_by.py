@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0011_turns_of_merchants"),
+        ("gateway", "0011a_turns_online"),
     ]
 
     operations = [
@@ -16,14 +16,6 @@ class Migration(migrations.Migration):
                 blank=True,
                 help_text="The saga that tried a closed payment again; empty: the first one.",
                 null=True,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="paymentattempt",
-            index=models.Index(
-                condition=models.Q(("opened_by__isnull", False)),
-                fields=["opened_by"],
-                name="payment_attempt_by_saga",
             ),
         ),
     ]

@@ -32,5 +32,5 @@ TRIED_AGAIN = """OR (OLD.status IN ('failed', 'cancelled', 'expired') AND NEW.st
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gateway", "0012_attempt_opened_by"), ("orders", "0006_reopened")]
+    dependencies = [("gateway", "0012a_attempt_opened_by_online"), ("orders", "0006_reopened")]
     operations = [migrations.RunSQL(PAYMENT % TRIED_AGAIN, PAYMENT % "")]

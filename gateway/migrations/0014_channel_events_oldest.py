@@ -5,7 +5,7 @@ from common.postgresql.operations import AddIndexOnline
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("gateway", "0011a_turns_online")]
+    dependencies = [("gateway", "0013_tried_again")]
 
     operations = [
         AddIndexOnline(
