@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "ops.access.middleware.ContentPolicyMiddleware",
+    "ops.access.middleware.VisibleCharactersMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it answers in place of the view
 ]
 ROOT_URLCONF = "payment_platform.urls"
@@ -416,6 +417,8 @@ AXES_SENSITIVE_PARAMETERS = ["otp_token", "csrfmiddlewaretoken"]  # and the pass
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+LOGIN_REDIRECT_URL = "admin:index"  # where a `next` that leads elsewhere is not followed
+LOGIN_URL = "admin:login"
 # A session is a shift, and ends with the browser.
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True

@@ -11,6 +11,7 @@ from rest_framework import exceptions as drf
 from common import errors
 from common.api.envelope import failure
 from common.database_errors import trouble_of
+from common.error_pages import page_of
 
 log = structlog.get_logger(__name__)
 
@@ -82,25 +83,20 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler404: JSON below /api/, a plain page elsewhere."""
-    if request.path.startswith("/api/"):
-        return respond(errors.NotFound())
-    return HttpResponse(str(errors.NotFound.text), status=404, content_type="text/plain; charset=utf-8")
+    """Django's handler404."""
+    return _answer(request, errors.NotFound())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for what fails outside DRF (middleware, admin). Called while the error is being handled."""
-    answer = database_unavailable(sys.exception()) or errors.InternalError()
-    if request.path.startswith("/api/"):
-        return respond(answer)
-    return HttpResponse(
-        str(answer.text),
-        status=answer.status,
-        headers=answer.headers,
-        content_type="text/plain; charset=utf-8",
-    )
+    return _answer(request, database_unavailable(sys.exception()) or errors.InternalError())
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400: a wrong Host header, a disallowed path."""
-    return respond(errors.MalformedBody())
+    """Django's handler400: a wrong Host header, a disallowed path or filter."""
+    return _answer(request, errors.MalformedBody())
+
+
+def _answer(request: HttpRequest, error: errors.ApiError) -> HttpResponse:
+    """JSON below /api/, a page for people elsewhere."""
+    return respond(error) if request.path.startswith("/api/") else page_of(error)

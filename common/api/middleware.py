@@ -6,7 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from common import origin
 from common.api.exceptions import respond
 from common.api.request_id import begin_request
-from common.errors import LengthRequired, NotFound
+from common.error_pages import page_of
+from common.errors import LengthRequired, MalformedBody, NotFound
 
 
 class RequestIdMiddleware:
@@ -35,6 +36,9 @@ class RefuseUnservableMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "\x00" in request.path_info:
             return respond(NotFound())
+        # Serializers of the API name the field; in the back office any parameter may become a lookup.
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
+            return page_of(MalformedBody())
         if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
             return respond(LengthRequired())
         return self.get_response(request)

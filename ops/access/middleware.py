@@ -1,5 +1,6 @@
 """What holds for every page of the back office, whoever writes it: a second factor, and where it may load from."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.shortcuts import redirect
 from ops.access import second_factor
 
 BACK_OFFICE = "/admin/"
+# Controls but tab and line ends, and what changes the direction of text or ends a line.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # The way in and out, and to a second factor, by the names of their addresses.
 OPEN = frozenset(
     {
@@ -69,4 +72,25 @@ class ContentPolicyMiddleware:
         for prefix, policy in settings.CONTENT_POLICIES.items():
             if request.path_info.startswith(prefix):
                 response._csp_replace = policy  # type: ignore[attr-defined]  # django-csp reads it
+        return response
+
+
+class VisibleCharactersMiddleware:
+    """Shows the characters of the back office that hide, or turn text around, as escapes (`\\u202e`): what a merchant
+    wrote into a subject must not look like something else to staff. On the whole page, so that no column can forget it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html") and not response.streaming
+        if is_page and request.path_info.startswith(BACK_OFFICE):
+            html = response.content.decode()
+            shown = _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", html)
+            if shown != html:
+                response.content = shown.encode()
+                if "Content-Length" in response.headers:
+                    response.headers["Content-Length"] = str(len(response.content))
         return response

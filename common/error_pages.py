@@ -1,0 +1,44 @@
+"""What people see in a browser when a page cannot be shown. Needs neither the database nor a session."""
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from common.errors import ApiError
+
+# Title, text, and the look of a result on the payment page.
+_PAGES: dict[int, tuple[Promise, Promise, str]] = {
+    400: (
+        _("This address cannot be shown"),
+        _("Something in it is not allowed. Please go back, or start again."),
+        "ended",
+    ),
+    404: (
+        _("There is no such page"),
+        _("Please check the address, or start again where you came from."),
+        "ended",
+    ),
+    503: (
+        _("We will be back in a moment"),
+        _("Nothing is lost. Please keep this page open: it tries again by itself."),
+        "wait",
+    ),
+    500: (
+        _("This did not work"),
+        _("The fault is ours, and has been reported. Please try again in a few minutes."),
+        "failure",
+    ),
+}
+
+
+def page_of(error: ApiError) -> HttpResponse:
+    """A page that says when to come back reloads itself then."""
+    title, text, mark = _PAGES.get(error.status, _PAGES[500])
+    retry_after = error.headers.get("Retry-After", "") if error.status == 503 else ""
+    shown = {"title": title, "text": text, "mark": mark, "retry_after": retry_after}
+    response = HttpResponse(
+        render_to_string("errors/page.html", shown), status=error.status, headers=dict(error.headers)
+    )
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
