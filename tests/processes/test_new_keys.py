@@ -49,16 +49,20 @@ def test_worker_dies_around_the_commit_of_a_new_key(
 def test_a_lost_cancel_of_what_the_customer_has_submitted(shop: HttpShop, books: Books) -> None:
     """The bank works on the customer's payment, and the answer to the cancel is lost: the query says that nothing was
     cancelled, the cancel is refused for good, and the money that is held can be captured."""
-    held = shop.send(
-        payment("auto_pay,processing:8,cancel:timeout_after", amount=AMOUNT, capture_method="manual")
-    ).data
-    assert held["status"] == "processing"
+    held = shop.send(payment("no_webhook,cancel:timeout_after", amount=AMOUNT, capture_method="manual")).data
+    # The customer submits on the bank's page, and no webhook has told us yet.
+    submits = (
+        "UPDATE simulator_payments SET state = 'processing', settles_at = now() + interval '8 s'"
+        " WHERE reference = %s RETURNING reference"
+    )
+    assert books.row(submits, held["payment_no"])
     cancel = Write(f"/api/v1/payments/{held['payment_no']}/cancel", {"reason": "it takes too long"})
     assert shop.send(cancel).status == 202
     refused = shop.repeat_until_final(cancel, ALL_RETRIES_SECONDS + RECOVERY_SECONDS)
     assert (refused.status, refused.json["error_code"]) == (409, "payment_not_cancellable")
+    sync = f"/api/v1/payments/{held['payment_no']}/sync"
     wait_until(
-        lambda: books.payment_by_no(held["payment_no"])["status"] == "authorized",
+        lambda: shop.send(Write(sync, {})).data["status"] == "authorized",
         20 + LOADED_SECONDS,
         "the bank to hold the money",
     )
