@@ -16,7 +16,7 @@ class SteadyScheduler(PersistentScheduler):
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Adds nothing to a queue that nobody works off: each task does all that is due, however late it comes."""
-        queue = entry.options["queue"]
+        queue = entry.options.get("queue", self.app.conf.task_default_queue)
         if attempt(lambda client: has_room(client, queue), otherwise=True):
             super().apply_entry(entry, producer=producer)
 
