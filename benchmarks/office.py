@@ -29,9 +29,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
 from django.urls import reverse
 
+from backoffice.dashboard import adding_up
 from gateway.models import Payment
 from merchants import services
-from ops.dashboard import adding_up
 from sagas.models import SagaInstance
 
 SMALL, STEPS, CHUNK = 1000, 5, 20_000

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from ops.services import pruning
+from monitoring import pruning
 from sagas import registry, statements, store
 from sagas.definitions import LOCAL, Definition, Step
 

@@ -30,11 +30,11 @@ from django.db import transaction
 from common.crypto import seal
 from events.models import OutboxEvent
 from events.outbox import Event, row_of
-from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from events.webhooks.signing import new_secret
 from merchants.models import Merchant
 from merchants.services import create_merchant
 from tests.support.receiver import Answer, Receiver, Told
+from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from webhooks.signing import new_secret
 
 ENDPOINTS, SLOW, DEAD = 200, 20, 20
 SLOW_SECONDS = 5.0

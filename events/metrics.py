@@ -5,26 +5,12 @@ What is rare is announced at zero: a counter that appears with its first one hid
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 PUBLISHED = Counter("outbox_published_total", "Events that every sink has taken", ["type"])
 REFUSED = Counter("outbox_sink_unavailable_total", "Batches that a sink could not take", ["sink"])
-DELIVERIES = Counter(
-    "webhook_deliveries_total", "Attempts to tell an endpoint, by what came of them", ["outcome"]
-)
-DELIVERY_SECONDS = Histogram(
-    "webhook_delivery_seconds",
-    "How long a call to an endpoint took",
-    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
-)
-DISABLED = Counter("webhook_endpoints_disabled_total", "Endpoints that were disabled", ["reason"])
 
 
 def announce_sinks(names: Iterable[str]) -> None:
     for name in names:
         REFUSED.labels(name)
-
-
-def announce_disabling(reasons: Iterable[str]) -> None:
-    for reason in reasons:
-        DISABLED.labels(reason)

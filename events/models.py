@@ -5,9 +5,6 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
-from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-
-__all__ = ["OutboxEvent", "WebhookAttempt", "WebhookDelivery", "WebhookEndpoint"]
 
 
 class OutboxEvent(models.Model):

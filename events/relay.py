@@ -3,7 +3,7 @@
 Two ways lead out, each marked in a column of its own, so that an outage of one does not hold up the other. To the
 sinks, in order: one relay works at a time, it holds an advisory lock on the session that it reads and marks with, so
 that a relay that lost its session can mark nothing; the others wait for the lock. And to the deliveries of webhooks,
-whose order does not matter: every relay fans out, each other rows (`events.webhooks.fanout`).
+whose order does not matter: every relay fans out, each other rows (`webhooks.fanout`).
 
 What has left is marked row by row. A high-water mark would lose the event whose transaction took its id early
 and committed late.
@@ -11,7 +11,7 @@ and committed late.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,7 +25,6 @@ from common.database_errors import trouble_of
 from common.postgresql.sessions import open_session
 from events import metrics
 from events.sinks import OutgoingEvent, Sink, SinkUnavailable
-from events.webhooks import fanout
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +44,11 @@ _MARK = (
 )
 
 
-def run(*, sinks: Sequence[Sink], stop: threading.Event) -> None:
+def run(*, sinks: Sequence[Sink], fan_out: Callable[[threading.Event], None], stop: threading.Event) -> None:
     """Works until `stop` is set, through restarts of the database and outages of sinks."""
     metrics.announce_sinks(sink.name for sink in sinks)
     with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as beside:
-        fanning = beside.submit(fanout.run, stop)
+        fanning = beside.submit(fan_out, stop)
         fanning.add_done_callback(lambda _done: stop.set())
         try:
             _publish(sinks, stop)
@@ -76,12 +75,12 @@ def _publish(sinks: Sequence[Sink], stop: threading.Event) -> None:
             stop.wait(RECONNECT_SECONDS)
 
 
-def drain(*, sinks: Sequence[Sink]) -> int:
+def drain(*, sinks: Sequence[Sink], fan_out_batch: Callable[[], int]) -> int:
     """Sends what is there now, and answers how many events that were. Raises `SinkUnavailable`.
 
     Where another relay leads, it is left to that one.
     """
-    while fanout.fan_out_batch():
+    while fan_out_batch():
         pass
     sent = 0
     with connect() as session:

@@ -5,8 +5,7 @@ import uuid
 from django.db.models import QuerySet
 
 from common.errors import NotFound
-from events.models import OutboxEvent, WebhookDelivery, WebhookEndpoint
-from events.webhooks.models import EndpointStatus
+from events.models import OutboxEvent
 from merchants.principal import Principal
 
 
@@ -20,31 +19,3 @@ def event_of(principal: Principal, event_id: uuid.UUID) -> OutboxEvent:
     if event is None:
         raise NotFound({"id": str(event_id)})
     return event
-
-
-def endpoints_of(principal: Principal) -> QuerySet[WebhookEndpoint]:
-    return WebhookEndpoint.objects.filter(
-        merchant_id=principal.merchant_id, environment=principal.environment
-    ).exclude(status=EndpointStatus.DELETED)
-
-
-def endpoint_of(principal: Principal, endpoint_id: uuid.UUID) -> WebhookEndpoint:
-    """Raises `NotFound`."""
-    endpoint = endpoints_of(principal).filter(id=endpoint_id).first()
-    if endpoint is None:
-        raise NotFound({"id": str(endpoint_id)})
-    return endpoint
-
-
-def deliveries_of(principal: Principal) -> QuerySet[WebhookDelivery]:
-    return WebhookDelivery.objects.filter(
-        merchant_id=principal.merchant_id, environment=principal.environment
-    ).select_related("event", "endpoint")
-
-
-def delivery_of(principal: Principal, delivery_id: uuid.UUID) -> WebhookDelivery:
-    """Raises `NotFound`."""
-    delivery = deliveries_of(principal).filter(id=delivery_id).first()
-    if delivery is None:
-        raise NotFound({"id": str(delivery_id)})
-    return delivery

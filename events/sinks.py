@@ -62,7 +62,7 @@ class LogSink:
 
 
 def configured_sinks() -> list[Sink]:
-    """Kafka when KAFKA_BROKERS is set. Merchants' webhooks are no sink: see `events.webhooks.fanout`."""
+    """Kafka when KAFKA_BROKERS is set. Merchants' webhooks are no sink: see `webhooks.fanout`."""
     if not settings.KAFKA_BROKERS:
         return [LogSink()]
     from events.kafka import KafkaSink

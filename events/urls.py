@@ -1,20 +1,8 @@
 from django.urls import path
 
-from events.api import deliveries, endpoints, events
-
-_ENDPOINT = "webhook-endpoints/<uuid:endpoint_id>"
-_DELIVERY = "webhook-deliveries/<uuid:delivery_id>"
+from events.api import events
 
 urlpatterns = [
     path("events", events.EventListView.as_view()),
     path("events/<uuid:event_id>", events.EventView.as_view()),
-    path("webhook-endpoints", endpoints.EndpointListView.as_view()),
-    path("webhook-endpoints/callback/rotate-secret", endpoints.RotateCallbackSecretView.as_view()),
-    path(_ENDPOINT, endpoints.EndpointView.as_view()),
-    path(f"{_ENDPOINT}/rotate-secret", endpoints.RotateSecretView.as_view()),
-    path(f"{_ENDPOINT}/test", endpoints.TestEndpointView.as_view()),
-    path(f"{_ENDPOINT}/resend", endpoints.ResendView.as_view()),
-    path("webhook-deliveries", deliveries.DeliveryListView.as_view()),
-    path(_DELIVERY, deliveries.DeliveryView.as_view()),
-    path(f"{_DELIVERY}/resend", deliveries.DeliveryResendView.as_view()),
 ]

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from channels.registry import channel_names
 from common.admin import (
     ReadOnlyAdmin,
     badge_column,
@@ -23,7 +24,6 @@ from common.admin import (
     word_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter, Input, InputsFilter, PaidFilter
-from gateway.channels.registry import channel_names
 from gateway.models import (
     ChannelEvent,
     Dispute,

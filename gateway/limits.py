@@ -2,8 +2,8 @@
 
 from django.utils.translation import gettext as _
 
+from channels.registry import limits_of
 from common.errors import ApiError, ValidationFailed
-from gateway.channels.registry import limits_of
 from gateway.errors import AmountNotSupported
 
 

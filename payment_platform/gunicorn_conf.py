@@ -9,7 +9,7 @@ from django.conf import settings
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from gateway.channels.stripe import setup
+from channels.stripe import setup
 
 log = structlog.get_logger("payment_platform.boot")
 

@@ -58,7 +58,7 @@ try:
     [ipaddress.ip_network(network) for network in TRUSTED_PROXIES]
 except ValueError as error:
     raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}. Give networks such as 10.0.0.0/8.") from error
-CSRF_FAILURE_VIEW = "gateway.api.checkout.csrf_failure"
+CSRF_FAILURE_VIEW = "checkout.api.csrf_failure"
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
 # --- Django ----------------------------------------------------------------------------------
@@ -83,13 +83,17 @@ INSTALLED_APPS = [
     "idempotency",
     "events",
     "orders",
+    "webhooks",
     "gateway",
-    "gateway.channels.simulator",
-    "ops",
-    "ops.approvals",
-    "ops.dashboard",
-    "ops.exports",
-    "ops.access",  # last of those with models: its groups are made of the permissions of all others
+    "channels.simulator",
+    "audit",
+    "monitoring",
+    "backoffice",
+    "backoffice.approvals",
+    "backoffice.dashboard",
+    "backoffice.exports",
+    "demo",
+    "staff",  # last of those with models: its groups are made of the permissions of all others
     "payment_platform",
 ]
 MIDDLEWARE = [
@@ -107,12 +111,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
-    "ops.access.middleware.SecondFactorMiddleware",
+    "staff.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
-    "ops.access.middleware.ContentPolicyMiddleware",
-    "ops.access.middleware.VisibleCharactersMiddleware",
+    "staff.middleware.ContentPolicyMiddleware",
+    "staff.middleware.VisibleCharactersMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it answers in place of the view
 ]
 ROOT_URLCONF = "payment_platform.urls"
@@ -206,7 +210,7 @@ DATABASE = {
 # The simulator commits its books on a connection of its own, as a bank would, so that a crash of the
 # platform's transaction can never roll back what "the channel" did (design section 8).
 DATABASES = {"default": DATABASE, "simulator": {**DATABASE, "TEST": {"MIRROR": "default"}}}
-DATABASE_ROUTERS = ["gateway.channels.simulator.router.SimulatorRouter"]
+DATABASE_ROUTERS = ["channels.simulator.router.SimulatorRouter"]
 
 # --- Redis: an accelerator; everything works without it ---------------------------------------------
 REDIS_HOST: str = env.str("REDIS_HOST", default="localhost")
@@ -394,9 +398,9 @@ SPECTACULAR_SETTINGS = {
         "SubscribableEventType": "events.catalogue.SUBSCRIBABLE",
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",
-        "WebhookEndpointStatus": "events.api.serializers.SHOWN_STATUSES",
-        "WebhookDeliveryStatus": "events.webhooks.models.DeliveryStatus",
-        "WebhookOutcome": "events.webhooks.models.AttemptOutcome",
+        "WebhookEndpointStatus": "webhooks.api.serializers.SHOWN_STATUSES",
+        "WebhookDeliveryStatus": "webhooks.models.DeliveryStatus",
+        "WebhookOutcome": "webhooks.models.AttemptOutcome",
         "EventType": "events.api.serializers.EVENT_TYPES",
     },
 }
@@ -427,7 +431,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
 EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
 # --- What staff do -------------------------------------------------------------------------------------------
-# Above so much two people decide: ops/approvals/thresholds.py. In major units of each currency; * is for the others:
+# Above so much two people decide: backoffice/approvals/thresholds.py. In major units of each currency; * is for others:
 # 10000 there is 10,000.00 USD, and the same number of minor units of a currency with other decimals.
 SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
     "SECOND_PERSON_ABOVE",
@@ -440,7 +444,7 @@ SECOND_PERSON_ABOVE: dict[str, str] = env.dict(
     },
 )
 
-# So long after an account was made, or its access changed, it decides as the second person (ops/approvals).
+# So long after an account was made, or its access changed, it decides as the second person (backoffice/approvals).
 APPROVER_AGE_HOURS: float = env.float("APPROVER_AGE_HOURS", default=0 if LOCAL_STACK else 24)
 # Links of staff are sent to addresses of these domains, and shown to nobody (needs EMAIL_URL).
 STAFF_EMAIL_DOMAINS: list[str] = [name.lower() for name in env.list("STAFF_EMAIL_DOMAINS", default=[])]
@@ -467,7 +471,7 @@ CONTENT_SECURITY_POLICY = {
         "form-action": ["*"],
     },
 }
-# By the beginning of the path, for pages whose scripts are not ours: ops/access/middleware.py.
+# By the beginning of the path, for pages whose scripts are not ours: staff/middleware.py.
 CONTENT_POLICIES = {
     "/admin/": {
         "script-src": ["'self'", "'unsafe-eval'"],
@@ -509,8 +513,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": "/favicon.ico"}],
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
-    "SIDEBAR": {"navigation": "ops.navigation.groups"},
-    "DASHBOARD_CALLBACK": "ops.dashboard.page.add_to",
+    "SIDEBAR": {"navigation": "backoffice.navigation.groups"},
+    "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_to",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],
 }

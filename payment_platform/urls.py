@@ -4,8 +4,9 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from gateway.api.checkout import landing
-from ops import home, probes
+from checkout.api import landing
+from monitoring import probes
+from payment_platform import home
 from payment_platform.api_docs import guides
 
 handler400 = "common.api.exceptions.bad_request"
@@ -17,6 +18,7 @@ urlpatterns = [
     path("demo-payment", home.demo_payment, name="demo_payment"),
     path("api/v1/", include("merchants.urls")),
     path("api/v1/", include("events.urls")),
+    path("api/v1/", include("webhooks.urls")),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("gateway.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
@@ -24,8 +26,8 @@ urlpatterns = [
     path("api/docs/events/<str:event_type>.schema.json", guides.event_schema, name="event_schema"),
     path("api/docs/<slug:name>", guides.guide, name="guide"),
     re_path(r"^checkout/(?P<token>[\w-]{22}\.[\w-]{43})$", landing, name="landing"),
-    path("checkout/", include("gateway.channels.simulator.urls")),
-    path("admin/", include("ops.access.urls")),
+    path("checkout/", include("checkout.simulator.urls")),
+    path("admin/", include("staff.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("metrics", probes.metrics, name="metrics"),

@@ -37,7 +37,7 @@ PAGES = {
     "approvals": "/admin/approvals/approval/",
     "channel-events": "/admin/gateway/channelevent/",
     "events": "/admin/events/outboxevent/",
-    "deliveries": "/admin/events/webhookdelivery/",
+    "deliveries": "/admin/webhooks/webhookdelivery/",
     "merchants": "/admin/merchants/merchant/",
     "merchant": "/admin/merchants/merchant/?q=coffee@demo.example> th a",
     "new-merchant": "/admin/merchants/merchant/create/",
@@ -46,9 +46,9 @@ PAGES = {
     "new-export": "/admin/exports/export/new/",
     "staff": "/admin/auth/user/",
     "roles": "/admin/auth/group/",
-    "audit": "/admin/ops/staffaction/",
-    "consistency": "/admin/ops/consistencyrun/",
-    "consistency-run": "/admin/ops/consistencyrun/> th a",
+    "audit": "/admin/audit/staffaction/",
+    "consistency": "/admin/monitoring/consistencyrun/",
+    "consistency-run": "/admin/monitoring/consistencyrun/> th a",
     "second-factor": "/admin/second-factor/",
 }
 ON_A_PHONE = ("dashboard", "payments", "payment", "saga")

@@ -18,7 +18,6 @@ from common.api.fields import (
     TextField,
     WholeNumberField,
 )
-from events.api.fields import CalledUrlField
 from gateway.models import (
     CaptureMethod,
     DisputeStatus,
@@ -29,6 +28,7 @@ from gateway.models import (
 )
 from merchants.models import Environment
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
+from webhooks.api.fields import CalledUrlField
 
 MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
 

@@ -4,7 +4,7 @@ with what we asked for: reference, amount and currency (design section 8)."""
 from dataclasses import replace
 from typing import assert_never
 
-from gateway.channels import base
+from channels import base
 from gateway.errors import REQUEST_INVALID
 from sagas import outcomes
 from sagas.outcomes import Json, Outcome

@@ -6,10 +6,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
+from channels.base import PaymentRef
+from channels.guard import GuardedChannel
+from channels.registry import serving
 from common.ids import time_of
-from gateway.channels.base import PaymentRef
-from gateway.channels.guard import GuardedChannel
-from gateway.channels.registry import serving
 from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
 

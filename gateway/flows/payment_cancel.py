@@ -2,16 +2,9 @@
 
 import uuid
 
+from channels.base import Answered, CancelPayment, ChannelPayment, KeyUsedUp, Missing, PaymentState
 from common.ids import uuid7
 from gateway import transitions
-from gateway.channels.base import (
-    Answered,
-    CancelPayment,
-    ChannelPayment,
-    KeyUsedUp,
-    Missing,
-    PaymentState,
-)
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment, saga_queue

@@ -1,13 +1,6 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
-from gateway.channels.base import (
-    Answered,
-    CapturePayment,
-    ChannelPayment,
-    Declined,
-    KeyUsedUp,
-    PaymentState,
-)
+from channels.base import Answered, CapturePayment, ChannelPayment, Declined, KeyUsedUp, PaymentState
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData

@@ -11,10 +11,7 @@ from typing import Self
 
 from django.utils import timezone
 
-from common.db import insert_together
-from events.outbox import row_of
-from gateway import metrics, selectors, transitions
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     CancelPayment,
     ChannelPayment,
@@ -26,8 +23,11 @@ from gateway.channels.base import (
     PaymentRef,
     PaymentState,
 )
-from gateway.channels.guard import GuardedChannel
-from gateway.channels.registry import is_down, limits_of, served_by, serving
+from channels.guard import GuardedChannel
+from channels.registry import is_down, limits_of, served_by, serving
+from common.db import insert_together
+from events.outbox import row_of
+from gateway import metrics, selectors, transitions
 from gateway.flows import money
 from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData

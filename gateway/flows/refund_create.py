@@ -7,16 +7,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from channels.base import Answered, ChannelRefund, CreateRefund, KeyUsedUp, RefundRef, RefundState
 from common.ids import public_number, uuid7
 from gateway import limits, transitions
-from gateway.channels.base import (
-    Answered,
-    ChannelRefund,
-    CreateRefund,
-    KeyUsedUp,
-    RefundRef,
-    RefundState,
-)
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment, saga_queue

@@ -1,5 +1,4 @@
-"""Which status may follow which, for whoever writes. A terminal status is never left; a payment's identity and
-amount never change."""
+"""Which status may follow which, whoever writes. A payment's identity and amount never change."""
 
 from django.db import migrations
 
@@ -18,6 +17,9 @@ BEGIN
         OR (OLD.status = 'processing'
             AND NEW.status IN ('authorized', 'succeeded', 'failed', 'cancelled', 'expired'))
         OR (OLD.status = 'authorized' AND NEW.status IN ('succeeded', 'failed', 'cancelled', 'expired'))
+        OR (OLD.status IN ('failed', 'cancelled', 'expired') AND NEW.status = 'pending'
+            AND OLD.captured_minor = 0 AND NEW.captured_minor = 0
+            AND NEW.channel_reference <> OLD.channel_reference)
     ) THEN
         RAISE EXCEPTION 'payment % is % and cannot become %', OLD.payment_no, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_status_moves_on';
@@ -36,6 +38,9 @@ BEGIN
     IF OLD.status <> NEW.status AND NOT (
         (OLD.status = 'pending' AND NEW.status IN ('processing', 'succeeded', 'failed'))
         OR (OLD.status = 'processing' AND NEW.status IN ('succeeded', 'failed'))
+        OR ((OLD.status, NEW.status) IN (('succeeded', 'failed'), ('failed', 'succeeded'))
+            AND NEW.previous_status = OLD.status
+            AND NEW.contradicted_at IS NOT NULL AND NEW.contradicted_at IS DISTINCT FROM OLD.contradicted_at)
     ) THEN
         RAISE EXCEPTION 'refund % is % and cannot become %', OLD.refund_no, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'refund_status_moves_on';
@@ -43,9 +48,24 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER refund_moves_on BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION refund_moves_on();
+
+CREATE FUNCTION payment_reviews_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE payments SET needs_attention = found.open > 0, attention_reason = found.reasons, updated_at = now()
+    FROM (
+        SELECT count(*) AS open, COALESCE(string_agg(text, '; ' ORDER BY opened_at, id), '') AS reasons
+        FROM payment_reviews WHERE payment_id = NEW.payment_id AND resolved_at IS NULL
+    ) AS found
+    WHERE payments.id = NEW.payment_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER payment_reviews_follow AFTER INSERT OR UPDATE ON payment_reviews
+    FOR EACH ROW EXECUTE FUNCTION payment_reviews_follow();
 """
 
 BACKWARD = """
+DROP TRIGGER payment_reviews_follow ON payment_reviews;
+DROP FUNCTION payment_reviews_follow();
 DROP TRIGGER refund_moves_on ON refunds;
 DROP TRIGGER payment_moves_on ON payments;
 DROP FUNCTION refund_moves_on();

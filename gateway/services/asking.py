@@ -10,21 +10,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from channels.base import Answered, Missing, NotSent, PaymentAnswer, PaymentRef, RefundAnswer, RefundRef
+from channels.registry import serving
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
 from common.ids import time_of
 from gateway import selectors, transitions
-from gateway.channels.base import (
-    Answered,
-    Missing,
-    NotSent,
-    PaymentAnswer,
-    PaymentRef,
-    RefundAnswer,
-    RefundRef,
-)
-from gateway.channels.registry import serving
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund, ReviewCode
 from gateway.representation import payment_body
 from gateway.services import channel_refunds, truth

@@ -1,9 +1,9 @@
 """Which payment of ours a channel speaks of when it names its own number alone."""
 
+from channels.base import Answered, Missing, PaymentRef
+from channels.registry import ChannelNotAvailable, served_by
 from common.errors import ServiceUnavailable
 from gateway import selectors
-from gateway.channels.base import Answered, Missing, PaymentRef
-from gateway.channels.registry import ChannelNotAvailable, served_by
 
 ASK_TIMEOUT_SECONDS = 5.0
 

@@ -8,11 +8,11 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from channels.base import Answered, ChannelRefund, PaymentRef, RefundState
+from channels.registry import serving
 from common.errors import ServiceUnavailable
 from common.ids import public_number, time_of
 from gateway import selectors, transitions
-from gateway.channels.base import Answered, ChannelRefund, PaymentRef, RefundState
-from gateway.channels.registry import serving
 from gateway.models import (
     OPEN_REFUND_STATUSES,
     Payment,

@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from channels import metrics
+from channels.base import ChannelDispute, DisputeState
 from common.ids import public_number
 from events.outbox import Event, append
 from gateway import representation, selectors, transitions
-from gateway.channels import metrics
-from gateway.channels.base import ChannelDispute, DisputeState
 from gateway.models import (
     CLOSED_DISPUTE_STATUSES,
     Dispute,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
+from channels.registry import channel_names
 from common.claim_loop import Claimed, ClaimLoop
-from gateway.channels.registry import channel_names
 from gateway.models import Payment, Refund
 from gateway.services import asking
 from merchants.models import Environment

@@ -16,15 +16,8 @@ from typing import TypeVar
 from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
-from gateway.channels.base import (
-    ChannelPayment,
-    ChannelRefund,
-    Listed,
-    PaymentState,
-    RefundState,
-    Window,
-)
-from gateway.channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, served_by
+from channels.base import ChannelPayment, ChannelRefund, Listed, PaymentState, RefundState, Window
+from channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, served_by
 from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundOrigin, RefundStatus
 
 BATCH = 500

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from gateway import limits
-from gateway.channels.registry import (
+from channels.registry import (
     LIVE,
     SIMULATOR,
     STRIPE,
@@ -16,6 +15,7 @@ from gateway.channels.registry import (
     is_down,
     served_by,
 )
+from gateway import limits
 from gateway.errors import ChannelUnavailable
 from gateway.models import RoutingRule
 from merchants.principal import Principal

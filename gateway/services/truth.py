@@ -8,9 +8,9 @@ import structlog
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy
 
+from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
+from channels.registry import serving
 from gateway import selectors, tracing, transitions
-from gateway.channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
-from gateway.channels.registry import serving
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
 from gateway.flows.money import Arrival

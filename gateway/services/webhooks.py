@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db import transaction
 
+from channels.base import ChannelEvent as ToldEvent
+from channels.base import WebhookRefused
+from channels.registry import UnknownChannel, webhook_channel
 from common import crash
 from common.db import insert_unless_exists
 from common.errors import NotFound
-from gateway.channels.base import ChannelEvent as ToldEvent
-from gateway.channels.base import WebhookRefused
-from gateway.channels.registry import UnknownChannel, webhook_channel
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
 from gateway.services import channel_refunds, disputes, truth

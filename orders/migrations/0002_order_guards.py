@@ -1,5 +1,4 @@
-"""Guards that constraints cannot express: every order has items that add up to it, checked at commit; and a paid
-or cancelled order stays what it is."""
+"""Items add up to their order's amount; which status may follow which."""
 
 from django.db import migrations
 
@@ -44,7 +43,7 @@ CREATE CONSTRAINT TRIGGER order_items_still_add_up AFTER INSERT OR UPDATE OR DEL
 
 CREATE FUNCTION order_status_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.status <> NEW.status AND OLD.status <> 'pending' THEN
+    IF OLD.status <> NEW.status AND OLD.status <> 'pending' AND NOT (OLD.status = 'cancelled' AND NEW.status = 'pending' AND OLD.withdrawn_at IS NULL) THEN
         RAISE EXCEPTION 'order % is % and cannot become %', OLD.order_no, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'order_status_moves_on';
     END IF;

@@ -1,4 +1,4 @@
-"""saga_events is history: it can be pruned, never changed."""
+"""The history of a saga cannot be changed."""
 
 from django.db import migrations
 
@@ -9,8 +9,26 @@ BEGIN
 END $$;
 CREATE TRIGGER saga_events_append_only BEFORE UPDATE ON saga_events
     FOR EACH ROW EXECUTE FUNCTION refuse_update();
+
+CREATE FUNCTION keep_saga_retry_at() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    earliest timestamptz;
+BEGIN
+    SELECT min(next_retry_at) INTO earliest FROM saga_steps WHERE saga_id = NEW.saga_id;
+    UPDATE saga_instances SET retry_at = earliest
+    WHERE id = NEW.saga_id AND retry_at IS DISTINCT FROM earliest;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER saga_steps_retry_inserted AFTER INSERT ON saga_steps
+    FOR EACH ROW WHEN (NEW.next_retry_at IS NOT NULL) EXECUTE FUNCTION keep_saga_retry_at();
+CREATE TRIGGER saga_steps_retry_updated AFTER UPDATE ON saga_steps
+    FOR EACH ROW WHEN (OLD.next_retry_at IS DISTINCT FROM NEW.next_retry_at) EXECUTE FUNCTION keep_saga_retry_at();
 """
+
 BACKWARD = """
+DROP TRIGGER saga_steps_retry_inserted ON saga_steps;
+DROP TRIGGER saga_steps_retry_updated ON saga_steps;
+DROP FUNCTION keep_saga_retry_at();
 DROP TRIGGER saga_events_append_only ON saga_events;
 DROP FUNCTION refuse_update();
 """

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from gateway.channels.stripe import webhooks
+from channels.stripe import webhooks
 from tests.channels.rigs import Rig, SimulatorRig, StripeRig, VoucherRig
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import reading

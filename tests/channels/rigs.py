@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import Any, Protocol
 
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     Channel,
     ChannelPayment,
@@ -15,10 +15,10 @@ from gateway.channels.base import (
     PaymentRef,
     PaymentState,
 )
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import LedgerEntry
-from gateway.channels.simulator.models import Payment as BankPayment
-from gateway.channels.stripe.channel import StripeChannel
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import LedgerEntry
+from channels.simulator.models import Payment as BankPayment
+from channels.stripe.channel import StripeChannel
 from tests.channels.voucher import VoucherChannel
 from tests.support import bank
 from tests.support.stripe.fake import VISA, FakeStripe, Fault

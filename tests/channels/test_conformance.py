@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     CancelPayment,
     CapturePayment,

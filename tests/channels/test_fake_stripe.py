@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import stripe
 
-from gateway.channels.stripe import config
-from gateway.channels.stripe.shapes import PAYMENT_NO
+from channels.stripe import config
+from channels.stripe.shapes import PAYMENT_NO
 from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe, Fault
 from tests.support.stripe.spec import NotPublished, Shape, require_object
 

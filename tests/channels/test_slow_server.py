@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import PaymentAnswer, PaymentRef, Unknown
-from gateway.channels.stripe.channel import StripeChannel
+from channels.base import PaymentAnswer, PaymentRef, Unknown
+from channels.stripe.channel import StripeChannel
 
 DEADLINE_SECONDS = 1.0
 DRIP_SECONDS = 0.2

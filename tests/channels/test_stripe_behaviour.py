@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import (
-    Answered,
-    CancelPayment,
-    CapturePayment,
-    Missing,
-    RefundRef,
-    Unknown,
-)
-from gateway.channels.stripe import lookup
+from channels.base import Answered, CancelPayment, CapturePayment, Missing, RefundRef, Unknown
+from channels.stripe import lookup
 from sagas.models import SagaInstance
 from tests.channels.rigs import StripeRig, ref_of, refund_of
 from tests.channels.rigs import opened as opened_by_channel

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.stripe import config
+from channels.stripe import config
 from gateway.models import Refund
 from tests.support.shop import data, error, get_payment, opened, refund, sync
 from tests.support.signing import SignedClient

@@ -6,15 +6,15 @@ import pytest
 from django.db import transaction
 from prometheus_client import REGISTRY
 
+from backoffice.services import late_money
+from backoffice.timeline.registry import Tone
+from backoffice.timeline.story import story, subject_of
 from common.ids import uuid7
 from events.models import OutboxEvent
 from gateway import transitions
 from gateway.errors import PaymentDisputed
 from gateway.flows import refund_create
 from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
-from ops.services import late_money
-from ops.timeline.registry import Tone
-from ops.timeline.story import story, subject_of
 from tests.support.shop import data, error, get_payment, opened, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import event, send

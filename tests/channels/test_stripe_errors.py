@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import stripe
 
-from gateway.channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
-from gateway.channels.stripe import errors
-from gateway.channels.stripe.http import SENT_METHOD, NotConnected
+from channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
+from channels.stripe import errors
+from channels.stripe.http import SENT_METHOD, NotConnected
 
 
 def read(status: int, error: dict[str, Any], method: str = "POST", **headers: str) -> stripe.StripeError:

@@ -3,8 +3,8 @@
 
 import pytest
 
-from gateway.channels.base import Answered, PaymentState, RefundRef
-from gateway.channels.stripe import shapes
+from channels.base import Answered, PaymentState, RefundRef
+from channels.stripe import shapes
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.shop import create, data, get_payment
 from tests.support.signing import SignedClient

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from django.core.management import CommandError, call_command
 
-from gateway.channels.stripe import config, setup, shapes, webhooks
+from channels.stripe import config, setup, shapes, webhooks
 from tests.support.stripe import spec
 from tests.support.stripe.account import event
 from tests.support.stripe.events import signature

@@ -13,8 +13,8 @@ import typing_extensions
 from django.conf import settings
 from stripe import params as sdk
 
-from gateway.channels.base import CancelPayment, CapturePayment, RefundRef, Window
-from gateway.channels.stripe import config, setup, shapes
+from channels.base import CancelPayment, CapturePayment, RefundRef, Window
+from channels.stripe import config, setup, shapes
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.stripe import reading, spec
 from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, FakeStripe

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     CancelPayment,
     CapturePayment,

@@ -100,4 +100,4 @@ def customer(windows: Windows) -> Customer:
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Webhooks are delivered by hand: no test depends on a worker."""
-    monkeypatch.setattr("gateway.channels.simulator.notifications.send_hint", lambda _task: None)
+    monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: None)

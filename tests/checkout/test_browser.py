@@ -10,8 +10,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.db.models.functions import Now
 from playwright.sync_api import expect
 
-from gateway.channels.simulator.models import Notification
-from gateway.channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Notification
+from channels.simulator.models import Payment as BankPayment
 from tests.checkout.conftest import DESKTOP, PHONE, SHOP, Customer, Windows
 from tests.support import bank
 from tests.support.shop import Body, cancel, data, get_payment, opened

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from gateway.channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment
 from tests.support import background, bank
 from tests.support.channels import further_bank

@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection, connections, transaction
 
+from audit.models import StaffAction
 from merchants.models import Merchant
-from ops.models import StaffAction
 from tests.support import clean_database
 from tests.support.fixtures import new_merchant
 
@@ -33,7 +33,7 @@ def test_rows_of_a_test_go_and_migrated_rows_come_back() -> None:
     support = Group.objects.get(name="Support")
     support.permissions.clear()
     Group.objects.exclude(pk=support.pk).delete()
-    made = ContentType.objects.create(app_label="ops", model="made_by_a_test")
+    made = ContentType.objects.create(app_label="audit", model="made_by_a_test")
     Permission.objects.create(content_type=made, codename="made_by_a_test", name="x")
     Permission.objects.filter(codename="view_merchant").update(name="another")
 

@@ -14,11 +14,11 @@ from django.conf import settings
 from django.test import Client
 
 from common.errors import Retry
+from demo.seed import seed_demo
 from events import catalogue
 from gateway.models import Payment
 from merchants.services import NewMerchant
 from merchants.services.demo import seed_demo_merchant
-from ops.services.demo import seed_demo
 from payment_platform.api_docs.errors import documented_errors, error_codes, errors_page
 from payment_platform.api_docs.guides import GUIDES
 from tests.contract.document import run

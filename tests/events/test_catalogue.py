@@ -12,11 +12,11 @@ from django.db import transaction
 from django.db.models import F
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
+from channels.base import ChannelDispute, DisputeState
 from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
 from gateway import transitions
-from gateway.channels.base import ChannelDispute, DisputeState
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services import disputes
 from tests.support import background

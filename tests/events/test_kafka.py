@@ -19,6 +19,7 @@ from events.outbox import Event, append
 from events.sinks import SinkUnavailable
 from tests.support.kafka import TOPIC, MockCluster, Received
 from tests.support.waiting import wait_until
+from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -87,7 +88,7 @@ def test_a_message_is_a_cloud_event(cluster: MockCluster, sink: KafkaSink) -> No
     happen(1, 2, ("payment.created",))
     row = OutboxEvent.objects.get()
     OutboxEvent.objects.update(trace_context={"traceparent": "00-1-2-01"})
-    assert relay.drain(sinks=[sink]) == 1
+    assert relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch) == 1
     (message,) = cluster.everything()
     assert message.key == "PAY-1"
     assert json.loads(message.value) == row.data
@@ -112,17 +113,17 @@ def test_without_a_broker_nothing_is_marked_and_nothing_is_said_twice_afterwards
 ) -> None:
     """What is on its way stays on its way: the relay that asks again does not send again."""
     happen(1, 2)
-    relay.drain(sinks=[sink])
+    relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     monkeypatch.setattr(kafka, "SEND_SECONDS", 0.5)
     cluster.take_away()
     happen(2, 40)
     for _again in range(3):
         with pytest.raises(SinkUnavailable):
-            relay.drain(sinks=[sink])
+            relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     assert unpublished() == 38 * 3
     cluster.give_back()
     monkeypatch.setattr(kafka, "SEND_SECONDS", PATIENCE_SECONDS)
-    relay.drain(sinks=[sink])
+    relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     assert unpublished() == 0
     messages = cluster.everything()
     assert_complete_and_in_order(messages)
@@ -136,12 +137,12 @@ def test_another_relay_that_sent_it_meanwhile_is_believed(
     cluster.take_away()
     monkeypatch.setattr(kafka, "SEND_SECONDS", 0.3)
     with pytest.raises(SinkUnavailable):
-        relay.drain(sinks=[sink])
+        relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     OutboxEvent.objects.update(published_at="2026-01-01T00:00Z")
     happen(2, 3)
     cluster.give_back()
     monkeypatch.setattr(kafka, "SEND_SECONDS", PATIENCE_SECONDS)
-    assert relay.drain(sinks=[sink]) == 3
+    assert relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch) == 3
     assert {message.key for message in cluster.everything()} >= {"PAY-2"}
 
 

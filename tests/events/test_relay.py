@@ -18,6 +18,7 @@ from events import relay
 from events.models import OutboxEvent
 from events.outbox import Event, append
 from events.sinks import LogSink, OutgoingEvent, SinkUnavailable
+from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -77,7 +78,7 @@ def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
 @contextmanager
 def running(sink: Recorder) -> Iterator[threading.Event]:
     stop = threading.Event()
-    thread = threading.Thread(target=relay.run, kwargs={"sinks": [sink], "stop": stop})
+    thread = threading.Thread(target=relay.run, kwargs={"sinks": [sink], "fan_out": fanout.run, "stop": stop})
     thread.start()
     try:
         yield stop
@@ -104,19 +105,19 @@ def terminate(pid: int) -> None:
 def test_events_leave_whole_in_their_order_and_once(recorder: Recorder) -> None:
     for number in range(5):
         emit(f"payment.step{number}", data={"number": number, "subject": "测试"})
-    assert relay.drain(sinks=[recorder]) == 5
+    assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 5
     assert recorder.types == [f"payment.step{number}" for number in range(5)]
     assert recorder.sent[3].data == {"number": 3, "subject": "测试"}
     assert isinstance(recorder.sent[3].event_id, uuid.UUID)
     assert unpublished() == 0
-    assert relay.drain(sinks=[recorder]) == 0
+    assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 0
 
 
 def test_more_than_a_batch_leaves_at_once(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "BATCH", 3)
     for _ in range(10):
         emit("payment.created")
-    assert relay.drain(sinks=[recorder]) == 10
+    assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 10
     ids = [event.id for event in recorder.sent]
     assert ids == sorted(ids)
 
@@ -130,9 +131,9 @@ def test_an_event_that_commits_late_is_not_skipped(recorder: Recorder) -> None:
             "gen_random_uuid(), '{}', '{}')"
         )
         emit("early")
-        assert relay.drain(sinks=[recorder]) == 1
+        assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 1
         slow.commit()
-    assert relay.drain(sinks=[recorder]) == 1
+    assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 1
     assert recorder.types == ["early", "late"]
     assert recorder.sent[1].id < recorder.sent[0].id
 
@@ -164,7 +165,7 @@ def test_a_relay_that_lost_its_session_marks_nothing(recorder: Recorder) -> None
         relay.publish_batch(session, [severed])
     assert severed.types == ["payment.created"]
     assert unpublished() == 1
-    assert relay.drain(sinks=[recorder]) == 1
+    assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 1
 
 
 def test_one_relay_leads_and_another_takes_over() -> None:
@@ -172,7 +173,9 @@ def test_one_relay_leads_and_another_takes_over() -> None:
     with running(first) as stop_first:
         eventually(lambda: len(leaders()) == 1)
         with running(second):
-            assert relay.drain(sinks=[second]) == 0, "while another leads, drain leaves the events to it"
+            assert relay.drain(sinks=[second], fan_out_batch=fanout.fan_out_batch) == 0, (
+                "while another leads, drain leaves the events to it"
+            )
             for number in range(3):
                 emit(f"one{number}")
             eventually(lambda: unpublished() == 0)
@@ -229,6 +232,6 @@ def test_the_command_publishes_and_ends_cleanly_on_sigterm() -> None:
 def test_the_log_names_the_event_and_not_its_customer(caplog: pytest.LogCaptureFixture) -> None:
     emit("payment.created", data={"customer": {"name": "Zhang San"}})
     with caplog.at_level("INFO"):
-        relay.drain(sinks=[LogSink()])
+        relay.drain(sinks=[LogSink()], fan_out_batch=fanout.fan_out_batch)
     assert "payment.created" in caplog.text
     assert "Zhang San" not in caplog.text

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from channels import breaker, shared_state
+from channels.breaker import Admitted, Phase, Refused, State, admission, after_answer
+from channels.shared_state import SharedState
 from common import redis
-from gateway.channels import breaker, shared_state
-from gateway.channels.breaker import Admitted, Phase, Refused, State, admission, after_answer
-from gateway.channels.shared_state import SharedState
 
 
 def fault(state: State, now: float, *, probe: bool = False) -> State:

@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from django.http import HttpResponse
 
-from gateway.channels import guard, shared_state
-from gateway.channels.base import Unknown
+from channels import guard, shared_state
+from channels.base import Unknown
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
 from gateway.services import truth

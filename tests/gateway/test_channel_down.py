@@ -9,11 +9,11 @@ import pytest
 from django.db.models import F
 from prometheus_client import REGISTRY
 
-from gateway.channels import registry
-from gateway.channels.base import NotSent, Unknown
-from gateway.channels.breaker import Phase
-from gateway.channels.guard import GuardedChannel
-from gateway.channels.registry import Served
+from channels import registry
+from channels.base import NotSent, Unknown
+from channels.breaker import Phase
+from channels.guard import GuardedChannel
+from channels.registry import Served
 from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep

@@ -3,9 +3,9 @@
 import pytest
 from django.db.models.functions import Now
 
+from channels.simulator import bank as the_bank
+from channels.simulator.models import Refund as BankRefund
 from events.models import OutboxEvent
-from gateway.channels.simulator import bank as the_bank
-from gateway.channels.simulator.models import Refund as BankRefund
 from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
 from gateway.services import channel_refunds
 from tests.support import background, bank

@@ -3,8 +3,8 @@
 import pytest
 from django.db import IntegrityError, transaction
 
+from channels.simulator.models import Payment as BankPayment
 from events.models import OutboxEvent
-from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment, PaymentAttempt
 from sagas.models import SagaInstance
 from tests.support import background, bank

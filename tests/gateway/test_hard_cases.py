@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import CreatePayment, Declined, Missing
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import Payment as BankPayment
+from channels.base import CreatePayment, Declined, Missing
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401

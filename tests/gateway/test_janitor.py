@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from gateway.channels.base import Unknown
+from channels.base import Unknown
 from gateway.models import Payment, Refund
 from gateway.services import asking
 from tests.support import background, bank
@@ -80,7 +80,7 @@ def test_a_payment_without_an_end_is_left_to_a_person(
 
 
 def test_a_question_that_was_refused_is_no_reason_to_give_up(client: SignedClient, line: TappedLine) -> None:
-    from gateway.channels.base import NotSent
+    from channels.base import NotSent
 
     opened(client)
     Payment.objects.update(expires_at=Now() - asking.PAYMENT_PATIENCE)

@@ -10,9 +10,9 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from prometheus_client import REGISTRY
 
+from channels.base import ChannelRefund, PaymentState, RefundState
+from channels.simulator.models import Payment as BankPayment
 from events.models import OutboxEvent
-from gateway.channels.base import ChannelRefund, PaymentState, RefundState
-from gateway.channels.simulator.models import Payment as BankPayment
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
 from gateway.services import late_money, truth
 from gateway.services.truth import Effect

@@ -3,9 +3,9 @@
 import pytest
 from django.db.models.functions import Now
 
-from gateway.channels.base import Declined, InvalidRequest, Unknown
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import Payment as BankPayment
+from channels.base import Declined, InvalidRequest, Unknown
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import Payment as BankPayment
 from sagas import operations
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401

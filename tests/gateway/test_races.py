@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.channels.base import Answered
+from channels.base import Answered
 from gateway.models import Payment
 from tests.support import background, bank
 from tests.support.channels import TappedLine, tap

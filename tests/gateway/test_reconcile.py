@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from gateway.channels.base import Listed, ListingFailed, Window
-from gateway.channels.simulator import bank as the_bank
-from gateway.channels.simulator.models import Payment as BankPayment
-from gateway.channels.simulator.models import Refund as BankRefund
+from channels.base import Listed, ListingFailed, Window
+from channels.simulator import bank as the_bank
+from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Refund as BankRefund
 from gateway.models import Payment, PaymentAttempt
 from gateway.services import reconciliation
 from tests.support import bank

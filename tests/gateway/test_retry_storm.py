@@ -3,8 +3,8 @@ nobody knocks it down again when it is back. Time is made to pass second by seco
 
 import pytest
 
-from gateway.channels import breaker
-from gateway.channels.breaker import Phase
+from channels import breaker
+from channels.breaker import Phase
 from sagas.models import SagaInstance, SagaStatus, SagaStep
 from tests.support.outage import Killswitch, StoppedTime, phase
 from tests.support.shop import create, data, paid, refund

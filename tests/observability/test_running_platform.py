@@ -216,7 +216,8 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
         'sum(channel_call_duration_seconds_count{job="payment-gateway", outcome="unknown"})',
         'sum(channel_call_duration_seconds_count{job="payment-sagas-test", outcome="answered"})',
         'sum(saga_completed_total{job="payment-sagas-test", definition="payment.create"})',
-        'sum(celery_task_duration_seconds_count{job="payment-worker", task="ops.add_up_hours", outcome="success"})',
+        'sum(celery_task_duration_seconds_count{job="payment-worker", task="backoffice.add_up_hours", '
+        'outcome="success"})',
         'sum(worker_places{job="payment-sagas-live", worker="sagas-live"})',
         'sum(worker_places{job="payment-poller", worker="polls-test-simulator"})',
         'sum(django_http_requests_before_middlewares_total{job="payment-gateway"})',

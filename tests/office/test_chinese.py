@@ -15,13 +15,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from events.models import WebhookEndpoint
+from audit.models import StaffAction
+from backoffice.renderers.payment_tabs import TABS
 from gateway.models import Payment
-from ops.models import StaffAction
-from ops.renderers.payment_tabs import TABS
 from tests.support import bank, shop
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
+from webhooks.models import WebhookEndpoint
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -40,7 +40,9 @@ OURS = {
     "orders",
     "gateway",
     "simulator",
-    "ops",
+    "webhooks",
+    "audit",
+    "monitoring",
     "approvals",
     "exports",
 }
@@ -137,7 +139,7 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
     pages += [f"{its_page}?tab={tab}" for tab in TABS]
     pages += [reverse("admin:gateway_routingrule_new"), reverse("admin:exports_export_new")]
     endpoint = WebhookEndpoint.objects.get()
-    pages.append(reverse("admin:events_webhookendpoint_test", args=[endpoint.pk]))
+    pages.append(reverse("admin:webhooks_webhookendpoint_test", args=[endpoint.pk]))
     english: dict[str, str] = {}
     for page in pages:
         answer = browser.get(page)

@@ -11,10 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from backoffice.dashboard import adding_up
+from backoffice.dashboard.figures import Paid, gather
+from backoffice.dashboard.models import LatencyHour, PaymentHour
 from gateway.models import Payment
-from ops.dashboard import adding_up
-from ops.dashboard.figures import Paid, gather
-from ops.dashboard.models import LatencyHour, PaymentHour
 from tests.support import shop
 from tests.support.signing import SignedClient
 

@@ -122,7 +122,7 @@ def test_what_is_rare_is_found_by_its_index(
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Live"), ("zh-hans", "生产")])
 def test_environments_are_offered_in_words(vera: Client, language: str, word: str) -> None:
-    for of in ("gateway_payment", "gateway_refund", "orders_order", "events_webhookdelivery"):
+    for of in ("gateway_payment", "gateway_refund", "orders_order", "webhooks_webhookdelivery"):
         html = vera.get(
             reverse(f"admin:{of}_changelist"), headers={"accept-language": language}
         ).content.decode()

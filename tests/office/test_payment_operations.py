@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import StaffAction
 from gateway.models import Payment, Refund
-from ops.models import StaffAction
 from tests.support import bank, shop
 from tests.support.background import finish
 from tests.support.signing import SignedClient
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 EVERYTHING = (
     "view_*",
-    "access.refund_payment",
-    "access.sync_payment",
-    "access.capture_payment",
-    "access.cancel_payment",
-    "access.resolve_saga",
+    "staff.refund_payment",
+    "staff.sync_payment",
+    "staff.capture_payment",
+    "staff.cancel_payment",
+    "staff.resolve_saga",
 )
 
 

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import StaffAction
+from backoffice.renderers.redaction import COVER, redacted
 from common.ids import uuid7
 from gateway.models import Payment, Refund
-from ops.models import StaffAction
-from ops.renderers.redaction import COVER, redacted
 from tests.support import bank, shop
 from tests.support.signing import SignedClient
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def fina(sign_in: Callable[..., Client]) -> Client:
-    return sign_in("fina", "view_*", "access.refund_payment")
+    return sign_in("fina", "view_*", "staff.refund_payment")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def payment(client: SignedClient) -> Payment:
 
 @pytest.fixture
 def fina(sign_in: Callable[..., Client]) -> Client:
-    return sign_in("fina", "view_*", "access.refund_payment")
+    return sign_in("fina", "view_*", "staff.refund_payment")
 
 
 @pytest.mark.parametrize("tab", list(SHOWN))

@@ -16,11 +16,11 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import StaffAction
+from backoffice.approvals import deciding, refunds
+from backoffice.approvals.models import Approval
 from common.ids import uuid7
 from gateway.models import Payment, Refund
-from ops.approvals import deciding, refunds
-from ops.approvals.models import Approval
-from ops.models import StaffAction
 from sagas.operations import NotAllowed
 from tests.support import background, bank, shop
 from tests.support.signing import SignedClient
@@ -28,7 +28,7 @@ from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-FINANCE = ("view_*", "access.refund_payment", "access.approve_operation")
+FINANCE = ("view_*", "staff.refund_payment", "staff.approve_operation")
 LARGE = "15000"
 
 
@@ -193,7 +193,9 @@ def test_a_death_while_agreeing_loses_and_doubles_nothing(ana, ben, paid, point:
     ask(ana, paid)
     approval = Approval.objects.get()
     where = "saga.call.after:CallChannelRefund" if point == "call" else f"refund_approval.{point}"
-    program = f"from ops.approvals import refunds;refunds.approve(approval_id='{approval.pk}', actor='ben')"
+    program = (
+        f"from backoffice.approvals import refunds;refunds.approve(approval_id='{approval.pk}', actor='ben')"
+    )
     died = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
         cwd=settings.BASE_DIR,

@@ -12,10 +12,10 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import StaffAction
+from backoffice.approvals import services as approvals
+from backoffice.approvals.models import Approval
 from gateway.models import Payment
-from ops.approvals import services as approvals
-from ops.approvals.models import Approval
-from ops.models import StaffAction
 from sagas import operations
 from sagas.availability import Operation
 from sagas.models import SagaInstance
@@ -24,7 +24,7 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-OPERATOR = ("view_*", "sagas.operate_sagainstance", "access.approve_operation")
+OPERATOR = ("view_*", "sagas.operate_sagainstance", "staff.approve_operation")
 
 
 @pytest.fixture

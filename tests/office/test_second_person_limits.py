@@ -3,7 +3,7 @@
 import pytest
 from django.core.checks import run_checks
 
-from ops.approvals.thresholds import is_much
+from backoffice.approvals.thresholds import is_much
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.urls import reverse
 
+from backoffice.exports.models import Export
 from gateway.models import Payment
 from merchants.models import ApiKey, Merchant
-from ops.exports.models import Export
-from ops.models import ConsistencyRun
-from ops.services.consistency import run_checks
+from monitoring.models import ConsistencyRun
+from monitoring.services import run_checks
 from orders.models import Order
 from sagas.models import SagaInstance
 from tests.office.conftest import staff
@@ -40,7 +40,7 @@ def serious(page) -> list[str]:
     ]
 
 
-OPERATOR = ("view_*", "sagas.operate_sagainstance", "access.approve_operation")
+OPERATOR = ("view_*", "sagas.operate_sagainstance", "staff.approve_operation")
 
 
 def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
@@ -59,7 +59,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
         "payment": f"/admin/gateway/payment/{payment.pk}/change/",
         "saga": f"/admin/sagas/sagainstance/{saga.pk}/change/",
     }
-    ana = staff("ana", "access.refund_payment", *OPERATOR)
+    ana = staff("ana", "staff.refund_payment", *OPERATOR)
     barriers: list[str] = []
     for language, theme in (("en", "light"), ("zh-hans", "dark"), ("zh-hans", "light"), ("en", "dark")):
         visitor = visit(ana, language, theme)

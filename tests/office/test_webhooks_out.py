@@ -13,19 +13,20 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import translation
 
-from events.models import OutboxEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from audit.models import StaffAction
+from backoffice.dashboard.figures import gather
+from backoffice.services import endpoint_health
+from backoffice.timeline.deliveries import deliveries
+from backoffice.timeline.registry import EACH
+from backoffice.timeline.story import subject_of
+from events.models import OutboxEvent
 from gateway.models import Payment
-from ops.dashboard.figures import gather
-from ops.dashboard.lag import LAGS
-from ops.models import StaffAction
-from ops.services import endpoint_health
-from ops.timeline.deliveries import deliveries
-from ops.timeline.registry import EACH
-from ops.timeline.story import subject_of
+from monitoring.lag import LAGS
 from tests.office.test_dashboard import DAY
 from tests.support import shop, webhooks
 from tests.support.receiver import Answer, Receiver
 from tests.support.signing import SignedClient
+from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -39,7 +40,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def sue(sign_in: Callable[..., Client], settings) -> Client:
     settings.LOCAL_STACK = True
-    return sign_in("sue", "view_*", "access.test_endpoint")
+    return sign_in("sue", "view_*", "staff.test_endpoint")
 
 
 def paid(client: SignedClient) -> Payment:
@@ -107,7 +108,7 @@ class TestStory:
             "Webhook to the merchant",
             receiver.url(),
             "503",
-            reverse("admin:events_webhookdelivery_change", args=[delivery.pk]),
+            reverse("admin:webhooks_webhookdelivery_change", args=[delivery.pk]),
         ):
             assert shown in html, shown
         moments = re.findall(r'<time datetime="([^"]+)"', html)
@@ -218,7 +219,7 @@ class TestHealth:
         assert first.succeeded_at < first.failed_at
         assert (second.counts, second.state, second.failed_at) == ((0, 0, 0), "Enabled", None)
         html = page(sue, "merchants_merchant", acme.merchant.pk)
-        address = reverse("admin:events_webhookendpoint_change", args=[endpoint["id"]])
+        address = reverse("admin:webhooks_webhookendpoint_change", args=[endpoint["id"]])
         assert f'href="{address}">{receiver.url()}</a>' in html
         assert "Disabled: It answered 410 Gone" in html
 
@@ -249,13 +250,13 @@ class TestHealth:
 
 class TestTestCall:
     def address(self, endpoint: WebhookEndpoint) -> str:
-        return reverse("admin:events_webhookendpoint_test", args=[endpoint.pk])
+        return reverse("admin:webhooks_webhookendpoint_test", args=[endpoint.pk])
 
     def test_it_sends_the_same_event_as_the_api_and_is_written_down(self, client, receiver, sue) -> None:
         endpoint = webhooks.endpoint_row(webhooks.registered(client, receiver.url()))
         answer = sue.post(self.address(endpoint), {"reason": "merchant on the phone"})
         delivery = WebhookDelivery.objects.get()
-        assert answer["Location"] == reverse("admin:events_webhookdelivery_change", args=[delivery.pk])
+        assert answer["Location"] == reverse("admin:webhooks_webhookdelivery_change", args=[delivery.pk])
         shop.data(client.post(f"{webhooks.ENDPOINTS}/{endpoint.pk}/test", {}))
         webhooks.deliver_due()
         mine, theirs = (json.loads(told.body) for told in receiver.told)

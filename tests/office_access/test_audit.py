@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
-from ops.acts import Act, ObjectType
-from ops.models import StaffAction
-from ops.services import audit
+from audit import services as audit
+from audit.acts import Act, ObjectType
+from audit.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,7 +62,7 @@ def test_it_says_from_where(acme) -> None:  # type: ignore[no-untyped-def]
 
 def test_it_is_searched_by_object_person_action_and_request(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
-    changelist = reverse("admin:ops_staffaction_changelist")
+    changelist = reverse("admin:audit_staffaction_changelist")
     for query, count in (("1", 1), ("ana", 1), ("x.y", 1), ("an", 0), ("no-such-request", 0)):
         page = browser.get(changelist, {"q": query})
         assert len(page.context["cl"].result_list) == count, query
@@ -72,14 +72,14 @@ def test_it_is_in_words_and_keeps_the_code_that_is_searched_for(acme) -> None:  
     browser = signed_in(member("admin", "Admin"))
     browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
     done = StaffAction.objects.get()
-    page = reverse("admin:ops_staffaction_change", args=[done.pk])
+    page = reverse("admin:audit_staffaction_change", args=[done.pk])
     for language, words in (("en", "Suspend the merchant"), ("zh-hans", "暂停商户")):
-        for address in ("/admin/ops/staffaction/", page):
+        for address in ("/admin/audit/staffaction/", page):
             html = browser.get(address, headers={"accept-language": language}).content.decode()
             assert words in html
             assert ">merchant.suspend<" in html
         assert f"{words} {acme.merchant.pk}" in html, "its title"
-    listed = browser.get("/admin/ops/staffaction/", {"object_type": "merchant"})
+    listed = browser.get("/admin/audit/staffaction/", {"object_type": "merchant"})
     assert len(listed.context["cl"].result_list) == 1
 
 
@@ -89,25 +89,25 @@ def test_a_page_leads_to_what_was_done_to_it(acme) -> None:  # type: ignore[no-u
         f"/admin/merchants/merchant/{acme.merchant.pk}/change/",
     )
     browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
-    (link,) = re.findall(r'href="(/admin/ops/staffaction/[?]q=[^"]+)"', browser.get(page).content.decode())
+    (link,) = re.findall(r'href="(/admin/audit/staffaction/[?]q=[^"]+)"', browser.get(page).content.decode())
     assert len(browser.get(link).context["cl"].result_list) == 1
     viewer = signed_in(member("vera", "Viewer"))
-    assert "/admin/ops/staffaction/" not in viewer.get(page).content.decode()
+    assert "/admin/audit/staffaction/" not in viewer.get(page).content.decode()
 
 
 def test_what_an_older_release_wrote_is_shown_as_it_is_called(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
-    assert ">x.y<" in browser.get("/admin/ops/staffaction/").content.decode()
+    assert ">x.y<" in browser.get("/admin/audit/staffaction/").content.decode()
 
 
 def test_its_list_offers_its_export(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
     assert (
         "/admin/exports/export/new/?kind=staff_actions"
-        in browser.get("/admin/ops/staffaction/").content.decode()
+        in browser.get("/admin/audit/staffaction/").content.decode()
     )
     form = browser.get("/admin/exports/export/new/?kind=staff_actions&actor=ana").context["form"]
     assert (form["kind"].value(), form["actor"].value()) == ("staff_actions", "ana")
     for object_type, count in (("merchant", 0), ("staff", 0)):
-        page = browser.get("/admin/ops/staffaction/", {"object_type": object_type})
+        page = browser.get("/admin/audit/staffaction/", {"object_type": object_type})
         assert len(page.context["cl"].result_list) == count

@@ -9,19 +9,20 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Max, Min
 
+from audit.models import StaffAction
+from backoffice.approvals.models import Approval
+from backoffice.dashboard.models import PaymentHour
+from backoffice.exports.models import Export
+from demo import history as demo_history
+from demo.stories import STORIES
 from events.models import OutboxEvent
-from events.webhooks.models import WebhookAttempt, WebhookDelivery
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
-from ops.approvals.models import Approval
-from ops.books.audit import audit
-from ops.dashboard.models import PaymentHour
-from ops.exports.models import Export
-from ops.models import ConsistencyRun, StaffAction
-from ops.services import demo_history
-from ops.services.consistency import run_checks
-from ops.services.demo_stories import STORIES
+from monitoring.books.audit import audit
+from monitoring.models import ConsistencyRun
+from monitoring.services import run_checks
 from sagas.models import SagaInstance
 from tests.support.tables import row_counts
+from webhooks.models import WebhookAttempt, WebhookDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

@@ -20,18 +20,18 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from events.models import WebhookDelivery
+from audit.models import StaffAction
+from backoffice.exports import reading, services
+from backoffice.exports.kinds import KINDS
+from backoffice.exports.lines import harmless
+from backoffice.exports.models import Export, ExportChunk, ExportStatus
 from gateway.models import Payment
 from merchants.services import NewMerchant
-from ops.exports import reading, services
-from ops.exports.kinds import KINDS
-from ops.exports.lines import harmless
-from ops.exports.models import Export, ExportChunk, ExportStatus
-from ops.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
+from webhooks.models import WebhookDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -172,7 +172,7 @@ def test_a_short_one_is_kept_where_it_is_wished(finance: Client, payments: list[
 
 def killed_at(point: str) -> int:
     """A worker of its own, that kills itself there. Answers how it ended."""
-    program = "from ops.exports import services; services.CHUNK_ROWS = 2; services.write_unfinished()"
+    program = "from backoffice.exports import services; services.CHUNK_ROWS = 2; services.write_unfinished()"
     return subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
         cwd=settings.BASE_DIR,
@@ -329,8 +329,8 @@ def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
         ("gateway_refund", "refunds"),
         ("orders_order", "orders"),
         ("sagas_sagainstance", "sagas"),
-        ("events_webhookdelivery", "deliveries"),
-        ("ops_staffaction", "staff_actions"),
+        ("webhooks_webhookdelivery", "deliveries"),
+        ("audit_staffaction", "staff_actions"),
     ],
 )
 def test_each_list_leads_to_its_export_with_what_it_is_filtered_by(of: str, kind: str) -> None:

@@ -11,11 +11,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from ops.access import second_factor, staff
-from ops.access.models import Authenticator
-from ops.access.roles import Role
-from ops.approvals.independence import why_not_second
-from ops.models import StaffAction
+from audit.models import StaffAction
+from backoffice.approvals.independence import why_not_second
+from staff import second_factor, staff
+from staff.models import Authenticator
+from staff.roles import Role
 from tests.office_access.conftest import member
 
 pytestmark = pytest.mark.django_db

@@ -16,14 +16,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from backoffice.exports.kinds import KINDS
+from backoffice.exports.lines import harmless
 from common.admin_lists import InputsFilter
-from events.webhooks.fanout import fan_out_batch
 from gateway.models import Payment
-from ops.exports.kinds import KINDS
-from ops.exports.lines import harmless
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.signing import SignedClient
+from webhooks.fanout import fan_out_batch
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

@@ -13,11 +13,11 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 
-from ops.access.groups import follow_roles
-from ops.access.roles import PERMISSIONS, Role
-from ops.models import StaffAction
+from audit.models import StaffAction
 from sagas.availability import Operation
 from sagas.models import SagaInstance
+from staff.groups import follow_roles
+from staff.roles import PERMISSIONS, Role
 from tests.office_access.conftest import World, member, signed_in
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
@@ -34,9 +34,9 @@ LOOK = {
     "auth.User": "A",
     "approvals.Approval": "FOA",
     "events.OutboxEvent": ALL,
-    "events.WebhookAttempt": ALL,
-    "events.WebhookDelivery": ALL,
-    "events.WebhookEndpoint": ALL,
+    "webhooks.WebhookAttempt": ALL,
+    "webhooks.WebhookDelivery": ALL,
+    "webhooks.WebhookEndpoint": ALL,
     "exports.Export": "FA",
     "gateway.ChannelEvent": ALL,
     "gateway.Payment": ALL,
@@ -47,9 +47,9 @@ LOOK = {
     "merchants.ApiKey": "SOA",
     "merchants.Merchant": ALL,
     "merchants.RequestNonce": "OA",
-    "ops.ConsistencyResult": ALL,
-    "ops.ConsistencyRun": ALL,
-    "ops.StaffAction": "A",
+    "monitoring.ConsistencyResult": ALL,
+    "monitoring.ConsistencyRun": ALL,
+    "audit.StaffAction": "A",
     "orders.Order": ALL,
     "orders.OrderItem": ALL,
     "sagas.SagaEvent": ALL,
@@ -76,7 +76,7 @@ PAGES = {
     "auth_user_reset_second_factor": "A",
     "auth_user_roles": "A",
     "auth_user_send_link": "A",
-    "events_webhookendpoint_test": "SOA",
+    "webhooks_webhookendpoint_test": "SOA",
     "exports_export_download": "FA",
     "exports_export_new": "FA",
     "merchants_apikey_revoke": "A",
@@ -96,18 +96,18 @@ PAGES = {
 }
 # What may be done, wherever the button is.
 VERBS = {
-    "access.approve_operation": "FOA",
-    "access.cancel_payment": "SA",
-    "access.capture_payment": "FA",
-    "access.export_rows": "FA",
-    "access.manage_keys": "A",
-    "access.manage_merchants": "A",
-    "access.manage_routing": "OA",
-    "access.manage_staff": "A",
-    "access.refund_payment": "FA",
-    "access.resolve_saga": "OA",
-    "access.sync_payment": "SFOA",
-    "access.test_endpoint": "SOA",
+    "staff.approve_operation": "FOA",
+    "staff.cancel_payment": "SA",
+    "staff.capture_payment": "FA",
+    "staff.export_rows": "FA",
+    "staff.manage_keys": "A",
+    "staff.manage_merchants": "A",
+    "staff.manage_routing": "OA",
+    "staff.manage_staff": "A",
+    "staff.refund_payment": "FA",
+    "staff.resolve_saga": "OA",
+    "staff.sync_payment": "SFOA",
+    "staff.test_endpoint": "SOA",
     "sagas.operate_sagainstance": "OA",
 }
 # Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.

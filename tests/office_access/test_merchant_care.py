@@ -9,9 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import StaffAction
 from merchants.models import ApiKey, Merchant
 from merchants.services import NewMerchant
-from ops.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.signing import SignedClient
@@ -140,7 +140,7 @@ def test_the_page_shows_what_a_merchant_takes(admin: Client, acme: NewMerchant, 
 
 
 def test_its_volume_is_read_from_an_index_however_many_there_are(acme: NewMerchant) -> None:
-    from ops.services.merchant_panels import VOLUMES
+    from backoffice.services.merchant_panels import VOLUMES
 
     with connection.cursor() as cursor:
         # What a big table would make too dear, whatever the statistics of this small one say.

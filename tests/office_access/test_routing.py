@@ -3,9 +3,9 @@
 import pytest
 from django.urls import reverse
 
+from audit.models import StaffAction
 from gateway.models import RoutingRule
 from merchants.services import NewMerchant
-from ops.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.signing import SignedClient

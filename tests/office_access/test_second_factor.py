@@ -17,10 +17,10 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django_otp.oath import TOTP
 
-from ops.access import second_factor
-from ops.access.models import MOST_FAILURES, Authenticator, RecoveryCode
-from ops.models import StaffAction
-from ops.tasks import prune_sessions
+from audit.models import StaffAction
+from monitoring.tasks import prune_sessions
+from staff import second_factor
+from staff.models import MOST_FAILURES, Authenticator, RecoveryCode
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.threads import in_background, wait_until, waiting_for_locks
 

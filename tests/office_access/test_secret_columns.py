@@ -14,9 +14,9 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from backoffice.exports.kinds import KINDS
 from common.admin import ReadOnlyAdmin
 from common.secret_columns import secret_columns
-from ops.exports.kinds import KINDS
 from tests.office_access.conftest import member, signed_in
 from tests.ops.conftest import World
 from tests.support import shop
@@ -30,10 +30,10 @@ SECRET = {
     "sessions.Session": {"session_key", "session_data"},
     "axes.AccessLog": {"session_hash"},
     "merchants.ApiKey": {"key_hash", "sealed_secret"},
-    "events.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
+    "webhooks.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
     "simulator.Payment": {"token"},
-    "access.Authenticator": {"sealed_key"},
-    "access.RecoveryCode": {"code_hash"},
+    "staff.Authenticator": {"sealed_key"},
+    "staff.RecoveryCode": {"code_hash"},
 }
 ROLES = ("Viewer", "Support", "Finance", "Operator", "Admin")
 LOOKUPS = ("", "__startswith", "__exact", "__regex", "__gt", "__in", "__isnull", "__contains", "__lt")
@@ -56,7 +56,7 @@ def test_the_names_of_secret_columns_are_recognized() -> None:
 
 
 def test_sessions_and_second_factors_have_no_pages() -> None:
-    for label in ("sessions.Session", "access.Authenticator", "access.RecoveryCode", "axes.AccessLog"):
+    for label in ("sessions.Session", "staff.Authenticator", "staff.RecoveryCode", "axes.AccessLog"):
         assert apps.get_model(label) not in admin.site._registry
     for model, model_admin in admin.site._registry.items():
         assert isinstance(model_admin, ReadOnlyAdmin), model

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from ops.access import second_factor, staff
-from ops.access.models import Authenticator
-from ops.access.roles import Role
-from ops.models import StaffAction
+from audit.models import StaffAction
+from staff import second_factor, staff
+from staff.models import Authenticator
+from staff.roles import Role
 from tests.office_access.conftest import PASSWORD, member, signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from gateway.models import Payment
-from ops.books import audit
-from ops.books.audit import SETTLED
+from monitoring.books import audit
+from monitoring.books.audit import SETTLED
 from scripts.local.config import ROOT
 from tests.ops.conftest import World
 from tests.support import background, bank, shop
@@ -331,7 +331,7 @@ def test_the_command_prints_the_audit_and_fails_with_it(
 
 
 def test_the_auditor_shares_no_code_with_what_it_audits() -> None:
-    for source in Path(ROOT / "ops/books").glob("*.py"):
+    for source in Path(ROOT / "monitoring/books").glob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
@@ -340,8 +340,8 @@ def test_the_auditor_shares_no_code_with_what_it_audits() -> None:
                     "dataclasses",
                     "collections.abc",
                     "typing",
-                    "ops.books",
-                    "ops.books.rule",
+                    "monitoring.books",
+                    "monitoring.books.rule",
                 ), (
                     source,
                     module,

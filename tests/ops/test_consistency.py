@@ -17,10 +17,10 @@ from django.test import Client
 from gateway.flows.data import PaymentCreateData
 from gateway.models import Payment
 from merchants.services import NewMerchant
-from ops.consistency.registry import UnknownCheck, names
-from ops.models import ConsistencyResult, ConsistencyRun
-from ops.services.consistency import run_checks
-from ops.tasks import check_consistency
+from monitoring.consistency.registry import UnknownCheck, names
+from monitoring.models import ConsistencyResult, ConsistencyRun
+from monitoring.services import run_checks
+from monitoring.tasks import check_consistency
 from sagas import engine
 from tests.ops.conftest import World
 from tests.support import bank, shop

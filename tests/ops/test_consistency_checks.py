@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from ops.consistency import registry
-from ops.services.consistency import find_offenders, parameters
+from monitoring.consistency import registry
+from monitoring.services import find_offenders, parameters
 from tests.ops.conftest import World
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])

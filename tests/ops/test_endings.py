@@ -12,11 +12,11 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import translation
 
-from gateway.channels.base import Answered, Declined
+from audit.models import StaffAction
+from backoffice.services.saga_operations import operate
+from channels.base import Answered, Declined
 from gateway.models import Payment, Refund
-from ops.models import StaffAction
-from ops.services.consistency import run_checks
-from ops.services.saga_operations import operate
+from monitoring.services import run_checks
 from sagas import registry, signals
 from sagas.availability import Operation
 from sagas.models import SagaInstance, SagaStatus

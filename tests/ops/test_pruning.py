@@ -8,20 +8,20 @@ import pytest
 from django.core.management import call_command
 
 from events.models import OutboxEvent
-from events.webhooks import fanout
 from gateway.models import ChannelEvent
 from idempotency.models import IdempotencyKey
 from merchants.models import RequestNonce
-from ops.models import ConsistencyRun
-from ops.services import pruning
-from ops.services.consistency import run_checks
-from ops.services.pruning import prune_history
-from ops.tasks import prune
+from monitoring import pruning
+from monitoring.models import ConsistencyRun
+from monitoring.pruning import prune_history
+from monitoring.services import run_checks
+from monitoring.tasks import prune
 from sagas.models import SagaEvent, SagaInstance, SagaStep
 from tests.ops.conftest import World
 from tests.support import shop
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
+from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

@@ -9,11 +9,11 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection
 
-from gateway.channels.simulator.models import LedgerEntry
+from channels.simulator.models import LedgerEntry
+from demo import seed as demo
 from gateway.models import Payment
 from merchants.models import ApiKey, Merchant
-from ops.services import demo
-from ops.services.consistency import run_checks
+from monitoring.services import run_checks
 from sagas.models import SagaInstance, SagaStatus
 from tests.ops.conftest import World
 from tests.support import shop

@@ -6,9 +6,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
+from audit.models import StaffAction
 from gateway.models import RoutingRule
 from merchants.services import NewMerchant
-from ops.models import StaffAction
 from tests.support.shop import create, data
 from tests.support.signing import SignedClient
 

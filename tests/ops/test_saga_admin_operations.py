@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from ops import saga_admin
-from ops.models import StaffAction
+from audit.models import StaffAction
+from backoffice import saga_admin
 from sagas import engine, operations, signals
 from sagas.availability import Operation
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
@@ -281,7 +281,7 @@ def test_staff_actions_are_found_by_object_and_by_person(ana, make):
     first, second = make(), make()
     act(ana, Operation.RETRY_NOW, first)
     act(ana, Operation.CANCEL, second)
-    changelist = reverse("admin:ops_staffaction_changelist")
+    changelist = reverse("admin:audit_staffaction_changelist")
 
     def found(query: str) -> set[str]:
         return {row.object_id for row in ana.get(changelist, {"q": query}).context["cl"].result_list}

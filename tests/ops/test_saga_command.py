@@ -15,9 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.utils import translation
 
-from ops.models import StaffAction
-from ops.renderers.saga_text import aligned
-from ops.renderers.saga_words import span
+from audit.models import StaffAction
+from backoffice.renderers.saga_text import aligned
+from backoffice.renderers.saga_words import span
 from sagas import engine, store
 from sagas.models import SagaEvent, SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Success, Undecidable, Unknown

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.simulator.models import Refund as BankRefund
-from ops.services.consistency import run_checks
-from ops.services.saga_inspection import identify
-from ops.services.saga_operations import operate
+from backoffice.services.saga_inspection import identify
+from backoffice.services.saga_operations import operate
+from channels.simulator.models import Refund as BankRefund
+from monitoring.services import run_checks
 from sagas.availability import Operation, allowed
 from sagas.models import SagaInstance
 from tests.support import bank, shop

@@ -7,8 +7,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
-from ops.renderers import saga_text
-from ops.services import saga_inspection
+from backoffice.renderers import saga_text
+from backoffice.services import saga_inspection
 from sagas import engine, graph, operations, signals, store
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Step
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep

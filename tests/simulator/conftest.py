@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from django.db import connections
 
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     CancelPayment,
     CapturePayment,
@@ -20,8 +20,8 @@ from gateway.channels.base import (
     CreateRefund,
     PaymentRef,
 )
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import LedgerEntry
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import LedgerEntry
 
 T = TypeVar("T")
 
@@ -120,5 +120,5 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Hints to Celery are counted, not sent: no test depends on a worker."""
     sent: list[bool] = []
-    monkeypatch.setattr("gateway.channels.simulator.notifications.send_hint", lambda _task: sent.append(True))
+    monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: sent.append(True))
     return sent

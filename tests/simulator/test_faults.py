@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from gateway.channels.base import (
+from channels.base import (
     Answered,
     Declined,
     KeyUsedUp,
@@ -17,9 +17,9 @@ from gateway.channels.base import (
     RefundState,
     Unknown,
 )
-from gateway.channels.simulator import bank, faults
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import CallCount, Notification, Payment, Refund
+from channels.simulator import bank, faults
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import CallCount, Notification, Payment, Refund
 from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])

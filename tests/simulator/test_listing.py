@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from gateway.channels.base import PaymentState, RefundState, Window
-from gateway.channels.simulator import listing
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import Payment, Refund
+from channels.base import PaymentState, RefundState, Window
+from channels.simulator import listing
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import Payment, Refund
 from tests.simulator.conftest import Shop
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])

@@ -7,9 +7,9 @@ from django.db import connections, transaction
 from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
-from gateway.channels.base import Answered, Declined, Missing, PaymentState, RefundRef, RefundState
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import LedgerEntry, Notification, Payment, Refund
+from channels.base import Answered, Declined, Missing, PaymentState, RefundRef, RefundState
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import LedgerEntry, Notification, Payment, Refund
 from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])

@@ -4,11 +4,11 @@ import pytest
 from celery import current_app
 from django.test import Client
 
+from channels.base import ChannelPayment, PaymentState
+from channels.simulator import notifications
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import Notification, Payment
 from common import redis, task_hints
-from gateway.channels.base import ChannelPayment, PaymentState
-from gateway.channels.simulator import notifications
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import Notification, Payment
 from tests.simulator.conftest import Shop, ledger
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.channels.base import Answered, Declined, PaymentState
-from gateway.channels.simulator import customer
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import LedgerEntry, Payment
+from channels.base import Answered, Declined, PaymentState
+from channels.simulator import customer
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import LedgerEntry, Payment
 from tests.simulator.conftest import Shop, at_once, ledger, ref
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])

@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.channels import registry
-from gateway.channels.registry import ChannelNotAvailable, UnknownChannel
+from channels import registry
+from channels.registry import ChannelNotAvailable, UnknownChannel
 
 
 def test_the_simulator_serves_test_keys_only() -> None:

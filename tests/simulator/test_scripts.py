@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import Declined, NotSent
-from gateway.channels.simulator import faults
-from gateway.channels.simulator.channel import SimulatorChannel
+from channels.base import Declined, NotSent
+from channels.simulator import faults
+from channels.simulator.channel import SimulatorChannel
 from tests.simulator.conftest import Shop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "SIMULATOR.md"

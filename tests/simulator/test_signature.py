@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.channels.base import ChannelEvent, ChannelPayment, PaymentState, WebhookRefused
-from gateway.channels.simulator import webhooks
-from gateway.channels.simulator.channel import SimulatorChannel
+from channels.base import ChannelEvent, ChannelPayment, PaymentState, WebhookRefused
+from channels.simulator import webhooks
+from channels.simulator.channel import SimulatorChannel
 
 
 def _signed(payload: object, *, age: int = 0) -> tuple[bytes, dict[str, str]]:

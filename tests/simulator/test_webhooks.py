@@ -11,10 +11,10 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from gateway.channels.base import ChannelEvent, PaymentState, RefundState
-from gateway.channels.simulator import notifications
-from gateway.channels.simulator.channel import SimulatorChannel
-from gateway.channels.simulator.models import Notification
+from channels.base import ChannelEvent, PaymentState, RefundState
+from channels.simulator import notifications
+from channels.simulator.channel import SimulatorChannel
+from channels.simulator.models import Notification
 from tests.simulator.conftest import Shop, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from ops.books.audit import SETTLED, audit
+from monitoring.books.audit import SETTLED, audit
 
 
 def findings() -> list[str]:

@@ -17,13 +17,13 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.test import Client
 
-from gateway.channels.base import ChannelPayment
-from gateway.channels.simulator import books, customer
-from gateway.channels.simulator.bank import lock_known, settle_due
-from gateway.channels.simulator.models import LedgerEntry, Notification
-from gateway.channels.simulator.models import Payment as BankPayment
-from gateway.channels.simulator.models import Refund as BankRefund
-from gateway.channels.simulator.router import ALIAS
+from channels.base import ChannelPayment
+from channels.simulator import books, customer
+from channels.simulator.bank import lock_known, settle_due
+from channels.simulator.models import LedgerEntry, Notification
+from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Refund as BankRefund
+from channels.simulator.router import ALIAS
 
 WEBHOOKS = "/api/v1/webhooks/simulator"
 

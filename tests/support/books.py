@@ -1,4 +1,5 @@
-"""Reads the platform's tables and the bank's books with plain SQL; whether they agree, the auditor says (`ops.books`).
+"""Reads the platform's tables and the bank's books with plain SQL; the auditor says whether they agree
+(`monitoring.books`).
 
 Shares no code with the engine or the gateway: what is asserted here is what an auditor would find.
 """
@@ -11,8 +12,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from ops.books.audit import GRACE, SETTLED, audit
-from ops.books.rule import Finding
+from monitoring.books.audit import GRACE, SETTLED, audit
+from monitoring.books.rule import Finding
 from scripts.local.config import Database
 from scripts.local.postgres import connect
 from tests.support.waiting import LOADED_SECONDS, wait_until

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.channels import registry
-from gateway.channels.simulator.channel import SimulatorChannel
+from channels import registry
+from channels.simulator.channel import SimulatorChannel
 
 
 class Killed(BaseException):

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
+from channels import guard, shared_state
 from common import redis
-from gateway.channels import guard, shared_state
 from merchants import services
 from merchants.services import NewMerchant
 from tests.support.signing import SignedClient

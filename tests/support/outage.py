@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.db.models import F
 
+from channels import breaker, guard
+from channels.base import NotSent, Unknown
+from channels.breaker import Phase
+from channels.shared_state import SharedState
 from common import redis
-from gateway.channels import breaker, guard
-from gateway.channels.base import NotSent, Unknown
-from gateway.channels.breaker import Phase
-from gateway.channels.shared_state import SharedState
 from gateway.models import Payment, Refund
 from sagas.models import ACTIVE, SagaInstance, SagaStep
 from tests.support.channels import TappedLine, tap

@@ -1,6 +1,6 @@
 """Plays the poller by hand, in this process."""
 
-from gateway.channels.registry import channel_names
+from channels.registry import channel_names
 from gateway.services import expiry, polling
 from merchants.models import Environment
 

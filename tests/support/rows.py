@@ -4,16 +4,16 @@ import uuid
 
 from django.db import transaction
 
+from audit.models import StaffAction
+from backoffice.approvals.models import Approval
+from backoffice.exports.models import Export
 from events.models import OutboxEvent
-from events.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from gateway import transitions
 from gateway.models import Dispute, Payment, ReviewCode, RoutingRule
 from merchants.models import Merchant
-from ops.approvals.models import Approval
-from ops.exports.models import Export
-from ops.models import StaffAction
-from ops.services.consistency import run_checks
+from monitoring.services import run_checks
 from sagas.models import SagaInstance, SagaSignal
+from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 
 def leave_one_of_each() -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from events.webhooks import claims, delivery, fanout
-from events.webhooks.http import Reply
-from events.webhooks.models import DeliveryStatus, Lane, WebhookDelivery, WebhookEndpoint
 from tests.support.shop import Body, data
 from tests.support.signing import SignedClient
+from webhooks import claims, delivery, fanout
+from webhooks.http import Reply
+from webhooks.models import DeliveryStatus, Lane, WebhookDelivery, WebhookEndpoint
 
 ENDPOINTS, DELIVERIES, EVENTS = "/api/v1/webhook-endpoints", "/api/v1/webhook-deliveries", "/api/v1/events"
 

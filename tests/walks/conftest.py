@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from ops.access.roles import Role
+from staff.roles import Role
 from tests.office_access.conftest import member
 from tests.support.desk import LOOKS, Desk
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401

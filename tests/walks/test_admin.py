@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from audit.models import StaffAction
 from merchants.models import Merchant
-from ops.access.roles import Role
-from ops.models import StaffAction
+from staff.roles import Role
 from tests.support.signing import SignedClient
 
 LOOK = "en-dark"

@@ -3,11 +3,11 @@
 import pytest
 from playwright.sync_api import expect
 
+from audit.models import StaffAction
 from gateway.models import Payment, Refund
-from ops.access.roles import Role
-from ops.models import StaffAction
 from sagas import operations
 from sagas.models import SagaInstance, SagaStatus
+from staff.roles import Role
 from tests.office.test_second_person import make_parked, resolve
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop

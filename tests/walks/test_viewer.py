@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from gateway.models import Payment
-from ops.access.roles import Role
 from sagas.availability import Operation
+from staff.roles import Role
 from tests.office.test_second_person import make_parked
 from tests.support import shop
 from tests.support.tables import row_counts

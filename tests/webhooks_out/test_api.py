@@ -14,9 +14,6 @@ from common.crypto import unseal
 from events import catalogue
 from events.models import OutboxEvent
 from events.outbox import Event, append
-from events.tasks import cancel_leftovers
-from events.webhooks import endpoints, resending
-from events.webhooks.models import WebhookDelivery, WebhookEndpoint
 from merchants.services import NewMerchant
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import Body, data, error, new_no, opened, paid
@@ -31,6 +28,9 @@ from tests.support.webhooks import (
     next_attempts_are_due,
     registered,
 )
+from webhooks import endpoints, resending
+from webhooks.models import WebhookDelivery, WebhookEndpoint
+from webhooks.tasks import cancel_leftovers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

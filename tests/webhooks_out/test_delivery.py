@@ -10,17 +10,6 @@ from django.db.models import F
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from events.webhooks import claims, delivery, schedule
-from events.webhooks.models import (
-    AttemptOutcome,
-    DeliveryStatus,
-    DisabledReason,
-    EndpointStatus,
-    Lane,
-    WebhookAttempt,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import data, new_no, opened, paid, refund
 from tests.support.signing import SignedClient
@@ -32,6 +21,17 @@ from tests.support.webhooks import (
     endpoint_row,
     next_attempts_are_due,
     registered,
+)
+from webhooks import claims, delivery, schedule
+from webhooks.models import (
+    AttemptOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    EndpointStatus,
+    Lane,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])

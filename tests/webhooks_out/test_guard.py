@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from events.webhooks import guard, http
-from events.webhooks.guard import AddressRefused
-from events.webhooks.models import AttemptOutcome
 from tests.support.receiver import Answer, Receiver
+from webhooks import guard, http
+from webhooks.guard import AddressRefused
+from webhooks.models import AttemptOutcome
 
 PUBLIC = "93.184.216.34"
 

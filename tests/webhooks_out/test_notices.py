@@ -7,14 +7,14 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from events.tasks import send_notices
-from events.webhooks.models import WebhookEndpoint
 from merchants.services import NewMerchant
 from tests.support.mail import MailServer
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import Body, data, opened
 from tests.support.signing import SignedClient
 from tests.support.webhooks import ENDPOINTS, deliver_due, endpoint_row, registered
+from webhooks.models import WebhookEndpoint
+from webhooks.tasks import send_notices
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

@@ -14,12 +14,12 @@ from common.clock import database_now
 from common.crypto import seal
 from events import relay
 from events.models import OutboxEvent
-from events.webhooks import claims, fanout
-from events.webhooks.models import Lane, WebhookEndpoint
-from events.webhooks.signing import new_secret
 from merchants.services import NewMerchant
-from ops.dashboard.lag import LAGS
+from monitoring.lag import LAGS
 from tests.support.plans import looked_at, require_no_table_is_read_through, scans
+from webhooks import claims, fanout
+from webhooks.models import Lane, WebhookEndpoint
+from webhooks.signing import new_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,15 +16,15 @@ from django.db.models.functions import Now
 
 from common.crypto import seal
 from events.models import OutboxEvent
-from events.webhooks import claims, fanout, worker
-from events.webhooks.models import DeliveryStatus, Lane, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from events.webhooks.signing import new_secret
 from merchants.services import NewMerchant
 from tests.support.receiver import Answer, Receiver, Told
 from tests.support.shop import opened
 from tests.support.signing import SignedClient
 from tests.support.waiting import wait_until
 from tests.support.webhooks import deliver_due, next_attempts_are_due, registered
+from webhooks import claims, fanout, worker
+from webhooks.models import DeliveryStatus, Lane, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from webhooks.signing import new_secret
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
-from gateway.channels.base import ListingFailed
-from gateway.channels.registry import UnknownChannel
+from channels.base import ListingFailed
+from channels.registry import UnknownChannel
 from gateway.services import reconciliation
 from gateway.services.reconciliation import Tally
 

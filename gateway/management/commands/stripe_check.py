@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.channels.stripe import config, setup, webhooks
+from channels.stripe import config, setup, webhooks
 
 
 class Command(BaseCommand):

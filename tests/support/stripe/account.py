@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.channels.stripe.config import API_VERSION
+from channels.stripe.config import API_VERSION
 from tests.support.stripe.requests import Refusal
 from tests.support.stripe.spec import Shape, blank, require_object
 

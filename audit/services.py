@@ -1,0 +1,48 @@
+"""What staff did, written down in the transaction in which they did it (design section 1, rule 9)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+
+from audit.acts import Act, ObjectType
+from audit.models import StaffAction
+
+log = structlog.get_logger(__name__)
+
+
+def record(
+    *,
+    actor: str,
+    action: Act,
+    object_type: ObjectType,
+    object_id: str,
+    reason: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> StaffAction:
+    """Nothing secret belongs into `before` and `after`: they are exported."""
+    assert connection.in_atomic_block, "an act is written down with what it did"
+    return StaffAction.objects.create(
+        actor=actor,
+        action=action,
+        object_type=object_type,
+        object_id=object_id,
+        reason=reason,
+        before=dict(before or {}),
+        after=dict(after or {}),
+    )
+
+
+def record_look(*, actor: str, action: Act, object_type: ObjectType, object_id: str) -> None:
+    """Somebody opened the page of what bears a secret, even if the secret is not on it."""
+    with transaction.atomic():
+        record(
+            actor=actor,
+            action=action,
+            object_type=object_type,
+            object_id=object_id,
+            reason="",
+        )
+    log.info("staff.looked", actor=actor, object_type=object_type, object_id=object_id)

@@ -1,0 +1,51 @@
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from backoffice import (  # noqa: F401  (each registers its pages)
+    audit_admin,
+    export_admin,
+    merchant_admin,
+    payment_admin,
+    routing_admin,
+    saga_admin,
+    staff_admin,
+    webhook_admin,
+)
+from common.admin import FlatInline, ReadOnlyAdmin
+from monitoring.consistency import registry
+from monitoring.models import ConsistencyResult, ConsistencyRun
+
+
+class ResultInline(FlatInline):
+    model = ConsistencyResult
+    fields = ("name", "meaning", "passed", "count", "fixed", "sample", "seconds")
+    readonly_fields = ("meaning",)
+
+    @admin.display(description=_("meaning"))
+    def meaning(self, result: ConsistencyResult) -> str:
+        return registry.meaning_of(result.name)
+
+
+@admin.register(ConsistencyRun)
+class ConsistencyRunAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "all_passed", "failed_checks", "since", "with_fixes", "finished_at")
+    inlines = (ResultInline,)
+
+    @admin.display(description=_("all passed"), boolean=True)
+    def all_passed(self, run: ConsistencyRun) -> bool:
+        return run.failed_checks == 0
+
+
+@admin.register(ConsistencyResult)
+class ConsistencyResultAdmin(ReadOnlyAdmin):
+    list_display = ("meaning", "passed", "count", "fixed", "seconds", "run")
+    list_filter = ("passed",)
+    list_select_related = ("run",)
+    search_fields = ("=name",)
+
+    @admin.display(description=_("meaning"))
+    def meaning(self, result: ConsistencyResult) -> SafeString:
+        """With the name, because that is what is searched for."""
+        return format_html("{}<br><samp>{}</samp>", registry.meaning_of(result.name), result.name)

@@ -1,0 +1,66 @@
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.approvals.models import Approval, ApprovalState
+from backoffice.saga_forms import ReasonCode
+from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
+
+COLOURS = {
+    "pending": "warning",
+    "approved": "success",
+    "rejected": "danger",
+    "stale": "info",
+    "expired": "info",
+}
+
+
+@admin.register(Approval)
+class ApprovalAdmin(ReadOnlyAdmin):
+    amount = money_column("amount_minor", _("amount"))
+    why = word_column("reason_code", _("reason code"), ReasonCode)
+    coloured_state = badge_column("state", _("state"), COLOURS)
+    list_display = (
+        "requested_at",
+        "operation",
+        "decided_where",
+        "amount",
+        "coloured_state",
+        "requested_by",
+        "decided_by",
+    )
+    list_filter = ("state",)
+    saved_views = (
+        (_("All"), ""),
+        (ApprovalState.PENDING.label, "state__exact=pending"),
+    )
+    search_fields = ("=saga_id", "=business_id", "=requested_by")
+    search_help_text = _("Saga id, business id or name of the person, in full.")
+    ordering = ("-id",)
+    fields = readonly_fields = (
+        "operation",
+        "decided_where",
+        "amount",
+        "state",
+        "reason",
+        "why",
+        "ticket",
+        "result",
+        "requested_by",
+        "requested_at",
+        "decided_by",
+        "decided_at",
+    )
+
+    @admin.display(description=_("business id"))
+    def decided_where(self, approval: Approval) -> SafeString:
+        """A refund on its payment's page, where it says what can be refunded; the rest on the saga's."""
+        url = (
+            f"{reverse('admin:gateway_payment_find')}?{urlencode({'q': approval.business_id})}"
+            if approval.is_refund
+            else reverse("admin:sagas_sagainstance_change", args=[approval.saga_id])
+        )
+        return format_html('<a class="text-link" href="{}">{}</a>', url, approval.business_id)

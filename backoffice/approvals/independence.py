@@ -1,0 +1,76 @@
+"""Whether two accounts are two people, as far as a program can tell (ADR 23).
+
+Everything is read from the audit, which nobody can change, and from the accounts themselves.
+"""
+
+import datetime as dt
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from audit.acts import Act, ObjectType
+from audit.models import StaffAction
+from common.clock import database_now
+from staff import second_factor
+from staff.mailboxes import mailbox
+
+# What opens an account, or gives it more: the waiting time begins anew.
+OPENED_BY: Final = (
+    Act.STAFF_INVITED,
+    Act.STAFF_LINK_SENT,
+    Act.STAFF_ROLES_SET,
+    Act.STAFF_REACTIVATED,
+    Act.FACTOR_RESET,
+)
+LINKS: Final = (Act.STAFF_INVITED, Act.STAFF_LINK_SENT)
+
+
+def why_not_second(*, approver: str, requester: str) -> str:
+    """Why the approver is not a second person beside the requester; empty when it is one."""
+    if approver == requester:
+        return _("You asked for it yourself: somebody else must agree.")
+    account = User.objects.filter(username=approver, is_active=True, is_staff=True).first()
+    if account is None:
+        return _("Only an active member of staff can approve.")
+    if settings.STAFF_OTP_REQUIRED and not second_factor.is_enrolled(account):
+        return _("Enrol a second factor first: without one you cannot approve.")
+    left = opened_at(account) + dt.timedelta(hours=settings.APPROVER_AGE_HOURS) - database_now()
+    if left > dt.timedelta(0):
+        return _(
+            "This account was made, or its access changed, lately. It can approve in %(hours)d hours."
+        ) % {"hours": left // dt.timedelta(hours=1) + 1}
+    return _why_one_person(account, requester)
+
+
+def opened_at(account: User) -> dt.datetime:
+    """When the account was made, or its access last changed by somebody else."""
+    last = _acts(account.get_username(), *OPENED_BY).order_by("-id").first()
+    return max(account.date_joined, last.created_at) if last else account.date_joined
+
+
+def _why_one_person(approver: User, requester: str) -> str:
+    asking = User.objects.filter(username=requester).first()
+    for name in (approver.get_username(), requester):
+        link = _acts(name, *LINKS).order_by("-id").first()
+        if link is not None and link.after.get("link") == "shown":
+            return _(
+                "The link of the account %(name)s was shown to %(actor)s. Have a new one sent by e-mail, to an address"
+                " of the company, before it takes part in a decision by two."
+            ) % {"name": name, "actor": link.actor}
+    if asking is None:
+        return ""  # a program, or a terminal of the time before
+    if approver.email and mailbox(approver.email) == mailbox(asking.email):
+        return _("Both accounts have the same mailbox: somebody else must agree.")
+    for invited, by in ((approver, asking), (asking, approver)):
+        if not by.email and _acts(invited.get_username(), *LINKS).filter(actor=by.get_username()).exists():
+            return _(
+                "One of the two accounts invited the other and has no e-mail address: somebody else must agree."
+            )
+    return ""
+
+
+def _acts(name: str, *acts: Act) -> QuerySet[StaffAction]:
+    return StaffAction.objects.filter(object_id=name, object_type=ObjectType.STAFF, action__in=acts)

@@ -1,0 +1,105 @@
+"""What the pages on which something waits for a second person have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from backoffice import verbs
+from backoffice.approvals import services
+from backoffice.approvals.independence import why_not_second
+from backoffice.approvals.models import Approval
+from backoffice.operation_pages import ReasonForm
+from common.admin import ReadOnlyAdmin
+from common.admin_forms import dressed
+from common.errors import ApiError
+from sagas.operations import OperationRefused
+
+
+class RejectForm(ReasonForm):
+    approval = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, approval: Approval, data: Any = None) -> None:
+        super().__init__(data, auto_id="reject_%s", initial={"approval": approval.pk})
+        dressed(self)
+
+
+def offer(request: HttpRequest, approval: Approval | None, *, decide_url: str) -> dict[str, Any]:
+    """For `ops/parts/approval.html`."""
+    if approval is None:
+        return {}
+    return {
+        "approval": approval,
+        "decide_url": decide_url,
+        "why_not_decide": _why_not(request, approval),
+        "reject_form": RejectForm(approval),
+    }
+
+
+def _why_not(request: HttpRequest, approval: Approval) -> str:
+    if not request.user.has_perm(verbs.APPROVE):
+        return _("Your role may not approve.")
+    return why_not_second(approver=request.user.get_username(), requester=approval.requested_by)
+
+
+def decide(
+    request: HttpRequest,
+    model_admin: ReadOnlyAdmin,
+    approval: Approval | None,
+    *,
+    back: str,
+    agree: Callable[[Approval], None],
+) -> HttpResponse:
+    """The second person's word. A no says why: in a dialog, or on this page where there are none."""
+    actor = request.user.get_username()
+    agrees = "approve" in request.POST
+    takes_back = approval is not None and approval.requested_by == actor and not agrees
+    if not (
+        model_admin.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))
+    ):
+        raise PermissionDenied
+    posted = request.method == "POST"
+    if approval is None or (posted and request.POST.get("approval") != str(approval.pk)):
+        messages.error(request, _("It has been decided already."))
+        return redirect(back)
+    form = RejectForm(approval, request.POST if posted else None)
+    if not agrees and not form.is_valid():
+        return _reject_page(request, model_admin, approval, form, back, status=422 if posted else 200)
+    try:
+        if agrees:
+            agree(approval)
+        else:
+            services.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])
+            messages.success(request, _("Rejected: nothing was done."))
+    except OperationRefused as refused:
+        messages.error(request, str(refused))
+    except ApiError as refused:
+        messages.error(request, str(refused.text))
+    return redirect(back)
+
+
+def _reject_page(
+    request: HttpRequest,
+    model_admin: ReadOnlyAdmin,
+    approval: Approval,
+    form: RejectForm,
+    back: str,
+    *,
+    status: int,
+) -> HttpResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": _("Reject"),
+        "original": approval,
+        "meaning": _("Nothing is done. Who asked can read why in the history."),
+        "form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "staff/operation.html", context, status=status)

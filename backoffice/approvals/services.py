@@ -1,0 +1,157 @@
+"""Operations on sagas by one person, or by two where much money hangs on them.
+
+A wish is a row and a line of the audit. The decision locks the row, and the operation, the row and both lines of the
+audit are one transaction: nobody's consent is used twice.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from audit.acts import Act
+from backoffice.approvals import deciding
+from backoffice.approvals.models import REFUND, Approval, ApprovalState
+from backoffice.approvals.thresholds import amount_of, needs_second_person
+from backoffice.services import saga_operations
+from common.db import violates
+from sagas import inspection
+from sagas.availability import Operation, allowed
+from sagas.models import SagaInstance
+from sagas.operations import Done, NotAllowed, OperationRefused, StaleView, UnknownSaga
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """`ticket` is a link or a number in the team's own system."""
+
+    reason: str
+    reason_code: str = ""
+    ticket: str = ""
+
+
+Answer = Done | Approval | OperationRefused
+
+
+def operate_each(
+    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, why: Why, result: str = ""
+) -> dict[uuid.UUID, Answer]:
+    """Each saga in a transaction of its own, so that one that has moved on does not hold up the others."""
+    answers: dict[uuid.UUID, Answer] = {}
+    for saga_id, revision in seen.items():
+        try:
+            answers[saga_id] = operate_or_ask(
+                operation=operation,
+                saga_id=saga_id,
+                seen_revision=revision,
+                actor=actor,
+                why=why,
+                result=result,
+            )
+        except OperationRefused as refused:
+            answers[saga_id] = refused
+    return answers
+
+
+def operate_or_ask(
+    *, operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, why: Why, result: str = ""
+) -> Done | Approval:
+    """Raises `OperationRefused` in its many kinds."""
+    saga = SagaInstance.objects.filter(id=saga_id).first()
+    if saga is None:
+        raise UnknownSaga(saga_id)
+    amount_minor, currency = amount_of(saga)
+    if needs_second_person(operation=operation, amount_minor=amount_minor, currency=currency):
+        return _ask(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
+    return saga_operations.operate(
+        operation=operation,
+        saga_id=saga_id,
+        seen_revision=seen_revision,
+        actor=actor,
+        reason=why.reason,
+        result=result,
+        reason_code=why.reason_code,
+        ticket=why.ticket,
+    )
+
+
+def pending_of(*, saga_id: uuid.UUID) -> Approval | None:
+    return deciding.waiting().filter(saga_id=saga_id).exclude(operation=REFUND).first()
+
+
+def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
+    """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
+    try:
+        with transaction.atomic():
+            approval = deciding.taken(approval_id, actor)
+            done = saga_operations.operate(
+                operation=Operation(approval.operation),
+                saga_id=approval.saga_id,
+                seen_revision=approval.seen_revision,
+                actor=approval.requested_by,
+                reason=approval.reason,
+                result=approval.result,
+                reason_code=approval.reason_code,
+                ticket=approval.ticket,
+                approved_by=actor,
+            )
+            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+    except StaleView:
+        deciding.overtaken(approval_id)
+        raise
+    return done
+
+
+def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
+    """Who asked may take it back in this way. Raises `NotAllowed`."""
+    if not reason.strip():
+        raise NotAllowed(_("Say who you are and why you do it."))
+    with transaction.atomic():
+        approval = deciding.locked(approval_id)
+        deciding.decide(approval, ApprovalState.REJECTED, actor, reason=reason)
+
+
+def _ask(
+    saga: SagaInstance,
+    operation: Operation,
+    seen_revision: int,
+    actor: str,
+    why: Why,
+    result: str,
+    amount_minor: int,
+    currency: str,
+) -> Approval:
+    """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
+    if saga.revision != seen_revision:
+        raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
+    picture = inspection.look(saga.id)
+    if picture is None:
+        raise UnknownSaga(saga.id)
+    if why_not := allowed(picture)[operation]:
+        raise NotAllowed(why_not)
+    if operation == Operation.SKIP_STEP:
+        saga_operations.parsed_result(result, saga.id)
+    deciding.expire()
+    try:
+        with transaction.atomic():
+            approval = Approval.objects.create(
+                operation=operation,
+                saga_id=saga.id,
+                business_id=saga.business_id,
+                seen_revision=seen_revision,
+                amount_minor=amount_minor,
+                currency=currency,
+                reason=why.reason,
+                reason_code=why.reason_code,
+                ticket=why.ticket,
+                result=result,
+                requested_by=actor,
+            )
+            deciding.note(approval, Act.APPROVAL_REQUEST, actor, why.reason)
+    except IntegrityError as error:
+        if not violates(error, "approval_one_pending_per_saga"):
+            raise
+        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+    return approval

@@ -1,0 +1,51 @@
+"""The audit: what staff did, to be searched and exported, and changed by nobody."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from audit.acts import Act, ObjectType
+from audit.models import StaffAction
+from backoffice.operation_pages import OperableAdmin
+from common.admin import choice_filter, word_column
+from common.admin_labels import word
+
+object_filter = choice_filter(
+    "object_type",
+    _("kind of object"),
+    ObjectType.choices,
+    lambda rows, value: rows.filter(object_type=value),
+)
+
+
+@admin.register(StaffAction)
+class StaffActionAdmin(OperableAdmin):
+    export_kind = "staff_actions"
+    kind = word_column("object_type", _("kind of object"), ObjectType)
+    list_filter = (object_filter,)
+    list_display = ("created_at", "actor", "act", "kind", "object_id", "reason", "address")
+    search_fields = ("=object_id", "=actor", "=action", "=request_id")
+    search_help_text = _(
+        "Id of the object, name of the person, the action's code or the request id, in full."
+    )
+    readonly_fields = ("created_at", "act", "kind")
+    fields = (
+        "created_at",
+        "actor",
+        "act",
+        "kind",
+        "object_id",
+        "reason",
+        "before",
+        "after",
+        "request_id",
+        "address",
+    )
+
+    @admin.display(description=_("action"))
+    def act(self, action: StaffAction) -> SafeString:
+        """With the code, because that is what is searched for."""
+        return format_html(
+            "{}<br><samp class='office-why'>{}</samp>", word(Act, action.action), action.action
+        )

@@ -1,0 +1,216 @@
+"""The figures of the dashboard: closed hours from `payment_hours`, and what is younger from the payments themselves."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from backoffice.dashboard.adding_up import HOUR, HOURS, bucket_ms
+from common.clock import database_now
+from gateway.models import OPEN_STATUSES, PaymentStatus
+from monitoring.lag import LAGS
+
+LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
+COUNTED = 1000
+
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "succeeded": (PaymentStatus.SUCCEEDED,),
+    "failed": (PaymentStatus.FAILED,),
+    "closed": (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
+    "open": tuple(OPEN_STATUSES),
+}
+_OUTCOME_OF = {status: outcome for outcome, statuses in OUTCOMES.items() for status in statuses}
+
+_PAYMENTS = """
+SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, status, sum(count)
+FROM payment_hours WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, status, count(*)
+FROM payments WHERE created_at >= %(live)s AND environment = %(environment)s
+GROUP BY 1, 2, 3
+"""
+# What customers paid in that time and what went back in it, whenever the payments were created.
+_PAID = """
+SELECT currency, sum(paid), sum(refunded) FROM (
+    SELECT currency, captured_minor AS paid, refunded_minor AS refunded FROM paid_hours
+    WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+    UNION ALL
+    SELECT currency, captured_minor, 0 FROM payments
+    WHERE paid_at >= %(live)s AND environment = %(environment)s
+    UNION ALL
+    SELECT currency, 0, amount_minor FROM refunds
+    WHERE settled_at >= %(live)s AND status = 'succeeded' AND surplus_of_id IS NULL AND environment = %(environment)s
+) AS moved GROUP BY currency ORDER BY currency
+"""
+_LATENCY = """
+SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_WAITING = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(at))::float8
+FROM (SELECT {column} AS at FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}) AS bounded
+"""
+# What waits: by a partial index each, counted to a bound.
+WAITING = {
+    "payments_attention": ("payments", "needs_attention", "created_at"),
+    "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
+    "sagas_stuck": (
+        "saga_instances",
+        "due_at < clock_timestamp() - interval '5 minutes'",
+        "due_at",
+    ),
+    "payments_stuck": (
+        "payments",
+        "status IN ('pending', 'processing') AND expires_at < clock_timestamp() - interval '15 minutes'",
+        "expires_at",
+    ),
+    "approvals": ("approvals", "state = 'pending'", "requested_at"),
+}
+_LAST_RUN = """
+SELECT run.id, run.finished_at, result.name, result.passed, result.count
+FROM (SELECT id, finished_at FROM consistency_runs ORDER BY id DESC LIMIT 1) AS run
+LEFT JOIN consistency_results result ON result.run_id = run.id ORDER BY result.name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    count: int
+    oldest_seconds: float | None
+
+    @property
+    def is_more(self) -> bool:
+        return self.count >= COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    passed: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    channel: str
+    calls: int
+    p50_ms: int
+    p95_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """In minor units of one currency."""
+
+    captured_minor: int
+    refunded_minor: int
+
+    @property
+    def net_minor(self) -> int:
+        """Negative where more went back, of older payments too, than came in."""
+        return self.captured_minor - self.refunded_minor
+
+
+@dataclass(slots=True)
+class Figures:
+    now: dt.datetime
+    start: dt.datetime
+    environment: str
+    moments: Sequence[dt.datetime] = ()
+    by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    by_currency: dict[str, Paid] = field(default_factory=dict)
+    latencies: Sequence[Latency] = ()
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    lags: dict[str, Waiting] = field(default_factory=dict)
+    run_id: int | None = None
+    run_at: dt.datetime | None = None
+    checks: Sequence[Check] = ()
+    behind: bool = False
+
+
+def gather(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
+    now = database_now()
+    unit = "day" if by_day else "hour"
+    step = dt.timedelta(days=1) if by_day else HOUR
+    first = _begin(now, by_day) - (span - step)
+    figures = Figures(now=now, start=first, environment=environment)
+    figures.moments = [first + n * step for n in range(span // step)]
+    added_up = _added_up(now)
+    live = max(added_up, now - LIVE_MOST)
+    figures.behind = added_up < now - LIVE_MOST
+    given = {"unit": unit, "start": first, "live": live, "environment": environment}
+    _take(figures, _rows(_PAYMENTS, given))
+    figures.by_currency = {name: Paid(int(paid), int(back)) for name, paid, back in _rows(_PAID, given)}
+    figures.latencies = _latencies(_rows(_LATENCY, given))
+    for name, (table, condition, column) in WAITING.items():
+        sql = _WAITING.format(table=table, condition=condition, column=column, most=COUNTED)
+        figures.waiting[name] = Waiting(*_rows(sql)[0])
+    figures.lags = {name: Waiting(*_rows(sql, {"most": COUNTED})[0]) for name, sql in LAGS.items()}
+    _consistency(figures)
+    return figures
+
+
+def success_rate(outcomes: Counter[str]) -> float | None:
+    """Of those that ended one way or the other; what the customer left is no failure of the channel."""
+    ended = outcomes["succeeded"] + outcomes["failed"]
+    return outcomes["succeeded"] / ended if ended else None
+
+
+def _take(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
+    for moment, channel, status, count in rows:
+        outcome = _OUTCOME_OF[status]
+        figures.by_moment[moment][outcome] += int(count)
+        figures.by_channel[channel][outcome] += int(count)
+
+
+def _added_up(now: dt.datetime) -> dt.datetime:
+    rows = _rows("SELECT position FROM dashboard_progress WHERE name = %(name)s", {"name": HOURS})
+    return dt.datetime.fromtimestamp(rows[0][0], dt.UTC) if rows else now - dt.timedelta(days=3650)
+
+
+def _latencies(rows: Iterable[tuple[str, int, int]]) -> list[Latency]:
+    by_channel: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for channel, bucket, count in rows:
+        by_channel[channel].append((bucket, int(count)))
+    return [
+        Latency(
+            channel,
+            sum(count for _bucket, count in buckets),
+            _percentile(buckets, 0.5),
+            _percentile(buckets, 0.95),
+        )
+        for channel, buckets in sorted(by_channel.items())
+    ]
+
+
+def _percentile(buckets: Sequence[tuple[int, int]], part: float) -> int:
+    wanted = part * sum(count for _bucket, count in buckets)
+    seen = 0
+    for bucket, count in buckets:
+        seen += count
+        if seen >= wanted:
+            return bucket_ms(bucket)
+    raise AssertionError("a part of all is reached")
+
+
+def _consistency(figures: Figures) -> None:
+    rows = _rows(_LAST_RUN)
+    if rows:
+        figures.run_id, figures.run_at = rows[0][0], rows[0][1]
+        figures.checks = [Check(name, passed, count) for _run, _at, name, passed, count in rows if name]
+
+
+def _begin(now: dt.datetime, by_day: bool) -> dt.datetime:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return hour.replace(hour=0) if by_day else hour
+
+
+def _rows(sql: str, given: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -1,0 +1,42 @@
+"""Lists that have nothing to be done but their export; an order leads to its payment."""
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.operation_pages import OperableAdmin
+from gateway.admin import RefundAdmin
+from gateway.models import Payment, Refund
+from orders.admin import OrderAdmin
+from orders.models import Order
+from webhooks.admin import WebhookDeliveryAdmin
+from webhooks.models import WebhookDelivery
+
+admin.site.unregister([Refund, Order, WebhookDelivery])
+
+
+@admin.register(Refund)
+class ExportableRefundAdmin(OperableAdmin, RefundAdmin):  # type: ignore[misc]  # unfold's mixins
+    export_kind = "refunds"
+
+
+@admin.register(Order)
+class ExportableOrderAdmin(OperableAdmin, OrderAdmin):  # type: ignore[misc]
+    export_kind = "orders"
+    fields = ("order_no", "its_payment", *(name for name in OrderAdmin.fields if name != "order_no"))  # type: ignore[assignment]
+    readonly_fields = ("its_payment",)
+
+    @admin.display(description=_("payment"))
+    def its_payment(self, order: Order) -> SafeString | str:
+        payment = Payment.objects.filter(order=order).first()
+        if payment is None:
+            return "—"
+        url = reverse("admin:gateway_payment_change", args=[payment.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, payment)
+
+
+@admin.register(WebhookDelivery)
+class ExportableDeliveryAdmin(OperableAdmin, WebhookDeliveryAdmin):  # type: ignore[misc]
+    export_kind = "deliveries"

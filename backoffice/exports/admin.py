@@ -1,0 +1,201 @@
+"""Exports as staff see them: asked for, watched and downloaded."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from backoffice.exports import services
+from backoffice.exports.kinds import KINDS
+from backoffice.exports.models import UNFINISHED, Export, ExportStatus
+from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
+from common.admin import badge_column, flag_column
+from merchants.models import Environment
+from staff.roles import Verb
+
+STATUSES = {code: label for kind in KINDS.values() for code, label in kind.statuses.items()}
+COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
+REFRESH_SECONDS = "3"
+
+
+class NewExportForm(ReasonForm):
+    kind = forms.ChoiceField(
+        label=gettext_lazy("What"), choices=[(kind.name, kind.label) for kind in KINDS.values()]
+    )
+    created_from = forms.DateField(label=gettext_lazy("Created from (UTC)"), required=False)
+    created_until = forms.DateField(
+        label=gettext_lazy("Created until, and on this day (UTC)"), required=False
+    )
+    paid_from = forms.DateField(label=gettext_lazy("Paid from (UTC)"), required=False)
+    paid_until = forms.DateField(label=gettext_lazy("Paid until, and on this day (UTC)"), required=False)
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
+    )
+    environment = forms.ChoiceField(
+        label=gettext_lazy("Environment"), choices=[("", "—"), *Environment.choices], required=False
+    )
+    currency = forms.CharField(label=gettext_lazy("Currency"), max_length=3, required=False)
+    merchant = forms.EmailField(label=gettext_lazy("Email of the merchant"), required=False)
+    actor = forms.CharField(
+        label=gettext_lazy("Person"),
+        help_text=gettext_lazy("For staff actions."),
+        max_length=150,
+        required=False,
+    )
+    list = forms.CharField(
+        label=gettext_lazy("As the list shows it"),
+        help_text=gettext_lazy("The filters of the list that you came from. Empty: all rows."),
+        max_length=2000,
+        required=False,
+    )
+    in_background = forms.BooleanField(
+        label=gettext_lazy("Write it in the background"),
+        help_text=gettext_lazy("However short it is. It is kept for a week, to be downloaded here."),
+        required=False,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        kind, status = KINDS.get(given.get("kind", "")), given.get("status")
+        if kind and status and status not in kind.statuses:
+            self.add_error("status", _("%(kind)s have no such status.") % {"kind": kind.label})
+        return {**given, "currency": given.get("currency", "").upper()}
+
+
+class DownloadForm(ReasonForm):
+    """The reason was given with the export."""
+
+    reason = None  # type: ignore[assignment]
+
+
+def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
+    kind = KINDS[given.pop("kind")]
+    if not user.has_perm(kind.view_permission):
+        raise Refused(_("Your role does not see these rows."))
+    reason, in_background = given.pop("reason"), given.pop("in_background")
+    filters = {name: _as_filter(name, value) for name, value in given.items() if value}
+    try:
+        answer = services.request_export(
+            kind_name=kind.name,
+            filters=filters,
+            actor=user.get_username(),
+            reason=reason,
+            in_background=in_background,
+        )
+    except services.ExportRefused as refused:
+        raise Refused(str(refused)) from refused
+    if isinstance(answer, Export):
+        return redirect("admin:exports_export_change", answer.pk)
+    return _as_file(answer, kind.name)
+
+
+def _download(user: User, export: Export, _given: dict[str, Any]) -> HttpResponseBase:
+    if not user.has_perm(KINDS[export.kind].view_permission):
+        raise Refused(_("Your role does not see these rows."))
+    try:
+        return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
+    except services.ExportRefused as refused:
+        raise Refused(str(refused)) from refused
+
+
+def _as_filter(name: str, value: Any) -> str:
+    """Days are whole days, in UTC."""
+    if not isinstance(value, dt.date):
+        return str(value)
+    day = value + dt.timedelta(days=1) if name.endswith("_until") else value
+    return dt.datetime.combine(day, dt.time.min, dt.UTC).isoformat()
+
+
+def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:
+    name = f"{kind}-{timezone.now():%Y%m%d-%H%M%S}.csv"
+    return StreamingHttpResponse(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+def _is_ready(export: Export) -> str:
+    return "" if export.status == ExportStatus.DONE else _("This export is not ready.")
+
+
+@admin.register(Export)
+class ExportAdmin(OperableAdmin):
+    coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
+    cut = flag_column("is_cut", gettext_lazy("cut at the limit"))
+    operations = (
+        StaffOperation(
+            "new",
+            gettext_lazy("New export"),
+            gettext_lazy("Short ones come at once; a long one is written in the background."),
+            Verb.EXPORT,
+            _request,
+            NewExportForm,
+            on_object=False,
+        ),
+        StaffOperation(
+            "download",
+            gettext_lazy("Download"),
+            gettext_lazy("As CSV. Each download is kept with your name in the history."),
+            Verb.EXPORT,
+            _download,
+            DownloadForm,
+            why_not=_is_ready,
+        ),
+    )
+    list_display = (
+        "created_at",
+        "what",
+        "coloured_status",
+        "rows_written",
+        "cut",
+        "requested_by",
+        "finished_at",
+    )
+    list_filter = ("status",)
+    search_fields = ("=id", "=requested_by")
+    ordering = ("-created_at",)
+    fields = readonly_fields = (
+        "what",
+        "narrowed",
+        "status",
+        "rows_written",
+        "row_limit",
+        "is_cut",
+        "requested_by",
+        "reason",
+        "created_at",
+        "finished_at",
+    )
+
+    @admin.display(description=gettext_lazy("What"))
+    def what(self, export: Export) -> str | Promise:
+        return KINDS[export.kind].label if export.kind in KINDS else export.kind
+
+    @admin.display(description=gettext_lazy("filters"))
+    def narrowed(self, export: Export) -> str:
+        labels = {name: field.label for name, field in NewExportForm.base_fields.items()}
+        return " · ".join(f"{labels.get(name, name)}: {value}" for name, value in export.filters.items())
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Shows itself anew until it is done."""
+        response = super().change_view(request, object_id, form_url, extra_context)
+        export = self.get_object(request, object_id)
+        if export is not None and export.status in UNFINISHED:
+            response["Refresh"] = REFRESH_SECONDS
+        return response

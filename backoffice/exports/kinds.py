@@ -1,0 +1,188 @@
+"""What can be exported: the rows, who may see them, and what a line says. One entry for each kind."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from audit.models import StaffAction
+from common.clock import rfc3339
+from common.money import to_major_text
+from gateway.models import Payment, Refund
+from orders.models import Order
+from sagas.models import SagaInstance
+from webhooks.models import WebhookDelivery
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`needs` are the fields that `text` is made of."""
+
+    name: str
+    needs: Sequence[str]
+    text: Callable[[Row], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Rows are read newest first by `order`, whose index makes every page cost the same. `filters` are what it can be
+    narrowed by besides its time, and where that stands."""
+
+    name: str
+    label: Promise
+    model: type[Model]
+    columns: Sequence[Column]
+    filters: Mapping[str, str]
+    order: Sequence[str] = ("created_at", "pk")
+
+    @property
+    def view_permission(self) -> str:
+        return f"{self.model._meta.app_label}.view_{self.model._meta.model_name}"
+
+    @property
+    def statuses(self) -> Mapping[str, Any]:
+        """Each with its word; none where it cannot be narrowed by a status."""
+        return dict(self.model._meta.get_field("status").flatchoices) if "status" in self.filters else {}  # type: ignore[union-attr]
+
+
+def _plain(*names: str) -> list[Column]:
+    return [Column(name, [name], lambda row, name=name: row[name]) for name in names]  # type: ignore[misc]
+
+
+def _renamed(name: str, field: str) -> Column:
+    return Column(name, [field], lambda row: row[field])
+
+
+def _money(name: str) -> Column:
+    """In major units, as a number that a spreadsheet can add up."""
+    field = f"{name}_minor"
+    return Column(name, [field, "currency"], lambda row: to_major_text(row[field], row["currency"]))
+
+
+def _times(*names: str) -> list[Column]:
+    return [Column(name, [name], lambda row, name=name: _moment(row[name])) for name in names]  # type: ignore[misc]
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return rfc3339(moment) or ""
+
+
+_FILTERS = {
+    "status": "status",
+    "environment": "environment",
+    "merchant": "merchant__email",
+    "currency": "currency",
+}
+_PAID = {"paid_from": "paid_at__gte", "paid_until": "paid_at__lt"}
+_OF_MERCHANT = [
+    _renamed("merchant", "merchant__email"),
+    *_plain("environment"),
+]
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "payments",
+            _("Payments"),
+            Payment,
+            [
+                *_plain("payment_no", "order_no"),
+                *_OF_MERCHANT,
+                *_plain("status", "channel", "channel_trade_no"),
+                _money("amount"),
+                *_plain("currency"),
+                _money("captured"),
+                _money("refunded"),
+                _money("disputed"),
+                *_plain("subject", "failure_code"),
+                *_times("created_at", "paid_at", "closed_at"),
+            ],
+            _FILTERS | _PAID,
+        ),
+        Kind(
+            "refunds",
+            _("Refunds"),
+            Refund,
+            [
+                *_plain("refund_no"),
+                _renamed("payment_no", "payment__payment_no"),
+                *_OF_MERCHANT,
+                *_plain("status", "origin", "channel_refund_no"),
+                _money("amount"),
+                _money("late_refunded"),
+                *_plain("currency", "reason", "failure_code", "previous_status"),
+                *_times("created_at", "settled_at", "contradicted_at"),
+            ],
+            _FILTERS,
+        ),
+        Kind(
+            "orders",
+            _("Orders"),
+            Order,
+            [
+                *_plain("order_no"),
+                *_OF_MERCHANT,
+                *_plain("status"),
+                _money("amount"),
+                *_plain("currency", "subject"),
+                *_times("created_at", "paid_at", "cancelled_at"),
+            ],
+            _FILTERS | _PAID,
+        ),
+        Kind(
+            "sagas",
+            _("Sagas"),
+            SagaInstance,
+            [
+                *_plain("id", "business_id", "definition", "status", "direction", "current_step"),
+                *_plain("error_code", "error_message", "needs_attention", "attention_reason"),
+                *_times("created_at", "completed_at", "compensated_at"),
+            ],
+            {"status": "status"},
+        ),
+        Kind(
+            "deliveries",
+            _("Webhook deliveries"),
+            WebhookDelivery,
+            [
+                *_plain("id"),
+                _renamed("event_id", "event__event_id"),
+                _renamed("event", "event__type"),
+                _renamed("about", "event__ordering_key"),
+                _renamed("merchant", "endpoint__merchant__email"),
+                *_plain("environment"),
+                Column(
+                    "address",
+                    ["callback_url", "endpoint__url"],
+                    lambda row: row["callback_url"] or row["endpoint__url"],
+                ),
+                *_plain("status", "attempt_count", "last_outcome", "last_status_code"),
+                *_times("created_at", "due_at", "delivered_at"),
+            ],
+            {
+                "status": "status",
+                "environment": "environment",
+                "merchant": "endpoint__merchant__email",
+            },
+        ),
+        Kind(
+            "staff_actions",
+            _("Staff actions"),
+            StaffAction,
+            [
+                *_times("created_at"),
+                *_plain("actor", "action", "object_type", "object_id", "reason", "before", "after"),
+                *_plain("request_id", "address"),
+            ],
+            {"actor": "actor"},
+            ("pk",),
+        ),
+    )
+}

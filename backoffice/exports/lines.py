@@ -1,0 +1,51 @@
+"""Rows as CSV that opens in a spreadsheet: UTF-8 with its mark, and nothing in it that a spreadsheet would run."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from backoffice.exports.kinds import Column, Kind, Row
+
+MARK = "\ufeff"  # tells Excel that this is UTF-8
+# What makes a spreadsheet take a text for a formula, in half and in full width (OWASP, CSV Injection).
+FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+# What it would take for a number and show as another: more than the 15 digits that it can hold, zeros in front, powers.
+CHANGED_NUMBERS = re.compile(r"\d{16,}|0\d+|\d+(\.\d+)?[eE]\d+", re.ASCII)
+
+
+def head(kind: Kind) -> bytes:
+    return (MARK + _as_csv([[column.name for column in kind.columns]])).encode()
+
+
+def body(kind: Kind, rows: Iterable[Row]) -> bytes:
+    return _as_csv([[_cell(column, row) for column in kind.columns] for row in rows]).encode()
+
+
+def _cell(column: Column, row: Row) -> str:
+    return harmless(_text(column.text(row)))
+
+
+def harmless(text: str) -> str:
+    """A quote in front makes it text. Numbers of ours are never negative and never so long, so none is harmed."""
+    is_changed = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
+    return f"'{text}" if is_changed else text
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False, sort_keys=True)
+        case bool():
+            return "true" if value else "false"
+    return str(value).replace("\x00", "")
+
+
+def _as_csv(lines: Iterable[list[str]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerows(lines)
+    return file.getvalue()

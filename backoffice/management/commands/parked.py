@@ -1,0 +1,68 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backoffice.management.commands.saga import logged_in, up_to_a_thousand
+from backoffice.services import late_money
+from backoffice.services.late_money import Operation
+from common.errors import NotFound
+from common.terminal import in_its_language
+from gateway.models import Payment
+from gateway.services.late_money import OperationRefused, open_reviews
+
+VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
+
+
+class Command(BaseCommand):
+    help = "Payments that wait for a person: list them, give late money back, close the case."
+
+    @in_its_language()
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        listed = actions.add_parser("list", help="The parked payments, oldest first.")
+        listed.add_argument("--limit", type=up_to_a_thousand, default=50, metavar="1-1000")
+        for verb, operation in VERBS.items():
+            act = actions.add_parser(verb, help=str(operation.label))
+            act.add_argument("payment_no", metavar="PAYMENT_NO")
+            act.add_argument("--reason", required=True)
+            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+            if operation is Operation.RESOLVE:
+                act.add_argument(
+                    "--review",
+                    default="",
+                    metavar="CODE",
+                    help="One open review, as `list` names it; default: all.",
+                )
+
+    @in_its_language()
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        if action == "list":
+            for payment in late_money.parked(limit=options["limit"]):
+                self.stdout.write(
+                    f"{payment.payment_no}  {payment.status:<10} {payment.amount_minor:>12} {payment.currency}"
+                    f"  {_reasons(payment)}"
+                )
+            return
+        try:
+            done = late_money.operate(
+                operation=VERBS[action],
+                payment_no=options["payment_no"],
+                actor=options["actor"],
+                reason=options["reason"],
+                review=options.get("review", ""),
+            )
+        except NotFound as error:
+            raise CommandError(f"There is no payment {options['payment_no']}.") from error
+        except OperationRefused as error:
+            raise CommandError(str(error)) from error
+        changes = [
+            f"{name}: {done.before[name]} → {now}"
+            for name, now in done.after.items()
+            if done.before[name] != now
+        ]
+        self.stdout.write(f"{action}: done. {'; '.join(changes)}")
+
+
+def _reasons(payment: Payment) -> str:
+    found = [f"[{review.code}] {review.text}" for review in open_reviews(payment)]
+    return "; ".join(found) or payment.attention_reason

@@ -1,0 +1,74 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backoffice.management.commands.saga import logged_in
+from backoffice.services import routing_rules
+from backoffice.services.routing_rules import RuleDraft, RuleRefused
+from common.terminal import in_its_language
+from gateway.models import RoutingRule
+from merchants.models import Environment
+
+
+class Command(BaseCommand):
+    help = "Which channel takes payments that name none: list the rules in force, add one, end one."
+
+    @in_its_language()
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        actions.add_parser("list", help="The rules in force, the first that matches on top.")
+        add = actions.add_parser("add", help="A new rule. What is left out matches everything.")
+        add.add_argument("channel")
+        add.add_argument("--environment", required=True, choices=Environment.values)
+        add.add_argument("--priority", type=int, default=0, help="The highest that matches is taken.")
+        add.add_argument("--weight", type=int, default=1, help="The share among rules of one priority.")
+        add.add_argument("--merchant", default="", metavar="EMAIL")
+        add.add_argument("--currency", default="")
+        add.add_argument("--min-amount", type=int, help="In minor units; needs --currency.")
+        add.add_argument("--max-amount", type=int, help="In minor units; needs --currency.")
+        end = actions.add_parser("end", help="The rule matches no more payments.")
+        end.add_argument("rule", type=int)
+        for act in (add, end):
+            act.add_argument("--reason", required=True)
+            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+
+    @in_its_language()
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        if action == "list":
+            rules = RoutingRule.objects.filter(is_active=True).select_related("merchant")
+            for rule in rules.order_by("environment", "-priority", "pk"):
+                self.stdout.write(_line(rule))
+            return
+        why = {"actor": options["actor"], "reason": options["reason"]}
+        try:
+            if action == "end":
+                routing_rules.end(rule_id=options["rule"], **why)
+                self.stdout.write(f"Rule {options['rule']} has ended.")
+                return
+            rule = routing_rules.add(draft=_draft(options), **why)
+        except RuleRefused as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(_line(rule))
+
+
+def _draft(options: dict[str, Any]) -> RuleDraft:
+    return RuleDraft(
+        environment=options["environment"],
+        channel=options["channel"],
+        priority=options["priority"],
+        weight=options["weight"],
+        merchant_email=options["merchant"],
+        currency=options["currency"].upper(),
+        min_amount_minor=options["min_amount"],
+        max_amount_minor=options["max_amount"],
+    )
+
+
+def _line(rule: RoutingRule) -> str:
+    low, high = rule.min_amount_minor, rule.max_amount_minor
+    amounts = "any amount" if low is None and high is None else f"{low or 0} to {high or 'any'}"
+    who = rule.merchant.email if rule.merchant else "every merchant"
+    return (
+        f"{rule.pk:>5}  {rule.environment:<4}  priority {rule.priority:<4} weight {rule.weight:<5} "
+        f"{rule.channel:<12} {rule.currency or 'any currency'}, {amounts}, {who}"
+    )

@@ -1,0 +1,95 @@
+"""What the payment's page shows below its head: one tab at a time, each an address of its own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.renderers.entries import shown_entries
+from backoffice.timeline.attempts import TONES as ATTEMPT_TONES
+from backoffice.timeline.refunds import TONES as REFUND_TONES
+from backoffice.timeline.registry import EACH, Subject, Tone
+from backoffice.timeline.story import story
+from common.admin import money_text
+from gateway.models import PaymentAttempt, RefundStatus
+from orders.models import Order, OrderItem
+
+OVERVIEW = "overview"
+
+
+def _overview(subject: Subject) -> dict[str, Any]:
+    return {"entries": shown_entries(story(subject))}
+
+
+def _refunds(subject: Subject) -> dict[str, Any]:
+    return {
+        "rows": [
+            {
+                "refund": refund,
+                "amount": money_text(refund.amount_minor, refund.currency),
+                "tone": REFUND_TONES.get(RefundStatus(refund.status), Tone.INFO),
+            }
+            for refund in subject.refunds
+        ]
+    }
+
+
+def _attempts(subject: Subject) -> dict[str, Any]:
+    attempts = PaymentAttempt.objects.filter(payment=subject.payment).order_by("-number")[:EACH]
+    return {
+        "rows": [
+            {
+                "attempt": attempt,
+                "tone": ATTEMPT_TONES.get(PaymentAttempt.Status(attempt.status), Tone.INFO),
+                "besides": money_text(attempt.surplus_minor, subject.payment.currency)
+                if attempt.surplus_minor
+                else "",
+            }
+            for attempt in attempts
+        ]
+    }
+
+
+def _order(subject: Subject) -> dict[str, Any]:
+    order = Order.objects.get(id=subject.payment.order_id)
+    items = OrderItem.objects.filter(order=order).order_by("pk")[:EACH]
+    return {
+        "order": order,
+        "order_amount": money_text(order.amount_minor, order.currency),
+        "rows": [
+            {
+                "item": item,
+                "unit_amount": money_text(item.unit_amount_minor, order.currency),
+                "amount": money_text(item.amount_minor, order.currency),
+            }
+            for item in items
+        ],
+    }
+
+
+def _raw(_subject: Subject) -> dict[str, Any]:
+    return {}
+
+
+TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
+    OVERVIEW: (_("What happened"), _overview),
+    "refunds": (_("Refunds"), _refunds),
+    "attempts": (_("Payment attempts"), _attempts),
+    "order": (_("Order and items"), _order),
+    "raw": (_("All fields"), _raw),
+}
+
+
+def tab(subject: Subject, wanted: str) -> dict[str, Any]:
+    chosen = wanted if wanted in TABS else OVERVIEW
+    label, content = TABS[chosen]
+    return {
+        "tab": chosen,
+        "tab_label": label,
+        "tabs": [
+            {"url": f"?tab={name}", "label": label, "here": name == chosen}
+            for name, (label, _content) in TABS.items()
+        ],
+        **content(subject),
+    }

@@ -1,0 +1,147 @@
+"""A saga's page: every attempt with how long it took, what it waits for now, and what it was asked and answered."""
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from backoffice.renderers.redaction import as_text
+from backoffice.renderers.saga_words import milliseconds, outcome_tone, span, waits_for
+from backoffice.services.saga_inspection import Story
+from sagas import inspection, registry
+from sagas.graph import draw
+from sagas.inspection import EventView, SagaView, StepView
+from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
+from sagas.words import outcome_word
+
+BAR = 160  # pixels of the longest attempt
+SHOWN = 500  # lines of history on a page; all of them are in the download
+TONES = {
+    SagaStatus.PENDING: ("schedule", "info"),
+    SagaStatus.IN_PROGRESS: ("sync", "info"),
+    SagaStatus.COMPLETED: ("check_circle", "success"),
+    SagaStatus.COMPENSATED: ("undo", "warning"),
+    SagaStatus.FAILED: ("cancel", "danger"),
+}
+
+Payloads = Mapping[int, Mapping[str, Any]]  # of each step, by its order
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    started: dt.datetime
+    title: str
+    direction: str | Promise
+    back: bool
+    outcome: str | Promise
+    tone: str
+    took: str
+    bar: int  # pixels
+    error: str
+    who: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    step: StepView
+    status: str | Promise
+    tries: str
+    request: str
+    answer: str
+
+
+def picture(saga: SagaView) -> dict[str, Any]:
+    history = inspection.history(saga.id)[-SHOWN:]
+    icon, tone = TONES[saga.status]
+    definition = registry.find(saga.definition, saga.version)
+    given = payloads(saga.id)
+    return {
+        "saga": saga,
+        "state_icon": icon,
+        "state_tone": tone,
+        "waits_for": waits_for(saga),
+        "now": _now(saga),
+        "attempts": _attempts(history),
+        "steps": [_step(step, given.get(step.order, {})) for step in saga.steps],
+        "graph": draw(definition) if definition else "",
+    }
+
+
+def payloads(saga_id: uuid.UUID) -> Payloads:
+    steps = SagaStep.objects.filter(saga_id=saga_id)
+    return {
+        order: {"execute_data": execute, "result": result, "compensate_data": compensate}
+        for order, execute, result, compensate in steps.values_list(
+            "step_order", "execute_data", "result", "compensate_data"
+        )
+    }
+
+
+def as_json(story: Story, given: Payloads) -> str:
+    """All there is to know, redacted like the page."""
+    saga = dataclasses.asdict(story.saga)
+    saga["steps"] = [{**step, **given.get(step["order"], {})} for step in saga["steps"]]
+    history = [dataclasses.asdict(event) for event in story.history]
+    return as_text({"saga": saga, "history": history})
+
+
+def _now(saga: SagaView) -> list[tuple[str, str]]:
+    """What is true at this moment, for who waits."""
+    step = saga.current
+    rows = [(_("Waits for"), waits_for(saga))]
+    if saga.is_active:
+        if step is not None:
+            rows.append((_("Step"), step.name))
+        if step is not None and step.next_retry_at:
+            rows.append((_("Next try"), f"{step.next_retry_at:%Y-%m-%d %H:%M:%S}"))
+        held = saga.held_by or _("nobody")
+        rows.append((_("Lease holder"), held))
+        if saga.held_by and saga.lease_expires_at:
+            rows.append((_("Lease ends in"), span(saga.lease_expires_at - saga.seen_at)))
+        rows.append((_("Deadline"), f"{saga.deadline_at:%Y-%m-%d %H:%M:%S}"))
+    rows.append((_("Age"), span((saga.ended_at or saga.seen_at) - saga.created_at)))
+    return rows
+
+
+def _attempts(history: Sequence[EventView]) -> list[AttemptRow]:
+    longest = max((event.duration_ms or 0 for event in history), default=0)
+    return [_attempt(event, longest) for event in history]
+
+
+def _attempt(event: EventView, longest: int) -> AttemptRow:
+    length = event.duration_ms or 0
+    by_person = event.kind == SagaEvent.Kind.PERSON
+    told = [value for value in event.detail.values() if value and value is not True]  # flags say nothing
+    error = "" if by_person else " ".join(map(str, told))
+    return AttemptRow(
+        started=event.at - dt.timedelta(milliseconds=length),
+        title=event.step_name,
+        direction=Direction(event.direction).label if event.direction else "",
+        back=event.direction == Direction.COMPENSATING,
+        outcome=outcome_word(event.outcome),
+        tone="warning" if by_person else outcome_tone(event.outcome),
+        took=milliseconds(length) if event.duration_ms is not None else "",
+        bar=max(2, round(BAR * length / longest)) if longest and length else 0,
+        error=error,
+        who=f"{event.actor}: {event.reason}" if by_person else event.worker,
+        detail=as_text(event.detail) if by_person else "",
+    )
+
+
+def _step(step: StepView, given: Mapping[str, Any]) -> StepRow:
+    request = {
+        name: given[name] for name in ("execute_data", "compensate_data") if given.get(name) is not None
+    }
+    return StepRow(
+        step=step,
+        status=step.status.label,
+        tries=f"{step.retry_count}/{step.max_retry_count}",
+        request=as_text(request) if request else "",
+        answer=as_text(given["result"]) if given.get("result") else "",
+    )

@@ -1,0 +1,204 @@
+"""Sagas as lines of text for a terminal: aligned, complete, newest news last."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+
+from backoffice.renderers.saga_words import ago, place, span, waits_for
+from backoffice.services.saga_inspection import Story
+from sagas.availability import Operation
+from sagas.inspection import EventView, SagaView, StepView
+from sagas.models import Direction, SagaEvent, StepStatus
+from sagas.operations import Done
+from sagas.outcomes import Json
+
+# The words of `manage.py saga`.
+VERBS = {
+    "retry": Operation.RETRY_NOW,
+    "ask": Operation.ASK_CHANNEL,
+    "skip": Operation.SKIP_STEP,
+    "compensate": Operation.COMPENSATE,
+    "resolve": Operation.MARK_RESOLVED,
+    "cancel": Operation.CANCEL,
+}
+# A signal has no direction.
+ARROWS: Mapping[str, str] = {Direction.FORWARD: "→", Direction.COMPENSATING: "←"}
+
+
+def as_list(sagas: Sequence[SagaView]) -> str:
+    if not sagas:
+        return "no sagas"
+    head = ("ID", "DEFINITION", "BUSINESS ID", "STATUS", "STEP", "AGE", "WAITS FOR")
+    rows = [
+        (
+            str(saga.id),
+            saga.definition,
+            saga.business_id,
+            saga.status.value,
+            place(saga),
+            span(saga.seen_at - saga.created_at),
+            waits_for(saga),
+        )
+        for saga in sagas
+    ]
+    return "\n".join(aligned([head, *rows]))
+
+
+def as_story(story: Story) -> str:
+    saga = story.saga
+    return "\n".join(
+        [
+            f"{saga.definition} version {saga.version} · {saga.business_id}",
+            "",
+            *aligned(_facts(saga), indent=2),
+            "",
+            "Steps",
+            *_steps(saga, story.history),
+            *_signals(saga),
+            "",
+            "History",
+            *aligned([_event(event) for event in story.history], indent=2),
+            "",
+            "Operations",
+            *_operations(story),
+        ]
+    )
+
+
+def changes(done: Done) -> str:
+    """What is different now: `status: failed → in_progress, step.retry_count: 3 → 0`."""
+    return _changes(done.before, done.after)
+
+
+def _changes(was: Json, is_now: Json) -> str:
+    before, after = _flat(was), _flat(is_now)
+    return ", ".join(
+        f"{name}: {before[name]} → {value}" if name in before else f"{name}: {value}"
+        for name, value in after.items()
+        if name not in before or before[name] != value
+    )
+
+
+def _flat(facts: Json, prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in facts.items():
+        inner = name == "step" and isinstance(value, dict)
+        flat |= _flat(value, "step.") if inner else {f"{prefix}{name}": json.dumps(value, ensure_ascii=False)}
+    return flat
+
+
+def aligned(rows: Sequence[Sequence[str]], *, indent: int = 0) -> list[str]:
+    """Columns as wide as their widest value, the last one as long as it likes. An empty column disappears."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        (
+            " " * indent
+            + "  ".join(f"{value:<{width}}" for value, width in zip(row, widths, strict=True) if width)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _facts(saga: SagaView) -> list[tuple[str, str]]:
+    facts = [
+        ("id", str(saga.id)),
+        ("status", f"{saga.status.value}, {saga.direction.value}, {_pivot(saga)}"),
+        ("waits for", waits_for(saga)),
+        ("held by", _holder(saga)),
+        ("revision", f"{saga.revision} (fence {saga.fence})"),
+        ("started", f"{_moment(saga.created_at)} ({ago(saga, saga.created_at)})"),
+    ]
+    if saga.is_active:
+        facts.append(("deadline", f"{_moment(saga.deadline_at)} ({ago(saga, saga.deadline_at)})"))
+    if saga.ended_at:
+        facts.append(("ended", f"{_moment(saga.ended_at)} (took {span(saga.ended_at - saga.created_at)})"))
+    if saga.cancel_requested_at:
+        facts.append(("cancel", f"requested {ago(saga, saga.cancel_requested_at)}"))
+    if saga.error_code:
+        facts.append(("error", f"{saga.error_code}: {saga.error_message}"))
+    return facts
+
+
+def _pivot(saga: SagaView) -> str:
+    if saga.past_pivot:
+        return "past the pivot"
+    return "before the pivot" if any(step.pivot for step in saga.steps) else "no pivot"
+
+
+def _holder(saga: SagaView) -> str:
+    if saga.held_by and saga.lease_expires_at:
+        return f"{saga.held_by}, lease ends {ago(saga, saga.lease_expires_at)}"
+    return "nobody"
+
+
+def _steps(saga: SagaView, history: Sequence[EventView]) -> list[str]:
+    head = ("#", "STEP", "KIND", "STATUS", "IN DOUBT", "RETRIES", "NEXT TRY", "TOOK", "LAST CHANGE")
+    lines = aligned([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
+    told = lines[:1]
+    for line, step in zip(lines[1:], saga.steps, strict=True):
+        told.append(line)
+        if step.error_message:
+            told.append(f"     ! {step.error_message}")
+    return told
+
+
+def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple[str, ...]:
+    status = step.status.value
+    if step.compensating and step.status != StepStatus.COMPENSATED:
+        status += ", compensating"
+    changed = step.compensated_at or step.executed_at
+    return (
+        f"{step.order}{'→' if saga.is_active and step == saga.current else ''}",
+        f"{step.name}{' ●' if step.pivot else ''}",
+        step.kind or "?",
+        status,
+        "in doubt" if step.in_doubt else "",
+        f"{step.retry_count} of {step.max_retry_count}",
+        ago(saga, step.next_retry_at) if step.next_retry_at else "",
+        _took(step.name, history),
+        _moment(changed) if changed else "",
+    )
+
+
+def _took(step_name: str, history: Sequence[EventView]) -> str:
+    """Of all its calls together."""
+    spent = [event.duration_ms for event in history if event.step_name == step_name and event.duration_ms]
+    return span(dt.timedelta(milliseconds=sum(spent))) if spent else ""
+
+
+def _signals(saga: SagaView) -> list[str]:
+    if not saga.signals:
+        return []
+    rows = [
+        (_moment(signal.received_at), signal.name, signal.signal_id, signal.taken_by or "not taken up")
+        for signal in saga.signals
+    ]
+    return ["", "Signals", *aligned([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]
+
+
+def _event(event: EventView) -> tuple[str, ...]:
+    arrow = ARROWS.get(event.direction, "·")
+    if event.kind == SagaEvent.Kind.PERSON:
+        words = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
+        return (_moment(event.at), arrow, event.step_name, event.outcome, "", words)
+    took = span(dt.timedelta(milliseconds=event.duration_ms)) if event.duration_ms is not None else ""
+    detail = ", ".join(f"{name}: {value}" for name, value in event.detail.items())
+    return (_moment(event.at), arrow, event.step_name, event.outcome, took, detail)
+
+
+def _operations(story: Story) -> list[str]:
+    """Each verb, and under `resolve` what it may say."""
+    rows = [
+        (verb, "no" if story.operations[operation] else "yes", story.operations[operation])
+        for verb, operation in VERBS.items()
+    ]
+    lines = aligned(rows, indent=2)
+    if not story.operations[Operation.MARK_RESOLVED] and story.saga.endings:
+        endings = aligned([(f"--as {each.name}", str(each.meaning)) for each in story.saga.endings], indent=4)
+        at = list(VERBS).index("resolve") + 1
+        lines[at:at] = endings
+    return lines
+
+
+def _moment(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

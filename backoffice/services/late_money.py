@@ -1,0 +1,44 @@
+"""What staff do about parked payments, with its audit in one transaction (design section 1, rule 9)."""
+
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit import services as audit
+from audit.acts import Act, ObjectType
+from gateway.models import Payment
+from gateway.services import late_money
+from gateway.services.late_money import Done, OperationRefused
+
+
+class Operation(models.TextChoices):
+    GIVE_BACK = "give_back", gettext_lazy("Give late money back")
+    RESOLVE = "resolve", gettext_lazy("Mark resolved")
+
+
+def operate(*, operation: Operation, payment_no: str, actor: str, reason: str, review: str = "") -> Done:
+    """`review` names one open review to resolve; without it all of them are. Raises `NotFound` and
+    `OperationRefused`."""
+    if not actor.strip() or not reason.strip():
+        raise OperationRefused(_("Say who you are and why you do it."))
+    with transaction.atomic():
+        if operation is Operation.GIVE_BACK:
+            done = late_money.give_back(payment_no=payment_no, actor=actor, reason=reason)
+        else:
+            done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, review=review)
+        audit.record(
+            actor=actor,
+            action=Act(f"payment.{operation.value}"),
+            object_type=ObjectType.PAYMENT,
+            object_id=payment_no,
+            reason=reason,
+            before=done.before,
+            after=done.after,
+        )
+    return done
+
+
+def parked(*, limit: int) -> QuerySet[Payment]:
+    """The payments that wait for a person, oldest first."""
+    return Payment.objects.filter(needs_attention=True).order_by("created_at")[:limit]

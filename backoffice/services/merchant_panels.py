@@ -1,0 +1,132 @@
+"""What a merchant's page shows besides its fields: one function for each panel, cheap however big the merchant is."""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.http import urlencode
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from backoffice.services import endpoint_health
+from common.admin import money_text
+from gateway.models import PaymentStatus
+from merchants.models import Environment
+
+# The newest payments of a merchant, in the order of the index payment_list: the cost has a bound.
+LOOKED_AT = 10_000
+DAYS = 30
+VOLUMES = """
+SELECT environment, currency, count(*), count(*) FILTER (WHERE status = %(succeeded)s),
+       coalesce(sum(captured_minor), 0)::bigint, coalesce(sum(refunded_minor), 0)::bigint
+FROM (
+    (SELECT environment, currency, status, captured_minor, refunded_minor, created_at FROM payments
+     WHERE merchant_id = %(merchant)s AND environment = 'test' ORDER BY id DESC LIMIT %(most)s)
+    UNION ALL
+    (SELECT environment, currency, status, captured_minor, refunded_minor, created_at FROM payments
+     WHERE merchant_id = %(merchant)s AND environment = 'live' ORDER BY id DESC LIMIT %(most)s)
+) AS newest
+WHERE created_at >= now() - make_interval(days => %(days)s)
+GROUP BY environment, currency ORDER BY environment, currency
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    nothing: str = ""
+    links: Sequence[str] = ()  # where the first cell of each row leads
+
+    @property
+    def linked_rows(self) -> list[tuple[str, Sequence[str]]]:
+        return list(zip(self.links or [""] * len(self.rows), self.rows, strict=True))
+
+
+def volumes(merchant_id: UUID) -> Panel:
+    """Payments, captured and refunded money of the last 30 days, of at most the newest 10,000 payments."""
+    given: dict[str, Any] = {
+        "merchant": merchant_id,
+        "most": LOOKED_AT,
+        "days": DAYS,
+        "succeeded": PaymentStatus.SUCCEEDED.value,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(VOLUMES, given)
+        found = cursor.fetchall()
+    return Panel(
+        title=_("Volume of the last %(days)d days (of the newest %(most)d payments)")
+        % {"days": DAYS, "most": LOOKED_AT},
+        columns=(
+            _("environment"),
+            _("payments"),
+            _("succeeded"),
+            _("captured"),
+            _("refunded"),
+        ),
+        rows=[
+            (
+                str(Environment(environment).label),
+                str(payments),
+                str(succeeded),
+                money_text(captured, currency),
+                money_text(refunded, currency),
+            )
+            for environment, currency, payments, succeeded, captured, refunded in found
+        ],
+        nothing=_("No payments."),
+        links=[_payments_of(merchant_id, environment, currency) for environment, currency, *_sums in found],
+    )
+
+
+def _payments_of(merchant_id: UUID, environment: str, currency: str) -> str:
+    shown = {"merchant": str(merchant_id), "environment": environment, "currency": currency}
+    return f"{reverse('admin:gateway_payment_changelist')}?{urlencode(shown)}"
+
+
+def endpoints(merchant_id: UUID) -> Panel:
+    rows = endpoint_health.of_merchant(merchant_id=merchant_id)
+    return Panel(
+        title=_("Webhook endpoints (of each the newest %(most)d deliveries of 24 hours)")
+        % {"most": endpoint_health.LOOKED_AT},
+        columns=(
+            _("endpoint"),
+            _("environment"),
+            _("status"),
+            _("delivered"),
+            _("failed"),
+            _("pending"),
+            _("last success"),
+            _("last failure"),
+        ),
+        rows=[
+            (
+                endpoint.name,
+                str(Environment(endpoint.environment).label),
+                endpoint.state,
+                *(f"{count}{'+' if endpoint.is_more else ''}" for count in endpoint.counts),
+                _moment(endpoint.succeeded_at),
+                _moment(endpoint.failed_at),
+            )
+            for endpoint in rows
+        ],
+        nothing=_("No endpoints."),
+        links=[reverse("admin:webhooks_webhookendpoint_change", args=[endpoint.id]) for endpoint in rows],
+    )
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return localize(localtime(moment)) if moment else "—"
+
+
+PANELS: Sequence[Callable[[UUID], Panel]] = (volumes, endpoints)
+
+
+def panels(*, merchant_id: UUID) -> list[Panel]:
+    return [panel(merchant_id) for panel in PANELS]

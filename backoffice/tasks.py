@@ -1,0 +1,28 @@
+"""Celery's part of operations."""
+
+from celery import shared_task
+
+from backoffice.approvals import deciding
+from backoffice.dashboard import adding_up
+from backoffice.exports import services as exports
+
+
+@shared_task(name="backoffice.write_exports")
+def write_exports() -> int:
+    return exports.write_unfinished()
+
+
+@shared_task(name="backoffice.prune_exports")
+def prune_exports() -> int:
+    return exports.prune_exports()
+
+
+@shared_task(name="backoffice.expire_approvals")
+def expire_approvals() -> int:
+    return deciding.expire()
+
+
+@shared_task(name="backoffice.add_up_hours")
+def add_up_hours() -> int:
+    """For the dashboard: the hours that are over, and what has ended in them since."""
+    return adding_up.add_up()

@@ -1,0 +1,37 @@
+"""Tries to have the payment made, each at one channel."""
+
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from gateway.models import PaymentAttempt
+
+TONES = {
+    PaymentAttempt.Status.SUCCEEDED: Tone.SUCCESS,
+    PaymentAttempt.Status.DECLINED: Tone.DANGER,
+    PaymentAttempt.Status.CANCELLED: Tone.WARNING,
+}
+
+
+@source
+def attempts(subject: Subject) -> Iterator[Entry]:
+    for attempt in PaymentAttempt.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
+        facts = [Fact(_("channel"), attempt.channel, is_code=True)]
+        if attempt.channel_trade_no:
+            facts.append(Fact(_("channel's number"), attempt.channel_trade_no, is_code=True))
+        if attempt.failure_code:
+            facts.append(
+                Fact(_("failure"), f"{attempt.failure_code} {attempt.failure_message}".strip(), is_code=True)
+            )
+        took = attempt.finished_at - attempt.created_at if attempt.finished_at else None
+        yield Entry(
+            attempt.created_at,
+            "bolt",
+            _("Attempt"),
+            _("Attempt %(number)d: %(status)s")
+            % {"number": attempt.number, "status": attempt.get_status_display()},
+            TONES.get(PaymentAttempt.Status(attempt.status), Tone.INFO),
+            facts=facts,
+            duration_ms=round(took.total_seconds() * 1000) if took else None,
+        )

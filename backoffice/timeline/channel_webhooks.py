@@ -1,0 +1,37 @@
+"""What channels told by webhook."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from common.admin_labels import word
+from gateway.models import ChannelEvent
+from gateway.services.truth import Effect
+
+TONES = {
+    Effect.DISPUTED.value: Tone.DANGER,
+    Effect.PARKED.value: Tone.DANGER,
+    Effect.LATE_MONEY.value: Tone.WARNING,
+}
+
+
+@source
+def channel_webhooks(subject: Subject) -> Iterator[Entry]:
+    told = ChannelEvent.objects.filter(reference__in=subject.references).order_by("-received_at")[:EACH]
+    for event in told:
+        yield Entry(
+            event.received_at,
+            "webhook",
+            _("Channel webhook"),
+            _("The channel reported"),
+            TONES.get(event.effect, Tone.INFO),
+            name=event.type,
+            facts=[
+                Fact(_("channel"), event.channel, is_code=True),
+                Fact(_("effect"), str(word(Effect, event.effect))),
+            ],
+            url=reverse("admin:gateway_channelevent_change", args=[event.id]),
+            detail=event.payload,
+        )

@@ -1,0 +1,27 @@
+"""What the payment itself remembers: when it was asked for, paid and closed."""
+
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from common.admin import money_text
+
+
+@source
+def milestones(subject: Subject) -> Iterator[Entry]:
+    payment = subject.payment
+    label = _("Payment")
+    amount = Fact(_("amount"), money_text(payment.amount_minor, payment.currency))
+    yield Entry(payment.created_at, "add_circle", label, _("Payment created"), Tone.INFO, facts=[amount])
+    if payment.paid_at:
+        captured = Fact(_("captured"), money_text(payment.captured_minor, payment.currency))
+        yield Entry(payment.paid_at, "paid", label, _("Payment paid"), Tone.SUCCESS, facts=[captured])
+    if payment.closed_at and payment.closed_at != payment.paid_at:
+        yield Entry(
+            payment.closed_at,
+            "block",
+            label,
+            _("Payment closed: %(status)s") % {"status": payment.get_status_display()},
+            Tone.WARNING,
+        )

@@ -1,0 +1,41 @@
+"""Refunds, from the wish to the outcome."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from common.admin import money_text
+from gateway.models import Refund, RefundOrigin, RefundStatus
+
+TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
+
+
+@source
+def refunds(subject: Subject) -> Iterator[Entry]:
+    for refund in subject.refunds:
+        url = reverse("admin:gateway_refund_change", args=[refund.id])
+        facts = _facts(refund)
+        at_channel = refund.origin == RefundOrigin.CHANNEL
+        begun = _("Refunded at the channel") if at_channel else _("Refund asked for")
+        yield Entry(refund.created_at, "undo", _("Refund"), begun, Tone.INFO, facts=facts, url=url)
+        if refund.settled_at:
+            tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
+            title = _("Refund: %(status)s") % {"status": refund.get_status_display()}
+            yield Entry(refund.settled_at, "undo", _("Refund"), title, tone, facts=facts[:2], url=url)
+
+
+def _facts(refund: Refund) -> list[Fact]:
+    facts = [
+        Fact(_("number"), refund.refund_no, is_code=True),
+        Fact(_("amount"), money_text(refund.amount_minor, refund.currency)),
+    ]
+    if refund.previous_status:
+        before = RefundStatus(refund.previous_status).label
+        facts.append(Fact(_("outcome before that"), str(before)))
+    if refund.reason:
+        facts.append(Fact(_("reason"), refund.reason, is_code=True))
+    if refund.failure_code:
+        facts.append(Fact(_("failure"), f"{refund.failure_code} {refund.failure_message}", is_code=True))
+    return facts

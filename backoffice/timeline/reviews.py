@@ -1,0 +1,58 @@
+"""Why the payment needed review, and how each reason was resolved; and its disputes."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from common.admin import money_text
+from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
+
+DISPUTE_TONES = {DisputeStatus.WON: Tone.SUCCESS, DisputeStatus.CLOSED: Tone.NEUTRAL}
+
+
+@source
+def reviews(subject: Subject) -> Iterator[Entry]:
+    found = list(PaymentReview.objects.filter(payment=subject.payment).order_by("-opened_at")[:EACH])
+    # Every dispute has a review.
+    if any(review.code == ReviewCode.DISPUTE for review in found):
+        yield from _disputes(subject)
+    for review in found:
+        facts = [Fact(_("reason"), review.text, is_code=True)]
+        yield Entry(
+            review.opened_at,
+            "flag",
+            _("Needs review"),
+            review.get_code_display(),
+            Tone.DANGER,
+            name=review.code,
+            facts=facts,
+        )
+        if review.resolved_at:
+            facts = [Fact(_("reason"), review.resolution), Fact(_("by"), review.resolved_by, is_code=True)]
+            title = _("Review resolved: %(reason)s") % {"reason": review.get_code_display()}
+            yield Entry(review.resolved_at, "flag", _("Needs review"), title, Tone.SUCCESS, facts=facts)
+
+
+def _disputes(subject: Subject) -> Iterator[Entry]:
+    for dispute in Dispute.objects.filter(payment=subject.payment).order_by("-created_at")[:EACH]:
+        url = reverse("admin:gateway_dispute_change", args=[dispute.id])
+        facts = [
+            Fact(_("number"), dispute.dispute_no, is_code=True),
+            Fact(_("amount"), money_text(dispute.amount_minor, dispute.currency)),
+            Fact(_("reason"), dispute.reason, is_code=True),
+        ]
+        yield Entry(
+            dispute.created_at,
+            "gavel",
+            _("Dispute"),
+            _("Disputed by the customer"),
+            Tone.DANGER,
+            facts=facts,
+            url=url,
+        )
+        if dispute.closed_at:
+            title = _("Dispute: %(status)s") % {"status": dispute.get_status_display()}
+            tone = DISPUTE_TONES.get(DisputeStatus(dispute.status), Tone.DANGER)
+            yield Entry(dispute.closed_at, "gavel", _("Dispute"), title, tone, facts=facts[:2], url=url)

@@ -1,0 +1,34 @@
+"""What its sagas did: every attempt at a step, and every hand that was laid on them."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from backoffice.renderers.saga_words import outcome_tone
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from sagas.models import SagaEvent
+from sagas.words import outcome_word
+
+
+@source
+def saga_history(subject: Subject) -> Iterator[Entry]:
+    sagas = {saga.id: saga for saga in subject.sagas}
+    told = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
+    for event in told.order_by("-id")[:EACH]:
+        saga = sagas[event.saga_id]
+        yield Entry(
+            event.created_at,
+            "account_tree",
+            _("Saga"),
+            outcome_word(event.outcome),
+            Tone(outcome_tone(event.outcome)),
+            name=event.step_name,
+            facts=[
+                Fact(_("saga"), saga.definition, is_code=True),
+                Fact(_("direction"), event.get_direction_display()),
+            ],
+            url=reverse("admin:sagas_sagainstance_change", args=[saga.id]),
+            duration_ms=event.duration_ms,
+            detail=event.detail or None,
+        )

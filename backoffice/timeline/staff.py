@@ -1,0 +1,31 @@
+"""What staff did to the payment, its refunds and its sagas."""
+
+from collections.abc import Iterator
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from audit.acts import Act
+from audit.models import StaffAction
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from common.admin_labels import word
+
+
+@source
+def staff(subject: Subject) -> Iterator[Entry]:
+    ids = [*subject.references, str(subject.payment.id), *(str(saga_id) for saga_id in subject.saga_ids)]
+    done = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:EACH]
+    for action in done:
+        yield Entry(
+            action.created_at,
+            "person",
+            _("Staff action"),
+            word(Act, action.action),
+            Tone.WARNING,
+            facts=[
+                Fact(_("by"), action.actor, is_code=True),
+                Fact(_("reason"), action.reason, is_code=True),
+            ],
+            url=reverse("admin:audit_staffaction_change", args=[action.id]),
+            detail={"before": action.before, "after": action.after},
+        )

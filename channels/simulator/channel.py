@@ -1,0 +1,139 @@
+"""The sandbox's bank as a channel of the platform (design section 8). See docs/SIMULATOR.md."""
+
+from collections.abc import Iterator, Mapping
+
+from channels.base import (
+    CancelPayment,
+    CapturePayment,
+    ChannelEvent,
+    ChannelPayment,
+    ChannelRefund,
+    CreatePayment,
+    CreateRefund,
+    Declined,
+    Listed,
+    Missing,
+    PaymentAnswer,
+    PaymentRef,
+    RefundAnswer,
+    RefundRef,
+    RefundsAnswer,
+    Window,
+)
+from channels.simulator import bank, faults, listing, webhooks
+from channels.simulator.faults import METADATA_KEY, Operation, ScriptError
+from channels.simulator.line import transmit
+
+ENVIRONMENT = "test"
+_NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it serves test keys only.")
+
+
+class SimulatorChannel:
+    name = "simulator"
+
+    def create_payment(self, request: CreatePayment) -> PaymentAnswer:
+        if request.environment != ENVIRONMENT:
+            return _NOT_LIVE
+        try:
+            script = faults.script_for(request.metadata, request.amount_minor)
+        except ScriptError as error:
+            return _bad_script(error)
+        return transmit(
+            script,
+            Operation.CREATE,
+            request.reference,
+            request.key,
+            request.timeout_seconds,
+            lambda: bank.create(request, script),
+        )
+
+    def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
+        if payment.environment != ENVIRONMENT:
+            return Missing()
+        return transmit(
+            bank.script_of(payment.reference),
+            Operation.QUERY,
+            payment.reference,
+            "",
+            payment.timeout_seconds,
+            lambda: bank.find(payment.reference),
+        )
+
+    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
+        if request.payment.environment != ENVIRONMENT:
+            return Missing()
+        return transmit(
+            bank.script_of(request.payment.reference),
+            Operation.CANCEL,
+            request.payment.reference,
+            request.key,
+            request.payment.timeout_seconds,
+            lambda: bank.cancel(request),
+        )
+
+    def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
+        if request.payment.environment != ENVIRONMENT:
+            return _NOT_LIVE
+        return transmit(
+            bank.script_of(request.payment.reference),
+            Operation.CAPTURE,
+            request.payment.reference,
+            request.key,
+            request.payment.timeout_seconds,
+            lambda: bank.capture(request),
+        )
+
+    def refund_payment(self, request: CreateRefund) -> RefundAnswer:
+        if request.payment.environment != ENVIRONMENT:
+            return _NOT_LIVE
+        try:
+            script = faults.parse(request.metadata.get(METADATA_KEY, ""))
+        except ScriptError as error:
+            return _bad_script(error)
+        if not script.text:
+            script = bank.script_of(request.payment.reference)
+        return transmit(
+            script,
+            Operation.REFUND,
+            request.reference,
+            request.key,
+            request.payment.timeout_seconds,
+            lambda: bank.refund(request, script),
+        )
+
+    def find_refund(self, refund: RefundRef) -> RefundAnswer:
+        if refund.payment.environment != ENVIRONMENT:
+            return Missing()
+        return transmit(
+            bank.script_of(refund.payment.reference),
+            Operation.QUERY_REFUND,
+            refund.reference,
+            "",
+            refund.payment.timeout_seconds,
+            lambda: bank.find_refund(refund.reference),
+        )
+
+    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+        if payment.environment != ENVIRONMENT:
+            return Missing()
+        return transmit(
+            bank.script_of(payment.reference),
+            Operation.QUERY_REFUND,
+            payment.reference,
+            "",
+            payment.timeout_seconds,
+            lambda: bank.find_refunds(payment.reference),
+        )
+
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+        return webhooks.parse(body=body, headers=headers)
+
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+        return listing.payments(window)
+
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+        return listing.refunds(window)
+
+
+def _bad_script(error: ScriptError) -> Declined:
+    return Declined("invalid_simulation", str(error))

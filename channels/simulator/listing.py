@@ -1,0 +1,47 @@
+"""The bank's statement of a stretch of time, oldest first, read a page at a time."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import TypeVar
+
+from django.db import DatabaseError, InterfaceError
+from django.db.models import Q, QuerySet
+
+from channels.base import ChannelPayment, ChannelRefund, Listed, ListingFailed, Window
+from channels.simulator import books
+from channels.simulator.models import Payment, Refund
+
+PAGE = 500
+
+R = TypeVar("R", Payment, Refund)
+
+
+def payments(window: Window) -> Iterator[Listed[ChannelPayment]]:
+    """Every payment that was created there. Raises `ListingFailed`."""
+    created = Payment.objects.filter(create_key__isnull=False, environment=window.environment)
+    for row in _pages(created, window):
+        yield Listed(books.describe(row), row.created_at)
+
+
+def refunds(window: Window) -> Iterator[Listed[ChannelRefund]]:
+    """Raises `ListingFailed`."""
+    for row in _pages(Refund.objects.filter(payment__environment=window.environment), window):
+        yield Listed(books.describe_refund(row), row.created_at)
+
+
+def _pages(rows: QuerySet[R], window: Window) -> Iterator[R]:
+    rows = rows.filter(created_at__gte=window.since, created_at__lt=window.until)
+    after: tuple[dt.datetime, str] | None = None
+    while page := _page(rows, after):
+        yield from page
+        after = page[-1].created_at, page[-1].reference
+
+
+def _page(rows: QuerySet[R], after: tuple[dt.datetime, str] | None) -> list[R]:
+    if after is not None:
+        moment, reference = after
+        rows = rows.filter(Q(created_at__gt=moment) | Q(created_at=moment, reference__gt=reference))
+    try:
+        return list(rows.order_by("created_at", "reference")[:PAGE])
+    except (DatabaseError, InterfaceError) as error:
+        raise ListingFailed(f"the simulator's books could not be read: {type(error).__name__}") from error

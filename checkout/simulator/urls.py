@@ -1,0 +1,5 @@
+from django.urls import path
+
+from checkout.simulator import views
+
+urlpatterns = [path("<str:token>", views.checkout, name="checkout")]

@@ -1,0 +1,147 @@
+"""What the quick start takes for granted: its merchant, a payment that is paid, and somebody who may log in.
+
+Everything here can be repeated at any time: what exists is left as it is.
+"""
+
+import enum
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+from channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, served_by
+from common.ids import uuid7
+from gateway.flows.data import PaymentCreateData, saga_queue
+from gateway.models import CaptureMethod, Payment
+from gateway.services import payments
+from gateway.services.payments import PaymentCommand
+from idempotency.request import KeyedRequest
+from merchants.keys import DEMO_KEY
+from merchants.models import Environment
+from merchants.principal import Principal
+from merchants.services import seed_demo_merchant
+from sagas import engine
+from sagas.state import SagaState
+
+PAYMENT_NO = "PAY-existing-payment-123"
+ORDER_NO = "ORDER-existing-123"
+AMOUNT_MINOR, CURRENCY = 100_00, "USD"
+ADMIN_NAME = "admin"
+LOCAL_ADMIN_PASSWORD = "admin"  # noqa: S105 - of the local stack alone, and the quick start names it
+
+
+class AdminAccount(enum.StrEnum):
+    CREATED = "created"
+    KEPT = "kept as it is"
+    LEFT_OUT = "not created: no password was given"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoData:
+    merchant_email: str
+    payment_no: str
+    payment_status: str
+    admin_name: str
+    admin_account: AdminAccount
+
+
+def seed_demo(*, admin_password: str) -> DemoData:
+    """`admin_password` may be empty: then only the local stack gets an administrator, with a known password."""
+    with transaction.atomic(durable=True):
+        merchant = seed_demo_merchant()  # holds the merchant's lock: two seeds at once take turns
+        payment = Payment.objects.filter(payment_no=PAYMENT_NO).first()
+        saga = None if payment else _start_payment(merchant.pk)
+    if saga is not None:
+        engine.advance(saga)
+    elif payment is not None:
+        engine.resume(payment.id)  # for a seed that was killed half-way; otherwise there is nothing to resume
+    return DemoData(
+        merchant_email=merchant.email,
+        payment_no=PAYMENT_NO,
+        payment_status=Payment.objects.values_list("status", flat=True).get(payment_no=PAYMENT_NO),
+        admin_name=ADMIN_NAME,
+        admin_account=_ensure_admin(admin_password),
+    )
+
+
+def demo_payment_url() -> str:
+    """A new payment of the demo merchant, for whoever wants to see the payment page. Answers where it is paid."""
+    order_no = f"DEMO-{uuid7().hex}"
+    merchant = seed_demo_merchant()
+    key = merchant.api_keys.get(hint=DEMO_KEY)
+    principal = Principal(
+        merchant_id=merchant.pk,
+        environment=Environment.TEST,
+        key_id=key.pk,
+        scopes=frozenset(key.scopes),
+        is_demo=True,
+    )
+    command = PaymentCommand(
+        order_no=order_no,
+        amount_minor=AMOUNT_MINOR,
+        currency=CURRENCY,
+        channel=SIMULATOR,
+        subject="Demo",
+        body="",
+        callback_url="",
+        return_url=f"{settings.PUBLIC_BASE_URL}/",
+        capture_method=CaptureMethod.AUTOMATIC.value,
+        expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
+    )
+    request = KeyedRequest(tenant=principal.tenant, method="POST", route="/payments", key=None, fields={})
+    payments.create_payment(principal=principal, command=command, request=request)
+    return Payment.objects.values_list("payment_url", flat=True).get(merchant=merchant, order_no=order_no)
+
+
+def _start_payment(merchant_id: uuid.UUID) -> SagaState:
+    """The way of every payment, except that its number is known and its customer pays at once."""
+    payment_id = uuid7()
+    channel, sandbox = _channel()
+    data = PaymentCreateData(
+        payment_id=payment_id,
+        payment_no=PAYMENT_NO,
+        order_id=payment_id,
+        merchant_id=merchant_id,
+        environment=Environment.TEST,
+        order_no=ORDER_NO,
+        amount_minor=AMOUNT_MINOR,
+        currency=CURRENCY,
+        channel=channel,
+        sandbox=sandbox,
+        subject="Quick start",
+        body="",
+        callback_url="",
+        return_url="",
+        capture_method=CaptureMethod.AUTOMATIC,
+        expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
+        metadata={"simulate": "auto_pay"},
+    )
+    return engine.start(
+        "payment.create",
+        version=2,
+        saga_id=payment_id,
+        business_id=PAYMENT_NO,
+        data=data.as_json(),
+        **saga_queue(data.environment, data.merchant_id),
+    )
+
+
+def _channel() -> tuple[str, bool]:
+    """Stripe while the simulator stands in for it: the real one would know nothing of a customer who paid."""
+    try:
+        served = served_by(STRIPE, Environment.TEST)
+    except ChannelNotAvailable:
+        return SIMULATOR, False
+    return (STRIPE, True) if served.sandbox else (SIMULATOR, False)
+
+
+def _ensure_admin(password: str) -> AdminAccount:
+    users = get_user_model().objects
+    if users.filter(username=ADMIN_NAME).exists():
+        return AdminAccount.KEPT
+    if not password and not settings.LOCAL_STACK:
+        return AdminAccount.LEFT_OUT
+    users.create_superuser(ADMIN_NAME, password=password or LOCAL_ADMIN_PASSWORD)
+    return AdminAccount.CREATED

@@ -1,8 +1,0 @@
-from django.apps import AppConfig
-from django.utils.translation import gettext_lazy as _
-
-
-class SimulatorConfig(AppConfig):
-    name = "gateway.channels.simulator"
-    label = "simulator"
-    verbose_name = _("Simulator")

@@ -1,0 +1,208 @@
+"""Gauges read at scrape time from the database, each served by a partial index, and from Redis."""
+
+from collections.abc import Iterator
+
+import redis
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.db.backends.utils import CursorWrapper
+from django_redis import get_redis_connection
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from psycopg_pool import PoolTimeout
+
+from events.relay import LEADER_LOCK
+from monitoring.consistency.registry import names
+
+# Counting stops here: beyond it the number alone says enough, and a scrape stays cheap.
+CAP = 10_000
+
+_LEADERS = f"""
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {LEADER_LOCK} AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # noqa: S608
+
+_COUNTS = {
+    "saga_steps_due": (
+        "Steps whose retry is due",
+        "SELECT 1 FROM saga_steps WHERE status = 'failed' AND next_retry_at <= now()",
+    ),
+    "saga_due": (
+        "Sagas that are due and that no worker has claimed",
+        "SELECT 1 FROM saga_instances WHERE due_at <= now()",
+    ),
+    "saga_needs_attention": (
+        "Sagas left to a person",
+        "SELECT 1 FROM saga_instances WHERE needs_attention",
+    ),
+    "payment_needs_attention": (
+        "Payments left to a person",
+        "SELECT 1 FROM payments WHERE needs_attention",
+    ),
+    "outbox_depth": (
+        "Events that have not left yet",
+        "SELECT 1 FROM outbox_events WHERE published_at IS NULL",
+    ),
+}
+# From group to group in the index of checks, as the poller goes: there is none in the order of time.
+_OLDEST_CHECK = """
+WITH RECURSIVE walk AS (
+    (SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
+     WHERE next_check_at IS NOT NULL
+     ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM walk CROSS JOIN LATERAL (
+        SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
+        WHERE next_check_at IS NOT NULL AND (environment, channel, merchant_id, check_count)
+              > (walk.environment, walk.channel, walk.merchant_id, walk.check_count)
+        ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1) AS following
+)
+SELECT min(next_check_at) FROM walk WHERE next_check_at <= now()
+"""
+# Since when the oldest of them waits. Nothing waiting is an age of 0.
+_OLDEST = {
+    "payment_oldest_check_seconds": (
+        "How long ago the check of an open payment fell due that is most overdue",
+        _OLDEST_CHECK,
+    ),
+    "saga_oldest_attention_seconds": (
+        "Age of the oldest saga left to a person",
+        "SELECT min(created_at) FROM saga_instances WHERE needs_attention",
+    ),
+    "payment_oldest_attention_seconds": (
+        "Age of the oldest payment left to a person",
+        "SELECT min(created_at) FROM payments WHERE needs_attention",
+    ),
+    "outbox_oldest_seconds": (
+        "Age of the oldest event that has not left yet",
+        "SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT 1",
+    ),
+}
+_SERVER = {
+    "relay_leaders": (
+        "Relays that lead: one, and never two",
+        _LEADERS,
+    ),
+    "database_connections": (
+        "Sessions of clients at the database server",
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
+    ),
+    "database_max_connections": (
+        "Sessions that the database server allows",
+        "SELECT current_setting('max_connections')::int",
+    ),
+}
+
+# From queue to queue and from key to key in the index of what is due: merchants are too many for labels, so that they
+# are counted.
+_DUE_BY_QUEUE = """
+WITH RECURSIVE walk AS (
+    (SELECT task_queue, fairness_key, due_at FROM saga_instances WHERE due_at IS NOT NULL
+     ORDER BY task_queue, fairness_key, due_at LIMIT 1)
+    UNION ALL
+    SELECT following.task_queue, following.fairness_key, following.due_at FROM walk CROSS JOIN LATERAL (
+        SELECT task_queue, fairness_key, due_at FROM saga_instances
+        WHERE due_at IS NOT NULL AND (task_queue, fairness_key) > (walk.task_queue, walk.fairness_key)
+        ORDER BY task_queue, fairness_key, due_at LIMIT 1) AS following
+)
+SELECT queue, count(due_at)::int, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)::float8
+FROM unnest(%s::text[]) AS queue LEFT JOIN walk ON task_queue = queue AND due_at <= now()
+GROUP BY queue
+"""
+
+_LAST_RESULTS = """
+SELECT checks.name, latest.passed
+FROM unnest(%s::text[]) AS checks(name) CROSS JOIN LATERAL (
+    SELECT passed FROM consistency_results r WHERE r.name = checks.name ORDER BY id DESC LIMIT 1) AS latest
+"""
+_LAST_RUN = "SELECT extract(epoch FROM finished_at)::float8 FROM consistency_runs ORDER BY id DESC LIMIT 1"
+
+
+def _statement() -> str:
+    counts = [f"(SELECT count(*) FROM ({query} LIMIT {CAP}) AS bounded)" for _text, query in _COUNTS.values()]  # noqa: S608
+    ages = [
+        f"coalesce(extract(epoch FROM clock_timestamp() - ({query})), 0)::float8"
+        for _text, query in _OLDEST.values()
+    ]
+    server = [f"({query})" for _text, query in _SERVER.values()]
+    return f"SELECT {', '.join([*counts, *ages, *server])}"
+
+
+_GAUGES = {name: text for queries in (_COUNTS, _OLDEST, _SERVER) for name, (text, _query) in queries.items()}
+_ALL = _statement()
+
+
+class DatabaseGauges(Collector):
+    """A database that does not answer leaves its gauges out, and says so, rather than failing the scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("database_up", "Whether PostgreSQL answered")
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_ALL)
+                for (name, text), value in zip(_GAUGES.items(), cursor.fetchone(), strict=True):
+                    yield GaugeMetricFamily(name, text, value=value)
+                yield from _due_by_queue(cursor)
+                yield from _consistency(cursor)
+            up.add_metric([], 1)
+        except (OperationalError, PoolTimeout):
+            up.add_metric([], 0)
+        yield up
+
+
+class BrokerGauges(Collector):
+    """What waits in Celery's queues. An outage of Redis leaves it out; payments go on."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("redis_up", "Whether Redis answered")
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        queues = [queue.name for queue in settings.CELERY_TASK_QUEUES]
+        try:
+            client = get_redis_connection("default")
+            waiting = {queue: client.llen(f"{prefix}{queue}") for queue in queues}
+            taken = client.hlen(f"{prefix}unacked")
+        except redis.RedisError:
+            up.add_metric([], 0)
+        else:
+            up.add_metric([], 1)
+            depth = GaugeMetricFamily("celery_queue_depth", "Tasks that wait for a worker", labels=["queue"])
+            for queue, count in waiting.items():
+                depth.add_metric([queue], count)
+            yield depth
+            yield GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)
+        yield up
+
+
+def _due_by_queue(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
+    oldest = GaugeMetricFamily(
+        "saga_oldest_due_seconds", "How long ago the oldest due saga fell due", labels=["task_queue"]
+    )
+    keys = GaugeMetricFamily(
+        "saga_due_fairness_keys", "Fairness keys (merchants) that have a due saga", labels=["task_queue"]
+    )
+    cursor.execute(_DUE_BY_QUEUE, [list(settings.SAGA_TASK_QUEUES)])
+    for queue, count, seconds in cursor.fetchall():
+        oldest.add_metric([queue], seconds)
+        keys.add_metric([queue], count)
+    yield oldest
+    yield keys
+
+
+def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
+    """What each check said when it last ran. Nothing before the first run."""
+    failed = GaugeMetricFamily(
+        "consistency_check_failed", "Whether a consistency check failed when it last ran", labels=["check"]
+    )
+    cursor.execute(_LAST_RESULTS, [names()])
+    for name, passed in cursor.fetchall():
+        failed.add_metric([name], 0.0 if passed else 1.0)
+    yield failed
+    cursor.execute(_LAST_RUN)
+    last_run = cursor.fetchone()
+    if last_run is not None:
+        yield GaugeMetricFamily(
+            "consistency_last_run_timestamp_seconds",
+            "When the consistency checks last ran",
+            value=last_run[0],
+        )

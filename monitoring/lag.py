@@ -1,0 +1,36 @@
+"""How far behind the ways out are: events to be published, events to be handed to webhooks, and webhooks to be sent.
+
+Each way is counted to a bound. A webhook is late when it is due, not while it waits for its next try, and nothing is
+due at an endpoint that is disabled. As in the claim of deliveries (ADR 13), each endpoint is looked at and not its
+backlog: a disabled one's hides nobody's. Its place in the index of turns is named as a range of both columns, or the
+planner looks for it among everybody's that are due.
+"""
+
+from typing import Final
+
+from webhooks.claims import WAITING
+
+_OUTBOX: Final = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
+FROM (SELECT created_at FROM outbox_events WHERE {column} IS NULL ORDER BY id LIMIT %(most)s) AS bounded
+"""
+_WEBHOOKS: Final = f"""
+WITH RECURSIVE {WAITING}, late AS (
+    SELECT waiting.endpoint_id, waiting.due_at FROM waiting
+    JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id AND endpoint.status = 'enabled'
+    WHERE waiting.due_at <= clock_timestamp()
+)
+SELECT (SELECT count(*) FROM (
+            SELECT 1 FROM late CROSS JOIN LATERAL (
+                SELECT 1 FROM webhook_deliveries
+                WHERE status = 'pending' AND (endpoint_id, due_at) >= (late.endpoint_id, late.due_at)
+                  AND (endpoint_id, due_at) <= (late.endpoint_id, clock_timestamp())
+                ORDER BY endpoint_id, due_at LIMIT %(most)s) AS due
+            LIMIT %(most)s) AS bounded),
+       extract(epoch FROM clock_timestamp() - (SELECT min(due_at) FROM late))::float8
+"""  # noqa: S608
+LAGS: Final = {
+    "outbox": _OUTBOX.format(column="published_at"),
+    "fan_out": _OUTBOX.format(column="fanned_out_at"),
+    "webhooks": _WEBHOOKS,
+}

@@ -1,0 +1,55 @@
+"""What machines ask of the gateway: is it alive, can it serve, what does it count."""
+
+import redis
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django_redis import get_redis_connection
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from common.database_errors import trouble_of
+from common.metric_files import HostMetrics
+from monitoring.event_gauges import EventGauges
+from monitoring.gauges import BrokerGauges, DatabaseGauges
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when payments can be taken: the database takes writes. Redis is reported and does not decide."""
+    checks = {"database": _database_takes_writes(), "redis": _redis_answers()}
+    return JsonResponse(
+        {"ready": checks["database"], "checks": checks}, status=200 if checks["database"] else 503
+    )
+
+
+def _database_takes_writes() -> bool:
+    """The pool gives away no session of a standby; this one may have turned read-only since."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM saga_instances)"
+            )
+            read_only, _any_saga = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        if trouble_of(error) is None:
+            raise
+        return False
+    return bool(read_only == "off")
+
+
+def _redis_answers() -> bool:
+    try:
+        return bool(get_redis_connection("default").ping())
+    except redis.RedisError:
+        return False
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Counts of every process of this host, web and Celery alike, and gauges read from the database and Redis."""
+    registry = CollectorRegistry()
+    for collector in (HostMetrics(), DatabaseGauges(), EventGauges(), BrokerGauges()):
+        registry.register(collector)
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,38 @@
+"""The front door: what this is, and where to go from here."""
+
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import translation
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from demo import seed as demo
+
+LANGUAGES = {"zh": "zh-hans", "zh-cn": "zh-hans", "zh-hans": "zh-hans", "en": "en"}
+
+
+def _offers_demo() -> bool:
+    return settings.LOCAL_STACK and settings.PAYMENT_DEMO
+
+
+@require_safe
+@never_cache
+def page(request: HttpRequest) -> HttpResponse:
+    language = LANGUAGES.get(request.GET.get("lang", "").lower())
+    with translation.override(language or translation.get_language()):
+        response = render(request, "home/page.html", {"offers_demo": _offers_demo()})
+        response.headers["Content-Language"] = translation.get_language() or "en"
+    return response
+
+
+@require_POST
+def demo_payment(request: HttpRequest) -> HttpResponse:
+    """Makes a payment of the demo merchant and leads to where it is paid. On the local stack alone."""
+    if not _offers_demo():
+        raise Http404
+    url = urlsplit(demo.demo_payment_url())
+    language = LANGUAGES.get(request.GET.get("lang", "").lower())
+    return redirect(f"{url.path}?lang={language}" if language else url.path)

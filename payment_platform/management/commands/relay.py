@@ -1,0 +1,29 @@
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from common import telemetry
+from events import relay
+from events.sinks import configured_sinks
+from webhooks import fanout
+
+
+class Command(BaseCommand):
+    help = "Carries events out of the outbox until it is told to stop. Further relays stand by."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Send what is there now, then end.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            self.stdout.write(
+                f"{relay.drain(sinks=configured_sinks(), fan_out_batch=fanout.fan_out_batch)} events sent"
+            )
+            return
+        telemetry.begin_process()
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        relay.run(sinks=configured_sinks(), fan_out=fanout.run, stop=stop)

@@ -1,0 +1,60 @@
+"""Signing in: the password and, for whoever has enrolled, a code."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from common.admin_forms import AuthenticationForm, dressed
+from staff import second_factor
+from staff.second_factor import Verdict
+
+MISSING = _("Give the code of your authenticator app, or one of your recovery codes.")
+WRONG = _(
+    "This code is wrong, or was used before. Wait for the next one; after several wrong ones, a little longer."
+)
+
+
+class LoginForm(AuthenticationForm):
+    otp_token = forms.CharField(
+        label=_("Code of your authenticator app"),
+        help_text=_("Empty if you have not enrolled one. A recovery code will do, too."),
+        required=False,
+        max_length=32,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        theirs = {name: self.fields[name].widget for name in ("username", "password")}
+        dressed(self)
+        for name, widget in theirs.items():
+            self.fields[name].widget = widget
+        self.fields["otp_token"].widget.attrs |= {"autocomplete": "one-time-code", "inputmode": "text"}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        user: User = self.get_user()
+        checked = second_factor.check(user=user, token=cleaned.get("otp_token", ""))
+        match checked.verdict:
+            case Verdict.MISSING:
+                raise ValidationError(MISSING, code="token_required")
+            case Verdict.WRONG:
+                # Counts like a wrong password: towards the lock-out of this address.
+                user_login_failed.send(
+                    sender=__name__, credentials={"username": user.get_username()}, request=self.request
+                )
+                raise ValidationError(WRONG, code="invalid_token")
+            case Verdict.RIGHT:
+                user.otp_device = checked.authenticator  # type: ignore[attr-defined]  # django-otp takes it from here
+        return cleaned
+
+
+class CodeForm(forms.Form):
+    token = forms.CharField(
+        label=_("Code of your authenticator app"),
+        max_length=32,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )

@@ -1,0 +1,102 @@
+"""Who may do what in the back office: the verbs, and the five roles that are made of them.
+
+This file is the decision. The groups in the database follow it after every `migrate` (groups.py), so that what a role
+may do is changed by a reviewed commit and is the same everywhere.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
+
+
+class Verb(enum.StrEnum):
+    """One permission for each thing that a person can do; looking has Django's own, one for each model."""
+
+    REFUND = "staff.refund_payment"
+    CANCEL = "staff.cancel_payment"
+    CAPTURE = "staff.capture_payment"
+    SYNC = "staff.sync_payment"
+    OPERATE = "sagas.operate_sagainstance"
+    RESOLVE = "staff.resolve_saga"
+    APPROVE = "staff.approve_operation"
+    EXPORT = "staff.export_rows"
+    TEST_ENDPOINT = "staff.test_endpoint"
+    MANAGE_ROUTING = "staff.manage_routing"
+    MANAGE_MERCHANTS = "staff.manage_merchants"
+    MANAGE_KEYS = "staff.manage_keys"
+    MANAGE_STAFF = "staff.manage_staff"
+
+
+class Role(enum.StrEnum):
+    """The names of the groups."""
+
+    VIEWER = "Viewer"
+    SUPPORT = "Support"
+    FINANCE = "Finance"
+    OPERATOR = "Operator"
+    ADMIN = "Admin"
+
+
+def may(user: AbstractBaseUser | AnonymousUser | PermissionsMixin, verb: Verb) -> bool:
+    return bool(user.has_perm(verb.value))  # type: ignore[union-attr]
+
+
+def _looking_at(*models: str) -> frozenset[str]:
+    """`gateway.payment` becomes `gateway.view_payment`."""
+    return frozenset(model.replace(".", ".view_") for model in models)
+
+
+_PAYMENTS = _looking_at(
+    "gateway.payment",
+    "gateway.paymentattempt",
+    "gateway.refund",
+    "gateway.channelevent",
+    "gateway.routingrule",
+    "orders.order",
+    "orders.orderitem",
+    "sagas.sagainstance",
+    "sagas.sagastep",
+    "sagas.sagaevent",
+    "sagas.sagasignal",
+    "events.outboxevent",
+    "webhooks.webhookendpoint",
+    "webhooks.webhookdelivery",
+    "webhooks.webhookattempt",
+    "merchants.merchant",
+    "monitoring.consistencyrun",
+    "monitoring.consistencyresult",
+)
+_REQUESTS = _looking_at("idempotency.idempotencykey", "merchants.apikey")
+_MACHINERY = _looking_at(
+    "merchants.requestnonce",
+    "simulator.payment",
+    "simulator.refund",
+    "simulator.ledgerentry",
+    "simulator.notification",
+    "simulator.callcount",
+)
+_PEOPLE = _looking_at("audit.staffaction", "auth.user", "auth.group")
+_EXPORTS = _looking_at("exports.export")
+_APPROVALS = _looking_at("approvals.approval")
+
+_VIEWER = _PAYMENTS
+_SUPPORT = _VIEWER | _REQUESTS | {Verb.SYNC, Verb.CANCEL, Verb.TEST_ENDPOINT}
+_FINANCE = _VIEWER | _EXPORTS | _APPROVALS | {Verb.SYNC, Verb.CAPTURE, Verb.REFUND, Verb.APPROVE, Verb.EXPORT}
+_OPERATOR = (
+    _VIEWER
+    | _REQUESTS
+    | _MACHINERY
+    | _APPROVALS
+    | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE, Verb.TEST_ENDPOINT, Verb.MANAGE_ROUTING}
+)
+_ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Verb)
+
+PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = {
+    Role.VIEWER: _VIEWER,
+    Role.SUPPORT: _SUPPORT,
+    Role.FINANCE: _FINANCE,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMIN: _ADMIN,
+}

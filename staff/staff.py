@@ -1,0 +1,194 @@
+"""What is done about members of staff: invited, given roles, and their access ended. Each with actor and reason.
+
+Nobody becomes somebody else. There is no way to act as another person, nobody sets another's password, and who sends a
+person a new link cannot also take away that person's second factor.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit import services as audit
+from audit.acts import Act, ObjectType
+from audit.models import StaffAction
+from common.db import insert_unless_exists
+from staff import second_factor
+from staff.mailboxes import is_of_the_company, mailbox
+from staff.roles import Role
+
+ABOVE_ALL = gettext_lazy("This account is above all roles: it is looked after in the terminal alone.")
+
+
+class StaffRefused(Exception):
+    """What was asked for cannot be done; the text says why, to the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """`link` opens the page where the person chooses a password. Empty: it was sent to their address, and nobody else
+    has seen it. Otherwise it is shown once, to be handed over."""
+
+    user: User
+    link: str = field(repr=False)
+
+
+def invite(
+    *, username: str, email: str, roles: Collection[Role], actor: str, reason: str, in_terminal: bool = False
+) -> Invitation:
+    """`in_terminal`: by who keeps the servers, to whom the link is shown. Raises `StaffRefused`."""
+    user = User(username=username.strip(), email=email.strip().lower(), is_staff=True)
+    user.set_unusable_password()
+    try:
+        user.clean_fields(exclude=["password", "date_joined"])
+    except ValidationError as error:
+        raise StaffRefused("; ".join(error.messages)) from error
+    way = "terminal" if in_terminal else _way_of_link(user)
+    with transaction.atomic():
+        if _has_mailbox(user.email):
+            raise StaffRefused(_("There is somebody with this mailbox already."))
+        if not insert_unless_exists(user):
+            raise StaffRefused(_("There is somebody with this name already."))
+        user.groups.set(_groups(roles))
+        after: dict[str, object] = {"roles": sorted(roles), "email": user.email, "link": way}
+        _record(user, Act.STAFF_INVITED, actor, reason, after=after)
+    return _hand_over(user, way)
+
+
+def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str) -> User:
+    """Raises `StaffRefused`: not one's own, so that nobody gives themselves more."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        before = sorted(user.groups.values_list("name", flat=True))
+        user.groups.set(_groups(roles))
+        _record(
+            user, Act.STAFF_ROLES_SET, actor, reason, before={"roles": before}, after={"roles": sorted(roles)}
+        )
+    return user
+
+
+def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
+    """Who is not active has no session any more, from the next request on. Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        if user.is_active == active:
+            raise StaffRefused(_("That is so already."))
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+        action = Act.STAFF_REACTIVATED if active else Act.STAFF_DEACTIVATED
+        _record(user, action, actor, reason, before={"active": not active}, after={"active": active})
+    return user
+
+
+def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
+    """For a forgotten password. The present one ends. Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        _refuse_taking_over(user, actor, Act.FACTOR_RESET)
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        way = _way_of_link(user)
+        _record(user, Act.STAFF_LINK_SENT, actor, reason, after={"link": way, "email": user.email})
+    return _hand_over(user, way)
+
+
+def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
+    """Raises `StaffRefused`."""
+    with transaction.atomic():
+        user = _lock(user_id, actor)
+        _refuse_taking_over(user, actor, Act.STAFF_LINK_SENT)
+        if not second_factor.reset(user=user, actor=actor, reason=reason):
+            raise StaffRefused(_("This person has no second factor."))
+    return user
+
+
+def _lock(user_id: int, actor: str) -> User:
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_staff=True).first()
+    if user is None:
+        raise StaffRefused(_("There is no such member of staff."))
+    if user.get_username() == actor:
+        raise StaffRefused(_("Not for yourself: somebody else has to do this."))
+    if user.is_superuser:
+        raise StaffRefused(str(ABOVE_ALL))
+    return user
+
+
+def _refuse_taking_over(user: User, actor: str, other: Act) -> None:
+    """Password and second factor are not both taken away by one person, before the owner has signed in again."""
+    latest = (
+        StaffAction.objects.filter(object_id=user.get_username(), action=other, actor=actor)
+        .order_by("-id")
+        .first()
+    )
+    if latest is not None and (user.last_login is None or user.last_login < latest.created_at):
+        raise StaffRefused(
+            _("You have just renewed this person's other factor: somebody else has to do this one.")
+        )
+
+
+def _groups(roles: Collection[Role]) -> list[Group]:
+    return list(Group.objects.filter(name__in=[role.value for role in roles]))
+
+
+def _has_mailbox(email: str) -> bool:
+    known = User.objects.filter(is_staff=True).exclude(email="").values_list("email", flat=True)
+    return mailbox(email) in map(mailbox, known)
+
+
+def _way_of_link(user: User) -> str:
+    """Kept in the audit: who was shown a link may have opened it, so that account decides nothing by two (ADR 23)."""
+    return "sent" if is_of_the_company(user.email) else "shown"
+
+
+def _hand_over(user: User, way: str) -> Invitation:
+    """Raises `StaffRefused` when the mail server does not take it: a new link can be sent then."""
+    if way != "sent":
+        return Invitation(user, _link(user))
+    message = EmailMessage(
+        subject=_("Your account for the back office"),
+        body=_("Choose your password here, within a day:\n\n%(link)s\n\nThe link is good once.")
+        % {"link": _link(user)},
+        to=[user.email],
+    )
+    try:
+        message.send()
+    except (OSError, SMTPException) as error:
+        raise StaffRefused(_("The e-mail could not be sent. Make a new link later.")) from error
+    return Invitation(user, "")
+
+
+def _link(user: User) -> str:
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    path = reverse("staff_invitation", args=[uid, default_token_generator.make_token(user)])
+    return f"{settings.PUBLIC_BASE_URL}{path}"
+
+
+def _record(
+    user: User,
+    action: Act,
+    actor: str,
+    reason: str,
+    *,
+    before: dict[str, object] | None = None,
+    after: dict[str, object] | None = None,
+) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        object_type=ObjectType.STAFF,
+        object_id=user.get_username(),
+        reason=reason,
+        before=before,
+        after=after,
+    )

@@ -1,0 +1,85 @@
+"""What was told to whom, and telling it again."""
+
+import uuid
+from typing import ClassVar
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.api.envelope import Answer, success
+from common.api.http import respond, validated, validated_query
+from common.api.pagination import created_within, page_body, page_of
+from common.api.schema import ErrorSerializer, enveloped, page_schema
+from idempotency.request import keyed_request
+from idempotency.services import run_in_one_commit
+from merchants.principal import principal_of
+from merchants.scopes import WEBHOOKS_MANAGE
+from webhooks import representation, resending, selectors
+from webhooks.api import serializers
+
+DELIVERY = enveloped("WebhookDeliveryAnswer", serializers.DeliveryOutput())
+DELIVERY_DETAIL = enveloped("WebhookDeliveryDetailAnswer", serializers.DeliveryWithAttemptsOutput())
+DELIVERIES = enveloped(
+    "WebhookDeliveriesAnswer", page_schema("WebhookDeliveryPage", serializers.DeliveryOutput)
+)
+
+
+class DeliveryListView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": WEBHOOKS_MANAGE}
+
+    @extend_schema(
+        operation_id="webhook_deliveries_list",
+        parameters=[serializers.DeliveryQuery],
+        responses={200: DELIVERIES, "4XX": ErrorSerializer},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """Deliveries, newest first."""
+        query = validated_query(serializers.DeliveryQuery, request)
+        found = selectors.deliveries_of(principal_of(request))
+        columns = {"status": "status", "endpoint_id": "endpoint_id", "event_id": "event__event_id"}
+        found = found.filter(**{column: query[name] for name, column in columns.items() if name in query})
+        found = created_within(found, query)
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        return respond(success(page_body(page, representation.delivery_body), message=_("Success")))
+
+
+class DeliveryView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"GET": WEBHOOKS_MANAGE}
+
+    @extend_schema(
+        operation_id="webhook_deliveries_retrieve", responses={200: DELIVERY_DETAIL, "4XX": ErrorSerializer}
+    )
+    def get(self, request: Request, delivery_id: uuid.UUID) -> HttpResponse:
+        """One delivery with every attempt at it, oldest first."""
+        delivery = selectors.delivery_of(principal_of(request), delivery_id)
+        return respond(success(representation.delivery_with_attempts(delivery), message=_("Success")))
+
+
+class DeliveryResendView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": WEBHOOKS_MANAGE}
+
+    @extend_schema(
+        operation_id="webhook_deliveries_resend",
+        request=serializers.NoInput,
+        responses={200: DELIVERY, "4XX": ErrorSerializer},
+    )
+    def post(self, request: Request, delivery_id: uuid.UUID) -> HttpResponse:
+        """Sends it again now, delivered before or not, under the same webhook-id."""
+        principal = principal_of(request)
+        validated(serializers.NoInput, request.data)
+        keyed = keyed_request(
+            request._request,
+            tenant=principal.tenant,
+            route="/webhook-deliveries/{id}/resend",
+            body=request.data,
+            target={"id": delivery_id},
+        )
+
+        def resend(_resource_id: uuid.UUID) -> Answer:
+            delivery = resending.resend_one(principal=principal, delivery_id=delivery_id)
+            return success(representation.delivery_body(delivery), message=_("Accepted"))
+
+        return respond(run_in_one_commit(keyed, write=resend))

@@ -1,0 +1,122 @@
+"""Sends deliveries again: one, all that failed, or everything of a span of time.
+
+Ids stay the same, and so does `delivered_at`: that the merchant was told stays true whatever becomes of the repeat.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from common.ids import earliest
+from merchants.principal import Principal
+from webhooks import selectors
+from webhooks.errors import EndpointNotUsable, RangeTooLong
+from webhooks.fanout import UUID7
+from webhooks.models import DeliveryStatus, EndpointKind, EndpointStatus, WebhookDelivery, WebhookEndpoint
+
+MAX_RESENT = 1000
+
+_AGAIN = (
+    "status = 'pending', due_at = clock_timestamp(), attempt_count = 0, lease_expires_at = NULL, "
+    "updated_at = clock_timestamp()"
+)
+_FAILED = f"""
+UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
+    SELECT id FROM webhook_deliveries WHERE endpoint_id = %(endpoint)s AND status = 'failed'
+    ORDER BY id LIMIT %(limit)s FOR UPDATE)
+"""  # noqa: S608
+# Events from before the endpoint was there, or while it was disabled, get their delivery now. What is on its way
+# is left alone.
+# One event more than may be resent is looked for: then the time is too long, whatever is on its way already.
+_RANGE = f"""
+WITH happened AS MATERIALIZED (
+    SELECT id, event_id, merchant_id, environment FROM outbox_events
+    WHERE merchant_id = %(merchant)s AND environment = %(environment)s AND type <> 'webhook.test'
+      AND event_id >= %(first)s AND created_at >= %(from)s AND created_at < %(to)s AND fanned_out_at IS NOT NULL
+      AND (%(types)s::text[] = '{{}}' OR type = ANY(%(types)s::text[]))
+    ORDER BY event_id LIMIT %(limit)s + 1
+), resent AS (
+    INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url,
+                                                status, due_at, fence, attempt_count, last_outcome)
+    SELECT {UUID7}, id, %(endpoint)s, merchant_id, environment, '', 'pending', clock_timestamp(), 0, 0, ''
+    FROM happened ORDER BY event_id
+    ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_AGAIN} WHERE delivery.status <> 'pending'
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM happened), (SELECT count(*) FROM resent)
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """`more` says that the limit of one call was reached: a further call does the rest."""
+
+    count: int
+    more: bool
+
+
+@transaction.atomic
+def resend_one(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
+    """Due now, with the whole schedule before it. Raises `NotFound`, `EndpointNotUsable`."""
+    found = selectors.delivery_of(principal, delivery_id)
+    _require_enabled(found.endpoint)
+    delivery = WebhookDelivery.objects.select_for_update(of=("self",)).get(id=delivery_id)
+    if delivery.status == DeliveryStatus.PENDING and delivery.lease_expires_at is not None:
+        return delivery  # somebody is telling it right now
+    WebhookDelivery.objects.filter(id=delivery_id).update(
+        status=DeliveryStatus.PENDING,
+        due_at=Now(),
+        attempt_count=0,
+        lease_expires_at=None,
+        updated_at=Now(),
+    )
+    return selectors.delivery_of(principal, delivery_id)
+
+
+@transaction.atomic
+def resend_failed(*, principal: Principal, endpoint_id: UUID) -> Resent:
+    """Everything that was given up. Raises `NotFound`, `EndpointNotUsable`."""
+    endpoint = selectors.endpoint_of(principal, endpoint_id)
+    _require_enabled(endpoint)
+    with connection.cursor() as cursor:
+        cursor.execute(_FAILED, {"endpoint": endpoint.id, "limit": MAX_RESENT})
+        return Resent(cursor.rowcount, more=cursor.rowcount == MAX_RESENT)
+
+
+@transaction.atomic
+def resend_range(
+    *, principal: Principal, endpoint_id: UUID, created_from: dt.datetime, created_to: dt.datetime
+) -> Resent:
+    """Every event of that time that the endpoint subscribes to, delivered before or not.
+
+    Raises `NotFound`, `EndpointNotUsable`, and `RangeTooLong` having sent none.
+    """
+    endpoint = selectors.endpoint_of(principal, endpoint_id)
+    if endpoint.kind == EndpointKind.CALLBACK:
+        raise EndpointNotUsable({"kind": endpoint.kind})
+    _require_enabled(endpoint)
+    values: dict[str, Any] = {
+        "endpoint": endpoint.id,
+        "merchant": endpoint.merchant_id,
+        "environment": endpoint.environment,
+        "types": endpoint.event_types,
+        "first": earliest(created_from),
+        "from": created_from,
+        "to": created_to,
+        "limit": MAX_RESENT,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_RANGE, values)
+        happened, resent = cursor.fetchone()
+    if happened > MAX_RESENT:
+        raise RangeTooLong({"limit": MAX_RESENT})
+    return Resent(resent, more=False)
+
+
+def _require_enabled(endpoint: WebhookEndpoint) -> None:
+    if endpoint.status != EndpointStatus.ENABLED:
+        raise EndpointNotUsable({"status": endpoint.status})
