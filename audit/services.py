@@ -1,4 +1,4 @@
-"""What staff did, written down in the transaction in which they did it (design section 1, rule 9)."""
+"""Writes the audit log in the transaction of the staff action: actor, reason, before and after."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every channel can do, in one small protocol (design section 8).
+"""The protocol that every channel implements.
 
 An answer is one of: `Answered` (the channel said what is), `Declined` (it did not and will not happen),
 `InvalidRequest` (our request is wrong, which is nobody's decline), `NotSent` (it certainly did not happen, try later),

@@ -28,7 +28,7 @@ Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Money is looked at here and changed only through services (design section 10)."""
+    """A read-only page: money changes only through services."""
 
     change_list_template = "office/list.html"
     # Links to filters that people want every day: the label, and the query.

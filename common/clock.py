@@ -1,4 +1,4 @@
-"""Time as the database tells it: the one clock that every process shares (design section 1, rule 6)."""
+"""The database's time: the one clock that every process shares, so that leases and fences agree on it."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed when we need them back, hashed when we only compare (design section 1, rule 10)."""
+"""Secrets at rest are never in the clear: sealed when we need them back, hashed when we only compare."""
 
 import functools
 import hashlib

@@ -1,8 +1,8 @@
 """Errors of the HTTP contract. Each class fixes its status, number, stable name and text.
 
 `code` and `error_code` are public and never change; the text is translated (Chinese by default).
-`is_final_answer` says whether an Idempotency-Key remembers it: business decisions are remembered,
-refusals before any work began are not (design section 6). `retry` and `advice` are what docs/ERRORS.md tells the
+`is_final_answer` says whether an Idempotency-Key stores it: business decisions are stored,
+refusals before any work began are not. `retry` and `advice` are what docs/ERRORS.md tells the
 caller; `manage.py write_api_docs` makes that page from the classes.
 """
 

@@ -1,4 +1,4 @@
-"""Redis as an accelerator: every caller has an answer for when it is gone (design section 1, rule 1)."""
+"""Redis as an accelerator: every caller has a fallback for the time when Redis is gone."""
 
 import threading
 import time

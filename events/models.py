@@ -1,4 +1,4 @@
-"""The outbox: what happened, written in the transaction in which it happened (design section 9)."""
+"""The outbox: events, written in the transaction that causes them. Events leave the platform only through it."""
 
 from django.db import models
 from django.db.models.functions import Now

@@ -1,4 +1,4 @@
-"""Carries events out of the outbox: each at least once, those of one key in their order (design section 9).
+"""Carries events out of the outbox: each at least once, those of one key in their order.
 
 Two ways lead out, each marked in a column of its own, so that an outage of one does not hold up the other. To the
 sinks, in order: one relay works at a time, it holds an advisory lock on the session that it reads and marks with, so

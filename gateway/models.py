@@ -1,5 +1,5 @@
-"""Payments, their attempts at channels, and refunds. Money invariants are constraints of the tables
-(design section 1, rule 4); which status may follow which is enforced by a trigger (migration 0002)."""
+"""Payments, their attempts at channels, and refunds. Money invariants are constraints of the tables,
+so that no code can break them; a trigger (migration 0002) decides which status may follow which."""
 
 from django.db import models
 from django.db.models import F, Q

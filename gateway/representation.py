@@ -1,4 +1,4 @@
-"""Payments and refunds as the API and events show them (design section 4)."""
+"""Payments and refunds as the API and events show them: amounts in minor units, times in UTC."""
 
 from typing import Any
 

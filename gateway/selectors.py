@@ -1,4 +1,4 @@
-"""Reads, always within one merchant and environment: another tenant's object does not exist (design section 1)."""
+"""Reads, always within one merchant and environment: another tenant's object does not exist for the caller."""
 
 import uuid
 

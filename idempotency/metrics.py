@@ -1,4 +1,4 @@
-"""What operators see of idempotency. Names are part of the contract (design section 6)."""
+"""Metrics of idempotency. Their names are part of the public contract and never change."""
 
 from prometheus_client import Counter
 

@@ -1,4 +1,4 @@
-"""The record of one Idempotency-Key: the truth that Redis only repeats (design section 6)."""
+"""The record of one Idempotency-Key. PostgreSQL decides; Redis only repeats stored answers."""
 
 from django.db import models
 from django.db.models.functions import Now

@@ -1,4 +1,4 @@
-"""Does a write once, whatever is repeated, lost or killed (design section 6).
+"""Does a write once, also when requests are repeated, answers are lost and processes are killed.
 
 Recovery points of a keyed write:
 

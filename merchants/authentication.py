@@ -1,4 +1,4 @@
-"""Who signed this request? Design section 5, in the order that tells an attacker nothing:
+"""Authenticates a signed request. The checks run in an order that tells an attacker nothing:
 
 the shape of the headers; one statement for the key; the MAC, also for keys that do not exist; only then what
 concerns the key's owner alone; last the limit and the nonce, so that nobody spends what is another's.

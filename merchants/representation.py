@@ -1,4 +1,4 @@
-"""Merchants and keys as the API shows them (design section 4). Hashes and sealed secrets never are."""
+"""Merchants and keys as the API shows them, without hashes and sealed secrets."""
 
 import datetime as dt
 from typing import Any

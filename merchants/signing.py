@@ -1,4 +1,4 @@
-"""The signature of a request, version 1 (design section 5). Both sides of it: we verify, the tools sign."""
+"""The signature of a request, version 1 (docs/SIGNING.md). Both sides of it: we verify, the tools sign."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Runs the consistency checks and keeps what they found (design section 12)."""
+"""Runs the consistency checks and stores their findings."""
 
 import datetime as dt
 import time

@@ -24,7 +24,7 @@ if LOCAL_SECRETS.exists():
 DEBUG: bool = env.bool("DEBUG", default=False)
 # The local stack: loopback callbacks allowed, demo data allowed. Never set it where real money moves.
 LOCAL_STACK: bool = env.bool("LOCAL_STACK", default=DEBUG)
-# Enables the literal demo key of the quick start (design section 5); guarded by a system check.
+# Enables the literal demo key of the quick start, on the local stack only; guarded by a system check.
 PAYMENT_DEMO: bool = env.bool("PAYMENT_DEMO", default=False)
 # Lets tests kill a process at a named commit boundary (common/crash.py).
 CRASH_POINTS: bool = env.bool("CRASH_POINTS", default=False)
@@ -208,7 +208,7 @@ DATABASE = {
     },
 }
 # The simulator commits its books on a connection of its own, as a bank would, so that a crash of the
-# platform's transaction can never roll back what "the channel" did (design section 8).
+# platform's transaction can never roll back what "the channel" did (ADR 4).
 DATABASES = {"default": DATABASE, "simulator": {**DATABASE, "TEST": {"MIRROR": "default"}}}
 DATABASE_ROUTERS = ["channels.simulator.router.SimulatorRouter"]
 

@@ -1,4 +1,4 @@
-"""Starts sagas and carries them forward or back (design section 7).
+"""Starts sagas, runs their steps and compensates them.
 
 The rhythm is: commit the intent, call without a transaction, commit the outcome. Between two calls there is one
 commit: the outcome of the last call, every LOCAL step after it, and the intent of the next call.

@@ -1,4 +1,4 @@
-"""What operators see of sagas. Names are part of the contract (design section 7)."""
+"""Metrics of sagas. Their names are part of the public contract and never change."""
 
 from prometheus_client import Counter, Histogram
 

@@ -1,5 +1,5 @@
-"""What a step can answer. A call has three outcomes, success, definite failure and unknown; the rest
-says what the engine shall do next (design section 1, rule 2)."""
+"""The outcomes of a step. A call has three: success, definite failure and unknown, and unknown is never treated as
+failure. The others tell the engine what to do next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

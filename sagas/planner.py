@@ -1,4 +1,4 @@
-"""The rules of a saga as functions of its state alone: no database, no clock, no calls (design section 7).
+"""The rules of a saga as functions of its state alone: no database, no clock, no calls.
 
 `next_move` says what to do; `record` says what an outcome means. Both change the state they are given.
 """

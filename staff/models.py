@@ -1,7 +1,7 @@
 """What the verbs hang on, and the second factor of staff.
 
 django-otp's own devices keep their secrets in the clear. Ours seals the authenticator's key and hashes the recovery
-codes (design section 1, rule 10); throttling, sessions and the mathematics are django-otp's.
+codes; throttling, sessions and the mathematics are django-otp's.
 """
 
 import secrets

@@ -2,7 +2,7 @@
 
 import random
 
-# Seconds to wait before each attempt, the first included (design section 9). Together a little over three days.
+# Seconds to wait before each attempt, the first included. Together a little over three days.
 DELAYS_SECONDS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.2
 DISABLE_AFTER_DAYS = 5

@@ -1,4 +1,4 @@
-"""What staff do about parked payments, with its audit in one transaction (design section 1, rule 9)."""
+"""Staff actions on payments that need review, each with its audit log entry in one transaction."""
 
 from django.db import models, transaction
 from django.db.models import QuerySet

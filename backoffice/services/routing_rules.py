@@ -1,4 +1,4 @@
-"""Routing rules, changed by staff, each change with its audit in one transaction (design section 1, rule 9).
+"""Changes of routing rules by staff, each with its audit log entry in one transaction.
 
 A rule is never edited: it is ended and another one is made, so that the audit tells which rules held when.
 """

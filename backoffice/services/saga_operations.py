@@ -1,5 +1,5 @@
-"""What staff do to sagas: the operation, its line in the saga's history and the audit are one transaction
-(design section 1, rule 9)."""
+"""Staff actions on sagas: the operation, its entry in the saga's history and the audit log entry are one
+transaction."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""The sandbox's bank as a channel of the platform (design section 8). See docs/SIMULATOR.md."""
+"""The simulated bank as a channel of the platform: see docs/SIMULATOR.md."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""The one shape of every answer of the API (design section 4)."""
+"""The one JSON shape of every answer of the API: code, message or error, data or details, request_id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

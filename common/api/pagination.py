@@ -1,4 +1,4 @@
-"""Keyset pages: as fast on page one million as on page one (design section 3)."""
+"""Keyset pages: page one million is as fast as page one."""
 
 import uuid
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ class ErrorCodeField(serializers.CharField):
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """The error envelope (design section 4)."""
+    """The error envelope."""
 
     code = serializers.IntegerField()
     error = serializers.CharField()

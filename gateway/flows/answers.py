@@ -1,5 +1,5 @@
-"""From what a channel says to what a saga understands. Nothing a channel says is believed before it is matched
-with what we asked for: reference, amount and currency (design section 8)."""
+"""Translates a channel's answers into outcomes of saga steps. An answer counts only when its reference, amount and
+currency match our request."""
 
 from dataclasses import replace
 from typing import assert_never

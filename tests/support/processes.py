@@ -42,7 +42,7 @@ LEASE_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
 RETRY_BASE_SECONDS = 0.2
 IDEMPOTENCY_LEASE_SECONDS = 2.5
-# Shorter than the lease, as the design wants it: no call outlives its lease by being slow.
+# Shorter than the lease, so that no call outlives its lease by being slow.
 CHANNEL_TIMEOUT_SECONDS = 1.6
 # How soon after a kill the platform must be done, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
