@@ -24,7 +24,7 @@ if LOCAL_SECRETS.exists():
 DEBUG: bool = env.bool("DEBUG", default=False)
 # The local stack: loopback callbacks allowed, demo data allowed. Never set it where real money moves.
 LOCAL_STACK: bool = env.bool("LOCAL_STACK", default=DEBUG)
-# Enables the literal demo key of the quick start, on the local stack only; guarded by a system check.
+# Enables the literal demo key of the quick start (design section 5); guarded by a system check.
 PAYMENT_DEMO: bool = env.bool("PAYMENT_DEMO", default=False)
 # Lets tests kill a process at a named commit boundary (common/crash.py).
 CRASH_POINTS: bool = env.bool("CRASH_POINTS", default=False)
