@@ -13,14 +13,16 @@ from channels.stripe import setup
 
 log = structlog.get_logger("payment_platform.boot")
 
-# The local stack has a well-known API key and stays on this machine.
+# The address to listen on. The local stack has a well-known API key and stays on this machine.
 HOST = os.environ.get("WEB_HOST") or ("127.0.0.1" if settings.LOCAL_STACK else "0.0.0.0")  # noqa: S104
 # Web, worker, beat and relay processes leave their counts here, and /metrics adds them up.
 METRICS_DIRECTORY = Path(settings.BASE_DIR, ".local", "prometheus")
 
 bind = f"[{HOST}]:{settings.PORT}" if ":" in HOST else f"{HOST}:{settings.PORT}"
 worker_class = "payment_platform.web_worker.BufferingWorker"
+# Gateway processes.
 workers = int(os.environ.get("WEB_WORKERS", "2"))
+# Requests at a time in one process.
 threads = int(os.environ.get("WEB_THREADS", "8"))
 # Loaded before the port is opened: a gateway that cannot start never listens.
 preload_app = True

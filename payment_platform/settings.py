@@ -15,20 +15,23 @@ from payment_platform.ticks import beat_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
-# In a terminal, `manage.py` is the installation that the local stack runs. The environment wins over the file.
+# Folder of the local stack's data. Its secrets are read from there, so that `manage.py` in a terminal is the
+# installation that the local stack runs. The environment wins over the file.
 LOCAL_SECRETS = Path(env.str("LOCAL_DIR", default=str(BASE_DIR / ".local"))) / "secrets.env"
 if LOCAL_SECRETS.exists():
     env.read_env(LOCAL_SECRETS)
 
 # --- What kind of installation this is -------------------------------------------------------
+# Django's debug pages. Only on a developer's own machine.
 DEBUG: bool = env.bool("DEBUG", default=False)
 # The local stack: loopback callbacks allowed, demo data allowed. Never set it where real money moves.
 LOCAL_STACK: bool = env.bool("LOCAL_STACK", default=DEBUG)
-# Enables the literal demo key of the quick start (design section 5); guarded by a system check.
+# Enables the demo merchant's well-known key and signature. Refused outside the local stack.
 PAYMENT_DEMO: bool = env.bool("PAYMENT_DEMO", default=False)
 # Lets tests kill a process at a named commit boundary (common/crash.py).
 CRASH_POINTS: bool = env.bool("CRASH_POINTS", default=False)
 
+# Signs sessions, password links and payment page addresses: at least 32 random characters.
 SECRET_KEY: str = secret_settings.secret(
     "SECRET_KEY",
     env.str("SECRET_KEY", default=""),
@@ -47,8 +50,13 @@ KEYED_HASH_SECRET: str = secret_settings.secret(
     default=SECRET_KEY,
 )
 
+# The name of this process in traces, logs and PostgreSQL's sessions.
+SERVICE_NAME: str = env.str("SERVICE_NAME", default="payment-gateway")
+# Where the gateway listens.
 PORT: int = env.int("PORT", default=40003)
+# The gateway's address as customers and channels see it. With https, cookies are sent over https only.
 PUBLIC_BASE_URL: str = env.str("PUBLIC_BASE_URL", default=f"http://localhost:{PORT}").rstrip("/")
+# Host names that the gateway answers to.
 ALLOWED_HOSTS: list[str] = env.list(
     "ALLOWED_HOSTS", default=["*"] if LOCAL_STACK else ["localhost", "127.0.0.1"]
 )
@@ -59,6 +67,7 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}. Give networks such as 10.0.0.0/8.") from error
 CSRF_FAILURE_VIEW = "checkout.api.csrf_failure"
+# Origins from which forms of the admin may be sent.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
 # --- Django ----------------------------------------------------------------------------------
@@ -148,6 +157,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the link that a new member of staff gets
 STATIC_URL = "/static/"
+# Folder of the collected style sheets and scripts.
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".local" / "static")))
 WHITENOISE_ROOT = BASE_DIR / "payment_platform" / "root"  # what browsers look for at /
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -162,9 +172,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- PostgreSQL: the truth -------------------------------------------------------------------------
+# PostgreSQL ends a statement that runs longer; migrations have none.
 STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=15)
 # One host, or several with commas, of which one takes writes: as libpq has it, with one port for all or one for each.
 DB_HOST: str = env.str("DB_HOST", default="localhost")
+# PostgreSQL port: one for all hosts, or one for each, with commas.
 DB_PORT: str = env.str("DB_PORT", default="40432")
 if not all(port.isdecimal() and 0 < int(port) < 65536 for port in DB_PORT.split(",")):
     raise ImproperlyConfigured(
@@ -178,8 +190,11 @@ DATABASE = {
     "ENGINE": "common.postgresql",
     "HOST": DB_HOST,
     "PORT": DB_PORT,
+    # PostgreSQL role.
     "USER": env.str("DB_USER", default="postgres"),
+    # Its password.
     "PASSWORD": env.str("DB_PASSWORD", default="postgres" if LOCAL_STACK else ""),
+    # PostgreSQL database.
     "NAME": env.str("DB_NAME", default="payment_gateway"),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
@@ -194,12 +209,13 @@ DATABASE = {
         # Statements are prepared on their third use: planning them anew costs more than running them.
         "server_side_binding": True,
         "prepare_threshold": 3,
-        "application_name": env.str("SERVICE_NAME", default="payment-gateway"),
+        "application_name": SERVICE_NAME,
         # A dead client must not keep its locks: idle transactions end before a lease does.
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
         " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000",
         "pool": {
             "min_size": 1,
+            # Connections to PostgreSQL per process, at most.
             "max_size": env.int("DB_POOL_MAX_SIZE", default=16),
             # An outage must not hold every thread, and must be over soon after it is over.
             "timeout": 3,
@@ -213,8 +229,11 @@ DATABASES = {"default": DATABASE, "simulator": {**DATABASE, "TEST": {"MIRROR": "
 DATABASE_ROUTERS = ["channels.simulator.router.SimulatorRouter"]
 
 # --- Redis: an accelerator; everything works without it ---------------------------------------------
+# Redis host.
 REDIS_HOST: str = env.str("REDIS_HOST", default="localhost")
+# Redis port.
 REDIS_PORT: int = env.int("REDIS_PORT", default=40379)
+# Redis database number.
 REDIS_DB: int = env.int("REDIS_DB", default=0)
 REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}"
 # How long a request waits for one answer of Redis: a Redis that hangs must not be worse than none.
@@ -268,20 +287,27 @@ SAGA_TASK_QUEUES = ("live", "test", "default")
 SAGA_WORKER_THREADS: int = env.int("SAGA_WORKER_THREADS", default=12)
 # A channel call must end well within the lease: see sagas.definitions.
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", default=30.0)
+# The pause before the first retry of a step; it doubles with each one, with full jitter.
 SAGA_RETRY_BASE_SECONDS: float = env.float("SAGA_RETRY_BASE_SECONDS", default=1.0)
+# The longest pause between two retries.
 SAGA_RETRY_CAP_SECONDS: float = env.float("SAGA_RETRY_CAP_SECONDS", default=60.0)
 
 # --- Payments ------------------------------------------------------------------------------------------
+# One call to a channel, connection and answer together.
 CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
 # A channel that leaves so many calls unanswered is given a pause: docs/ARCHITECTURE.md, "A channel that is down".
 CHANNEL_BREAKER_FAULTS: int = env.int("CHANNEL_BREAKER_FAULTS", default=3)
+# The first such pause; it doubles up to a minute while the channel does not answer.
 CHANNEL_BREAKER_PAUSE_SECONDS: float = env.float("CHANNEL_BREAKER_PAUSE_SECONDS", default=5.0)
 # Fewer than WEB_THREADS: a slow channel must leave threads to the others.
 CHANNEL_CALLS_PER_PROCESS: int = env.int("CHANNEL_CALLS_PER_PROCESS", default=6)
+# How long a payment without `expires_in` can be paid.
 PAYMENT_EXPIRES_IN_SECONDS: int = env.int("PAYMENT_EXPIRES_IN_SECONDS", default=1800)
 # Money that arrives for a closed payment: "refund" gives it back, "park" leaves it to a person.
 LATE_MONEY_POLICY: str = env.str("LATE_MONEY_POLICY", default="refund")
+# After so long without an answer, a repeated request resumes what the first one began.
 IDEMPOTENCY_LEASE_SECONDS: float = env.float("IDEMPOTENCY_LEASE_SECONDS", default=60.0)
+# Where the simulator sends its webhooks: this gateway.
 SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{PORT}/api/v1/webhooks/simulator"
 )
@@ -292,7 +318,9 @@ SIMULATOR_WEBHOOK_SECRET: str = secret_settings.secret(
     local=LOCAL_STACK,
     default=secret_settings.LOCAL_WEBHOOK_SECRET,
 )
+# Requests per second of one API key, on average.
 RATE_LIMIT_PER_SECOND: float = env.float("RATE_LIMIT_PER_SECOND", default=100.0)
+# Requests that one API key may send at once.
 RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
 # Stripe, per environment. Without a test key, test payments of channel "stripe" are served by the simulator.
 STRIPE_SECRET_KEYS: dict[str, str] = {
@@ -315,6 +343,7 @@ for _environment, _key in STRIPE_SECRET_KEYS.items():
 # --- Events out ---------------------------------------------------------------------------------------
 # Empty: no stream; webhooks go out in any case.
 KAFKA_BROKERS: str = env.str("KAFKA_BROKERS", default="")
+# Kafka topic of all events.
 KAFKA_TOPIC: str = env.str("KAFKA_TOPIC", default="payment.events")
 # Connection, answer and all, of one call to a merchant's endpoint.
 WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=15.0)
@@ -322,7 +351,9 @@ if not 0 < WEBHOOK_TIMEOUT_SECONDS <= 30:
     raise ImproperlyConfigured(
         "WEBHOOK_TIMEOUT_SECONDS is above 0 and at most 30: a delivery's lease is a minute."
     )
+# Calls to merchants' endpoints at a time, in one webhook worker.
 WEBHOOK_THREADS: int = env.int("WEBHOOK_THREADS", default=64)
+# Ports that a merchant's endpoint may have.
 WEBHOOK_PORTS: frozenset[int] = frozenset(env.list("WEBHOOK_PORTS", cast=int, default=[80, 443, 8080, 8443]))
 # Endpoints on this machine, for trying out. Never where strangers can register endpoints.
 WEBHOOK_ALLOW_LOOPBACK: bool = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=LOCAL_STACK)
@@ -332,6 +363,7 @@ WEBHOOK_ALLOW_LOOPBACK: bool = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=LOCAL_
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
 if EMAIL_URL:
     globals().update(env.email_url_config(EMAIL_URL))
+# Sender of e-mails.
 DEFAULT_FROM_EMAIL: str = env.str("EMAIL_FROM", default="payments@localhost")
 EMAIL_TIMEOUT = 10
 
@@ -408,11 +440,13 @@ SPECTACULAR_SETTINGS = {
 # --- Staff: docs/BACKOFFICE.md ------------------------------------------------------------------------------
 # A password alone opens the back office on the local stack only; a system check (access.E001) sees to that.
 STAFF_OTP_REQUIRED: bool = env.bool("STAFF_OTP_REQUIRED", default=not LOCAL_STACK)
+# Pause after a wrong second-factor code; it doubles with each one.
 STAFF_OTP_THROTTLE_SECONDS: float = env.float("STAFF_OTP_THROTTLE_SECONDS", default=1.0)
 # In Postgres, so that a flushed Redis opens no door. Name *and* address: a stranger who guesses at a name locks out
 # themselves, not the person who has it.
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+# Failed sign-ins after which a name is locked out from that address, for a quarter of an hour.
 AXES_FAILURE_LIMIT: int = env.int("STAFF_LOGIN_FAILURES", default=5)
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
@@ -428,7 +462,9 @@ SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# Exports of more rows are made in the background.
 EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
+# Rows of one export, at most.
 EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
 # --- What staff do -------------------------------------------------------------------------------------------
 # Above so much two people decide: backoffice/approvals/thresholds.py. In major units of each currency; * is for others:
@@ -490,9 +526,9 @@ CONTENT_POLICIES = {
 }
 
 # --- Metrics, traces, logs -------------------------------------------------------------------------------------
-SERVICE_NAME: str = env.str("SERVICE_NAME", default="payment-gateway")
-# Where traces are collected (OTLP/HTTP, its base address), and the part of all requests that is traced.
+# Where traces are collected (OTLP/HTTP, its base address). Empty: none are made.
 OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="").rstrip("/")
+# The part of requests that is traced, from 0 to 1.
 TRACE_SAMPLE_RATIO: float = env.float("TRACE_SAMPLE_RATIO", default=0.1)
 if not 0 <= TRACE_SAMPLE_RATIO <= 1:
     raise ImproperlyConfigured("TRACE_SAMPLE_RATIO is the part of requests that is traced: from 0 to 1.")
@@ -502,6 +538,7 @@ METRICS_PORT: int = env.int("METRICS_PORT", default=0)
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="console" if LOCAL_STACK else "json")
 if LOG_FORMAT not in ("json", "console"):
     raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT} is neither json nor console.")
+# Least severe level that is logged.
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING_CONFIG = "common.logs.configure_logging"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}

@@ -30,18 +30,22 @@ log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 1
 KEEP_ALIVE_SECONDS = 5.0
-# From the opening of a connection, or the last answer on it: nothing that arrives in between begins it anew.
+# Time for all headers, from the opening of a connection or the last answer on it. Bytes that arrive do not extend it.
 HEADER_SECONDS = float(os.environ.get("WEB_HEADER_SECONDS", "10"))
+# The same for a whole request, its body included.
 REQUEST_SECONDS = float(os.environ.get("WEB_REQUEST_SECONDS", "30"))
 # For what is left of an answer when it is complete (at most OUTPUT_BYTES), and while nothing of it can be sent.
 ANSWER_SECONDS = 120.0
+# A client that reads nothing of its answer for so long is disconnected.
 STALLED_SECONDS = float(os.environ.get("WEB_STALLED_SECONDS", "30"))
 OUTPUT_BYTES = 16 * 2**20
 HEADER_BYTES = 32 * 2**10
 # Django refuses bodies above DATA_UPLOAD_MAX_MEMORY_SIZE in the API's words; far above it they are not received at all.
 BODY_BYTES = 4 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 IN_MEMORY_BYTES = 64 * 2**10
+# Connections of one process, at most; then the one that has waited longest for its client is closed.
 MOST_CONNECTIONS = int(os.environ.get("WEB_CONNECTIONS", "500"))
+# Connections from one address, at most.
 MOST_OF_AN_ADDRESS = int(os.environ.get("WEB_CONNECTIONS_PER_ADDRESS", "50"))
 # The limit is not for the local machine, nor for the proxies in front of us (TRUSTED_PROXIES).
 SHARED_ADDRESSES = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1", ""})
