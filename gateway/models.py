@@ -415,7 +415,7 @@ class PaymentReview(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.code} {self.subject}".strip()
+        return f"{self.get_code_display()} {self.subject}".strip()
 
 
 class DisputeStatus(models.TextChoices):

@@ -52,6 +52,8 @@ _PAYMENTS = _looking_at(
     "gateway.payment",
     "gateway.paymentattempt",
     "gateway.refund",
+    "gateway.dispute",
+    "gateway.paymentreview",
     "gateway.channelevent",
     "gateway.routingrule",
     "orders.order",

@@ -32,8 +32,9 @@ def why_not_second(*, approver: str, requester: str) -> str:
     """Why the approver is not a second person beside the requester; empty when it is one."""
     if approver == requester:
         return _("You asked for it yourself: somebody else must agree.")
-    account = User.objects.filter(username=approver, is_active=True, is_staff=True).first()
-    if account is None:
+    accounts = {each.get_username(): each for each in User.objects.filter(username__in=(approver, requester))}
+    account = accounts.get(approver)
+    if account is None or not (account.is_active and account.is_staff):
         return _("Only an active member of staff can approve.")
     if settings.STAFF_OTP_REQUIRED and not second_factor.is_enrolled(account):
         return _("Enrol a second factor first: without one you cannot approve.")
@@ -42,7 +43,7 @@ def why_not_second(*, approver: str, requester: str) -> str:
         return _(
             "This account was made, or its access changed, lately. It can approve in %(hours)d hours."
         ) % {"hours": left // dt.timedelta(hours=1) + 1}
-    return _why_one_person(account, requester)
+    return _why_one_person(account, accounts.get(requester), requester)
 
 
 def opened_at(account: User) -> dt.datetime:
@@ -51,17 +52,16 @@ def opened_at(account: User) -> dt.datetime:
     return max(account.date_joined, last.created_at) if last else account.date_joined
 
 
-def _why_one_person(approver: User, requester: str) -> str:
-    asking = User.objects.filter(username=requester).first()
-    for name in (approver.get_username(), requester):
-        link = _acts(name, *LINKS).order_by("-id").first()
-        if link is not None and link.after.get("link") == "shown":
+def _why_one_person(approver: User, asking: User | None, requester: str) -> str:
+    """`asking` is the account of the requester; None for a program, or a terminal of the time before."""
+    for link in _newest_links(approver.get_username(), requester):
+        if link.after.get("link") == "shown":
             return _(
                 "The link of the account %(name)s was shown to %(actor)s. Have a new one sent by e-mail, to an address"
                 " of the company, before it takes part in a decision by two."
-            ) % {"name": name, "actor": link.actor}
+            ) % {"name": link.object_id, "actor": link.actor}
     if asking is None:
-        return ""  # a program, or a terminal of the time before
+        return ""
     if approver.email and mailbox(approver.email) == mailbox(asking.email):
         return _("Both accounts have the same mailbox: somebody else must agree.")
     for invited, by in ((approver, asking), (asking, approver)):
@@ -70,6 +70,12 @@ def _why_one_person(approver: User, requester: str) -> str:
                 "One of the two accounts invited the other and has no e-mail address: somebody else must agree."
             )
     return ""
+
+
+def _newest_links(*names: str) -> QuerySet[StaffAction]:
+    """Of each account, the link that opened it last."""
+    made = StaffAction.objects.filter(object_id__in=names, object_type=ObjectType.STAFF, action__in=LINKS)
+    return made.order_by("object_id", "-id").distinct("object_id")
 
 
 def _acts(name: str, *acts: Act) -> QuerySet[StaffAction]:
