@@ -60,6 +60,7 @@ def _statement() -> str:
             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
             WHERE c.oid = ANY (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
               AND a.atttypid = 'timestamptz'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+              AND a.attgenerated = ''
             GROUP BY c.relname
             """,
             [list(TELLS_OF_PAYMENT)],

@@ -48,7 +48,7 @@ def test_what_the_bank_did_not_sign_changes_nothing(client: SignedClient) -> Non
         bank.send(paid_news, Simulator_Signature="v1=" + "0" * 64),
         bank.send(paid_news, Simulator_Signature="v1=é"),
         bank.send(paid_news, Simulator_Timestamp=None),
-        bank.send(paid_news, Simulator_Timestamp=str(int(now) + 1)),
+        bank.send(paid_news, Simulator_Timestamp=str(int(now) + 30)),
         bank.send(paid_news, Simulator_Timestamp="9" * 13),
         bank.send(paid_news, Simulator_Timestamp="٣" * 10),
         bank.send(paid_news, at=now - 900),

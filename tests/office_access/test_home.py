@@ -34,13 +34,19 @@ def test_it_says_what_this_is_and_leads_on() -> None:
         ("", "en-US", "en", "Payment Platform"),
         ("?lang=en", "zh-CN", "en", "Payment Platform"),
         ("?lang=zh-hans", "en", "zh-hans", "支付平台"),
-        ("?lang=%00", "en", "en", "Payment Platform"),
+        ("?lang=%20", "en", "en", "Payment Platform"),
     ],
 )
 def test_it_speaks_both_languages(query: str, header: str, language: str, text: str) -> None:
     html = text_of(f"/{query}", **({"Accept-Language": header} if header else {}))
     assert f'<html lang="{language}">' in html
     assert f"<h1>{text}</h1>" in html
+
+
+def test_nul_is_refused_on_a_page_of_its_own() -> None:
+    answer = Client().get("/?lang=%00")
+    assert answer.status_code == 400
+    assert "<html lang=" in answer.content.decode()
 
 
 def test_there_is_an_icon_here_and_in_the_back_office() -> None:
