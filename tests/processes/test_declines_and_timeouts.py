@@ -135,7 +135,7 @@ def _wait_for_compensation(platform: Platform, books: Books, write: Write) -> in
     saga = wait_until(
         lambda: books.row(
             "SELECT i.lease_owner FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
-            " JOIN simulator_calls c ON c.operation = 'cancel' AND c.key LIKE i.id || ':%%'"
+            " JOIN simulator_calls c ON c.operation = 'cancel' AND c.key = i.business_id"
             " WHERE k.key = %s AND i.direction = 'compensating' AND i.lease_owner LIKE '%%:%%'",
             write.key,
         ),
