@@ -120,7 +120,7 @@ def _verify_declined_refund(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _prepare_pending_refund(shop: HttpShop) -> Write:
-    paid = shop.succeeded_payment("refund_pending:86400", amount=AMOUNT)
+    paid = shop.succeeded_payment("refund_pending:9999", amount=AMOUNT)
     return Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": PART})
 
 
