@@ -1,5 +1,7 @@
 """The payment page, as a browser without JavaScript sees it."""
 
+import re
+
 import pytest
 from celery import current_app
 from django.test import Client
@@ -9,6 +11,7 @@ from channels.simulator import notifications
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, Payment
 from common import redis, task_hints
+from common.clock import database_now
 from tests.simulator.conftest import Shop, ledger
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
@@ -21,6 +24,11 @@ def browser() -> Client:
 
 def _address(payment: ChannelPayment) -> str:
     return "/checkout/" + payment.payment_url.rsplit("/", 1)[1]
+
+
+def _seconds_left(payment: ChannelPayment) -> int:
+    """Until the payment expires, by the clock of the database: fewer than the page showed."""
+    return int((Payment.objects.get(pk=payment.reference).expires_at - database_now()).total_seconds())
 
 
 def _click(browser: Client, address: str, action: str, **extra: str) -> str:
@@ -42,9 +50,10 @@ def test_the_page_shows_what_is_to_be_paid(browser: Client, shop: Shop) -> None:
         "Coffee &lt;b&gt;beans&lt;/b&gt;",
         "Two bags",
         payment.reference,
-        'data-seconds="1800"',
     ):
         assert shown in text
+    (seconds_left,) = re.findall(r'data-seconds="(\d+)"', text)
+    assert _seconds_left(payment) <= int(seconds_left) <= 1800
     assert f'href="https://shop.example/thanks?payment_no={payment.reference}&amp;status=pending"' in text
     assert "no-store" in response.headers["Cache-Control"]
 
