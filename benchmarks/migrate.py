@@ -1,4 +1,4 @@
-"""Migrates beside readers and writers, from before payments had several attempts, with many payments there.
+"""Runs the operations of online migrations against many payments, beside a reader and writer of the same table.
 
 ./scripts/with-test-servers.sh python -m benchmarks.migrate --payments 400000
 """
@@ -7,16 +7,29 @@ import argparse
 import os
 import threading
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
 
-FROM = [
-    ("gateway", "0002_status_guards"),
-    ("orders", "0002_order_guards"),
-    ("sagas", "0003_operate_permission"),
-]
+PAUSE_SECONDS = 0.02
+# The values of columns without a default, by type; `_row` says what differs from row to row.
+PLAIN = {
+    "uuid": str(uuid.UUID(int=1)),
+    "jsonb": "{}",
+    "boolean": False,
+    "bigint": 0,
+    "integer": 0,
+    "smallint": 0,
+    "timestamp with time zone": "2026-01-24T08:00:00Z",
+    "character varying": "",
+    "text": "",
+}
+SPECIAL = {"currency": "USD", "environment": "test", "status": "pending", "channel": "simulator"}
 
 
 def main() -> None:
@@ -25,75 +38,90 @@ def main() -> None:
     count = parser.parse_args().payments
     django.setup()
     from django.core.management import call_command
-    from django.db import connection
-    from django.db.migrations.executor import MigrationExecutor
 
+    call_command("migrate", interactive=False, verbosity=0)
+    began = time.monotonic()
+    _load(count)
+    print(f"{count} payments loaded in {time.monotonic() - began:.0f} s")
+    for operation in _operations():
+        _run(operation)
+
+
+def _load(count: int) -> None:
+    """By COPY, without triggers and references: only the table of payments is looked at."""
     from common.postgresql.sessions import open_session
 
-    executor = MigrationExecutor(connection)
-    executor.migrate(FROM)
-    began = time.monotonic()
     with open_session(options=None) as session:
         session.execute("SET session_replication_role = replica")
-        session.execute(_copies(session, "merchants", 1))
-        for table in ("orders", "payments", "payment_attempts", "saga_instances"):
-            session.execute(_copies(session, table, count))
-        session.execute("VACUUM ANALYZE")
-    print(f"{count} payments loaded in {time.monotonic() - began:.0f} s")
-    waits: list[float] = []
-    done = threading.Event()
-    probe = threading.Thread(target=_read_and_write, args=(waits, done))
-    probe.start()
+        columns = session.execute(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'payments'"
+            " AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'"
+        ).fetchall()
+        names = ", ".join(name for name, _type in columns)
+        with session.cursor() as cursor, cursor.copy(f"COPY payments ({names}) FROM STDIN") as copy:
+            for number in range(1, count + 1):
+                copy.write_row(_row(columns, number))
+        session.execute("VACUUM ANALYZE payments")
+
+
+def _row(columns: list[Any], number: int) -> list[Any]:
+    own = {
+        "id": str(uuid.UUID(int=number)),
+        "order_id": str(uuid.UUID(int=number)),
+        "payment_no": f"N-{number}",
+        "order_no": f"N-{number}",
+        "amount_minor": number % 100_000 + 1,
+    }
+    return [own.get(name, SPECIAL.get(name, PLAIN[kind])) for name, kind in columns]
+
+
+def _operations() -> list[Any]:
+    from django.db.models import CheckConstraint, Index, Q
+
+    from common.postgresql.operations import AddCheckOnline, AddIndexOnline, UpdateInBatches
+
+    return [
+        AddIndexOnline("payment", Index(fields=["amount_minor", "order_no"], name="benchmark_index")),
+        AddCheckOnline(
+            "payment", CheckConstraint(condition=Q(amount_minor__gt=0), name="benchmark_amount_positive")
+        ),
+        UpdateInBatches("payments", "UPDATE payments SET attention_reason = 'seen' WHERE id = ANY(%s)"),
+    ]
+
+
+def _run(operation: Any) -> None:
+    """As `manage.py migrate` does it: not atomic, with the timeouts of that command."""
+    from django.db import connection
+    from django.db.migrations.loader import MigrationLoader
+
+    before = MigrationLoader(connection).project_state()
+    after = before.clone()
+    operation.state_forwards("gateway", after)
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET lock_timeout = '2s'")
     began = time.monotonic()
-    try:
-        call_command("migrate", interactive=False, verbosity=1)
-    finally:
-        took = time.monotonic() - began
-        done.set()
-        probe.join()
+    with _probe() as waits, connection.schema_editor(atomic=False) as editor:
+        operation.database_forwards("gateway", editor, before, after)
+    took = time.monotonic() - began
     print(
-        f"migrated in {took:.1f} s; {len(waits)} reads and writes beside it, the slowest {max(waits):.2f} s"
+        f"{type(operation).__name__:<16} {took:6.1f} s; {len(waits)} reads and writes beside it, "
+        f"the slowest {max(waits) * 1000:.0f} ms"
     )
 
 
-def _copies(session, table: str, count: int) -> str:  # type: ignore[no-untyped-def]
-    """Rows that differ where a unique index wants it; all else is the type's plainest value."""
-    columns = session.execute(
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
-        " AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'",
-        [table],
-    ).fetchall()
-    plain = {
-        "uuid": "gen_random_uuid()",
-        "jsonb": "'{}'",
-        "boolean": "false",
-        "bigint": "1000",
-        "integer": "1",
-        "smallint": "1",
-        "timestamp with time zone": "now()",
-    }
-    money = {name: "0" for name, _kind in columns if name.endswith("_minor") and name != "amount_minor"}
-    special = money | {"currency": "'USD'", "environment": "'test'", "number": "1", "direction": "'forward'"}
-    special["merchant_id"] = "'00000000-0000-4000-8000-000000000001'"
-    special["status"] = {"saga_instances": "'completed'", "merchants": "'active'"}.get(table, "'pending'")
-    unique = {"payment_no", "order_no", "business_id", "reference"}
-    values = [
-        special.get(name)
-        or ("'N-' || n" if name in unique else None)
-        or (
-            "'00000000-0000-4000-8000-' || lpad(n::text, 12, '0')"
-            if name in {"id", "payment_id", "order_id"}
-            else None
-        )
-        or plain.get(kind, "'x'")
-        for name, kind in columns
-    ]
-    cast = [
-        f"({value})::{kind}" if kind in ("uuid", "jsonb") else value
-        for value, (_n, kind) in zip(values, columns, strict=True)
-    ]
-    names = ", ".join(name for name, _kind in columns)
-    return f"INSERT INTO {table} ({names}) SELECT {', '.join(cast)} FROM generate_series(1, {count}) AS n"
+@contextmanager
+def _probe() -> Iterator[list[float]]:
+    """Reads and writes payments until the block ends; the waits are in seconds."""
+    waits: list[float] = []
+    done = threading.Event()
+    thread = threading.Thread(target=_read_and_write, args=(waits, done))
+    thread.start()
+    try:
+        yield waits
+    finally:
+        done.set()
+        thread.join()
 
 
 def _read_and_write(waits: list[float], done: threading.Event) -> None:
@@ -101,13 +129,13 @@ def _read_and_write(waits: list[float], done: threading.Event) -> None:
 
     with open_session(options=None) as session:
         number = 0
-        while not done.is_set():
+        while not done.is_set() or not waits:
             number += 1
             began = time.monotonic()
             session.execute("SELECT status FROM payments WHERE payment_no = %s", [f"N-{number}"])
             session.execute("UPDATE payments SET updated_at = now() WHERE payment_no = %s", [f"N-{number}"])
             waits.append(time.monotonic() - began)
-            done.wait(0.02)
+            done.wait(PAUSE_SECONDS)
 
 
 if __name__ == "__main__":
