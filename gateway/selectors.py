@@ -1,8 +1,9 @@
 """Reads, always within one merchant and environment: another tenant's object does not exist for the caller."""
 
+import datetime as dt
 import uuid
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from common.errors import NotFound
 from gateway.models import Dispute, Payment, PaymentAttempt, Refund
@@ -106,7 +107,7 @@ def given_up_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
 
 
 def locked_refund(*, reference: str, channel: str, number: str) -> Refund | None:
-    """The refund with our number `reference`, or else with the channel's own `number`, and its payment, locked in the
+    """The refund with the channel's own `number`, or else with our number `reference`, and its payment, locked in the
     platform's order."""
     named = _refund_id(reference, channel, number)
     if named is None:
@@ -122,11 +123,22 @@ def knows_refund(*, reference: str, channel: str, number: str) -> bool:
 
 
 def _refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
-    ids = Refund.objects.values_list("id", flat=True)
-    found = ids.filter(refund_no=reference).first() if reference else None
-    if found is None and number:
-        found = ids.filter(channel=channel, channel_refund_no=number).first()
-    return found
+    """The row with the channel's number, or else the row with our number if it has no other number of the channel:
+    a second refund that the channel made under one number of ours is another movement of money (ADR 19)."""
+    wanted = Q(refund_no=reference, channel_refund_no__in=("", number)) if number else Q(refund_no=reference)
+    if number:
+        wanted |= Q(channel=channel, channel_refund_no=number)
+    found = Refund.objects.filter(wanted).order_by("-channel_refund_no")
+    return found.values_list("id", flat=True).first()
+
+
+def attempt_began_at(at: Payment | PaymentAttempt) -> dt.datetime:
+    """When the attempt that a channel knows by `at.reference` was begun: where to look for it in the channel's lists.
+    Of a payment that was tried again, this may be days after the payment was created."""
+    if isinstance(at, PaymentAttempt):
+        return at.created_at
+    began = at.attempts.filter(reference=at.reference).values_list("created_at", flat=True).first()
+    return began or at.created_at
 
 
 def disputes_of(principal: Principal) -> QuerySet[Dispute]:

@@ -10,6 +10,7 @@ from channels.base import PaymentRef
 from channels.guard import GuardedChannel
 from channels.registry import serving
 from common.ids import time_of
+from gateway import selectors
 from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
 
@@ -97,6 +98,8 @@ class ExistingPaymentData(FlowData):
     currency: str
     reference: str = ""
     sandbox: bool | None = None
+    # Where the channel's number is not known: when the attempt was begun (ISO 8601).
+    attempt_began_at: str = ""
 
     @property
     def channel_reference(self) -> str:
@@ -107,12 +110,13 @@ class ExistingPaymentData(FlowData):
         return serving(self.channel, self.environment, sandbox=self.sandbox)
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
+        began = self.attempt_began_at
         return PaymentRef(
             self.channel_reference,
             self.environment,
             timeout_seconds,
             self.channel_trade_no,
-            time_of(self.payment_id),
+            dt.datetime.fromisoformat(began) if began else time_of(self.payment_id),
         )
 
 
@@ -129,6 +133,7 @@ def existing_payment(payment: Payment, attempt: PaymentAttempt | None = None) ->
         "currency": payment.currency,
         "reference": at.reference,
         "sandbox": at.sandbox,
+        "attempt_began_at": "" if at.channel_trade_no else selectors.attempt_began_at(at).isoformat(),
     }
 
 

@@ -15,7 +15,6 @@ from channels.registry import serving
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
-from common.ids import time_of
 from gateway import selectors, transitions
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund, ReviewCode
 from gateway.representation import payment_body
@@ -103,7 +102,11 @@ def _ask(subject: Payment | Refund) -> Asked:
     at = payment if isinstance(subject, Payment) else subject.surplus_of or payment
     channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
     reference = PaymentRef(
-        at.reference, payment.environment, ASK_TIMEOUT_SECONDS, at.channel_trade_no, time_of(payment.id)
+        at.reference,
+        payment.environment,
+        ASK_TIMEOUT_SECONDS,
+        at.channel_trade_no,
+        None if at.channel_trade_no else selectors.attempt_began_at(at),
     )
     answer: PaymentAnswer | RefundAnswer
     if isinstance(subject, Payment):

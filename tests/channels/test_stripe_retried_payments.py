@@ -1,0 +1,44 @@
+"""A payment is tried again days after it was created, and the answer to that creation is lost: it is looked for in
+Stripe's lists of the attempt's time."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.models import Payment, PaymentAttempt
+from tests.support import background
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.shop import create, data, error, get_payment, new_no, sync
+from tests.support.signing import SignedClient
+from tests.support.stripe.fake import DECLINED_CARD, FakeStripe, Fault
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+CREATE = "POST /v1/checkout/sessions"
+LATER = timedelta(days=3)
+
+
+def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:
+    order_no = new_no()
+    card: Any = {"stripe_payment_method": DECLINED_CARD}
+    error(create(client, channel="stripe", order_no=order_no, metadata=card), 402, "payment_declined")
+    fake.plan(Fault.LOSE_ANSWER, CREATE)
+    retried = data(create(client, channel="stripe", order_no=order_no), 202)
+    session = list(fake.sessions.values())[-1]
+    assert fake.pay(session["id"])
+    # As if the payment had been created three days before its second attempt.
+    for field in ("created", "expires_at"):
+        session[field] += int(LATER.total_seconds())
+    PaymentAttempt.objects.filter(number=2).update(created_at=F("created_at") + LATER)
+
+    began_at = PaymentAttempt.objects.get(number=2).created_at
+    fields = existing_payment(Payment.objects.get())
+    cancel = PaymentCancelData(**fields, final_status="cancelled", reason="")
+    assert PaymentCancelData.read(cancel.as_json()).at_channel(1.0).begun_at == began_at
+
+    assert data(sync(client, retried))["status"] == "succeeded"
+    assert get_payment(client, retried)["channel_trade_no"] == session["id"]
+    background.finish()
