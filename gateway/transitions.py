@@ -413,8 +413,8 @@ def refund_succeeded_after_failure(*, refund: Refund, channel_refund_no: str) ->
     if refund.late_refunded_minor:
         return False
     left = refund.surplus_of.surplus_left_minor if refund.surplus_of else refund.payment.unrefunded_minor
+    number = channel_refund_no or refund.channel_refund_no
     if left >= refund.amount_minor:
-        number = channel_refund_no or refund.channel_refund_no
         moved = _change_outcome(
             refund, RefundStatus.FAILED, RefundStatus.SUCCEEDED, channel_refund_no=number, failure_code=""
         )
@@ -429,13 +429,18 @@ def refund_succeeded_after_failure(*, refund: Refund, channel_refund_no: str) ->
                 actor="channel",
             )
         return moved
-    return _book_what_fits(refund, left)
+    return _book_what_fits(refund, left, number)
 
 
-def _book_what_fits(refund: Refund, left: int) -> bool:
+def _book_what_fits(refund: Refund, left: int, channel_refund_no: str) -> bool:
     recorded = Refund.objects.filter(
         id=refund.id, status=RefundStatus.FAILED, contradicted_at__isnull=True
-    ).update(contradicted_at=Now(), late_refunded_minor=left, updated_at=Now())
+    ).update(
+        contradicted_at=Now(),
+        late_refunded_minor=left,
+        channel_refund_no=channel_refund_no,
+        updated_at=Now(),
+    )
     if recorded:
         _add_refunded(refund, left)
         _emit_refund("refund.late_success", refund)

@@ -1,7 +1,8 @@
 """Refunds that were made at the channel itself, in its dashboard for instance: found, booked and told like our own.
 
 They are known by the channel's number for them, of which there is one row at most. A refund of ours whose answer was
-lost is never taken for one: it carries our number, and our row stands before the channel hears of it.
+lost is never taken for one: it carries our number, and our row stands before the channel hears of it. A second refund
+under one number of ours is booked like one of the channel's and needs review: one number never hides two movements.
 """
 
 import structlog
@@ -11,7 +12,7 @@ from django.utils import timezone
 from channels.base import Answered, ChannelRefund, PaymentRef, RefundState
 from channels.registry import serving
 from common.errors import ServiceUnavailable
-from common.ids import public_number, time_of
+from common.ids import public_number
 from gateway import selectors, transitions
 from gateway.models import (
     OPEN_REFUND_STATUSES,
@@ -68,9 +69,10 @@ def apply(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool =
 
 def _book(payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund, teller: str) -> Effect:
     left = attempt.surplus_left_minor if attempt else payment.unrefunded_minor
+    reused_no = _number_used_twice(payment, told)
     _wait_for_what_comes_before(payment, attempt, told)
     if told.currency.upper() != payment.currency or told.amount_minor > left:
-        return _review(payment, told, left, teller)
+        return _review(payment, told, left, teller, reused_no)
     refund = Refund(
         refund_no=public_number("REF", timezone.now().date()),
         payment=payment,
@@ -79,7 +81,7 @@ def _book(payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund,
         environment=payment.environment,
         amount_minor=told.amount_minor,
         currency=payment.currency,
-        reason=f"refunded at {teller}",
+        reason=f"second refund for {reused_no} at {teller}" if reused_no else f"refunded at {teller}",
         origin=RefundOrigin.CHANNEL,
         channel=teller,
         channel_refund_no=told.channel_refund_no,
@@ -88,7 +90,23 @@ def _book(payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund,
     payment.refresh_from_db()
     log.info("refund.made_at_channel", payment_no=payment.payment_no, refund_no=refund.refund_no)
     truth.settle_refund(refund=refund, told=told, was_asked=False)
+    if reused_no and told.state != RefundState.FAILED:
+        transitions.open_review(
+            payment=payment,
+            code=ReviewCode.MISMATCH,
+            subject=told.channel_refund_no,
+            text=f"{teller} made a second refund for {reused_no} ({told.channel_refund_no}): "
+            f"booked as {refund.refund_no}",
+        )
+        log.error("refund.made_twice", refund_no=reused_no, channel_refund_no=told.channel_refund_no)
     return Effect.APPLIED
+
+
+def _number_used_twice(payment: Payment, told: ChannelRefund) -> str:
+    """Our number that the refund carries, if another refund of the channel has it already. The channel completed a
+    call later that had failed, for instance (ADR 19)."""
+    known = payment.refunds.filter(refund_no=told.reference) if told.reference else payment.refunds.none()
+    return known.values_list("refund_no", flat=True).first() or ""
 
 
 def _wait_for_what_comes_before(
@@ -107,7 +125,7 @@ def _wait_for_what_comes_before(
         raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_AFTER)
 
 
-def _review(payment: Payment, told: ChannelRefund, left: int, teller: str) -> Effect:
+def _review(payment: Payment, told: ChannelRefund, left: int, teller: str, reused_no: str) -> Effect:
     """More than we can book. A person is told once for each refund."""
     known = PaymentReview.objects.filter(
         payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=told.channel_refund_no
@@ -118,8 +136,9 @@ def _review(payment: Payment, told: ChannelRefund, left: int, teller: str) -> Ef
         payment=payment,
         code=ReviewCode.CHANNEL_REFUND,
         subject=told.channel_refund_no,
-        text=f"{teller} refunded {told.amount_minor} {told.currency} ({told.channel_refund_no}), and only {left} "
-        f"{payment.currency} of {payment.payment_no} was left to refund",
+        text=f"{teller} refunded {told.amount_minor} {told.currency} ({told.channel_refund_no}"
+        f"{f', a second refund for {reused_no}' if reused_no else ''}), and only {left} {payment.currency} of "
+        f"{payment.payment_no} was left to refund",
     )
     log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left=left)
     return Effect.PARKED
@@ -140,14 +159,14 @@ def sync(*, payment: Payment) -> bool:
                 payment.environment,
                 ASK_TIMEOUT_SECONDS,
                 at.channel_trade_no,
-                time_of(payment.id),
+                None if at.channel_trade_no else selectors.attempt_began_at(at),
             )
         )
         if not isinstance(answer, Answered):
             answered = False
             continue
         for told in answer.value:
-            _take_over(told, at.reference, channel.name)
+            take_over(told=told, reference=at.reference, teller=channel.name, was_asked=True)
     return answered
 
 
@@ -162,8 +181,10 @@ def sync_by_trade_no(*, trade_no: str, teller: str, environment: str) -> None:
         raise ServiceUnavailable({"channel": teller}, headers=RETRY_AFTER)
 
 
-def _take_over(told: ChannelRefund, reference: str, teller: str) -> None:
+def take_over(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool) -> Effect:
+    """`apply` for a refund from a list: one that cannot be booked yet is found again by the next list."""
     try:
-        apply(told=told, reference=reference, teller=teller, was_asked=True)
+        return apply(told=told, reference=reference, teller=teller, was_asked=was_asked)
     except ServiceUnavailable:
         log.info("refund.at_channel_waits", channel_refund_no=told.channel_refund_no)
+        return Effect.NOTHING_NEW

@@ -7,7 +7,7 @@ temporary table.
 
 import datetime as dt
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -105,7 +105,9 @@ def differences(
     attempts, refunds = _attempts_of(channel, environment), _refunds_of(channel, environment)
     with _memory():
         for payments in _batches(asked.list_payments(window)):
-            known = {row.reference: row for row in attempts.filter(reference__in=_references(payments))}
+            references = [entry.value.reference for entry in payments]
+            _remember(references)
+            known = {row.reference: row for row in attempts.filter(reference__in=references)}
             for payment in _within(payments, since, until):
                 tally.payments += 1
                 yield from _payment(environment, payment, known.get(payment.reference))
@@ -116,19 +118,37 @@ def differences(
                 Kind.MISSING_THERE, environment, attempt.reference, ours, "", attempt.channel_trade_no
             )
     with _memory():
-        for told in _batches(asked.list_refunds(window)):
-            names = _references(told)
-            either = Q(refund_no__in=names) | Q(origin=RefundOrigin.CHANNEL, channel_refund_no__in=names)
-            ours_by_no = {_name(row): row for row in refunds.filter(either)}
-            for refund in _within(told, since, until):
+        for listed in _batches(asked.list_refunds(window)):
+            _remember(name for entry in listed for name in _names_of(entry.value))
+            known_refunds = _known_refunds(refunds, listed)
+            for refund in _within(listed, since, until):
                 tally.refunds += 1
-                yield from _refund(environment, refund, ours_by_no.get(_told_name(refund)))
+                yield from _refund(environment, refund, _same_refund(known_refunds, refund))
         rows_of_refunds = refunds.filter(created_at__gte=since, created_at__lt=until)
         for row in _unlisted(rows_of_refunds.exclude(channel_refund_no="")):
             ours = f"{row.status} {row.channel_refund_no}"
             yield Difference(
                 Kind.REFUND_MISSING_THERE, environment, row.refund_no, ours, "", row.channel_refund_no
             )
+
+
+def unreported_refunds(
+    *, channel: str, environment: str, since: dt.datetime, until: dt.datetime, at_most: int
+) -> Iterator[ChannelRefund]:
+    """Of at most `at_most` refunds that the channel lists, newest first where it lists them so: those that our books do
+    not know, or know with another outcome.
+
+    Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
+    """
+    asked = served_by(channel, environment).channel
+    window = Window(environment, since, until, LISTING_TIMEOUT_SECONDS)
+    refunds = _refunds_of(channel, environment)
+    for listed in _batches(islice(asked.list_refunds(window), at_most)):
+        known = _known_refunds(refunds, listed)
+        for entry in listed:
+            row = _same_refund(known, entry.value)
+            if row is None or not _has_outcome(row, entry.value):
+                yield entry.value
 
 
 # --- Comparing one entry ----------------------------------------------------------------------------------------
@@ -166,8 +186,6 @@ def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Ite
             Kind.REFUND_MISSING_HERE, environment, told.reference, "", theirs, told.channel_refund_no
         )
         return
-    # What did not fit into what was left to refund was opened for review: it is no news.
-    agree = told.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
     yield from _unequal(
         environment,
         refund.refund_no,
@@ -179,8 +197,13 @@ def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Ite
             refund.amount_minor == told.amount_minor,
         ),
         (Kind.REFUND_CURRENCY, refund.currency, told.currency, refund.currency == told.currency.upper()),
-        (Kind.REFUND_STATE, refund.status, told.state, agree),
+        (Kind.REFUND_STATE, refund.status, told.state, _has_outcome(refund, told)),
     )
+
+
+def _has_outcome(refund: Refund, told: ChannelRefund) -> bool:
+    # What did not fit into what was left to refund was opened for review: it is no news.
+    return told.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
 
 
 def _unequal(
@@ -220,14 +243,31 @@ def _within(batch: list[Listed[T]], since: dt.datetime, until: dt.datetime) -> I
     return (entry.value for entry in batch if since <= entry.created_at < until)
 
 
-def _references(batch: Iterable[Listed[ChannelPayment]] | Iterable[Listed[ChannelRefund]]) -> list[str]:
-    references = [_told_name(entry.value) for entry in batch]
+def _remember(names: Iterable[str]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO reconciled (reference) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
-            [references],
+            [list(names)],
         )
-    return references
+
+
+def _names_of(told: ChannelRefund) -> tuple[str, str]:
+    return told.reference, told.channel_refund_no
+
+
+def _known_refunds(refunds: QuerySet[Refund], listed: Sequence[Listed[ChannelRefund]]) -> dict[str, Refund]:
+    """Our rows of what the channel listed, by what both sides know them by."""
+    names = [name for entry in listed for name in _names_of(entry.value) if name]
+    either = Q(refund_no__in=names) | Q(origin=RefundOrigin.CHANNEL, channel_refund_no__in=names)
+    return {_name(row): row for row in refunds.filter(either)}
+
+
+def _same_refund(known: Mapping[str, Refund], told: ChannelRefund) -> Refund | None:
+    """A second refund under one number of ours is another one (ADR 19)."""
+    row = known.get(told.reference) if told.reference else None
+    if row is not None and row.channel_refund_no in ("", told.channel_refund_no):
+        return row
+    return known.get(told.channel_refund_no)
 
 
 def _unlisted(rows: QuerySet[M]) -> Iterator[M]:
@@ -248,12 +288,6 @@ def _name(row: Model) -> str:
     if isinstance(row, Refund) and row.origin == RefundOrigin.CHANNEL:
         return row.channel_refund_no
     return row.reference if isinstance(row, PaymentAttempt) else str(row)
-
-
-def _told_name(told: ChannelPayment | ChannelRefund) -> str:
-    if isinstance(told, ChannelRefund):
-        return told.reference or told.channel_refund_no
-    return told.reference
 
 
 def _listed(references: list[str]) -> set[str]:

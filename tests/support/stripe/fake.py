@@ -146,6 +146,15 @@ class FakeStripe:
         with self._lock:
             return refunds.create(self.account, {"payment_intent": intent_id, "amount": amount})
 
+    def complete_failed_refund(self, refund_id: str) -> Shape:
+        """Stripe's engineers complete what a stored 500 had left undone (docs.stripe.com/error-low-level), although
+        its successor `refund_id` has been made: the same again, labels included."""
+        with self._lock:
+            copied = {
+                name: self.refunds[refund_id][name] for name in ("payment_intent", "amount", "metadata")
+            }
+            return refunds.create(self.account, copied)
+
     def settle_refund(self, refund_id: str, status: str, **fields: Any) -> Shape:
         with self._lock:
             return refunds.settle(self.account, refund_id, status, **fields)

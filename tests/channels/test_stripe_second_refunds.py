@@ -1,0 +1,117 @@
+"""Stripe makes a second refund under one number of ours: its engineers complete a call later that had failed, after its
+successor was made (ADR 19). One number never hides two movements of money."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from events.models import OutboxEvent
+from gateway.models import Payment, PaymentReview, Refund
+from gateway.services import reconciliation, unreported_refunds
+from gateway.services.reconciliation import Kind, Tally
+from tests.support import background
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
+from tests.support.signing import SignedClient
+from tests.support.stripe.events import event, send
+from tests.support.stripe.fake import FakeStripe, Fault
+from tests.support.stripe.spec import Shape
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+REFUND = "POST /v1/refunds"
+
+
+@pytest.fixture
+def payment(fake: FakeStripe, client: SignedClient) -> Body:
+    told = opened(client, channel="stripe")
+    fake.pay(told["channel_trade_no"])
+    synced: Body = data(sync(client, told))
+    return synced
+
+
+@pytest.fixture
+def own(fake: FakeStripe, client: SignedClient, payment: Body) -> Body:
+    """Of the first call Stripe keeps a 500; the second, with the next key, refunded."""
+    fake.plan(Fault.FAIL_BEFORE, REFUND)
+    accepted = data(refund(client, payment, 4_000), 202)
+    background.finish()
+    done = get_refund(client, accepted)
+    assert done["status"] == "succeeded"
+    return done
+
+
+def by_webhook(client: SignedClient, payment: Body, made: Shape) -> None:
+    for kind in ("refund.created", "refund.updated"):
+        data(send(event(kind, made)))
+
+
+def by_sync(client: SignedClient, payment: Body, made: Shape) -> None:
+    data(sync(client, payment))
+
+
+def by_the_hourly_task(client: SignedClient, payment: Body, made: Shape) -> None:
+    assert unreported_refunds.find_and_book() == 1
+
+
+def differences_about(number: str) -> list[Kind]:
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
+    found = reconciliation.differences(
+        channel="stripe", environment="test", since=now - hour, until=now + hour, tally=Tally()
+    )
+    return [each.kind for each in found if each.channel_no == number]
+
+
+@pytest.mark.parametrize("reported", [by_webhook, by_sync, by_the_hourly_task])
+def test_the_second_one_is_booked_and_needs_review(
+    fake: FakeStripe, client: SignedClient, payment: Body, own: Body, reported: Callable[..., None]
+) -> None:
+    made = fake.complete_failed_refund(own["channel_refund_no"])
+    assert differences_about(made["id"]) == ["refund_missing_here"]
+    for _report in range(2):
+        reported(client, payment, made)
+        reported = by_sync
+    second = Refund.objects.get(origin="channel")
+    assert (second.channel_refund_no, second.amount_minor, second.status) == (made["id"], 4_000, "succeeded")
+    assert get_refund(client, own) == own
+    assert get_payment(client, payment)["refunded_amount"] == 8_000 == fake.effects(payment["payment_no"])[1]
+    review = PaymentReview.objects.get()
+    assert (review.code, review.subject) == ("mismatch", made["id"])
+    assert own["refund_no"] in review.text
+    assert second.refund_no in review.text
+    told = OutboxEvent.objects.filter(type="refund.succeeded").order_by("id")
+    assert [each.data["refund_no"] for each in told] == [own["refund_no"], second.refund_no]
+    assert differences_about(made["id"]) == []
+
+
+def test_what_becomes_of_each_is_kept_apart(
+    fake: FakeStripe, client: SignedClient, payment: Body, own: Body
+) -> None:
+    made = fake.complete_failed_refund(own["channel_refund_no"])
+    by_webhook(client, payment, made)
+    fake.settle_refund(made["id"], "failed", failure_reason="unknown")
+    for told in fake.take_events():
+        send(told)
+    assert Refund.objects.get(origin="channel").status == "failed"
+    assert get_refund(client, own) == own
+    assert get_payment(client, payment)["refunded_amount"] == 4_000
+
+
+def test_a_second_one_that_does_not_fit_needs_review_too(
+    fake: FakeStripe, client: SignedClient, payment: Body, own: Body, settings: Any
+) -> None:
+    """A refund of ours is on its way, and reserves what Stripe has given back already."""
+    made = fake.complete_failed_refund(own["channel_refund_no"])
+    fake.plan(Fault.BUSY, REFUND)
+    waiting = data(refund(client, payment, 5_000), 202)
+    by_webhook(client, payment, made)
+    review = PaymentReview.objects.get()
+    assert (review.code, review.subject) == ("channel_refund", made["id"])
+    assert own["refund_no"] in review.text
+    background.finish()
+    assert get_refund(client, waiting)["status"] == "failed"
+    data(sync(client, payment))
+    row = Payment.objects.get()
+    assert row.refunded_minor == 8_000
