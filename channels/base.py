@@ -316,4 +316,5 @@ class Channel(Protocol):
     def find_refunds(self, payment: PaymentRef) -> RefundsAnswer: ...  # all of one payment, whoever made them
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...
     def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]: ...  # raises ListingFailed
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]: ...  # raises ListingFailed
+    # Likewise. Each has its `payment_reference`.
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]: ...

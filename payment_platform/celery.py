@@ -24,7 +24,16 @@ _task_began: ContextVar[float] = ContextVar("task_began")
 app = Celery("payment_platform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["sagas", "merchants", "idempotency", "webhooks", "channels.simulator", "monitoring", "backoffice"]
+    [
+        "sagas",
+        "gateway",
+        "merchants",
+        "idempotency",
+        "webhooks",
+        "channels.simulator",
+        "monitoring",
+        "backoffice",
+    ]
 )
 
 

@@ -29,7 +29,8 @@ def refunds(window: Window) -> Iterator[Listed[ChannelRefund]]:
     """Raises `ListingFailed`."""
     api = config.client(window.environment, window.timeout_seconds)
     try:
-        for refund in _all(api.v1.refunds.list(_page(window))):
+        # The refund of the dashboard does not say whose it is; its PaymentIntent does.
+        for refund in _all(api.v1.refunds.list(_page(window, expand=["data.payment_intent"]))):
             yield Listed(shapes.refund_of(refund, window.environment), _created(refund))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of refunds broke off: {error}") from error

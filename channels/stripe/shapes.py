@@ -183,6 +183,8 @@ def refund_of(refund: Shape, environment: str) -> ChannelRefund:
     if status not in _REFUND_STATES:
         raise Unreadable(f"a refund that is {status!r}")
     failed = _REFUND_STATES[status] == RefundState.FAILED
+    intent = refund.get("payment_intent")
+    fetched: Shape = intent if isinstance(intent, Mapping) else {}
     return ChannelRefund(
         reference=reference_of(refund, REFUND_NO, environment),
         channel_refund_no=_text(refund, "id"),
@@ -192,7 +194,8 @@ def refund_of(refund: Shape, environment: str) -> ChannelRefund:
         failure_code=str(refund.get("failure_reason") or "refund_failed") if failed else "",
         failure_message="",
         environment=environment,
-        payment_trade_no=_id_of(refund.get("payment_intent")),
+        payment_reference=reference_of(fetched, PAYMENT_NO, environment),
+        payment_trade_no=_id_of(intent),
     )
 
 

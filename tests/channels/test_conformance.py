@@ -210,6 +210,7 @@ class TestLists:
         assert around.since <= listed[request.reference].created_at < around.until
         refunds = {entry.value.reference: entry.value for entry in rig.channel.list_refunds(around)}
         assert refunds[refund.reference].amount_minor == 500
+        assert refunds[refund.reference].payment_reference == request.reference
         assert request.reference not in {e.value.reference for e in rig.channel.list_payments(before)}
         assert refund.reference not in {e.value.reference for e in rig.channel.list_refunds(before)}
 

@@ -125,9 +125,9 @@ class VoucherChannel:
                 yield Listed(payment, self.bank.made[payment.reference])
 
     def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
-        for _payment, refund in self.bank.refunds.values():
+        for payment, refund in self.bank.refunds.values():
             if window.since <= self.bank.made[refund.reference] < window.until:
-                yield Listed(refund, self.bank.made[refund.reference])
+                yield Listed(replace(refund, payment_reference=payment), self.bank.made[refund.reference])
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         signature = {name.lower(): value for name, value in headers.items()}.get("voucher-signature", "")

@@ -1,0 +1,82 @@
+"""Refunds at Stripe that no webhook reports: the hourly task finds them by Stripe's list."""
+
+from typing import Any
+
+import pytest
+
+from channels.base import ListingFailed
+from channels.stripe import config
+from gateway.models import Refund
+from gateway.tasks import find_unreported_refunds
+from payment_platform.celery import app
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
+from tests.support.signing import SignedClient
+from tests.support.stripe.fake import VISA, FakeStripe, Fault
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+@pytest.fixture
+def payment(fake: FakeStripe, client: SignedClient) -> Body:
+    told = opened(client, channel="stripe")
+    fake.pay(told["channel_trade_no"])
+    synced: Body = data(sync(client, told))
+    return synced
+
+
+def intent_of(fake: FakeStripe, payment: Body) -> str:
+    found: str = fake.sessions[payment["channel_trade_no"]]["payment_intent"]
+    return found
+
+
+def test_it_runs_every_hour() -> None:
+    assert app.conf.beat_schedule["gateway.find_unreported_refunds"]["schedule"] == 3600
+    assert "gateway.find_unreported_refunds" in app.tasks
+
+
+def test_refunds_of_the_dashboard_are_booked_once(
+    fake: FakeStripe, client: SignedClient, payment: Body
+) -> None:
+    own = data(refund(client, payment, 1_000))
+    numbers = {fake.refund_in_dashboard(intent_of(fake, payment), each)["id"] for each in (3_000, 2_000)}
+    fake.seen.clear()
+    assert find_unreported_refunds() == 2
+    assert set(fake.seen) == {"GET /v1/refunds"}, "whose they are is in the list"
+    assert find_unreported_refunds() == 0
+    found = Refund.objects.exclude(refund_no=own["refund_no"])
+    assert set(found.values_list("channel_refund_no", flat=True)) == numbers
+    assert set(found.values_list("origin", "status")) == {("channel", "succeeded")}
+    assert get_payment(client, payment)["refunded_amount"] == 6_000
+
+
+def test_an_outcome_that_changed_is_taken_over(fake: FakeStripe, client: SignedClient, payment: Body) -> None:
+    given = data(refund(client, payment, 4_000))
+    fake.settle_refund(given["channel_refund_no"], "failed", failure_reason="unknown")
+    assert find_unreported_refunds() == 1
+    assert get_refund(client, given)["status"] == "failed"
+    assert get_payment(client, payment)["refundable_amount"] == 10_000
+
+
+def test_of_somebody_elses_payment_nothing_is_booked(fake: FakeStripe, client: SignedClient) -> None:
+    api = config.client("test", 5.0)
+    params: Any = {
+        "amount": 500,
+        "currency": "usd",
+        "payment_method": VISA,
+        "confirm": True,
+        "payment_method_types": ["card"],
+    }
+    fake.refund_in_dashboard(api.v1.payment_intents.create(params).id, 500)
+    assert find_unreported_refunds() == 0
+    assert not Refund.objects.exists()
+
+
+def test_a_list_that_breaks_off_fails_the_task_and_is_read_again(
+    fake: FakeStripe, client: SignedClient, payment: Body
+) -> None:
+    fake.refund_in_dashboard(intent_of(fake, payment), 3_000)
+    fake.plan(Fault.REFUSE_KEY, "GET /v1/refunds")
+    with pytest.raises(ListingFailed):
+        find_unreported_refunds()
+    assert find_unreported_refunds() == 1
