@@ -1,5 +1,6 @@
 """Payment and saga are created together and share their id, as do refund and saga; neither is there alone. A refund
-that was made at the channel has no saga."""
+that was made at the channel has no saga. The saga of an automatic refund waits for a worker, whose first step writes
+the refund."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +22,11 @@ UNION ALL
 SELECT s.business_id
 FROM saga_instances s LEFT JOIN payments p ON p.id = s.id LEFT JOIN refunds r ON r.id = s.id
 WHERE s.created_at >= %(since)s
-  AND ((s.definition = 'payment.create' AND p.id IS NULL) OR (s.definition = 'refund.create' AND r.id IS NULL))
+  AND ((s.definition = 'payment.create' AND p.id IS NULL)
+    OR (s.definition = 'refund.create' AND r.id IS NULL
+        AND (s.status NOT IN ('pending', 'in_progress') OR EXISTS (
+            SELECT 1 FROM saga_steps t
+            WHERE t.saga_id = s.id AND t.step_name = 'ReserveRefund' AND t.status <> 'pending'))))
 """
 
 CHECK = Check(

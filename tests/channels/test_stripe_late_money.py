@@ -29,8 +29,8 @@ CHARGE, REFUND = "POST /v1/payment_intents", "POST /v1/refunds"
 def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
     """Stripe charged the card and all its answers were lost. Staff closed the payment as unpaid."""
     settings.CHANNEL_BREAKER_FAULTS = 1000
-    for _call in range(20):
-        fake.plan(Fault.LOSE_ANSWER, CHARGE)
+    for _call in range(200):
+        fake.plan(Fault.LOSE_ANSWER, CHARGE).plan(Fault.LOSE_REQUEST, "GET .*")
     payment: Body = data(create(client, channel="stripe", metadata={"stripe_payment_method": VISA}), 202)
     background.finish()
     fake.faults.clear()
