@@ -132,6 +132,12 @@ def _refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
     return found.values_list("id", flat=True).first()
 
 
+def refunded_reference(refund_no: str) -> str:
+    """What a channel knows the payment by that our refund `refund_no` gives back. Empty for one that is not ours."""
+    found = Refund.objects.filter(refund_no=refund_no).select_related("payment", "surplus_of").first()
+    return (found.surplus_of or found.payment).reference if found else ""
+
+
 def attempt_began_at(at: Payment | PaymentAttempt) -> dt.datetime:
     """When the attempt that a channel knows by `at.reference` was begun: where to look for it in the channel's lists.
     Of a payment that was tried again, this may be days after the payment was created."""

@@ -40,9 +40,8 @@ def payment_reference(told: ChannelRefund, teller: str) -> str:
     """
     if selectors.knows_refund(reference=told.reference, channel=teller, number=told.channel_refund_no):
         return ""
-    if told.payment_reference:
-        return told.payment_reference
-    return channel_payments.reference_of(told.payment_trade_no, teller, told.environment)
+    known = told.payment_reference or selectors.refunded_reference(told.reference)
+    return known or channel_payments.reference_of(told.payment_trade_no, teller, told.environment)
 
 
 def apply(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool = False) -> Effect:

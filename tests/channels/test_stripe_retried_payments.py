@@ -1,6 +1,7 @@
 """A payment is tried again days after it was created, and the answer to that creation is lost: it is looked for in
 Stripe's lists of the attempt's time."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,21 @@ from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import create, data, error, get_payment, new_no, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.fake import DECLINED_CARD, FakeStripe, Fault
+from tests.support.stripe.fake import DECLINED_CARD, FakeStripe, Fault, fake_stripe
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 CREATE = "POST /v1/checkout/sessions"
 LATER = timedelta(days=3)
+
+
+@pytest.fixture
+def fake(fake: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
+    """One of its own, whose objects may be moved in time."""
+    with fake_stripe() as fresh:
+        settings.STRIPE_API_BASE = fresh.url
+        yield fresh
+        assert fresh.broken == []
 
 
 def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:

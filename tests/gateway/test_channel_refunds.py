@@ -18,6 +18,7 @@ from tests.support.shop import (
     error,
     get_payment,
     get_refund,
+    new_no,
     opened,
     paid,
     refund,
@@ -79,6 +80,21 @@ def test_a_sync_finds_it_without_a_webhook(client: SignedClient) -> None:
     assert data(sync(client, payment))["refunded_amount"] == 6_000
     assert Refund.objects.filter(origin="channel").count() == 2
     assert get_refund(client, own)["origin"] == "merchant"
+
+
+def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) -> None:
+    """Even when the bank does not say of which payment it is."""
+    payment = paid(client)
+    own = data(refund(client, payment, 1_000))
+    told = bank.webhooks_about(payment["payment_no"])[-1]
+    again = {**told["refund"], "channel_refund_no": "sim_ref_second"}
+    again.pop("payment_reference", None)
+    assert bank.effect_of(bank.send({**told, "event_id": new_no("evt"), "refund": again})) == "applied"
+    second = Refund.objects.get(origin="channel")
+    assert (second.channel_refund_no, second.status) == ("sim_ref_second", "succeeded")
+    assert get_refund(client, own) == own
+    review = PaymentReview.objects.get()
+    assert (review.code, review.subject) == ("mismatch", "sim_ref_second")
 
 
 def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:

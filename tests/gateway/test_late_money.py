@@ -229,7 +229,8 @@ def test_only_the_channel_of_an_attempt_speaks_of_it(client: SignedClient, banks
 
 def told_of_refund(given_back: Body, state: RefundState) -> ChannelRefund:
     row = Refund.objects.get(refund_no=given_back["refund_no"])
-    return ChannelRefund(row.refund_no, "sim_ref_x", state, row.amount_minor, row.currency)
+    number = row.channel_refund_no or "sim_ref_x"
+    return ChannelRefund(row.refund_no, number, state, row.amount_minor, row.currency)
 
 
 def failed_here(client: SignedClient, payment: Body, amount: int) -> Body:

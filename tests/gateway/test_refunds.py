@@ -171,7 +171,7 @@ def test_a_refund_of_which_the_bank_tells_otherwise_is_left_to_a_person(
     waiting = data(refund(client, payment, 4_000))
     told = {
         "reference": waiting["refund_no"],
-        "channel_refund_no": "sim_ref_x",
+        "channel_refund_no": waiting["channel_refund_no"],
         "state": "succeeded",
         "amount_minor": 4_000,
         "currency": "USD",
