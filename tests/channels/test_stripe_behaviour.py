@@ -119,7 +119,13 @@ class TestPagesThatEnd:
         payment = opened(client, channel="stripe")
         if tried:
             fake.pay(payment["channel_trade_no"], DECLINED_CARD)
-            assert set(deliver(fake)) == {"nothing_new"}
+            told = fake.take_events()
+            effects = {event["type"]: data(send(event))["effect"] for event in told}
+            # Only the refused card is news: the payment says so, and waits for another one (ADR 18).
+            assert effects.pop("payment_intent.payment_failed") == "applied"
+            assert set(effects.values()) <= {"nothing_new"}
+            now = get_payment(client, payment)
+            assert (now["status"], now["failure_code"]) == ("pending", "card_declined")
         fake.take_events()
         fake.pass_time(24 * 3600)
         deliver(fake, backwards=backwards)

@@ -35,8 +35,11 @@ def test_a_merchants_metadata_never_reaches_our_labels(fake: FakeStripe, client:
     assert not fake.pay(session["id"], DECLINED_CARD)
     (intent_id,) = [i for i in fake.intents if fake.intent(i)["metadata"] == session["metadata"]]
     failed = event("payment_intent.payment_failed", fake.intent(intent_id))
+    # That the card was refused is taken over (ADR 18), and another one may be tried.
+    assert data(send(failed))["effect"] == "applied"
     assert data(send(failed))["effect"] == "nothing_new"
-    assert get_payment(client, payment)["status"] == "pending"
+    now = get_payment(client, payment)
+    assert (now["status"], now["failure_code"]) == ("pending", "card_declined")
 
 
 def test_a_refund_is_read_although_it_does_not_say_its_environment(fake: FakeStripe) -> None:
