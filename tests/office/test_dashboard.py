@@ -17,6 +17,7 @@ from backoffice.dashboard.models import LatencyHour, PaymentHour
 from gateway.models import Payment
 from tests.support import shop
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -30,10 +31,8 @@ def vera(sign_in: Callable[..., Client], settings) -> Client:
 
 
 def shift(table: str, hours: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(f"UPDATE {table} SET created_at = created_at - make_interval(hours => %s)", [hours])
-        cursor.execute("SET session_replication_role = DEFAULT")
 
 
 def totals() -> dict[str, int]:
@@ -113,8 +112,7 @@ def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Clie
 
 def test_no_figure_reads_every_payment(client: SignedClient) -> None:
     shop.paid(client)
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(
             """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
                 'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
@@ -122,7 +120,7 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
                 'paid_at', now() - n * interval '1 minute'))).*
             FROM payments p, generate_series(1, 4000) AS n WHERE payment_no NOT LIKE 'COPY-%'"""
         )
-        cursor.execute("SET session_replication_role = DEFAULT")
+    with connection.cursor() as cursor:
         cursor.execute("ANALYZE payments")
     adding_up.add_up()
     with CaptureQueriesContext(connection) as queries:

@@ -15,6 +15,7 @@ from merchants.services import NewMerchant
 from sagas.models import SagaInstance
 from tests.support import bank, shop
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -99,15 +100,14 @@ def test_what_is_rare_is_found_by_its_index(
 ) -> None:
     shop.data(shop.refund(client, shop.paid(client, amount=7_700, currency="USD"), 7_700))
     table, number, index = COPIED[of]
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(
             f"""INSERT INTO {table} SELECT (jsonb_populate_record(p, jsonb_build_object(
                 'id', gen_random_uuid(), '{number}', 'COPY-' || n, 'order_no', 'COPY-' || n,
                 'amount_minor', 10000 + n, 'order_id', gen_random_uuid(), 'channel_refund_no', 'COPY-' || n))).*
             FROM {table} AS p, generate_series(1, 2000) AS n"""
         )
-        cursor.execute("SET session_replication_role = DEFAULT")
+    with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {table}")
     with CaptureQueriesContext(connection) as queries:
         vera.get(reverse(f"admin:{of}_changelist"), by)

@@ -26,6 +26,7 @@ from tests.office.test_dashboard import DAY
 from tests.support import shop, webhooks
 from tests.support.receiver import Answer, Receiver
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -55,8 +56,7 @@ def page(browser: Client, name: str, pk: object) -> str:
 
 def many_copies() -> None:
     """Deliveries of other payments, so that the planner has a choice."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(
             """INSERT INTO outbox_events SELECT (jsonb_populate_record(e, jsonb_build_object(
                 'id', 1000000 + n, 'event_id', gen_random_uuid(), 'ordering_key', 'COPY-' || n))).*
@@ -75,7 +75,7 @@ def many_copies() -> None:
             FROM webhook_attempts AS a, webhook_deliveries AS d
             WHERE a.id = (SELECT min(id) FROM webhook_attempts) AND d.event_id > 1000000"""
         )
-        cursor.execute("SET session_replication_role = DEFAULT")
+    with connection.cursor() as cursor:
         cursor.execute("ANALYZE outbox_events, webhook_deliveries, webhook_attempts")
 
 

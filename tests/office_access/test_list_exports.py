@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from django.contrib import admin
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +22,7 @@ from gateway.models import Payment
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 from webhooks.fanout import fan_out_batch
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -58,14 +58,12 @@ def business(client: SignedClient) -> None:
     while fan_out_batch():
         pass
     Payment.objects.filter(amount_minor=9_000).update(needs_attention=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         for table in ("payments", "refunds", "orders", "saga_instances"):
             cursor.execute(
                 f"UPDATE {table} SET created_at = created_at - (row_number * interval '7 minutes') FROM"
                 f" (SELECT id AS of, row_number() OVER (ORDER BY id DESC) FROM {table}) AS n WHERE id = n.of"
             )
-        cursor.execute("SET session_replication_role = DEFAULT")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -34,10 +34,15 @@ def install() -> None:
 
 
 def restore() -> None:
-    """Undoes everything that was committed since `install`."""
+    """Undoes everything that was committed since `install`. Fails for a test that leaves its connection without
+    triggers (`tests.support.triggers`): the tests after it would fail, and not say why."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {SCHEMA}.restore()")
+        cursor.execute(f"SELECT current_setting('session_replication_role'), {SCHEMA}.restore()")
+        (role, _nothing) = cursor.fetchone()
+        if role != "origin":
+            cursor.execute("RESET session_replication_role")
     ContentType.objects.clear_cache()  # of a content type that a test made
+    assert role == "origin", f"session_replication_role was left at {role}"
 
 
 def _has_rows(table: str) -> bool:
