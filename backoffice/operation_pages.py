@@ -55,8 +55,15 @@ class Shown:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """Nothing was done yet: a second person must approve it. `text` says so."""
+
+    text: str
+
+
 # Given who asks, the object (None for what concerns none) and the checked form. Raises `Refused`.
-Perform = Callable[[Any, Any, dict[str, Any]], Shown | HttpResponseBase | None]
+Perform = Callable[[Any, Any, dict[str, Any]], Shown | Requested | HttpResponseBase | None]
 
 
 def _always(_row: Any) -> str:
@@ -162,6 +169,9 @@ class OperableAdmin(ReadOnlyAdmin):
             return self._ask(request, operation, row, form, refused=str(refused), status=409)
         if isinstance(answer, Shown):
             return self._show_once(request, operation, row, answer)
+        if isinstance(answer, Requested):
+            messages.warning(request, answer.text)
+            return redirect(self._back(row))
         if answer is not None:
             return answer
         messages.success(request, _("%(operation)s: done.") % {"operation": operation.label})

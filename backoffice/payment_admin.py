@@ -14,8 +14,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from backoffice import lookup, verbs
+from backoffice.approvals import deciding, late_money, refunds
 from backoffice.approvals import pages as approval_pages
-from backoffice.approvals import refunds
+from backoffice.approvals.models import REFUND as REFUND_OPERATION
 from backoffice.approvals.models import Approval
 from backoffice.operation_pages import OperableAdmin
 from backoffice.payment_operations import PAYMENT_OPERATIONS
@@ -105,15 +106,21 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         return redirect(PAGE, payment.pk)
 
     def decide_view(self, request: HttpRequest, payment_id: uuid.UUID) -> HttpResponse:
-        """The second person's word on a refund."""
+        """Approves or rejects the pending operation on the payment's money."""
         payment = _found(str(payment_id))
         if payment is None:
             raise Http404
 
         def agree(approval: Approval) -> None:
-            _tell(request, refunds.approve(approval_id=approval.pk, actor=request.user.get_username()))
+            actor = request.user.get_username()
+            if approval.operation == REFUND_OPERATION:
+                _tell(request, refunds.approve(approval_id=approval.pk, actor=actor))
+                return
+            late_money.approve(approval_id=approval.pk, actor=actor)
+            label = approval.get_operation_display()
+            messages.success(request, _("%(operation)s: done.") % {"operation": label})
 
-        asked = refunds.pending_of(payment_no=payment.payment_no)
+        asked = deciding.pending_of_payment(payment_no=payment.payment_no)
         return approval_pages.decide(request, self, asked, back=reverse(PAGE, args=[payment_id]), agree=agree)
 
     def _conflict(
@@ -188,10 +195,10 @@ def _found(payment_id: str) -> Payment | None:
 
 def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
     subject = subject_of(payment)
-    approval = refunds.pending_of(payment_no=payment.payment_no)
+    approval = deciding.pending_of_payment(payment_no=payment.payment_no)
     why_not = why_no_refund(payment)
     if approval is not None:
-        why_not = _("A refund of it waits for a second person already.")
+        why_not = _("An operation on it waits for a second person already.")
     if not request.user.has_perm(verbs.REFUND):
         why_not = _("Your role may not refund.")
     return {
@@ -216,6 +223,8 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
 
 
 def _approval_effects(payment: Payment, approval: Approval) -> list[str]:
+    if approval.operation != REFUND_OPERATION:
+        return late_money.effects(approval, payment)
     told = {
         "amount": money_text(approval.amount_minor, approval.currency),
         "refundable": money_text(payment.refundable_minor, payment.currency),

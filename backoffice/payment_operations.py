@@ -9,7 +9,9 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import ReasonForm, Refused, StaffOperation
+from backoffice.approvals import late_money as late_money_approvals
+from backoffice.approvals.models import Approval
+from backoffice.operation_pages import ReasonForm, Refused, Requested, StaffOperation
 from backoffice.services import late_money, staff_payments
 from common.admin_forms import amount_field
 from common.errors import ApiError
@@ -18,6 +20,7 @@ from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus
 from gateway.services import late_money as gateway_late_money
 from gateway.services.late_money import OperationRefused
+from sagas.operations import OperationRefused as SagaOperationRefused
 from staff.roles import Verb
 
 
@@ -77,27 +80,31 @@ def _cancel(actor: User, payment: Payment, given: dict[str, Any]) -> None:
     )
 
 
-def _late(operation: late_money.Operation) -> Callable[[User, Payment, dict[str, Any]], None]:
-    def perform(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-        _told(
-            lambda: late_money.operate(
+def _late(operation: late_money.Operation) -> Callable[[User, Payment, dict[str, Any]], Requested | None]:
+    def perform(actor: User, payment: Payment, given: dict[str, Any]) -> Requested | None:
+        answer = _told(
+            lambda: late_money_approvals.operate_or_ask(
                 operation=operation,
                 payment_no=payment.payment_no,
                 actor=actor.get_username(),
                 reason=given["reason"],
-                review=given.get("review", ""),
+                reviews=[given["review"]] if given.get("review") else [],
             )
         )
+        if not isinstance(answer, Approval):
+            return None
+        told = {"operation": operation.label, "state": answer.get_state_display()}
+        return Requested(_("%(operation)s: %(state)s.") % told)
 
     return perform
 
 
-def _told(act: Callable[[], object]) -> None:
+def _told(act: Callable[[], object]) -> object:
     try:
-        act()
+        return act()
     except ApiError as refused:
         raise Refused(str(refused.text)) from refused
-    except OperationRefused as refused:
+    except (OperationRefused, SagaOperationRefused) as refused:
         raise Refused(str(refused)) from refused
 
 

@@ -3,8 +3,20 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from django.utils import translation
+
+TERMINAL: Final = "terminal:"
+LONGEST_NAME: Final = 150  # of a column that keeps a name
+
+
+def terminal_name(name: str) -> str:
+    """The name under which an act in a terminal is recorded; empty when `name` is.
+
+    A terminal proves no name. The prefix keeps it apart from the accounts of the back office: no user name has a colon.
+    """
+    return f"{TERMINAL}{name.strip()}"[:LONGEST_NAME] if name.strip() else ""
 
 
 @contextmanager

@@ -57,10 +57,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("business id"))
     def decided_where(self, approval: Approval) -> SafeString:
-        """A refund on its payment's page, where it says what can be refunded; the rest on the saga's."""
+        """The payment's page for an operation on its money, else the saga's."""
         url = (
             f"{reverse('admin:gateway_payment_find')}?{urlencode({'q': approval.business_id})}"
-            if approval.is_refund
+            if approval.is_about_payment
             else reverse("admin:sagas_sagainstance_change", args=[approval.saga_id])
         )
         return format_html('<a class="text-link" href="{}">{}</a>', url, approval.business_id)

@@ -8,14 +8,15 @@ import uuid
 from typing import Final
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.acts import Act, ObjectType
-from backoffice.approvals.independence import opened_at, why_not_second
-from backoffice.approvals.models import Approval, ApprovalState
+from backoffice.approvals.independence import is_from_terminal, opened_at, why_not_second
+from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
 from sagas.operations import NotAllowed
 
@@ -24,6 +25,27 @@ VALID_FOR: Final = dt.timedelta(days=3)
 
 def waiting() -> QuerySet[Approval]:
     return Approval.objects.filter(state=ApprovalState.PENDING, requested_at__gt=Now() - VALID_FOR)
+
+
+def pending_of_payment(*, payment_no: str) -> Approval | None:
+    return waiting().filter(business_id=payment_no, operation__in=PAYMENT_OPERATIONS).first()
+
+
+def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
+    """Makes the signed-in account `actor` the requester of what was requested in a terminal.
+
+    Whoever has the terminal can type any name there, a colleague's too, and would then approve as themselves. So a
+    request from a terminal counts as nobody's: one account adopts it and a second one approves it. Raises `NotAllowed`.
+    """
+    with transaction.atomic():
+        approval = locked(approval_id)
+        if not is_from_terminal(approval.requested_by):
+            raise NotAllowed(_("Somebody else has made this request theirs already."))
+        if is_from_terminal(actor):
+            raise NotAllowed(_("Only an active member of staff can approve."))
+        note(approval, Act.APPROVAL_REQUEST, actor, approval.reason)
+        approval.requested_by = actor
+        approval.save(update_fields=["requested_by"])
 
 
 def taken(approval_id: uuid.UUID, actor: str) -> Approval:
@@ -61,8 +83,8 @@ def note(approval: Approval, act: Act, actor: str, reason: str) -> None:
     audit.record(
         actor=actor,
         action=act,
-        object_type=ObjectType.PAYMENT if approval.is_refund else ObjectType.SAGA,
-        object_id=approval.business_id if approval.is_refund else str(approval.saga_id),
+        object_type=ObjectType.PAYMENT if approval.is_about_payment else ObjectType.SAGA,
+        object_id=approval.business_id if approval.is_about_payment else str(approval.saga_id),
         reason=reason,
         after={
             "approval": str(approval.id),

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from audit.acts import Act, ObjectType
 from audit.models import StaffAction
 from common.clock import database_now
+from common.terminal import TERMINAL
 from staff import second_factor
 from staff.mailboxes import mailbox
 
@@ -46,6 +47,11 @@ def why_not_second(*, approver: str, requester: str) -> str:
     return _why_one_person(account, accounts.get(requester), requester)
 
 
+def is_from_terminal(name: str) -> bool:
+    """Whether somebody typed `name` in a terminal, which proves nothing. No account has such a name."""
+    return name.startswith(TERMINAL)
+
+
 def opened_at(account: User) -> dt.datetime:
     """When the account was made, or its access last changed by somebody else."""
     last = _acts(account.get_username(), *OPENED_BY).order_by("-id").first()
@@ -53,15 +59,15 @@ def opened_at(account: User) -> dt.datetime:
 
 
 def _why_one_person(approver: User, asking: User | None, requester: str) -> str:
-    """`asking` is the account of the requester; None for a program, or a terminal of the time before."""
+    """`asking` is the account of the requester; None for a name from a terminal."""
     for link in _newest_links(approver.get_username(), requester):
         if link.after.get("link") == "shown":
             return _(
                 "The link of the account %(name)s was shown to %(actor)s. Have a new one sent by e-mail, to an address"
                 " of the company, before it takes part in a decision by two."
             ) % {"name": link.object_id, "actor": link.actor}
-    if asking is None:
-        return ""
+    if asking is None or is_from_terminal(requester):
+        return _("It was requested in a terminal, which proves no name: an account must adopt it first.")
     if approver.email and mailbox(approver.email) == mailbox(asking.email):
         return _("Both accounts have the same mailbox: somebody else must agree.")
     for invited, by in ((approver, asking), (asking, approver)):

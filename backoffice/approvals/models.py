@@ -6,12 +6,16 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from backoffice.services.late_money import Operation as LateMoneyOperation
 from common.ids import uuid7
+from common.terminal import TERMINAL
 from sagas.availability import Operation
 
 REFUND: Final = "refund"
-# A refund's saga gets the refund's id, so that a wish for a refund has the id of its saga before there is one.
-OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund"))]
+# A refund's saga gets the refund's id, so that a wish for a refund has the id of its saga before there is one. An
+# operation on late money has the payment's id instead.
+OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund")), *LateMoneyOperation.choices]
+PAYMENT_OPERATIONS: Final = (REFUND, *LateMoneyOperation.values)
 
 
 class ApprovalState(models.TextChoices):
@@ -23,7 +27,11 @@ class ApprovalState(models.TextChoices):
 
 
 class Approval(models.Model):
-    """The operation as it was asked for, on the revision that was seen. Of a refund, `business_id` is the payment."""
+    """The operation as it was asked for, on the revision that was seen. `business_id` is the saga's, or the number of
+    the payment whose money the operation is about.
+
+    `requested_by` is an account, or a name that somebody typed in a terminal (`common.terminal.terminal_name`).
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     operation = models.CharField(_("operation"), max_length=30, choices=OPERATIONS)
@@ -50,7 +58,12 @@ class Approval(models.Model):
             models.CheckConstraint(
                 name="approval_by_a_second_person",
                 condition=~models.Q(state="approved")
-                | (~models.Q(decided_by="") & ~models.Q(decided_by=models.F("requested_by"))),
+                | (
+                    ~models.Q(decided_by="")
+                    & ~models.Q(decided_by=models.F("requested_by"))
+                    & ~models.Q(decided_by__startswith=TERMINAL)
+                    & ~models.Q(requested_by__startswith=TERMINAL)
+                ),
             ),
             models.CheckConstraint(
                 name="approval_state_known", condition=models.Q(state__in=ApprovalState.values)
@@ -59,9 +72,9 @@ class Approval(models.Model):
                 name="approval_one_pending_per_saga", fields=["saga_id"], condition=models.Q(state="pending")
             ),
             models.UniqueConstraint(
-                name="approval_one_pending_refund",
+                name="approval_one_pending_per_payment",
                 fields=["business_id"],
-                condition=models.Q(state="pending", operation=REFUND),
+                condition=models.Q(state="pending", operation__in=PAYMENT_OPERATIONS),
             ),
             models.UniqueConstraint(
                 name="approval_refund_asked_for_once",
@@ -75,5 +88,5 @@ class Approval(models.Model):
         return f"{self.get_operation_display()} {self.business_id}"
 
     @property
-    def is_refund(self) -> bool:
-        return self.operation == REFUND
+    def is_about_payment(self) -> bool:
+        return self.operation in PAYMENT_OPERATIONS

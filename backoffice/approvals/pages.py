@@ -12,8 +12,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from backoffice import verbs
-from backoffice.approvals import services
-from backoffice.approvals.independence import why_not_second
+from backoffice.approvals import deciding, services
+from backoffice.approvals.independence import is_from_terminal, why_not_second
 from backoffice.approvals.models import Approval
 from backoffice.operation_pages import ReasonForm
 from common.admin import ReadOnlyAdmin
@@ -37,6 +37,7 @@ def offer(request: HttpRequest, approval: Approval | None, *, decide_url: str) -
     return {
         "approval": approval,
         "decide_url": decide_url,
+        "to_be_adopted": is_from_terminal(approval.requested_by),
         "why_not_decide": _why_not(request, approval),
         "reject_form": RejectForm(approval),
     }
@@ -45,6 +46,8 @@ def offer(request: HttpRequest, approval: Approval | None, *, decide_url: str) -
 def _why_not(request: HttpRequest, approval: Approval) -> str:
     if not request.user.has_perm(verbs.APPROVE):
         return _("Your role may not approve.")
+    if is_from_terminal(approval.requested_by):
+        return ""  # may be adopted
     return why_not_second(approver=request.user.get_username(), requester=approval.requested_by)
 
 
@@ -58,8 +61,8 @@ def decide(
 ) -> HttpResponse:
     """The second person's word. A no says why: in a dialog, or on this page where there are none."""
     actor = request.user.get_username()
-    agrees = "approve" in request.POST
-    takes_back = approval is not None and approval.requested_by == actor and not agrees
+    agrees, adopts = "approve" in request.POST, "adopt" in request.POST
+    takes_back = approval is not None and approval.requested_by == actor and not (agrees or adopts)
     if not (
         model_admin.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))
     ):
@@ -69,10 +72,13 @@ def decide(
         messages.error(request, _("It has been decided already."))
         return redirect(back)
     form = RejectForm(approval, request.POST if posted else None)
-    if not agrees and not form.is_valid():
+    if not (agrees or adopts) and not form.is_valid():
         return _reject_page(request, model_admin, approval, form, back, status=422 if posted else 200)
     try:
-        if agrees:
+        if adopts:
+            deciding.adopt(approval_id=approval.pk, actor=actor)
+            messages.warning(request, _("You are the requester now: somebody else must approve it."))
+        elif agrees:
             agree(approval)
         else:
             services.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])

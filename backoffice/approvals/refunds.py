@@ -52,10 +52,6 @@ def refund_or_ask(
     return staff_refunds.carry_out(saga=saga)
 
 
-def pending_of(*, payment_no: str) -> Approval | None:
-    return deciding.waiting().filter(business_id=payment_no, operation=REFUND).first()
-
-
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     """Raises `NotAllowed`: when it was decided already, by the same person, or too late. Raises
     `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment` where the payment has changed so that
@@ -107,8 +103,8 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
                 requested_by=actor,
             )
     except IntegrityError as error:
-        if not violates(error, "approval_one_pending_refund"):
+        if not violates(error, "approval_one_pending_per_payment"):
             raise
-        raise NotAllowed(_("A refund of it waits for a second person already.")) from error
+        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
     deciding.note(approval, Act.APPROVAL_REQUEST, actor, reason)
     return approval

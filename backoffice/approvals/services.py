@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from audit.acts import Act
 from backoffice.approvals import deciding
-from backoffice.approvals.models import REFUND, Approval, ApprovalState
+from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from backoffice.approvals.thresholds import amount_of, needs_second_person
 from backoffice.services import saga_operations
 from common.db import violates
@@ -78,7 +78,7 @@ def operate_or_ask(
 
 
 def pending_of(*, saga_id: uuid.UUID) -> Approval | None:
-    return deciding.waiting().filter(saga_id=saga_id).exclude(operation=REFUND).first()
+    return deciding.waiting().filter(saga_id=saga_id).exclude(operation__in=PAYMENT_OPERATIONS).first()
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Done:

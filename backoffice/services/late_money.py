@@ -1,5 +1,7 @@
 """Staff actions on payments that need review, each with its audit log entry in one transaction."""
 
+from collections.abc import Collection
+
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -17,16 +19,25 @@ class Operation(models.TextChoices):
     RESOLVE = "resolve", gettext_lazy("Mark resolved")
 
 
-def operate(*, operation: Operation, payment_no: str, actor: str, reason: str, review: str = "") -> Done:
-    """`review` names one open review to resolve; without it all of them are. Raises `NotFound` and
+def operate(
+    *,
+    operation: Operation,
+    payment_no: str,
+    actor: str,
+    reason: str,
+    reviews: Collection[str] = (),
+    approved_by: str = "",
+) -> Done:
+    """Refunds late money, or resolves the open reviews that `reviews` names by id or code, or all of them.
+
+    Asks nobody: `backoffice.approvals.late_money` decides whether one person is enough. Raises `NotFound` and
     `OperationRefused`."""
-    if not actor.strip() or not reason.strip():
-        raise OperationRefused(_("Say who you are and why you do it."))
+    require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
         if operation is Operation.GIVE_BACK:
             done = late_money.give_back(payment_no=payment_no, actor=actor, reason=reason)
         else:
-            done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, review=review)
+            done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
         audit.record(
             actor=actor,
             action=Act(f"payment.{operation.value}"),
@@ -34,9 +45,15 @@ def operate(*, operation: Operation, payment_no: str, actor: str, reason: str, r
             object_id=payment_no,
             reason=reason,
             before=done.before,
-            after=done.after,
+            after={**done.after, **({"approved_by": approved_by} if approved_by else {})},
         )
     return done
+
+
+def require_actor_and_reason(*, actor: str, reason: str) -> None:
+    """Raises `OperationRefused`."""
+    if not actor.strip() or not reason.strip():
+        raise OperationRefused(_("Say who you are and why you do it."))
 
 
 def parked(*, limit: int) -> QuerySet[Payment]:

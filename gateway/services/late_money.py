@@ -1,5 +1,6 @@
 """What a person does about money that was left to a person: give it back, or close the case."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +36,10 @@ def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
-    payment = _parked(payment_no)
+    payment = parked_payment(payment_no)
     before = _facts(payment)
-    attempts = _with_surplus(payment)
-    own = payment.refundable_minor if payment.status in transitions.CLOSED_STATUSES else 0
-    if not own and not attempts:
-        raise OperationRefused(_("There is no late money of %(no)s to give back.") % {"no": payment_no})
+    require_late_money(payment)
+    attempts, own = _with_surplus(payment), _own_late_minor(payment)
     why = payment.attention_reason[:255] or "late money"
     if own:
         refund_create.start_late(payment=payment, reason=why)
@@ -50,21 +49,15 @@ def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
     return _closed(payment, before)
 
 
-def resolve(*, payment_no: str, actor: str, reason: str, review: str = "") -> Done:
-    """A person has seen to it: to the open review `review` (its id or code), or to all of them. What is still open,
-    the payment or a refund of it, is asked about again.
+def resolve(*, payment_no: str, actor: str, reason: str, reviews: Collection[str] = ()) -> Done:
+    """Resolves the open reviews that `reviews` names by id or code, or all of them. What is still open, the payment or
+    a refund of it, is asked about again.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
-    payment = _parked(payment_no)
+    payment = parked_payment(payment_no)
     before = _facts(payment)
-    found = open_reviews(payment)
-    if review:
-        found = [each for each in found if review in (str(each.id), each.code)]
-        if not found:
-            raise OperationRefused(
-                _("%(no)s has no open review %(review)s.") % {"no": payment_no, "review": review}
-            )
+    found = named_reviews(payment, reviews)
     for each in found:
         transitions.resolve_reviews(
             payment=payment, codes=(each.code,), subject=each.subject, resolution=reason, actor=actor
@@ -79,13 +72,41 @@ def open_reviews(payment: Payment) -> list[PaymentReview]:
     return list(payment.reviews.filter(resolved_at=None).order_by("opened_at", "id"))
 
 
-def _parked(payment_no: str) -> Payment:
+def named_reviews(payment: Payment, names: Collection[str]) -> list[PaymentReview]:
+    """The open reviews with these ids or codes, or all of them without names. Raises `OperationRefused`."""
+    found = open_reviews(payment)
+    for name in names:
+        if not any(name in (str(each.id), each.code) for each in found):
+            raise OperationRefused(
+                _("%(no)s has no open review %(review)s.") % {"no": payment.payment_no, "review": name}
+            )
+    return [each for each in found if not names or str(each.id) in names or each.code in names]
+
+
+def late_minor(payment: Payment) -> int:
+    """What `give_back` would refund now, in minor units."""
+    return _own_late_minor(payment) + sum(attempt.surplus_left_minor for attempt in _with_surplus(payment))
+
+
+def require_late_money(payment: Payment) -> None:
+    """Raises `OperationRefused`."""
+    if not late_minor(payment):
+        told = {"no": payment.payment_no}
+        raise OperationRefused(_("There is no late money of %(no)s to give back.") % told)
+
+
+def parked_payment(payment_no: str) -> Payment:
+    """Locked. Raises `NotFound` and `OperationRefused`."""
     payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()
     if payment is None:
         raise NotFound({"payment_no": payment_no})
     if not payment.needs_attention:
         raise OperationRefused(_("%(no)s needs nobody's attention.") % {"no": payment_no})
     return payment
+
+
+def _own_late_minor(payment: Payment) -> int:
+    return payment.refundable_minor if payment.status in transitions.CLOSED_STATUSES else 0
 
 
 def _with_surplus(payment: Payment) -> list[PaymentAttempt]:

@@ -132,7 +132,7 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
         payment_no=payment.payment_no,
         actor="ana",
         reason="compared",
-        review="mismatch",
+        reviews=["mismatch"],
     )
     payment.refresh_from_db()
     assert payment.needs_attention

@@ -80,7 +80,7 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     html = page(ben, paid)
     assert "asked for by ana" in html
     assert "15,000.00 USD goes back, of 20,000.00 USD that can be refunded now." in html
-    assert "A refund of it waits for a second person already." in html
+    assert "An operation on it waits for a second person already." in html
     assert decide(ben, paid) == 302
     assert decide(ben, paid) == 302, "the second press"
     assert given_back(paid) == [1_500_000]

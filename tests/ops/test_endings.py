@@ -328,7 +328,11 @@ def test_in_the_terminal(client: SignedClient, line: TappedLine) -> None:
     assert 'ending: "refunded"' in command(*words, "refunded")
     assert Refund.objects.get(refund_no=refund["refund_no"]).status == "succeeded"
     action = StaffAction.objects.get(action="saga.mark_resolved")
-    assert (action.actor, action.reason, action.after["ending"]) == ("ana", "told on the phone", "refunded")
+    assert (action.actor, action.reason, action.after["ending"]) == (
+        "terminal:ana",
+        "told on the phone",
+        "refunded",
+    )
     assert not action.before.get("ending")
 
 

@@ -61,7 +61,7 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
     assert late["payment_no"] not in parked("list")
     audit = StaffAction.objects.get()
     assert (audit.actor, audit.action, audit.object_id, audit.reason) == (
-        "ana",
+        "terminal:ana",
         "payment.give_back",
         late["payment_no"],
         "the customer rang",

@@ -37,8 +37,8 @@ def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMercha
     assert data(create(client, channel=...))["channel"] == "simulator"
     acts = StaffAction.objects.filter(object_type="routing_rule").order_by("created_at")
     assert [(act.action, act.actor, act.reason) for act in acts] == [
-        ("routing_rule.add", "ana", "a new contract"),
-        ("routing_rule.end", "ana", "a new contract"),
+        ("routing_rule.add", "terminal:ana", "a new contract"),
+        ("routing_rule.end", "terminal:ana", "a new contract"),
     ]
 
 

@@ -190,7 +190,7 @@ class TestOperate:
         assert "needs_attention: true → false" in told
         action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=parked.id).last()
         assert (action.actor, action.action, action.object_type, action.object_id, action.reason) == (
-            "ana",
+            "terminal:ana",
             "saga.retry_now",
             "saga",
             str(parked.id),
@@ -206,7 +206,7 @@ class TestOperate:
             given = ("--result", '{"state": "paid"}') if verb == "skip" else ()
             assert saga(verb, waiting.business_id, "--reason", "so", *given).startswith(f"{verb}: done.")
         assert StaffAction.objects.values("action").distinct().count() == 6
-        assert set(StaffAction.objects.values_list("actor", flat=True)) == {"operator"}
+        assert set(StaffAction.objects.values_list("actor", flat=True)) == {"terminal:operator"}
 
     def test_goes_by_the_revision_that_was_seen(self, parked):
         seen = reload(parked).revision
@@ -271,7 +271,7 @@ def test_staff_actions_are_kept_as_they_were_written(parked):
     ):
         with pytest.raises(DatabaseError, match="append-only"):
             change()
-    assert StaffAction.objects.get().actor == "operator"
+    assert StaffAction.objects.get().actor == "terminal:operator"
 
 
 def test_an_unknown_definition():

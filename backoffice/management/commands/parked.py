@@ -2,19 +2,22 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from backoffice.approvals import late_money as approvals
+from backoffice.approvals.models import Approval
 from backoffice.management.commands.saga import logged_in, up_to_a_thousand
 from backoffice.services import late_money
 from backoffice.services.late_money import Operation
 from common.errors import NotFound
-from common.terminal import in_its_language
+from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
 from gateway.services.late_money import OperationRefused, open_reviews
+from sagas.operations import OperationRefused as SagaOperationRefused
 
 VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
 
 
 class Command(BaseCommand):
-    help = "Payments that wait for a person: list them, give late money back, close the case."
+    help = "Payments that need review: list them, refund late money, resolve reviews."
 
     @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,17 +47,23 @@ class Command(BaseCommand):
                 )
             return
         try:
-            done = late_money.operate(
+            done = approvals.operate_or_ask(
                 operation=VERBS[action],
                 payment_no=options["payment_no"],
-                actor=options["actor"],
+                actor=terminal_name(options["actor"]),
                 reason=options["reason"],
-                review=options.get("review", ""),
+                reviews=[options["review"]] if options.get("review") else [],
             )
         except NotFound as error:
             raise CommandError(f"There is no payment {options['payment_no']}.") from error
-        except OperationRefused as error:
+        except (OperationRefused, SagaOperationRefused) as error:
             raise CommandError(str(error)) from error
+        if isinstance(done, Approval):
+            self.stdout.write(
+                f"{action}: requested. In the back office, on the payment's page, one account must adopt the request"
+                " and another approve it."
+            )
+            return
         changes = [
             f"{name}: {done.before[name]} → {now}"
             for name, now in done.after.items()

@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from backoffice.management.commands.saga import logged_in
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft, RuleRefused
-from common.terminal import in_its_language
+from common.terminal import in_its_language, terminal_name
 from gateway.models import RoutingRule
 from merchants.models import Environment
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             for rule in rules.order_by("environment", "-priority", "pk"):
                 self.stdout.write(_line(rule))
             return
-        why = {"actor": options["actor"], "reason": options["reason"]}
+        why = {"actor": terminal_name(options["actor"]), "reason": options["reason"]}
         try:
             if action == "end":
                 routing_rules.end(rule_id=options["rule"], **why)

@@ -8,7 +8,7 @@ from backoffice.approvals import services
 from backoffice.approvals.models import Approval
 from backoffice.renderers import saga_text
 from backoffice.services import saga_inspection
-from common.terminal import in_its_language
+from common.terminal import in_its_language, terminal_name
 from sagas import graph
 from sagas.models import SagaStatus
 from sagas.operations import OperationRefused
@@ -93,13 +93,14 @@ class Command(BaseCommand):
             operation=saga_text.VERBS[verb],
             saga_id=saga.id,
             seen_revision=saga.revision if revision is None else revision,
-            actor=actor,
+            actor=terminal_name(actor),
             why=services.Why(reason=reason),
             result=result,
         )
         if isinstance(done, Approval):
             self.stdout.write(
-                f"{verb}: asked for. Somebody else must approve it in the back office, on the saga's page."
+                f"{verb}: requested. In the back office, on the saga's page, one account must adopt the request"
+                " and another approve it."
             )
             return
         self.stdout.write(f"{verb}: done. {saga_text.changes(done)}")

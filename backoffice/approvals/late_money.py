@@ -1,0 +1,136 @@
+"""Operations on a parked payment by one person, or by two where much money hangs on them.
+
+The payment's lock puts requests and operations in a line. The operation, the approval and both lines of the audit
+are one transaction; a worker carries out the refunds.
+"""
+
+import uuid
+from collections.abc import Collection
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from audit.acts import Act
+from backoffice.approvals import deciding
+from backoffice.approvals.models import Approval, ApprovalState
+from backoffice.approvals.thresholds import is_much
+from backoffice.services import late_money, staff_refunds
+from backoffice.services.late_money import Operation
+from common.admin import money_text
+from common.db import violates
+from gateway.models import Payment
+from gateway.services.late_money import (
+    Done,
+    OperationRefused,
+    late_minor,
+    named_reviews,
+    open_reviews,
+    parked_payment,
+    require_late_money,
+)
+from sagas.operations import NotAllowed
+
+ONE_PENDING = ("approval_one_pending_per_payment", "approval_one_pending_per_saga")
+
+
+def operate_or_ask(
+    *, operation: Operation, payment_no: str, actor: str, reason: str, reviews: Collection[str] = ()
+) -> Done | Approval:
+    """Does it, or requests an approval above the limit of `SECOND_PERSON_ABOVE`. `reviews` as in `late_money.operate`.
+
+    Raises `NotFound`, `gateway.services.late_money.OperationRefused` and `NotAllowed`.
+    """
+    late_money.require_actor_and_reason(actor=actor, reason=reason)
+    with transaction.atomic():
+        payment = parked_payment(payment_no)
+        if is_much(amount_minor=_at_stake_minor(operation, payment), currency=payment.currency):
+            return _ask(operation, payment, actor, reason, reviews)
+        return late_money.operate(
+            operation=operation, payment_no=payment_no, actor=actor, reason=reason, reviews=reviews
+        )
+
+
+def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
+    """Raises `NotAllowed`: when it was decided already, by the same person, too late, or the payment has changed."""
+    try:
+        with transaction.atomic():
+            approval = deciding.taken(approval_id, actor)
+            _require_as_requested(approval, parked_payment(approval.business_id))
+            done = late_money.operate(
+                operation=Operation(approval.operation),
+                payment_no=approval.business_id,
+                actor=approval.requested_by,
+                reason=approval.reason,
+                reviews=approval.result.split(),
+                approved_by=actor,
+            )
+            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+    except OperationRefused as refused:
+        deciding.overtaken(approval_id)
+        raise NotAllowed(str(refused)) from refused
+    return done
+
+
+def effects(approval: Approval, payment: Payment) -> list[str]:
+    """What an approval will do, for the approver."""
+    if approval.operation == Operation.GIVE_BACK:
+        return [
+            _("%(amount)s is refunded.") % {"amount": money_text(approval.amount_minor, approval.currency)}
+        ]
+    named = approval.result.split()
+    return [
+        _("Resolves without moving money: %(review)s") % {"review": review.text}
+        for review in open_reviews(payment)
+        if str(review.id) in named
+    ]
+
+
+def _at_stake_minor(operation: Operation, payment: Payment) -> int:
+    """Together with what staff refunded of it alone before: many small refunds are one large one. Who closes a case
+    moves nothing, and may hide the whole payment."""
+    late = late_minor(payment)
+    if operation is Operation.GIVE_BACK:
+        return late + staff_refunds.given_back_alone(payment=payment)
+    return max(payment.amount_minor, late)
+
+
+def _ask(
+    operation: Operation, payment: Payment, actor: str, reason: str, reviews: Collection[str]
+) -> Approval:
+    """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
+    named = ""
+    if operation is Operation.GIVE_BACK:
+        require_late_money(payment)
+    else:
+        named = " ".join(str(review.id) for review in named_reviews(payment, reviews))
+    deciding.expire()
+    amount_minor = late_minor(payment) if operation is Operation.GIVE_BACK else payment.amount_minor
+    try:
+        with transaction.atomic():
+            approval = Approval.objects.create(
+                operation=operation,
+                saga_id=payment.id,
+                business_id=payment.payment_no,
+                seen_revision=0,
+                amount_minor=amount_minor,
+                currency=payment.currency,
+                reason=reason,
+                result=named,
+                requested_by=actor,
+            )
+    except IntegrityError as error:
+        if not any(violates(error, name) for name in ONE_PENDING):
+            raise
+        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+    deciding.note(approval, Act.APPROVAL_REQUEST, actor, reason)
+    return approval
+
+
+def _require_as_requested(approval: Approval, payment: Payment) -> None:
+    """More money, or another review, is not what was approved. Reviews that were named are looked for later."""
+    if approval.operation == Operation.GIVE_BACK:
+        same = late_minor(payment) == approval.amount_minor
+    else:
+        same = bool(approval.result) or not open_reviews(payment)
+    if not same:
+        raise OperationRefused(_("The payment has changed since: request it again."))

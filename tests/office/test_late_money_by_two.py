@@ -1,0 +1,171 @@
+"""Much late money is refunded, or its review resolved, by two people; and a terminal never counts as one of them."""
+
+from collections.abc import Callable
+from html import unescape
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+
+from audit.models import StaffAction
+from backoffice.approvals import deciding, late_money
+from backoffice.approvals.models import Approval
+from gateway import transitions
+from gateway.models import Payment, Refund, ReviewCode
+from sagas.operations import NotAllowed
+from tests.support import background, bank, shop
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+FINANCE = ("view_*", "staff.refund_payment", "staff.resolve_saga", "staff.approve_operation")
+
+
+@pytest.fixture
+def ana(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("ana", *FINANCE)
+
+
+@pytest.fixture
+def ben(sign_in: Callable[..., Client]) -> Client:
+    return sign_in("ben", *FINANCE)
+
+
+@pytest.fixture
+def late(client: SignedClient, settings) -> Payment:  # type: ignore[no-untyped-def]
+    """20,000.00 USD that came after the payment was cancelled."""
+    settings.LATE_MONEY_POLICY = "park"
+    payment = shop.opened(client, amount=2_000_000)
+    shop.data(shop.cancel(client, payment))
+    bank.pay_although_closed(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    return Payment.objects.get(payment_no=payment["payment_no"])
+
+
+def ask(browser: Client, payment: Payment, operation: str) -> int:
+    url = reverse(f"admin:gateway_payment_{operation}", args=[payment.pk])
+    return browser.post(url, {"reason": "they rang"}).status_code
+
+
+def decide(browser: Client, payment: Payment, word: str = "approve") -> int:
+    url = reverse("admin:gateway_payment_decide", args=[payment.pk])
+    approval = Approval.objects.latest("requested_at")
+    return browser.post(url, {"approval": str(approval.pk), word: "1"}).status_code
+
+
+def page(browser: Client, payment: Payment) -> str:
+    answer = browser.get(reverse("admin:gateway_payment_change", args=[payment.pk]))
+    assert answer.status_code == 200
+    return unescape(answer.content.decode())
+
+
+def terminal(verb: str, payment: Payment, actor: str) -> str:
+    told = StringIO()
+    with translation.override("en"):
+        call_command(
+            "parked", verb, payment.payment_no, "--reason=they rang", f"--actor={actor}", stdout=told
+        )
+    return told.getvalue()
+
+
+def refunded(payment: Payment) -> list[int]:
+    background.finish()
+    return [abs(amount) for kind, amount in bank.charges(payment.payment_no) if kind == "refund"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "effect", "amounts"),
+    [
+        ("give_back", "20,000.00 USD is refunded.", [2_000_000]),
+        ("resolve", "Resolves without moving money: paid after the payment was cancelled", []),
+    ],
+)
+def test_one_requests_and_another_approves(
+    ana: Client, ben: Client, late: Payment, operation: str, effect: str, amounts: list[int]
+) -> None:
+    assert ask(ana, late, operation) == 302
+    assert ask(ben, late, operation) == 409, "it waits already"
+    late.refresh_from_db()
+    assert late.needs_attention
+    assert not Refund.objects.exists()
+    decide(ana, late)
+    assert Approval.objects.get().state == "pending", "nobody approves their own request"
+    assert effect in page(ben, late)
+    assert [decide(ben, late), decide(ben, late)] == [302, 302]
+    late.refresh_from_db()
+    assert not late.needs_attention
+    assert refunded(late) == amounts
+    told = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
+    assert told == [
+        ("approval.request", "ana", late.payment_no),
+        (f"payment.{operation}", "ana", late.payment_no),
+        ("approval.approve", "ben", late.payment_no),
+    ]
+    assert StaffAction.objects.get(action=f"payment.{operation}").after["approved_by"] == "ben"
+
+
+@pytest.mark.parametrize("verb", ["refund", "resolve"])
+def test_a_colleagues_name_in_the_terminal_is_no_second_person(
+    ana: Client, ben: Client, late: Payment, verb: str
+) -> None:
+    """Ana has the terminal, types Ben's name there, and would approve as herself."""
+    assert "another approve it" in terminal(verb, late, "ben")
+    approval = Approval.objects.get()
+    assert approval.requested_by == "terminal:ben"
+    decide(ana, late)
+    with pytest.raises(NotAllowed, match="proves no name"):
+        late_money.approve(approval_id=approval.pk, actor="ana")
+    with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
+        Approval.objects.update(state="approved", decided_by="ana")
+    assert "Make this request mine" in page(ana, late)
+    assert decide(ana, late, "adopt") == 302
+    assert Approval.objects.get().requested_by == "ana"
+    decide(ana, late)
+    decide(ben, late, "adopt")
+    assert (Approval.objects.get().state, Approval.objects.get().requested_by) == ("pending", "ana")
+    assert decide(ben, late) == 302
+    assert refunded(late) == ([2_000_000] if verb == "refund" else [])
+    told = list(StaffAction.objects.order_by("id").values_list("action", "actor")[:2])
+    assert told == [("approval.request", "terminal:ben"), ("approval.request", "ana")]
+
+
+def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> None:
+    terminal("refund", late, "ben")
+    approval = Approval.objects.get()
+    with pytest.raises(NotAllowed):
+        deciding.adopt(approval_id=approval.pk, actor="terminal:carl")
+    deciding.adopt(approval_id=approval.pk, actor="ana")
+    with pytest.raises(NotAllowed):
+        late_money.approve(approval_id=approval.pk, actor="terminal:ben")
+    with pytest.raises(CommandError, match="waits for a second person already"):
+        terminal("resolve", late, "ben")
+    assert not Refund.objects.exists()
+
+
+def test_who_may_not_approve_adopts_nothing(late: Payment, sign_in: Callable[..., Client]) -> None:
+    terminal("refund", late, "ben")
+    assert decide(sign_in("vera", "view_*"), late, "adopt") == 403
+    assert Approval.objects.get().requested_by == "terminal:ben"
+
+
+def test_a_review_that_came_later_is_not_resolved_with_the_others(
+    ana: Client, ben: Client, late: Payment
+) -> None:
+    ask(ana, late, "resolve")
+    with transaction.atomic():
+        transitions.open_review(payment=late, code=ReviewCode.MISMATCH, text="the amounts differ")
+    decide(ben, late)
+    late.refresh_from_db()
+    assert (late.needs_attention, late.attention_reason) == (True, "the amounts differ")
+
+
+def test_other_money_than_what_was_requested_is_not_refunded(ana: Client, ben: Client, late: Payment) -> None:
+    ask(ana, late, "give_back")
+    Approval.objects.update(amount_minor=1_999_999)
+    decide(ben, late)
+    assert Approval.objects.get().state == "stale"
+    assert refunded(late) == []
