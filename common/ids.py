@@ -5,8 +5,6 @@ import secrets
 import time
 import uuid
 
-CLOCKS_APART_MS = 2 * 3600 * 1000
-
 
 def uuid7() -> uuid.UUID:
     """A time-ordered UUID (RFC 9562, version 7): new rows land at the right edge of every index."""
@@ -22,12 +20,6 @@ def time_of(identifier: uuid.UUID) -> dt.datetime | None:
     if identifier.version != 7:
         return None
     return dt.datetime.fromtimestamp((identifier.int >> 80) / 1000, dt.UTC)
-
-
-def earliest(moment: dt.datetime) -> uuid.UUID:
-    """Before every id that a host may have made since then, by a clock that is as much as two hours behind."""
-    milliseconds = max(0, int(moment.timestamp() * 1000) - CLOCKS_APART_MS)
-    return uuid.UUID(int=milliseconds << 80)
 
 
 def public_number(prefix: str, day: dt.date) -> str:

@@ -37,7 +37,13 @@ class OutboxEvent(models.Model):
                 name="outbox_not_fanned_out", fields=["id"], condition=models.Q(fanned_out_at__isnull=True)
             ),
             models.Index(name="outbox_by_key", fields=["ordering_key", "id"]),
-            models.Index(name="outbox_list", fields=["merchant_id", "environment", "-event_id"]),
+            models.Index(
+                name="outbox_by_merchant", fields=["merchant_id", "environment", "-created_at", "-event_id"]
+            ),
+            models.Index(
+                name="outbox_by_merchant_type",
+                fields=["merchant_id", "environment", "type", "-created_at", "-event_id"],
+            ),
         ]
 
     def __str__(self) -> str:

@@ -128,7 +128,18 @@ class Payment(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="payment_list", fields=["merchant", "environment", "-id"]),
+            # The lists of the API (common/api/pagination.py). A list of one channel reads each status by itself.
+            models.Index(
+                name="payment_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+            models.Index(
+                name="payment_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
+            models.Index(
+                name="payment_by_merchant_channel",
+                fields=["merchant", "environment", "channel", "status", "-created_at", "-id"],
+            ),
             models.Index(name="payment_newest", fields=["-created_at"]),
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
             models.Index(name="payment_by_amount", fields=["currency", "amount_minor"]),
@@ -339,7 +350,11 @@ class Refund(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="refund_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="refund_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]),
+            models.Index(
+                name="refund_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
             models.Index(name="refund_newest", fields=["-created_at"]),
             models.Index(name="refund_by_amount", fields=["currency", "amount_minor"]),
             models.Index(
@@ -469,7 +484,13 @@ class Dispute(models.Model):
             models.CheckConstraint(name="dispute_status_known", condition=Q(status__in=DisputeStatus.values)),
         ]
         indexes = [
-            models.Index(name="dispute_list", fields=["merchant", "environment", "-id"]),
+            models.Index(
+                name="dispute_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+            models.Index(
+                name="dispute_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
             models.Index(name="dispute_newest", fields=["-created_at"]),
             models.Index(
                 name="dispute_evidence_due",

@@ -47,7 +47,11 @@ class Order(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="order_list", fields=["merchant", "environment", "-id"]),
+            models.Index(name="order_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]),
+            models.Index(
+                name="order_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
             models.Index(name="order_newest", fields=["-created_at"]),
             models.Index(name="order_by_amount", fields=["currency", "amount_minor"]),
         ]

@@ -169,7 +169,17 @@ class WebhookDelivery(models.Model):
                 fields=["lease_expires_at"],
                 condition=Q(lease_expires_at__isnull=False),
             ),
-            models.Index(name="webhook_delivery_list", fields=["merchant_id", "environment", "-id"]),
+            models.Index(
+                name="delivery_by_merchant", fields=["merchant_id", "environment", "-created_at", "-id"]
+            ),
+            models.Index(
+                name="delivery_by_merchant_status",
+                fields=["merchant_id", "environment", "status", "-created_at", "-id"],
+            ),
+            # A list that asks for an endpoint alone reads each status by itself.
+            models.Index(
+                name="delivery_by_endpoint_status", fields=["endpoint", "status", "-created_at", "-id"]
+            ),
             models.Index(name="webhook_delivery_of_endpoint", fields=["endpoint", "-id"]),
             models.Index(name="webhook_delivery_newest", fields=["-created_at"]),
         ]

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from common.ids import earliest
 from merchants.principal import Principal
 from webhooks import selectors
 from webhooks.errors import EndpointNotUsable, RangeTooLong
@@ -36,9 +35,9 @@ _RANGE = f"""
 WITH happened AS MATERIALIZED (
     SELECT id, event_id, merchant_id, environment FROM outbox_events
     WHERE merchant_id = %(merchant)s AND environment = %(environment)s AND type <> 'webhook.test'
-      AND event_id >= %(first)s AND created_at >= %(from)s AND created_at < %(to)s AND fanned_out_at IS NOT NULL
+      AND created_at >= %(from)s AND created_at < %(to)s AND fanned_out_at IS NOT NULL
       AND (%(types)s::text[] = '{{}}' OR type = ANY(%(types)s::text[]))
-    ORDER BY event_id LIMIT %(limit)s + 1
+    ORDER BY created_at, event_id LIMIT %(limit)s + 1
 ), resent AS (
     INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url,
                                                 status, due_at, fence, attempt_count, last_outcome)
@@ -104,7 +103,6 @@ def resend_range(
         "merchant": endpoint.merchant_id,
         "environment": endpoint.environment,
         "types": endpoint.event_types,
-        "first": earliest(created_from),
         "from": created_from,
         "to": created_to,
         "limit": MAX_RESENT,

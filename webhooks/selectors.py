@@ -15,6 +15,13 @@ def endpoints_of(principal: Principal) -> QuerySet[WebhookEndpoint]:
     ).exclude(status=EndpointStatus.DELETED)
 
 
+def has_endpoint(principal: Principal, endpoint_id: uuid.UUID) -> bool:
+    """Whether it is, or was, one of theirs."""
+    return WebhookEndpoint.objects.filter(
+        id=endpoint_id, merchant_id=principal.merchant_id, environment=principal.environment
+    ).exists()
+
+
 def endpoint_of(principal: Principal, endpoint_id: uuid.UUID) -> WebhookEndpoint:
     """Raises `NotFound`."""
     endpoint = endpoints_of(principal).filter(id=endpoint_id).first()

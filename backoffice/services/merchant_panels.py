@@ -18,7 +18,7 @@ from common.admin import money_text
 from gateway.models import PaymentStatus
 from merchants.models import Environment
 
-# The newest payments of a merchant, in the order of the index payment_list: the cost has a bound.
+# The newest payments of a merchant, in the order of the index payment_by_merchant: the cost has a bound.
 LOOKED_AT = 10_000
 DAYS = 30
 VOLUMES = """
@@ -26,10 +26,10 @@ SELECT environment, currency, count(*), count(*) FILTER (WHERE status = %(succee
        coalesce(sum(captured_minor), 0)::bigint, coalesce(sum(refunded_minor), 0)::bigint
 FROM (
     (SELECT environment, currency, status, captured_minor, refunded_minor, created_at FROM payments
-     WHERE merchant_id = %(merchant)s AND environment = 'test' ORDER BY id DESC LIMIT %(most)s)
+     WHERE merchant_id = %(merchant)s AND environment = 'test' ORDER BY created_at DESC, id DESC LIMIT %(most)s)
     UNION ALL
     (SELECT environment, currency, status, captured_minor, refunded_minor, created_at FROM payments
-     WHERE merchant_id = %(merchant)s AND environment = 'live' ORDER BY id DESC LIMIT %(most)s)
+     WHERE merchant_id = %(merchant)s AND environment = 'live' ORDER BY created_at DESC, id DESC LIMIT %(most)s)
 ) AS newest
 WHERE created_at >= now() - make_interval(days => %(days)s)
 GROUP BY environment, currency ORDER BY environment, currency

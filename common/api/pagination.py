@@ -1,17 +1,21 @@
 """Keyset pages: page one million is as fast as page one."""
 
+import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from common.errors import ValidationFailed
-from common.ids import earliest
 
 M = TypeVar("M", bound=Model)
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+# A cursor is the time of the last row in microseconds, and its id, both in hexadecimal.
+TIME_DIGITS: Final = 14
+EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +24,65 @@ class Page(Generic[M]):
     next_cursor: str | None
 
 
-def page_of(rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "pk") -> Page[M]:
-    """Newest first. `key` names a unique column of version 7 UUIDs, so that its order is the order of creation."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A column that stands before `created_at` in the index of a list, and all its values.
+
+    A list that is not narrowed to one value reads the newest rows of each value, instead of all rows.
+    """
+
+    column: str
+    values: Sequence[str]
+
+
+def page_of(
+    rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "id", split: Split | None = None
+) -> Page[M]:
+    """One page, newest first. `key` is a unique UUID column that decides between rows of one moment.
+
+    Every index of a list ends with `created_at` and `key`, both descending, so that a page reads its own rows only.
+    Raises `ValidationFailed` for a wrong cursor.
+    """
+    if rows.query.is_empty():
+        return Page([], None)  # of `QuerySet.none()`, which is no part of a union
     if cursor:
-        rows = rows.filter(**{f"{key}__lt": _read_cursor(cursor)})
-    found = list(rows.order_by(f"-{key}")[: limit + 1])
+        at, last = _read_cursor(cursor)
+        # The first condition is what an index can begin at; the second drops the rows of that one moment.
+        rows = rows.filter(created_at__lte=at).filter(Q(created_at__lt=at) | Q(**{f"{key}__lt": last}))
+    order = ("-created_at", f"-{key}")
+    if split:
+        each = [
+            rows.filter(**{split.column: value}).order_by(*order).values_list("created_at", key)[: limit + 1]
+            for value in split.values
+        ]
+        newest = each[0].union(*each[1:], all=True).order_by(*order)[: limit + 1]
+        found = list(rows.filter(**{f"{key}__in": [row[1] for row in newest]}).order_by(*order))
+    else:
+        found = list(rows.order_by(*order)[: limit + 1])
     more = len(found) > limit
-    return Page(rows=found[:limit], next_cursor=getattr(found[limit - 1], key).hex if more else None)
+    return Page(rows=found[:limit], next_cursor=_cursor_of(found[limit - 1], key) if more else None)
 
 
-def created_within(rows: QuerySet[M], query: Mapping[str, Any], *, key: str = "pk") -> QuerySet[M]:
-    """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`. `key` as in `page_of`: the index that the
-    page is read by knows no times, and who asks for the last minute would have all history read through."""
+def created_within(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
+    """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`."""
     if "created_from" in query:
-        since = query["created_from"]
-        rows = rows.filter(created_at__gte=since, **{f"{key}__gte": earliest(since)})
+        rows = rows.filter(created_at__gte=query["created_from"])
     if "created_to" in query:
         rows = rows.filter(created_at__lt=query["created_to"])
     return rows
 
 
-def _read_cursor(cursor: str) -> uuid.UUID:
+def _cursor_of(row: Any, key: str) -> str:
+    return f"{(row.created_at - EPOCH) // MICROSECOND:0{TIME_DIGITS}x}{getattr(row, key).hex}"
+
+
+def _read_cursor(cursor: str) -> tuple[dt.datetime, uuid.UUID]:
     try:
-        return uuid.UUID(hex=cursor)
-    except ValueError as error:
+        if not cursor.isascii() or not cursor.isalnum():
+            raise ValueError(cursor)
+        at = EPOCH + int(cursor[:TIME_DIGITS], 16) * MICROSECOND
+        return at, uuid.UUID(hex=cursor[TIME_DIGITS:])
+    except (ValueError, OverflowError) as error:
         raise ValidationFailed({"cursor": ["not a cursor this API gave out"]}) from error
 
 

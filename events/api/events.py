@@ -42,7 +42,7 @@ class EventListView(APIView):
             found = found.filter(type=query["type"])
         if "subject" in query:
             found = found.filter(ordering_key=query["subject"])
-        found = created_within(found, query, key="event_id")
+        found = created_within(found, query)
         page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], key="event_id")
         return respond(success(page_body(page, representation.event_body), message=_("Success")))
 

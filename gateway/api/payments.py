@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import created_within, page_body, page_of
+from common.api.pagination import Split, created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.serializers import (
@@ -23,7 +23,7 @@ from gateway.api.serializers import (
     PaymentOutput,
     PaymentQuery,
 )
-from gateway.models import Payment
+from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_detail
 from gateway.services import asking, order_cancel, payments
 from idempotency.request import KeyedRequest, keyed_request
@@ -81,7 +81,10 @@ class PaymentListView(APIView):
         """Payments, newest first."""
         query = validated_query(PaymentQuery, request)
         found = _filtered(selectors.payments_of(principal_of(request)), query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        by_status = (
+            Split("status", PaymentStatus.values) if "channel" in query and "status" not in query else None
+        )
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
         return respond(success(page_body(page, payment_body), message=_("Success")))
 
 

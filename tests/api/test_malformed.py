@@ -416,7 +416,7 @@ def test_a_payment_asks_no_name_server(client: SignedClient, monkeypatch: pytest
 
 WRONG_QUERIES: dict[str, list[str]] = {
     "limit": ["0", "-1", "101", "1e2", "abc", "", "1.5", "NaN", "9" * 5_000, "0x10", "%00", "null"],
-    "cursor": ["x", "", "0" * 31, "0" * 33, "g" * 32, "%00", "x" * 65, "../../etc", "%F0%9F%98%80", "'--"],
+    "cursor": ["x", "", "0" * 45, "0" * 47, "f" * 32, "g" * 32, "%00", "x" * 65, "../../etc", "%F0%9F%98%80", "'--"],
     "created_from": ["x", "", "yesterday", "2025-13-01T00:00:00Z", "2025-02-30T00:00:00Z", "0", "%00",
                      "99999-01-01T00:00:00Z", "0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59"],
     "created_to": ["x", "2025-01-01T25:00:00Z"],
@@ -452,7 +452,7 @@ def test_a_query_that_is_unusual_and_right_is_taken(client: SignedClient) -> Non
         "created_from=2020-01-01T00:00:00%2B08:00",
         "created_from=0001-01-01T00:00:00Z",
     )
-    for query in (*times, "limit=1", "limit=100", f"order_no={payment['order_no']}", "cursor=" + "f" * 32):
+    for query in (*times, "limit=1", "limit=100", f"order_no={payment['order_no']}", "cursor=" + "f" * 46):
         assert len(data(client.get(f"{PAYMENTS}?{query}"))["items"]) == 1, query
 
 

@@ -149,7 +149,7 @@ def test_its_volume_is_read_from_an_index_however_many_there_are(acme: NewMercha
         cursor.execute(f"EXPLAIN {VOLUMES}", given)
         plan = "\n".join(line for (line,) in cursor.fetchall())
         cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort")
-    assert plan.count("Index Scan using payment_list") == 2, plan
+    assert plan.count("Index Scan using payment_by_merchant") == 2, plan
     assert "Sort" not in plan.split("Append")[1], plan
 
 

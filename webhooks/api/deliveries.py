@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import created_within, page_body, page_of
+from common.api.pagination import Split, created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from idempotency.request import keyed_request
 from idempotency.services import run_in_one_commit
@@ -19,6 +19,7 @@ from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
 from webhooks import representation, resending, selectors
 from webhooks.api import serializers
+from webhooks.models import DeliveryStatus
 
 DELIVERY = enveloped("WebhookDeliveryAnswer", serializers.DeliveryOutput())
 DELIVERY_DETAIL = enveloped("WebhookDeliveryDetailAnswer", serializers.DeliveryWithAttemptsOutput())
@@ -39,10 +40,17 @@ class DeliveryListView(APIView):
         """Deliveries, newest first."""
         query = validated_query(serializers.DeliveryQuery, request)
         found = selectors.deliveries_of(principal_of(request))
+        if "endpoint_id" in query and not selectors.has_endpoint(principal_of(request), query["endpoint_id"]):
+            found = found.none()  # its deliveries are another merchant's: none of them is looked at
         columns = {"status": "status", "endpoint_id": "endpoint_id", "event_id": "event__event_id"}
         found = found.filter(**{column: query[name] for name, column in columns.items() if name in query})
         found = created_within(found, query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        by_status = (
+            Split("status", DeliveryStatus.values)
+            if "endpoint_id" in query and "status" not in query
+            else None
+        )
+        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
         return respond(success(page_body(page, representation.delivery_body), message=_("Success")))
 
 
