@@ -398,7 +398,7 @@ class ReviewCode(models.TextChoices):
 
 class PaymentReview(models.Model):
     """One reason why a person has to look at a payment. Several can be open, each is resolved by itself; a trigger
-    keeps `payments.needs_attention` and `attention_reason` in step with the open ones (migration 0007)."""
+    keeps `payments.needs_attention` and `attention_reason` in step with the open ones."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="reviews", db_index=False)

@@ -26,7 +26,7 @@ PLATFORM = (
     "webhooks",
 )
 SERVER_SECONDS = 60.0
-READY_SECONDS = float(os.environ.get("READY_SECONDS") or 60)  # more on a machine that is busy otherwise
+READY_SECONDS = float(os.environ.get("READY_SECONDS") or 120)  # a quiet machine needs ten
 RESTART_FREE_MB = 100
 
 
