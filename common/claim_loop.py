@@ -169,7 +169,9 @@ def run_together(*runs: Callable[[threading.Event], object]) -> None:
         futures = [pool.submit(run, stop) for run in runs]
         for future in futures:
             future.add_done_callback(lambda _done: stop.set())
-        stop.wait()
+        # A signal that comes just before a wait does not end it: its handler runs only when the wait is over.
+        while not stop.wait(STOP_SECONDS):
+            pass
     tracing.flush()
     for future in futures:
         future.result()
