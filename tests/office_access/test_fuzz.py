@@ -1,11 +1,14 @@
 """No page of the back office answers 500, whatever its parameters are, and what hides is shown."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -47,6 +50,21 @@ def rows(root: Client, world: World, client: SignedClient) -> World:
     return world
 
 
+@contextmanager
+def unrendered() -> Iterator[None]:
+    """Views and their statements run as they are; only Django's templates, four fifths of the time, do not."""
+    with patch.object(SimpleTemplateResponse, "rendered_content", ""):
+        yield
+
+
+def status_of(browser: Client, address: str, value: str) -> int:
+    """A page with a NUL, which PostgreSQL refuses, is rendered whole."""
+    if value == STRANGE[0]:
+        return browser.get(address).status_code
+    with unrendered():
+        return browser.get(address).status_code
+
+
 def parameters_of(browser: Client, address: str) -> Iterator[str]:
     yield from COMMON
     for spec in browser.get(address).context["cl"].filter_specs:
@@ -59,8 +77,12 @@ def test_every_list_with_strange_values(rows: World, root: Client, subtests: pyt
         address = reverse(f"{name}_changelist")
         with subtests.test(model._meta.label):
             for parameter in parameters_of(root, address):
-                for value in STRANGE[:1] if parameter in COMMON[1:] else STRANGE[:4]:
-                    assert root.get(f"{address}?{parameter}={value}").status_code < 500, (parameter, value)
+                if parameter in COMMON[1:]:
+                    with unrendered():
+                        assert root.get(f"{address}?{parameter}={STRANGE[0]}").status_code < 500, parameter
+                    continue
+                for value in STRANGE[:4]:
+                    assert status_of(root, f"{address}?{parameter}={value}", value) < 500, (parameter, value)
             for page in ("x", "%00", "9" * 40, "_5F00"):
                 assert root.get(f"{address}{page}/change/").status_code < 500, page
 
@@ -69,10 +91,15 @@ def test_every_other_page_with_strange_values(rows: World, root: Client, subtest
     for name in ("index", "gateway_payment_find", "autocomplete", "search", "jsi18n", "exports_export_new"):
         address = reverse(f"admin:{name}")
         with subtests.test(name):
-            for parameter in ("q", "term", "app_label", "status", "created_from", "merchant", "days", "kind"):
-                for value in STRANGE:
-                    assert root.get(f"{address}?{parameter}={value}").status_code < 500, (parameter, value)
-                assert root.post(address, {parameter: "\x00"}).status_code < 500, parameter
+            parameters = ("q", "term", "app_label", "status", "created_from", "merchant", "days", "kind")
+            together = "&".join(f"{parameter}={STRANGE[0]}" for parameter in parameters)
+            assert root.get(f"{address}?{together}").status_code < 500
+            for parameter in parameters:
+                with unrendered():
+                    for value in STRANGE:
+                        answer = root.get(f"{address}?{parameter}={value}")
+                        assert answer.status_code < 500, (parameter, value)
+                    assert root.post(address, {parameter: "\x00"}).status_code < 500, parameter
 
 
 def test_a_login_never_leads_to_another_host(transactional_db: None, settings) -> None:  # type: ignore[no-untyped-def]
