@@ -346,6 +346,14 @@ def activate_payment(context: Context) -> None:
 
 
 CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order)
+CALL_CHANNEL = Step(
+    STEP,
+    call_channel,
+    kind=EXTERNAL,
+    query=ask_channel,
+    between=next_attempt,
+    compensate=cancel_at_channel,
+)
 ACTIVATE_PAYMENT = Step("ActivatePayment", activate_payment, kind=LOCAL)
 
 # Begun by the release that knew one channel per payment: their data names none to go on to.
@@ -357,14 +365,7 @@ PAYMENT_CREATE_1 = register(
         deadline_seconds=15 * 60,
         steps=(
             CREATE_ORDER,
-            Step(
-                STEP,
-                call_channel,
-                kind=EXTERNAL,
-                query=ask_channel,
-                between=next_attempt,
-                compensate=cancel_at_channel,
-            ),
+            CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
         endings=PAYMENT_ENDINGS,
@@ -379,14 +380,7 @@ PAYMENT_CREATE = register(
         deadline_seconds=15 * 60,
         steps=(
             CREATE_ORDER,
-            Step(
-                STEP,
-                call_channel,
-                kind=EXTERNAL,
-                query=ask_channel,
-                between=next_attempt,
-                compensate=cancel_at_channel,
-            ),
+            CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
         endings=PAYMENT_ENDINGS,

@@ -9,21 +9,13 @@ import uuid
 
 from gateway import transitions
 from gateway.flows.data import PaymentCreateData, saga_queue
-from gateway.flows.payment_create import (
-    ACTIVATE_PAYMENT,
-    STEP,
-    ask_channel,
-    call_channel,
-    cancel_at_channel,
-    next_attempt,
-    release_order,
-)
+from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
 from gateway.flows.payment_endings import PAYMENT_ENDINGS
 from gateway.models import Payment
 from orders import services as orders
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
 from sagas import engine, selectors
-from sagas.definitions import EXTERNAL, LOCAL, Context, Definition, Step
+from sagas.definitions import LOCAL, Context, Definition, Step
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -103,14 +95,7 @@ PAYMENT_RETRY = register(
         deadline_seconds=15 * 60,
         steps=(
             Step("ReopenPayment", reopen_payment, kind=LOCAL, compensate=release_order),
-            Step(
-                STEP,
-                call_channel,
-                kind=EXTERNAL,
-                query=ask_channel,
-                between=next_attempt,
-                compensate=cancel_at_channel,
-            ),
+            CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
         endings=PAYMENT_ENDINGS,
