@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 def record(
     *,
     actor: str,
-    action: Act,
+    action: StaffActionType,
     object_type: ObjectType,
     object_id: str,
     reason: str,
@@ -35,7 +35,7 @@ def record(
     )
 
 
-def record_look(*, actor: str, action: Act, object_type: ObjectType, object_id: str) -> None:
+def record_view(*, actor: str, action: StaffActionType, object_type: ObjectType, object_id: str) -> None:
     """Somebody opened the page of what bears a secret, even if the secret is not on it."""
     with transaction.atomic():
         record(
@@ -45,4 +45,4 @@ def record_look(*, actor: str, action: Act, object_type: ObjectType, object_id: 
             object_id=object_id,
             reason="",
         )
-    log.info("staff.looked", actor=actor, object_type=object_type, object_id=object_id)
+    log.info("staff.viewed", actor=actor, object_type=object_type, object_id=object_id)

@@ -5,7 +5,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from backoffice.operation_pages import OperableAdmin
 from common.admin import choice_filter, word_column
@@ -47,5 +47,5 @@ class StaffActionAdmin(OperableAdmin):
     def act(self, action: StaffAction) -> SafeString:
         """With the code, because that is what is searched for."""
         return format_html(
-            "{}<br><samp class='office-why'>{}</samp>", word(Act, action.action), action.action
+            "{}<br><samp class='office-why'>{}</samp>", word(StaffActionType, action.action), action.action
         )

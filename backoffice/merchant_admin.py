@@ -15,14 +15,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
 from backoffice.services import merchant_care, merchant_panels
 from common.errors import ApiError
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
-from staff.roles import Verb
+from staff.roles import Permission
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class CaredMerchantAdmin(OperableAdmin, MerchantAdmin):  # type: ignore[misc]  #
             "create",
             gettext_lazy("Create a merchant"),
             gettext_lazy("With a test key and a live key, whose secrets are shown once."),
-            Verb.MANAGE_MERCHANTS,
+            Permission.MANAGE_MERCHANTS,
             _create,
             CreateForm,
             on_object=False,
@@ -144,7 +144,7 @@ class CaredMerchantAdmin(OperableAdmin, MerchantAdmin):  # type: ignore[misc]  #
             "suspend",
             gettext_lazy("Suspend"),
             gettext_lazy("Refuses every request of this merchant from now on. What has begun is finished."),
-            Verb.MANAGE_MERCHANTS,
+            Permission.MANAGE_MERCHANTS,
             _suspend,
             why_not=_may_be_suspended,
         ),
@@ -152,7 +152,7 @@ class CaredMerchantAdmin(OperableAdmin, MerchantAdmin):  # type: ignore[misc]  #
             "reactivate",
             gettext_lazy("Reactivate"),
             gettext_lazy("Takes requests of this merchant again."),
-            Verb.MANAGE_MERCHANTS,
+            Permission.MANAGE_MERCHANTS,
             _reactivate,
             why_not=_may_be_reactivated,
         ),
@@ -178,7 +178,7 @@ class CaredApiKeyAdmin(OperableAdmin, ApiKeyAdmin):  # type: ignore[misc]
             "rotate",
             gettext_lazy("Rotate"),
             gettext_lazy("Makes a successor with the same scopes, whose secret is shown once."),
-            Verb.MANAGE_KEYS,
+            Permission.MANAGE_KEYS,
             _rotate,
             RotateForm,
             why_not=_may_be_rotated,
@@ -187,7 +187,7 @@ class CaredApiKeyAdmin(OperableAdmin, ApiKeyAdmin):  # type: ignore[misc]
             "revoke",
             gettext_lazy("Revoke"),
             gettext_lazy("Ends this key at once, even if it is the last one."),
-            Verb.MANAGE_KEYS,
+            Permission.MANAGE_KEYS,
             _revoke,
             why_not=_may_be_revoked,
         ),
@@ -202,9 +202,9 @@ class CaredApiKeyAdmin(OperableAdmin, ApiKeyAdmin):  # type: ignore[misc]
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
         if response.status_code == 200:
-            audit.record_look(
+            audit.record_view(
                 actor=request.user.get_username(),
-                action=Act.KEY_VIEWED,
+                action=StaffActionType.KEY_VIEWED,
                 object_type=ObjectType.API_KEY,
                 object_id=unquote(object_id),
             )

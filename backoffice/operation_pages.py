@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from backoffice.exports.from_list import LIST, query_of
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
-from staff.roles import Verb, may
+from staff.roles import Permission, has_permission
 
 
 class Refused(Exception):
@@ -77,7 +77,7 @@ class StaffOperation:
     name: str
     label: Promise
     meaning: Promise
-    verb: Verb
+    permission: Permission
     perform: Perform
     form: type[ReasonForm] = ReasonForm
     on_object: bool = True
@@ -138,14 +138,14 @@ class OperableAdmin(ReadOnlyAdmin):
                 "label": operation.label,
                 "meaning": operation.meaning,
                 "why_not": operation.why_not(row)
-                if may(request.user, operation.verb)
+                if has_permission(request.user, operation.permission)
                 else _("Your role does not have this."),
                 "url": self._url(operation, row),
             }
             for operation in self.operations
             if operation.on_object == (row is not None)
         ]
-        if self.export_kind and row is None and may(request.user, Verb.EXPORT):
+        if self.export_kind and row is None and has_permission(request.user, Permission.EXPORT):
             url = f"{reverse('admin:exports_export_new')}?{_export_query(self.export_kind, request.GET)}"
             offers.append({"label": _("Export"), "meaning": _("As CSV."), "why_not": "", "url": url})
         return offers
@@ -153,7 +153,7 @@ class OperableAdmin(ReadOnlyAdmin):
     def _operate(
         self, request: HttpRequest, operation: StaffOperation, object_id: str | None
     ) -> HttpResponseBase:
-        if not (self.has_view_permission(request) and may(request.user, operation.verb)):
+        if not (self.has_view_permission(request) and has_permission(request.user, operation.permission)):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id)) if object_id is not None else None
         if operation.on_object and row is None:

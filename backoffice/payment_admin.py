@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from backoffice import lookup, verbs
+from backoffice import lookup
 from backoffice.approvals import deciding, late_money, refunds
 from backoffice.approvals import pages as approval_pages
 from backoffice.approvals.models import REFUND as REFUND_OPERATION
@@ -30,6 +30,7 @@ from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
 from gateway.services.late_money import open_reviews
 from sagas.operations import OperationRefused
+from staff.roles import Permission, has_permission
 
 PAGE = "admin:gateway_payment_change"
 REFUND = "admin:gateway_payment_refund"
@@ -78,7 +79,7 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         return redirect(back if allowed else reverse("admin:index"))
 
     def refund_view(self, request: HttpRequest, payment_id: uuid.UUID) -> HttpResponse:
-        if not (self.has_view_permission(request) and request.user.has_perm(verbs.REFUND)):
+        if not (self.has_view_permission(request) and has_permission(request.user, Permission.REFUND)):
             raise PermissionDenied
         payment = _found(str(payment_id))
         if payment is None:
@@ -199,7 +200,7 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
     why_not = why_no_refund(payment)
     if approval is not None:
         why_not = _("An operation on it waits for a second person already.")
-    if not request.user.has_perm(verbs.REFUND):
+    if not has_permission(request.user, Permission.REFUND):
         why_not = _("Your role may not refund.")
     return {
         "title": payment.payment_no,

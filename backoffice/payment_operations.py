@@ -21,7 +21,7 @@ from gateway.models import Payment, PaymentStatus
 from gateway.services import late_money as gateway_late_money
 from gateway.services.late_money import OperationRefused
 from sagas.operations import OperationRefused as SagaOperationRefused
-from staff.roles import Verb
+from staff.roles import Permission
 
 
 class CaptureForm(ReasonForm):
@@ -133,14 +133,14 @@ PAYMENT_OPERATIONS = (
         "sync",
         gettext_lazy("Ask the channel"),
         gettext_lazy("What the channel says of it is taken over. Nothing is charged or refunded."),
-        Verb.SYNC,
+        Permission.SYNC,
         _ask,
     ),
     StaffOperation(
         "capture",
         gettext_lazy("Capture"),
         gettext_lazy("Takes the money that is held, all of it or a part."),
-        Verb.CAPTURE,
+        Permission.CAPTURE,
         _capture,
         CaptureForm,
         why_not=_may_be_captured,
@@ -150,7 +150,7 @@ PAYMENT_OPERATIONS = (
         "cancel",
         gettext_lazy("Cancel the payment"),
         gettext_lazy("Ends it at the channel, unless it has been paid meanwhile."),
-        Verb.CANCEL,
+        Permission.CANCEL,
         _cancel,
         why_not=_may_be_cancelled,
     ),
@@ -158,7 +158,7 @@ PAYMENT_OPERATIONS = (
         "give_back",
         late_money.Operation.GIVE_BACK.label,
         gettext_lazy("Refunds what came after its end, and what attempts took that had been given up."),
-        Verb.REFUND,
+        Permission.REFUND,
         _late(late_money.Operation.GIVE_BACK),
         why_not=_waits_for_a_person,
     ),
@@ -166,7 +166,7 @@ PAYMENT_OPERATIONS = (
         "resolve",
         late_money.Operation.RESOLVE.label,
         gettext_lazy("A person has seen to it. No money is moved."),
-        Verb.RESOLVE,
+        Permission.RESOLVE,
         _late(late_money.Operation.RESOLVE),
         ResolveForm,
         initial=_open_reviews,

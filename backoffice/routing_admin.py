@@ -15,7 +15,7 @@ from channels.registry import channel_names
 from gateway.admin import RoutingRuleAdmin
 from gateway.models import RoutingRule
 from merchants.models import Environment
-from staff.roles import Verb
+from staff.roles import Permission
 
 SMALLEST, LARGEST = -(2**31), 2**31 - 1  # of the column
 
@@ -91,7 +91,7 @@ class StaffedRoutingRuleAdmin(OperableAdmin, RoutingRuleAdmin):  # type: ignore[
             "new",
             gettext_lazy("New rule"),
             gettext_lazy("Holds for payments that are created from now on. A rule is never edited."),
-            Verb.MANAGE_ROUTING,
+            Permission.MANAGE_ROUTING,
             _add,
             AddForm,
             on_object=False,
@@ -100,7 +100,7 @@ class StaffedRoutingRuleAdmin(OperableAdmin, RoutingRuleAdmin):  # type: ignore[
             "end",
             gettext_lazy("End"),
             gettext_lazy("Matches no more payments. Those that it routed stay where they are."),
-            Verb.MANAGE_ROUTING,
+            Permission.MANAGE_ROUTING,
             _end,
             why_not=_may_be_ended,
         ),

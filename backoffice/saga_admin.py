@@ -16,7 +16,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from backoffice import verbs
 from backoffice.approvals import pages as approval_pages
 from backoffice.approvals import services as approvals
 from backoffice.approvals.models import Approval
@@ -32,6 +31,7 @@ from sagas.availability import MEANINGS, Operation, allowed
 from sagas.inspection import SagaView
 from sagas.models import SagaInstance
 from sagas.operations import Done, OperationRefused
+from staff.roles import Permission, has_permission
 
 AT_ONCE = 50  # sagas on one page: as many as a page of the list has, and a link can name
 LIST = "admin:sagas_sagainstance_changelist"
@@ -71,7 +71,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
     actions = [list_action(operation) for operation in Operation if operation != Operation.SKIP_STEP]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(verbs.OPERATE)
+        return has_permission(request.user, Permission.OPERATE)
 
     def get_urls(self) -> list[URLPattern]:
         own = self.admin_site.admin_view

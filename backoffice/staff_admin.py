@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
 from common.admin import ReadOnlyAdmin, flag_column
 from staff import second_factor, staff
-from staff.roles import Role, Verb
+from staff.roles import Permission, Role
 
 T = TypeVar("T")
 ROLES = {
@@ -117,7 +117,7 @@ OPERATIONS = (
         "invite",
         gettext_lazy("Invite"),
         gettext_lazy("Makes an account, and a link with which the person chooses a password."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _invite,
         InviteForm,
         on_object=False,
@@ -126,7 +126,7 @@ OPERATIONS = (
         "roles",
         gettext_lazy("Set roles"),
         gettext_lazy("Replaces the roles of this person, from the next page on."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _set_roles,
         RolesForm,
         why_not=_is_below,
@@ -136,7 +136,7 @@ OPERATIONS = (
         "deactivate",
         gettext_lazy("Deactivate"),
         gettext_lazy("Ends all sessions of this person at once. Their history stays."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _deactivate,
         why_not=_may_be_deactivated,
     ),
@@ -144,7 +144,7 @@ OPERATIONS = (
         "reactivate",
         gettext_lazy("Reactivate"),
         gettext_lazy("Lets this person sign in again, with the same password and second factor."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _reactivate,
         why_not=_may_be_reactivated,
     ),
@@ -152,7 +152,7 @@ OPERATIONS = (
         "send_link",
         gettext_lazy("New link"),
         gettext_lazy("Ends the password of this person, and makes a link to choose a new one."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _send_link,
         why_not=_is_below,
     ),
@@ -160,7 +160,7 @@ OPERATIONS = (
         "reset_second_factor",
         gettext_lazy("Reset second factor"),
         gettext_lazy("For a lost phone without recovery codes: the next sign-in enrols anew."),
-        Verb.MANAGE_STAFF,
+        Permission.MANAGE_STAFF,
         _reset_second_factor,
         why_not=_may_lose_second_factor,
     ),
@@ -198,14 +198,14 @@ class StaffAdmin(OperableAdmin):
 @admin.register(Group)
 class RoleAdmin(ReadOnlyAdmin):
     list_display = ("name", "meaning")
-    fields = ("name", "meaning", "verbs")
-    readonly_fields = ("meaning", "verbs")
+    fields = ("name", "meaning", "permission_names")
+    readonly_fields = ("meaning", "permission_names")
 
     @admin.display(description=gettext_lazy("meaning"))
     def meaning(self, group: Group) -> str:
         return str(ROLES.get(group.name, ""))  # type: ignore[call-overload]
 
-    @admin.display(description=gettext_lazy("permissions"))
-    def verbs(self, group: Group) -> str:
+    @admin.display(description=gettext_lazy("permission_names"))
+    def permission_names(self, group: Group) -> str:
         names = group.permissions.values_list("content_type__app_label", "codename")
         return ", ".join(sorted(f"{app}.{codename}" for app, codename in names))

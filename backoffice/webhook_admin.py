@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from backoffice.operation_pages import OperableAdmin, Refused, StaffOperation
 from backoffice.services import merchant_care
 from common.errors import ApiError
-from staff.roles import Verb
+from staff.roles import Permission
 from webhooks.admin import WebhookEndpointAdmin
 from webhooks.models import EndpointKind, EndpointStatus, WebhookEndpoint
 
@@ -47,7 +47,7 @@ class TestableEndpointAdmin(OperableAdmin, WebhookEndpointAdmin):  # type: ignor
             gettext_lazy(
                 "Sends the event that the merchant can ask for too. Its delivery tells what became of it."
             ),
-            Verb.TEST_ENDPOINT,
+            Permission.TEST_ENDPOINT,
             _test,
             why_not=_may_be_tested,
         ),

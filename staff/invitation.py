@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 
 
 class InvitationView(PasswordResetConfirmView):
@@ -29,7 +29,7 @@ class InvitationView(PasswordResetConfirmView):
             name = form.user.get_username()
             audit.record(
                 actor=name,
-                action=Act.STAFF_PASSWORD_SET,
+                action=StaffActionType.STAFF_PASSWORD_SET,
                 object_type=ObjectType.STAFF,
                 object_id=name,
                 reason="",

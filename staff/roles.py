@@ -11,7 +11,7 @@ from typing import Final
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
 
 
-class Verb(enum.StrEnum):
+class Permission(enum.StrEnum):
     """One permission for each thing that a person can do; looking has Django's own, one for each model."""
 
     REFUND = "staff.refund_payment"
@@ -39,8 +39,8 @@ class Role(enum.StrEnum):
     ADMIN = "Admin"
 
 
-def may(user: AbstractBaseUser | AnonymousUser | PermissionsMixin, verb: Verb) -> bool:
-    return bool(user.has_perm(verb.value))  # type: ignore[union-attr]
+def has_permission(user: AbstractBaseUser | AnonymousUser | PermissionsMixin, permission: Permission) -> bool:
+    return bool(user.has_perm(permission.value))  # type: ignore[union-attr]
 
 
 def _looking_at(*models: str) -> frozenset[str]:
@@ -84,16 +84,28 @@ _EXPORTS = _looking_at("exports.export")
 _APPROVALS = _looking_at("approvals.approval")
 
 _VIEWER = _PAYMENTS
-_SUPPORT = _VIEWER | _REQUESTS | {Verb.SYNC, Verb.CANCEL, Verb.TEST_ENDPOINT}
-_FINANCE = _VIEWER | _EXPORTS | _APPROVALS | {Verb.SYNC, Verb.CAPTURE, Verb.REFUND, Verb.APPROVE, Verb.EXPORT}
+_SUPPORT = _VIEWER | _REQUESTS | {Permission.SYNC, Permission.CANCEL, Permission.TEST_ENDPOINT}
+_FINANCE = (
+    _VIEWER
+    | _EXPORTS
+    | _APPROVALS
+    | {Permission.SYNC, Permission.CAPTURE, Permission.REFUND, Permission.APPROVE, Permission.EXPORT}
+)
 _OPERATOR = (
     _VIEWER
     | _REQUESTS
     | _MACHINERY
     | _APPROVALS
-    | {Verb.SYNC, Verb.OPERATE, Verb.RESOLVE, Verb.APPROVE, Verb.TEST_ENDPOINT, Verb.MANAGE_ROUTING}
+    | {
+        Permission.SYNC,
+        Permission.OPERATE,
+        Permission.RESOLVE,
+        Permission.APPROVE,
+        Permission.TEST_ENDPOINT,
+        Permission.MANAGE_ROUTING,
+    }
 )
-_ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Verb)
+_ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Permission)
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = {
     Role.VIEWER: _VIEWER,

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from staff.models import RECOVERY_COUNT, Authenticator, RecoveryCode, new_recovery_code, recovery_hash
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,13 @@ def confirm(*, user: User, token: str) -> Enrolled | None:
         new.confirmed = True
         new.save(update_fields=["confirmed"])
         codes = _renew_codes(new)
-        _record(user, Act.FACTOR_ENROLLED, actor=user.get_username(), reason="", replaced=bool(replaced))
+        _record(
+            user,
+            StaffActionType.FACTOR_ENROLLED,
+            actor=user.get_username(),
+            reason="",
+            replaced=bool(replaced),
+        )
     return Enrolled(new, codes)
 
 
@@ -88,14 +94,14 @@ def renew_recovery_codes(*, user: User, token: str) -> tuple[str, ...] | None:
         if found is None or not found.verify_token(token):
             return None
         codes = _renew_codes(found)
-        _record(user, Act.FACTOR_CODES_RENEWED, actor=user.get_username(), reason="")
+        _record(user, StaffActionType.FACTOR_CODES_RENEWED, actor=user.get_username(), reason="")
     return codes
 
 
 def reset(*, user: User, actor: str, reason: str) -> bool:
     """For a person who has lost phone and codes: the next sign-in enrols anew. Runs in the caller's transaction."""
     gone, _by_model = Authenticator.objects.filter(user=user).delete()
-    _record(user, Act.FACTOR_RESET, actor=actor, reason=reason, was_enrolled=bool(gone))
+    _record(user, StaffActionType.FACTOR_RESET, actor=actor, reason=reason, was_enrolled=bool(gone))
     return bool(gone)
 
 
@@ -108,7 +114,7 @@ def _renew_codes(authenticator: Authenticator) -> tuple[str, ...]:
     return codes
 
 
-def _record(user: User, action: Act, *, actor: str, reason: str, **after: bool) -> None:
+def _record(user: User, action: StaffActionType, *, actor: str, reason: str, **after: bool) -> None:
     audit.record(
         actor=actor,
         action=action,

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from common.db import insert_unless_exists
 from staff import second_factor
@@ -62,7 +62,7 @@ def invite(
             raise StaffRefused(_("There is somebody with this name already."))
         user.groups.set(_groups(roles))
         after: dict[str, object] = {"roles": sorted(roles), "email": user.email, "link": way}
-        _record(user, Act.STAFF_INVITED, actor, reason, after=after)
+        _record(user, StaffActionType.STAFF_INVITED, actor, reason, after=after)
     return _hand_over(user, way)
 
 
@@ -73,7 +73,12 @@ def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str)
         before = sorted(user.groups.values_list("name", flat=True))
         user.groups.set(_groups(roles))
         _record(
-            user, Act.STAFF_ROLES_SET, actor, reason, before={"roles": before}, after={"roles": sorted(roles)}
+            user,
+            StaffActionType.STAFF_ROLES_SET,
+            actor,
+            reason,
+            before={"roles": before},
+            after={"roles": sorted(roles)},
         )
     return user
 
@@ -86,7 +91,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
             raise StaffRefused(_("That is so already."))
         user.is_active = active
         user.save(update_fields=["is_active"])
-        action = Act.STAFF_REACTIVATED if active else Act.STAFF_DEACTIVATED
+        action = StaffActionType.STAFF_REACTIVATED if active else StaffActionType.STAFF_DEACTIVATED
         _record(user, action, actor, reason, before={"active": not active}, after={"active": active})
     return user
 
@@ -95,11 +100,13 @@ def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
     """For a forgotten password. The present one ends. Raises `StaffRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
-        _refuse_taking_over(user, actor, Act.FACTOR_RESET)
+        _refuse_taking_over(user, actor, StaffActionType.FACTOR_RESET)
         user.set_unusable_password()
         user.save(update_fields=["password"])
         way = _way_of_link(user)
-        _record(user, Act.STAFF_LINK_SENT, actor, reason, after={"link": way, "email": user.email})
+        _record(
+            user, StaffActionType.STAFF_LINK_SENT, actor, reason, after={"link": way, "email": user.email}
+        )
     return _hand_over(user, way)
 
 
@@ -107,7 +114,7 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
     """Raises `StaffRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
-        _refuse_taking_over(user, actor, Act.STAFF_LINK_SENT)
+        _refuse_taking_over(user, actor, StaffActionType.STAFF_LINK_SENT)
         if not second_factor.reset(user=user, actor=actor, reason=reason):
             raise StaffRefused(_("This person has no second factor."))
     return user
@@ -124,7 +131,7 @@ def _lock(user_id: int, actor: str) -> User:
     return user
 
 
-def _refuse_taking_over(user: User, actor: str, other: Act) -> None:
+def _refuse_taking_over(user: User, actor: str, other: StaffActionType) -> None:
     """Password and second factor are not both taken away by one person, before the owner has signed in again."""
     latest = (
         StaffAction.objects.filter(object_id=user.get_username(), action=other, actor=actor)
@@ -176,7 +183,7 @@ def _link(user: User) -> str:
 
 def _record(
     user: User,
-    action: Act,
+    action: StaffActionType,
     actor: str,
     reason: str,
     *,

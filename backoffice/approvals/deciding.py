@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from backoffice.approvals.independence import is_from_terminal, opened_at, why_not_second
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
@@ -43,7 +43,7 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
             raise NotAllowed(_("Somebody else has made this request theirs already."))
         if is_from_terminal(actor):
             raise NotAllowed(_("Only an active member of staff can approve."))
-        note(approval, Act.APPROVAL_REQUEST, actor, approval.reason)
+        note(approval, StaffActionType.APPROVAL_REQUEST, actor, approval.reason)
         approval.requested_by = actor
         approval.save(update_fields=["requested_by"])
 
@@ -71,13 +71,15 @@ def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str)
     approval.save(update_fields=["state", "decided_by", "decided_at"])
     note(
         approval,
-        Act.APPROVAL_APPROVE if state == ApprovalState.APPROVED else Act.APPROVAL_REJECT,
+        StaffActionType.APPROVAL_APPROVE
+        if state == ApprovalState.APPROVED
+        else StaffActionType.APPROVAL_REJECT,
         actor,
         reason,
     )
 
 
-def note(approval: Approval, act: Act, actor: str, reason: str) -> None:
+def note(approval: Approval, act: StaffActionType, actor: str, reason: str) -> None:
     """A wish for a refund is part of its payment's history: its saga is not there yet. The line has the address of the
     person by itself, and how long the account has been as it is."""
     audit.record(

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from common.clock import database_now
 from common.terminal import TERMINAL
@@ -20,13 +20,13 @@ from staff.mailboxes import mailbox
 
 # What opens an account, or gives it more: the waiting time begins anew.
 OPENED_BY: Final = (
-    Act.STAFF_INVITED,
-    Act.STAFF_LINK_SENT,
-    Act.STAFF_ROLES_SET,
-    Act.STAFF_REACTIVATED,
-    Act.FACTOR_RESET,
+    StaffActionType.STAFF_INVITED,
+    StaffActionType.STAFF_LINK_SENT,
+    StaffActionType.STAFF_ROLES_SET,
+    StaffActionType.STAFF_REACTIVATED,
+    StaffActionType.FACTOR_RESET,
 )
-LINKS: Final = (Act.STAFF_INVITED, Act.STAFF_LINK_SENT)
+LINKS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK_SENT)
 
 
 def why_not_second(*, approver: str, requester: str) -> str:
@@ -84,5 +84,5 @@ def _newest_links(*names: str) -> QuerySet[StaffAction]:
     return made.order_by("object_id", "-id").distinct("object_id")
 
 
-def _acts(name: str, *acts: Act) -> QuerySet[StaffAction]:
+def _acts(name: str, *acts: StaffActionType) -> QuerySet[StaffAction]:
     return StaffAction.objects.filter(object_id=name, object_type=ObjectType.STAFF, action__in=acts)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from audit.acts import Act
+from audit.action_types import StaffActionType
 from backoffice.approvals import deciding
 from backoffice.approvals.models import Approval, ApprovalState
 from backoffice.approvals.thresholds import is_much
@@ -122,7 +122,7 @@ def _ask(
         if not any(violates(error, name) for name in ONE_PENDING):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
-    deciding.note(approval, Act.APPROVAL_REQUEST, actor, reason)
+    deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval
 
 

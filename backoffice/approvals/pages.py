@@ -11,7 +11,6 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from backoffice import verbs
 from backoffice.approvals import deciding, services
 from backoffice.approvals.independence import is_from_terminal, why_not_second
 from backoffice.approvals.models import Approval
@@ -20,6 +19,7 @@ from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
 from common.errors import ApiError
 from sagas.operations import OperationRefused
+from staff.roles import Permission, has_permission
 
 
 class RejectForm(ReasonForm):
@@ -44,7 +44,7 @@ def offer(request: HttpRequest, approval: Approval | None, *, decide_url: str) -
 
 
 def _why_not(request: HttpRequest, approval: Approval) -> str:
-    if not request.user.has_perm(verbs.APPROVE):
+    if not has_permission(request.user, Permission.APPROVE):
         return _("Your role may not approve.")
     if is_from_terminal(approval.requested_by):
         return ""  # may be adopted
@@ -64,7 +64,8 @@ def decide(
     agrees, adopts = "approve" in request.POST, "adopt" in request.POST
     takes_back = approval is not None and approval.requested_by == actor and not (agrees or adopts)
     if not (
-        model_admin.has_view_permission(request) and (takes_back or request.user.has_perm(verbs.APPROVE))
+        model_admin.has_view_permission(request)
+        and (takes_back or has_permission(request.user, Permission.APPROVE))
     ):
         raise PermissionDenied
     posted = request.method == "POST"

@@ -9,7 +9,7 @@ import uuid
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from audit.acts import Act
+from audit.action_types import StaffActionType
 from backoffice.approvals import deciding
 from backoffice.approvals.models import REFUND, Approval, ApprovalState
 from backoffice.approvals.thresholds import is_much
@@ -106,5 +106,5 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
         if not violates(error, "approval_one_pending_per_payment"):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
-    deciding.note(approval, Act.APPROVAL_REQUEST, actor, reason)
+    deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from audit.acts import Act
+from audit.action_types import StaffActionType
 from backoffice.approvals import deciding
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from backoffice.approvals.thresholds import amount_of, needs_second_person
@@ -149,7 +149,7 @@ def _ask(
                 result=result,
                 requested_by=actor,
             )
-            deciding.note(approval, Act.APPROVAL_REQUEST, actor, why.reason)
+            deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, why.reason)
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_saga"):
             raise

@@ -20,7 +20,7 @@ from backoffice.exports.models import UNFINISHED, Export, ExportStatus
 from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
 from common.admin import badge_column, flag_column
 from merchants.models import Environment
-from staff.roles import Verb
+from staff.roles import Permission
 
 STATUSES = {code: label for kind in KINDS.values() for code, label in kind.statuses.items()}
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
@@ -137,7 +137,7 @@ class ExportAdmin(OperableAdmin):
             "new",
             gettext_lazy("New export"),
             gettext_lazy("Short ones come at once; a long one is written in the background."),
-            Verb.EXPORT,
+            Permission.EXPORT,
             _request,
             NewExportForm,
             on_object=False,
@@ -146,7 +146,7 @@ class ExportAdmin(OperableAdmin):
             "download",
             gettext_lazy("Download"),
             gettext_lazy("As CSV. Each download is kept with your name in the history."),
-            Verb.EXPORT,
+            Permission.EXPORT,
             _download,
             DownloadForm,
             why_not=_is_ready,

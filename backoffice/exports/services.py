@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from backoffice.exports import lines, reading
 from backoffice.exports.from_list import LIST, NoSuchList, kind_of
 from backoffice.exports.kinds import KINDS, Kind
@@ -62,7 +62,7 @@ def request_export(
             export.save(force_insert=True)
         audit.record(
             actor=actor,
-            action=Act.EXPORT_REQUESTED,
+            action=StaffActionType.EXPORT_REQUESTED,
             object_type=ObjectType.EXPORT,
             object_id=str(export.pk),
             reason=reason,
@@ -85,7 +85,7 @@ def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
             raise ExportRefused(_("This export is not ready."))
         audit.record(
             actor=actor,
-            action=Act.EXPORT_DOWNLOADED,
+            action=StaffActionType.EXPORT_DOWNLOADED,
             object_type=ObjectType.EXPORT,
             object_id=str(export_id),
             reason=export.reason,

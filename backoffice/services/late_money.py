@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from gateway.models import Payment
 from gateway.services import late_money
 from gateway.services.late_money import Done, OperationRefused
@@ -40,7 +40,7 @@ def operate(
             done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
         audit.record(
             actor=actor,
-            action=Act(f"payment.{operation.value}"),
+            action=StaffActionType(f"payment.{operation.value}"),
             object_type=ObjectType.PAYMENT,
             object_id=payment_no,
             reason=reason,

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from merchants.services import NewMerchant, Rotation
@@ -28,7 +28,7 @@ def create_merchant(*, name: str, email: str, actor: str, reason: str) -> NewMer
         created = services.create_merchant(name=name, email=email)
         audit.record(
             actor=actor,
-            action=Act.MERCHANT_CREATE,
+            action=StaffActionType.MERCHANT_CREATE,
             object_type=ObjectType.MERCHANT,
             object_id=str(created.merchant.pk),
             reason=reason,
@@ -52,7 +52,9 @@ def set_status(*, merchant_id: UUID, status: MerchantStatus, actor: str, reason:
         }
         audit.record(
             actor=actor,
-            action=Act.MERCHANT_SUSPEND if status == MerchantStatus.SUSPENDED else Act.MERCHANT_REACTIVATE,
+            action=StaffActionType.MERCHANT_SUSPEND
+            if status == MerchantStatus.SUSPENDED
+            else StaffActionType.MERCHANT_REACTIVATE,
             object_type=ObjectType.MERCHANT,
             object_id=str(merchant_id),
             reason=reason,
@@ -74,7 +76,7 @@ def rotate_key(*, key: ApiKey, overlap: dt.timedelta, actor: str, reason: str) -
         retires_at = rotation.old.retires_at
         _record_key(
             key,
-            Act.KEY_ROTATE,
+            StaffActionType.KEY_ROTATE,
             actor=actor,
             reason=reason,
             after={
@@ -94,7 +96,7 @@ def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
         services.revoke_key(
             merchant_id=key.merchant_id, environment=key.environment, key_id=key.pk, allow_last=True
         )
-        _record_key(key, Act.KEY_REVOKE, actor=actor, reason=reason, after={"revoked": True})
+        _record_key(key, StaffActionType.KEY_REVOKE, actor=actor, reason=reason, after={"revoked": True})
 
 
 def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
@@ -103,7 +105,7 @@ def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDeliv
         delivery = endpoints.send_test_by_staff(endpoint_id=endpoint_id)
         audit.record(
             actor=actor,
-            action=Act.ENDPOINT_TEST,
+            action=StaffActionType.ENDPOINT_TEST,
             object_type=ObjectType.ENDPOINT,
             object_id=str(endpoint_id),
             reason=reason,
@@ -112,7 +114,9 @@ def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDeliv
     return delivery
 
 
-def _record_key(key: ApiKey, act: Act, *, actor: str, reason: str, after: dict[str, object]) -> None:
+def _record_key(
+    key: ApiKey, act: StaffActionType, *, actor: str, reason: str, after: dict[str, object]
+) -> None:
     audit.record(
         actor=actor,
         action=act,

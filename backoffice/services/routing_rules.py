@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from channels.registry import channel_names
 from common.money import EXPONENTS
 from gateway.models import RoutingRule
@@ -60,7 +60,7 @@ def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
         rule.save(force_insert=True)
         audit.record(
             actor=actor,
-            action=Act.ROUTING_ADD,
+            action=StaffActionType.ROUTING_ADD,
             object_type=ObjectType.ROUTING_RULE,
             object_id=str(rule.pk),
             reason=reason,
@@ -78,7 +78,7 @@ def end(*, rule_id: int, actor: str, reason: str) -> None:
             raise RuleRefused(_("There is no rule %s in force.") % rule_id)
         audit.record(
             actor=actor,
-            action=Act.ROUTING_END,
+            action=StaffActionType.ROUTING_END,
             object_type=ObjectType.ROUTING_RULE,
             object_id=str(rule_id),
             reason=reason,

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from backoffice.services import saga_inspection
 from common.api.parsers import parse_json
 from common.errors import MalformedBody
@@ -39,7 +39,7 @@ def operate(
         done = _perform(operation, saga_id, seen_revision, actor, reason, result)
         audit.record(
             actor=actor,
-            action=Act(f"saga.{operation.value}"),
+            action=StaffActionType(f"saga.{operation.value}"),
             object_type=ObjectType.SAGA,
             object_id=str(saga_id),
             reason=reason,

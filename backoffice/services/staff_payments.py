@@ -6,7 +6,7 @@ import uuid
 from django.db import transaction
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from common.ids import uuid7
 from gateway.models import Payment, PaymentStatus
 from gateway.services import asking, payments
@@ -19,7 +19,7 @@ TOLD = "cancelled by staff"
 def ask(*, payment: Payment, actor: str, reason: str) -> None:
     """Takes over what the channel says. Raises `ServiceUnavailable` when it does not answer."""
     with transaction.atomic(durable=True):
-        _record(payment, Act.PAYMENT_SYNC, actor, reason)
+        _record(payment, StaffActionType.PAYMENT_SYNC, actor, reason)
     asking.ask_with_refunds(payment=payment)
 
 
@@ -30,7 +30,13 @@ def cancel(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
         saga = payments.start_cancel(
             payment_id=payment_id, saga_id=uuid7(), final_status=PaymentStatus.CANCELLED, reason=TOLD
         )
-        _record(payment, Act.PAYMENT_CANCEL, actor, reason, {"saga": str(saga.id if saga else payment_id)})
+        _record(
+            payment,
+            StaffActionType.PAYMENT_CANCEL,
+            actor,
+            reason,
+            {"saga": str(saga.id if saga else payment_id)},
+        )
     if saga is not None:
         engine.advance(saga)
 
@@ -45,12 +51,12 @@ def capture(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str
             "amount_minor": amount_minor,
             "currency": payment.currency,
         }
-        _record(payment, Act.PAYMENT_CAPTURE, actor, reason, after)
+        _record(payment, StaffActionType.PAYMENT_CAPTURE, actor, reason, after)
     engine.advance(saga)
 
 
 def _record(
-    payment: Payment, act: Act, actor: str, reason: str, after: dict[str, str | int] | None = None
+    payment: Payment, act: StaffActionType, actor: str, reason: str, after: dict[str, str | int] | None = None
 ) -> None:
     audit.record(
         actor=actor,

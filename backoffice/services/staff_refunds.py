@@ -5,7 +5,7 @@ import uuid
 from django.db.models import Sum
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund, RefundOrigin, RefundStatus
@@ -36,7 +36,7 @@ def begin(
     reserved = Refund.objects.get(id=refund_id)
     audit.record(
         actor=actor,
-        action=Act.REFUND,
+        action=StaffActionType.REFUND,
         object_type=ObjectType.PAYMENT,
         object_id=payment.payment_no,
         reason=reason,
@@ -64,7 +64,7 @@ def carry_out(*, saga: SagaState) -> Refund:
 def given_back_alone(*, payment: Payment) -> int:
     """What staff refunded of it without a second person."""
     done = StaffAction.objects.filter(
-        object_id=payment.payment_no, object_type=ObjectType.PAYMENT, action=Act.REFUND
+        object_id=payment.payment_no, object_type=ObjectType.PAYMENT, action=StaffActionType.REFUND
     ).exclude(after__has_key="approved_by")
     numbers = list(done.values_list("after__refund_no", flat=True))
     kept = Refund.objects.filter(refund_no__in=numbers).exclude(status=RefundStatus.FAILED)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from audit.acts import Act
+from audit.action_types import StaffActionType
 from audit.models import StaffAction
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from common.admin_labels import word
@@ -20,7 +20,7 @@ def staff(subject: Subject) -> Iterator[Entry]:
             action.created_at,
             "person",
             _("Staff action"),
-            word(Act, action.action),
+            word(StaffActionType, action.action),
             Tone.WARNING,
             facts=[
                 Fact(_("by"), action.actor, is_code=True),

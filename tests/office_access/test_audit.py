@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
 from audit import services as audit
-from audit.acts import Act, ObjectType
+from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from tests.office_access.conftest import member, signed_in
 
@@ -39,7 +39,11 @@ def test_the_database_refuses(action: StaffAction, sql: str) -> None:
 def test_it_is_written_with_the_act_or_not_at_all() -> None:
     with pytest.raises(AssertionError):
         audit.record(
-            actor="ana", action=Act.EXPORT_REQUESTED, object_type=ObjectType.EXPORT, object_id="1", reason=""
+            actor="ana",
+            action=StaffActionType.EXPORT_REQUESTED,
+            object_type=ObjectType.EXPORT,
+            object_id="1",
+            reason="",
         )
 
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class Act(models.TextChoices):
+class StaffActionType(models.TextChoices):
     REFUND = "refund.create", _("Refund by staff")
     PAYMENT_SYNC = "payment.sync", _("Ask the channel")
     PAYMENT_CAPTURE = "payment.capture", _("Capture")
