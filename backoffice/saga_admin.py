@@ -177,7 +177,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             seen=seen,
             actor=request.user.get_username(),
             why=Why(given["reason"], given["reason_code"], given["ticket"]),
-            result=given.get("result") or given.get("ending", ""),
+            result=given.get("result") or given.get("resolution", ""),
         )
         return self._answer(request, operation, form, answers)
 

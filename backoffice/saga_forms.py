@@ -28,7 +28,7 @@ TYPED = frozenset({Operation.COMPENSATE, Operation.MARK_RESOLVED})
 class OperationForm(forms.Form):
     """How a saga ends can be chosen on its own; of many at once nothing is decided."""
 
-    ending = forms.ChoiceField(
+    resolution = forms.ChoiceField(
         label=gettext_lazy("What became of it"),
         required=False,
         help_text=gettext_lazy("Becomes true at once, and is told to the merchant."),
@@ -52,12 +52,12 @@ class OperationForm(forms.Form):
     def __init__(self, operation: Operation, sagas: Sequence[SagaView], data: Any = None) -> None:
         super().__init__(data, auto_id=f"{operation.value}_%s")
         self._phrase = sagas[0].business_id if len(sagas) == 1 else str(len(sagas))
-        endings = sagas[0].endings if len(sagas) == 1 and operation == Operation.MARK_RESOLVED else ()
-        choices = self.fields["ending"]
-        if endings and isinstance(choices, forms.ChoiceField):
-            choices.choices = [(each.name, each.meaning) for each in endings]
+        resolutions = sagas[0].resolutions if len(sagas) == 1 and operation == Operation.MARK_RESOLVED else ()
+        choices = self.fields["resolution"]
+        if resolutions and isinstance(choices, forms.ChoiceField):
+            choices.choices = [(each.name, each.meaning) for each in resolutions]
         else:
-            del self.fields["ending"]
+            del self.fields["resolution"]
         if operation != Operation.SKIP_STEP:
             del self.fields["result"]
         if operation in TYPED:

@@ -26,7 +26,7 @@ from django.db import connection, transaction
 from django_redis import get_redis_connection
 
 from benchmarks import noop
-from sagas import hints
+from sagas import wakeups
 from sagas.models import DEFAULT_TASK_QUEUE
 
 MERCHANTS = 20
@@ -82,7 +82,7 @@ def _normal(seconds: float) -> float:
     while time.monotonic() - began < seconds:
         if _count(_WAITING) < NORMAL // 2:
             _load(NORMAL // 2)
-            hints.send_now(DEFAULT_TASK_QUEUE)
+            wakeups.send_now(DEFAULT_TASK_QUEUE)
         time.sleep(0.02)
     return (_count(_DONE) - done) / (time.monotonic() - began)
 
@@ -94,8 +94,8 @@ def _backlog(size: int, seconds: float) -> tuple[float, int]:
     _execute("ANALYZE saga_instances, saga_steps")
     done, began, most = _count(_DONE), time.monotonic(), 0
     while time.monotonic() - began < seconds and _count(_WAITING):
-        hints.send_now(DEFAULT_TASK_QUEUE)
-        most = max(most, client.llen(hints.key_of(DEFAULT_TASK_QUEUE)))
+        wakeups.send_now(DEFAULT_TASK_QUEUE)
+        most = max(most, client.llen(wakeups.redis_key(DEFAULT_TASK_QUEUE)))
         time.sleep(0.1)
     rate = (_count(_DONE) - done) / (time.monotonic() - began)
     with transaction.atomic():

@@ -26,7 +26,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from benchmarks import slow
-from sagas import engine, hints
+from sagas import engine, wakeups
 from sagas.models import ACTIVE, DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus
 from tests.support.waiting import wait_until
 
@@ -53,7 +53,7 @@ def main() -> None:
             alone += [_latency() for _ in range(chosen.sagas // 2)]
             for _ in range(chosen.backlog):
                 _begin("hostile", chosen.slow)
-            hints.send_now(DEFAULT_TASK_QUEUE)
+            wakeups.send_now(DEFAULT_TASK_QUEUE)
             wait_until(_hostile_is_at_work, GIVEN_UP_SECONDS, "the hostile merchant's sagas to be claimed")
             beside += [_latency() for _ in range(chosen.sagas // 2)]
             # Closed, so that the next round begins alone.
@@ -91,7 +91,7 @@ def _latency() -> float:
     """Milliseconds from the commit to the end of a quick saga."""
     saga_id = _begin("other", QUICK_SECONDS)
     began = time.perf_counter()
-    hints.send_now(DEFAULT_TASK_QUEUE)
+    wakeups.send_now(DEFAULT_TASK_QUEUE)
     ended = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
     wait_until(ended.exists, GIVEN_UP_SECONDS, "the saga to end", interval=0.005)
     return (time.perf_counter() - began) * 1000

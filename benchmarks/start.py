@@ -24,7 +24,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from benchmarks import noop
-from sagas import engine, hints
+from sagas import engine, wakeups
 from sagas.models import DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus, SagaStep
 from tests.support.waiting import wait_until
 
@@ -56,7 +56,7 @@ def _start() -> float:
     saga_id = uuid.uuid4()
     with transaction.atomic(durable=True):
         engine.start(noop.NAME, version=1, saga_id=saga_id, business_id=str(saga_id), data={}, leased=False)
-        hints.send(DEFAULT_TASK_QUEUE)
+        wakeups.send_after_commit(DEFAULT_TASK_QUEUE)
         began = time.time()
     completed = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
     wait_until(completed.exists, GIVEN_UP_SECONDS, "a worker to take the saga up")

@@ -35,8 +35,8 @@ def staff_at_work(*, merchant: Merchant) -> None:
 
 def _clear_up() -> None:
     """Of the grave cases one waits for its second signature, one is refused it, one has it."""
-    parked = SagaInstance.objects.filter(needs_attention=True).order_by("-created_at")
-    grave = [saga for saga in parked if _takes_two(saga)]
+    in_review = SagaInstance.objects.filter(needs_attention=True).order_by("-created_at")
+    grave = [saga for saga in in_review if _takes_two(saga)]
     for number, saga in enumerate(grave[:GRAVE]):
         asked = approvals.operate_or_ask(
             operation=Operation.MARK_RESOLVED,
@@ -53,7 +53,7 @@ def _clear_up() -> None:
             )
         if number == 2:
             approvals.approve(approval_id=asked.pk, actor=FINANCE)
-    light = next((saga for saga in parked.all() if not _takes_two(saga)), None)
+    light = next((saga for saga in in_review.all() if not _takes_two(saga)), None)
     if light is not None:
         approvals.operate_or_ask(
             operation=Operation.RETRY_NOW,

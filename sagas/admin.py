@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
 from common.admin_lists import CreatedFilter
 from sagas import registry
+from sagas.labels import outcome_label
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStep
-from sagas.words import outcome_word
 
 COLOURS = {
     "pending": "info",
@@ -145,7 +145,7 @@ class SagaEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("outcome"))
     def came_to(self, event: SagaEvent) -> str | Promise:
-        return outcome_word(event.outcome)
+        return outcome_label(event.outcome)
 
 
 @admin.register(SagaSignal)

@@ -69,7 +69,7 @@ def _skip_step(saga: SagaView) -> str:
     step = saga.current
     if step is None:
         return _("No step is left to skip.")
-    if step.kind == LOCAL and saga.endings:
+    if step.kind == LOCAL and saga.resolutions:
         return _("%(step)s changes our own tables: retry it, or mark the saga resolved.") % {
             "step": step.name
         }

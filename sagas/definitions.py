@@ -128,9 +128,9 @@ class WaitingStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """What a person may say became of the business object of a saga that could not be finished. `apply` makes it true
-    there, inside the transaction that closes the saga, and may refuse with `StepFailed`."""
+class Resolution:
+    """How staff can close a saga that could not be finished. `apply` changes the business object, inside the
+    transaction that closes the saga. It may refuse with `StepFailed`."""
 
     name: str
     meaning: Promise
@@ -164,15 +164,15 @@ def together(*steps: StepSpec) -> tuple[StepSpec, ...]:
 
 @dataclass(frozen=True)
 class Definition:
-    """`pivot` is the point of no return: a step before it compensates, a step after it only goes forward. `endings` are
-    for a person to choose from who closes a saga; the first decides nothing, and is meant when none is named."""
+    """`pivot` is the point of no return: a step before it compensates, a step after it only goes forward. `resolutions`
+    are those that staff can choose from when they close a saga; the first is the default and must decide nothing."""
 
     name: str
     version: int
     business_type: str
     deadline_seconds: int
     steps: tuple[StepSpec, ...]
-    endings: tuple[Ending, ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]

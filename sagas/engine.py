@@ -348,5 +348,5 @@ def _count_rest(saga: SagaState) -> None:
         metrics.DURATION.labels(name, saga.status).observe(saga.age_seconds)
         log.info("saga.finished", saga_id=str(saga.id), definition=name, status=saga.status)
     if saga.needs_attention:
-        metrics.PARKED.labels(name).inc()
+        metrics.NEEDS_REVIEW.labels(name).inc()
         log.error("saga.needs_attention", saga_id=str(saga.id), definition=name, reason=saga.attention_reason)

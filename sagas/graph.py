@@ -30,9 +30,9 @@ def draw(definition: Definition) -> str:
         elif not _is_inside_group(definition, order):
             lines.append("  │")
     back = _("turning back: %(way)s") % {"way": _way_back(definition)}
-    by_hand = [f"  {_('by hand')}: {' | '.join(each.name for each in definition.endings)}"]
+    by_hand = [f"  {_('by hand')}: {' | '.join(each.name for each in definition.resolutions)}"]
     return "\n".join(
-        [*lines, "  " + _("completed"), "", f"  {back}", *(by_hand if definition.endings else ())]
+        [*lines, "  " + _("completed"), "", f"  {back}", *(by_hand if definition.resolutions else ())]
     )
 
 

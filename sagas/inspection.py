@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from common.clock import database_now
 from sagas import registry
-from sagas.definitions import Definition, Ending, ExternalStep
+from sagas.definitions import Definition, ExternalStep, Resolution
 from sagas.models import (
     ACTIVE,
     Direction,
@@ -87,7 +87,7 @@ class SagaView:
     fence: int
     revision: int
     steps: tuple[StepView, ...]
-    endings: tuple[Ending, ...]  # what a person who closes it may say
+    resolutions: tuple[Resolution, ...]  # what a person who closes it may say
     seen_at: dt.datetime
 
     @property
@@ -171,7 +171,7 @@ def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> 
         fence=saga.fence,
         revision=saga.revision,
         steps=tuple(_step(step, definition) for step in steps),
-        endings=definition.endings if definition else (),
+        resolutions=definition.resolutions if definition else (),
         seen_at=now,
     )
 

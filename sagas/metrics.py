@@ -6,8 +6,8 @@ STARTED = Counter("saga_started_total", "Sagas started", ["definition"])
 COMPLETED = Counter("saga_completed_total", "Sagas that completed every step", ["definition"])
 COMPENSATED = Counter("saga_compensated_total", "Sagas that were rolled back", ["definition"])
 FAILED = Counter("saga_failed_total", "Sagas whose compensation failed", ["definition"])
-PARKED = Counter("saga_parked_total", "Sagas that were left to a person", ["definition"])
-LEASES_LOST = Counter("saga_leases_lost_total", "Workers that found their lease taken over", ["definition"])
+NEEDS_REVIEW = Counter("saga_parked_total", "Sagas that stopped because they need review", ["definition"])
+LEASES_LOST = Counter("saga_leases_lost_total", "Workers whose lease expired", ["definition"])
 ATTEMPTS = Counter(
     "saga_step_attempts_total", "Step attempts", ["definition", "step", "direction", "outcome"]
 )
@@ -21,7 +21,7 @@ DURATION = Histogram(
 
 def announce(definition: str) -> None:
     """Shows a definition's counters from the start, at zero: a rate needs a first value to grow from."""
-    for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, PARKED, LEASES_LOST):
+    for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, NEEDS_REVIEW, LEASES_LOST):
         counter.labels(definition)
     for status in ("completed", "compensated", "failed"):
         DURATION.labels(definition, status)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from common.clock import database_now
 from common.db import violates
-from sagas import hints, inspection, registry
+from sagas import inspection, registry, wakeups
 from sagas.availability import Operation, allowed
 from sagas.definitions import Context, Definition
 from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
@@ -23,12 +23,11 @@ from sagas.outcomes import Json, StepFailed
 
 log = structlog.get_logger(__name__)
 
-_PARKED_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
+_IN_REVIEW_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
 
 
 def wake(*, saga_id: uuid.UUID) -> bool:
-    """Makes a waiting or parked saga due now: the news that it waits for may be there. False when it is at rest
-    for good or a worker is on it already."""
+    """Makes a saga due now that waits or needs review. False when it has ended or a worker holds it already."""
     with transaction.atomic():
         woken = SagaInstance.objects.filter(
             id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
@@ -37,10 +36,10 @@ def wake(*, saga_id: uuid.UUID) -> bool:
             # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
             # saga turns back once the calls beside it are decided.
             error_code=Case(
-                When(_PARKED_FORWARD, then=Value("")), default=F("error_code"), output_field=TextField()
+                When(_IN_REVIEW_FORWARD, then=Value("")), default=F("error_code"), output_field=TextField()
             ),
             error_message=Case(
-                When(_PARKED_FORWARD, then=Value("")), default=F("error_message"), output_field=TextField()
+                When(_IN_REVIEW_FORWARD, then=Value("")), default=F("error_message"), output_field=TextField()
             ),
             needs_attention=False,
             attention_reason="",
@@ -49,7 +48,7 @@ def wake(*, saga_id: uuid.UUID) -> bool:
             updated_at=Now(),
         )
         if woken:
-            _send_hint(saga_id)
+            _send_wakeup(saga_id)
     return bool(woken)
 
 
@@ -63,12 +62,12 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
             Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
         ).update(lease_expires_at=Now())
         if asked:
-            _send_hint(saga_id)
+            _send_wakeup(saga_id)
     return bool(asked)
 
 
-def _send_hint(saga_id: uuid.UUID) -> None:
-    hints.send(SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id))
+def _send_wakeup(saga_id: uuid.UUID) -> None:
+    wakeups.send_after_commit(SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id))
 
 
 # --- What a person may do ----------------------------------------------------------------------------------
@@ -176,10 +175,10 @@ def cancel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -
 
 
 def mark_resolved(
-    *, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, ending: str = ""
+    *, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, resolution: str = ""
 ) -> Done:
-    """Closes the case, with one of the definition's endings for what the saga is about. A saga that is still open
-    becomes `failed`, because the engine did not finish it. Calls in doubt stay marked as such."""
+    """Closes a saga that needs review, with one of its definition's resolutions. A saga that is still open becomes
+    `failed`, because the engine did not finish it. Calls in doubt stay marked as such."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         if saga.status in ACTIVE:
@@ -193,11 +192,11 @@ def mark_resolved(
             step.next_retry_at = None
 
     with transaction.atomic():
-        given = _end_business_object(saga_id, seen_revision, ending)
+        given = _apply_resolution(saga_id, seen_revision, resolution)
         return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason, given)
 
 
-def _end_business_object(saga_id: uuid.UUID, seen_revision: int, ending: str) -> Json:
+def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -> Json:
     """Locks business rows, so that it comes before the saga's row is taken: when that refuses, this is rolled back."""
     saga = SagaInstance.objects.filter(id=saga_id, revision=seen_revision, needs_attention=True).first()
     if saga is None:
@@ -205,14 +204,18 @@ def _end_business_object(saga_id: uuid.UUID, seen_revision: int, ending: str) ->
     definition = registry.find(saga.definition, saga.definition_version)
     if definition is None:
         return {}
-    endings = {each.name: each for each in definition.endings}
-    chosen = endings.get(ending) if ending else next(iter(definition.endings), None)
+    resolutions = {each.name: each for each in definition.resolutions}
+    chosen = resolutions.get(resolution) if resolution else next(iter(definition.resolutions), None)
     if chosen is None:
-        if not ending:
+        if not resolution:
             return {}
         raise NotAllowed(
-            _("%(definition)s has no ending %(ending)s. It has: %(endings)s.")
-            % {"definition": definition.name, "ending": ending, "endings": ", ".join(endings) or "—"}
+            _("%(definition)s has no resolution %(resolution)s. It has: %(resolutions)s.")
+            % {
+                "definition": definition.name,
+                "resolution": resolution,
+                "resolutions": ", ".join(resolutions) or "—",
+            }
         )
     results = {step.step_name: step.result for step in saga.steps.all() if step.result is not None}
     try:
@@ -261,7 +264,7 @@ def _perform(
             reason=reason,
         )
         if saga.status in ACTIVE:
-            hints.send(saga.task_queue)
+            wakeups.send_after_commit(saga.task_queue)
     log.info("saga.operated", saga_id=str(saga_id), operation=operation.value, actor=actor)
     return Done(operation, saga_id, saga.revision, before, after)
 

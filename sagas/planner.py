@@ -61,7 +61,7 @@ def next_move(saga: SagaState) -> Move:
     if not saga.is_active or saga.needs_attention or saga.waits_for_retry:
         return Rest()
     if saga.claims_without_progress > MAX_CLAIMS_WITHOUT_PROGRESS:
-        park(saga, f"claimed {saga.claims_without_progress} times without progress")
+        stop_for_review(saga, f"claimed {saga.claims_without_progress} times without progress")
         return Rest()
     if saga.direction == Direction.FORWARD and _may_turn_back(saga):
         if saga.cancel_requested:
@@ -188,7 +188,7 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
             _begin_new_call(saga, step, outcome)
         case Undecidable(reason):
             step.in_doubt, step.error_message = True, reason
-            park(saga, reason)
+            stop_for_review(saga, reason)
         case NotFound() | Honoured():
             raise AssertionError(f"{step.name} answered {outcome} to a forward call")
 
@@ -214,7 +214,7 @@ def _record_backward(saga: SagaState, step: StepState, outcome: Outcome) -> None
                 _compensation_failed(saga, step, reason)
         case Undecidable(reason):
             step.error_message = reason
-            park(saga, reason)
+            stop_for_review(saga, reason)
         case NotFound() | NothingHappened() | Another():
             raise AssertionError(f"{step.name} answered {outcome} to its compensation")
 
@@ -236,7 +236,7 @@ def turn_back(saga: SagaState, failure: Failure) -> None:
     stop_waiting(saga)
 
 
-def park(saga: SagaState, reason: str) -> None:
+def stop_for_review(saga: SagaState, reason: str) -> None:
     """Leaves the saga to a person: no lease, no retry, no guess."""
     saga.attention_reason = reason
 
@@ -247,14 +247,14 @@ def _give_up(saga: SagaState, failure: Failure) -> Move:
         turn_back(saga, failure)
         return _backward(saga)
     saga.failure = failure
-    park(saga, f"past the point of no return: {failure.message}")
+    stop_for_review(saga, f"past the point of no return: {failure.message}")
     return Rest()
 
 
 def _compensation_failed(saga: SagaState, step: StepState, message: str) -> None:
     step.status, step.error_message = StepStatus.FAILED, message
     saga.status = SagaStatus.FAILED
-    park(saga, f"compensation of {step.name} failed: {message}")
+    stop_for_review(saga, f"compensation of {step.name} failed: {message}")
 
 
 def _wait(step: StepState, saga: SagaState, outcome: Transient | Unknown) -> bool:

@@ -10,7 +10,7 @@ import uuid
 
 from django.db import connection, transaction
 
-from sagas import hints
+from sagas import wakeups
 from sagas.outcomes import Json
 
 
@@ -75,5 +75,5 @@ def deliver(*, saga_id: uuid.UUID, name: str, signal_id: str, payload: Json | No
             return Delivery.REPEATED
         delivery = Delivery(row[0])
         if delivery is Delivery.WOKE:
-            hints.send(row[1])
+            wakeups.send_after_commit(row[1])
     return delivery

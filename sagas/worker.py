@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from common.claim_loop import Claimed, ClaimLoop
-from sagas import engine, hints
+from sagas import engine, wakeups
 from sagas.state import SagaState
 
 # Of sagas whose last worker died, a process takes one at a time: if it is the saga that kills, the others that die with
@@ -34,10 +34,10 @@ class SagaWorker:
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set, then lets the sagas under way come to rest."""
         listener = threading.Thread(
-            target=hints.listen,
+            target=wakeups.listen,
             args=(self._task_queue,),
             kwargs={"has_room": self._loop.has_room, "wake": self._loop.wake, "stop": stop},
-            name=f"hints-{self._task_queue}",
+            name=f"wakeups-{self._task_queue}",
             daemon=True,
         )
         listener.start()
@@ -56,7 +56,7 @@ class SagaWorker:
         self._after = batch.last_key
         is_full = len(batch.sagas) == places
         if batch.more and is_full:
-            hints.send_now(self._task_queue)  # to another worker that has room
+            wakeups.send_now(self._task_queue)  # to another worker that has room
         is_unfinished = batch.contended or bool(self._after)
         return Claimed(batch.sagas, more=self._left or is_unfinished, again=is_unfinished and not is_full)
 

@@ -1,4 +1,4 @@
-"""Operations on a parked payment by one person, or by two where much money hangs on them.
+"""Operations on a payment that needs review by one person, or by two where much money hangs on them.
 
 The payment's lock puts requests and operations in a line. The operation, the approval and both lines of the audit
 are one transaction; a worker carries out the refunds.
@@ -25,7 +25,7 @@ from gateway.services.late_money import (
     late_minor,
     named_reviews,
     open_reviews,
-    parked_payment,
+    payment_in_review,
     require_late_money,
 )
 from sagas.operations import NotAllowed
@@ -42,7 +42,7 @@ def operate_or_ask(
     """
     late_money.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
-        payment = parked_payment(payment_no)
+        payment = payment_in_review(payment_no)
         if is_much(amount_minor=_at_stake_minor(operation, payment), currency=payment.currency):
             return _ask(operation, payment, actor, reason, reviews)
         return late_money.operate(
@@ -55,7 +55,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
     try:
         with transaction.atomic():
             approval = deciding.taken(approval_id, actor)
-            _require_as_requested(approval, parked_payment(approval.business_id))
+            _require_as_requested(approval, payment_in_review(approval.business_id))
             done = late_money.operate(
                 operation=Operation(approval.operation),
                 payment_no=approval.business_id,

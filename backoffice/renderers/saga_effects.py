@@ -9,7 +9,7 @@ from sagas.models import StepStatus
 
 
 def effects(saga: SagaView, operation: Operation, given: str = "") -> list[str]:
-    """`given`: the ending that a person chose for a saga that they close."""
+    """`given`: the resolution that a person chose for a saga that they close."""
     step = saga.current
     match operation:
         case Operation.RETRY_NOW:
@@ -60,8 +60,8 @@ def _undone(saga: SagaView) -> list[str]:
     return [_("Undone, in this order: %(steps)s.") % {"steps": " → ".join(names)}]
 
 
-def _resolve(saga: SagaView, ending: str) -> list[str]:
-    lines = [str(each.meaning) for each in saga.endings if each.name == ending]
+def _resolve(saga: SagaView, resolution: str) -> list[str]:
+    lines = [str(each.meaning) for each in saga.resolutions if each.name == resolution]
     lines += [_("Nothing is called and nothing is undone; no worker touches it again.")]
     if saga.is_active:
         lines.append(_("It ends as failed."))

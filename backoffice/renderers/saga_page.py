@@ -16,8 +16,8 @@ from backoffice.services.saga_inspection import Story
 from sagas import inspection, registry
 from sagas.graph import draw
 from sagas.inspection import EventView, SagaView, StepView
+from sagas.labels import outcome_label
 from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
-from sagas.words import outcome_word
 
 BAR = 160  # pixels of the longest attempt
 SHOWN = 500  # lines of history on a page; all of them are in the download
@@ -124,7 +124,7 @@ def _attempt(event: EventView, longest: int) -> AttemptRow:
         title=event.step_name,
         direction=Direction(event.direction).label if event.direction else "",
         back=event.direction == Direction.COMPENSATING,
-        outcome=outcome_word(event.outcome),
+        outcome=outcome_label(event.outcome),
         tone="warning" if by_person else outcome_tone(event.outcome),
         took=milliseconds(length) if event.duration_ms is not None else "",
         bar=max(2, round(BAR * length / longest)) if longest and length else 0,

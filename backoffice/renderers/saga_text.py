@@ -193,10 +193,12 @@ def _operations(story: Story) -> list[str]:
         for verb, operation in VERBS.items()
     ]
     lines = aligned(rows, indent=2)
-    if not story.operations[Operation.MARK_RESOLVED] and story.saga.endings:
-        endings = aligned([(f"--as {each.name}", str(each.meaning)) for each in story.saga.endings], indent=4)
+    if not story.operations[Operation.MARK_RESOLVED] and story.saga.resolutions:
+        resolutions = aligned(
+            [(f"--as {each.name}", str(each.meaning)) for each in story.saga.resolutions], indent=4
+        )
         at = list(VERBS).index("resolve") + 1
-        lines[at:at] = endings
+        lines[at:at] = resolutions
     return lines
 
 

@@ -56,6 +56,6 @@ def require_actor_and_reason(*, actor: str, reason: str) -> None:
         raise OperationRefused(_("Say who you are and why you do it."))
 
 
-def parked(*, limit: int) -> QuerySet[Payment]:
+def payments_in_review(*, limit: int) -> QuerySet[Payment]:
     """The payments that wait for a person, oldest first."""
     return Payment.objects.filter(needs_attention=True).order_by("created_at")[:limit]

@@ -33,7 +33,7 @@ def operate(
     ticket: str = "",
     approved_by: str = "",
 ) -> Done:
-    """`result` is JSON for a skip, and the name of the ending for a resolve. Raises `OperationRefused` in its many
+    """`result` is JSON for a skip, and the name of the resolution for a resolve. Raises `OperationRefused` in its many
     kinds."""
     with transaction.atomic():
         done = _perform(operation, saga_id, seen_revision, actor, reason, result)

@@ -12,7 +12,7 @@ from gateway.services.truth import Effect
 
 TONES = {
     Effect.DISPUTED.value: Tone.DANGER,
-    Effect.PARKED.value: Tone.DANGER,
+    Effect.NEEDS_REVIEW.value: Tone.DANGER,
     Effect.LATE_MONEY.value: Tone.WARNING,
 }
 

@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 
 from backoffice.renderers.saga_words import outcome_tone
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from sagas.labels import outcome_label
 from sagas.models import SagaEvent
-from sagas.words import outcome_word
 
 
 @source
@@ -21,7 +21,7 @@ def saga_history(subject: Subject) -> Iterator[Entry]:
             event.created_at,
             "account_tree",
             _("Saga"),
-            outcome_word(event.outcome),
+            outcome_label(event.outcome),
             Tone(outcome_tone(event.outcome)),
             name=event.step_name,
             facts=[

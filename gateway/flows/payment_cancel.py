@@ -8,7 +8,7 @@ from gateway import transitions
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment, saga_queue
-from gateway.flows.payment_endings import PAYMENT_ENDINGS
+from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -143,6 +143,6 @@ PAYMENT_CANCEL = register(
             Step("CancelAtChannel", cancel_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("CancelOrder", cancel_order, kind=LOCAL),
         ),
-        endings=PAYMENT_ENDINGS,
+        resolutions=PAYMENT_RESOLUTIONS,
     )
 )

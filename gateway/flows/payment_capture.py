@@ -4,7 +4,7 @@ from channels.base import Answered, CapturePayment, ChannelPayment, Declined, Ke
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
-from gateway.flows.payment_endings import PAYMENT_ENDINGS
+from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
@@ -71,6 +71,6 @@ PAYMENT_CAPTURE = register(
             Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),
-        endings=PAYMENT_ENDINGS,
+        resolutions=PAYMENT_RESOLUTIONS,
     )
 )

@@ -31,7 +31,7 @@ from gateway import metrics, selectors, transitions
 from gateway.flows import money
 from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
-from gateway.flows.payment_endings import PAYMENT_ENDINGS
+from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
@@ -368,7 +368,7 @@ PAYMENT_CREATE_1 = register(
             CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
-        endings=PAYMENT_ENDINGS,
+        resolutions=PAYMENT_RESOLUTIONS,
     )
 )
 
@@ -383,6 +383,6 @@ PAYMENT_CREATE = register(
             CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
-        endings=PAYMENT_ENDINGS,
+        resolutions=PAYMENT_RESOLUTIONS,
     )
 )

@@ -10,7 +10,7 @@ import uuid
 from gateway import transitions
 from gateway.flows.data import PaymentCreateData, saga_queue
 from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
-from gateway.flows.payment_endings import PAYMENT_ENDINGS
+from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.models import Payment
 from orders import services as orders
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
@@ -98,6 +98,6 @@ PAYMENT_RETRY = register(
             CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
-        endings=PAYMENT_ENDINGS,
+        resolutions=PAYMENT_RESOLUTIONS,
     )
 )

@@ -13,9 +13,9 @@ from gateway import limits, transitions
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment, saga_queue
-from gateway.flows.refund_endings import REFUND_ENDINGS
+from gateway.flows.refund_resolutions import REFUND_RESOLUTIONS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
-from sagas import engine, hints
+from sagas import engine, wakeups
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, Outcome, Success, Undecidable
 from sagas.registry import register
@@ -163,7 +163,7 @@ def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | No
     transaction of the decision; a worker takes it up."""
     amount_minor = surplus_of.surplus_left_minor if surplus_of else payment.refundable_minor
     saga = _start(payment, uuid7(), amount_minor, reason, late_money=True, surplus_of=surplus_of)
-    hints.send(saga.task_queue)
+    wakeups.send_after_commit(saga.task_queue)
     return saga.id
 
 
@@ -218,6 +218,6 @@ REFUND_CREATE = register(
             ),
             Step("SettleRefund", settle_refund, kind=LOCAL),
         ),
-        endings=REFUND_ENDINGS,
+        resolutions=REFUND_RESOLUTIONS,
     )
 )

@@ -140,7 +140,7 @@ def _review(payment: Payment, told: ChannelRefund, left: int, teller: str, reuse
         f"{payment.payment_no} was left to refund",
     )
     log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left=left)
-    return Effect.PARKED
+    return Effect.NEEDS_REVIEW
 
 
 def sync(*, payment: Payment) -> bool:

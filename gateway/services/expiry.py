@@ -18,7 +18,7 @@ from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
 from gateway.services.payments import start_cancel
 from merchants.models import Environment
-from sagas import hints
+from sagas import wakeups
 
 BATCH = 100
 EXPIRY_SECONDS = 5.0
@@ -134,5 +134,5 @@ def _expire(payment: Payment) -> bool:
         )
     except OperationInProgress:
         return False
-    hints.send(payment.environment)
+    wakeups.send_after_commit(payment.environment)
     return True

@@ -30,13 +30,13 @@ GIVEN_BACK = (ReviewCode.LATE_PAYMENT, ReviewCode.DUPLICATE_PAYMENT, ReviewCode.
 
 
 def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
-    """Refunds all late money of a parked payment: what came after its end, and what attempts took that had been given
-    up. A worker carries the refunds out; the reviews about that money are resolved, so that a second click finds
+    """Refunds all late money of a payment that needs review: what came after its end, and what attempts took that had
+    been given up. A worker carries the refunds out; the reviews about that money are resolved, so that a second click finds
     nothing. Other reviews stay open.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
-    payment = parked_payment(payment_no)
+    payment = payment_in_review(payment_no)
     before = _facts(payment)
     require_late_money(payment)
     attempts, own = _with_surplus(payment), _own_late_minor(payment)
@@ -55,7 +55,7 @@ def resolve(*, payment_no: str, actor: str, reason: str, reviews: Collection[str
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """
-    payment = parked_payment(payment_no)
+    payment = payment_in_review(payment_no)
     before = _facts(payment)
     found = named_reviews(payment, reviews)
     for each in found:
@@ -95,7 +95,7 @@ def require_late_money(payment: Payment) -> None:
         raise OperationRefused(_("There is no late money of %(no)s to give back.") % told)
 
 
-def parked_payment(payment_no: str) -> Payment:
+def payment_in_review(payment_no: str) -> Payment:
     """Locked. Raises `NotFound` and `OperationRefused`."""
     payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()
     if payment is None:

@@ -28,7 +28,7 @@ class Effect(models.TextChoices):
     NOTHING_NEW = "nothing_new", gettext_lazy("Nothing new")
     SAGA_WOKEN = "saga_woken", gettext_lazy("Its saga goes on")
     LATE_MONEY = "late_money", gettext_lazy("Money that nobody waited for")
-    PARKED = "parked", gettext_lazy("Left to a person")
+    NEEDS_REVIEW = "parked", gettext_lazy("Left to a person")
     UNKNOWN_REFERENCE = "unknown_reference", gettext_lazy("Not ours")
     DISPUTED = "disputed", gettext_lazy("Disputed by the customer")
 
@@ -67,7 +67,7 @@ def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: Chann
     )
     if mismatch:
         _review_mismatch(payment, mismatch, subject=told.reference)
-        return Effect.PARKED
+        return Effect.NEEDS_REVIEW
     if attempt is not None:
         return _given_up(payment, attempt, told)
     return _current(payment, told)
@@ -192,7 +192,7 @@ def _apply_refund(refund: Refund, told: ChannelRefund, was_asked: bool) -> Effec
     )
     if mismatch:
         _review_mismatch(refund.payment, mismatch, subject=refund.refund_no)
-        return Effect.PARKED
+        return Effect.NEEDS_REVIEW
     if saga_selectors.is_active(refund.id):
         operations.wake(saga_id=refund.id)
         return Effect.SAGA_WOKEN

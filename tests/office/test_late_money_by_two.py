@@ -67,7 +67,7 @@ def terminal(verb: str, payment: Payment, actor: str) -> str:
     told = StringIO()
     with translation.override("en"):
         call_command(
-            "parked", verb, payment.payment_no, "--reason=they rang", f"--actor={actor}", stdout=told
+            "payment_reviews", verb, payment.payment_no, "--reason=they rang", f"--actor={actor}", stdout=told
         )
     return told.getvalue()
 

@@ -38,12 +38,12 @@ def ben(sign_in: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture
-def parked(client: SignedClient) -> SagaInstance:
+def saga_in_review(client: SignedClient) -> SagaInstance:
     """A saga about 20,000.00 USD that waits for a person."""
-    return make_parked(client, 2_000_000)
+    return make_saga_in_review(client, 2_000_000)
 
 
-def make_parked(client: SignedClient, amount: int) -> SagaInstance:
+def make_saga_in_review(client: SignedClient, amount: int) -> SagaInstance:
     payment = shop.opened(client, amount=amount)
     saga = SagaInstance.objects.get(business_id=payment["payment_no"])
     SagaInstance.objects.filter(pk=saga.pk).update(
@@ -73,16 +73,16 @@ def decide(browser: Client, saga: SagaInstance, word: str) -> int:
     return browser.post(url, {"approval": str(approval.pk), **said}).status_code
 
 
-def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, parked) -> None:
-    resolve(ana, parked)
-    parked.refresh_from_db()
-    assert parked.needs_attention, "nothing is done before the second person"
-    html = page(ben, parked)
+def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    saga_in_review.refresh_from_db()
+    assert saga_in_review.needs_attention, "nothing is done before the second person"
+    html = page(ben, saga_in_review)
     assert "asked for by ana" in html
     assert "An operation on it waits for a second person already." in html
-    assert decide(ben, parked, "approve") == 302
-    parked.refresh_from_db()
-    assert not parked.needs_attention
+    assert decide(ben, saga_in_review, "approve") == 302
+    saga_in_review.refresh_from_db()
+    assert not saga_in_review.needs_attention
     told = list(StaffAction.objects.order_by("id").values_list("action", "actor"))
     assert told == [
         ("approval.request", "ana"),
@@ -93,51 +93,51 @@ def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, parked) -> 
     assert (after["approved_by"], after["ticket"], after["reason_code"]) == ("ben", "OPS-7", "incident")
 
 
-def test_both_agree_on_how_it_ended(ana, ben, parked) -> None:
-    resolve(ana, parked, ending="unpaid")
-    payment = Payment.objects.get(payment_no=parked.business_id)
+def test_both_agree_on_how_it_ended(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review, resolution="unpaid")
+    payment = Payment.objects.get(payment_no=saga_in_review.business_id)
     assert payment.status == "pending", "nothing is true before the second person"
-    assert "Not paid: the payment fails and its order is cancelled" in page(ben, parked)
-    assert decide(ben, parked, "approve") == 302
+    assert "Not paid: the payment fails and its order is cancelled" in page(ben, saga_in_review)
+    assert decide(ben, saga_in_review, "approve") == 302
     payment.refresh_from_db()
     assert (payment.status, payment.failure_code) == ("failed", "resolved_by_staff")
     after = StaffAction.objects.get(action="saga.mark_resolved").after
     assert (after["ending"], after["approved_by"]) == ("unpaid", "ben")
 
 
-def test_nobody_agrees_with_themselves(ana, parked) -> None:
-    resolve(ana, parked)
-    assert "somebody else must agree" in page(ana, parked)
-    assert decide(ana, parked, "approve") == 302
-    parked.refresh_from_db()
-    assert parked.needs_attention
+def test_nobody_agrees_with_themselves(ana, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    assert "somebody else must agree" in page(ana, saga_in_review)
+    assert decide(ana, saga_in_review, "approve") == 302
+    saga_in_review.refresh_from_db()
+    assert saga_in_review.needs_attention
     assert Approval.objects.get().state == "pending"
     with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
         Approval.objects.update(state="approved", decided_by="ana")
 
 
-def test_what_has_moved_on_is_not_done(ana, ben, parked) -> None:
-    resolve(ana, parked)
-    seen = SagaInstance.objects.get(pk=parked.pk).revision
-    operations.retry_now(saga_id=parked.pk, seen_revision=seen, actor="carl", reason="quicker")
-    decide(ben, parked, "approve")
+def test_what_has_moved_on_is_not_done(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
+    operations.retry_now(saga_id=saga_in_review.pk, seen_revision=seen, actor="carl", reason="quicker")
+    decide(ben, saga_in_review, "approve")
     assert Approval.objects.get().state == "stale"
     assert not StaffAction.objects.filter(action="saga.mark_resolved").exists()
 
 
-def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, parked) -> None:
-    resolve(ana, parked)
-    decide(ben, parked, "reject")
+def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    decide(ben, saga_in_review, "reject")
     assert Approval.objects.get().state == "rejected"
     refused = StaffAction.objects.get(action="approval.reject")
     assert (refused.actor, refused.reason) == ("ben", "the statement says otherwise")
-    resolve(ana, parked)
+    resolve(ana, saga_in_review)
     assert Approval.objects.filter(state="pending").count() == 1
 
 
-def test_a_rejection_without_a_reason_is_none(ana, ben, parked) -> None:
-    resolve(ana, parked)
-    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+def test_a_rejection_without_a_reason_is_none(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
     asked = Approval.objects.get()
     for nothing in ({}, {"reason": ""}, {"reason": " \n "}):
         answer = ben.post(url, {"approval": str(asked.pk), **nothing})
@@ -150,26 +150,26 @@ def test_a_rejection_without_a_reason_is_none(ana, ben, parked) -> None:
     assert not StaffAction.objects.filter(action="approval.reject").exists()
 
 
-def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, parked) -> None:
-    resolve(ana, parked)
+def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
     first = Approval.objects.get()
-    decide(ben, parked, "reject")
-    resolve(ana, parked)
-    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+    decide(ben, saga_in_review, "reject")
+    resolve(ana, saga_in_review)
+    url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
     for said in ({"approve": "1"}, {"reason": "no"}):
         answer = ben.post(url, {"approval": str(first.pk), **said}, follow=True)
         assert "It has been decided already." in answer.content.decode()
     assert Approval.objects.filter(state="pending").count() == 1
 
 
-def test_one_wish_at_a_time(ana, ben, parked) -> None:
+def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
     """Two forms of the same page: the second is refused by the database, in words."""
-    resolve(ana, parked)
-    seen = SagaInstance.objects.get(pk=parked.pk).revision
+    resolve(ana, saga_in_review)
+    seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
     with pytest.raises(operations.NotAllowed, match="waits for a second person already"):
         approvals.operate_or_ask(
             operation=Operation.MARK_RESOLVED,
-            saga_id=parked.pk,
+            saga_id=saga_in_review.pk,
             seen_revision=seen,
             actor="ben",
             why=approvals.Why("me too"),
@@ -177,71 +177,73 @@ def test_one_wish_at_a_time(ana, ben, parked) -> None:
     assert Approval.objects.count() == 1
 
 
-def test_who_may_not_approve_is_told(ana, parked, sign_in) -> None:
-    resolve(ana, parked)
+def test_who_may_not_approve_is_told(ana, saga_in_review, sign_in) -> None:
+    resolve(ana, saga_in_review)
     vera = sign_in("vera", "view_*")
-    assert "Your role may not approve." in page(vera, parked)
-    assert decide(vera, parked, "approve") == 403
-    assert decide(vera, parked, "reject") == 403
-    url = reverse("admin:sagas_sagainstance_decide", args=[parked.pk])
+    assert "Your role may not approve." in page(vera, saga_in_review)
+    assert decide(vera, saga_in_review, "approve") == 403
+    assert decide(vera, saga_in_review, "reject") == 403
+    url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
     assert [browser.get(url).status_code for browser in (vera, ana)] == [403, 200]
 
 
 def test_a_small_amount_needs_one(ana, client) -> None:
-    small = make_parked(client, 100_000)
+    small = make_saga_in_review(client, 100_000)
     resolve(ana, small)
     small.refresh_from_db()
     assert not small.needs_attention
     assert not Approval.objects.exists()
 
 
-def test_the_typed_confirmation_must_be_right(ana, parked) -> None:
+def test_the_typed_confirmation_must_be_right(ana, saga_in_review) -> None:
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
-    seen = [f"{parked.pk}:{parked.revision}"]
+    seen = [f"{saga_in_review.pk}:{saga_in_review.revision}"]
     answer = ana.post(url, {"reason_code": "other", "reason": "x", "confirm": "yes", "seen": seen})
-    assert f"Type {parked.business_id}." in unescape(answer.content.decode())
+    assert f"Type {saga_in_review.business_id}." in unescape(answer.content.decode())
     assert not StaffAction.objects.exists()
 
 
-def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, parked) -> None:
-    html = page(ana, parked)
+def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_review) -> None:
+    html = page(ana, saga_in_review)
     for shown in (
         "CallPaymentChannel",
         "Nothing is called and nothing is undone",
         "turning back:",
-        "Lease holder" if parked.status == "in_progress" else "Waits for",
-        f'data-must-be="{parked.business_id}"',
+        "Lease holder" if saga_in_review.status == "in_progress" else "Waits for",
+        f'data-must-be="{saga_in_review.business_id}"',
     ):
         assert shown in html, shown
     assert "Payment.create" not in html, "a definition is called as it is"
     assert re.search(r'<rect width="\d+"', html)
 
 
-def test_the_download_is_whole_and_redacted(ana, parked) -> None:
-    answer = ana.get(reverse("admin:sagas_sagainstance_json", args=[parked.pk]))
+def test_the_download_is_whole_and_redacted(ana, saga_in_review) -> None:
+    answer = ana.get(reverse("admin:sagas_sagainstance_json", args=[saga_in_review.pk]))
     told = json.loads(answer.content)
-    assert told["saga"]["business_id"] == parked.business_id
-    assert len(told["history"]) == parked.events.count()
+    assert told["saga"]["business_id"] == saga_in_review.business_id
+    assert len(told["history"]) == saga_in_review.events.count()
     payment_url = next(step["result"]["payment_url"] for step in told["saga"]["steps"] if step["result"])
     assert payment_url == "•••"
 
 
-def test_the_terminal_asks_a_second_person_too(ana, ben, parked) -> None:  # type: ignore[no-untyped-def]
+def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None:  # type: ignore[no-untyped-def]
     told = StringIO()
-    call_command("saga", "resolve", parked.business_id, "--reason", "by hand", "--actor", "ana", stdout=told)
+    call_command(
+        "saga", "resolve", saga_in_review.business_id, "--reason", "by hand", "--actor", "ana", stdout=told
+    )
     assert "another approve it" in told.getvalue()
-    parked.refresh_from_db()
-    assert parked.needs_attention
+    saga_in_review.refresh_from_db()
+    assert saga_in_review.needs_attention
     asked = Approval.objects.get()
     assert (asked.requested_by, asked.operation) == ("terminal:ana", "mark_resolved")
     for approver in ("terminal:ana", "ana", "ben"):
         with pytest.raises(operations.NotAllowed):
             approvals.approve(approval_id=asked.pk, actor=approver)
-    assert "Make this request mine" in page(ana, parked)
-    assert decide(ana, parked, "adopt") == 302
+    assert "Make this request mine" in page(ana, saga_in_review)
+    assert decide(ana, saga_in_review, "adopt") == 302
     with pytest.raises(operations.NotAllowed):
         approvals.approve(approval_id=asked.pk, actor="ana")
-    assert decide(ben, parked, "approve") == 302
+    assert decide(ben, saga_in_review, "approve") == 302
     assert Approval.objects.get().decided_by == "ben"
     (line,) = StaffAction.objects.filter(action="approval.approve")
     assert (line.address, line.after["account_unchanged_for_hours"]) == ("127.0.0.1", 0)

@@ -16,7 +16,7 @@ from monitoring.services import run_checks
 from orders.models import Order
 from sagas.models import SagaInstance
 from tests.office.conftest import staff
-from tests.office.test_second_person import make_parked
+from tests.office.test_second_person import make_saga_in_review
 from tests.support import bank, shop
 from tests.support.rows import leave_one_of_each
 
@@ -50,7 +50,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
     shop.data(shop.refund(client, told, 3_456))
     shop.error(shop.create(client, "decline"), 402, "payment_declined")
     bank.deliver_webhooks(told["payment_no"])
-    saga = make_parked(client, 2_000_000)
+    saga = make_saga_in_review(client, 2_000_000)
     run_checks()
     payment = Payment.objects.get(payment_no=told["payment_no"])
     pages = {

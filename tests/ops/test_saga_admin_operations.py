@@ -50,7 +50,7 @@ def make(world: World, define, begin):  # noqa: F811
 
 
 @pytest.fixture
-def parked(make) -> SagaState:
+def saga_in_review(make) -> SagaState:
     return make()
 
 
@@ -86,25 +86,25 @@ def act(client: Client, operation: Operation, *sagas: SagaState, **form):
     return client.post(reverse("admin:sagas_sagainstance_operate", args=[operation.value]), data)
 
 
-def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, parked):
-    html = text_of(ana.get(page(parked)))
+def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_review):
+    html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
-        assert operate_page(operation, parked) in html
+        assert operate_page(operation, saga_in_review) in html
     assert "a person: amounts differ" in html
-    act(ana, Operation.MARK_RESOLVED, parked)
-    html = text_of(ana.get(page(parked)))
+    act(ana, Operation.MARK_RESOLVED, saga_in_review)
+    html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
-        assert operate_page(operation, parked) not in html
+        assert operate_page(operation, saga_in_review) not in html
     assert html.count("It is over: Failed.") == len(Operation) - 1
     assert "It does not wait for a person." in html
 
 
-def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, parked):
-    assert "signals-title" not in text_of(ana.get(page(parked)))
+def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_review):
+    assert "signals-title" not in text_of(ana.get(page(saga_in_review)))
     for signal_id in ("evt_1", "evt_2"):
-        signals.deliver(saga_id=parked.id, name="bank.settled", signal_id=signal_id)
+        signals.deliver(saga_id=saga_in_review.id, name="bank.settled", signal_id=signal_id)
     SagaSignal.objects.filter(signal_id="evt_1").update(taken_at=Now(), taken_by="AwaitSettlement")
-    html = text_of(ana.get(page(parked)))
+    html = text_of(ana.get(page(saga_in_review)))
     table = html[html.index("signals-title") :].split("</section>")[0]
     rows = [re.findall(r"<samp>(.*?)</samp>|(not taken up)", row) for row in table.split("<tr>")[2:]]
     told = [[samp or word for samp, word in row] for row in rows]
@@ -114,28 +114,28 @@ def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, parked):
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_each_operation_is_done_and_recorded(ana, parked, operation):
+def test_each_operation_is_done_and_recorded(ana, saga_in_review, operation):
     form = {"result": '{"state": "paid"}'} if operation == Operation.SKIP_STEP else {}
-    answer = act(ana, operation, parked, **form)
-    assert (answer.status_code, answer["Location"]) == (302, page(parked))
-    action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=parked.id).last()
+    answer = act(ana, operation, saga_in_review, **form)
+    assert (answer.status_code, answer["Location"]) == (302, page(saga_in_review))
+    action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=saga_in_review.id).last()
     assert (action.actor, action.action, action.reason) == (
         "ana",
         f"saga.{operation.value}",
         "the bank says so",
     )
     assert (event.kind, event.actor, event.reason) == ("person", "ana", "the bank says so")
-    assert f"{operation.label}: done for 1." in text_of(ana.get(page(parked)))
+    assert f"{operation.label}: done for 1." in text_of(ana.get(page(saga_in_review)))
     if operation == Operation.SKIP_STEP:
-        assert SagaStep.objects.get(saga_id=parked.id, step_name="call2").result == {"state": "paid"}
+        assert SagaStep.objects.get(saga_id=saga_in_review.id, step_name="call2").result == {"state": "paid"}
 
 
-def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, parked):
-    old = seen_on(text_of(ana.get(operate_page(Operation.COMPENSATE, parked))))
-    revision = reload(parked).revision
-    operations.retry_now(saga_id=parked.id, seen_revision=revision, actor="ben", reason="quicker")
+def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, saga_in_review):
+    old = seen_on(text_of(ana.get(operate_page(Operation.COMPENSATE, saga_in_review))))
+    revision = reload(saga_in_review).revision
+    operations.retry_now(saga_id=saga_in_review.id, seen_revision=revision, actor="ben", reason="quicker")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
-    said = {"reason": "kept", "reason_code": "other", "confirm": parked.business_id}
+    said = {"reason": "kept", "reason_code": "other", "confirm": saga_in_review.business_id}
     conflict = ana.post(url, {**said, "seen": old})
     html = text_of(conflict)
     assert conflict.status_code == 409
@@ -145,30 +145,30 @@ def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, parked):
     assert not StaffAction.objects.exists()
     again = ana.post(url, {**said, "seen": seen_on(html)})
     assert again.status_code == 302
-    assert reload(parked).direction == "compensating"
+    assert reload(saga_in_review).direction == "compensating"
 
 
-def test_without_a_reason_nothing_happens(ana, parked):
+def test_without_a_reason_nothing_happens(ana, saga_in_review):
     for reason in ("", "  "):
-        answer = act(ana, Operation.RETRY_NOW, parked, reason=reason)
+        answer = act(ana, Operation.RETRY_NOW, saga_in_review, reason=reason)
         assert answer.status_code == 200
         assert "This field is required." in text_of(answer)
-    assert reload(parked).needs_attention
+    assert reload(saga_in_review).needs_attention
 
 
 @pytest.mark.parametrize("result", ["", "{", "[1]", '{"a": NaN}', '{"a": "\\u0000"}'])
-def test_a_result_that_is_no_json_object_is_refused(ana, parked, result):
-    answer = act(ana, Operation.SKIP_STEP, parked, result=result)
+def test_a_result_that_is_no_json_object_is_refused(ana, saga_in_review, result):
+    answer = act(ana, Operation.SKIP_STEP, saga_in_review, result=result)
     assert answer.status_code in (200, 409)
     assert re.search("is required|not valid JSON|must be a JSON object", text_of(answer))
     assert "{} when later steps read nothing of it" in text_of(answer)
-    assert reload(parked).needs_attention
+    assert reload(saga_in_review).needs_attention
     assert not StaffAction.objects.exists()
 
 
-def test_what_is_not_possible_has_no_button(ana, parked):
-    act(ana, Operation.MARK_RESOLVED, parked)
-    html = text_of(ana.get(operate_page(Operation.RETRY_NOW, parked)))
+def test_what_is_not_possible_has_no_button(ana, saga_in_review):
+    act(ana, Operation.MARK_RESOLVED, saga_in_review)
+    html = text_of(ana.get(operate_page(Operation.RETRY_NOW, saga_in_review)))
     assert "It is over: Failed." in html
     assert seen_on(html) == []
     assert 'name="reason"' not in html
@@ -209,40 +209,40 @@ class TestList:
         assert "These are the first 2 of them." in text_of(opened)
         assert len(seen_on(text_of(opened))) == 2
 
-    def test_skipping_is_for_one_saga_at_a_time(self, ana, parked):
+    def test_skipping_is_for_one_saga_at_a_time(self, ana, saga_in_review):
         html = text_of(ana.get(reverse("admin:sagas_sagainstance_changelist")))
         offered = set(re.findall(r'<option value="([a-z_]+)"', html))
         assert {each.value for each in Operation if each != Operation.SKIP_STEP} <= offered
         assert Operation.SKIP_STEP.value not in offered
 
-    def test_who_may_only_look_chooses_nothing(self, viewer, parked):
+    def test_who_may_only_look_chooses_nothing(self, viewer, saga_in_review):
         html = text_of(viewer.get(reverse("admin:sagas_sagainstance_changelist")))
         assert "retry_now" not in html
-        answer = self.choose(viewer, Operation.RETRY_NOW, parked)
+        answer = self.choose(viewer, Operation.RETRY_NOW, saga_in_review)
         assert "operate" not in answer.get("Location", "")
 
 
 class TestPermission:
     @pytest.mark.parametrize("operation", Operation)
-    def test_looking_is_not_operating(self, viewer, parked, operation):
-        before = SagaInstance.objects.filter(id=parked.id).values().get()
-        seen = f"{parked.id}:{before['revision']}"
-        url = operate_page(operation, parked)
+    def test_looking_is_not_operating(self, viewer, saga_in_review, operation):
+        before = SagaInstance.objects.filter(id=saga_in_review.id).values().get()
+        seen = f"{saga_in_review.id}:{before['revision']}"
+        url = operate_page(operation, saga_in_review)
         assert viewer.get(url).status_code == 403
         assert viewer.post(url, {"reason": "x", "result": "{}", "seen": [seen]}).status_code == 403
-        assert SagaInstance.objects.filter(id=parked.id).values().get() == before
+        assert SagaInstance.objects.filter(id=saga_in_review.id).values().get() == before
 
-    def test_the_page_says_so(self, viewer, parked):
-        html = text_of(viewer.get(page(parked)))
+    def test_the_page_says_so(self, viewer, saga_in_review):
+        html = text_of(viewer.get(page(saga_in_review)))
         assert html.count("You may look at sagas only.") == len(Operation)
         assert "/operate/" not in html
 
-    def test_operating_without_looking_is_nothing(self, parked):
+    def test_operating_without_looking_is_nothing(self, saga_in_review):
         blind = browser("blind", "operate_sagainstance")
-        assert blind.get(operate_page(Operation.RETRY_NOW, parked)).status_code == 403
+        assert blind.get(operate_page(Operation.RETRY_NOW, saga_in_review)).status_code == 403
 
-    def test_a_stranger_is_sent_to_log_in(self, parked):
-        answer = Client().get(operate_page(Operation.RETRY_NOW, parked))
+    def test_a_stranger_is_sent_to_log_in(self, saga_in_review):
+        answer = Client().get(operate_page(Operation.RETRY_NOW, saga_in_review))
         assert answer.status_code == 302
         assert "/login/" in answer["Location"]
 
@@ -251,28 +251,30 @@ class TestPermission:
     "seen",
     ["x", "x:1", "{id}", "{id}:", "{id}:-1", "{id}:" + "9" * 30, "00000000-0000-0000-0000-000000000000:1"],
 )
-def test_tampered_forms_are_not_found(ana, parked, seen):
+def test_tampered_forms_are_not_found(ana, saga_in_review, seen):
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.RETRY_NOW.value])
-    answer = ana.post(url, {"reason": "x", "reason_code": "other", "seen": [seen.format(id=parked.id)]})
+    answer = ana.post(
+        url, {"reason": "x", "reason_code": "other", "seen": [seen.format(id=saga_in_review.id)]}
+    )
     assert answer.status_code == 404
-    assert reload(parked).needs_attention
+    assert reload(saga_in_review).needs_attention
 
 
-def test_a_skip_says_what_the_result_usually_has(ana, parked, world, define, begin):  # noqa: F811
-    url = operate_page(Operation.SKIP_STEP, parked)
+def test_a_skip_says_what_the_result_usually_has(ana, saga_in_review, world, define, begin):  # noqa: F811
+    url = operate_page(Operation.SKIP_STEP, saga_in_review)
     assert "{} when later steps read nothing of it" in text_of(ana.get(url))
-    finished = engine.advance(begin(parked.definition))
+    finished = engine.advance(begin(saga_in_review.definition))
     assert reload(finished).status == SagaStatus.COMPLETED
     html = text_of(ana.get(url))
     assert "Usually it has: by." in html
     assert "call2" in html
 
 
-def test_odd_addresses_are_not_found(ana, parked, make):
-    assert ana.get(operate_page(Operation.SKIP_STEP, parked, make())).status_code == 404
+def test_odd_addresses_are_not_found(ana, saga_in_review, make):
+    assert ana.get(operate_page(Operation.SKIP_STEP, saga_in_review, make())).status_code == 404
     assert ana.get(reverse("admin:sagas_sagainstance_operate", args=["explode"])).status_code == 404
     assert ana.get(operate_page(Operation.RETRY_NOW)).status_code == 404
-    for odd in ("PAY-1", "%00", parked.business_id):
+    for odd in ("PAY-1", "%00", saga_in_review.business_id):
         assert ana.get(f"/admin/sagas/sagainstance/{odd}/change/").status_code in (302, 400, 404)
     assert ana.get(operate_page(Operation.RETRY_NOW) + "id=x").status_code == 404
 
@@ -291,9 +293,9 @@ def test_staff_actions_are_found_by_object_and_by_person(ana, make):
     assert found("an") == set()
 
 
-def test_the_page_speaks_chinese_where_it_is_asked_to(parked):
+def test_the_page_speaks_chinese_where_it_is_asked_to(saga_in_review):
     with translation.override("zh-hans"):
         User.objects.create_superuser("root")
         client = Client(headers={"accept-language": "zh-hans"})
         client.force_login(User.objects.get(username="root"))
-        assert client.get(operate_page(Operation.RETRY_NOW, parked)).status_code == 200
+        assert client.get(operate_page(Operation.RETRY_NOW, saga_in_review)).status_code == 200

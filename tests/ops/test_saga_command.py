@@ -52,7 +52,7 @@ def refused(*words: str) -> str:
 
 
 @pytest.fixture
-def parked(world: Steps, define, begin) -> SagaState:  # noqa: F811
+def saga_in_review(world: Steps, define, begin) -> SagaState:  # noqa: F811
     world.answers("call2", Undecidable("amounts differ"))
     return engine.advance(begin(define()))
 
@@ -68,20 +68,23 @@ def line(text: str, start: str) -> str:
 
 
 class TestShow:
-    def test_tells_the_whole_story(self, parked):
-        told = saga("show", str(parked.id))
-        assert told.splitlines()[0] == f"{parked.definition.name} version 1 · {parked.business_id}"
+    def test_tells_the_whole_story(self, saga_in_review):
+        told = saga("show", str(saga_in_review.id))
+        assert (
+            told.splitlines()[0]
+            == f"{saga_in_review.definition.name} version 1 · {saga_in_review.business_id}"
+        )
         assert line(told, "status") == "status in_progress, forward, no pivot"
         assert line(told, "waits for") == "waits for a person: amounts differ"
         assert line(told, "held by") == "held by nobody"
-        assert line(told, "revision") == f"revision {reload(parked).revision} (fence 1)"
+        assert line(told, "revision") == f"revision {reload(saga_in_review).revision} (fence 1)"
         assert "local completed 0 of 3" in line(told, "1 ")
         assert line(told, "2→").startswith("2→ call2 external pending in doubt 0 of 3")
         assert line(told, "! amounts").endswith("amounts differ")
         assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", told)
         assert line(told, "skip") == "skip yes"
-        saga("resolve", str(parked.id), "--reason", "refunded by hand", "--actor", "ana")
-        told_again = saga("show", str(parked.id))
+        saga("resolve", str(saga_in_review.id), "--reason", "refunded by hand", "--actor", "ana")
+        told_again = saga("show", str(saga_in_review.id))
         assert "mark_resolved" in told_again
         assert "ana: refunded by hand (" in told_again
         assert 'status: "in_progress" → "failed"' in told_again
@@ -114,8 +117,8 @@ class TestShow:
         assert line(told, "waits for").startswith("waits for the next try of call2 in ")
         assert "failed, compensating in doubt 1 of 3 in " in line(told, "2→")
 
-    def test_columns_are_aligned(self, parked):
-        told = saga("show", str(parked.id)).split("Steps\n")[1].split("\n\n")[0].splitlines()
+    def test_columns_are_aligned(self, saga_in_review):
+        told = saga("show", str(saga_in_review.id)).split("Steps\n")[1].split("\n\n")[0].splitlines()
         rows = [row for row in told if not row.lstrip().startswith("!")]
         start = rows[0].index("STATUS")
         assert {row[start:].split()[0] for row in rows[1:]} == {"completed", "pending"}
@@ -125,32 +128,32 @@ class TestShow:
     def test_an_unknown_name(self, name):
         assert "There is no saga" in refused("show", name)
 
-    def test_an_ambiguous_name(self, parked, done):
-        SagaInstance.objects.filter(id=done.id).update(business_id=parked.business_id)
-        text = refused("show", parked.business_id)
+    def test_an_ambiguous_name(self, saga_in_review, done):
+        SagaInstance.objects.filter(id=done.id).update(business_id=saga_in_review.business_id)
+        text = refused("show", saga_in_review.business_id)
         assert "has 2 sagas" in text
-        assert str(parked.id) in text
+        assert str(saga_in_review.id) in text
         assert str(done.id) in text
-        assert saga("show", str(parked.id))
+        assert saga("show", str(saga_in_review.id))
 
 
 class TestList:
-    def test_the_newest_first(self, parked, world, define, begin):  # noqa: F811
+    def test_the_newest_first(self, saga_in_review, world, define, begin):  # noqa: F811
         newer = engine.advance(begin(define()))
         lines = saga("list").splitlines()
         assert lines[0].split()[:3] == ["ID", "DEFINITION", "BUSINESS"]
-        assert [row.split()[0] for row in lines[1:]] == [str(newer.id), str(parked.id)]
+        assert [row.split()[0] for row in lines[1:]] == [str(newer.id), str(saga_in_review.id)]
         assert "a person: amounts differ" in lines[2]
         assert "1/4 call2" in lines[2]
 
-    def test_can_be_narrowed(self, parked, world, define, begin):  # noqa: F811
+    def test_can_be_narrowed(self, saga_in_review, world, define, begin):  # noqa: F811
         finished = engine.advance(begin(define()))
         due = begin(define(), leased=False)
 
         def ids(*words: str) -> list[str]:
             return [row.split()[0] for row in saga("list", *words).splitlines()[1:]]
 
-        assert ids("--attention") == [str(parked.id)]
+        assert ids("--attention") == [str(saga_in_review.id)]
         assert ids("--status", "completed") == [str(finished.id)]
         assert ids("--definition", due.definition.name) == [str(due.id)]
         assert ids("--due") == [str(due.id)]
@@ -172,7 +175,7 @@ class TestTheTerminal:
         assert ran.stderr.splitlines()[-1].startswith("ERROR PostgreSQL: ")
 
     @pytest.mark.parametrize(("locale", "words"), [("C.UTF-8", "a person: "), ("zh_CN.UTF-8", "人工处理：")])
-    def test_speaks_the_terminals_language(self, parked, monkeypatch, locale, words):
+    def test_speaks_the_terminals_language(self, saga_in_review, monkeypatch, locale, words):
         monkeypatch.delenv("LC_ALL", raising=False)
         monkeypatch.delenv("LC_MESSAGES", raising=False)
         monkeypatch.setenv("LANG", locale)
@@ -183,17 +186,17 @@ class TestTheTerminal:
 
 
 class TestOperate:
-    def test_does_it_and_leaves_both_traces(self, parked):
-        before = reload(parked)
-        told = saga("retry", str(parked.id), "--reason", "the bank is back", "--actor", "ana")
+    def test_does_it_and_leaves_both_traces(self, saga_in_review):
+        before = reload(saga_in_review)
+        told = saga("retry", str(saga_in_review.id), "--reason", "the bank is back", "--actor", "ana")
         assert told.startswith("retry: done. ")
         assert "needs_attention: true → false" in told
-        action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=parked.id).last()
+        action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=saga_in_review.id).last()
         assert (action.actor, action.action, action.object_type, action.object_id, action.reason) == (
             "terminal:ana",
             "saga.retry_now",
             "saga",
-            str(parked.id),
+            str(saga_in_review.id),
             "the bank is back",
         )
         assert {"before": action.before, "after": action.after} == event.detail
@@ -208,10 +211,10 @@ class TestOperate:
         assert StaffAction.objects.values("action").distinct().count() == 6
         assert set(StaffAction.objects.values_list("actor", flat=True)) == {"terminal:operator"}
 
-    def test_goes_by_the_revision_that_was_seen(self, parked):
-        seen = reload(parked).revision
-        saga("resolve", str(parked.id), "--reason", "x", "--revision", str(seen))
-        text = refused("retry", str(parked.id), "--reason", "x", "--revision", str(seen))
+    def test_goes_by_the_revision_that_was_seen(self, saga_in_review):
+        seen = reload(saga_in_review).revision
+        saga("resolve", str(saga_in_review.id), "--reason", "x", "--revision", str(seen))
+        text = refused("retry", str(saga_in_review.id), "--reason", "x", "--revision", str(seen))
         assert text == f"It has changed meanwhile: you saw revision {seen}, now it is {seen + 1}. Look again."
         assert StaffAction.objects.count() == 1
 
@@ -228,43 +231,43 @@ class TestOperate:
             ('"paid"', "must be a JSON object"),
         ],
     )
-    def test_a_result_that_is_none(self, parked, result, why):
-        assert why in refused("skip", str(parked.id), "--reason", "x", "--result", result)
-        assert reload(parked).needs_attention
+    def test_a_result_that_is_none(self, saga_in_review, result, why):
+        assert why in refused("skip", str(saga_in_review.id), "--reason", "x", "--result", result)
+        assert reload(saga_in_review).needs_attention
         assert not StaffAction.objects.exists()
 
     def test_what_is_not_allowed_leaves_no_trace(self, done):
         assert refused("retry", str(done.id), "--reason", "x") == "It is over: Completed."
         assert not StaffAction.objects.exists()
 
-    def test_who_and_why(self, parked, monkeypatch):
-        assert "--reason" in refused("retry", str(parked.id))
-        assert "Say who you are" in refused("retry", str(parked.id), "--reason", " ")
+    def test_who_and_why(self, saga_in_review, monkeypatch):
+        assert "--reason" in refused("retry", str(saga_in_review.id))
+        assert "Say who you are" in refused("retry", str(saga_in_review.id), "--reason", " ")
         monkeypatch.delenv("USER")
-        assert "--actor is missing" in refused("retry", str(parked.id), "--reason", "x")
+        assert "--actor is missing" in refused("retry", str(saga_in_review.id), "--reason", "x")
 
-    def test_the_audit_and_the_operation_are_one(self, parked, monkeypatch):
-        before = reload(parked).__dict__
+    def test_the_audit_and_the_operation_are_one(self, saga_in_review, monkeypatch):
+        before = reload(saga_in_review).__dict__
 
         def broken(**_row):
             raise ZeroDivisionError
 
         monkeypatch.setattr(StaffAction.objects, "create", broken)
         with pytest.raises(ZeroDivisionError):
-            saga("retry", str(parked.id), "--reason", "x")
-        after = reload(parked).__dict__
+            saga("retry", str(saga_in_review.id), "--reason", "x")
+        after = reload(saga_in_review).__dict__
         assert {**after, "_state": None} == {**before, "_state": None}
-        assert not SagaEvent.objects.filter(saga_id=parked.id, kind=SagaEvent.Kind.PERSON).exists()
+        assert not SagaEvent.objects.filter(saga_id=saga_in_review.id, kind=SagaEvent.Kind.PERSON).exists()
 
-    def test_the_saga_goes_on(self, parked, world):  # noqa: F811
+    def test_the_saga_goes_on(self, saga_in_review, world):  # noqa: F811
         world.answers("call2:query", Success())
-        saga("ask", str(parked.id), "--reason", "x")
-        assert engine.resume(parked.id) is not None
-        assert reload(parked).status == SagaStatus.COMPLETED
+        saga("ask", str(saga_in_review.id), "--reason", "x")
+        assert engine.resume(saga_in_review.id) is not None
+        assert reload(saga_in_review).status == SagaStatus.COMPLETED
 
 
-def test_staff_actions_are_kept_as_they_were_written(parked):
-    saga("retry", str(parked.id), "--reason", "x")
+def test_staff_actions_are_kept_as_they_were_written(saga_in_review):
+    saga("retry", str(saga_in_review.id), "--reason", "x")
     for change in (
         lambda: StaffAction.objects.update(actor="nobody"),
         lambda: StaffAction.objects.all().delete(),

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from sagas import engine, hints, store
+from sagas import engine, store, wakeups
 from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStep
 from sagas.store import Batch
@@ -169,7 +169,7 @@ def queue_of_its_own() -> Iterator[str]:
     queue = f"test.{uuid.uuid4().hex}"
     yield queue
     with hints_client() as client:
-        client.delete(hints.key_of(queue))
+        client.delete(wakeups.redis_key(queue))
 
 
 def hints_client():  # type: ignore[no-untyped-def]
@@ -180,8 +180,8 @@ def hints_client():  # type: ignore[no-untyped-def]
 
 def test_however_many_hints_are_sent_one_is_out(queue_of_its_own: str) -> None:
     for _again in range(50):
-        hints.send_now(queue_of_its_own)
-    assert hints_client().llen(hints.key_of(queue_of_its_own)) == 1
+        wakeups.send_now(queue_of_its_own)
+    assert hints_client().llen(wakeups.redis_key(queue_of_its_own)) == 1
 
 
 @pytest.mark.django_db(transaction=True)

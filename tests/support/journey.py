@@ -12,7 +12,7 @@ from celery import shared_task
 from django.db import connection, transaction
 
 from common import crash
-from sagas import engine, hints, registry, signals
+from sagas import engine, registry, signals, wakeups
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, Call, Context, Definition, OnTimeout, Step, together
 from sagas.models import DEFAULT_TASK_QUEUE
 from sagas.outcomes import Failure, Json, NotFound, Outcome, Success
@@ -103,7 +103,7 @@ def begin(name: str, saga_id: str, refused: str = "") -> None:
             data={"refused": refused},
             leased=False,
         )
-        hints.send(DEFAULT_TASK_QUEUE)
+        wakeups.send_after_commit(DEFAULT_TASK_QUEUE)
 
 
 @shared_task(name="journey.tell")

@@ -8,7 +8,7 @@ from gateway.models import Payment, Refund
 from sagas import operations
 from sagas.models import SagaInstance, SagaStatus
 from staff.roles import Role
-from tests.office.test_second_person import make_parked, resolve
+from tests.office.test_second_person import make_saga_in_review, resolve
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
 from tests.support.background import finish, saga_of
@@ -84,7 +84,7 @@ def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, 
 
 
 def test_a_second_person_says_why_not(desk, client) -> None:
-    saga = make_parked(client, 2_000_000)
+    saga = make_saga_in_review(client, 2_000_000)
     resolve(signed_in(member("ana", Role.OPERATOR)), saga)
     ben = desk("ben", Role.OPERATOR)
     ben.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
@@ -106,7 +106,7 @@ def test_a_second_person_says_why_not(desk, client) -> None:
 
 
 def test_much_money_takes_two(desk, client) -> None:
-    saga = make_parked(client, 2_000_000)
+    saga = make_saga_in_review(client, 2_000_000)
     address = f"/admin/sagas/sagainstance/{saga.pk}/change/"
     ana = desk("ana", Role.OPERATOR)
     ana.go(address)

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from gateway.models import Payment
 from sagas.availability import Operation
 from staff.roles import Role
-from tests.office.test_second_person import make_parked
+from tests.office.test_second_person import make_saga_in_review
 from tests.support import shop
 from tests.support.tables import row_counts
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
     payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
-    saga = make_parked(client, 2_000_000)
+    saga = make_saga_in_review(client, 2_000_000)
     vera = desk("vera", Role.VIEWER)
     before = (row_counts(), saga.revision, payment.status)
 

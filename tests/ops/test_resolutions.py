@@ -29,7 +29,7 @@ from tests.support.signing import SignedClient
 from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-Parked = tuple[dict[str, Any], SagaInstance]
+InReview = tuple[dict[str, Any], SagaInstance]
 
 
 @pytest.fixture
@@ -50,71 +50,71 @@ def other_refund(true: Any) -> Any:
     return Answered(replace(true.value, amount_minor=1)) if isinstance(true, Answered) else true
 
 
-def parked(number: str, definition: str) -> SagaInstance:
+def saga_in_review(number: str, definition: str) -> SagaInstance:
     background.finish()
     saga = background.saga_of(number, definition)
     assert saga.needs_attention
     return saga
 
 
-def undecidable_creation(client: SignedClient, line: TappedLine) -> Parked:
+def undecidable_creation(client: SignedClient, line: TappedLine) -> InReview:
     lie(line, other_amount, "create_payment")
     payment = shop.data(shop.create(client, "no_webhook", order_no="ORDER-1", key="a-creation"), 202)
-    return payment, parked(payment["payment_no"], "payment.create")
+    return payment, saga_in_review(payment["payment_no"], "payment.create")
 
 
-def creation_not_undone(client: SignedClient, line: TappedLine) -> Parked:
+def creation_not_undone(client: SignedClient, line: TappedLine) -> InReview:
     """The way back failed: the saga is over, the payment is not."""
     lie(line, lambda _true: Declined("cancel_refused", "cannot be cancelled"), "cancel_payment")
     payment = shop.data(
         shop.create(client, "no_webhook,timeout_after*always,query:timeout_before*always"), 202
     )
-    saga = parked(payment["payment_no"], "payment.create")
+    saga = saga_in_review(payment["payment_no"], "payment.create")
     assert saga.status == SagaStatus.FAILED
     return payment, saga
 
 
-def undecidable_capture(client: SignedClient, line: TappedLine) -> Parked:
+def undecidable_capture(client: SignedClient, line: TappedLine) -> InReview:
     payment = shop.authorized(client, "no_webhook")
     lie(line, other_amount, "capture_payment")
     shop.data(shop.capture(client, payment, amount=4_000, key="a-capture"), 202)
-    return payment, parked(payment["payment_no"], "payment.capture")
+    return payment, saga_in_review(payment["payment_no"], "payment.capture")
 
 
-def undecidable_cancel(client: SignedClient, line: TappedLine) -> Parked:
+def undecidable_cancel(client: SignedClient, line: TappedLine) -> InReview:
     payment = shop.opened(client, "no_webhook")
     bank.pay(payment)
     lie(line, other_amount, "cancel_payment", "find_payment")
     shop.data(shop.cancel(client, payment, key="a-cancel"), 202)
-    return payment, parked(payment["payment_no"], "payment.cancel")
+    return payment, saga_in_review(payment["payment_no"], "payment.cancel")
 
 
-def undecidable_refund(client: SignedClient, line: TappedLine) -> Parked:
+def undecidable_refund(client: SignedClient, line: TappedLine) -> InReview:
     payment = shop.paid(client, "no_webhook")
     lie(line, other_refund, "refund_payment", "find_refund")
     refund = shop.data(shop.refund(client, payment, 3_000, key="a-refund"), 202)
-    return refund, parked(refund["refund_no"], "refund.create")
+    return refund, saga_in_review(refund["refund_no"], "refund.create")
 
 
-def silent_refund(client: SignedClient, line: TappedLine) -> Parked:
+def silent_refund(client: SignedClient, line: TappedLine) -> InReview:
     """The refund may have happened, and the channel does not say."""
     payment = shop.paid(client, "no_webhook,refund:timeout_after*always,query_refund:timeout_before*always")
     refund = shop.data(shop.refund(client, payment, 3_000), 202)
-    return refund, parked(refund["refund_no"], "refund.create")
+    return refund, saga_in_review(refund["refund_no"], "refund.create")
 
 
 OF_PAYMENTS = (undecidable_creation, creation_not_undone, undecidable_capture, undecidable_cancel)
 OF_REFUNDS = (undecidable_refund, silent_refund)
 
 
-def resolve(saga: SagaInstance, ending: str = "") -> None:
+def resolve(saga: SagaInstance, resolution: str = "") -> None:
     operate(
         operation=Operation.MARK_RESOLVED,
         saga_id=saga.id,
         seen_revision=saga.revision,
         actor="ana",
         reason="the bank said so",
-        result=ending,
+        result=resolution,
     )
 
 
@@ -123,11 +123,11 @@ def unwatched() -> tuple[str, ...]:
     return result.sample
 
 
-@pytest.mark.parametrize("park", OF_PAYMENTS)
+@pytest.mark.parametrize("make_case", OF_PAYMENTS)
 def test_nothing_said_leaves_the_payment_open_and_watched(
-    client: SignedClient, line: TappedLine, park: Any
+    client: SignedClient, line: TappedLine, make_case: Any
 ) -> None:
-    payment, saga = park(client, line)
+    payment, saga = make_case(client, line)
     Payment.objects.update(next_check_at=None)
     resolve(saga)
     assert unwatched() == ()
@@ -141,9 +141,11 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     assert row.captured_minor == told.captured_minor, "the channel is believed"
 
 
-@pytest.mark.parametrize("park", OF_PAYMENTS)
-def test_unpaid_ends_the_payment_and_its_order(client: SignedClient, line: TappedLine, park: Any) -> None:
-    payment, saga = park(client, line)
+@pytest.mark.parametrize("make_case", OF_PAYMENTS)
+def test_unpaid_ends_the_payment_and_its_order(
+    client: SignedClient, line: TappedLine, make_case: Any
+) -> None:
+    payment, saga = make_case(client, line)
     resolve(saga, "unpaid")
     row = Payment.objects.select_related("order").get(payment_no=payment["payment_no"])
     assert (row.status, row.failure_code, row.order.status) == ("failed", "resolved_by_staff", "cancelled")
@@ -162,7 +164,7 @@ def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: Tapp
 
 
 @pytest.mark.parametrize(
-    ("park", "captured"),
+    ("make_case", "captured"),
     [
         (undecidable_creation, 10_000),
         (creation_not_undone, 10_000),
@@ -170,38 +172,40 @@ def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: Tapp
         (undecidable_cancel, 10_000),
     ],
 )
-def test_paid_makes_the_money_ours(client: SignedClient, line: TappedLine, park: Any, captured: int) -> None:
-    payment, saga = park(client, line)
+def test_paid_makes_the_money_ours(
+    client: SignedClient, line: TappedLine, make_case: Any, captured: int
+) -> None:
+    payment, saga = make_case(client, line)
     resolve(saga, "paid")
     row = Payment.objects.select_related("order").get(payment_no=payment["payment_no"])
     assert (row.status, row.captured_minor, row.order.status) == ("succeeded", captured, "paid")
 
 
-@pytest.mark.parametrize("park", OF_REFUNDS)
+@pytest.mark.parametrize("make_case", OF_REFUNDS)
 def test_nothing_said_keeps_a_refund_reserved_and_watched(
-    client: SignedClient, line: TappedLine, park: Any
+    client: SignedClient, line: TappedLine, make_case: Any
 ) -> None:
-    refund, saga = park(client, line)
+    refund, saga = make_case(client, line)
     resolve(saga)
     assert unwatched() == ()
     row = Refund.objects.select_related("payment").get(refund_no=refund["refund_no"])
     assert (row.status, row.payment.refund_pending_minor) == ("pending", 3_000)
     line.mend()
-    if park is undecidable_refund:
+    if make_case is undecidable_refund:
         poll_due()
         row.refresh_from_db()
         assert row.status == "succeeded"
 
 
-@pytest.mark.parametrize("park", OF_REFUNDS)
+@pytest.mark.parametrize("make_case", OF_REFUNDS)
 @pytest.mark.parametrize(
-    ("ending", "status", "refunded"), [("refunded", "succeeded", 3_000), ("not_refunded", "failed", 0)]
+    ("resolution", "status", "refunded"), [("refunded", "succeeded", 3_000), ("not_refunded", "failed", 0)]
 )
 def test_a_refund_ends_as_a_person_says(
-    client: SignedClient, line: TappedLine, park: Any, ending: str, status: str, refunded: int
+    client: SignedClient, line: TappedLine, make_case: Any, resolution: str, status: str, refunded: int
 ) -> None:
-    refund, saga = park(client, line)
-    resolve(saga, ending)
+    refund, saga = make_case(client, line)
+    resolve(saga, resolution)
     row = Refund.objects.select_related("payment").get(refund_no=refund["refund_no"])
     assert (row.status, row.payment.refunded_minor, row.payment.refund_pending_minor) == (status, refunded, 0)
     assert unwatched() == ()
@@ -318,12 +322,12 @@ def command(*words: str) -> str:
 def test_in_the_terminal(client: SignedClient, line: TappedLine) -> None:
     refund, saga = undecidable_refund(client, line)
     told = command("show", str(saga.id))
-    for ending in registry.find("refund.create", 1).endings:
-        assert f"--as {ending.name}" in told
+    for resolution in registry.find("refund.create", 1).resolutions:
+        assert f"--as {resolution.name}" in told
     assert "Refunded: the channel has given the money back" in told
     assert "by hand: watch | refunded | not_refunded" in command("graph", "refund.create")
     words = ("resolve", str(saga.id), "--reason", "told on the phone", "--actor", "ana", "--as")
-    with pytest.raises(CommandError, match="has no ending gone"):
+    with pytest.raises(CommandError, match="has no resolution gone"):
         command(*words, "gone")
     assert 'ending: "refunded"' in command(*words, "refunded")
     assert Refund.objects.get(refund_no=refund["refund_no"]).status == "succeeded"
@@ -340,26 +344,26 @@ def test_on_the_page(client: SignedClient, line: TappedLine) -> None:
     payment, saga = undecidable_creation(client, line)
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     html = unescape(ana.get(reverse("admin:sagas_sagainstance_change", args=[saga.pk])).content.decode())
-    for ending in registry.find("payment.create", 2).endings:
-        assert f'value="{ending.name}"' in html
+    for resolution in registry.find("payment.create", 2).resolutions:
+        assert f'value="{resolution.name}"' in html
     assert "Not paid: the payment fails and its order is cancelled" in html
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
     form = {
-        "ending": "unpaid",
+        "resolution": "unpaid",
         "reason_code": "channel_said",
         "reason": "the bank said so",
         "confirm": payment["payment_no"],
         "seen": f"{saga.pk}:{saga.revision}",
     }
-    assert ana.post(url, {**form, "ending": "gone"}).status_code == 200
+    assert ana.post(url, {**form, "resolution": "gone"}).status_code == 200
     assert ana.post(url, form).status_code == 302
     assert Payment.objects.get(payment_no=payment["payment_no"]).status == "failed"
     assert StaffAction.objects.get().after["ending"] == "unpaid"
 
 
 def test_many_at_once_decide_nothing(client: SignedClient, line: TappedLine) -> None:
-    sagas = [park(client, line)[1] for park in (undecidable_capture, undecidable_refund)]
+    sagas = [make_case(client, line)[1] for make_case in (undecidable_capture, undecidable_refund)]
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
     asked = "&".join(f"id={saga.pk}" for saga in sagas)
-    assert 'name="ending"' not in ana.get(f"{url}?{asked}").content.decode()
+    assert 'name="resolution"' not in ana.get(f"{url}?{asked}").content.decode()

@@ -21,20 +21,20 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture(autouse=True)
-def _parking(settings) -> None:
+def _late_payments_need_review(settings) -> None:
     settings.LATE_MONEY_POLICY = "park"
 
 
-def parked(*arguments: str) -> str:
+def run_command(*arguments: str) -> str:
     output = StringIO()
     with translation.override("en"):
-        call_command("parked", *arguments, stdout=output)
+        call_command("payment_reviews", *arguments, stdout=output)
     return output.getvalue()
 
 
 def act(verb: str, payment: Body, **changes: str) -> str:
     options = {"actor": "ana", "reason": "the customer rang", **changes}
-    return parked(verb, payment["payment_no"], *(f"--{name}={value}" for name, value in options.items()))
+    return run_command(verb, payment["payment_no"], *(f"--{name}={value}" for name, value in options.items()))
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def late(client: SignedClient) -> Body:
     return payment
 
 
-def test_parked_payments_are_listed(late: Body) -> None:
-    assert late["payment_no"] in parked("list")
-    assert "paid after the payment was cancelled" in parked("list")
+def test_payments_in_review_are_listed(late: Body) -> None:
+    assert late["payment_no"] in run_command("list")
+    assert "paid after the payment was cancelled" in run_command("list")
 
 
 def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Body) -> None:
@@ -58,7 +58,7 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
     background.finish()
     assert bank.charges(late["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     assert get_payment(client, late)["refunded_amount"] == 10_000
-    assert late["payment_no"] not in parked("list")
+    assert late["payment_no"] not in run_command("list")
     audit = StaffAction.objects.get()
     assert (audit.actor, audit.action, audit.object_id, audit.reason) == (
         "terminal:ana",

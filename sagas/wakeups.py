@@ -1,7 +1,7 @@
-"""A wake-up hint tells one idle worker of a task queue to look for due sagas now. Losing one costs SAGA_SWEEP_SECONDS.
+"""A wake-up makes one idle worker of a task queue look for due sagas now. Losing one costs SAGA_SWEEP_SECONDS.
 
-At most one hint per queue is out, however many are sent: it names no saga, because workers claim by themselves what is
-due. A full, flushed or unreachable Redis therefore stops nothing.
+Redis holds at most one wake-up for each queue. It names no saga, because workers claim due sagas themselves. A full,
+flushed or unreachable Redis therefore stops nothing.
 """
 
 import threading
@@ -16,18 +16,18 @@ from common.redis import attempt
 BLOCK_SECONDS = 1
 
 
-def key_of(task_queue: str) -> str:
-    """Where the hint of a queue lies in Redis: a list of at most one entry."""
+def redis_key(task_queue: str) -> str:
+    """The Redis list that holds the wake-up of a queue: at most one entry."""
     return f"payment-gateway:sagas:wake:{task_queue}"
 
 
-def send(task_queue: str) -> None:
-    """Sends the hint once the current transaction has committed."""
+def send_after_commit(task_queue: str) -> None:
+    """Sends the wake-up once the current transaction has committed."""
     transaction.on_commit(lambda: send_now(task_queue))
 
 
 def send_now(task_queue: str) -> None:
-    attempt(lambda client: _push(client, key_of(task_queue)), otherwise=None)
+    attempt(lambda client: _push(client, redis_key(task_queue)), otherwise=None)
 
 
 def _push(client: "redis.Redis", key: str) -> None:
@@ -40,7 +40,7 @@ def _push(client: "redis.Redis", key: str) -> None:
 def listen(
     task_queue: str, *, has_room: threading.Event, wake: Callable[[], None], stop: threading.Event
 ) -> None:
-    """Calls `wake` for each hint until `stop` is set. Takes none while this worker has no room: others may have."""
+    """Calls `wake` for each wake-up until `stop` is set. Leaves them to other workers while this one has no room."""
     client = redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=BLOCK_SECONDS, socket_timeout=2 * BLOCK_SECONDS
     )
@@ -49,7 +49,7 @@ def listen(
             if not has_room.wait(BLOCK_SECONDS):
                 continue
             try:
-                if client.blpop([key_of(task_queue)], timeout=BLOCK_SECONDS):
+                if client.blpop([redis_key(task_queue)], timeout=BLOCK_SECONDS):
                     wake()
             except redis.RedisError:
                 stop.wait(settings.SAGA_SWEEP_SECONDS)

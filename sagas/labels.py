@@ -1,11 +1,11 @@
-"""What came of a step, or was done by a person, in words."""
+"""Labels of the outcomes of steps and of operations by staff, for pages and terminals."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from sagas.availability import Operation
 
-OUTCOMES: dict[str, str | Promise] = {
+OUTCOME_LABELS: dict[str, str | Promise] = {
     "success": _("Succeeded"),
     "failure": _("Failed for good"),
     "transient": _("Did not happen, may be tried again"),
@@ -17,5 +17,5 @@ OUTCOMES: dict[str, str | Promise] = {
 }
 
 
-def outcome_word(outcome: str) -> str | Promise:
-    return OUTCOMES.get(outcome, outcome)
+def outcome_label(outcome: str) -> str | Promise:
+    return OUTCOME_LABELS.get(outcome, outcome)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from gateway import selectors, transitions
 from gateway.flows import money
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
-from sagas.definitions import Context, Ending
+from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
 
 
@@ -61,8 +61,10 @@ def _locked(context: Context) -> tuple[Payment, PaymentAttempt | None]:
     return payment, selectors.given_up_attempt(payment, context.data.get("reference") or payment.reference)
 
 
-PAYMENT_ENDINGS = (
-    Ending("watch", gettext_lazy("Not known: the payment stays as it is, and the channel is asked"), _watch),
-    Ending("unpaid", gettext_lazy("Not paid: the payment fails and its order is cancelled"), _unpaid),
-    Ending("paid", gettext_lazy("Paid, as the channel's own books say: the money counts as ours"), _paid),
+PAYMENT_RESOLUTIONS = (
+    Resolution(
+        "watch", gettext_lazy("Not known: the payment stays as it is, and the channel is asked"), _watch
+    ),
+    Resolution("unpaid", gettext_lazy("Not paid: the payment fails and its order is cancelled"), _unpaid),
+    Resolution("paid", gettext_lazy("Paid, as the channel's own books say: the money counts as ours"), _paid),
 )

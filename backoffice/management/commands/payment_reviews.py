@@ -22,7 +22,7 @@ class Command(BaseCommand):
     @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listed = actions.add_parser("list", help="The parked payments, oldest first.")
+        listed = actions.add_parser("list", help="Payments that need review, oldest first.")
         listed.add_argument("--limit", type=up_to_a_thousand, default=50, metavar="1-1000")
         for verb, operation in VERBS.items():
             act = actions.add_parser(verb, help=str(operation.label))
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
-            for payment in late_money.parked(limit=options["limit"]):
+            for payment in late_money.payments_in_review(limit=options["limit"]):
                 self.stdout.write(
                     f"{payment.payment_no}  {payment.status:<10} {payment.amount_minor:>12} {payment.currency}"
                     f"  {_reasons(payment)}"

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from gateway import transitions
 from gateway.models import Payment, Refund, RefundStatus, ReviewCode
-from sagas.definitions import Context, Ending
+from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
 
 
@@ -59,10 +59,12 @@ def _locked(context: Context) -> tuple[Payment, Refund | None]:
     return payment, refund
 
 
-REFUND_ENDINGS = (
-    Ending("watch", gettext_lazy("Not known: the amount stays reserved, and the channel is asked"), _watch),
-    Ending("refunded", gettext_lazy("Refunded: the channel has given the money back"), _refunded),
-    Ending(
+REFUND_RESOLUTIONS = (
+    Resolution(
+        "watch", gettext_lazy("Not known: the amount stays reserved, and the channel is asked"), _watch
+    ),
+    Resolution("refunded", gettext_lazy("Refunded: the channel has given the money back"), _refunded),
+    Resolution(
         "not_refunded", gettext_lazy("Not refunded: it fails, and the amount is free again"), _not_refunded
     ),
 )
