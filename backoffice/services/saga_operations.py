@@ -73,7 +73,7 @@ def _perform(
         )
     if operation == Operation.MARK_RESOLVED:
         return operations.mark_resolved(
-            saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, ending=result
+            saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, resolution=result
         )
     perform = {
         Operation.RETRY_NOW: operations.retry_now,

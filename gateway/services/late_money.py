@@ -31,8 +31,8 @@ GIVEN_BACK = (ReviewCode.LATE_PAYMENT, ReviewCode.DUPLICATE_PAYMENT, ReviewCode.
 
 def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
     """Refunds all late money of a payment that needs review: what came after its end, and what attempts took that had
-    been given up. A worker carries the refunds out; the reviews about that money are resolved, so that a second click finds
-    nothing. Other reviews stay open.
+    been given up. A worker carries the refunds out; the reviews about that money are resolved, so that a second
+    click finds nothing. Other reviews stay open.
 
     In the caller's transaction, which keeps the audit. Raises `NotFound` and `OperationRefused`.
     """

@@ -37,7 +37,7 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
     saga = SagaInstance.objects.get(business_id=payment["payment_no"])
     assert saga.needs_attention
     operations.mark_resolved(
-        saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="no answer", ending="unpaid"
+        saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="no answer", resolution="unpaid"
     )
     assert get_payment(client, payment)["status"] == "failed"
     require_books(payment, fake, taken_is_known=False)
