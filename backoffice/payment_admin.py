@@ -28,7 +28,7 @@ from common.admin import money_text
 from common.errors import ApiError
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
-from gateway.services.late_money import open_reviews
+from gateway.services.late_payments import open_reviews
 from sagas.operations import OperationRefused
 from staff.roles import Permission, has_permission
 

@@ -18,8 +18,8 @@ from common.errors import ApiError
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus
-from gateway.services import late_money as gateway_late_money
-from gateway.services.late_money import OperationRefused
+from gateway.services import late_payments as gateway_late_payments
+from gateway.services.late_payments import OperationRefused
 from sagas.operations import OperationRefused as SagaOperationRefused
 from staff.roles import Permission
 
@@ -52,7 +52,7 @@ class ResolveForm(ReasonForm):
 
 
 def _open_reviews(payment: Payment) -> dict[str, Any]:
-    reviews = gateway_late_money.open_reviews(payment)
+    reviews = gateway_late_payments.open_reviews(payment)
     return {"open_reviews": [(str(review.id), f"{review.code}: {review.text}"[:200]) for review in reviews]}
 
 

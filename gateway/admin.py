@@ -35,7 +35,7 @@ from gateway.models import (
     ReviewCode,
     RoutingRule,
 )
-from gateway.services.truth import Effect
+from gateway.services.channel_updates import Effect
 from merchants.admin import environment_filter
 from merchants.models import Environment, Merchant
 

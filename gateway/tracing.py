@@ -1,8 +1,8 @@
-"""A channel's news joins the trace of what it is about, whoever brought it: a webhook, the janitor, or a merchant."""
+"""Spans of channel updates. A channel update joins the trace of its payment or refund, whether a webhook, the poller
+or a sync brought it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -12,38 +12,27 @@ from common import tracing
 from gateway.models import Payment, Refund
 from sagas import selectors
 
-E = TypeVar("E", bound=str)
 
-
-class News:
-    def __init__(self, span: Span) -> None:
-        self._span = span
-
-    def came_to(self, effect: E) -> E:
-        self._span.set_attribute("outcome", effect)
-        return effect
+@contextmanager
+def payment_update_span(payment: Payment, source: str) -> Iterator[Span]:
+    with _update_span(payment.id, "payment", {"payment_no": payment.payment_no}, source) as span:
+        yield span
 
 
 @contextmanager
-def news_of_payment(payment: Payment, teller: str) -> Iterator[News]:
-    with _news(payment.id, "payment", {"payment_no": payment.payment_no}, teller) as news:
-        yield news
-
-
-@contextmanager
-def news_of_refund(refund: Refund, teller: str) -> Iterator[News]:
+def refund_update_span(refund: Refund, source: str) -> Iterator[Span]:
     numbers = {"refund_no": refund.refund_no, "payment_no": refund.payment.payment_no}
-    with _news(refund.id, "refund", numbers, teller) as news:
-        yield news
+    with _update_span(refund.id, "refund", numbers, source) as span:
+        yield span
 
 
 @contextmanager
-def _news(saga_id: UUID, subject: str, numbers: dict[str, str], teller: str) -> Iterator[News]:
-    """What a saga creates has its id, so that its trace is found by that."""
+def _update_span(saga_id: UUID, subject: str, numbers: dict[str, str], source: str) -> Iterator[Span]:
+    """`saga_id`: a payment or refund has the id of the saga that created it, and the saga's row keeps the trace."""
     stored = selectors.trace_context_of(saga_id) if tracing.is_on() else {}
-    attributes = {**numbers, "saga_id": str(saga_id), "channel.name": teller}
+    attributes = {**numbers, "saga_id": str(saga_id), "channel.name": source}
     with (
         structlog.contextvars.bound_contextvars(**numbers),
-        tracing.following(stored, f"{subject} news", attributes, SpanKind.CONSUMER) as span,
+        tracing.following(stored, f"{subject} channel update", attributes, SpanKind.CONSUMER) as span,
     ):
-        yield News(span)
+        yield span

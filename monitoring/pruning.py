@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from common.clock import database_now
 from events.models import OutboxEvent
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, ChannelEvent, Payment, Refund
-from gateway.services.truth import Effect
+from gateway.services.channel_updates import Effect
 from idempotency import retention
 from merchants.services import prune_nonces
 from monitoring.models import ConsistencyRun

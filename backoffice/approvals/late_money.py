@@ -19,7 +19,7 @@ from backoffice.services.late_money import Operation
 from common.admin import money_text
 from common.db import violates
 from gateway.models import Payment
-from gateway.services.late_money import (
+from gateway.services.late_payments import (
     Done,
     OperationRefused,
     late_minor,
@@ -38,7 +38,7 @@ def operate_or_ask(
 ) -> Done | Approval:
     """Does it, or requests an approval above the limit of `SECOND_PERSON_ABOVE`. `reviews` as in `late_money.operate`.
 
-    Raises `NotFound`, `gateway.services.late_money.OperationRefused` and `NotAllowed`.
+    Raises `NotFound`, `gateway.services.late_payments.OperationRefused` and `NotAllowed`.
     """
     late_money.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():

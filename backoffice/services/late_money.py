@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from gateway.models import Payment
-from gateway.services import late_money
-from gateway.services.late_money import Done, OperationRefused
+from gateway.services import late_payments
+from gateway.services.late_payments import Done, OperationRefused
 
 
 class Operation(models.TextChoices):
@@ -35,9 +35,9 @@ def operate(
     require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
         if operation is Operation.GIVE_BACK:
-            done = late_money.give_back(payment_no=payment_no, actor=actor, reason=reason)
+            done = late_payments.give_back(payment_no=payment_no, actor=actor, reason=reason)
         else:
-            done = late_money.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
+            done = late_payments.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
         audit.record(
             actor=actor,
             action=StaffActionType(f"payment.{operation.value}"),

@@ -9,7 +9,7 @@ from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from common.ids import uuid7
 from gateway.models import Payment, PaymentStatus
-from gateway.services import asking, payments
+from gateway.services import channel_queries, payments
 from sagas import engine
 
 # Merchants read this, never what staff wrote.
@@ -20,7 +20,7 @@ def ask(*, payment: Payment, actor: str, reason: str) -> None:
     """Takes over what the channel says. Raises `ServiceUnavailable` when it does not answer."""
     with transaction.atomic(durable=True):
         _record(payment, StaffActionType.PAYMENT_SYNC, actor, reason)
-    asking.ask_with_refunds(payment=payment)
+    channel_queries.query_payment_and_refunds(payment=payment)
 
 
 def cancel(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:

@@ -8,12 +8,12 @@ from django.utils.translation import gettext as _
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from common.admin_labels import word
 from gateway.models import ChannelEvent
-from gateway.services.truth import Effect
+from gateway.services.channel_updates import Effect
 
 TONES = {
     Effect.DISPUTED.value: Tone.DANGER,
     Effect.NEEDS_REVIEW.value: Tone.DANGER,
-    Effect.LATE_MONEY.value: Tone.WARNING,
+    Effect.LATE_PAYMENT.value: Tone.WARNING,
 }
 
 

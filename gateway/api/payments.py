@@ -25,7 +25,7 @@ from gateway.api.serializers import (
 )
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_detail
-from gateway.services import asking, order_cancel, payments
+from gateway.services import channel_queries, order_cancel, payments
 from idempotency.request import KeyedRequest, keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
@@ -163,7 +163,7 @@ class PaymentSyncView(APIView):
         validated(NoInput, request.data)
         payment = selectors.payment_of(principal, payment_no)
         keyed = _keyed(request, route="/payments/{payment_no}/sync", payment_no=payment_no)
-        return respond(asking.sync_payment(principal=principal, payment=payment, request=keyed))
+        return respond(channel_queries.sync_payment(principal=principal, payment=payment, request=keyed))
 
 
 class OrderCancelView(APIView):

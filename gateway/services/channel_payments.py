@@ -5,10 +5,10 @@ from channels.registry import ChannelNotAvailable, served_by
 from common.errors import ServiceUnavailable
 from gateway import selectors
 
-ASK_TIMEOUT_SECONDS = 5.0
+QUERY_TIMEOUT_SECONDS = 5.0
 
 
-def reference_of(trade_no: str, teller: str, environment: str) -> str:
+def reference_of(trade_no: str, source: str, environment: str) -> str:
     """What we know the channel's payment `trade_no` by, asked from the channel where our rows do not tell; empty for
     one that is not ours. No transaction may be open.
 
@@ -16,16 +16,16 @@ def reference_of(trade_no: str, teller: str, environment: str) -> str:
     """
     if not trade_no:
         return ""
-    known = selectors.attempt_reference_of(trade_no, channel=teller, environment=environment)
+    known = selectors.attempt_reference_of(trade_no, channel=source, environment=environment)
     if known:
         return known
     try:
-        channel = served_by(teller, environment).channel
+        channel = served_by(source, environment).channel
     except ChannelNotAvailable:
         return ""
-    if channel.name != teller:
+    if channel.name != source:
         return ""
-    answer = channel.find_payment(PaymentRef("", environment, ASK_TIMEOUT_SECONDS, trade_no))
+    answer = channel.find_payment(PaymentRef("", environment, QUERY_TIMEOUT_SECONDS, trade_no))
     if not isinstance(answer, Answered | Missing):
-        raise ServiceUnavailable({"channel": teller}, headers={"Retry-After": "60"})
+        raise ServiceUnavailable({"channel": source}, headers={"Retry-After": "60"})
     return answer.value.reference if isinstance(answer, Answered) else ""

@@ -23,93 +23,93 @@ from gateway.models import (
     RefundOrigin,
     ReviewCode,
 )
-from gateway.services import channel_payments, truth
-from gateway.services.truth import Effect
+from gateway.services import channel_payments, channel_updates
+from gateway.services.channel_updates import Effect
 
 log = structlog.get_logger(__name__)
 
-ASK_TIMEOUT_SECONDS = 10.0
+QUERY_TIMEOUT_SECONDS = 10.0
 RETRY_AFTER = {"Retry-After": "60"}
 
 
-def payment_reference(told: ChannelRefund, teller: str) -> str:
+def payment_reference(update: ChannelRefund, source: str) -> str:
     """Of a refund that we do not know: what we call its payment; empty when it is not ours. Asks the channel where it
     names the payment by its own number alone, so it must not run in a transaction.
 
     Raises `ServiceUnavailable` when the channel does not answer.
     """
-    if selectors.knows_refund(reference=told.reference, channel=teller, number=told.channel_refund_no):
+    if selectors.knows_refund(reference=update.reference, channel=source, number=update.channel_refund_no):
         return ""
-    known = told.payment_reference or selectors.refunded_reference(told.reference)
-    return known or channel_payments.reference_of(told.payment_trade_no, teller, told.environment)
+    known = update.payment_reference or selectors.refunded_reference(update.reference)
+    return known or channel_payments.reference_of(update.payment_trade_no, source, update.environment)
 
 
-def apply(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool = False) -> Effect:
-    """Takes over what the channel `teller` says of a refund of the payment `reference`, whoever made the refund.
+def apply(*, update: ChannelRefund, reference: str, source: str, was_asked: bool = False) -> Effect:
+    """Takes over what the channel `source` says of a refund of the payment `reference`, whoever made the refund.
     Repeating it changes nothing.
 
     Raises `ServiceUnavailable` when it cannot be booked yet: the channel reports it again.
     """
     with transaction.atomic():
-        effect = truth.apply_refund(told=told, teller=teller, was_asked=was_asked)
+        effect = channel_updates.apply_refund_update(update=update, source=source, was_asked=was_asked)
         if effect is not Effect.UNKNOWN_REFERENCE or not reference:
             return effect
         payment = selectors.locked_by_reference(reference)
         if payment is None:
             return effect
         attempt = selectors.given_up_attempt(payment, reference)
-        if not truth.serves(teller, attempt or payment, payment.environment):
+        if not channel_updates.is_source_of(source, attempt or payment, payment.environment):
             return effect
-        if selectors.knows_refund(reference="", channel=teller, number=told.channel_refund_no):
+        if selectors.knows_refund(reference="", channel=source, number=update.channel_refund_no):
             # Booked by somebody else while we waited for the payment's lock.
-            return truth.apply_refund(told=told, teller=teller, was_asked=was_asked)
-        return _book(payment, attempt, told, teller)
+            return channel_updates.apply_refund_update(update=update, source=source, was_asked=was_asked)
+        return _book(payment, attempt, update, source)
 
 
-def _book(payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund, teller: str) -> Effect:
+def _book(payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: str) -> Effect:
     left = attempt.surplus_left_minor if attempt else payment.unrefunded_minor
-    reused_no = _number_used_twice(payment, told)
-    _wait_for_what_comes_before(payment, attempt, told)
-    if told.currency.upper() != payment.currency or told.amount_minor > left:
-        return _review(payment, told, left, teller, reused_no)
+    reused_no = _number_used_twice(payment, update)
+    _wait_for_what_comes_before(payment, attempt, update)
+    if update.currency.upper() != payment.currency or update.amount_minor > left:
+        return _review(payment, update, left, source, reused_no)
     refund = Refund(
         refund_no=public_number("REF", timezone.now().date()),
         payment=payment,
         surplus_of=attempt,
         merchant_id=payment.merchant_id,
         environment=payment.environment,
-        amount_minor=told.amount_minor,
+        amount_minor=update.amount_minor,
         currency=payment.currency,
-        reason=f"second refund for {reused_no} at {teller}" if reused_no else f"refunded at {teller}",
+        reason=f"second refund for {reused_no} at {source}" if reused_no else f"refunded at {source}",
         origin=RefundOrigin.CHANNEL,
-        channel=teller,
-        channel_refund_no=told.channel_refund_no,
+        channel=source,
+        channel_refund_no=update.channel_refund_no,
     )
     transitions.reserve_channel_refund(refund=refund)
     payment.refresh_from_db()
     log.info("refund.made_at_channel", payment_no=payment.payment_no, refund_no=refund.refund_no)
-    truth.settle_refund(refund=refund, told=told, was_asked=False)
-    if reused_no and told.state != RefundState.FAILED:
+    channel_updates.settle_refund(refund=refund, update=update, was_asked=False)
+    if reused_no and update.state != RefundState.FAILED:
         transitions.open_review(
             payment=payment,
             code=ReviewCode.MISMATCH,
-            subject=told.channel_refund_no,
-            text=f"{teller} made a second refund for {reused_no} ({told.channel_refund_no}): "
+            subject=update.channel_refund_no,
+            text=f"{source} made a second refund for {reused_no} ({update.channel_refund_no}): "
             f"booked as {refund.refund_no}",
         )
-        log.error("refund.made_twice", refund_no=reused_no, channel_refund_no=told.channel_refund_no)
+        log.error("refund.made_twice", refund_no=reused_no, channel_refund_no=update.channel_refund_no)
     return Effect.APPLIED
 
 
-def _number_used_twice(payment: Payment, told: ChannelRefund) -> str:
+def _number_used_twice(payment: Payment, update: ChannelRefund) -> str:
     """Our number that the refund carries, if another refund of the channel has it already. The channel completed a
     call later that had failed, for instance (ADR 19)."""
-    known = payment.refunds.filter(refund_no=told.reference) if told.reference else payment.refunds.none()
+    known = payment.refunds.filter(refund_no=update.reference) if update.reference else payment.refunds.none()
     return known.values_list("refund_no", flat=True).first() or ""
 
 
 def _wait_for_what_comes_before(
-    payment: Payment, attempt: PaymentAttempt | None, told: ChannelRefund
+    payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund
 ) -> None:
     """A refund that is reported before its payment, or while one of ours is in doubt that might be this very one (of
     the same amount, without the channel's number yet), is left for the channel's next report."""
@@ -118,24 +118,24 @@ def _wait_for_what_comes_before(
         status__in=OPEN_REFUND_STATUSES,
         surplus_of=attempt,
         channel_refund_no="",
-        amount_minor=told.amount_minor,
+        amount_minor=update.amount_minor,
     )
-    if (not taken and told.state != RefundState.FAILED) or in_doubt.exists():
+    if (not taken and update.state != RefundState.FAILED) or in_doubt.exists():
         raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_AFTER)
 
 
-def _review(payment: Payment, told: ChannelRefund, left: int, teller: str, reused_no: str) -> Effect:
+def _review(payment: Payment, update: ChannelRefund, left: int, source: str, reused_no: str) -> Effect:
     """More than we can book. A person is told once for each refund."""
     known = PaymentReview.objects.filter(
-        payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=told.channel_refund_no
+        payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=update.channel_refund_no
     )
-    if told.state == RefundState.FAILED or known.exists():
+    if update.state == RefundState.FAILED or known.exists():
         return Effect.NOTHING_NEW
     transitions.open_review(
         payment=payment,
         code=ReviewCode.CHANNEL_REFUND,
-        subject=told.channel_refund_no,
-        text=f"{teller} refunded {told.amount_minor} {told.currency} ({told.channel_refund_no}"
+        subject=update.channel_refund_no,
+        text=f"{source} refunded {update.amount_minor} {update.currency} ({update.channel_refund_no}"
         f"{f', a second refund for {reused_no}' if reused_no else ''}), and only {left} {payment.currency} of "
         f"{payment.payment_no} was left to refund",
     )
@@ -156,7 +156,7 @@ def sync(*, payment: Payment) -> bool:
             PaymentRef(
                 at.reference,
                 payment.environment,
-                ASK_TIMEOUT_SECONDS,
+                QUERY_TIMEOUT_SECONDS,
                 at.channel_trade_no,
                 None if at.channel_trade_no else selectors.attempt_began_at(at),
             )
@@ -164,26 +164,26 @@ def sync(*, payment: Payment) -> bool:
         if not isinstance(answer, Answered):
             answered = False
             continue
-        for told in answer.value:
-            take_over(told=told, reference=at.reference, teller=channel.name, was_asked=True)
+        for update in answer.value:
+            apply_listed_refund(update=update, reference=at.reference, source=channel.name, was_asked=True)
     return answered
 
 
-def sync_by_trade_no(*, trade_no: str, teller: str, environment: str) -> None:
+def sync_by_trade_no(*, trade_no: str, source: str, environment: str) -> None:
     """The channel says that something of its payment `trade_no` was refunded: all its refunds are asked for.
 
     Raises `ServiceUnavailable` when the channel does not answer.
     """
-    reference = channel_payments.reference_of(trade_no, teller, environment)
+    reference = channel_payments.reference_of(trade_no, source, environment)
     payment = selectors.by_reference(reference) if reference else None
     if payment is not None and not sync(payment=payment):
-        raise ServiceUnavailable({"channel": teller}, headers=RETRY_AFTER)
+        raise ServiceUnavailable({"channel": source}, headers=RETRY_AFTER)
 
 
-def take_over(*, told: ChannelRefund, reference: str, teller: str, was_asked: bool) -> Effect:
+def apply_listed_refund(*, update: ChannelRefund, reference: str, source: str, was_asked: bool) -> Effect:
     """`apply` for a refund from a list: one that cannot be booked yet is found again by the next list."""
     try:
-        return apply(told=told, reference=reference, teller=teller, was_asked=was_asked)
+        return apply(update=update, reference=reference, source=source, was_asked=was_asked)
     except ServiceUnavailable:
-        log.info("refund.at_channel_waits", channel_refund_no=told.channel_refund_no)
+        log.info("refund.at_channel_waits", channel_refund_no=update.channel_refund_no)
         return Effect.NOTHING_NEW

@@ -21,8 +21,8 @@ from gateway.models import (
     PaymentAttempt,
     ReviewCode,
 )
-from gateway.services import channel_payments, truth
-from gateway.services.truth import Effect
+from gateway.services import channel_payments, channel_updates
+from gateway.services.channel_updates import Effect
 
 log = structlog.get_logger(__name__)
 
@@ -35,58 +35,58 @@ _STATUSES = {
 }
 
 
-def reference_of(told: ChannelDispute, teller: str) -> str:
+def reference_of(update: ChannelDispute, source: str) -> str:
     """What we know the disputed payment by; empty for one that is not ours. Asks the channel: no transaction may be
     open.
 
     Raises `ServiceUnavailable` when the channel does not answer: it sends its event again.
     """
-    return channel_payments.reference_of(told.channel_trade_no, teller, told.environment)
+    return channel_payments.reference_of(update.channel_trade_no, source, update.environment)
 
 
-def apply(*, told: ChannelDispute, reference: str, teller: str) -> Effect:
+def apply(*, update: ChannelDispute, reference: str, source: str) -> Effect:
     """In the transaction that stores the event. Reports may come in any order, and more than once: a closed dispute is
     not opened again."""
     payment = selectors.locked_by_reference(reference) if reference else None
     attempt = selectors.given_up_attempt(payment, reference) if payment else None
-    if payment is None or not truth.serves(teller, attempt or payment, payment.environment):
-        log.warning("payment.disputed", reference="", status=told.state.value, reason=told.reason)
-        _count(told, teller)
+    if payment is None or not channel_updates.is_source_of(source, attempt or payment, payment.environment):
+        log.warning("payment.disputed", reference="", status=update.state.value, reason=update.reason)
+        _count(update, source)
         return Effect.DISPUTED
     known = (
         Dispute.objects.select_for_update()
-        .filter(channel=teller, channel_dispute_no=told.channel_dispute_no)
+        .filter(channel=source, channel_dispute_no=update.channel_dispute_no)
         .first()
     )
     if known is None:
-        _open(payment, attempt, told, teller)
+        _open(payment, attempt, update, source)
     else:
         known.payment = payment
-        _update(known, told)
+        _update(known, update)
     return Effect.DISPUTED
 
 
-def _open(payment: Payment, attempt: PaymentAttempt | None, told: ChannelDispute, teller: str) -> None:
+def _open(payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispute, source: str) -> None:
     dispute = Dispute(
         dispute_no=public_number("DSP", timezone.now().date()),
         payment=payment,
         attempt=attempt,
         merchant_id=payment.merchant_id,
         environment=payment.environment,
-        channel=teller,
-        channel_dispute_no=told.channel_dispute_no,
-        currency=told.currency,
-        **_facts(told),
+        channel=source,
+        channel_dispute_no=update.channel_dispute_no,
+        currency=update.currency,
+        **_facts(update),
     )
     dispute.closed_at = Now() if not dispute.is_open else None
     dispute.save(force_insert=True)
-    _emit("payment.dispute.created", dispute, told)
+    _emit("payment.dispute.created", dispute, update)
     if not dispute.is_open:
-        _emit("payment.dispute.closed", dispute, told)
+        _emit("payment.dispute.closed", dispute, update)
 
 
-def _update(dispute: Dispute, told: ChannelDispute) -> None:
-    facts = _facts(told)
+def _update(dispute: Dispute, update: ChannelDispute) -> None:
+    facts = _facts(update)
     was_open = dispute.is_open
     overtaken = not was_open and facts["status"] not in CLOSED_DISPUTE_STATUSES
     unchanged = all(getattr(dispute, name) == value for name, value in facts.items())
@@ -99,20 +99,20 @@ def _update(dispute: Dispute, told: ChannelDispute) -> None:
         dispute.closed_at = Now()
     dispute.save()
     closes = not dispute.is_open
-    _emit("payment.dispute.closed" if closes else "payment.dispute.updated", dispute, told)
+    _emit("payment.dispute.closed" if closes else "payment.dispute.updated", dispute, update)
 
 
-def _facts(told: ChannelDispute) -> dict[str, Any]:
+def _facts(update: ChannelDispute) -> dict[str, Any]:
     return {
-        "amount_minor": told.amount_minor,
-        "reason": told.reason[:100],
-        "status": _STATUSES[told.state],
-        "is_inquiry": told.is_inquiry,
-        "evidence_due_by": told.evidence_due_by,
+        "amount_minor": update.amount_minor,
+        "reason": update.reason[:100],
+        "status": _STATUSES[update.state],
+        "is_inquiry": update.is_inquiry,
+        "evidence_due_by": update.evidence_due_by,
     }
 
 
-def _emit(event_type: str, dispute: Dispute, told: ChannelDispute) -> None:
+def _emit(event_type: str, dispute: Dispute, update: ChannelDispute) -> None:
     """What follows from a new state of the dispute: the disputed amount, the event, and the review."""
     dispute.refresh_from_db(fields=["created_at", "updated_at", "closed_at"])
     payment = dispute.payment
@@ -140,8 +140,8 @@ def _emit(event_type: str, dispute: Dispute, told: ChannelDispute) -> None:
             subject=dispute.dispute_no,
             text=f"disputed at {dispute.channel} ({dispute.reason}): {amount}, {dispute.status}",
         )
-        _count(told, dispute.channel)
+        _count(update, dispute.channel)
 
 
-def _count(told: ChannelDispute, teller: str) -> None:
-    transaction.on_commit(metrics.DISPUTES.labels(teller, told.environment).inc)
+def _count(update: ChannelDispute, source: str) -> None:
+    transaction.on_commit(metrics.DISPUTES.labels(source, update.environment).inc)

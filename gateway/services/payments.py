@@ -24,7 +24,7 @@ from gateway.flows.data import PaymentCaptureData, PaymentCreateData, existing_p
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_path
-from gateway.services import asking, routing
+from gateway.services import channel_queries, routing
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
@@ -193,7 +193,7 @@ def capture_payment(
     Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`, `ServiceUnavailable`.
     """
     if payment.is_open and payment.status != PaymentStatus.AUTHORIZED:
-        asking.clear_up(payment=payment)
+        channel_queries.query_payment(payment=payment)
 
     def begin(saga_id: uuid.UUID) -> SagaState:
         return start_capture(payment_id=payment.id, saga_id=saga_id, amount_minor=amount_minor)

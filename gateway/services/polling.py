@@ -20,7 +20,7 @@ from django.db import connection
 from channels.registry import channel_names
 from common.claim_loop import Claimed, ClaimLoop
 from gateway.models import Payment, Refund
-from gateway.services import asking
+from gateway.services import channel_queries
 from merchants.models import Environment
 
 POLL_SECONDS = 2.0
@@ -152,14 +152,14 @@ def poll_payment(due: Due) -> None:
     payment = Payment.objects.get(id=due.id)
     payment.check_count = due.check_count
     connection.close()
-    asking.poll_payment(payment)
+    channel_queries.poll_payment(payment)
 
 
 def poll_refund(due: Due) -> None:
     refund = Refund.objects.select_related("payment", "surplus_of").get(id=due.id)
     refund.check_count = due.check_count
     connection.close()
-    asking.poll_refund(refund)
+    channel_queries.poll_refund(refund)
 
 
 class Poller:

@@ -154,10 +154,14 @@ def unreported_refunds(
 # --- Comparing one entry ----------------------------------------------------------------------------------------
 
 
-def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | None) -> Iterator[Difference]:
+def _payment(
+    environment: str, update: ChannelPayment, attempt: PaymentAttempt | None
+) -> Iterator[Difference]:
     if attempt is None:
-        theirs = f"{told.state} {told.amount_minor} {told.currency}"
-        yield Difference(Kind.MISSING_HERE, environment, told.reference, "", theirs, told.channel_trade_no)
+        theirs = f"{update.state} {update.amount_minor} {update.currency}"
+        yield Difference(
+            Kind.MISSING_HERE, environment, update.reference, "", theirs, update.channel_trade_no
+        )
         return
     payment = attempt.payment
     is_own = attempt.reference == payment.reference
@@ -170,40 +174,40 @@ def _payment(environment: str, told: ChannelPayment, attempt: PaymentAttempt | N
         states = (PaymentState.DECLINED, PaymentState.CANCELLED)
     yield from _unequal(
         environment,
-        told.reference,
-        told.channel_trade_no,
-        (Kind.AMOUNT, payment.amount_minor, told.amount_minor, payment.amount_minor == told.amount_minor),
-        (Kind.CURRENCY, payment.currency, told.currency, payment.currency == told.currency.upper()),
-        (Kind.STATE, payment.status if is_own else "given up", told.state, told.state in states),
-        (Kind.CAPTURED, taken, told.captured_minor, taken == told.captured_minor),
+        update.reference,
+        update.channel_trade_no,
+        (Kind.AMOUNT, payment.amount_minor, update.amount_minor, payment.amount_minor == update.amount_minor),
+        (Kind.CURRENCY, payment.currency, update.currency, payment.currency == update.currency.upper()),
+        (Kind.STATE, payment.status if is_own else "given up", update.state, update.state in states),
+        (Kind.CAPTURED, taken, update.captured_minor, taken == update.captured_minor),
     )
 
 
-def _refund(environment: str, told: ChannelRefund, refund: Refund | None) -> Iterator[Difference]:
+def _refund(environment: str, update: ChannelRefund, refund: Refund | None) -> Iterator[Difference]:
     if refund is None:
-        theirs = f"{told.state} {told.amount_minor} {told.currency}"
+        theirs = f"{update.state} {update.amount_minor} {update.currency}"
         yield Difference(
-            Kind.REFUND_MISSING_HERE, environment, told.reference, "", theirs, told.channel_refund_no
+            Kind.REFUND_MISSING_HERE, environment, update.reference, "", theirs, update.channel_refund_no
         )
         return
     yield from _unequal(
         environment,
         refund.refund_no,
-        told.channel_refund_no,
+        update.channel_refund_no,
         (
             Kind.REFUND_AMOUNT,
             refund.amount_minor,
-            told.amount_minor,
-            refund.amount_minor == told.amount_minor,
+            update.amount_minor,
+            refund.amount_minor == update.amount_minor,
         ),
-        (Kind.REFUND_CURRENCY, refund.currency, told.currency, refund.currency == told.currency.upper()),
-        (Kind.REFUND_STATE, refund.status, told.state, _has_outcome(refund, told)),
+        (Kind.REFUND_CURRENCY, refund.currency, update.currency, refund.currency == update.currency.upper()),
+        (Kind.REFUND_STATE, refund.status, update.state, _has_outcome(refund, update)),
     )
 
 
-def _has_outcome(refund: Refund, told: ChannelRefund) -> bool:
+def _has_outcome(refund: Refund, update: ChannelRefund) -> bool:
     # What did not fit into what was left to refund was opened for review: it is no news.
-    return told.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
+    return update.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
 
 
 def _unequal(
@@ -251,8 +255,8 @@ def _remember(names: Iterable[str]) -> None:
         )
 
 
-def _names_of(told: ChannelRefund) -> tuple[str, str]:
-    return told.reference, told.channel_refund_no
+def _names_of(update: ChannelRefund) -> tuple[str, str]:
+    return update.reference, update.channel_refund_no
 
 
 def _known_refunds(refunds: QuerySet[Refund], listed: Sequence[Listed[ChannelRefund]]) -> dict[str, Refund]:
@@ -262,12 +266,12 @@ def _known_refunds(refunds: QuerySet[Refund], listed: Sequence[Listed[ChannelRef
     return {_name(row): row for row in refunds.filter(either)}
 
 
-def _same_refund(known: Mapping[str, Refund], told: ChannelRefund) -> Refund | None:
+def _same_refund(known: Mapping[str, Refund], update: ChannelRefund) -> Refund | None:
     """A second refund under one number of ours is another one (ADR 19)."""
-    row = known.get(told.reference) if told.reference else None
-    if row is not None and row.channel_refund_no in ("", told.channel_refund_no):
+    row = known.get(update.reference) if update.reference else None
+    if row is not None and row.channel_refund_no in ("", update.channel_refund_no):
         return row
-    return known.get(told.channel_refund_no)
+    return known.get(update.channel_refund_no)
 
 
 def _unlisted(rows: QuerySet[M]) -> Iterator[M]:

@@ -9,7 +9,7 @@ from gateway.errors import RefundDeclined, declined
 from gateway.flows import refund_create
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from gateway.representation import refund_body, refund_path
-from gateway.services import asking
+from gateway.services import channel_queries
 from gateway.services.keyed_saga import run_saga_once
 from idempotency.request import KeyedRequest
 from sagas.models import SagaStatus
@@ -24,7 +24,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
     Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
-        asking.clear_up(payment=payment)
+        channel_queries.query_payment(payment=payment)
 
     def begin(refund_id: uuid.UUID) -> SagaState:
         return refund_create.start(

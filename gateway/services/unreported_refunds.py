@@ -13,8 +13,8 @@ from django.utils import timezone
 from channels.base import ListingFailed
 from channels.registry import channel_names, served_by
 from gateway.services import channel_refunds, reconciliation
+from gateway.services.channel_updates import Effect
 from gateway.services.reconciliation import MARGIN
-from gateway.services.truth import Effect
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +45,8 @@ def find_and_book() -> int:
 
 def _book(channel: str, environment: str) -> int:
     now, booked = timezone.now(), 0
-    teller = served_by(channel, environment).channel.name
-    for told in reconciliation.unreported_refunds(
+    source = served_by(channel, environment).channel.name
+    for update in reconciliation.unreported_refunds(
         channel=channel,
         environment=environment,
         since=now - dt.timedelta(days=LOOK_BACK_DAYS),
@@ -54,8 +54,8 @@ def _book(channel: str, environment: str) -> int:
         at_most=MAX_LISTED,
     ):
         # The list may be older than a webhook that came meanwhile. What contradicts our books is asked about.
-        effect = channel_refunds.take_over(
-            told=told, reference=told.payment_reference, teller=teller, was_asked=False
+        effect = channel_refunds.apply_listed_refund(
+            update=update, reference=update.payment_reference, source=source, was_asked=False
         )
         booked += effect == Effect.APPLIED
     if booked:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from channels.base import ChannelEvent as ToldEvent
+from channels.base import ChannelEvent as ReportedEvent
 from channels.base import WebhookRefused
 from channels.registry import UnknownChannel, webhook_channel
 from common import crash
@@ -14,9 +14,9 @@ from common.db import insert_unless_exists
 from common.errors import NotFound
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
-from gateway.services import channel_refunds, disputes, truth
+from gateway.services import channel_refunds, channel_updates, disputes
+from gateway.services.channel_updates import Effect
 from gateway.services.event_record import storable
-from gateway.services.truth import Effect
 
 MAX_TYPE, MAX_REFERENCE = 100, 64
 # What is kept of a body. Of one that is not about a payment of ours, enough to see whose it is.
@@ -27,34 +27,34 @@ def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
     """Raises `NotFound` for a channel we do not have, `WebhookRejected` for what it did not sign, and
     `ServiceUnavailable` for what cannot be understood now: the channel sends it again."""
     try:
-        told = webhook_channel(channel).parse_webhook(body=body, headers=headers)
+        update = webhook_channel(channel).parse_webhook(body=body, headers=headers)
     except UnknownChannel as error:
         raise NotFound({"channel": channel}) from error
     except WebhookRefused as error:
         raise WebhookRejected({"reason": str(error)}) from error
-    return _apply_once(channel, told, body, _asked_before(told, channel))
+    return _apply_once(channel, update, body, _asked_before(update, channel))
 
 
-def _asked_before(told: ToldEvent, channel: str) -> str:
+def _asked_before(update: ReportedEvent, channel: str) -> str:
     """What must be asked before the transaction: whose payment the channel speaks of. Raises `ServiceUnavailable`."""
-    if told.dispute is not None:
-        return disputes.reference_of(told.dispute, channel)
-    if told.refund is not None:
-        return channel_refunds.payment_reference(told.refund, channel)
-    if told.refunded is not None:
+    if update.dispute is not None:
+        return disputes.reference_of(update.dispute, channel)
+    if update.refund is not None:
+        return channel_refunds.payment_reference(update.refund, channel)
+    if update.refunded is not None:
         channel_refunds.sync_by_trade_no(
-            trade_no=told.refunded.payment_trade_no, teller=channel, environment=told.refunded.environment
+            trade_no=update.refunded.payment_trade_no, source=channel, environment=update.refunded.environment
         )
     return ""
 
 
-def _apply_once(channel: str, told: ToldEvent, body: bytes, asked: str) -> Effect:
-    subject = told.payment or told.refund
+def _apply_once(channel: str, update: ReportedEvent, body: bytes, asked: str) -> Effect:
+    subject = update.payment or update.refund
     reference = (subject.reference if subject else "") or asked
     event = ChannelEvent(
         channel=channel,
-        event_id=told.event_id,
-        type=told.event_type[:MAX_TYPE],
+        event_id=update.event_id,
+        type=update.event_type[:MAX_TYPE],
         reference=reference[:MAX_REFERENCE],
         payload=_kept(body, MAX_BODY),
         effect=Effect.NOTHING_NEW,
@@ -62,7 +62,7 @@ def _apply_once(channel: str, told: ToldEvent, body: bytes, asked: str) -> Effec
     with transaction.atomic(durable=True):
         if not insert_unless_exists(event):
             return Effect.NOTHING_NEW
-        effect = _effect_of(told, channel, asked)
+        effect = _effect_of(update, channel, asked)
         if effect == Effect.UNKNOWN_REFERENCE:
             payload = _kept(body, MAX_UNKNOWN_BODY)
             ChannelEvent.objects.filter(id=event.id).update(effect=effect, payload=payload)
@@ -84,11 +84,11 @@ def _kept(body: bytes, most: int) -> Any:
     }
 
 
-def _effect_of(told: ToldEvent, channel: str, asked: str) -> Effect:
-    if told.payment is not None:
-        return truth.apply_payment(told=told.payment, teller=channel)
-    if told.refund is not None:
-        return channel_refunds.apply(told=told.refund, reference=asked, teller=channel)
-    if told.dispute is not None:
-        return disputes.apply(told=told.dispute, reference=asked, teller=channel)
+def _effect_of(update: ReportedEvent, channel: str, asked: str) -> Effect:
+    if update.payment is not None:
+        return channel_updates.apply_payment_update(update=update.payment, source=channel)
+    if update.refund is not None:
+        return channel_refunds.apply(update=update.refund, reference=asked, source=channel)
+    if update.dispute is not None:
+        return disputes.apply(update=update.dispute, reference=asked, source=channel)
     return Effect.NOTHING_NEW

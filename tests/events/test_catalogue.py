@@ -66,7 +66,7 @@ def test_each_type_has_a_schema_and_a_line() -> None:
 
 def _disputed(payment: Payment) -> None:
     for state in (DisputeState.NEEDS_RESPONSE, DisputeState.UNDER_REVIEW, DisputeState.LOST):
-        told = ChannelDispute(
+        update = ChannelDispute(
             environment="test",
             channel_dispute_no="dp_1",
             channel_trade_no="pi_1",
@@ -76,12 +76,12 @@ def _disputed(payment: Payment) -> None:
             state=state,
             evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
         )
-        disputes.apply(told=told, reference=payment.payment_no, teller="simulator")
+        disputes.apply(update=update, reference=payment.payment_no, source="simulator")
 
 
 def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa: F811
     with Receiver() as receiver:
-        receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+        receiver.answer = lambda update: Answer(410 if update.path == "/gone" else 200)
         endpoint = registered(client, receiver.url("/well"))
         registered(client, receiver.url("/gone"))
         payment = paid(client, customer={"name": "Li"}, callback_url=receiver.url("/c"))
@@ -112,7 +112,7 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         deliver_due()
         deliver_due()
         events = sent()
-        for event in [*events, *(json.loads(told.body) for told in receiver.told)]:
+        for event in [*events, *(json.loads(update.body) for update in receiver.update)]:
             check(event)
     assert {event["type"] for event in events} == set(catalogue.ALL_TYPES)
     assert Payment.objects.filter(status=PaymentStatus.EXPIRED).exists()

@@ -12,7 +12,7 @@ from channels import guard, shared_state
 from channels.base import Unknown
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
-from gateway.services import truth
+from gateway.services import channel_updates
 from sagas import registry as sagas_registry
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background, bank
@@ -268,9 +268,9 @@ def test_everything_after_speaks_to_the_channel_that_has_it(client: SignedClient
 def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClient) -> None:
     payment = data(create(client, north=ELSEWHERE))
     bank.pay(payment)
-    told = bank.told_of(f"{payment['payment_no']}-2")
-    assert truth.apply_payment(told=told, teller="north") == "unknown_reference"
-    assert truth.apply_payment(told=told, teller="south") == "applied"
+    update = bank.told_of(f"{payment['payment_no']}-2")
+    assert channel_updates.apply_payment_update(update=update, source="north") == "unknown_reference"
+    assert channel_updates.apply_payment_update(update=update, source="south") == "applied"
     assert get_payment(client, payment)["status"] == "succeeded"
 
 

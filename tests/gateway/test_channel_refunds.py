@@ -86,10 +86,10 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
     """Even when the bank does not say of which payment it is."""
     payment = paid(client)
     own = data(refund(client, payment, 1_000))
-    told = bank.webhooks_about(payment["payment_no"])[-1]
-    again = {**told["refund"], "channel_refund_no": "sim_ref_second"}
+    update = bank.webhooks_about(payment["payment_no"])[-1]
+    again = {**update["refund"], "channel_refund_no": "sim_ref_second"}
     again.pop("payment_reference", None)
-    assert bank.effect_of(bank.send({**told, "event_id": new_no("evt"), "refund": again})) == "applied"
+    assert bank.effect_of(bank.send({**update, "event_id": new_no("evt"), "refund": again})) == "applied"
     second = Refund.objects.get(origin="channel")
     assert (second.channel_refund_no, second.status) == ("sim_ref_second", "succeeded")
     assert get_refund(client, own) == own
@@ -100,10 +100,10 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
 def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
     payment = paid(client)
     made_at_the_bank(payment, 3_000)
-    told = bank.webhooks_about(payment["payment_no"])[-1]
-    again = {**told, "event_id": f"{told['event_id']}x"}
+    update = bank.webhooks_about(payment["payment_no"])[-1]
+    again = {**update, "event_id": f"{update['event_id']}x"}
     row = Payment.objects.get()
-    at_once(lambda: bank.send(told), lambda: bank.send(again), lambda: channel_refunds.sync(payment=row))
+    at_once(lambda: bank.send(update), lambda: bank.send(again), lambda: channel_refunds.sync(payment=row))
     assert Refund.objects.count() == 1
     assert get_payment(client, payment)["refunded_amount"] == 3_000
 
@@ -126,11 +126,11 @@ def test_one_that_comes_before_the_news_of_its_payment_waits_for_it(client: Sign
     payment = opened(client)
     bank.pay(payment)
     made_at_the_bank(payment, 3_000)
-    *before, told = bank.webhooks_about(payment["payment_no"])
-    error(bank.send(told), 503, "service_unavailable")
+    *before, update = bank.webhooks_about(payment["payment_no"])
+    error(bank.send(update), 503, "service_unavailable")
     for each in before:
         bank.send(each)
-    assert bank.effect_of(bank.send(told)) == "applied"
+    assert bank.effect_of(bank.send(update)) == "applied"
 
 
 def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, settings) -> None:
@@ -148,24 +148,24 @@ def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, sett
 def test_more_than_we_can_book_needs_review_once(client: SignedClient) -> None:
     payment = paid(client)
     made_at_the_bank(payment, 3_000)
-    told = bank.webhooks_about(payment["payment_no"])[-1]
+    update = bank.webhooks_about(payment["payment_no"])[-1]
     for number in ("a", "b"):
-        refund_told = {**told["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
-        answer = bank.send({**told, "event_id": number, "refund": refund_told})
+        refund_told = {**update["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
+        answer = bank.send({**update, "event_id": number, "refund": refund_told})
         assert bank.effect_of(answer) == ("parked" if number == "a" else "nothing_new")
     review = PaymentReview.objects.get()
     assert (review.code, review.subject) == ("channel_refund", "sim_ref_more")
     assert Payment.objects.get().needs_attention
     assert get_payment(client, payment)["refunded_amount"] == 0
-    bank.send(told)
+    bank.send(update)
 
 
 def test_another_channels_word_books_nothing(client: SignedClient) -> None:
     payment = paid(client)
     made_at_the_bank(payment, 3_000)
-    told = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
+    update = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
     assert (
-        channel_refunds.apply(told=told, reference=payment["payment_no"], teller="stripe")
+        channel_refunds.apply(update=update, reference=payment["payment_no"], source="stripe")
         == "unknown_reference"
     )
     assert not Refund.objects.exists()

@@ -89,7 +89,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
     def whole() -> list[SeenSpan]:
         found = platform.collector.trace_of(number)
         # Each process sends its spans in its own time.
-        counts = [len(_only(found, name)) for name in ("payment.create resumed", "payment news")]
+        counts = [len(_only(found, name)) for name in ("payment.create resumed", "payment channel update")]
         ways_out = [len(_only(found, name)) for name in ("outbox publish", "webhook out")]
         return found if all(counts) and ways_out == [2, 3] else []
 
@@ -117,7 +117,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
     assert _one(spans, "simulator find_payment").parent_id == found.span_id
     assert _one(spans, "payment.create ActivatePayment").parent_id == retry.span_id
 
-    news = _one(spans, "payment news")
+    news = _one(spans, "payment channel update")
     assert (news.service, news.parent_id, news.attributes["outcome"]) == (
         "payment-gateway",
         request.span_id,

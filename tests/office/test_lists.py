@@ -139,7 +139,7 @@ def test_what_a_channel_caused_stands_in_words(vera: Client, client: SignedClien
         reverse("admin:gateway_payment_change", args=[payment.pk]),
     ):
         html = vera.get(page, headers={"accept-language": "zh-hans"}).content.decode()
-        assert "没有新内容" in html, page
+        assert "无变化" in html, page
         assert "nothing_new" not in html, page
 
 

@@ -10,7 +10,7 @@ from backoffice.services.late_money import Operation
 from common.errors import NotFound
 from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
-from gateway.services.late_money import OperationRefused, open_reviews
+from gateway.services.late_payments import OperationRefused, open_reviews
 from sagas.operations import OperationRefused as SagaOperationRefused
 
 VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}

@@ -24,53 +24,55 @@ log = structlog.get_logger(__name__)
 class Effect(models.TextChoices):
     """What came of it; stored with the channel's event."""
 
-    APPLIED = "applied", gettext_lazy("Taken over")
-    NOTHING_NEW = "nothing_new", gettext_lazy("Nothing new")
-    SAGA_WOKEN = "saga_woken", gettext_lazy("Its saga goes on")
-    LATE_MONEY = "late_money", gettext_lazy("Money that nobody waited for")
-    NEEDS_REVIEW = "parked", gettext_lazy("Left to a person")
-    UNKNOWN_REFERENCE = "unknown_reference", gettext_lazy("Not ours")
-    DISPUTED = "disputed", gettext_lazy("Disputed by the customer")
+    APPLIED = "applied", gettext_lazy("Applied")
+    NOTHING_NEW = "nothing_new", gettext_lazy("No change")
+    SAGA_WOKEN = "saga_woken", gettext_lazy("Saga resumed")
+    LATE_PAYMENT = "late_money", gettext_lazy("Late payment")
+    NEEDS_REVIEW = "parked", gettext_lazy("Needs review")
+    UNKNOWN_REFERENCE = "unknown_reference", gettext_lazy("Unknown reference")
+    DISPUTED = "disputed", gettext_lazy("Dispute")
 
 
 _EFFECTS = {
     Arrival.COUNTED: Effect.APPLIED,
     Arrival.KNOWN: Effect.NOTHING_NEW,
-    Arrival.LATE: Effect.LATE_MONEY,
+    Arrival.LATE: Effect.LATE_PAYMENT,
 }
 
 
-def apply_answer(*, told: ChannelPayment | ChannelRefund, teller: str) -> Effect:
-    """Takes over what the channel `teller` has just answered."""
-    if isinstance(told, ChannelPayment):
-        return apply_payment(told=told, teller=teller)
-    return apply_refund(told=told, teller=teller, was_asked=True)
+def apply_update(*, update: ChannelPayment | ChannelRefund, source: str) -> Effect:
+    """Takes over what the channel `source` has just answered."""
+    if isinstance(update, ChannelPayment):
+        return apply_payment_update(update=update, source=source)
+    return apply_refund_update(update=update, source=source, was_asked=True)
 
 
-def apply_payment(*, told: ChannelPayment, teller: str) -> Effect:
-    """Takes over what the channel `teller` says of a payment that it serves. Repeating it changes nothing."""
+def apply_payment_update(*, update: ChannelPayment, source: str) -> Effect:
+    """Takes over what the channel `source` says of a payment that it serves. Repeating it changes nothing."""
     with transaction.atomic():
-        payment = selectors.locked_by_reference(told.reference)
+        payment = selectors.locked_by_reference(update.reference)
         if payment is None:
             return Effect.UNKNOWN_REFERENCE
         # An attempt that was given up, or None for the one that the payment stands for.
-        attempt = selectors.given_up_attempt(payment, told.reference)
-        if not serves(teller, attempt or payment, payment.environment):
+        attempt = selectors.given_up_attempt(payment, update.reference)
+        if not is_source_of(source, attempt or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
-        with tracing.news_of_payment(payment, teller) as news:
-            return news.came_to(_apply_payment(payment, attempt, told))
+        with tracing.payment_update_span(payment, source) as span:
+            effect = _apply_payment(payment, attempt, update)
+            span.set_attribute("outcome", effect)
+            return effect
 
 
-def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, told: ChannelPayment) -> Effect:
+def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, update: ChannelPayment) -> Effect:
     mismatch = payment_mismatch(
-        told, reference=told.reference, amount_minor=payment.amount_minor, currency=payment.currency
+        update, reference=update.reference, amount_minor=payment.amount_minor, currency=payment.currency
     )
     if mismatch:
-        _review_mismatch(payment, mismatch, subject=told.reference)
+        _review_mismatch(payment, mismatch, subject=update.reference)
         return Effect.NEEDS_REVIEW
     if attempt is not None:
-        return _given_up(payment, attempt, told)
-    return _current(payment, told)
+        return _given_up(payment, attempt, update)
+    return _current(payment, update)
 
 
 def _review_mismatch(payment: Payment, mismatch: str, *, subject: str) -> None:
@@ -78,44 +80,44 @@ def _review_mismatch(payment: Payment, mismatch: str, *, subject: str) -> None:
     log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=mismatch)
 
 
-def serves(teller: str, made: Payment | PaymentAttempt, environment: str) -> bool:
+def is_source_of(source: str, made: Payment | PaymentAttempt, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
-    return serving(made.channel, environment, sandbox=made.sandbox).name == teller
+    return serving(made.channel, environment, sandbox=made.sandbox).name == source
 
 
-def _current(payment: Payment, told: ChannelPayment) -> Effect:
-    if told.state == PaymentState.PAID:
-        return _paid(payment, told)
+def _current(payment: Payment, update: ChannelPayment) -> Effect:
+    if update.state == PaymentState.PAID:
+        return _paid(payment, update)
     opening = selectors.opening_saga_id(payment)
     if saga_selectors.is_active(opening):
         operations.wake(saga_id=opening)
         return Effect.SAGA_WOKEN
-    if told.state == PaymentState.AUTHORIZED and payment.status in transitions.CLOSED_STATUSES:
+    if update.state == PaymentState.AUTHORIZED and payment.status in transitions.CLOSED_STATUSES:
         return _held_for_nothing(payment, None)
-    return Effect.APPLIED if _not_paid(payment, told) else Effect.NOTHING_NEW
+    return Effect.APPLIED if _not_paid(payment, update) else Effect.NOTHING_NEW
 
 
-def _paid(payment: Payment, told: ChannelPayment) -> Effect:
+def _paid(payment: Payment, update: ChannelPayment) -> Effect:
     if not payment.channel_trade_no:
-        payment.channel_trade_no = told.channel_trade_no
-        Payment.objects.filter(id=payment.id).update(channel_trade_no=told.channel_trade_no)
-    arrival = money.arrived(payment=payment, captured_minor=told.captured_minor)
+        payment.channel_trade_no = update.channel_trade_no
+        Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
+    arrival = money.arrived(payment=payment, captured_minor=update.captured_minor)
     if arrival is Arrival.COUNTED:
         operations.wake(saga_id=selectors.opening_saga_id(payment))
     return _EFFECTS[arrival]
 
 
-def _given_up(payment: Payment, attempt: PaymentAttempt, told: ChannelPayment) -> Effect:
+def _given_up(payment: Payment, attempt: PaymentAttempt, update: ChannelPayment) -> Effect:
     """News of an attempt after the payment went on to another channel."""
-    if told.state == PaymentState.AUTHORIZED:
+    if update.state == PaymentState.AUTHORIZED:
         return _held_for_nothing(payment, attempt)
-    if told.state != PaymentState.PAID:
+    if update.state != PaymentState.PAID:
         return Effect.NOTHING_NEW
     arrival = money.arrived_twice(
         payment=payment,
         attempt=attempt,
-        taken_minor=told.captured_minor,
-        channel_trade_no=told.channel_trade_no,
+        taken_minor=update.captured_minor,
+        channel_trade_no=update.channel_trade_no,
     )
     return _EFFECTS[arrival]
 
@@ -131,20 +133,20 @@ def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effec
             subject=reference,
             text=f"the channel holds money for {reference}",
         )
-        return Effect.LATE_MONEY
+        return Effect.LATE_PAYMENT
     started = payment_cancel.start_release(payment=payment, attempt=attempt)
-    return Effect.LATE_MONEY if started else Effect.NOTHING_NEW
+    return Effect.LATE_PAYMENT if started else Effect.NOTHING_NEW
 
 
-def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
-    match told.state:
+def _not_paid(payment: Payment, update: ChannelPayment) -> bool:
+    match update.state:
         case PaymentState.OPEN if payment.status == PaymentStatus.PROCESSING:
             # An attempt to pay has failed. Reports come in any order: whether it was the attempt that is being
             # processed, only a query tells, which is due at once.
             transitions.watch(payment=payment)
-        case PaymentState.OPEN if told.failure_code:
+        case PaymentState.OPEN if update.failure_code:
             return transitions.note_refused_card(
-                payment=payment, code=told.failure_code, message=told.failure_message
+                payment=payment, code=update.failure_code, message=update.failure_message
             )
         case PaymentState.AUTHORIZED:
             return transitions.authorized(payment=payment)
@@ -154,10 +156,10 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
             return transitions.closed_unpaid(
                 payment=payment,
                 status=PaymentStatus.FAILED,
-                code=told.failure_code or "declined",
-                message=told.failure_message,
+                code=update.failure_code or "declined",
+                message=update.failure_message,
             )
-        case PaymentState.CANCELLED if told.failure_code == PaymentStatus.EXPIRED:
+        case PaymentState.CANCELLED if update.failure_code == PaymentStatus.EXPIRED:
             return transitions.closed_unpaid(
                 payment=payment, status=PaymentStatus.EXPIRED, code=PaymentStatus.EXPIRED.value, message=""
             )
@@ -168,27 +170,29 @@ def _not_paid(payment: Payment, told: ChannelPayment) -> bool:
     return False
 
 
-def apply_refund(*, told: ChannelRefund, teller: str, was_asked: bool = False) -> Effect:
-    """Takes over what the channel `teller` says of a refund that we know. Repeating it changes nothing.
+def apply_refund_update(*, update: ChannelRefund, source: str, was_asked: bool = False) -> Effect:
+    """Takes over what the channel `source` says of a refund that we know. Repeating it changes nothing.
 
     `was_asked`: it answered a question just now; a webhook may be an old report.
     """
     with transaction.atomic():
         refund = selectors.locked_refund(
-            reference=told.reference, channel=teller, number=told.channel_refund_no
+            reference=update.reference, channel=source, number=update.channel_refund_no
         )
         if refund is None:
             return Effect.UNKNOWN_REFERENCE
         payment = refund.payment
-        if not serves(teller, refund.surplus_of or payment, payment.environment):
+        if not is_source_of(source, refund.surplus_of or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
-        with tracing.news_of_refund(refund, teller) as news:
-            return news.came_to(_apply_refund(refund, told, was_asked))
+        with tracing.refund_update_span(refund, source) as span:
+            effect = _apply_refund(refund, update, was_asked)
+            span.set_attribute("outcome", effect)
+            return effect
 
 
-def _apply_refund(refund: Refund, told: ChannelRefund, was_asked: bool) -> Effect:
+def _apply_refund(refund: Refund, update: ChannelRefund, was_asked: bool) -> Effect:
     mismatch = refund_mismatch(
-        told, reference=told.reference, amount_minor=refund.amount_minor, currency=refund.currency
+        update, reference=update.reference, amount_minor=refund.amount_minor, currency=refund.currency
     )
     if mismatch:
         _review_mismatch(refund.payment, mismatch, subject=refund.refund_no)
@@ -196,20 +200,20 @@ def _apply_refund(refund: Refund, told: ChannelRefund, was_asked: bool) -> Effec
     if saga_selectors.is_active(refund.id):
         operations.wake(saga_id=refund.id)
         return Effect.SAGA_WOKEN
-    return settle_refund(refund=refund, told=told, was_asked=was_asked)
+    return settle_refund(refund=refund, update=update, was_asked=was_asked)
 
 
-def settle_refund(*, refund: Refund, told: ChannelRefund, was_asked: bool) -> Effect:
+def settle_refund(*, refund: Refund, update: ChannelRefund, was_asked: bool) -> Effect:
     """In a transaction that holds the payment's and the refund's lock."""
-    match told.state, refund.status:
+    match update.state, refund.status:
         case (RefundState.FAILED, RefundStatus.SUCCEEDED):
             # The natural order of things: a bank returns money days after a refund succeeded.
             moved = transitions.refund_failed_after_success(
-                refund=refund, code=told.failure_code or "refund_failed", message=told.failure_message
+                refund=refund, code=update.failure_code or "refund_failed", message=update.failure_message
             )
         case (RefundState.SUCCEEDED, RefundStatus.FAILED) if was_asked:
             moved = transitions.refund_succeeded_after_failure(
-                refund=refund, channel_refund_no=told.channel_refund_no
+                refund=refund, channel_refund_no=update.channel_refund_no
             )
             if moved:
                 log.warning("refund.succeeded_after_failure", refund_no=refund.refund_no)
@@ -219,15 +223,15 @@ def settle_refund(*, refund: Refund, told: ChannelRefund, was_asked: bool) -> Ef
                 transitions.confirm_refund(refund=refund)
             moved = False
         case RefundState.SUCCEEDED, _:
-            moved = transitions.refund_succeeded(refund=refund, channel_refund_no=told.channel_refund_no)
+            moved = transitions.refund_succeeded(refund=refund, channel_refund_no=update.channel_refund_no)
         case RefundState.FAILED, _:
             moved = transitions.refund_failed(
-                refund=refund, code=told.failure_code or "refund_failed", message=told.failure_message
+                refund=refund, code=update.failure_code or "refund_failed", message=update.failure_message
             )
-        case RefundState.PENDING, RefundStatus.PENDING if told.channel_refund_no:
-            moved = transitions.refund_processing(refund=refund, channel_refund_no=told.channel_refund_no)
+        case RefundState.PENDING, RefundStatus.PENDING if update.channel_refund_no:
+            moved = transitions.refund_processing(refund=refund, channel_refund_no=update.channel_refund_no)
         case _:
             moved = False
-    if was_asked and not moved and told.state != RefundState.PENDING:
+    if was_asked and not moved and update.state != RefundState.PENDING:
         transitions.refund_confirmed(refund=refund)
     return Effect.APPLIED if moved else Effect.NOTHING_NEW

@@ -18,7 +18,7 @@ from common.errors import ServiceUnavailable
 from gateway import selectors, transitions
 from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund, ReviewCode
 from gateway.representation import payment_body
-from gateway.services import channel_refunds, truth
+from gateway.services import channel_refunds, channel_updates
 from idempotency.request import KeyedRequest
 from idempotency.services import Completion, run_once
 from merchants.principal import Principal
@@ -26,7 +26,7 @@ from merchants.principal import Principal
 M = TypeVar("M", Payment, Refund)
 log = structlog.get_logger(__name__)
 
-ASK_TIMEOUT_SECONDS = 10.0
+QUERY_TIMEOUT_SECONDS = 10.0
 # How long an end is waited for. An authorization lives a week, a bank's refund may take two.
 PAYMENT_PATIENCE = timedelta(days=10)
 REFUND_PATIENCE = timedelta(days=21)
@@ -39,10 +39,10 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
         return None
 
     def finish(_resource_id: uuid.UUID, _started: None, completion: Completion) -> Answer:
-        if _ask(payment) is not Asked.ANSWERED:
+        if _query(payment) is not QueryResult.ANSWERED:
             raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
-            _ask(refund)
+            _query(refund)
         channel_refunds.sync(payment=selectors.payment_by_id(payment.id))
         with transaction.atomic(durable=True):
             body = payment_body(selectors.payment_of(principal, payment.payment_no))
@@ -55,21 +55,21 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
     return run_once(request, begin=begin, finish=finish)
 
 
-def clear_up(*, payment: Payment) -> None:
+def query_payment(*, payment: Payment) -> None:
     """Asks before an operation on a payment whose truth is in doubt: our word that it is not paid may only be old.
 
     Raises `ServiceUnavailable` when nobody can tell: then it is neither done nor refused for good.
     """
-    if _ask(payment) in (Asked.SILENT, Asked.REFUSED):
+    if _query(payment) in (QueryResult.NO_ANSWER, QueryResult.NOT_SENT):
         raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
 
 
-def ask_with_refunds(*, payment: Payment) -> None:
+def query_payment_and_refunds(*, payment: Payment) -> None:
     """Asks about the payment and all its refunds, those made at the channel included.
 
     Raises `ServiceUnavailable` when the channel does not answer.
     """
-    clear_up(payment=payment)
+    query_payment(payment=payment)
     if not channel_refunds.sync(payment=selectors.payment_by_id(payment.id)):
         raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
 
@@ -77,53 +77,53 @@ def ask_with_refunds(*, payment: Payment) -> None:
 def poll_payment(payment: Payment) -> None:
     """Asks about a payment whose check is due. One that is still open long after it should have ended needs review,
     and is never ended by guess."""
-    if _ask(payment) is not Asked.REFUSED:
-        _give_up(payment)
+    if _query(payment) is not QueryResult.NOT_SENT:
+        _stop_polling_payment(payment)
 
 
 def poll_refund(refund: Refund) -> None:
     """Likewise for a refund."""
-    if _ask(refund) is not Asked.REFUSED:
-        _give_up_refund(refund)
+    if _query(refund) is not QueryResult.NOT_SENT:
+        _stop_polling_refund(refund)
 
 
-class Asked(enum.Enum):
+class QueryResult(enum.Enum):
     """What came of a question."""
 
     ANSWERED = enum.auto()
-    UNHEARD_OF = enum.auto()  # the channel knows of no such payment or refund
-    SILENT = enum.auto()
-    REFUSED = enum.auto()  # we did not let the question out: the channel is down
+    NOT_FOUND = enum.auto()  # the channel knows of no such payment or refund
+    NO_ANSWER = enum.auto()
+    NOT_SENT = enum.auto()  # we did not let the question out: the channel is down
 
 
-def _ask(subject: Payment | Refund) -> Asked:
+def _query(target: Payment | Refund) -> QueryResult:
     """Asks the channel about one payment or refund, and takes over what it says."""
-    payment = subject if isinstance(subject, Payment) else subject.payment
-    at = payment if isinstance(subject, Payment) else subject.surplus_of or payment
+    payment = target if isinstance(target, Payment) else target.payment
+    at = payment if isinstance(target, Payment) else target.surplus_of or payment
     channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
     reference = PaymentRef(
         at.reference,
         payment.environment,
-        ASK_TIMEOUT_SECONDS,
+        QUERY_TIMEOUT_SECONDS,
         at.channel_trade_no,
         None if at.channel_trade_no else selectors.attempt_began_at(at),
     )
     answer: PaymentAnswer | RefundAnswer
-    if isinstance(subject, Payment):
+    if isinstance(target, Payment):
         answer = channel.find_payment(reference)
     else:
-        answer = channel.find_refund(RefundRef(subject.refund_no, reference, subject.channel_refund_no))
+        answer = channel.find_refund(RefundRef(target.refund_no, reference, target.channel_refund_no))
     if isinstance(answer, Answered):
-        truth.apply_answer(told=answer.value, teller=channel.name)
-        return Asked.ANSWERED
-    log.info("channel.no_news", subject=str(subject), answer=type(answer).__name__)
+        channel_updates.apply_update(update=answer.value, source=channel.name)
+        return QueryResult.ANSWERED
+    log.info("channel.query_without_result", subject=str(target), answer=type(answer).__name__)
     if isinstance(answer, NotSent) and not answer.spends_attempt:
-        _put_back(subject, answer)
-        return Asked.REFUSED
-    return Asked.UNHEARD_OF if isinstance(answer, Missing) else Asked.SILENT
+        _check_again_soon(target, answer)
+        return QueryResult.NOT_SENT
+    return QueryResult.NOT_FOUND if isinstance(answer, Missing) else QueryResult.NO_ANSWER
 
 
-def _put_back(row: Payment | Refund, answer: NotSent) -> None:
+def _check_again_soon(row: Payment | Refund, answer: NotSent) -> None:
     """A question that we did not let out, because the channel is down, is asked again soon and does not count: after
     an outage nobody waits for hours because of it."""
     again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)
@@ -132,7 +132,7 @@ def _put_back(row: Payment | Refund, answer: NotSent) -> None:
     )
 
 
-def _give_up(payment: Payment) -> None:
+def _stop_polling_payment(payment: Payment) -> None:
     with transaction.atomic():
         given_up = Payment.objects.filter(
             pk=payment.pk, status__in=OPEN_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
@@ -146,7 +146,7 @@ def _give_up(payment: Payment) -> None:
             log.error("payment.janitor_gave_up", payment_no=payment.payment_no)
 
 
-def _give_up_refund(refund: Refund) -> None:
+def _stop_polling_refund(refund: Refund) -> None:
     with transaction.atomic():
         given_up = Refund.objects.filter(
             pk=refund.pk, status__in=OPEN_REFUND_STATUSES, created_at__lte=Now() - REFUND_PATIENCE

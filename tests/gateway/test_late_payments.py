@@ -14,8 +14,8 @@ from channels.base import ChannelRefund, PaymentState, RefundState
 from channels.simulator.models import Payment as BankPayment
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
-from gateway.services import late_money, truth
-from gateway.services.truth import Effect
+from gateway.services import late_payments
+from gateway.services.channel_updates import Effect, apply_payment_update, apply_refund_update
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import FurtherBank, further_bank
@@ -65,7 +65,7 @@ def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) 
     found = BankPayment.objects.filter(pk=reference)
     found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
     bank.pay({"payment_url": f"/checkout/{found.get().token}"})
-    return truth.apply_payment(told=bank.told_of(reference), teller="north")
+    return apply_payment_update(update=bank.told_of(reference), source="north")
 
 
 def events_of(payment: Body, kind: str) -> list[Body]:
@@ -158,14 +158,14 @@ def test_second_money_goes_back_and_the_payment_goes_on(
 ) -> None:
     payment = moved_on(client, south)
     assert the_first_channel_takes_it_after_all(payment) == "late_money"
-    told = bank.told_of(payment["payment_no"])
-    assert truth.apply_payment(told=told, teller="north") == "nothing_new", "told once"
+    update = bank.told_of(payment["payment_no"])
+    assert apply_payment_update(update=update, source="north") == "nothing_new", "told once"
     background.finish()
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     if not south:
         bank.pay(payment)
-        told = bank.told_of(f"{payment['payment_no']}-2")
-        assert truth.apply_payment(told=told, teller="south") == "applied"
+        update = bank.told_of(f"{payment['payment_no']}-2")
+        assert apply_payment_update(update=update, source="south") == "applied"
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 0)
     first, second = now["attempts"]
@@ -216,10 +216,11 @@ def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
 
 def test_only_the_channel_of_an_attempt_speaks_of_it(client: SignedClient, banks: list[FurtherBank]) -> None:
     payment = moved_on(client)
-    told = replace(bank.told_of(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000)
-    assert truth.apply_payment(told=told, teller="south") == "unknown_reference"
+    update = replace(bank.told_of(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000)
+    assert apply_payment_update(update=update, source="south") == "unknown_reference"
     assert (
-        truth.apply_payment(told=replace(told, captured_minor=1, amount_minor=1), teller="north") == "parked"
+        apply_payment_update(update=replace(update, captured_minor=1, amount_minor=1), source="north")
+        == "parked"
     )
     assert PaymentAttempt.objects.filter(surplus_minor__gt=0).count() == 0
 
@@ -242,11 +243,11 @@ def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
     payment = paid(client, "refund_declined")
     given_back = failed_here(client, payment, 4_000)
     bank.refund_goes_through(given_back["refund_no"])
-    told = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new", "it may be an old report"
+    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert apply_refund_update(update=update, source="simulator") == "nothing_new", "it may be an old report"
     assert Refund.objects.get().next_check_at is not None, "so the channel is asked"
-    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "applied"
-    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "nothing_new"
+    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "applied"
+    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "nothing_new"
     now, row = get_payment(client, payment), get_refund(client, given_back)
     assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
     assert (row["status"], row["previous_status"]) == ("succeeded", "failed")
@@ -265,9 +266,9 @@ def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_agai
     BankPayment.objects.update(simulate="")
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
-    told = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "applied"
-    assert truth.apply_refund(told=told, teller="simulator", was_asked=True) == "nothing_new"
+    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "applied"
+    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "nothing_new"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
     row = get_refund(client, given_back)
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
@@ -300,8 +301,8 @@ def test_the_channel_is_asked_once_more_after_a_changed_outcome(client: SignedCl
     """Reports overtake each other: what the channel answers when it is asked is the last word."""
     payment = paid(client)
     given_back = data(refund(client, payment, 10_000))
-    told = told_of_refund(given_back, RefundState.FAILED)
-    assert truth.apply_refund(told=told, teller="simulator") == "applied"
+    update = told_of_refund(given_back, RefundState.FAILED)
+    assert apply_refund_update(update=update, source="simulator") == "applied"
     for _ in range(2):
         assert Refund.objects.get().next_check_at is not None
         Refund.objects.update(next_check_at=Now())
@@ -321,7 +322,9 @@ def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: 
     bank.deliver_webhooks(payment["payment_no"])
     assert "late money could not be given back" in Payment.objects.get().attention_reason
     with transaction.atomic():
-        late_money.give_back(payment_no=payment["payment_no"], actor="ana", reason="the account was closed")
+        late_payments.give_back(
+            payment_no=payment["payment_no"], actor="ana", reason="the account was closed"
+        )
     background.finish()
     row = Payment.objects.get()
     assert (row.refunded_minor, row.needs_attention) == (10_000, False)
@@ -337,8 +340,8 @@ def test_only_a_report_of_the_channel_changes_a_settled_refund(client: SignedCli
 
 def test_what_agrees_is_no_contradiction(client: SignedClient) -> None:
     given_back = data(refund(client, paid(client), 4_000))
-    told = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert truth.apply_refund(told=told, teller="simulator") == "nothing_new"
+    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+    assert apply_refund_update(update=update, source="simulator") == "nothing_new"
     assert not Payment.objects.get().needs_attention
 
 
