@@ -10,14 +10,14 @@ PAYMENTS = Counter("payments_total", "Payments by what happened to them", _LABEL
 REFUNDS = Counter("refunds_total", "Refunds by what became of them", _LABELS)
 
 
-def payment(event_type: str, about: Payment) -> None:
+def count_payment_event(event_type: str, about: Payment) -> None:
     """Counts, once the transaction around it has committed, what an event like `payment.succeeded` tells. What is rare
     shows from the first payment on, at zero: an alert needs a first value to grow from."""
     PAYMENTS.labels("late_success", about.channel, about.currency, about.environment)
     _count(PAYMENTS, event_type, about.channel, about.currency, about.environment)
 
 
-def refund(event_type: str, about: Refund) -> None:
+def count_refund_event(event_type: str, about: Refund) -> None:
     """The same for an event like `refund.failed`."""
     _count(REFUNDS, event_type, about.payment.channel, about.currency, about.environment)
 

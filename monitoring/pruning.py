@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from common.clock import database_now
 from events.models import OutboxEvent
-from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, ChannelEvent, Payment, Refund
+from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, ChannelEvent, Payment, Refund
 from gateway.services.channel_updates import Effect
 from idempotency import retention
 from merchants.services import prune_nonces
@@ -79,7 +79,9 @@ def _in_batches(prune: Callable[[], int]) -> int:
 
 def _prune_sagas() -> int:
     """Never one that waits for a person, nor one whose payment or refund is open: it is how they came to be."""
-    open_payment = Payment.objects.filter(payment_no=OuterRef("business_id"), status__in=OPEN_STATUSES)
+    open_payment = Payment.objects.filter(
+        payment_no=OuterRef("business_id"), status__in=OPEN_PAYMENT_STATUSES
+    )
     open_refund = Refund.objects.filter(refund_no=OuterRef("business_id"), status__in=OPEN_REFUND_STATUSES)
     # `created_at` is what the index is ordered by; `updated_at` says how long the saga has been over.
     old = SagaInstance.objects.filter(

@@ -426,7 +426,7 @@ SPECTACULAR_SETTINGS = {
         "RefundOrigin": "gateway.models.RefundOrigin",
         "RefundState": ["none", "partial", "full"],
         "Scope": "merchants.scopes.ALL_SCOPES",
-        "PaymentAttemptStatus": "gateway.models.PaymentAttempt.Status",
+        "PaymentAttemptStatus": "gateway.models.AttemptStatus",
         "SubscribableEventType": "events.catalogue.SUBSCRIBABLE",
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",

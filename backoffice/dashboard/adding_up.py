@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from backoffice.dashboard.models import LatencyHour, PaidHour, PaymentHour, Progress
 from common.clock import database_now
-from gateway.models import OPEN_STATUSES
+from gateway.models import OPEN_PAYMENT_STATUSES
 
 HOURS, CALLS = "hours", "calls"
 HOUR: Final = dt.timedelta(hours=1)
@@ -114,7 +114,7 @@ def _add_up_open() -> int:
     with transaction.atomic():
         _locked(HOURS)
         with connection.cursor() as cursor:
-            statuses = [str(status) for status in OPEN_STATUSES]
+            statuses = [str(status) for status in OPEN_PAYMENT_STATUSES]
             cursor.execute(_OPEN_HOURS, {"open": statuses, "before": database_now(), "most": OPEN_AT_ONCE})
             hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:

@@ -10,7 +10,7 @@ from django.db import connection
 
 from backoffice.dashboard.adding_up import HOUR, HOURS, bucket_ms
 from common.clock import database_now
-from gateway.models import OPEN_STATUSES, PaymentStatus
+from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
 
 LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
@@ -20,7 +20,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "succeeded": (PaymentStatus.SUCCEEDED,),
     "failed": (PaymentStatus.FAILED,),
     "closed": (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
-    "open": tuple(OPEN_STATUSES),
+    "open": tuple(OPEN_PAYMENT_STATUSES),
 }
 _OUTCOME_OF = {status: outcome for outcome, statuses in OUTCOMES.items() for status in statuses}
 

@@ -12,7 +12,7 @@ from backoffice.timeline.refunds import TONES as REFUND_TONES
 from backoffice.timeline.registry import EACH, Subject, Tone
 from backoffice.timeline.story import story
 from common.admin import money_text
-from gateway.models import PaymentAttempt, RefundStatus
+from gateway.models import AttemptStatus, PaymentAttempt, RefundStatus
 from orders.models import Order, OrderItem
 
 OVERVIEW = "overview"
@@ -41,7 +41,7 @@ def _attempts(subject: Subject) -> dict[str, Any]:
         "rows": [
             {
                 "attempt": attempt,
-                "tone": ATTEMPT_TONES.get(PaymentAttempt.Status(attempt.status), Tone.INFO),
+                "tone": ATTEMPT_TONES.get(AttemptStatus(attempt.status), Tone.INFO),
                 "besides": money_text(attempt.surplus_minor, subject.payment.currency)
                 if attempt.surplus_minor
                 else "",

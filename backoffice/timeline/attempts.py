@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
-from gateway.models import PaymentAttempt
+from gateway.models import AttemptStatus, PaymentAttempt
 
 TONES = {
-    PaymentAttempt.Status.SUCCEEDED: Tone.SUCCESS,
-    PaymentAttempt.Status.DECLINED: Tone.DANGER,
-    PaymentAttempt.Status.CANCELLED: Tone.WARNING,
+    AttemptStatus.SUCCEEDED: Tone.SUCCESS,
+    AttemptStatus.DECLINED: Tone.DANGER,
+    AttemptStatus.CANCELLED: Tone.WARNING,
 }
 
 
@@ -31,7 +31,7 @@ def attempts(subject: Subject) -> Iterator[Entry]:
             _("Attempt"),
             _("Attempt %(number)d: %(status)s")
             % {"number": attempt.number, "status": attempt.get_status_display()},
-            TONES.get(PaymentAttempt.Status(attempt.status), Tone.INFO),
+            TONES.get(AttemptStatus(attempt.status), Tone.INFO),
             facts=facts,
             duration_ms=round(took.total_seconds() * 1000) if took else None,
         )

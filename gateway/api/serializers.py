@@ -19,9 +19,9 @@ from common.api.fields import (
     WholeNumberField,
 )
 from gateway.models import (
+    AttemptStatus,
     CaptureMethod,
     DisputeStatus,
-    PaymentAttempt,
     PaymentStatus,
     RefundOrigin,
     RefundStatus,
@@ -172,7 +172,7 @@ class PaymentAttemptOutput(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     channel = serializers.CharField()
     sandbox = serializers.BooleanField()
-    status = serializers.ChoiceField(choices=PaymentAttempt.Status.choices)
+    status = serializers.ChoiceField(choices=AttemptStatus.choices)
     channel_trade_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)

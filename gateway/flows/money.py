@@ -8,7 +8,7 @@ import enum
 import structlog
 from django.conf import settings
 
-from gateway import transitions
+from gateway import state_machine
 from gateway.flows import refund_create
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 
@@ -23,19 +23,19 @@ class Arrival(enum.StrEnum):
 
 def arrived(*, payment: Payment, captured_minor: int) -> Arrival:
     """The payment's current attempt was paid."""
-    if transitions.succeeded(payment=payment, captured_minor=captured_minor):
+    if state_machine.mark_payment_succeeded(payment=payment, captured_minor=captured_minor):
         return Arrival.COUNTED
     payment.refresh_from_db()
     if payment.status == PaymentStatus.SUCCEEDED:
         return Arrival.KNOWN
-    if not transitions.late_success(payment=payment, captured_minor=captured_minor):
+    if not state_machine.record_late_payment(payment=payment, captured_minor=captured_minor):
         return Arrival.KNOWN
     reason = f"paid after the payment was {payment.status}"
     log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
     if goes_back():
         refund_create.start_late(payment=payment, reason=reason)
     else:
-        transitions.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
+        state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
     return Arrival.LATE
 
 
@@ -44,7 +44,7 @@ def arrived_twice(
 ) -> Arrival:
     """An attempt that was given up was paid after all. It never becomes the payment's: the customer may be paying at
     the next channel this very moment."""
-    if not transitions.surplus(
+    if not state_machine.record_duplicate_payment(
         payment=payment, attempt=attempt, taken_minor=taken_minor, channel_trade_no=channel_trade_no
     ):
         return Arrival.KNOWN
@@ -53,7 +53,7 @@ def arrived_twice(
     if goes_back():
         refund_create.start_late(payment=payment, surplus_of=attempt, reason=reason)
     else:
-        transitions.open_review(
+        state_machine.open_review(
             payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, text=reason
         )
     return Arrival.LATE

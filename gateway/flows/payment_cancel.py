@@ -4,7 +4,7 @@ import uuid
 
 from channels.base import Answered, CancelPayment, ChannelPayment, KeyUsedUp, Missing, PaymentState
 from common.ids import uuid7
-from gateway import transitions
+from gateway import state_machine
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCancelData, existing_payment, saga_queue
@@ -80,7 +80,7 @@ def cancel_order(context: Context) -> None:
     elif paid:
         money.arrived(payment=payment, captured_minor=result["captured_minor"])
     else:
-        transitions.closed_unpaid(
+        state_machine.close_unpaid_payment(
             payment=payment,
             status=PaymentStatus(data.final_status),
             code=data.final_status,

@@ -27,12 +27,12 @@ from channels.guard import GuardedChannel
 from channels.registry import is_down, limits_of, served_by, serving
 from common.db import insert_together
 from events.outbox import row_of
-from gateway import metrics, selectors, transitions
+from gateway import metrics, selectors, state_machine
 from gateway.flows import money
 from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCreateData
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, attempt_reference
+from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, build_attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -87,7 +87,7 @@ class Try:
 
     @property
     def reference(self) -> str:
-        return attempt_reference(self.payment_no, self.number)
+        return build_attempt_reference(self.payment_no, self.number)
 
     def key(self, key: str) -> str:
         return key if self.number == self.first else f"{key}:{self.number}"
@@ -137,16 +137,16 @@ def create_order(context: Context) -> None:
         return_url=data.return_url,
         customer=data.customer,
         metadata=data.metadata,
-        channel_reference=attempt_reference(data.payment_no, 1),
+        channel_reference=build_attempt_reference(data.payment_no, 1),
         created_at=placed.now,
         expires_at=placed.now + timedelta(seconds=data.expires_in_seconds),
     )
-    created = transitions.event("payment.created", payment)
+    created = state_machine.build_payment_event("payment.created", payment)
     attempt = PaymentAttempt(
         payment=payment, reference=payment.channel_reference, channel=data.channel, sandbox=data.sandbox
     )
     insert_together(payment, attempt, row_of(created))
-    metrics.payment(created.type, payment)
+    metrics.count_payment_event(created.type, payment)
 
 
 def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:
@@ -175,7 +175,7 @@ def release_order(context: Context) -> None:
     failure = context.failure or Failure("unknown", "")
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     status = PaymentStatus.CANCELLED if failure.code == "cancel_requested" else PaymentStatus.FAILED
-    closed = transitions.closed_unpaid(
+    closed = state_machine.close_unpaid_payment(
         payment=payment, status=status, code=failure.code, message=failure.message
     )
     if not closed and payment.status == PaymentStatus.SUCCEEDED:
@@ -286,7 +286,7 @@ def next_attempt(context: Context) -> None:
     if not payment.is_open:
         raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
     declined = context.results[STEP]["declined"]
-    transitions.next_attempt(
+    state_machine.begin_next_attempt(
         payment=payment,
         number=this.number,
         channel=this.channel,
@@ -327,7 +327,7 @@ def activate_payment(context: Context) -> None:
     """Shows the customer where to pay, and takes over what the channel already knows."""
     data = PaymentCreateData.read(context.data)
     result = context.results[STEP]
-    transitions.activate(
+    state_machine.activate_payment(
         payment_id=data.payment_id,
         channel_trade_no=result["channel_trade_no"],
         payment_url=result["payment_url"],
@@ -340,9 +340,9 @@ def activate_payment(context: Context) -> None:
         case PaymentState.PAID:
             money.arrived(payment=payment, captured_minor=result["captured_minor"])
         case PaymentState.AUTHORIZED:
-            transitions.authorized(payment=payment)
+            state_machine.mark_payment_authorized(payment=payment)
         case PaymentState.PROCESSING:
-            transitions.processing(payment=payment)
+            state_machine.mark_payment_processing(payment=payment)
 
 
 CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order)

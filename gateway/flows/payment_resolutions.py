@@ -7,7 +7,7 @@ money, and a payment that was not closed is asked about at its channel.
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway import selectors, transitions
+from gateway import selectors, state_machine
 from gateway.flows import money
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from sagas.definitions import Context, Resolution
@@ -16,10 +16,12 @@ from sagas.outcomes import StepFailed
 
 def _watch(context: Context) -> None:
     payment, given_up = _locked(context)
-    if given_up is None and (transitions.watch(payment=payment) or payment.status == PaymentStatus.SUCCEEDED):
+    if given_up is None and (
+        state_machine.schedule_payment_query(payment=payment) or payment.status == PaymentStatus.SUCCEEDED
+    ):
         return
     reference = given_up.reference if given_up else payment.reference
-    transitions.open_review(
+    state_machine.open_review(
         payment=payment,
         code=ReviewCode.NO_OUTCOME,
         subject=reference,
@@ -35,7 +37,7 @@ def _unpaid(context: Context) -> None:
         raise StepFailed(
             "paid", _("%(no)s is paid: give it back with a refund.") % {"no": payment.payment_no}
         )
-    transitions.closed_unpaid(
+    state_machine.close_unpaid_payment(
         payment=payment, status=PaymentStatus.FAILED, code="resolved_by_staff", message="closed by staff"
     )
 

@@ -7,11 +7,11 @@ an earlier one cannot touch it: money of an earlier attempt is a duplicate payme
 import dataclasses
 import uuid
 
-from gateway import transitions
+from gateway import state_machine
 from gateway.flows.data import PaymentCreateData, saga_queue
 from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.models import Payment
+from gateway.models import CLOSED_UNPAID_STATUSES, Payment
 from orders import services as orders
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
 from sagas import engine, selectors
@@ -26,7 +26,7 @@ def reopen_payment(context: Context) -> None:
     """Payment and order wait for the customer again, with a new attempt, in the transaction that begins the saga."""
     data = PaymentCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    reopened = transitions.reopened(
+    reopened = state_machine.reopen_payment(
         payment=payment,
         number=data.first_attempt,
         opened_by=context.saga_id,
@@ -55,7 +55,7 @@ def start(*, payment_no: str, saga_id: uuid.UUID, wanted: PaymentCreateData) -> 
     is still running; `OrderNotPayable` when the order itself was cancelled; `OrderMismatch`.
     """
     payment = Payment.objects.get(payment_no=payment_no)
-    if payment.status not in transitions.CLOSED_STATUSES or payment.captured_minor or _is_worked_on(payment):
+    if payment.status not in CLOSED_UNPAID_STATUSES or payment.captured_minor or _is_worked_on(payment):
         raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment_no})
     if (payment.amount_minor, payment.currency) != (wanted.amount_minor, wanted.currency):
         raise OrderMismatch(
@@ -67,7 +67,7 @@ def start(*, payment_no: str, saga_id: uuid.UUID, wanted: PaymentCreateData) -> 
         payment_no=payment_no,
         order_id=payment.order_id,
         items=[],
-        first_attempt=transitions.next_attempt_number(payment=payment),
+        first_attempt=state_machine.get_next_attempt_number(payment=payment),
         opened_by=str(saga_id),
     )
     return engine.start(

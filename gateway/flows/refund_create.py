@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from channels.base import Answered, ChannelRefund, CreateRefund, KeyUsedUp, RefundRef, RefundState
 from common.ids import public_number, uuid7
-from gateway import limits, transitions
+from gateway import limits, state_machine
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
 from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
 from gateway.flows.data import RefundCreateData, existing_payment, saga_queue
@@ -75,9 +75,9 @@ def require_refundable(*, payment: Payment, amount_minor: int, late_money: bool 
 
 def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
     attempt: PaymentAttempt = payment.attempts.get(number=number)
-    if amount_minor > attempt.surplus_left_minor:
+    if amount_minor > attempt.surplus_refundable_minor:
         raise RefundExceedsPayment(
-            {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_left_minor}
+            {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_refundable_minor}
         )
     PaymentAttempt.objects.filter(id=attempt.id).update(
         surplus_pending_minor=F("surplus_pending_minor") + amount_minor
@@ -88,7 +88,7 @@ def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> Paymen
 def release_reservation(context: Context) -> None:
     data = RefundCreateData.read(context.data)
     failure = context.failure or Failure("unknown", "")
-    transitions.refund_failed(refund=_locked_refund(data), code=failure.code, message=failure.message)
+    state_machine.mark_refund_failed(refund=_locked_refund(data), code=failure.code, message=failure.message)
 
 
 def refund_at_channel(call: Call) -> Outcome:
@@ -132,9 +132,9 @@ def settle_refund(context: Context) -> None:
     result = context.results["CallChannelRefund"]
     refund = _locked_refund(data)
     if result["state"] == RefundState.SUCCEEDED:
-        transitions.refund_succeeded(refund=refund, channel_refund_no=result["channel_refund_no"])
+        state_machine.mark_refund_succeeded(refund=refund, channel_refund_no=result["channel_refund_no"])
     else:
-        transitions.refund_processing(refund=refund, channel_refund_no=result["channel_refund_no"])
+        state_machine.mark_refund_processing(refund=refund, channel_refund_no=result["channel_refund_no"])
 
 
 def _locked_refund(data: RefundCreateData) -> Refund:
@@ -161,7 +161,7 @@ def start(
 def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None) -> uuid.UUID:
     """Gives back what was paid for a closed payment, or what an attempt took that had been given up. Runs in the
     transaction of the decision; a worker takes it up."""
-    amount_minor = surplus_of.surplus_left_minor if surplus_of else payment.refundable_minor
+    amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
     saga = _start(payment, uuid7(), amount_minor, reason, late_money=True, surplus_of=surplus_of)
     wakeups.send_after_commit(saga.task_queue)
     return saga.id

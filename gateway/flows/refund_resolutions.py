@@ -4,7 +4,7 @@ contradicts it like any settled refund, and a person looks again."""
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway import transitions
+from gateway import state_machine
 from gateway.models import Payment, Refund, RefundStatus, ReviewCode
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
@@ -15,14 +15,14 @@ def _watch(context: Context) -> None:
     if refund is None:
         _review_late_money(context, payment)
     else:
-        transitions.watch_refund(refund=refund)
+        state_machine.schedule_refund_query(refund=refund)
 
 
 def _refunded(context: Context) -> None:
     _payment, refund = _locked(context)
     if refund is None:
         raise StepFailed("no_refund", _("Nothing was reserved yet: retry it."))
-    moved = transitions.refund_succeeded(refund=refund, channel_refund_no=refund.channel_refund_no)
+    moved = state_machine.mark_refund_succeeded(refund=refund, channel_refund_no=refund.channel_refund_no)
     _require(moved or refund.status == RefundStatus.SUCCEEDED, refund)
 
 
@@ -31,12 +31,14 @@ def _not_refunded(context: Context) -> None:
     if refund is None:
         _review_late_money(context, payment)
         return
-    moved = transitions.refund_failed(refund=refund, code="resolved_by_staff", message="closed by staff")
+    moved = state_machine.mark_refund_failed(
+        refund=refund, code="resolved_by_staff", message="closed by staff"
+    )
     _require(moved or refund.status == RefundStatus.FAILED, refund)
 
 
 def _review_late_money(context: Context, payment: Payment) -> None:
-    transitions.open_review(
+    state_machine.open_review(
         payment=payment,
         code=ReviewCode.REFUND_FAILED,
         subject=context.data.get("refund_no", ""),

@@ -15,8 +15,8 @@ from channels.registry import serving
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
-from gateway import selectors, transitions
-from gateway.models import OPEN_REFUND_STATUSES, OPEN_STATUSES, Payment, Refund, ReviewCode
+from gateway import selectors, state_machine
+from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, Payment, Refund, ReviewCode
 from gateway.representation import payment_body
 from gateway.services import channel_refunds, channel_updates
 from idempotency.request import KeyedRequest
@@ -135,10 +135,10 @@ def _check_again_soon(row: Payment | Refund, answer: NotSent) -> None:
 def _stop_polling_payment(payment: Payment) -> None:
     with transaction.atomic():
         given_up = Payment.objects.filter(
-            pk=payment.pk, status__in=OPEN_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
+            pk=payment.pk, status__in=OPEN_PAYMENT_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
         ).update(next_check_at=None, updated_at=Now())
         if given_up:
-            transitions.open_review(
+            state_machine.open_review(
                 payment=payment,
                 code=ReviewCode.NO_OUTCOME,
                 text=f"the channel still reports no outcome {PAYMENT_PATIENCE.days} days after the payment expired",
@@ -153,7 +153,7 @@ def _stop_polling_refund(refund: Refund) -> None:
         ).update(next_check_at=None, updated_at=Now())
         if given_up:
             days = REFUND_PATIENCE.days
-            transitions.open_review(
+            state_machine.open_review(
                 payment=refund.payment,
                 code=ReviewCode.NO_OUTCOME,
                 subject=refund.refund_no,

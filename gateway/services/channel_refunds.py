@@ -13,7 +13,7 @@ from channels.base import Answered, ChannelRefund, PaymentRef, RefundState
 from channels.registry import serving
 from common.errors import ServiceUnavailable
 from common.ids import public_number
-from gateway import selectors, transitions
+from gateway import selectors, state_machine
 from gateway.models import (
     OPEN_REFUND_STATUSES,
     Payment,
@@ -67,7 +67,7 @@ def apply(*, update: ChannelRefund, reference: str, source: str, was_asked: bool
 
 
 def _book(payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: str) -> Effect:
-    left = attempt.surplus_left_minor if attempt else payment.unrefunded_minor
+    left = attempt.surplus_refundable_minor if attempt else payment.unrefunded_minor
     reused_no = _number_used_twice(payment, update)
     _wait_for_what_comes_before(payment, attempt, update)
     if update.currency.upper() != payment.currency or update.amount_minor > left:
@@ -85,12 +85,12 @@ def _book(payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefun
         channel=source,
         channel_refund_no=update.channel_refund_no,
     )
-    transitions.reserve_channel_refund(refund=refund)
+    state_machine.record_channel_refund(refund=refund)
     payment.refresh_from_db()
     log.info("refund.made_at_channel", payment_no=payment.payment_no, refund_no=refund.refund_no)
     channel_updates.settle_refund(refund=refund, update=update, was_asked=False)
     if reused_no and update.state != RefundState.FAILED:
-        transitions.open_review(
+        state_machine.open_review(
             payment=payment,
             code=ReviewCode.MISMATCH,
             subject=update.channel_refund_no,
@@ -131,7 +131,7 @@ def _review(payment: Payment, update: ChannelRefund, left: int, source: str, reu
     )
     if update.state == RefundState.FAILED or known.exists():
         return Effect.NOTHING_NEW
-    transitions.open_review(
+    state_machine.open_review(
         payment=payment,
         code=ReviewCode.CHANNEL_REFUND,
         subject=update.channel_refund_no,

@@ -10,11 +10,19 @@ from django.utils.translation import gettext_lazy
 
 from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.registry import serving
-from gateway import selectors, tracing, transitions
+from gateway import selectors, state_machine, tracing
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
 from gateway.flows.money import Arrival
-from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus, ReviewCode
+from gateway.models import (
+    CLOSED_UNPAID_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    ReviewCode,
+)
 from sagas import operations
 from sagas import selectors as saga_selectors
 
@@ -76,7 +84,7 @@ def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, update: Cha
 
 
 def _review_mismatch(payment: Payment, mismatch: str, *, subject: str) -> None:
-    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, text=mismatch)
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, text=mismatch)
     log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=mismatch)
 
 
@@ -92,7 +100,7 @@ def _current(payment: Payment, update: ChannelPayment) -> Effect:
     if saga_selectors.is_active(opening):
         operations.wake(saga_id=opening)
         return Effect.SAGA_WOKEN
-    if update.state == PaymentState.AUTHORIZED and payment.status in transitions.CLOSED_STATUSES:
+    if update.state == PaymentState.AUTHORIZED and payment.status in CLOSED_UNPAID_STATUSES:
         return _held_for_nothing(payment, None)
     return Effect.APPLIED if _not_paid(payment, update) else Effect.NOTHING_NEW
 
@@ -127,7 +135,7 @@ def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effec
     reference = attempt.reference if attempt else payment.reference
     log.warning("payment.held_for_nothing", payment_no=payment.payment_no, reference=reference)
     if not money.goes_back():
-        transitions.open_review(
+        state_machine.open_review(
             payment=payment,
             code=ReviewCode.HELD_FUNDS,
             subject=reference,
@@ -143,28 +151,28 @@ def _not_paid(payment: Payment, update: ChannelPayment) -> bool:
         case PaymentState.OPEN if payment.status == PaymentStatus.PROCESSING:
             # An attempt to pay has failed. Reports come in any order: whether it was the attempt that is being
             # processed, only a query tells, which is due at once.
-            transitions.watch(payment=payment)
+            state_machine.schedule_payment_query(payment=payment)
         case PaymentState.OPEN if update.failure_code:
-            return transitions.note_refused_card(
+            return state_machine.record_refused_card(
                 payment=payment, code=update.failure_code, message=update.failure_message
             )
         case PaymentState.AUTHORIZED:
-            return transitions.authorized(payment=payment)
+            return state_machine.mark_payment_authorized(payment=payment)
         case PaymentState.PROCESSING:
-            return transitions.processing(payment=payment)
+            return state_machine.mark_payment_processing(payment=payment)
         case PaymentState.DECLINED:
-            return transitions.closed_unpaid(
+            return state_machine.close_unpaid_payment(
                 payment=payment,
                 status=PaymentStatus.FAILED,
                 code=update.failure_code or "declined",
                 message=update.failure_message,
             )
         case PaymentState.CANCELLED if update.failure_code == PaymentStatus.EXPIRED:
-            return transitions.closed_unpaid(
+            return state_machine.close_unpaid_payment(
                 payment=payment, status=PaymentStatus.EXPIRED, code=PaymentStatus.EXPIRED.value, message=""
             )
         case PaymentState.CANCELLED:
-            return transitions.closed_unpaid(
+            return state_machine.close_unpaid_payment(
                 payment=payment, status=PaymentStatus.CANCELLED, code="cancelled_at_channel", message=""
             )
     return False
@@ -208,11 +216,11 @@ def settle_refund(*, refund: Refund, update: ChannelRefund, was_asked: bool) -> 
     match update.state, refund.status:
         case (RefundState.FAILED, RefundStatus.SUCCEEDED):
             # The natural order of things: a bank returns money days after a refund succeeded.
-            moved = transitions.refund_failed_after_success(
+            moved = state_machine.change_refund_to_failed(
                 refund=refund, code=update.failure_code or "refund_failed", message=update.failure_message
             )
         case (RefundState.SUCCEEDED, RefundStatus.FAILED) if was_asked:
-            moved = transitions.refund_succeeded_after_failure(
+            moved = state_machine.change_refund_to_succeeded(
                 refund=refund, channel_refund_no=update.channel_refund_no
             )
             if moved:
@@ -220,18 +228,22 @@ def settle_refund(*, refund: Refund, update: ChannelRefund, was_asked: bool) -> 
         case (RefundState.SUCCEEDED, RefundStatus.FAILED):
             # Of a report that came late nobody knows which was first.
             if refund.late_refunded_minor == 0:
-                transitions.confirm_refund(refund=refund)
+                state_machine.schedule_refund_confirmation(refund=refund)
             moved = False
         case RefundState.SUCCEEDED, _:
-            moved = transitions.refund_succeeded(refund=refund, channel_refund_no=update.channel_refund_no)
+            moved = state_machine.mark_refund_succeeded(
+                refund=refund, channel_refund_no=update.channel_refund_no
+            )
         case RefundState.FAILED, _:
-            moved = transitions.refund_failed(
+            moved = state_machine.mark_refund_failed(
                 refund=refund, code=update.failure_code or "refund_failed", message=update.failure_message
             )
         case RefundState.PENDING, RefundStatus.PENDING if update.channel_refund_no:
-            moved = transitions.refund_processing(refund=refund, channel_refund_no=update.channel_refund_no)
+            moved = state_machine.mark_refund_processing(
+                refund=refund, channel_refund_no=update.channel_refund_no
+            )
         case _:
             moved = False
     if was_asked and not moved and update.state != RefundState.PENDING:
-        transitions.refund_confirmed(refund=refund)
+        state_machine.end_refund_confirmation(refund=refund)
     return Effect.APPLIED if moved else Effect.NOTHING_NEW

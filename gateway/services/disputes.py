@@ -12,7 +12,7 @@ from channels import metrics
 from channels.base import ChannelDispute, DisputeState
 from common.ids import public_number
 from events.outbox import Event, append
-from gateway import representation, selectors, transitions
+from gateway import representation, selectors, state_machine
 from gateway.models import (
     CLOSED_DISPUTE_STATUSES,
     Dispute,
@@ -134,7 +134,7 @@ def _emit(event_type: str, dispute: Dispute, update: ChannelDispute) -> None:
     )
     if event_type != "payment.dispute.updated":
         amount = f"{dispute.amount_minor} {dispute.currency} in minor units"
-        transitions.open_review(
+        state_machine.open_review(
             payment=payment,
             code=ReviewCode.DISPUTE,
             subject=dispute.dispute_no,

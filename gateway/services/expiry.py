@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from common import crash
 from common.claim_loop import Claimed, ClaimLoop
 from common.ids import uuid7
-from gateway import transitions
+from gateway import state_machine
 from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
 from gateway.services.payments import start_cancel
@@ -115,9 +115,9 @@ def due_values(*, environment: str, first: uuid.UUID) -> dict[str, str | int | u
 
 
 def _expire(payment: Payment) -> bool:
-    transitions.expiry_begun(payment=payment)
+    state_machine.record_expiry_attempt(payment=payment)
     if payment.expiry_attempts == MAX_EXPIRY_ATTEMPTS - 1:
-        transitions.open_review(
+        state_machine.open_review(
             payment=payment,
             code=ReviewCode.CANCEL_REFUSED,
             text=f"the channel refused {payment.expiry_attempts} times to end the expired payment",

@@ -8,9 +8,16 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from common.errors import NotFound
-from gateway import transitions
+from gateway import state_machine
 from gateway.flows import refund_create
-from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt, PaymentReview, ReviewCode
+from gateway.models import (
+    CLOSED_UNPAID_STATUSES,
+    OPEN_REFUND_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentReview,
+    ReviewCode,
+)
 from sagas import selectors as saga_selectors
 
 
@@ -45,7 +52,7 @@ def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
         refund_create.start_late(payment=payment, reason=why)
     for attempt in attempts:
         refund_create.start_late(payment=payment, surplus_of=attempt, reason=why)
-    transitions.resolve_reviews(payment=payment, codes=GIVEN_BACK, resolution=reason, actor=actor)
+    state_machine.resolve_reviews(payment=payment, codes=GIVEN_BACK, resolution=reason, actor=actor)
     return _closed(payment, before)
 
 
@@ -59,11 +66,11 @@ def resolve(*, payment_no: str, actor: str, reason: str, reviews: Collection[str
     before = _facts(payment)
     found = named_reviews(payment, reviews)
     for each in found:
-        transitions.resolve_reviews(
+        state_machine.resolve_reviews(
             payment=payment, codes=(each.code,), subject=each.subject, resolution=reason, actor=actor
         )
     if any(each.code == ReviewCode.CANCEL_REFUSED for each in found):
-        transitions.expire_again(payment=payment)
+        state_machine.reset_expiry_attempts(payment=payment)
     return _closed(payment, before)
 
 
@@ -85,7 +92,9 @@ def named_reviews(payment: Payment, names: Collection[str]) -> list[PaymentRevie
 
 def late_minor(payment: Payment) -> int:
     """What `give_back` would refund now, in minor units."""
-    return _own_late_minor(payment) + sum(attempt.surplus_left_minor for attempt in _with_surplus(payment))
+    return _own_late_minor(payment) + sum(
+        attempt.surplus_refundable_minor for attempt in _with_surplus(payment)
+    )
 
 
 def require_late_money(payment: Payment) -> None:
@@ -106,7 +115,7 @@ def payment_in_review(payment_no: str) -> Payment:
 
 
 def _own_late_minor(payment: Payment) -> int:
-    return payment.refundable_minor if payment.status in transitions.CLOSED_STATUSES else 0
+    return payment.refundable_minor if payment.status in CLOSED_UNPAID_STATUSES else 0
 
 
 def _with_surplus(payment: Payment) -> list[PaymentAttempt]:
@@ -115,13 +124,13 @@ def _with_surplus(payment: Payment) -> list[PaymentAttempt]:
 
 
 def _closed(payment: Payment, before: dict[str, Any]) -> Done:
-    transitions.watch(payment=payment)
+    state_machine.schedule_payment_query(payment=payment)
     unwatched = payment.refunds.filter(status__in=OPEN_REFUND_STATUSES, next_check_at=None)
     for refund in unwatched.select_for_update():
         if not saga_selectors.is_active(refund.id):
-            transitions.watch_refund(refund=refund)
+            state_machine.schedule_refund_query(refund=refund)
     if not open_reviews(payment):
-        transitions.all_clear(payment=payment)
+        state_machine.clear_needs_review(payment=payment)
     payment.refresh_from_db()
     return Done(payment.payment_no, before, _facts(payment))
 
@@ -132,7 +141,7 @@ def _facts(payment: Payment) -> dict[str, Any]:
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
         "refund_pending_minor": payment.refund_pending_minor,
-        "surplus_left_minor": sum(attempt.surplus_left_minor for attempt in _with_surplus(payment)),
+        "surplus_left_minor": sum(attempt.surplus_refundable_minor for attempt in _with_surplus(payment)),
         "needs_attention": payment.needs_attention,
         "attention_reason": payment.attention_reason,
         "open_reviews": ", ".join(str(review) for review in open_reviews(payment)),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models import OPEN_STATUSES, Payment, PaymentStatus
+from gateway.models import OPEN_PAYMENT_STATUSES, Payment, PaymentStatus
 from monitoring.consistency.check import Check
 from orders import services as orders
 
@@ -31,7 +31,7 @@ def catch_up(payment_nos: Sequence[str]) -> None:
     for payment_no in payment_nos:
         with transaction.atomic():
             payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()
-            if payment is None or payment.status in OPEN_STATUSES:
+            if payment is None or payment.status in OPEN_PAYMENT_STATUSES:
                 continue
             if payment.status == PaymentStatus.SUCCEEDED:
                 orders.mark_paid(order_id=payment.order_id)

@@ -11,7 +11,7 @@ from backoffice.timeline.registry import Tone
 from backoffice.timeline.story import story, subject_of
 from common.ids import uuid7
 from events.models import OutboxEvent
-from gateway import transitions
+from gateway import state_machine
 from gateway.errors import PaymentDisputed
 from gateway.flows import refund_create
 from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
@@ -123,7 +123,7 @@ def test_an_inquiry_takes_no_money_and_may_be_answered_by_a_refund(
 
 
 def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStripe, payment: Payment) -> None:
-    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
     send(dispute(fake, payment, "created"))
     payment.refresh_from_db()
     assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")

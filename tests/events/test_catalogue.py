@@ -16,7 +16,7 @@ from channels.base import ChannelDispute, DisputeState
 from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
-from gateway import transitions
+from gateway import state_machine
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services import disputes
 from tests.support import background
@@ -94,17 +94,19 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         data(cancel(client, waiting))
         closed = Payment.objects.get(payment_no=waiting["payment_no"])
         with transaction.atomic():
-            transitions.late_success(payment=closed, captured_minor=closed.amount_minor)
+            state_machine.record_late_payment(payment=closed, captured_minor=closed.amount_minor)
             for given in Refund.objects.select_related("payment"):
                 if given.status == RefundStatus.FAILED:
                     Payment.objects.filter(id=given.payment_id).update(refunded_minor=F("captured_minor"))
                     given.payment.refresh_from_db()
-                    transitions.refund_succeeded_after_failure(refund=given, channel_refund_no="re_1")
+                    state_machine.change_refund_to_succeeded(refund=given, channel_refund_no="re_1")
             _disputed(closed)
             given_up = PaymentAttempt.objects.create(
                 payment=closed, number=2, reference=f"{closed.payment_no}-2", channel="simulator"
             )
-            transitions.surplus(payment=closed, attempt=given_up, taken_minor=100, channel_trade_no="x")
+            state_machine.record_duplicate_payment(
+                payment=closed, attempt=given_up, taken_minor=100, channel_trade_no="x"
+            )
         background.time_to_pay_is_over(opened(client)["payment_no"])
         expire_due()
         background.finish()

@@ -199,7 +199,7 @@ def test_second_money_that_cannot_go_back_waits_for_a_person(
     the_first_channel_takes_it_after_all(payment)
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
-    assert (attempt.surplus_minor, attempt.surplus_left_minor) == (10_000, 10_000)
+    assert (attempt.surplus_minor, attempt.surplus_refundable_minor) == (10_000, 10_000)
     assert "late money" in Payment.objects.get().attention_reason
 
 
@@ -320,7 +320,7 @@ def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: 
     background.finish()
     bank.bank_returns(Refund.objects.get().refund_no)
     bank.deliver_webhooks(payment["payment_no"])
-    assert "late money could not be given back" in Payment.objects.get().attention_reason
+    assert "late payment could not be refunded" in Payment.objects.get().attention_reason
     with transaction.atomic():
         late_payments.give_back(
             payment_no=payment["payment_no"], actor="ana", reason="the account was closed"

@@ -14,7 +14,7 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.approvals import deciding, late_money
 from backoffice.approvals.models import Approval
-from gateway import transitions
+from gateway import state_machine
 from gateway.models import Payment, Refund, ReviewCode
 from sagas.operations import NotAllowed
 from tests.support import background, bank, shop
@@ -157,7 +157,7 @@ def test_a_review_that_came_later_is_not_resolved_with_the_others(
 ) -> None:
     ask(ana, late, "resolve")
     with transaction.atomic():
-        transitions.open_review(payment=late, code=ReviewCode.MISMATCH, text="the amounts differ")
+        state_machine.open_review(payment=late, code=ReviewCode.MISMATCH, text="the amounts differ")
     decide(ben, late)
     late.refresh_from_db()
     assert (late.needs_attention, late.attention_reason) == (True, "the amounts differ")

@@ -8,7 +8,7 @@ from audit.models import StaffAction
 from backoffice.approvals.models import Approval
 from backoffice.exports.models import Export
 from events.models import OutboxEvent
-from gateway import transitions
+from gateway import state_machine
 from gateway.models import Dispute, Payment, ReviewCode, RoutingRule
 from merchants.models import Merchant
 from monitoring.services import run_checks
@@ -55,8 +55,8 @@ def _a_dispute_and_a_review() -> None:
         reason="fraudulent",
         status="won",
     )
-    transitions.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
-    transitions.resolve_reviews(payment=payment, resolution="compared", actor="ana")
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    state_machine.resolve_reviews(payment=payment, resolution="compared", actor="ana")
 
 
 def _a_delivery() -> None:

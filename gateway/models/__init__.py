@@ -1,0 +1,39 @@
+"""Tables of the gateway, one subject to a module."""
+
+from gateway.models.attempt import AttemptStatus, PaymentAttempt, build_attempt_reference
+from gateway.models.channel_event import ChannelEvent
+from gateway.models.dispute import CLOSED_DISPUTE_STATUSES, Dispute, DisputeStatus
+from gateway.models.payment import (
+    CLOSED_UNPAID_STATUSES,
+    MAX_EXPIRY_ATTEMPTS,
+    OPEN_PAYMENT_STATUSES,
+    CaptureMethod,
+    Payment,
+    PaymentStatus,
+)
+from gateway.models.refund import OPEN_REFUND_STATUSES, Refund, RefundOrigin, RefundStatus
+from gateway.models.review import PaymentReview, ReviewCode
+from gateway.models.routing_rule import RoutingRule
+
+__all__ = [
+    "CLOSED_DISPUTE_STATUSES",
+    "CLOSED_UNPAID_STATUSES",
+    "MAX_EXPIRY_ATTEMPTS",
+    "OPEN_PAYMENT_STATUSES",
+    "OPEN_REFUND_STATUSES",
+    "AttemptStatus",
+    "CaptureMethod",
+    "ChannelEvent",
+    "Dispute",
+    "DisputeStatus",
+    "Payment",
+    "PaymentAttempt",
+    "PaymentReview",
+    "PaymentStatus",
+    "Refund",
+    "RefundOrigin",
+    "RefundStatus",
+    "ReviewCode",
+    "RoutingRule",
+    "build_attempt_reference",
+]

@@ -1,0 +1,88 @@
+"""Attempts: each try to have a payment made at one channel."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from gateway.models.payment import Payment
+
+
+class AttemptStatus(models.TextChoices):
+    CALLING = "calling", _("Calling")
+    OPEN = "open", _("Open")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    DECLINED = "declined", _("Declined")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+def build_attempt_reference(payment_no: str, number: int) -> str:
+    """Builds the name by which a channel knows an attempt: the payment number, from the second attempt on with the
+    attempt's number."""
+    return payment_no if number == 1 else f"{payment_no}-{number}"
+
+
+class PaymentAttempt(models.Model):
+    """One try to have a payment made at one channel. The last one is the payment's own; what an earlier one still
+    takes is surplus: second money for the same order, kept apart from the payment's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts", db_index=False)
+    number = models.PositiveSmallIntegerField(default=1)
+    reference = models.CharField(
+        max_length=64, blank=True, db_default="", help_text=_("What the channel knows it by.")
+    )
+    channel = models.CharField(max_length=30)
+    sandbox = models.BooleanField(default=False, db_default=False)
+    status = models.CharField(max_length=20, choices=AttemptStatus, default=AttemptStatus.CALLING)
+    channel_trade_no = models.CharField(max_length=255, blank=True)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+    surplus_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Taken besides the payment's own money.")
+    )
+    surplus_pending_minor = models.BigIntegerField(default=0, db_default=0)
+    surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    opened_by = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text=_("The saga that tried a closed payment again; empty: the first one."),
+    )
+
+    class Meta:
+        db_table = "payment_attempts"
+        verbose_name = _("payment attempt")
+        verbose_name_plural = _("payment attempts")
+        constraints = [
+            models.UniqueConstraint(name="payment_attempt_once", fields=["payment", "number"]),
+            models.UniqueConstraint(
+                name="payment_attempt_reference_once", fields=["reference"], condition=~Q(reference="")
+            ),
+            models.CheckConstraint(
+                name="payment_attempt_surplus_adds_up",
+                condition=Q(
+                    surplus_refunded_minor__gte=0,
+                    surplus_pending_minor__gte=0,
+                    surplus_minor__gte=F("surplus_refunded_minor") + F("surplus_pending_minor"),
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="payment_attempt_surplus", fields=["created_at"], condition=Q(surplus_minor__gt=0)
+            ),
+            models.Index(name="payment_attempt_by_channel", fields=["channel", "created_at"]),
+            models.Index(
+                name="payment_attempt_by_saga", fields=["opened_by"], condition=Q(opened_by__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.number}"
+
+    @property
+    def surplus_refundable_minor(self) -> int:
+        return self.surplus_minor - self.surplus_refunded_minor - self.surplus_pending_minor

@@ -1,0 +1,39 @@
+"""Channel events: the verified webhooks of channels."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+
+
+class ChannelEvent(models.Model):
+    """A verified webhook, stored in the transaction of its effect: one effect per event id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    channel = models.CharField(max_length=30)
+    event_id = models.CharField(max_length=255)
+    type = models.CharField(max_length=100)
+    reference = models.CharField(max_length=64, blank=True)
+    effect = models.CharField(max_length=50)
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "channel_events"
+        verbose_name = _("channel event")
+        verbose_name_plural = _("channel events")
+        constraints = [models.UniqueConstraint(name="channel_event_once", fields=["channel", "event_id"])]
+        indexes = [
+            models.Index(name="channel_event_by_reference", fields=["reference", "received_at"]),
+            models.Index(
+                name="channel_event_unknown",
+                fields=["received_at"],
+                condition=Q(effect="unknown_reference"),
+            ),
+            models.Index(name="channel_event_oldest", fields=["received_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"

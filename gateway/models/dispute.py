@@ -1,0 +1,91 @@
+"""Disputes: a customer takes money back through the bank."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from gateway.models.attempt import PaymentAttempt
+from gateway.models.payment import Payment
+from merchants.models import Merchant
+
+
+class DisputeStatus(models.TextChoices):
+    NEEDS_RESPONSE = "needs_response", _("Needs a response")
+    UNDER_REVIEW = "under_review", _("Under review at the bank")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
+    CLOSED = "closed", _("Closed without a decision")
+
+
+CLOSED_DISPUTE_STATUSES = (DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED)
+
+
+class Dispute(models.Model):
+    """A customer takes money back through their bank. It is fought at the channel; here it blocks refunds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    dispute_no = models.CharField(max_length=40, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="disputes")
+    attempt = models.ForeignKey(
+        PaymentAttempt,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("The duplicate payment it is about; empty: the payment's own money."),
+    )
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.CharField(max_length=10)
+    channel = models.CharField(max_length=30)
+    channel_dispute_no = models.CharField(max_length=255)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=100)
+    status = models.CharField(max_length=20, choices=DisputeStatus)
+    is_inquiry = models.BooleanField(
+        default=False, help_text=_("The bank only asks: no money was taken, and a refund answers it.")
+    )
+    evidence_due_by = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "disputes"
+        verbose_name = _("dispute")
+        verbose_name_plural = _("disputes")
+        constraints = [
+            models.UniqueConstraint(name="dispute_once", fields=["channel", "channel_dispute_no"]),
+            models.CheckConstraint(name="dispute_amount_positive", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="dispute_status_known", condition=Q(status__in=DisputeStatus.values)),
+        ]
+        indexes = [
+            models.Index(
+                name="dispute_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+            models.Index(
+                name="dispute_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
+            models.Index(name="dispute_newest", fields=["-created_at"]),
+            models.Index(
+                name="dispute_evidence_due",
+                fields=["evidence_due_by"],
+                condition=Q(status=DisputeStatus.NEEDS_RESPONSE),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.dispute_no
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in CLOSED_DISPUTE_STATUSES
+
+    @property
+    def blocked_minor(self) -> int:
+        """What it keeps from being refunded: the bank has taken it, for good or for the time being."""
+        takes = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
+        return self.amount_minor if takes and self.attempt_id is None else 0

@@ -1,0 +1,191 @@
+"""Payments. Money invariants are constraints of the table; a trigger (migration 0002) allows only the transitions of
+`gateway/state_machine/allowed.py`."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from merchants.models import Merchant
+from orders.models import Order
+
+
+class PaymentStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PROCESSING = "processing", _("Processing")
+    AUTHORIZED = "authorized", _("Authorized")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+
+
+OPEN_PAYMENT_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.AUTHORIZED)
+# A payment that arrives after one of these is a late payment.
+CLOSED_UNPAID_STATUSES = (PaymentStatus.FAILED, PaymentStatus.CANCELLED, PaymentStatus.EXPIRED)
+
+
+class CaptureMethod(models.TextChoices):
+    AUTOMATIC = "automatic", _("Automatic")
+    MANUAL = "manual", _("Manual")
+
+
+# How often an expired payment is cancelled at a channel that refuses, before it needs review.
+MAX_EXPIRY_ATTEMPTS = 6
+
+
+class Payment(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment_no = models.CharField(max_length=40, unique=True)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.CharField(max_length=10)
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="payment")
+    order_no = models.CharField(max_length=64)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=20, choices=PaymentStatus, default=PaymentStatus.PENDING)
+    channel = models.CharField(max_length=30)
+    sandbox = models.BooleanField(default=False)
+    capture_method = models.CharField(max_length=20, choices=CaptureMethod, default=CaptureMethod.AUTOMATIC)
+    subject = models.CharField(max_length=255)
+    body = models.TextField(blank=True)
+    callback_url = models.CharField(max_length=2000, blank=True)
+    return_url = models.CharField(max_length=2000, blank=True)
+    customer = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    channel_reference = models.CharField(
+        max_length=64,
+        blank=True,
+        db_default="",
+        help_text=_("What the channel knows the current attempt by."),
+    )
+    channel_trade_no = models.CharField(max_length=255, blank=True)
+    payment_url = models.CharField(max_length=2000, blank=True)
+    captured_minor = models.BigIntegerField(default=0)
+    refunded_minor = models.BigIntegerField(default=0)
+    refund_pending_minor = models.BigIntegerField(default=0)
+    disputed_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("In open and lost disputes: it cannot be refunded.")
+    )
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+
+    needs_attention = models.BooleanField(
+        default=False, help_text=_("A review is open. A trigger keeps it in step with payment_reviews.")
+    )
+    attention_reason = models.TextField(blank=True)
+    next_check_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel is asked next.")
+    )
+    check_count = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField()
+    expiry_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    next_expiry_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text=_("When the next cancellation may begin after the channel refused one."),
+    )
+    paid_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "payments"
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        constraints = [
+            models.UniqueConstraint(
+                name="payment_order_no_once", fields=["merchant", "environment", "order_no"]
+            ),
+            models.CheckConstraint(
+                name="payment_money_adds_up",
+                condition=Q(
+                    refunded_minor__gte=0,
+                    refund_pending_minor__gte=0,
+                    captured_minor__gte=F("refunded_minor") + F("refund_pending_minor"),
+                    amount_minor__gte=F("captured_minor"),
+                    amount_minor__gt=0,
+                ),
+            ),
+            models.CheckConstraint(name="payment_disputed_not_negative", condition=Q(disputed_minor__gte=0)),
+            models.CheckConstraint(
+                name="payment_succeeded_is_captured",
+                condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
+            ),
+            models.CheckConstraint(name="payment_status_known", condition=Q(status__in=PaymentStatus.values)),
+            models.CheckConstraint(
+                name="payment_environment_known", condition=Q(environment__in=["test", "live"])
+            ),
+        ]
+        indexes = [
+            # The lists of the API (common/api/pagination.py). A list of one channel reads each status by itself.
+            models.Index(
+                name="payment_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+            models.Index(
+                name="payment_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
+            models.Index(
+                name="payment_by_merchant_channel",
+                fields=["merchant", "environment", "channel", "status", "-created_at", "-id"],
+            ),
+            models.Index(name="payment_newest", fields=["-created_at"]),
+            models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
+            models.Index(name="payment_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(
+                name="payment_paid",
+                fields=["paid_at"],
+                condition=Q(paid_at__isnull=False),
+            ),
+            models.Index(
+                name="payment_due_expiry",
+                fields=["expires_at"],
+                condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
+            ),
+            models.Index(
+                name="payment_expiry_by_merchant",
+                fields=["environment", "merchant", "expires_at"],
+                condition=Q(status="pending", expiry_attempts__lt=MAX_EXPIRY_ATTEMPTS),
+            ),
+            models.Index(
+                name="payment_due_check",
+                fields=["environment", "channel", "merchant", "check_count", "next_check_at"],
+                condition=Q(next_check_at__isnull=False),
+            ),
+            models.Index(name="payment_attention", fields=["created_at"], condition=Q(needs_attention=True)),
+            models.Index(
+                name="payment_by_trade_no", fields=["channel_trade_no"], condition=~Q(channel_trade_no="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.payment_no
+
+    @property
+    def unrefunded_minor(self) -> int:
+        """What was captured and neither went back nor is on its way back."""
+        return self.captured_minor - self.refunded_minor - self.refund_pending_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """What may be refunded now: disputed money is not ours to give back."""
+        return max(0, self.unrefunded_minor - self.disputed_minor)
+
+    @property
+    def refund_status(self) -> str:
+        if self.refunded_minor == 0:
+            return "none"
+        return "full" if self.refunded_minor >= self.captured_minor else "partial"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_PAYMENT_STATUSES
+
+    @property
+    def reference(self) -> str:
+        """What the channel knows it by. Rows of the release before attempts had references have none."""
+        return self.channel_reference or self.payment_no

@@ -1,0 +1,128 @@
+"""Refunds. Money invariants are constraints of the table; a trigger (migration 0002) allows only the transitions of
+`gateway/state_machine/allowed.py`."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from gateway.models.attempt import PaymentAttempt
+from gateway.models.payment import Payment
+from merchants.models import Merchant
+
+
+class RefundStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PROCESSING = "processing", _("Processing")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+
+
+OPEN_REFUND_STATUSES = (RefundStatus.PENDING, RefundStatus.PROCESSING)
+
+
+class RefundOrigin(models.TextChoices):
+    MERCHANT = "merchant", _("Merchant")
+    STAFF = "staff", _("Staff")
+    AUTOMATIC = "automatic", _("Automatic: late or duplicate payment")
+    CHANNEL = "channel", _("Made at the channel")
+
+
+class Refund(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    refund_no = models.CharField(max_length=40, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    surplus_of = models.ForeignKey(
+        PaymentAttempt,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Gives back what this attempt took besides the payment's own money."),
+    )
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    environment = models.CharField(max_length=10)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=255, blank=True)
+    status = models.CharField(max_length=20, choices=RefundStatus, default=RefundStatus.PENDING)
+    origin = models.CharField(
+        max_length=20, choices=RefundOrigin, default=RefundOrigin.MERCHANT, db_default=RefundOrigin.MERCHANT
+    )
+    channel = models.CharField(
+        max_length=30, blank=True, db_default="", help_text=_("Who makes it: the numbers below are its own.")
+    )
+    channel_refund_no = models.CharField(max_length=255, blank=True)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure_message = models.TextField(blank=True)
+    contradicted_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel reported another outcome than the settled one.")
+    )
+    previous_status = models.CharField(
+        max_length=20, blank=True, db_default="", help_text=_("The outcome before that.")
+    )
+    late_refunded_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Of a failed refund: what went back after all.")
+    )
+    next_check_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the channel is asked next.")
+    )
+    check_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "refunds"
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        constraints = [
+            models.CheckConstraint(name="refund_amount_positive", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="refund_status_known", condition=Q(status__in=RefundStatus.values)),
+            models.CheckConstraint(name="refund_origin_known", condition=Q(origin__in=RefundOrigin.values)),
+            models.UniqueConstraint(
+                name="refund_channel_no_once",
+                fields=["channel", "channel_refund_no"],
+                condition=~Q(channel="") & ~Q(channel_refund_no=""),
+            ),
+            models.CheckConstraint(
+                name="refund_late_part",
+                condition=Q(late_refunded_minor=0)
+                | Q(
+                    status=RefundStatus.FAILED,
+                    late_refunded_minor__gt=0,
+                    late_refunded_minor__lte=F("amount_minor"),
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(name="refund_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]),
+            models.Index(
+                name="refund_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
+            models.Index(name="refund_newest", fields=["-created_at"]),
+            models.Index(name="refund_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(
+                name="refund_settled",
+                fields=["settled_at"],
+                condition=Q(status=RefundStatus.SUCCEEDED),
+            ),
+            models.Index(
+                name="refund_due_check",
+                fields=["environment", "merchant", "check_count", "next_check_at"],
+                condition=Q(next_check_at__isnull=False),
+            ),
+            models.Index(
+                name="refund_contradicted",
+                fields=["contradicted_at"],
+                condition=Q(contradicted_at__isnull=False),
+            ),
+            models.Index(
+                name="refund_of_surplus", fields=["surplus_of"], condition=Q(surplus_of__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.refund_no

@@ -1,0 +1,61 @@
+"""Reviews: the reasons why a payment needs review."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from common.ids import uuid7
+from gateway.models.payment import Payment
+
+
+class ReviewCode(models.TextChoices):
+    """Why a payment needs review."""
+
+    MISMATCH = "mismatch", _("The channel's facts differ from ours")
+    LATE_PAYMENT = "late_payment", _("Paid after it was closed")
+    DUPLICATE_PAYMENT = "duplicate_payment", _("Paid twice")
+    HELD_FUNDS = "held_funds", _("The channel holds money for a closed payment")
+    REFUND_FAILED = "refund_failed", _("An automatic refund failed")
+    REFUND_OUTCOME = "refund_outcome", _("A refund went back although it had failed")
+    CHANNEL_REFUND = "channel_refund", _("A refund at the channel exceeds what can be refunded")
+    DISPUTE = "dispute", _("Disputed by the customer")
+    CANCEL_REFUSED = "cancel_refused", _("The channel refuses to end an expired payment")
+    NO_OUTCOME = "no_outcome", _("The channel reports no outcome")
+
+
+class PaymentReview(models.Model):
+    """One reason why a person has to look at a payment. Several can be open, each is resolved by itself; a trigger
+    keeps `payments.needs_attention` and `attention_reason` in step with the open ones."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="reviews", db_index=False)
+    code = models.CharField(max_length=30, choices=ReviewCode)
+    subject = models.CharField(
+        max_length=255, blank=True, help_text=_("What it is about besides the payment: a refund, a dispute.")
+    )
+    text = models.TextField()
+    opened_at = models.DateTimeField(db_default=Now(), editable=False)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolution = models.TextField(blank=True)
+    resolved_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        db_table = "payment_reviews"
+        verbose_name = _("payment review")
+        verbose_name_plural = _("payment reviews")
+        constraints = [
+            models.UniqueConstraint(
+                name="payment_review_open_once",
+                fields=["payment", "code", "subject"],
+                condition=Q(resolved_at__isnull=True),
+            ),
+            models.CheckConstraint(name="payment_review_code_known", condition=Q(code__in=ReviewCode.values)),
+        ]
+        indexes = [
+            models.Index(name="payment_review_of_payment", fields=["payment", "opened_at"]),
+            models.Index(name="payment_review_newest", fields=["-opened_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_code_display()} {self.subject}".strip()

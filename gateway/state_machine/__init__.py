@@ -1,0 +1,69 @@
+"""The state machines of payments, attempts and refunds, and the reviews of payments.
+
+`allowed.py` has the allowed transitions. The functions are conditional updates that run in the caller's transaction and
+answer whether the row changed. Lock order: payment, refund, order, and the saga's row last.
+"""
+
+from gateway.state_machine.attempts import (
+    begin_next_attempt,
+    get_next_attempt_number,
+    record_duplicate_payment,
+)
+from gateway.state_machine.events import build_payment_event
+from gateway.state_machine.payments import (
+    activate_payment,
+    close_unpaid_payment,
+    mark_payment_authorized,
+    mark_payment_processing,
+    mark_payment_succeeded,
+    record_expiry_attempt,
+    record_late_payment,
+    record_refused_card,
+    reopen_payment,
+    reset_expiry_attempts,
+    schedule_payment_query,
+)
+from gateway.state_machine.refund_corrections import (
+    change_refund_to_failed,
+    change_refund_to_succeeded,
+    end_refund_confirmation,
+    schedule_refund_confirmation,
+)
+from gateway.state_machine.refunds import (
+    mark_refund_failed,
+    mark_refund_processing,
+    mark_refund_succeeded,
+    record_channel_refund,
+    schedule_refund_query,
+)
+from gateway.state_machine.reviews import clear_needs_review, open_review, resolve_reviews
+
+__all__ = [
+    "activate_payment",
+    "begin_next_attempt",
+    "build_payment_event",
+    "change_refund_to_failed",
+    "change_refund_to_succeeded",
+    "clear_needs_review",
+    "close_unpaid_payment",
+    "end_refund_confirmation",
+    "get_next_attempt_number",
+    "mark_payment_authorized",
+    "mark_payment_processing",
+    "mark_payment_succeeded",
+    "mark_refund_failed",
+    "mark_refund_processing",
+    "mark_refund_succeeded",
+    "open_review",
+    "record_channel_refund",
+    "record_duplicate_payment",
+    "record_expiry_attempt",
+    "record_late_payment",
+    "record_refused_card",
+    "reopen_payment",
+    "reset_expiry_attempts",
+    "resolve_reviews",
+    "schedule_payment_query",
+    "schedule_refund_confirmation",
+    "schedule_refund_query",
+]

@@ -1,0 +1,51 @@
+"""The allowed transitions. The triggers of migration 0002 enforce the same pairs, and docs/ARCHITECTURE.md lists them;
+a test compares the three."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gateway.models import AttemptStatus, PaymentStatus, RefundStatus
+
+Status = TypeVar("Status", PaymentStatus, AttemptStatus, RefundStatus)
+
+PAYMENT_TRANSITIONS: Mapping[PaymentStatus, tuple[PaymentStatus, ...]] = {
+    PaymentStatus.PENDING: (
+        PaymentStatus.PROCESSING,
+        PaymentStatus.AUTHORIZED,
+        PaymentStatus.SUCCEEDED,
+        PaymentStatus.FAILED,
+        PaymentStatus.CANCELLED,
+        PaymentStatus.EXPIRED,
+    ),
+    PaymentStatus.PROCESSING: (
+        PaymentStatus.AUTHORIZED,
+        PaymentStatus.SUCCEEDED,
+        PaymentStatus.FAILED,
+        PaymentStatus.CANCELLED,
+        PaymentStatus.EXPIRED,
+    ),
+    PaymentStatus.AUTHORIZED: (
+        PaymentStatus.SUCCEEDED,
+        PaymentStatus.FAILED,
+        PaymentStatus.CANCELLED,
+        PaymentStatus.EXPIRED,
+    ),
+    PaymentStatus.SUCCEEDED: (),
+    # A further attempt reopens a closed payment (ADR 18).
+    PaymentStatus.FAILED: (PaymentStatus.PENDING,),
+    PaymentStatus.CANCELLED: (PaymentStatus.PENDING,),
+    PaymentStatus.EXPIRED: (PaymentStatus.PENDING,),
+}
+
+REFUND_TRANSITIONS: Mapping[RefundStatus, tuple[RefundStatus, ...]] = {
+    RefundStatus.PENDING: (RefundStatus.PROCESSING, RefundStatus.SUCCEEDED, RefundStatus.FAILED),
+    RefundStatus.PROCESSING: (RefundStatus.SUCCEEDED, RefundStatus.FAILED),
+    # The channel contradicts the settled outcome.
+    RefundStatus.SUCCEEDED: (RefundStatus.FAILED,),
+    RefundStatus.FAILED: (RefundStatus.SUCCEEDED,),
+}
+
+
+def sources_of(transitions: Mapping[Status, tuple[Status, ...]], target: Status) -> tuple[Status, ...]:
+    """The statuses from which a row may move to `target`."""
+    return tuple(source for source, targets in transitions.items() if target in targets)

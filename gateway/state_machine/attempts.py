@@ -1,0 +1,54 @@
+"""The state machine of attempts."""
+
+import uuid
+
+from django.db.models.functions import Now
+
+from gateway.models import AttemptStatus, Payment, PaymentAttempt, build_attempt_reference
+from gateway.state_machine.events import emit_paid_twice
+
+
+def begin_next_attempt(
+    *, payment: Payment, number: int, channel: str, sandbox: bool, code: str, message: str
+) -> None:
+    """Ends the current attempt as declined (`code`, `message`) and begins attempt `number` at `channel`. The caller
+    holds the payment's lock."""
+    close_current_attempt(payment.id, AttemptStatus.DECLINED, failure_code=code, failure_message=message)
+    reference = build_attempt_reference(payment.payment_no, number)
+    PaymentAttempt.objects.create(
+        payment=payment, number=number, reference=reference, channel=channel, sandbox=sandbox
+    )
+    Payment.objects.filter(id=payment.id).update(
+        channel=channel, sandbox=sandbox, channel_reference=reference, channel_trade_no="", updated_at=Now()
+    )
+
+
+def get_next_attempt_number(*, payment: Payment) -> int:
+    last = payment.attempts.order_by("-number").values_list("number", flat=True).first()
+    return (last or 0) + 1
+
+
+def record_duplicate_payment(
+    *, payment: Payment, attempt: PaymentAttempt, taken_minor: int, channel_trade_no: str
+) -> bool:
+    """Records what an earlier attempt took after a later one had replaced it: apart from the payment's own money, to
+    be refunded.
+
+    False when it was recorded before.
+    """
+    recorded = PaymentAttempt.objects.filter(id=attempt.id, surplus_minor=0).update(
+        status=AttemptStatus.SUCCEEDED,
+        surplus_minor=taken_minor,
+        channel_trade_no=channel_trade_no,
+        finished_at=Now(),
+    )
+    if recorded:
+        attempt.refresh_from_db()
+        emit_paid_twice(payment, attempt)
+    return bool(recorded)
+
+
+def close_current_attempt(payment_id: uuid.UUID, status: AttemptStatus, **changes: str) -> None:
+    PaymentAttempt.objects.filter(
+        payment_id=payment_id, status__in=(AttemptStatus.CALLING, AttemptStatus.OPEN)
+    ).update(status=status, finished_at=Now(), **changes)

@@ -1,0 +1,214 @@
+"""The state machine of payments."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from gateway.models import (
+    CLOSED_UNPAID_STATUSES,
+    OPEN_PAYMENT_STATUSES,
+    AttemptStatus,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    build_attempt_reference,
+)
+from gateway.state_machine.allowed import PAYMENT_TRANSITIONS, sources_of
+from gateway.state_machine.attempts import close_current_attempt
+from gateway.state_machine.events import emit_payment_event
+from orders import services as orders
+
+# The channel's webhook usually comes earlier than this first query.
+FIRST_QUERY_SECONDS = 60
+
+# The wait after a refused cancellation of an expired payment; it doubles each time.
+EXPIRY_PAUSE_SECONDS = 10 * 60
+
+_ACTIVATE = """
+WITH attempt AS (
+    UPDATE payment_attempts SET status = 'open', channel_trade_no = %(channel_trade_no)s::text, finished_at = now()
+    WHERE payment_id = %(id)s AND status IN ('calling', 'open')
+)
+UPDATE payments SET
+    channel_trade_no = %(channel_trade_no)s::text, payment_url = %(payment_url)s, updated_at = now(),
+    next_check_at = CASE WHEN status IN ('pending', 'processing', 'authorized')
+                         THEN now() + make_interval(secs => %(first_query_seconds)s::float8) END
+WHERE id = %(id)s
+"""
+
+
+def activate_payment(*, payment_id: uuid.UUID, channel_trade_no: str, payment_url: str) -> None:
+    """Records the channel's payment, for which the customer has to act; a webhook may have closed it already.
+
+    One statement for payment and attempt, because every payment runs it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ACTIVATE,
+            {
+                "id": payment_id,
+                "channel_trade_no": channel_trade_no,
+                "payment_url": payment_url,
+                "first_query_seconds": FIRST_QUERY_SECONDS,
+            },
+        )
+
+
+def reopen_payment(
+    *,
+    payment: Payment,
+    number: int,
+    opened_by: uuid.UUID,
+    expires_in_seconds: int,
+    channel: str,
+    sandbox: bool,
+    **changes: Any,
+) -> bool:
+    """Makes a payment that ended without money pending again, as attempt `number`. Only the merchant's request does
+    this, never a channel update. The caller holds the payment's lock."""
+    reference = build_attempt_reference(payment.payment_no, number)
+    moved = _move(
+        payment,
+        PaymentStatus.PENDING,
+        channel=channel,
+        sandbox=sandbox,
+        channel_reference=reference,
+        channel_trade_no="",
+        payment_url="",
+        failure_code="",
+        failure_message="",
+        closed_at=None,
+        next_check_at=None,
+        check_count=0,
+        expiry_attempts=0,
+        next_expiry_at=None,
+        expires_at=Now() + timedelta(seconds=expires_in_seconds),
+        **changes,
+    )
+    if moved:
+        PaymentAttempt.objects.create(
+            payment=payment,
+            number=number,
+            reference=reference,
+            channel=channel,
+            sandbox=sandbox,
+            opened_by=opened_by,
+        )
+        emit_payment_event("payment.retried", payment)
+    return moved
+
+
+def record_refused_card(*, payment: Payment, code: str, message: str) -> bool:
+    """Records that the channel's page refused the customer's card. The customer may try another one: the payment stays
+    open."""
+    return bool(
+        Payment.objects.filter(id=payment.id, status=PaymentStatus.PENDING)
+        .exclude(failure_code=code, failure_message=message)
+        .update(failure_code=code, failure_message=message, updated_at=Now())
+    )
+
+
+def mark_payment_processing(*, payment: Payment) -> bool:
+    """The customer has submitted the payment; the channel has not decided."""
+    return _move(payment, PaymentStatus.PROCESSING)
+
+
+def mark_payment_authorized(*, payment: Payment) -> bool:
+    moved = _move(payment, PaymentStatus.AUTHORIZED)
+    if moved:
+        emit_payment_event("payment.authorized", payment)
+    return moved
+
+
+def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
+    """The money was captured: the order is paid."""
+    moved = _move(
+        payment,
+        PaymentStatus.SUCCEEDED,
+        captured_minor=captured_minor,
+        paid_at=Now(),
+        closed_at=Now(),
+        next_check_at=None,
+        failure_code="",
+        failure_message="",
+    )
+    if moved:
+        close_current_attempt(payment.id, AttemptStatus.SUCCEEDED, channel_trade_no=payment.channel_trade_no)
+        orders.mark_paid(order_id=payment.order_id)
+        emit_payment_event("payment.succeeded", payment)
+    return moved
+
+
+def close_unpaid_payment(*, payment: Payment, status: PaymentStatus, code: str, message: str) -> bool:
+    """Ends a payment without money, as failed, cancelled or expired, and cancels its order."""
+    moved = _move(
+        payment,
+        status,
+        failure_code=code,
+        failure_message=message,
+        closed_at=Now(),
+        next_check_at=None,
+    )
+    if moved:
+        attempt_status = AttemptStatus.DECLINED if status == PaymentStatus.FAILED else AttemptStatus.CANCELLED
+        close_current_attempt(
+            payment.id,
+            attempt_status,
+            channel_trade_no=payment.channel_trade_no,
+            failure_code=code,
+            failure_message=message,
+        )
+        orders.mark_cancelled(order_id=payment.order_id)
+        emit_payment_event(f"payment.{status}", payment)
+    return moved
+
+
+def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
+    """Records money that arrived for a closed payment, so that it can be refunded. The status stays.
+
+    False when it was recorded before.
+    """
+    recorded = Payment.objects.filter(
+        id=payment.id,
+        captured_minor=0,
+        status__in=CLOSED_UNPAID_STATUSES,
+    ).update(captured_minor=captured_minor, paid_at=Now(), updated_at=Now())
+    if recorded:
+        payment.refresh_from_db()
+        emit_payment_event("payment.late_success", payment)
+    return bool(recorded)
+
+
+def schedule_payment_query(*, payment: Payment) -> bool:
+    """Makes the poller query an open payment now, and then as often as a new one."""
+    scheduled = Payment.objects.filter(id=payment.id, status__in=OPEN_PAYMENT_STATUSES).update(
+        next_check_at=Now(), check_count=0, updated_at=Now()
+    )
+    return bool(scheduled)
+
+
+def record_expiry_attempt(*, payment: Payment) -> None:
+    """Counts one more cancellation of an expired payment, and sets when the next one may begin should the channel
+    refuse this one. The caller holds the payment's lock."""
+    pause = timedelta(seconds=EXPIRY_PAUSE_SECONDS * 2**payment.expiry_attempts)
+    Payment.objects.filter(id=payment.id).update(
+        expiry_attempts=F("expiry_attempts") + 1, next_expiry_at=Now() + pause, updated_at=Now()
+    )
+
+
+def reset_expiry_attempts(*, payment: Payment) -> None:
+    """Lets an expired payment be cancelled again, after a person has resolved why the channel refused."""
+    Payment.objects.filter(id=payment.id).update(expiry_attempts=0, next_expiry_at=None, updated_at=Now())
+
+
+def _move(payment: Payment, target: PaymentStatus, **changes: Any) -> bool:
+    moved = Payment.objects.filter(id=payment.id, status__in=sources_of(PAYMENT_TRANSITIONS, target)).update(
+        status=target, updated_at=Now(), **changes
+    )
+    if moved:
+        payment.refresh_from_db()
+    return bool(moved)

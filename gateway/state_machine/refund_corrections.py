@@ -1,0 +1,127 @@
+"""Changes of a settled refund, when the channel reports another outcome than the settled one."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from gateway.models import (
+    OPEN_REFUND_STATUSES,
+    Payment,
+    PaymentAttempt,
+    Refund,
+    RefundStatus,
+    ReviewCode,
+)
+from gateway.state_machine.events import emit_refund_event
+from gateway.state_machine.payments import FIRST_QUERY_SECONDS
+from gateway.state_machine.refunds import review_failed_automatic_refund
+from gateway.state_machine.reviews import open_review, resolve_reviews
+
+
+def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
+    """The channel took a succeeded refund back (the customer's bank returned the money): the amount can be refunded
+    again. The channel is queried once more, in case its reports overtook each other. The caller holds the payment's
+    lock."""
+    moved = _change_outcome(
+        refund, RefundStatus.SUCCEEDED, RefundStatus.FAILED, failure_code=code, failure_message=message
+    )
+    if moved:
+        _add_refunded(refund, -refund.amount_minor)
+        emit_refund_event("refund.failed", refund)
+        review_failed_automatic_refund(refund, message or code)
+    return moved
+
+
+def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
+    """The channel refunded a failed refund after all. As much of it is recorded as is left to refund; if that is not
+    the whole amount, the status stays and the payment needs review. The caller holds the payment's lock.
+
+    False when it was recorded before.
+    """
+    if refund.late_refunded_minor:
+        return False
+    left_minor = (
+        refund.surplus_of.surplus_refundable_minor if refund.surplus_of else refund.payment.unrefunded_minor
+    )
+    number = channel_refund_no or refund.channel_refund_no
+    if left_minor < refund.amount_minor:
+        return _record_part(refund, left_minor, number)
+    moved = _change_outcome(
+        refund, RefundStatus.FAILED, RefundStatus.SUCCEEDED, channel_refund_no=number, failure_code=""
+    )
+    if moved:
+        _add_refunded(refund, refund.amount_minor)
+        emit_refund_event("refund.succeeded", refund)
+        resolve_reviews(
+            payment=refund.payment,
+            codes=(ReviewCode.REFUND_FAILED,),
+            subject=refund.refund_no,
+            resolution="the refund succeeded after all",
+            actor="channel",
+        )
+    return moved
+
+
+def schedule_refund_confirmation(*, refund: Refund) -> bool:
+    """Makes the poller query a settled refund: a report that contradicts its outcome may be an old one."""
+    return bool(
+        Refund.objects.filter(id=refund.id, next_check_at=None).update(
+            next_check_at=Now(), check_count=0, updated_at=Now()
+        )
+    )
+
+
+def end_refund_confirmation(*, refund: Refund) -> None:
+    """A query has confirmed the settled outcome: no further query."""
+    Refund.objects.filter(id=refund.id, next_check_at__isnull=False).exclude(
+        status__in=OPEN_REFUND_STATUSES
+    ).update(next_check_at=None)
+
+
+def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> bool:
+    recorded = Refund.objects.filter(
+        id=refund.id, status=RefundStatus.FAILED, contradicted_at__isnull=True
+    ).update(
+        contradicted_at=Now(),
+        late_refunded_minor=part_minor,
+        channel_refund_no=channel_refund_no,
+        updated_at=Now(),
+    )
+    if recorded:
+        _add_refunded(refund, part_minor)
+        emit_refund_event("refund.late_success", refund)
+        open_review(
+            payment=refund.payment,
+            code=ReviewCode.REFUND_OUTCOME,
+            subject=refund.refund_no,
+            text=f"refund {refund.refund_no} is failed here, and the channel reports it as succeeded: "
+            f"{refund.amount_minor - part_minor} more than was left to refund",
+        )
+    return bool(recorded)
+
+
+def _change_outcome(refund: Refund, source: RefundStatus, target: RefundStatus, **changes: Any) -> bool:
+    moved = Refund.objects.filter(id=refund.id, status=source).update(
+        status=target,
+        previous_status=source,
+        contradicted_at=Now(),
+        settled_at=Now(),
+        next_check_at=Now() + timedelta(seconds=FIRST_QUERY_SECONDS),
+        check_count=0,
+        updated_at=Now(),
+        **changes,
+    )
+    return bool(moved)
+
+
+def _add_refunded(refund: Refund, amount_minor: int) -> None:
+    if refund.surplus_of_id is not None:
+        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
+            surplus_refunded_minor=F("surplus_refunded_minor") + amount_minor
+        )
+    else:
+        Payment.objects.filter(id=refund.payment_id).update(
+            refunded_minor=F("refunded_minor") + amount_minor, updated_at=Now()
+        )
