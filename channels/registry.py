@@ -68,17 +68,17 @@ def served_by(channel: str, environment: str) -> Served:
     return Served(GuardedChannel(_further[channel], environment), sandbox=False)
 
 
-def serving(channel: str, environment: str, *, sandbox: bool | None) -> GuardedChannel:
+def serving(channel: str, environment: str, *, sandbox: bool) -> GuardedChannel:
     """Who serves a payment that exists: always the one that made it. What the simulator took in Stripe's place stays
-    with it when Stripe is connected later, and is never asked about what Stripe took. `sandbox` is None for sagas of
-    the release before, which did not write it down. Raises `UnknownChannel`."""
+    with it when Stripe is connected later, and is never asked about what Stripe took. Raises
+    `UnknownChannel`."""
     if sandbox:
         return _serve_simulator(environment).channel
     try:
         served = served_by(channel, environment)
     except ChannelNotAvailable:
         return _disconnected(channel, environment)
-    if served.sandbox and sandbox is not None:
+    if served.sandbox:
         return _disconnected(channel, environment)
     return served.channel
 

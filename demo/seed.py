@@ -120,7 +120,7 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
     )
     return engine.start(
         "payment.create",
-        version=2,
+        version=1,
         saga_id=payment_id,
         business_id=PAYMENT_NO,
         data=data.as_json(),

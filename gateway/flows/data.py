@@ -85,9 +85,8 @@ class PaymentCreateData(FlowData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPaymentData(FlowData):
-    """What every flow about a payment that exists must know to speak to the channel. `reference` is what the channel
-    knows it by; sagas of the release before attempts had references leave it out. `sandbox`: the simulator made it in
-    the channel's place; None in sagas of the release before this was written down."""
+    """What every flow about a payment that exists must know to speak to the channel. `reference` is the channel's
+    name for its attempt. `sandbox`: the simulator made it in the channel's place."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -96,14 +95,10 @@ class ExistingPaymentData(FlowData):
     channel_trade_no: str
     payment_amount_minor: int
     currency: str
-    reference: str = ""
-    sandbox: bool | None = None
+    reference: str
+    sandbox: bool
     # Where the channel's number is not known: when the attempt was begun (ISO 8601).
     attempt_began_at: str = ""
-
-    @property
-    def channel_reference(self) -> str:
-        return self.reference or self.payment_no
 
     @property
     def made_by(self) -> GuardedChannel:
@@ -112,7 +107,7 @@ class ExistingPaymentData(FlowData):
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
         began = self.attempt_began_at
         return PaymentRef(
-            self.channel_reference,
+            self.reference,
             self.environment,
             timeout_seconds,
             self.channel_trade_no,

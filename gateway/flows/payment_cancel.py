@@ -51,7 +51,7 @@ def _ended(data: PaymentCancelData, payment: ChannelPayment) -> Outcome:
         case PaymentState.PAID:
             mismatch = payment_mismatch(
                 payment,
-                reference=data.channel_reference,
+                reference=data.reference,
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
@@ -69,11 +69,11 @@ def cancel_order(context: Context) -> None:
     result = context.results["CancelAtChannel"]
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     paid = result["state"] == PaymentState.PAID
-    if data.channel_reference != payment.reference:
+    if data.reference != payment.reference:
         if paid:
             money.arrived_twice(
                 payment=payment,
-                attempt=payment.attempts.get(reference=data.channel_reference),
+                attempt=payment.attempts.get(reference=data.reference),
                 taken_minor=result["captured_minor"],
                 channel_trade_no=result["channel_trade_no"],
             )

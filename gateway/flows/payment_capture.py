@@ -46,7 +46,7 @@ def _captured(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:
         return Transient(f"the channel still has the payment as {payment.state}")
     mismatch = payment_mismatch(
         payment,
-        reference=data.channel_reference,
+        reference=data.reference,
         amount_minor=data.payment_amount_minor,
         currency=data.currency,
     )

@@ -61,7 +61,7 @@ class Try:
     payment_no: str
     number: int
     channel: str
-    sandbox: bool | None
+    sandbox: bool
     first: int = 1
 
     @classmethod
@@ -73,7 +73,7 @@ class Try:
             data.payment_no,
             so_far["attempt"],
             so_far["channel"],
-            so_far.get("sandbox"),
+            so_far["sandbox"],
             data.first_attempt,
         )
 
@@ -290,7 +290,7 @@ def next_attempt(context: Context) -> None:
         payment=payment,
         number=this.number,
         channel=this.channel,
-        sandbox=bool(this.sandbox),
+        sandbox=this.sandbox,
         code=declined["code"],
         message=declined["message"],
     )
@@ -356,26 +356,10 @@ CALL_CHANNEL = Step(
 )
 ACTIVATE_PAYMENT = Step("ActivatePayment", activate_payment, kind=LOCAL)
 
-# Begun by the release that knew one channel per payment: their data names none to go on to.
-PAYMENT_CREATE_1 = register(
-    Definition(
-        name="payment.create",
-        version=1,
-        business_type="payment",
-        deadline_seconds=15 * 60,
-        steps=(
-            CREATE_ORDER,
-            CALL_CHANNEL,
-            ACTIVATE_PAYMENT,
-        ),
-        resolutions=PAYMENT_RESOLUTIONS,
-    )
-)
-
 PAYMENT_CREATE = register(
     Definition(
         name="payment.create",
-        version=2,
+        version=1,
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(

@@ -95,7 +95,7 @@ PAYMENT_CANCELLED = Rule(
     LEFT JOIN payments p ON p.id = (i.metadata->>'payment_id')::uuid
     LEFT JOIN simulator_payments b ON b.reference = {REFERENCE} AND {SERVED}
     WHERE i.definition = 'payment.cancel' AND i.status = 'completed' AND i.created_at >= %(since)s
-      AND (p.id IS NULL OR coalesce(nullif(i.metadata->>'reference', ''), p.payment_no) = {REFERENCE})
+      AND (p.id IS NULL OR i.metadata->>'reference' = {REFERENCE})
       AND (p.id IS NULL OR p.status NOT IN ('failed', 'cancelled', 'expired', 'succeeded')
         OR (b.state IN ('open', 'processing', 'authorized') AND NOT p.needs_attention))
     """,

@@ -21,7 +21,7 @@ UNION ALL
 SELECT p.payment_no
 FROM saga_instances s JOIN payments p ON p.payment_no = s.business_id
 WHERE s.created_at >= %(since)s AND s.status = 'completed'
-  AND coalesce(nullif(s.metadata->>'reference', ''), p.payment_no) = p.channel_reference
+  AND s.metadata->>'reference' = p.channel_reference
   AND ((s.definition = 'payment.cancel' AND p.status IN ('pending', 'processing', 'authorized'))
     OR (s.definition = 'payment.capture' AND p.status <> 'succeeded'))
 """

@@ -5,12 +5,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
-from tests.gateway.test_late_money import banks as banks  # noqa: PLC0414
-from tests.gateway.test_late_money import moved_on, the_first_channel_takes_it_after_all
 
 from audit.models import StaffAction
 from gateway.models import Payment, PaymentAttempt, Refund
 from monitoring.services import run_checks
+from tests.gateway.test_late_payments import banks as banks  # noqa: PLC0414
+from tests.gateway.test_late_payments import moved_on, the_first_channel_takes_it_after_all
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import FurtherBank
