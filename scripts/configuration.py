@@ -10,7 +10,6 @@ undocumented.
 import argparse
 import ast
 import io
-import re
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -19,9 +18,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "CONFIGURATION.md"
-# Where production processes read the environment, and the section of the document that it becomes.
+# Every file of a production process that reads the environment, in the document's order, and its section there.
 SOURCES = {
-    "payment_platform/settings.py": None,  # sections by its own headings
+    "payment_platform/settings/base.py": "Installation",
+    "payment_platform/settings/security.py": "Security",
+    "payment_platform/settings/database.py": "PostgreSQL",
+    "payment_platform/settings/redis.py": "Redis",
+    "payment_platform/settings/sagas.py": "Sagas",
+    "payment_platform/settings/channels.py": "Channels",
+    "payment_platform/settings/payments.py": "Payments, idempotency and rate limits",
+    "payment_platform/settings/events.py": "Events and webhooks",
+    "payment_platform/settings/email.py": "E-mail",
+    "payment_platform/settings/staff.py": "Staff",
+    "payment_platform/settings/observability.py": "Metrics, traces and logs",
+    "payment_platform/settings/applications.py": "Static files",
     "payment_platform/gunicorn_conf.py": "Web processes",
     "payment_platform/web_worker.py": "Slow and hostile clients",
 }
@@ -35,7 +45,6 @@ TYPES = {
 }
 # On a deployed host; the local stack has defaults.
 REQUIRED = {"SECRET_KEY", "PAYMENT_MASTER_KEYS", "SIMULATOR_WEBHOOK_SECRET"}
-HEADING = re.compile(r"# --- (?P<title>.+?) -*$")
 INTRODUCTION = """\
 # Configuration
 
@@ -92,9 +101,10 @@ def document() -> str:
 
 
 def variables() -> Iterator[Variable]:
+    """The variables of all `SOURCES`, in their order. Raises `Undocumented`."""
     for path, section in SOURCES.items():
         source = (ROOT / path).read_text()
-        comments, headings = _comments(source)
+        comments = _comments(source)
         seen: set[str] = set()
         for call in _reads(ast.parse(source)):
             name = call.args[0].value  # type: ignore[attr-defined]
@@ -104,10 +114,7 @@ def variables() -> Iterator[Variable]:
             description = _description(source.splitlines(), comments, call)
             if not description:
                 raise Undocumented(f"{path}:{call.lineno}: {name} has no comment that describes it")
-            title = section or next(
-                (title for line, title in reversed(headings) if line < call.lineno), "Settings"
-            )
-            yield Variable(name, _kind(call), _default(call), description, title)
+            yield Variable(name, _kind(call), _default(call), description, section)
 
 
 def _reads(tree: ast.Module) -> Iterator[ast.Call]:
@@ -139,19 +146,13 @@ def _default(call: ast.Call) -> str:
     return "empty" if text in ("[]", "{}") else f"`{text}`"
 
 
-def _comments(source: str) -> tuple[dict[int, str], list[tuple[int, str]]]:
-    """Comments by line, and headings such as `# --- Redis -----` with their lines."""
-    comments: dict[int, str] = {}
-    headings: list[tuple[int, str]] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
-            continue
-        line = token.start[0]
-        if match := HEADING.match(token.string):
-            headings.append((line, match["title"].partition(":")[0].strip()))
-        elif not token.string.startswith("# noqa"):
-            comments[line] = token.string.removeprefix("#").strip()
-    return comments, headings
+def _comments(source: str) -> dict[int, str]:
+    """Comments by line."""
+    return {
+        token.start[0]: token.string.removeprefix("#").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and not token.string.startswith("# noqa")
+    }
 
 
 def _description(lines: list[str], comments: dict[int, str], call: ast.Call) -> str:

@@ -49,6 +49,6 @@ def test_no_variable_is_left_out() -> None:
 def test_a_variable_without_a_description_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "settings.py").write_text('X = env.str("X", default="")\n')
     monkeypatch.setattr(configuration, "ROOT", tmp_path)
-    monkeypatch.setattr(configuration, "SOURCES", {"settings.py": None})
+    monkeypatch.setattr(configuration, "SOURCES", {"settings.py": "Settings"})
     with pytest.raises(configuration.Undocumented, match=r"settings\.py:1: X"):
         configuration.document()

@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from payment_platform.secret_settings import PUBLISHED, master_keys, secret
+from payment_platform.settings.secrets import PUBLISHED, master_keys, secret
 from scripts.local.config import ROOT
 
 GOOD, GOOD_KEY = "v9-Qm2_kR7tYw3LzXc8NbHf5JsDp1GaE4uKo", "3n0bYpQGZ9n6m3q3u1yqg1V3sPAb2qXc9o1mM6nTj8E="

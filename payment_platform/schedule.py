@@ -1,9 +1,9 @@
-"""What the platform does by itself, and how often."""
+"""The periodic tasks that Celery beat sends, and how often."""
 
 from typing import Any
 
-# So that the queue does not grow for ever while no worker runs. Beat's clock stamps it and the worker's judges it, each
-# of which may be an hour off: what expires sooner would never run.
+# Bounds the queue while no worker runs. Beat's clock writes the time, the worker's clock compares it, and each may be
+# an hour off, so a shorter time could drop every message.
 EXPIRES_SECONDS = 3 * 3600
 
 
@@ -23,7 +23,7 @@ def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "backoffice.expire_approvals": 300.0,
         "monitoring.prune_sessions": 3600.0,
     }
-    # A worker takes from both queues in turns: sweeps of a backlog never delay the other tasks for long.
+    # A worker reads both queues alternately: sweeps of a backlog never delay the other tasks for long.
     queues = {"sagas.sweep": "sagas"}
     return {
         task: {

@@ -1,0 +1,18 @@
+"""The admin's theme (django-unfold)."""
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+UNFOLD = {
+    "SITE_TITLE": _("Payment Platform"),
+    "SITE_HEADER": _("Payment Platform"),
+    "SITE_URL": "/api/docs",
+    "SITE_FAVICONS": [{"rel": "icon", "href": "/favicon.ico"}],
+    "SHOW_LANGUAGES": True,
+    "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
+    "SIDEBAR": {"navigation": "backoffice.navigation.groups"},
+    "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_to",
+    "STYLES": [lambda _request: static("office/office.css")],
+    "SCRIPTS": [lambda _request: static("office/office.js")],
+}

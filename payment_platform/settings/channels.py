@@ -1,0 +1,44 @@
+"""Channels: time limits, circuit breaker, and the accounts at Stripe and the simulator."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from payment_platform.settings import secrets
+from payment_platform.settings.base import LOCAL_STACK, PORT, env
+
+# Time limit of one call to a channel, from connecting to the end of the answer.
+CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
+# Calls without an answer after which the circuit breaker opens: docs/ARCHITECTURE.md, "A channel that is down".
+CHANNEL_BREAKER_FAULTS: int = env.int("CHANNEL_BREAKER_FAULTS", default=3)
+# How long the breaker stays open at first; it doubles up to a minute while the channel does not answer.
+CHANNEL_BREAKER_PAUSE_SECONDS: float = env.float("CHANNEL_BREAKER_PAUSE_SECONDS", default=5.0)
+# Calls to one channel at a time in one process. Fewer than WEB_THREADS: a slow channel must leave threads to others.
+CHANNEL_CALLS_PER_PROCESS: int = env.int("CHANNEL_CALLS_PER_PROCESS", default=6)
+# The address to which the simulator sends its webhooks: this gateway.
+SIMULATOR_WEBHOOK_URL: str = env.str(
+    "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{PORT}/api/v1/webhooks/simulator"
+)
+# Signs the simulator's webhooks. Anyone who knows it can make a test payment succeed.
+SIMULATOR_WEBHOOK_SECRET: str = secrets.secret(
+    "SIMULATOR_WEBHOOK_SECRET",
+    env.str("SIMULATOR_WEBHOOK_SECRET", default=""),
+    local=LOCAL_STACK,
+    default=secrets.LOCAL_WEBHOOK_SECRET,
+)
+# Stripe, per environment. Without a test key, the simulator serves test payments of channel "stripe".
+STRIPE_SECRET_KEYS: dict[str, str] = {
+    "test": env.str("STRIPE_TEST_SECRET_KEY", default=""),
+    "live": env.str("STRIPE_LIVE_SECRET_KEY", default=""),
+}
+# The signing secrets of the webhook endpoint, newest first. During a rotation, give the new and the old one.
+STRIPE_WEBHOOK_SECRETS: dict[str, list[str]] = {
+    "test": env.list("STRIPE_TEST_WEBHOOK_SECRETS", default=[]),
+    "live": env.list("STRIPE_LIVE_WEBHOOK_SECRETS", default=[]),
+}
+# Another server with Stripe's API, for tests.
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")
+for _environment, _key in STRIPE_SECRET_KEYS.items():
+    if _key and not _key.startswith((f"sk_{_environment}_", f"rk_{_environment}_")):
+        raise ImproperlyConfigured(
+            f"STRIPE_{_environment.upper()}_SECRET_KEY is not a {_environment} key: such a key begins with"
+            f" sk_{_environment}_ or rk_{_environment}_."
+        )

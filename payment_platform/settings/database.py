@@ -1,0 +1,61 @@
+"""PostgreSQL: the only source of truth."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from payment_platform.settings.base import LOCAL_STACK, SERVICE_NAME, env
+
+# PostgreSQL ends a statement that runs longer; migrations have no limit.
+STATEMENT_TIMEOUT_SECONDS = env.int("STATEMENT_TIMEOUT_SECONDS", default=15)
+# One host, or several with commas, of which one takes writes (libpq's syntax).
+DB_HOST: str = env.str("DB_HOST", default="localhost")
+# PostgreSQL port: one for all hosts, or one for each, with commas.
+DB_PORT: str = env.str("DB_PORT", default="40432")
+if not all(port.isdecimal() and 0 < int(port) < 65536 for port in DB_PORT.split(",")):
+    raise ImproperlyConfigured(
+        f"DB_PORT={DB_PORT}: give a port, or one for each host of DB_HOST with commas."
+    )
+if DB_PORT.count(",") not in (0, DB_HOST.count(",")):
+    raise ImproperlyConfigured(
+        f"DB_HOST={DB_HOST} and DB_PORT={DB_PORT}: give one port for all hosts or one for each."
+    )
+DATABASE = {
+    "ENGINE": "common.postgresql",
+    "HOST": DB_HOST,
+    "PORT": DB_PORT,
+    # PostgreSQL role.
+    "USER": env.str("DB_USER", default="postgres"),
+    # Its password.
+    "PASSWORD": env.str("DB_PASSWORD", default="postgres" if LOCAL_STACK else ""),
+    # PostgreSQL database.
+    "NAME": env.str("DB_NAME", default="payment_gateway"),
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {
+        "connect_timeout": 5,
+        # Skips a server that has become a standby: the next host, or another try, until one takes writes.
+        "target_session_attrs": "read-write",
+        # Notices a server that has vanished in 10 s; the kernel alone needs about 15 minutes.
+        "tcp_user_timeout": 10_000,  # milliseconds
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        # Prepares a statement on its third use: planning these statements costs more than running them.
+        "server_side_binding": True,
+        "prepare_threshold": 3,
+        "application_name": SERVICE_NAME,
+        # Locks of a dead client must not outlive a lease, so idle transactions end before.
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
+        " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000",
+        "pool": {
+            "min_size": 1,
+            # Connections to PostgreSQL per process, at most.
+            "max_size": env.int("DB_POOL_MAX_SIZE", default=16),
+            # During an outage threads give up after 3 s, and connections come back within 5 s of its end.
+            "timeout": 3,
+            "reconnect_timeout": 5,
+        },
+    },
+}
+# The simulator commits its ledger on a connection of its own, as a bank would: when a transaction of the platform
+# rolls back, the ledger keeps what "the channel" did (ADR 4).
+DATABASES = {"default": DATABASE, "simulator": {**DATABASE, "TEST": {"MIRROR": "default"}}}
+DATABASE_ROUTERS = ["channels.simulator.router.SimulatorRouter"]
