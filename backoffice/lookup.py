@@ -12,10 +12,10 @@ from merchants.models import Environment, Merchant
 from orders.models import Order
 from sagas.models import SagaInstance
 
-Look = Callable[[str], Iterator[QuerySet[Model]]]
+Lookup = Callable[[str], Iterator[QuerySet[Model]]]
 
 
-def find(term: str) -> str:
+def find_address(term: str) -> str:
     """The address of what the term names: a page when it is one thing, a list when it is several, else empty."""
     term = term.strip()
     if not term or len(term) > 255 or "\0" in term:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
-from backoffice.services import merchant_care, merchant_panels
+from backoffice.services import merchant_operations, merchant_panels
 from common.errors import ApiError
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
@@ -45,7 +45,7 @@ class RotateForm(ReasonForm):
 
 
 def _create(actor: User, _row: None, given: dict[str, Any]) -> Shown:
-    created = _told(lambda: merchant_care.create_merchant(actor=actor.get_username(), **given))
+    created = _told(lambda: merchant_operations.create_merchant(actor=actor.get_username(), **given))
     return Shown(
         title=_("The keys of %(name)s") % {"name": created.merchant.name},
         rows=[*_rows(_("Test"), created.test_key), *_rows(_("Live"), created.live_key)],
@@ -56,7 +56,7 @@ def _create(actor: User, _row: None, given: dict[str, Any]) -> Shown:
 def _rotate(actor: User, key: ApiKey, given: dict[str, Any]) -> Shown:
     overlap = dt.timedelta(hours=given["overlap_hours"])
     rotation = _told(
-        lambda: merchant_care.rotate_key(
+        lambda: merchant_operations.rotate_key(
             key=key, overlap=overlap, actor=actor.get_username(), reason=given["reason"]
         )
     )
@@ -68,7 +68,7 @@ def _rotate(actor: User, key: ApiKey, given: dict[str, Any]) -> Shown:
 
 
 def _revoke(actor: User, key: ApiKey, given: dict[str, Any]) -> None:
-    _told(lambda: merchant_care.revoke_key(key=key, actor=actor.get_username(), **given))
+    _told(lambda: merchant_operations.revoke_key(key=key, actor=actor.get_username(), **given))
 
 
 def _suspend(actor: User, merchant: Merchant, given: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def _reactivate(actor: User, merchant: Merchant, given: dict[str, Any]) -> None:
 
 def _set_status(actor: User, merchant: Merchant, status: MerchantStatus, reason: str) -> None:
     _told(
-        lambda: merchant_care.set_status(
+        lambda: merchant_operations.set_merchant_status(
             merchant_id=merchant.pk, status=status, actor=actor.get_username(), reason=reason
         )
     )
@@ -98,7 +98,7 @@ def _told(call: Callable[[], T]) -> T:
     """A refusal of a service in words for staff, naming the fields where it does."""
     try:
         return call()
-    except merchant_care.AlreadySo as error:
+    except merchant_operations.AlreadyInThatState as error:
         raise Refused(str(error)) from error
     except ApiError as error:
         details = [

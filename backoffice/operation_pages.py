@@ -22,7 +22,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
-from backoffice.exports.from_list import LIST, query_of
+from backoffice.exports.list_filters import LIST, list_query
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
 from staff.roles import Permission, has_permission
@@ -87,7 +87,7 @@ class StaffOperation:
 
 def _export_query(kind: str, shown: QueryDict) -> str:
     """Leads to an export of what the list shows."""
-    as_shown = query_of(kind, shown)
+    as_shown = list_query(kind, shown)
     return urlencode({"kind": kind, **({LIST: as_shown} if as_shown else {})})
 
 

@@ -14,16 +14,16 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from backoffice import lookup
-from backoffice.approvals import deciding, late_money, refunds
+from backoffice.approvals import decisions, late_payments, refunds
 from backoffice.approvals import pages as approval_pages
 from backoffice.approvals.models import REFUND as REFUND_OPERATION
 from backoffice.approvals.models import Approval
 from backoffice.operation_pages import OperableAdmin
-from backoffice.payment_operations import PAYMENT_OPERATIONS
+from backoffice.payment_actions import PAYMENT_OPERATIONS
 from backoffice.refund_form import RefundForm
+from backoffice.renderers.payment_labels import channel_url, status_icon, status_sentence, status_tone
 from backoffice.renderers.payment_tabs import tab
-from backoffice.renderers.payment_words import channel_url, status_icon, status_sentence, status_tone
-from backoffice.timeline.story import subject_of
+from backoffice.timeline.payment_timeline import load_subject
 from common.admin import money_text
 from common.errors import ApiError
 from gateway.admin import PaymentAdmin
@@ -71,7 +71,7 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Any number, straight to what it names; the page there asks for its own permission."""
         term = request.GET.get("q", "")
-        if address := lookup.find(term):
+        if address := lookup.find_address(term):
             return redirect(address)
         messages.warning(request, _("Nothing is called “%(term)s”.") % {"term": term.strip()[:100]})
         back = request.headers.get("Referer", "")
@@ -90,7 +90,7 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
         if not form.is_valid():
             return self._refund_page(request, payment, form, status=422)
         try:
-            answer = refunds.refund_or_ask(
+            answer = refunds.refund_or_request_approval(
                 payment_id=payment.id,
                 refund_id=form.key,
                 amount_minor=form.amount_minor,
@@ -117,11 +117,11 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
             if approval.operation == REFUND_OPERATION:
                 _tell(request, refunds.approve(approval_id=approval.pk, actor=actor))
                 return
-            late_money.approve(approval_id=approval.pk, actor=actor)
+            late_payments.approve(approval_id=approval.pk, actor=actor)
             label = approval.get_operation_display()
             messages.success(request, _("%(operation)s: done.") % {"operation": label})
 
-        asked = deciding.pending_of_payment(payment_no=payment.payment_no)
+        asked = decisions.find_pending_for_payment(payment_no=payment.payment_no)
         return approval_pages.decide(request, self, asked, back=reverse(PAGE, args=[payment_id]), agree=agree)
 
     def _conflict(
@@ -195,8 +195,8 @@ def _found(payment_id: str) -> Payment | None:
 
 
 def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
-    subject = subject_of(payment)
-    approval = deciding.pending_of_payment(payment_no=payment.payment_no)
+    subject = load_subject(payment)
+    approval = decisions.find_pending_for_payment(payment_no=payment.payment_no)
     why_not = why_no_refund(payment)
     if approval is not None:
         why_not = _("An operation on it waits for a second person already.")
@@ -225,7 +225,7 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
 
 def _approval_effects(payment: Payment, approval: Approval) -> list[str]:
     if approval.operation != REFUND_OPERATION:
-        return late_money.effects(approval, payment)
+        return late_payments.effects(approval, payment)
     told = {
         "amount": money_text(approval.amount_minor, approval.currency),
         "refundable": money_text(payment.refundable_minor, payment.currency),

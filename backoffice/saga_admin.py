@@ -17,13 +17,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from backoffice.approvals import pages as approval_pages
-from backoffice.approvals import services as approvals
+from backoffice.approvals import saga_operations as approvals
 from backoffice.approvals.models import Approval
-from backoffice.approvals.services import Answer, Why
+from backoffice.approvals.saga_operations import ActionReason, OperationResult
 from backoffice.operation_pages import OperableAdmin
 from backoffice.renderers import saga_page
 from backoffice.renderers.saga_effects import effects
-from backoffice.renderers.saga_words import place, waits_for
+from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_forms import OperationForm
 from backoffice.services import saga_inspection, saga_operations
 from sagas.admin import SagaInstanceAdmin
@@ -95,10 +95,12 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
     def json_view(self, request: HttpRequest, saga_id: uuid.UUID) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = saga_inspection.situation(saga_id=str(saga_id))
+        found = saga_inspection.load_saga_and_operations(saga_id=str(saga_id))
         if found is None:
             raise Http404
-        text = saga_page.as_json(saga_inspection.tell(saga=found[0]), saga_page.payloads(saga_id))
+        text = saga_page.as_json(
+            saga_inspection.load_saga_details(saga=found[0]), saga_page.payloads(saga_id)
+        )
         answer = HttpResponse(text, content_type="application/json; charset=utf-8")
         answer["Content-Disposition"] = f'attachment; filename="saga-{saga_id}.json"'
         return answer
@@ -108,16 +110,16 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             approvals.approve(approval_id=approval.pk, actor=request.user.get_username())
             messages.success(request, _("Approved and done."))
 
-        asked = approvals.pending_of(saga_id=saga_id)
+        asked = approvals.find_pending_for_saga(saga_id=saga_id)
         return approval_pages.decide(request, self, asked, back=reverse(PAGE, args=[saga_id]), agree=agree)
 
     def _situation(self, request: HttpRequest, saga_id: str) -> dict[str, Any]:
-        found = saga_inspection.situation(saga_id=saga_id)
+        found = saga_inspection.load_saga_and_operations(saga_id=saga_id)
         if found is None:
             return {}
         saga, operations = found
         forbidden = "" if self.has_operate_permission(request) else _("You may look at sagas only.")
-        approval = approvals.pending_of(saga_id=saga.id)
+        approval = approvals.find_pending_for_saga(saga_id=saga.id)
         if approval is not None:
             forbidden = forbidden or _("An operation on it waits for a second person already.")
         return {
@@ -164,10 +166,10 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         operation = Operation(name)
         if request.method != "POST":
             ids = _fitting(operation, [_uuid(each) for each in request.GET.getlist("id")])
-            sagas = saga_inspection.pictures(ids=ids[:AT_ONCE])
+            sagas = saga_inspection.load_sagas(ids=ids[:AT_ONCE])
             return self._page(request, operation, OperationForm(operation, sagas), sagas)
         seen = dict(_seen(each) for each in request.POST.getlist("seen"))
-        sagas = saga_inspection.pictures(ids=_fitting(operation, list(seen))[:AT_ONCE])
+        sagas = saga_inspection.load_sagas(ids=_fitting(operation, list(seen))[:AT_ONCE])
         form = OperationForm(operation, sagas, request.POST)
         if not form.is_valid():
             return self._page(request, operation, form, sagas)
@@ -176,7 +178,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             operation=operation,
             seen=seen,
             actor=request.user.get_username(),
-            why=Why(given["reason"], given["reason_code"], given["ticket"]),
+            why=ActionReason(given["reason"], given["reason_code"], given["ticket"]),
             result=given.get("result") or given.get("resolution", ""),
         )
         return self._answer(request, operation, form, answers)
@@ -186,7 +188,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         request: HttpRequest,
         operation: Operation,
         form: OperationForm,
-        answers: Mapping[uuid.UUID, Answer],
+        answers: Mapping[uuid.UUID, OperationResult],
     ) -> HttpResponse:
         refused = {
             saga_id: answer for saga_id, answer in answers.items() if isinstance(answer, OperationRefused)
@@ -200,7 +202,7 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
             told = _("%(operation)s: %(count)d waits for a second person, because of the amount.")
             messages.warning(request, told % {"operation": operation.label, "count": asked})
         if refused:
-            sagas = saga_inspection.pictures(ids=list(refused))
+            sagas = saga_inspection.load_sagas(ids=list(refused))
             again = OperationForm(operation, sagas, form.data)
             again.is_valid()
             return self._page(request, operation, again, sagas, refused, status=409)
@@ -225,8 +227,8 @@ class OperableSagaAdmin(OperableAdmin, SagaInstanceAdmin):  # type: ignore[misc]
         sagas = [
             {
                 "saga": saga,
-                "place": place(saga),
-                "waits_for": waits_for(saga),
+                "place": describe_progress(saga),
+                "waits_for": describe_wait(saga),
                 "effects": effects(saga, operation),
                 "url": reverse(PAGE, args=[saga.id]),
                 "why_not": allowed(saga)[operation],

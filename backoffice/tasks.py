@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from backoffice.approvals import deciding
-from backoffice.dashboard import adding_up
+from backoffice.approvals import decisions
+from backoffice.dashboard import aggregation
 from backoffice.exports import services as exports
 
 
@@ -19,10 +19,10 @@ def prune_exports() -> int:
 
 @shared_task(name="backoffice.expire_approvals")
 def expire_approvals() -> int:
-    return deciding.expire()
+    return decisions.expire_approvals()
 
 
 @shared_task(name="backoffice.add_up_hours")
 def add_up_hours() -> int:
     """For the dashboard: the hours that are over, and what has ended in them since."""
-    return adding_up.add_up()
+    return aggregation.aggregate_hours()

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.operation_pages import OperableAdmin, Refused, StaffOperation
-from backoffice.services import merchant_care
+from backoffice.services import merchant_operations
 from common.errors import ApiError
 from staff.roles import Permission
 from webhooks.admin import WebhookEndpointAdmin
@@ -19,7 +19,7 @@ from webhooks.models import EndpointKind, EndpointStatus, WebhookEndpoint
 
 def _test(actor: User, endpoint: WebhookEndpoint, given: dict[str, Any]) -> HttpResponse:
     try:
-        delivery = merchant_care.test_endpoint(
+        delivery = merchant_operations.send_test_webhook(
             endpoint_id=endpoint.pk, actor=actor.get_username(), reason=given["reason"]
         )
     except ApiError as refused:

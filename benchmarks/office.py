@@ -29,7 +29,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
 from django.urls import reverse
 
-from backoffice.dashboard import adding_up
+from backoffice.dashboard import aggregation
 from gateway.models import Payment
 from merchants import services
 from sagas.models import SagaInstance
@@ -91,7 +91,7 @@ def _load(first: int, last: int, total: int, merchant: str) -> None:
                 with cursor.copy(f"COPY {table} ({COLUMNS[table]}) FROM STDIN") as copy:
                     copy.write(text)
     _execute("VACUUM ANALYZE orders, payments, saga_instances, saga_steps")
-    adding_up.add_up()
+    aggregation.aggregate_hours()
 
 
 def _lines(table: str, numbers: range, total: int, merchant: str) -> Iterator[str]:

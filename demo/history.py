@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
-from backoffice.dashboard import adding_up
+from backoffice.dashboard import aggregation
 from common.ids import uuid7
 from common.money import EXPONENTS
 from demo import office as demo_office
@@ -102,7 +102,7 @@ def seed_history(*, payments: int) -> History:
     if history.added:
         if settings.LOCAL_STACK:
             demo_office.staff_at_work(merchant=_merchant(LISTENS))
-        adding_up.start_over()
+        aggregation.rebuild()
         run_checks()
     return history
 

@@ -2,14 +2,14 @@
 
 import datetime as dt
 
-from backoffice.approvals import refunds
-from backoffice.approvals import services as approvals
+from backoffice.approvals import decisions, refunds
+from backoffice.approvals import saga_operations as approvals
 from backoffice.approvals.models import Approval
-from backoffice.approvals.services import Why
-from backoffice.approvals.thresholds import amount_of, needs_second_person
+from backoffice.approvals.saga_operations import ActionReason
+from backoffice.approvals.thresholds import amount_at_stake, needs_approval
 from backoffice.exports import services as exports
 from backoffice.exports.models import Export, ExportStatus
-from backoffice.services import merchant_care, routing_rules
+from backoffice.services import merchant_operations, routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from channels.registry import SIMULATOR
 from common.ids import uuid7
@@ -38,37 +38,35 @@ def _clear_up() -> None:
     in_review = SagaInstance.objects.filter(needs_attention=True).order_by("-created_at")
     grave = [saga for saga in in_review if _takes_two(saga)]
     for number, saga in enumerate(grave[:GRAVE]):
-        asked = approvals.operate_or_ask(
+        asked = approvals.operate_or_request_approval(
             operation=Operation.MARK_RESOLVED,
             saga_id=saga.pk,
             seen_revision=saga.revision,
             actor=OPERATOR,
-            why=Why("settled with the bank by telephone", "channel_said", f"OPS-{101 + number}"),
+            why=ActionReason("settled with the bank by telephone", "channel_said", f"OPS-{101 + number}"),
         )
         if not isinstance(asked, Approval):
             continue
         if number == 1:
-            approvals.reject(
+            decisions.reject(
                 approval_id=asked.pk, actor=FINANCE, reason="the bank's statement says otherwise"
             )
         if number == 2:
             approvals.approve(approval_id=asked.pk, actor=FINANCE)
     light = next((saga for saga in in_review.all() if not _takes_two(saga)), None)
     if light is not None:
-        approvals.operate_or_ask(
+        approvals.operate_or_request_approval(
             operation=Operation.RETRY_NOW,
             saga_id=light.pk,
             seen_revision=light.revision,
             actor=OPERATOR,
-            why=Why("the bank says that it is well again", "incident", "OPS-100"),
+            why=ActionReason("the bank says that it is well again", "incident", "OPS-100"),
         )
 
 
 def _takes_two(saga: SagaInstance) -> bool:
-    amount_minor, currency = amount_of(saga)
-    return needs_second_person(
-        operation=Operation.MARK_RESOLVED, amount_minor=amount_minor, currency=currency
-    )
+    amount_minor, currency = amount_at_stake(saga)
+    return needs_approval(operation=Operation.MARK_RESOLVED, amount_minor=amount_minor, currency=currency)
 
 
 def _give_back(merchant: Merchant) -> None:
@@ -77,7 +75,7 @@ def _give_back(merchant: Merchant) -> None:
     )
     payment = paid.order_by("-created_at").first()
     if payment is not None:
-        refunds.refund_or_ask(
+        refunds.refund_or_request_approval(
             payment_id=payment.pk,
             refund_id=uuid7(),
             amount_minor=max(1, payment.captured_minor // 4),
@@ -92,7 +90,7 @@ def _give_much_back() -> None:
         status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
     ).order_by("-captured_minor")
     for number, payment in enumerate(paid[:2]):
-        asked = refunds.refund_or_ask(
+        asked = refunds.refund_or_request_approval(
             payment_id=payment.pk,
             refund_id=uuid7(),
             amount_minor=payment.captured_minor,
@@ -106,14 +104,16 @@ def _give_much_back() -> None:
 def _look_after(merchant: Merchant) -> None:
     key = ApiKey.objects.filter(merchant=merchant, environment=Environment.TEST, revoked_at=None).first()
     if key is not None:
-        merchant_care.rotate_key(
+        merchant_operations.rotate_key(
             key=key, overlap=dt.timedelta(days=1), actor=ADMIN, reason="a colleague of theirs left"
         )
     for status, reason in (
         (MerchantStatus.SUSPENDED, "papers are missing"),
         (MerchantStatus.ACTIVE, "papers have come"),
     ):
-        merchant_care.set_status(merchant_id=merchant.pk, status=status, actor=ADMIN, reason=reason)
+        merchant_operations.set_merchant_status(
+            merchant_id=merchant.pk, status=status, actor=ADMIN, reason=reason
+        )
     routing_rules.add(
         draft=RuleDraft(environment=Environment.TEST, channel=SIMULATOR, merchant_email=merchant.email),
         actor=ADMIN,

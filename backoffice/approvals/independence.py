@@ -19,17 +19,17 @@ from staff import second_factor
 from staff.mailboxes import mailbox
 
 # What opens an account, or gives it more: the waiting time begins anew.
-OPENED_BY: Final = (
+ACCOUNT_CHANGES: Final = (
     StaffActionType.STAFF_INVITED,
     StaffActionType.STAFF_LINK_SENT,
     StaffActionType.STAFF_ROLES_SET,
     StaffActionType.STAFF_REACTIVATED,
     StaffActionType.FACTOR_RESET,
 )
-LINKS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK_SENT)
+LINK_ACTIONS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK_SENT)
 
 
-def why_not_second(*, approver: str, requester: str) -> str:
+def find_approver_conflict(*, approver: str, requester: str) -> str:
     """Why the approver is not a second person beside the requester; empty when it is one."""
     if approver == requester:
         return _("You asked for it yourself: somebody else must agree.")
@@ -39,12 +39,12 @@ def why_not_second(*, approver: str, requester: str) -> str:
         return _("Only an active member of staff can approve.")
     if settings.STAFF_OTP_REQUIRED and not second_factor.is_enrolled(account):
         return _("Enrol a second factor first: without one you cannot approve.")
-    left = opened_at(account) + dt.timedelta(hours=settings.APPROVER_AGE_HOURS) - database_now()
+    left = account_changed_at(account) + dt.timedelta(hours=settings.APPROVER_AGE_HOURS) - database_now()
     if left > dt.timedelta(0):
         return _(
             "This account was made, or its access changed, lately. It can approve in %(hours)d hours."
         ) % {"hours": left // dt.timedelta(hours=1) + 1}
-    return _why_one_person(account, accounts.get(requester), requester)
+    return _find_shared_identity(account, accounts.get(requester), requester)
 
 
 def is_from_terminal(name: str) -> bool:
@@ -52,13 +52,13 @@ def is_from_terminal(name: str) -> bool:
     return name.startswith(TERMINAL)
 
 
-def opened_at(account: User) -> dt.datetime:
+def account_changed_at(account: User) -> dt.datetime:
     """When the account was made, or its access last changed by somebody else."""
-    last = _acts(account.get_username(), *OPENED_BY).order_by("-id").first()
+    last = _staff_actions(account.get_username(), *ACCOUNT_CHANGES).order_by("-id").first()
     return max(account.date_joined, last.created_at) if last else account.date_joined
 
 
-def _why_one_person(approver: User, asking: User | None, requester: str) -> str:
+def _find_shared_identity(approver: User, asking: User | None, requester: str) -> str:
     """`asking` is the account of the requester; None for a name from a terminal."""
     for link in _newest_links(approver.get_username(), requester):
         if link.after.get("link") == "shown":
@@ -71,7 +71,10 @@ def _why_one_person(approver: User, asking: User | None, requester: str) -> str:
     if approver.email and mailbox(approver.email) == mailbox(asking.email):
         return _("Both accounts have the same mailbox: somebody else must agree.")
     for invited, by in ((approver, asking), (asking, approver)):
-        if not by.email and _acts(invited.get_username(), *LINKS).filter(actor=by.get_username()).exists():
+        if (
+            not by.email
+            and _staff_actions(invited.get_username(), *LINK_ACTIONS).filter(actor=by.get_username()).exists()
+        ):
             return _(
                 "One of the two accounts invited the other and has no e-mail address: somebody else must agree."
             )
@@ -80,9 +83,11 @@ def _why_one_person(approver: User, asking: User | None, requester: str) -> str:
 
 def _newest_links(*names: str) -> QuerySet[StaffAction]:
     """Of each account, the link that opened it last."""
-    made = StaffAction.objects.filter(object_id__in=names, object_type=ObjectType.STAFF, action__in=LINKS)
+    made = StaffAction.objects.filter(
+        object_id__in=names, object_type=ObjectType.STAFF, action__in=LINK_ACTIONS
+    )
     return made.order_by("object_id", "-id").distinct("object_id")
 
 
-def _acts(name: str, *acts: StaffActionType) -> QuerySet[StaffAction]:
+def _staff_actions(name: str, *acts: StaffActionType) -> QuerySet[StaffAction]:
     return StaffAction.objects.filter(object_id=name, object_type=ObjectType.STAFF, action__in=acts)

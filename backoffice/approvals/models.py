@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from backoffice.services.late_money import Operation as LateMoneyOperation
+from backoffice.services.late_payments import Operation as LateMoneyOperation
 from common.ids import uuid7
 from common.terminal import TERMINAL
 from sagas.availability import Operation

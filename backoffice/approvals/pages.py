@@ -11,8 +11,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from backoffice.approvals import deciding, services
-from backoffice.approvals.independence import is_from_terminal, why_not_second
+from backoffice.approvals import decisions
+from backoffice.approvals.independence import find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import Approval
 from backoffice.operation_pages import ReasonForm
 from common.admin import ReadOnlyAdmin
@@ -48,7 +48,7 @@ def _why_not(request: HttpRequest, approval: Approval) -> str:
         return _("Your role may not approve.")
     if is_from_terminal(approval.requested_by):
         return ""  # may be adopted
-    return why_not_second(approver=request.user.get_username(), requester=approval.requested_by)
+    return find_approver_conflict(approver=request.user.get_username(), requester=approval.requested_by)
 
 
 def decide(
@@ -77,12 +77,12 @@ def decide(
         return _reject_page(request, model_admin, approval, form, back, status=422 if posted else 200)
     try:
         if adopts:
-            deciding.adopt(approval_id=approval.pk, actor=actor)
+            decisions.adopt(approval_id=approval.pk, actor=actor)
             messages.warning(request, _("You are the requester now: somebody else must approve it."))
         elif agrees:
             agree(approval)
         else:
-            services.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])
+            decisions.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])
             messages.success(request, _("Rejected: nothing was done."))
     except OperationRefused as refused:
         messages.error(request, str(refused))

@@ -10,10 +10,10 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
-from backoffice.approvals import deciding
+from backoffice.approvals import decisions
 from backoffice.approvals.models import REFUND, Approval, ApprovalState
-from backoffice.approvals.thresholds import is_much
-from backoffice.services import staff_refunds
+from backoffice.approvals.thresholds import exceeds_limit
+from backoffice.services import refund_operations
 from common import crash
 from common.db import violates
 from gateway.errors import (
@@ -31,7 +31,7 @@ class WrongRefund(Exception):
     """The number of this refund belongs to another payment."""
 
 
-def refund_or_ask(
+def refund_or_request_approval(
     *, payment_id: uuid.UUID, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
 ) -> Refund | Approval:
     """`refund_id` comes with the form, so that a form sent twice refunds, or asks, once.
@@ -43,13 +43,13 @@ def refund_or_ask(
         if (known := _sent_before(payment, refund_id)) is not None:
             return known
         # Together with the ones before: many small refunds are one large one.
-        alone = amount_minor + staff_refunds.given_back_alone(payment=payment)
-        if is_much(amount_minor=alone, currency=payment.currency):
+        alone = amount_minor + refund_operations.refunded_without_approval_minor(payment=payment)
+        if exceeds_limit(amount_minor=alone, currency=payment.currency):
             return _ask(payment, refund_id, amount_minor, actor, reason)
-        saga = staff_refunds.begin(
+        saga = refund_operations.start_refund(
             payment=payment, refund_id=refund_id, amount_minor=amount_minor, actor=actor, reason=reason
         )
-    return staff_refunds.carry_out(saga=saga)
+    return refund_operations.execute_refund(saga=saga)
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
@@ -58,8 +58,8 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     it no longer fits, and `AmountNotSupported`."""
     try:
         with transaction.atomic(durable=True):
-            approval = deciding.taken(approval_id, actor)
-            saga = staff_refunds.begin(
+            approval = decisions.lock_for_approval(approval_id, actor)
+            saga = refund_operations.start_refund(
                 payment=Payment.objects.select_for_update().get(payment_no=approval.business_id),
                 refund_id=approval.saga_id,
                 amount_minor=approval.amount_minor,
@@ -67,13 +67,13 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
                 reason=approval.reason,
                 approved_by=actor,
             )
-            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+            decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
             crash.reach("refund_approval.before_commit")
         crash.reach("refund_approval.after_commit")
     except (AmountNotSupported, PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment):
-        deciding.overtaken(approval_id)
+        decisions.mark_stale(approval_id)
         raise
-    return staff_refunds.carry_out(saga=saga)
+    return refund_operations.execute_refund(saga=saga)
 
 
 def _sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | None:
@@ -89,7 +89,7 @@ def _sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | 
 def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> Approval:
     """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
     refund_create.require_refundable(payment=payment, amount_minor=amount_minor)
-    deciding.expire()
+    decisions.expire_approvals()
     try:
         with transaction.atomic():
             approval = Approval.objects.create(
@@ -106,5 +106,5 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
         if not violates(error, "approval_one_pending_per_payment"):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
-    deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
+    decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval

@@ -11,10 +11,10 @@ from sagas.models import SagaInstance
 
 ANY_CURRENCY: Final = "*"
 # What cannot be taken back by a later step of the saga.
-GRAVE: Final = frozenset({Operation.SKIP_STEP, Operation.COMPENSATE, Operation.MARK_RESOLVED})
+IRREVERSIBLE: Final = frozenset({Operation.SKIP_STEP, Operation.COMPENSATE, Operation.MARK_RESOLVED})
 
 
-def amount_of(saga: SagaInstance) -> tuple[int, str]:
+def amount_at_stake(saga: SagaInstance) -> tuple[int, str]:
     """The most that hangs on it: of a refund the whole payment, because that is what a mistake may cost."""
     data = saga.metadata
     amounts = [data.get("amount_minor"), data.get("payment_amount_minor")]
@@ -22,11 +22,11 @@ def amount_of(saga: SagaInstance) -> tuple[int, str]:
     return max(known, default=0), str(data.get("currency", ""))
 
 
-def needs_second_person(*, operation: Operation, amount_minor: int, currency: str) -> bool:
-    return operation in GRAVE and is_much(amount_minor=amount_minor, currency=currency)
+def needs_approval(*, operation: Operation, amount_minor: int, currency: str) -> bool:
+    return operation in IRREVERSIBLE and exceeds_limit(amount_minor=amount_minor, currency=currency)
 
 
-def is_much(*, amount_minor: int, currency: str) -> bool:
+def exceeds_limit(*, amount_minor: int, currency: str) -> bool:
     """Strictly above the limit of its currency, in minor units."""
     limit = limit_minor(currency)
     return limit is not None and amount_minor > limit

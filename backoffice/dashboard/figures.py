@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from backoffice.dashboard.adding_up import HOUR, HOURS, bucket_ms
+from backoffice.dashboard.aggregation import HOUR, HOURS, bucket_ms
 from common.clock import database_now
 from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
 from backoffice.dashboard.figures import OUTCOMES, Figures, Waiting, gather, success_rate
-from backoffice.renderers.saga_words import milliseconds, span
+from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from common.admin import money_text
 from merchants.models import Environment
 from monitoring.consistency import registry
@@ -88,7 +88,12 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "channels": _channels(figures, payments_url),
         "amounts": _amounts(figures, payments_url),
         "latencies": [
-            (each.channel, number_format(each.calls), milliseconds(each.p50_ms), milliseconds(each.p95_ms))
+            (
+                each.channel,
+                number_format(each.calls),
+                format_milliseconds(each.p50_ms),
+                format_milliseconds(each.p95_ms),
+            )
             for each in figures.latencies
         ],
         "tiles": _tiles(figures, request.user),
@@ -169,7 +174,7 @@ def _tile(words: tuple[Any, str, str], waiting: Waiting, patience_seconds: float
     return {
         "label": label,
         "count": f"{number_format(waiting.count, force_grouping=True)}{'+' if waiting.is_more else ''}",
-        "age": span(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
+        "age": format_duration(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
         "tone": "danger" if late else "success",
         "icon": "warning" if late else "check_circle",
         "url": f"{reverse(f'admin:{admin}_changelist')}?{query}",

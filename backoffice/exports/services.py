@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from backoffice.exports import lines, reading
-from backoffice.exports.from_list import LIST, NoSuchList, kind_of
+from backoffice.exports import csv_rows, row_pages
 from backoffice.exports.kinds import KINDS, Kind
+from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
 from backoffice.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from common import crash
 
@@ -43,17 +43,17 @@ def request_export(
     """
     kind = _kind(kind_name)
     given = {name: value for name, value in filters.items() if value}
-    if unknown := sorted(given.keys() - kind.filters.keys() - reading.TIMES.keys() - {LIST}):
+    if unknown := sorted(given.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
         raise ExportRefused(
             _("%(kind)s cannot be narrowed by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
-    if LIST in given and kind_of(given[LIST]) != kind.name:
+    if LIST in given and list_kind(given[LIST]) != kind.name:
         raise ExportRefused(_("These filters are of another list."))
     most = settings.EXPORT_STREAMED_ROWS
     try:
-        is_short = reading.count_up_to(kind, given, most + 1) <= most and not in_background
-    except NoSuchList as error:
+        is_short = row_pages.count_up_to(kind, given, most + 1) <= most and not in_background
+    except InvalidListQuery as error:
         raise ExportRefused(_("The list does not know these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
@@ -72,9 +72,9 @@ def request_export(
 
 
 def _stream(kind: Kind, filters: Mapping[str, str], limit: int) -> Iterator[bytes]:
-    yield lines.head(kind)
-    for rows in reading.pages(kind, filters, size=PAGE_ROWS, limit=limit):
-        yield lines.body(kind, rows)
+    yield csv_rows.header_line(kind)
+    for rows in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=limit):
+        yield csv_rows.row_lines(kind, rows)
 
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
 
 
 def _chunks(export: Export) -> Iterator[bytes]:
-    yield lines.head(_kind(export.kind))
+    yield csv_rows.header_line(_kind(export.kind))
     number = 0
     while (chunk := ExportChunk.objects.filter(export=export, number=number).first()) is not None:
         yield gzip.decompress(bytes(chunk.content))
@@ -149,10 +149,12 @@ def _write_chunk(export: Export) -> bool:
     left = export.row_limit - export.rows_written
     size = min(CHUNK_ROWS, left)
     # One row more than fits tells whether the limit cuts something off.
-    page = reading.page(kind, export.filters, after=export.position, size=size if left > size else size + 1)
+    page = row_pages.read_page(
+        kind, export.filters, after=export.position, size=size if left > size else size + 1
+    )
     rows = page.rows[:size]
     is_last = len(page.rows) != size or left == size
-    content = gzip.compress(lines.body(kind, rows))
+    content = gzip.compress(csv_rows.row_lines(kind, rows))
     with transaction.atomic(durable=True):
         still_ours = Export.objects.filter(
             pk=export.pk, fence=export.fence, status=ExportStatus.RUNNING

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backoffice.renderers.redaction import as_text
-from backoffice.renderers.saga_words import milliseconds
+from backoffice.renderers.redaction import redacted_json
+from backoffice.renderers.saga_labels import format_milliseconds
 from backoffice.timeline.registry import Entry
 
 
@@ -19,8 +19,8 @@ def shown_entries(entries: Iterable[Entry]) -> list[ShownEntry]:
     return [
         ShownEntry(
             entry,
-            milliseconds(entry.duration_ms) if entry.duration_ms is not None else "",
-            as_text(entry.detail) if entry.detail else "",
+            format_milliseconds(entry.duration_ms) if entry.duration_ms is not None else "",
+            redacted_json(entry.detail) if entry.detail else "",
         )
         for entry in entries
     ]

@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from backoffice.renderers.entries import shown_entries
 from backoffice.timeline.attempts import TONES as ATTEMPT_TONES
+from backoffice.timeline.payment_timeline import build_timeline
 from backoffice.timeline.refunds import TONES as REFUND_TONES
 from backoffice.timeline.registry import EACH, Subject, Tone
-from backoffice.timeline.story import story
 from common.admin import money_text
 from gateway.models import AttemptStatus, PaymentAttempt, RefundStatus
 from orders.models import Order, OrderItem
@@ -19,7 +19,7 @@ OVERVIEW = "overview"
 
 
 def _overview(subject: Subject) -> dict[str, Any]:
-    return {"entries": shown_entries(story(subject))}
+    return {"entries": shown_entries(build_timeline(subject))}
 
 
 def _refunds(subject: Subject) -> dict[str, Any]:

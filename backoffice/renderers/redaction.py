@@ -4,24 +4,24 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-COVER: Final = "•••"
+REDACTED: Final = "•••"
 SECRET_NAMES: Final = (
     "secret", "token", "signature", "password", "authorization", "cookie",
     "card_number", "cvc", "cvv", "iban", "account_number", "payment_url", "client_key", "api_key",
 )  # fmt: skip
 
 
-def redacted(value: Any) -> Any:
+def redact(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: COVER if _is_secret(name, each) else redacted(each) for name, each in value.items()}
+        return {name: REDACTED if _is_secret(name, each) else redact(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(each) for each in value]
+        return [redact(each) for each in value]
     return value
 
 
-def as_text(value: Any) -> str:
+def redacted_json(value: Any) -> str:
     """Redacted and laid out, for a page."""
-    return json.dumps(redacted(value), ensure_ascii=False, indent=2, default=str)
+    return json.dumps(redact(value), ensure_ascii=False, indent=2, default=str)
 
 
 def _is_secret(name: str, value: Any) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from backoffice.renderers.redaction import as_text
-from backoffice.renderers.saga_words import milliseconds, outcome_tone, span, waits_for
-from backoffice.services.saga_inspection import Story
+from backoffice.renderers.redaction import redacted_json
+from backoffice.renderers.saga_labels import describe_wait, format_duration, format_milliseconds, outcome_tone
+from backoffice.services.saga_inspection import SagaDetails
 from sagas import inspection, registry
 from sagas.graph import draw
 from sagas.inspection import EventView, SagaView, StepView
@@ -65,7 +65,7 @@ def picture(saga: SagaView) -> dict[str, Any]:
         "saga": saga,
         "state_icon": icon,
         "state_tone": tone,
-        "waits_for": waits_for(saga),
+        "waits_for": describe_wait(saga),
         "now": _now(saga),
         "attempts": _attempts(history),
         "steps": [_step(step, given.get(step.order, {})) for step in saga.steps],
@@ -83,18 +83,18 @@ def payloads(saga_id: uuid.UUID) -> Payloads:
     }
 
 
-def as_json(story: Story, given: Payloads) -> str:
+def as_json(story: SagaDetails, given: Payloads) -> str:
     """All there is to know, redacted like the page."""
     saga = dataclasses.asdict(story.saga)
     saga["steps"] = [{**step, **given.get(step["order"], {})} for step in saga["steps"]]
     history = [dataclasses.asdict(event) for event in story.history]
-    return as_text({"saga": saga, "history": history})
+    return redacted_json({"saga": saga, "history": history})
 
 
 def _now(saga: SagaView) -> list[tuple[str, str]]:
     """What is true at this moment, for who waits."""
     step = saga.current
-    rows = [(_("Waits for"), waits_for(saga))]
+    rows = [(_("Waits for"), describe_wait(saga))]
     if saga.is_active:
         if step is not None:
             rows.append((_("Step"), step.name))
@@ -103,9 +103,9 @@ def _now(saga: SagaView) -> list[tuple[str, str]]:
         held = saga.held_by or _("nobody")
         rows.append((_("Lease holder"), held))
         if saga.held_by and saga.lease_expires_at:
-            rows.append((_("Lease ends in"), span(saga.lease_expires_at - saga.seen_at)))
+            rows.append((_("Lease ends in"), format_duration(saga.lease_expires_at - saga.seen_at)))
         rows.append((_("Deadline"), f"{saga.deadline_at:%Y-%m-%d %H:%M:%S}"))
-    rows.append((_("Age"), span((saga.ended_at or saga.seen_at) - saga.created_at)))
+    rows.append((_("Age"), format_duration((saga.ended_at or saga.seen_at) - saga.created_at)))
     return rows
 
 
@@ -126,11 +126,11 @@ def _attempt(event: EventView, longest: int) -> AttemptRow:
         back=event.direction == Direction.COMPENSATING,
         outcome=outcome_label(event.outcome),
         tone="warning" if by_person else outcome_tone(event.outcome),
-        took=milliseconds(length) if event.duration_ms is not None else "",
+        took=format_milliseconds(length) if event.duration_ms is not None else "",
         bar=max(2, round(BAR * length / longest)) if longest and length else 0,
         error=error,
         who=f"{event.actor}: {event.reason}" if by_person else event.worker,
-        detail=as_text(event.detail) if by_person else "",
+        detail=redacted_json(event.detail) if by_person else "",
     )
 
 
@@ -142,6 +142,6 @@ def _step(step: StepView, given: Mapping[str, Any]) -> StepRow:
         step=step,
         status=step.status.label,
         tries=f"{step.retry_count}/{step.max_retry_count}",
-        request=as_text(request) if request else "",
-        answer=as_text(given["result"]) if given.get("result") else "",
+        request=redacted_json(request) if request else "",
+        answer=redacted_json(given["result"]) if given.get("result") else "",
     )

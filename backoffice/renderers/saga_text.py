@@ -4,8 +4,8 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 
-from backoffice.renderers.saga_words import ago, place, span, waits_for
-from backoffice.services.saga_inspection import Story
+from backoffice.renderers.saga_labels import describe_progress, describe_wait, format_age, format_duration
+from backoffice.services.saga_inspection import SagaDetails
 from sagas.availability import Operation
 from sagas.inspection import EventView, SagaView, StepView
 from sagas.models import Direction, SagaEvent, StepStatus
@@ -13,7 +13,7 @@ from sagas.operations import Done
 from sagas.outcomes import Json
 
 # The words of `manage.py saga`.
-VERBS = {
+COMMAND_OPERATIONS = {
     "retry": Operation.RETRY_NOW,
     "ask": Operation.ASK_CHANNEL,
     "skip": Operation.SKIP_STEP,
@@ -25,7 +25,7 @@ VERBS = {
 ARROWS: Mapping[str, str] = {Direction.FORWARD: "→", Direction.COMPENSATING: "←"}
 
 
-def as_list(sagas: Sequence[SagaView]) -> str:
+def format_sagas(sagas: Sequence[SagaView]) -> str:
     if not sagas:
         return "no sagas"
     head = ("ID", "DEFINITION", "BUSINESS ID", "STATUS", "STEP", "AGE", "WAITS FOR")
@@ -35,29 +35,29 @@ def as_list(sagas: Sequence[SagaView]) -> str:
             saga.definition,
             saga.business_id,
             saga.status.value,
-            place(saga),
-            span(saga.seen_at - saga.created_at),
-            waits_for(saga),
+            describe_progress(saga),
+            format_duration(saga.seen_at - saga.created_at),
+            describe_wait(saga),
         )
         for saga in sagas
     ]
-    return "\n".join(aligned([head, *rows]))
+    return "\n".join(align_columns([head, *rows]))
 
 
-def as_story(story: Story) -> str:
+def format_saga_details(story: SagaDetails) -> str:
     saga = story.saga
     return "\n".join(
         [
             f"{saga.definition} version {saga.version} · {saga.business_id}",
             "",
-            *aligned(_facts(saga), indent=2),
+            *align_columns(_facts(saga), indent=2),
             "",
             "Steps",
             *_steps(saga, story.history),
             *_signals(saga),
             "",
             "History",
-            *aligned([_event(event) for event in story.history], indent=2),
+            *align_columns([_event(event) for event in story.history], indent=2),
             "",
             "Operations",
             *_operations(story),
@@ -65,7 +65,7 @@ def as_story(story: Story) -> str:
     )
 
 
-def changes(done: Done) -> str:
+def format_changes(done: Done) -> str:
     """What is different now: `status: failed → in_progress, step.retry_count: 3 → 0`."""
     return _changes(done.before, done.after)
 
@@ -87,7 +87,7 @@ def _flat(facts: Json, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def aligned(rows: Sequence[Sequence[str]], *, indent: int = 0) -> list[str]:
+def align_columns(rows: Sequence[Sequence[str]], *, indent: int = 0) -> list[str]:
     """Columns as wide as their widest value, the last one as long as it likes. An empty column disappears."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -103,17 +103,19 @@ def _facts(saga: SagaView) -> list[tuple[str, str]]:
     facts = [
         ("id", str(saga.id)),
         ("status", f"{saga.status.value}, {saga.direction.value}, {_pivot(saga)}"),
-        ("waits for", waits_for(saga)),
+        ("waits for", describe_wait(saga)),
         ("held by", _holder(saga)),
         ("revision", f"{saga.revision} (fence {saga.fence})"),
-        ("started", f"{_moment(saga.created_at)} ({ago(saga, saga.created_at)})"),
+        ("started", f"{_moment(saga.created_at)} ({format_age(saga, saga.created_at)})"),
     ]
     if saga.is_active:
-        facts.append(("deadline", f"{_moment(saga.deadline_at)} ({ago(saga, saga.deadline_at)})"))
+        facts.append(("deadline", f"{_moment(saga.deadline_at)} ({format_age(saga, saga.deadline_at)})"))
     if saga.ended_at:
-        facts.append(("ended", f"{_moment(saga.ended_at)} (took {span(saga.ended_at - saga.created_at)})"))
+        facts.append(
+            ("ended", f"{_moment(saga.ended_at)} (took {format_duration(saga.ended_at - saga.created_at)})")
+        )
     if saga.cancel_requested_at:
-        facts.append(("cancel", f"requested {ago(saga, saga.cancel_requested_at)}"))
+        facts.append(("cancel", f"requested {format_age(saga, saga.cancel_requested_at)}"))
     if saga.error_code:
         facts.append(("error", f"{saga.error_code}: {saga.error_message}"))
     return facts
@@ -127,13 +129,13 @@ def _pivot(saga: SagaView) -> str:
 
 def _holder(saga: SagaView) -> str:
     if saga.held_by and saga.lease_expires_at:
-        return f"{saga.held_by}, lease ends {ago(saga, saga.lease_expires_at)}"
+        return f"{saga.held_by}, lease ends {format_age(saga, saga.lease_expires_at)}"
     return "nobody"
 
 
 def _steps(saga: SagaView, history: Sequence[EventView]) -> list[str]:
     head = ("#", "STEP", "KIND", "STATUS", "IN DOUBT", "RETRIES", "NEXT TRY", "TOOK", "LAST CHANGE")
-    lines = aligned([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
+    lines = align_columns([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
     told = lines[:1]
     for line, step in zip(lines[1:], saga.steps, strict=True):
         told.append(line)
@@ -154,7 +156,7 @@ def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple
         status,
         "in doubt" if step.in_doubt else "",
         f"{step.retry_count} of {step.max_retry_count}",
-        ago(saga, step.next_retry_at) if step.next_retry_at else "",
+        format_age(saga, step.next_retry_at) if step.next_retry_at else "",
         _took(step.name, history),
         _moment(changed) if changed else "",
     )
@@ -163,7 +165,7 @@ def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple
 def _took(step_name: str, history: Sequence[EventView]) -> str:
     """Of all its calls together."""
     spent = [event.duration_ms for event in history if event.step_name == step_name and event.duration_ms]
-    return span(dt.timedelta(milliseconds=sum(spent))) if spent else ""
+    return format_duration(dt.timedelta(milliseconds=sum(spent))) if spent else ""
 
 
 def _signals(saga: SagaView) -> list[str]:
@@ -173,7 +175,7 @@ def _signals(saga: SagaView) -> list[str]:
         (_moment(signal.received_at), signal.name, signal.signal_id, signal.taken_by or "not taken up")
         for signal in saga.signals
     ]
-    return ["", "Signals", *aligned([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]
+    return ["", "Signals", *align_columns([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]
 
 
 def _event(event: EventView) -> tuple[str, ...]:
@@ -181,23 +183,25 @@ def _event(event: EventView) -> tuple[str, ...]:
     if event.kind == SagaEvent.Kind.PERSON:
         words = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
         return (_moment(event.at), arrow, event.step_name, event.outcome, "", words)
-    took = span(dt.timedelta(milliseconds=event.duration_ms)) if event.duration_ms is not None else ""
+    took = (
+        format_duration(dt.timedelta(milliseconds=event.duration_ms)) if event.duration_ms is not None else ""
+    )
     detail = ", ".join(f"{name}: {value}" for name, value in event.detail.items())
     return (_moment(event.at), arrow, event.step_name, event.outcome, took, detail)
 
 
-def _operations(story: Story) -> list[str]:
+def _operations(story: SagaDetails) -> list[str]:
     """Each verb, and under `resolve` what it may say."""
     rows = [
         (verb, "no" if story.operations[operation] else "yes", story.operations[operation])
-        for verb, operation in VERBS.items()
+        for verb, operation in COMMAND_OPERATIONS.items()
     ]
-    lines = aligned(rows, indent=2)
+    lines = align_columns(rows, indent=2)
     if not story.operations[Operation.MARK_RESOLVED] and story.saga.resolutions:
-        resolutions = aligned(
+        resolutions = align_columns(
             [(f"--as {each.name}", str(each.meaning)) for each in story.saga.resolutions], indent=4
         )
-        at = list(VERBS).index("resolve") + 1
+        at = list(COMMAND_OPERATIONS).index("resolve") + 1
         lines[at:at] = resolutions
     return lines
 

@@ -21,22 +21,22 @@ class NotFound(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class SagaDetails:
     saga: SagaView
     history: tuple[EventView, ...]
     operations: Mapping[Operation, str]  # why not, or nothing
 
 
-def story(*, name: str) -> Story:
+def find_saga_details(*, name: str) -> SagaDetails:
     """Raises `NotFound` when no saga, or more than one, is meant."""
-    return tell(saga=identify(name=name))
+    return load_saga_details(saga=find_saga(name=name))
 
 
-def tell(*, saga: SagaView) -> Story:
-    return Story(saga=saga, history=inspection.history(saga.id), operations=allowed(saga))
+def load_saga_details(*, saga: SagaView) -> SagaDetails:
+    return SagaDetails(saga=saga, history=inspection.history(saga.id), operations=allowed(saga))
 
 
-def identify(*, name: str) -> SagaView:
+def find_saga(*, name: str) -> SagaView:
     """By saga id, or by payment or refund number when only one saga is about it."""
     found = _named(name)
     if not found:
@@ -47,18 +47,18 @@ def identify(*, name: str) -> SagaView:
     return found[0]
 
 
-def situation(*, saga_id: str) -> tuple[SagaView, Mapping[Operation, str]] | None:
+def load_saga_and_operations(*, saga_id: str) -> tuple[SagaView, Mapping[Operation, str]] | None:
     """The saga and what may be done to it, for its page."""
     parsed = _uuid(saga_id)
     saga = inspection.look(parsed) if parsed else None
     return (saga, allowed(saga)) if saga else None
 
 
-def pictures(*, ids: Sequence[uuid.UUID]) -> list[SagaView]:
+def load_sagas(*, ids: Sequence[uuid.UUID]) -> list[SagaView]:
     return inspection.look_at(SagaInstance.objects.filter(id__in=ids).order_by("-created_at"))
 
 
-def newest(
+def list_sagas(
     *, status: str = "", definition: str = "", attention: bool = False, due: bool = False, limit: int
 ) -> list[SagaView]:
     sagas = SagaInstance.objects.order_by("-created_at")
@@ -73,20 +73,20 @@ def newest(
     return inspection.look_at(sagas[:limit])
 
 
-def usual_names(*, saga: SagaView) -> tuple[str, ...]:
+def usual_result_names(*, saga: SagaView) -> tuple[str, ...]:
     """What the current step answers with when it succeeds by itself, as seen in the newest sagas: the names alone,
     because the values belong to others."""
     if saga.current is None:
         return ()
-    newest = SagaInstance.objects.filter(status=SagaStatus.COMPLETED).order_by("-created_at")
-    recent = list(newest.values_list("id", flat=True)[:RECENT])
+    list_sagas = SagaInstance.objects.filter(status=SagaStatus.COMPLETED).order_by("-created_at")
+    recent = list(list_sagas.values_list("id", flat=True)[:RECENT])
     results = SagaStep.objects.filter(
         saga_id__in=recent, saga__definition=saga.definition, step_name=saga.current.name
     ).values_list("result", flat=True)
     return tuple(sorted({name for result in results for name in result or {}}))
 
 
-def definition_named(*, name: str) -> Definition:
+def find_definition(*, name: str) -> Definition:
     """The newest version. Raises `NotFound`."""
     known = registry.definitions()
     versions = [definition for definition in known if definition.name == name]

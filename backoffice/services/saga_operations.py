@@ -51,8 +51,8 @@ def operate(
 
 def result_help(*, saga_id: uuid.UUID) -> str:
     """What a person needs to know to give a step's result: later steps fail on what is missing."""
-    found = saga_inspection.pictures(ids=[saga_id])
-    names = saga_inspection.usual_names(saga=found[0]) if found else ()
+    found = saga_inspection.load_sagas(ids=[saga_id])
+    names = saga_inspection.usual_result_names(saga=found[0]) if found else ()
     if not names:
         return _("Give the result of the step: a JSON object, {} when later steps read nothing of it.")
     return _("Give the result of the step: a JSON object. Usually it has: %(names)s.") % {

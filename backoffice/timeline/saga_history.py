@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.renderers.saga_words import outcome_tone
+from backoffice.renderers.saga_labels import outcome_tone
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from sagas.labels import outcome_label
 from sagas.models import SagaEvent

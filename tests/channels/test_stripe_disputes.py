@@ -6,9 +6,9 @@ import pytest
 from django.db import transaction
 from prometheus_client import REGISTRY
 
-from backoffice.services import late_money
+from backoffice.services import late_payments
+from backoffice.timeline.payment_timeline import build_timeline, load_subject
 from backoffice.timeline.registry import Tone
-from backoffice.timeline.story import story, subject_of
 from common.ids import uuid7
 from events.models import OutboxEvent
 from gateway import state_machine
@@ -62,7 +62,9 @@ def test_it_is_kept_counted_and_left_to_a_person(fake: FakeStripe, payment: Paym
 
 def test_it_stands_out_in_the_payments_story(fake: FakeStripe, payment: Payment) -> None:
     send(dispute(fake, payment, "created"))
-    (line,) = [entry for entry in story(subject_of(payment)) if entry.name == "charge.dispute.created"]
+    (line,) = [
+        entry for entry in build_timeline(load_subject(payment)) if entry.name == "charge.dispute.created"
+    ]
     assert line.tone is Tone.DANGER
 
 
@@ -127,8 +129,8 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
     send(dispute(fake, payment, "created"))
     payment.refresh_from_db()
     assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")
-    late_money.operate(
-        operation=late_money.Operation.RESOLVE,
+    late_payments.operate(
+        operation=late_payments.Operation.RESOLVE,
         payment_no=payment.payment_no,
         actor="ana",
         reason="compared",
@@ -139,8 +141,11 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
     assert payment.attention_reason.startswith("disputed at stripe")
     done = PaymentReview.objects.get(code="mismatch")
     assert (done.resolution, done.resolved_by) == ("compared", "ana")
-    late_money.operate(
-        operation=late_money.Operation.RESOLVE, payment_no=payment.payment_no, actor="ana", reason="answered"
+    late_payments.operate(
+        operation=late_payments.Operation.RESOLVE,
+        payment_no=payment.payment_no,
+        actor="ana",
+        reason="answered",
     )
     payment.refresh_from_db()
     assert (payment.needs_attention, payment.attention_reason) == (False, "")

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from backoffice.dashboard import adding_up
+from backoffice.dashboard import aggregation
 from backoffice.dashboard.figures import Paid, gather
 from backoffice.dashboard.models import LatencyHour, PaymentHour
 from gateway.models import Payment
@@ -51,15 +51,15 @@ def test_closed_hours_and_the_running_one_together_are_all_payments(client: Sign
     shop.error(shop.create(client, "decline"), 402, "payment_declined")
     opened = shop.opened(client)
     shift("payments", 3)
-    assert adding_up.add_up() > 0
+    assert aggregation.aggregate_hours() > 0
     shop.paid(client)
     assert totals() == {"succeeded": 2, "failed": 1, "open": 1}
     assert gather(span=DAY, by_day=False, environment="test").by_currency == {"USD": Paid(20_000, 0)}
     assert PaymentHour.objects.count() == 3
     shop.data(shop.cancel(client, opened))
-    adding_up.add_up()
+    aggregation.aggregate_hours()
     assert totals() == {"succeeded": 2, "failed": 1, "closed": 1}
-    adding_up.add_up()
+    aggregation.aggregate_hours()
     assert totals() == {"succeeded": 2, "failed": 1, "closed": 1}
 
 
@@ -67,7 +67,7 @@ def test_calls_are_added_up_once(client: SignedClient) -> None:
     shop.paid(client)
     shift("saga_events", 1)
     for _each in range(2):
-        adding_up.add_up()
+        aggregation.aggregate_hours()
     assert sum(LatencyHour.objects.values_list("count", flat=True)) == 1
     (latency,) = gather(span=DAY, by_day=False, environment="test").latencies
     assert (latency.channel, latency.calls) == ("simulator", 1)
@@ -77,7 +77,7 @@ def test_calls_are_added_up_once(client: SignedClient) -> None:
 def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedClient) -> None:
     payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
     Payment.objects.filter(pk=payment.pk).update(needs_attention=True)
-    adding_up.add_up()
+    aggregation.aggregate_hours()
     for chosen in ("24h", "7d", "30d", "nonsense"):
         with CaptureQueriesContext(connection) as queries:
             answer = vera.get(reverse("admin:index"), {"range": chosen})
@@ -122,7 +122,7 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
         )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE payments")
-    adding_up.add_up()
+    aggregation.aggregate_hours()
     with CaptureQueriesContext(connection) as queries:
         gather(span=dt.timedelta(days=30), by_day=True, environment="test")
     with connection.cursor() as cursor:
@@ -145,7 +145,7 @@ def test_paid_by_currency_is_what_was_captured_when_it_was_paid(vera: Client, cl
     Payment.objects.filter(payment_no=old["payment_no"]).update(
         paid_at=Payment.objects.get(payment_no=old["payment_no"]).created_at
     )
-    adding_up.add_up()
+    aggregation.aggregate_hours()
     found = gather(span=DAY, by_day=False, environment="test").by_currency
     assert found == {"JPY": Paid(3_000, 1_000), "USD": Paid(11_000, 0)}
     html = unescape(vera.get(reverse("admin:index")).content.decode())

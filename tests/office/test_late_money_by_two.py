@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice.approvals import deciding, late_money
+from backoffice.approvals import decisions, late_payments
 from backoffice.approvals.models import Approval
 from gateway import state_machine
 from gateway.models import Payment, Refund, ReviewCode
@@ -118,7 +118,7 @@ def test_a_colleagues_name_in_the_terminal_is_no_second_person(
     assert approval.requested_by == "terminal:ben"
     decide(ana, late)
     with pytest.raises(NotAllowed, match="proves no name"):
-        late_money.approve(approval_id=approval.pk, actor="ana")
+        late_payments.approve(approval_id=approval.pk, actor="ana")
     with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
         Approval.objects.update(state="approved", decided_by="ana")
     assert "Make this request mine" in page(ana, late)
@@ -137,10 +137,10 @@ def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> N
     terminal("refund", late, "ben")
     approval = Approval.objects.get()
     with pytest.raises(NotAllowed):
-        deciding.adopt(approval_id=approval.pk, actor="terminal:carl")
-    deciding.adopt(approval_id=approval.pk, actor="ana")
+        decisions.adopt(approval_id=approval.pk, actor="terminal:carl")
+    decisions.adopt(approval_id=approval.pk, actor="ana")
     with pytest.raises(NotAllowed):
-        late_money.approve(approval_id=approval.pk, actor="terminal:ben")
+        late_payments.approve(approval_id=approval.pk, actor="terminal:ben")
     with pytest.raises(CommandError, match="waits for a second person already"):
         terminal("resolve", late, "ben")
     assert not Refund.objects.exists()

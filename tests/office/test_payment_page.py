@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from backoffice.renderers.redaction import COVER, redacted
+from backoffice.renderers.redaction import REDACTED, redact
 from common.ids import uuid7
 from gateway.models import Payment, Refund
 from tests.support import bank, shop
@@ -150,5 +150,5 @@ def test_amounts_have_their_currency_s_decimals(fina: Client, client: SignedClie
 
 
 def test_secrets_in_payloads_are_covered() -> None:
-    shown = redacted({"client_secret": "x", "a": [{"card_number": "4242"}], "amount": 1, "token": ""})
-    assert shown == {"client_secret": COVER, "a": [{"card_number": COVER}], "amount": 1, "token": ""}
+    shown = redact({"client_secret": "x", "a": [{"card_number": "4242"}], "amount": 1, "token": ""})
+    assert shown == {"client_secret": REDACTED, "a": [{"card_number": REDACTED}], "amount": 1, "token": ""}

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from backoffice.approvals import deciding, refunds
+from backoffice.approvals import decisions, refunds
 from backoffice.approvals.models import Approval
 from common.ids import uuid7
 from gateway.models import Payment, Refund
@@ -156,8 +156,8 @@ def test_a_form_sent_twice_asks_once_and_later_shows_what_became_of_it(ana, ben,
 def test_nobody_agreed_in_time(ana, ben, paid) -> None:
     ask(ana, paid)
     approval = Approval.objects.get()
-    Approval.objects.update(requested_at=F("requested_at") - deciding.VALID_FOR + timedelta(minutes=1))
-    assert deciding.expire() == 0
+    Approval.objects.update(requested_at=F("requested_at") - decisions.VALID_FOR + timedelta(minutes=1))
+    assert decisions.expire_approvals() == 0
     assert "asked for by ana" in page(ben, paid)
     Approval.objects.update(requested_at=F("requested_at") - timedelta(minutes=2))
     assert "asked for by ana" not in page(ben, paid)

@@ -13,7 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from backoffice.approvals import services as approvals
+from backoffice.approvals import decisions
+from backoffice.approvals import saga_operations as approvals
 from backoffice.approvals.models import Approval
 from gateway.models import Payment
 from sagas import operations
@@ -145,7 +146,7 @@ def test_a_rejection_without_a_reason_is_none(ana, ben, saga_in_review) -> None:
         assert "This field is required." in unescape(answer.content.decode())
     assert ben.get(url).status_code == 200, "where there are no dialogs it is a page"
     with pytest.raises(operations.NotAllowed):
-        approvals.reject(approval_id=asked.pk, actor="ben", reason=" ")
+        decisions.reject(approval_id=asked.pk, actor="ben", reason=" ")
     assert Approval.objects.get().state == "pending"
     assert not StaffAction.objects.filter(action="approval.reject").exists()
 
@@ -167,12 +168,12 @@ def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
     with pytest.raises(operations.NotAllowed, match="waits for a second person already"):
-        approvals.operate_or_ask(
+        approvals.operate_or_request_approval(
             operation=Operation.MARK_RESOLVED,
             saga_id=saga_in_review.pk,
             seen_revision=seen,
             actor="ben",
-            why=approvals.Why("me too"),
+            why=approvals.ActionReason("me too"),
         )
     assert Approval.objects.count() == 1
 

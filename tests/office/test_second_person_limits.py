@@ -3,7 +3,7 @@
 import pytest
 from django.core.checks import run_checks
 
-from backoffice.approvals.thresholds import is_much
+from backoffice.approvals.thresholds import exceeds_limit
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,8 @@ from backoffice.approvals.thresholds import is_much
 def test_any_currency_counts_decimals(settings, currency: str, most_alone: int) -> None:
     """10,000.00 USD, 1,000,000 VND, 1,000.000 KWD: 20,000 VND are no reason to ask, and 9,999 KWD are."""
     settings.SECOND_PERSON_ABOVE = {"*": "10000"}
-    assert not is_much(amount_minor=most_alone, currency=currency)
-    assert is_much(amount_minor=most_alone + 1, currency=currency)
+    assert not exceeds_limit(amount_minor=most_alone, currency=currency)
+    assert exceeds_limit(amount_minor=most_alone + 1, currency=currency)
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ def test_any_currency_counts_decimals(settings, currency: str, most_alone: int) 
 )
 def test_own_limit_is_in_major_units(settings, currency: str, limit: str, most_alone: int) -> None:
     settings.SECOND_PERSON_ABOVE = {"*": "1", currency: limit}
-    assert not is_much(amount_minor=most_alone, currency=currency)
-    assert is_much(amount_minor=most_alone + 1, currency=currency)
+    assert not exceeds_limit(amount_minor=most_alone, currency=currency)
+    assert exceeds_limit(amount_minor=most_alone + 1, currency=currency)
 
 
 def test_currency_without_a_limit(settings) -> None:
     settings.SECOND_PERSON_ABOVE = {"USD": "10"}
-    assert not is_much(amount_minor=10**12, currency="EUR")
+    assert not exceeds_limit(amount_minor=10**12, currency="EUR")
     assert _complaints() == ["approvals.W001"]
 
 

@@ -17,8 +17,8 @@ from audit.models import StaffAction
 from backoffice.dashboard.figures import gather
 from backoffice.services import endpoint_health
 from backoffice.timeline.deliveries import deliveries
+from backoffice.timeline.payment_timeline import load_subject
 from backoffice.timeline.registry import EACH
-from backoffice.timeline.story import subject_of
 from events.models import OutboxEvent
 from gateway.models import Payment
 from monitoring.lag import LAGS
@@ -96,7 +96,7 @@ class TestStory:
         webhooks.next_attempts_are_due()
         webhooks.deliver_due()
         with translation.override("en"):
-            told = list(deliveries(subject_of(payment)))
+            told = list(deliveries(load_subject(payment)))
         assert [(entry.title, entry.name) for entry in told] == [
             ("Success", "payment.succeeded"),
             ("Answered with an error", "payment.succeeded"),
@@ -120,7 +120,7 @@ class TestStory:
         paid(client)
         webhooks.deliver_due()
         events = OutboxEvent.objects.filter(ordering_key__in=[payment.payment_no, payment.order_no])
-        assert len(list(deliveries(subject_of(payment)))) == events.count() < len(receiver.told)
+        assert len(list(deliveries(load_subject(payment)))) == events.count() < len(receiver.told)
 
     def test_the_newest_are_shown_and_found_by_index(self, client, receiver, sue) -> None:
         webhooks.registered(client, receiver.url())
@@ -132,7 +132,7 @@ class TestStory:
         )
         many_copies()
         with CaptureQueriesContext(connection) as queries:
-            told = list(deliveries(subject_of(payment)))
+            told = list(deliveries(load_subject(payment)))
         assert len(told) == EACH
         for plan in plans([query["sql"] for query in queries if "webhook_" in query["sql"]]):
             assert not re.search("Seq Scan on (webhook_deliveries|webhook_attempts|outbox)", plan), plan

@@ -21,9 +21,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import StaffAction
-from backoffice.exports import reading, services
+from backoffice.exports import row_pages, services
+from backoffice.exports.csv_rows import escape_formula
 from backoffice.exports.kinds import KINDS
-from backoffice.exports.lines import harmless
 from backoffice.exports.models import Export, ExportChunk, ExportStatus
 from gateway.models import Payment
 from merchants.services import NewMerchant
@@ -114,7 +114,7 @@ def test_it_can_be_narrowed(finance: Client, payments: list[str], client: Signed
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_nothing_in_it_is_a_formula(start: str, finance: Client, client: SignedClient) -> None:
     text = f"{start}cmd|' /C calc'!A0"
-    assert harmless(text) == f"'{text}"
+    assert escape_formula(text) == f"'{text}"
     if start.isprintable():
         shop.opened(client, subject=text)
         assert rows(ask(finance))[0]["subject"] == f"'{text}"
@@ -307,12 +307,12 @@ class TestLong:
 
 def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
     kind = KINDS["payments"]
-    position = reading.page(kind, {}, after=None, size=2).position
+    position = row_pages.read_page(kind, {}, after=None, size=2).position
     with connection.cursor() as cursor:
         # Seven rows are no temptation, whatever other tests left in the statistics.
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
     with CaptureQueriesContext(connection) as captured:
-        assert len(reading.page(kind, {}, after=position, size=3).rows) == 3
+        assert len(row_pages.read_page(kind, {}, after=position, size=3).rows) == 3
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {captured.captured_queries[0]['sql']}")
         plan = "\n".join(line for (line,) in cursor.fetchall())

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone, translation
 
 from audit.models import StaffAction
-from backoffice.approvals.independence import why_not_second
+from backoffice.approvals.independence import find_approver_conflict
 from staff import second_factor, staff
 from staff.models import Authenticator
 from staff.roles import Role
@@ -60,7 +60,7 @@ def enrolled(user: User) -> User:
 
 
 def refusal(approver: User | str, requester: User | str) -> str:
-    return why_not_second(approver=str(approver), requester=str(requester))
+    return find_approver_conflict(approver=str(approver), requester=str(requester))
 
 
 def test_two_colleagues_are_two() -> None:

@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from backoffice.exports.csv_rows import escape_formula
 from backoffice.exports.kinds import KINDS
-from backoffice.exports.lines import harmless
 from common.admin_lists import InputsFilter
 from gateway.models import Payment
 from tests.office_access.conftest import member, signed_in
@@ -167,4 +167,4 @@ def test_by_the_day_of_payment(client: SignedClient) -> None:
     ],
 )
 def test_numbers_keep_their_digits_in_a_spreadsheet(text: str, kept: bool) -> None:
-    assert harmless(text) == (text if kept else f"'{text}")
+    assert escape_formula(text) == (text if kept else f"'{text}")

@@ -16,8 +16,8 @@ from django.db import DatabaseError
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice.renderers.saga_text import aligned
-from backoffice.renderers.saga_words import span
+from backoffice.renderers.saga_labels import format_duration
+from backoffice.renderers.saga_text import align_columns
 from sagas import engine, store
 from sagas.models import SagaEvent, SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Success, Undecidable, Unknown
@@ -122,7 +122,7 @@ class TestShow:
         rows = [row for row in told if not row.lstrip().startswith("!")]
         start = rows[0].index("STATUS")
         assert {row[start:].split()[0] for row in rows[1:]} == {"completed", "pending"}
-        assert aligned([("a", "", "x"), ("bb", "", "")]) == ["a   x", "bb"]
+        assert align_columns([("a", "", "x"), ("bb", "", "")]) == ["a   x", "bb"]
 
     @pytest.mark.parametrize("name", ["PAY-1", "00000000-0000-4000-8000-000000000000", "", "%"])
     def test_an_unknown_name(self, name):
@@ -304,4 +304,4 @@ def test_the_documentation_shows_what_the_command_draws(name):
     ],
 )
 def test_spans(milliseconds, text):
-    assert span(dt.timedelta(milliseconds=milliseconds)) == text
+    assert format_duration(dt.timedelta(milliseconds=milliseconds)) == text

@@ -149,7 +149,9 @@ def test_a_late_signal_is_recorded(waiting, begin):
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     assert SagaEvent.objects.get(saga_id=saga.id, kind="signal").outcome == "late"
     assert reload(saga).status == SagaStatus.COMPENSATED
-    assert "not taken up" in saga_text.as_story(saga_inspection.story(name=str(saga.id)))
+    assert "not taken up" in saga_text.format_saga_details(
+        saga_inspection.find_saga_details(name=str(saga.id))
+    )
 
 
 def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
@@ -321,13 +323,13 @@ def test_people_see_what_it_waits_for(waiting, begin):
     saga = engine.advance(begin(definition))
     until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
     with translation.override("en"):
-        story = saga_text.as_story(saga_inspection.story(name=str(saga.id)))
+        story = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))
         assert f"the signal {NAME} until {until}" in story
-        assert NAME in saga_text.as_list(saga_inspection.newest(limit=1))
+        assert NAME in saga_text.format_sagas(saga_inspection.list_sagas(limit=1))
         drawn = graph.draw(definition)
     assert "waiting" in drawn
     assert f"waits for {NAME}, after 1 min turns back" in drawn
     deliver(saga)
     assert SagaInstance.objects.filter(id=saga.id).count() == 1
     run_due()
-    assert "evt_1" in saga_text.as_story(saga_inspection.story(name=str(saga.id)))
+    assert "evt_1" in saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))

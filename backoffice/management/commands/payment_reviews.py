@@ -2,11 +2,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backoffice.approvals import late_money as approvals
+from backoffice.approvals import late_payments as approvals
 from backoffice.approvals.models import Approval
 from backoffice.management.commands.saga import logged_in, up_to_a_thousand
-from backoffice.services import late_money
-from backoffice.services.late_money import Operation
+from backoffice.services import late_payments
+from backoffice.services.late_payments import Operation
 from common.errors import NotFound
 from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
@@ -40,14 +40,14 @@ class Command(BaseCommand):
     @in_its_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
-            for payment in late_money.payments_in_review(limit=options["limit"]):
+            for payment in late_payments.payments_in_review(limit=options["limit"]):
                 self.stdout.write(
                     f"{payment.payment_no}  {payment.status:<10} {payment.amount_minor:>12} {payment.currency}"
                     f"  {_reasons(payment)}"
                 )
             return
         try:
-            done = approvals.operate_or_ask(
+            done = approvals.operate_or_request_approval(
                 operation=VERBS[action],
                 payment_no=options["payment_no"],
                 actor=terminal_name(options["actor"]),

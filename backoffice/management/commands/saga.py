@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backoffice.approvals import services
+from backoffice.approvals import saga_operations
 from backoffice.approvals.models import Approval
 from backoffice.renderers import saga_text
 from backoffice.services import saga_inspection
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         show.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
         drawn = actions.add_parser("graph", help="Draws a definition.")
         drawn.add_argument("name", metavar="DEFINITION")
-        for verb, operation in saga_text.VERBS.items():
+        for verb, operation in saga_text.COMMAND_OPERATIONS.items():
             act = actions.add_parser(verb, help=str(operation.label))
             act.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
             act.add_argument("--reason", required=True)
@@ -60,15 +60,15 @@ class Command(BaseCommand):
             match action:
                 case "list":
                     asked = ("status", "definition", "attention", "due", "limit")
-                    sagas = saga_inspection.newest(**{name: options[name] for name in asked})
+                    sagas = saga_inspection.list_sagas(**{name: options[name] for name in asked})
                     if options["definition"] and not sagas:
-                        saga_inspection.definition_named(name=options["definition"])
-                    self.stdout.write(saga_text.as_list(sagas))
+                        saga_inspection.find_definition(name=options["definition"])
+                    self.stdout.write(saga_text.format_sagas(sagas))
                 case "show":
-                    story = saga_inspection.story(name=options["name"])
-                    self.stdout.write(saga_text.as_story(story))
+                    story = saga_inspection.find_saga_details(name=options["name"])
+                    self.stdout.write(saga_text.format_saga_details(story))
                 case "graph":
-                    definition = saga_inspection.definition_named(name=options["name"])
+                    definition = saga_inspection.find_definition(name=options["name"])
                     self.stdout.write(graph.draw(definition))
                 case verb:
                     self._operate(verb, **options)
@@ -88,13 +88,13 @@ class Command(BaseCommand):
     ) -> None:
         if not actor.strip():
             raise CommandError("--actor is missing: nobody is logged in here by name.")
-        saga = saga_inspection.identify(name=name)
-        done = services.operate_or_ask(
-            operation=saga_text.VERBS[verb],
+        saga = saga_inspection.find_saga(name=name)
+        done = saga_operations.operate_or_request_approval(
+            operation=saga_text.COMMAND_OPERATIONS[verb],
             saga_id=saga.id,
             seen_revision=saga.revision if revision is None else revision,
             actor=terminal_name(actor),
-            why=services.Why(reason=reason),
+            why=saga_operations.ActionReason(reason=reason),
             result=result,
         )
         if isinstance(done, Approval):
@@ -103,7 +103,7 @@ class Command(BaseCommand):
                 " and another approve it."
             )
             return
-        self.stdout.write(f"{verb}: done. {saga_text.changes(done)}")
+        self.stdout.write(f"{verb}: done. {saga_text.format_changes(done)}")
 
 
 def up_to_a_thousand(text: str) -> int:

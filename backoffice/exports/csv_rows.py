@@ -16,19 +16,19 @@ FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 CHANGED_NUMBERS = re.compile(r"\d{16,}|0\d+|\d+(\.\d+)?[eE]\d+", re.ASCII)
 
 
-def head(kind: Kind) -> bytes:
+def header_line(kind: Kind) -> bytes:
     return (MARK + _as_csv([[column.name for column in kind.columns]])).encode()
 
 
-def body(kind: Kind, rows: Iterable[Row]) -> bytes:
+def row_lines(kind: Kind, rows: Iterable[Row]) -> bytes:
     return _as_csv([[_cell(column, row) for column in kind.columns] for row in rows]).encode()
 
 
 def _cell(column: Column, row: Row) -> str:
-    return harmless(_text(column.text(row)))
+    return escape_formula(_text(column.text(row)))
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """A quote in front makes it text. Numbers of ours are never negative and never so long, so none is harmed."""
     is_changed = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
     return f"'{text}" if is_changed else text

@@ -18,7 +18,7 @@ from webhooks import endpoints
 from webhooks.models import WebhookDelivery
 
 
-class AlreadySo(Exception):
+class AlreadyInThatState(Exception):
     """Somebody else was faster, or the page was old."""
 
 
@@ -41,11 +41,11 @@ def create_merchant(*, name: str, email: str, actor: str, reason: str) -> NewMer
     return created
 
 
-def set_status(*, merchant_id: UUID, status: MerchantStatus, actor: str, reason: str) -> None:
+def set_merchant_status(*, merchant_id: UUID, status: MerchantStatus, actor: str, reason: str) -> None:
     """Raises `AlreadySo`."""
     with transaction.atomic():
         if not services.set_merchant_status(merchant_id=merchant_id, status=status):
-            raise AlreadySo(_("That is so already."))
+            raise AlreadyInThatState(_("That is so already."))
         before = {
             MerchantStatus.SUSPENDED: MerchantStatus.ACTIVE,
             MerchantStatus.ACTIVE: MerchantStatus.SUSPENDED,
@@ -92,14 +92,14 @@ def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
     with transaction.atomic():
         Merchant.objects.select_for_update(no_key=True).get(pk=key.merchant_id)
         if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=False).exists():
-            raise AlreadySo(_("That is so already."))
+            raise AlreadyInThatState(_("That is so already."))
         services.revoke_key(
             merchant_id=key.merchant_id, environment=key.environment, key_id=key.pk, allow_last=True
         )
         _record_key(key, StaffActionType.KEY_REVOKE, actor=actor, reason=reason, after={"revoked": True})
 
 
-def test_endpoint(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
+def send_test_webhook(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
     """Raises `EndpointNotUsable`."""
     with transaction.atomic():
         delivery = endpoints.send_test_by_staff(endpoint_id=endpoint_id)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from backoffice.approvals.independence import is_from_terminal, opened_at, why_not_second
+from backoffice.approvals.independence import account_changed_at, find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
 from sagas.operations import NotAllowed
@@ -23,12 +23,12 @@ from sagas.operations import NotAllowed
 VALID_FOR: Final = dt.timedelta(days=3)
 
 
-def waiting() -> QuerySet[Approval]:
+def pending_approvals() -> QuerySet[Approval]:
     return Approval.objects.filter(state=ApprovalState.PENDING, requested_at__gt=Now() - VALID_FOR)
 
 
-def pending_of_payment(*, payment_no: str) -> Approval | None:
-    return waiting().filter(business_id=payment_no, operation__in=PAYMENT_OPERATIONS).first()
+def find_pending_for_payment(*, payment_no: str) -> Approval | None:
+    return pending_approvals().filter(business_id=payment_no, operation__in=PAYMENT_OPERATIONS).first()
 
 
 def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
@@ -38,25 +38,34 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
     request from a terminal counts as nobody's: one account adopts it and a second one approves it. Raises `NotAllowed`.
     """
     with transaction.atomic():
-        approval = locked(approval_id)
+        approval = lock_pending(approval_id)
         if not is_from_terminal(approval.requested_by):
             raise NotAllowed(_("Somebody else has made this request theirs already."))
         if is_from_terminal(actor):
             raise NotAllowed(_("Only an active member of staff can approve."))
-        note(approval, StaffActionType.APPROVAL_REQUEST, actor, approval.reason)
+        record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, approval.reason)
         approval.requested_by = actor
         approval.save(update_fields=["requested_by"])
 
 
-def taken(approval_id: uuid.UUID, actor: str) -> Approval:
+def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
+    """Also withdraws one's own request. Raises `NotAllowed`."""
+    if not reason.strip():
+        raise NotAllowed(_("Say who you are and why you do it."))
+    with transaction.atomic():
+        approval = lock_pending(approval_id)
+        record_decision(approval, ApprovalState.REJECTED, actor, reason=reason)
+
+
+def lock_for_approval(approval_id: uuid.UUID, actor: str) -> Approval:
     """Locked, for who agrees. Raises `NotAllowed`."""
-    approval = locked(approval_id)
-    if why_not := why_not_second(approver=actor, requester=approval.requested_by):
+    approval = lock_pending(approval_id)
+    if why_not := find_approver_conflict(approver=actor, requester=approval.requested_by):
         raise NotAllowed(why_not)
     return approval
 
 
-def locked(approval_id: uuid.UUID) -> Approval:
+def lock_pending(approval_id: uuid.UUID) -> Approval:
     """Raises `NotAllowed`."""
     approval = Approval.objects.select_for_update().filter(id=approval_id).first()
     if approval is None or approval.state != ApprovalState.PENDING:
@@ -66,10 +75,10 @@ def locked(approval_id: uuid.UUID) -> Approval:
     return approval
 
 
-def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
+def record_decision(approval: Approval, state: ApprovalState, actor: str, *, reason: str) -> None:
     approval.state, approval.decided_by, approval.decided_at = state, actor, Now()
     approval.save(update_fields=["state", "decided_by", "decided_at"])
-    note(
+    record_in_audit_log(
         approval,
         StaffActionType.APPROVAL_APPROVE
         if state == ApprovalState.APPROVED
@@ -79,7 +88,7 @@ def decide(approval: Approval, state: ApprovalState, actor: str, *, reason: str)
     )
 
 
-def note(approval: Approval, act: StaffActionType, actor: str, reason: str) -> None:
+def record_in_audit_log(approval: Approval, act: StaffActionType, actor: str, reason: str) -> None:
     """A wish for a refund is part of its payment's history: its saga is not there yet. The line has the address of the
     person by itself, and how long the account has been as it is."""
     audit.record(
@@ -105,15 +114,15 @@ def _account(actor: str) -> dict[str, object]:
     account = User.objects.filter(username=actor).first()
     if account is None:
         return {}
-    age = database_now() - opened_at(account)
+    age = database_now() - account_changed_at(account)
     return {"account_unchanged_for_hours": max(0, age // dt.timedelta(hours=1))}
 
 
-def overtaken(approval_id: uuid.UUID) -> None:
+def mark_stale(approval_id: uuid.UUID) -> None:
     _close(Approval.objects.filter(id=approval_id), ApprovalState.STALE)
 
 
-def expire() -> int:
+def expire_approvals() -> int:
     """Closes what nobody decided in time, so that it can be asked for anew."""
     return _close(Approval.objects.filter(requested_at__lte=Now() - VALID_FOR), ApprovalState.EXPIRED)
 

@@ -12,9 +12,9 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
-from backoffice.approvals import deciding
+from backoffice.approvals import decisions
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
-from backoffice.approvals.thresholds import amount_of, needs_second_person
+from backoffice.approvals.thresholds import amount_at_stake, needs_approval
 from backoffice.services import saga_operations
 from common.db import violates
 from sagas import inspection
@@ -24,7 +24,7 @@ from sagas.operations import Done, NotAllowed, OperationRefused, StaleView, Unkn
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class ActionReason:
     """`ticket` is a link or a number in the team's own system."""
 
     reason: str
@@ -32,17 +32,17 @@ class Why:
     ticket: str = ""
 
 
-Answer = Done | Approval | OperationRefused
+OperationResult = Done | Approval | OperationRefused
 
 
 def operate_each(
-    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, why: Why, result: str = ""
-) -> dict[uuid.UUID, Answer]:
+    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, why: ActionReason, result: str = ""
+) -> dict[uuid.UUID, OperationResult]:
     """Each saga in a transaction of its own, so that one that has moved on does not hold up the others."""
-    answers: dict[uuid.UUID, Answer] = {}
+    answers: dict[uuid.UUID, OperationResult] = {}
     for saga_id, revision in seen.items():
         try:
-            answers[saga_id] = operate_or_ask(
+            answers[saga_id] = operate_or_request_approval(
                 operation=operation,
                 saga_id=saga_id,
                 seen_revision=revision,
@@ -55,15 +55,21 @@ def operate_each(
     return answers
 
 
-def operate_or_ask(
-    *, operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, why: Why, result: str = ""
+def operate_or_request_approval(
+    *,
+    operation: Operation,
+    saga_id: uuid.UUID,
+    seen_revision: int,
+    actor: str,
+    why: ActionReason,
+    result: str = "",
 ) -> Done | Approval:
     """Raises `OperationRefused` in its many kinds."""
     saga = SagaInstance.objects.filter(id=saga_id).first()
     if saga is None:
         raise UnknownSaga(saga_id)
-    amount_minor, currency = amount_of(saga)
-    if needs_second_person(operation=operation, amount_minor=amount_minor, currency=currency):
+    amount_minor, currency = amount_at_stake(saga)
+    if needs_approval(operation=operation, amount_minor=amount_minor, currency=currency):
         return _ask(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
     return saga_operations.operate(
         operation=operation,
@@ -77,15 +83,20 @@ def operate_or_ask(
     )
 
 
-def pending_of(*, saga_id: uuid.UUID) -> Approval | None:
-    return deciding.waiting().filter(saga_id=saga_id).exclude(operation__in=PAYMENT_OPERATIONS).first()
+def find_pending_for_saga(*, saga_id: uuid.UUID) -> Approval | None:
+    return (
+        decisions.pending_approvals()
+        .filter(saga_id=saga_id)
+        .exclude(operation__in=PAYMENT_OPERATIONS)
+        .first()
+    )
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
     """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
     try:
         with transaction.atomic():
-            approval = deciding.taken(approval_id, actor)
+            approval = decisions.lock_for_approval(approval_id, actor)
             done = saga_operations.operate(
                 operation=Operation(approval.operation),
                 saga_id=approval.saga_id,
@@ -97,20 +108,11 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
                 ticket=approval.ticket,
                 approved_by=actor,
             )
-            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+            decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
     except StaleView:
-        deciding.overtaken(approval_id)
+        decisions.mark_stale(approval_id)
         raise
     return done
-
-
-def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
-    """Who asked may take it back in this way. Raises `NotAllowed`."""
-    if not reason.strip():
-        raise NotAllowed(_("Say who you are and why you do it."))
-    with transaction.atomic():
-        approval = deciding.locked(approval_id)
-        deciding.decide(approval, ApprovalState.REJECTED, actor, reason=reason)
 
 
 def _ask(
@@ -118,7 +120,7 @@ def _ask(
     operation: Operation,
     seen_revision: int,
     actor: str,
-    why: Why,
+    why: ActionReason,
     result: str,
     amount_minor: int,
     currency: str,
@@ -133,7 +135,7 @@ def _ask(
         raise NotAllowed(why_not)
     if operation == Operation.SKIP_STEP:
         saga_operations.parsed_result(result, saga.id)
-    deciding.expire()
+    decisions.expire_approvals()
     try:
         with transaction.atomic():
             approval = Approval.objects.create(
@@ -149,7 +151,7 @@ def _ask(
                 result=result,
                 requested_by=actor,
             )
-            deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, why.reason)
+            decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, why.reason)
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_saga"):
             raise

@@ -16,14 +16,14 @@ from sagas import engine
 TOLD = "cancelled by staff"
 
 
-def ask(*, payment: Payment, actor: str, reason: str) -> None:
+def sync_payment(*, payment: Payment, actor: str, reason: str) -> None:
     """Takes over what the channel says. Raises `ServiceUnavailable` when it does not answer."""
     with transaction.atomic(durable=True):
         _record(payment, StaffActionType.PAYMENT_SYNC, actor, reason)
     channel_queries.query_payment_and_refunds(payment=payment)
 
 
-def cancel(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
+def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
     """The channel, which knows whether it was paid, decides. Raises `PaymentNotCancellable`, `OperationInProgress`."""
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
@@ -41,7 +41,7 @@ def cancel(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
         engine.advance(saga)
 
 
-def capture(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> None:
+def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> None:
     """Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`."""
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)

@@ -11,11 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
-from backoffice.approvals import deciding
+from backoffice.approvals import decisions
 from backoffice.approvals.models import Approval, ApprovalState
-from backoffice.approvals.thresholds import is_much
-from backoffice.services import late_money, staff_refunds
-from backoffice.services.late_money import Operation
+from backoffice.approvals.thresholds import exceeds_limit
+from backoffice.services import late_payments, refund_operations
+from backoffice.services.late_payments import Operation
 from common.admin import money_text
 from common.db import violates
 from gateway.models import Payment
@@ -33,19 +33,20 @@ from sagas.operations import NotAllowed
 ONE_PENDING = ("approval_one_pending_per_payment", "approval_one_pending_per_saga")
 
 
-def operate_or_ask(
+def operate_or_request_approval(
     *, operation: Operation, payment_no: str, actor: str, reason: str, reviews: Collection[str] = ()
 ) -> Done | Approval:
-    """Does it, or requests an approval above the limit of `SECOND_PERSON_ABOVE`. `reviews` as in `late_money.operate`.
+    """Performs the operation, or requests an approval when the amount is above the limit of `SECOND_PERSON_ABOVE`.
+    `reviews` as in `late_payments.operate`.
 
     Raises `NotFound`, `gateway.services.late_payments.OperationRefused` and `NotAllowed`.
     """
-    late_money.require_actor_and_reason(actor=actor, reason=reason)
+    late_payments.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
         payment = payment_in_review(payment_no)
-        if is_much(amount_minor=_at_stake_minor(operation, payment), currency=payment.currency):
+        if exceeds_limit(amount_minor=_at_stake_minor(operation, payment), currency=payment.currency):
             return _ask(operation, payment, actor, reason, reviews)
-        return late_money.operate(
+        return late_payments.operate(
             operation=operation, payment_no=payment_no, actor=actor, reason=reason, reviews=reviews
         )
 
@@ -54,9 +55,9 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
     """Raises `NotAllowed`: when it was decided already, by the same person, too late, or the payment has changed."""
     try:
         with transaction.atomic():
-            approval = deciding.taken(approval_id, actor)
+            approval = decisions.lock_for_approval(approval_id, actor)
             _require_as_requested(approval, payment_in_review(approval.business_id))
-            done = late_money.operate(
+            done = late_payments.operate(
                 operation=Operation(approval.operation),
                 payment_no=approval.business_id,
                 actor=approval.requested_by,
@@ -64,9 +65,9 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
                 reviews=approval.result.split(),
                 approved_by=actor,
             )
-            deciding.decide(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+            decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
     except OperationRefused as refused:
-        deciding.overtaken(approval_id)
+        decisions.mark_stale(approval_id)
         raise NotAllowed(str(refused)) from refused
     return done
 
@@ -90,7 +91,7 @@ def _at_stake_minor(operation: Operation, payment: Payment) -> int:
     moves nothing, and may hide the whole payment."""
     late = late_minor(payment)
     if operation is Operation.GIVE_BACK:
-        return late + staff_refunds.given_back_alone(payment=payment)
+        return late + refund_operations.refunded_without_approval_minor(payment=payment)
     return max(payment.amount_minor, late)
 
 
@@ -103,7 +104,7 @@ def _ask(
         require_late_money(payment)
     else:
         named = " ".join(str(review.id) for review in named_reviews(payment, reviews))
-    deciding.expire()
+    decisions.expire_approvals()
     amount_minor = late_minor(payment) if operation is Operation.GIVE_BACK else payment.amount_minor
     try:
         with transaction.atomic():
@@ -122,7 +123,7 @@ def _ask(
         if not any(violates(error, name) for name in ONE_PENDING):
             raise
         raise NotAllowed(_("An operation on it waits for a second person already.")) from error
-    deciding.note(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
+    decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval
 
 

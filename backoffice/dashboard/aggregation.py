@@ -69,7 +69,7 @@ SELECT max(id) FROM taken
 """
 
 
-def add_up() -> int:
+def aggregate_hours() -> int:
     """Answers how many hours were added up, for the first time or anew."""
     hours = 0
     while (count := _add_up_new()) > 0:
@@ -82,7 +82,7 @@ def add_up() -> int:
     return hours
 
 
-def start_over() -> None:
+def rebuild() -> None:
     """Adds up everything anew: for demo data, which has been moved into hours that were added up already."""
     with transaction.atomic():
         for name in (HOURS, CALLS):
@@ -90,7 +90,7 @@ def start_over() -> None:
         PaymentHour.objects.all().delete()
         PaidHour.objects.all().delete()
         LatencyHour.objects.all().delete()
-    add_up()
+    aggregate_hours()
 
 
 def _add_up_new() -> int:

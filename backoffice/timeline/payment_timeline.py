@@ -16,7 +16,7 @@ from gateway.models import Payment, Refund
 from sagas.models import SagaInstance
 
 
-def subject_of(payment: Payment) -> Subject:
+def load_subject(payment: Payment) -> Subject:
     given_back = list(Refund.objects.filter(payment=payment).order_by("-created_at")[:EACH])
     names = [payment.payment_no, *(refund.refund_no for refund in given_back)]
     sagas = list(
@@ -28,6 +28,6 @@ def subject_of(payment: Payment) -> Subject:
     return Subject(payment, given_back, sagas, tuple(saga.id for saga in sagas), further)
 
 
-def story(subject: Subject) -> list[Entry]:
+def build_timeline(subject: Subject) -> list[Entry]:
     lines = [entry for tell in sources() for entry in tell(subject)]
     return sorted(lines, key=lambda entry: entry.at, reverse=True)

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
-from backoffice.exports.from_list import LIST, rows_of
 from backoffice.exports.kinds import Kind, Row
+from backoffice.exports.list_filters import LIST, list_rows
 
 Position = Sequence[Any]
 TIMES: Mapping[str, str] = {"created_from": "created_at__gte", "created_until": "created_at__lt"}
@@ -23,22 +23,22 @@ class Page:
     position: Position | None
 
 
-def matching(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
+def matching_rows(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
     """Raises `NoSuchList`."""
     lookups = {**kind.filters, **TIMES}
     wanted = {lookups[name]: value for name, value in filters.items() if name in lookups and value}
     as_shown = filters.get(LIST)
-    rows = rows_of(kind.model, as_shown) if as_shown else kind.model._base_manager.all()
+    rows = list_rows(kind.model, as_shown) if as_shown else kind.model._base_manager.all()
     return rows.filter(**wanted)
 
 
 def count_up_to(kind: Kind, filters: Mapping[str, str], limit: int) -> int:
-    return matching(kind, filters).order_by().values("pk")[:limit].count()
+    return matching_rows(kind, filters).order_by().values("pk")[:limit].count()
 
 
-def page(kind: Kind, filters: Mapping[str, str], *, after: Position | None, size: int) -> Page:
+def read_page(kind: Kind, filters: Mapping[str, str], *, after: Position | None, size: int) -> Page:
     fields = {field for column in kind.columns for field in column.needs}
-    rows = matching(kind, filters).order_by(*(f"-{name}" for name in kind.order))
+    rows = matching_rows(kind, filters).order_by(*(f"-{name}" for name in kind.order))
     if after is not None:
         rows = rows.filter(_beyond(kind, after))
     found = list(rows.values(*fields, *kind.order)[:size])
@@ -46,11 +46,11 @@ def page(kind: Kind, filters: Mapping[str, str], *, after: Position | None, size
     return Page(found, position)
 
 
-def pages(kind: Kind, filters: Mapping[str, str], *, size: int, limit: int) -> Iterator[Sequence[Row]]:
+def read_pages(kind: Kind, filters: Mapping[str, str], *, size: int, limit: int) -> Iterator[Sequence[Row]]:
     """Up to `limit` rows."""
     after, left = None, limit
     while left > 0:
-        found = page(kind, filters, after=after, size=min(size, left))
+        found = read_page(kind, filters, after=after, size=min(size, left))
         if not found.rows:
             return
         yield found.rows

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.approvals import late_money as late_money_approvals
+from backoffice.approvals import late_payments as late_money_approvals
 from backoffice.approvals.models import Approval
 from backoffice.operation_pages import ReasonForm, Refused, Requested, StaffOperation
-from backoffice.services import late_money, staff_payments
+from backoffice.services import late_payments, payment_operations
 from common.admin_forms import amount_field
 from common.errors import ApiError
 from common.money import EXPONENTS
@@ -57,13 +57,17 @@ def _open_reviews(payment: Payment) -> dict[str, Any]:
 
 
 def _ask(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-    _told(lambda: staff_payments.ask(payment=payment, actor=actor.get_username(), reason=given["reason"]))
+    _told(
+        lambda: payment_operations.sync_payment(
+            payment=payment, actor=actor.get_username(), reason=given["reason"]
+        )
+    )
 
 
 def _capture(actor: User, payment: Payment, given: dict[str, Any]) -> None:
     amount_minor = int(given["amount"].scaleb(EXPONENTS[payment.currency]))
     _told(
-        lambda: staff_payments.capture(
+        lambda: payment_operations.capture_payment(
             payment_id=payment.pk,
             amount_minor=amount_minor,
             actor=actor.get_username(),
@@ -74,16 +78,16 @@ def _capture(actor: User, payment: Payment, given: dict[str, Any]) -> None:
 
 def _cancel(actor: User, payment: Payment, given: dict[str, Any]) -> None:
     _told(
-        lambda: staff_payments.cancel(
+        lambda: payment_operations.cancel_payment(
             payment_id=payment.pk, actor=actor.get_username(), reason=given["reason"]
         )
     )
 
 
-def _late(operation: late_money.Operation) -> Callable[[User, Payment, dict[str, Any]], Requested | None]:
+def _late(operation: late_payments.Operation) -> Callable[[User, Payment, dict[str, Any]], Requested | None]:
     def perform(actor: User, payment: Payment, given: dict[str, Any]) -> Requested | None:
         answer = _told(
-            lambda: late_money_approvals.operate_or_ask(
+            lambda: late_money_approvals.operate_or_request_approval(
                 operation=operation,
                 payment_no=payment.payment_no,
                 actor=actor.get_username(),
@@ -156,18 +160,18 @@ PAYMENT_OPERATIONS = (
     ),
     StaffOperation(
         "give_back",
-        late_money.Operation.GIVE_BACK.label,
+        late_payments.Operation.GIVE_BACK.label,
         gettext_lazy("Refunds what came after its end, and what attempts took that had been given up."),
         Permission.REFUND,
-        _late(late_money.Operation.GIVE_BACK),
+        _late(late_payments.Operation.GIVE_BACK),
         why_not=_waits_for_a_person,
     ),
     StaffOperation(
         "resolve",
-        late_money.Operation.RESOLVE.label,
+        late_payments.Operation.RESOLVE.label,
         gettext_lazy("A person has seen to it. No money is moved."),
         Permission.RESOLVE,
-        _late(late_money.Operation.RESOLVE),
+        _late(late_payments.Operation.RESOLVE),
         ResolveForm,
         initial=_open_reviews,
         why_not=_waits_for_a_person,

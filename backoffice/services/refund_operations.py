@@ -13,7 +13,7 @@ from sagas import engine
 from sagas.state import SagaState
 
 
-def begin(
+def start_refund(
     *,
     payment: Payment,
     refund_id: uuid.UUID,
@@ -55,13 +55,13 @@ def begin(
     return saga
 
 
-def carry_out(*, saga: SagaState) -> Refund:
+def execute_refund(*, saga: SagaState) -> Refund:
     """After the commit. Who dies before or in it leaves a saga that a worker takes up when the lease is over."""
     engine.advance(saga)
     return Refund.objects.get(id=saga.id)
 
 
-def given_back_alone(*, payment: Payment) -> int:
+def refunded_without_approval_minor(*, payment: Payment) -> int:
     """What staff refunded of it without a second person."""
     done = StaffAction.objects.filter(
         object_id=payment.payment_no, object_type=ObjectType.PAYMENT, action=StaffActionType.REFUND

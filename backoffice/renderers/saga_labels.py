@@ -8,7 +8,7 @@ from sagas.inspection import SagaView
 from sagas.models import StepStatus
 
 
-def waits_for(saga: SagaView) -> str:
+def describe_wait(saga: SagaView) -> str:
     if saga.needs_attention:
         return _("a person: %(reason)s") % {"reason": saga.attention_reason}
     if not saga.is_active:
@@ -19,31 +19,35 @@ def waits_for(saga: SagaView) -> str:
     if saga.lease_expires_at is None and step and step.next_retry_at and step.next_retry_at > saga.seen_at:
         return _("the next try of %(step)s in %(span)s") % {
             "step": step.name,
-            "span": span(step.next_retry_at - saga.seen_at),
+            "span": format_duration(step.next_retry_at - saga.seen_at),
         }
     if saga.lease_expires_at is None and saga.waiting_until and saga.waiting_until > saga.seen_at:
         return _("the signal %(signal)s until %(moment)s, %(span)s from now") % {
             "signal": saga.waiting_for,
             "moment": saga.waiting_until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
-            "span": span(saga.waiting_until - saga.seen_at),
+            "span": format_duration(saga.waiting_until - saga.seen_at),
         }
     return _("a worker: it is due")
 
 
-def place(saga: SagaView) -> str:
+def describe_progress(saga: SagaView) -> str:
     """How many steps stand, and which one is next."""
     done = sum(step.status == StepStatus.COMPLETED for step in saga.steps)
     at = f" {saga.current.name}" if saga.current and (saga.is_active or saga.needs_attention) else ""
     return f"{done}/{len(saga.steps)}{at}"
 
 
-def ago(saga: SagaView, moment: dt.datetime) -> str:
+def format_age(saga: SagaView, moment: dt.datetime) -> str:
     """Seen from the moment of the picture."""
     distance = saga.seen_at - moment
-    return f"{span(distance)} ago" if distance >= dt.timedelta() else f"in {span(-distance)}"
+    return (
+        f"{format_duration(distance)} ago"
+        if distance >= dt.timedelta()
+        else f"in {format_duration(-distance)}"
+    )
 
 
-def span(length: dt.timedelta) -> str:
+def format_duration(length: dt.timedelta) -> str:
     """One unit is enough to see what matters: `42 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`."""
     seconds = round(length.total_seconds(), 3)
     if seconds < 1:
@@ -70,5 +74,5 @@ def outcome_tone(outcome: str) -> str:
     return TONES.get(outcome, "neutral")
 
 
-def milliseconds(length_ms: int) -> str:
-    return span(dt.timedelta(milliseconds=length_ms))
+def format_milliseconds(length_ms: int) -> str:
+    return format_duration(dt.timedelta(milliseconds=length_ms))

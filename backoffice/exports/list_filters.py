@@ -18,11 +18,11 @@ LIST: Final = "list"  # its name among the filters of an export
 PAGING: Final = (OLDER, NEWER, "p", "o", "all", "e")
 
 
-class NoSuchList(Exception):
+class InvalidListQuery(Exception):
     """The query is none that this list would answer."""
 
 
-def query_of(kind: str, shown: QueryDict) -> str:
+def list_query(kind: str, shown: QueryDict) -> str:
     """`payments?status__exact=failed`, or nothing where the list shows all of its rows."""
     query = shown.copy()
     for name in PAGING:
@@ -32,11 +32,11 @@ def query_of(kind: str, shown: QueryDict) -> str:
     return f"{kind}?{query.urlencode()}" if query else ""
 
 
-def kind_of(list_query: str) -> str:
+def list_kind(list_query: str) -> str:
     return list_query.partition("?")[0]
 
 
-def rows_of(model: type[Model], list_query: str) -> QuerySet[Any]:
+def list_rows(model: type[Model], list_query: str) -> QuerySet[Any]:
     """In no order. Raises `NoSuchList`.
 
     Whether somebody may see these rows is asked where the export is: no list shows different people different rows.
@@ -47,6 +47,6 @@ def rows_of(model: type[Model], list_query: str) -> QuerySet[Any]:
     try:
         shown = admin.site.get_model_admin(model).get_changelist_instance(request)
     except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
-        raise NoSuchList from error
+        raise InvalidListQuery from error
     rows: QuerySet[Any] = shown.queryset.order_by().select_related(None)
     return rows
