@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from django.db.models import Model, QuerySet
 from django.urls import reverse
 
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from gateway.models import ChannelEvent, Payment, Refund
 from merchants.models import Environment, Merchant
 from orders.models import Order
@@ -50,7 +50,7 @@ def _free(term: str) -> Iterator[QuerySet[Model]]:
     yield Payment.objects.filter(channel_trade_no=term).exclude(channel_trade_no="")
     yield Payment.objects.filter(order_no=term, environment__in=Environment.values)
     yield Order.objects.filter(order_no=term, environment__in=Environment.values)
-    yield ChannelEvent.objects.filter(event_id=term, channel__in=channel_names())
+    yield ChannelEvent.objects.filter(event_id=term, channel__in=list_channel_names())
     yield SagaInstance.objects.filter(business_id=term)
 
 

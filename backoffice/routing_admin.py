@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft, RuleRefused
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from gateway.admin import RoutingRuleAdmin
 from gateway.models import RoutingRule
 from merchants.models import Environment
@@ -23,7 +23,7 @@ SMALLEST, LARGEST = -(2**31), 2**31 - 1  # of the column
 class AddForm(ReasonForm):
     environment = forms.ChoiceField(label=gettext_lazy("Environment"), choices=Environment.choices)
     channel = forms.ChoiceField(
-        label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in channel_names()]
+        label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in list_channel_names()]
     )
     priority = forms.IntegerField(
         label=gettext_lazy("Priority"),

@@ -1,9 +1,14 @@
-"""The protocol that every channel implements.
+"""The port of all channels: the protocol `Channel`, its requests, and the results that its methods return.
 
-An answer is one of: `Answered` (the channel said what is), `Declined` (it did not and will not happen),
-`InvalidRequest` (our request is wrong, which is nobody's decline), `NotSent` (it certainly did not happen, try later),
-`Unknown` (nobody can tell: query, or repeat with the same key), `KeyUsedUp` (repeating this key brings nothing more)
-and `Missing` (queried, and the channel does not know it).
+Each method returns one of these results; the result contains the retry decision:
+
+    Reported            the channel reports the payment or refund as it is now
+    Declined            it did not happen and never will
+    InvalidRequest      our request is wrong; it had no effect
+    NotProcessed        it certainly did not happen; retry later
+    UnknownOutcome      it may have happened: query, or repeat with the same idempotency key
+    NewKeyRequired      repeating this idempotency key is useless: query, then call with a new key
+    NotFoundAtChannel   the channel does not know the payment or refund
 """
 
 import datetime as dt
@@ -65,49 +70,58 @@ class ChannelRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Generic[T]):
+class Reported(Generic[T]):
+    """The channel reports the payment or refund as it is now, in whatever state."""
+
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """`code` is one of our failure codes (card_declined, insufficient_funds, …), the same for all channels.
+    """The channel's definite "no".
 
-    `elsewhere`: the refusal is this channel's own (an outage of its acquirer, a currency it does not take); another
-    channel may well accept the same payment.
+    `code` is one of our failure codes (card_declined, insufficient_funds, …), the same for all channels.
+    `can_fail_over`: the reason lies with this channel (an outage of its acquirer, a currency that it does not take), so
+    that a fallback channel may accept the same payment.
     """
 
     code: str
     message: str
-    elsewhere: bool = False
+    can_fail_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent:
-    """`channel_fault`: it says that the channel is not well; `spends_attempt` is False for our own refusals."""
+class NotProcessed:
+    """The call certainly had no effect and can be retried.
+
+    `is_channel_fault`: the channel does not work, which counts for its circuit breaker. `spends_attempt` is False when
+    we refused the call ourselves.
+    """
 
     reason: str
     retry_after_seconds: float | None = None
-    channel_fault: bool = True
+    is_channel_fault: bool = True
     spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """`channel_fault` and `spends_attempt` as above; the latter is False for a call that was sent as a probe."""
+class UnknownOutcome:
+    """The call may have had an effect: query, or repeat it with the same idempotency key.
+
+    `is_channel_fault` as in `NotProcessed`. `spends_attempt` is False for a call that was sent as a probe.
+    """
 
     reason: str
-    channel_fault: bool = True
+    is_channel_fault: bool = True
     spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
-    """The channel refuses the request as wrong: a defect of ours, or a parameter of the merchant's. `code` and `param`
-    are the channel's words.
+    """The channel refuses the request as wrong: a defect of ours, or a wrong parameter of the merchant.
 
-    A call that is answered so had no effect. With `is_query` it was a query that was refused, within whatever
-    operation: that says nothing about the payment or refund.
+    The call had no effect. With `is_query` the channel refused a query that was part of the operation: that decides
+    nothing about the payment or refund. `code` and `param` are the channel's.
     """
 
     code: str
@@ -117,10 +131,12 @@ class InvalidRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUsedUp:
-    """Repeating the call with this key brings nothing more: the channel keeps an error as its answer, or does not take
-    the parameters that are bound to the key. No call with the key is still on its way, so that a query that finds
-    nothing is certain. With `is_harmless` no query is needed: whatever the calls did, no money can move by it.
+class NewKeyRequired:
+    """Repeating the call with this idempotency key is useless: the channel has stored an error as its answer, or
+    refuses the parameters that are bound to the key.
+
+    No call with the key is still on its way, so a query that finds nothing is certain. With `is_harmless` no query is
+    needed: the calls with this key can move no money, whatever they did.
     """
 
     reason: str
@@ -128,14 +144,36 @@ class KeyUsedUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """The answer to a query: the channel does not know the payment or refund."""
+class NotFoundAtChannel:
+    """The channel does not know the payment or refund."""
 
 
-PaymentAnswer = Answered[ChannelPayment] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
-RefundAnswer = Answered[ChannelRefund] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
-RefundsAnswer = (
-    Answered[tuple[ChannelRefund, ...]] | Declined | InvalidRequest | NotSent | Unknown | KeyUsedUp | Missing
+PaymentResult = (
+    Reported[ChannelPayment]
+    | Declined
+    | InvalidRequest
+    | NotProcessed
+    | UnknownOutcome
+    | NewKeyRequired
+    | NotFoundAtChannel
+)
+RefundResult = (
+    Reported[ChannelRefund]
+    | Declined
+    | InvalidRequest
+    | NotProcessed
+    | UnknownOutcome
+    | NewKeyRequired
+    | NotFoundAtChannel
+)
+RefundListResult = (
+    Reported[tuple[ChannelRefund, ...]]
+    | Declined
+    | InvalidRequest
+    | NotProcessed
+    | UnknownOutcome
+    | NewKeyRequired
+    | NotFoundAtChannel
 )
 
 
@@ -194,7 +232,8 @@ class PaymentRef:
 @dataclass(frozen=True, slots=True)
 class CancelPayment:
     """Ends an unpaid payment, or releases an authorized one. Answers the payment as it then is: PAID when the
-    customer was faster. A channel that has never heard of the payment makes sure it never will, or answers Missing.
+    customer was faster. A channel that does not know the payment refuses its later creation, or returns
+    `NotFoundAtChannel`.
 
     `creation` is the call whose answer was lost, when the channel's number is not known: a channel may repeat it with
     its key, where that moves no money, to learn which payment to end.
@@ -307,13 +346,15 @@ class WebhookRefused(Exception):
 class Channel(Protocol):
     name: str
 
-    def create_payment(self, request: CreatePayment) -> PaymentAnswer: ...
-    def find_payment(self, payment: PaymentRef) -> PaymentAnswer: ...
-    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer: ...
-    def capture_payment(self, request: CapturePayment) -> PaymentAnswer: ...
-    def refund_payment(self, request: CreateRefund) -> RefundAnswer: ...
-    def find_refund(self, refund: RefundRef) -> RefundAnswer: ...
-    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer: ...  # all of one payment, whoever made them
+    def create_payment(self, request: CreatePayment) -> PaymentResult: ...
+    def find_payment(self, payment: PaymentRef) -> PaymentResult: ...
+    def cancel_payment(self, request: CancelPayment) -> PaymentResult: ...
+    def capture_payment(self, request: CapturePayment) -> PaymentResult: ...
+    def refund_payment(self, request: CreateRefund) -> RefundResult: ...
+    def find_refund(self, refund: RefundRef) -> RefundResult: ...
+    def find_refunds(
+        self, payment: PaymentRef
+    ) -> RefundListResult: ...  # all of one payment, whoever made them
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...
     def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]: ...  # raises ListingFailed
     # Likewise. Each has its `payment_reference`.

@@ -24,39 +24,39 @@ from channels.base import (
     ChannelRefund,
     CreatePayment,
     CreateRefund,
-    KeyUsedUp,
     Listed,
-    NotSent,
-    PaymentAnswer,
+    NewKeyRequired,
+    NotProcessed,
     PaymentRef,
-    RefundAnswer,
+    PaymentResult,
+    RefundListResult,
     RefundRef,
-    RefundsAnswer,
-    Unknown,
+    RefundResult,
+    UnknownOutcome,
     Window,
 )
 from channels.breaker import Admission, Admitted, Phase, Refused, State
 from channels.shared_state import SharedState
 from common import tracing
 
-A = TypeVar("A", PaymentAnswer, RefundAnswer, RefundsAnswer)
+A = TypeVar("A", PaymentResult, RefundResult, RefundListResult)
 
 # A fast channel frees a place within this time; behind a slow one nobody waits longer.
 PLACE_WAIT_SECONDS = 0.05
 PLACE_RETRY_SECONDS = (0.5, 2.0)
 
 
-class Line:
+class CallGuard:
     """The way to one channel in one environment, for all threads of this process."""
 
     def __init__(self, channel: str, environment: str) -> None:
         self._names = (channel, environment)
-        metrics.announce(channel, environment)
+        metrics.initialize(channel, environment)
         self._state = SharedState(channel, environment)
         # Per process and in memory: a killed process leaves no place taken.
         self._places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
 
-    def carry(self, operation: str, call: Callable[[], A]) -> A | NotSent | Unknown:
+    def carry(self, operation: str, call: Callable[[], A]) -> A | NotProcessed | UnknownOutcome:
         channel, environment = self._names
         attributes = {
             "channel.name": channel,
@@ -66,11 +66,11 @@ class Line:
         with tracing.span(f"{channel} {operation}", attributes, kind=SpanKind.CLIENT) as span:
             answer = self._carry(operation, call)
             span.set_attribute("channel.outcome", metrics.outcome_of(answer))
-            if isinstance(answer, NotSent | Unknown):
+            if isinstance(answer, NotProcessed | UnknownOutcome):
                 tracing.failed(span, metrics.outcome_of(answer))
             return answer
 
-    def _carry(self, operation: str, call: Callable[[], A]) -> A | NotSent | Unknown:
+    def _carry(self, operation: str, call: Callable[[], A]) -> A | NotProcessed | UnknownOutcome:
         if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
             return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
         try:
@@ -81,13 +81,13 @@ class Line:
             answer = call()
         finally:
             self._places.release()
-        metrics.called(*self._names, operation, answer, seconds=time.perf_counter() - began)
-        if isinstance(answer, KeyUsedUp):
+        metrics.count_call(*self._names, operation, answer, seconds=time.perf_counter() - began)
+        if isinstance(answer, NewKeyRequired):
             return answer  # kept from an earlier call: says nothing about the channel now
-        if not isinstance(answer, NotSent | Unknown):
+        if not isinstance(answer, NotProcessed | UnknownOutcome):
             self._learn(good=True, probe=admission.probe)
             return answer
-        if answer.channel_fault:
+        if answer.is_channel_fault:
             self._learn(good=False, probe=admission.probe)
         return replace(answer, spends_attempt=False) if admission.probe else answer
 
@@ -106,23 +106,23 @@ class Line:
         if not (good and self._state.was_quiet):
             self._state.change(rule)
 
-    def _refuse(self, why: str, retry_after_seconds: float) -> NotSent:
+    def _refuse(self, why: str, retry_after_seconds: float) -> NotProcessed:
         metrics.REFUSALS.labels(*self._names, why).inc()
         reason = "the channel is down" if why == "breaker_open" else "too many calls are in flight"
-        return NotSent(f"not sent: {reason}", retry_after_seconds, spends_attempt=False)
+        return NotProcessed(f"not sent: {reason}", retry_after_seconds, spends_attempt=False)
 
 
 def _is_open(state: State, now: float) -> tuple[State, bool]:
     return state, state.phase is Phase.OPEN and now < state.until
 
 
-_lines: dict[tuple[str, str], Line] = {}
+_lines: dict[tuple[str, str], CallGuard] = {}
 
 
-def _line(channel: str, environment: str) -> Line:
+def _line(channel: str, environment: str) -> CallGuard:
     found = _lines.get((channel, environment))
     # Of two threads that come first at once, both get the same one.
-    return found or _lines.setdefault((channel, environment), Line(channel, environment))
+    return found or _lines.setdefault((channel, environment), CallGuard(channel, environment))
 
 
 class GuardedChannel:
@@ -139,25 +139,25 @@ class GuardedChannel:
     def is_down(self) -> bool:
         return self._line.is_down
 
-    def create_payment(self, request: CreatePayment) -> PaymentAnswer:
+    def create_payment(self, request: CreatePayment) -> PaymentResult:
         return self._line.carry("create_payment", lambda: self._channel.create_payment(request))
 
-    def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
+    def find_payment(self, payment: PaymentRef) -> PaymentResult:
         return self._line.carry("find_payment", lambda: self._channel.find_payment(payment))
 
-    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
+    def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         return self._line.carry("cancel_payment", lambda: self._channel.cancel_payment(request))
 
-    def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
+    def capture_payment(self, request: CapturePayment) -> PaymentResult:
         return self._line.carry("capture_payment", lambda: self._channel.capture_payment(request))
 
-    def refund_payment(self, request: CreateRefund) -> RefundAnswer:
+    def refund_payment(self, request: CreateRefund) -> RefundResult:
         return self._line.carry("refund_payment", lambda: self._channel.refund_payment(request))
 
-    def find_refund(self, refund: RefundRef) -> RefundAnswer:
+    def find_refund(self, refund: RefundRef) -> RefundResult:
         return self._line.carry("find_refund", lambda: self._channel.find_refund(refund))
 
-    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+    def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         return self._line.carry("find_refunds", lambda: self._channel.find_refunds(payment))
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:

@@ -2,10 +2,32 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from channels.base import (
+    Declined,
+    InvalidRequest,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    NotProcessed,
+    PaymentResult,
+    RefundListResult,
+    RefundResult,
+    Reported,
+    UnknownOutcome,
+)
 from channels.breaker import Phase
 
 _LABELS = ["channel", "environment"]
 _LEVELS = {Phase.CLOSED: 0, Phase.RECOVERING: 1, Phase.HALF_OPEN: 2, Phase.OPEN: 3}
+# Alerts and dashboards use these values.
+_OUTCOMES: dict[type, str] = {
+    Reported: "answered",
+    Declined: "declined",
+    InvalidRequest: "invalidrequest",
+    NotProcessed: "notsent",
+    UnknownOutcome: "unknown",
+    NewKeyRequired: "keyusedup",
+    NotFoundAtChannel: "missing",
+}
 
 CALLS = Counter("channel_calls_total", "Calls to channels by what came of them", [*_LABELS, "outcome"])
 DURATION = Histogram(
@@ -29,10 +51,10 @@ BREAKER = Gauge(
 )
 
 
-def announce(channel: str, environment: str) -> None:
-    """Shows the counters of what is rare from the start, at zero: a rate needs a first value to grow from."""
+def initialize(channel: str, environment: str) -> None:
+    """Exports the rare counters at zero from the start: `rate()` needs a first value."""
     DISPUTES.labels(channel, environment)
-    CALLS.labels(channel, environment, "invalidrequest")
+    CALLS.labels(channel, environment, _OUTCOMES[InvalidRequest])
     for why in ("full", "breaker_open"):
         REFUSALS.labels(channel, environment, why)
     for phase in Phase:
@@ -40,16 +62,23 @@ def announce(channel: str, environment: str) -> None:
     BREAKER.labels(channel, environment)
 
 
-def breaker_is(channel: str, environment: str, phase: Phase) -> None:
+def set_breaker_phase(channel: str, environment: str, phase: Phase) -> None:
     BREAKER.labels(channel, environment).set(_LEVELS[phase])
 
 
-def called(channel: str, environment: str, operation: str, answer: object, *, seconds: float) -> None:
-    outcome = outcome_of(answer)
+def count_call(
+    channel: str,
+    environment: str,
+    operation: str,
+    result: PaymentResult | RefundResult | RefundListResult,
+    *,
+    seconds: float,
+) -> None:
+    outcome = outcome_of(result)
     CALLS.labels(channel, environment, outcome).inc()
     DURATION.labels(channel, environment, operation, outcome).observe(seconds)
 
 
-def outcome_of(answer: object) -> str:
-    """The name of the answer's type: answered, declined, invalidrequest, keyusedup, missing, notsent, unknown."""
-    return type(answer).__name__.lower()
+def outcome_of(result: PaymentResult | RefundResult | RefundListResult) -> str:
+    """The value of the label `outcome`."""
+    return _OUTCOMES[type(result)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from channels.base import Channel, Limits, NotSent
+from channels.base import Channel, Limits, NotProcessed
 from channels.guard import GuardedChannel
 from channels.simulator.channel import SimulatorChannel
 from channels.stripe import config as stripe_config
@@ -27,7 +27,7 @@ class UnknownChannel(Exception):
     """There is no channel of this name."""
 
     def __init__(self, channel: str) -> None:
-        super().__init__(f"There is no channel '{channel}'. Known are: {', '.join(channel_names())}.")
+        super().__init__(f"There is no channel '{channel}'. Known are: {', '.join(list_channel_names())}.")
         self.channel = channel
 
 
@@ -40,23 +40,23 @@ class ChannelNotAvailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class AvailableChannel:
     """`channel` is guarded by its circuit breaker. `sandbox`: the simulator stands in for the one asked for."""
 
     channel: GuardedChannel
     sandbox: bool
 
 
-def channel_names() -> tuple[str, ...]:
+def list_channel_names() -> tuple[str, ...]:
     return (SIMULATOR, STRIPE, *_further)
 
 
-def limits_of(channel: str) -> Limits:
+def get_channel_limits(channel: str) -> Limits:
     """Of a channel by its name. They are the same when the simulator stands in for it."""
     return _limits.get(channel, _NO_LIMITS)
 
 
-def served_by(channel: str, environment: str) -> Served:
+def get_channel(channel: str, environment: str) -> AvailableChannel:
     """Raises `UnknownChannel` and `ChannelNotAvailable`."""
     match channel:
         case "simulator":
@@ -65,17 +65,17 @@ def served_by(channel: str, environment: str) -> Served:
             return _serve_stripe(environment)
     if channel not in _further:
         raise UnknownChannel(channel)
-    return Served(GuardedChannel(_further[channel], environment), sandbox=False)
+    return AvailableChannel(GuardedChannel(_further[channel], environment), sandbox=False)
 
 
-def serving(channel: str, environment: str, *, sandbox: bool) -> GuardedChannel:
+def get_channel_of_payment(channel: str, environment: str, *, sandbox: bool) -> GuardedChannel:
     """Who serves a payment that exists: always the one that made it. What the simulator took in Stripe's place stays
     with it when Stripe is connected later, and is never asked about what Stripe took. Raises
     `UnknownChannel`."""
     if sandbox:
         return _serve_simulator(environment).channel
     try:
-        served = served_by(channel, environment)
+        served = get_channel(channel, environment)
     except ChannelNotAvailable:
         return _disconnected(channel, environment)
     if served.sandbox:
@@ -89,34 +89,34 @@ class _Disconnected:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __getattr__(self, _operation: str) -> Callable[[object], NotSent]:
-        return lambda _request: NotSent(f"{self.name} is not connected any more", channel_fault=False)
+    def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
+        return lambda _request: NotProcessed(f"{self.name} is not connected any more", is_channel_fault=False)
 
 
 def _disconnected(channel: str, environment: str) -> GuardedChannel:
     return GuardedChannel(cast(Channel, _Disconnected(channel)), environment)
 
 
-def _serve_simulator(environment: str) -> Served:
+def _serve_simulator(environment: str) -> AvailableChannel:
     if environment != TEST:
         raise ChannelNotAvailable(SIMULATOR, environment, "the simulator moves no real money.")
-    return Served(GuardedChannel(_simulator, environment), sandbox=False)
+    return AvailableChannel(GuardedChannel(_simulator, environment), sandbox=False)
 
 
-def _serve_stripe(environment: str) -> Served:
+def _serve_stripe(environment: str) -> AvailableChannel:
     if stripe_config.secret_key(environment):
-        return Served(GuardedChannel(_stripe, environment), sandbox=False)
+        return AvailableChannel(GuardedChannel(_stripe, environment), sandbox=False)
     if environment == TEST:
-        return Served(GuardedChannel(_simulator, environment), sandbox=True)
+        return AvailableChannel(GuardedChannel(_simulator, environment), sandbox=True)
     raise ChannelNotAvailable(STRIPE, environment, "STRIPE_LIVE_SECRET_KEY is not set.")
 
 
 def is_down(channel: str, environment: str) -> bool:
     """The channel's circuit breaker is open. Raises `UnknownChannel` and `ChannelNotAvailable`."""
-    return served_by(channel, environment).channel.is_down
+    return get_channel(channel, environment).channel.is_down
 
 
-def webhook_channel(name: str) -> Channel:
+def get_webhook_channel(name: str) -> Channel:
     """Who may call `POST /webhooks/{name}`. Raises `UnknownChannel`."""
     match name:
         case "simulator":

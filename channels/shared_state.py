@@ -73,7 +73,7 @@ class SharedState:
 
     def _note(self, before: State, after: State) -> None:
         self._quiet_until = time.monotonic() + NEWS_SECONDS if after.is_quiet else 0.0
-        metrics.breaker_is(self.channel, self.environment, after.phase)
+        metrics.set_breaker_phase(self.channel, self.environment, after.phase)
         if after.phase is not before.phase:
             metrics.BREAKER_CHANGES.labels(self.channel, self.environment, after.phase.value).inc()
             log.warning(

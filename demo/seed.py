@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, served_by
+from channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, get_channel
 from common.ids import uuid7
 from gateway.flows.data import PaymentCreateData, saga_queue
 from gateway.models import CaptureMethod, Payment
@@ -131,7 +131,7 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
 def _channel() -> tuple[str, bool]:
     """Stripe while the simulator stands in for it: the real one would know nothing of a customer who paid."""
     try:
-        served = served_by(STRIPE, Environment.TEST)
+        served = get_channel(STRIPE, Environment.TEST)
     except ChannelNotAvailable:
         return SIMULATOR, False
     return (STRIPE, True) if served.sandbox else (SIMULATOR, False)

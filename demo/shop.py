@@ -17,8 +17,7 @@ from django.db.models.functions import Now
 
 from channels.registry import SIMULATOR
 from channels.simulator import bank, customer, webhooks
-from channels.simulator.models import Notification
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Notification, SimulatedPayment
 from demo.times import let_pass
 from gateway.models import CaptureMethod, Payment
 from gateway.services import expiry, payments, refunds
@@ -103,7 +102,7 @@ class Shop:
     def pays_too_late(self) -> None:
         """A bank that takes money for what we have closed: no script of the simulator is so unkind."""
         self.waits(dt.timedelta(minutes=3))
-        BankPayment.objects.filter(pk=self.payment.payment_no).update(
+        SimulatedPayment.objects.filter(pk=self.payment.payment_no).update(
             state="open", expires_at=Now() + dt.timedelta(hours=1)
         )
         self.pays()

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from common.admin import (
     ReadOnlyAdmin,
     badge_column,
@@ -50,7 +50,7 @@ COLOURS = {
 }
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
 DISPUTE_COLOURS = {"needs_response": "danger", "under_review": "warning", "won": "success", "lost": "danger"}
-channel_filter = known_values_filter("channel", _("channel"), channel_names)
+channel_filter = known_values_filter("channel", _("channel"), list_channel_names)
 STUCK_SHOWN = 1000
 
 

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from channels.registry import limits_of
+from channels.registry import get_channel_limits
 from common.errors import ApiError, ValidationFailed
 from gateway.errors import AmountNotSupported
 
@@ -11,7 +11,7 @@ def refusal(
     *, channel: str, amount_minor: int, currency: str, expires_in_seconds: int | None = None
 ) -> ApiError | None:
     """Why the channel cannot take a payment, a capture or a refund of this amount; None when it can."""
-    limits = limits_of(channel)
+    limits = get_channel_limits(channel)
     step = limits.step_of(currency)
     if amount_minor % step:
         return AmountNotSupported(

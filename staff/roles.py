@@ -73,8 +73,8 @@ _PAYMENTS = _looking_at(
 _REQUESTS = _looking_at("idempotency.idempotencykey", "merchants.apikey")
 _MACHINERY = _looking_at(
     "merchants.requestnonce",
-    "simulator.payment",
-    "simulator.refund",
+    "simulator.simulatedpayment",
+    "simulator.simulatedrefund",
     "simulator.ledgerentry",
     "simulator.notification",
     "simulator.callcount",

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from common.money import EXPONENTS
 from gateway.models import RoutingRule
 from merchants.models import Merchant
@@ -39,10 +39,10 @@ class RuleDraft:
 def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
     """Raises `RuleRefused`."""
     _require_reason(actor, reason)
-    if draft.channel not in channel_names():
+    if draft.channel not in list_channel_names():
         raise RuleRefused(
             _("There is no channel %(channel)s. Known are: %(known)s.")
-            % {"channel": draft.channel, "known": ", ".join(channel_names())}
+            % {"channel": draft.channel, "known": ", ".join(list_channel_names())}
         )
     if draft.currency and draft.currency not in EXPONENTS:
         raise RuleRefused(_("The currency %s is not known.") % draft.currency)

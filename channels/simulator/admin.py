@@ -1,27 +1,27 @@
 from django.contrib import admin
 
-from channels.simulator.models import CallCount, LedgerEntry, Notification, Payment, Refund
+from channels.simulator.models import CallCount, LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from common.admin import ReadOnlyAdmin, ReadOnlyInline
 
 
-class RefundInline(ReadOnlyInline):
-    model = Refund
+class SimulatedRefundInline(ReadOnlyInline):
+    model = SimulatedRefund
     fields = ("reference", "state", "amount", "currency", "failure_code", "created_at")
     readonly_fields = fields
 
 
-@admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
+@admin.register(SimulatedPayment)
+class SimulatedPaymentAdmin(ReadOnlyAdmin):
     list_display = ("reference", "state", "amount", "captured", "refunded", "currency", "created_at")
     list_filter = ("state",)
     search_fields = ("=reference", "=channel_trade_no")
     ordering = ("-created_at",)
     exclude = ("token",)
-    inlines = (RefundInline,)
+    inlines = (SimulatedRefundInline,)
 
 
-@admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
+@admin.register(SimulatedRefund)
+class SimulatedRefundAdmin(ReadOnlyAdmin):
     list_display = ("reference", "payment", "state", "amount", "currency", "failure_code", "created_at")
     list_filter = ("state",)
     search_fields = ("=reference", "=channel_refund_no", "=payment__reference")

@@ -11,21 +11,21 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from channels.base import (
-    Answered,
     CancelPayment,
     CapturePayment,
     CreatePayment,
     CreateRefund,
     Declined,
-    Missing,
-    PaymentAnswer,
+    NotFoundAtChannel,
+    PaymentResult,
     PaymentState,
-    RefundAnswer,
-    RefundsAnswer,
+    RefundListResult,
+    RefundResult,
     RefundState,
+    Reported,
 )
-from channels.simulator import books, faults
-from channels.simulator.models import LedgerEntry, LedgerKind, Payment, Refund
+from channels.simulator import faults, ledger
+from channels.simulator.models import LedgerEntry, LedgerKind, SimulatedPayment, SimulatedRefund
 from channels.simulator.router import ALIAS
 from common.db import from_now, insert_unless_exists
 from common.money import EXPONENTS
@@ -34,21 +34,23 @@ _MISMATCH = Declined("idempotency_mismatch", "This key or reference was used wit
 _NO_SUCH_PAYMENT = Declined("no_such_payment", "The simulator has no such payment.")
 ELSEWHERE = "acquirer_unavailable"
 _REFUSALS = {
-    "decline": Declined(*books.CARD_DECLINED),
-    "insufficient_funds": Declined(*books.INSUFFICIENT_FUNDS),
-    "decline_elsewhere": Declined(ELSEWHERE, "The bank cannot take payments at the moment.", elsewhere=True),
+    "decline": Declined(*ledger.CARD_DECLINED),
+    "insufficient_funds": Declined(*ledger.INSUFFICIENT_FUNDS),
+    "decline_elsewhere": Declined(
+        ELSEWHERE, "The bank cannot take payments at the moment.", can_fail_over=True
+    ),
 }
 
 
 def script_of(reference: str) -> faults.Script:
-    text = Payment.objects.filter(pk=reference).values_list("simulate", flat=True).first()
+    text = SimulatedPayment.objects.filter(pk=reference).values_list("simulate", flat=True).first()
     return faults.parse(text) if text else faults.NORMAL
 
 
 # --- Payments ---------------------------------------------------------------------------------------
 
 
-def create(request: CreatePayment, script: faults.Script) -> PaymentAnswer:
+def create(request: CreatePayment, script: faults.Script) -> PaymentResult:
     """Normally a single INSERT. The same key or reference again answers what became of the first."""
     if request.amount_minor < 1 or request.currency not in EXPONENTS:
         return Declined("amount_not_supported", "The simulator does not know this amount and currency.")
@@ -57,23 +59,23 @@ def create(request: CreatePayment, script: faults.Script) -> PaymentAnswer:
         with transaction.atomic(using=ALIAS):
             created = insert_unless_exists(payment)
             if created:
-                books.customer_pays(payment)
+                ledger.customer_pays(payment)
     else:
         created = insert_unless_exists(payment)
     return _as_created(payment) if created else _created_before(request)
 
 
-def find(reference: str) -> PaymentAnswer:
-    payment = Payment.objects.annotate(now=Now()).filter(pk=reference).first()
+def find(reference: str) -> PaymentResult:
+    payment = SimulatedPayment.objects.annotate(now=Now()).filter(pk=reference).first()
     if payment is None:
-        return Missing()
-    if books.is_behind(payment, payment.now):
+        return NotFoundAtChannel()
+    if ledger.is_behind(payment, payment.now):
         with transaction.atomic(using=ALIAS):
-            return Answered(books.describe(lock_known(reference)))
-    return Answered(books.describe(payment))
+            return Reported(ledger.describe(lock_known(reference)))
+    return Reported(ledger.describe(payment))
 
 
-def cancel(request: CancelPayment) -> PaymentAnswer:
+def cancel(request: CancelPayment) -> PaymentResult:
     """Answers the payment as it then is: PAID when the customer was faster."""
     reference = request.payment.reference
     with transaction.atomic(using=ALIAS):
@@ -81,14 +83,14 @@ def cancel(request: CancelPayment) -> PaymentAnswer:
         if payment is None:
             tombstone = _tombstone(reference, request.payment.environment)
             if insert_unless_exists(tombstone):
-                return Answered(books.describe(tombstone))
+                return Reported(ledger.describe(tombstone))
             payment = lock_known(reference)  # its creation was faster by a moment
         if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
-            books.cancel(payment, key=request.key, why="")
-        return Answered(books.describe(payment))
+            ledger.cancel(payment, key=request.key, why="")
+        return Reported(ledger.describe(payment))
 
 
-def capture(request: CapturePayment) -> PaymentAnswer:
+def capture(request: CapturePayment) -> PaymentResult:
     """Takes the held amount or a part of it, once; the rest is released."""
     with transaction.atomic(using=ALIAS):
         payment = lock(Q(pk=request.payment.reference))
@@ -97,33 +99,33 @@ def capture(request: CapturePayment) -> PaymentAnswer:
         captures = LedgerEntry.objects.filter(reference=payment.pk, kind=LedgerKind.CAPTURE)
         if captures.filter(key=request.key).exists():
             repeated = payment.state == PaymentState.PAID and payment.captured == request.amount_minor
-            return Answered(books.describe(payment)) if repeated else _MISMATCH
+            return Reported(ledger.describe(payment)) if repeated else _MISMATCH
         if payment.state != PaymentState.AUTHORIZED:
             return Declined("not_capturable", f"The payment is {payment.state}: nothing is held.")
         if not 1 <= request.amount_minor <= payment.amount:
             return Declined("capture_exceeds_authorization", f"At most {payment.amount} can be captured.")
-        books.capture(payment, request.amount_minor, key=request.key)
-        return Answered(books.describe(payment))
+        ledger.capture(payment, request.amount_minor, key=request.key)
+        return Reported(ledger.describe(payment))
 
 
-def lock(which: Q) -> Payment | None:
+def lock(which: Q) -> SimulatedPayment | None:
     """The payment, locked and brought up to date. Only inside a transaction."""
-    payment = Payment.objects.select_for_update().annotate(now=Now()).filter(which).first()
+    payment = SimulatedPayment.objects.select_for_update().annotate(now=Now()).filter(which).first()
     if payment is not None:
-        books.catch_up(payment, payment.now)
+        ledger.catch_up(payment, payment.now)
     return payment
 
 
-def lock_known(reference: str) -> Payment:
+def lock_known(reference: str) -> SimulatedPayment:
     """Payments are never deleted."""
     payment = lock(Q(pk=reference))
     assert payment is not None
     return payment
 
 
-def _new_payment(request: CreatePayment, script: faults.Script) -> Payment:
+def _new_payment(request: CreatePayment, script: faults.Script) -> SimulatedPayment:
     refusal = next((_REFUSALS[name] for name in _REFUSALS if script.asks_for(name)), None)
-    return Payment(
+    return SimulatedPayment(
         reference=request.reference,
         channel_trade_no=f"sim_pay_{secrets.token_hex(12)}",
         token=secrets.token_urlsafe(24),
@@ -143,8 +145,8 @@ def _new_payment(request: CreatePayment, script: faults.Script) -> Payment:
     )
 
 
-def _tombstone(reference: str, environment: str) -> Payment:
-    return Payment(
+def _tombstone(reference: str, environment: str) -> SimulatedPayment:
+    return SimulatedPayment(
         reference=reference,
         channel_trade_no=f"sim_pay_{secrets.token_hex(12)}",
         token=secrets.token_urlsafe(24),
@@ -156,14 +158,14 @@ def _tombstone(reference: str, environment: str) -> Payment:
     )
 
 
-def _as_created(payment: Payment) -> PaymentAnswer:
+def _as_created(payment: SimulatedPayment) -> PaymentResult:
     if payment.state == PaymentState.DECLINED:
         code = payment.failure_code
-        return Declined(code, payment.failure_message, elsewhere=code == ELSEWHERE)
-    return Answered(books.describe(payment))
+        return Declined(code, payment.failure_message, can_fail_over=code == ELSEWHERE)
+    return Reported(ledger.describe(payment))
 
 
-def _created_before(request: CreatePayment) -> PaymentAnswer:
+def _created_before(request: CreatePayment) -> PaymentResult:
     with transaction.atomic(using=ALIAS):
         payment = lock(Q(pk=request.reference)) or lock(Q(create_key=request.key))
         assert payment is not None, "an INSERT met a row that cannot be found"
@@ -177,13 +179,13 @@ def _created_before(request: CreatePayment) -> PaymentAnswer:
 # --- Refunds ----------------------------------------------------------------------------------------
 
 
-def refund(request: CreateRefund, script: faults.Script) -> RefundAnswer:
+def refund(request: CreateRefund, script: faults.Script) -> RefundResult:
     """The bank checks the limit itself, pending refunds included."""
     with transaction.atomic(using=ALIAS):
         payment = lock(Q(pk=request.payment.reference))
         if payment is None:
             return _NO_SUCH_PAYMENT
-        known = Refund.objects.filter(Q(pk=request.reference) | Q(create_key=request.key)).first()
+        known = SimulatedRefund.objects.filter(Q(pk=request.reference) | Q(create_key=request.key)).first()
         if known is not None:
             ours = (request.reference, request.payment.reference, request.amount_minor, request.currency)
             theirs = (known.reference, known.payment_id, known.amount, known.currency)
@@ -192,22 +194,22 @@ def refund(request: CreateRefund, script: faults.Script) -> RefundAnswer:
         return refusal or _as_refunded(_new_refund(payment, request, script))
 
 
-def find_refund(reference: str) -> RefundAnswer:
+def find_refund(reference: str) -> RefundResult:
     with transaction.atomic(using=ALIAS):
-        payment = lock(Q(pk__in=Refund.objects.filter(pk=reference).values("payment_id")))
+        payment = lock(Q(pk__in=SimulatedRefund.objects.filter(pk=reference).values("payment_id")))
         if payment is None:
-            return Missing()
-        return Answered(books.describe_refund(Refund.objects.get(pk=reference)))
+            return NotFoundAtChannel()
+        return Reported(ledger.describe_refund(SimulatedRefund.objects.get(pk=reference)))
 
 
-def find_refunds(reference: str) -> RefundsAnswer:
+def find_refunds(reference: str) -> RefundListResult:
     """All refunds of the payment, those made at the bank itself included."""
     with transaction.atomic(using=ALIAS):
         payment = lock(Q(pk=reference))
         if payment is None:
-            return Missing()
+            return NotFoundAtChannel()
         rows = payment.refunds.exclude(failure_code="refund_declined").order_by("created_at", "reference")
-        return Answered(tuple(books.describe_refund(row) for row in rows))
+        return Reported(tuple(ledger.describe_refund(row) for row in rows))
 
 
 def refund_at_bank(reference: str, amount: int) -> str:
@@ -217,10 +219,10 @@ def refund_at_bank(reference: str, amount: int) -> str:
         payment = lock_known(reference)
         if not 1 <= amount <= payment.captured - payment.refunded - payment.refund_pending:
             return ""
-        return books.refund_at_bank(payment, amount).channel_refund_no
+        return ledger.refund_at_bank(payment, amount).channel_refund_no
 
 
-def _refund_refusal(payment: Payment, request: CreateRefund) -> Declined | None:
+def _refund_refusal(payment: SimulatedPayment, request: CreateRefund) -> Declined | None:
     if payment.state != PaymentState.PAID:
         return Declined("not_refundable", f"The payment is {payment.state}: there is nothing to give back.")
     if request.currency != payment.currency:
@@ -231,8 +233,8 @@ def _refund_refusal(payment: Payment, request: CreateRefund) -> Declined | None:
     return None
 
 
-def _new_refund(payment: Payment, request: CreateRefund, script: faults.Script) -> Refund:
-    row = Refund(
+def _new_refund(payment: SimulatedPayment, request: CreateRefund, script: faults.Script) -> SimulatedRefund:
+    row = SimulatedRefund(
         reference=request.reference,
         channel_refund_no=f"sim_ref_{secrets.token_hex(12)}",
         create_key=request.key,
@@ -256,14 +258,14 @@ def _new_refund(payment: Payment, request: CreateRefund, script: faults.Script) 
         row.settles_at = Now() + timedelta(seconds=script.behaviours["refund_returned"])
     row.save(force_insert=True)
     if row.state == RefundState.SUCCEEDED:
-        books.give_back(payment, row)
+        ledger.give_back(payment, row)
     return row
 
 
-def _as_refunded(refund: Refund) -> RefundAnswer:
+def _as_refunded(refund: SimulatedRefund) -> RefundResult:
     if refund.failure_code == "refund_declined":
         return Declined(refund.failure_code, refund.failure_message)
-    return Answered(books.describe_refund(refund))
+    return Reported(ledger.describe_refund(refund))
 
 
 # --- What time brings -------------------------------------------------------------------------------
@@ -271,8 +273,10 @@ def _as_refunded(refund: Refund) -> RefundAnswer:
 
 def settle_due(limit: int = 100) -> int:
     """Decides what has fallen due without anybody asking. Answers how many payments it looked at."""
-    payments = Payment.objects.filter(settles_at__lte=Now()).values_list("pk", flat=True)[:limit]
-    refunds = Refund.objects.filter(settles_at__lte=Now()).values_list("payment_id", flat=True)[:limit]
+    payments = SimulatedPayment.objects.filter(settles_at__lte=Now()).values_list("pk", flat=True)[:limit]
+    refunds = SimulatedRefund.objects.filter(settles_at__lte=Now()).values_list("payment_id", flat=True)[
+        :limit
+    ]
     references = {*payments, *refunds}
     for reference in references:
         with transaction.atomic(using=ALIAS):

@@ -12,17 +12,17 @@ from channels.base import (
     CreateRefund,
     Declined,
     Listed,
-    Missing,
-    PaymentAnswer,
+    NotFoundAtChannel,
     PaymentRef,
-    RefundAnswer,
+    PaymentResult,
+    RefundListResult,
     RefundRef,
-    RefundsAnswer,
+    RefundResult,
     Window,
 )
 from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, Operation, ScriptError
-from channels.simulator.line import transmit
+from channels.simulator.network import transmit
 
 ENVIRONMENT = "test"
 _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it serves test keys only.")
@@ -31,7 +31,7 @@ _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it 
 class SimulatorChannel:
     name = "simulator"
 
-    def create_payment(self, request: CreatePayment) -> PaymentAnswer:
+    def create_payment(self, request: CreatePayment) -> PaymentResult:
         if request.environment != ENVIRONMENT:
             return _NOT_LIVE
         try:
@@ -47,9 +47,9 @@ class SimulatorChannel:
             lambda: bank.create(request, script),
         )
 
-    def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
+    def find_payment(self, payment: PaymentRef) -> PaymentResult:
         if payment.environment != ENVIRONMENT:
-            return Missing()
+            return NotFoundAtChannel()
         return transmit(
             bank.script_of(payment.reference),
             Operation.QUERY,
@@ -59,9 +59,9 @@ class SimulatorChannel:
             lambda: bank.find(payment.reference),
         )
 
-    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
+    def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         if request.payment.environment != ENVIRONMENT:
-            return Missing()
+            return NotFoundAtChannel()
         return transmit(
             bank.script_of(request.payment.reference),
             Operation.CANCEL,
@@ -71,7 +71,7 @@ class SimulatorChannel:
             lambda: bank.cancel(request),
         )
 
-    def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
+    def capture_payment(self, request: CapturePayment) -> PaymentResult:
         if request.payment.environment != ENVIRONMENT:
             return _NOT_LIVE
         return transmit(
@@ -83,7 +83,7 @@ class SimulatorChannel:
             lambda: bank.capture(request),
         )
 
-    def refund_payment(self, request: CreateRefund) -> RefundAnswer:
+    def refund_payment(self, request: CreateRefund) -> RefundResult:
         if request.payment.environment != ENVIRONMENT:
             return _NOT_LIVE
         try:
@@ -101,9 +101,9 @@ class SimulatorChannel:
             lambda: bank.refund(request, script),
         )
 
-    def find_refund(self, refund: RefundRef) -> RefundAnswer:
+    def find_refund(self, refund: RefundRef) -> RefundResult:
         if refund.payment.environment != ENVIRONMENT:
-            return Missing()
+            return NotFoundAtChannel()
         return transmit(
             bank.script_of(refund.payment.reference),
             Operation.QUERY_REFUND,
@@ -113,9 +113,9 @@ class SimulatorChannel:
             lambda: bank.find_refund(refund.reference),
         )
 
-    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+    def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         if payment.environment != ENVIRONMENT:
-            return Missing()
+            return NotFoundAtChannel()
         return transmit(
             bank.script_of(payment.reference),
             Operation.QUERY_REFUND,

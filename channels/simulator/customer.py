@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from channels.base import PaymentState
-from channels.simulator import bank, books, notifications
-from channels.simulator.models import Payment
+from channels.simulator import bank, ledger, notifications
+from channels.simulator.models import SimulatedPayment
 from channels.simulator.router import ALIAS
 
 SLOW_SECONDS = 5.0
@@ -48,10 +48,12 @@ def look_up(token: str) -> Checkout | None:
     """None when there is no such page."""
     if not _TOKEN.fullmatch(token):
         return None
-    payment = Payment.objects.annotate(now=Now()).filter(token=token, create_key__isnull=False).first()
+    payment = (
+        SimulatedPayment.objects.annotate(now=Now()).filter(token=token, create_key__isnull=False).first()
+    )
     if payment is None:
         return None
-    if not books.is_behind(payment, payment.now):
+    if not ledger.is_behind(payment, payment.now):
         return _show(payment, payment.now)
     with transaction.atomic(using=ALIAS):
         return _show(bank.lock_known(payment.reference), payment.now)
@@ -71,23 +73,23 @@ def act(token: str, action: Action) -> bool:
     return True
 
 
-def _decide(payment: Payment, action: Action) -> None:
+def _decide(payment: SimulatedPayment, action: Action) -> None:
     match action:
         case Action.PAY:
-            books.customer_pays(payment)
+            ledger.customer_pays(payment)
         case Action.PAY_SLOWLY:
-            books.process(payment, SLOW_SECONDS)
+            ledger.process(payment, SLOW_SECONDS)
         case Action.DECLINE:
-            books.refuse_card(payment, books.CARD_DECLINED)
+            ledger.refuse_card(payment, ledger.CARD_DECLINED)
         case Action.DECLINE_FOR_FUNDS:
-            books.refuse_card(payment, books.INSUFFICIENT_FUNDS)
+            ledger.refuse_card(payment, ledger.INSUFFICIENT_FUNDS)
 
 
-def _show(payment: Payment, now: datetime) -> Checkout:
-    expired = payment.state == PaymentState.CANCELLED and payment.failure_code == books.EXPIRED
+def _show(payment: SimulatedPayment, now: datetime) -> Checkout:
+    expired = payment.state == PaymentState.CANCELLED and payment.failure_code == ledger.EXPIRED
     return Checkout(
         reference=payment.reference,
-        status=books.EXPIRED if expired else payment.state,
+        status=ledger.EXPIRED if expired else payment.state,
         amount_minor=payment.amount,
         currency=payment.currency,
         subject=payment.subject,

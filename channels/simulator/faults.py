@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from channels.base import NotSent, Unknown
+from channels.base import NotProcessed, UnknownOutcome
 
 METADATA_KEY = "simulate"
 
@@ -42,23 +42,23 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class LineFault:
+class NetworkFault:
     """`takes_effect`: the bank does it. `answer`: what the caller sees; None is the true answer, late."""
 
     name: str
     meaning: str
     takes_effect: bool
-    answer: Unknown | NotSent | None = None
+    answer: UnknownOutcome | NotProcessed | None = None
     amount_ends: int | None = None
     seconds: float | None = None
     is_kept: bool = False  # repeating the key repeats the error
 
 
 # What one merchant scripts for a payment of theirs must not open the breaker for everybody else.
-TIMED_OUT = Unknown("timeout: no answer in time", channel_fault=False)
-_SERVER_ERROR = Unknown("the simulator answered 500", channel_fault=False)
-_RESET = Unknown("connection reset by peer", channel_fault=False)
-_UNREACHABLE = NotSent("connection refused", channel_fault=False)
+TIMED_OUT = UnknownOutcome("timeout: no answer in time", is_channel_fault=False)
+_SERVER_ERROR = UnknownOutcome("the simulator answered 500", is_channel_fault=False)
+_RESET = UnknownOutcome("connection reset by peer", is_channel_fault=False)
+_UNREACHABLE = NotProcessed("connection refused", is_channel_fault=False)
 
 BEHAVIOURS = (
     Behaviour("decline", "creation is declined: card_declined", 9901),
@@ -89,31 +89,33 @@ BEHAVIOURS = (
         5.0,
     ),
 )
-LINE_FAULTS = (
-    LineFault("slow", "it happens, and is answered after the given seconds", True, None, 9903, 3.0),
-    LineFault("slow_start", "nothing happens for the given seconds, then it does", False, None, None, 3.0),
-    LineFault("timeout_before", "it does not happen, and no answer comes", False, TIMED_OUT, 9904),
-    LineFault("timeout_after", "it happens, and the answer is lost", True, TIMED_OUT, 9919),
-    LineFault("error_5xx", "it does not happen: status 500", False, _SERVER_ERROR, 9906),
-    LineFault("error_5xx_after", "it happens, but the answer is status 500", True, _SERVER_ERROR),
-    LineFault(
+NETWORK_FAULTS = (
+    NetworkFault("slow", "it happens, and is answered after the given seconds", True, None, 9903, 3.0),
+    NetworkFault("slow_start", "nothing happens for the given seconds, then it does", False, None, None, 3.0),
+    NetworkFault("timeout_before", "it does not happen, and no answer comes", False, TIMED_OUT, 9904),
+    NetworkFault("timeout_after", "it happens, and the answer is lost", True, TIMED_OUT, 9919),
+    NetworkFault("error_5xx", "it does not happen: status 500", False, _SERVER_ERROR, 9906),
+    NetworkFault("error_5xx_after", "it happens, but the answer is status 500", True, _SERVER_ERROR),
+    NetworkFault(
         "error_5xx_kept",
         "it does not happen: status 500, which the idempotency key keeps: only a new key goes through",
         False,
         _SERVER_ERROR,
         is_kept=True,
     ),
-    LineFault("reset", "it does not happen: the connection is reset", False, _RESET, 9907),
-    LineFault("reset_after", "it happens, but the connection is reset before the answer", True, _RESET),
-    LineFault("unreachable", "the connection is refused: it cannot have happened", False, _UNREACHABLE, 9920),
+    NetworkFault("reset", "it does not happen: the connection is reset", False, _RESET, 9907),
+    NetworkFault("reset_after", "it happens, but the connection is reset before the answer", True, _RESET),
+    NetworkFault(
+        "unreachable", "the connection is refused: it cannot have happened", False, _UNREACHABLE, 9920
+    ),
 )
 # Names for what is asked for so often that it should not need two words.
 SHORTHANDS: Mapping[str, tuple[str, int]] = {"timeout_after_charge": ("auto_pay,timeout_after", 9905)}
 
 _BEHAVIOURS = {behaviour.name: behaviour for behaviour in BEHAVIOURS}
-_LINE_FAULTS = {fault.name: fault for fault in LINE_FAULTS}
+_NETWORK_FAULTS = {fault.name: fault for fault in NETWORK_FAULTS}
 _BY_AMOUNT: Mapping[int, str] = {
-    **{fault.amount_ends: fault.name for fault in (*BEHAVIOURS, *LINE_FAULTS) if fault.amount_ends},
+    **{fault.amount_ends: fault.name for fault in (*BEHAVIOURS, *NETWORK_FAULTS) if fault.amount_ends},
     **{ends: name for name, (_, ends) in SHORTHANDS.items()},
 }
 _RULE = re.compile(
@@ -128,10 +130,10 @@ class ScriptError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScriptedFault:
     """A line fault that was asked for: it hits the first `calls` calls, or all of them (None)."""
 
-    fault: LineFault
+    fault: NetworkFault
     seconds: float
     calls: int | None
 
@@ -140,7 +142,7 @@ class Line:
 class Script:
     text: str = ""
     behaviours: Mapping[str, float] = field(default_factory=dict)
-    lines: Mapping[Operation, Line] = field(default_factory=dict)
+    network_faults: Mapping[Operation, ScriptedFault] = field(default_factory=dict)
 
     def asks_for(self, behaviour: str) -> bool:
         return behaviour in self.behaviours
@@ -158,14 +160,14 @@ def script_for(metadata: Mapping[str, str], amount_minor: int) -> Script:
 def parse(text: str) -> Script:
     """Raises `ScriptError`."""
     behaviours: dict[str, float] = {}
-    lines: dict[Operation, Line] = {}
+    network_faults: dict[Operation, ScriptedFault] = {}
     for rule in filter(None, (part.strip() for part in text.split(","))):
         one = _rule(rule)
-        if lines.keys() & one.lines.keys():
+        if network_faults.keys() & one.network_faults.keys():
             raise ScriptError(f"'{rule}' is the second fault of one operation")
         behaviours.update(one.behaviours)
-        lines.update(one.lines)
-    return Script(text, behaviours, lines)
+        network_faults.update(one.network_faults)
+    return Script(text, behaviours, network_faults)
 
 
 def _rule(rule: str) -> Script:
@@ -175,10 +177,12 @@ def _rule(rule: str) -> Script:
     name = match["name"]
     if name in _BEHAVIOURS:
         return Script(rule, {name: _behaviour(match, rule)})
-    if name in _LINE_FAULTS:
-        fault = _LINE_FAULTS[name]
+    if name in _NETWORK_FAULTS:
+        fault = _NETWORK_FAULTS[name]
         operation = Operation(match["operation"] or Operation.CREATE)
-        return Script(rule, {}, {operation: Line(fault, _seconds(match, rule, fault), _calls(match))})
+        return Script(
+            rule, {}, {operation: ScriptedFault(fault, _seconds(match, rule, fault), _calls(match))}
+        )
     if name in SHORTHANDS:
         return _shorthand(match, rule)
     raise ScriptError(f"'{name}' is not a fault")
@@ -188,8 +192,10 @@ def _shorthand(match: re.Match[str], rule: str) -> Script:
     if match["operation"] or match["seconds"]:
         raise ScriptError(f"'{rule}' takes neither an operation nor seconds")
     expanded = parse(SHORTHANDS[match["name"]][0])
-    lines = {operation: replace(line, calls=_calls(match)) for operation, line in expanded.lines.items()}
-    return Script(rule, expanded.behaviours, lines)
+    network_faults = {
+        operation: replace(line, calls=_calls(match)) for operation, line in expanded.network_faults.items()
+    }
+    return Script(rule, expanded.behaviours, network_faults)
 
 
 def _behaviour(match: re.Match[str], rule: str) -> float:
@@ -198,7 +204,7 @@ def _behaviour(match: re.Match[str], rule: str) -> float:
     return _seconds(match, rule, _BEHAVIOURS[match["name"]])
 
 
-def _seconds(match: re.Match[str], rule: str, fault: Behaviour | LineFault) -> float:
+def _seconds(match: re.Match[str], rule: str, fault: Behaviour | NetworkFault) -> float:
     if match["seconds"] is None:
         return fault.seconds or 0.0
     if fault.seconds is None:

@@ -8,25 +8,25 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import Q, QuerySet
 
 from channels.base import ChannelPayment, ChannelRefund, Listed, ListingFailed, Window
-from channels.simulator import books
-from channels.simulator.models import Payment, Refund
+from channels.simulator import ledger
+from channels.simulator.models import SimulatedPayment, SimulatedRefund
 
 PAGE = 500
 
-R = TypeVar("R", Payment, Refund)
+R = TypeVar("R", SimulatedPayment, SimulatedRefund)
 
 
 def payments(window: Window) -> Iterator[Listed[ChannelPayment]]:
     """Every payment that was created there. Raises `ListingFailed`."""
-    created = Payment.objects.filter(create_key__isnull=False, environment=window.environment)
+    created = SimulatedPayment.objects.filter(create_key__isnull=False, environment=window.environment)
     for row in _pages(created, window):
-        yield Listed(books.describe(row), row.created_at)
+        yield Listed(ledger.describe(row), row.created_at)
 
 
 def refunds(window: Window) -> Iterator[Listed[ChannelRefund]]:
     """Raises `ListingFailed`."""
-    for row in _pages(Refund.objects.filter(payment__environment=window.environment), window):
-        yield Listed(books.describe_refund(row), row.created_at)
+    for row in _pages(SimulatedRefund.objects.filter(payment__environment=window.environment), window):
+        yield Listed(ledger.describe_refund(row), row.created_at)
 
 
 def _pages(rows: QuerySet[R], window: Window) -> Iterator[R]:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from channels.base import PaymentState, RefundState
 
 
-class Payment(models.Model):
+class SimulatedPayment(models.Model):
     """One payment as the bank knows it. Amounts are in minor units.
 
     A row without `create_key` is a tombstone: the platform cancelled a payment the bank had not heard of. It
@@ -73,13 +73,13 @@ class Payment(models.Model):
         return self.reference
 
 
-class Refund(models.Model):
+class SimulatedRefund(models.Model):
     reference = models.CharField(
         primary_key=True, max_length=100, help_text=_("The platform's refund number.")
     )
     channel_refund_no = models.CharField(unique=True, max_length=40)
     create_key = models.CharField(unique=True, max_length=255)
-    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    payment = models.ForeignKey(SimulatedPayment, on_delete=models.PROTECT, related_name="refunds")
     state = models.CharField(max_length=20)
     amount = models.BigIntegerField()
     currency = models.CharField(max_length=3)

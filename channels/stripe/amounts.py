@@ -15,7 +15,7 @@ class UnsupportedAmount(Exception):
         super().__init__(f"Stripe takes {currency} in steps of 10 minor units, not {amount_minor}.")
 
     def as_answer(self) -> Declined:
-        return Declined("amount_not_supported", str(self), elsewhere=True)
+        return Declined("amount_not_supported", str(self), can_fail_over=True)
 
 
 def to_stripe(amount_minor: int, currency: str) -> int:

@@ -16,16 +16,16 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     InvalidRequest,
-    KeyUsedUp,
     Limits,
     Listed,
-    Missing,
-    PaymentAnswer,
+    NewKeyRequired,
+    NotFoundAtChannel,
     PaymentRef,
-    RefundAnswer,
+    PaymentResult,
+    RefundListResult,
     RefundRef,
-    RefundsAnswer,
-    Unknown,
+    RefundResult,
+    UnknownOutcome,
     Window,
 )
 from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
@@ -33,7 +33,7 @@ from channels.stripe.amounts import UnsupportedAmount
 from channels.stripe.shapes import Unreadable
 
 log = structlog.get_logger(__name__)
-A = TypeVar("A", PaymentAnswer, RefundAnswer, RefundsAnswer)
+A = TypeVar("A", PaymentResult, RefundResult, RefundListResult)
 
 LIMITS = Limits(
     longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
@@ -47,36 +47,36 @@ _NOT_THERE = InvalidRequest("resource_missing", "Stripe does not know what this 
 class StripeChannel:
     name = "stripe"
 
-    def create_payment(self, request: CreatePayment) -> PaymentAnswer:
+    def create_payment(self, request: CreatePayment) -> PaymentResult:
         api = config.client(request.environment, request.timeout_seconds)
         answer = _done(_answer(lambda: payments.create(api, request)))
-        if isinstance(answer, KeyUsedUp) and not payments.is_saved_card(request):
+        if isinstance(answer, NewKeyRequired) and not payments.is_saved_card(request):
             return replace(
                 answer, is_harmless=True
             )  # nobody has the address of a page that this key may have opened
         return answer
 
-    def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
+    def find_payment(self, payment: PaymentRef) -> PaymentResult:
         api = _client_for(payment)
         return _answer(lambda: lookup.payment(api, payment))
 
-    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
+    def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         api = _client_for(request.payment)
         return _answer(lambda: payments.cancel(api, request))
 
-    def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
+    def capture_payment(self, request: CapturePayment) -> PaymentResult:
         api = _client_for(request.payment)
         return _done(_answer(lambda: payments.capture(api, request)))
 
-    def refund_payment(self, request: CreateRefund) -> RefundAnswer:
+    def refund_payment(self, request: CreateRefund) -> RefundResult:
         api = _client_for(request.payment)
         return _done(_answer(lambda: refunds.create(api, request)))
 
-    def find_refund(self, refund: RefundRef) -> RefundAnswer:
+    def find_refund(self, refund: RefundRef) -> RefundResult:
         api = _client_for(refund.payment)
         return _answer(lambda: refunds.find(api, refund))
 
-    def find_refunds(self, payment: PaymentRef) -> RefundsAnswer:
+    def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         api = _client_for(payment)
         return _answer(lambda: refunds.find_all(api, payment))
 
@@ -96,7 +96,7 @@ def _client_for(payment: PaymentRef) -> stripe.StripeClient:
 
 def _done(answer: A) -> A | InvalidRequest:
     """Something that the call needs does not exist there: a saved card, or the payment itself."""
-    if not isinstance(answer, Missing):
+    if not isinstance(answer, NotFoundAtChannel):
         return answer
     log.error("stripe.invalid_request", code=_NOT_THERE.code)
     return _NOT_THERE
@@ -111,7 +111,7 @@ def _answer(ask: Callable[[], A]) -> A:
     except UnsupportedAmount as error:
         return error.as_answer()
     except lookup.TooMany:
-        return Unknown("too many payments to look through", channel_fault=False)
+        return UnknownOutcome("too many payments to look through", is_channel_fault=False)
     except Unreadable as error:
         log.error("stripe.unreadable", reason=str(error))
-        return Unknown(f"Stripe's answer is not understood: {error}")
+        return UnknownOutcome(f"Stripe's answer is not understood: {error}")

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 import stripe
 import structlog
 
-from channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
+from channels.base import (
+    Declined,
+    InvalidRequest,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    NotProcessed,
+    UnknownOutcome,
+)
 from channels.stripe.http import SENT_METHOD, NotConnected
 
 log = structlog.get_logger(__name__)
@@ -73,32 +80,34 @@ _DECLINES = _ELSEWHERE | {
     "refund_disputed_payment",
 }
 
-Answer = Declined | InvalidRequest | KeyUsedUp | NotSent | Unknown | Missing
+Answer = Declined | InvalidRequest | NewKeyRequired | NotProcessed | UnknownOutcome | NotFoundAtChannel
 
 
 def answer_to(error: stripe.StripeError) -> Answer:
     """Decided by the error's type, its code and the header `Stripe-Should-Retry`, never by its text."""
     match error:
         case NotConnected():
-            return NotSent(f"no connection to Stripe: {error.user_message}")
+            return NotProcessed(f"no connection to Stripe: {error.user_message}")
         case stripe.CardError():
             return _declined(error)
         case stripe.RateLimitError():  # also what another request has locked
-            return NotSent("Stripe is busy", _retry_after(error))
+            return NotProcessed("Stripe is busy", _retry_after(error))
         case stripe.AuthenticationError() | stripe.PermissionError():
             log.error("stripe.refuses_our_key", request_id=error.request_id, code=error.code)
-            return NotSent("Stripe refuses our API key")
+            return NotProcessed("Stripe refuses our API key")
         case stripe.IdempotencyError():
             # An earlier call with this key had other parameters, and is over: one under way is answered 409.
             log.error("stripe.idempotency_key_reused", request_id=error.request_id)
-            return KeyUsedUp("Stripe knows this key with other parameters")
+            return NewKeyRequired("Stripe knows this key with other parameters")
         case stripe.InvalidRequestError():
             return _invalid(error)
     if error.http_status == 409:
-        return NotSent("Stripe still works on a request with this key", BUSY_SECONDS, channel_fault=False)
+        return NotProcessed(
+            "Stripe still works on a request with this key", BUSY_SECONDS, is_channel_fault=False
+        )
     if _header(error, "idempotent-replayed") == "true":
-        return KeyUsedUp(f"Stripe keeps the answer {error.http_status} under this key")
-    return Unknown(f"no answer from Stripe: {type(error).__name__}")
+        return NewKeyRequired(f"Stripe keeps the answer {error.http_status} under this key")
+    return UnknownOutcome(f"no answer from Stripe: {type(error).__name__}")
 
 
 def _declined(error: stripe.CardError) -> Declined:
@@ -110,22 +119,24 @@ def refusal(detail: dict[str, object], *, fallback: str = "card_declined") -> De
     """From `error` of an answer, or `last_payment_error` of a payment."""
     code = str(detail.get("decline_code") or detail.get("code") or fallback)
     return Declined(
-        _OUR_CODES.get(code, code), str(detail.get("message") or ""), elsewhere=code in _ELSEWHERE
+        _OUR_CODES.get(code, code), str(detail.get("message") or ""), can_fail_over=code in _ELSEWHERE
     )
 
 
 def _invalid(error: stripe.InvalidRequestError) -> Answer:
     if error.http_status == 404 or error.code == "resource_missing":
-        return Missing()
+        return NotFoundAtChannel()
     if error.code == "lock_timeout":
-        return NotSent("Stripe is busy with this payment", _retry_after(error), channel_fault=False)
+        return NotProcessed("Stripe is busy with this payment", _retry_after(error), is_channel_fault=False)
     if _should_retry(error) is True:
-        return Unknown("Stripe asks for a repetition")
+        return UnknownOutcome("Stripe asks for a repetition")
     is_query = _header(error, SENT_METHOD) == "GET"
     if error.code in _DECLINES and not is_query:
-        return Declined(error.code, error.user_message or "", elsewhere=error.code in _ELSEWHERE)
+        return Declined(error.code, error.user_message or "", can_fail_over=error.code in _ELSEWHERE)
     if error.param == "expires_at" and not is_query:
-        return KeyUsedUp("the session that this key is bound to would have ended already", is_harmless=True)
+        return NewKeyRequired(
+            "the session that this key is bound to would have ended already", is_harmless=True
+        )
     log.error(
         "stripe.invalid_request",
         code=error.code,

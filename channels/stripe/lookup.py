@@ -12,7 +12,7 @@ from typing import Any
 import stripe
 import structlog
 
-from channels.base import Answered, ChannelPayment, Missing, PaymentRef
+from channels.base import ChannelPayment, NotFoundAtChannel, PaymentRef, Reported
 from channels.stripe import shapes
 from channels.stripe.shapes import PAYMENT_NO, Shape
 
@@ -27,7 +27,7 @@ BEFORE, AFTER = dt.timedelta(minutes=10), dt.timedelta(hours=1)
 # Where it is not known when: sessions live for a day at most.
 LOOK_BACK = dt.timedelta(hours=26)
 
-Found = Answered[ChannelPayment] | Missing
+Found = Reported[ChannelPayment] | NotFoundAtChannel
 
 
 class TooMany(Exception):
@@ -37,10 +37,10 @@ class TooMany(Exception):
 def payment(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     """Raises `StripeError`, `Unreadable`, `TooMany`."""
     if ref.channel_trade_no.startswith(SESSION):
-        return Answered(shapes.payment_of_session(session(api, ref.channel_trade_no), ref.environment))
+        return Reported(shapes.payment_of_session(session(api, ref.channel_trade_no), ref.environment))
     if ref.channel_trade_no:
         found = api.v1.payment_intents.retrieve(ref.channel_trade_no)
-        return Answered(shapes.payment_of_intent(found.to_dict(), ref.environment))
+        return Reported(shapes.payment_of_intent(found.to_dict(), ref.environment))
     return _by_reference(api, ref)
 
 
@@ -54,7 +54,7 @@ def intent_id(api: stripe.StripeClient, ref: PaymentRef) -> str:
     trade_no = ref.channel_trade_no
     if not trade_no:
         found = _by_reference(api, ref)
-        trade_no = found.value.channel_trade_no if isinstance(found, Answered) else ""
+        trade_no = found.value.channel_trade_no if isinstance(found, Reported) else ""
     if not trade_no.startswith(SESSION):
         return trade_no
     intent = session(api, trade_no).get("payment_intent")
@@ -65,10 +65,10 @@ def _by_reference(api: stripe.StripeClient, ref: PaymentRef) -> Found:
     created = _window(ref)
     for listed in sessions(api, created):
         if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-            return Answered(shapes.payment_of_session(listed, ref.environment))
+            return Reported(shapes.payment_of_session(listed, ref.environment))
     for listed in intents(api, created):
         if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-            return Answered(shapes.payment_of_intent(listed, ref.environment))
+            return Reported(shapes.payment_of_intent(listed, ref.environment))
     return _searched(api, ref)
 
 
@@ -83,8 +83,8 @@ def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
         candidates = intents(api, {"gte": _window(ref)["gte"]})
     for shape in candidates:
         if shapes.reference_of(shape, PAYMENT_NO, ref.environment) == ref.reference:
-            return Answered(shapes.payment_of_intent(shape, ref.environment))
-    return Missing()
+            return Reported(shapes.payment_of_intent(shape, ref.environment))
+    return NotFoundAtChannel()
 
 
 def _window(ref: PaymentRef) -> dict[str, int]:

@@ -8,17 +8,17 @@ import stripe
 from django.conf import settings
 
 from channels.base import (
-    Answered,
     CancelPayment,
     CapturePayment,
     ChannelPayment,
     CreatePayment,
     Declined,
     InvalidRequest,
-    KeyUsedUp,
-    Missing,
-    PaymentAnswer,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    PaymentResult,
     PaymentState,
+    Reported,
 )
 from channels.stripe import amounts, errors, lookup, shapes
 from channels.stripe.amounts import UnsupportedAmount
@@ -34,7 +34,7 @@ REPEAT_SECONDS = 20 * 60
 CLOCK_SECONDS = 60
 
 
-def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentAnswer:
+def create(api: stripe.StripeClient, request: CreatePayment) -> PaymentResult:
     try:
         amount = amounts.to_stripe(request.amount_minor, request.currency)
     except UnsupportedAmount as error:
@@ -49,7 +49,7 @@ def is_saved_card(request: CreatePayment) -> bool:
     return bool(request.metadata.get(SAVED_CARD))
 
 
-def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
+def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentResult:
     labels = shapes.labels(request.metadata, {PAYMENT_NO: request.reference}, request.environment)
     product = {"name": request.subject[:250]}
     if request.description:
@@ -71,7 +71,7 @@ def _open_page(api: stripe.StripeClient, request: CreatePayment, amount: int) ->
     if request.return_url:
         params["cancel_url"] = request.return_url
     created = api.v1.checkout.sessions.create(params, {"idempotency_key": request.key})
-    return Answered(shapes.payment_of_session(created.to_dict(), request.environment))
+    return Reported(shapes.payment_of_session(created.to_dict(), request.environment))
 
 
 def _session_end(request: CreatePayment) -> int:
@@ -88,7 +88,7 @@ def _session_end(request: CreatePayment) -> int:
     return min(max(wanted, earliest), intended + MAX_SESSION_SECONDS - CLOCK_SECONDS)
 
 
-def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentAnswer:
+def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentResult:
     params: Any = {
         "amount": amount,
         "currency": request.currency.lower(),
@@ -104,16 +104,16 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
     if request.metadata.get(CUSTOMER):
         params["customer"] = request.metadata[CUSTOMER]
     created = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
-    return Answered(shapes.payment_of_intent(created.to_dict(), request.environment))
+    return Reported(shapes.payment_of_intent(created.to_dict(), request.environment))
 
 
-def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
+def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentResult:
     """Asks first, and again when Stripe refuses: the customer may have been faster.
 
     Without an idempotency key of ours: a payment ends once, whatever is repeated, and a key would also repeat an answer
     that is no longer true, such as a refusal because the payment was processing then."""
     found = _payment_to_end(api, request)
-    if not isinstance(found, Answered):
+    if not isinstance(found, Reported):
         return found
     payment = found.value
     try:
@@ -127,12 +127,12 @@ def cancel(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
         else:
             return found
     except stripe.InvalidRequestError as error:
-        if isinstance(errors.answer_to(error), Missing):
+        if isinstance(errors.answer_to(error), NotFoundAtChannel):
             raise
     return lookup.payment(api, replace(request.payment, channel_trade_no=payment.channel_trade_no))
 
 
-def _payment_to_end(api: stripe.StripeClient, request: CancelPayment) -> PaymentAnswer:
+def _payment_to_end(api: stripe.StripeClient, request: CancelPayment) -> PaymentResult:
     """A page whose creation was never answered is not looked for among all sessions of its time: repeating the creation
     answers with it, or opens it now, and no money moves by that."""
     creation = request.creation
@@ -142,14 +142,14 @@ def _payment_to_end(api: stripe.StripeClient, request: CancelPayment) -> Payment
         return create(api, creation)
     except stripe.StripeError as error:
         answer = errors.answer_to(error)
-        never_opened = isinstance(answer, Declined | KeyUsedUp | InvalidRequest)
-        return Missing() if never_opened else answer
+        never_opened = isinstance(answer, Declined | NewKeyRequired | InvalidRequest)
+        return NotFoundAtChannel() if never_opened else answer
 
 
-def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
+def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentResult:
     """Without an idempotency key of ours, as `cancel`: Stripe captures a payment once."""
     found = lookup.payment(api, request.payment)
-    if not isinstance(found, Answered) or found.value.state == PaymentState.PAID:
+    if not isinstance(found, Reported) or found.value.state == PaymentState.PAID:
         return found
     try:
         amount = amounts.to_stripe(request.amount_minor, found.value.currency)
@@ -157,11 +157,11 @@ def capture(api: stripe.StripeClient, request: CapturePayment) -> PaymentAnswer:
         return error.as_answer()
     held_by = lookup.intent_id(api, request.payment)
     if not held_by:
-        return Missing()
+        return NotFoundAtChannel()
     params: Any = {"amount_to_capture": amount}
     captured = api.v1.payment_intents.capture(held_by, params)
     payment = shapes.payment_of_intent(captured.to_dict(), request.payment.environment)
-    return Answered(_under_its_name(payment, found.value))
+    return Reported(_under_its_name(payment, found.value))
 
 
 def _under_its_name(payment: ChannelPayment, known: ChannelPayment) -> ChannelPayment:

@@ -30,7 +30,14 @@ def refund_result(refund: base.ChannelRefund) -> Json:
     }
 
 
-NoAnswer = base.Declined | base.InvalidRequest | base.NotSent | base.Unknown | base.KeyUsedUp | base.Missing
+NoAnswer = (
+    base.Declined
+    | base.InvalidRequest
+    | base.NotProcessed
+    | base.UnknownOutcome
+    | base.NewKeyRequired
+    | base.NotFoundAtChannel
+)
 
 
 def no_answer(answer: NoAnswer) -> Outcome:
@@ -43,13 +50,13 @@ def no_answer(answer: NoAnswer) -> Outcome:
         case base.InvalidRequest(code, message, param):
             about = f"{param}: " if param else ""
             return outcomes.Failure(REQUEST_INVALID, f"{about}{message or code}")
-        case base.KeyUsedUp(reason):
+        case base.NewKeyRequired(reason):
             return outcomes.Unknown(reason)
-        case base.NotSent(reason, retry_after_seconds):
+        case base.NotProcessed(reason, retry_after_seconds):
             return outcomes.Transient(reason, retry_after_seconds, answer.spends_attempt)
-        case base.Unknown(reason):
+        case base.UnknownOutcome(reason):
             return outcomes.Unknown(reason, answer.spends_attempt)
-        case base.Missing():
+        case base.NotFoundAtChannel():
             return outcomes.NotFound()
         case _ as never:
             assert_never(never)

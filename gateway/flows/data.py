@@ -8,7 +8,7 @@ from typing import Any, Self, TypedDict
 
 from channels.base import PaymentRef
 from channels.guard import GuardedChannel
-from channels.registry import serving
+from channels.registry import get_channel_of_payment
 from common.ids import time_of
 from gateway import selectors
 from gateway.models import Payment, PaymentAttempt
@@ -102,7 +102,7 @@ class ExistingPaymentData(FlowData):
 
     @property
     def made_by(self) -> GuardedChannel:
-        return serving(self.channel, self.environment, sandbox=self.sandbox)
+        return get_channel_of_payment(self.channel, self.environment, sandbox=self.sandbox)
 
     def at_channel(self, timeout_seconds: float) -> PaymentRef:
         began = self.attempt_began_at

@@ -2,7 +2,14 @@
 
 import uuid
 
-from channels.base import Answered, CancelPayment, ChannelPayment, KeyUsedUp, Missing, PaymentState
+from channels.base import (
+    CancelPayment,
+    ChannelPayment,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    PaymentState,
+    Reported,
+)
 from common.ids import uuid7
 from gateway import state_machine
 from gateway.flows import money
@@ -24,11 +31,11 @@ def cancel_at_channel(call: Call) -> Outcome:
     answer = data.made_by.cancel_payment(
         CancelPayment(key=call.key, payment=data.at_channel(call.timeout_seconds), reason=data.reason)
     )
-    if isinstance(answer, Missing):
+    if isinstance(answer, NotFoundAtChannel):
         return Success({"state": PaymentState.CANCELLED.value})
-    if isinstance(answer, KeyUsedUp):
+    if isinstance(answer, NewKeyRequired):
         return after_the_call(ask_channel(call))
-    return _ended(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
+    return _ended(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
@@ -36,10 +43,10 @@ def ask_channel(call: Call) -> Outcome:
     harm: the next one is a call of its own."""
     data = PaymentCancelData.read(call.data)
     answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
-    if isinstance(answer, Answered) and answer.value.state in _ENDS:
+    if isinstance(answer, Reported) and answer.value.state in _ENDS:
         return _ended(data, answer.value)
-    if isinstance(answer, Answered | Missing):
-        state = answer.value.state if isinstance(answer, Answered) else "unknown"
+    if isinstance(answer, Reported | NotFoundAtChannel):
+        state = answer.value.state if isinstance(answer, Reported) else "unknown"
         return NothingHappened(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
     return no_news(answer)
 

@@ -1,6 +1,6 @@
 """payment.capture: takes an authorized amount, or part of it; the rest is released."""
 
-from channels.base import Answered, CapturePayment, ChannelPayment, Declined, KeyUsedUp, PaymentState
+from channels.base import CapturePayment, ChannelPayment, Declined, NewKeyRequired, PaymentState, Reported
 from gateway.flows import money
 from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
 from gateway.flows.data import PaymentCaptureData
@@ -18,13 +18,13 @@ def capture_at_channel(call: Call) -> Outcome:
             key=call.key, payment=data.at_channel(call.timeout_seconds), amount_minor=data.amount_minor
         )
     )
-    if isinstance(answer, KeyUsedUp):
+    if isinstance(answer, NewKeyRequired):
         return after_the_call(ask_channel(call))
     if isinstance(answer, Declined):
         # Perhaps because an earlier call, whose answer was lost, has arrived meanwhile and captured it.
         found = ask_channel(call)
         return found if isinstance(found, Success | Undecidable) else no_answer(answer)
-    return _captured(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
+    return _captured(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
@@ -32,9 +32,9 @@ def ask_channel(call: Call) -> Outcome:
     captures on their way the second is refused."""
     data = PaymentCaptureData.read(call.data)
     answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
-    if isinstance(answer, Answered) and answer.value.state == PaymentState.AUTHORIZED:
+    if isinstance(answer, Reported) and answer.value.state == PaymentState.AUTHORIZED:
         return NothingHappened("not captured: the channel has it as authorized", spends_attempt=False)
-    return _captured(data, answer.value) if isinstance(answer, Answered) else no_news(answer)
+    return _captured(data, answer.value) if isinstance(answer, Reported) else no_news(answer)
 
 
 def _captured(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:

@@ -12,19 +12,19 @@ from typing import Self
 from django.utils import timezone
 
 from channels.base import (
-    Answered,
     CancelPayment,
     ChannelPayment,
     CreatePayment,
     Declined,
     InvalidRequest,
-    KeyUsedUp,
-    Missing,
+    NewKeyRequired,
+    NotFoundAtChannel,
     PaymentRef,
     PaymentState,
+    Reported,
 )
 from channels.guard import GuardedChannel
-from channels.registry import is_down, limits_of, served_by, serving
+from channels.registry import get_channel, get_channel_limits, get_channel_of_payment, is_down
 from common.db import insert_together
 from events.outbox import row_of
 from gateway import metrics, selectors, state_machine
@@ -98,7 +98,7 @@ class Try:
         return {"attempt": self.number, "channel": self.channel, "sandbox": self.sandbox}
 
     def at(self, environment: str) -> GuardedChannel:
-        return serving(self.channel, environment, sandbox=self.sandbox)
+        return get_channel_of_payment(self.channel, environment, sandbox=self.sandbox)
 
     def next(self, data: PaymentCreateData) -> Self | None:
         """The next channel that is up, or just the next one; None when none is left."""
@@ -108,7 +108,7 @@ class Try:
             return None
         up = (channel for channel in left if not is_down(channel, data.environment))
         channel = next(up, left[0])
-        sandbox = served_by(channel, data.environment).sandbox
+        sandbox = get_channel(channel, data.environment).sandbox
         return replace(self, number=self.number + 1, channel=channel, sandbox=sandbox)
 
 
@@ -186,12 +186,12 @@ def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     this = Try.current(data, call.results)
     answer = this.at(data.environment).create_payment(_creation(data, this, call))
-    if isinstance(answer, Answered):
+    if isinstance(answer, Reported):
         return _created(data, this, answer.value)
-    if isinstance(answer, KeyUsedUp):
+    if isinstance(answer, NewKeyRequired):
         return _after_a_key_is_used_up(data, this, call, answer)
     outcome = no_answer(answer)
-    may_go_on = isinstance(answer, InvalidRequest) or (isinstance(answer, Declined) and answer.elsewhere)
+    may_go_on = isinstance(answer, InvalidRequest) or (isinstance(answer, Declined) and answer.can_fail_over)
     if may_go_on and isinstance(outcome, Failure) and (onward := this.next(data)):
         return _another(onward, outcome)
     return outcome
@@ -222,14 +222,16 @@ def _another(attempt: Try, failure: Failure) -> Another:
     return Another({**attempt.as_result(), "declined": declined})
 
 
-def _after_a_key_is_used_up(data: PaymentCreateData, this: Try, call: Call, answer: KeyUsedUp) -> Outcome:
+def _after_a_key_is_used_up(
+    data: PaymentCreateData, this: Try, call: Call, answer: NewKeyRequired
+) -> Outcome:
     """A further attempt, with a reference of its own: should the channel have made something under the old key after
     all, its updates do not touch this payment, and its money goes back."""
     if not answer.is_harmless:
         found = this.at(data.environment).find_payment(_at_channel(data, this, call))
-        if isinstance(found, Answered):
+        if isinstance(found, Reported):
             return _created(data, this, found.value)
-        if not isinstance(found, Missing):
+        if not isinstance(found, NotFoundAtChannel):
             return no_news(found)
     failure = Failure("channel_error", answer.reason)
     attempt = this.again(data) or this.next(data)
@@ -244,7 +246,7 @@ def ask_channel(call: Call) -> Outcome:
     if _key_lives(channel, call):
         return NotFound()
     answer = channel.find_payment(_at_channel(data, this, call))
-    if not isinstance(answer, Answered):
+    if not isinstance(answer, Reported):
         return no_news(answer)
     if answer.value.state == PaymentState.DECLINED and this.next(data):
         # Whether another channel may be tried only the call itself says; its key makes it safe to repeat.
@@ -253,7 +255,7 @@ def ask_channel(call: Call) -> Outcome:
 
 
 def _key_lives(channel: GuardedChannel, call: Call) -> bool:
-    lives = timedelta(seconds=limits_of(channel.name).keys_live_seconds)
+    lives = timedelta(seconds=get_channel_limits(channel.name).keys_live_seconds)
     return timezone.now() - call.intended_at < lives
 
 
@@ -310,9 +312,9 @@ def cancel_at_channel(call: Call) -> Outcome:
             creation=_creation(data, this, call) if _key_lives(channel, call) else None,
         )
     )
-    if isinstance(answer, Missing):
+    if isinstance(answer, NotFoundAtChannel):
         return Success({"state": "missing"})
-    if not isinstance(answer, Answered):
+    if not isinstance(answer, Reported):
         return no_answer(answer)
     match answer.value.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:

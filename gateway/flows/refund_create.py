@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from channels.base import Answered, ChannelRefund, CreateRefund, KeyUsedUp, RefundRef, RefundState
+from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
 from common.ids import public_number, uuid7
 from gateway import limits, state_machine
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
@@ -104,10 +104,10 @@ def refund_at_channel(call: Call) -> Outcome:
             metadata=data.metadata,
         )
     )
-    if isinstance(answer, KeyUsedUp):
+    if isinstance(answer, NewKeyRequired):
         # No call with the key is on its way any more: what a query does not find now never happened.
         return after_the_call(ask_channel(call))
-    return _refunded(data, answer.value) if isinstance(answer, Answered) else no_answer(answer)
+    return _refunded(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
 
 
 def ask_channel(call: Call) -> Outcome:
@@ -115,7 +115,7 @@ def ask_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
     ref = RefundRef(data.refund_no, data.at_channel(call.timeout_seconds))
     answer = data.made_by.find_refund(ref)
-    return _refunded(data, answer.value) if isinstance(answer, Answered) else no_news(answer)
+    return _refunded(data, answer.value) if isinstance(answer, Reported) else no_news(answer)
 
 
 def _refunded(data: RefundCreateData, refund: ChannelRefund) -> Outcome:

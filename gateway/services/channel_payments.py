@@ -1,7 +1,7 @@
 """Which payment of ours a channel speaks of when it names its own number alone."""
 
-from channels.base import Answered, Missing, PaymentRef
-from channels.registry import ChannelNotAvailable, served_by
+from channels.base import NotFoundAtChannel, PaymentRef, Reported
+from channels.registry import ChannelNotAvailable, get_channel
 from common.errors import ServiceUnavailable
 from gateway import selectors
 
@@ -20,12 +20,12 @@ def reference_of(trade_no: str, source: str, environment: str) -> str:
     if known:
         return known
     try:
-        channel = served_by(source, environment).channel
+        channel = get_channel(source, environment).channel
     except ChannelNotAvailable:
         return ""
     if channel.name != source:
         return ""
     answer = channel.find_payment(PaymentRef("", environment, QUERY_TIMEOUT_SECONDS, trade_no))
-    if not isinstance(answer, Answered | Missing):
+    if not isinstance(answer, Reported | NotFoundAtChannel):
         raise ServiceUnavailable({"channel": source}, headers={"Retry-After": "60"})
-    return answer.value.reference if isinstance(answer, Answered) else ""
+    return answer.value.reference if isinstance(answer, Reported) else ""

@@ -10,8 +10,16 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from channels.base import Answered, Missing, NotSent, PaymentAnswer, PaymentRef, RefundAnswer, RefundRef
-from channels.registry import serving
+from channels.base import (
+    NotFoundAtChannel,
+    NotProcessed,
+    PaymentRef,
+    PaymentResult,
+    RefundRef,
+    RefundResult,
+    Reported,
+)
+from channels.registry import get_channel_of_payment
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
@@ -100,7 +108,7 @@ def _query(target: Payment | Refund) -> QueryResult:
     """Asks the channel about one payment or refund, and takes over what it says."""
     payment = target if isinstance(target, Payment) else target.payment
     at = payment if isinstance(target, Payment) else target.surplus_of or payment
-    channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
+    channel = get_channel_of_payment(at.channel, payment.environment, sandbox=at.sandbox)
     reference = PaymentRef(
         at.reference,
         payment.environment,
@@ -108,22 +116,22 @@ def _query(target: Payment | Refund) -> QueryResult:
         at.channel_trade_no,
         None if at.channel_trade_no else selectors.attempt_began_at(at),
     )
-    answer: PaymentAnswer | RefundAnswer
+    answer: PaymentResult | RefundResult
     if isinstance(target, Payment):
         answer = channel.find_payment(reference)
     else:
         answer = channel.find_refund(RefundRef(target.refund_no, reference, target.channel_refund_no))
-    if isinstance(answer, Answered):
+    if isinstance(answer, Reported):
         channel_updates.apply_update(update=answer.value, source=channel.name)
         return QueryResult.ANSWERED
     log.info("channel.query_without_result", subject=str(target), answer=type(answer).__name__)
-    if isinstance(answer, NotSent) and not answer.spends_attempt:
+    if isinstance(answer, NotProcessed) and not answer.spends_attempt:
         _check_again_soon(target, answer)
         return QueryResult.NOT_SENT
-    return QueryResult.NOT_FOUND if isinstance(answer, Missing) else QueryResult.NO_ANSWER
+    return QueryResult.NOT_FOUND if isinstance(answer, NotFoundAtChannel) else QueryResult.NO_ANSWER
 
 
-def _check_again_soon(row: Payment | Refund, answer: NotSent) -> None:
+def _check_again_soon(row: Payment | Refund, answer: NotProcessed) -> None:
     """A question that we did not let out, because the channel is down, is asked again soon and does not count: after
     an outage nobody waits for hours because of it."""
     again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)

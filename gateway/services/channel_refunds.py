@@ -9,8 +9,8 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from channels.base import Answered, ChannelRefund, PaymentRef, RefundState
-from channels.registry import serving
+from channels.base import ChannelRefund, PaymentRef, RefundState, Reported
+from channels.registry import get_channel_of_payment
 from common.errors import ServiceUnavailable
 from common.ids import public_number
 from gateway import selectors, state_machine
@@ -151,7 +151,7 @@ def sync(*, payment: Payment) -> bool:
     if payment.captured_minor:
         taken.append(payment)
     for at in taken:
-        channel = serving(at.channel, payment.environment, sandbox=at.sandbox)
+        channel = get_channel_of_payment(at.channel, payment.environment, sandbox=at.sandbox)
         answer = channel.find_refunds(
             PaymentRef(
                 at.reference,
@@ -161,7 +161,7 @@ def sync(*, payment: Payment) -> bool:
                 None if at.channel_trade_no else selectors.attempt_began_at(at),
             )
         )
-        if not isinstance(answer, Answered):
+        if not isinstance(answer, Reported):
             answered = False
             continue
         for update in answer.value:

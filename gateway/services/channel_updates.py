@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy
 
 from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
-from channels.registry import serving
+from channels.registry import get_channel_of_payment
 from gateway import selectors, state_machine, tracing
 from gateway.flows import money, payment_cancel
 from gateway.flows.answers import payment_mismatch, refund_mismatch
@@ -90,7 +90,7 @@ def _review_mismatch(payment: Payment, mismatch: str, *, subject: str) -> None:
 
 def is_source_of(source: str, made: Payment | PaymentAttempt, environment: str) -> bool:
     """One channel's word never moves another channel's money."""
-    return serving(made.channel, environment, sandbox=made.sandbox).name == source
+    return get_channel_of_payment(made.channel, environment, sandbox=made.sandbox).name == source
 
 
 def _current(payment: Payment, update: ChannelPayment) -> Effect:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from common.claim_loop import Claimed, ClaimLoop
 from gateway.models import Payment, Refund
 from gateway.services import channel_queries
@@ -203,5 +203,5 @@ def runs() -> list[Callable[[threading.Event], None]]:
     return [
         Poller(environment=environment, channel=channel).run
         for environment in Environment.values
-        for channel in (*channel_names(), "")
+        for channel in (*list_channel_names(), "")
     ]

@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
 from channels.base import ChannelPayment, ChannelRefund, Listed, PaymentState, RefundState, Window
-from channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, served_by
+from channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, get_channel
 from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundOrigin, RefundStatus
 
 BATCH = 500
@@ -85,7 +85,7 @@ def environments_of(channel: str) -> list[str]:
     found = []
     for environment in (TEST, LIVE):
         try:
-            served = served_by(channel, environment)
+            served = get_channel(channel, environment)
         except ChannelNotAvailable:
             continue
         if not served.sandbox:
@@ -100,7 +100,7 @@ def differences(
 
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
     """
-    asked = served_by(channel, environment).channel
+    asked = get_channel(channel, environment).channel
     window = Window(environment, since - MARGIN, until + MARGIN, LISTING_TIMEOUT_SECONDS)
     attempts, refunds = _attempts_of(channel, environment), _refunds_of(channel, environment)
     with _memory():
@@ -140,7 +140,7 @@ def unreported_refunds(
 
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
     """
-    asked = served_by(channel, environment).channel
+    asked = get_channel(channel, environment).channel
     window = Window(environment, since, until, LISTING_TIMEOUT_SECONDS)
     refunds = _refunds_of(channel, environment)
     for listed in _batches(islice(asked.list_refunds(window), at_most)):

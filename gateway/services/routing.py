@@ -12,8 +12,8 @@ from channels.registry import (
     STRIPE,
     ChannelNotAvailable,
     UnknownChannel,
+    get_channel,
     is_down,
-    served_by,
 )
 from gateway import limits
 from gateway.errors import ChannelUnavailable
@@ -38,7 +38,7 @@ def route_to(
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
     """
     try:
-        served = served_by(channel, environment)
+        served = get_channel(channel, environment)
     except (UnknownChannel, ChannelNotAvailable) as error:
         raise ChannelUnavailable({"channel": [str(error)]}) from error
     refused = limits.refusal(
@@ -81,7 +81,7 @@ def choose(
         raise next(refused for refused in refusals.values() if refused is not None)
     # Stable: among those that are up, and among those that are down, the rules' order stays.
     first, *rest = sorted(usable, key=lambda channel: is_down(channel, principal.environment))
-    sandbox = served_by(first, principal.environment).sandbox
+    sandbox = get_channel(first, principal.environment).sandbox
     return Route(first, sandbox, tuple(rest))
 
 
@@ -114,7 +114,7 @@ def _usable(channels: list[str], environment: str) -> tuple[list[str], list[str]
     usable, why = [], []
     for channel in channels:
         try:
-            served_by(channel, environment)
+            get_channel(channel, environment)
             usable.append(channel)
         except (UnknownChannel, ChannelNotAvailable) as error:
             why.append(str(error))

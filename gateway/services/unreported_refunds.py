@@ -11,7 +11,7 @@ import structlog
 from django.utils import timezone
 
 from channels.base import ListingFailed
-from channels.registry import channel_names, served_by
+from channels.registry import get_channel, list_channel_names
 from gateway.services import channel_refunds, reconciliation
 from gateway.services.channel_updates import Effect
 from gateway.services.reconciliation import MARGIN
@@ -29,7 +29,7 @@ def find_and_book() -> int:
     Raises `ListingFailed` when a list broke off, after all channels were looked at: the next run reads it again.
     """
     booked, failure = 0, None
-    for channel in channel_names():
+    for channel in list_channel_names():
         for environment in reconciliation.environments_of(channel):
             try:
                 booked += _book(channel, environment)
@@ -45,7 +45,7 @@ def find_and_book() -> int:
 
 def _book(channel: str, environment: str) -> int:
     now, booked = timezone.now(), 0
-    source = served_by(channel, environment).channel.name
+    source = get_channel(channel, environment).channel.name
     for update in reconciliation.unreported_refunds(
         channel=channel,
         environment=environment,

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from channels.base import ChannelEvent as ReportedEvent
 from channels.base import WebhookRefused
-from channels.registry import UnknownChannel, webhook_channel
+from channels.registry import UnknownChannel, get_webhook_channel
 from common import crash
 from common.db import insert_unless_exists
 from common.errors import NotFound
@@ -27,7 +27,7 @@ def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
     """Raises `NotFound` for a channel we do not have, `WebhookRejected` for what it did not sign, and
     `ServiceUnavailable` for what cannot be understood now: the channel sends it again."""
     try:
-        update = webhook_channel(channel).parse_webhook(body=body, headers=headers)
+        update = get_webhook_channel(channel).parse_webhook(body=body, headers=headers)
     except UnknownChannel as error:
         raise NotFound({"channel": channel}) from error
     except WebhookRefused as error:

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from tests.support import background
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.shop import (
     PAYMENTS,
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,9 @@ def test_lists_cost_the_same_for_many_as_for_one(client: SignedClient) -> None:
         assert costs[0] == costs[1] <= 2, path
 
 
-def test_no_transaction_is_open_while_the_channel_is_called(client: SignedClient, line: TappedLine) -> None:
+def test_no_transaction_is_open_while_the_channel_is_called(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     called: list[str] = []
 
     def look(operation: str, _request: object) -> None:
@@ -129,7 +131,7 @@ def test_no_transaction_is_open_while_the_channel_is_called(client: SignedClient
     }
 
 
-def test_the_intent_is_committed_before_the_call(client: SignedClient, line: TappedLine) -> None:
+def test_the_intent_is_committed_before_the_call(client: SignedClient, line: InterceptedSimulator) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from django.db import connections

@@ -7,17 +7,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from channels.base import (
-    Answered,
     Channel,
     ChannelPayment,
     CreatePayment,
     CreateRefund,
     PaymentRef,
     PaymentState,
+    Reported,
 )
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import LedgerEntry
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import LedgerEntry, SimulatedPayment
 from channels.stripe.channel import StripeChannel
 from tests.channels.voucher import VoucherChannel
 from tests.support import bank
@@ -81,7 +80,7 @@ def refund_of(request: CreatePayment, payment: ChannelPayment, amount_minor: int
 
 def opened(rig: Rig, request: CreatePayment) -> ChannelPayment:
     answer = rig.channel.create_payment(request)
-    assert isinstance(answer, Answered), answer
+    assert isinstance(answer, Reported), answer
     return answer.value
 
 
@@ -91,7 +90,7 @@ def paid(rig: Rig, request: CreatePayment) -> ChannelPayment:
     if not rig.pays_at_once:
         rig.pay(payment)
     answer = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
-    assert isinstance(answer, Answered), answer
+    assert isinstance(answer, Reported), answer
     assert answer.value.state in (PaymentState.PAID, PaymentState.AUTHORIZED)
     return answer.value
 
@@ -107,7 +106,7 @@ class SimulatorRig:
         return creation(metadata={"simulate": script} if script else {}, **changes)
 
     def pay(self, payment: ChannelPayment) -> None:
-        token = BankPayment.objects.get(pk=payment.reference).token
+        token = SimulatedPayment.objects.get(pk=payment.reference).token
         bank.pay({"payment_url": f"/{token}"})
 
     def money(self, reference: str) -> tuple[int, int]:

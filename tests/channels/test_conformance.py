@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 
 from channels.base import (
-    Answered,
     CancelPayment,
     CapturePayment,
     Declined,
     InvalidRequest,
-    Missing,
+    NotFoundAtChannel,
     PaymentState,
     RefundRef,
     RefundState,
-    Unknown,
+    Reported,
+    UnknownOutcome,
     WebhookRefused,
     Window,
 )
@@ -42,25 +42,25 @@ class TestCreation:
         request = rig.creation(loses=loses)
         answers = [rig.channel.create_payment(request) for _ in range(3)]
         if loses:
-            assert isinstance(answers.pop(0), Unknown)
+            assert isinstance(answers.pop(0), UnknownOutcome)
         assert answers[0] == answers[1]
-        assert isinstance(answers[0], Answered)
+        assert isinstance(answers[0], Reported)
         if not rig.pays_at_once:
             rig.pay(answers[0].value)
         assert rig.money(request.reference) == (10_000, 0)
 
     def test_an_answer_that_was_lost_is_found_by_our_number(self, rig: Rig) -> None:
         request = rig.creation(loses="answer")
-        assert isinstance(rig.channel.create_payment(request), Unknown)
+        assert isinstance(rig.channel.create_payment(request), UnknownOutcome)
         found = rig.channel.find_payment(ref_of(request))
-        assert isinstance(found, Answered)
+        assert isinstance(found, Reported)
         assert found.value.reference == request.reference
         assert rig.channel.find_payment(ref_of(request, found.value.channel_trade_no)) == found
 
     def test_what_never_arrived_is_missing(self, rig: Rig) -> None:
         request = rig.creation(loses="request")
-        assert isinstance(rig.channel.create_payment(request), Unknown)
-        assert rig.channel.find_payment(ref_of(request)) == Missing()
+        assert isinstance(rig.channel.create_payment(request), UnknownOutcome)
+        assert rig.channel.find_payment(ref_of(request)) == NotFoundAtChannel()
         assert rig.money(request.reference) == (0, 0)
 
     @pytest.mark.parametrize(("amount", "currency"), [(500, "JPY"), (500, "ISK"), (5_120, "KWD")])
@@ -86,7 +86,7 @@ class TestCreation:
         }
         payment = opened(rig, replace(request, metadata={**awkward, **request.metadata}))
         found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
-        assert isinstance(found, Answered)
+        assert isinstance(found, Reported)
         assert (payment.reference, found.value.reference) == (request.reference, request.reference)
 
 
@@ -97,7 +97,7 @@ class TestCancel:
         cancel = CancelPayment("cancel-1" + request.reference, ref_of(request, payment.channel_trade_no))
         for _ in range(2):
             answer = rig.channel.cancel_payment(cancel)
-            assert isinstance(answer, Answered)
+            assert isinstance(answer, Reported)
             assert answer.value.state == PaymentState.CANCELLED
         assert rig.money(request.reference) == (0, 0)
 
@@ -105,7 +105,7 @@ class TestCancel:
         request = rig.creation(loses="answer", manual_capture=True)
         rig.channel.create_payment(request)
         answer = rig.channel.cancel_payment(CancelPayment("cancel-" + request.reference, ref_of(request)))
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.state == PaymentState.CANCELLED
 
     def test_a_paid_payment_says_so(self, rig: Rig) -> None:
@@ -113,15 +113,15 @@ class TestCancel:
         payment = paid(rig, request)
         cancel = CancelPayment("cancel-" + request.reference, ref_of(request, payment.channel_trade_no))
         answer = rig.channel.cancel_payment(cancel)
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert (answer.value.state, answer.value.captured_minor) == (PaymentState.PAID, 10_000)
         assert rig.money(request.reference) == (10_000, 0)
 
     def test_what_was_never_heard_of(self, rig: Rig) -> None:
         request = creation()
         answer = rig.channel.cancel_payment(CancelPayment("cancel-" + request.reference, ref_of(request)))
-        never = isinstance(answer, Answered) and answer.value.state == PaymentState.CANCELLED
-        assert never or answer == Missing()
+        never = isinstance(answer, Reported) and answer.value.state == PaymentState.CANCELLED
+        assert never or answer == NotFoundAtChannel()
 
     def test_a_held_amount_is_released(self, rig: Rig) -> None:
         request = rig.creation(manual_capture=True)
@@ -129,7 +129,7 @@ class TestCancel:
         assert payment.state == PaymentState.AUTHORIZED
         cancel = CancelPayment("cancel-" + request.reference, ref_of(request, payment.channel_trade_no))
         answer = rig.channel.cancel_payment(cancel)
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.state == PaymentState.CANCELLED
         assert rig.money(request.reference) == (0, 0)
 
@@ -143,16 +143,16 @@ class TestCapture:
         capture = CapturePayment("capture-" + request.reference, ref, amount)
         for _ in range(2):
             answer = rig.channel.capture_payment(capture)
-            assert isinstance(answer, Answered)
+            assert isinstance(answer, Reported)
             assert (answer.value.state, answer.value.captured_minor) == (PaymentState.PAID, amount)
         another = rig.channel.capture_payment(replace(capture, key="another-" + request.reference))
-        assert isinstance(another, Answered | Declined)
+        assert isinstance(another, Reported | Declined)
         assert rig.money(request.reference)[0] == amount
 
     def test_what_does_not_exist_is_refused(self, rig: Rig) -> None:
         request = creation(manual_capture=True)
         answer = rig.channel.capture_payment(CapturePayment("c-" + request.reference, ref_of(request), 1))
-        assert isinstance(answer, Declined | InvalidRequest | Missing)
+        assert isinstance(answer, Declined | InvalidRequest | NotFoundAtChannel)
 
 
 class TestRefunds:
@@ -161,7 +161,7 @@ class TestRefunds:
         payment = paid(rig, request)
         for amount in (4_000, 6_000):
             answer = rig.channel.refund_payment(refund_of(request, payment, amount))
-            assert isinstance(answer, Answered)
+            assert isinstance(answer, Reported)
             assert (answer.value.state, answer.value.amount_minor) == (RefundState.SUCCEEDED, amount)
         assert isinstance(rig.channel.refund_payment(refund_of(request, payment, 1)), Declined)
         assert rig.money(request.reference) == (10_000, 10_000)
@@ -172,11 +172,11 @@ class TestRefunds:
         payment = paid(rig, request)
         refund = rig.losing(refund_of(request, payment, 3_000), loses)
         ref = RefundRef(refund.reference, refund.payment)
-        assert isinstance(rig.channel.refund_payment(refund), Unknown)
+        assert isinstance(rig.channel.refund_payment(refund), UnknownOutcome)
         found = rig.channel.find_refund(ref)
-        assert isinstance(found, Answered if loses == "answer" else Missing)
+        assert isinstance(found, Reported if loses == "answer" else NotFoundAtChannel)
         repeated = rig.channel.refund_payment(refund)
-        assert isinstance(repeated, Answered)
+        assert isinstance(repeated, Reported)
         assert rig.channel.find_refund(ref) == repeated
         known = replace(ref, channel_refund_no=repeated.value.channel_refund_no)
         assert rig.channel.find_refund(known) == repeated
@@ -192,7 +192,7 @@ class TestRefunds:
         payment = paid(rig, request)
         rig.channel.refund_payment(refund_of(request, payment, 100))
         other = refund_of(request, payment, 100)
-        assert rig.channel.find_refund(RefundRef(other.reference, other.payment)) == Missing()
+        assert rig.channel.find_refund(RefundRef(other.reference, other.payment)) == NotFoundAtChannel()
 
 
 class TestLists:

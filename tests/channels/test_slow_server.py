@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import PaymentAnswer, PaymentRef, Unknown
+from channels.base import PaymentRef, PaymentResult, UnknownOutcome
 from channels.stripe.channel import StripeChannel
 
 DEADLINE_SECONDS = 1.0
@@ -67,7 +67,7 @@ def server(settings: Any) -> Iterator[DrippingServer]:
 @pytest.mark.parametrize("where", BEGINNINGS)
 def test_a_server_that_drips_for_ever(server: DrippingServer, where: str) -> None:
     server.beginning = BEGINNINGS[where]
-    answers: list[PaymentAnswer] = []
+    answers: list[PaymentResult] = []
 
     def ask() -> None:
         asked = PaymentRef("PAY-20250124-000001", "test", DEADLINE_SECONDS, "cs_test_1")
@@ -77,4 +77,4 @@ def test_a_server_that_drips_for_ever(server: DrippingServer, where: str) -> Non
     caller.start()
     caller.join(ENOUGH_SECONDS)
     assert not caller.is_alive(), "the worker outlived its lease"
-    assert isinstance(answers[0], Unknown), answers
+    assert isinstance(answers[0], UnknownOutcome), answers

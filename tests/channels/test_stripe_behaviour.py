@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from channels.base import Answered, CancelPayment, CapturePayment, Missing, RefundRef, Unknown
+from channels.base import (
+    CancelPayment,
+    CapturePayment,
+    NotFoundAtChannel,
+    RefundRef,
+    Reported,
+    UnknownOutcome,
+)
 from channels.stripe import lookup
 from sagas.models import SagaInstance
 from tests.channels.rigs import StripeRig, ref_of, refund_of
@@ -192,10 +199,10 @@ class TestALostChargeOfLongAgo:
         long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
         rig = StripeRig(fake, saved_card=True)
         request = replace(rig.creation(loses="answer"), begun_at=long_ago)
-        assert isinstance(rig.channel.create_payment(request), Unknown)
+        assert isinstance(rig.channel.create_payment(request), UnknownOutcome)
         fake.account.search_lags = False
         found = rig.channel.find_payment(ref_of(request))
-        assert isinstance(found, Answered)
+        assert isinstance(found, Reported)
         assert found.value.captured_minor == 10_000
 
     @pytest.mark.parametrize("has_search", [True, False])
@@ -205,11 +212,11 @@ class TestALostChargeOfLongAgo:
         fake.account.has_search = has_search
         rig = StripeRig(fake, saved_card=True)
         request = replace(rig.creation(), begun_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
-        assert rig.channel.find_payment(ref_of(request)) == Missing()
+        assert rig.channel.find_payment(ref_of(request)) == NotFoundAtChannel()
         if not has_search:
             opened_by_channel(rig, rig.creation())
             monkeypatch.setattr(lookup, "MAX_LISTED", 0)
-            assert isinstance(rig.channel.find_payment(ref_of(request)), Unknown)
+            assert isinstance(rig.channel.find_payment(ref_of(request)), UnknownOutcome)
 
     def test_what_cannot_be_looked_through_is_neither_missing_nor_declined(
         self, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
@@ -225,4 +232,4 @@ class TestALostChargeOfLongAgo:
             rig.channel.cancel_payment(CancelPayment("cancel", refund.payment)),
             rig.channel.capture_payment(CapturePayment("capture", refund.payment, 100)),
         ]
-        assert [type(answer) for answer in answers] == [Unknown] * 4
+        assert [type(answer) for answer in answers] == [UnknownOutcome] * 4

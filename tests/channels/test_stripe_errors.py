@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import stripe
 
-from channels.base import Declined, InvalidRequest, KeyUsedUp, Missing, NotSent, Unknown
+from channels.base import (
+    Declined,
+    InvalidRequest,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    NotProcessed,
+    UnknownOutcome,
+)
 from channels.stripe import errors
 from channels.stripe.http import SENT_METHOD, NotConnected
 
@@ -41,25 +48,25 @@ REPLAYED = {"Idempotent_Replayed": "true"}
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
-        (read(500, {"type": "api_error"}), Unknown),
-        (read(503, {"type": "api_error"}), Unknown),
-        (read(500, {"type": "api_error"}, **REPLAYED), KeyUsedUp),
-        (read(400, {"type": "idempotency_error", "message": "other parameters"}), KeyUsedUp),
-        (read(409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}), NotSent),
-        (read(429, {**INVALID, "code": "rate_limit"}), NotSent),
-        (read(401, INVALID), NotSent),
+        (read(500, {"type": "api_error"}), UnknownOutcome),
+        (read(503, {"type": "api_error"}), UnknownOutcome),
+        (read(500, {"type": "api_error"}, **REPLAYED), NewKeyRequired),
+        (read(400, {"type": "idempotency_error", "message": "other parameters"}), NewKeyRequired),
+        (read(409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}), NotProcessed),
+        (read(429, {**INVALID, "code": "rate_limit"}), NotProcessed),
+        (read(401, INVALID), NotProcessed),
         (read(402, {"type": "card_error", "code": "card_declined"}), Declined),
         (read(402, {"type": "card_error", "code": "card_declined"}, **REPLAYED), Declined),
-        (read(404, {**INVALID, "code": "resource_missing"}), Missing),
+        (read(404, {**INVALID, "code": "resource_missing"}), NotFoundAtChannel),
         (read(400, {**INVALID, "code": "charge_already_refunded"}), Declined),
         (read(400, {**INVALID, "code": "charge_already_refunded"}, **REPLAYED), Declined),
         (read(400, {**INVALID, "code": "amount_too_small"}), Declined),
         (read(400, {**INVALID, "code": "parameter_unknown", "param": "x"}), InvalidRequest),
         (read(400, INVALID), InvalidRequest),
-        (read(400, {**INVALID, "param": "expires_at"}), KeyUsedUp),
-        (read(400, INVALID, Stripe_Should_Retry="true"), Unknown),
+        (read(400, {**INVALID, "param": "expires_at"}), NewKeyRequired),
+        (read(400, INVALID, Stripe_Should_Retry="true"), UnknownOutcome),
         (read(400, {**INVALID, "code": "parameter_unknown"}, "GET"), InvalidRequest),
-        (NotConnected("refused"), NotSent),
+        (NotConnected("refused"), NotProcessed),
     ],
     ids=lambda each: "" if isinstance(each, Exception) else each.__name__,
 )

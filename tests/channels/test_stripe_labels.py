@@ -3,7 +3,7 @@
 
 import pytest
 
-from channels.base import Answered, PaymentState, RefundRef
+from channels.base import PaymentState, RefundRef, Reported
 from channels.stripe import shapes
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.shop import create, data, get_payment
@@ -47,7 +47,7 @@ def test_a_refund_is_read_although_it_does_not_say_its_environment(fake: FakeStr
     request = creation()
     refund = refund_of(request, paid(rig, request), 3_000)
     given = rig.channel.refund_payment(refund)
-    assert isinstance(given, Answered)
+    assert isinstance(given, Reported)
     assert "livemode" not in fake.refunds[given.value.channel_refund_no]
     assert given.value.reference == refund.reference
     assert rig.channel.find_refund(RefundRef(refund.reference, refund.payment)) == given
@@ -59,7 +59,7 @@ def test_an_object_of_the_other_environment_has_no_reference(fake: FakeStripe) -
     payment = opened(rig, request)
     fake.sessions[payment.channel_trade_no]["metadata"][shapes.ENVIRONMENT] = "live"
     found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
-    assert isinstance(found, Answered)
+    assert isinstance(found, Reported)
     assert (found.value.reference, found.value.state) == ("", PaymentState.OPEN)
 
 

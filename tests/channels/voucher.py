@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from channels.base import (
-    Answered,
     CancelPayment,
     CapturePayment,
     ChannelEvent,
@@ -22,20 +21,21 @@ from channels.base import (
     CreateRefund,
     Declined,
     Listed,
-    Missing,
-    PaymentAnswer,
+    NotFoundAtChannel,
     PaymentRef,
+    PaymentResult,
     PaymentState,
-    RefundAnswer,
     RefundRef,
+    RefundResult,
     RefundState,
-    Unknown,
+    Reported,
+    UnknownOutcome,
     WebhookRefused,
     Window,
 )
 
 SECRET = b"voucher-secret"
-A = TypeVar("A", PaymentAnswer, RefundAnswer)
+A = TypeVar("A", PaymentResult, RefundResult)
 
 
 @dataclass
@@ -52,8 +52,8 @@ class VoucherChannel:
     def __init__(self) -> None:
         self.bank = Bank()
 
-    def create_payment(self, request: CreatePayment) -> PaymentAnswer:
-        def create() -> PaymentAnswer:
+    def create_payment(self, request: CreatePayment) -> PaymentResult:
+        def create() -> PaymentResult:
             state = PaymentState.OPEN
             new = ChannelPayment(
                 reference=request.reference,
@@ -64,38 +64,38 @@ class VoucherChannel:
                 payment_url=f"https://voucher.example/{request.reference}",
             )
             self.bank.made.setdefault(request.reference, dt.datetime.now(dt.UTC))
-            return Answered(self.bank.payments.setdefault(request.reference, new))
+            return Reported(self.bank.payments.setdefault(request.reference, new))
 
         return self._transmit(create)
 
-    def find_payment(self, payment: PaymentRef) -> PaymentAnswer:
+    def find_payment(self, payment: PaymentRef) -> PaymentResult:
         found = self.bank.payments.get(payment.reference)
-        return Answered(found) if found else Missing()
+        return Reported(found) if found else NotFoundAtChannel()
 
-    def cancel_payment(self, request: CancelPayment) -> PaymentAnswer:
+    def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         return self._change(
             request.payment, (PaymentState.OPEN, PaymentState.AUTHORIZED), state=PaymentState.CANCELLED
         )
 
-    def capture_payment(self, request: CapturePayment) -> PaymentAnswer:
+    def capture_payment(self, request: CapturePayment) -> PaymentResult:
         changes = {"state": PaymentState.PAID, "captured_minor": request.amount_minor}
         return self._change(request.payment, (PaymentState.AUTHORIZED,), **changes)
 
-    def _change(self, ref: PaymentRef, origins: tuple[PaymentState, ...], **changes: object) -> PaymentAnswer:
-        def change() -> PaymentAnswer:
+    def _change(self, ref: PaymentRef, origins: tuple[PaymentState, ...], **changes: object) -> PaymentResult:
+        def change() -> PaymentResult:
             found = self.bank.payments.get(ref.reference)
             if found is None:
-                return Missing()
+                return NotFoundAtChannel()
             if found.state in origins:
                 self.bank.payments[ref.reference] = replace(found, **changes)
-            return Answered(self.bank.payments[ref.reference])
+            return Reported(self.bank.payments[ref.reference])
 
         return self._transmit(change)
 
-    def refund_payment(self, request: CreateRefund) -> RefundAnswer:
-        def refund() -> RefundAnswer:
+    def refund_payment(self, request: CreateRefund) -> RefundResult:
+        def refund() -> RefundResult:
             if request.reference in self.bank.refunds:
-                return Answered(self.bank.refunds[request.reference][1])
+                return Reported(self.bank.refunds[request.reference][1])
             paid = self.bank.payments.get(request.payment.reference)
             given = sum(
                 r.amount_minor for ref, r in self.bank.refunds.values() if paid and ref == paid.reference
@@ -111,13 +111,13 @@ class VoucherChannel:
             )
             self.bank.refunds[request.reference] = (paid.reference, made)
             self.bank.made[request.reference] = dt.datetime.now(dt.UTC)
-            return Answered(made)
+            return Reported(made)
 
         return self._transmit(refund)
 
-    def find_refund(self, refund: RefundRef) -> RefundAnswer:
+    def find_refund(self, refund: RefundRef) -> RefundResult:
         found = self.bank.refunds.get(refund.reference)
-        return Answered(found[1]) if found else Missing()
+        return Reported(found[1]) if found else NotFoundAtChannel()
 
     def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
         for payment in self.bank.payments.values():
@@ -136,12 +136,12 @@ class VoucherChannel:
         event = json.loads(body)
         return ChannelEvent(event["id"], event["type"], self.bank.payments.get(event["reference"]))
 
-    def _transmit(self, work: Callable[[], A]) -> A | Unknown:
+    def _transmit(self, work: Callable[[], A]) -> A | UnknownOutcome:
         loses = self.bank.loses.pop(0) if self.bank.loses else ""
         if loses == "request":
-            return Unknown("lost")
+            return UnknownOutcome("lost")
         answer = work()
-        return Unknown("lost") if loses else answer
+        return UnknownOutcome("lost") if loses else answer
 
 
 def sign(body: bytes) -> str:

@@ -10,8 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.db.models.functions import Now
 from playwright.sync_api import expect
 
-from channels.simulator.models import Notification
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import Notification, SimulatedPayment
 from tests.checkout.conftest import DESKTOP, PHONE, SHOP, Customer, Windows
 from tests.support import bank
 from tests.support.shop import Body, cancel, data, get_payment, opened
@@ -132,7 +131,7 @@ def test_a_bank_that_takes_its_time(client: SignedClient, windows: Windows, scri
     customer.pick("after a few seconds")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Your payment is being processed")
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(settles_at=Now())
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(settles_at=Now())
     expect(customer.page.locator("h1")).to_have_text("Payment successful", timeout=60_000)
 
 
@@ -140,7 +139,7 @@ def test_the_time_runs_out_before_ones_eyes(client: SignedClient, customer: Cust
     payment = to_pay(client)
     customer.open(payment)
     expect(customer.page.locator("#expiry")).to_have_text(re.compile(r"^(30:00|29:\d\d)$"))
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(expires_at=Now())
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(expires_at=Now())
     customer.page.evaluate("document.getElementById('expiry').dataset.seconds = 0")
     customer.page.reload()
     expect(customer.page.locator("h1")).to_have_text("This payment has expired")
@@ -181,7 +180,7 @@ def test_by_keyboard_alone(client: SignedClient, customer: Customer) -> None:
 
 
 def settled(payment: Body, state: str, failure_code: str = "") -> None:
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(
         state=state, failure_code=failure_code, settles_at=None
     )
 

@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import SimulatedPayment
 from gateway.models import Payment
 from tests.support import background, bank
-from tests.support.channels import further_bank
+from tests.support.channels import add_channel
 from tests.support.shop import Body, cancel, create, data, opened
 from tests.support.signing import SignedClient
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture(autouse=True)
 def _north(monkeypatch: pytest.MonkeyPatch) -> None:
-    further_bank(monkeypatch, "north")
+    add_channel(monkeypatch, "north")
 
 
 def page(payment: Body, query: str = "", status: int = 200) -> str:
@@ -75,4 +75,4 @@ def test_only_links_of_ours_lead_anywhere(client: SignedClient) -> None:
         page({"checkout_url": f"/checkout/{forged}"}, status=404)
     Payment.objects.filter(payment_no=payment["payment_no"]).update(subject="<b>x</b>")
     assert "&lt;b&gt;x" in page(payment)
-    assert BankPayment.objects.count() == 2
+    assert SimulatedPayment.objects.count() == 2

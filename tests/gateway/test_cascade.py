@@ -9,7 +9,7 @@ from django.db import connections
 from django.http import HttpResponse
 
 from channels import guard, shared_state
-from channels.base import Unknown
+from channels.base import UnknownOutcome
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
 from gateway.services import channel_updates
@@ -17,7 +17,7 @@ from sagas import registry as sagas_registry
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.channels import FurtherBank, Killed, further_bank
+from tests.support.channels import AdditionalChannel, Killed, add_channel
 from tests.support.shop import (
     PAYMENTS,
     Body,
@@ -41,12 +41,12 @@ ELSEWHERE = "decline_elsewhere"
 
 
 @pytest.fixture(autouse=True)
-def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> dict[str, FurtherBank]:
+def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> dict[str, AdditionalChannel]:
     """Three channels, tried in this order."""
     names = ("north", "south", "west")
     for priority, name in enumerate(reversed(names)):
         RoutingRule.objects.create(environment="test", channel=name, priority=priority)
-    return {name: further_bank(monkeypatch, name) for name in names}
+    return {name: add_channel(monkeypatch, name) for name in names}
 
 
 def create(client: SignedClient, key: str | None = None, **scripts: str) -> HttpResponse:
@@ -115,7 +115,7 @@ def test_n_calls_cost_n_plus_one_commits(client: SignedClient, scripts: dict[str
 
 
 def test_each_intent_is_committed_before_its_call(
-    client: SignedClient, banks: dict[str, FurtherBank]
+    client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     seen: list[tuple[str, list[tuple[str, str]]]] = []
     keys: set[str] = set()
@@ -150,7 +150,7 @@ def test_each_intent_is_committed_before_its_call(
 @pytest.mark.parametrize("killed", ["before", "after"])
 @pytest.mark.parametrize("at", ["north", "south"])
 def test_a_process_that_dies_in_any_call_leaves_one_payment(
-    client: SignedClient, banks: dict[str, FurtherBank], at: str, killed: str
+    client: SignedClient, banks: dict[str, AdditionalChannel], at: str, killed: str
 ) -> None:
     key = new_no("key")
     getattr(banks[at], f"kill_{killed}")("create_payment")
@@ -183,10 +183,12 @@ def test_a_lost_decline_is_asked_for_again_and_goes_on(client: SignedClient) -> 
 
 
 def test_what_cannot_be_confirmed_at_the_second_channel_is_undone_there(
-    client: SignedClient, banks: dict[str, FurtherBank]
+    client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     banks["south"].after = lambda operation, answer: (
-        Unknown("lost", channel_fault=False) if operation in ("create_payment", "find_payment") else answer
+        UnknownOutcome("lost", is_channel_fault=False)
+        if operation in ("create_payment", "find_payment")
+        else answer
     )
     payment = data(create(client, north=ELSEWHERE), 202)
     background.finish()
@@ -196,7 +198,7 @@ def test_what_cannot_be_confirmed_at_the_second_channel_is_undone_there(
 
 
 def test_a_cancel_between_two_calls_stops_the_cascade(
-    client: SignedClient, banks: dict[str, FurtherBank]
+    client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     def cancel_now(operation: str, answer: Any) -> Any:
         if operation == "create_payment":
@@ -218,7 +220,7 @@ def test_a_cancel_between_two_calls_stops_the_cascade(
 
 @pytest.fixture
 def one_fault_opens(
-    banks: dict[str, FurtherBank], settings, monkeypatch: pytest.MonkeyPatch
+    banks: dict[str, AdditionalChannel], settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """A single call without an answer opens a breaker. In the end all channels are back."""
     settings.CHANNEL_BREAKER_FAULTS = 1
@@ -231,19 +233,23 @@ def one_fault_opens(
 
 
 @pytest.mark.usefixtures("one_fault_opens")
-def test_a_channel_that_is_down_is_passed_over(client: SignedClient, banks: dict[str, FurtherBank]) -> None:
-    banks["north"].after = lambda operation, answer: Unknown("no answer")
+def test_a_channel_that_is_down_is_passed_over(
+    client: SignedClient, banks: dict[str, AdditionalChannel]
+) -> None:
+    banks["north"].after = lambda operation, answer: UnknownOutcome("no answer")
     data(create(client), 202)  # opens the breaker
     payment = data(create(client))
     assert payment["channel"] == "south"
-    banks["south"].after = lambda operation, answer: Unknown("no answer")
+    banks["south"].after = lambda operation, answer: UnknownOutcome("no answer")
     data(create(client), 202)
     assert data(create(client, west=""))["channel"] == "west"
 
 
 @pytest.mark.usefixtures("one_fault_opens")
-def test_the_cascade_passes_over_what_is_down(client: SignedClient, banks: dict[str, FurtherBank]) -> None:
-    banks["south"].after = lambda operation, answer: Unknown("no answer")
+def test_the_cascade_passes_over_what_is_down(
+    client: SignedClient, banks: dict[str, AdditionalChannel]
+) -> None:
+    banks["south"].after = lambda operation, answer: UnknownOutcome("no answer")
     data(client.post(PAYMENTS, payment_request(channel="south")), 202)
     payment = data(create(client, north=ELSEWHERE))
     assert [channel for channel, _, _ in tried(client, payment)] == ["north", "west"]

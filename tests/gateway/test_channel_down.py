@@ -10,10 +10,10 @@ from django.db.models import F
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import NotSent, Unknown
+from channels.base import NotProcessed, UnknownOutcome
 from channels.breaker import Phase
 from channels.guard import GuardedChannel
-from channels.registry import Served
+from channels.registry import AvailableChannel
 from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
@@ -25,7 +25,7 @@ from tests.support.signing import SignedClient
 from tests.support.threads import in_background
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-UNREACHABLE = NotSent("connection refused")
+UNREACHABLE = NotProcessed("connection refused")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
 
 
 def goes_down(
-    client: SignedClient, channel: Killswitch, answer: NotSent | Unknown | None = None
+    client: SignedClient, channel: Killswitch, answer: NotProcessed | UnknownOutcome | None = None
 ) -> list[Any]:
     """Three payments notice it; the breaker is open."""
     channel.cut(answer)
@@ -51,9 +51,9 @@ def value(name: str, **labels: str) -> float:
 # --- The breaker ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", [UNREACHABLE, Unknown("connection reset")])
+@pytest.mark.parametrize("answer", [UNREACHABLE, UnknownOutcome("connection reset")])
 def test_payments_are_accepted_and_wait_while_the_channel_is_down(
-    client: SignedClient, channel: Killswitch, answer: NotSent | Unknown
+    client: SignedClient, channel: Killswitch, answer: NotProcessed | UnknownOutcome
 ) -> None:
     goes_down(client, channel, answer)
     before = value("channel_refusals_total", why="breaker_open")
@@ -184,10 +184,10 @@ class Stuck:
     let_go: threading.Event
 
     def __getattr__(self, _operation: str) -> Any:
-        def wait(_request: Any) -> Unknown:
+        def wait(_request: Any) -> UnknownOutcome:
             self.inside.release()
             assert self.let_go.wait(20)
-            return Unknown("timeout")
+            return UnknownOutcome("timeout")
 
         return wait
 
@@ -198,7 +198,9 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
     settings.CHANNEL_CALLS_PER_PROCESS = 2
     stuck = Stuck("stuckbank", threading.Semaphore(0), threading.Event())
     monkeypatch.setattr(
-        registry, "_serve_stripe", lambda environment: Served(GuardedChannel(stuck, environment), False)
+        registry,
+        "_serve_stripe",
+        lambda environment: AvailableChannel(GuardedChannel(stuck, environment), False),
     )
     waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
     for _thread in waiting:

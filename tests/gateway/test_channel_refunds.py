@@ -4,7 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from channels.simulator import bank as the_bank
-from channels.simulator.models import Refund as BankRefund
+from channels.simulator.models import SimulatedRefund
 from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
 from gateway.services import channel_refunds
@@ -65,7 +65,7 @@ def test_a_pending_one_is_reserved_and_followed_to_its_end(client: SignedClient)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "applied"
     assert get_payment(client, payment)["refundable_amount"] == 0
     assert Refund.objects.get().status == "processing"
-    BankRefund.objects.update(settles_at=Now())
+    SimulatedRefund.objects.update(settles_at=Now())
     data(sync(client, payment))
     assert get_payment(client, payment)["refund_status"] == "full"
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "nothing_new"

@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import SimulatedPayment
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt
 from sagas.models import SagaInstance
@@ -103,7 +103,7 @@ def test_two_requests_at_once_make_one_attempt(client: SignedClient) -> None:
     answers = at_once(*[lambda: create(client, order_no=ended["order_no"])] * 4)
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
     assert PaymentAttempt.objects.count() == 2
-    assert BankPayment.objects.count() == 2
+    assert SimulatedPayment.objects.count() == 2
 
 
 def test_what_an_earlier_attempt_still_takes_goes_back(client: SignedClient) -> None:

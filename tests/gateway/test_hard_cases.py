@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from channels.base import CreatePayment, Declined, Missing
+from channels.base import CreatePayment, Declined, NotFoundAtChannel
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import SimulatedPayment
 from gateway.models import Payment
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.shop import cancel, create, data, get_order, get_payment, opened
 from tests.support.signing import SignedClient
@@ -24,13 +24,13 @@ UNHEARD = "no_webhook,timeout_before*always"
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
 def _page(payment_no: str) -> dict[str, Any]:
     """Where the customer pays, although we never learned of it."""
-    token = BankPayment.objects.get(reference=payment_no).token
+    token = SimulatedPayment.objects.get(reference=payment_no).token
     return {"payment_no": payment_no, "payment_url": f"/checkout/{token}"}
 
 
@@ -50,15 +50,17 @@ def test_null_compensation(client: SignedClient) -> None:
     assert bank.charges(payment["payment_no"]) == []
 
 
-def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: TappedLine) -> None:
-    """Not every channel notes a cancel of what it has never heard of: Missing is as good an end."""
-    line.after = lambda operation, answer: Missing() if operation == "cancel_payment" else answer
+def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: InterceptedSimulator) -> None:
+    """Not every channel notes a cancel of what it has never heard of: NotFoundAtChannel is as good an end."""
+    line.after = lambda operation, answer: NotFoundAtChannel() if operation == "cancel_payment" else answer
     payment = _rolled_back(client, UNHEARD)
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
 
 
-def test_hanging_the_creation_arrives_after_its_compensation(client: SignedClient, line: TappedLine) -> None:
+def test_hanging_the_creation_arrives_after_its_compensation(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """It was under way all the time. The tombstone that the cancel left stands in its way."""
     sent: list[CreatePayment] = []
 
@@ -102,7 +104,7 @@ def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refu
     assert "late money" in row.attention_reason
 
 
-def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: TappedLine) -> None:
+def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: InterceptedSimulator) -> None:
     """The customer pays when our cancel is on its way: the money counts, the cancel does not."""
     payment = opened(client, "no_webhook")
 
@@ -118,7 +120,9 @@ def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: Tappe
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
 
 
-def test_success_at_the_channel_races_a_compensation(client: SignedClient, line: TappedLine) -> None:
+def test_success_at_the_channel_races_a_compensation(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """The customer pays between our last question and the compensation, which asks first: honoured."""
     paid: list[str] = []
 

@@ -8,12 +8,12 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from channels.base import Unknown
+from channels.base import UnknownOutcome
 from gateway.models import Payment, Refund
 from gateway.services import channel_queries
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.shop import (
     Body,
@@ -35,12 +35,12 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
 def silent(operation: str, answer: Any) -> Any:
-    return Unknown("no answer", channel_fault=False) if operation.startswith("find_") else answer
+    return UnknownOutcome("no answer", is_channel_fault=False) if operation.startswith("find_") else answer
 
 
 def one_round() -> None:
@@ -60,7 +60,7 @@ def test_the_intervals_double_up_to_six_hours(client: SignedClient) -> None:
 
 @pytest.mark.parametrize("mute", [False, True])
 def test_a_payment_without_an_end_is_left_to_a_person(
-    client: SignedClient, line: TappedLine, mute: bool
+    client: SignedClient, line: InterceptedSimulator, mute: bool
 ) -> None:
     payment = opened(client)
     if mute:
@@ -79,12 +79,16 @@ def test_a_payment_without_an_end_is_left_to_a_person(
     assert get_payment(client, payment)["status"] == "succeeded", "the truth is still welcome"
 
 
-def test_a_question_that_was_refused_is_no_reason_to_give_up(client: SignedClient, line: TappedLine) -> None:
-    from channels.base import NotSent
+def test_a_question_that_was_refused_is_no_reason_to_give_up(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
+    from channels.base import NotProcessed
 
     opened(client)
     Payment.objects.update(expires_at=Now() - channel_queries.PAYMENT_PATIENCE)
-    line.after = lambda operation, answer: NotSent("down", 1.0, channel_fault=False, spends_attempt=False)
+    line.after = lambda operation, answer: NotProcessed(
+        "down", 1.0, is_channel_fault=False, spends_attempt=False
+    )
     one_round()
     assert not Payment.objects.get().needs_attention
 
@@ -140,7 +144,7 @@ def test_a_cancel_of_what_was_paid_learns_of_it(client: SignedClient) -> None:
     "operate", [lambda c, p, k: refund(c, p, 1, key=k), lambda c, p, k: capture(c, p, key=k)]
 )
 def test_nobody_can_tell_is_no_answer_for_good(
-    client: SignedClient, line: TappedLine, operate: Callable[..., Any]
+    client: SignedClient, line: InterceptedSimulator, operate: Callable[..., Any]
 ) -> None:
     payment, key = opened(client), new_no("key")
     line.after = silent

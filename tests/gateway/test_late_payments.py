@@ -11,14 +11,14 @@ from django.db.models.functions import Now
 from prometheus_client import REGISTRY
 
 from channels.base import ChannelRefund, PaymentState, RefundState
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import SimulatedPayment
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
 from gateway.services import late_payments
 from gateway.services.channel_updates import Effect, apply_payment_update, apply_refund_update
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
-from tests.support.channels import FurtherBank, further_bank
+from tests.support.channels import AdditionalChannel, add_channel
 from tests.support.polling import poll_due
 from tests.support.shop import (
     PAYMENTS,
@@ -45,10 +45,10 @@ def parking(settings) -> None:
 
 
 @pytest.fixture
-def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> list[FurtherBank]:
+def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> list[AdditionalChannel]:
     for priority, name in enumerate(("south", "north")):
         RoutingRule.objects.create(environment="test", channel=name, priority=priority)
-    return [further_bank(monkeypatch, name) for name in ("north", "south")]
+    return [add_channel(monkeypatch, name) for name in ("north", "south")]
 
 
 def moved_on(client: SignedClient, south: str = "", **changes: object) -> Body:
@@ -62,7 +62,7 @@ def moved_on(client: SignedClient, south: str = "", **changes: object) -> Body:
 def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) -> Effect:
     """It had said no. Then its customer pays, or it holds the money."""
     reference = payment["payment_no"]
-    found = BankPayment.objects.filter(pk=reference)
+    found = SimulatedPayment.objects.filter(pk=reference)
     found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
     bank.pay({"payment_url": f"/checkout/{found.get().token}"})
     return apply_payment_update(update=bank.told_of(reference), source="north")
@@ -154,7 +154,7 @@ def test_a_late_hold_that_was_taken_before_it_could_be_let_go_is_late_money(clie
 
 @pytest.mark.parametrize("south", ["", "auto_pay"])
 def test_second_money_goes_back_and_the_payment_goes_on(
-    client: SignedClient, banks: list[FurtherBank], south: str
+    client: SignedClient, banks: list[AdditionalChannel], south: str
 ) -> None:
     payment = moved_on(client, south)
     assert the_first_channel_takes_it_after_all(payment) == "late_money"
@@ -181,7 +181,7 @@ def test_second_money_goes_back_and_the_payment_goes_on(
 
 
 @pytest.mark.usefixtures("parking")
-def test_second_money_waits_for_a_person(client: SignedClient, banks: list[FurtherBank]) -> None:
+def test_second_money_waits_for_a_person(client: SignedClient, banks: list[AdditionalChannel]) -> None:
     payment = moved_on(client, "auto_pay")
     assert the_first_channel_takes_it_after_all(payment) == "late_money"
     background.finish()
@@ -192,10 +192,10 @@ def test_second_money_waits_for_a_person(client: SignedClient, banks: list[Furth
 
 
 def test_second_money_that_cannot_go_back_waits_for_a_person(
-    client: SignedClient, banks: list[FurtherBank]
+    client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
     payment = moved_on(client, "auto_pay")
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(simulate="refund_declined")
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(simulate="refund_declined")
     the_first_channel_takes_it_after_all(payment)
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
@@ -204,7 +204,7 @@ def test_second_money_that_cannot_go_back_waits_for_a_person(
 
 
 def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
-    client: SignedClient, banks: list[FurtherBank]
+    client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
     payment = moved_on(client)
     assert the_first_channel_takes_it_after_all(payment, holds=True) == "late_money"
@@ -214,7 +214,9 @@ def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
     assert data(cancel(client, payment))["status"] == "cancelled"
 
 
-def test_only_the_channel_of_an_attempt_speaks_of_it(client: SignedClient, banks: list[FurtherBank]) -> None:
+def test_only_the_channel_of_an_attempt_speaks_of_it(
+    client: SignedClient, banks: list[AdditionalChannel]
+) -> None:
     payment = moved_on(client)
     update = replace(bank.told_of(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000)
     assert apply_payment_update(update=update, source="south") == "unknown_reference"
@@ -263,7 +265,7 @@ def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_agai
 ) -> None:
     payment = paid(client, "refund_declined")
     given_back = failed_here(client, payment, 8_000)
-    BankPayment.objects.update(simulate="")
+    SimulatedPayment.objects.update(simulate="")
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
     update = told_of_refund(given_back, RefundState.SUCCEEDED)

@@ -3,13 +3,13 @@
 import pytest
 from django.db.models.functions import Now
 
-from channels.base import Declined, InvalidRequest, Unknown
+from channels.base import Declined, InvalidRequest, UnknownOutcome
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import Payment as BankPayment
+from channels.simulator.models import SimulatedPayment
 from sagas import operations
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.channels import tap
+from tests.support.channels import intercept_simulator
 from tests.support.shop import (
     authorized,
     cancel,
@@ -33,7 +33,7 @@ FAULTS = ["timeout_after", "timeout_before", "error_5xx", "reset_after", "error_
 
 
 def bank_decides(payment: dict) -> None:
-    BankPayment.objects.filter(reference=payment["payment_no"]).update(settles_at=Now())
+    SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(settles_at=Now())
     bank.bank_settles()
     bank.deliver_webhooks(payment["payment_no"])
 
@@ -67,7 +67,7 @@ REFUSED = [
     InvalidRequest("parameter_unknown", "Received unknown parameter: x", "x", is_query=True),
     InvalidRequest("parameter_unknown", "Received unknown parameter: x", "x"),
     Declined("card_declined", "no"),
-    Unknown("no answer", channel_fault=False),
+    UnknownOutcome("no answer", is_channel_fault=False),
 ]
 
 
@@ -83,10 +83,10 @@ def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidReque
 
 @pytest.mark.parametrize("answer", REFUSED, ids=["query", "request", "declined", "unknown"])
 def test_a_query_that_is_refused_decides_nothing(
-    client: SignedClient, monkeypatch: pytest.MonkeyPatch, answer: InvalidRequest | Declined | Unknown
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch, answer: InvalidRequest | Declined | UnknownOutcome
 ) -> None:
     """The money went back and the answer was lost: the refund stays open until somebody can tell, and is made once."""
-    line = tap(monkeypatch)
+    line = intercept_simulator(monkeypatch)
     payment = paid(client, "refund:timeout_after")
     line.after = lambda operation, told: answer if operation.startswith("find_") else told
     accepted = data(refund(client, payment, 4_000), 202)

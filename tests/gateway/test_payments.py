@@ -397,7 +397,7 @@ def test_a_capture_whose_answer_is_lost_happens_once(client: SignedClient, fault
 
 def test_a_capture_of_what_the_channel_released_is_declined(client: SignedClient) -> None:
     payment = authorized(client)
-    bank.BankPayment.objects.filter(pk=payment["payment_no"]).update(state="cancelled")
+    bank.SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(state="cancelled")
     error(capture(client, payment), 402, "capture_declined")
     assert data(sync(client, payment))["status"] == "cancelled"
 

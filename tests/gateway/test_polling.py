@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from gateway.models import Payment
 from gateway.services import expiry, polling
-from tests.support.channels import tap
+from tests.support.channels import intercept_simulator
 from tests.support.plans import scans
 from tests.support.polling import expire_due, poll_due
 from tests.support.shop import opened
@@ -82,7 +82,7 @@ def test_a_claim_is_good_once(client: SignedClient) -> None:
 
 def test_during_the_call_no_connection_is_held(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     due(*open_payments(client, 1))
-    line, held = tap(monkeypatch), []
+    line, held = intercept_simulator(monkeypatch), []
     line.before = lambda _operation, _request: held.append(connection.connection is not None)
     assert poll_due() == 1
     assert held == [False]

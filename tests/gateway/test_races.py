@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from channels.base import Answered
+from channels.base import Reported
 from gateway.models import Payment
 from tests.support import background, bank
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import expire_due
 from tests.support.shop import (
     PAYMENTS,
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
 def test_cancelling_while_the_channel_is_being_called(client: SignedClient) -> None:
@@ -118,10 +118,10 @@ LIES = [
 ]
 
 
-def _lie(line: TappedLine, change: dict, *operations: str) -> None:
+def _lie(line: InterceptedSimulator, change: dict, *operations: str) -> None:
     def after(operation: str, answer: object) -> object:
-        if operation in operations and isinstance(answer, Answered):
-            return Answered(replace(answer.value, **change))
+        if operation in operations and isinstance(answer, Reported):
+            return Reported(replace(answer.value, **change))
         return answer
 
     line.after = after
@@ -135,7 +135,7 @@ def _assert_parked(client: SignedClient, payment: dict, definition: str, status:
 
 @pytest.mark.parametrize("change", LIES)
 def test_a_created_payment_that_does_not_fit_is_left_to_a_person(
-    client: SignedClient, line: TappedLine, change: dict
+    client: SignedClient, line: InterceptedSimulator, change: dict
 ) -> None:
     _lie(line, change, "create_payment")
     payment = data(create(client, "auto_pay"), 202)
@@ -145,7 +145,7 @@ def test_a_created_payment_that_does_not_fit_is_left_to_a_person(
 
 @pytest.mark.parametrize("change", LIES)
 def test_a_capture_that_does_not_fit_is_left_to_a_person(
-    client: SignedClient, line: TappedLine, change: dict
+    client: SignedClient, line: InterceptedSimulator, change: dict
 ) -> None:
     payment = authorized(client)
     _lie(line, change, "capture_payment")
@@ -157,7 +157,7 @@ def test_a_capture_that_does_not_fit_is_left_to_a_person(
 @pytest.mark.parametrize("change", LIES)
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_cancel_that_finds_what_does_not_fit_is_left_to_a_person(
-    client: SignedClient, line: TappedLine, change: dict, asked: bool
+    client: SignedClient, line: InterceptedSimulator, change: dict, asked: bool
 ) -> None:
     payment = opened(client, "cancel:timeout_after,no_webhook" if asked else "no_webhook")
     bank.pay(payment)

@@ -12,12 +12,11 @@ from django.core.management import CommandError, call_command
 
 from channels.base import Listed, ListingFailed, Window
 from channels.simulator import bank as the_bank
-from channels.simulator.models import Payment as BankPayment
-from channels.simulator.models import Refund as BankRefund
+from channels.simulator.models import SimulatedPayment, SimulatedRefund
 from gateway.models import Payment, PaymentAttempt
 from gateway.services import reconciliation
 from tests.support import bank
-from tests.support.channels import tap
+from tests.support.channels import intercept_simulator
 from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.statements import cost
@@ -70,11 +69,11 @@ def test_books_that_agree(client: SignedClient) -> None:
 
 
 def in_the_bank(**changes: Any) -> Callable[[Body], None]:
-    return lambda payment: BankPayment.objects.filter(pk=payment["payment_no"]).update(**changes)
+    return lambda payment: SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(**changes)
 
 
 def gone_there(payment: Body) -> None:
-    BankPayment.objects.filter(pk=payment["payment_no"]).delete()
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).delete()
 
 
 def gone_here(payment: Body) -> None:
@@ -113,11 +112,11 @@ def test_each_difference_of_a_refund(client: SignedClient) -> None:
     payment = paid(client)
     refunds = [data(refund(client, payment, amount))["refund_no"] for amount in (1, 2, 3, 4, 5)]
     gone, amount, currency, state, unknown = refunds
-    BankRefund.objects.filter(pk=gone).delete()
-    BankRefund.objects.filter(pk=amount).update(amount=99)
-    BankRefund.objects.filter(pk=currency).update(currency="EUR")
-    BankRefund.objects.filter(pk=state).update(state="failed")
-    BankRefund.objects.filter(pk=unknown).update(reference="REF-another")
+    SimulatedRefund.objects.filter(pk=gone).delete()
+    SimulatedRefund.objects.filter(pk=amount).update(amount=99)
+    SimulatedRefund.objects.filter(pk=currency).update(currency="EUR")
+    SimulatedRefund.objects.filter(pk=state).update(state="failed")
+    SimulatedRefund.objects.filter(pk=unknown).update(reference="REF-another")
     found, _, code = reconcile()
     assert kinds(found) == sorted(
         [
@@ -163,7 +162,7 @@ def test_what_lies_outside_is_not_judged_and_the_margin_is_not_missed(client: Si
 def test_a_listing_that_breaks_off_is_no_clean_bill(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = tap(monkeypatch)
+    line = intercept_simulator(monkeypatch)
     opened(client)
 
     def broken(entries: Iterator[Listed[Any]]) -> Iterator[Listed[Any]]:
@@ -181,7 +180,7 @@ def test_a_listing_that_breaks_off_is_no_clean_bill(
 def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two thousand entries go by; never more than two batches of them are alive."""
     monkeypatch.setattr(reconciliation, "BATCH", 100)
-    line = tap(monkeypatch)
+    line = intercept_simulator(monkeypatch)
     payment = opened(client)
     told = bank.told_of(payment["payment_no"])
     alive = most = 0
@@ -254,7 +253,7 @@ def test_a_person_can_read_it(client: SignedClient) -> None:
 def test_the_window_reaches_the_channel_with_its_margin(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, asked = tap(monkeypatch), []
+    line, asked = intercept_simulator(monkeypatch), []
     line.before = lambda operation, request: asked.append(request)
     reconcile(since="2026-01-01", until="2026-01-31")
     first = asked[0]

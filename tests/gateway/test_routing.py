@@ -12,7 +12,7 @@ from gateway.services import routing
 from gateway.services.routing import Route
 from merchants.principal import Principal
 from merchants.services import NewMerchant
-from tests.support.channels import further_bank
+from tests.support.channels import add_channel
 from tests.support.fixtures import new_merchant
 from tests.support.shop import PAYMENTS, create, data, error, get_payment, new_no, payment_request
 from tests.support.signing import SignedClient
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 @pytest.fixture(autouse=True)
 def _banks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("north", "south", "west"):
-        further_bank(monkeypatch, name)
+        add_channel(monkeypatch, name)
 
 
 def rule(channel: str, **changes: Any) -> RoutingRule:

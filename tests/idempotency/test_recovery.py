@@ -9,7 +9,7 @@ from gateway.models import Payment, Refund
 from idempotency.models import IdempotencyKey
 from orders.models import Order
 from tests.support import background, bank
-from tests.support.channels import Killed, TappedLine, tap
+from tests.support.channels import InterceptedSimulator, Killed, intercept_simulator
 from tests.support.shop import (
     PAYMENTS,
     create,
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
 # --- Many at once -------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_redis_names_the_key_for_operators(client: SignedClient) -> None:
 @pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
 @pytest.mark.parametrize("simulate", ["auto_pay", "decline"])
 def test_the_repeat_of_a_killed_request_carries_it_on(
-    client: SignedClient, line: TappedLine, moment: str, simulate: str
+    client: SignedClient, line: InterceptedSimulator, moment: str, simulate: str
 ) -> None:
     wanted, key = payment_request(simulate), new_no("key")
     getattr(line, moment)("create_payment")
@@ -221,7 +221,9 @@ def test_the_repeat_of_a_killed_request_carries_it_on(
     assert (again.content, again["Idempotent-Replayed"]) == (answer.content, "true")
 
 
-def test_the_background_may_be_faster_than_the_repeat(client: SignedClient, line: TappedLine) -> None:
+def test_the_background_may_be_faster_than_the_repeat(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
     line.kill_after("create_payment")
     with pytest.raises(Killed):
@@ -233,7 +235,9 @@ def test_the_background_may_be_faster_than_the_repeat(client: SignedClient, line
     assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
-def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(client: SignedClient, line: TappedLine) -> None:
+def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """The key's lease is over, the saga's is not: somebody may be calling the channel right now."""
     wanted, key = payment_request("auto_pay"), new_no("key")
     line.kill_before("create_payment")
@@ -246,7 +250,9 @@ def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(client: SignedClient, 
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
 
 
-def test_many_repeats_of_a_killed_request_make_one_payment(client: SignedClient, line: TappedLine) -> None:
+def test_many_repeats_of_a_killed_request_make_one_payment(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
     line.kill_before("create_payment")
     with pytest.raises(Killed):
@@ -259,7 +265,7 @@ def test_many_repeats_of_a_killed_request_make_one_payment(client: SignedClient,
     assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
-def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: TappedLine) -> None:
+def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, key = paid(client), new_no("key")
     line.kill_after("refund_payment")
     with pytest.raises(Killed):
@@ -271,7 +277,9 @@ def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: TappedLi
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
 
 
-def test_another_body_never_resumes_a_crashed_request(client: SignedClient, line: TappedLine) -> None:
+def test_another_body_never_resumes_a_crashed_request(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """Whether the first request finished or died, its key belongs to its body."""
     wanted, key = payment_request(), new_no("key")
     line.kill_before("create_payment")
@@ -285,7 +293,9 @@ def test_another_body_never_resumes_a_crashed_request(client: SignedClient, line
     assert Payment.objects.count() == 1
 
 
-def test_a_failure_inside_us_is_500_and_the_repeat_heals_it(client: SignedClient, line: TappedLine) -> None:
+def test_a_failure_inside_us_is_500_and_the_repeat_heals_it(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     wanted, key = payment_request(), new_no("key")
 
     def stumble(_operation: str, _request: object) -> None:

@@ -7,7 +7,7 @@ from django.core.cache import cache as redis
 from gateway.models import Payment
 from idempotency.models import IdempotencyKey
 from tests.support import background, bank
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.shop import PAYMENTS, data, error, new_no, payment_request
 from tests.support.signing import SignedClient
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
-def meanwhile(line: TappedLine, happens) -> None:
+def meanwhile(line: InterceptedSimulator, happens) -> None:
     """Runs once, while the first request is waiting for the bank's answer."""
 
     def after(operation, answer):
@@ -31,7 +31,9 @@ def meanwhile(line: TappedLine, happens) -> None:
     line.after = after
 
 
-def test_an_answer_whose_commit_was_lost_is_never_said(client: SignedClient, line: TappedLine) -> None:
+def test_an_answer_whose_commit_was_lost_is_never_said(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
 
     def a_worker_takes_over():
@@ -47,7 +49,7 @@ def test_an_answer_whose_commit_was_lost_is_never_said(client: SignedClient, lin
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == said.content
 
 
-def test_who_took_over_the_key_speaks_for_it(client: SignedClient, line: TappedLine) -> None:
+def test_who_took_over_the_key_speaks_for_it(client: SignedClient, line: InterceptedSimulator) -> None:
     wanted, key = payment_request(), new_no("key")
     others = []
 
@@ -65,7 +67,7 @@ def test_who_took_over_the_key_speaks_for_it(client: SignedClient, line: TappedL
 
 
 def test_another_body_is_refused_while_the_first_is_slow_and_after(
-    client: SignedClient, line: TappedLine
+    client: SignedClient, line: InterceptedSimulator
 ) -> None:
     """A body that differs is compared with the first one, whoever finished it, from PostgreSQL and from Redis."""
     wanted, key = payment_request(), new_no("key")

@@ -13,7 +13,7 @@ from tests.gateway.test_late_payments import banks as banks  # noqa: PLC0414
 from tests.gateway.test_late_payments import moved_on, the_first_channel_takes_it_after_all
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
-from tests.support.channels import FurtherBank
+from tests.support.channels import AdditionalChannel
 from tests.support.shop import Body, cancel, data, get_payment, opened, paid, refund
 from tests.support.signing import SignedClient
 
@@ -69,7 +69,7 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
     assert (audit.before["needs_attention"], audit.after["needs_attention"]) == (True, False)
 
 
-def test_second_money_goes_back(client: SignedClient, banks: list[FurtherBank]) -> None:
+def test_second_money_goes_back(client: SignedClient, banks: list[AdditionalChannel]) -> None:
     payment = moved_on(client, "auto_pay")
     the_first_channel_takes_it_after_all(payment)
     act("refund", payment)

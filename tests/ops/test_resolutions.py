@@ -14,7 +14,7 @@ from django.utils import translation
 
 from audit.models import StaffAction
 from backoffice.services.saga_operations import operate
-from channels.base import Answered, Declined
+from channels.base import Declined, Reported
 from gateway.models import Payment, Refund
 from monitoring.services import run_checks
 from sagas import registry, signals
@@ -23,7 +23,7 @@ from sagas.models import SagaInstance, SagaStatus
 from sagas.operations import NotAllowed, StaleView
 from tests.ops.test_saga_admin_operations import browser
 from tests.support import background, bank, shop
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.signing import SignedClient
 from tests.support.threads import at_once
@@ -33,21 +33,21 @@ InReview = tuple[dict[str, Any], SagaInstance]
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    return tap(monkeypatch)
+def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    return intercept_simulator(monkeypatch)
 
 
-def lie(line: TappedLine, answer: Callable[[Any], Any], *operations: str) -> None:
+def lie(line: InterceptedSimulator, answer: Callable[[Any], Any], *operations: str) -> None:
     line.after = lambda operation, true: answer(true) if operation in operations else true
 
 
 def other_amount(true: Any) -> Any:
-    fits = isinstance(true, Answered)
-    return Answered(replace(true.value, amount_minor=1, captured_minor=1)) if fits else true
+    fits = isinstance(true, Reported)
+    return Reported(replace(true.value, amount_minor=1, captured_minor=1)) if fits else true
 
 
 def other_refund(true: Any) -> Any:
-    return Answered(replace(true.value, amount_minor=1)) if isinstance(true, Answered) else true
+    return Reported(replace(true.value, amount_minor=1)) if isinstance(true, Reported) else true
 
 
 def saga_in_review(number: str, definition: str) -> SagaInstance:
@@ -57,13 +57,13 @@ def saga_in_review(number: str, definition: str) -> SagaInstance:
     return saga
 
 
-def undecidable_creation(client: SignedClient, line: TappedLine) -> InReview:
+def undecidable_creation(client: SignedClient, line: InterceptedSimulator) -> InReview:
     lie(line, other_amount, "create_payment")
     payment = shop.data(shop.create(client, "no_webhook", order_no="ORDER-1", key="a-creation"), 202)
     return payment, saga_in_review(payment["payment_no"], "payment.create")
 
 
-def creation_not_undone(client: SignedClient, line: TappedLine) -> InReview:
+def creation_not_undone(client: SignedClient, line: InterceptedSimulator) -> InReview:
     """The way back failed: the saga is over, the payment is not."""
     lie(line, lambda _true: Declined("cancel_refused", "cannot be cancelled"), "cancel_payment")
     payment = shop.data(
@@ -74,14 +74,14 @@ def creation_not_undone(client: SignedClient, line: TappedLine) -> InReview:
     return payment, saga
 
 
-def undecidable_capture(client: SignedClient, line: TappedLine) -> InReview:
+def undecidable_capture(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.authorized(client, "no_webhook")
     lie(line, other_amount, "capture_payment")
     shop.data(shop.capture(client, payment, amount=4_000, key="a-capture"), 202)
     return payment, saga_in_review(payment["payment_no"], "payment.capture")
 
 
-def undecidable_cancel(client: SignedClient, line: TappedLine) -> InReview:
+def undecidable_cancel(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.opened(client, "no_webhook")
     bank.pay(payment)
     lie(line, other_amount, "cancel_payment", "find_payment")
@@ -89,14 +89,14 @@ def undecidable_cancel(client: SignedClient, line: TappedLine) -> InReview:
     return payment, saga_in_review(payment["payment_no"], "payment.cancel")
 
 
-def undecidable_refund(client: SignedClient, line: TappedLine) -> InReview:
+def undecidable_refund(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.paid(client, "no_webhook")
     lie(line, other_refund, "refund_payment", "find_refund")
     refund = shop.data(shop.refund(client, payment, 3_000, key="a-refund"), 202)
     return refund, saga_in_review(refund["refund_no"], "refund.create")
 
 
-def silent_refund(client: SignedClient, line: TappedLine) -> InReview:
+def silent_refund(client: SignedClient, line: InterceptedSimulator) -> InReview:
     """The refund may have happened, and the channel does not say."""
     payment = shop.paid(client, "no_webhook,refund:timeout_after*always,query_refund:timeout_before*always")
     refund = shop.data(shop.refund(client, payment, 3_000), 202)
@@ -125,7 +125,7 @@ def unwatched() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("make_case", OF_PAYMENTS)
 def test_nothing_said_leaves_the_payment_open_and_watched(
-    client: SignedClient, line: TappedLine, make_case: Any
+    client: SignedClient, line: InterceptedSimulator, make_case: Any
 ) -> None:
     payment, saga = make_case(client, line)
     Payment.objects.update(next_check_at=None)
@@ -143,7 +143,7 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
 
 @pytest.mark.parametrize("make_case", OF_PAYMENTS)
 def test_unpaid_ends_the_payment_and_its_order(
-    client: SignedClient, line: TappedLine, make_case: Any
+    client: SignedClient, line: InterceptedSimulator, make_case: Any
 ) -> None:
     payment, saga = make_case(client, line)
     resolve(saga, "unpaid")
@@ -152,7 +152,7 @@ def test_unpaid_ends_the_payment_and_its_order(
     assert unwatched() == ()
 
 
-def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: TappedLine) -> None:
+def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, saga = undecidable_cancel(client, line)
     resolve(saga, "unpaid")
     line.mend()
@@ -173,7 +173,7 @@ def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: Tapp
     ],
 )
 def test_paid_makes_the_money_ours(
-    client: SignedClient, line: TappedLine, make_case: Any, captured: int
+    client: SignedClient, line: InterceptedSimulator, make_case: Any, captured: int
 ) -> None:
     payment, saga = make_case(client, line)
     resolve(saga, "paid")
@@ -183,7 +183,7 @@ def test_paid_makes_the_money_ours(
 
 @pytest.mark.parametrize("make_case", OF_REFUNDS)
 def test_nothing_said_keeps_a_refund_reserved_and_watched(
-    client: SignedClient, line: TappedLine, make_case: Any
+    client: SignedClient, line: InterceptedSimulator, make_case: Any
 ) -> None:
     refund, saga = make_case(client, line)
     resolve(saga)
@@ -202,7 +202,12 @@ def test_nothing_said_keeps_a_refund_reserved_and_watched(
     ("resolution", "status", "refunded"), [("refunded", "succeeded", 3_000), ("not_refunded", "failed", 0)]
 )
 def test_a_refund_ends_as_a_person_says(
-    client: SignedClient, line: TappedLine, make_case: Any, resolution: str, status: str, refunded: int
+    client: SignedClient,
+    line: InterceptedSimulator,
+    make_case: Any,
+    resolution: str,
+    status: str,
+    refunded: int,
 ) -> None:
     refund, saga = make_case(client, line)
     resolve(saga, resolution)
@@ -214,7 +219,7 @@ def test_a_refund_ends_as_a_person_says(
 
 
 def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
-    client: SignedClient, line: TappedLine
+    client: SignedClient, line: InterceptedSimulator
 ) -> None:
     payment = shop.opened(client, "no_webhook")
     shop.data(shop.cancel(client, payment))
@@ -231,7 +236,7 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
         resolve(SagaInstance.objects.get(pk=saga.pk), "refunded")
 
 
-def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: TappedLine) -> None:
+def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, saga = undecidable_cancel(client, line)
     line.mend()
     shop.data(shop.sync(client, payment))
@@ -242,7 +247,9 @@ def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: TappedLin
     assert not StaffAction.objects.exists()
 
 
-def test_said_of_what_has_moved_on_nothing_becomes_true(client: SignedClient, line: TappedLine) -> None:
+def test_said_of_what_has_moved_on_nothing_becomes_true(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     payment, saga = undecidable_creation(client, line)
     signals.deliver(saga_id=saga.id, name="x", signal_id="1")
     with pytest.raises(StaleView):
@@ -252,7 +259,7 @@ def test_said_of_what_has_moved_on_nothing_becomes_true(client: SignedClient, li
 
 @pytest.mark.parametrize("_round", range(5))
 def test_a_person_says_unpaid_while_the_bank_says_paid(
-    client: SignedClient, line: TappedLine, _round: int
+    client: SignedClient, line: InterceptedSimulator, _round: int
 ) -> None:
     """Both lock the payment first. Whoever is second finds what the first has said, and no money is lost."""
     payment, saga = undecidable_cancel(client, line)
@@ -293,7 +300,7 @@ def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
         )
 
 
-def test_a_repeated_request_hears_how_it_ended(client: SignedClient, line: TappedLine) -> None:
+def test_a_repeated_request_hears_how_it_ended(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, saga = undecidable_creation(client, line)
     resolve(saga, "unpaid")
     again = shop.create(client, "no_webhook", order_no="ORDER-1", key="a-creation")
@@ -302,7 +309,9 @@ def test_a_repeated_request_hears_how_it_ended(client: SignedClient, line: Tappe
     assert details["failure_code"] == "resolved_by_staff"
 
 
-def test_repeated_captures_and_refunds_hear_how_they_ended(client: SignedClient, line: TappedLine) -> None:
+def test_repeated_captures_and_refunds_hear_how_they_ended(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     payment, saga = undecidable_capture(client, line)
     resolve(saga, "unpaid")
     assert shop.capture(client, payment, amount=4_000, key="a-capture").status_code == 402
@@ -319,7 +328,7 @@ def command(*words: str) -> str:
     return out.getvalue()
 
 
-def test_in_the_terminal(client: SignedClient, line: TappedLine) -> None:
+def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> None:
     refund, saga = undecidable_refund(client, line)
     told = command("show", str(saga.id))
     for resolution in registry.find("refund.create", 1).resolutions:
@@ -340,7 +349,7 @@ def test_in_the_terminal(client: SignedClient, line: TappedLine) -> None:
     assert not action.before.get("ending")
 
 
-def test_on_the_page(client: SignedClient, line: TappedLine) -> None:
+def test_on_the_page(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, saga = undecidable_creation(client, line)
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     html = unescape(ana.get(reverse("admin:sagas_sagainstance_change", args=[saga.pk])).content.decode())
@@ -361,7 +370,7 @@ def test_on_the_page(client: SignedClient, line: TappedLine) -> None:
     assert StaffAction.objects.get().after["ending"] == "unpaid"
 
 
-def test_many_at_once_decide_nothing(client: SignedClient, line: TappedLine) -> None:
+def test_many_at_once_decide_nothing(client: SignedClient, line: InterceptedSimulator) -> None:
     sagas = [make_case(client, line)[1] for make_case in (undecidable_capture, undecidable_refund)]
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])

@@ -12,13 +12,13 @@ import pytest
 from django.db import connections
 
 from channels.base import (
-    Answered,
     CancelPayment,
     CapturePayment,
     ChannelPayment,
     CreatePayment,
     CreateRefund,
     PaymentRef,
+    Reported,
 )
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry
@@ -62,7 +62,7 @@ class Shop:
 
     def create(self, simulate: str = "", **changes: Any) -> ChannelPayment:
         answer = self.channel.create_payment(self.creation(simulate, **changes))
-        assert isinstance(answer, Answered), answer
+        assert isinstance(answer, Reported), answer
         return answer.value
 
     def cancellation(self, reference: str) -> CancelPayment:

@@ -8,85 +8,85 @@ import pytest
 from django.db import OperationalError
 
 from channels.base import (
-    Answered,
     Declined,
-    KeyUsedUp,
-    Missing,
+    NewKeyRequired,
+    NotFoundAtChannel,
     PaymentState,
     RefundRef,
     RefundState,
-    Unknown,
+    Reported,
+    UnknownOutcome,
 )
 from channels.simulator import bank, faults
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import CallCount, Notification, Payment, Refund
+from channels.simulator.models import CallCount, Notification, SimulatedPayment, SimulatedRefund
 from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
-LOSING = [fault for fault in faults.LINE_FAULTS if fault.answer is not None and not fault.is_kept]
+LOSING = [fault for fault in faults.NETWORK_FAULTS if fault.answer is not None and not fault.is_kept]
 
 
 # --- Line faults ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_creation_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+def test_a_creation_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     request = shop.creation(f"auto_pay,{fault.name}*2")
     assert [channel.create_payment(request) for _ in range(2)] == [fault.answer] * 2
     assert isinstance(
-        channel.find_payment(ref(request.reference)), Answered if fault.takes_effect else Missing
+        channel.find_payment(ref(request.reference)), Reported if fault.takes_effect else NotFoundAtChannel
     )
     answer = channel.create_payment(request)
-    assert isinstance(answer, Answered)
+    assert isinstance(answer, Reported)
     assert answer.value.state is PaymentState.PAID
     assert ledger(request.reference) == [("charge", 10_000)]
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_cancel_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+def test_a_cancel_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     payment = shop.create(f"authorize,cancel:{fault.name}")
     request = shop.cancellation(payment.reference)
     assert channel.cancel_payment(request) == fault.answer
-    assert (Payment.objects.get().state == PaymentState.CANCELLED) is fault.takes_effect
+    assert (SimulatedPayment.objects.get().state == PaymentState.CANCELLED) is fault.takes_effect
     answer = channel.cancel_payment(request)
-    assert isinstance(answer, Answered)
+    assert isinstance(answer, Reported)
     assert answer.value.state is PaymentState.CANCELLED
     assert ledger(payment.reference) == [("authorize", 10_000), ("void", 10_000)]
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_capture_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+def test_a_capture_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     payment = shop.create(f"authorize,capture:{fault.name}")
     request = shop.capture(payment.reference)
     assert channel.capture_payment(request) == fault.answer
-    assert (Payment.objects.get().state == PaymentState.PAID) is fault.takes_effect
-    assert isinstance(channel.capture_payment(request), Answered)
+    assert (SimulatedPayment.objects.get().state == PaymentState.PAID) is fault.takes_effect
+    assert isinstance(channel.capture_payment(request), Reported)
     assert ledger(payment.reference) == [("authorize", 10_000), ("capture", 10_000)]
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_refund_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+def test_a_refund_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     payment = shop.pay(f"refund:{fault.name}")
     request = shop.refund(payment.reference)
     assert channel.refund_payment(request) == fault.answer
-    assert Refund.objects.exists() is fault.takes_effect
-    assert isinstance(channel.refund_payment(request), Answered)
+    assert SimulatedRefund.objects.exists() is fault.takes_effect
+    assert isinstance(channel.refund_payment(request), Reported)
     assert ledger(payment.reference) == [("charge", 10_000), ("refund", 10_000)]
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.LineFault) -> None:
+def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     payment = shop.pay(f"query:{fault.name},query_refund:{fault.name}*2")
     assert [channel.find_payment(ref(payment.reference)) for _ in range(2)] == [
         fault.answer,
-        Answered(payment),
+        Reported(payment),
     ]
     request = shop.refund(payment.reference)
     channel.refund_payment(request)
     question = RefundRef(request.reference, request.payment)
     assert [channel.find_refund(question) for _ in range(2)] == [fault.answer] * 2
-    assert isinstance(channel.find_refund(question), Answered)
+    assert isinstance(channel.find_refund(question), Reported)
 
 
 def test_an_error_that_its_key_keeps(channel: SimulatorChannel, shop: Shop) -> None:
@@ -95,21 +95,25 @@ def test_an_error_that_its_key_keeps(channel: SimulatorChannel, shop: Shop) -> N
     request = shop.refund(payment.reference)
     second, third = replace(request, key="second"), replace(request, key="third")
     answers = [channel.refund_payment(each) for each in (request, request, second, request, third, second)]
-    kept = [Unknown, KeyUsedUp, Unknown, KeyUsedUp, Answered, KeyUsedUp]
+    kept = [UnknownOutcome, NewKeyRequired, UnknownOutcome, NewKeyRequired, Reported, NewKeyRequired]
     assert [type(answer) for answer in answers] == kept
     assert ledger(payment.reference) == [("charge", 10_000), ("refund", 10_000)]
 
 
 def test_the_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) -> None:
     request = shop.creation("timeout_after_charge*2")
-    assert [type(channel.create_payment(request)) for _ in range(3)] == [Unknown, Unknown, Answered]
+    assert [type(channel.create_payment(request)) for _ in range(3)] == [
+        UnknownOutcome,
+        UnknownOutcome,
+        Reported,
+    ]
     assert ledger(request.reference) == [("charge", 10_000)]
 
 
 def test_a_fault_can_last_for_ever(channel: SimulatorChannel, shop: Shop) -> None:
     request = shop.creation("timeout_before*always")
-    assert {type(channel.create_payment(request)) for _ in range(5)} == {Unknown}
-    assert channel.find_payment(ref(request.reference)) == Missing()
+    assert {type(channel.create_payment(request)) for _ in range(5)} == {UnknownOutcome}
+    assert channel.find_payment(ref(request.reference)) == NotFoundAtChannel()
 
 
 def test_calls_are_counted_only_where_a_fault_is_scripted(channel: SimulatorChannel, shop: Shop) -> None:
@@ -124,7 +128,7 @@ def test_slow_really_waits_once(channel: SimulatorChannel, shop: Shop, name: str
     waits = []
     for _ in range(2):
         began = time.monotonic()
-        assert isinstance(channel.create_payment(request), Answered)
+        assert isinstance(channel.create_payment(request), Reported)
         waits.append(time.monotonic() - began)
     assert waits[0] >= 0.4 > waits[1]
 
@@ -135,9 +139,9 @@ def test_slower_than_the_caller_waits(
 ) -> None:
     request = shop.creation(f"{name}:60", timeout_seconds=0.3)
     began = time.monotonic()
-    assert isinstance(channel.create_payment(request), Unknown)
+    assert isinstance(channel.create_payment(request), UnknownOutcome)
     assert 0.3 <= time.monotonic() - began < 5
-    assert Payment.objects.exists() is happens
+    assert SimulatedPayment.objects.exists() is happens
 
 
 def test_a_bank_out_of_reach_is_unknown(
@@ -147,7 +151,7 @@ def test_a_bank_out_of_reach_is_unknown(
         raise OperationalError
 
     monkeypatch.setattr(bank, "create", fail)
-    assert isinstance(channel.create_payment(shop.creation()), Unknown)
+    assert isinstance(channel.create_payment(shop.creation()), UnknownOutcome)
 
 
 # --- Behaviours -----------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def test_a_declined_creation_stays_declined(
         assert isinstance(answer, Declined)
         assert answer.code == code
     found = channel.find_payment(ref(request.reference))
-    assert isinstance(found, Answered)
+    assert isinstance(found, Reported)
     assert (found.value.state, found.value.failure_code) == (PaymentState.DECLINED, code)
     assert ledger(request.reference) == []
 
@@ -190,7 +194,7 @@ def test_what_the_customer_does_without_the_page(
 ) -> None:
     request = shop.creation(simulate, manual_capture=manual)
     channel.create_payment(request)
-    assert Payment.objects.get().state == state
+    assert SimulatedPayment.objects.get().state == state
     assert ledger(request.reference) == entries
 
 
@@ -209,7 +213,7 @@ def test_processing_comes_to_an_end(
     assert payment.state is PaymentState.PROCESSING
     for _ in range(2):
         answer = channel.find_payment(ref(payment.reference))
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.state is state
     assert ledger(payment.reference) == entries
 
@@ -223,7 +227,7 @@ def test_processing_is_decided_without_anybody_asking(shop: Shop) -> None:
 
 def test_a_processing_payment_cannot_be_cancelled(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay("processing:900")
-    assert channel.cancel_payment(shop.cancellation(payment.reference)) == Answered(payment)
+    assert channel.cancel_payment(shop.cancellation(payment.reference)) == Reported(payment)
 
 
 def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop) -> None:
@@ -233,7 +237,7 @@ def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop)
         assert isinstance(answer, Declined)
         assert answer.code == "refund_declined"
     found = channel.find_refund(RefundRef(request.reference, request.payment))
-    assert isinstance(found, Answered)
+    assert isinstance(found, Reported)
     assert found.value.state is RefundState.FAILED
 
 
@@ -241,7 +245,7 @@ def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop)
     ("simulate", "state", "again"),
     [
         ("refund_pending:0", RefundState.SUCCEEDED, Declined),
-        ("refund_fails_later:0", RefundState.FAILED, Answered),
+        ("refund_fails_later:0", RefundState.FAILED, Reported),
     ],
 )
 @pytest.mark.parametrize("ask", [True, False], ids=["asked", "by itself"])
@@ -251,22 +255,22 @@ def test_a_pending_refund_comes_to_an_end(
     payment = shop.pay(simulate)
     request = shop.refund(payment.reference)
     pending = channel.refund_payment(request)
-    assert isinstance(pending, Answered)
+    assert isinstance(pending, Reported)
     assert pending.value.state is RefundState.PENDING
     if ask:
         answer = channel.find_refund(RefundRef(request.reference, request.payment))
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.state is state
     else:
         assert bank.settle_due() == 1
-    assert Refund.objects.get().state == state
+    assert SimulatedRefund.objects.get().state == state
     assert Notification.objects.filter(event_type=f"refund.{state}").count() == 1
     assert isinstance(channel.refund_payment(shop.refund(payment.reference)), again)
 
 
 def test_pending_refunds_count_towards_the_limit(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay("refund_pending:900")
-    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Answered)
+    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 6_000)), Reported)
     answer = channel.refund_payment(shop.refund(payment.reference, 6_000))
     assert isinstance(answer, Declined)
     assert answer.code == "refund_exceeds_payment"
@@ -275,4 +279,4 @@ def test_pending_refunds_count_towards_the_limit(channel: SimulatorChannel, shop
 def test_the_refunds_own_metadata_wins(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay("refund_declined")
     request = shop.refund(payment.reference, metadata={"simulate": "refund:timeout_after"})
-    assert [type(channel.refund_payment(request)) for _ in range(2)] == [Unknown, Answered]
+    assert [type(channel.refund_payment(request)) for _ in range(2)] == [UnknownOutcome, Reported]

@@ -7,7 +7,7 @@ import pytest
 from channels.base import PaymentState, RefundState, Window
 from channels.simulator import listing
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import Payment, Refund
+from channels.simulator.models import SimulatedPayment, SimulatedRefund
 from tests.simulator.conftest import Shop
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
@@ -26,7 +26,9 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_payment_of_the_window_once_over_all_pages(shop: Shop, channel: SimulatorChannel) -> None:
     made = [shop.pay().reference for _ in range(5)]
-    Payment.objects.filter(pk__in=made).update(created_at=MORNING)  # all at once: the page must break ties
+    SimulatedPayment.objects.filter(pk__in=made).update(
+        created_at=MORNING
+    )  # all at once: the page must break ties
     listed = list(channel.list_payments(_window()))
     assert sorted(entry.value.reference for entry in listed) == sorted(made)
     assert {entry.created_at for entry in listed} == {MORNING}
@@ -37,21 +39,21 @@ def test_every_payment_of_the_window_once_over_all_pages(shop: Shop, channel: Si
 
 def test_the_window_has_its_beginning_and_not_its_end(shop: Shop, channel: SimulatorChannel) -> None:
     first, last = shop.create(), shop.create()
-    Payment.objects.filter(pk=first.reference).update(created_at=MORNING)
-    Payment.objects.filter(pk=last.reference).update(created_at=MORNING + dt.timedelta(hours=1))
+    SimulatedPayment.objects.filter(pk=first.reference).update(created_at=MORNING)
+    SimulatedPayment.objects.filter(pk=last.reference).update(created_at=MORNING + dt.timedelta(hours=1))
     assert [entry.value.reference for entry in channel.list_payments(_window(hours=1))] == [first.reference]
 
 
 def test_a_tombstone_is_no_payment(shop: Shop, channel: SimulatorChannel) -> None:
     channel.cancel_payment(shop.cancellation("PAY-never"))
-    Payment.objects.update(created_at=MORNING)
+    SimulatedPayment.objects.update(created_at=MORNING)
     assert list(channel.list_payments(_window())) == []
 
 
 def test_nothing_of_another_environment(shop: Shop, channel: SimulatorChannel) -> None:
     channel.refund_payment(shop.refund(shop.pay().reference, 1))
-    Payment.objects.update(created_at=MORNING)
-    Refund.objects.update(created_at=MORNING)
+    SimulatedPayment.objects.update(created_at=MORNING)
+    SimulatedRefund.objects.update(created_at=MORNING)
     assert list(channel.list_payments(_window("live"))) == []
     assert list(channel.list_refunds(_window("live"))) == []
 
@@ -60,7 +62,7 @@ def test_refunds(shop: Shop, channel: SimulatorChannel) -> None:
     payment = shop.pay()
     for amount in (1, 2, 3):
         channel.refund_payment(shop.refund(payment.reference, amount))
-    Refund.objects.update(created_at=MORNING)
+    SimulatedRefund.objects.update(created_at=MORNING)
     listed = list(channel.list_refunds(_window()))
     assert sorted(entry.value.amount_minor for entry in listed) == [1, 2, 3]
     assert {entry.value.state for entry in listed} == {RefundState.SUCCEEDED}

@@ -7,9 +7,9 @@ from django.db import connections, transaction
 from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
-from channels.base import Answered, Declined, Missing, PaymentState, RefundRef, RefundState
+from channels.base import Declined, NotFoundAtChannel, PaymentState, RefundRef, RefundState, Reported
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import LedgerEntry, Notification, Payment, Refund
+from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
@@ -19,13 +19,13 @@ def test_creation_is_one_insert(channel: SimulatorChannel, shop: Shop) -> None:
     channel.create_payment(shop.creation())
     with CaptureQueriesContext(connections["simulator"]) as queries:
         answer = channel.create_payment(shop.creation())
-    assert isinstance(answer, Answered)
+    assert isinstance(answer, Reported)
     assert [query["sql"].split()[0] for query in queries] == ["INSERT"]
 
 
 def test_created_payment_is_open_with_a_page(shop: Shop) -> None:
     payment = shop.create()
-    token = Payment.objects.get(pk=payment.reference).token
+    token = SimulatedPayment.objects.get(pk=payment.reference).token
     assert (payment.state, payment.amount_minor, payment.currency) == (PaymentState.OPEN, 10_000, "USD")
     assert payment.payment_url.endswith(f"/checkout/{token}")
     assert payment.channel_trade_no.startswith("sim_pay_")
@@ -56,7 +56,7 @@ def test_a_key_cannot_mean_something_else(
     answer = channel.create_payment(replace(request, **change))
     assert isinstance(answer, Declined)
     assert answer.code == "idempotency_mismatch"
-    assert Payment.objects.count() == 1
+    assert SimulatedPayment.objects.count() == 1
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 0}, {"amount_minor": -5}, {"currency": "XXX"}])
@@ -64,7 +64,7 @@ def test_impossible_money_is_declined(
     channel: SimulatorChannel, shop: Shop, change: dict[str, object]
 ) -> None:
     assert isinstance(channel.create_payment(shop.creation(**change)), Declined)
-    assert not Payment.objects.exists()
+    assert not SimulatedPayment.objects.exists()
 
 
 def test_nothing_is_live(channel: SimulatorChannel, shop: Shop) -> None:
@@ -73,9 +73,12 @@ def test_nothing_is_live(channel: SimulatorChannel, shop: Shop) -> None:
     answer = channel.create_payment(shop.creation(environment="live"))
     assert isinstance(answer, Declined)
     assert answer.code == "channel_not_live"
-    assert channel.find_payment(live) == Missing()
-    assert channel.find_refund(RefundRef("REF-1", live)) == Missing()
-    assert channel.cancel_payment(replace(shop.cancellation(payment.reference), payment=live)) == Missing()
+    assert channel.find_payment(live) == NotFoundAtChannel()
+    assert channel.find_refund(RefundRef("REF-1", live)) == NotFoundAtChannel()
+    assert (
+        channel.cancel_payment(replace(shop.cancellation(payment.reference), payment=live))
+        == NotFoundAtChannel()
+    )
     assert isinstance(
         channel.capture_payment(replace(shop.capture(payment.reference), payment=live)), Declined
     )
@@ -85,8 +88,8 @@ def test_nothing_is_live(channel: SimulatorChannel, shop: Shop) -> None:
 
 def test_find(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.create()
-    assert channel.find_payment(ref(payment.reference)) == Answered(payment)
-    assert channel.find_payment(ref("PAY-unknown")) == Missing()
+    assert channel.find_payment(ref(payment.reference)) == Reported(payment)
+    assert channel.find_payment(ref("PAY-unknown")) == NotFoundAtChannel()
 
 
 # --- Cancel ---------------------------------------------------------------------------------------
@@ -100,13 +103,13 @@ def test_cancel_ends_an_open_payment_for_good(channel: SimulatorChannel, shop: S
         channel.cancel_payment(request),
         channel.find_payment(request.payment),
     ]
-    assert answers == [Answered(replace(payment, state=PaymentState.CANCELLED))] * 3
+    assert answers == [Reported(replace(payment, state=PaymentState.CANCELLED))] * 3
     assert Notification.objects.get().event_type == "payment.cancelled"
 
 
 def test_cancel_of_a_paid_payment_says_paid(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
-    assert channel.cancel_payment(shop.cancellation(payment.reference)) == Answered(payment)
+    assert channel.cancel_payment(shop.cancellation(payment.reference)) == Reported(payment)
     assert ledger(payment.reference) == [("charge", 10_000)]
 
 
@@ -114,7 +117,7 @@ def test_cancel_releases_a_held_amount_once(channel: SimulatorChannel, shop: Sho
     payment = shop.pay(manual_capture=True)
     for _ in range(2):
         answer = channel.cancel_payment(shop.cancellation(payment.reference))
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.state is PaymentState.CANCELLED
     assert ledger(payment.reference) == [("authorize", 10_000), ("void", 10_000)]
 
@@ -123,7 +126,7 @@ def test_a_late_creation_meets_the_tombstone(channel: SimulatorChannel, shop: Sh
     request = shop.creation("auto_pay")
     for _ in range(2):
         answer = channel.cancel_payment(shop.cancellation(request.reference))
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert (answer.value.state, answer.value.amount_minor) == (PaymentState.CANCELLED, 0)
     for _ in range(2):
         answer = channel.create_payment(request)
@@ -136,7 +139,7 @@ def test_a_late_creation_meets_the_tombstone(channel: SimulatorChannel, shop: Sh
 def test_an_unpaid_payment_expires(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.create(expires_in_seconds=0)
     answer = channel.find_payment(ref(payment.reference))
-    assert isinstance(answer, Answered)
+    assert isinstance(answer, Reported)
     assert (answer.value.state, answer.value.failure_code) == (PaymentState.CANCELLED, "expired")
 
 
@@ -147,7 +150,7 @@ def test_capture_takes_all_once(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay(manual_capture=True)
     assert payment.state is PaymentState.AUTHORIZED
     request = shop.capture(payment.reference)
-    expected = Answered(replace(payment, state=PaymentState.PAID, captured_minor=10_000))
+    expected = Reported(replace(payment, state=PaymentState.PAID, captured_minor=10_000))
     assert [channel.capture_payment(request) for _ in range(3)] == [expected] * 3
     assert ledger(payment.reference) == [("authorize", 10_000), ("capture", 10_000)]
 
@@ -157,7 +160,7 @@ def test_partial_capture_releases_the_rest(channel: SimulatorChannel, shop: Shop
     request = shop.capture(payment.reference, 4_000)
     for _ in range(2):
         answer = channel.capture_payment(request)
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         assert answer.value.captured_minor == 4_000
     assert ledger(payment.reference) == [("authorize", 10_000), ("capture", 4_000), ("void", 6_000)]
 
@@ -198,7 +201,7 @@ def test_refund_gives_back_once(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     request = shop.refund(payment.reference, 3_000)
     answers = [channel.refund_payment(request) for _ in range(3)]
-    assert isinstance(answers[0], Answered)
+    assert isinstance(answers[0], Reported)
     assert answers[0].value.state is RefundState.SUCCEEDED
     assert answers[0] == answers[1] == answers[2]
     assert channel.find_refund(RefundRef(request.reference, request.payment)) == answers[0]
@@ -211,7 +214,7 @@ def test_several_refunds_stay_within_the_payment(channel: SimulatorChannel, shop
     answers = [
         channel.refund_payment(shop.refund(payment.reference, amount)) for amount in (5_000, 8_000, 5_000, 1)
     ]
-    assert [type(answer) for answer in answers] == [Answered, Declined, Answered, Declined]
+    assert [type(answer) for answer in answers] == [Reported, Declined, Reported, Declined]
     assert isinstance(answers[1], Declined)
     assert answers[1].code == "refund_exceeds_payment"
     assert ledger(payment.reference) == [("charge", 10_000), ("refund", 5_000), ("refund", 5_000)]
@@ -222,7 +225,7 @@ def test_only_what_was_captured_can_be_refunded(channel: SimulatorChannel, shop:
     assert isinstance(channel.refund_payment(shop.refund(payment.reference, 1_000)), Declined)
     channel.capture_payment(shop.capture(payment.reference, 4_000))
     assert isinstance(channel.refund_payment(shop.refund(payment.reference, 4_001)), Declined)
-    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 4_000)), Answered)
+    assert isinstance(channel.refund_payment(shop.refund(payment.reference, 4_000)), Reported)
 
 
 def test_a_refund_that_makes_no_sense_is_declined(channel: SimulatorChannel, shop: Shop) -> None:
@@ -242,7 +245,7 @@ def test_a_refund_that_makes_no_sense_is_declined(channel: SimulatorChannel, sho
         "refund_exceeds_payment",
         "refund_exceeds_payment",
     ]
-    assert not Refund.objects.exists()
+    assert not SimulatedRefund.objects.exists()
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 1}, {"reference": "REF-other"}])
@@ -254,11 +257,11 @@ def test_a_refund_key_serves_one_refund(
     answer = channel.refund_payment(replace(request, **change))
     assert isinstance(answer, Declined)
     assert answer.code == "idempotency_mismatch"
-    assert Refund.objects.count() == 1
+    assert SimulatedRefund.objects.count() == 1
 
 
 def test_an_unknown_refund_is_missing(channel: SimulatorChannel, shop: Shop) -> None:
-    assert channel.find_refund(RefundRef("REF-unknown", ref(shop.pay().reference))) == Missing()
+    assert channel.find_refund(RefundRef("REF-unknown", ref(shop.pay().reference))) == NotFoundAtChannel()
 
 
 # --- The ledger -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.test import Client
 from channels.base import ChannelPayment, PaymentState
 from channels.simulator import notifications
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import Notification, Payment
+from channels.simulator.models import Notification, SimulatedPayment
 from common import redis, task_hints
 from common.clock import database_now
 from tests.simulator.conftest import Shop, ledger
@@ -28,7 +28,9 @@ def _address(payment: ChannelPayment) -> str:
 
 def _seconds_left(payment: ChannelPayment) -> int:
     """Until the payment expires, by the clock of the database: fewer than the page showed."""
-    return int((Payment.objects.get(pk=payment.reference).expires_at - database_now()).total_seconds())
+    return int(
+        (SimulatedPayment.objects.get(pk=payment.reference).expires_at - database_now()).total_seconds()
+    )
 
 
 def _click(browser: Client, address: str, action: str, **extra: str) -> str:
@@ -178,14 +180,14 @@ def test_garbage_tokens_find_no_page(browser: Client, token: str) -> None:
 
 def test_a_tombstone_has_no_page(browser: Client, shop: Shop, channel: SimulatorChannel) -> None:
     channel.cancel_payment(shop.cancellation("PAY-never"))
-    assert browser.get(f"/checkout/{Payment.objects.get().token}").status_code == 404
+    assert browser.get(f"/checkout/{SimulatedPayment.objects.get().token}").status_code == 404
 
 
 @pytest.mark.parametrize("action", ["", "steal", "PAY", "pay\0", "支付"])
 def test_garbage_actions_do_nothing(browser: Client, shop: Shop, action: str) -> None:
     payment = shop.create()
     _click(browser, _address(payment), action)
-    assert Payment.objects.get().state == PaymentState.OPEN
+    assert SimulatedPayment.objects.get().state == PaymentState.OPEN
 
 
 def test_a_post_to_no_page(browser: Client, shop: Shop) -> None:
@@ -198,7 +200,7 @@ def test_a_post_to_no_page(browser: Client, shop: Shop) -> None:
 def test_a_foreign_form_cannot_pay(browser: Client, shop: Shop) -> None:
     payment = shop.create()
     assert browser.post(_address(payment), {"action": "pay"}).status_code == 403
-    assert Payment.objects.get().state == PaymentState.OPEN
+    assert SimulatedPayment.objects.get().state == PaymentState.OPEN
 
 
 def test_other_methods_are_refused(browser: Client, shop: Shop) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from channels.base import Answered, Declined, PaymentState
+from channels.base import Declined, PaymentState, Reported
 from channels.simulator import customer
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import LedgerEntry, Payment
+from channels.simulator.models import LedgerEntry, SimulatedPayment
 from tests.simulator.conftest import Shop, at_once, ledger, ref
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -23,7 +23,7 @@ def test_paying_against_cancelling(channel: SimulatorChannel, shop: Shop) -> Non
             lambda payment=payment: customer.act(_token(payment.payment_url), customer.Action.PAY),
             lambda payment=payment: channel.cancel_payment(shop.cancellation(payment.reference)),
         )
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, Reported)
         paid = answer.value.state is PaymentState.PAID
         assert paid or answer.value.state is PaymentState.CANCELLED
         assert ledger(payment.reference) == ([("charge", 10_000)] if paid else [])
@@ -37,10 +37,10 @@ def test_cancelling_against_creating(channel: SimulatorChannel, shop: Shop) -> N
             lambda request=request: channel.create_payment(request),
             lambda request=request: channel.cancel_payment(shop.cancellation(request.reference)),
         )
-        assert isinstance(created, Answered | Declined)
-        assert isinstance(cancelled, Answered)
+        assert isinstance(created, Reported | Declined)
+        assert isinstance(cancelled, Reported)
         assert cancelled.value.state is PaymentState.CANCELLED
-        assert Payment.objects.get(pk=request.reference).state == PaymentState.CANCELLED
+        assert SimulatedPayment.objects.get(pk=request.reference).state == PaymentState.CANCELLED
         assert ledger(request.reference) in ([], [("authorize", 10_000), ("void", 10_000)])
 
 
@@ -48,7 +48,7 @@ def test_one_key_from_many_sides(channel: SimulatorChannel, shop: Shop) -> None:
     for _ in ROUNDS:
         request = shop.creation("auto_pay")
         answers = at_once(*[lambda request=request: channel.create_payment(request)] * 8)
-        assert len({answer.value for answer in answers if isinstance(answer, Answered)}) == 1
+        assert len({answer.value for answer in answers if isinstance(answer, Reported)}) == 1
         assert ledger(request.reference) == [("charge", 10_000)]
 
 
@@ -59,7 +59,7 @@ def test_customers_clicking_many_times(channel: SimulatorChannel, shop: Shop) ->
         pay = [lambda token=token: customer.act(token, customer.Action.PAY)] * 4
         decline = [lambda token=token: customer.act(token, customer.Action.DECLINE)] * 4
         at_once(*pay, *decline)
-        paid = Payment.objects.get(pk=payment.reference).state == PaymentState.PAID
+        paid = SimulatedPayment.objects.get(pk=payment.reference).state == PaymentState.PAID
         assert ledger(payment.reference) == ([("charge", 10_000)] if paid else [])
 
 
@@ -67,7 +67,7 @@ def test_refunds_from_many_sides_stay_within_the_payment(channel: SimulatorChann
     payment = shop.pay()
     requests = [shop.refund(payment.reference, 3_000) for _ in range(8)]
     answers = at_once(*[lambda request=request: channel.refund_payment(request) for request in requests])
-    assert sum(isinstance(answer, Answered) for answer in answers) == 3
+    assert sum(isinstance(answer, Reported) for answer in answers) == 3
     assert LedgerEntry.objects.filter(reference=payment.reference, kind="refund").count() == 3
 
 
@@ -75,5 +75,5 @@ def test_one_capture_key_from_many_sides(channel: SimulatorChannel, shop: Shop) 
     payment = shop.pay(manual_capture=True)
     request = shop.capture(payment.reference)
     answers = at_once(*[lambda: channel.capture_payment(request)] * 8)
-    assert all(isinstance(answer, Answered) for answer in answers)
+    assert all(isinstance(answer, Reported) for answer in answers)
     assert ledger(payment.reference) == [("authorize", 10_000), ("capture", 10_000)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import Declined, NotSent
+from channels.base import Declined, NotProcessed
 from channels.simulator import faults
 from channels.simulator.channel import SimulatorChannel
 from tests.simulator.conftest import Shop
@@ -19,14 +19,14 @@ def test_ordinary_amounts_are_normal(amount: int) -> None:
     assert faults.script_for({}, amount) == faults.NORMAL
 
 
-@pytest.mark.parametrize("fault", [*faults.BEHAVIOURS, *faults.LINE_FAULTS], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [*faults.BEHAVIOURS, *faults.NETWORK_FAULTS], ids=lambda fault: fault.name)
 def test_amounts_script_faults(fault: Any) -> None:
     if fault.amount_ends is not None:
         assert faults.script_for({}, 70_000 + fault.amount_ends) == faults.parse(fault.name)
 
 
 def test_no_amount_stands_for_two_faults() -> None:
-    ends = [fault.amount_ends for fault in (*faults.BEHAVIOURS, *faults.LINE_FAULTS) if fault.amount_ends]
+    ends = [fault.amount_ends for fault in (*faults.BEHAVIOURS, *faults.NETWORK_FAULTS) if fault.amount_ends]
     ends += [amount for _, amount in faults.SHORTHANDS.values()]
     assert len(set(ends)) == len(ends)
     assert all(9_900 < amount < 9_999 for amount in ends)
@@ -73,12 +73,12 @@ def test_a_typo_is_refused_before_anything_is_written(
 
 @pytest.mark.django_db(databases=["default", "simulator"])
 def test_unreachable_says_not_sent(channel: SimulatorChannel, shop: Shop) -> None:
-    assert isinstance(channel.create_payment(shop.creation("unreachable")), NotSent)
+    assert isinstance(channel.create_payment(shop.creation("unreachable")), NotProcessed)
 
 
 def test_every_fault_is_documented() -> None:
     document = DOCUMENT.read_text()
-    for fault in (*faults.BEHAVIOURS, *faults.LINE_FAULTS):
+    for fault in (*faults.BEHAVIOURS, *faults.NETWORK_FAULTS):
         ends = f"`{fault.amount_ends}`" if fault.amount_ends else ""
         default = f"{fault.seconds:g} s" if fault.seconds else ""
         assert f"| `{fault.name}` | {ends} | {default} | {fault.meaning} |".replace("|  |", "| |") in document

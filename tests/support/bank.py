@@ -18,11 +18,9 @@ from django.http import HttpResponse
 from django.test import Client
 
 from channels.base import ChannelPayment
-from channels.simulator import books, customer
+from channels.simulator import customer, ledger
 from channels.simulator.bank import lock_known, settle_due
-from channels.simulator.models import LedgerEntry, Notification
-from channels.simulator.models import Payment as BankPayment
-from channels.simulator.models import Refund as BankRefund
+from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from channels.simulator.router import ALIAS
 
 WEBHOOKS = "/api/v1/webhooks/simulator"
@@ -41,12 +39,14 @@ def refuse_card(payment: dict[str, Any]) -> None:
 def decline(payment: dict[str, Any]) -> None:
     """The bank declines the payment for good."""
     with transaction.atomic(using=ALIAS):
-        books.decline(lock_known(BankPayment.objects.get(channel_trade_no=payment["channel_trade_no"]).pk))
+        ledger.decline(
+            lock_known(SimulatedPayment.objects.get(channel_trade_no=payment["channel_trade_no"]).pk)
+        )
 
 
 def pay_although_closed(payment: dict[str, Any]) -> None:
     """A bank that lets a customer pay what we have cancelled: the money is late, and real."""
-    BankPayment.objects.filter(pk=payment["payment_no"]).update(
+    SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(
         state="open", failure_code="", failure_message="", expires_at=Now() + timedelta(hours=1)
     )
     pay(payment)
@@ -54,18 +54,20 @@ def pay_although_closed(payment: dict[str, Any]) -> None:
 
 def refund_goes_through(refund_no: str) -> None:
     """A refund that the bank had refused is paid after all."""
-    refused = BankRefund.objects.get(pk=refund_no)
+    refused = SimulatedRefund.objects.get(pk=refund_no)
     with transaction.atomic(using=ALIAS):
         payment = lock_known(refused.payment_id)
-        BankRefund.objects.filter(pk=refund_no).update(state="succeeded", failure_code="", failure_message="")
-        books.give_back(payment, BankRefund.objects.get(pk=refund_no))
+        SimulatedRefund.objects.filter(pk=refund_no).update(
+            state="succeeded", failure_code="", failure_message=""
+        )
+        ledger.give_back(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
 def bank_returns(refund_no: str) -> None:
     """The customer's bank sends a refund back that had succeeded."""
     with transaction.atomic(using=ALIAS):
-        payment = lock_known(BankRefund.objects.get(pk=refund_no).payment_id)
-        books.return_refund(payment, BankRefund.objects.get(pk=refund_no))
+        payment = lock_known(SimulatedRefund.objects.get(pk=refund_no).payment_id)
+        ledger.return_refund(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
 def charges(payment_no: str) -> list[tuple[str, int]]:
@@ -86,12 +88,12 @@ def deliver_webhooks(payment_no: str) -> list[str]:
 
 def told_of(reference: str) -> ChannelPayment:
     """What the bank says of a payment when it is asked."""
-    return books.describe(BankPayment.objects.get(pk=reference))
+    return ledger.describe(SimulatedPayment.objects.get(pk=reference))
 
 
 def news(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """A webhook about a payment in the bank's words, as far as the bank knows it."""
-    bank = BankPayment.objects.get(pk=told["payment_no"])
+    bank = SimulatedPayment.objects.get(pk=told["payment_no"])
     about = {
         "reference": bank.reference,
         "channel_trade_no": bank.channel_trade_no,
@@ -133,7 +135,7 @@ def effect_of(answer: HttpResponse) -> str:
 
 
 def time_to_pay_is_over(payment_no: str) -> None:
-    BankPayment.objects.filter(pk=payment_no).update(expires_at=Now())
+    SimulatedPayment.objects.filter(pk=payment_no).update(expires_at=Now())
 
 
 def bank_settles() -> int:

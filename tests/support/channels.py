@@ -19,7 +19,7 @@ class Killed(BaseException):
     """The end of the process, as far as one thread can play it: nothing of ours catches it."""
 
 
-class TappedLine:
+class InterceptedSimulator:
     """A channel whose calls go through two hooks. `name` and `parse_webhook` are the simulator's own."""
 
     def __init__(self) -> None:
@@ -61,13 +61,13 @@ class TappedLine:
         self.before, self.after = (lambda operation, request: None), (lambda operation, answer: answer)
 
 
-def tap(monkeypatch: pytest.MonkeyPatch) -> TappedLine:
-    line = TappedLine()
+def intercept_simulator(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+    line = InterceptedSimulator()
     monkeypatch.setattr(registry, "_simulator", line)
     return line
 
 
-class FurtherBank(TappedLine):
+class AdditionalChannel(InterceptedSimulator):
     """A channel of another name, on books of the same kind. Its script is in the payment's metadata under its name."""
 
     def __init__(self, name: str) -> None:
@@ -83,7 +83,7 @@ class FurtherBank(TappedLine):
         )
 
 
-def further_bank(monkeypatch: pytest.MonkeyPatch, name: str) -> FurtherBank:
-    bank = FurtherBank(name)
+def add_channel(monkeypatch: pytest.MonkeyPatch, name: str) -> AdditionalChannel:
+    bank = AdditionalChannel(name)
     monkeypatch.setitem(registry._further, name, bank)
     return bank

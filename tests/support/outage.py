@@ -9,13 +9,13 @@ import pytest
 from django.db.models import F
 
 from channels import breaker, guard
-from channels.base import NotSent, Unknown
+from channels.base import NotProcessed, UnknownOutcome
 from channels.breaker import Phase
 from channels.shared_state import SharedState
 from common import redis
 from gateway.models import Payment, Refund
 from sagas.models import ACTIVE, SagaInstance, SagaStep
-from tests.support.channels import TappedLine, tap
+from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.sagas import run_due
 
 
@@ -23,16 +23,16 @@ class Killswitch:
     """The simulator behind a line that can be cut. Counts the calls that reach the line."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.line: TappedLine = tap(monkeypatch)
+        self.line: InterceptedSimulator = intercept_simulator(monkeypatch)
         self.line.before = self._count
         self.calls: list[str] = []
 
     def _count(self, operation: str, _request: Any) -> None:
         self.calls.append(operation)
 
-    def cut(self, answer: NotSent | Unknown | None = None, *, lose_answers: bool = False) -> None:
+    def cut(self, answer: NotProcessed | UnknownOutcome | None = None, *, lose_answers: bool = False) -> None:
         """Calls do not arrive; with `lose_answers` they do, and only what they bring is lost."""
-        gone = answer or Unknown("timeout: no answer in time")
+        gone = answer or UnknownOutcome("timeout: no answer in time")
         inner = self.line._simulator
 
         class Dead:

@@ -1,6 +1,6 @@
 """Plays the poller by hand, in this process."""
 
-from channels.registry import channel_names
+from channels.registry import list_channel_names
 from gateway.services import expiry, polling
 from merchants.models import Environment
 
@@ -11,7 +11,7 @@ def poll_due() -> int:
     """Polls channels about all that is due, and answers how many payments and refunds that were."""
     polled = 0
     for environment in Environment.values:
-        for channel in channel_names():
+        for channel in list_channel_names():
             polled += _poll(polling.CLAIM_PAYMENTS, environment, channel)
         polled += _poll(polling.CLAIM_REFUNDS, environment, "")
     return polled

@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Payment",
+            name="SimulatedPayment",
             fields=[
                 (
                     "reference",
@@ -199,7 +199,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Refund",
+            name="SimulatedRefund",
             fields=[
                 (
                     "reference",
@@ -242,7 +242,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="refunds",
-                        to="simulator.payment",
+                        to="simulator.simulatedpayment",
                     ),
                 ),
             ],

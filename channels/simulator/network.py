@@ -7,8 +7,8 @@ from typing import TypeVar
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from psycopg.errors import UniqueViolation
 
-from channels.base import Declined, KeyUsedUp, NotSent, Unknown
-from channels.simulator.faults import TIMED_OUT, Line, Operation, Script
+from channels.base import Declined, NewKeyRequired, NotProcessed, UnknownOutcome
+from channels.simulator.faults import TIMED_OUT, Operation, Script, ScriptedFault
 from channels.simulator.models import CallCount
 from channels.simulator.router import ALIAS
 from common.database_errors import trouble_of
@@ -29,17 +29,17 @@ def transmit(
     key: str,
     timeout_seconds: float,
     act: Callable[[], A],
-) -> A | Declined | KeyUsedUp | NotSent | Unknown:
+) -> A | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
     """Hands the call to the bank as the script wants it. A lost answer is reported without waiting.
 
     `reference` is what the operation is about, a payment or a refund: its calls are counted, under whatever key.
     """
-    line = script.lines.get(operation)
+    line = script.network_faults.get(operation)
     if line is None:
         return _ask(act)
     fault = line.fault
     if fault.is_kept and key and _is_kept(operation, key):
-        return KeyUsedUp("the simulator keeps the answer 500 under this key")
+        return NewKeyRequired("the simulator keeps the answer 500 under this key")
     if not _hits(line, operation, reference):
         return _ask(act)
     if fault.is_kept and key:
@@ -53,7 +53,7 @@ def transmit(
     return _ask(act) if answer is None else answer
 
 
-def _hits(line: Line, operation: Operation, reference: str) -> bool:
+def _hits(line: ScriptedFault, operation: Operation, reference: str) -> bool:
     return line.calls is None or _count(operation, reference) <= line.calls
 
 
@@ -68,7 +68,7 @@ def _is_kept(operation: Operation, key: str) -> bool:
     return CallCount.objects.filter(operation=f"{operation}:kept", key=key).exists()
 
 
-def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
+def _ask(act: Callable[[], A]) -> A | Declined | UnknownOutcome:
     try:
         return act()
     except IntegrityError as error:
@@ -81,6 +81,6 @@ def _ask(act: Callable[[], A]) -> A | Declined | Unknown:
             raise
         # Also when the connection broke during the commit: the bank may have done it.
         # No channel fault: the books are in our own database, whose outage nobody needs to be spared.
-        return Unknown(
-            f"the simulator's books could not be reached: {type(error).__name__}", channel_fault=False
+        return UnknownOutcome(
+            f"the simulator's books could not be reached: {type(error).__name__}", is_channel_fault=False
         )

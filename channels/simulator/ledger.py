@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.simulator import faults
-from channels.simulator.models import LedgerEntry, LedgerKind, Notification, Payment, Refund
+from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
 ENVIRONMENT = "test"
 EXPIRED = "expired"
@@ -21,7 +21,7 @@ INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.
 OUT_OF_ORDER_SECONDS = 2.0
 
 
-def describe(payment: Payment) -> ChannelPayment:
+def describe(payment: SimulatedPayment) -> ChannelPayment:
     return ChannelPayment(
         reference=payment.reference,
         channel_trade_no=payment.channel_trade_no,
@@ -35,7 +35,7 @@ def describe(payment: Payment) -> ChannelPayment:
     )
 
 
-def describe_refund(refund: Refund) -> ChannelRefund:
+def describe_refund(refund: SimulatedRefund) -> ChannelRefund:
     return ChannelRefund(
         reference="" if refund.is_own else refund.reference,
         channel_refund_no=refund.channel_refund_no,
@@ -52,7 +52,7 @@ def describe_refund(refund: Refund) -> ChannelRefund:
 # --- Payments ---------------------------------------------------------------------------------------
 
 
-def customer_pays(payment: Payment) -> None:
+def customer_pays(payment: SimulatedPayment) -> None:
     """The customer agreed: decided now, or after a while when the script says so."""
     script = faults.parse(payment.simulate)
     if script.asks_for("processing"):
@@ -61,7 +61,7 @@ def customer_pays(payment: Payment) -> None:
         decide(payment)
 
 
-def process(payment: Payment, seconds: float) -> None:
+def process(payment: SimulatedPayment, seconds: float) -> None:
     """The bank takes its time."""
     payment.state = PaymentState.PROCESSING
     payment.settles_at = Now() + timedelta(seconds=seconds)
@@ -69,7 +69,7 @@ def process(payment: Payment, seconds: float) -> None:
     _announce_payment(payment, "payment.processing")
 
 
-def decide(payment: Payment) -> None:
+def decide(payment: SimulatedPayment) -> None:
     """The bank takes or holds the money, or refuses."""
     script = faults.parse(payment.simulate)
     before = replace(describe(payment), state=PaymentState.PROCESSING)
@@ -84,21 +84,21 @@ def decide(payment: Payment) -> None:
             _notify(payment, "payment.processing", {"payment": asdict(before)}, delay=OUT_OF_ORDER_SECONDS)
 
 
-def decline(payment: Payment, why: tuple[str, str] = CARD_DECLINED) -> None:
+def decline(payment: SimulatedPayment, why: tuple[str, str] = CARD_DECLINED) -> None:
     payment.state, payment.settles_at = PaymentState.DECLINED, None
     payment.failure_code, payment.failure_message = why
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     _announce_payment(payment, "payment.declined")
 
 
-def refuse_card(payment: Payment, why: tuple[str, str]) -> None:
+def refuse_card(payment: SimulatedPayment, why: tuple[str, str]) -> None:
     """The bank refuses the card on its page: the payment stays open, and the customer may try another one."""
     payment.failure_code, payment.failure_message = why
     payment.save(update_fields=["failure_code", "failure_message"])
     _announce_payment(payment, "payment.card_refused")
 
 
-def _charge(payment: Payment) -> None:
+def _charge(payment: SimulatedPayment) -> None:
     payment.state, payment.captured = PaymentState.PAID, payment.amount
     payment.failure_code = payment.failure_message = ""
     payment.save(update_fields=["state", "captured", "settles_at", "failure_code", "failure_message"])
@@ -109,7 +109,7 @@ def _charge(payment: Payment) -> None:
         refund_at_bank(payment, payment.captured, seconds=script.behaviours["channel_refund"])
 
 
-def _hold(payment: Payment) -> None:
+def _hold(payment: SimulatedPayment) -> None:
     payment.state = PaymentState.AUTHORIZED
     payment.failure_code = payment.failure_message = ""
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
@@ -117,7 +117,7 @@ def _hold(payment: Payment) -> None:
     _announce_payment(payment, "payment.authorized")
 
 
-def capture(payment: Payment, amount: int, *, key: str) -> None:
+def capture(payment: SimulatedPayment, amount: int, *, key: str) -> None:
     """Takes what was held, or a part of it and releases the rest."""
     payment.state, payment.captured = PaymentState.PAID, amount
     payment.save(update_fields=["state", "captured"])
@@ -127,7 +127,7 @@ def capture(payment: Payment, amount: int, *, key: str) -> None:
     _announce_payment(payment, "payment.paid")
 
 
-def cancel(payment: Payment, *, key: str, why: str) -> None:
+def cancel(payment: SimulatedPayment, *, key: str, why: str) -> None:
     """Ends an open payment, or releases a held one."""
     if payment.state == PaymentState.AUTHORIZED:
         _enter(payment, LedgerKind.VOID, payment.amount, key=key)
@@ -139,17 +139,17 @@ def cancel(payment: Payment, *, key: str, why: str) -> None:
 # --- Refunds ----------------------------------------------------------------------------------------
 
 
-def give_back(payment: Payment, refund: Refund) -> None:
+def give_back(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     payment.refunded += refund.amount
     payment.save(update_fields=["refunded"])
     _enter(payment, LedgerKind.REFUND, refund.amount, key=refund.create_key, refund=refund.reference)
     _announce_refund(payment, refund, "refund.succeeded")
 
 
-def refund_at_bank(payment: Payment, amount: int, *, seconds: float = 0.0) -> Refund:
+def refund_at_bank(payment: SimulatedPayment, amount: int, *, seconds: float = 0.0) -> SimulatedRefund:
     """Somebody refunds at the bank itself, as in the dashboard of a real channel: now, or pending for so long."""
     number = f"sim_ref_{secrets.token_hex(12)}"
-    refund = Refund(
+    refund = SimulatedRefund(
         reference=number,
         channel_refund_no=number,
         create_key=number,
@@ -173,7 +173,7 @@ def refund_at_bank(payment: Payment, amount: int, *, seconds: float = 0.0) -> Re
     return refund
 
 
-def settle_refund(payment: Payment, refund: Refund) -> None:
+def settle_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     """A pending refund has come to its end."""
     payment.refund_pending -= refund.amount
     payment.save(update_fields=["refund_pending"])
@@ -188,7 +188,7 @@ def settle_refund(payment: Payment, refund: Refund) -> None:
         _announce_refund(payment, refund, "refund.failed")
 
 
-def return_refund(payment: Payment, refund: Refund) -> None:
+def return_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     """The customer's bank sends back a refund that had succeeded: its account was closed, for instance."""
     payment.refunded -= refund.amount
     payment.save(update_fields=["refunded"])
@@ -204,14 +204,14 @@ def return_refund(payment: Payment, refund: Refund) -> None:
 # --- What time brings -------------------------------------------------------------------------------
 
 
-def is_behind(payment: Payment, now: datetime) -> bool:
+def is_behind(payment: SimulatedPayment, now: datetime) -> bool:
     """Whether something has fallen due that the books do not show yet."""
     expired = payment.state == PaymentState.OPEN and payment.expires_at <= now
     decided = payment.settles_at is not None and payment.settles_at <= now
     return expired or decided or payment.refund_pending > 0
 
 
-def catch_up(payment: Payment, now: datetime) -> None:
+def catch_up(payment: SimulatedPayment, now: datetime) -> None:
     """Writes what has fallen due: only what is written is true, so that all callers see the same."""
     if payment.state == PaymentState.OPEN and payment.expires_at <= now:
         cancel(payment, key=f"expiry-{payment.channel_trade_no}", why=EXPIRED)
@@ -228,7 +228,7 @@ def catch_up(payment: Payment, now: datetime) -> None:
 # --- The ledger and the webhooks ----------------------------------------------------------------------
 
 
-def _enter(payment: Payment, kind: LedgerKind, amount: int, *, key: str, refund: str = "") -> None:
+def _enter(payment: SimulatedPayment, kind: LedgerKind, amount: int, *, key: str, refund: str = "") -> None:
     LedgerEntry.objects.create(
         reference=payment.reference,
         refund_reference=refund,
@@ -239,15 +239,17 @@ def _enter(payment: Payment, kind: LedgerKind, amount: int, *, key: str, refund:
     )
 
 
-def _announce_payment(payment: Payment, event_type: str) -> None:
+def _announce_payment(payment: SimulatedPayment, event_type: str) -> None:
     _notify(payment, event_type, {"payment": asdict(describe(payment))})
 
 
-def _announce_refund(payment: Payment, refund: Refund, event_type: str) -> None:
+def _announce_refund(payment: SimulatedPayment, refund: SimulatedRefund, event_type: str) -> None:
     _notify(payment, event_type, {"refund": asdict(describe_refund(refund))})
 
 
-def _notify(payment: Payment, event_type: str, content: dict[str, Any], *, delay: float = 0.0) -> None:
+def _notify(
+    payment: SimulatedPayment, event_type: str, content: dict[str, Any], *, delay: float = 0.0
+) -> None:
     """Puts a snapshot aside for sending, in the manner the payment's script asks for."""
     script = faults.parse(payment.simulate)
     if script.asks_for("no_webhook"):
