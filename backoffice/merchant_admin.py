@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
+from backoffice.operation_pages import OperableAdmin, ReasonForm, Shown, StaffOperation
 from backoffice.services import merchant_operations, merchant_panels
-from common.errors import ApiError
+from common.errors import ApiError, OperationRefused
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
@@ -98,14 +98,12 @@ def _told(call: Callable[[], T]) -> T:
     """A refusal of a service in words for staff, naming the fields where it does."""
     try:
         return call()
-    except merchant_operations.AlreadyInThatState as error:
-        raise Refused(str(error)) from error
     except ApiError as error:
         details = [
             f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}"
             for name, texts in error.details.items()
         ]
-        raise Refused(" ".join([str(error.text), *details])) from error
+        raise OperationRefused(" ".join([str(error.text), *details])) from error
 
 
 def _may_be_suspended(merchant: Merchant) -> str:

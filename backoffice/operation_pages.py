@@ -25,11 +25,8 @@ from django.views.decorators.cache import never_cache
 from backoffice.exports.list_filters import LIST, list_query
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
+from common.errors import OperationRefused
 from staff.roles import Permission, has_permission
-
-
-class Refused(Exception):
-    """Why the service did not do it, in words for the person who asked."""
 
 
 class ReasonForm(forms.Form):
@@ -62,7 +59,7 @@ class Requested:
     text: str
 
 
-# Given who asks, the object (None for what concerns none) and the checked form. Raises `Refused`.
+# Given who asks, the object (None for what concerns none) and the checked form. Raises `OperationRefused`.
 Perform = Callable[[Any, Any, dict[str, Any]], Shown | Requested | HttpResponseBase | None]
 
 
@@ -165,7 +162,7 @@ class OperableAdmin(ReadOnlyAdmin):
             return self._ask(request, operation, row, form)
         try:
             answer = operation.perform(request.user, row, form.cleaned_data)
-        except Refused as refused:
+        except OperationRefused as refused:
             return self._ask(request, operation, row, form, refused=str(refused), status=409)
         if isinstance(answer, Shown):
             return self._show_once(request, operation, row, answer)

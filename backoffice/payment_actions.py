@@ -11,16 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from backoffice.approvals import late_payments as late_money_approvals
 from backoffice.approvals.models import Approval
-from backoffice.operation_pages import ReasonForm, Refused, Requested, StaffOperation
+from backoffice.operation_pages import ReasonForm, Requested, StaffOperation
 from backoffice.services import late_payments, payment_operations
 from common.admin_forms import amount_field
-from common.errors import ApiError
+from common.errors import ApiError, OperationRefused
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus
 from gateway.services import late_payments as gateway_late_payments
-from gateway.services.late_payments import OperationRefused
-from sagas.operations import OperationRefused as SagaOperationRefused
 from staff.roles import Permission
 
 
@@ -107,9 +105,7 @@ def _told(act: Callable[[], object]) -> object:
     try:
         return act()
     except ApiError as refused:
-        raise Refused(str(refused.text)) from refused
-    except (OperationRefused, SagaOperationRefused) as refused:
-        raise Refused(str(refused)) from refused
+        raise OperationRefused(str(refused.text)) from refused
 
 
 def _may_be_captured(payment: Payment) -> str:

@@ -25,11 +25,10 @@ from backoffice.renderers.payment_labels import channel_url, status_icon, status
 from backoffice.renderers.payment_tabs import tab
 from backoffice.timeline.payment_timeline import load_subject
 from common.admin import money_text
-from common.errors import ApiError
+from common.errors import ApiError, OperationRefused, UnknownObject
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
 from gateway.services.late_payments import open_reviews
-from sagas.operations import OperationRefused
 from staff.roles import Permission, has_permission
 
 PAGE = "admin:gateway_payment_change"
@@ -99,10 +98,10 @@ class PaymentPageAdmin(OperableAdmin, PaymentAdmin):  # type: ignore[misc]  # un
             )
         except ApiError as refused:
             return self._conflict(request, payment_id, form, str(refused.text))
+        except UnknownObject as unknown:
+            raise Http404 from unknown
         except OperationRefused as refused:
             return self._conflict(request, payment_id, form, str(refused))
-        except refunds.WrongRefund as wrong:
-            raise Http404 from wrong
         _tell(request, answer)
         return redirect(PAGE, payment.pk)
 

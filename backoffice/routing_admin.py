@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
+from backoffice.operation_pages import OperableAdmin, ReasonForm, StaffOperation
 from backoffice.services import routing_rules
-from backoffice.services.routing_rules import RuleDraft, RuleRefused
+from backoffice.services.routing_rules import RuleDraft
 from channels.registry import list_channel_names
 from gateway.admin import RoutingRuleAdmin
 from gateway.models import RoutingRule
@@ -64,17 +64,11 @@ class AddForm(ReasonForm):
 
 def _add(actor: User, _row: None, given: dict[str, Any]) -> None:
     reason = given.pop("reason")
-    try:
-        routing_rules.add(draft=RuleDraft(**given), actor=actor.get_username(), reason=reason)
-    except RuleRefused as refused:
-        raise Refused(str(refused)) from refused
+    routing_rules.add(draft=RuleDraft(**given), actor=actor.get_username(), reason=reason)
 
 
 def _end(actor: User, rule: RoutingRule, given: dict[str, Any]) -> None:
-    try:
-        routing_rules.end(rule_id=rule.pk, actor=actor.get_username(), **given)
-    except RuleRefused as refused:
-        raise Refused(str(refused)) from refused
+    routing_rules.end(rule_id=rule.pk, actor=actor.get_username(), **given)
 
 
 def _may_be_ended(rule: RoutingRule) -> str:

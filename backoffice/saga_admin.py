@@ -26,11 +26,12 @@ from backoffice.renderers.saga_effects import effects
 from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_forms import OperationForm
 from backoffice.services import saga_inspection, saga_operations
+from common.errors import OperationRefused
 from sagas.admin import SagaInstanceAdmin
 from sagas.availability import MEANINGS, Operation, allowed
 from sagas.inspection import SagaView
 from sagas.models import SagaInstance
-from sagas.operations import Done, OperationRefused
+from sagas.operations import Done
 from staff.roles import Permission, has_permission
 
 AT_ONCE = 50  # sagas on one page: as many as a page of the list has, and a link can name

@@ -1,7 +1,6 @@
 """Members of staff and the roles there are. Django's own pages for them would set passwords and hand out permissions
 one by one; here roles are code, and what is done about a person has a reason."""
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django import forms
@@ -12,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, Shown, StaffOperation
+from backoffice.operation_pages import OperableAdmin, ReasonForm, Shown, StaffOperation
 from common.admin import ReadOnlyAdmin, flag_column
 from staff import second_factor, staff
 from staff.roles import Permission, Role
@@ -41,11 +40,11 @@ class InviteForm(RolesForm):
 
 def _invite(actor: User, _row: None, given: dict[str, Any]) -> Shown:
     given = {**given, "roles": [Role(role) for role in given["roles"]]}
-    return _hand_over(_told(lambda: staff.invite(actor=actor.get_username(), **given)))
+    return _hand_over(staff.invite(actor=actor.get_username(), **given))
 
 
 def _send_link(actor: User, user: User, given: dict[str, Any]) -> Shown:
-    return _hand_over(_told(lambda: staff.send_link(user_id=user.pk, actor=actor.get_username(), **given)))
+    return _hand_over(staff.send_link(user_id=user.pk, actor=actor.get_username(), **given))
 
 
 def _hand_over(invitation: staff.Invitation) -> Shown:
@@ -64,30 +63,19 @@ def _hand_over(invitation: staff.Invitation) -> Shown:
 
 def _set_roles(actor: User, user: User, given: dict[str, Any]) -> None:
     roles = [Role(role) for role in given["roles"]]
-    _told(
-        lambda: staff.set_roles(
-            user_id=user.pk, roles=roles, actor=actor.get_username(), reason=given["reason"]
-        )
-    )
+    staff.set_roles(user_id=user.pk, roles=roles, actor=actor.get_username(), reason=given["reason"])
 
 
 def _deactivate(actor: User, user: User, given: dict[str, Any]) -> None:
-    _told(lambda: staff.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **given))
+    staff.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **given)
 
 
 def _reactivate(actor: User, user: User, given: dict[str, Any]) -> None:
-    _told(lambda: staff.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **given))
+    staff.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **given)
 
 
 def _reset_second_factor(actor: User, user: User, given: dict[str, Any]) -> None:
-    _told(lambda: staff.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **given))
-
-
-def _told(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except staff.StaffRefused as refused:
-        raise Refused(str(refused)) from refused
+    staff.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **given)
 
 
 def _is_below(user: User) -> str:

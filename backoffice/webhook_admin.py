@@ -9,9 +9,9 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, Refused, StaffOperation
+from backoffice.operation_pages import OperableAdmin, StaffOperation
 from backoffice.services import merchant_operations
-from common.errors import ApiError
+from common.errors import ApiError, OperationRefused
 from staff.roles import Permission
 from webhooks.admin import WebhookEndpointAdmin
 from webhooks.models import EndpointKind, EndpointStatus, WebhookEndpoint
@@ -23,7 +23,7 @@ def _test(actor: User, endpoint: WebhookEndpoint, given: dict[str, Any]) -> Http
             endpoint_id=endpoint.pk, actor=actor.get_username(), reason=given["reason"]
         )
     except ApiError as refused:
-        raise Refused(str(refused.text)) from refused
+        raise OperationRefused(str(refused.text)) from refused
     return redirect("admin:webhooks_webhookdelivery_change", delivery.pk)
 
 

@@ -1,4 +1,6 @@
-"""Errors of the HTTP contract. Each class fixes its status, number, stable name and text.
+"""Errors of the HTTP contract, and the refusals of staff operations.
+
+`ApiError` is the base of the first. Each class fixes its status, number, stable name and text.
 
 `code` and `error_code` are public and never change; the text is translated (Chinese by default).
 `is_final_answer` says whether an Idempotency-Key stores it: business decisions are stored,
@@ -11,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -119,3 +122,26 @@ class ServiceUnavailable(ApiError):
     text = _("The service is not available right now. Please try again.")
     retry = Retry.SAME
     advice = "Repeat with the same Idempotency-Key after `Retry-After` seconds."
+
+
+class OperationRefused(Exception):
+    """Base of the refusals of staff operations. Nothing was changed; `str(error)` says why, in the user's language."""
+
+
+class UnknownObject(OperationRefused):
+    """The object of the operation does not exist."""
+
+
+class NotPermitted(OperationRefused):
+    """The state of the object, or a rule about who may do it, does not permit the operation."""
+
+
+class StaleView(OperationRefused):
+    """The object has changed since the person looked at it."""
+
+    def __init__(self, *, seen_revision: int, current_revision: int) -> None:
+        super().__init__(
+            gettext("It has changed meanwhile: you saw revision %(seen)s, now it is %(current)s. Look again.")
+            % {"seen": seen_revision, "current": current_revision}
+        )
+        self.current_revision = current_revision

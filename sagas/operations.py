@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from common.clock import database_now
 from common.db import violates
+from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import inspection, registry, wakeups
 from sagas.availability import Operation, allowed
 from sagas.definitions import Context, Definition
@@ -76,28 +77,8 @@ def _send_wakeup(saga_id: uuid.UUID) -> None:
 # only sleeps writes nothing any more, and leaves one row of history, all in one transaction.
 
 
-class OperationRefused(Exception):
-    """Nothing was changed. The text says why, in the reader's language."""
-
-
-class UnknownSaga(OperationRefused):
-    def __init__(self, saga_id: uuid.UUID) -> None:
-        super().__init__(_("There is no saga %(id)s.") % {"id": saga_id})
-
-
-class NotAllowed(OperationRefused):
-    """The state of the saga does not allow it."""
-
-
-class StaleView(OperationRefused):
-    """The saga has moved on since it was looked at."""
-
-    def __init__(self, *, seen_revision: int, current_revision: int) -> None:
-        super().__init__(
-            _("It has changed meanwhile: you saw revision %(seen)s, now it is %(current)s. Look again.")
-            % {"seen": seen_revision, "current": current_revision}
-        )
-        self.current_revision = current_revision
+def unknown_saga(saga_id: uuid.UUID) -> UnknownObject:
+    return UnknownObject(_("There is no saga %(id)s.") % {"id": saga_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +190,7 @@ def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -
     if chosen is None:
         if not resolution:
             return {}
-        raise NotAllowed(
+        raise NotPermitted(
             _("%(definition)s has no resolution %(resolution)s. It has: %(resolutions)s.")
             % {
                 "definition": definition.name,
@@ -221,7 +202,7 @@ def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -
     try:
         chosen.apply(Context(saga.id, saga.business_id, saga.metadata, results))
     except StepFailed as refused:
-        raise NotAllowed(refused.message) from refused
+        raise NotPermitted(refused.message) from refused
     return {"ending": chosen.name}
 
 
@@ -238,14 +219,14 @@ def _perform(
     given: Json | None = None,
 ) -> Done:
     if not actor.strip() or not reason.strip():
-        raise NotAllowed(_("Say who you are and why you do it."))
+        raise NotPermitted(_("Say who you are and why you do it."))
     with transaction.atomic():
         saga = _take(saga_id, seen_revision)
         steps = list(saga.steps.all())
         # The picture is of what was seen: taking the saga changed its fence and revision only.
         seen = inspection.picture(saga, steps, database_now())
         if why := allowed(seen)[operation]:
-            raise NotAllowed(why)
+            raise NotPermitted(why)
         step = next((step for step in steps if seen.current and step.step_order == seen.current.order), None)
         before = _facts(saga, step)
         change(saga, step)
@@ -277,7 +258,7 @@ def _take(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
     )
     saga = row.first()
     if saga is None:
-        raise UnknownSaga(saga_id)
+        raise unknown_saga(saga_id)
     if not taken:
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
     return saga
@@ -315,7 +296,7 @@ def _write(saga: SagaInstance, step: SagaStep | None) -> None:
     except IntegrityError as error:
         if not violates(error, "saga_one_open_per_business_object"):
             raise
-        raise NotAllowed(_("Another saga is at work on the same object: it must end first.")) from error
+        raise NotPermitted(_("Another saga is at work on the same object: it must end first.")) from error
 
 
 def _facts(saga: SagaInstance, step: SagaStep | None) -> dict[str, Any]:

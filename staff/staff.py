@@ -24,15 +24,12 @@ from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from common.db import insert_unless_exists
+from common.errors import OperationRefused, UnknownObject
 from staff import second_factor
 from staff.mailboxes import is_of_the_company, mailbox
 from staff.roles import Role
 
 ABOVE_ALL = gettext_lazy("This account is above all roles: it is looked after in the terminal alone.")
-
-
-class StaffRefused(Exception):
-    """What was asked for cannot be done; the text says why, to the person who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +44,19 @@ class Invitation:
 def invite(
     *, username: str, email: str, roles: Collection[Role], actor: str, reason: str, in_terminal: bool = False
 ) -> Invitation:
-    """`in_terminal`: by who keeps the servers, to whom the link is shown. Raises `StaffRefused`."""
+    """`in_terminal`: by who keeps the servers, to whom the link is shown. Raises `OperationRefused`."""
     user = User(username=username.strip(), email=email.strip().lower(), is_staff=True)
     user.set_unusable_password()
     try:
         user.clean_fields(exclude=["password", "date_joined"])
     except ValidationError as error:
-        raise StaffRefused("; ".join(error.messages)) from error
+        raise OperationRefused("; ".join(error.messages)) from error
     way = "terminal" if in_terminal else _way_of_link(user)
     with transaction.atomic():
         if _has_mailbox(user.email):
-            raise StaffRefused(_("There is somebody with this mailbox already."))
+            raise OperationRefused(_("There is somebody with this mailbox already."))
         if not insert_unless_exists(user):
-            raise StaffRefused(_("There is somebody with this name already."))
+            raise OperationRefused(_("There is somebody with this name already."))
         user.groups.set(_groups(roles))
         after: dict[str, object] = {"roles": sorted(roles), "email": user.email, "link": way}
         _record(user, StaffActionType.STAFF_INVITED, actor, reason, after=after)
@@ -67,7 +64,7 @@ def invite(
 
 
 def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str) -> User:
-    """Raises `StaffRefused`: not one's own, so that nobody gives themselves more."""
+    """Raises `OperationRefused`: not one's own, so that nobody gives themselves more."""
     with transaction.atomic():
         user = _lock(user_id, actor)
         before = sorted(user.groups.values_list("name", flat=True))
@@ -84,11 +81,11 @@ def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str)
 
 
 def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
-    """Who is not active has no session any more, from the next request on. Raises `StaffRefused`."""
+    """Who is not active has no session any more, from the next request on. Raises `OperationRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
         if user.is_active == active:
-            raise StaffRefused(_("That is so already."))
+            raise OperationRefused(_("That is so already."))
         user.is_active = active
         user.save(update_fields=["is_active"])
         action = StaffActionType.STAFF_REACTIVATED if active else StaffActionType.STAFF_DEACTIVATED
@@ -97,7 +94,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
 
 
 def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
-    """For a forgotten password. The present one ends. Raises `StaffRefused`."""
+    """For a forgotten password. The present one ends. Raises `OperationRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
         _refuse_taking_over(user, actor, StaffActionType.FACTOR_RESET)
@@ -111,23 +108,23 @@ def send_link(*, user_id: int, actor: str, reason: str) -> Invitation:
 
 
 def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
-    """Raises `StaffRefused`."""
+    """Raises `OperationRefused`."""
     with transaction.atomic():
         user = _lock(user_id, actor)
         _refuse_taking_over(user, actor, StaffActionType.STAFF_LINK_SENT)
         if not second_factor.reset(user=user, actor=actor, reason=reason):
-            raise StaffRefused(_("This person has no second factor."))
+            raise OperationRefused(_("This person has no second factor."))
     return user
 
 
 def _lock(user_id: int, actor: str) -> User:
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_staff=True).first()
     if user is None:
-        raise StaffRefused(_("There is no such member of staff."))
+        raise UnknownObject(_("There is no such member of staff."))
     if user.get_username() == actor:
-        raise StaffRefused(_("Not for yourself: somebody else has to do this."))
+        raise OperationRefused(_("Not for yourself: somebody else has to do this."))
     if user.is_superuser:
-        raise StaffRefused(str(ABOVE_ALL))
+        raise OperationRefused(str(ABOVE_ALL))
     return user
 
 
@@ -139,7 +136,7 @@ def _refuse_taking_over(user: User, actor: str, other: StaffActionType) -> None:
         .first()
     )
     if latest is not None and (user.last_login is None or user.last_login < latest.created_at):
-        raise StaffRefused(
+        raise OperationRefused(
             _("You have just renewed this person's other factor: somebody else has to do this one.")
         )
 
@@ -159,7 +156,7 @@ def _way_of_link(user: User) -> str:
 
 
 def _hand_over(user: User, way: str) -> Invitation:
-    """Raises `StaffRefused` when the mail server does not take it: a new link can be sent then."""
+    """Raises `OperationRefused` when the mail server does not take it: a new link can be sent then."""
     if way != "sent":
         return Invitation(user, _link(user))
     message = EmailMessage(
@@ -171,7 +168,7 @@ def _hand_over(user: User, way: str) -> Invitation:
     try:
         message.send()
     except (OSError, SMTPException) as error:
-        raise StaffRefused(_("The e-mail could not be sent. Make a new link later.")) from error
+        raise OperationRefused(_("The e-mail could not be sent. Make a new link later.")) from error
     return Invitation(user, "")
 
 

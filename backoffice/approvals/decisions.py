@@ -18,7 +18,7 @@ from audit.action_types import ObjectType, StaffActionType
 from backoffice.approvals.independence import account_changed_at, find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
-from sagas.operations import NotAllowed
+from common.errors import NotPermitted
 
 VALID_FOR: Final = dt.timedelta(days=3)
 
@@ -35,43 +35,45 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
     """Makes the signed-in account `actor` the requester of what was requested in a terminal.
 
     Whoever has the terminal can type any name there, a colleague's too, and would then approve as themselves. So a
-    request from a terminal counts as nobody's: one account adopts it and a second one approves it. Raises `NotAllowed`.
+    request from a terminal counts as nobody's: one account adopts it and a second one approves it.
+
+    Raises `NotPermitted`.
     """
     with transaction.atomic():
         approval = lock_pending(approval_id)
         if not is_from_terminal(approval.requested_by):
-            raise NotAllowed(_("Somebody else has made this request theirs already."))
+            raise NotPermitted(_("Somebody else has made this request theirs already."))
         if is_from_terminal(actor):
-            raise NotAllowed(_("Only an active member of staff can approve."))
+            raise NotPermitted(_("Only an active member of staff can approve."))
         record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, approval.reason)
         approval.requested_by = actor
         approval.save(update_fields=["requested_by"])
 
 
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
-    """Also withdraws one's own request. Raises `NotAllowed`."""
+    """Also withdraws one's own request. Raises `NotPermitted`."""
     if not reason.strip():
-        raise NotAllowed(_("Say who you are and why you do it."))
+        raise NotPermitted(_("Say who you are and why you do it."))
     with transaction.atomic():
         approval = lock_pending(approval_id)
         record_decision(approval, ApprovalState.REJECTED, actor, reason=reason)
 
 
 def lock_for_approval(approval_id: uuid.UUID, actor: str) -> Approval:
-    """Locked, for who agrees. Raises `NotAllowed`."""
+    """Locked, for who agrees. Raises `NotPermitted`."""
     approval = lock_pending(approval_id)
     if why_not := find_approver_conflict(approver=actor, requester=approval.requested_by):
-        raise NotAllowed(why_not)
+        raise NotPermitted(why_not)
     return approval
 
 
 def lock_pending(approval_id: uuid.UUID) -> Approval:
-    """Raises `NotAllowed`."""
+    """Raises `NotPermitted`."""
     approval = Approval.objects.select_for_update().filter(id=approval_id).first()
     if approval is None or approval.state != ApprovalState.PENDING:
-        raise NotAllowed(_("It has been decided already."))
+        raise NotPermitted(_("It has been decided already."))
     if approval.requested_at <= database_now() - VALID_FOR:
-        raise NotAllowed(_("Nobody agreed in time: it must be asked for anew."))
+        raise NotPermitted(_("Nobody agreed in time: it must be asked for anew."))
     return approval
 
 

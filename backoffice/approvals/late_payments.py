@@ -18,17 +18,16 @@ from backoffice.services import late_payments, refund_operations
 from backoffice.services.late_payments import Operation
 from common.admin import money_text
 from common.db import violates
+from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
 from gateway.services.late_payments import (
     Done,
-    OperationRefused,
     late_minor,
     named_reviews,
     open_reviews,
     payment_in_review,
     require_late_money,
 )
-from sagas.operations import NotAllowed
 
 ONE_PENDING = ("approval_one_pending_per_payment", "approval_one_pending_per_saga")
 
@@ -39,7 +38,7 @@ def operate_or_request_approval(
     """Performs the operation, or requests an approval when the amount is above the limit of `SECOND_PERSON_ABOVE`.
     `reviews` as in `late_payments.operate`.
 
-    Raises `NotFound`, `gateway.services.late_payments.OperationRefused` and `NotAllowed`.
+    Raises `NotFound`, `OperationRefused` and `NotPermitted`.
     """
     late_payments.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
@@ -52,7 +51,7 @@ def operate_or_request_approval(
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
-    """Raises `NotAllowed`: when it was decided already, by the same person, too late, or the payment has changed."""
+    """Raises `NotPermitted`: when it was decided already, by the same person, too late, or the payment has changed."""
     try:
         with transaction.atomic():
             approval = decisions.lock_for_approval(approval_id, actor)
@@ -66,9 +65,11 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
                 approved_by=actor,
             )
             decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
+    except NotPermitted:
+        raise  # about the approval itself: it stays pending
     except OperationRefused as refused:
         decisions.mark_stale(approval_id)
-        raise NotAllowed(str(refused)) from refused
+        raise NotPermitted(str(refused)) from refused
     return done
 
 
@@ -122,7 +123,7 @@ def _ask(
     except IntegrityError as error:
         if not any(violates(error, name) for name in ONE_PENDING):
             raise
-        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
     decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval
 

@@ -17,8 +17,7 @@ from backoffice.approvals.models import Approval
 from backoffice.operation_pages import ReasonForm
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import dressed
-from common.errors import ApiError
-from sagas.operations import OperationRefused
+from common.errors import ApiError, OperationRefused
 from staff.roles import Permission, has_permission
 
 

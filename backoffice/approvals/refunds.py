@@ -16,6 +16,7 @@ from backoffice.approvals.thresholds import exceeds_limit
 from backoffice.services import refund_operations
 from common import crash
 from common.db import violates
+from common.errors import NotPermitted, UnknownObject
 from gateway.errors import (
     AmountNotSupported,
     PaymentDisputed,
@@ -24,11 +25,6 @@ from gateway.errors import (
 )
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund
-from sagas.operations import NotAllowed
-
-
-class WrongRefund(Exception):
-    """The number of this refund belongs to another payment."""
 
 
 def refund_or_request_approval(
@@ -36,7 +32,7 @@ def refund_or_request_approval(
 ) -> Refund | Approval:
     """`refund_id` comes with the form, so that a form sent twice refunds, or asks, once.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `NotAllowed` and `WrongRefund`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `NotPermitted` and `UnknownObject`.
     """
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
@@ -53,7 +49,7 @@ def refund_or_request_approval(
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
-    """Raises `NotAllowed`: when it was decided already, by the same person, or too late. Raises
+    """Raises `NotPermitted`: when it was decided already, by the same person, or too late. Raises
     `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment` where the payment has changed so that
     it no longer fits, and `AmountNotSupported`."""
     try:
@@ -79,10 +75,10 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
 def _sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | None:
     refund = Refund.objects.filter(id=refund_id).first()
     if refund is not None and refund.payment_id != payment.id:
-        raise WrongRefund
+        raise UnknownObject(_("There is no such object."))
     asked = Approval.objects.filter(saga_id=refund_id, operation=REFUND).first()
     if asked is not None and asked.business_id != payment.payment_no:
-        raise WrongRefund
+        raise UnknownObject(_("There is no such object."))
     return refund or asked
 
 
@@ -105,6 +101,6 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_payment"):
             raise
-        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
     decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval

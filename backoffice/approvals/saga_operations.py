@@ -17,10 +17,11 @@ from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalSt
 from backoffice.approvals.thresholds import amount_at_stake, needs_approval
 from backoffice.services import saga_operations
 from common.db import violates
+from common.errors import NotPermitted, OperationRefused, StaleView
 from sagas import inspection
 from sagas.availability import Operation, allowed
 from sagas.models import SagaInstance
-from sagas.operations import Done, NotAllowed, OperationRefused, StaleView, UnknownSaga
+from sagas.operations import Done, unknown_saga
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def operate_or_request_approval(
     """Raises `OperationRefused` in its many kinds."""
     saga = SagaInstance.objects.filter(id=saga_id).first()
     if saga is None:
-        raise UnknownSaga(saga_id)
+        raise unknown_saga(saga_id)
     amount_minor, currency = amount_at_stake(saga)
     if needs_approval(operation=operation, amount_minor=amount_minor, currency=currency):
         return _ask(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
@@ -130,9 +131,9 @@ def _ask(
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
     picture = inspection.look(saga.id)
     if picture is None:
-        raise UnknownSaga(saga.id)
+        raise unknown_saga(saga.id)
     if why_not := allowed(picture)[operation]:
-        raise NotAllowed(why_not)
+        raise NotPermitted(why_not)
     if operation == Operation.SKIP_STEP:
         saga_operations.parsed_result(result, saga.id)
     decisions.expire_approvals()
@@ -155,5 +156,5 @@ def _ask(
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_saga"):
             raise
-        raise NotAllowed(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
     return approval

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy
 from backoffice.exports import services
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Refused, StaffOperation
+from backoffice.operation_pages import OperableAdmin, ReasonForm, StaffOperation
 from common.admin import badge_column, flag_column
+from common.errors import OperationRefused
 from merchants.models import Environment
 from staff.roles import Permission
 
@@ -80,19 +81,16 @@ class DownloadForm(ReasonForm):
 def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
     kind = KINDS[given.pop("kind")]
     if not user.has_perm(kind.view_permission):
-        raise Refused(_("Your role does not see these rows."))
+        raise OperationRefused(_("Your role does not see these rows."))
     reason, in_background = given.pop("reason"), given.pop("in_background")
     filters = {name: _as_filter(name, value) for name, value in given.items() if value}
-    try:
-        answer = services.request_export(
-            kind_name=kind.name,
-            filters=filters,
-            actor=user.get_username(),
-            reason=reason,
-            in_background=in_background,
-        )
-    except services.ExportRefused as refused:
-        raise Refused(str(refused)) from refused
+    answer = services.request_export(
+        kind_name=kind.name,
+        filters=filters,
+        actor=user.get_username(),
+        reason=reason,
+        in_background=in_background,
+    )
     if isinstance(answer, Export):
         return redirect("admin:exports_export_change", answer.pk)
     return _as_file(answer, kind.name)
@@ -100,11 +98,8 @@ def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
 
 def _download(user: User, export: Export, _given: dict[str, Any]) -> HttpResponseBase:
     if not user.has_perm(KINDS[export.kind].view_permission):
-        raise Refused(_("Your role does not see these rows."))
-    try:
-        return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
-    except services.ExportRefused as refused:
-        raise Refused(str(refused)) from refused
+        raise OperationRefused(_("Your role does not see these rows."))
+    return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
 
 
 def _as_filter(name: str, value: Any) -> str:

@@ -19,6 +19,7 @@ from backoffice.exports.kinds import KINDS, Kind
 from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
 from backoffice.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from common import crash
+from common.errors import OperationRefused, UnknownObject
 
 log = structlog.get_logger(__name__)
 
@@ -30,31 +31,27 @@ MOST_CLAIMS = 5
 KEPT_FOR = timedelta(days=7)
 
 
-class ExportRefused(Exception):
-    """The text says why, to the person who asked."""
-
-
 def request_export(
     *, kind_name: str, filters: Mapping[str, str], actor: str, reason: str, in_background: bool = False
 ) -> Export | Iterator[bytes]:
     """The lines themselves when they are few; otherwise, or where it is wished, a row that a worker will work on.
 
-    Raises `ExportRefused`. In either case it is in the audit, committed, when this returns.
+    Raises `OperationRefused`. In either case it is in the audit, committed, when this returns.
     """
     kind = _kind(kind_name)
     given = {name: value for name, value in filters.items() if value}
     if unknown := sorted(given.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
-        raise ExportRefused(
+        raise OperationRefused(
             _("%(kind)s cannot be narrowed by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
     if LIST in given and list_kind(given[LIST]) != kind.name:
-        raise ExportRefused(_("These filters are of another list."))
+        raise OperationRefused(_("These filters are of another list."))
     most = settings.EXPORT_STREAMED_ROWS
     try:
         is_short = row_pages.count_up_to(kind, given, most + 1) <= most and not in_background
     except InvalidListQuery as error:
-        raise ExportRefused(_("The list does not know these filters.")) from error
+        raise OperationRefused(_("The list does not know these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
     with transaction.atomic(durable=True):
@@ -78,11 +75,11 @@ def _stream(kind: Kind, filters: Mapping[str, str], limit: int) -> Iterator[byte
 
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
-    """Raises `ExportRefused` unless it is done. Each download is in the audit."""
+    """Raises `OperationRefused` unless it is done. Each download is in the audit."""
     with transaction.atomic(durable=True):
         export = Export.objects.filter(pk=export_id, status=ExportStatus.DONE).first()
         if export is None:
-            raise ExportRefused(_("This export is not ready."))
+            raise OperationRefused(_("This export is not ready."))
         audit.record(
             actor=actor,
             action=StaffActionType.EXPORT_DOWNLOADED,
@@ -192,5 +189,5 @@ def prune_exports() -> int:
 def _kind(name: str) -> Kind:
     kind = KINDS.get(name)
     if kind is None:
-        raise ExportRefused(_("There is no such export."))
+        raise UnknownObject(_("There is no such export."))
     return kind

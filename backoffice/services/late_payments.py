@@ -9,9 +9,10 @@ from django.utils.translation import gettext_lazy
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from common.errors import OperationRefused
 from gateway.models import Payment
 from gateway.services import late_payments
-from gateway.services.late_payments import Done, OperationRefused
+from gateway.services.late_payments import Done
 
 
 class Operation(models.TextChoices):

@@ -11,15 +11,12 @@ from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from common.errors import OperationRefused
 from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from merchants.services import NewMerchant, Rotation
 from webhooks import endpoints
 from webhooks.models import WebhookDelivery
-
-
-class AlreadyInThatState(Exception):
-    """Somebody else was faster, or the page was old."""
 
 
 def create_merchant(*, name: str, email: str, actor: str, reason: str) -> NewMerchant:
@@ -42,10 +39,10 @@ def create_merchant(*, name: str, email: str, actor: str, reason: str) -> NewMer
 
 
 def set_merchant_status(*, merchant_id: UUID, status: MerchantStatus, actor: str, reason: str) -> None:
-    """Raises `AlreadySo`."""
+    """Raises `OperationRefused`."""
     with transaction.atomic():
         if not services.set_merchant_status(merchant_id=merchant_id, status=status):
-            raise AlreadyInThatState(_("That is so already."))
+            raise OperationRefused(_("That is so already."))
         before = {
             MerchantStatus.SUSPENDED: MerchantStatus.ACTIVE,
             MerchantStatus.ACTIVE: MerchantStatus.SUSPENDED,
@@ -88,11 +85,11 @@ def rotate_key(*, key: ApiKey, overlap: dt.timedelta, actor: str, reason: str) -
 
 
 def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
-    """Also the last one: staff stop a stolen key at once. Raises `AlreadySo`."""
+    """Also the last one: staff stop a stolen key at once. Raises `OperationRefused`."""
     with transaction.atomic():
         Merchant.objects.select_for_update(no_key=True).get(pk=key.merchant_id)
         if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=False).exists():
-            raise AlreadyInThatState(_("That is so already."))
+            raise OperationRefused(_("That is so already."))
         services.revoke_key(
             merchant_id=key.merchant_id, environment=key.environment, key_id=key.pk, allow_last=True
         )

@@ -13,13 +13,10 @@ from django.utils.translation import gettext as _
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from channels.registry import list_channel_names
+from common.errors import OperationRefused, UnknownObject
 from common.money import EXPONENTS
 from gateway.models import RoutingRule
 from merchants.models import Merchant
-
-
-class RuleRefused(Exception):
-    """What is wrong with the rule, in words for whoever made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +34,25 @@ class RuleDraft:
 
 
 def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
-    """Raises `RuleRefused`."""
+    """Raises `OperationRefused`."""
     _require_reason(actor, reason)
     if draft.channel not in list_channel_names():
-        raise RuleRefused(
+        raise OperationRefused(
             _("There is no channel %(channel)s. Known are: %(known)s.")
             % {"channel": draft.channel, "known": ", ".join(list_channel_names())}
         )
     if draft.currency and draft.currency not in EXPONENTS:
-        raise RuleRefused(_("The currency %s is not known.") % draft.currency)
+        raise OperationRefused(_("The currency %s is not known.") % draft.currency)
     fields: dict[str, Any] = asdict(draft)
     email = fields.pop("merchant_email")
     merchant = Merchant.objects.filter(email=email).first() if email else None
     if email and merchant is None:
-        raise RuleRefused(_("There is no merchant with the e-mail %s.") % email)
+        raise OperationRefused(_("There is no merchant with the e-mail %s.") % email)
     rule = RoutingRule(merchant=merchant, **fields)
     try:
         rule.full_clean()
     except ValidationError as error:
-        raise RuleRefused(" ".join(error.messages)) from error
+        raise OperationRefused(" ".join(error.messages)) from error
     with transaction.atomic():
         rule.save(force_insert=True)
         audit.record(
@@ -70,12 +67,12 @@ def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
 
 
 def end(*, rule_id: int, actor: str, reason: str) -> None:
-    """Payments that were routed by it stay where they are. Raises `RuleRefused`."""
+    """Payments that were routed by it stay where they are. Raises `OperationRefused`."""
     _require_reason(actor, reason)
     with transaction.atomic():
         ended = RoutingRule.objects.filter(pk=rule_id, is_active=True).update(is_active=False)
         if not ended:
-            raise RuleRefused(_("There is no rule %s in force.") % rule_id)
+            raise UnknownObject(_("There is no rule %s in force.") % rule_id)
         audit.record(
             actor=actor,
             action=StaffActionType.ROUTING_END,
@@ -89,4 +86,4 @@ def end(*, rule_id: int, actor: str, reason: str) -> None:
 
 def _require_reason(actor: str, reason: str) -> None:
     if not actor.strip() or not reason.strip():
-        raise RuleRefused(_("Say who you are and why you do it."))
+        raise OperationRefused(_("Say who you are and why you do it."))

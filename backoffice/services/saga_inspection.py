@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
+from common.errors import UnknownObject
 from sagas import inspection, registry
 from sagas.availability import Operation, allowed
 from sagas.definitions import Definition
@@ -16,10 +17,6 @@ CANDIDATES = 10
 RECENT = 200
 
 
-class NotFound(Exception):
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class SagaDetails:
     saga: SagaView
@@ -28,7 +25,7 @@ class SagaDetails:
 
 
 def find_saga_details(*, name: str) -> SagaDetails:
-    """Raises `NotFound` when no saga, or more than one, is meant."""
+    """Raises `UnknownObject` when no saga, or more than one, is meant."""
     return load_saga_details(saga=find_saga(name=name))
 
 
@@ -40,10 +37,10 @@ def find_saga(*, name: str) -> SagaView:
     """By saga id, or by payment or refund number when only one saga is about it."""
     found = _named(name)
     if not found:
-        raise NotFound(f"There is no saga with the id or the business id {name!r}.")
+        raise UnknownObject(f"There is no saga with the id or the business id {name!r}.")
     if len(found) > 1:
         candidates = "\n".join(f"  {saga.id}  {saga.definition:<16} {saga.status.value}" for saga in found)
-        raise NotFound(f"{name} has {len(found)} sagas: say which, by its id.\n{candidates}")
+        raise UnknownObject(f"{name} has {len(found)} sagas: say which, by its id.\n{candidates}")
     return found[0]
 
 
@@ -87,12 +84,12 @@ def usual_result_names(*, saga: SagaView) -> tuple[str, ...]:
 
 
 def find_definition(*, name: str) -> Definition:
-    """The newest version. Raises `NotFound`."""
+    """The newest version. Raises `UnknownObject`."""
     known = registry.definitions()
     versions = [definition for definition in known if definition.name == name]
     if not versions:
         names = ", ".join(sorted({definition.name for definition in known}))
-        raise NotFound(f"There is no definition {name!r}: there are {names}.")
+        raise UnknownObject(f"There is no definition {name!r}: there are {names}.")
     return versions[-1]
 
 

@@ -10,10 +10,10 @@ from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from backoffice.services import saga_inspection
 from common.api.parsers import parse_json
-from common.errors import MalformedBody
+from common.errors import MalformedBody, OperationRefused
 from sagas import operations
 from sagas.availability import Operation
-from sagas.operations import Done, OperationRefused
+from sagas.operations import Done
 from sagas.outcomes import Json
 
 

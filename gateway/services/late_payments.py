@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from common.errors import NotFound
+from common.errors import NotFound, OperationRefused
 from gateway import state_machine
 from gateway.flows import refund_create
 from gateway.models import (
@@ -19,10 +19,6 @@ from gateway.models import (
     ReviewCode,
 )
 from sagas import selectors as saga_selectors
-
-
-class OperationRefused(Exception):
-    """Nothing was changed. The text says why, in the reader's language."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.approvals import decisions, late_payments
 from backoffice.approvals.models import Approval
+from common.errors import NotPermitted
 from gateway import state_machine
 from gateway.models import Payment, Refund, ReviewCode
-from sagas.operations import NotAllowed
 from tests.support import background, bank, shop
 from tests.support.signing import SignedClient
 
@@ -117,7 +117,7 @@ def test_a_colleagues_name_in_the_terminal_is_no_second_person(
     approval = Approval.objects.get()
     assert approval.requested_by == "terminal:ben"
     decide(ana, late)
-    with pytest.raises(NotAllowed, match="proves no name"):
+    with pytest.raises(NotPermitted, match="proves no name"):
         late_payments.approve(approval_id=approval.pk, actor="ana")
     with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
         Approval.objects.update(state="approved", decided_by="ana")
@@ -136,10 +136,10 @@ def test_a_colleagues_name_in_the_terminal_is_no_second_person(
 def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> None:
     terminal("refund", late, "ben")
     approval = Approval.objects.get()
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotPermitted):
         decisions.adopt(approval_id=approval.pk, actor="terminal:carl")
     decisions.adopt(approval_id=approval.pk, actor="ana")
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotPermitted):
         late_payments.approve(approval_id=approval.pk, actor="terminal:ben")
     with pytest.raises(CommandError, match="waits for a second person already"):
         terminal("resolve", late, "ben")

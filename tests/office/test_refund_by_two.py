@@ -19,9 +19,9 @@ from django.urls import reverse
 from audit.models import StaffAction
 from backoffice.approvals import decisions, refunds
 from backoffice.approvals.models import Approval
+from common.errors import NotPermitted
 from common.ids import uuid7
 from gateway.models import Payment, Refund
-from sagas.operations import NotAllowed
 from tests.support import background, bank, shop
 from tests.support.signing import SignedClient
 from tests.support.threads import at_once
@@ -161,7 +161,7 @@ def test_nobody_agreed_in_time(ana, ben, paid) -> None:
     assert "asked for by ana" in page(ben, paid)
     Approval.objects.update(requested_at=F("requested_at") - timedelta(minutes=2))
     assert "asked for by ana" not in page(ben, paid)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotPermitted):
         refunds.approve(approval_id=approval.pk, actor="ben")
     assert ask(ben, paid) == 302
     assert list(Approval.objects.order_by("requested_at").values_list("state", flat=True)) == [
@@ -180,7 +180,7 @@ def test_two_agree_at_once_and_it_is_made_once(ana, paid) -> None:
     def agree(name: str) -> str:
         try:
             return str(refunds.approve(approval_id=approval_id, actor=name).status)
-        except NotAllowed:
+        except NotPermitted:
             return "too late"
 
     said = at_once(lambda: agree("ben"), lambda: agree("carl"))

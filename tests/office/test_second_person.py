@@ -16,6 +16,7 @@ from audit.models import StaffAction
 from backoffice.approvals import decisions
 from backoffice.approvals import saga_operations as approvals
 from backoffice.approvals.models import Approval
+from common.errors import NotPermitted
 from gateway.models import Payment
 from sagas import operations
 from sagas.availability import Operation
@@ -145,7 +146,7 @@ def test_a_rejection_without_a_reason_is_none(ana, ben, saga_in_review) -> None:
         assert answer.status_code == 422
         assert "This field is required." in unescape(answer.content.decode())
     assert ben.get(url).status_code == 200, "where there are no dialogs it is a page"
-    with pytest.raises(operations.NotAllowed):
+    with pytest.raises(NotPermitted):
         decisions.reject(approval_id=asked.pk, actor="ben", reason=" ")
     assert Approval.objects.get().state == "pending"
     assert not StaffAction.objects.filter(action="approval.reject").exists()
@@ -167,7 +168,7 @@ def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
     """Two forms of the same page: the second is refused by the database, in words."""
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
-    with pytest.raises(operations.NotAllowed, match="waits for a second person already"):
+    with pytest.raises(NotPermitted, match="waits for a second person already"):
         approvals.operate_or_request_approval(
             operation=Operation.MARK_RESOLVED,
             saga_id=saga_in_review.pk,
@@ -238,11 +239,11 @@ def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None
     asked = Approval.objects.get()
     assert (asked.requested_by, asked.operation) == ("terminal:ana", "mark_resolved")
     for approver in ("terminal:ana", "ana", "ben"):
-        with pytest.raises(operations.NotAllowed):
+        with pytest.raises(NotPermitted):
             approvals.approve(approval_id=asked.pk, actor=approver)
     assert "Make this request mine" in page(ana, saga_in_review)
     assert decide(ana, saga_in_review, "adopt") == 302
-    with pytest.raises(operations.NotAllowed):
+    with pytest.raises(NotPermitted):
         approvals.approve(approval_id=asked.pk, actor="ana")
     assert decide(ben, saga_in_review, "approve") == 302
     assert Approval.objects.get().decided_by == "ben"

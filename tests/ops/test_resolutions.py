@@ -15,12 +15,12 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.services.saga_operations import operate
 from channels.base import Declined, Reported
+from common.errors import NotPermitted, StaleView
 from gateway.models import Payment, Refund
 from monitoring.services import run_checks
 from sagas import registry, signals
 from sagas.availability import Operation
 from sagas.models import SagaInstance, SagaStatus
-from sagas.operations import NotAllowed, StaleView
 from tests.ops.test_saga_admin_operations import browser
 from tests.support import background, bank, shop
 from tests.support.channels import InterceptedSimulator, intercept_simulator
@@ -232,7 +232,7 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
     resolve(saga)
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert (row.needs_attention, row.attention_reason) == (True, "late money was not given back")
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotPermitted):
         resolve(SagaInstance.objects.get(pk=saga.pk), "refunded")
 
 
@@ -240,7 +240,7 @@ def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: Intercept
     payment, saga = undecidable_cancel(client, line)
     line.mend()
     shop.data(shop.sync(client, payment))
-    with translation.override("en"), pytest.raises(NotAllowed, match="is paid"):
+    with translation.override("en"), pytest.raises(NotPermitted, match="is paid"):
         resolve(saga, "unpaid")
     saga.refresh_from_db()
     assert saga.needs_attention
@@ -268,7 +268,7 @@ def test_a_person_says_unpaid_while_the_bank_says_paid(
     def person() -> str:
         try:
             resolve(saga, "unpaid")
-        except (NotAllowed, StaleView):
+        except (NotPermitted, StaleView):
             return "refused"
         return "said"
 
@@ -289,7 +289,7 @@ def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
     SagaInstance.objects.filter(pk=saga.pk).update(
         status="in_progress", completed_at=None, needs_attention=True, attention_reason="poison"
     )
-    with translation.override("en"), pytest.raises(NotAllowed, match="ActivatePayment changes our own"):
+    with translation.override("en"), pytest.raises(NotPermitted, match="ActivatePayment changes our own"):
         operate(
             operation=Operation.SKIP_STEP,
             saga_id=saga.id,

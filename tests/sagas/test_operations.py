@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.utils import translation
 
+from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import engine, inspection, operations, registry, store
 from sagas.availability import Operation, allowed
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep
-from sagas.operations import NotAllowed, StaleView, UnknownSaga
 from sagas.outcomes import Failure, Honoured, NotFound, Success, Transient, Undecidable, Unknown
 from tests.sagas.conftest import expire_lease, reload
 from tests.support.sagas import claim_all, run_due
@@ -160,7 +160,7 @@ def test_every_operation_in_every_state(state, make, subtests):
             assert {each for each, why in why_not.items() if not why} == ALLOWED[state], why_not
             before = everything(saga)
             if operation not in ALLOWED[state]:
-                with pytest.raises(NotAllowed) as refused:
+                with pytest.raises(NotPermitted) as refused:
                     act(operation, saga)
                 assert str(refused.value) == why_not[operation] != ""
                 assert everything(saga) == before
@@ -226,7 +226,7 @@ def test_a_failed_saga_is_not_reopened_beside_another_one(make):
     other = make.begin(registry.find(row.definition, row.definition_version), leased=False)
     SagaInstance.objects.filter(id=other.id).update(business_id=row.business_id)
     before = everything(saga)
-    with pytest.raises(NotAllowed, match="Another saga"):
+    with pytest.raises(NotPermitted, match="Another saga"):
         act(RETRY, saga)
     assert everything(saga) == before
 
@@ -392,7 +392,7 @@ def test_who_and_why_are_required(make):
     saga = make.undecidable()
     before = everything(saga)
     for missing in ({"actor": " "}, {"reason": ""}, {"reason": "\n "}):
-        with pytest.raises(NotAllowed, match="who you are and why"):
+        with pytest.raises(NotPermitted, match="who you are and why"):
             act(RETRY, saga, **missing)
     assert everything(saga) == before
 
@@ -400,7 +400,7 @@ def test_who_and_why_are_required(make):
 def test_a_saga_that_does_not_exist(make):
     saga = make.completed()
     SagaInstance.objects.all().delete()
-    with pytest.raises(UnknownSaga, match=str(saga.id)):
+    with pytest.raises(UnknownObject, match=str(saga.id)):
         act(RETRY, saga, revision=1)
 
 

@@ -18,10 +18,10 @@ from django.db.models.functions import Now
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from common.errors import OperationRefused
 from sagas import engine, operations, signals, store
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Retry, Step, together
 from sagas.models import SagaInstance
-from sagas.operations import OperationRefused
 from sagas.outcomes import Failure, NotFound, NothingHappened, Success, Transient, Undecidable, Unknown
 from tests.sagas.conftest import expire_lease
 from tests.support.auditing import findings

@@ -7,11 +7,10 @@ from backoffice.approvals.models import Approval
 from backoffice.management.commands.saga import logged_in, up_to_a_thousand
 from backoffice.services import late_payments
 from backoffice.services.late_payments import Operation
-from common.errors import NotFound
+from common.errors import NotFound, OperationRefused
 from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
-from gateway.services.late_payments import OperationRefused, open_reviews
-from sagas.operations import OperationRefused as SagaOperationRefused
+from gateway.services.late_payments import open_reviews
 
 VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
 
@@ -56,7 +55,7 @@ class Command(BaseCommand):
             )
         except NotFound as error:
             raise CommandError(f"There is no payment {options['payment_no']}.") from error
-        except (OperationRefused, SagaOperationRefused) as error:
+        except OperationRefused as error:
             raise CommandError(str(error)) from error
         if isinstance(done, Approval):
             self.stdout.write(

@@ -4,7 +4,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice.management.commands.saga import logged_in
 from backoffice.services import routing_rules
-from backoffice.services.routing_rules import RuleDraft, RuleRefused
+from backoffice.services.routing_rules import RuleDraft
+from common.errors import OperationRefused
 from common.terminal import in_its_language, terminal_name
 from gateway.models import RoutingRule
 from merchants.models import Environment
@@ -46,7 +47,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"Rule {options['rule']} has ended.")
                 return
             rule = routing_rules.add(draft=_draft(options), **why)
-        except RuleRefused as error:
+        except OperationRefused as error:
             raise CommandError(str(error)) from error
         self.stdout.write(_line(rule))
 

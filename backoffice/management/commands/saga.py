@@ -8,10 +8,10 @@ from backoffice.approvals import saga_operations
 from backoffice.approvals.models import Approval
 from backoffice.renderers import saga_text
 from backoffice.services import saga_inspection
+from common.errors import OperationRefused
 from common.terminal import in_its_language, terminal_name
 from sagas import graph
 from sagas.models import SagaStatus
-from sagas.operations import OperationRefused
 
 
 class Command(BaseCommand):
@@ -72,7 +72,7 @@ class Command(BaseCommand):
                     self.stdout.write(graph.draw(definition))
                 case verb:
                     self._operate(verb, **options)
-        except (saga_inspection.NotFound, OperationRefused) as error:
+        except OperationRefused as error:
             raise CommandError(str(error)) from error
 
     def _operate(

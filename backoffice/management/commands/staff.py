@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from common.errors import OperationRefused
 from common.terminal import in_its_language
 from staff import staff
 from staff.roles import Role
@@ -33,6 +34,6 @@ class Command(BaseCommand):
                 reason=reason,
                 in_terminal=True,
             )
-        except staff.StaffRefused as refused:
+        except OperationRefused as refused:
             raise CommandError(str(refused)) from refused
         self.stdout.write(invitation.link)
