@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
-from common.redaction import redact
+from common.redaction import redact_log_event
 
 Event = MutableMapping[str, Any]
 
@@ -24,7 +24,7 @@ def configure_logging(config: Mapping[str, Any]) -> None:
         _add_trace_id,
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        redact,
+        redact_log_event,
     ]
     as_json = config["format"] == "json"
     rendering: list[Any] = (

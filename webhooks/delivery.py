@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from common import crash, tracing
 from common.api.renderers import to_json
 from common.crypto import unseal
-from common.redaction import redact
+from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
 from webhooks import endpoints, http, metrics, schedule, signing
@@ -116,9 +116,9 @@ def record(claim: Claim, reply: Reply) -> bool:
     WebhookAttempt.objects.filter(delivery_id=claim.delivery_id, fence=claim.fence).update(
         outcome=reply.outcome,
         status_code=reply.status_code,
-        response_headers=redact(None, "", {k: _storable(v) for k, v in reply.headers.items()}),
-        response_body=redact(None, "", {"text": _storable(reply.body.decode(errors="replace"))})["text"],
-        error=_storable(reply.error),
+        response_headers=redact(reply.headers, LOGS),
+        response_body=redact(reply.body, LOGS),
+        error=redact(reply.error, LOGS),
         duration_ms=reply.duration_ms,
     )
     _judge_endpoint(claim, reply)
@@ -156,7 +156,3 @@ def _judge_endpoint(claim: Claim, reply: Reply) -> None:
     else:
         long_ago = Now() - timedelta(days=schedule.DISABLE_AFTER_DAYS)
         endpoints.disable(live.filter(failing_since__lt=long_ago), reason=DisabledReason.FAILING)
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\ufffd")

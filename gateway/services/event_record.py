@@ -1,56 +1,39 @@
-"""What is kept of a channel's webhook: the facts about money, and nothing about the person who paid."""
+"""The payload of a channel's webhook as it is stored: the facts about money, without the person who paid."""
 
 import json
-import math
-import re
 from typing import Any, Final
 
-MAX_DEPTH: Final = 32
-MAX_TEXT: Final = 2_000
-MAX_BYTES: Final = 64_000
-REDACTED, CUT = "[redacted]", "[cut]"
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# Names of fields in which channels tell who paid and where they live (Stripe: billing_details, customer_details,
-# shipping, receipt_email, payment_method_details …). The platform reads none of them.
-_PERSONAL = re.compile(
-    r"address|e_?mail|phone|^(?:first|last|full|given|family|middle|sur)?_?name$|(?:holder|owner|customer|payer|buyer|cardholder)_?name"
-    r"|^(?:billing_details|customer_details|shipping(?:_details)?|payer|buyer|individual|tax_ids?|collected_information"
-    r"|custom_fields)$|birth|^dob$|^ip$|_ip$|^ip_|user_agent|fingerprint|^last_?4$|iban|account_number|national_id|passport"
-    r"|receipt_url|receipt_number|hosted_invoice_url",
-    re.IGNORECASE,
-)
-_EMAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+")
+from common.redaction import CHANNEL_EVENTS, redact
+
+# A longer body is stored as its size and its beginning. The limit is lower for an event about no payment of ours: its
+# beginning shows whose it is.
+MAX_BODY_BYTES: Final = 64 * 1024
+MAX_UNKNOWN_BODY_BYTES: Final = 4 * 1024
+BEGINNING_CHARACTERS: Final = 1024
+
+MAX_PAYLOAD_CHARACTERS: Final = 64_000
+MAX_FIELD_CHARACTERS: Final = 2_000
+MAX_FIELDS: Final = 100
+CUT: Final = "[cut]"
 
 
-def storable(payload: Any) -> Any:
-    """The payload without personal data, as jsonb can hold it, and no longer than `MAX_BYTES`.
+def stored_payload(body: bytes, *, max_bytes: int) -> Any:
+    """What is stored of the body of an event."""
+    payload = json.loads(body)
+    if len(body) <= max_bytes:
+        return redacted_payload(payload)
+    beginning = json.dumps(redacted_payload(payload), ensure_ascii=False)[:BEGINNING_CHARACTERS]
+    return {"truncated": True, "bytes": len(body), "beginning": beginning}
 
-    Merchants' metadata stays, because refunds and payments are found by it; addresses of e-mail in it do not.
-    """
-    kept = _kept(payload, "", 0)
-    if len(json.dumps(kept)) <= MAX_BYTES:
-        return kept
-    if not isinstance(kept, dict):
+
+def redacted_payload(payload: Any) -> Any:
+    """The payload without secrets and personal data, as jsonb can hold it, with at most `MAX_PAYLOAD_CHARACTERS`."""
+    redacted = redact(payload, CHANNEL_EVENTS)
+    if len(json.dumps(redacted)) <= MAX_PAYLOAD_CHARACTERS:
+        return redacted
+    if not isinstance(redacted, dict):
         return CUT
     return {
-        name: value if len(json.dumps(value)) <= MAX_TEXT else CUT for name, value in list(kept.items())[:100]
+        name: value if len(json.dumps(value)) <= MAX_FIELD_CHARACTERS else CUT
+        for name, value in list(redacted.items())[:MAX_FIELDS]
     }
-
-
-def _kept(value: Any, name: str, depth: int) -> Any:
-    if value not in (None, "", [], {}) and _PERSONAL.search(name):
-        return REDACTED
-    match value:
-        case str():
-            return _EMAIL.sub(REDACTED, _UNSTORABLE.sub("\ufffd", value)[:MAX_TEXT])
-        case float() if not math.isfinite(value):
-            return None
-        case dict() | list() if depth >= MAX_DEPTH:
-            return None
-        case dict():
-            return {
-                _UNSTORABLE.sub("\ufffd", key): _kept(inner, key, depth + 1) for key, inner in value.items()
-            }
-        case list():
-            return [_kept(inner, "", depth + 1) for inner in value]
-    return value

@@ -1,8 +1,6 @@
 """Webhooks from channels: authentic or refused, stored with their effect, one effect per event id."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import transaction
 
@@ -16,11 +14,9 @@ from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent
 from gateway.services import channel_refunds, channel_updates, disputes
 from gateway.services.channel_updates import Effect
-from gateway.services.event_record import storable
+from gateway.services.event_record import MAX_BODY_BYTES, MAX_UNKNOWN_BODY_BYTES, stored_payload
 
 MAX_TYPE, MAX_REFERENCE = 100, 64
-# What is kept of a body. Of one that is not about a payment of ours, enough to see whose it is.
-MAX_BODY, MAX_UNKNOWN_BODY, BEGINNING = 64 * 1024, 4 * 1024, 1024
 
 
 def receive(*, channel: str, body: bytes, headers: Mapping[str, str]) -> Effect:
@@ -56,7 +52,7 @@ def _apply_once(channel: str, update: ReportedEvent, body: bytes, asked: str) ->
         event_id=update.event_id,
         type=update.event_type[:MAX_TYPE],
         reference=reference[:MAX_REFERENCE],
-        payload=_kept(body, MAX_BODY),
+        payload=stored_payload(body, max_bytes=MAX_BODY_BYTES),
         effect=Effect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
@@ -64,24 +60,13 @@ def _apply_once(channel: str, update: ReportedEvent, body: bytes, asked: str) ->
             return Effect.NOTHING_NEW
         effect = _effect_of(update, channel, asked)
         if effect == Effect.UNKNOWN_REFERENCE:
-            payload = _kept(body, MAX_UNKNOWN_BODY)
+            payload = stored_payload(body, max_bytes=MAX_UNKNOWN_BODY_BYTES)
             ChannelEvent.objects.filter(id=event.id).update(effect=effect, payload=payload)
         elif effect != event.effect:
             ChannelEvent.objects.filter(id=event.id).update(effect=effect)
         crash.reach("channel.event.before_commit", event.reference)
     crash.reach("channel.event.after_commit", event.reference)
     return effect
-
-
-def _kept(body: bytes, most: int) -> Any:
-    """The payload for the record; of a longer one its size and its beginning."""
-    if len(body) <= most:
-        return storable(json.loads(body))
-    return {
-        "truncated": True,
-        "bytes": len(body),
-        "beginning": json.dumps(storable(json.loads(body)), ensure_ascii=False)[:BEGINNING],
-    }
 
 
 def _effect_of(update: ReportedEvent, channel: str, asked: str) -> Effect:

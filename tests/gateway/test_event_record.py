@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gateway.services.event_record import CUT, MAX_BYTES, REDACTED, storable
+from common.sensitive_text import REDACTED
+from gateway.services.event_record import CUT, MAX_PAYLOAD_CHARACTERS, redacted_payload
 
 # As Stripe's documentation shows a charge and a session, shortened: https://docs.stripe.com/api/charges/object.
 CHARGE = {
@@ -41,7 +42,7 @@ CHARGE = {
 
 
 def test_nothing_about_the_person() -> None:
-    kept = json.dumps(storable(CHARGE))
+    kept = json.dumps(redacted_payload(CHARGE))
     for personal in (
         "jenny",
         "rosen",
@@ -58,7 +59,7 @@ def test_nothing_about_the_person() -> None:
 
 
 def test_the_facts_about_money_stay() -> None:
-    charge = storable(CHARGE)["data"]["object"]
+    charge = redacted_payload(CHARGE)["data"]["object"]
     for name in ("id", "amount", "currency", "payment_intent", "status", "outcome"):
         assert charge[name] == CHARGE["data"]["object"][name]
     assert charge["metadata"] == {"payment_no": "PAY-20261127-1234567890", "note": f"for {REDACTED}"}
@@ -68,13 +69,13 @@ def test_the_facts_about_money_stay() -> None:
 
 @pytest.mark.parametrize("payload", [{"a": ["x" * 500] * 1_000, "type": "t"}, ["x" * 500] * 1_000])
 def test_what_is_huge_is_cut(payload: object) -> None:
-    kept = storable(payload)
-    assert len(json.dumps(kept)) < MAX_BYTES
+    kept = redacted_payload(payload)
+    assert len(json.dumps(kept)) < MAX_PAYLOAD_CHARACTERS
     assert CUT in json.dumps(kept)
 
 
 def test_what_jsonb_cannot_hold_is_left_out() -> None:
-    assert storable({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
+    assert redacted_payload({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
         "a": "x\ufffdy",
         "b": None,
         "\ufffd": 1,

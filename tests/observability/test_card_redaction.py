@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.redaction import redact
+from common.redaction import redact_log_event
 
 # Beginning, and how long numbers of the scheme are.
 SCHEMES = [
@@ -67,7 +67,7 @@ def test_card_is_blanked(card: str, sizes: list[int], separator: str, around: st
 
 @given(cards())
 def test_card_that_is_a_number_is_blanked(card: str) -> None:
-    assert redact(None, "", {"event": "x", "n": int(card)})["n"] == "[card]"
+    assert redact_log_event(None, "", {"event": "x", "n": int(card)})["n"] == "[card]"
 
 
 @given(
@@ -122,6 +122,6 @@ def test_moment_in_fractions_of_a_second_stays(text: str) -> None:
 
 
 def _logged(text: str) -> str:
-    shown = redact(None, "", {"event": text})["event"]
+    shown = redact_log_event(None, "", {"event": text})["event"]
     assert isinstance(shown, str)
     return json.loads(json.dumps(shown)) if "\\x" not in shown else shown.replace("\\xa0", "\u00a0")

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from backoffice.renderers.redaction import REDACTED, redact
 from common.ids import uuid7
+from common.redaction import PAGES, redact
 from gateway.models import Payment, Refund
 from tests.support import bank, shop
 from tests.support.signing import SignedClient
@@ -150,5 +150,5 @@ def test_amounts_have_their_currency_s_decimals(fina: Client, client: SignedClie
 
 
 def test_secrets_in_payloads_are_covered() -> None:
-    shown = redact({"client_secret": "x", "a": [{"card_number": "4242"}], "amount": 1, "token": ""})
-    assert shown == {"client_secret": REDACTED, "a": [{"card_number": REDACTED}], "amount": 1, "token": ""}
+    shown = redact({"client_secret": "x", "a": [{"card_number": "4242"}], "amount": 1, "token": ""}, PAGES)
+    assert shown == {"client_secret": "•••", "a": [{"card_number": "•••"}], "amount": 1, "token": ""}
