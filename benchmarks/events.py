@@ -32,7 +32,7 @@ from django.db import transaction
 from events import relay
 from events.kafka import KafkaSink
 from events.models import OutboxEvent
-from events.outbox import Event, row_of
+from events.outbox import Event, build_event_row
 from merchants.services import create_merchant
 from tests.support.kafka import PARTITIONS, TOPIC, MockCluster
 from tests.support.shop import create, data
@@ -61,10 +61,12 @@ def event(merchant_id: uuid.UUID, number: int) -> Event:
 def throughput(merchant_id: uuid.UUID, count: int) -> None:
     for start in range(0, count, 1000):
         with transaction.atomic():
-            OutboxEvent.objects.bulk_create(row_of(event(merchant_id, start + n)) for n in range(1000))
+            OutboxEvent.objects.bulk_create(
+                build_event_row(event(merchant_id, start + n)) for n in range(1000)
+            )
     with MockCluster() as kafka:
         sink = KafkaSink(brokers=kafka.brokers, topic=TOPIC)
-        with relay.connect() as session:
+        with relay.open_relay_session() as session:
             relay.publish_batch(session, [sink])  # connections, topic and caches are there
             began, sent = time.perf_counter(), 0
             while batch := relay.publish_batch(session, [sink]):

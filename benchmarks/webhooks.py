@@ -29,7 +29,7 @@ from django.db import transaction
 
 from common.crypto import seal
 from events.models import OutboxEvent
-from events.outbox import Event, row_of
+from events.outbox import Event, build_event_row
 from merchants.models import Merchant
 from merchants.services import create_merchant
 from tests.support.receiver import Answer, Receiver, Told
@@ -130,7 +130,7 @@ def _happen(merchants: list[Merchant], kinds: list[str], events: int, rate: int)
 def _event(merchant: Merchant) -> str:
     data = {"payment_no": "PAY-1", "amount": 10_000, "subject": "Benchmark" * 50}
     with transaction.atomic():
-        row = row_of(Event("payment.created", "PAY-1", merchant.pk, "test", uuid.uuid4(), data))
+        row = build_event_row(Event("payment.created", "PAY-1", merchant.pk, "test", uuid.uuid4(), data))
         row.save()
     return str(row.event_id)
 

@@ -63,9 +63,9 @@ def deliver() -> None:
     while fanout.fan_out_batch():
         pass
     for lane in Lane:
-        while taken := claims.claim(lane=lane, places=AT_ONCE):
+        while taken := claims.claim_deliveries(lane=lane, places=AT_ONCE):
             for claim in taken:
-                delivery.attempt(claim)
+                delivery.attempt_delivery(claim)
 
 
 def _endpoint(principal: Principal, url: str) -> None:
@@ -73,8 +73,8 @@ def _endpoint(principal: Principal, url: str) -> None:
         merchant_id=principal.merchant_id, environment=principal.environment, status=EndpointStatus.ENABLED
     ).exclude(url="")
     if (endpoint := known.first()) is not None:
-        endpoints.change(principal=principal, endpoint_id=endpoint.pk, changes={"url": url})
+        endpoints.update_endpoint(principal=principal, endpoint_id=endpoint.pk, changes={"url": url})
         return
-    endpoints.register(
+    endpoints.register_endpoint(
         principal=principal, endpoint_id=uuid7(), url=url, event_types=HEARS_OF, description="Till system"
     )

@@ -13,7 +13,7 @@ from merchants.models import Environment, Merchant
 
 @admin.display(description=_("merchant"))
 def merchant_link(_admin: Any, row: Any) -> SafeString:
-    """Of rows that keep the merchant's id alone: its name, leading to its page."""
+    """For rows that hold only the merchant's id: shows its name, linked to its page."""
     name = Merchant.objects.filter(pk=row.merchant_id).values_list("name", flat=True).first()
     url = reverse("admin:merchants_merchant_change", args=[row.merchant_id])
     return format_html('<a class="text-link" href="{}">{}</a>', url, name or row.merchant_id)

@@ -1,4 +1,7 @@
-"""Every type of event there is. Names are public and never change; docs/events holds a JSON schema for each."""
+"""All event types. Names are public and never change; docs/events holds the JSON schema of each.
+
+To add one, see docs/guides/add-an-event.md.
+"""
 
 from typing import Final
 
@@ -16,10 +19,10 @@ PAYMENT_TYPES: Final = (
 REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success")
 DISPUTE_TYPES: Final = ("payment.dispute.created", "payment.dispute.updated", "payment.dispute.closed")
 # Their ordering key is the payment's number.
-OF_PAYMENTS: Final = (*PAYMENT_TYPES, *REFUND_TYPES, *DISPUTE_TYPES)
-ENDPOINT_DISABLED: Final = "webhook_endpoint.disabled"
-# Goes to the endpoint that asked for it alone, whatever it subscribes to.
-TEST: Final = "webhook.test"
+PAYMENT_KEYED_TYPES: Final = (*PAYMENT_TYPES, *REFUND_TYPES, *DISPUTE_TYPES)
+ENDPOINT_DISABLED_TYPE: Final = "webhook_endpoint.disabled"
+# Sent only to the endpoint for which the test was requested, whatever it subscribes to.
+TEST_TYPE: Final = "webhook.test"
 
-SUBSCRIBABLE: Final = (*OF_PAYMENTS, ENDPOINT_DISABLED)
-ALL_TYPES: Final = (*SUBSCRIBABLE, TEST)
+SUBSCRIBABLE_TYPES: Final = (*PAYMENT_KEYED_TYPES, ENDPOINT_DISABLED_TYPE)
+ALL_TYPES: Final = (*SUBSCRIBABLE_TYPES, TEST_TYPE)

@@ -1,4 +1,4 @@
-"""An event as CloudEvents 1.0 shows it: whole as JSON to merchants, attribute by attribute in Kafka's headers."""
+"""Renders an event as CloudEvents 1.0: in structured mode for merchants, as attributes for Kafka's headers."""
 
 import datetime as dt
 import uuid
@@ -10,8 +10,8 @@ from common.clock import rfc3339
 SOURCE = "/payment-platform"
 
 
-class Told(Protocol):
-    """What the outbox's row and the relay's copy of it have in common."""
+class EventFields(Protocol):
+    """The fields that `OutboxEvent` (a row) and `OutgoingEvent` (the relay's copy) share."""
 
     @property
     def event_id(self) -> uuid.UUID: ...
@@ -29,8 +29,8 @@ class Told(Protocol):
     def created_at(self) -> dt.datetime: ...
 
 
-def attributes(event: Told) -> dict[str, str]:
-    """The context attributes. `environment`, `merchantid` and `partitionkey` are extensions."""
+def context_attributes(event: EventFields) -> dict[str, str]:
+    """Returns the context attributes. `environment`, `merchantid` and `partitionkey` are extensions."""
     return {
         "specversion": "1.0",
         "id": str(event.event_id),
@@ -45,5 +45,5 @@ def attributes(event: Told) -> dict[str, str]:
     }
 
 
-def structured(event: Told) -> dict[str, Any]:
-    return {**attributes(event), "data": event.data}
+def to_structured_mode(event: EventFields) -> dict[str, Any]:
+    return {**context_attributes(event), "data": event.data}

@@ -17,18 +17,18 @@ from events import cloudevents
 from events.sinks import OutgoingEvent, SinkUnavailable
 
 log = structlog.get_logger(__name__)
-# Otherwise librdkafka writes lines of its own to stderr, in between those of the log.
+# Without a logger, librdkafka writes its own lines to stderr.
 librdkafka_log = logging.getLogger("librdkafka")
 
-# One `send` waits so long; what is on its way then stays on its way, and the next `send` waits for it.
+# One `send` waits this long. Messages that are still in flight then stay in flight, and the next `send` waits for them.
 SEND_SECONDS = 10.0
 
 PRODUCER = {
     "enable.idempotence": True,
     "acks": "all",
-    # A message that failed for good lets none behind it pass: the relay begins again from the outbox.
+    # After a message that failed for good, librdkafka sends none of those behind it: the relay sends all again.
     "enable.gapless.guarantee": True,
-    # Never given up in the middle of an order: an outage may take any time.
+    # Messages never expire, so that none is dropped between two others of its key, however long an outage lasts.
     "message.timeout.ms": 0,
     "linger.ms": 5,
     "compression.type": "lz4",
@@ -44,77 +44,79 @@ class KafkaSink:
         self._topic = topic
         self._settings = {**PRODUCER, "bootstrap.servers": brokers, "client.id": "payment-relay"}
         self._producer: Producer | None = None
-        self._on_their_way: set[uuid.UUID] = set()
-        self._arrived: set[uuid.UUID] = set()
+        self._in_flight: set[uuid.UUID] = set()
+        self._acknowledged: set[uuid.UUID] = set()
         self._failure: KafkaError | None = None
-        self._generation = 0  # reports about a producer that was dropped mean nothing any more
+        self._generation = 0  # reports of a dropped producer carry an older number and are ignored
 
     def send(self, events: Sequence[OutgoingEvent]) -> None:
-        """Returns once every one of them was acknowledged. Raises `SinkUnavailable`."""
+        """Returns when all events are acknowledged. Raises `SinkUnavailable`."""
         wanted = {event.event_id for event in events}
-        if (self._on_their_way | self._arrived) - wanted:
-            # Another relay led meanwhile and has sent what we were waiting for.
-            self._begin_again()
+        if (self._in_flight | self._acknowledged) - wanted:
+            # Another relay was the leader in the meantime and has sent events that were in flight here.
+            self._drop_producer()
         try:
             for event in events:
-                if event.event_id not in self._on_their_way and event.event_id not in self._arrived:
+                if event.event_id not in self._in_flight and event.event_id not in self._acknowledged:
                     self._produce(event)
             self._wait_for(wanted)
         except (KafkaException, BufferError) as error:
-            self._begin_again()
+            self._drop_producer()
             raise SinkUnavailable(f"Kafka: {error}") from error
-        self._arrived.clear()
+        self._acknowledged.clear()
 
     def close(self) -> None:
-        self._begin_again()
+        self._drop_producer()
 
     def _produce(self, event: OutgoingEvent) -> None:
         if self._producer is None:
             self._producer = Producer(self._settings, error_cb=self._on_error, logger=librdkafka_log)
-        attributes = cloudevents.attributes(event)
+        attributes = cloudevents.context_attributes(event)
         content_type = attributes.pop("datacontenttype")
         headers = {f"ce_{name}": value for name, value in attributes.items()}
 
-        def told(error: KafkaError | None, _message: Message, generation: int = self._generation) -> None:
+        def on_delivery(
+            error: KafkaError | None, _message: Message, generation: int = self._generation
+        ) -> None:
             if generation != self._generation:
                 return
             if error is not None:
                 self._failure = error
             else:
-                self._on_their_way.discard(event.event_id)
-                self._arrived.add(event.event_id)
+                self._in_flight.discard(event.event_id)
+                self._acknowledged.add(event.event_id)
 
         self._producer.produce(
             self._topic,
             key=event.ordering_key,
             value=to_json(event.data),
             headers=[*{**headers, **event.trace_context, "content-type": content_type}.items()],
-            on_delivery=told,
+            on_delivery=on_delivery,
         )
-        self._on_their_way.add(event.event_id)
+        self._in_flight.add(event.event_id)
 
     def _wait_for(self, wanted: set[uuid.UUID]) -> None:
         deadline = time.monotonic() + SEND_SECONDS
-        while not wanted <= self._arrived:
+        while not wanted <= self._acknowledged:
             assert self._producer is not None
             self._producer.poll(0.1)
             if self._failure is not None:
                 raise KafkaException(self._failure)
             if time.monotonic() > deadline:
-                missing = len(wanted - self._arrived)
+                missing = len(wanted - self._acknowledged)
                 raise SinkUnavailable(f"Kafka: {missing} events not acknowledged yet")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._failure = error
         else:
-            log.info("kafka.trouble", reason=error.str())
+            log.info("kafka.error", reason=error.str())
 
-    def _begin_again(self) -> None:
-        """Drops what is on its way. It is still in the outbox."""
+    def _drop_producer(self) -> None:
+        """Drops the producer and its messages in flight. Their events are still in the outbox."""
         self._generation += 1
         if self._producer is not None:
             self._producer.purge()
         self._producer, self._failure = None, None
-        self._on_their_way.clear()
-        self._arrived.clear()
+        self._in_flight.clear()
+        self._acknowledged.clear()

@@ -1,6 +1,6 @@
-"""What operators see of events on their way out.
+"""Metrics of the relay.
 
-What is rare is announced at zero: a counter that appears with its first one hides that one from every rate.
+Rare counters are created at zero: a counter that appears with its first increment hides that one from every rate.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The outbox: events, written in the transaction that causes them. Events leave the platform only through it."""
+"""The outbox: events, written in the transaction that causes them. All events leave the platform through it."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -11,17 +11,17 @@ class OutboxEvent(models.Model):
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     type = models.CharField(max_length=100)
-    # Events of one key leave in order; the key is the payment or order number.
+    # Events of one key are published in order. The key is the payment or order number.
     ordering_key = models.CharField(max_length=64)
     merchant_id = models.UUIDField()
     environment = models.CharField(max_length=10)
     subject_id = models.UUIDField()
     data = models.JSONField()
     trace_context = models.JSONField(default=dict, blank=True)
-    # Where else it is told: the address that the payment named for itself.
+    # The address that the payment named for itself, called in addition to the registered endpoints.
     callback_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    # Two ways out, each at its own pace: an outage of the stream delays no merchant's webhooks.
+    # Separate columns, so that an outage of a sink delays no webhooks.
     published_at = models.DateTimeField(null=True, blank=True)
     fanned_out_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,4 +1,4 @@
-"""The one way an event comes to be."""
+"""Appends events to the outbox. This is the only way to create an event."""
 
 import uuid
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from events.models import OutboxEvent
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`type` is one of `events.catalogue`; `data` is the object as the API shows it at that moment.
+    """An event to be appended. `type` is one of `events.catalogue`; `data` is the object as the API shows it now.
 
-    `callback_url` is told too, beside the merchant's registered endpoints.
+    `callback_url` is called in addition to the merchant's registered endpoints.
     """
 
     type: str
@@ -28,14 +28,14 @@ class Event:
     callback_url: str = ""
 
 
-def append(event: Event) -> None:
-    """Must run inside the transaction that makes the event true."""
-    insert_together(row_of(event))
+def append_event(event: Event) -> None:
+    """Inserts the event. Call it in the transaction that changes what the event reports."""
+    insert_together(build_event_row(event))
 
 
-def row_of(event: Event) -> OutboxEvent:
-    """The event's row, for a caller that inserts it together with rows of its own."""
-    assert connection.in_atomic_block, "an event is written with what it tells"
+def build_event_row(event: Event) -> OutboxEvent:
+    """Builds the event's row for a caller that inserts it together with its own rows."""
+    assert connection.in_atomic_block, "an event is appended in the transaction that it reports"
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return OutboxEvent(

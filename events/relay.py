@@ -1,12 +1,13 @@
-"""Carries events out of the outbox: each at least once, those of one key in their order.
+"""Sends events out of the outbox: each at least once, those of one ordering key in order.
 
-Two ways lead out, each marked in a column of its own, so that an outage of one does not hold up the other. To the
-sinks, in order: one relay works at a time, it holds an advisory lock on the session that it reads and marks with, so
-that a relay that lost its session can mark nothing; the others wait for the lock. And to the deliveries of webhooks,
-whose order does not matter: every relay fans out, each other rows (`webhooks.fanout`).
+There are two ways out, each with its own column, so that an outage of one does not delay the other:
 
-What has left is marked row by row. A high-water mark would lose the event whose transaction took its id early
-and committed late.
+- To the sinks, in order. One relay is the leader: it holds an advisory lock on the same session with which it reads and
+  marks, so a relay that lost its session can mark nothing. The others stand by.
+- To webhook deliveries, whose order does not matter: every relay fans out, each other rows (`webhooks.fanout`).
+
+Events are marked row by row. A high-water mark would lose an event whose transaction took its id early and committed
+late.
 """
 
 import threading
@@ -39,62 +40,62 @@ UNPUBLISHED = """
 SELECT id, event_id, type, ordering_key, merchant_id, environment, subject_id, data, trace_context, created_at
 FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
-_MARK = (
+_MARK_PUBLISHED = (
     "UPDATE outbox_events SET published_at = clock_timestamp() WHERE id = ANY(%s) AND published_at IS NULL"
 )
 
 
 def run(*, sinks: Sequence[Sink], fan_out: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """Works until `stop` is set, through restarts of the database and outages of sinks."""
+    """Works until `stop` is set. Survives restarts of the database and outages of sinks."""
     metrics.announce_sinks(sink.name for sink in sinks)
-    with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as beside:
-        fanning = beside.submit(fan_out, stop)
-        fanning.add_done_callback(lambda _done: stop.set())
+    with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as pool:
+        fan_out_future = pool.submit(fan_out, stop)
+        fan_out_future.add_done_callback(lambda _done: stop.set())
         try:
-            _publish(sinks, stop)
+            _publish_until_stopped(sinks, stop)
         finally:
             stop.set()
-    fanning.result()
+    fan_out_future.result()
     log.info("relay.stopped")
 
 
-def _publish(sinks: Sequence[Sink], stop: threading.Event) -> None:
-    connected = True  # so that the first failure is told, and each outage only once
+def _publish_until_stopped(sinks: Sequence[Sink], stop: threading.Event) -> None:
+    is_connected = True  # each outage is logged once
     while not stop.is_set():
         try:
-            with connect() as session:
-                connected = True
-                if _wait_for_lead(session, stop):
-                    _lead(session, sinks, stop)
+            with open_relay_session() as session:
+                is_connected = True
+                if _wait_for_leadership(session, stop):
+                    _publish_as_leader(session, sinks, stop)
         except psycopg.Error as error:
             if trouble_of(error) is None:
                 raise
-            if connected:
+            if is_connected:
                 log.warning("relay.database_lost", reason=_first_line(error), retry_seconds=RECONNECT_SECONDS)
-            connected = False
+            is_connected = False
             stop.wait(RECONNECT_SECONDS)
 
 
 def drain(*, sinks: Sequence[Sink], fan_out_batch: Callable[[], int]) -> int:
-    """Sends what is there now, and answers how many events that were. Raises `SinkUnavailable`.
+    """Sends all events that are in the outbox now. Returns how many the sinks got. Raises `SinkUnavailable`.
 
-    Where another relay leads, it is left to that one.
+    When another relay is the leader, the sinks are left to it.
     """
     while fan_out_batch():
         pass
     sent = 0
-    with connect() as session:
-        if not _take_lead(session):
+    with open_relay_session() as session:
+        if not _try_to_lead(session):
             return 0
         while batch := publish_batch(session, sinks):
             sent += batch
     return sent
 
 
-def connect() -> Session:
-    """A session of our own: one from the pool would take the lock along when it is given back.
+def open_relay_session() -> Session:
+    """Opens a session outside the pool: a pooled one would keep the advisory lock after it is released.
 
-    A leader cut off from the database is noticed on our side by the settings' keepalives, and on the server's by these.
+    When the leader loses the database, the keepalives of the settings tell our side, and these tell the server.
     """
     options = connection.settings_dict["OPTIONS"]["options"]
     keepalives = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
@@ -102,7 +103,10 @@ def connect() -> Session:
 
 
 def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
-    """Hands the oldest events to every sink, then marks them. Raises `SinkUnavailable` and marks none."""
+    """Sends the oldest events to every sink, then marks them. Raises `SinkUnavailable` and marks none.
+
+    Returns the number of events.
+    """
     with session.cursor(row_factory=class_row(OutgoingEvent)) as cursor:
         events = cursor.execute(UNPUBLISHED, [BATCH]).fetchall()
     if not events:
@@ -114,33 +118,37 @@ def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
         except SinkUnavailable:
             metrics.REFUSED.labels(sink.name).inc()
             raise
-    session.execute(_MARK, [[event.id for event in events]])
+    session.execute(_MARK_PUBLISHED, [[event.id for event in events]])
     for event in events:
         metrics.PUBLISHED.labels(event.type).inc()
-        about = {"event.type": event.type, "event.id": str(event.event_id), "event.key": event.ordering_key}
-        tracing.note("outbox publish", event.trace_context, started_ns, about)
+        attributes = {
+            "event.type": event.type,
+            "event.id": str(event.event_id),
+            "event.key": event.ordering_key,
+        }
+        tracing.note("outbox publish", event.trace_context, started_ns, attributes)
     return len(events)
 
 
-def _wait_for_lead(session: Session, stop: threading.Event) -> bool:
-    """False when told to stop first."""
-    if _take_lead(session):
+def _wait_for_leadership(session: Session, stop: threading.Event) -> bool:
+    """Returns False if `stop` was set first."""
+    if _try_to_lead(session):
         log.info("relay.leading")
         return True
     log.info("relay.standing_by")
     while not stop.wait(POLL_SECONDS):
-        if _take_lead(session):
+        if _try_to_lead(session):
             log.info("relay.leading")
             return True
     return False
 
 
-def _take_lead(session: Session) -> bool:
+def _try_to_lead(session: Session) -> bool:
     row = session.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK]).fetchone()
     return bool(row and row[0])
 
 
-def _lead(session: Session, sinks: Sequence[Sink], stop: threading.Event) -> None:
+def _publish_as_leader(session: Session, sinks: Sequence[Sink], stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             sent = publish_batch(session, sinks)

@@ -1,4 +1,4 @@
-"""Events, endpoints and deliveries as the API shows them. Secrets never are, except to whom they were just made for."""
+"""Events as the API shows them."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from events.models import OutboxEvent
 
 
 def event_body(event: OutboxEvent) -> dict[str, Any]:
-    """Exactly what a webhook says."""
-    return cloudevents.structured(event)
+    """Returns exactly the body of the webhook."""
+    return cloudevents.to_structured_mode(event)

@@ -1,4 +1,4 @@
-"""Reads, always within one merchant and environment: another tenant's object does not exist for the caller."""
+"""Reads events of one merchant and environment. Another tenant's event is not found."""
 
 import uuid
 

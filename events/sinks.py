@@ -1,4 +1,4 @@
-"""Where events go. A further way out is a class with `send`, and a line in `configured_sinks`."""
+"""The sinks that the relay sends events to. To add one, write a class with `send` and add it to `configured_sinks`."""
 
 import datetime as dt
 import uuid
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """A committed event on its way out. `event_id` stays the same however often it is sent."""
+    """A committed event that the relay sends. `event_id` stays the same however often it is sent."""
 
     id: int
     event_id: uuid.UUID
@@ -32,24 +32,24 @@ class OutgoingEvent:
 
 
 class SinkUnavailable(Exception):
-    """Nothing can be delivered there now. The events stay in the outbox and are sent again."""
+    """The sink takes no events at the moment. They stay in the outbox and are sent again."""
 
 
 class Sink(Protocol):
     name: str
 
     def send(self, events: Sequence[OutgoingEvent]) -> None:
-        """Returns once all of them are safe on the other side. Raises `SinkUnavailable`."""
+        """Returns when the other side has stored all of them. Raises `SinkUnavailable`."""
 
 
 class LogSink:
-    """One structured line an event, without its data: that may name the customer."""
+    """Logs one line for each event, without its data, which may name the customer."""
 
     name = "log"
 
     def send(self, events: Sequence[OutgoingEvent]) -> None:
         for event in events:
-            named = "payment_no" if event.type in catalogue.OF_PAYMENTS else "ordering_key"
+            key_name = "payment_no" if event.type in catalogue.PAYMENT_KEYED_TYPES else "ordering_key"
             with tracing.within(event.trace_context):
                 log.info(
                     "event.published",
@@ -57,12 +57,12 @@ class LogSink:
                     type=event.type,
                     merchant_id=str(event.merchant_id),
                     environment=event.environment,
-                    **{named: event.ordering_key},
+                    **{key_name: event.ordering_key},
                 )
 
 
 def configured_sinks() -> list[Sink]:
-    """Kafka when KAFKA_BROKERS is set. Merchants' webhooks are no sink: see `webhooks.fanout`."""
+    """Includes Kafka when KAFKA_BROKERS is set. Webhooks are not a sink: see `webhooks.fanout`."""
     if not settings.KAFKA_BROKERS:
         return [LogSink()]
     from events.kafka import KafkaSink

@@ -19,7 +19,7 @@ from common.api.schema import ErrorSerializer, enveloped, page_schema
 from merchants import representation, selectors, serializers, services
 from merchants.principal import principal_of
 from merchants.scopes import ANY_KEY, KEYS_MANAGE
-from merchants.secret_writes import Written, write_once
+from merchants.secret_writes import SecretResponse, write_secret_once
 from merchants.services import NewKey
 
 MERCHANT = enveloped("MerchantAnswer", serializers.MerchantSerializer())
@@ -72,7 +72,7 @@ class ApiKeysView(APIView):
         """
         principal, wanted = principal_of(request), validated(serializers.IssueKeySerializer, request.data)
 
-        def issue(new_key_id: UUID) -> Written:
+        def issue(new_key_id: UUID) -> SecretResponse:
             new = services.issue_key(
                 merchant_id=principal.merchant_id,
                 environment=principal.environment,
@@ -82,7 +82,7 @@ class ApiKeysView(APIView):
             )
             return _new_key(new)
 
-        return write_once(request, "/merchant/api-keys", write=issue, message=_("Created"))
+        return write_secret_once(request, "/merchant/api-keys", write=issue, message=_("Created"))
 
 
 class RotateApiKeyView(APIView):
@@ -100,7 +100,7 @@ class RotateApiKeyView(APIView):
         """
         principal, wanted = principal_of(request), validated(serializers.RotateKeySerializer, request.data)
 
-        def rotate(new_key_id: UUID) -> Written:
+        def rotate(new_key_id: UUID) -> SecretResponse:
             rotation = services.rotate_key(
                 merchant_id=principal.merchant_id,
                 environment=principal.environment,
@@ -112,7 +112,7 @@ class RotateApiKeyView(APIView):
             return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
 
         route = "/merchant/api-keys/{id}/rotate"
-        return write_once(request, route, target={"id": key_id}, write=rotate, message=_("Created"))
+        return write_secret_once(request, route, target={"id": key_id}, write=rotate, message=_("Created"))
 
 
 class RevokeApiKeyView(APIView):
@@ -128,20 +128,20 @@ class RevokeApiKeyView(APIView):
         principal = principal_of(request)
         validated(serializers.NoFieldsSerializer, request.data)
 
-        def revoke(_resource_id: UUID) -> Written:
+        def revoke(_resource_id: UUID) -> SecretResponse:
             key = services.revoke_key(
                 merchant_id=principal.merchant_id, environment=principal.environment, key_id=key_id
             )
             body = representation.key_body(key, now=timezone.now())
-            return Written(shown=body, stored=body)
+            return SecretResponse(shown=body, stored=body)
 
         route = "/merchant/api-keys/{id}/revoke"
-        return write_once(request, route, target={"id": key_id}, write=revoke, message=_("Revoked"))
+        return write_secret_once(request, route, target={"id": key_id}, write=revoke, message=_("Revoked"))
 
 
-def _new_key(new: NewKey, **more: Any) -> Written:
+def _new_key(new: NewKey, **more: Any) -> SecretResponse:
     body = representation.key_body(new.api_key, now=timezone.now())
-    return Written(
+    return SecretResponse(
         shown={**body, **representation.shown_once(new), **more},
         stored={**body, **representation.shown_before(), **more},
     )

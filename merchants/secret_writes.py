@@ -16,7 +16,7 @@ from merchants.principal import principal_of
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class SecretResponse:
     """What a write answers now, and what an Idempotency-Key remembers of it: no secret, because remembering
     means storing."""
 
@@ -24,11 +24,11 @@ class Written:
     stored: Mapping[str, Any]
 
 
-def write_once(
+def write_secret_once(
     request: Request,
     route: str,
     *,
-    write: Callable[[UUID], Written],
+    write: Callable[[UUID], SecretResponse],
     message: str,
     target: Mapping[str, Any] | None = None,
 ) -> HttpResponse:

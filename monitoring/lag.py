@@ -8,17 +8,18 @@ planner looks for it among everybody's that are due.
 
 from typing import Final
 
-from webhooks.claims import WAITING
+from webhooks.claims import PENDING_ENDPOINTS
 
 _OUTBOX: Final = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
 FROM (SELECT created_at FROM outbox_events WHERE {column} IS NULL ORDER BY id LIMIT %(most)s) AS bounded
 """
 _WEBHOOKS: Final = f"""
-WITH RECURSIVE {WAITING}, late AS (
-    SELECT waiting.endpoint_id, waiting.due_at FROM waiting
-    JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id AND endpoint.status = 'enabled'
-    WHERE waiting.due_at <= clock_timestamp()
+WITH RECURSIVE {PENDING_ENDPOINTS}, late AS (
+    SELECT pending_endpoints.endpoint_id, pending_endpoints.due_at FROM pending_endpoints
+    JOIN webhook_endpoints AS endpoint ON endpoint.id = pending_endpoints.endpoint_id
+         AND endpoint.status = 'enabled'
+    WHERE pending_endpoints.due_at <= clock_timestamp()
 )
 SELECT (SELECT count(*) FROM (
             SELECT 1 FROM late CROSS JOIN LATERAL (

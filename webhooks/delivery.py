@@ -1,4 +1,7 @@
-"""One attempt: call, then record what came of it, fenced. No transaction is open during the call."""
+"""Makes one delivery attempt: calls the endpoint, then records the outcome under the claim's fencing token.
+
+No transaction is open and no connection is held during the call.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +20,9 @@ from common.crypto import unseal
 from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
-from webhooks import endpoints, http, metrics, schedule, signing
-from webhooks.claims import SLOW_SECONDS, Claim
-from webhooks.http import Reply
+from webhooks import endpoints, http_client, metrics, retry_schedule, signing
+from webhooks.claims import SLOW_SECONDS, ClaimedDelivery
+from webhooks.http_client import EndpointResponse
 from webhooks.models import (
     AttemptOutcome,
     DeliveryStatus,
@@ -38,9 +41,9 @@ GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """Everything of a call but the address. `body` is the same at every attempt. `timestamp` is the database's: who is
-    told refuses what is signed by a clock that is five minutes off."""
+class WebhookMessage:
+    """What is sent, without the address. `body` is the same at every attempt. `timestamp` comes from the database's
+    clock: receivers refuse a signature whose time is five minutes off."""
 
     message_id: str
     timestamp: int
@@ -50,109 +53,113 @@ class Message:
     trace_context: Mapping[str, str]
 
 
-def attempt(claim: Claim) -> Reply:
-    """Calls and records. The endpoint may be told twice when the process dies in between, under the same id."""
-    message = _message(claim)
+def attempt_delivery(claim: ClaimedDelivery) -> EndpointResponse:
+    """Calls the endpoint and records the outcome. If the process dies in between, the event is sent again under the
+    same `webhook-id` when the lease expires."""
+    message = _build_message(claim)
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=message.timestamp, body=message.body, secrets=message.secrets
     )
-    connection.close()  # back to the pool, which is smaller than the number of calls that may hang
+    connection.close()  # back to the pool, which has fewer connections than there may be calls
     crash.reach("webhook.call.before")
-    reply = _call(claim, message, {**headers, "Content-Type": "application/json"})
+    response = _call_endpoint(claim, message, {**headers, "Content-Type": "application/json"})
     crash.reach("webhook.call.after")
-    record(claim, reply)
-    metrics.DELIVERIES.labels(reply.outcome.value).inc()
-    metrics.DELIVERY_SECONDS.observe(reply.duration_ms / 1000)
-    return reply
+    record_outcome(claim, response)
+    metrics.DELIVERIES.labels(response.outcome.value).inc()
+    metrics.DELIVERY_SECONDS.observe(response.duration_ms / 1000)
+    return response
 
 
-def _call(claim: Claim, message: Message, headers: Mapping[str, str]) -> Reply:
-    """A span of the trace in which the event happened. The address stays out of it: merchants put tokens there."""
-    about: tracing.Attributes = {
-        "event.type": message.event_type,
-        "event.id": message.message_id,
-        "webhook.delivery": str(claim.delivery_id),
-        "webhook.attempt": claim.attempt_count,
-    }
-    with tracing.following(message.trace_context, "webhook out", about, SpanKind.CLIENT) as span:
-        reply = http.post(
-            claim.url, headers=headers, body=message.body, total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS
-        )
-        span.set_attribute("webhook.outcome", reply.outcome.value)
-        if reply.status_code is not None:
-            span.set_attribute("http.response.status_code", reply.status_code)
-        if reply.outcome != AttemptOutcome.SUCCESS:
-            tracing.failed(span, reply.outcome.value)
-        return reply
-
-
-def _message(claim: Claim) -> Message:
+def _build_message(claim: ClaimedDelivery) -> WebhookMessage:
     event = OutboxEvent.objects.annotate(now=Now()).get(id=claim.event_id)
     endpoint = WebhookEndpoint.objects.get(id=claim.endpoint_id)
     secrets = [unseal(endpoint.sealed_secret)]
     until = endpoint.previous_secret_until
     if until is not None and until > event.now:
         secrets.append(unseal(endpoint.previous_sealed_secret))
-    body = to_json(cloudevents.structured(event))
-    return Message(
+    return WebhookMessage(
         message_id=str(event.event_id),
         timestamp=int(event.now.timestamp()),
         event_type=event.type,
-        body=body,
+        body=to_json(cloudevents.to_structured_mode(event)),
         secrets=tuple(secrets),
         trace_context=event.trace_context,
     )
 
 
+def _call_endpoint(
+    claim: ClaimedDelivery, message: WebhookMessage, headers: Mapping[str, str]
+) -> EndpointResponse:
+    """Calls within a span of the event's trace. The span does not hold the address: merchants put tokens there."""
+    attributes: tracing.Attributes = {
+        "event.type": message.event_type,
+        "event.id": message.message_id,
+        "webhook.delivery": str(claim.delivery_id),
+        "webhook.attempt": claim.attempt_count,
+    }
+    with tracing.following(message.trace_context, "webhook out", attributes, SpanKind.CLIENT) as span:
+        response = http_client.post_webhook(
+            claim.url, headers=headers, body=message.body, total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS
+        )
+        span.set_attribute("webhook.outcome", response.outcome.value)
+        if response.status_code is not None:
+            span.set_attribute("http.response.status_code", response.status_code)
+        if response.outcome != AttemptOutcome.SUCCESS:
+            tracing.failed(span, response.outcome.value)
+        return response
+
+
 @transaction.atomic(durable=True)
-def record(claim: Claim, reply: Reply) -> bool:
-    """False when somebody else has taken over: then nothing is written."""
-    ours = WebhookDelivery.objects.filter(
+def record_outcome(claim: ClaimedDelivery, response: EndpointResponse) -> bool:
+    """Writes the outcome to the delivery, its attempt and its endpoint. Writes nothing and returns False when the
+    lease has expired and another worker has claimed the delivery: its fencing token is newer."""
+    is_recorded = WebhookDelivery.objects.filter(
         id=claim.delivery_id, fence=claim.fence, status=DeliveryStatus.PENDING
-    ).update(**_next_state(claim, reply), updated_at=Now())
-    if not ours:
-        log.warning("webhook.superseded", delivery_id=str(claim.delivery_id), fence=claim.fence)
+    ).update(**_delivery_changes(claim, response), updated_at=Now())
+    if not is_recorded:
+        log.warning("webhook.stale_worker", delivery_id=str(claim.delivery_id), fence=claim.fence)
         return False
     WebhookAttempt.objects.filter(delivery_id=claim.delivery_id, fence=claim.fence).update(
-        outcome=reply.outcome,
-        status_code=reply.status_code,
-        response_headers=redact(reply.headers, LOGS),
-        response_body=redact(reply.body, LOGS),
-        error=redact(reply.error, LOGS),
-        duration_ms=reply.duration_ms,
+        outcome=response.outcome,
+        status_code=response.status_code,
+        response_headers=redact(response.headers, LOGS),
+        response_body=redact(response.body, LOGS),
+        error=redact(response.error, LOGS),
+        duration_ms=response.duration_ms,
     )
-    _judge_endpoint(claim, reply)
+    _update_endpoint_health(claim, response)
     return True
 
 
-def _next_state(claim: Claim, reply: Reply) -> dict[str, object]:
-    told = {
+def _delivery_changes(claim: ClaimedDelivery, response: EndpointResponse) -> dict[str, object]:
+    outcome = {
         "lease_expires_at": None,
-        "last_outcome": reply.outcome,
-        "last_status_code": reply.status_code,
+        "last_outcome": response.outcome,
+        "last_status_code": response.status_code,
     }
-    if reply.outcome == AttemptOutcome.SUCCESS:
-        first_time = Coalesce(F("delivered_at"), Now())  # a resend does not change when the merchant was told
-        return {**told, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": first_time}
-    delay = None if reply.status_code == GONE else schedule.delay_after(claim.attempt_count)
+    if response.outcome == AttemptOutcome.SUCCESS:
+        first_success = Coalesce(F("delivered_at"), Now())  # a resend does not change it
+        return {**outcome, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": first_success}
+    delay = None if response.status_code == GONE else retry_schedule.retry_delay_seconds(claim.attempt_count)
     if delay is None:
-        return {**told, "status": DeliveryStatus.FAILED, "due_at": None}
-    return {**told, "due_at": Now() + timedelta(seconds=delay)}
+        return {**outcome, "status": DeliveryStatus.FAILED, "due_at": None}
+    return {**outcome, "due_at": Now() + timedelta(seconds=delay)}
 
 
-def _judge_endpoint(claim: Claim, reply: Reply) -> None:
-    """Changes the endpoint's row only when something about it changes: its deliveries do not queue for it."""
+def _update_endpoint_health(claim: ClaimedDelivery, response: EndpointResponse) -> None:
+    """Sets the lane and `failing_since`, and disables an endpoint that is gone or has failed for too long. Writes the
+    row only when something changes, so that concurrent deliveries to one endpoint do not wait for its lock."""
     endpoint = WebhookEndpoint.objects.filter(id=claim.endpoint_id)
-    if reply.outcome == AttemptOutcome.SUCCESS:
-        lane = Lane.FAST if reply.duration_ms < SLOW_SECONDS * 1000 else Lane.SLOW
+    if response.outcome == AttemptOutcome.SUCCESS:
+        lane = Lane.FAST if response.duration_ms < SLOW_SECONDS * 1000 else Lane.SLOW
         endpoint.filter(~Q(lane=lane) | Q(failing_since__isnull=False)).update(lane=lane, failing_since=None)
         return
     endpoint.filter(Q(lane=Lane.FAST) | Q(failing_since__isnull=True)).update(
         lane=Lane.SLOW, failing_since=Coalesce(F("failing_since"), Now())
     )
-    live = endpoint.filter(kind=EndpointKind.REGISTERED, status=EndpointStatus.ENABLED)
-    if reply.status_code == GONE:
-        endpoints.disable(live, reason=DisabledReason.GONE)
+    enabled = endpoint.filter(kind=EndpointKind.REGISTERED, status=EndpointStatus.ENABLED)
+    if response.status_code == GONE:
+        endpoints.disable_endpoints(enabled, reason=DisabledReason.GONE)
     else:
-        long_ago = Now() - timedelta(days=schedule.DISABLE_AFTER_DAYS)
-        endpoints.disable(live.filter(failing_since__lt=long_ago), reason=DisabledReason.FAILING)
+        limit = Now() - timedelta(days=retry_schedule.DISABLE_AFTER_DAYS)
+        endpoints.disable_endpoints(enabled.filter(failing_since__lt=limit), reason=DisabledReason.FAILING)

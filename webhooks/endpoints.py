@@ -1,4 +1,4 @@
-"""The life of an endpoint: registered, changed, tested, its secret rotated, disabled, deleted."""
+"""Changes webhook endpoints: registers, updates, tests, disables and deletes them, and rotates their secrets."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from common.errors import ValidationFailed
 from common.ids import uuid7
 from events import catalogue
 from events.models import OutboxEvent
-from events.outbox import Event, append, row_of
+from events.outbox import Event, append_event, build_event_row
 from merchants.models import Merchant
 from merchants.principal import Principal
-from webhooks import fanout, guard, metrics, selectors
+from webhooks import fanout, metrics, selectors, ssrf_guard
 from webhooks.errors import EndpointNotUsable, TooManyEndpoints
 from webhooks.models import (
     DeliveryStatus,
@@ -35,34 +35,35 @@ from webhooks.models import (
 from webhooks.signing import new_secret
 
 MAX_ENDPOINTS = 50
-OVERLAP = dt.timedelta(hours=24)
-CANCELLED_AT_ONCE = 500
-LEFT_OVER = dt.timedelta(days=1)  # after a deletion, nothing is any more
+SECRET_OVERLAP = dt.timedelta(hours=24)
+CANCEL_BATCH = 500
+# Deliveries that a deletion left pending are cancelled by then.
+CLEANUP_PERIOD = dt.timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class NewSecret:
-    """An endpoint with the text that is not stored: to be shown to its owner now, or never."""
+    """An endpoint with its new signing secret in the clear. Only the sealed secret is stored: show it now or never."""
 
     endpoint: WebhookEndpoint
     secret: str = field(repr=False)
 
 
 def require_reachable(url: str) -> None:
-    """Asks name servers, so call it before a transaction begins. Raises `ValidationFailed`."""
+    """Does DNS lookups: call it before a transaction begins. Raises `ValidationFailed`."""
     try:
-        guard.check_registration(url)
-    except guard.AddressRefused as error:
+        ssrf_guard.check_new_url(url)
+    except ssrf_guard.AddressRefused as error:
         raise ValidationFailed({"url": [str(error.reason)]}) from error
 
 
 @transaction.atomic
-def register(
+def register_endpoint(
     *, principal: Principal, endpoint_id: UUID, url: str, event_types: Sequence[str], description: str
 ) -> NewSecret:
-    """Raises `TooManyEndpoints`."""
+    """Registers an endpoint with a new signing secret. Raises `TooManyEndpoints`."""
     Merchant.objects.select_for_update(no_key=True).get(pk=principal.merchant_id)
     if selectors.endpoints_of(principal).count() >= MAX_ENDPOINTS:
         raise TooManyEndpoints({"limit": MAX_ENDPOINTS})
@@ -83,12 +84,15 @@ def register(
 
 
 @transaction.atomic
-def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """`changes` may hold url, description, event_types and status. Enabling it lets what is pending go on.
+def update_endpoint(
+    *, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any]
+) -> WebhookEndpoint:
+    """Changes `url`, `description`, `event_types` or `status`. An endpoint that is enabled again gets its pending
+    deliveries.
 
     Raises `NotFound`, `ValidationFailed`.
     """
-    endpoint = _locked(principal, endpoint_id)
+    endpoint = _lock_endpoint(principal, endpoint_id)
     if endpoint.kind == EndpointKind.CALLBACK:
         refused = {name: [str(EndpointNotUsable.text)] for name in changes if name in ("url", "event_types")}
         if refused:
@@ -98,10 +102,10 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
             setattr(endpoint, name, changes[name])
     status = changes.get("status", endpoint.status)
     if status != endpoint.status:
-        disabled = status == EndpointStatus.DISABLED
+        is_disabled = status == EndpointStatus.DISABLED
         endpoint.status = status
-        endpoint.disabled_at = database_now() if disabled else None
-        endpoint.disabled_reason = DisabledReason.MERCHANT if disabled else ""
+        endpoint.disabled_at = database_now() if is_disabled else None
+        endpoint.disabled_reason = DisabledReason.MERCHANT if is_disabled else ""
         endpoint.notice_due_at = None
     if "url" in changes or status == EndpointStatus.ENABLED:
         endpoint.failing_since, endpoint.lane = None, Lane.FAST
@@ -111,61 +115,67 @@ def change(*, principal: Principal, endpoint_id: UUID, changes: Mapping[str, Any
 
 
 @transaction.atomic
-def delete(*, principal: Principal, endpoint_id: UUID) -> None:
-    """What was not delivered yet never will be: nothing is claimed for an endpoint that is gone. Some of it is
-    cancelled here, and a long backlog soon (`cancel_leftovers`). The history stays for as long as all history does.
+def delete_endpoint(*, principal: Principal, endpoint_id: UUID) -> None:
+    """Deletes the endpoint: nothing is claimed for it any more. Cancels one batch of its pending deliveries; a periodic
+    task cancels the rest (`cancel_leftover_deliveries`). Its history is kept as long as all history.
 
-    Raises `NotFound`, and `EndpointNotUsable` for the one of `callback_url`.
+    Raises `NotFound`, and `EndpointNotUsable` for the endpoint of `callback_url`.
     """
-    endpoint = _locked(principal, endpoint_id)
+    endpoint = _lock_endpoint(principal, endpoint_id)
     if endpoint.kind == EndpointKind.CALLBACK:
         raise EndpointNotUsable({"kind": endpoint.kind})
     endpoint.status, endpoint.disabled_at, endpoint.disabled_reason = EndpointStatus.DELETED, None, ""
     endpoint.notice_due_at, endpoint.updated_at = None, database_now()
     endpoint.save()
-    _cancel(endpoint.deliveries.all())
+    _cancel_pending(endpoint.deliveries.all())
     log.info("webhook_endpoint.deleted", endpoint_id=str(endpoint.id), merchant_id=str(endpoint.merchant_id))
 
 
-def cancel_leftovers() -> int:
-    """What still waits at endpoints that were deleted, in batches. Answers how many that were."""
-    gone = WebhookEndpoint.objects.filter(status=EndpointStatus.DELETED, updated_at__gt=Now() - LEFT_OVER)
+def cancel_leftover_deliveries() -> int:
+    """Cancels, in batches, what is still pending at deleted endpoints. Returns the number of cancelled deliveries."""
+    deleted = WebhookEndpoint.objects.filter(
+        status=EndpointStatus.DELETED, updated_at__gt=Now() - CLEANUP_PERIOD
+    )
     total = 0
-    for endpoint in gone:
-        while cancelled := _cancel(endpoint.deliveries.all()):
+    for endpoint in deleted:
+        while cancelled := _cancel_pending(endpoint.deliveries.all()):
             total += cancelled
     return total
 
 
 @transaction.atomic
-def rotate_secret(*, principal: Principal, endpoint_id: UUID, overlap: dt.timedelta = OVERLAP) -> NewSecret:
-    """A new secret; the one before signs too for `overlap`. Raises `NotFound`."""
-    return _rotate(_locked(principal, endpoint_id), overlap)
+def rotate_secret(
+    *, principal: Principal, endpoint_id: UUID, overlap: dt.timedelta = SECRET_OVERLAP
+) -> NewSecret:
+    """Makes a new secret. The previous one signs as well for `overlap`. Raises `NotFound`."""
+    return _replace_secret(_lock_endpoint(principal, endpoint_id), overlap)
 
 
 @transaction.atomic
-def rotate_callback_secret(*, principal: Principal, overlap: dt.timedelta = OVERLAP) -> NewSecret:
-    """The same for what goes to the `callback_url` of payments; before the first of them, too."""
-    endpoint = fanout.callback_endpoint(merchant_id=principal.merchant_id, environment=principal.environment)
-    return _rotate(_locked(principal, endpoint.id), overlap)
+def rotate_callback_secret(*, principal: Principal, overlap: dt.timedelta = SECRET_OVERLAP) -> NewSecret:
+    """Makes a new secret for calls to the `callback_url` of payments. Works before the first such payment, too."""
+    endpoint = fanout.get_or_create_callback_endpoint(
+        merchant_id=principal.merchant_id, environment=principal.environment
+    )
+    return _replace_secret(_lock_endpoint(principal, endpoint.id), overlap)
 
 
 @transaction.atomic
-def send_test(*, principal: Principal, endpoint_id: UUID) -> WebhookDelivery:
-    """An event that goes to this endpoint alone. Raises `NotFound`, `EndpointNotUsable`."""
-    return _send_test(_locked(principal, endpoint_id))
+def send_test_event(*, principal: Principal, endpoint_id: UUID) -> WebhookDelivery:
+    """Sends a `webhook.test` event to this endpoint only. Raises `NotFound`, `EndpointNotUsable`."""
+    return _create_test_delivery(_lock_endpoint(principal, endpoint_id))
 
 
 @transaction.atomic
-def send_test_by_staff(*, endpoint_id: UUID) -> WebhookDelivery:
-    """The same, asked for by who is of no tenant. Raises `EndpointNotUsable`."""
-    return _send_test(WebhookEndpoint.objects.select_for_update(no_key=True).get(id=endpoint_id))
+def send_test_event_for_staff(*, endpoint_id: UUID) -> WebhookDelivery:
+    """Does the same for staff, who belong to no tenant. Raises `EndpointNotUsable`."""
+    return _create_test_delivery(WebhookEndpoint.objects.select_for_update(no_key=True).get(id=endpoint_id))
 
 
-def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
-    """Disables those of `live` and tells the merchant's other endpoints; the merchant is told by e-mail, soon. What is
-    pending waits, should it be enabled again. Runs in the caller's transaction."""
-    for endpoint in live.select_for_update(no_key=True):
+def disable_endpoints(found: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
+    """Disables these endpoints, sends `webhook_endpoint.disabled` to the merchant's other ones, and makes an e-mail to
+    the merchant due. Deliveries stay pending until the endpoint is enabled again. Runs in the caller's transaction."""
+    for endpoint in found.select_for_update(no_key=True):
         endpoint.status, endpoint.disabled_reason = EndpointStatus.DISABLED, reason
         endpoint.disabled_at = endpoint.notice_due_at = endpoint.updated_at = database_now()
         endpoint.save(
@@ -178,28 +188,29 @@ def disable(live: QuerySet[WebhookEndpoint], *, reason: DisabledReason) -> None:
             "failing_since": rfc3339(endpoint.failing_since),
             "disabled_at": rfc3339(endpoint.disabled_at),
         }
-        append(_event(catalogue.ENDPOINT_DISABLED, endpoint, data))
+        append_event(_build_event(catalogue.ENDPOINT_DISABLED_TYPE, endpoint, data))
         transaction.on_commit(lambda: metrics.DISABLED.labels(reason.value).inc())
         log.warning("webhook_endpoint.disabled", endpoint_id=str(endpoint.id), reason=reason.value)
 
 
 @transaction.atomic
-def _cancel(deliveries: QuerySet[WebhookDelivery]) -> int:
-    """What somebody records an outcome for at this moment is left to them."""
+def _cancel_pending(deliveries: QuerySet[WebhookDelivery]) -> int:
+    """Cancels a batch. Skips rows that are locked: their outcome is being recorded at this moment."""
     pending = deliveries.filter(status=DeliveryStatus.PENDING).order_by("due_at")
     locked = pending.select_for_update(skip_locked=True, of=("self",))
-    some = locked.values_list("pk", flat=True)[:CANCELLED_AT_ONCE]
-    return WebhookDelivery.objects.filter(pk__in=list(some)).update(
+    batch = locked.values_list("pk", flat=True)[:CANCEL_BATCH]
+    return WebhookDelivery.objects.filter(pk__in=list(batch)).update(
         status=DeliveryStatus.CANCELLED, due_at=None, lease_expires_at=None, updated_at=Now()
     )
 
 
-def _send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+def _create_test_delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
     if endpoint.kind == EndpointKind.CALLBACK or endpoint.status != EndpointStatus.ENABLED:
         raise EndpointNotUsable({"kind": endpoint.kind, "status": endpoint.status})
     now = database_now()
-    row = row_of(_event(catalogue.TEST, endpoint, {"endpoint_id": str(endpoint.id), "sent_at": rfc3339(now)}))
-    # It has left already, as far as the relay is concerned: it is nobody else's business.
+    data = {"endpoint_id": str(endpoint.id), "sent_at": rfc3339(now)}
+    row = build_event_row(_build_event(catalogue.TEST_TYPE, endpoint, data))
+    # Marked as published and fanned out: the event goes to no sink and to no other endpoint.
     row.published_at = row.fanned_out_at = now
     insert_together(row)
     event = OutboxEvent.objects.get(event_id=row.event_id)
@@ -213,7 +224,7 @@ def _send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     )
 
 
-def _rotate(endpoint: WebhookEndpoint, overlap: dt.timedelta) -> NewSecret:
+def _replace_secret(endpoint: WebhookEndpoint, overlap: dt.timedelta) -> NewSecret:
     secret = new_secret()
     endpoint.previous_sealed_secret, endpoint.sealed_secret = endpoint.sealed_secret, seal(secret)
     endpoint.updated_at = database_now()
@@ -225,12 +236,13 @@ def _rotate(endpoint: WebhookEndpoint, overlap: dt.timedelta) -> NewSecret:
     return NewSecret(endpoint, secret)
 
 
-def _locked(principal: Principal, endpoint_id: UUID) -> WebhookEndpoint:
+def _lock_endpoint(principal: Principal, endpoint_id: UUID) -> WebhookEndpoint:
+    """Raises `NotFound`."""
     selectors.endpoint_of(principal, endpoint_id)
     return WebhookEndpoint.objects.select_for_update(no_key=True).get(id=endpoint_id)
 
 
-def _event(event_type: str, endpoint: WebhookEndpoint, data: Mapping[str, Any]) -> Event:
+def _build_event(event_type: str, endpoint: WebhookEndpoint, data: Mapping[str, Any]) -> Event:
     return Event(
         type=event_type,
         ordering_key=str(endpoint.id),

@@ -1,6 +1,7 @@
-"""Makes deliveries of events, in the transaction that marks the events: none is lost, none is made twice.
+"""Fans events out: inserts one delivery for each endpoint of an event, in the transaction that marks the event.
 
-Order does not matter here, so any number of relays may do this at once: each takes other rows.
+No event is lost and none is fanned out twice. Order does not matter here, so any number of relays can do this at the
+same time: rows that another one has locked are skipped.
 """
 
 import threading
@@ -23,16 +24,16 @@ BATCH = 500
 POLL_SECONDS = 0.2
 RECONNECT_SECONDS = 2.0
 
-TAKE = """
+CLAIM_EVENTS = """
 SELECT id, merchant_id, environment, callback_url <> '' FROM outbox_events
 WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 """
-# As `common.ids.uuid7` makes them, so that lists are in the order of time.
+# The same as `common.ids.uuid7`: lists ordered by id are in order of time.
 UUID7 = """encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
     substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
     52, 1), 53, 1), 'hex')::uuid"""
-# `endpoint.status` is not locked: whoever is disabled at this moment may still get this one.
-_DELIVER = f"""
+# `endpoint.status` is not locked: an endpoint that is disabled at this moment may still get this event.
+_INSERT_DELIVERIES = f"""
 INSERT INTO webhook_deliveries (id, event_id, endpoint_id, merchant_id, environment, callback_url, status, due_at,
                                 fence, attempt_count, last_outcome)
 SELECT {UUID7}, event.id, endpoint.id, event.merchant_id, event.environment,
@@ -46,50 +47,52 @@ JOIN webhook_endpoints endpoint
 WHERE event.id = ANY(%s)
 ON CONFLICT (event_id, endpoint_id) DO NOTHING
 """  # noqa: S608
-_MARK = "UPDATE outbox_events SET fanned_out_at = clock_timestamp() WHERE id = ANY(%s)"
+_MARK_FANNED_OUT = "UPDATE outbox_events SET fanned_out_at = clock_timestamp() WHERE id = ANY(%s)"
 
 
 def run(stop: threading.Event) -> None:
-    """Works until `stop` is set, through restarts of the database."""
-    connected = True
+    """Works until `stop` is set. Survives outages of the database."""
+    is_connected = True
     while not stop.is_set():
-        taken, pause_seconds = 0, POLL_SECONDS
+        claimed, pause_seconds = 0, POLL_SECONDS
         try:
-            taken = fan_out_batch()
-            connected = True
+            claimed = fan_out_batch()
+            is_connected = True
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
             if trouble_of(error) is None:
                 raise
-            if connected:
+            if is_connected:
                 log.warning("fan_out.database_lost", reason=str(error), retry_seconds=RECONNECT_SECONDS)
-            connected, pause_seconds = False, RECONNECT_SECONDS
+            is_connected, pause_seconds = False, RECONNECT_SECONDS
         finally:
             connection.close()
-        if taken < BATCH:
+        if claimed < BATCH:
             stop.wait(pause_seconds)
 
 
 def fan_out_batch() -> int:
-    """Answers how many events were taken, the oldest first."""
+    """Fans out the oldest events. Returns their number."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(TAKE, [BATCH])
-        taken = cursor.fetchall()
-        if not taken:
+        cursor.execute(CLAIM_EVENTS, [BATCH])
+        claimed = cursor.fetchall()
+        if not claimed:
             return 0
-        ids = [event_id for event_id, *_rest in taken]
-        _ensure_callback_endpoints({(merchant, mode) for _id, merchant, mode, called in taken if called})
-        cursor.execute(_DELIVER, [ids])
-        cursor.execute(_MARK, [ids])
-    return len(taken)
+        ids = [event_id for event_id, *_rest in claimed]
+        _create_missing_callback_endpoints(
+            {(merchant, mode) for _id, merchant, mode, has_callback in claimed if has_callback}
+        )
+        cursor.execute(_INSERT_DELIVERIES, [ids])
+        cursor.execute(_MARK_FANNED_OUT, [ids])
+    return len(claimed)
 
 
-def _ensure_callback_endpoints(tenants: Iterable[tuple[uuid.UUID, str]]) -> None:
-    for merchant_id, environment in sorted(tenants):  # in one order, so that two relays never wait crosswise
-        callback_endpoint(merchant_id=merchant_id, environment=environment)
+def _create_missing_callback_endpoints(tenants: Iterable[tuple[uuid.UUID, str]]) -> None:
+    for merchant_id, environment in sorted(tenants):  # sorted, so that two relays cannot deadlock
+        get_or_create_callback_endpoint(merchant_id=merchant_id, environment=environment)
 
 
-def callback_endpoint(*, merchant_id: uuid.UUID, environment: str) -> WebhookEndpoint:
-    """The one that signs for `callback_url`; made when it is first needed. Runs in the caller's transaction."""
+def get_or_create_callback_endpoint(*, merchant_id: uuid.UUID, environment: str) -> WebhookEndpoint:
+    """Returns the endpoint that signs calls to `callback_url`. Runs in the caller's transaction."""
     wanted = {"merchant_id": merchant_id, "environment": environment, "kind": EndpointKind.CALLBACK}
     found = WebhookEndpoint.objects.filter(**wanted).first()
     if found is None:

@@ -1,7 +1,8 @@
-"""Tells merchants by e-mail that we disabled an endpoint of theirs: who has no other would not hear of it.
+"""E-mails merchants that we disabled an endpoint of theirs. A merchant with no other endpoint would not know.
 
-That a notice is due is written with the disabling. A claim is a lease, so what was not sent is due again when that
-ends, and may come twice, under the same Message-ID. No transaction is open while the mail server is talked to.
+The notice becomes due in the transaction that disables the endpoint. A claim is a lease: a notice that could not be
+sent is due again when it expires. It can therefore arrive twice, with the same Message-ID. No transaction is open while
+the mail server is called.
 """
 
 from datetime import timedelta
@@ -21,16 +22,17 @@ from webhooks.models import DisabledReason, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(minutes=10)
-GIVEN_UP_AFTER = timedelta(days=3)
+LEASE_DURATION = timedelta(minutes=10)
+MAX_NOTICE_AGE = timedelta(days=3)
 
 
-def send_due() -> int:
-    """Answers how many were sent. One that fails ends this round: the next one begins behind it."""
+def send_due_notices() -> int:
+    """Sends the due notices and returns their number. Stops at the first failure; the next run begins after that
+    one."""
     sent = 0
-    while settings.EMAIL_URL and (endpoint := _claim()):
+    while settings.EMAIL_URL and (endpoint := _claim_notice()):
         try:
-            _message(endpoint).send()
+            _build_notice(endpoint).send()
         except (SMTPException, OSError) as error:
             log.warning("webhook_endpoint.notice_failed", endpoint_id=str(endpoint.id), error=str(error))
             break
@@ -43,20 +45,20 @@ def send_due() -> int:
 
 
 @transaction.atomic(durable=True)
-def _claim() -> WebhookEndpoint | None:
+def _claim_notice() -> WebhookEndpoint | None:
     due = WebhookEndpoint.objects.filter(
-        notice_due_at__lte=Now(), disabled_at__gt=Now() - GIVEN_UP_AFTER
+        notice_due_at__lte=Now(), disabled_at__gt=Now() - MAX_NOTICE_AGE
     ).select_related("merchant")
     locked = due.select_for_update(skip_locked=True, no_key=True, of=("self",))
     endpoint = locked.order_by("notice_due_at").first()
     if endpoint is not None:
-        WebhookEndpoint.objects.filter(id=endpoint.id).update(notice_due_at=Now() + LEASE)
+        WebhookEndpoint.objects.filter(id=endpoint.id).update(notice_due_at=Now() + LEASE_DURATION)
     return endpoint
 
 
-def _message(endpoint: WebhookEndpoint) -> EmailMessage:
-    """In every language, since we know of no merchant which it reads. Of the address the host alone: there may be a
-    token in it."""
+def _build_notice(endpoint: WebhookEndpoint) -> EmailMessage:
+    """Writes the text in every language, because a merchant has none set. Names only the host of the address: the rest
+    may hold a token."""
     subjects, bodies = [], []
     for code, _name in settings.LANGUAGES:
         with translation.override(code):

@@ -1,6 +1,6 @@
-"""Sends deliveries again: one, all that failed, or everything of a span of time.
+"""Resends deliveries: one, all failed ones of an endpoint, or all events of a period.
 
-Ids stay the same, and so does `delivered_at`: that the merchant was told stays true whatever becomes of the repeat.
+Ids stay the same, and so does `delivered_at`: it is the first success, whatever becomes of the resend.
 """
 
 import datetime as dt
@@ -19,20 +19,19 @@ from webhooks.models import DeliveryStatus, EndpointKind, EndpointStatus, Webhoo
 
 MAX_RESENT = 1000
 
-_AGAIN = (
+_RESET_TO_PENDING = (
     "status = 'pending', due_at = clock_timestamp(), attempt_count = 0, lease_expires_at = NULL, "
     "updated_at = clock_timestamp()"
 )
-_FAILED = f"""
-UPDATE webhook_deliveries SET {_AGAIN} WHERE id IN (
+_RESEND_FAILED = f"""
+UPDATE webhook_deliveries SET {_RESET_TO_PENDING} WHERE id IN (
     SELECT id FROM webhook_deliveries WHERE endpoint_id = %(endpoint)s AND status = 'failed'
     ORDER BY id LIMIT %(limit)s FOR UPDATE)
 """  # noqa: S608
-# Events from before the endpoint was there, or while it was disabled, get their delivery now. What is on its way
-# is left alone.
-# One event more than may be resent is looked for: then the time is too long, whatever is on its way already.
-_RANGE = f"""
-WITH happened AS MATERIALIZED (
+# Events from before the endpoint was registered, or while it was disabled, get their delivery now. Pending deliveries
+# are left alone. One event more than the limit is read: if it exists, the period is too long.
+_RESEND_BETWEEN = f"""
+WITH events AS MATERIALIZED (
     SELECT id, event_id, merchant_id, environment FROM outbox_events
     WHERE merchant_id = %(merchant)s AND environment = %(environment)s AND type <> 'webhook.test'
       AND created_at >= %(from)s AND created_at < %(to)s AND fanned_out_at IS NOT NULL
@@ -42,30 +41,29 @@ WITH happened AS MATERIALIZED (
     INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url,
                                                 status, due_at, fence, attempt_count, last_outcome)
     SELECT {UUID7}, id, %(endpoint)s, merchant_id, environment, '', 'pending', clock_timestamp(), 0, 0, ''
-    FROM happened ORDER BY event_id
-    ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_AGAIN} WHERE delivery.status <> 'pending'
+    FROM events ORDER BY event_id
+    ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_RESET_TO_PENDING} WHERE delivery.status <> 'pending'
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM happened), (SELECT count(*) FROM resent)
+SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM resent)
 """  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
-class Resent:
-    """`more` says that the limit of one call was reached: a further call does the rest."""
+class ResendResult:
+    """`has_more`: the limit of one call was reached, call again for the rest."""
 
     count: int
-    more: bool
+    has_more: bool
 
 
 @transaction.atomic
-def resend_one(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
-    """Due now, with the whole schedule before it. Raises `NotFound`, `EndpointNotUsable`."""
-    found = selectors.delivery_of(principal, delivery_id)
-    _require_enabled(found.endpoint)
+def resend_delivery(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
+    """Makes the delivery due now, with the whole retry schedule. Raises `NotFound`, `EndpointNotUsable`."""
+    _require_enabled(selectors.delivery_of(principal, delivery_id).endpoint)
     delivery = WebhookDelivery.objects.select_for_update(of=("self",)).get(id=delivery_id)
     if delivery.status == DeliveryStatus.PENDING and delivery.lease_expires_at is not None:
-        return delivery  # somebody is telling it right now
+        return delivery  # a call is in flight
     WebhookDelivery.objects.filter(id=delivery_id).update(
         status=DeliveryStatus.PENDING,
         due_at=Now(),
@@ -77,22 +75,22 @@ def resend_one(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
 
 
 @transaction.atomic
-def resend_failed(*, principal: Principal, endpoint_id: UUID) -> Resent:
-    """Everything that was given up. Raises `NotFound`, `EndpointNotUsable`."""
+def resend_failed_deliveries(*, principal: Principal, endpoint_id: UUID) -> ResendResult:
+    """Resends every delivery that failed for good. Raises `NotFound`, `EndpointNotUsable`."""
     endpoint = selectors.endpoint_of(principal, endpoint_id)
     _require_enabled(endpoint)
     with connection.cursor() as cursor:
-        cursor.execute(_FAILED, {"endpoint": endpoint.id, "limit": MAX_RESENT})
-        return Resent(cursor.rowcount, more=cursor.rowcount == MAX_RESENT)
+        cursor.execute(_RESEND_FAILED, {"endpoint": endpoint.id, "limit": MAX_RESENT})
+        return ResendResult(cursor.rowcount, has_more=cursor.rowcount == MAX_RESENT)
 
 
 @transaction.atomic
-def resend_range(
+def resend_events_between(
     *, principal: Principal, endpoint_id: UUID, created_from: dt.datetime, created_to: dt.datetime
-) -> Resent:
-    """Every event of that time that the endpoint subscribes to, delivered before or not.
+) -> ResendResult:
+    """Resends every event of the period that the endpoint subscribes to, delivered before or not.
 
-    Raises `NotFound`, `EndpointNotUsable`, and `RangeTooLong` having sent none.
+    Raises `NotFound`, `EndpointNotUsable`, and `RangeTooLong`, which resends none.
     """
     endpoint = selectors.endpoint_of(principal, endpoint_id)
     if endpoint.kind == EndpointKind.CALLBACK:
@@ -108,11 +106,11 @@ def resend_range(
         "limit": MAX_RESENT,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_RANGE, values)
-        happened, resent = cursor.fetchone()
-    if happened > MAX_RESENT:
+        cursor.execute(_RESEND_BETWEEN, values)
+        events, resent = cursor.fetchone()
+    if events > MAX_RESENT:
         raise RangeTooLong({"limit": MAX_RESENT})
-    return Resent(resent, more=False)
+    return ResendResult(resent, has_more=False)
 
 
 def _require_enabled(endpoint: WebhookEndpoint) -> None:

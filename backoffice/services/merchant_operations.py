@@ -99,7 +99,7 @@ def revoke_key(*, key: ApiKey, actor: str, reason: str) -> None:
 def send_test_webhook(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookDelivery:
     """Raises `EndpointNotUsable`."""
     with transaction.atomic():
-        delivery = endpoints.send_test_by_staff(endpoint_id=endpoint_id)
+        delivery = endpoints.send_test_event_for_staff(endpoint_id=endpoint_id)
         audit.record(
             actor=actor,
             action=StaffActionType.ENDPOINT_TEST,

@@ -1,4 +1,4 @@
-"""Events for those who prefer to ask."""
+"""The API that lists events, for merchants that poll instead of receiving webhooks."""
 
 import uuid
 from typing import ClassVar
@@ -31,10 +31,10 @@ class EventListView(APIView):
         responses={200: EVENTS, "4XX": ErrorSerializer},
     )
     def get(self, request: Request) -> HttpResponse:
-        """Events of the last 30 days, newest first, as webhooks tell them.
+        """Lists the events of the last 30 days, newest first, with the bodies of their webhooks.
 
-        An event becomes visible when its transaction ends: ask again from a minute before the newest one you know,
-        and leave out the ids that you have.
+        An event becomes visible when its transaction commits. To poll, start a minute before the newest event that you
+        have, and skip the ids that you have.
         """
         query = validated_query(serializers.EventQuery, request)
         found = selectors.events_of(principal_of(request))
@@ -52,6 +52,6 @@ class EventView(APIView):
 
     @extend_schema(operation_id="events_retrieve", responses={200: EVENT, "4XX": ErrorSerializer})
     def get(self, request: Request, event_id: uuid.UUID) -> HttpResponse:
-        """One event."""
+        """Returns one event."""
         event = selectors.event_of(principal_of(request), event_id)
         return respond(success(representation.event_body(event), message=_("Success")))

@@ -1,4 +1,4 @@
-"""What the endpoints about events and webhooks take, and what the documentation says they give."""
+"""Queries and responses of the events API."""
 
 from typing import Any
 

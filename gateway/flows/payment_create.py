@@ -26,7 +26,7 @@ from channels.base import (
 from channels.guard import GuardedChannel
 from channels.registry import get_channel, get_channel_limits, get_channel_of_payment, is_down
 from common.db import insert_together
-from events.outbox import row_of
+from events.outbox import build_event_row
 from gateway import metrics, selectors, state_machine
 from gateway.flows import money
 from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
@@ -145,7 +145,7 @@ def create_order(context: Context) -> None:
     attempt = PaymentAttempt(
         payment=payment, reference=payment.channel_reference, channel=data.channel, sandbox=data.sandbox
     )
-    insert_together(payment, attempt, row_of(created))
+    insert_together(payment, attempt, build_event_row(created))
     metrics.count_payment_event(created.type, payment)
 
 

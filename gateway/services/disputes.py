@@ -11,7 +11,7 @@ from django.utils import timezone
 from channels import metrics
 from channels.base import ChannelDispute, DisputeState
 from common.ids import public_number
-from events.outbox import Event, append
+from events.outbox import Event, append_event
 from gateway import representation, selectors, state_machine
 from gateway.models import (
     CLOSED_DISPUTE_STATUSES,
@@ -118,7 +118,7 @@ def _emit(event_type: str, dispute: Dispute, update: ChannelDispute) -> None:
     payment = dispute.payment
     blocked = sum(each.blocked_minor for each in payment.disputes.all())
     Payment.objects.filter(id=payment.id).update(disputed_minor=blocked, updated_at=Now())
-    append(
+    append_event(
         Event(
             type=event_type,
             ordering_key=payment.payment_no,

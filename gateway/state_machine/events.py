@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from events.outbox import Event, append
+from events.outbox import Event, append_event
 from gateway import metrics, representation
 from gateway.models import Payment, PaymentAttempt, Refund
 
@@ -21,18 +21,20 @@ def build_payment_event(event_type: str, payment: Payment) -> Event:
 
 
 def emit_payment_event(event_type: str, payment: Payment) -> None:
-    append(build_payment_event(event_type, payment))
+    append_event(build_payment_event(event_type, payment))
     metrics.count_payment_event(event_type, payment)
 
 
 def emit_paid_twice(payment: Payment, attempt: PaymentAttempt) -> None:
     body = {**representation.payment_body(payment), "attempt": representation.attempt_body(attempt)}
-    append(replace(build_payment_event("payment.paid_twice", payment), subject_id=attempt.id, data=body))
+    append_event(
+        replace(build_payment_event("payment.paid_twice", payment), subject_id=attempt.id, data=body)
+    )
 
 
 def emit_refund_event(event_type: str, refund: Refund) -> None:
     refund.refresh_from_db()
-    append(
+    append_event(
         Event(
             type=event_type,
             ordering_key=refund.payment.payment_no,

@@ -59,7 +59,7 @@ SPECTACULAR_SETTINGS = {
         "RefundState": ["none", "partial", "full"],
         "Scope": "merchants.scopes.ALL_SCOPES",
         "PaymentAttemptStatus": "gateway.models.AttemptStatus",
-        "SubscribableEventType": "events.catalogue.SUBSCRIBABLE",
+        "SubscribableEventType": "events.catalogue.SUBSCRIBABLE_TYPES",
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",
         "WebhookEndpointStatus": "webhooks.api.serializers.SHOWN_STATUSES",

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from events import kafka, relay
 from events.kafka import KafkaSink
 from events.models import OutboxEvent
-from events.outbox import Event, append
+from events.outbox import Event, append_event
 from events.sinks import SinkUnavailable
 from tests.support.kafka import TOPIC, MockCluster, Received
 from tests.support.waiting import wait_until
@@ -47,7 +47,7 @@ def happen(first: int, last: int, types: tuple[str, ...] = TYPES) -> None:
         for start in range(first, last, 50):
             with transaction.atomic():
                 for number in range(start, min(start + 50, last)):
-                    append(
+                    append_event(
                         Event(
                             type=event_type,
                             ordering_key=f"PAY-{number}",

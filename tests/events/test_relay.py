@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from events import relay
 from events.models import OutboxEvent
-from events.outbox import Event, append
+from events.outbox import Event, append_event
 from events.sinks import LogSink, OutgoingEvent, SinkUnavailable
 from webhooks import fanout
 
@@ -61,7 +61,7 @@ def emit(event_type: str, *, key: str = "PAY-1", data: dict[str, object] | None 
         data=data or {"payment_no": key},
     )
     with transaction.atomic():
-        append(event)
+        append_event(event)
 
 
 def unpublished() -> int:
@@ -123,7 +123,7 @@ def test_more_than_a_batch_leaves_at_once(recorder: Recorder, monkeypatch: pytes
 
 
 def test_an_event_that_commits_late_is_not_skipped(recorder: Recorder) -> None:
-    with relay.connect() as slow:
+    with relay.open_relay_session() as slow:
         slow.autocommit = False
         slow.execute(
             "INSERT INTO outbox_events (event_id, type, ordering_key, merchant_id, environment, subject_id, data, "
@@ -142,7 +142,7 @@ def test_what_a_sink_cannot_take_stays_and_is_sent_again(recorder: Recorder) -> 
     first = Recorder()
     recorder.available = False
     emit("payment.created")
-    with relay.connect() as session, pytest.raises(SinkUnavailable):
+    with relay.open_relay_session() as session, pytest.raises(SinkUnavailable):
         relay.publish_batch(session, [first, recorder])
     assert unpublished() == 1
     with running(recorder):
@@ -161,7 +161,7 @@ def test_a_relay_that_lost_its_session_marks_nothing(recorder: Recorder) -> None
 
     severed = Severed()
     emit("payment.created")
-    with relay.connect() as session, pytest.raises(psycopg.OperationalError):
+    with relay.open_relay_session() as session, pytest.raises(psycopg.OperationalError):
         relay.publish_batch(session, [severed])
     assert severed.types == ["payment.created"]
     assert unpublished() == 1
@@ -201,7 +201,7 @@ def test_it_waits_for_a_database_that_is_not_there(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: list[None] = []
-    really = relay.connect
+    really = relay.open_relay_session
 
     def connect() -> relay.Session:
         attempts.append(None)
@@ -209,7 +209,7 @@ def test_it_waits_for_a_database_that_is_not_there(
             raise psycopg.OperationalError("connection refused")
         return really()
 
-    monkeypatch.setattr(relay, "connect", connect)
+    monkeypatch.setattr(relay, "open_relay_session", connect)
     emit("payment.created")
     with running(recorder):
         eventually(lambda: recorder.types == ["payment.created"])

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from tests.support.shop import Body, data
 from tests.support.signing import SignedClient
 from webhooks import claims, delivery, fanout
-from webhooks.http import Reply
+from webhooks.http_client import EndpointResponse
 from webhooks.models import DeliveryStatus, Lane, WebhookDelivery, WebhookEndpoint
 
 ENDPOINTS, DELIVERIES, EVENTS = "/api/v1/webhook-endpoints", "/api/v1/webhook-deliveries", "/api/v1/events"
@@ -18,13 +18,13 @@ def registered(client: SignedClient, url: str, **more: Any) -> Body:
     return endpoint
 
 
-def deliver_due(lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> list[Reply]:
+def deliver_due(lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> list[EndpointResponse]:
     """Fans out what happened, then makes every attempt that is due now, one after the other."""
     while fanout.fan_out_batch():
         pass
-    replies: list[Reply] = []
-    while claimed := [claim for lane in lanes for claim in claims.claim(lane=lane, places=100)]:
-        replies += [delivery.attempt(claim) for claim in claimed]
+    replies: list[EndpointResponse] = []
+    while claimed := [claim for lane in lanes for claim in claims.claim_deliveries(lane=lane, places=100)]:
+        replies += [delivery.attempt_delivery(claim) for claim in claimed]
     return replies
 
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from common.crypto import unseal
 from events import catalogue
 from events.models import OutboxEvent
-from events.outbox import Event, append
+from events.outbox import Event, append_event
 from merchants.services import NewMerchant
 from tests.support.receiver import Answer, Receiver
 from tests.support.shop import Body, data, error, new_no, opened, paid
@@ -130,7 +130,7 @@ def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> No
 def test_a_long_backlog_is_cancelled_in_batches(
     client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "CANCELLED_AT_ONCE", 2)
+    monkeypatch.setattr(endpoints, "CANCEL_BATCH", 2)
     gone, other = registered(client, receiver.url("/gone")), registered(client, receiver.url("/other"))
     for _ in range(5):
         opened(client)
@@ -296,7 +296,7 @@ def test_who_asks_as_documented_misses_no_event_that_commits_late(
 
 def happen(acme: NewMerchant, payment_no: str) -> None:
     about = {"merchant_id": acme.merchant.pk, "environment": "test", "subject_id": uuid.uuid4(), "data": {}}
-    append(Event(type="payment.created", ordering_key=payment_no, **about))
+    append_event(Event(type="payment.created", ordering_key=payment_no, **about))
 
 
 def everything(client: SignedClient, receiver: Receiver) -> dict[str, str]:

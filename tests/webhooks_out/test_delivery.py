@@ -22,7 +22,7 @@ from tests.support.webhooks import (
     next_attempts_are_due,
     registered,
 )
-from webhooks import claims, delivery, schedule
+from webhooks import claims, delivery, retry_schedule
 from webhooks.models import (
     AttemptOutcome,
     DeliveryStatus,
@@ -37,9 +37,9 @@ from webhooks.models import (
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
-def claim_one() -> claims.Claim:
+def claim_one() -> claims.ClaimedDelivery:
     deliver_due(())
-    (claim,) = claims.claim(lane=Lane.FAST, places=1)
+    (claim,) = claims.claim_deliveries(lane=Lane.FAST, places=1)
     return claim
 
 
@@ -137,7 +137,7 @@ def test_the_whole_schedule(client: SignedClient, receiver: Receiver) -> None:
     expected = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
     for wait, middle in zip(waits, expected, strict=True):
         assert middle * 0.8 - 30 <= wait <= middle * 1.2, (wait, middle)
-    assert len({schedule.delay_after(1) for _ in range(20)}) > 1, (
+    assert len({retry_schedule.retry_delay_seconds(1) for _ in range(20)}) > 1, (
         "everybody at once is what jitter is against"
     )
 
@@ -243,14 +243,14 @@ def test_no_transaction_is_open_and_the_intent_is_there_during_the_call(
     registered(client, receiver.url())
     opened(client)
     seen = []
-    really = delivery.http.post
+    really = delivery.http_client.post_webhook
 
     def post(*args, **kwargs):
         assert not connection.in_atomic_block
         seen.append(WebhookAttempt.objects.get().outcome)
         return really(*args, **kwargs)
 
-    monkeypatch.setattr(delivery.http, "post", post)
+    monkeypatch.setattr(delivery.http_client, "post_webhook", post)
     deliver_due()
     assert seen == ["in_flight"]
 
@@ -259,15 +259,15 @@ def test_who_lost_the_lease_writes_nothing(client: SignedClient, receiver: Recei
     registered(client, receiver.url())
     opened(client)
     late = claim_one()
-    assert claims.claim(lane=Lane.FAST, places=10) == [], "it is leased"
+    assert claims.claim_deliveries(lane=Lane.FAST, places=10) == [], "it is leased"
     WebhookDelivery.objects.update(due_at=Now(), lease_expires_at=Now())
-    (newer,) = claims.claim(lane=Lane.FAST, places=10)
+    (newer,) = claims.claim_deliveries(lane=Lane.FAST, places=10)
     assert (newer.delivery_id, newer.fence) == (late.delivery_id, late.fence + 1)
-    reply = delivery.attempt(late)
+    reply = delivery.attempt_delivery(late)
     assert reply.outcome == AttemptOutcome.SUCCESS, "the endpoint was told"
     assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "and nothing was written about it"
     outcomes = dict(WebhookAttempt.objects.values_list("fence", "outcome"))
     assert outcomes == {late.fence: "abandoned", newer.fence: "in_flight"}
-    delivery.attempt(newer)
+    delivery.attempt_delivery(newer)
     assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
     assert len({told.message_id for told in receiver.told}) == 1

@@ -71,22 +71,22 @@ def history(acme: NewMerchant) -> None:
 
 
 def test_a_claim_reads_a_few_of_each_endpoint(history: None) -> None:
-    found = scans(claims.CLAIM, claims.values_of(lane=Lane.FAST, places=64, lease_seconds=60))
+    found = scans(claims.CLAIM_SQL, claims.claim_parameters(lane=Lane.FAST, places=64, lease_seconds=60))
     deliveries = [node for node in found if node["Relation Name"] == "webhook_deliveries"]
     require_no_table_is_read_through(deliveries)
     assert "webhook_delivery_turn" in {node.get("Index Name") for node in deliveries}
-    limit = claims.LIMITS[Lane.FAST]
+    limit = claims.MAX_CALLS_IN_FLIGHT[Lane.FAST]
     claimed = limit + ENDPOINTS - 1
     # One look at each endpoint, the first few of each, and each claimed one again to be locked and updated.
     assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS + ENDPOINTS * limit + 2 * claimed
-    assert len(claims.claim(lane=Lane.FAST, places=64)) == claimed, (
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=64)) == claimed, (
         "the plan above is that of a claim that worked"
     )
 
 
 @pytest.mark.parametrize(
     ("statement", "index"),
-    [(relay.UNPUBLISHED, "outbox_undelivered"), (fanout.TAKE, "outbox_not_fanned_out")],
+    [(relay.UNPUBLISHED, "outbox_undelivered"), (fanout.CLAIM_EVENTS, "outbox_not_fanned_out")],
     ids=["relay", "fan-out"],
 )
 def test_the_outbox_is_read_through_what_is_left_of_it(history: None, statement: str, index: str) -> None:

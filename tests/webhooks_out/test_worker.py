@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 90.0
 @contextmanager
 def working(threads: int) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=worker.Worker(threads=threads).run, args=(stop,))
+    thread = threading.Thread(target=worker.WebhookWorker(threads=threads).run, args=(stop,))
     thread.start()
     try:
         yield
@@ -109,7 +109,7 @@ def test_one_round_is_everybodys_first_before_anybodys_second(
     others = [registered(client, f"http://127.0.0.1:9/{number}")["id"] for number in range(3)]
     opened(client)
     deliver_due(())
-    taken = [str(claim.endpoint_id) for claim in claims.claim(lane=Lane.FAST, places=4)]
+    taken = [str(claim.endpoint_id) for claim in claims.claim_deliveries(lane=Lane.FAST, places=4)]
     assert Counter(taken) == Counter([busy["id"], *others])
 
 
@@ -122,13 +122,13 @@ def test_a_place_goes_to_the_merchant_that_has_the_fewest(
         opened(client)
     deliver_due(())
     WebhookDelivery.objects.update(due_at=Now() - timedelta(minutes=10))
-    assert len(claims.claim(lane=Lane.FAST, places=6)) == 6
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=6)) == 6
     other = registered(other_client, "http://127.0.0.1:9/hook")["id"]
     opened(other_client)
     deliver_due(())
-    (taken,) = claims.claim(lane=Lane.FAST, places=1)
+    (taken,) = claims.claim_deliveries(lane=Lane.FAST, places=1)
     assert str(taken.endpoint_id) == other
-    busy = {taken.endpoint_id for taken in claims.claim(lane=Lane.FAST, places=4)}
+    busy = {taken.endpoint_id for taken in claims.claim_deliveries(lane=Lane.FAST, places=4)}
     assert len(busy) == 4, "and those that have none in flight come before the others of the same merchant"
     assert WebhookDelivery.objects.exclude(lease_expires_at=None).values("endpoint").distinct().count() == 11
 
@@ -138,12 +138,12 @@ def test_an_endpoint_has_a_limited_number_of_calls_in_flight(client: SignedClien
     for _ in range(10):
         opened(client)
     deliver_due(())
-    assert len(claims.claim(lane=Lane.FAST, places=100)) == claims.LIMITS[Lane.FAST]
-    assert claims.claim(lane=Lane.FAST, places=100) == []
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=100)) == claims.MAX_CALLS_IN_FLIGHT[Lane.FAST]
+    assert claims.claim_deliveries(lane=Lane.FAST, places=100) == []
     WebhookDelivery.objects.update(lease_expires_at=None)
     WebhookEndpoint.objects.update(lane=Lane.SLOW)
-    assert claims.claim(lane=Lane.FAST, places=100) == []
-    assert len(claims.claim(lane=Lane.SLOW, places=100)) == claims.LIMITS[Lane.SLOW]
+    assert claims.claim_deliveries(lane=Lane.FAST, places=100) == []
+    assert len(claims.claim_deliveries(lane=Lane.SLOW, places=100)) == claims.MAX_CALLS_IN_FLIGHT[Lane.SLOW]
 
 
 def test_a_call_that_goes_on_for_long_is_the_only_one_among_the_quick(client: SignedClient) -> None:
@@ -152,14 +152,14 @@ def test_a_call_that_goes_on_for_long_is_the_only_one_among_the_quick(client: Si
     for _ in range(3):
         opened(client)
     deliver_due(())
-    assert len(claims.claim(lane=Lane.FAST, places=1)) == 1
-    assert len(claims.claim(lane=Lane.FAST, places=1)) == 1
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=1)) == 1
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=1)) == 1
     WebhookDelivery.objects.exclude(lease_expires_at=None).update(
         lease_expires_at=F("lease_expires_at") - timedelta(seconds=claims.SLOW_SECONDS)
     )
-    assert claims.claim(lane=Lane.FAST, places=100) == []
+    assert claims.claim_deliveries(lane=Lane.FAST, places=100) == []
     WebhookDelivery.objects.update(lease_expires_at=None)
-    assert len(claims.claim(lane=Lane.FAST, places=100)) == 1
+    assert len(claims.claim_deliveries(lane=Lane.FAST, places=100)) == 1
 
 
 def test_calls_that_hang_keep_no_connection(
@@ -262,7 +262,7 @@ def test_the_command_delivers_and_ends_cleanly_on_sigterm(client: SignedClient, 
         process.terminate()
         _out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
-    assert "webhooks.stopped" in log
+    assert "worker.stopped" in log
     assert "Traceback" not in log
     assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
 

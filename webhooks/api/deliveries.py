@@ -87,7 +87,7 @@ class DeliveryResendView(APIView):
         )
 
         def resend(_resource_id: uuid.UUID) -> Answer:
-            delivery = resending.resend_one(principal=principal, delivery_id=delivery_id)
+            delivery = resending.resend_delivery(principal=principal, delivery_id=delivery_id)
             return success(representation.delivery_body(delivery), message=_("Accepted"))
 
         return respond(run_in_one_commit(keyed, write=resend))

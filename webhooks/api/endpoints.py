@@ -18,7 +18,7 @@ from idempotency.request import keyed_request
 from idempotency.services import run_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
-from merchants.secret_writes import Written, write_once
+from merchants.secret_writes import SecretResponse, write_secret_once
 from webhooks import endpoints, representation, resending, selectors
 from webhooks.api import serializers
 from webhooks.endpoints import NewSecret
@@ -58,9 +58,9 @@ class EndpointListView(APIView):
         principal, values = principal_of(request), validated(serializers.EndpointInput, request.data)
         endpoints.require_reachable(values["url"])
 
-        def register(endpoint_id: uuid.UUID) -> Written:
+        def register(endpoint_id: uuid.UUID) -> SecretResponse:
             return _with_secret(
-                endpoints.register(
+                endpoints.register_endpoint(
                     principal=principal,
                     endpoint_id=endpoint_id,
                     url=values["url"],
@@ -69,7 +69,7 @@ class EndpointListView(APIView):
                 )
             )
 
-        return write_once(request, "/webhook-endpoints", write=register, message=_("Created"))
+        return write_secret_once(request, "/webhook-endpoints", write=register, message=_("Created"))
 
 
 class EndpointView(APIView):
@@ -99,7 +99,7 @@ class EndpointView(APIView):
             endpoints.require_reachable(changes["url"])
 
         def change(_resource_id: uuid.UUID) -> Mapping[str, Any]:
-            changed = endpoints.change(principal=principal, endpoint_id=endpoint_id, changes=changes)
+            changed = endpoints.update_endpoint(principal=principal, endpoint_id=endpoint_id, changes=changes)
             return representation.endpoint_body(changed)
 
         return _write(request, endpoint_id, "/webhook-endpoints/{id}", write=change, message=_("Changed"))
@@ -107,7 +107,7 @@ class EndpointView(APIView):
     @extend_schema(operation_id="webhook_endpoints_delete", responses={200: DELETED, "4XX": ErrorSerializer})
     def delete(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
         """Deletes an endpoint and cancels what was not delivered to it yet."""
-        endpoints.delete(principal=principal_of(request), endpoint_id=endpoint_id)
+        endpoints.delete_endpoint(principal=principal_of(request), endpoint_id=endpoint_id)
         return respond(success({"id": str(endpoint_id), "deleted": True}, message=_("Deleted")))
 
 
@@ -124,11 +124,13 @@ class RotateSecretView(APIView):
         principal = principal_of(request)
         validated(serializers.NoInput, request.data)
 
-        def rotate(_resource_id: uuid.UUID) -> Written:
+        def rotate(_resource_id: uuid.UUID) -> SecretResponse:
             return _with_secret(endpoints.rotate_secret(principal=principal, endpoint_id=endpoint_id))
 
         route = "/webhook-endpoints/{id}/rotate-secret"
-        return write_once(request, route, target={"id": endpoint_id}, write=rotate, message=_("Created"))
+        return write_secret_once(
+            request, route, target={"id": endpoint_id}, write=rotate, message=_("Created")
+        )
 
 
 class RotateCallbackSecretView(APIView):
@@ -144,11 +146,11 @@ class RotateCallbackSecretView(APIView):
         principal = principal_of(request)
         validated(serializers.NoInput, request.data)
 
-        def rotate(_resource_id: uuid.UUID) -> Written:
+        def rotate(_resource_id: uuid.UUID) -> SecretResponse:
             return _with_secret(endpoints.rotate_callback_secret(principal=principal))
 
         route = "/webhook-endpoints/callback/rotate-secret"
-        return write_once(request, route, write=rotate, message=_("Created"))
+        return write_secret_once(request, route, write=rotate, message=_("Created"))
 
 
 class TestEndpointView(APIView):
@@ -166,7 +168,7 @@ class TestEndpointView(APIView):
 
         def send(_resource_id: uuid.UUID) -> Mapping[str, Any]:
             return representation.delivery_body(
-                endpoints.send_test(principal=principal, endpoint_id=endpoint_id)
+                endpoints.send_test_event(principal=principal, endpoint_id=endpoint_id)
             )
 
         route = "/webhook-endpoints/{id}/test"
@@ -187,17 +189,17 @@ class ResendView(APIView):
 
         def resend(_resource_id: uuid.UUID) -> Mapping[str, Any]:
             if span:
-                sent = resending.resend_range(principal=principal, endpoint_id=endpoint_id, **span)
+                sent = resending.resend_events_between(principal=principal, endpoint_id=endpoint_id, **span)
             else:
-                sent = resending.resend_failed(principal=principal, endpoint_id=endpoint_id)
-            return {"resent": sent.count, "more": sent.more}
+                sent = resending.resend_failed_deliveries(principal=principal, endpoint_id=endpoint_id)
+            return {"resent": sent.count, "more": sent.has_more}
 
         route = "/webhook-endpoints/{id}/resend"
         return _write(request, endpoint_id, route, write=resend, message=_("Accepted"))
 
 
-def _with_secret(new: NewSecret) -> Written:
-    return Written(shown=representation.shown_once(new), stored=representation.shown_before(new))
+def _with_secret(new: NewSecret) -> SecretResponse:
+    return SecretResponse(shown=representation.shown_once(new), stored=representation.shown_before(new))
 
 
 def _write(

@@ -19,9 +19,9 @@ SHOWN_STATUSES = [
 
 def _event_types() -> serializers.ListField:
     return serializers.ListField(
-        child=serializers.ChoiceField(choices=catalogue.SUBSCRIBABLE),
+        child=serializers.ChoiceField(choices=catalogue.SUBSCRIBABLE_TYPES),
         required=False,
-        max_length=len(catalogue.SUBSCRIBABLE),
+        max_length=len(catalogue.SUBSCRIBABLE_TYPES),
         help_text=_("Empty or left out: all of them, future ones too."),
     )
 

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again."""
+"""When a failed delivery is retried."""
 
 import random
 
@@ -8,8 +8,8 @@ JITTER = 0.2
 DISABLE_AFTER_DAYS = 5
 
 
-def delay_after(attempts: int) -> float | None:
-    """Seconds until the next one when so many were made; None when that was the last."""
+def retry_delay_seconds(attempts: int) -> float | None:
+    """Returns the seconds from attempt number `attempts` to the next one, or None after the last."""
     if attempts >= len(DELAYS_SECONDS):
         return None
     return DELAYS_SECONDS[attempts] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.receiver import Answer, Receiver
-from webhooks import guard, http
-from webhooks.guard import AddressRefused
+from webhooks import http_client, ssrf_guard
 from webhooks.models import AttemptOutcome
+from webhooks.ssrf_guard import AddressRefused
 
 PUBLIC = "93.184.216.34"
 
@@ -58,7 +58,7 @@ def test_refused_without_asking_a_name_server(
     url: str, no_loopback: None, names: dict[str, list[str]]
 ) -> None:
     with pytest.raises(AddressRefused):
-        guard.parse(url)
+        ssrf_guard.parse_url(url)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_refused_without_asking_a_name_server(
     ],
 )
 def test_allowed_forms(url: str, host_header: str, no_loopback: None) -> None:
-    assert guard.parse(url).host_header == host_header
+    assert ssrf_guard.parse_url(url).host_header == host_header
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_every_address_of_a_name_must_be_public(
 ) -> None:
     names["shop.example"] = addresses
     with pytest.raises(AddressRefused):
-        guard.check_registration("https://shop.example/")
-    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+        ssrf_guard.check_new_url("https://shop.example/")
+    reply = http_client.post_webhook("http://shop.example/", headers={}, body=b"", total_seconds=5)
     assert reply.outcome == AttemptOutcome.REFUSED
 
 
@@ -103,20 +103,20 @@ def test_a_name_that_moves_after_the_check_is_not_followed(
         raise ConnectionRefusedError("nobody there")
 
     monkeypatch.setattr(socket, "create_connection", create_connection)
-    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+    reply = http_client.post_webhook("http://shop.example/", headers={}, body=b"", total_seconds=5)
     assert reply.outcome == AttemptOutcome.UNREACHABLE
     assert connected == [(PUBLIC, 80)]
-    reply = http.post("http://shop.example/", headers={}, body=b"", total_seconds=5)
+    reply = http_client.post_webhook("http://shop.example/", headers={}, body=b"", total_seconds=5)
     assert (reply.outcome, len(connected)) == (AttemptOutcome.REFUSED, 1)
 
 
 def test_loopback_is_for_the_local_stack_and_nothing_else_is(settings: Any) -> None:
     settings.WEBHOOK_ALLOW_LOOPBACK = True
-    assert guard.parse("http://localhost:3000/callback").port == 3000
-    assert guard.parse("http://[::1]:3000/").host == "::1"
+    assert ssrf_guard.parse_url("http://localhost:3000/callback").port == 3000
+    assert ssrf_guard.parse_url("http://[::1]:3000/").host == "::1"
     for other in ("http://10.0.0.1/", "http://169.254.169.254/", "http://shop.example:3000/"):
         with pytest.raises(AddressRefused):
-            guard.parse(other)
+            ssrf_guard.parse_url(other)
 
 
 def test_the_hosts_name_is_told_though_its_address_is_called(
@@ -124,7 +124,9 @@ def test_the_hosts_name_is_told_though_its_address_is_called(
 ) -> None:
     names["shop.localhost"] = ["127.0.0.1"]
     port = receiver.url().split(":")[2].split("/")[0]
-    reply = http.post(f"http://shop.localhost:{port}/", headers={"X-A": "1"}, body=b"{}", total_seconds=10)
+    reply = http_client.post_webhook(
+        f"http://shop.localhost:{port}/", headers={"X-A": "1"}, body=b"{}", total_seconds=10
+    )
     assert reply.outcome == AttemptOutcome.SUCCESS
     assert receiver.told[0].headers["host"] == f"shop.localhost:{port}"
     assert "authorization" not in receiver.told[0].headers
@@ -133,13 +135,13 @@ def test_the_hosts_name_is_told_though_its_address_is_called(
 def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    reply = http.post(receiver.url(), headers={}, body=b"{}", total_seconds=10)
+    reply = http_client.post_webhook(receiver.url(), headers={}, body=b"{}", total_seconds=10)
     assert reply.outcome == AttemptOutcome.SUCCESS
 
 
 def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
     receiver.answer = lambda _told: Answer(200, b"x" * 10_000_000)
-    reply = http.post(receiver.url(), headers={}, body=b"{}", total_seconds=30)
+    reply = http_client.post_webhook(receiver.url(), headers={}, body=b"{}", total_seconds=30)
     assert (reply.outcome, len(reply.body)) == (AttemptOutcome.SUCCESS, 1024)
 
 
@@ -174,7 +176,7 @@ def test_headers_that_drip_end_at_the_deadline() -> None:
         lambda connection: drip(connection, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000)
     ) as url:
         began = time.monotonic()
-        reply = http.post(url, headers={}, body=b"{}", total_seconds=1)
+        reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=1)
     assert reply.outcome == AttemptOutcome.TIMEOUT
     assert time.monotonic() - began < 25, "the server would have gone on for minutes"
 
@@ -187,7 +189,7 @@ def test_a_body_that_drips_keeps_nobody_and_the_status_counts() -> None:
         drip(connection, b"x" * 2000)
 
     with raw_server(talk) as url:
-        reply = http.post(url, headers={}, body=b"{}", total_seconds=1)
+        reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=1)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.SUCCESS, 200)
     assert reply.duration_ms < 25_000
 
@@ -198,7 +200,7 @@ def test_a_body_that_drips_keeps_nobody_and_the_status_counts() -> None:
 )
 def test_nonsense_is_an_outcome_and_no_crash(nonsense: bytes) -> None:
     with raw_server(lambda connection: connection.sendall(nonsense)) as url:
-        reply = http.post(url, headers={}, body=b"{}", total_seconds=10)
+        reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=10)
     assert reply.outcome == AttemptOutcome.UNREACHABLE
     assert reply.error
 
@@ -207,17 +209,17 @@ def test_nonsense_is_an_outcome_and_no_crash(nonsense: bytes) -> None:
 def test_a_body_in_nonsensical_chunks_changes_nothing_about_the_status(size: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with raw_server(lambda connection: connection.sendall(head + size + b"\r\nabc")) as url:
-        reply = http.post(url, headers={}, body=b"{}", total_seconds=10)
+        reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=10)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.SUCCESS, 200)
 
 
 def test_nobody_listening() -> None:
-    reply = http.post("http://127.0.0.1:1/", headers={}, body=b"{}", total_seconds=10)
+    reply = http_client.post_webhook("http://127.0.0.1:1/", headers={}, body=b"{}", total_seconds=10)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.UNREACHABLE, None)
 
 
 def test_what_embeds_an_address_is_judged_by_it() -> None:
     for text in ("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"):
         with pytest.raises(AddressRefused):
-            guard.require_allowed(ipaddress.ip_address(text))
-    guard.require_allowed(ipaddress.ip_address("::ffff:8.8.8.8"))
+            ssrf_guard.require_public_address(ipaddress.ip_address(text))
+    ssrf_guard.require_public_address(ipaddress.ip_address("::ffff:8.8.8.8"))
