@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +12,15 @@ class OrderStatus(models.TextChoices):
     PENDING = "pending", _("Pending")
     PAID = "paid", _("Paid")
     CANCELLED = "cancelled", _("Cancelled")
+
+
+# The trigger of migration 0002 enforces the same pairs, and docs/ARCHITECTURE.md lists them; a test compares the three.
+ORDER_TRANSITIONS: Mapping[OrderStatus, tuple[OrderStatus, ...]] = {
+    OrderStatus.PENDING: (OrderStatus.PAID, OrderStatus.CANCELLED),
+    OrderStatus.PAID: (),
+    # A further attempt at the payment reopens the order (ADR 18), unless the merchant has cancelled the order itself.
+    OrderStatus.CANCELLED: (OrderStatus.PENDING,),
+}
 
 
 class Order(models.Model):

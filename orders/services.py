@@ -3,13 +3,16 @@
 import datetime as dt
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from common.clock import database_now
 from common.db import insert_together, insert_unless_exists
+from common.transitions import sources_of
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
-from orders.models import Order, OrderItem, OrderStatus
+from orders.models import ORDER_TRANSITIONS, Order, OrderItem, OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +110,27 @@ def _insert(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
 
 def mark_paid(*, order_id: uuid.UUID) -> bool:
     """False when the order was not pending any more."""
-    return bool(
-        Order.objects.filter(id=order_id, status=OrderStatus.PENDING).update(
-            status=OrderStatus.PAID, paid_at=Now(), updated_at=Now()
-        )
-    )
+    return _move(Order.objects.filter(id=order_id), OrderStatus.PAID, paid_at=Now())
 
 
 def mark_cancelled(*, order_id: uuid.UUID) -> bool:
     """False when the order was not pending any more."""
-    return bool(
-        Order.objects.filter(id=order_id, status=OrderStatus.PENDING).update(
-            status=OrderStatus.CANCELLED, cancelled_at=Now(), updated_at=Now()
-        )
-    )
+    return _move(Order.objects.filter(id=order_id), OrderStatus.CANCELLED, cancelled_at=Now())
 
 
-def withdraw(*, order_id: uuid.UUID) -> None:
-    """The merchant cancels the order itself, not only a payment of it: it cannot be paid for again."""
+def withdraw_order(*, order_id: uuid.UUID) -> None:
+    """The merchant cancels the order itself, not only a payment of it: it can never be reopened."""
     Order.objects.filter(id=order_id, withdrawn_at=None).exclude(status=OrderStatus.PAID).update(
         withdrawn_at=Now(), updated_at=Now()
     )
 
 
-def reopen(*, order_id: uuid.UUID) -> bool:
-    """An order whose payment ended without money waits for payment again. False when it is paid or was withdrawn."""
-    return bool(
-        Order.objects.filter(id=order_id, status=OrderStatus.CANCELLED, withdrawn_at=None).update(
-            status=OrderStatus.PENDING, cancelled_at=None, updated_at=Now()
-        )
-    )
+def reopen_order(*, order_id: uuid.UUID) -> bool:
+    """Makes a cancelled order pending again, for a further attempt at its payment. False when it is paid, or when the
+    merchant has cancelled the order itself."""
+    return _move(Order.objects.filter(id=order_id, withdrawn_at=None), OrderStatus.PENDING, cancelled_at=None)
+
+
+def _move(orders: QuerySet[Order], target: OrderStatus, **changes: Any) -> bool:
+    movable = orders.filter(status__in=sources_of(ORDER_TRANSITIONS, target))
+    return bool(movable.update(status=target, updated_at=Now(), **changes))

@@ -1,5 +1,7 @@
 """The saga tables. Column names follow the quick start; the engine's SQL is in `store.py`."""
 
+from collections.abc import Mapping
+
 from django.db import models
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +15,17 @@ class SagaStatus(models.TextChoices):
     COMPLETED = "completed", _("Completed")
     COMPENSATED = "compensated", _("Compensated")
     FAILED = "failed", _("Failed")
+
+
+# The trigger of migration 0002 enforces the same pairs, and docs/ARCHITECTURE.md lists them; a test compares the three.
+SAGA_TRANSITIONS: Mapping[SagaStatus, tuple[SagaStatus, ...]] = {
+    SagaStatus.PENDING: (SagaStatus.IN_PROGRESS,),
+    SagaStatus.IN_PROGRESS: (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED),
+    SagaStatus.COMPLETED: (),
+    SagaStatus.COMPENSATED: (),
+    # Staff retry a saga whose compensation failed, while it needs review.
+    SagaStatus.FAILED: (SagaStatus.IN_PROGRESS,),
+}
 
 
 class StepStatus(models.TextChoices):

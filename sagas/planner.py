@@ -74,7 +74,7 @@ def next_move(saga: SagaState) -> Move:
 def _forward(saga: SagaState) -> Move:
     step = next((step for step in saga.steps if step.status != StepStatus.COMPLETED), None)
     if step is None:
-        saga.status = SagaStatus.COMPLETED
+        saga.move_to(SagaStatus.COMPLETED)
         return Rest()
     left = [each for each in _beside(saga, step) if each.status != StepStatus.COMPLETED]
     undecided = [each for each in left if saga.failure is None or not each.is_given_up]
@@ -101,7 +101,7 @@ def _backward(saga: SagaState) -> Move:
         if isinstance(spec, WaitingStep):
             return RunLocal(step, spec)
         return _move_for([step], spec)
-    saga.status = SagaStatus.COMPENSATED
+    saga.move_to(SagaStatus.COMPENSATED)
     return Rest()
 
 
@@ -253,7 +253,7 @@ def _give_up(saga: SagaState, failure: Failure) -> Move:
 
 def _compensation_failed(saga: SagaState, step: StepState, message: str) -> None:
     step.status, step.error_message = StepStatus.FAILED, message
-    saga.status = SagaStatus.FAILED
+    saga.move_to(SagaStatus.FAILED)
     stop_for_review(saga, f"compensation of {step.name} failed: {message}")
 
 

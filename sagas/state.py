@@ -8,7 +8,14 @@ from typing import Any
 
 from common.ids import uuid7
 from sagas.definitions import Definition
-from sagas.models import DEFAULT_FAIRNESS_KEY, DEFAULT_TASK_QUEUE, Direction, SagaStatus, StepStatus
+from sagas.models import (
+    DEFAULT_FAIRNESS_KEY,
+    DEFAULT_TASK_QUEUE,
+    SAGA_TRANSITIONS,
+    Direction,
+    SagaStatus,
+    StepStatus,
+)
 from sagas.outcomes import Failure, Json
 
 
@@ -80,6 +87,10 @@ class SagaState:
     age_seconds: float = 0.0
     trace_context: dict[str, str] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)  # not saved yet
+
+    def move_to(self, status: SagaStatus) -> None:
+        assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"
+        self.status = status
 
     @property
     def results(self) -> dict[str, Json]:

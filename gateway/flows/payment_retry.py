@@ -43,7 +43,7 @@ def reopen_payment(context: Context) -> None:
     )
     if not reopened:
         raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment.payment_no})
-    if not orders.reopen(order_id=payment.order_id):
+    if not orders.reopen_order(order_id=payment.order_id):
         raise OrderNotPayable({"order_no": payment.order_no, "payment_no": payment.payment_no})
 
 

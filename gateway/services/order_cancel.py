@@ -38,7 +38,7 @@ def _cancel_with_payment(
 ) -> Answer:
     def begin(saga_id: uuid.UUID) -> SagaState | None:
         Payment.objects.select_for_update().get(id=payment.id)  # before the order, in the platform's order
-        orders.withdraw(order_id=order.id)
+        orders.withdraw_order(order_id=order.id)
         try:
             return start_cancel(
                 payment_id=payment.id, saga_id=saga_id, final_status=PaymentStatus.CANCELLED, reason=reason
@@ -66,7 +66,7 @@ def _cancel_unpaid(order: Order) -> Answer:
     payment = selectors.payment_of_order(locked)
     if payment is not None:  # begun while we waited for the lock: a repeat cancels it too
         raise OperationInProgress({"order_no": locked.order_no, "payment_no": payment.payment_no})
-    orders.withdraw(order_id=locked.id)
+    orders.withdraw_order(order_id=locked.id)
     orders.mark_cancelled(order_id=locked.id)
     locked.refresh_from_db()
     return success(order_body(locked), message=_("Cancelled"))

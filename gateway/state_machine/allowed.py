@@ -2,11 +2,8 @@
 a test compares the three."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 
-from gateway.models import AttemptStatus, PaymentStatus, RefundStatus
-
-Status = TypeVar("Status", PaymentStatus, AttemptStatus, RefundStatus)
+from gateway.models import PaymentStatus, RefundStatus
 
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, tuple[PaymentStatus, ...]] = {
     PaymentStatus.PENDING: (
@@ -44,8 +41,3 @@ REFUND_TRANSITIONS: Mapping[RefundStatus, tuple[RefundStatus, ...]] = {
     RefundStatus.SUCCEEDED: (RefundStatus.FAILED,),
     RefundStatus.FAILED: (RefundStatus.SUCCEEDED,),
 }
-
-
-def sources_of(transitions: Mapping[Status, tuple[Status, ...]], target: Status) -> tuple[Status, ...]:
-    """The statuses from which a row may move to `target`."""
-    return tuple(source for source, targets in transitions.items() if target in targets)

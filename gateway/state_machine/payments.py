@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from common.transitions import sources_of
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_PAYMENT_STATUSES,
@@ -17,7 +18,7 @@ from gateway.models import (
     PaymentStatus,
     build_attempt_reference,
 )
-from gateway.state_machine.allowed import PAYMENT_TRANSITIONS, sources_of
+from gateway.state_machine.allowed import PAYMENT_TRANSITIONS
 from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.events import emit_payment_event
 from orders import services as orders

@@ -46,6 +46,7 @@ def test_a_channel_that_refuses_to_end_an_expired_payment_is_asked_less_and_less
     cancels = SagaInstance.objects.filter(definition="payment.cancel")
     for attempt in range(1, MAX_EXPIRY_ATTEMPTS):
         assert expire_due() == 1
+        cancels.filter(status="pending").update(status="in_progress")
         cancels.update(status="compensated", lease_expires_at=None, compensated_at=Now())
         assert expire_due() == 0
         found = row.annotate(pause=F("next_expiry_at") - Now()).get()

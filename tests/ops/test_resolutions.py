@@ -27,6 +27,7 @@ from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.signing import SignedClient
 from tests.support.threads import at_once
+from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 InReview = tuple[dict[str, Any], SagaInstance]
@@ -227,7 +228,10 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
     shop.data(shop.sync(client, payment))
     saga = SagaInstance.objects.get(definition="refund.create")
     SagaInstance.objects.filter(pk=saga.pk).update(
-        needs_attention=True, attention_reason="claimed 6 times without progress", lease_expires_at=None
+        status="in_progress",
+        needs_attention=True,
+        attention_reason="claimed 6 times without progress",
+        lease_expires_at=None,
     )
     resolve(saga)
     row = Payment.objects.get(payment_no=payment["payment_no"])
@@ -286,9 +290,10 @@ def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
     payment = shop.opened(client)
     saga = background.saga_of(payment["payment_no"], "payment.create")
     saga.steps.filter(step_name="ActivatePayment").update(status="pending")
-    SagaInstance.objects.filter(pk=saga.pk).update(
-        status="in_progress", completed_at=None, needs_attention=True, attention_reason="poison"
-    )
+    with without_triggers():
+        SagaInstance.objects.filter(pk=saga.pk).update(
+            status="in_progress", completed_at=None, needs_attention=True, attention_reason="poison"
+        )
     with translation.override("en"), pytest.raises(NotPermitted, match="ActivatePayment changes our own"):
         operate(
             operation=Operation.SKIP_STEP,

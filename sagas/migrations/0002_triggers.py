@@ -1,4 +1,5 @@
-"""The history of a saga cannot be changed."""
+"""The history of a saga cannot be changed; a saga's status changes only as `SAGA_TRANSITIONS` says; `retry_at` follows the
+steps."""
 
 from django.db import migrations
 
@@ -9,6 +10,21 @@ BEGIN
 END $$;
 CREATE TRIGGER saga_events_append_only BEFORE UPDATE ON saga_events
     FOR EACH ROW EXECUTE FUNCTION refuse_update();
+
+CREATE FUNCTION saga_status_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT (
+        (OLD.status = 'pending' AND NEW.status = 'in_progress')
+        OR (OLD.status = 'in_progress' AND NEW.status IN ('completed', 'compensated', 'failed'))
+        OR (OLD.status = 'failed' AND NEW.status = 'in_progress' AND OLD.needs_attention)
+    ) THEN
+        RAISE EXCEPTION 'saga % is % and cannot become %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'saga_status_moves_on';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER saga_status_moves_on BEFORE UPDATE OF status ON saga_instances
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION saga_status_moves_on();
 
 CREATE FUNCTION keep_saga_retry_at() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -29,6 +45,8 @@ BACKWARD = """
 DROP TRIGGER saga_steps_retry_inserted ON saga_steps;
 DROP TRIGGER saga_steps_retry_updated ON saga_steps;
 DROP FUNCTION keep_saga_retry_at();
+DROP TRIGGER saga_status_moves_on ON saga_instances;
+DROP FUNCTION saga_status_moves_on();
 DROP TRIGGER saga_events_append_only ON saga_events;
 DROP FUNCTION refuse_update();
 """
