@@ -19,6 +19,9 @@ from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
+# Environments.
+TEST, LIVE = "test", "live"
+
 
 class PaymentState(enum.StrEnum):
     """What a payment is at the channel."""
@@ -344,7 +347,21 @@ class WebhookRefused(Exception):
 
 
 class Channel(Protocol):
+    """One provider of payments. Its class is listed in the setting CHANNELS and is built without arguments.
+
+    Requests carry the environment (`test` or `live`). Amounts are in minor units.
+    """
+
     name: str
+    limits: Limits
+    # Moves no real money: with test keys it serves in place of a channel that is not set up.
+    is_sandbox: bool
+
+    def get_unavailable_reason(self, environment: str) -> str | None:
+        """Says why the channel cannot serve this environment, for example a setting that is missing."""
+
+    def can_receive_webhooks(self) -> bool:
+        """Says whether the channel can verify webhooks as it is set up."""
 
     def create_payment(self, request: CreatePayment) -> PaymentResult: ...
     def find_payment(self, payment: PaymentRef) -> PaymentResult: ...
@@ -352,10 +369,14 @@ class Channel(Protocol):
     def capture_payment(self, request: CapturePayment) -> PaymentResult: ...
     def refund_payment(self, request: CreateRefund) -> RefundResult: ...
     def find_refund(self, refund: RefundRef) -> RefundResult: ...
-    def find_refunds(
-        self, payment: PaymentRef
-    ) -> RefundListResult: ...  # all of one payment, whoever made them
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent: ...
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]: ...  # raises ListingFailed
-    # Likewise. Each has its `payment_reference`.
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]: ...
+    def find_refunds(self, payment: PaymentRef) -> RefundListResult:
+        """Returns all refunds of the payment, those made in the channel's dashboard included."""
+
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+        """Verifies the signature over the raw bytes. Raises `WebhookRefused`."""
+
+    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+        """Raises `ListingFailed`."""
+
+    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+        """Each refund has its `payment_reference`, empty for a payment that is not ours. Raises `ListingFailed`."""

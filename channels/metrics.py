@@ -14,10 +14,15 @@ from channels.base import (
     Reported,
     UnknownOutcome,
 )
-from channels.breaker import Phase
+from channels.breaker import BreakerPhase
 
 _LABELS = ["channel", "environment"]
-_LEVELS = {Phase.CLOSED: 0, Phase.RECOVERING: 1, Phase.HALF_OPEN: 2, Phase.OPEN: 3}
+_LEVELS = {
+    BreakerPhase.CLOSED: 0,
+    BreakerPhase.RECOVERING: 1,
+    BreakerPhase.HALF_OPEN: 2,
+    BreakerPhase.OPEN: 3,
+}
 # Alerts and dashboards use these values.
 _OUTCOMES: dict[type, str] = {
     Reported: "answered",
@@ -57,12 +62,12 @@ def initialize(channel: str, environment: str) -> None:
     CALLS.labels(channel, environment, _OUTCOMES[InvalidRequest])
     for why in ("full", "breaker_open"):
         REFUSALS.labels(channel, environment, why)
-    for phase in Phase:
+    for phase in BreakerPhase:
         BREAKER_CHANGES.labels(channel, environment, phase.value)
     BREAKER.labels(channel, environment)
 
 
-def set_breaker_phase(channel: str, environment: str, phase: Phase) -> None:
+def set_breaker_phase(channel: str, environment: str, phase: BreakerPhase) -> None:
     BREAKER.labels(channel, environment).set(_LEVELS[phase])
 
 

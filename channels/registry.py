@@ -1,26 +1,18 @@
-"""Which channel serves a payment. Adding a channel is adding its module and a row here."""
+"""The channels of this installation, as the setting CHANNELS lists them, and which of them serves a payment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from channels.base import Channel, Limits, NotProcessed
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from channels.base import TEST, Channel, Limits, NotProcessed
 from channels.guard import GuardedChannel
-from channels.simulator.channel import SimulatorChannel
-from channels.stripe import config as stripe_config
-from channels.stripe.channel import LIMITS as STRIPE_LIMITS
-from channels.stripe.channel import StripeChannel
 
-SIMULATOR, STRIPE = "simulator", "stripe"
-TEST, LIVE = "test", "live"
+NO_LIMITS = Limits()
 
-_simulator, _stripe = SimulatorChannel(), StripeChannel()
-# Channels that need no settings and serve both environments, by name.
-_further: dict[str, Channel] = {}
-
-
-_limits = {STRIPE: STRIPE_LIMITS}
-_NO_LIMITS = Limits()
+_instances: dict[str, Channel] = {}  # by the dotted path of the class
 
 
 class UnknownChannel(Exception):
@@ -34,95 +26,106 @@ class UnknownChannel(Exception):
 class ChannelNotAvailable(Exception):
     """The channel exists and cannot serve this environment as the platform is set up."""
 
-    def __init__(self, channel: str, environment: str, why: str) -> None:
-        super().__init__(f"Channel '{channel}' is not available with {environment} keys: {why}")
-        self.channel, self.environment, self.why = channel, environment, why
+    def __init__(self, channel: str, environment: str, reason: str) -> None:
+        super().__init__(f"Channel '{channel}' is not available with {environment} keys: {reason}")
+        self.channel, self.environment, self.reason = channel, environment, reason
 
 
 @dataclass(frozen=True, slots=True)
 class AvailableChannel:
-    """`channel` is guarded by its circuit breaker. `sandbox`: the simulator stands in for the one asked for."""
+    """`sandbox`: the sandbox channel serves in place of the one that was asked for."""
 
     channel: GuardedChannel
     sandbox: bool
 
 
 def list_channel_names() -> tuple[str, ...]:
-    return (SIMULATOR, STRIPE, *_further)
+    return tuple(_channels())
 
 
-def get_channel_limits(channel: str) -> Limits:
-    """Of a channel by its name. They are the same when the simulator stands in for it."""
-    return _limits.get(channel, _NO_LIMITS)
+def get_channel(name: str, environment: str) -> AvailableChannel:
+    """Returns the channel that serves a new payment.
+
+    With test keys, the sandbox channel serves in place of a channel that is not set up.
+    Raises `UnknownChannel` and `ChannelNotAvailable`.
+    """
+    channel = _find_channel(name)
+    unavailable_reason = channel.get_unavailable_reason(environment)
+    if unavailable_reason is None:
+        return AvailableChannel(GuardedChannel(channel, environment), sandbox=False)
+    sandbox = _find_sandbox()
+    if environment == TEST and sandbox is not None:
+        return AvailableChannel(GuardedChannel(sandbox, environment), sandbox=True)
+    raise ChannelNotAvailable(name, environment, unavailable_reason)
 
 
-def get_channel(channel: str, environment: str) -> AvailableChannel:
-    """Raises `UnknownChannel` and `ChannelNotAvailable`."""
-    match channel:
-        case "simulator":
-            return _serve_simulator(environment)
-        case "stripe":
-            return _serve_stripe(environment)
-    if channel not in _further:
-        raise UnknownChannel(channel)
-    return AvailableChannel(GuardedChannel(_further[channel], environment), sandbox=False)
+def get_channel_of_payment(name: str, environment: str, *, sandbox: bool) -> GuardedChannel:
+    """Returns the channel that made an existing payment, and never another one.
 
-
-def get_channel_of_payment(channel: str, environment: str, *, sandbox: bool) -> GuardedChannel:
-    """Who serves a payment that exists: always the one that made it. What the simulator took in Stripe's place stays
-    with it when Stripe is connected later, and is never asked about what Stripe took. Raises
-    `UnknownChannel`."""
+    A payment that the sandbox channel made in place of `name` (`sandbox`) stays with it when `name` is set up later.
+    A channel that is no longer set up processes no call. Raises `UnknownChannel`.
+    """
+    channel: Channel | None
     if sandbox:
-        return _serve_simulator(environment).channel
-    try:
-        served = get_channel(channel, environment)
-    except ChannelNotAvailable:
-        return _disconnected(channel, environment)
-    if served.sandbox:
-        return _disconnected(channel, environment)
-    return served.channel
+        channel = _find_sandbox()
+    else:
+        channel = _find_channel(name)
+        if channel.get_unavailable_reason(environment) is not None:
+            channel = None
+    return GuardedChannel(channel or cast(Channel, _DisconnectedChannel(name)), environment)
 
 
-class _Disconnected:
-    """Stands for a channel that made a payment and whose keys are gone: no call is made, and nobody else answers."""
+def get_webhook_channel(name: str) -> Channel:
+    """Returns the channel that verifies the calls of `POST /webhooks/{name}`. Raises `UnknownChannel`."""
+    channel = _find_channel(name)
+    if not channel.can_receive_webhooks():
+        raise UnknownChannel(name)
+    return channel
+
+
+def get_channel_limits(name: str) -> Limits:
+    """Returns the limits of a channel, which also hold where the sandbox channel serves in its place."""
+    channel = _channels().get(name)
+    return channel.limits if channel else NO_LIMITS
+
+
+def is_sandbox_channel(name: str) -> bool:
+    channel = _channels().get(name)
+    return channel is not None and channel.is_sandbox
+
+
+def is_down(name: str, environment: str) -> bool:
+    """Whether the channel's circuit breaker is open. Raises `UnknownChannel` and `ChannelNotAvailable`."""
+    return get_channel(name, environment).channel.is_down
+
+
+def _channels() -> dict[str, Channel]:
+    """All channels by name, in the order of the setting."""
+    return {channel.name: channel for channel in map(_get_instance, settings.CHANNELS)}
+
+
+def _get_instance(path: str) -> Channel:
+    if path not in _instances:
+        _instances[path] = import_string(path)()
+    return _instances[path]
+
+
+def _find_channel(name: str) -> Channel:
+    channel = _channels().get(name)
+    if channel is None:
+        raise UnknownChannel(name)
+    return channel
+
+
+def _find_sandbox() -> Channel | None:
+    return next((channel for channel in _channels().values() if channel.is_sandbox), None)
+
+
+class _DisconnectedChannel:
+    """Takes the place of a channel that made a payment and is no longer set up: it processes no call."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
         return lambda _request: NotProcessed(f"{self.name} is not connected any more", is_channel_fault=False)
-
-
-def _disconnected(channel: str, environment: str) -> GuardedChannel:
-    return GuardedChannel(cast(Channel, _Disconnected(channel)), environment)
-
-
-def _serve_simulator(environment: str) -> AvailableChannel:
-    if environment != TEST:
-        raise ChannelNotAvailable(SIMULATOR, environment, "the simulator moves no real money.")
-    return AvailableChannel(GuardedChannel(_simulator, environment), sandbox=False)
-
-
-def _serve_stripe(environment: str) -> AvailableChannel:
-    if stripe_config.secret_key(environment):
-        return AvailableChannel(GuardedChannel(_stripe, environment), sandbox=False)
-    if environment == TEST:
-        return AvailableChannel(GuardedChannel(_simulator, environment), sandbox=True)
-    raise ChannelNotAvailable(STRIPE, environment, "STRIPE_LIVE_SECRET_KEY is not set.")
-
-
-def is_down(channel: str, environment: str) -> bool:
-    """The channel's circuit breaker is open. Raises `UnknownChannel` and `ChannelNotAvailable`."""
-    return get_channel(channel, environment).channel.is_down
-
-
-def get_webhook_channel(name: str) -> Channel:
-    """Who may call `POST /webhooks/{name}`. Raises `UnknownChannel`."""
-    match name:
-        case "simulator":
-            return _simulator
-        case "stripe" if any(map(stripe_config.webhook_secrets, (TEST, LIVE))):
-            return _stripe
-    if name not in _further:
-        raise UnknownChannel(name)
-    return _further[name]

@@ -5,7 +5,8 @@ from django.views.csrf import csrf_failure as django_csrf_failure
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from channels.registry import SIMULATOR, TEST
+from channels.base import TEST
+from channels.registry import is_sandbox_channel
 from checkout import page as checkout_page
 from checkout.page import Page, in_the_chosen_language, language_query, render_page, render_stale_form
 from common.clock import database_now
@@ -42,7 +43,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def _is_simulated(payment: Payment) -> bool:
     """Its page is ours already: no need for two."""
-    return payment.sandbox or payment.channel == SIMULATOR
+    return payment.sandbox or is_sandbox_channel(payment.channel)
 
 
 def _page(payment: Payment) -> Page:

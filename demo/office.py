@@ -11,7 +11,7 @@ from backoffice.exports import services as exports
 from backoffice.exports.models import Export, ExportStatus
 from backoffice.services import merchant_operations, routing_rules
 from backoffice.services.routing_rules import RuleDraft
-from channels.registry import SIMULATOR
+from channels.simulator.channel import SimulatorChannel
 from common.ids import uuid7
 from gateway.models import Payment, PaymentStatus, RoutingRule
 from merchants.models import ApiKey, Environment, Merchant, MerchantStatus
@@ -115,7 +115,9 @@ def _look_after(merchant: Merchant) -> None:
             merchant_id=merchant.pk, status=status, actor=ADMIN, reason=reason
         )
     routing_rules.add(
-        draft=RuleDraft(environment=Environment.TEST, channel=SIMULATOR, merchant_email=merchant.email),
+        draft=RuleDraft(
+            environment=Environment.TEST, channel=SimulatorChannel.name, merchant_email=merchant.email
+        ),
         actor=ADMIN,
         reason="their till is tested against the simulator",
     )

@@ -11,7 +11,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from channels.registry import SIMULATOR, STRIPE, ChannelNotAvailable, get_channel
+from channels.registry import ChannelNotAvailable, get_channel
+from channels.simulator.channel import SimulatorChannel
+from channels.stripe.channel import StripeChannel
 from common.ids import uuid7
 from gateway.flows.data import PaymentCreateData, saga_queue
 from gateway.models import CaptureMethod, Payment
@@ -82,7 +84,7 @@ def demo_payment_url() -> str:
         order_no=order_no,
         amount_minor=AMOUNT_MINOR,
         currency=CURRENCY,
-        channel=SIMULATOR,
+        channel=SimulatorChannel.name,
         subject="Demo",
         body="",
         callback_url="",
@@ -131,10 +133,10 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
 def _channel() -> tuple[str, bool]:
     """Stripe while the simulator stands in for it: the real one would know nothing of a customer who paid."""
     try:
-        served = get_channel(STRIPE, Environment.TEST)
+        served = get_channel(StripeChannel.name, Environment.TEST)
     except ChannelNotAvailable:
-        return SIMULATOR, False
-    return (STRIPE, True) if served.sandbox else (SIMULATOR, False)
+        return SimulatorChannel.name, False
+    return (StripeChannel.name, True) if served.sandbox else (SimulatorChannel.name, False)
 
 
 def _ensure_admin(password: str) -> AdminAccount:

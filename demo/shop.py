@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from channels.registry import SIMULATOR
 from channels.simulator import bank, customer, webhooks
+from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
 from demo.times import let_pass
 from gateway.models import CaptureMethod, Payment
@@ -61,7 +61,7 @@ class Shop:
             order_no=self.sale.order_no,
             amount_minor=self.sale.amount_minor,
             currency=self.sale.currency,
-            channel=SIMULATOR,
+            channel=SimulatorChannel.name,
             subject=self.sale.subject,
             body="",
             callback_url="",
@@ -139,7 +139,11 @@ class Shop:
         )
         for notification in due:
             body = json.dumps(notification.payload, ensure_ascii=False).encode()
-            receive(channel=SIMULATOR, body=body, headers=webhooks.sign(body, timestamp=int(time.time())))
+            receive(
+                channel=SimulatorChannel.name,
+                body=body,
+                headers=webhooks.sign(body, timestamp=int(time.time())),
+            )
             Notification.objects.filter(pk=notification.pk).update(
                 due_at=None, delivered_at=Now(), deliveries_left=0, attempts=F("attempts") + 1
             )

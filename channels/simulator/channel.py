@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from channels.base import (
+    TEST,
     CancelPayment,
     CapturePayment,
     ChannelEvent,
@@ -11,6 +12,7 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     Declined,
+    Limits,
     Listed,
     NotFoundAtChannel,
     PaymentRef,
@@ -24,15 +26,22 @@ from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, Operation, ScriptError
 from channels.simulator.network import transmit
 
-ENVIRONMENT = "test"
 _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it serves test keys only.")
 
 
 class SimulatorChannel:
     name = "simulator"
+    is_sandbox = True
+    limits = Limits()
+
+    def get_unavailable_reason(self, environment: str) -> str | None:
+        return None if environment == TEST else "the simulator moves no real money."
+
+    def can_receive_webhooks(self) -> bool:
+        return True
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
-        if request.environment != ENVIRONMENT:
+        if request.environment != TEST:
             return _NOT_LIVE
         try:
             script = faults.script_for(request.metadata, request.amount_minor)
@@ -48,7 +57,7 @@ class SimulatorChannel:
         )
 
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
-        if payment.environment != ENVIRONMENT:
+        if payment.environment != TEST:
             return NotFoundAtChannel()
         return transmit(
             bank.script_of(payment.reference),
@@ -60,7 +69,7 @@ class SimulatorChannel:
         )
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
-        if request.payment.environment != ENVIRONMENT:
+        if request.payment.environment != TEST:
             return NotFoundAtChannel()
         return transmit(
             bank.script_of(request.payment.reference),
@@ -72,7 +81,7 @@ class SimulatorChannel:
         )
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
-        if request.payment.environment != ENVIRONMENT:
+        if request.payment.environment != TEST:
             return _NOT_LIVE
         return transmit(
             bank.script_of(request.payment.reference),
@@ -84,7 +93,7 @@ class SimulatorChannel:
         )
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
-        if request.payment.environment != ENVIRONMENT:
+        if request.payment.environment != TEST:
             return _NOT_LIVE
         try:
             script = faults.parse(request.metadata.get(METADATA_KEY, ""))
@@ -102,7 +111,7 @@ class SimulatorChannel:
         )
 
     def find_refund(self, refund: RefundRef) -> RefundResult:
-        if refund.payment.environment != ENVIRONMENT:
+        if refund.payment.environment != TEST:
             return NotFoundAtChannel()
         return transmit(
             bank.script_of(refund.payment.reference),
@@ -114,7 +123,7 @@ class SimulatorChannel:
         )
 
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
-        if payment.environment != ENVIRONMENT:
+        if payment.environment != TEST:
             return NotFoundAtChannel()
         return transmit(
             bank.script_of(payment.reference),

@@ -10,11 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
+from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.simulator import faults
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
-ENVIRONMENT = "test"
 EXPIRED = "expired"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
@@ -44,7 +43,7 @@ def describe_refund(refund: SimulatedRefund) -> ChannelRefund:
         currency=refund.currency,
         failure_code=refund.failure_code,
         failure_message=refund.failure_message,
-        environment=ENVIRONMENT,
+        environment=TEST,
         payment_reference=refund.payment_id,
     )
 

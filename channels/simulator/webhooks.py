@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from channels.base import (
+    TEST,
     ChannelEvent,
     ChannelPayment,
     ChannelRefund,
@@ -90,7 +91,7 @@ def _refund(fields: dict[str, Any]) -> ChannelRefund:
         currency=_text(fields, "currency"),
         failure_code=_value(fields, "failure_code", str),
         failure_message=_value(fields, "failure_message", str),
-        environment="test",
+        environment=TEST,
         payment_reference=of_payment,
     )
 

@@ -8,6 +8,8 @@ import stripe
 import structlog
 
 from channels.base import (
+    LIVE,
+    TEST,
     CancelPayment,
     CapturePayment,
     ChannelEvent,
@@ -35,17 +37,27 @@ from channels.stripe.shapes import Unreadable
 log = structlog.get_logger(__name__)
 A = TypeVar("A", PaymentResult, RefundResult, RefundListResult)
 
-LIMITS = Limits(
-    longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
-    amount_steps=amounts.STEPS,
-    # Stripe forgets keys after 24 hours at the earliest; the hour is for clocks that differ and calls on their way.
-    keys_live_seconds=23 * 3600,
-)
 _NOT_THERE = InvalidRequest("resource_missing", "Stripe does not know what this payment is about.")
 
 
 class StripeChannel:
     name = "stripe"
+    is_sandbox = False
+    limits = Limits(
+        longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
+        amount_steps=amounts.STEPS,
+        # Stripe forgets keys after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests). The hour is for
+        # clocks that differ and calls on their way.
+        keys_live_seconds=23 * 3600,
+    )
+
+    def get_unavailable_reason(self, environment: str) -> str | None:
+        if config.secret_key(environment):
+            return None
+        return f"STRIPE_{environment.upper()}_SECRET_KEY is not set."
+
+    def can_receive_webhooks(self) -> bool:
+        return any(config.webhook_secrets(environment) for environment in (TEST, LIVE))
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
         api = config.client(request.environment, request.timeout_seconds)

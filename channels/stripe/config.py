@@ -1,4 +1,4 @@
-"""Whose account we speak for: Stripe's keys and secrets, per environment."""
+"""The keys and secrets of our accounts at Stripe, one for each environment, and the client that uses them."""
 
 import logging
 from typing import Any
@@ -12,7 +12,6 @@ from channels.stripe.http import DeadlineClient
 API_VERSION = "2026-10-28.endive"
 # Its lines at INFO repeat what our own say of each call.
 logging.getLogger("stripe").setLevel(logging.WARNING)
-LIVE, TEST = "live", "test"
 
 
 def secret_key(environment: str) -> str:

@@ -10,6 +10,7 @@ import stripe
 import structlog
 from django.conf import settings
 
+from channels.base import LIVE, TEST
 from channels.stripe import config, webhooks
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def findings(environment: str) -> Iterator[Finding]:
 
 def warn_of_problems() -> None:
     """Logs a warning for each problem. Never raises because of Stripe."""
-    for environment in (config.TEST, config.LIVE):
+    for environment in (TEST, LIVE):
         for finding in findings(environment):
             if finding.is_problem:
                 log.warning("stripe.setup_problem", environment=environment, problem=finding.text)
@@ -59,8 +60,8 @@ def warn_of_problems() -> None:
 
 def _key(api: stripe.StripeClient, environment: str) -> Finding:
     is_live = api.v1.balance.retrieve().to_dict()["livemode"]
-    if is_live is not (environment == config.LIVE):
-        actual = config.LIVE if is_live else config.TEST
+    if is_live is not (environment == LIVE):
+        actual = LIVE if is_live else TEST
         return Finding(f"{environment}: the secret key is of Stripe's {actual} mode: exchange the keys")
     return Finding(f"{environment}: the secret key is valid", is_problem=False)
 

@@ -8,7 +8,15 @@ from typing import Any
 import stripe
 import structlog
 
-from channels.base import ChannelEvent, ChannelPayment, ChannelRefund, PaymentState, WebhookRefused
+from channels.base import (
+    LIVE,
+    TEST,
+    ChannelEvent,
+    ChannelPayment,
+    ChannelRefund,
+    PaymentState,
+    WebhookRefused,
+)
 from channels.payloads import storable
 from channels.stripe import config, shapes
 from channels.stripe.shapes import PAYMENT_NO, Shape, Unreadable
@@ -16,7 +24,6 @@ from channels.stripe.shapes import PAYMENT_NO, Shape, Unreadable
 log = structlog.get_logger(__name__)
 
 TOLERANCE_SECONDS = 300
-ENVIRONMENTS = ("live", "test")
 
 SESSIONS = frozenset(
     f"checkout.session.{name}"
@@ -55,7 +62,7 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         event = storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
-    if not isinstance(event, dict) or event.get("livemode") is not (environment == config.LIVE):
+    if not isinstance(event, dict) or event.get("livemode") is not (environment == LIVE):
         raise WebhookRefused("signed for the other environment")
     try:
         return _read(event, environment)
@@ -66,7 +73,7 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
 def _signed_for(body: bytes, headers: Mapping[str, str]) -> str:
     signature = {name.lower(): value for name, value in headers.items()}.get("stripe-signature", "")
     refusal = "no secret is configured"
-    for environment in ENVIRONMENTS:
+    for environment in (LIVE, TEST):
         for secret in config.webhook_secrets(environment):
             try:
                 stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)

@@ -16,8 +16,8 @@ from typing import TypeVar
 from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
-from channels.base import ChannelPayment, ChannelRefund, Listed, PaymentState, RefundState, Window
-from channels.registry import LIVE, SIMULATOR, TEST, ChannelNotAvailable, get_channel
+from channels.base import LIVE, TEST, ChannelPayment, ChannelRefund, Listed, PaymentState, RefundState, Window
+from channels.registry import ChannelNotAvailable, get_channel, is_sandbox_channel
 from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundOrigin, RefundStatus
 
 BATCH = 500
@@ -240,7 +240,7 @@ def _serves(path: str, channel: str) -> Q:
     """The simulator's books also hold what it did in the place of others."""
     named = Q(**{f"{path}channel": channel})
     in_its_place = Q(**{f"{path}sandbox": True})
-    return named | in_its_place if channel == SIMULATOR else named & ~in_its_place
+    return named | in_its_place if is_sandbox_channel(channel) else named & ~in_its_place
 
 
 def _within(batch: list[Listed[T]], since: dt.datetime, until: dt.datetime) -> Iterator[T]:

@@ -4,12 +4,10 @@ import hashlib
 import math
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import Q
 
 from channels.registry import (
-    LIVE,
-    SIMULATOR,
-    STRIPE,
     ChannelNotAvailable,
     UnknownChannel,
     get_channel,
@@ -63,7 +61,9 @@ def choose(
     rules = _matching(principal, amount_minor=amount_minor, currency=currency)
     order = f"{principal.merchant_id}:{principal.environment}:{order_no}"
     ranked = sorted(rules, key=lambda rule: (-rule.priority, _draw(rule, order)))
-    wanted = list(dict.fromkeys(rule.channel for rule in ranked)) or [_default(principal.environment)]
+    wanted = list(dict.fromkeys(rule.channel for rule in ranked)) or [
+        settings.DEFAULT_CHANNELS[principal.environment]
+    ]
     usable, why = _usable(wanted, principal.environment)
     if not usable:
         raise ChannelUnavailable({"channel": why})
@@ -103,10 +103,6 @@ def _draw(rule: RoutingRule, order: str) -> float:
     digest = hashlib.sha256(f"{rule.pk}:{order}".encode()).digest()
     share = (int.from_bytes(digest[:8], "big") + 1) / (2**64 + 1)
     return -math.log(share) / rule.weight
-
-
-def _default(environment: str) -> str:
-    return STRIPE if environment == LIVE else SIMULATOR
 
 
 def _usable(channels: list[str], environment: str) -> tuple[list[str], list[str]]:

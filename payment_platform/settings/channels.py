@@ -1,15 +1,22 @@
-"""Channels: time limits, circuit breaker, and the accounts at Stripe and the simulator."""
+"""Channels: which there are, time limits, circuit breaker, and the accounts at Stripe and the simulator."""
 
 from django.core.exceptions import ImproperlyConfigured
 
 from payment_platform.settings import secrets
 from payment_platform.settings.base import LOCAL_STACK, PORT, env
 
+# The class of each channel: docs/CHANNELS.md, "Add a channel".
+CHANNELS = [
+    "channels.simulator.channel.SimulatorChannel",
+    "channels.stripe.channel.StripeChannel",
+]
+# The channel of a payment that names none, while no routing rule matches.
+DEFAULT_CHANNELS = {"test": "simulator", "live": "stripe"}
 # Time limit of one call to a channel, from connecting to the end of the answer.
 CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10.0)
 # Calls without an answer after which the circuit breaker opens: docs/ARCHITECTURE.md, "A channel that is down".
 CHANNEL_BREAKER_FAULTS: int = env.int("CHANNEL_BREAKER_FAULTS", default=3)
-# How long the breaker stays open at first; it doubles up to a minute while the channel does not answer.
+# How long the breaker stays open at first; it doubles up to 30 seconds while the channel does not answer.
 CHANNEL_BREAKER_PAUSE_SECONDS: float = env.float("CHANNEL_BREAKER_PAUSE_SECONDS", default=5.0)
 # Calls to one channel at a time in one process. Fewer than WEB_THREADS: a slow channel must leave threads to others.
 CHANNEL_CALLS_PER_PROCESS: int = env.int("CHANNEL_CALLS_PER_PROCESS", default=6)

@@ -18,7 +18,7 @@ from channels.base import (
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry, SimulatedPayment
 from channels.stripe.channel import StripeChannel
-from tests.channels.voucher import VoucherChannel
+from tests.channels.voucher.channel import VoucherChannel
 from tests.support import bank
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 
@@ -154,7 +154,7 @@ class VoucherRig:
 
     def creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         request = creation(**changes)
-        self.channel.bank.loses += [loses] if loses else []
+        self.channel.bank.losses += [loses] if loses else []
         self._manual |= {request.reference} if request.manual_capture else set()
         return request
 
@@ -172,5 +172,5 @@ class VoucherRig:
         return (found.captured_minor if found else 0), sum(given)
 
     def losing(self, refund: CreateRefund, what: str) -> CreateRefund:
-        self.channel.bank.loses.append(what)
+        self.channel.bank.losses.append(what)
         return refund

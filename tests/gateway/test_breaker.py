@@ -6,33 +6,33 @@ from itertools import pairwise
 
 import pytest
 
-from channels import breaker, shared_state
-from channels.breaker import Admitted, Phase, Refused, State, admission, after_answer
-from channels.shared_state import SharedState
+from channels import breaker, shared_breaker_state
+from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused, admit_call, record_result
+from channels.shared_breaker_state import SharedBreakerState
 from common import redis
 
 
-def fault(state: State, now: float, *, probe: bool = False) -> State:
-    return after_answer(state, now, good=False, probe=probe)
+def fault(state: BreakerState, now: float, *, probe: bool = False) -> BreakerState:
+    return record_result(state, now, is_answered=False, is_probe=probe)
 
 
-def good(state: State, now: float, *, probe: bool = False) -> State:
-    return after_answer(state, now, good=True, probe=probe)
+def good(state: BreakerState, now: float, *, probe: bool = False) -> BreakerState:
+    return record_result(state, now, is_answered=True, is_probe=probe)
 
 
-def admitted(state: State, now: float, knocks: int) -> tuple[State, int]:
+def admitted(state: BreakerState, now: float, knocks: int) -> tuple[BreakerState, int]:
     """How many of so many callers get through at one moment."""
     through = 0
     for _knock in range(knocks):
-        state, answer = admission(state, now)
-        through += isinstance(answer, Admitted)
+        state, answer = admit_call(state, now)
+        through += isinstance(answer, CallAdmitted)
     return state, through
 
 
 @pytest.fixture
-def opened() -> State:
+def opened() -> BreakerState:
     """Opened at second 3, for 5 seconds."""
-    state = State()
+    state = BreakerState()
     for second in (1, 2, 3):
         state = fault(state, second)
     return state
@@ -42,32 +42,32 @@ def opened() -> State:
 
 
 def test_it_opens_at_the_threshold_and_not_before() -> None:
-    state = fault(fault(State(), 1), 2)
-    assert state.phase is Phase.CLOSED
-    assert admission(state, 2)[1] == Admitted()
-    assert fault(state, 3).phase is Phase.OPEN
+    state = fault(fault(BreakerState(), 1), 2)
+    assert state.phase is BreakerPhase.CLOSED
+    assert admit_call(state, 2)[1] == CallAdmitted()
+    assert fault(state, 3).phase is BreakerPhase.OPEN
 
 
 def test_a_channel_that_answers_more_often_than_not_stays_open_to_all() -> None:
-    state = fault(State(), 0)
+    state = fault(BreakerState(), 0)
     for second in range(1, 20):
         state = fault(good(good(state, second), second), second)
-    assert state.phase is Phase.CLOSED
+    assert state.phase is BreakerPhase.CLOSED
 
 
 def test_faults_of_long_ago_do_not_count() -> None:
-    state = fault(fault(State(), 0), 1)
+    state = fault(fault(BreakerState(), 0), 1)
     assert fault(state, 1 + breaker.WINDOW_SECONDS).faults == 1
 
 
 def test_good_answers_alone_leave_no_trace() -> None:
-    assert good(State(), 5) == State()
+    assert good(BreakerState(), 5) == BreakerState()
 
 
-def test_answers_of_calls_from_before_change_nothing_any_more(opened: State) -> None:
+def test_answers_of_calls_from_before_change_nothing_any_more(opened: BreakerState) -> None:
     assert fault(opened, 4) == opened
     assert good(opened, 4) == opened
-    half_open, _ = admission(opened, 8)
+    half_open, _ = admit_call(opened, 8)
     assert good(half_open, 8) == half_open
     assert fault(half_open, 8) == half_open
 
@@ -75,11 +75,11 @@ def test_answers_of_calls_from_before_change_nothing_any_more(opened: State) -> 
 # --- Refusing -------------------------------------------------------------------------------------------
 
 
-def test_who_is_refused_comes_back_after_the_pause_and_not_all_at_once(opened: State) -> None:
+def test_who_is_refused_comes_back_after_the_pause_and_not_all_at_once(opened: BreakerState) -> None:
     waits = []
     for _knock in range(1000):
-        _, answer = admission(opened, 4)
-        assert isinstance(answer, Refused)
+        _, answer = admit_call(opened, 4)
+        assert isinstance(answer, CallRefused)
         waits.append(answer.retry_after_seconds)
     assert min(waits) >= opened.until - 4
     assert max(waits) <= opened.until - 4 + breaker.SPREAD_SECONDS
@@ -90,26 +90,26 @@ def test_who_is_refused_comes_back_after_the_pause_and_not_all_at_once(opened: S
 # --- Half open ------------------------------------------------------------------------------------------
 
 
-def test_a_few_probes_get_through_when_the_pause_is_over(opened: State) -> None:
+def test_a_few_probes_get_through_when_the_pause_is_over(opened: BreakerState) -> None:
     state, through = admitted(opened, opened.until - 0.01, 100)
     assert through == 0
     state, through = admitted(state, opened.until, 100)
-    assert (state.phase, through) == (Phase.HALF_OPEN, breaker.PROBES)
-    _, answer = admission(opened, opened.until)
-    assert answer == Admitted(probe=True)
+    assert (state.phase, through) == (BreakerPhase.HALF_OPEN, breaker.PROBES)
+    _, answer = admit_call(opened, opened.until)
+    assert answer == CallAdmitted(is_probe=True)
 
 
-def test_probes_that_were_never_answered_are_replaced(opened: State) -> None:
+def test_probes_that_were_never_answered_are_replaced(opened: BreakerState) -> None:
     state, _ = admitted(opened, 10, 100)
     assert admitted(state, 10 + breaker.PROBE_SECONDS, 100)[1] == 0
     assert admitted(state, 10.1 + breaker.PROBE_SECONDS, 100)[1] == breaker.PROBES
 
 
-def test_a_failed_probe_doubles_the_pause_up_to_a_limit(opened: State) -> None:
+def test_a_failed_probe_doubles_the_pause_up_to_a_limit(opened: BreakerState) -> None:
     state, pauses = opened, []
     for _round in range(6):
         pauses.append(state.until - state.since)
-        probing, _ = admission(state, state.until)
+        probing, _ = admit_call(state, state.until)
         state = fault(probing, state.until, probe=True)
     assert pauses == [5, 10, 20, 30, 30, 30]
 
@@ -118,13 +118,13 @@ def test_a_failed_probe_doubles_the_pause_up_to_a_limit(opened: State) -> None:
 
 
 @pytest.fixture
-def recovering(opened: State) -> State:
+def recovering(opened: BreakerState) -> BreakerState:
     """Since second 8."""
-    half_open, _ = admission(opened, 8)
+    half_open, _ = admit_call(opened, 8)
     return good(half_open, 8, probe=True)
 
 
-def test_recovery_ramps_up_second_by_second(recovering: State) -> None:
+def test_recovery_ramps_up_second_by_second(recovering: BreakerState) -> None:
     state, let_in = recovering, []
     for second in range(breaker.RAMP_SECONDS):
         state, early = admitted(state, 8 + second + 0.1, 500)
@@ -133,25 +133,25 @@ def test_recovery_ramps_up_second_by_second(recovering: State) -> None:
     assert let_in[0] == breaker.PROBES
     assert all(after == 2 * before for before, after in pairwise(let_in))
     state, through = admitted(state, 8 + breaker.RAMP_SECONDS, 500)
-    assert (state, through) == (State(), 500)
+    assert (state, through) == (BreakerState(), 500)
 
 
-def test_a_relapse_while_recovering_opens_again_for_longer(recovering: State) -> None:
+def test_a_relapse_while_recovering_opens_again_for_longer(recovering: BreakerState) -> None:
     state = fault(recovering, 9, probe=True)
-    assert (state.phase, state.until) == (Phase.OPEN, 9 + 10)
+    assert (state.phase, state.until) == (BreakerPhase.OPEN, 9 + 10)
 
 
-def test_a_single_fault_among_many_good_answers_is_no_relapse(recovering: State) -> None:
+def test_a_single_fault_among_many_good_answers_is_no_relapse(recovering: BreakerState) -> None:
     state = good(good(recovering, 9, probe=True), 9, probe=True)
-    assert fault(state, 9, probe=True).phase is Phase.RECOVERING
+    assert fault(state, 9, probe=True).phase is BreakerPhase.RECOVERING
 
 
 # --- What others left -----------------------------------------------------------------------------------
 
 
-def test_a_state_survives_its_way_through_redis(opened: State, recovering: State) -> None:
-    for state in (State(), opened, recovering):
-        assert breaker.read(breaker.as_text(state), 10) == state
+def test_a_state_survives_its_way_through_redis(opened: BreakerState, recovering: BreakerState) -> None:
+    for state in (BreakerState(), opened, recovering):
+        assert breaker.parse_state(breaker.serialize_state(state), 10) == state
 
 
 @pytest.mark.parametrize(
@@ -163,60 +163,60 @@ def test_a_state_survives_its_way_through_redis(opened: State, recovering: State
         "[]",
         "{}",
         '{"phase": "ajar"}',
-        json.dumps({**json.loads(breaker.as_text(State())), "faults": "many"}),
-        breaker.as_text(State(Phase.OPEN, since=10, until=10_000, pause=30)),
-        breaker.as_text(State(Phase.OPEN, since=10, until=float("inf"), pause=30)),
-        breaker.as_text(State(Phase.RECOVERING, since=10_000)),
-        breaker.as_text(State(Phase.OPEN, since=10, until=12, pause=10_000)),
+        json.dumps({**json.loads(breaker.serialize_state(BreakerState())), "faults": "many"}),
+        breaker.serialize_state(BreakerState(BreakerPhase.OPEN, since=10, until=10_000, pause=30)),
+        breaker.serialize_state(BreakerState(BreakerPhase.OPEN, since=10, until=float("inf"), pause=30)),
+        breaker.serialize_state(BreakerState(BreakerPhase.RECOVERING, since=10_000)),
+        breaker.serialize_state(BreakerState(BreakerPhase.OPEN, since=10, until=12, pause=10_000)),
     ],
 )
 def test_what_these_rules_cannot_have_written_closes_no_channel(text: str) -> None:
-    assert breaker.read(text, 10) == State()
+    assert breaker.parse_state(text, 10) == BreakerState()
 
 
 # --- Processes ------------------------------------------------------------------------------------------
 
 
-def _knock(state: State, now: float) -> tuple[State, object]:
-    return admission(state, now)
+def _knock(state: BreakerState, now: float) -> tuple[BreakerState, object]:
+    return admit_call(state, now)
 
 
-def _fault(state: State, now: float) -> tuple[State, None]:
+def _fault(state: BreakerState, now: float) -> tuple[BreakerState, None]:
     return fault(state, now), None
 
 
 def test_processes_count_together_and_tell_each_other() -> None:
-    processes = [SharedState("somebank", "test") for _ in range(3)]
+    processes = [SharedBreakerState("somebank", "test") for _ in range(3)]
     for process in processes:
         process.change(_fault)
-    assert all(isinstance(process.change(_knock), Refused) for process in processes)
-    assert isinstance(SharedState("somebank", "live").change(_knock), Admitted)
-    assert isinstance(SharedState("otherbank", "test").change(_knock), Admitted)
+    assert all(isinstance(process.change(_knock), CallRefused) for process in processes)
+    assert isinstance(SharedBreakerState("somebank", "live").change(_knock), CallAdmitted)
+    assert isinstance(SharedBreakerState("otherbank", "test").change(_knock), CallAdmitted)
 
 
 def test_without_redis_each_process_finds_out_for_itself(redis_down: None) -> None:
-    one, other = SharedState("somebank", "test"), SharedState("somebank", "test")
+    one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
     for _time in range(3):
         one.change(_fault)
-    assert isinstance(one.change(_knock), Refused)
-    assert isinstance(other.change(_knock), Admitted)
+    assert isinstance(one.change(_knock), CallRefused)
+    assert isinstance(other.change(_knock), CallAdmitted)
 
 
 def test_a_flushed_redis_forgets_and_harms_nobody() -> None:
-    process = SharedState("somebank", "test")
+    process = SharedBreakerState("somebank", "test")
     for _time in range(3):
         process.change(_fault)
-    assert isinstance(process.change(_knock), Refused)
+    assert isinstance(process.change(_knock), CallRefused)
     assert redis.attempt(lambda client: client.delete(process._key), otherwise=0) == 1
-    assert isinstance(process.change(_knock), Admitted)
+    assert isinstance(process.change(_knock), CallAdmitted)
 
 
 def test_two_processes_at_the_same_moment_lose_no_fault() -> None:
     """The second one writes between the first one's reading and writing."""
-    one, other = SharedState("somebank", "test"), SharedState("somebank", "test")
+    one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
     between = [lambda: other.change(_fault)]
 
-    def slow(state: State, now: float) -> tuple[State, int]:
+    def slow(state: BreakerState, now: float) -> tuple[BreakerState, int]:
         if between:
             between.pop()()
         after = fault(state, now)
@@ -226,16 +226,16 @@ def test_two_processes_at_the_same_moment_lose_no_fault() -> None:
 
 
 def test_good_calls_ask_redis_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = SharedState("somebank", "test")
+    process = SharedBreakerState("somebank", "test")
     assert not process.was_quiet
     process.change(_knock)
     assert process.was_quiet
-    monkeypatch.setattr(shared_state.time, "monotonic", lambda: process._quiet_until + 0.001)
+    monkeypatch.setattr(shared_breaker_state.time, "monotonic", lambda: process._quiet_until + 0.001)
     assert not process.was_quiet
 
 
 def test_a_state_with_a_fault_is_never_taken_from_memory() -> None:
-    process = SharedState("somebank", "test")
+    process = SharedBreakerState("somebank", "test")
     process.change(_fault)
     assert not process.was_quiet
-    assert not replace(State(), faults=1).is_quiet
+    assert not replace(BreakerState(), faults=1).is_quiet

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.http import HttpResponse
 
-from channels import guard, shared_state
+from channels import guard, shared_breaker_state
 from channels.base import UnknownOutcome
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
@@ -227,8 +227,8 @@ def one_fault_opens(
     yield
     for line in banks.values():
         line.mend()
-    monkeypatch.setattr(guard, "_lines", {})
-    monkeypatch.setattr(shared_state, "PREFIX", new_no("breaker"))
+    monkeypatch.setattr(guard, "_guards", {})
+    monkeypatch.setattr(shared_breaker_state, "PREFIX", new_no("breaker"))
     background.finish()
 
 

@@ -10,10 +10,8 @@ from django.db.models import F
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import NotProcessed, UnknownOutcome
-from channels.breaker import Phase
-from channels.guard import GuardedChannel
-from channels.registry import AvailableChannel
+from channels.base import Limits, NotProcessed, UnknownOutcome
+from channels.breaker import BreakerPhase
 from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
@@ -39,7 +37,7 @@ def goes_down(
     """Three payments notice it; the breaker is open."""
     channel.cut(answer)
     noticed = [data(create(client), 202) for _payment in range(3)]
-    assert phase() is Phase.OPEN
+    assert phase() is BreakerPhase.OPEN
     channel.calls.clear()
     return noticed
 
@@ -70,7 +68,7 @@ def test_payments_are_accepted_and_wait_while_the_channel_is_down(
     assert get_payment(client, payment)["status"] == "succeeded"
     let_pass(10)
     data(create(client))
-    assert phase() is Phase.CLOSED
+    assert phase() is BreakerPhase.CLOSED
 
 
 def test_the_same_without_redis(client: SignedClient, channel: Killswitch, redis_down: None) -> None:
@@ -85,14 +83,14 @@ def test_the_same_without_redis(client: SignedClient, channel: Killswitch, redis
 def test_declined_payments_are_no_fault_of_the_channel(client: SignedClient) -> None:
     for _payment in range(6):
         assert create(client, "decline").status_code == 402
-    assert phase() is Phase.CLOSED
+    assert phase() is BreakerPhase.CLOSED
     opened(client)
 
 
 def test_what_one_merchant_scripts_in_the_sandbox_is_no_fault_of_the_channel(client: SignedClient) -> None:
     for fault in ("timeout_before", "timeout_after", "error_5xx", "reset", "unreachable"):
         data(create(client, fault), 202)
-    assert phase() is Phase.CLOSED
+    assert phase() is BreakerPhase.CLOSED
 
 
 def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Killswitch) -> None:
@@ -103,7 +101,7 @@ def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Kil
         let_pass(30)
         SagaStep.objects.filter(id=step.id).update(next_retry_at=F("created_at"))
         engine.resume(step.saga_id)
-        assert phase() is Phase.OPEN
+        assert phase() is BreakerPhase.OPEN
     assert len(channel.calls) == 6
     step.refresh_from_db()
     assert (step.retry_count, step.in_doubt) == (1, True)
@@ -152,7 +150,7 @@ def test_the_janitors_question_is_a_probe_like_any_call(client: SignedClient, ch
     background.next_checks_are_due()
     poll_due()
     assert channel.calls == ["find_payment"]
-    assert phase() is Phase.RECOVERING
+    assert phase() is BreakerPhase.RECOVERING
 
 
 def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
@@ -163,7 +161,7 @@ def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
     given = data(refund(client, payment, 1_000), 202)
     for _payment in range(2):
         data(create(client), 202)
-    assert phase() is Phase.OPEN
+    assert phase() is BreakerPhase.OPEN
     engine.resume(SagaInstance.objects.get(business_id=given["refund_no"]).id)
     step = SagaStep.objects.get(saga__business_id=given["refund_no"], step_name="CallChannelRefund")
     assert step.in_doubt
@@ -182,6 +180,11 @@ class Stuck:
     name: str
     inside: threading.Semaphore
     let_go: threading.Event
+    limits = Limits()
+    is_sandbox = False
+
+    def get_unavailable_reason(self, environment: str) -> None:
+        return None
 
     def __getattr__(self, _operation: str) -> Any:
         def wait(_request: Any) -> UnknownOutcome:
@@ -196,12 +199,8 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
     client: SignedClient, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.CHANNEL_CALLS_PER_PROCESS = 2
-    stuck = Stuck("stuckbank", threading.Semaphore(0), threading.Event())
-    monkeypatch.setattr(
-        registry,
-        "_serve_stripe",
-        lambda environment: AvailableChannel(GuardedChannel(stuck, environment), False),
-    )
+    stuck = Stuck("stripe", threading.Semaphore(0), threading.Event())
+    monkeypatch.setitem(registry._instances, "channels.stripe.channel.StripeChannel", stuck)
     waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
     for _thread in waiting:
         assert stuck.inside.acquire(timeout=10)

@@ -4,7 +4,7 @@ nobody knocks it down again when it is back. Time is made to pass second by seco
 import pytest
 
 from channels import breaker
-from channels.breaker import Phase
+from channels.breaker import BreakerPhase
 from sagas.models import SagaInstance, SagaStatus, SagaStep
 from tests.support.outage import Killswitch, StoppedTime, phase
 from tests.support.shop import create, data, paid, refund
@@ -56,7 +56,7 @@ def test_twenty_minutes_without_the_channel(
     done = SagaInstance.objects.filter(business_id__in=[*refunds, *waiting])
     assert set(done.values_list("status", flat=True)) == {SagaStatus.COMPLETED}
     assert done.count() == REFUNDS + PAYMENTS
-    assert phase() is Phase.CLOSED
+    assert phase() is BreakerPhase.CLOSED
     _require_no_herd(per_second)
 
 
@@ -66,7 +66,7 @@ def _live_through(client: SignedClient, clock: StoppedTime) -> list[str]:
         if second == PAYMENTS_BEGIN:
             waiting = [data(create(client, "auto_pay"), 202)["payment_no"] for _payment in range(PAYMENTS)]
         clock.live_on(STRIDE_SECONDS)
-        assert phase() in (Phase.OPEN, Phase.HALF_OPEN)
+        assert phase() in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN)
     return waiting
 
 

@@ -1,8 +1,8 @@
-"""The simulator with somebody listening on the line: tests may look at, lose or change what passes.
+"""Channels whose calls a test can observe, lose or change.
 
-line = tap(monkeypatch)
-line.before = lambda operation, request: seen.append(operation)
-line.after = lambda operation, answer: replace(answer, …)
+simulator = intercept_simulator(monkeypatch)
+simulator.before = lambda operation, request: seen.append(operation)
+simulator.after = lambda operation, result: replace(result, …)
 """
 
 from collections.abc import Callable
@@ -10,26 +10,43 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from channels import registry
+from channels.base import Limits
 from channels.simulator.channel import SimulatorChannel
+
+SIMULATOR_PATH = "channels.simulator.channel.SimulatorChannel"
+CALLS = frozenset(
+    [
+        "create_payment",
+        "find_payment",
+        "cancel_payment",
+        "capture_payment",
+        "list_payments",
+        "refund_payment",
+        "find_refund",
+        "find_refunds",
+        "list_refunds",
+    ]
+)
 
 
 class Killed(BaseException):
-    """The end of the process, as far as one thread can play it: nothing of ours catches it."""
+    """Ends a thread as a killed process would end: no code of ours catches it."""
 
 
 class InterceptedSimulator:
-    """A channel whose calls go through two hooks. `name` and `parse_webhook` are the simulator's own."""
+    """The simulator with two hooks around the calls in `CALLS`: `before` and `after`."""
 
     def __init__(self) -> None:
         self._simulator = SimulatorChannel()
         self.before: Callable[[str, Any], None] = lambda operation, request: None
-        self.after: Callable[[str, Any], Any] = lambda operation, answer: answer
+        self.after: Callable[[str, Any], Any] = lambda operation, result: result
 
     def __getattr__(self, operation: str) -> Any:
         inner = getattr(self._simulator, operation)
-        if operation in ("name", "parse_webhook"):
+        if operation not in CALLS:
             return inner
 
         def call(request: Any) -> Any:
@@ -39,7 +56,7 @@ class InterceptedSimulator:
         return call
 
     def kill_before(self, operation: str) -> None:
-        """The caller dies with its call not yet made."""
+        """The caller is killed before the call."""
 
         def die(called: str, _request: Any) -> None:
             if called == operation:
@@ -48,31 +65,37 @@ class InterceptedSimulator:
         self.before = die
 
     def kill_after(self, operation: str) -> None:
-        """The caller dies with the bank's answer on its way."""
+        """The caller is killed after the call, before it gets the result."""
 
-        def die(called: str, answer: Any) -> Any:
+        def die(called: str, result: Any) -> Any:
             if called == operation:
                 raise Killed
-            return answer
+            return result
 
         self.after = die
 
     def mend(self) -> None:
-        self.before, self.after = (lambda operation, request: None), (lambda operation, answer: answer)
+        self.before, self.after = (lambda operation, request: None), (lambda operation, result: result)
 
 
 def intercept_simulator(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
-    line = InterceptedSimulator()
-    monkeypatch.setattr(registry, "_simulator", line)
-    return line
+    simulator = InterceptedSimulator()
+    monkeypatch.setitem(registry._instances, SIMULATOR_PATH, simulator)
+    return simulator
 
 
 class AdditionalChannel(InterceptedSimulator):
-    """A channel of another name, on books of the same kind. Its script is in the payment's metadata under its name."""
+    """A channel of another name with the simulator's ledger. Its script is in the payment's metadata under its name."""
+
+    is_sandbox = False
+    limits = Limits()
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+
+    def get_unavailable_reason(self, environment: str) -> None:
+        return None
 
     def __getattr__(self, operation: str) -> Any:
         call = super().__getattr__(operation)
@@ -84,6 +107,8 @@ class AdditionalChannel(InterceptedSimulator):
 
 
 def add_channel(monkeypatch: pytest.MonkeyPatch, name: str) -> AdditionalChannel:
-    bank = AdditionalChannel(name)
-    monkeypatch.setitem(registry._further, name, bank)
-    return bank
+    channel = AdditionalChannel(name)
+    path = f"tests.support.channels.{name}"
+    monkeypatch.setitem(registry._instances, path, channel)
+    monkeypatch.setattr(settings, "CHANNELS", [*settings.CHANNELS, path])
+    return channel

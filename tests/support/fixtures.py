@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from channels import guard, shared_state
+from channels import guard, shared_breaker_state
 from common import redis
 from merchants import services
 from merchants.services import NewMerchant
@@ -54,8 +54,8 @@ def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SAGA_RETRY_BASE_SECONDS = 0
     settings.CHANNEL_CALLS_PER_PROCESS = 1000
     monkeypatch.setattr(redis, "_paused_until", 0.0)
-    monkeypatch.setattr(guard, "_lines", {})
-    monkeypatch.setattr(shared_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
+    monkeypatch.setattr(guard, "_guards", {})
+    monkeypatch.setattr(shared_breaker_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
 
 
 @pytest.fixture

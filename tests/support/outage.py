@@ -10,12 +10,12 @@ from django.db.models import F
 
 from channels import breaker, guard
 from channels.base import NotProcessed, UnknownOutcome
-from channels.breaker import Phase
-from channels.shared_state import SharedState
+from channels.breaker import BreakerPhase
+from channels.shared_breaker_state import SharedBreakerState
 from common import redis
 from gateway.models import Payment, Refund
 from sagas.models import ACTIVE, SagaInstance, SagaStep
-from tests.support.channels import InterceptedSimulator, intercept_simulator
+from tests.support.channels import CALLS, InterceptedSimulator, intercept_simulator
 from tests.support.sagas import run_due
 
 
@@ -36,10 +36,9 @@ class Killswitch:
         inner = self.line._simulator
 
         class Dead:
-            name = inner.name
-            parse_webhook = inner.parse_webhook
-
             def __getattr__(self, operation: str) -> Any:
+                if operation not in CALLS:
+                    return getattr(inner, operation)
                 return lambda request: getattr(inner, operation)(request) and gone if lose_answers else gone
 
         self.line._simulator = Dead()  # type: ignore[assignment]
@@ -49,20 +48,20 @@ class Killswitch:
         self.line._simulator = self._alive
 
 
-def breaker_state(environment: str = "test") -> breaker.State:
+def breaker_state(environment: str = "test") -> breaker.BreakerState:
     return shared(environment).change(lambda state, now: (state, state))
 
 
-def breaker_of(channel: str, environment: str = "test") -> breaker.State:
-    return guard._line(channel, environment)._state.change(lambda state, now: (state, state))
+def breaker_of(channel: str, environment: str = "test") -> breaker.BreakerState:
+    return guard.get_guard(channel, environment)._state.change(lambda state, now: (state, state))
 
 
-def phase() -> Phase:
+def phase() -> BreakerPhase:
     return breaker_state().phase
 
 
-def shared(environment: str = "test") -> SharedState:
-    return guard._line("simulator", environment)._state
+def shared(environment: str = "test") -> SharedBreakerState:
+    return guard.get_guard("simulator", environment)._state
 
 
 def let_pass(seconds: float) -> None:
@@ -83,11 +82,11 @@ def let_pass_for_breaker(seconds: float) -> None:
     loaded = redis.attempt(state._load, otherwise=None)
     if loaded is not None and loaded[1]:
         now, text = loaded
-        aged = _aged(breaker.read(text, now), seconds)
-        redis.attempt(lambda client: client.set(state._key, breaker.as_text(aged)), otherwise=None)
+        aged = _aged(breaker.parse_state(text, now), seconds)
+        redis.attempt(lambda client: client.set(state._key, breaker.serialize_state(aged)), otherwise=None)
 
 
-def _aged(state: breaker.State, seconds: float) -> breaker.State:
+def _aged(state: breaker.BreakerState, seconds: float) -> breaker.BreakerState:
     return replace(state, since=state.since - seconds, until=state.until - seconds)
 
 
@@ -105,9 +104,9 @@ class StoppedTime:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._stopped_at = time.time()
         self._since = time.monotonic()
-        load = SharedState._load
+        load = SharedBreakerState._load
         monkeypatch.setattr(
-            SharedState, "_load", lambda state, client: (self._stopped_at, load(state, client)[1])
+            SharedBreakerState, "_load", lambda state, client: (self._stopped_at, load(state, client)[1])
         )
 
     def live_on(self, seconds: float) -> int:

@@ -2,7 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from channels.stripe import config, setup, webhooks
+from channels.base import LIVE, TEST
+from channels.stripe import setup, webhooks
 
 
 class Command(BaseCommand):
@@ -12,9 +13,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--environment", choices=[config.TEST, config.LIVE], help="Default: both, where connected."
-        )
+        parser.add_argument("--environment", choices=[TEST, LIVE], help="Default: both, where connected.")
         parser.add_argument(
             "--events", action="store_true", help="Only list the events that the endpoint must send."
         )
@@ -24,7 +23,7 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(webhooks.EVENTS))
             return
         problems = 0
-        for each in (config.TEST, config.LIVE):
+        for each in (TEST, LIVE):
             if environment in (None, each):
                 for finding in setup.findings(each):
                     problems += finding.is_problem

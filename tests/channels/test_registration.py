@@ -1,0 +1,67 @@
+"""A channel in a folder of the tests is registered with one line, and takes a payment through the API."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from channels import registry
+from channels.base import PaymentState
+from tests.channels.voucher.channel import SIGNATURE_HEADER, VoucherChannel, sign
+from tests.support.shop import Body, create, data, error, get_payment, opened, refund
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+PATH = "tests.channels.voucher.channel.VoucherChannel"
+
+
+@pytest.fixture
+def voucher(settings: Any, monkeypatch: pytest.MonkeyPatch) -> VoucherChannel:
+    """The one line, and the instance that the registry then builds."""
+    monkeypatch.setattr(registry, "_instances", {})
+    settings.CHANNELS = [*settings.CHANNELS, PATH]
+    channel = registry.get_webhook_channel("voucher")
+    assert isinstance(channel, VoucherChannel)
+    return channel
+
+
+def send_webhook(payment: Body) -> HttpResponse:
+    body = json.dumps(
+        {"id": "evt_1", "type": "voucher.redeemed", "reference": payment["payment_no"]}
+    ).encode()
+    return Client().post(
+        "/api/v1/webhooks/voucher",
+        body,
+        content_type="application/json",
+        headers={SIGNATURE_HEADER: sign(body)},
+    )
+
+
+def test_a_channel_takes_and_refunds_a_payment(client: SignedClient, voucher: VoucherChannel) -> None:
+    payment = opened(client, channel="voucher")
+    reference = payment["payment_no"]
+    assert payment["payment_url"] == f"https://voucher.example/{reference}"
+    at_bank = voucher.bank.payments[reference]
+    voucher.bank.payments[reference] = replace(
+        at_bank, state=PaymentState.PAID, captured_minor=at_bank.amount_minor
+    )
+    assert data(send_webhook(payment))["effect"] == "applied"
+    now = get_payment(client, payment)
+    assert (now["status"], now["channel"], now["captured_amount"]) == ("succeeded", "voucher", 10_000)
+    assert data(refund(client, payment, 4_000))["status"] == "succeeded"
+    assert [each.amount_minor for _payment, each in voucher.bank.refunds.values()] == [4_000]
+
+
+def test_without_its_line_the_channel_is_unknown(client: SignedClient) -> None:
+    details = error(create(client, channel="voucher"), 422, "channel_not_available")
+    assert details == {"channel": ["There is no channel 'voucher'. Known are: simulator, stripe."]}
+
+
+def test_the_registry_names_no_channel() -> None:
+    source = Path(registry.__file__).read_text()
+    for name in ("stripe", "simulator", "match "):
+        assert name not in source.lower()

@@ -1,0 +1,16 @@
+"""The provider behind the voucher channel. Its records are in memory: the provider is this test process."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from channels.base import ChannelPayment, ChannelRefund
+
+
+@dataclass
+class VoucherBank:
+    payments: dict[str, ChannelPayment] = field(default_factory=dict)
+    # The payment's reference and the refund, by the refund's reference.
+    refunds: dict[str, tuple[str, ChannelRefund]] = field(default_factory=dict)
+    created_at: dict[str, dt.datetime] = field(default_factory=dict)
+    # "request" or "answer": what the next write calls lose.
+    losses: list[str] = field(default_factory=list)
