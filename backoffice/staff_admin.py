@@ -193,7 +193,7 @@ class RoleAdmin(ReadOnlyAdmin):
     def meaning(self, group: Group) -> str:
         return str(ROLES.get(group.name, ""))  # type: ignore[call-overload]
 
-    @admin.display(description=gettext_lazy("permission_names"))
+    @admin.display(description=gettext_lazy("permissions"))
     def permission_names(self, group: Group) -> str:
         names = group.permissions.values_list("content_type__app_label", "codename")
         return ", ".join(sorted(f"{app}.{codename}" for app, codename in names))

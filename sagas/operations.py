@@ -219,7 +219,7 @@ def _perform(
     given: Json | None = None,
 ) -> Done:
     if not actor.strip() or not reason.strip():
-        raise NotPermitted(_("Say who you are and why you do it."))
+        raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
         saga = _take(saga_id, seen_revision)
         steps = list(saga.steps.all())

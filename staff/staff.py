@@ -85,7 +85,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
     with transaction.atomic():
         user = _lock(user_id, actor)
         if user.is_active == active:
-            raise OperationRefused(_("That is so already."))
+            raise OperationRefused(_("This has been done already. Reload the page."))
         user.is_active = active
         user.save(update_fields=["is_active"])
         action = StaffActionType.STAFF_REACTIVATED if active else StaffActionType.STAFF_DEACTIVATED

@@ -53,7 +53,7 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
     """Also withdraws one's own request. Raises `NotPermitted`."""
     if not reason.strip():
-        raise NotPermitted(_("Say who you are and why you do it."))
+        raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
         approval = lock_pending(approval_id)
         record_decision(approval, ApprovalState.REJECTED, actor, reason=reason)

@@ -135,7 +135,7 @@ def _ask(
     if why_not := allowed(picture)[operation]:
         raise NotPermitted(why_not)
     if operation == Operation.SKIP_STEP:
-        saga_operations.parsed_result(result, saga.id)
+        saga_operations.parse_result(result, saga.id)
     decisions.expire_approvals()
     try:
         with transaction.atomic():

@@ -12,8 +12,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from audit.recording import recording
 from backoffice.exports import csv_rows, row_pages
 from backoffice.exports.kinds import KINDS, Kind
 from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
@@ -54,17 +54,17 @@ def request_export(
         raise OperationRefused(_("The list does not know these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
-    with transaction.atomic(durable=True):
+    with recording(
+        StaffActionType.EXPORT_REQUESTED,
+        ObjectType.EXPORT,
+        export.pk,
+        actor=actor,
+        reason=reason,
+        durable=True,
+    ) as entry:
         if not is_short:
             export.save(force_insert=True)
-        audit.record(
-            actor=actor,
-            action=StaffActionType.EXPORT_REQUESTED,
-            object_type=ObjectType.EXPORT,
-            object_id=str(export.pk),
-            reason=reason,
-            after={"kind": kind.name, "filters": given, "streamed": is_short, "row_limit": limit},
-        )
+        entry.after = {"kind": kind.name, "filters": given, "streamed": is_short, "row_limit": limit}
     return _stream(kind, given, limit) if is_short else export
 
 
@@ -76,18 +76,18 @@ def _stream(kind: Kind, filters: Mapping[str, str], limit: int) -> Iterator[byte
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
     """Raises `OperationRefused` unless it is done. Each download is in the audit."""
-    with transaction.atomic(durable=True):
-        export = Export.objects.filter(pk=export_id, status=ExportStatus.DONE).first()
-        if export is None:
-            raise OperationRefused(_("This export is not ready."))
-        audit.record(
-            actor=actor,
-            action=StaffActionType.EXPORT_DOWNLOADED,
-            object_type=ObjectType.EXPORT,
-            object_id=str(export_id),
-            reason=export.reason,
-            after={"kind": export.kind, "rows": export.rows_written},
-        )
+    export = Export.objects.filter(pk=export_id, status=ExportStatus.DONE).first()
+    if export is None:
+        raise OperationRefused(_("This export is not ready."))
+    with recording(
+        StaffActionType.EXPORT_DOWNLOADED,
+        ObjectType.EXPORT,
+        export_id,
+        actor=actor,
+        reason=export.reason,
+        durable=True,
+    ) as entry:
+        entry.after = {"kind": export.kind, "rows": export.rows_written}
     return _chunks(export)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from audit.recording import recording
 from common.errors import OperationRefused
 from gateway.models import Payment
 from gateway.services import late_payments
@@ -29,34 +29,34 @@ def operate(
     reviews: Collection[str] = (),
     approved_by: str = "",
 ) -> Done:
-    """Refunds late money, or resolves the open reviews that `reviews` names by id or code, or all of them.
+    """Refunds late payments, or resolves the open reviews that `reviews` names by id or code (empty: all of them).
 
-    Asks nobody: `backoffice.approvals.late_money` decides whether one person is enough. Raises `NotFound` and
-    `OperationRefused`."""
+    Requests no approval: `backoffice.approvals.late_payments` decides whether one person is enough. Raises `NotFound`
+    and `OperationRefused`.
+    """
     require_actor_and_reason(actor=actor, reason=reason)
-    with transaction.atomic():
+    with recording(
+        StaffActionType(f"payment.{operation.value}"),
+        ObjectType.PAYMENT,
+        payment_no,
+        actor=actor,
+        reason=reason,
+    ) as entry:
         if operation is Operation.GIVE_BACK:
             done = late_payments.give_back(payment_no=payment_no, actor=actor, reason=reason)
         else:
             done = late_payments.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
-        audit.record(
-            actor=actor,
-            action=StaffActionType(f"payment.{operation.value}"),
-            object_type=ObjectType.PAYMENT,
-            object_id=payment_no,
-            reason=reason,
-            before=done.before,
-            after={**done.after, **({"approved_by": approved_by} if approved_by else {})},
-        )
+        entry.before = done.before
+        entry.after = {**done.after, **({"approved_by": approved_by} if approved_by else {})}
     return done
 
 
 def require_actor_and_reason(*, actor: str, reason: str) -> None:
     """Raises `OperationRefused`."""
     if not actor.strip() or not reason.strip():
-        raise OperationRefused(_("Say who you are and why you do it."))
+        raise OperationRefused(_("Give your name and a reason."))
 
 
 def payments_in_review(*, limit: int) -> QuerySet[Payment]:
-    """The payments that wait for a person, oldest first."""
+    """The payments that need review, oldest first."""
     return Payment.objects.filter(needs_attention=True).order_by("created_at")[:limit]

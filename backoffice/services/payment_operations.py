@@ -1,69 +1,62 @@
-"""What staff do to a payment besides refunding it: the beginning and the audit are one transaction, then the channel is
-called. Who dies in between leaves a saga that a worker takes up when the lease is over."""
+"""Staff actions on a payment, except refunds.
+
+The saga starts in one transaction with the audit log entry; then the channel is called. If the process dies in
+between, a worker resumes the saga when its lease expires.
+"""
 
 import uuid
 
-from django.db import transaction
-
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from audit.recording import recording
 from common.ids import uuid7
 from gateway.models import Payment, PaymentStatus
 from gateway.services import channel_queries, payments
 from sagas import engine
 
-# Merchants read this, never what staff wrote.
-TOLD = "cancelled by staff"
+# The reason that merchants see. What staff typed stays in the audit log.
+PUBLIC_REASON = "cancelled by staff"
 
 
 def sync_payment(*, payment: Payment, actor: str, reason: str) -> None:
-    """Takes over what the channel says. Raises `ServiceUnavailable` when it does not answer."""
-    with transaction.atomic(durable=True):
-        _record(payment, StaffActionType.PAYMENT_SYNC, actor, reason)
+    """Queries the channel and applies its answer. Raises `ServiceUnavailable` when it does not answer."""
+    with recording(
+        StaffActionType.PAYMENT_SYNC,
+        ObjectType.PAYMENT,
+        payment.payment_no,
+        actor=actor,
+        reason=reason,
+        before={"status": payment.status},
+        durable=True,
+    ):
+        pass  # the query itself needs no transaction; its attempt is recorded before it is made
     channel_queries.query_payment_and_refunds(payment=payment)
 
 
 def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
-    """The channel, which knows whether it was paid, decides. Raises `PaymentNotCancellable`, `OperationInProgress`."""
-    with transaction.atomic(durable=True):
+    """Cancels at the channel, which refuses when it was paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
+    with recording(
+        StaffActionType.PAYMENT_CANCEL, ObjectType.PAYMENT, actor=actor, reason=reason, durable=True
+    ) as entry:
         payment = Payment.objects.select_for_update().get(id=payment_id)
+        entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
         saga = payments.start_cancel(
-            payment_id=payment_id, saga_id=uuid7(), final_status=PaymentStatus.CANCELLED, reason=TOLD
+            payment_id=payment_id,
+            saga_id=uuid7(),
+            final_status=PaymentStatus.CANCELLED,
+            reason=PUBLIC_REASON,
         )
-        _record(
-            payment,
-            StaffActionType.PAYMENT_CANCEL,
-            actor,
-            reason,
-            {"saga": str(saga.id if saga else payment_id)},
-        )
+        entry.after = {"saga": str(saga.id if saga else payment_id)}
     if saga is not None:
         engine.advance(saga)
 
 
 def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> None:
     """Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`."""
-    with transaction.atomic(durable=True):
+    with recording(
+        StaffActionType.PAYMENT_CAPTURE, ObjectType.PAYMENT, actor=actor, reason=reason, durable=True
+    ) as entry:
         payment = Payment.objects.select_for_update().get(id=payment_id)
+        entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
         saga = payments.start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
-        after: dict[str, str | int] = {
-            "saga": str(saga.id),
-            "amount_minor": amount_minor,
-            "currency": payment.currency,
-        }
-        _record(payment, StaffActionType.PAYMENT_CAPTURE, actor, reason, after)
+        entry.after = {"saga": str(saga.id), "amount_minor": amount_minor, "currency": payment.currency}
     engine.advance(saga)
-
-
-def _record(
-    payment: Payment, act: StaffActionType, actor: str, reason: str, after: dict[str, str | int] | None = None
-) -> None:
-    audit.record(
-        actor=actor,
-        action=act,
-        object_type=ObjectType.PAYMENT,
-        object_id=payment.payment_no,
-        reason=reason,
-        before={"status": payment.status},
-        after=after,
-    )

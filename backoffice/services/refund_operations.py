@@ -1,12 +1,12 @@
-"""Refunds by staff: the reservation and the audit are one transaction, then the channel is called."""
+"""Refunds by staff: the refund is reserved in one transaction with its audit log entry, then the channel is called."""
 
 import uuid
 
 from django.db.models import Sum
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
+from audit.recording import recording
 from gateway.flows import refund_create
 from gateway.models import Payment, Refund, RefundOrigin, RefundStatus
 from sagas import engine
@@ -22,51 +22,51 @@ def start_refund(
     reason: str,
     approved_by: str = "",
 ) -> SagaState:
-    """In the caller's transaction, which holds the payment's lock.
+    """Runs in the caller's transaction, which holds the payment's lock.
 
     Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`.
     """
-    saga = refund_create.start(
-        payment=payment,
-        refund_id=refund_id,
-        amount_minor=amount_minor,
-        reason=reason[:255],
-        origin=RefundOrigin.STAFF,
-    )
-    reserved = Refund.objects.get(id=refund_id)
-    audit.record(
+    before = {
+        "refunded_minor": payment.refunded_minor,
+        "refund_pending_minor": payment.refund_pending_minor,
+    }
+    with recording(
+        StaffActionType.REFUND,
+        ObjectType.PAYMENT,
+        payment.payment_no,
         actor=actor,
-        action=StaffActionType.REFUND,
-        object_type=ObjectType.PAYMENT,
-        object_id=payment.payment_no,
         reason=reason,
-        before={
-            "refunded_minor": payment.refunded_minor,
-            "refund_pending_minor": payment.refund_pending_minor,
-        },
-        after={
-            "refund_no": reserved.refund_no,
+        before=before,
+    ) as entry:
+        saga = refund_create.start(
+            payment=payment,
+            refund_id=refund_id,
+            amount_minor=amount_minor,
+            reason=reason[:255],
+            origin=RefundOrigin.STAFF,
+        )
+        entry.after = {
+            "refund_no": Refund.objects.values_list("refund_no", flat=True).get(id=refund_id),
             "amount_minor": amount_minor,
             "currency": payment.currency,
-            "refund_pending_minor": payment.refund_pending_minor + amount_minor,
+            "refund_pending_minor": before["refund_pending_minor"] + amount_minor,
             **({"approved_by": approved_by} if approved_by else {}),
-        },
-    )
+        }
     return saga
 
 
 def execute_refund(*, saga: SagaState) -> Refund:
-    """After the commit. Who dies before or in it leaves a saga that a worker takes up when the lease is over."""
+    """Calls the channel, after the commit. If the process dies, a worker resumes the saga when its lease expires."""
     engine.advance(saga)
     return Refund.objects.get(id=saga.id)
 
 
 def refunded_without_approval_minor(*, payment: Payment) -> int:
-    """What staff refunded of it without a second person."""
-    done = StaffAction.objects.filter(
+    """The sum that staff refunded of the payment without a second person."""
+    refunds = StaffAction.objects.filter(
         object_id=payment.payment_no, object_type=ObjectType.PAYMENT, action=StaffActionType.REFUND
     ).exclude(after__has_key="approved_by")
-    numbers = list(done.values_list("after__refund_no", flat=True))
-    kept = Refund.objects.filter(refund_no__in=numbers).exclude(status=RefundStatus.FAILED)
-    total: int | None = kept.aggregate(total=Sum("amount_minor"))["total"]
+    numbers = list(refunds.values_list("after__refund_no", flat=True))
+    not_failed = Refund.objects.filter(refund_no__in=numbers).exclude(status=RefundStatus.FAILED)
+    total: int | None = not_failed.aggregate(total=Sum("amount_minor"))["total"]
     return total or 0

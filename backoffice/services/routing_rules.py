@@ -1,17 +1,16 @@
-"""Changes of routing rules by staff, each with its audit log entry in one transaction.
+"""Changes of routing rules by staff, each in one transaction with its audit log entry.
 
-A rule is never edited: it is ended and another one is made, so that the audit tells which rules held when.
+A rule is never edited. It is ended and another one is added, so that the audit log shows which rules were in force.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from audit.recording import recording
 from channels.registry import list_channel_names
 from common.errors import OperationRefused, UnknownObject
 from common.money import EXPONENTS
@@ -35,10 +34,10 @@ class RuleDraft:
 
 def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
     """Raises `OperationRefused`."""
-    _require_reason(actor, reason)
+    _require_actor_and_reason(actor, reason)
     if draft.channel not in list_channel_names():
         raise OperationRefused(
-            _("There is no channel %(channel)s. Known are: %(known)s.")
+            _("There is no channel %(channel)s. Choose one of: %(known)s.")
             % {"channel": draft.channel, "known": ", ".join(list_channel_names())}
         )
     if draft.currency and draft.currency not in EXPONENTS:
@@ -53,37 +52,29 @@ def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
         rule.full_clean()
     except ValidationError as error:
         raise OperationRefused(" ".join(error.messages)) from error
-    with transaction.atomic():
+    with recording(StaffActionType.ROUTING_ADD, ObjectType.ROUTING_RULE, actor=actor, reason=reason) as entry:
         rule.save(force_insert=True)
-        audit.record(
-            actor=actor,
-            action=StaffActionType.ROUTING_ADD,
-            object_type=ObjectType.ROUTING_RULE,
-            object_id=str(rule.pk),
-            reason=reason,
-            after=asdict(draft),
-        )
+        entry.object_id, entry.after = str(rule.pk), asdict(draft)
     return rule
 
 
 def end(*, rule_id: int, actor: str, reason: str) -> None:
-    """Payments that were routed by it stay where they are. Raises `OperationRefused`."""
-    _require_reason(actor, reason)
-    with transaction.atomic():
+    """Stops the rule from matching new payments; the payments that it routed stay. Raises `OperationRefused`."""
+    _require_actor_and_reason(actor, reason)
+    with recording(
+        StaffActionType.ROUTING_END,
+        ObjectType.ROUTING_RULE,
+        rule_id,
+        actor=actor,
+        reason=reason,
+        before={"is_active": True},
+    ) as entry:
         ended = RoutingRule.objects.filter(pk=rule_id, is_active=True).update(is_active=False)
         if not ended:
             raise UnknownObject(_("There is no rule %s in force.") % rule_id)
-        audit.record(
-            actor=actor,
-            action=StaffActionType.ROUTING_END,
-            object_type=ObjectType.ROUTING_RULE,
-            object_id=str(rule_id),
-            reason=reason,
-            before={"is_active": True},
-            after={"is_active": False},
-        )
+        entry.after = {"is_active": False}
 
 
-def _require_reason(actor: str, reason: str) -> None:
+def _require_actor_and_reason(actor: str, reason: str) -> None:
     if not actor.strip() or not reason.strip():
-        raise OperationRefused(_("Say who you are and why you do it."))
+        raise OperationRefused(_("Give your name and a reason."))

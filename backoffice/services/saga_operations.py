@@ -1,13 +1,11 @@
-"""Staff actions on sagas: the operation, its entry in the saga's history and the audit log entry are one
-transaction."""
+"""Staff actions on sagas: the operation, the saga's history and the audit log entry are one transaction."""
 
 import uuid
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from audit.recording import recording
 from backoffice.services import saga_inspection
 from common.api.parsers import parse_json
 from common.errors import MalformedBody, OperationRefused
@@ -18,7 +16,7 @@ from sagas.outcomes import Json
 
 
 class BadResult(OperationRefused):
-    """What was given as a step's result is not a JSON object."""
+    """The result that staff gave for a step is not a JSON object."""
 
 
 def operate(
@@ -33,29 +31,27 @@ def operate(
     ticket: str = "",
     approved_by: str = "",
 ) -> Done:
-    """`result` is JSON for a skip, and the name of the resolution for a resolve. Raises `OperationRefused` in its many
-    kinds."""
-    with transaction.atomic():
+    """Performs the operation on a saga whose revision is still `seen_revision`.
+
+    `result` is the step's result as JSON for a skip, and the name of the resolution for a resolve. Raises the
+    subclasses of `OperationRefused`.
+    """
+    action = StaffActionType(f"saga.{operation.value}")
+    with recording(action, ObjectType.SAGA, saga_id, actor=actor, reason=reason) as entry:
         done = _perform(operation, saga_id, seen_revision, actor, reason, result)
-        audit.record(
-            actor=actor,
-            action=StaffActionType(f"saga.{operation.value}"),
-            object_type=ObjectType.SAGA,
-            object_id=str(saga_id),
-            reason=reason,
-            before=done.before,
-            after={**done.after, **_given(reason_code=reason_code, ticket=ticket, approved_by=approved_by)},
-        )
+        optional = {"reason_code": reason_code, "ticket": ticket, "approved_by": approved_by}
+        entry.before = done.before
+        entry.after = {**done.after, **{name: value for name, value in optional.items() if value}}
     return done
 
 
 def result_help(*, saga_id: uuid.UUID) -> str:
-    """What a person needs to know to give a step's result: later steps fail on what is missing."""
+    """Explains which names a step's result usually has: later steps fail when one is missing."""
     found = saga_inspection.load_sagas(ids=[saga_id])
     names = saga_inspection.usual_result_names(saga=found[0]) if found else ()
     if not names:
-        return _("Give the result of the step: a JSON object, {} when later steps read nothing of it.")
-    return _("Give the result of the step: a JSON object. Usually it has: %(names)s.") % {
+        return _("Enter the result of the step as a JSON object. Enter {} if no later step reads it.")
+    return _("Enter the result of the step as a JSON object. It usually contains: %(names)s.") % {
         "names": ", ".join(names)
     }
 
@@ -69,7 +65,7 @@ def _perform(
             seen_revision=seen_revision,
             actor=actor,
             reason=reason,
-            result=parsed_result(result, saga_id),
+            result=parse_result(result, saga_id),
         )
     if operation == Operation.MARK_RESOLVED:
         return operations.mark_resolved(
@@ -84,12 +80,8 @@ def _perform(
     return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)
 
 
-def _given(**facts: str) -> dict[str, str]:
-    return {name: value for name, value in facts.items() if value}
-
-
-def parsed_result(result: str, saga_id: uuid.UUID) -> Json:
-    """What a person gave as the result of a step. Raises `BadResult`."""
+def parse_result(result: str, saga_id: uuid.UUID) -> Json:
+    """Parses the result that staff gave for a step. Raises `BadResult`."""
     if not result.strip():
         raise BadResult(result_help(saga_id=saga_id))
     try:

@@ -242,7 +242,7 @@ class TestOperate:
 
     def test_who_and_why(self, saga_in_review, monkeypatch):
         assert "--reason" in refused("retry", str(saga_in_review.id))
-        assert "Say who you are" in refused("retry", str(saga_in_review.id), "--reason", " ")
+        assert "Give your name" in refused("retry", str(saga_in_review.id), "--reason", " ")
         monkeypatch.delenv("USER")
         assert "--actor is missing" in refused("retry", str(saga_in_review.id), "--reason", "x")
 
