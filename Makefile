@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-some lint bench screenshots
+.PHONY: help run stop test test-fast test-some lint hooks docs bench screenshots
 
 PYTHON ?= .venv/bin/python
 
@@ -15,6 +15,9 @@ stop: ## Stop the local stack
 test: ## Run every static check and every test
 	./scripts/test.sh
 
+test-fast: ## Run the tests that need neither processes nor a browser
+	./scripts/test.sh --fast
+
 test-some: ## Run some tests: make test-some ARGS="tests/sagas -k fence"
 	./scripts/test.sh $(ARGS)
 
@@ -23,6 +26,12 @@ lint: ## Run the formatter, the linter, the type checker and the import rules
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy .
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+hooks: ## Check each commit before it is made (pre-commit)
+	$(PYTHON) -m pre_commit install
+
+docs: ## Build the documentation into .local/site; broken links and anchors are errors
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 bench: ## Run one benchmark: make bench NAME=payments
 	$(PYTHON) -m scripts.local.testing $(PYTHON) -m benchmarks.$(NAME)

@@ -16,6 +16,7 @@ STATIC_CHECKS = {
     "mypy": ["-m", "mypy", "."],
     "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
+    "docs": ["-m", "mkdocs", "build", "--strict", "--quiet"],
 }
 PYTEST = ["-m", "pytest", "--dist", "worksteal", "-n"]
 
@@ -78,7 +79,7 @@ class StaticChecks:
                 return
             self._process = subprocess.Popen(
                 ["nice", sys.executable, *command],
-                env=self._environment,
+                env={**self._environment, "NO_MKDOCS_2_WARNING": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
