@@ -31,7 +31,7 @@ hooks: ## Check each commit before it is made (pre-commit)
 	$(PYTHON) -m pre_commit install
 
 docs: ## Build the documentation into .local/site; broken links and anchors are errors
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 bench: ## Run one benchmark: make bench NAME=payments
 	$(PYTHON) -m scripts.local.testing $(PYTHON) -m benchmarks.$(NAME)

@@ -1,6 +1,6 @@
 """Checks the subject of a commit message: `area: what it does`, at most 72 characters. Run by pre-commit.
 
-    python -m scripts.commit_subject FILE
+python -m scripts.commit_subject FILE
 """
 
 import re
@@ -17,7 +17,9 @@ def main() -> int:
         print(f"The subject has {len(subject)} characters, at most {MAX_LENGTH} are allowed: {subject}")
         return 1
     if not FORM.match(subject):
-        print(f"Begin the subject with an area, and end it without a full stop (sagas: fence late writes): {subject}")
+        print(
+            f"Begin the subject with an area, and end it without a full stop (sagas: fence late writes): {subject}"
+        )
         return 1
     return 0
 

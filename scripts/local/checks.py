@@ -16,7 +16,7 @@ STATIC_CHECKS = {
     "mypy": ["-m", "mypy", "."],
     "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
-    "docs": ["-m", "mkdocs", "build", "--strict", "--quiet"],
+    "docs": ["-m", "mkdocs", "build", "--strict"],  # not --quiet: it hides broken links from --strict
 }
 PYTEST = ["-m", "pytest", "--dist", "worksteal", "-n"]
 
