@@ -14,7 +14,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     webhook_admin,
 )
 from common.admin import FlatInline, ReadOnlyAdmin
-from monitoring.consistency import registry
+from monitoring.integrity import registry
 from monitoring.models import ConsistencyResult, ConsistencyRun
 
 

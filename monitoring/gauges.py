@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
 from events.relay import LEADER_LOCK
-from monitoring.consistency.registry import names
+from monitoring.integrity.registry import check_names
 
 # Counting stops here: beyond it the number alone says enough, and a scrape stays cheap.
 CAP = 10_000
@@ -33,11 +33,11 @@ _COUNTS = {
         "SELECT 1 FROM saga_instances WHERE due_at <= now()",
     ),
     "saga_needs_attention": (
-        "Sagas left to a person",
+        "Sagas that need review",
         "SELECT 1 FROM saga_instances WHERE needs_attention",
     ),
     "payment_needs_attention": (
-        "Payments left to a person",
+        "Payments that need review",
         "SELECT 1 FROM payments WHERE needs_attention",
     ),
     "outbox_depth": (
@@ -194,7 +194,7 @@ def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
     failed = GaugeMetricFamily(
         "consistency_check_failed", "Whether a consistency check failed when it last ran", labels=["check"]
     )
-    cursor.execute(_LAST_RESULTS, [names()])
+    cursor.execute(_LAST_RESULTS, [check_names()])
     for name, passed in cursor.fetchall():
         failed.add_metric([name], 0.0 if passed else 1.0)
     yield failed

@@ -1,8 +1,7 @@
-"""History goes once nobody needs it, in batches so small that nobody waits for them."""
+"""Deletes old history in small batches, so that no lock is held for long."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -17,26 +16,25 @@ from gateway.services.channel_updates import Effect
 from idempotency import retention
 from merchants.services import prune_nonces
 from monitoring.models import ConsistencyRun
+from monitoring.retention import (
+    CHANNEL_EVENT_RETENTION,
+    CONSISTENCY_RETENTION,
+    EVENT_RETENTION,
+    SAGA_RETENTION,
+    UNKNOWN_EVENT_RETENTION,
+    UNKNOWN_EVENTS_KEPT,
+)
 from sagas.models import SagaInstance, SagaStatus
 from webhooks.models import WebhookDelivery
 
 M = TypeVar("M", bound=Model)
 log = structlog.get_logger(__name__)
 
-SAGA_RETENTION = timedelta(days=30)
-# `GET /events` and sending again reach as far back as this.
-EVENT_RETENTION = timedelta(days=30)
-# A channel sends an event again for days (Stripe: three, and 30 by hand): so long its id must be known.
-CHANNEL_EVENT_RETENTION = timedelta(days=90)
-CONSISTENCY_RETENTION = timedelta(days=90)
-# Webhooks of channels that are about no payment of ours, such as those of another system on the same account.
-UNKNOWN_EVENT_RETENTION = timedelta(days=7)
-MOST_UNKNOWN_EVENTS = 10_000
 FINISHED = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
 BATCH = 500
-# What one run may do: enough to keep up with a busy day, and over within seconds.
+# Limits of one run: enough to keep up with a busy day, and over within seconds.
 MAX_BATCHES = 40
-MAX_LOOKS = 2000
+MAX_SCANNED_BATCHES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +65,23 @@ def prune_history() -> Pruned:
 
 
 def _in_batches(prune: Callable[[], int]) -> int:
-    """`prune` answers how many rows went; fewer than a batch means that it is done."""
+    """Calls `prune`, which returns the number of deleted rows, until it deletes less than a batch."""
     total = 0
     for _batch in range(MAX_BATCHES):
-        gone = prune()
-        total += gone
-        if gone < BATCH:
+        deleted = prune()
+        total += deleted
+        if deleted < BATCH:
             break
     return total
 
 
 def _prune_sagas() -> int:
-    """Never one that waits for a person, nor one whose payment or refund is open: it is how they came to be."""
+    """Deletes finished sagas, except those that need review and those whose payment or refund is still open."""
     open_payment = Payment.objects.filter(
         payment_no=OuterRef("business_id"), status__in=OPEN_PAYMENT_STATUSES
     )
     open_refund = Refund.objects.filter(refund_no=OuterRef("business_id"), status__in=OPEN_REFUND_STATUSES)
-    # `created_at` is what the index is ordered by; `updated_at` says how long the saga has been over.
+    # The index is ordered by `created_at`; `updated_at` is when the saga finished.
     old = SagaInstance.objects.filter(
         ~Exists(open_payment),
         ~Exists(open_refund),
@@ -96,36 +94,40 @@ def _prune_sagas() -> int:
 
 
 def _prune_deliveries() -> int:
-    """With their attempts. Pending ones too: nobody but a disabled endpoint lets one wait for so long."""
-    over = Q(created_at__lt=Now() - EVENT_RETENTION, updated_at__lt=Now() - EVENT_RETENTION)
-    return _past_those_that_stay(WebhookDelivery.objects.all(), "event_id", "event__created_at", over)
+    """Deletes deliveries with their attempts. Pending ones too: only a disabled endpoint keeps one for so long."""
+    expired = Q(created_at__lt=Now() - EVENT_RETENTION, updated_at__lt=Now() - EVENT_RETENTION)
+    return _prune_in_event_order(WebhookDelivery.objects.all(), "event_id", "event__created_at", expired)
 
 
 def _prune_events() -> int:
-    """Never one that has not left both ways, nor one with a delivery."""
-    left = Q(published_at__lt=Now() - EVENT_RETENTION, fanned_out_at__lt=Now() - EVENT_RETENTION)
-    untold = ~Exists(WebhookDelivery.objects.filter(event_id=OuterRef("pk")))
-    return _past_those_that_stay(OutboxEvent.objects.all(), "id", "created_at", left & Q(untold))
+    """Deletes events that were published and fanned out long ago and have no delivery left."""
+    sent = Q(published_at__lt=Now() - EVENT_RETENTION, fanned_out_at__lt=Now() - EVENT_RETENTION)
+    has_no_delivery = ~Exists(WebhookDelivery.objects.filter(event_id=OuterRef("pk")))
+    return _prune_in_event_order(OutboxEvent.objects.all(), "id", "created_at", sent & Q(has_no_delivery))
 
 
-def _past_those_that_stay(rows: QuerySet[M], event: str, happened: str, over: Q) -> int:
-    """Looks at `rows` in the order of their events, as far as those are old. What was sent again lately stays, and
-    holds up nothing behind it."""
-    young = database_now() - EVENT_RETENTION
-    gone = after = 0
-    for _look in range(MAX_LOOKS):
-        batch = rows.filter(**{f"{event}__gte": after}).order_by(event)
-        looked_at = list(batch.values_list("pk", event, happened)[:BATCH])
-        if not looked_at or looked_at[0][2] >= young or gone >= BATCH * MAX_BATCHES:
+def _prune_in_event_order(rows: QuerySet[M], event_id: str, event_time: str, expired: Q) -> int:
+    """Scans `rows` from the oldest event to the retention's limit, and deletes the expired ones.
+
+    Rows that stay, such as deliveries that were resent lately, are skipped and block nothing behind them.
+    """
+    limit = database_now() - EVENT_RETENTION
+    deleted = after = 0
+    for _batch in range(MAX_SCANNED_BATCHES):
+        batch = rows.filter(**{f"{event_id}__gte": after}).order_by(event_id)
+        scanned = list(batch.values_list("pk", event_id, event_time)[:BATCH])
+        if not scanned or scanned[0][2] >= limit or deleted >= BATCH * MAX_BATCHES:
             break
-        gone += _delete_batch(rows.filter(over, pk__in=[pk for pk, *_rest in looked_at]).order_by(event))
-        last = looked_at[-1][1]
+        deleted += _delete_batch(
+            rows.filter(expired, pk__in=[pk for pk, *_rest in scanned]).order_by(event_id)
+        )
+        last = scanned[-1][1]
         after = last if last > after else last + 1
-    return gone
+    return deleted
 
 
 def _prune_channel_events() -> int:
-    """An event that comes again later changes nothing that a second look at the channel would not."""
+    """Deletes old channel events. If the channel resends one later, its effect is the same as that of a query."""
     return _delete_batch(
         ChannelEvent.objects.filter(received_at__lt=Now() - CHANNEL_EVENT_RETENTION).order_by("received_at")
     )
@@ -138,10 +140,10 @@ def _prune_consistency_runs() -> int:
 
 
 def _prune_unknown_channel_events() -> int:
-    """By age, and the oldest beyond a number."""
+    """Deletes channel events about no payment of ours: those that are old, and the oldest of too many."""
     unknown = ChannelEvent.objects.filter(effect=Effect.UNKNOWN_REFERENCE)
     newest = unknown.order_by("-received_at").values_list("received_at", flat=True)
-    first_too_many = newest[MOST_UNKNOWN_EVENTS : MOST_UNKNOWN_EVENTS + 1].first()
+    first_too_many = newest[UNKNOWN_EVENTS_KEPT : UNKNOWN_EVENTS_KEPT + 1].first()
     too_old = Q(received_at__lt=Now() - UNKNOWN_EVENT_RETENTION)
     if first_too_many is not None:
         too_old |= Q(received_at__lte=first_too_many)
@@ -149,10 +151,11 @@ def _prune_unknown_channel_events() -> int:
 
 
 def _delete_batch(old: QuerySet[M]) -> int:
-    """Rows that somebody else is writing wait for the next run. Answers how many went, without what hung on them."""
+    """Deletes a batch without waiting for locked rows, which the next run deletes.
+
+    Returns how many of `old` were deleted, without the rows that cascaded.
+    """
     with transaction.atomic(durable=True):
-        doomed = list(
-            old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH]
-        )
-        old.model._base_manager.filter(pk__in=doomed).delete()
-    return len(doomed)
+        ids = list(old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
+        old.model._base_manager.filter(pk__in=ids).delete()
+    return len(ids)

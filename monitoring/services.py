@@ -1,35 +1,35 @@
-"""Runs the consistency checks and stores their findings."""
+"""Runs integrity checks, repairs violations where that is safe, and stores the results."""
 
 import datetime as dt
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from django.db import connection, transaction
 
 from common.clock import database_now
-from monitoring.consistency import registry
-from monitoring.consistency.check import FETCHED, SAMPLE, Check, Result
+from monitoring.integrity.check import CheckResult, IntegrityCheck, Violation
+from monitoring.integrity.registry import CHECKS, find_check
+from monitoring.integrity.repairs import REPAIRS
+from monitoring.integrity.search import GRACE, find_violations
 from monitoring.models import ConsistencyResult, ConsistencyRun
-from monitoring.pruning import SAGA_RETENTION
 
-Parameters = dict[str, Any]
 log = structlog.get_logger(__name__)
 
-# A look at everything may take longer than a request may.
+# A check of all history may take longer than a request may.
 STATEMENT_TIMEOUT_MINUTES = 10
-# The platform hears of what happens at a channel within seconds: by webhook, and by asking after a minute.
-GRACE = dt.timedelta(minutes=5)
+# Violations that one run fetches per check: enough to repair the usual accident at once.
+FETCHED_VIOLATIONS = 1000
+SAMPLE_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     started_at: dt.datetime
     finished_at: dt.datetime
     since: dt.datetime | None
-    results: tuple[Result, ...]
+    results: tuple[CheckResult, ...]
 
     @property
     def failed(self) -> int:
@@ -42,69 +42,54 @@ def run_checks(
     only: Sequence[str] = (),
     fix: bool = False,
     grace: dt.timedelta = GRACE,
-) -> Report:
-    """`since` is a moment, or how long ago. Raises `UnknownCheck`."""
-    checks = [registry.find(name) for name in only] or registry.CHECKS
+) -> CheckReport:
+    """Runs all checks, or those named in `only`. `since` is a moment, or a time before now. Raises `UnknownCheck`."""
+    checks = [find_check(name) for name in only] or CHECKS
     started_at = database_now()
     if isinstance(since, dt.timedelta):
         since = started_at - since
-    given = parameters(since=since, grace=grace)
-    results = tuple(_run(check, given, fix=fix) for check in checks)
-    report = Report(started_at, database_now(), since, results)
-    _keep(report, with_fixes=fix)
+    results = tuple(_run_check(check, since=since, grace=grace, fix=fix) for check in checks)
+    report = CheckReport(started_at, database_now(), since, results)
+    _store_report(report, with_fixes=fix)
     for result in results:
         if not result.passed:
             log.error("consistency.failed", check=result.name, count=result.count, sample=result.sample)
     return report
 
 
-def _run(check: Check, given: Parameters, *, fix: bool) -> Result:
+def _run_check(
+    check: IntegrityCheck, *, since: dt.datetime | None, grace: dt.timedelta, fix: bool
+) -> CheckResult:
     began = time.monotonic()
-    offenders, count = _look(check, given)
+    violations, count = _find_violations(check, since, grace)
     found = count
-    if fix and check.fix is not None and offenders:
-        check.fix(offenders)
-        offenders, count = _look(check, given)
-    return Result(
+    repair = REPAIRS.get(check.name)
+    if fix and repair is not None and violations:
+        repair([violation.id for violation in violations])
+        violations, count = _find_violations(check, since, grace)
+    return CheckResult(
         name=check.name,
-        means=str(check.means),
+        means=str(check.meaning),
         passed=count == 0,
         count=count,
-        sample=tuple(offenders[:SAMPLE]),
-        fixable=check.fix is not None,
+        sample=tuple(violation.row for violation in violations[:SAMPLE_SIZE]),
+        fixable=repair is not None,
         fixed=max(found - count, 0),
         seconds=round(time.monotonic() - began, 3),
     )
 
 
-def _look(check: Check, given: Parameters) -> tuple[list[str], int]:
+def _find_violations(
+    check: IntegrityCheck, since: dt.datetime | None, grace: dt.timedelta
+) -> tuple[list[Violation], int]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
             f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_MINUTES}min'"
         )
-        return find_offenders(check, given)
+        return find_violations(cursor, check, since=since, grace=grace, limit=FETCHED_VIOLATIONS)
 
 
-def find_offenders(check: Check, given: Parameters) -> tuple[list[str], int]:
-    """Some offenders, and how many there are: one statement, so that the two agree."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id, count(*) OVER () FROM ({check.sql}) AS offenders ORDER BY id LIMIT {FETCHED}",  # noqa: S608
-            given,
-        )
-        rows = cursor.fetchall()
-    return [row[0] for row in rows], rows[0][1] if rows else 0
-
-
-def parameters(*, since: dt.datetime | None, grace: dt.timedelta) -> Parameters:
-    return {
-        "since": since or "-infinity",
-        "grace": grace.total_seconds(),
-        "saga_retention": SAGA_RETENTION.total_seconds(),
-    }
-
-
-def _keep(report: Report, *, with_fixes: bool) -> None:
+def _store_report(report: CheckReport, *, with_fixes: bool) -> None:
     with transaction.atomic():
         run = ConsistencyRun.objects.create(
             started_at=report.started_at,

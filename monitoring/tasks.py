@@ -5,10 +5,9 @@ from datetime import timedelta
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
-from monitoring import pruning
-from monitoring import services as consistency
+from monitoring import pruning, services
 
-# Longer than the interval at which beat asks, so that nothing falls between two looks.
+# Longer than the interval between two runs, so that nothing falls between them.
 RECENT = timedelta(hours=25)
 
 
@@ -19,8 +18,8 @@ def prune() -> None:
 
 @shared_task(name="monitoring.check_consistency")
 def check_consistency() -> int:
-    """What is recent. A look at everything is an operator's decision: `manage.py check_consistency`."""
-    return consistency.run_checks(since=RECENT).failed
+    """Checks what is recent. An operator checks all history: `manage.py check_consistency`."""
+    return services.run_checks(since=RECENT).failed
 
 
 @shared_task(name="monitoring.prune_sessions")

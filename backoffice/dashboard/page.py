@@ -15,7 +15,7 @@ from backoffice.dashboard.figures import OUTCOMES, Figures, Waiting, gather, suc
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from common.admin import money_text
 from merchants.models import Environment
-from monitoring.consistency import registry
+from monitoring.integrity import registry
 
 RANGES = {
     "24h": (gettext_lazy("24 hours"), dt.timedelta(hours=24), False),

@@ -1,17 +1,19 @@
-"""Lets the auditor judge what a test left behind. A test file imports the fixture that it wants to be judged by."""
+"""Runs the integrity checks after each test of a file that imports the fixture `_audited`."""
 
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 
-from monitoring.books.audit import SETTLED, audit
+from monitoring.integrity.search import SETTLED, find_all_violations
 
 
 def findings() -> list[str]:
-    """What is wrong, as if everything had been left alone for years: nothing may be unfinished either."""
+    """All violations, those of unfinished work included."""
     with connection.cursor() as cursor:
-        return [str(finding) for finding in audit(cursor, grace=SETTLED)]
+        # The further channels of tests keep their charges in the simulator's ledger; `ledger_agrees` compares those.
+        found = find_all_violations(cursor, grace=SETTLED, skip=["charge_has_payment"])
+    return [str(violation) for violation in found]
 
 
 @pytest.fixture(autouse=True)

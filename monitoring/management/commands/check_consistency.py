@@ -3,27 +3,24 @@ import datetime as dt
 import json
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
 from django.utils.dateparse import parse_datetime
 
 from common.terminal import in_its_language
-from monitoring import services as consistency
-from monitoring.books.audit import RULES, audit
-from monitoring.books.rule import Finding
-from monitoring.consistency.check import Result
-from monitoring.consistency.registry import UnknownCheck, names
-from monitoring.services import Report
+from monitoring import services
+from monitoring.integrity.check import CheckResult
+from monitoring.integrity.registry import UnknownCheck, check_names
+from monitoring.integrity.search import GRACE
+from monitoring.services import CheckReport
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Command(BaseCommand):
-    help = "Checks what must always be true of orders, payments, refunds, sagas and the simulator's books."
+    help = "Checks rules that orders, payments, refunds, sagas, events and the simulator's ledger must always satisfy."
 
     @in_its_language()
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,17 +28,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--since",
             type=moment_or_duration,
-            help="Look only at what was created since: 2025-01-24T08:00:00Z, or 30m, 24h, 7d ago.",
+            help="Check only what was created since: 2025-01-24T08:00:00Z, or 30m, 24h, 7d ago.",
         )
-        parser.add_argument("--only", action="append", default=[], metavar="NAME", help=", ".join(names()))
-        parser.add_argument("--fix", action="store_true", help="Mend what can be mended without any risk.")
         parser.add_argument(
-            "--books", action="store_true", help="Also audit what every saga did, and the simulator's ledger."
+            "--only", action="append", default=[], metavar="NAME", help=", ".join(check_names())
         )
+        parser.add_argument("--fix", action="store_true", help="Repair violations where that is safe.")
+        parser.add_argument("--books", action="store_true", help="Has no effect: every run makes all checks.")
         parser.add_argument(
             "--grace",
             type=duration,
-            default=consistency.GRACE,
+            default=GRACE,
             help="How long the platform may be behind a channel. Default 5m; 0s once everything has settled.",
         )
 
@@ -54,45 +51,28 @@ class Command(BaseCommand):
         only: list[str],
         fix: bool,
         grace: dt.timedelta,
-        books: bool,
         **options: Any,
     ) -> None:
         try:
-            report = consistency.run_checks(since=since, only=only, fix=fix, grace=grace)
+            report = services.run_checks(since=since, only=only, fix=fix, grace=grace)
         except UnknownCheck as error:
             raise CommandError(str(error)) from error
-        findings = _audit(report, grace) if books else None
-        self.stdout.write(as_document(report, findings) if as_json else as_table(report))
-        if findings is not None and not as_json:
-            self.stdout.write(as_list(findings))
-        if report.failed or findings:
+        self.stdout.write(as_document(report) if as_json else as_table(report))
+        if report.failed:
             sys.exit(1)
 
 
-def _audit(report: Report, grace: dt.timedelta) -> tuple[Finding, ...]:
-    with connection.cursor() as cursor:
-        return audit(cursor, since=report.since, grace=grace)
-
-
-def as_list(findings: Sequence[Finding]) -> str:
-    broken = {finding.rule for finding in findings}
-    lines = [f"FAILED {finding}" for finding in findings]
-    return "\n".join(["", *lines, f"{len(RULES) - len(broken)} of {len(RULES)} rules of the books kept"])
-
-
-def as_document(report: Report, findings: Sequence[Finding] | None = None) -> str:
+def as_document(report: CheckReport) -> str:
     document = {
-        "passed": not report.failed and not findings,
+        "passed": not report.failed,
         "started_at": report.started_at.isoformat(),
         "since": report.since.isoformat() if report.since else None,
         "results": [asdict(result) for result in report.results],
     }
-    if findings is not None:
-        document["books"] = [asdict(finding) for finding in findings]
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
-def as_table(report: Report) -> str:
+def as_table(report: CheckReport) -> str:
     width = max(len(result.name) for result in report.results)
     lines = [f"{'':<6} {'check':<{width}} {'count':>7} {'fixed':>7}  meaning"]
     for result in report.results:
@@ -100,17 +80,17 @@ def as_table(report: Report) -> str:
         lines.append(
             f"{verdict:<6} {result.name:<{width}} {result.count:>7} {result.fixed:>7}  {result.means}"
         )
-        lines += _offenders(result)
+        lines += _violations(result)
     passed = len(report.results) - report.failed
     return "\n".join([*lines, "", f"{passed} of {len(report.results)} checks passed"])
 
 
-def _offenders(result: Result) -> list[str]:
-    lines = [f"       - {offender}" for offender in result.sample]
+def _violations(result: CheckResult) -> list[str]:
+    lines = [f"       - {row}" for row in result.sample]
     if result.count > len(result.sample):
         lines.append(f"       … and {result.count - len(result.sample)} more")
     if result.count and result.fixable:
-        lines.append("       --fix mends what can be mended without any risk")
+        lines.append("       --fix repairs what can be repaired safely")
     return lines
 
 

@@ -1,16 +1,17 @@
-"""Each check is quiet on a healthy platform, and finds exactly the row that was broken on purpose."""
+"""Each check passes on a healthy platform, and finds exactly the row that was broken on purpose."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from monitoring.consistency import registry
-from monitoring.services import find_offenders, parameters
+from monitoring.integrity import registry
+from monitoring.integrity.search import find_violations
+from tests.ops import test_integrity_saga_checks
+from tests.ops.breakage import Breakage
 from tests.ops.conftest import World
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -19,16 +20,6 @@ OF = "(SELECT id FROM payments WHERE payment_no = %({0})s)"
 ORDER_OF = "(SELECT order_id FROM payments WHERE payment_no = %({0})s)"
 ORDER_NO_OF = "SELECT order_no FROM payments WHERE payment_no = %({0})s"
 SAGA_OF = "SELECT id::text FROM payments WHERE payment_no = %({0})s"
-
-
-@dataclass(frozen=True)
-class Breakage:
-    """`offender` is a field of the world, or SQL that finds the number before the damage is done."""
-
-    check: str
-    what: str
-    sql: str
-    offender: str
 
 
 BREAKAGES = [
@@ -282,11 +273,15 @@ BREAKAGES = [
 
 def find(check: str) -> tuple[list[str], int]:
     """As if it ran a minute later: within one transaction the clock of `now()` stands still."""
-    return find_offenders(registry.find(check), parameters(since=None, grace=timedelta(minutes=-1)))
+    with connection.cursor() as cursor:
+        violations, count = find_violations(cursor, registry.find_check(check), grace=timedelta(minutes=-1))
+    return [violation.id for violation in violations], count
 
 
 def test_a_healthy_platform_passes_every_check(world: World) -> None:
-    assert {name: find(name) for name in registry.names()} == dict.fromkeys(registry.names(), ([], 0))
+    assert {name: find(name) for name in registry.check_names()} == dict.fromkeys(
+        registry.check_names(), ([], 0)
+    )
 
 
 def test_each_check_finds_what_was_broken(
@@ -297,10 +292,10 @@ def test_each_check_finds_what_was_broken(
 ) -> None:
     numbers = dataclasses.asdict(world)
     for broken in BREAKAGES:
-        offender = numbers.get(broken.offender) or value(broken.offender, numbers)
+        row = numbers.get(broken.row) or value(broken.row, numbers)
         with subtests.test(f"{broken.check}: {broken.what}"), transaction.atomic():
             sabotage(broken.sql, numbers)
-            assert find(broken.check) == ([offender], 1)
+            assert find(broken.check) == ([row], 1)
             transaction.set_rollback(True)
     test_a_healthy_platform_passes_every_check(world)
 
@@ -337,4 +332,5 @@ def test_it_finds_order_numbers_that_were_used_twice(world: World, sabotage: Cal
 
 
 def test_every_check_is_shown_to_fail() -> None:
-    assert {broken.check for broken in BREAKAGES} | {"duplicate_order_numbers"} == set(registry.names())
+    shown = {broken.check for broken in (*BREAKAGES, *test_integrity_saga_checks.BREAKAGES)}
+    assert shown | {"duplicate_order_numbers"} == set(registry.check_names())

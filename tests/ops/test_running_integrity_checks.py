@@ -1,4 +1,4 @@
-"""Running the checks: what they look at, what they mend, where the results go."""
+"""Running integrity checks: which rows they check, what they repair, where the results are stored."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from django.test import Client
 from gateway.flows.data import PaymentCreateData
 from gateway.models import Payment
 from merchants.services import NewMerchant
-from monitoring.consistency.registry import UnknownCheck, names
+from monitoring.integrity.registry import UnknownCheck, check_names
 from monitoring.models import ConsistencyResult, ConsistencyRun
 from monitoring.services import run_checks
 from monitoring.tasks import check_consistency
@@ -42,7 +42,7 @@ def test_a_charge_may_be_ahead_of_its_webhook_for_the_grace(client: SignedClient
     payment = shop.opened(client)
     bank.pay(payment)
     assert failed() == set()
-    assert failed(grace=AT_ONCE) == {"charge_has_payment"}
+    assert failed(grace=AT_ONCE) == {"charge_has_payment", "ledger_agrees"}
     bank.deliver_webhooks(payment["payment_no"])
     assert failed(grace=AT_ONCE) == set()
 
@@ -70,7 +70,7 @@ def test_fix_moves_an_order_to_where_its_payment_ended(
 ) -> None:
     for payment_no in (world.paid, world.declined):
         sabotage(ORDER_WAITS, {"n": payment_no})
-    assert failed() == {"order_follows_payment"}
+    assert failed() == {"order_follows_payment", "compensated_payments"}
     (result,) = run_checks(only=["order_follows_payment"], fix=True).results
     assert (result.passed, result.count, result.fixed) == (True, 0, 2)
     status = "SELECT o.status FROM orders o JOIN payments p ON p.order_id = o.id WHERE p.payment_no = %(n)s"
@@ -86,7 +86,12 @@ def test_fix_leaves_to_a_person_what_only_a_person_can_decide(
         "UPDATE orders SET status = 'paid' WHERE id = (SELECT order_id FROM payments WHERE payment_no = %(n)s)",
         {"n": world.declined},
     )
-    assert failed(fix=True) == {"refund_totals", "order_follows_payment"}
+    assert failed(fix=True) == {
+        "refund_totals",
+        "refund_limits",
+        "order_follows_payment",
+        "compensated_payments",
+    }
     assert value("SELECT refunded_minor FROM payments WHERE payment_no = %(n)s", {"n": world.paid}) == 1
 
 
@@ -142,7 +147,7 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
     report = run_checks()
     run = ConsistencyRun.objects.get()
     assert (run.failed_checks, run.since, run.with_fixes) == (1, None, False)
-    assert run.results.count() == len(names())
+    assert run.results.count() == len(check_names())
     stored = run.results.get(name="order_follows_payment")
     assert (stored.passed, stored.count, stored.sample) == (False, 1, [world.paid])
     exposed = Client().get("/metrics").content.decode()
@@ -159,7 +164,7 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
 def test_the_task_looks_at_what_is_recent(world: World) -> None:
     assert check_consistency() == 0
     assert ConsistencyRun.objects.get().since is not None
-    assert ConsistencyResult.objects.count() == len(names())
+    assert ConsistencyResult.objects.count() == len(check_names())
 
 
 def run_command(*arguments: str) -> tuple[int, str]:
@@ -176,12 +181,12 @@ def test_the_command_prints_a_table_and_says_by_its_exit_code(
 ) -> None:
     code, text = run_command()
     assert code == 0
-    assert f"{len(names())} of {len(names())} checks passed" in text
+    assert f"{len(check_names())} of {len(check_names())} checks passed" in text
     sabotage(ORDER_WAITS, {"n": world.paid})
     code, text = run_command("--since", "24h")
     assert code == 1
     assert f"- {world.paid}" in text
-    assert "--fix mends" in text
+    assert "--fix repairs" in text
     starts = {line.index(line.split()[1]) for line in text.splitlines() if line.startswith(("ok", "FAILED"))}
     assert len(starts) == 1, "the columns are aligned"
     assert run_command("--fix", "--only", "order_follows_payment")[0] == 0

@@ -1,0 +1,48 @@
+"""All integrity checks, in the order in which they run. docs/guides/add-an-integrity-check.md says how to add one."""
+
+from monitoring.integrity import (
+    events,
+    ledger,
+    merchants,
+    orders,
+    payments,
+    refunds,
+    saga_history,
+    saga_state,
+)
+from monitoring.integrity.check import IntegrityCheck
+
+CHECKS: tuple[IntegrityCheck, ...] = (
+    *orders.CHECKS,
+    *merchants.CHECKS,
+    *payments.CHECKS,
+    *refunds.CHECKS,
+    *saga_state.CHECKS,
+    *saga_history.CHECKS,
+    *events.CHECKS,
+    *ledger.CHECKS,
+)
+
+
+class UnknownCheck(Exception):
+    """There is no check of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no check '{name}'. Choose from: {', '.join(check_names())}.")
+
+
+def check_names() -> list[str]:
+    return [check.name for check in CHECKS]
+
+
+def meaning_of(name: str) -> str:
+    """The text of a check's rule. Empty for a stored result whose check no longer exists."""
+    return next((str(check.meaning) for check in CHECKS if check.name == name), "")
+
+
+def find_check(name: str) -> IntegrityCheck:
+    """Raises `UnknownCheck`."""
+    for check in CHECKS:
+        if check.name == name:
+            return check
+    raise UnknownCheck(name)
