@@ -23,8 +23,11 @@ T = TypeVar("T")
 TEST, LIVE = "test", "live"
 
 
+# --- Objects that a channel reports ---------------------------------------------------------------------
+
+
 class PaymentState(enum.StrEnum):
-    """What a payment is at the channel."""
+    """The state of a payment at the channel."""
 
     OPEN = "open"  # waits for the customer
     PROCESSING = "processing"  # the customer has acted, the channel has not decided
@@ -42,7 +45,7 @@ class RefundState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelPayment:
-    """`reference` is our payment number; amounts are in minor units."""
+    """A payment as the channel reports it. `reference` is ours; amounts are in minor units."""
 
     reference: str
     channel_trade_no: str
@@ -57,8 +60,11 @@ class ChannelPayment:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRefund:
-    """`reference` is our refund number, empty for a refund that was made at the channel without us. Whose money it is
-    `payment_reference` says (what we call the payment), or `payment_trade_no` alone (what the channel calls it)."""
+    """A refund as the channel reports it.
+
+    `reference` is our refund number, empty for a refund that was made in the channel's dashboard. Such a refund names
+    its payment by `payment_reference` (our number) or by `payment_trade_no` alone (the channel's number).
+    """
 
     reference: str
     channel_refund_no: str
@@ -70,6 +76,58 @@ class ChannelRefund:
     environment: str = ""
     payment_reference: str = ""
     payment_trade_no: str = ""
+
+
+class DisputeState(enum.StrEnum):
+    """The state of a dispute at the channel."""
+
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"  # ended without a decision
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDispute:
+    """The customer takes the money back through their bank. The channel names the payment by its own number alone.
+
+    `is_inquiry`: the bank only asks for information and has taken no money.
+    """
+
+    environment: str
+    channel_dispute_no: str
+    channel_trade_no: str
+    amount_minor: int
+    currency: str
+    reason: str
+    state: DisputeState
+    is_inquiry: bool = False
+    evidence_due_by: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedPayment:
+    """A payment that was refunded; the channel's event does not name the refund."""
+
+    environment: str
+    payment_trade_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEvent:
+    """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set; for an event that is only
+    acknowledged, none."""
+
+    event_id: str
+    event_type: str
+    payment: ChannelPayment | None = None
+    refund: ChannelRefund | None = None
+    dispute: ChannelDispute | None = None
+    refunded: RefundedPayment | None = None
+
+
+# --- Results of calls -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,29 +238,16 @@ RefundListResult = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a channel takes at all, known without asking it.
-
-    `longest_seconds_to_pay`: how long a payment may wait for its customer. `amount_steps`: of which number of minor
-    units the amounts of a currency must be multiples. `keys_live_seconds`: for so long after its intent, repeating a
-    creation with its key says what became of it, and better than any query; 0 where a query is exact.
-    """
-
-    longest_seconds_to_pay: int | None = None
-    amount_steps: Mapping[str, int] = field(default_factory=dict)
-    keys_live_seconds: float = 0
-
-    def step_of(self, currency: str) -> int:
-        """In minor units."""
-        return self.amount_steps.get(currency, 1)
+# --- Requests -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePayment:
-    """`key` makes the call idempotent at the channel: the same key never creates a second payment. `begun_at` is when
-    we began it, `intended_at` when the intent of the call with this key was committed: both are the same for every
-    repetition. `metadata` is the merchant's."""
+    """`key` is the idempotency key: the same key never creates a second payment.
+
+    `started_at` is when the attempt started, `intended_at` when the intent of the call with this key was committed.
+    Both are the same for every repetition. `metadata` is the merchant's.
+    """
 
     key: str
     reference: str
@@ -216,30 +261,30 @@ class CreatePayment:
     expires_in_seconds: int
     timeout_seconds: float
     metadata: Mapping[str, str] = field(default_factory=dict)
-    begun_at: dt.datetime | None = None
+    started_at: dt.datetime | None = None
     intended_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """Which payment is meant. `channel_trade_no` is empty when its creation was never answered: `begun_at`, when we
-    began it, then says where in the channel's lists to look."""
+    """Names a payment. `channel_trade_no` is empty when the answer to its creation was lost: the payment is then found
+    in the channel's lists of the time around `started_at`."""
 
     reference: str
     environment: str
     timeout_seconds: float
     channel_trade_no: str = ""
-    begun_at: dt.datetime | None = None
+    started_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CancelPayment:
-    """Ends an unpaid payment, or releases an authorized one. Answers the payment as it then is: PAID when the
-    customer was faster. A channel that does not know the payment refuses its later creation, or returns
-    `NotFoundAtChannel`.
+    """Ends an unpaid payment, or releases an authorized one.
 
-    `creation` is the call whose answer was lost, when the channel's number is not known: a channel may repeat it with
-    its key, where that moves no money, to learn which payment to end.
+    The channel reports the payment as it then is: PAID when the customer was faster. A channel that does not know the
+    payment makes sure that its creation is refused later, or returns `NotFoundAtChannel`. `creation` is the call whose
+    answer was lost, when the channel's number is not known: a channel may repeat it with its key to learn which payment
+    to end, if that moves no money.
     """
 
     key: str
@@ -273,56 +318,9 @@ class RefundRef:
     channel_refund_no: str = ""
 
 
-class DisputeState(enum.StrEnum):
-    """What a dispute is at the channel."""
-
-    NEEDS_RESPONSE = "needs_response"
-    UNDER_REVIEW = "under_review"
-    WON = "won"
-    LOST = "lost"
-    CLOSED = "closed"  # ended without a decision
-
-
 @dataclass(frozen=True, slots=True)
-class ChannelDispute:
-    """The customer takes the money back through their bank. The channel names the payment by its own number alone.
-    `is_inquiry`: the bank only asks, and has taken no money."""
-
-    environment: str
-    channel_dispute_no: str
-    channel_trade_no: str
-    amount_minor: int
-    currency: str
-    reason: str
-    state: DisputeState
-    is_inquiry: bool = False
-    evidence_due_by: dt.datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefundedPayment:
-    """Something was refunded of this payment; the channel's event does not say which refund it was."""
-
-    environment: str
-    payment_trade_no: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelEvent:
-    """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set, none for events we only
-    acknowledge."""
-
-    event_id: str
-    event_type: str
-    payment: ChannelPayment | None = None
-    refund: ChannelRefund | None = None
-    dispute: ChannelDispute | None = None
-    refunded: RefundedPayment | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a listing covers: created at `since` or later, and before `until`."""
+class ListingWindow:
+    """Selects what was created at `since` or later, and before `until`."""
 
     environment: str
     since: dt.datetime
@@ -331,19 +329,39 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """One entry of a channel's own listing."""
+class ListingEntry(Generic[T]):
+    """One payment or refund of the channel's own list."""
 
     value: T
     created_at: dt.datetime
 
 
+# --- The protocol ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLimits:
+    """What a channel can never accept, known without a call.
+
+    `max_seconds_to_pay`: how long a payment may wait for its customer. `amount_steps`: amounts of a currency must be
+    multiples of so many minor units. `idempotency_key_lifetime_seconds`: for so long after its intent, repeating a
+    creation with its key reports its outcome better than a query does; 0 where a query is exact.
+    """
+
+    max_seconds_to_pay: int | None = None
+    amount_steps: Mapping[str, int] = field(default_factory=dict)
+    idempotency_key_lifetime_seconds: float = 0
+
+    def get_amount_step(self, currency: str) -> int:
+        return self.amount_steps.get(currency, 1)
+
+
 class ListingFailed(Exception):
-    """The channel's listing broke off: what was read so far says nothing about the rest."""
+    """The channel's list was not read to its end: what was read says nothing about the rest."""
 
 
 class WebhookRefused(Exception):
-    """The call does not prove that the channel sent it: bad signature, too old, not parseable."""
+    """Nothing proves that the channel sent the webhook: wrong signature, too old, or not parseable."""
 
 
 class Channel(Protocol):
@@ -353,7 +371,7 @@ class Channel(Protocol):
     """
 
     name: str
-    limits: Limits
+    limits: ChannelLimits
     # Moves no real money: with test keys it serves in place of a channel that is not set up.
     is_sandbox: bool
 
@@ -375,8 +393,8 @@ class Channel(Protocol):
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         """Verifies the signature over the raw bytes. Raises `WebhookRefused`."""
 
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+    def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         """Raises `ListingFailed`."""
 
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+    def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         """Each refund has its `payment_reference`, empty for a payment that is not ours. Raises `ListingFailed`."""

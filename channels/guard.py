@@ -23,7 +23,8 @@ from channels.base import (
     ChannelRefund,
     CreatePayment,
     CreateRefund,
-    Listed,
+    ListingEntry,
+    ListingWindow,
     NewKeyRequired,
     NotProcessed,
     PaymentRef,
@@ -32,7 +33,6 @@ from channels.base import (
     RefundRef,
     RefundResult,
     UnknownOutcome,
-    Window,
 )
 from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused
 from channels.shared_breaker_state import SharedBreakerState
@@ -168,8 +168,8 @@ class GuardedChannel:
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return self._channel.parse_webhook(body=body, headers=headers)
 
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+    def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return self._channel.list_payments(window)
 
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+    def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return self._channel.list_refunds(window)

@@ -7,10 +7,10 @@ from typing import cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from channels.base import TEST, Channel, Limits, NotProcessed
+from channels.base import TEST, Channel, ChannelLimits, NotProcessed
 from channels.guard import GuardedChannel
 
-NO_LIMITS = Limits()
+NO_LIMITS = ChannelLimits()
 
 _instances: dict[str, Channel] = {}  # by the dotted path of the class
 
@@ -83,7 +83,7 @@ def get_webhook_channel(name: str) -> Channel:
     return channel
 
 
-def get_channel_limits(name: str) -> Limits:
+def get_channel_limits(name: str) -> ChannelLimits:
     """Returns the limits of a channel, which also hold where the sandbox channel serves in its place."""
     channel = _channels().get(name)
     return channel.limits if channel else NO_LIMITS

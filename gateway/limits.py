@@ -12,12 +12,12 @@ def refusal(
 ) -> ApiError | None:
     """Why the channel cannot take a payment, a capture or a refund of this amount; None when it can."""
     limits = get_channel_limits(channel)
-    step = limits.step_of(currency)
+    step = limits.get_amount_step(currency)
     if amount_minor % step:
         return AmountNotSupported(
             {"channel": channel, "currency": currency, "amount": amount_minor, "multiple_of": step}
         )
-    longest = limits.longest_seconds_to_pay
+    longest = limits.max_seconds_to_pay
     if expires_in_seconds is not None and longest is not None and expires_in_seconds > longest:
         most = _("At most %(seconds)s with channel %(channel)s.") % {"seconds": longest, "channel": channel}
         return ValidationFailed({"expires_in": [most]})

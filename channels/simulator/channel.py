@@ -7,20 +7,20 @@ from channels.base import (
     CancelPayment,
     CapturePayment,
     ChannelEvent,
+    ChannelLimits,
     ChannelPayment,
     ChannelRefund,
     CreatePayment,
     CreateRefund,
     Declined,
-    Limits,
-    Listed,
+    ListingEntry,
+    ListingWindow,
     NotFoundAtChannel,
     PaymentRef,
     PaymentResult,
     RefundListResult,
     RefundRef,
     RefundResult,
-    Window,
 )
 from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, Operation, ScriptError
@@ -32,7 +32,7 @@ _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it 
 class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
-    limits = Limits()
+    limits = ChannelLimits()
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         return None if environment == TEST else "the simulator moves no real money."
@@ -137,10 +137,10 @@ class SimulatorChannel:
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         return webhooks.parse(body=body, headers=headers)
 
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+    def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return listing.payments(window)
 
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+    def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return listing.refunds(window)
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q, QuerySet
 
-from channels.base import ChannelPayment, ChannelRefund, Listed, ListingFailed, Window
+from channels.base import ChannelPayment, ChannelRefund, ListingEntry, ListingFailed, ListingWindow
 from channels.simulator import ledger
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
 
@@ -16,20 +16,20 @@ PAGE = 500
 R = TypeVar("R", SimulatedPayment, SimulatedRefund)
 
 
-def payments(window: Window) -> Iterator[Listed[ChannelPayment]]:
+def payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
     """Every payment that was created there. Raises `ListingFailed`."""
     created = SimulatedPayment.objects.filter(create_key__isnull=False, environment=window.environment)
     for row in _pages(created, window):
-        yield Listed(ledger.describe(row), row.created_at)
+        yield ListingEntry(ledger.describe(row), row.created_at)
 
 
-def refunds(window: Window) -> Iterator[Listed[ChannelRefund]]:
+def refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
     """Raises `ListingFailed`."""
     for row in _pages(SimulatedRefund.objects.filter(payment__environment=window.environment), window):
-        yield Listed(ledger.describe_refund(row), row.created_at)
+        yield ListingEntry(ledger.describe_refund(row), row.created_at)
 
 
-def _pages(rows: QuerySet[R], window: Window) -> Iterator[R]:
+def _pages(rows: QuerySet[R], window: ListingWindow) -> Iterator[R]:
     rows = rows.filter(created_at__gte=window.since, created_at__lt=window.until)
     after: tuple[dt.datetime, str] | None = None
     while page := _page(rows, after):

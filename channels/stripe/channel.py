@@ -13,13 +13,14 @@ from channels.base import (
     CancelPayment,
     CapturePayment,
     ChannelEvent,
+    ChannelLimits,
     ChannelPayment,
     ChannelRefund,
     CreatePayment,
     CreateRefund,
     InvalidRequest,
-    Limits,
-    Listed,
+    ListingEntry,
+    ListingWindow,
     NewKeyRequired,
     NotFoundAtChannel,
     PaymentRef,
@@ -28,7 +29,6 @@ from channels.base import (
     RefundRef,
     RefundResult,
     UnknownOutcome,
-    Window,
 )
 from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
 from channels.stripe.amounts import UnsupportedAmount
@@ -43,12 +43,12 @@ _NOT_THERE = InvalidRequest("resource_missing", "Stripe does not know what this 
 class StripeChannel:
     name = "stripe"
     is_sandbox = False
-    limits = Limits(
-        longest_seconds_to_pay=payments.MAX_SESSION_SECONDS,
+    limits = ChannelLimits(
+        max_seconds_to_pay=payments.MAX_SESSION_SECONDS,
         amount_steps=amounts.STEPS,
         # Stripe forgets keys after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests). The hour is for
         # clocks that differ and calls on their way.
-        keys_live_seconds=23 * 3600,
+        idempotency_key_lifetime_seconds=23 * 3600,
     )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
@@ -92,10 +92,10 @@ class StripeChannel:
         api = _client_for(payment)
         return _answer(lambda: refunds.find_all(api, payment))
 
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+    def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return listing.payments(window)
 
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+    def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return listing.refunds(window)
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:

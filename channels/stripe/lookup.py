@@ -2,7 +2,7 @@
 
 Stripe's search is behind by up to a minute, more in an outage, and not offered everywhere; lists are never behind. So
 the lists of the time in which the payment was made are read, and only what is older is searched for. What neither
-knows is missing. While the key of a creation lives, repeating it is the better way to ask: see `Limits`.
+knows is missing. While the key of a creation lives, repeating it is the better way to ask: see `ChannelLimits`.
 """
 
 import datetime as dt
@@ -88,11 +88,11 @@ def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
 
 
 def _window(ref: PaymentRef) -> dict[str, int]:
-    if ref.begun_at is None:
+    if ref.started_at is None:
         return {"gte": int((dt.datetime.now(dt.UTC) - LOOK_BACK).timestamp())}
     return {
-        "gte": int((ref.begun_at - BEFORE).timestamp()),
-        "lt": int((ref.begun_at + AFTER).timestamp()),
+        "gte": int((ref.started_at - BEFORE).timestamp()),
+        "lt": int((ref.started_at + AFTER).timestamp()),
     }
 
 

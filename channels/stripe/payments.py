@@ -83,7 +83,7 @@ def _session_end(request: CreatePayment) -> int:
     """
     now = dt.datetime.now(dt.UTC)
     intended = int((request.intended_at or now).timestamp())
-    wanted = int((request.begun_at or now).timestamp()) + request.expires_in_seconds
+    wanted = int((request.started_at or now).timestamp()) + request.expires_in_seconds
     earliest = intended + MIN_SESSION_SECONDS + REPEAT_SECONDS
     return min(max(wanted, earliest), intended + MAX_SESSION_SECONDS - CLOCK_SECONDS)
 

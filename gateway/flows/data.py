@@ -79,7 +79,7 @@ class PaymentCreateData(FlowData):
     opened_by: str = ""
 
     @property
-    def begun_at(self) -> dt.datetime | None:
+    def started_at(self) -> dt.datetime | None:
         return time_of(uuid.UUID(self.opened_by) if self.opened_by else self.payment_id)
 
 

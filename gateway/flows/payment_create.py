@@ -212,7 +212,7 @@ def _creation(data: PaymentCreateData, this: Try, call: Call) -> CreatePayment:
         expires_in_seconds=data.expires_in_seconds,
         timeout_seconds=call.timeout_seconds,
         metadata=data.metadata,
-        begun_at=data.begun_at,
+        started_at=data.started_at,
         intended_at=call.intended_at,
     )
 
@@ -255,7 +255,7 @@ def ask_channel(call: Call) -> Outcome:
 
 
 def _key_lives(channel: GuardedChannel, call: Call) -> bool:
-    lives = timedelta(seconds=get_channel_limits(channel.name).keys_live_seconds)
+    lives = timedelta(seconds=get_channel_limits(channel.name).idempotency_key_lifetime_seconds)
     return timezone.now() - call.intended_at < lives
 
 
@@ -265,7 +265,7 @@ def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no
         data.environment,
         call.timeout_seconds,
         channel_trade_no,
-        data.begun_at,
+        data.started_at,
     )
 
 

@@ -16,7 +16,16 @@ from typing import TypeVar
 from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
-from channels.base import LIVE, TEST, ChannelPayment, ChannelRefund, Listed, PaymentState, RefundState, Window
+from channels.base import (
+    LIVE,
+    TEST,
+    ChannelPayment,
+    ChannelRefund,
+    ListingEntry,
+    ListingWindow,
+    PaymentState,
+    RefundState,
+)
 from channels.registry import ChannelNotAvailable, get_channel, is_sandbox_channel
 from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundOrigin, RefundStatus
 
@@ -101,7 +110,7 @@ def differences(
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
     """
     asked = get_channel(channel, environment).channel
-    window = Window(environment, since - MARGIN, until + MARGIN, LISTING_TIMEOUT_SECONDS)
+    window = ListingWindow(environment, since - MARGIN, until + MARGIN, LISTING_TIMEOUT_SECONDS)
     attempts, refunds = _attempts_of(channel, environment), _refunds_of(channel, environment)
     with _memory():
         for payments in _batches(asked.list_payments(window)):
@@ -141,7 +150,7 @@ def unreported_refunds(
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: what came before it stands.
     """
     asked = get_channel(channel, environment).channel
-    window = Window(environment, since, until, LISTING_TIMEOUT_SECONDS)
+    window = ListingWindow(environment, since, until, LISTING_TIMEOUT_SECONDS)
     refunds = _refunds_of(channel, environment)
     for listed in _batches(islice(asked.list_refunds(window), at_most)):
         known = _known_refunds(refunds, listed)
@@ -243,7 +252,7 @@ def _serves(path: str, channel: str) -> Q:
     return named | in_its_place if is_sandbox_channel(channel) else named & ~in_its_place
 
 
-def _within(batch: list[Listed[T]], since: dt.datetime, until: dt.datetime) -> Iterator[T]:
+def _within(batch: list[ListingEntry[T]], since: dt.datetime, until: dt.datetime) -> Iterator[T]:
     return (entry.value for entry in batch if since <= entry.created_at < until)
 
 
@@ -259,7 +268,9 @@ def _names_of(update: ChannelRefund) -> tuple[str, str]:
     return update.reference, update.channel_refund_no
 
 
-def _known_refunds(refunds: QuerySet[Refund], listed: Sequence[Listed[ChannelRefund]]) -> dict[str, Refund]:
+def _known_refunds(
+    refunds: QuerySet[Refund], listed: Sequence[ListingEntry[ChannelRefund]]
+) -> dict[str, Refund]:
     """Our rows of what the channel listed, by what both sides know them by."""
     names = [name for entry in listed for name in _names_of(entry.value) if name]
     either = Q(refund_no__in=names) | Q(origin=RefundOrigin.CHANNEL, channel_refund_no__in=names)

@@ -56,14 +56,14 @@ def creation(**changes: Any) -> CreatePayment:
             manual_capture=False,
             expires_in_seconds=1800,
             timeout_seconds=10.0,
-            begun_at=dt.datetime.now(dt.UTC),
+            started_at=dt.datetime.now(dt.UTC),
         ),
         **changes,
     )
 
 
 def ref_of(request: CreatePayment, trade_no: str = "") -> PaymentRef:
-    return PaymentRef(request.reference, request.environment, 10.0, trade_no, request.begun_at)
+    return PaymentRef(request.reference, request.environment, 10.0, trade_no, request.started_at)
 
 
 def refund_of(request: CreatePayment, payment: ChannelPayment, amount_minor: int) -> CreateRefund:

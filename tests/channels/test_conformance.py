@@ -10,6 +10,7 @@ from channels.base import (
     CapturePayment,
     Declined,
     InvalidRequest,
+    ListingWindow,
     NotFoundAtChannel,
     PaymentState,
     RefundRef,
@@ -17,7 +18,6 @@ from channels.base import (
     Reported,
     UnknownOutcome,
     WebhookRefused,
-    Window,
 )
 from tests.channels.rigs import Rig, creation, opened, paid, ref_of, refund_of
 
@@ -203,8 +203,8 @@ class TestLists:
         rig.channel.refund_payment(refund)
         now = dt.datetime.now(dt.UTC)
         minute = dt.timedelta(minutes=1)
-        around = Window("test", now - minute, now + minute, 10.0)
-        before = Window("test", now - 10 * minute, now - 5 * minute, 10.0)
+        around = ListingWindow("test", now - minute, now + minute, 10.0)
+        before = ListingWindow("test", now - 10 * minute, now - 5 * minute, 10.0)
         listed = {entry.value.reference: entry for entry in rig.channel.list_payments(around)}
         assert listed[request.reference].value.captured_minor == 10_000
         assert around.since <= listed[request.reference].created_at < around.until

@@ -198,7 +198,7 @@ class TestALostChargeOfLongAgo:
         fake.account.has_search = has_search
         long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
         rig = StripeRig(fake, saved_card=True)
-        request = replace(rig.creation(loses="answer"), begun_at=long_ago)
+        request = replace(rig.creation(loses="answer"), started_at=long_ago)
         assert isinstance(rig.channel.create_payment(request), UnknownOutcome)
         fake.account.search_lags = False
         found = rig.channel.find_payment(ref_of(request))
@@ -211,7 +211,7 @@ class TestALostChargeOfLongAgo:
     ) -> None:
         fake.account.has_search = has_search
         rig = StripeRig(fake, saved_card=True)
-        request = replace(rig.creation(), begun_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
+        request = replace(rig.creation(), started_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
         assert rig.channel.find_payment(ref_of(request)) == NotFoundAtChannel()
         if not has_search:
             opened_by_channel(rig, rig.creation())

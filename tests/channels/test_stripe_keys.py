@@ -57,7 +57,7 @@ def given_back(fake: FakeStripe, payment: dict[str, Any]) -> int:
     return fake.effects(payment["payment_no"])[1]
 
 
-def step_of(business_id: str, name: str) -> SagaStep:
+def get_amount_step(business_id: str, name: str) -> SagaStep:
     return SagaStep.objects.get(saga__business_id=business_id, step_name=name)
 
 
@@ -69,7 +69,7 @@ class TestRefunds:
         background.finish()
         assert get_refund(client, accepted)["status"] == "succeeded"
         assert given_back(fake, payment) == 4_000
-        assert step_of(accepted["refund_no"], "CallChannelRefund").call_number == 2
+        assert get_amount_step(accepted["refund_no"], "CallChannelRefund").call_number == 2
         assert fake.seen.count(REFUND) == 3, "the 500, its replay, and the call with the new key"
 
     def test_a_stored_500_of_a_refund_that_was_made_is_taken_over(

@@ -47,7 +47,7 @@ def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:
     began_at = PaymentAttempt.objects.get(number=2).created_at
     fields = existing_payment(Payment.objects.get())
     cancel = PaymentCancelData(**fields, final_status="cancelled", reason="")
-    assert PaymentCancelData.read(cancel.as_json()).at_channel(1.0).begun_at == began_at
+    assert PaymentCancelData.read(cancel.as_json()).at_channel(1.0).started_at == began_at
 
     assert data(sync(client, retried))["status"] == "succeeded"
     assert get_payment(client, retried)["channel_trade_no"] == session["id"]

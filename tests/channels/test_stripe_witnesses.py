@@ -13,7 +13,7 @@ import typing_extensions
 from django.conf import settings
 from stripe import params as sdk
 
-from channels.base import CancelPayment, CapturePayment, RefundRef, Window
+from channels.base import CancelPayment, CapturePayment, ListingWindow, RefundRef
 from channels.stripe import config, setup, shapes
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.stripe import reading, spec
@@ -63,7 +63,7 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
     fake.add_endpoint(f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION)
     assert not [finding for finding in setup.findings("test") if finding.is_problem]
     now = dt.datetime.now(dt.UTC)
-    around = Window("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
+    around = ListingWindow("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
     assert list(page.channel.list_payments(around))
     assert list(page.channel.list_refunds(around))
 

@@ -10,7 +10,7 @@ from django.db.models import F
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import Limits, NotProcessed, UnknownOutcome
+from channels.base import ChannelLimits, NotProcessed, UnknownOutcome
 from channels.breaker import BreakerPhase
 from gateway.models import Payment
 from sagas import engine
@@ -180,7 +180,7 @@ class Stuck:
     name: str
     inside: threading.Semaphore
     let_go: threading.Event
-    limits = Limits()
+    limits = ChannelLimits()
     is_sandbox = False
 
     def get_unavailable_reason(self, environment: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from channels.base import Listed, ListingFailed, Window
+from channels.base import ListingEntry, ListingFailed, ListingWindow
 from channels.simulator import bank as the_bank
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
 from gateway.models import Payment, PaymentAttempt
@@ -165,7 +165,7 @@ def test_a_listing_that_breaks_off_is_no_clean_bill(
     line = intercept_simulator(monkeypatch)
     opened(client)
 
-    def broken(entries: Iterator[Listed[Any]]) -> Iterator[Listed[Any]]:
+    def broken(entries: Iterator[ListingEntry[Any]]) -> Iterator[ListingEntry[Any]]:
         yield next(entries)
         raise ListingFailed("status 500")
 
@@ -185,13 +185,13 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
     told = bank.told_of(payment["payment_no"])
     alive = most = 0
 
-    class Entry(Listed[Any]):
+    class Entry(ListingEntry[Any]):
         def __del__(self) -> None:
             nonlocal alive
             alive -= 1
 
     def many(_operation: str, answer: Any) -> Any:
-        def entries() -> Iterator[Listed[Any]]:
+        def entries() -> Iterator[ListingEntry[Any]]:
             nonlocal alive, most
             for number in range(2_000):
                 alive += 1
@@ -257,7 +257,7 @@ def test_the_window_reaches_the_channel_with_its_margin(
     line.before = lambda operation, request: asked.append(request)
     reconcile(since="2026-01-01", until="2026-01-31")
     first = asked[0]
-    assert isinstance(first, Window)
+    assert isinstance(first, ListingWindow)
     assert (first.since, first.until) == (
         dt.datetime(2025, 12, 31, 23, tzinfo=dt.UTC),
         dt.datetime(2026, 2, 1, 1, tzinfo=dt.UTC),

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from channels.base import PaymentState, RefundState, Window
+from channels.base import ListingWindow, PaymentState, RefundState
 from channels.simulator import listing
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 MORNING = dt.datetime(2026, 3, 1, 8, tzinfo=dt.UTC)
 
 
-def _window(environment: str = "test", hours: float = 24) -> Window:
-    return Window(environment, MORNING, MORNING + dt.timedelta(hours=hours), timeout_seconds=10.0)
+def _window(environment: str = "test", hours: float = 24) -> ListingWindow:
+    return ListingWindow(environment, MORNING, MORNING + dt.timedelta(hours=hours), timeout_seconds=10.0)
 
 
 @pytest.fixture(autouse=True)

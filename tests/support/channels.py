@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from channels import registry
-from channels.base import Limits
+from channels.base import ChannelLimits
 from channels.simulator.channel import SimulatorChannel
 
 SIMULATOR_PATH = "channels.simulator.channel.SimulatorChannel"
@@ -88,7 +88,7 @@ class AdditionalChannel(InterceptedSimulator):
     """A channel of another name with the simulator's ledger. Its script is in the payment's metadata under its name."""
 
     is_sandbox = False
-    limits = Limits()
+    limits = ChannelLimits()
 
     def __init__(self, name: str) -> None:
         super().__init__()

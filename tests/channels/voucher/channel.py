@@ -12,13 +12,14 @@ from channels.base import (
     CancelPayment,
     CapturePayment,
     ChannelEvent,
+    ChannelLimits,
     ChannelPayment,
     ChannelRefund,
     CreatePayment,
     CreateRefund,
     Declined,
-    Limits,
-    Listed,
+    ListingEntry,
+    ListingWindow,
     NotFoundAtChannel,
     PaymentRef,
     PaymentResult,
@@ -30,7 +31,6 @@ from channels.base import (
     Reported,
     UnknownOutcome,
     WebhookRefused,
-    Window,
 )
 from tests.channels.voucher.bank import VoucherBank
 
@@ -41,7 +41,7 @@ R = TypeVar("R", PaymentResult, RefundResult)
 
 class VoucherChannel:
     name = "voucher"
-    limits = Limits()
+    limits = ChannelLimits()
     is_sandbox = False
 
     def __init__(self) -> None:
@@ -108,17 +108,17 @@ class VoucherChannel:
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         return Reported(tuple(self._refunds_of(payment.reference)))
 
-    def list_payments(self, window: Window) -> Iterator[Listed[ChannelPayment]]:
+    def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         for payment in self.bank.payments.values():
             created_at = self.bank.created_at[payment.reference]
             if window.since <= created_at < window.until:
-                yield Listed(payment, created_at)
+                yield ListingEntry(payment, created_at)
 
-    def list_refunds(self, window: Window) -> Iterator[Listed[ChannelRefund]]:
+    def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         for payment_reference, refund in self.bank.refunds.values():
             created_at = self.bank.created_at[refund.reference]
             if window.since <= created_at < window.until:
-                yield Listed(replace(refund, payment_reference=payment_reference), created_at)
+                yield ListingEntry(replace(refund, payment_reference=payment_reference), created_at)
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
         lower = {name.lower(): value for name, value in headers.items()}
