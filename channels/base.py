@@ -116,7 +116,7 @@ class RefundedPayment:
 
 @dataclass(frozen=True, slots=True)
 class ChannelEvent:
-    """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set; for an event that is only
+    """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set; for events that are only
     acknowledged, none."""
 
     event_id: str

@@ -76,11 +76,11 @@ class Shop:
         self.settle()
 
     def pays(self, *, after_minutes: float = 2.0) -> None:
-        self._act(customer.Action.PAY, after_minutes)
+        self._act(customer.CustomerAction.PAY, after_minutes)
 
-    def _act(self, action: customer.Action, after_minutes: float) -> None:
+    def _act(self, action: customer.CustomerAction, after_minutes: float) -> None:
         self.waits(dt.timedelta(minutes=after_minutes))
-        customer.act(self.payment.payment_url.rsplit("/", 1)[1], action)
+        customer.perform_action(self.payment.payment_url.rsplit("/", 1)[1], action)
         self.settle()
 
     def cancels(self, reason: str) -> None:
@@ -113,7 +113,7 @@ class Shop:
     def settle(self) -> None:
         """Retries, webhooks and questions that would come by themselves come now."""
         self._finish_sagas()
-        bank.settle_due()
+        bank.settle_due_payments()
         if self._deliver_webhooks():
             self._finish_sagas()
 

@@ -23,8 +23,8 @@ from channels.base import (
     RefundResult,
 )
 from channels.simulator import bank, faults, listing, webhooks
-from channels.simulator.faults import METADATA_KEY, Operation, ScriptError
-from channels.simulator.network import transmit
+from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
+from channels.simulator.network import send_call
 
 _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it serves test keys only.")
 
@@ -44,78 +44,78 @@ class SimulatorChannel:
         if request.environment != TEST:
             return _NOT_LIVE
         try:
-            script = faults.script_for(request.metadata, request.amount_minor)
+            script = faults.choose_script(request.metadata, request.amount_minor)
         except ScriptError as error:
-            return _bad_script(error)
-        return transmit(
+            return _invalid_script(error)
+        return send_call(
             script,
-            Operation.CREATE,
+            SimulatedOperation.CREATE,
             request.reference,
             request.key,
             request.timeout_seconds,
-            lambda: bank.create(request, script),
+            lambda: bank.create_payment(request, script),
         )
 
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
         if payment.environment != TEST:
             return NotFoundAtChannel()
-        return transmit(
-            bank.script_of(payment.reference),
-            Operation.QUERY,
+        return send_call(
+            bank.get_script(payment.reference),
+            SimulatedOperation.QUERY,
             payment.reference,
             "",
             payment.timeout_seconds,
-            lambda: bank.find(payment.reference),
+            lambda: bank.find_payment(payment.reference),
         )
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         if request.payment.environment != TEST:
             return NotFoundAtChannel()
-        return transmit(
-            bank.script_of(request.payment.reference),
-            Operation.CANCEL,
+        return send_call(
+            bank.get_script(request.payment.reference),
+            SimulatedOperation.CANCEL,
             request.payment.reference,
             request.key,
             request.payment.timeout_seconds,
-            lambda: bank.cancel(request),
+            lambda: bank.cancel_payment(request),
         )
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
         if request.payment.environment != TEST:
             return _NOT_LIVE
-        return transmit(
-            bank.script_of(request.payment.reference),
-            Operation.CAPTURE,
+        return send_call(
+            bank.get_script(request.payment.reference),
+            SimulatedOperation.CAPTURE,
             request.payment.reference,
             request.key,
             request.payment.timeout_seconds,
-            lambda: bank.capture(request),
+            lambda: bank.capture_payment(request),
         )
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         if request.payment.environment != TEST:
             return _NOT_LIVE
         try:
-            script = faults.parse(request.metadata.get(METADATA_KEY, ""))
+            script = faults.parse_script(request.metadata.get(METADATA_KEY, ""))
         except ScriptError as error:
-            return _bad_script(error)
+            return _invalid_script(error)
         if not script.text:
-            script = bank.script_of(request.payment.reference)
-        return transmit(
+            script = bank.get_script(request.payment.reference)
+        return send_call(
             script,
-            Operation.REFUND,
+            SimulatedOperation.REFUND,
             request.reference,
             request.key,
             request.payment.timeout_seconds,
-            lambda: bank.refund(request, script),
+            lambda: bank.create_refund(request, script),
         )
 
     def find_refund(self, refund: RefundRef) -> RefundResult:
         if refund.payment.environment != TEST:
             return NotFoundAtChannel()
-        return transmit(
-            bank.script_of(refund.payment.reference),
-            Operation.QUERY_REFUND,
+        return send_call(
+            bank.get_script(refund.payment.reference),
+            SimulatedOperation.QUERY_REFUND,
             refund.reference,
             "",
             refund.payment.timeout_seconds,
@@ -125,9 +125,9 @@ class SimulatorChannel:
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         if payment.environment != TEST:
             return NotFoundAtChannel()
-        return transmit(
-            bank.script_of(payment.reference),
-            Operation.QUERY_REFUND,
+        return send_call(
+            bank.get_script(payment.reference),
+            SimulatedOperation.QUERY_REFUND,
             payment.reference,
             "",
             payment.timeout_seconds,
@@ -138,11 +138,11 @@ class SimulatorChannel:
         return webhooks.parse(body=body, headers=headers)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-        return listing.payments(window)
+        return listing.list_payments(window)
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
-        return listing.refunds(window)
+        return listing.list_refunds(window)
 
 
-def _bad_script(error: ScriptError) -> Declined:
+def _invalid_script(error: ScriptError) -> Declined:
     return Declined("invalid_simulation", str(error))

@@ -1,4 +1,4 @@
-"""The customer's side of the bank: what the payment page shows, and what its buttons do."""
+"""The customer's side of the bank: what the payment page shows, and the actions of its buttons."""
 
 import enum
 import math
@@ -19,8 +19,8 @@ SLOW_SECONDS = 5.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Action(enum.StrEnum):
-    """What the customer does, and what the bank of their card says to it."""
+class CustomerAction(enum.StrEnum):
+    """What the customer chooses, with the answer of the card's bank."""
 
     PAY = "pay"
     PAY_SLOWLY = "pay_slowly"
@@ -29,8 +29,8 @@ class Action(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checkout:
-    """What a customer may see. `status` is a payment state, or `expired`; `seconds_left` is by the bank's clock."""
+class SimulatorCheckout:
+    """What the customer sees. `status` is a payment state, or `expired`; `seconds_left` is by the bank's clock."""
 
     reference: str
     status: str
@@ -44,8 +44,7 @@ class Checkout:
     seconds_left: int
 
 
-def look_up(token: str) -> Checkout | None:
-    """None when there is no such page."""
+def find_checkout(token: str) -> SimulatorCheckout | None:
     if not _TOKEN.fullmatch(token):
         return None
     payment = (
@@ -53,43 +52,46 @@ def look_up(token: str) -> Checkout | None:
     )
     if payment is None:
         return None
-    if not ledger.is_behind(payment, payment.now):
-        return _show(payment, payment.now)
+    if not ledger.has_due_changes(payment, payment.now):
+        return _to_checkout(payment, payment.now)
     with transaction.atomic(using=ALIAS):
-        return _show(bank.lock_known(payment.reference), payment.now)
+        return _to_checkout(bank.lock_existing_payment(payment.reference), payment.now)
 
 
-def act(token: str, action: Action) -> bool:
-    """Does it if the payment is still open: a second click finds it decided. False: there is no such page."""
+def perform_action(token: str, action: CustomerAction) -> bool:
+    """Performs the action if the payment is still open, so that a second click changes nothing.
+
+    Returns False when there is no such page.
+    """
     if not _TOKEN.fullmatch(token):
         return False
     with transaction.atomic(using=ALIAS):
-        payment = bank.lock(Q(token=token, create_key__isnull=False))
+        payment = bank.lock_payment(Q(token=token, create_key__isnull=False))
         if payment is None:
             return False
         if payment.state == PaymentState.OPEN:
-            transaction.on_commit(notifications.hint, using=ALIAS)
-            _decide(payment, action)
+            transaction.on_commit(notifications.wake_worker, using=ALIAS)
+            _apply(payment, action)
     return True
 
 
-def _decide(payment: SimulatedPayment, action: Action) -> None:
+def _apply(payment: SimulatedPayment, action: CustomerAction) -> None:
     match action:
-        case Action.PAY:
-            ledger.customer_pays(payment)
-        case Action.PAY_SLOWLY:
-            ledger.process(payment, SLOW_SECONDS)
-        case Action.DECLINE:
+        case CustomerAction.PAY:
+            ledger.submit_payment(payment)
+        case CustomerAction.PAY_SLOWLY:
+            ledger.start_processing(payment, SLOW_SECONDS)
+        case CustomerAction.DECLINE:
             ledger.refuse_card(payment, ledger.CARD_DECLINED)
-        case Action.DECLINE_FOR_FUNDS:
+        case CustomerAction.DECLINE_FOR_FUNDS:
             ledger.refuse_card(payment, ledger.INSUFFICIENT_FUNDS)
 
 
-def _show(payment: SimulatedPayment, now: datetime) -> Checkout:
-    expired = payment.state == PaymentState.CANCELLED and payment.failure_code == ledger.EXPIRED
-    return Checkout(
+def _to_checkout(payment: SimulatedPayment, now: datetime) -> SimulatorCheckout:
+    is_expired = payment.state == PaymentState.CANCELLED and payment.failure_code == ledger.EXPIRED
+    return SimulatorCheckout(
         reference=payment.reference,
-        status=ledger.EXPIRED if expired else payment.state,
+        status=ledger.EXPIRED if is_expired else payment.state,
         amount_minor=payment.amount,
         currency=payment.currency,
         subject=payment.subject,

@@ -1,4 +1,4 @@
-"""The faults that a test can script. The tables below are the documentation: docs/SIMULATOR.md repeats them.
+"""The faults that a test payment can script. docs/SIMULATOR.md repeats the tables below; a test compares them.
 
 A script is a list of faults, in the payment's metadata under `simulate` or by the last four digits of its
 amount (metadata wins):
@@ -6,10 +6,10 @@ amount (metadata wins):
     auto_pay, late_webhook:30            two behaviours of the bank
     timeout_before*2                     the first two calls to create the payment fail, the third works
     refund:timeout_after*always          every call to refund it succeeds and is never answered
-    query:slow:5                         the first question about it is answered after five seconds
+    query:slow:5                         the first query is answered after five seconds
 
-Behaviours say what the bank decides. Line faults say what happens to a call on its way: they take the
-operation in front (`create` when left out) and the number of calls they hit behind (1 when left out).
+Behaviours say what the bank decides. Network faults say what happens to a call on its way: the operation stands in
+front (default `create`), and the number of calls that are hit at the end (default 1).
 """
 
 import enum
@@ -22,7 +22,7 @@ from channels.base import NotProcessed, UnknownOutcome
 METADATA_KEY = "simulate"
 
 
-class Operation(enum.StrEnum):
+class SimulatedOperation(enum.StrEnum):
     CREATE = "create"
     QUERY = "query"
     CANCEL = "cancel"
@@ -33,7 +33,7 @@ class Operation(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """`seconds` is the default of those that take a time; `amount_ends` the digits that choose it."""
+    """`seconds` is the default where the behaviour takes a time; `amount_ends` are the digits that choose it."""
 
     name: str
     meaning: str
@@ -43,7 +43,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFault:
-    """`takes_effect`: the bank does it. `answer`: what the caller sees; None is the true answer, late."""
+    """`takes_effect`: the bank executes the call. `answer`: what the caller gets; None: the true result, late."""
 
     name: str
     meaning: str
@@ -54,7 +54,7 @@ class NetworkFault:
     is_kept: bool = False  # repeating the key repeats the error
 
 
-# What one merchant scripts for a payment of theirs must not open the breaker for everybody else.
+# Not a channel fault: a merchant's script must not open the circuit breaker for other merchants.
 TIMED_OUT = UnknownOutcome("timeout: no answer in time", is_channel_fault=False)
 _SERVER_ERROR = UnknownOutcome("the simulator answered 500", is_channel_fault=False)
 _RESET = UnknownOutcome("connection reset by peer", is_channel_fault=False)
@@ -77,7 +77,7 @@ BEHAVIOURS = (
     Behaviour("duplicate_webhook", "every webhook is delivered twice, with the same event_id", 9908),
     Behaviour("late_webhook", "every webhook is sent the given seconds late", 9909, 10.0),
     Behaviour("out_of_order_webhook", "payment.processing comes 2 s after payment.paid", 9910),
-    Behaviour("no_webhook", "no webhook is ever sent: only asking tells", 9917),
+    Behaviour("no_webhook", "no webhook is ever sent: only a query finds out", 9917),
     Behaviour("refund_declined", "refunds are declined: refund_declined", 9911),
     Behaviour("refund_pending", "refunds stay pending for the given seconds and then succeed", 9918, 5.0),
     Behaviour("refund_fails_later", "refunds stay pending for the given seconds and then fail", 9912, 5.0),
@@ -109,7 +109,7 @@ NETWORK_FAULTS = (
         "unreachable", "the connection is refused: it cannot have happened", False, _UNREACHABLE, 9920
     ),
 )
-# Names for what is asked for so often that it should not need two words.
+# Short names for frequent combinations.
 SHORTHANDS: Mapping[str, tuple[str, int]] = {"timeout_after_charge": ("auto_pay,timeout_after", 9905)}
 
 _BEHAVIOURS = {behaviour.name: behaviour for behaviour in BEHAVIOURS}
@@ -126,12 +126,12 @@ _RULE = re.compile(
 
 
 class ScriptError(Exception):
-    """The text is not a script. A typo must not pass for a payment without faults."""
+    """The text is not a script. It is refused, so that a typo is not mistaken for a payment without faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedFault:
-    """A line fault that was asked for: it hits the first `calls` calls, or all of them (None)."""
+    """A network fault of a script: it hits the first `calls` calls, or all of them (None)."""
 
     fault: NetworkFault
     seconds: float
@@ -142,7 +142,7 @@ class ScriptedFault:
 class Script:
     text: str = ""
     behaviours: Mapping[str, float] = field(default_factory=dict)
-    network_faults: Mapping[Operation, ScriptedFault] = field(default_factory=dict)
+    network_faults: Mapping[SimulatedOperation, ScriptedFault] = field(default_factory=dict)
 
     def asks_for(self, behaviour: str) -> bool:
         return behaviour in self.behaviours
@@ -151,60 +151,63 @@ class Script:
 NORMAL = Script()
 
 
-def script_for(metadata: Mapping[str, str], amount_minor: int) -> Script:
-    """What a new payment is to go through. Raises `ScriptError`."""
+def choose_script(metadata: Mapping[str, str], amount_minor: int) -> Script:
+    """Returns the script of a new payment, from its metadata or its amount. Raises `ScriptError`."""
     text = metadata.get(METADATA_KEY, "").strip() or _BY_AMOUNT.get(amount_minor % 10_000, "")
-    return parse(text) if text else NORMAL
+    return parse_script(text) if text else NORMAL
 
 
-def parse(text: str) -> Script:
+def parse_script(text: str) -> Script:
     """Raises `ScriptError`."""
     behaviours: dict[str, float] = {}
-    network_faults: dict[Operation, ScriptedFault] = {}
+    network_faults: dict[SimulatedOperation, ScriptedFault] = {}
     for rule in filter(None, (part.strip() for part in text.split(","))):
-        one = _rule(rule)
-        if network_faults.keys() & one.network_faults.keys():
+        parsed = _parse_rule(rule)
+        if network_faults.keys() & parsed.network_faults.keys():
             raise ScriptError(f"'{rule}' is the second fault of one operation")
-        behaviours.update(one.behaviours)
-        network_faults.update(one.network_faults)
+        behaviours.update(parsed.behaviours)
+        network_faults.update(parsed.network_faults)
     return Script(text, behaviours, network_faults)
 
 
-def _rule(rule: str) -> Script:
+def _parse_rule(rule: str) -> Script:
     match = _RULE.fullmatch(rule)
     if match is None:
         raise ScriptError(f"'{rule}' is not a fault: write [operation:]name[:seconds][*calls]")
     name = match["name"]
     if name in _BEHAVIOURS:
-        return Script(rule, {name: _behaviour(match, rule)})
+        return Script(rule, {name: _parse_behaviour(match, rule)})
     if name in _NETWORK_FAULTS:
         fault = _NETWORK_FAULTS[name]
-        operation = Operation(match["operation"] or Operation.CREATE)
+        operation = SimulatedOperation(match["operation"] or SimulatedOperation.CREATE)
         return Script(
-            rule, {}, {operation: ScriptedFault(fault, _seconds(match, rule, fault), _calls(match))}
+            rule,
+            {},
+            {operation: ScriptedFault(fault, _parse_seconds(match, rule, fault), _parse_calls(match))},
         )
     if name in SHORTHANDS:
-        return _shorthand(match, rule)
+        return _parse_shorthand(match, rule)
     raise ScriptError(f"'{name}' is not a fault")
 
 
-def _shorthand(match: re.Match[str], rule: str) -> Script:
+def _parse_shorthand(match: re.Match[str], rule: str) -> Script:
     if match["operation"] or match["seconds"]:
         raise ScriptError(f"'{rule}' takes neither an operation nor seconds")
-    expanded = parse(SHORTHANDS[match["name"]][0])
+    expanded = parse_script(SHORTHANDS[match["name"]][0])
     network_faults = {
-        operation: replace(line, calls=_calls(match)) for operation, line in expanded.network_faults.items()
+        operation: replace(scripted, calls=_parse_calls(match))
+        for operation, scripted in expanded.network_faults.items()
     }
     return Script(rule, expanded.behaviours, network_faults)
 
 
-def _behaviour(match: re.Match[str], rule: str) -> float:
+def _parse_behaviour(match: re.Match[str], rule: str) -> float:
     if match["operation"] or match["calls"]:
         raise ScriptError(f"'{rule}' is a behaviour of the bank: it takes no operation and no calls")
-    return _seconds(match, rule, _BEHAVIOURS[match["name"]])
+    return _parse_seconds(match, rule, _BEHAVIOURS[match["name"]])
 
 
-def _seconds(match: re.Match[str], rule: str, fault: Behaviour | NetworkFault) -> float:
+def _parse_seconds(match: re.Match[str], rule: str, fault: Behaviour | NetworkFault) -> float:
     if match["seconds"] is None:
         return fault.seconds or 0.0
     if fault.seconds is None:
@@ -212,5 +215,5 @@ def _seconds(match: re.Match[str], rule: str, fault: Behaviour | NetworkFault) -
     return float(match["seconds"])
 
 
-def _calls(match: re.Match[str]) -> int | None:
+def _parse_calls(match: re.Match[str]) -> int | None:
     return None if match["calls"] == "always" else int(match["calls"] or 1)

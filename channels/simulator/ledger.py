@@ -1,5 +1,5 @@
-"""What can happen to money at the bank. Every function here runs in a transaction that has locked the
-payment, and writes its state, the ledger and the webhook together."""
+"""Changes of payments and refunds at the bank. Each function writes the state, the ledger entry and the webhook
+together, in a transaction that has locked the payment."""
 
 import secrets
 import time
@@ -20,7 +20,7 @@ INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.
 OUT_OF_ORDER_SECONDS = 2.0
 
 
-def describe(payment: SimulatedPayment) -> ChannelPayment:
+def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
     return ChannelPayment(
         reference=payment.reference,
         channel_trade_no=payment.channel_trade_no,
@@ -34,7 +34,7 @@ def describe(payment: SimulatedPayment) -> ChannelPayment:
     )
 
 
-def describe_refund(refund: SimulatedRefund) -> ChannelRefund:
+def to_channel_refund(refund: SimulatedRefund) -> ChannelRefund:
     return ChannelRefund(
         reference="" if refund.is_own else refund.reference,
         channel_refund_no=refund.channel_refund_no,
@@ -51,102 +51,103 @@ def describe_refund(refund: SimulatedRefund) -> ChannelRefund:
 # --- Payments ---------------------------------------------------------------------------------------
 
 
-def customer_pays(payment: SimulatedPayment) -> None:
-    """The customer agreed: decided now, or after a while when the script says so."""
-    script = faults.parse(payment.simulate)
+def submit_payment(payment: SimulatedPayment) -> None:
+    """The customer submits the payment. The bank decides at once, or later when the script says so."""
+    script = faults.parse_script(payment.simulate)
     if script.asks_for("processing"):
-        process(payment, script.behaviours["processing"])
+        start_processing(payment, script.behaviours["processing"])
     else:
-        decide(payment)
+        decide_payment(payment)
 
 
-def process(payment: SimulatedPayment, seconds: float) -> None:
-    """The bank takes its time."""
+def start_processing(payment: SimulatedPayment, seconds: float) -> None:
     payment.state = PaymentState.PROCESSING
     payment.settles_at = Now() + timedelta(seconds=seconds)
     payment.save(update_fields=["state", "settles_at"])
-    _announce_payment(payment, "payment.processing")
+    _notify_of_payment(payment, "payment.processing")
 
 
-def decide(payment: SimulatedPayment) -> None:
-    """The bank takes or holds the money, or refuses."""
-    script = faults.parse(payment.simulate)
-    before = replace(describe(payment), state=PaymentState.PROCESSING)
+def decide_payment(payment: SimulatedPayment) -> None:
+    """The bank charges or authorizes the payment, or declines it."""
+    script = faults.parse_script(payment.simulate)
+    before = replace(to_channel_payment(payment), state=PaymentState.PROCESSING)
     payment.settles_at = None
     if script.asks_for("pay_declined"):
-        decline(payment)
+        decline_payment(payment)
     elif payment.manual_capture or script.asks_for("authorize"):
-        _hold(payment)
+        _authorize_payment(payment)
     else:
-        _charge(payment)
+        _charge_payment(payment)
         if script.asks_for("out_of_order_webhook"):
-            _notify(payment, "payment.processing", {"payment": asdict(before)}, delay=OUT_OF_ORDER_SECONDS)
+            _queue_notification(
+                payment, "payment.processing", {"payment": asdict(before)}, delay=OUT_OF_ORDER_SECONDS
+            )
 
 
-def decline(payment: SimulatedPayment, why: tuple[str, str] = CARD_DECLINED) -> None:
+def decline_payment(payment: SimulatedPayment, reason: tuple[str, str] = CARD_DECLINED) -> None:
     payment.state, payment.settles_at = PaymentState.DECLINED, None
-    payment.failure_code, payment.failure_message = why
+    payment.failure_code, payment.failure_message = reason
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
-    _announce_payment(payment, "payment.declined")
+    _notify_of_payment(payment, "payment.declined")
 
 
-def refuse_card(payment: SimulatedPayment, why: tuple[str, str]) -> None:
-    """The bank refuses the card on its page: the payment stays open, and the customer may try another one."""
-    payment.failure_code, payment.failure_message = why
+def refuse_card(payment: SimulatedPayment, reason: tuple[str, str]) -> None:
+    """The bank refuses a card on the payment page. The payment stays open for another card."""
+    payment.failure_code, payment.failure_message = reason
     payment.save(update_fields=["failure_code", "failure_message"])
-    _announce_payment(payment, "payment.card_refused")
+    _notify_of_payment(payment, "payment.card_refused")
 
 
-def _charge(payment: SimulatedPayment) -> None:
+def _charge_payment(payment: SimulatedPayment) -> None:
     payment.state, payment.captured = PaymentState.PAID, payment.amount
     payment.failure_code = payment.failure_message = ""
     payment.save(update_fields=["state", "captured", "settles_at", "failure_code", "failure_message"])
-    _enter(payment, LedgerKind.CHARGE, payment.amount, key=payment.channel_trade_no)
-    _announce_payment(payment, "payment.paid")
-    script = faults.parse(payment.simulate)
+    _add_entry(payment, LedgerKind.CHARGE, payment.amount, key=payment.channel_trade_no)
+    _notify_of_payment(payment, "payment.paid")
+    script = faults.parse_script(payment.simulate)
     if script.asks_for("channel_refund"):
-        refund_at_bank(payment, payment.captured, seconds=script.behaviours["channel_refund"])
+        create_bank_refund(payment, payment.captured, seconds=script.behaviours["channel_refund"])
 
 
-def _hold(payment: SimulatedPayment) -> None:
+def _authorize_payment(payment: SimulatedPayment) -> None:
     payment.state = PaymentState.AUTHORIZED
     payment.failure_code = payment.failure_message = ""
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
-    _enter(payment, LedgerKind.AUTHORIZE, payment.amount, key=payment.channel_trade_no)
-    _announce_payment(payment, "payment.authorized")
+    _add_entry(payment, LedgerKind.AUTHORIZE, payment.amount, key=payment.channel_trade_no)
+    _notify_of_payment(payment, "payment.authorized")
 
 
-def capture(payment: SimulatedPayment, amount: int, *, key: str) -> None:
-    """Takes what was held, or a part of it and releases the rest."""
+def capture_payment(payment: SimulatedPayment, amount: int, *, key: str) -> None:
+    """Captures the authorized amount, or a part of it and releases the rest."""
     payment.state, payment.captured = PaymentState.PAID, amount
     payment.save(update_fields=["state", "captured"])
-    _enter(payment, LedgerKind.CAPTURE, amount, key=key)
+    _add_entry(payment, LedgerKind.CAPTURE, amount, key=key)
     if amount < payment.amount:
-        _enter(payment, LedgerKind.VOID, payment.amount - amount, key=key)
-    _announce_payment(payment, "payment.paid")
+        _add_entry(payment, LedgerKind.VOID, payment.amount - amount, key=key)
+    _notify_of_payment(payment, "payment.paid")
 
 
-def cancel(payment: SimulatedPayment, *, key: str, why: str) -> None:
-    """Ends an open payment, or releases a held one."""
+def cancel_payment(payment: SimulatedPayment, *, key: str, failure_code: str = "") -> None:
+    """Cancels an open payment, or releases an authorized one."""
     if payment.state == PaymentState.AUTHORIZED:
-        _enter(payment, LedgerKind.VOID, payment.amount, key=key)
-    payment.state, payment.failure_code = PaymentState.CANCELLED, why
+        _add_entry(payment, LedgerKind.VOID, payment.amount, key=key)
+    payment.state, payment.failure_code = PaymentState.CANCELLED, failure_code
     payment.save(update_fields=["state", "failure_code"])
-    _announce_payment(payment, "payment.cancelled")
+    _notify_of_payment(payment, "payment.cancelled")
 
 
 # --- Refunds ----------------------------------------------------------------------------------------
 
 
-def give_back(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
+def complete_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     payment.refunded += refund.amount
     payment.save(update_fields=["refunded"])
-    _enter(payment, LedgerKind.REFUND, refund.amount, key=refund.create_key, refund=refund.reference)
-    _announce_refund(payment, refund, "refund.succeeded")
+    _add_entry(payment, LedgerKind.REFUND, refund.amount, key=refund.create_key, refund=refund.reference)
+    _notify_of_refund(payment, refund, "refund.succeeded")
 
 
-def refund_at_bank(payment: SimulatedPayment, amount: int, *, seconds: float = 0.0) -> SimulatedRefund:
-    """Somebody refunds at the bank itself, as in the dashboard of a real channel: now, or pending for so long."""
+def create_bank_refund(payment: SimulatedPayment, amount: int, *, seconds: float = 0.0) -> SimulatedRefund:
+    """Refunds at the bank without the platform, as in a channel's dashboard. With `seconds` it is pending so long."""
     number = f"sim_ref_{secrets.token_hex(12)}"
     refund = SimulatedRefund(
         reference=number,
@@ -166,14 +167,13 @@ def refund_at_bank(payment: SimulatedPayment, amount: int, *, seconds: float = 0
         payment.save(update_fields=["refund_pending"])
     refund.save(force_insert=True)
     if seconds:
-        _announce_refund(payment, refund, "refund.created")
+        _notify_of_refund(payment, refund, "refund.created")
     else:
-        give_back(payment, refund)
+        complete_refund(payment, refund)
     return refund
 
 
-def settle_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
-    """A pending refund has come to its end."""
+def settle_pending_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     payment.refund_pending -= refund.amount
     payment.save(update_fields=["refund_pending"])
     refund.state, refund.settles_at = refund.settles_as, None
@@ -182,13 +182,13 @@ def settle_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
         refund.failure_message = "The customer's bank returned the money."
     refund.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     if refund.state == RefundState.SUCCEEDED:
-        give_back(payment, refund)
+        complete_refund(payment, refund)
     else:
-        _announce_refund(payment, refund, "refund.failed")
+        _notify_of_refund(payment, refund, "refund.failed")
 
 
 def return_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
-    """The customer's bank sends back a refund that had succeeded: its account was closed, for instance."""
+    """The customer's bank sends back a refund that had succeeded, for example because the account is closed."""
     payment.refunded -= refund.amount
     payment.save(update_fields=["refunded"])
     refund.state, refund.settles_at = RefundState.FAILED, None
@@ -196,30 +196,30 @@ def return_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
     refund.failure_message = "The customer's bank returned the money."
     refund.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     key = f"return-{refund.create_key}"
-    _enter(payment, LedgerKind.REFUND_RETURN, refund.amount, key=key, refund=refund.reference)
-    _announce_refund(payment, refund, "refund.failed")
+    _add_entry(payment, LedgerKind.REFUND_RETURN, refund.amount, key=key, refund=refund.reference)
+    _notify_of_refund(payment, refund, "refund.failed")
 
 
-# --- What time brings -------------------------------------------------------------------------------
+# --- Due changes ------------------------------------------------------------------------------------
 
 
-def is_behind(payment: SimulatedPayment, now: datetime) -> bool:
-    """Whether something has fallen due that the books do not show yet."""
-    expired = payment.state == PaymentState.OPEN and payment.expires_at <= now
-    decided = payment.settles_at is not None and payment.settles_at <= now
-    return expired or decided or payment.refund_pending > 0
+def has_due_changes(payment: SimulatedPayment, now: datetime) -> bool:
+    """Whether something has fallen due that is not written yet."""
+    is_expired = payment.state == PaymentState.OPEN and payment.expires_at <= now
+    is_decided = payment.settles_at is not None and payment.settles_at <= now
+    return is_expired or is_decided or payment.refund_pending > 0
 
 
-def catch_up(payment: SimulatedPayment, now: datetime) -> None:
-    """Writes what has fallen due: only what is written is true, so that all callers see the same."""
+def apply_due_changes(payment: SimulatedPayment, now: datetime) -> None:
+    """Writes what has fallen due, so that all callers see the same."""
     if payment.state == PaymentState.OPEN and payment.expires_at <= now:
-        cancel(payment, key=f"expiry-{payment.channel_trade_no}", why=EXPIRED)
+        cancel_payment(payment, key=f"expiry-{payment.channel_trade_no}", failure_code=EXPIRED)
     if payment.settles_at is not None and payment.settles_at <= now:
-        decide(payment)
+        decide_payment(payment)
     if payment.refund_pending or payment.refunded:
         for refund in payment.refunds.filter(settles_at__lte=now).order_by("created_at"):
             if refund.state == RefundState.PENDING:
-                settle_refund(payment, refund)
+                settle_pending_refund(payment, refund)
             else:
                 return_refund(payment, refund)
 
@@ -227,7 +227,9 @@ def catch_up(payment: SimulatedPayment, now: datetime) -> None:
 # --- The ledger and the webhooks ----------------------------------------------------------------------
 
 
-def _enter(payment: SimulatedPayment, kind: LedgerKind, amount: int, *, key: str, refund: str = "") -> None:
+def _add_entry(
+    payment: SimulatedPayment, kind: LedgerKind, amount: int, *, key: str, refund: str = ""
+) -> None:
     LedgerEntry.objects.create(
         reference=payment.reference,
         refund_reference=refund,
@@ -238,19 +240,19 @@ def _enter(payment: SimulatedPayment, kind: LedgerKind, amount: int, *, key: str
     )
 
 
-def _announce_payment(payment: SimulatedPayment, event_type: str) -> None:
-    _notify(payment, event_type, {"payment": asdict(describe(payment))})
+def _notify_of_payment(payment: SimulatedPayment, event_type: str) -> None:
+    _queue_notification(payment, event_type, {"payment": asdict(to_channel_payment(payment))})
 
 
-def _announce_refund(payment: SimulatedPayment, refund: SimulatedRefund, event_type: str) -> None:
-    _notify(payment, event_type, {"refund": asdict(describe_refund(refund))})
+def _notify_of_refund(payment: SimulatedPayment, refund: SimulatedRefund, event_type: str) -> None:
+    _queue_notification(payment, event_type, {"refund": asdict(to_channel_refund(refund))})
 
 
-def _notify(
+def _queue_notification(
     payment: SimulatedPayment, event_type: str, content: dict[str, Any], *, delay: float = 0.0
 ) -> None:
-    """Puts a snapshot aside for sending, in the manner the payment's script asks for."""
-    script = faults.parse(payment.simulate)
+    """Stores a webhook for sending, as the payment's script says."""
+    script = faults.parse_script(payment.simulate)
     if script.asks_for("no_webhook"):
         return
     event_id = f"sim_evt_{secrets.token_hex(12)}"

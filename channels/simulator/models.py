@@ -1,4 +1,4 @@
-"""The bank's books. No row here points at a table of the platform, and none of the platform's at one here."""
+"""The bank's tables. No foreign key leads from here to a table of the platform, or from there to here."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -10,8 +10,8 @@ from channels.base import PaymentState, RefundState
 class SimulatedPayment(models.Model):
     """One payment as the bank knows it. Amounts are in minor units.
 
-    A row without `create_key` is a tombstone: the platform cancelled a payment the bank had not heard of. It
-    stands in the way of that payment's creation, should the call arrive late.
+    A row without `create_key` is a tombstone: the platform cancelled a payment that the bank did not know. It refuses
+    that payment's creation when the call arrives late.
     """
 
     reference = models.CharField(
@@ -126,9 +126,9 @@ class LedgerKind(models.TextChoices):
 
 
 class LedgerEntry(models.Model):
-    """Append-only: money that was held, moved or given back. The database refuses updates and deletes.
+    """One movement of money: authorized, charged, released or refunded. The database refuses updates and deletes.
 
-    The unique constraints make it impossible for the bank to do one key twice or to charge one payment twice.
+    The unique constraints make it impossible to use one key twice or to charge one payment twice.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -160,8 +160,10 @@ class LedgerEntry(models.Model):
 
 
 class CallCount(models.Model):
-    """How often an operation was called for a payment or refund (`key`). Counted only where a fault hits the first
-    calls. With `:kept` behind the operation, `key` is an idempotency key that keeps an error."""
+    """How often an operation was called for a payment or refund (`key`). Counted where a fault hits the first calls.
+
+    Where `operation` ends in `:kept`, `key` is an idempotency key that keeps an error.
+    """
 
     id = models.BigAutoField(primary_key=True)
     operation = models.CharField(max_length=20)
@@ -179,7 +181,7 @@ class CallCount(models.Model):
 
 
 class Notification(models.Model):
-    """A webhook to be sent. `due_at` is empty once there is nothing more to do about it."""
+    """A webhook to be sent. `due_at` is empty when nothing is left to send."""
 
     event_id = models.CharField(primary_key=True, max_length=40)
     event_type = models.CharField(max_length=40)

@@ -1,4 +1,4 @@
-"""The line between the platform and the bank, where calls get slow, lost or answered into the void."""
+"""The simulated network between the platform and the bank: calls and answers are late or lost, as scripted."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from psycopg.errors import UniqueViolation
 
 from channels.base import Declined, NewKeyRequired, NotProcessed, UnknownOutcome
-from channels.simulator.faults import TIMED_OUT, Operation, Script, ScriptedFault
+from channels.simulator.faults import TIMED_OUT, Script, ScriptedFault, SimulatedOperation
 from channels.simulator.models import CallCount
 from channels.simulator.router import ALIAS
 from common.database_errors import trouble_of
 
-A = TypeVar("A")
+R = TypeVar("R")
 
 _COUNT_CALL = """
     INSERT INTO simulator_calls (operation, key, calls) VALUES (%s, %s, 1)
@@ -22,39 +22,40 @@ _COUNT_CALL = """
 """
 
 
-def transmit(
+def send_call(
     script: Script,
-    operation: Operation,
+    operation: SimulatedOperation,
     reference: str,
     key: str,
     timeout_seconds: float,
-    act: Callable[[], A],
-) -> A | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
-    """Hands the call to the bank as the script wants it. A lost answer is reported without waiting.
+    execute: Callable[[], R],
+) -> R | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
+    """Sends a call to the bank and applies the network fault that the script has for it.
 
-    `reference` is what the operation is about, a payment or a refund: its calls are counted, under whatever key.
+    `reference` is the payment or refund that the call is about: its calls are counted, whatever their keys. R lost
+    answer is returned at once; only the slow faults wait.
     """
-    line = script.network_faults.get(operation)
-    if line is None:
-        return _ask(act)
-    fault = line.fault
-    if fault.is_kept and key and _is_kept(operation, key):
+    scripted = script.network_faults.get(operation)
+    if scripted is None:
+        return _execute(execute)
+    fault = scripted.fault
+    if fault.is_kept and key and _has_kept_error(operation, key):
         return NewKeyRequired("the simulator keeps the answer 500 under this key")
-    if not _hits(line, operation, reference):
-        return _ask(act)
+    if not _is_hit(scripted, operation, reference):
+        return _execute(execute)
     if fault.is_kept and key:
         _count(f"{operation}:kept", key)
-    answer = _ask(act) if fault.takes_effect else None
+    result = _execute(execute) if fault.takes_effect else None
     if fault.answer is not None:
         return fault.answer
-    time.sleep(min(line.seconds, timeout_seconds))
-    if line.seconds >= timeout_seconds:
+    time.sleep(min(scripted.seconds, timeout_seconds))
+    if scripted.seconds >= timeout_seconds:
         return TIMED_OUT
-    return _ask(act) if answer is None else answer
+    return _execute(execute) if result is None else result
 
 
-def _hits(line: ScriptedFault, operation: Operation, reference: str) -> bool:
-    return line.calls is None or _count(operation, reference) <= line.calls
+def _is_hit(scripted: ScriptedFault, operation: SimulatedOperation, reference: str) -> bool:
+    return scripted.calls is None or _count(operation, reference) <= scripted.calls
 
 
 def _count(operation: str, about: str) -> int:
@@ -64,23 +65,23 @@ def _count(operation: str, about: str) -> int:
     return int(calls)
 
 
-def _is_kept(operation: Operation, key: str) -> bool:
+def _has_kept_error(operation: SimulatedOperation, key: str) -> bool:
     return CallCount.objects.filter(operation=f"{operation}:kept", key=key).exists()
 
 
-def _ask(act: Callable[[], A]) -> A | Declined | UnknownOutcome:
+def _execute(execute: Callable[[], R]) -> R | Declined | UnknownOutcome:
     try:
-        return act()
+        return execute()
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
-            raise  # the books would not add up: a defect of the simulator, not an answer
-        # The ledger has one entry per key: somebody used a key for a second purpose.
+            raise  # the ledger would be wrong: a defect of the simulator, not an answer
+        # The ledger has one entry for each key.
         return Declined("idempotency_mismatch", "This key was used for something else.")
     except (DatabaseError, InterfaceError) as error:
         if trouble_of(error) is None:
             raise
-        # Also when the connection broke during the commit: the bank may have done it.
-        # No channel fault: the books are in our own database, whose outage nobody needs to be spared.
+        # The connection may have broken during the commit, so the bank may have done it. This is no channel fault: the
+        # ledger is in our own database.
         return UnknownOutcome(
-            f"the simulator's books could not be reached: {type(error).__name__}", is_channel_fault=False
+            f"the simulator's ledger could not be reached: {type(error).__name__}", is_channel_fault=False
         )

@@ -1,7 +1,7 @@
-"""Sends the bank's webhooks: at least once each, in no promised order, with growing waits between attempts.
+"""Sends the bank's webhooks: at least once each, in any order, with growing pauses between attempts.
 
-An attempt is claimed in one statement and recorded in another; no transaction is open while the platform is
-called. A sender that dies leaves a claim that falls due again.
+One statement claims an attempt and another records it; no transaction is open during the call. When the sender dies,
+the attempt falls due again.
 """
 
 import http.client
@@ -22,11 +22,11 @@ from common.task_hints import send_hint
 log = structlog.get_logger(__name__)
 
 BATCH = 50
-BATCH_SECONDS = 10.0  # a slow receiver must not keep a worker from the platform's own tasks
+BATCH_SECONDS = 10.0  # so that a slow receiver does not hold the worker
 HTTP_TIMEOUT_SECONDS = 5.0
 CLAIM_SECONDS = 30
-MAX_ATTEMPTS = 20  # some eight hours; from then on the platform has to ask
-LONGEST_WAIT_SECONDS = 3600
+MAX_ATTEMPTS = 20  # about eight hours; after that only polling finds out
+LONGEST_PAUSE_SECONDS = 3600
 
 _CLAIM = """
     UPDATE simulator_notifications
@@ -37,7 +37,7 @@ _CLAIM = """
     )
     RETURNING event_id, attempts, payload
 """
-# `attempts` fences: whoever claimed the row since then is the one to write.
+# `attempts` is the fencing token: a later claim raises it, and then this write changes nothing.
 _DELIVERED = """
     UPDATE simulator_notifications
     SET deliveries_left = deliveries_left - 1, delivered_at = statement_timestamp(), last_error = '',
@@ -52,55 +52,55 @@ _FAILED = """
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class NotificationAttempt:
     event_id: str
     number: int
     payload: dict[str, Any]
 
 
-def hint() -> None:
-    """Wakes a worker so that nobody waits for the next beat. The beat finds everything without it."""
+def wake_worker() -> None:
+    """Sends a wake-up hint; without it the periodic task finds the work."""
     from channels.simulator.tasks import deliver_notifications
 
     send_hint(deliver_notifications)
 
 
-def work_off() -> int:
-    """Settles what has fallen due, then sends what is due. Answers how many attempts were made."""
-    bank.settle_due()
-    give_up_at = time.monotonic() + BATCH_SECONDS
+def deliver_due_notifications() -> int:
+    """Applies what has fallen due at the bank, then sends due webhooks. Returns the number of attempts."""
+    bank.settle_due_payments()
+    stop_at = time.monotonic() + BATCH_SECONDS
     attempts = 0
-    while attempts < BATCH and time.monotonic() < give_up_at and (attempt := _claim()):
+    while attempts < BATCH and time.monotonic() < stop_at and (attempt := _claim()):
         _send(attempt)
         attempts += 1
     return attempts
 
 
-def _claim() -> Attempt | None:
+def _claim() -> NotificationAttempt | None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(_CLAIM, [CLAIM_SECONDS])
         row = cursor.fetchone()
     if row is None:
         return None
     event_id, number, payload = row
-    return Attempt(event_id, number, json.loads(payload))
+    return NotificationAttempt(event_id, number, json.loads(payload))
 
 
-def _send(attempt: Attempt) -> None:
+def _send(attempt: NotificationAttempt) -> None:
     error = _post(json.dumps(attempt.payload, ensure_ascii=False).encode())
     with connections[ALIAS].cursor() as cursor:
         if error is None:
             cursor.execute(_DELIVERED, [attempt.event_id, attempt.number])
         else:
-            wait = min(2 ** (attempt.number - 1), LONGEST_WAIT_SECONDS)
-            cursor.execute(_FAILED, [error, MAX_ATTEMPTS, wait, attempt.event_id, attempt.number])
+            pause_seconds = min(2 ** (attempt.number - 1), LONGEST_PAUSE_SECONDS)
+            cursor.execute(_FAILED, [error, MAX_ATTEMPTS, pause_seconds, attempt.event_id, attempt.number])
             log.info(
                 "simulator.webhook_failed", event_id=attempt.event_id, attempt=attempt.number, error=error
             )
 
 
 def _post(body: bytes) -> str | None:
-    """None when the platform took it, otherwise what went wrong. Follows no redirects and uses no proxy."""
+    """Posts a webhook, without redirects and without a proxy. Returns the error, or None."""
     url = urlsplit(settings.SIMULATOR_WEBHOOK_URL)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.netloc, timeout=HTTP_TIMEOUT_SECONDS)

@@ -1,6 +1,6 @@
-"""The bank's books are read and written on a connection of their own, as a real bank's would be.
+"""Routes the bank's tables to a connection of their own.
 
-What "the bank" did is committed there at once: no rollback and no crash of the platform can take it back.
+What the bank did is committed there at once, as at a real bank: no rollback and no crash of the platform undoes it.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the bank does by itself."""
+"""The bank's periodic task."""
 
 from celery import shared_task
 
@@ -7,4 +7,4 @@ from channels.simulator import notifications
 
 @shared_task(name="simulator.deliver_notifications")
 def deliver_notifications() -> None:
-    notifications.work_off()
+    notifications.deliver_due_notifications()

@@ -1,4 +1,4 @@
-"""How the bank proves that a webhook is its own: HMAC-SHA256 over the time and the raw bytes."""
+"""Signs, verifies and parses the bank's webhooks: HMAC-SHA256 over the timestamp and the raw bytes."""
 
 import hashlib
 import hmac
@@ -29,8 +29,8 @@ V = TypeVar("V")
 
 
 def sign(body: bytes, *, timestamp: int) -> dict[str, str]:
-    """The headers that go with a webhook."""
-    return {TIMESTAMP_HEADER: str(timestamp), SIGNATURE_HEADER: f"v1={_mac(body, str(timestamp))}"}
+    """Returns the headers that sign a webhook."""
+    return {TIMESTAMP_HEADER: str(timestamp), SIGNATURE_HEADER: f"v1={_compute_mac(body, str(timestamp))}"}
 
 
 def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
@@ -40,77 +40,79 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     signature = found.get(SIGNATURE_HEADER.lower(), "")
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise WebhookRefused("no timestamp")
-    if not hmac.compare_digest(signature.encode(errors="replace"), f"v1={_mac(body, timestamp)}".encode()):
+    if not hmac.compare_digest(
+        signature.encode(errors="replace"), f"v1={_compute_mac(body, timestamp)}".encode()
+    ):
         raise WebhookRefused("wrong signature")
     if abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         raise WebhookRefused("too old, or from the future")
-    return _read(body)
+    return _read_event(body)
 
 
-def _mac(body: bytes, timestamp: str) -> str:
+def _compute_mac(body: bytes, timestamp: str) -> str:
     signed = timestamp.encode() + b"." + body
     return hmac.new(settings.SIMULATOR_WEBHOOK_SECRET.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def _read(body: bytes) -> ChannelEvent:
+def _read_event(body: bytes) -> ChannelEvent:
     try:
         payload = storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
-    event = _object(payload)
+    event = _read_object(payload)
     return ChannelEvent(
-        event_id=_text(event, "event_id"),
-        event_type=_text(event, "type"),
-        payment=_payment(_object(event["payment"])) if "payment" in event else None,
-        refund=_refund(_object(event["refund"])) if "refund" in event else None,
+        event_id=_read_text(event, "event_id"),
+        event_type=_read_text(event, "type"),
+        payment=_read_payment(_read_object(event["payment"])) if "payment" in event else None,
+        refund=_read_refund(_read_object(event["refund"])) if "refund" in event else None,
     )
 
 
-def _payment(fields: dict[str, Any]) -> ChannelPayment:
+def _read_payment(fields: dict[str, Any]) -> ChannelPayment:
     return ChannelPayment(
-        reference=_text(fields, "reference"),
-        channel_trade_no=_text(fields, "channel_trade_no"),
-        state=_one_of(PaymentState, fields),
-        amount_minor=_value(fields, "amount_minor", int),
-        currency=_text(fields, "currency"),
-        captured_minor=_value(fields, "captured_minor", int),
-        payment_url=_value(fields, "payment_url", str),
-        failure_code=_value(fields, "failure_code", str),
-        failure_message=_value(fields, "failure_message", str),
+        reference=_read_text(fields, "reference"),
+        channel_trade_no=_read_text(fields, "channel_trade_no"),
+        state=_read_state(PaymentState, fields),
+        amount_minor=_read_value(fields, "amount_minor", int),
+        currency=_read_text(fields, "currency"),
+        captured_minor=_read_value(fields, "captured_minor", int),
+        payment_url=_read_value(fields, "payment_url", str),
+        failure_code=_read_value(fields, "failure_code", str),
+        failure_message=_read_value(fields, "failure_message", str),
     )
 
 
-def _refund(fields: dict[str, Any]) -> ChannelRefund:
-    """Its `reference` is empty when it was made at the bank; `payment_reference` then says of which payment."""
-    of_payment = _text(fields, "payment_reference") if "payment_reference" in fields else ""
+def _read_refund(fields: dict[str, Any]) -> ChannelRefund:
+    """`reference` is empty for a refund that was made at the bank; `payment_reference` then names its payment."""
+    payment_reference = _read_text(fields, "payment_reference") if "payment_reference" in fields else ""
     return ChannelRefund(
-        reference=_text(fields, "reference") if fields.get("reference") or not of_payment else "",
-        channel_refund_no=_text(fields, "channel_refund_no"),
-        state=_one_of(RefundState, fields),
-        amount_minor=_value(fields, "amount_minor", int),
-        currency=_text(fields, "currency"),
-        failure_code=_value(fields, "failure_code", str),
-        failure_message=_value(fields, "failure_message", str),
+        reference=_read_text(fields, "reference") if fields.get("reference") or not payment_reference else "",
+        channel_refund_no=_read_text(fields, "channel_refund_no"),
+        state=_read_state(RefundState, fields),
+        amount_minor=_read_value(fields, "amount_minor", int),
+        currency=_read_text(fields, "currency"),
+        failure_code=_read_value(fields, "failure_code", str),
+        failure_message=_read_value(fields, "failure_message", str),
         environment=TEST,
-        payment_reference=of_payment,
+        payment_reference=payment_reference,
     )
 
 
-def _object(value: object) -> dict[str, Any]:
+def _read_object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WebhookRefused("not an object")
     return value
 
 
-def _value(fields: dict[str, Any], name: str, kind: type[V]) -> V:
+def _read_value(fields: dict[str, Any], name: str, kind: type[V]) -> V:
     value = fields.get(name)
     if type(value) is not kind:
         raise WebhookRefused(f"{name} is missing or of the wrong type")
     return value
 
 
-def _text(fields: dict[str, Any], name: str) -> str:
-    text = _value(fields, name, str)
+def _read_text(fields: dict[str, Any], name: str) -> str:
+    text = _read_value(fields, name, str)
     if not text or len(text) > 255 or "\\u0000" in text:
         raise WebhookRefused(f"{name} is empty or too long")
     return text
@@ -119,8 +121,8 @@ def _text(fields: dict[str, Any], name: str) -> str:
 S = TypeVar("S", PaymentState, RefundState)
 
 
-def _one_of(states: type[S], fields: dict[str, Any]) -> S:
+def _read_state(states: type[S], fields: dict[str, Any]) -> S:
     try:
-        return states(_text(fields, "state"))
+        return states(_read_text(fields, "state"))
     except ValueError as error:
         raise WebhookRefused("the state is not known") from error

@@ -1,4 +1,4 @@
-"""The simulator's payment page: shows a payment and passes on what the customer decided. Works without JavaScript."""
+"""The simulator's payment page: shows a payment and performs the customer's action. Works without JavaScript."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -6,48 +6,52 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from channels.simulator import customer
-from channels.simulator.customer import Action, Checkout
-from checkout.page import Page, in_the_chosen_language, language_query, render_page
+from channels.simulator.customer import CustomerAction, SimulatorCheckout
+from checkout.page import CheckoutPage, language_query, render_in_chosen_language, render_page
 
-_ACTIONS = {action.value: action for action in Action}
+_ACTIONS = {action.value: action for action in CustomerAction}
 
 
 class SeeOther(HttpResponseRedirect):
-    """After a form: fetch the result with GET."""
+    """Redirects after a form, so that the browser fetches the result with GET."""
 
     status_code = 303
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def checkout(request: HttpRequest, token: str) -> HttpResponse:
+def show_checkout(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
-        return _decide(request, token)
-    return in_the_chosen_language(request, lambda: render_page(request, _page(customer.look_up(token))))
+        return _perform_action(request, token)
+    return render_in_chosen_language(
+        request, lambda: render_page(request, _to_page(customer.find_checkout(token)))
+    )
 
 
-def _decide(request: HttpRequest, token: str) -> HttpResponse:
-    """Answers with a redirect, so that reloading the result repeats nothing. A button may name what happens itself, or
-    leave it to the card that was picked; a card's number never comes here."""
+def _perform_action(request: HttpRequest, token: str) -> HttpResponse:
+    """Performs the action of the button or of the chosen card. The form sends no card number.
+
+    The answer is a redirect, so that reloading the page repeats nothing.
+    """
     action = _ACTIONS.get(request.POST.get("card") or request.POST.get("action", ""))
     if action is not None:
-        customer.act(token, action)
+        customer.perform_action(token, action)
     return SeeOther(reverse("checkout", args=[token]) + language_query(request))
 
 
-def _page(found: Checkout | None) -> Page | None:
-    if found is None:
+def _to_page(checkout: SimulatorCheckout | None) -> CheckoutPage | None:
+    if checkout is None:
         return None
-    return Page(
-        number=found.reference,
-        status=found.status,
-        amount_minor=found.amount_minor,
-        currency=found.currency,
-        subject=found.subject,
-        description=found.description,
-        return_url=found.return_url,
-        expires_at=found.expires_at,
-        seconds_left=found.seconds_left,
+    return CheckoutPage(
+        number=checkout.reference,
+        status=checkout.status,
+        amount_minor=checkout.amount_minor,
+        currency=checkout.currency,
+        subject=checkout.subject,
+        description=checkout.description,
+        return_url=checkout.return_url,
+        expires_at=checkout.expires_at,
+        seconds_left=checkout.seconds_left,
         sandbox=True,
-        failure_code=found.failure_code,
+        failure_code=checkout.failure_code,
     )

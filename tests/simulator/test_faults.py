@@ -150,7 +150,7 @@ def test_a_bank_out_of_reach_is_unknown(
     def fail(*_: object) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(bank, "create", fail)
+    monkeypatch.setattr(bank, "create_payment", fail)
     assert isinstance(channel.create_payment(shop.creation()), UnknownOutcome)
 
 
@@ -220,8 +220,8 @@ def test_processing_comes_to_an_end(
 
 def test_processing_is_decided_without_anybody_asking(shop: Shop) -> None:
     payment = shop.pay("processing:0")
-    assert bank.settle_due() == 1
-    assert bank.settle_due() == 0
+    assert bank.settle_due_payments() == 1
+    assert bank.settle_due_payments() == 0
     assert ledger(payment.reference) == [("charge", 10_000)]
 
 
@@ -262,7 +262,7 @@ def test_a_pending_refund_comes_to_an_end(
         assert isinstance(answer, Reported)
         assert answer.value.state is state
     else:
-        assert bank.settle_due() == 1
+        assert bank.settle_due_payments() == 1
     assert SimulatedRefund.objects.get().state == state
     assert Notification.objects.filter(event_type=f"refund.{state}").count() == 1
     assert isinstance(channel.refund_payment(shop.refund(payment.reference)), again)

@@ -20,7 +20,9 @@ def test_paying_against_cancelling(channel: SimulatorChannel, shop: Shop) -> Non
     for _ in ROUNDS:
         payment = shop.create()
         _, answer = at_once(
-            lambda payment=payment: customer.act(_token(payment.payment_url), customer.Action.PAY),
+            lambda payment=payment: customer.perform_action(
+                _token(payment.payment_url), customer.CustomerAction.PAY
+            ),
             lambda payment=payment: channel.cancel_payment(shop.cancellation(payment.reference)),
         )
         assert isinstance(answer, Reported)
@@ -56,8 +58,8 @@ def test_customers_clicking_many_times(channel: SimulatorChannel, shop: Shop) ->
     for _ in ROUNDS:
         payment = shop.create()
         token = _token(payment.payment_url)
-        pay = [lambda token=token: customer.act(token, customer.Action.PAY)] * 4
-        decline = [lambda token=token: customer.act(token, customer.Action.DECLINE)] * 4
+        pay = [lambda token=token: customer.perform_action(token, customer.CustomerAction.PAY)] * 4
+        decline = [lambda token=token: customer.perform_action(token, customer.CustomerAction.DECLINE)] * 4
         at_once(*pay, *decline)
         paid = SimulatedPayment.objects.get(pk=payment.reference).state == PaymentState.PAID
         assert ledger(payment.reference) == ([("charge", 10_000)] if paid else [])

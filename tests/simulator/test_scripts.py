@@ -16,13 +16,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "SIMULATOR.md"
 
 @pytest.mark.parametrize("amount", [1, 1_000, 5_000, 8_000, 9_900, 9_999, 10_000, 12_345, 19_900, 999_999])
 def test_ordinary_amounts_are_normal(amount: int) -> None:
-    assert faults.script_for({}, amount) == faults.NORMAL
+    assert faults.choose_script({}, amount) == faults.NORMAL
 
 
 @pytest.mark.parametrize("fault", [*faults.BEHAVIOURS, *faults.NETWORK_FAULTS], ids=lambda fault: fault.name)
 def test_amounts_script_faults(fault: Any) -> None:
     if fault.amount_ends is not None:
-        assert faults.script_for({}, 70_000 + fault.amount_ends) == faults.parse(fault.name)
+        assert faults.choose_script({}, 70_000 + fault.amount_ends) == faults.parse_script(fault.name)
 
 
 def test_no_amount_stands_for_two_faults() -> None:
@@ -33,7 +33,7 @@ def test_no_amount_stands_for_two_faults() -> None:
 
 
 def test_metadata_wins_over_the_amount() -> None:
-    assert faults.script_for({"simulate": "auto_pay"}, 9_901).behaviours.keys() == {"auto_pay"}
+    assert faults.choose_script({"simulate": "auto_pay"}, 9_901).behaviours.keys() == {"auto_pay"}
 
 
 @pytest.mark.parametrize(

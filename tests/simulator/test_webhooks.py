@@ -69,12 +69,12 @@ def test_a_payments_life_is_told(channel: SimulatorChannel, shop: Shop, receiver
     payment = shop.pay(manual_capture=True)
     captured = channel.capture_payment(shop.capture(payment.reference, 6_000))
     refund = channel.refund_payment(shop.refund(payment.reference, 2_000))
-    assert notifications.work_off() == 3
+    assert notifications.deliver_due_notifications() == 3
     assert receiver.types == ["payment.authorized", "payment.paid", "refund.succeeded"]
     assert receiver.events[0].payment == payment
     assert receiver.events[1].payment == captured.value
     assert receiver.events[2].refund == refund.value
-    assert notifications.work_off() == 0
+    assert notifications.deliver_due_notifications() == 0
 
 
 def test_declines_and_cancellations_are_told(
@@ -83,7 +83,7 @@ def test_declines_and_cancellations_are_told(
     channel.create_payment(shop.creation("auto_pay,pay_declined"))
     channel.cancel_payment(shop.cancellation(shop.create().reference))
     channel.refund_payment(shop.refund(shop.pay("refund_fails_later:0").reference))
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     assert sorted(receiver.types) == [
         "payment.cancelled",
         "payment.declined",
@@ -96,24 +96,24 @@ def test_declines_and_cancellations_are_told(
 
 def test_a_duplicate_is_the_same_event_again(shop: Shop, receiver: Receiver) -> None:
     shop.pay("duplicate_webhook")
-    assert notifications.work_off() == 2
+    assert notifications.deliver_due_notifications() == 2
     assert receiver.events[0] == receiver.events[1]
-    assert notifications.work_off() == 0
+    assert notifications.deliver_due_notifications() == 0
 
 
 def test_late(shop: Shop, receiver: Receiver) -> None:
     shop.pay("late_webhook:60")
-    assert notifications.work_off() == 0
+    assert notifications.deliver_due_notifications() == 0
     Notification.objects.update(due_at=F("due_at") - timedelta(seconds=61))
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     assert receiver.types == ["payment.paid"]
 
 
 def test_out_of_order(shop: Shop, receiver: Receiver) -> None:
     shop.pay("out_of_order_webhook")
-    assert notifications.work_off() == 1
+    assert notifications.deliver_due_notifications() == 1
     _make_due()
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     states = [event.payment.state for event in receiver.events if event.payment]
     assert receiver.types == ["payment.paid", "payment.processing"]
     assert states == [PaymentState.PAID, PaymentState.PROCESSING]
@@ -121,7 +121,7 @@ def test_out_of_order(shop: Shop, receiver: Receiver) -> None:
 
 def test_none_at_all(shop: Shop, receiver: Receiver) -> None:
     shop.pay("no_webhook")
-    assert notifications.work_off() == 0
+    assert notifications.deliver_due_notifications() == 0
     assert not Notification.objects.exists()
 
 
@@ -131,14 +131,14 @@ def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: Receiver, s
     shop.pay()
     waits = []
     for _ in range(2):
-        assert notifications.work_off() == 1
+        assert notifications.deliver_due_notifications() == 1
         row = Notification.objects.annotate(now=Now()).get()
         waits.append((row.due_at - row.now).total_seconds())
         assert str(status) in row.last_error
-        assert notifications.work_off() == 0, "it waits"
+        assert notifications.deliver_due_notifications() == 0, "it waits"
         _make_due()
     assert 0 < waits[0] < 1.1 < waits[1] < 2.1
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     assert receiver.types == ["payment.paid"]
     assert Notification.objects.get().due_at is None
 
@@ -146,7 +146,7 @@ def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: Receiver, s
 def test_nobody_listens(shop: Shop, settings) -> None:
     settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
     shop.pay()
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     row = Notification.objects.get()
     assert row.due_at is not None
     assert "refused" in row.last_error
@@ -156,7 +156,7 @@ def test_it_gives_up_in_the_end(shop: Shop, settings) -> None:
     settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
     shop.pay()
     Notification.objects.update(attempts=notifications.MAX_ATTEMPTS - 1)
-    notifications.work_off()
+    notifications.deliver_due_notifications()
     row = Notification.objects.get()
     assert (row.due_at, row.delivered_at) == (None, None)
 
@@ -164,7 +164,7 @@ def test_it_gives_up_in_the_end(shop: Shop, settings) -> None:
 def test_senders_side_by_side_send_each_once(shop: Shop, receiver: Receiver) -> None:
     for _ in range(20):
         shop.pay()
-    assert sum(at_once(*[notifications.work_off] * 4)) == 20
+    assert sum(at_once(*[notifications.deliver_due_notifications] * 4)) == 20
     assert len({event.event_id for event in receiver.events}) == len(receiver.events) == 20
 
 
@@ -183,8 +183,8 @@ def test_a_sender_that_died_is_replaced(shop: Shop, receiver: Receiver) -> None:
     shop.pay()
     stale = notifications._claim()
     assert stale is not None
-    assert notifications.work_off() == 0, "claimed by the dead sender"
+    assert notifications.deliver_due_notifications() == 0, "claimed by the dead sender"
     _make_due()
-    assert notifications.work_off() == 1
+    assert notifications.deliver_due_notifications() == 1
     notifications._send(stale)
     assert Notification.objects.get().deliveries_left == 0, "the stale sender records nothing"

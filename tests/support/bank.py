@@ -19,7 +19,7 @@ from django.test import Client
 
 from channels.base import ChannelPayment
 from channels.simulator import customer, ledger
-from channels.simulator.bank import lock_known, settle_due
+from channels.simulator.bank import lock_existing_payment, settle_due_payments
 from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from channels.simulator.router import ALIAS
 
@@ -28,19 +28,21 @@ WEBHOOKS = "/api/v1/webhooks/simulator"
 
 def pay(payment: dict[str, Any]) -> None:
     """The customer opens the payment page and pays."""
-    assert customer.act(payment["payment_url"].rsplit("/", 1)[1], customer.Action.PAY)
+    assert customer.perform_action(payment["payment_url"].rsplit("/", 1)[1], customer.CustomerAction.PAY)
 
 
 def refuse_card(payment: dict[str, Any]) -> None:
     """The customer opens the payment page and picks a card that the bank declines: another one may be tried."""
-    assert customer.act(payment["payment_url"].rsplit("/", 1)[1], customer.Action.DECLINE)
+    assert customer.perform_action(payment["payment_url"].rsplit("/", 1)[1], customer.CustomerAction.DECLINE)
 
 
 def decline(payment: dict[str, Any]) -> None:
     """The bank declines the payment for good."""
     with transaction.atomic(using=ALIAS):
-        ledger.decline(
-            lock_known(SimulatedPayment.objects.get(channel_trade_no=payment["channel_trade_no"]).pk)
+        ledger.decline_payment(
+            lock_existing_payment(
+                SimulatedPayment.objects.get(channel_trade_no=payment["channel_trade_no"]).pk
+            )
         )
 
 
@@ -56,17 +58,17 @@ def refund_goes_through(refund_no: str) -> None:
     """A refund that the bank had refused is paid after all."""
     refused = SimulatedRefund.objects.get(pk=refund_no)
     with transaction.atomic(using=ALIAS):
-        payment = lock_known(refused.payment_id)
+        payment = lock_existing_payment(refused.payment_id)
         SimulatedRefund.objects.filter(pk=refund_no).update(
             state="succeeded", failure_code="", failure_message=""
         )
-        ledger.give_back(payment, SimulatedRefund.objects.get(pk=refund_no))
+        ledger.complete_refund(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
 def bank_returns(refund_no: str) -> None:
     """The customer's bank sends a refund back that had succeeded."""
     with transaction.atomic(using=ALIAS):
-        payment = lock_known(SimulatedRefund.objects.get(pk=refund_no).payment_id)
+        payment = lock_existing_payment(SimulatedRefund.objects.get(pk=refund_no).payment_id)
         ledger.return_refund(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
@@ -88,7 +90,7 @@ def deliver_webhooks(payment_no: str) -> list[str]:
 
 def told_of(reference: str) -> ChannelPayment:
     """What the bank says of a payment when it is asked."""
-    return ledger.describe(SimulatedPayment.objects.get(pk=reference))
+    return ledger.to_channel_payment(SimulatedPayment.objects.get(pk=reference))
 
 
 def news(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -140,4 +142,4 @@ def time_to_pay_is_over(payment_no: str) -> None:
 
 def bank_settles() -> int:
     """What has fallen due at the bank is decided. Answers of how many payments."""
-    return settle_due()
+    return settle_due_payments()
