@@ -1,4 +1,4 @@
-"""Looking only: keys change through services, and neither hash nor secret is on any page."""
+"""Read-only pages: keys are changed by services, and no page shows a hash or a secret."""
 
 from django.contrib import admin
 from django.urls import reverse
@@ -20,11 +20,11 @@ environment_filter = choice_filter(
 
 class ApiKeyInline(FlatInline):
     model = ApiKey
-    fields = readonly_fields = ("its_page", *KEY_COLUMNS[1:])
+    fields = readonly_fields = ("key_link", *KEY_COLUMNS[1:])
 
     @admin.display(description=_("hint"))
-    def its_page(self, key: ApiKey) -> SafeString:
-        """Where it is rotated and revoked."""
+    def key_link(self, key: ApiKey) -> SafeString:
+        """Links to the page where the key is rotated and revoked."""
         url = reverse("admin:merchants_apikey_change", args=[key.pk])
         return format_html('<a class="text-link" href="{}">{}</a>', url, key.hint)
 

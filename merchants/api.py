@@ -1,4 +1,4 @@
-"""A merchant looks at itself and manages its keys. Views translate; services decide."""
+"""The API of merchants and their API keys. Views translate; services decide."""
 
 import datetime as dt
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ class MerchantView(APIView):
         responses={200: MERCHANT, "4XX": ErrorSerializer},
     )
     def get(self, request: Request) -> HttpResponse:
-        """The merchant that the key belongs to, and what the key may do."""
+        """Returns the merchant of the key, and the scopes of the key."""
         principal = principal_of(request)
         merchant = selectors.merchant_by_id(merchant_id=principal.merchant_id)
         return respond(success(representation.merchant_body(merchant, principal), message=_("Success")))
@@ -52,7 +52,7 @@ class ApiKeysView(APIView):
         responses={200: KEYS, "4XX": ErrorSerializer},
     )
     def get(self, request: Request) -> HttpResponse:
-        """The keys of this environment, newest first, including those that ended."""
+        """Lists the keys of this environment, newest first, including expired and revoked ones."""
         principal = principal_of(request)
         query = validated_query(PageQuery, request)
         found = selectors.keys_of(merchant_id=principal.merchant_id, environment=principal.environment)
@@ -66,11 +66,11 @@ class ApiKeysView(APIView):
         responses={200: NEW_KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
-        """Issues a further key. The answer shows the key and its secret once; a replay does not.
+        """Issues another key. The response shows the key and its secret once; a replay does not.
 
-        What is left out is taken from the key that asks. A restricted key cannot issue a wider one.
+        Fields that are left out are taken from the requesting key. A restricted key cannot issue a wider one.
         """
-        principal, wanted = principal_of(request), validated(serializers.IssueKeySerializer, request.data)
+        principal, values = principal_of(request), validated(serializers.IssueKeySerializer, request.data)
 
         def issue(new_key_id: UUID) -> SecretResponse:
             new = services.issue_key(
@@ -78,9 +78,9 @@ class ApiKeysView(APIView):
                 environment=principal.environment,
                 key_id=new_key_id,
                 issued_by=principal.key_id,
-                **wanted,
+                **values,
             )
-            return _new_key(new)
+            return _new_key_response(new)
 
         return write_secret_once(request, "/merchant/api-keys", write=issue, message=_("Created"))
 
@@ -94,11 +94,11 @@ class RotateApiKeyView(APIView):
         responses={200: ROTATED_KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, key_id: UUID) -> HttpResponse:
-        """Issues a successor. The old key works beside it for `overlap_seconds`, by default 24 hours.
+        """Issues a successor. The old key stays valid for `overlap_seconds`, by default 24 hours.
 
         The successor has the old key's scopes and networks. A restricted key cannot rotate a wider one.
         """
-        principal, wanted = principal_of(request), validated(serializers.RotateKeySerializer, request.data)
+        principal, values = principal_of(request), validated(serializers.RotateKeySerializer, request.data)
 
         def rotate(new_key_id: UUID) -> SecretResponse:
             rotation = services.rotate_key(
@@ -107,9 +107,11 @@ class RotateApiKeyView(APIView):
                 key_id=key_id,
                 new_key_id=new_key_id,
                 rotated_by=principal.key_id,
-                overlap=dt.timedelta(seconds=wanted["overlap_seconds"]),
+                overlap=dt.timedelta(seconds=values["overlap_seconds"]),
             )
-            return _new_key(rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now()))
+            return _new_key_response(
+                rotation.new, replaces=representation.key_body(rotation.old, now=timezone.now())
+            )
 
         route = "/merchant/api-keys/{id}/rotate"
         return write_secret_once(request, route, target={"id": key_id}, write=rotate, message=_("Created"))
@@ -124,7 +126,8 @@ class RevokeApiKeyView(APIView):
         responses={200: KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, key_id: UUID) -> HttpResponse:
-        """Ends a key at once. Not the last one that can manage keys from any address: issue another one first."""
+        """Revokes a key at once. The last key that can manage keys from any address is refused: issue another one
+        first."""
         principal = principal_of(request)
         validated(serializers.NoFieldsSerializer, request.data)
 
@@ -133,15 +136,15 @@ class RevokeApiKeyView(APIView):
                 merchant_id=principal.merchant_id, environment=principal.environment, key_id=key_id
             )
             body = representation.key_body(key, now=timezone.now())
-            return SecretResponse(shown=body, stored=body)
+            return SecretResponse(body=body, replay_body=body)
 
         route = "/merchant/api-keys/{id}/revoke"
         return write_secret_once(request, route, target={"id": key_id}, write=revoke, message=_("Revoked"))
 
 
-def _new_key(new: NewKey, **more: Any) -> SecretResponse:
+def _new_key_response(new: NewKey, **more: Any) -> SecretResponse:
     body = representation.key_body(new.api_key, now=timezone.now())
     return SecretResponse(
-        shown={**body, **representation.shown_once(new), **more},
-        stored={**body, **representation.shown_before(), **more},
+        body={**body, **representation.secret_fields(new), **more},
+        replay_body={**body, **representation.secret_fields_in_replay(), **more},
     )

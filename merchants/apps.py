@@ -9,6 +9,6 @@ class MerchantsConfig(AppConfig):
 
     def ready(self) -> None:
         from merchants import schema  # noqa: F401 - registers itself with the OpenAPI generator
-        from merchants.checks import demo_only_on_the_local_stack
+        from merchants.checks import check_demo_is_local
 
-        checks.register(demo_only_on_the_local_stack, checks.Tags.security)
+        checks.register(check_demo_is_local, checks.Tags.security)

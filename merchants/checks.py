@@ -1,4 +1,4 @@
-"""Refuses to start with settings that would let strangers in."""
+"""System checks: refuse to start with unsafe settings."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 
-def demo_only_on_the_local_stack(**_kwargs: Any) -> list[CheckMessage]:
-    """The quick start's key is printed in the documentation: where money is real it must not exist."""
+def check_demo_is_local(**_kwargs: Any) -> list[CheckMessage]:
+    """Refuses PAYMENT_DEMO outside the local stack: the quick start's key is public."""
     if not settings.PAYMENT_DEMO or settings.DEBUG or settings.LOCAL_STACK:
         return []
     return [
         Error(
-            "PAYMENT_DEMO=1 lets anyone in with the key that the documentation prints.",
+            "PAYMENT_DEMO=1 lets anyone in with the public key of the documentation.",
             hint="Unset PAYMENT_DEMO. On a laptop, set LOCAL_STACK=1.",
             id="merchants.E001",
         )

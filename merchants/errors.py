@@ -1,4 +1,4 @@
-"""What the API answers about merchants, keys and signatures."""
+"""Errors of the API about merchants, API keys and signatures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,15 @@ CHALLENGE = 'Signature realm="payment-platform", headers="X-API-Key X-Signature 
 
 
 class Unauthenticated(ApiError):
-    """Base of the 401s: HTTP wants each of them to say how to authenticate."""
+    """Base of the 401 errors. HTTP requires a WWW-Authenticate header in each of them."""
 
     def __init__(self, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(details, headers={"WWW-Authenticate": CHALLENGE})
 
 
 class InvalidCredentials(Unauthenticated):
-    """One answer for an unknown, revoked, expired or retired key and a wrong signature. To the holder of a test key
-    that works, `details.canonical_string` shows what we signed."""
+    """One answer for an unknown, revoked, expired or retired key and for a wrong signature. For a usable test key,
+    `details.canonical_string` shows the text that we signed."""
 
     status, code, error_code = 401, 40100, "invalid_credentials"
     text = _("The API key or the signature is not valid.")
@@ -31,7 +31,7 @@ class InvalidCredentials(Unauthenticated):
 
 
 class CredentialsIncomplete(Unauthenticated):
-    """`details` maps each header that is missing or malformed to what is wrong with it."""
+    """`details` maps each missing or malformed header to its problem."""
 
     status, code, error_code = 401, 40101, "credentials_incomplete"
     text = _("Authentication headers are missing or malformed: see details for the headers.")
@@ -50,9 +50,7 @@ class NonceReused(Unauthenticated):
     status, code, error_code = 401, 40103, "nonce_reused"
     text = _("This X-Nonce has been used. Send a new one with each request, and sign again.")
     retry = Retry.CORRECTED
-    advice = (
-        "Make a new random `X-Nonce` and sign again. To repeat a write, send it with an Idempotency- Key."
-    )
+    advice = "Make a new random `X-Nonce` and sign again. To repeat a write, send it with an Idempotency-Key."
 
 
 class InsufficientScope(ApiError):
@@ -63,7 +61,7 @@ class InsufficientScope(ApiError):
 
 
 class KeyWiderThanIssuer(ApiError):
-    """A restricted key makes no key with fewer restrictions. `details` names both sides."""
+    """A restricted key cannot make a key with fewer restrictions. `details` names the restrictions of both."""
 
     status, code, error_code = 403, 40304, "key_wider_than_issuer"
     text = _("A restricted API key cannot issue or rotate a key with fewer restrictions: see details.")

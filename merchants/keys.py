@@ -1,10 +1,10 @@
 """API keys and signing secrets as text.
 
-    pk_test_4tq8vjk2mzrw_<32 random characters><6 of checksum>     the key: says who calls
+    pk_test_4tq8vjk2mzrw_<32 random characters><6 of checksum>     the key: identifies the caller
     sk_test_<43 random characters><6 of checksum>                  the secret: signs, and is never sent
 
-The prefix tells people and secret scanners what they found; the checksum tells a typing error from an unknown
-key. The public id may be shown anywhere. The key is stored as a keyed hash, the secret sealed.
+The prefix lets people and secret scanners recognize it; the checksum tells a typing error from an unknown key. The
+public id may be shown anywhere. The key is stored as a keyed hash, the secret sealed.
 """
 
 import secrets
@@ -15,45 +15,45 @@ from dataclasses import dataclass, field
 from common.crypto import keyed_hash
 
 ALPHABET = string.digits + string.ascii_letters
-# Without the letters and digits that people read wrongly.
+# Without letters and digits that are easily confused.
 PUBLIC_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 PUBLIC_ID_LENGTH, RANDOM_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 43, 6
 MAX_KEY_LENGTH = 100
 
-# The quick start's key and signature, word for word. They mean something only while PAYMENT_DEMO is on.
+# The literal key and signature of the quick start. They are accepted only while PAYMENT_DEMO is on.
 DEMO_KEY = "test-api-key"
 DEMO_SIGNATURE = "test-signature"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMaterial:
-    """A fresh key with its secret. It exists in memory once, and is kept out of `repr` and so out of logs."""
+    """A new key with its secret, in the clear. Both are kept out of `repr`, and so out of logs."""
 
     public_id: str
     key: str = field(repr=False)
     secret: str = field(repr=False)
 
 
-def generate(environment: str) -> KeyMaterial:
-    public_id = _random(PUBLIC_ALPHABET, PUBLIC_ID_LENGTH)
+def generate_key(environment: str) -> KeyMaterial:
+    public_id = _random_text(PUBLIC_ALPHABET, PUBLIC_ID_LENGTH)
     return KeyMaterial(
         public_id=public_id,
-        key=_with_checksum(f"pk_{environment}_{public_id}_{_random(ALPHABET, RANDOM_LENGTH)}"),
-        secret=_with_checksum(f"sk_{environment}_{_random(ALPHABET, SECRET_LENGTH)}"),
+        key=_with_checksum(f"pk_{environment}_{public_id}_{_random_text(ALPHABET, RANDOM_LENGTH)}"),
+        secret=_with_checksum(f"sk_{environment}_{_random_text(ALPHABET, SECRET_LENGTH)}"),
     )
 
 
-def hash_of(key: str) -> str:
-    """What the table holds in place of the key."""
+def hash_key(key: str) -> str:
+    """Returns the keyed hash that the table holds in place of the key."""
     return keyed_hash(key.encode(), purpose="api-key")
 
 
 def is_well_formed(text: str) -> bool:
-    """True for a key or secret without typing errors. It says nothing about whether it is known."""
+    """Checks prefix and checksum of a key or secret. A well-formed key need not exist."""
     return text.startswith(("pk_", "sk_")) and text == _with_checksum(text[:-CHECKSUM_LENGTH])
 
 
-def _random(alphabet: str, length: int) -> str:
+def _random_text(alphabet: str, length: int) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 

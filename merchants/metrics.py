@@ -1,4 +1,4 @@
-"""What operators see of callers that were turned away."""
+"""Metrics of refused requests."""
 
 from prometheus_client import Counter
 

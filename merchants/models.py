@@ -1,6 +1,6 @@
-"""Merchants, their API keys and the nonces that were spent.
+"""Merchants, their API keys and used nonces.
 
-A deferred trigger (see the migration) lets no transaction commit a merchant without a test and a live key.
+A deferred trigger (migration 0002) refuses to commit a merchant without a test key and a live key.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ class Environment(models.TextChoices):
 
 
 class KeyState(models.TextChoices):
-    """Not a column: it follows from the key's dates and the clock."""
+    """Not a column: it is computed from the key's dates and the clock."""
 
     ACTIVE = "active", _("Active")
     RETIRING = "retiring", _("Retiring")
@@ -61,7 +61,7 @@ class Merchant(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key of one environment. Rows are never deleted: what signed an old request stays known."""
+    """A key of one environment. Rows are never deleted, so the key of an old request can always be looked up."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="api_keys", db_index=False)
@@ -109,11 +109,11 @@ class ApiKey(models.Model):
 
     @property
     def ends_at(self) -> dt.datetime | None:
-        """When the key stops working by itself: it expires, or its successor takes over."""
+        """When the key stops working without being revoked: it expires, or it was rotated and its overlap ends."""
         return min((end for end in (self.expires_at, self.retires_at) if end is not None), default=None)
 
     def state_at(self, now: dt.datetime) -> KeyState:
-        """What the key is good for. Revocation holds at once, whatever a clock says."""
+        """Returns the state at this time. A revoked key is revoked whatever the clock says."""
         if self.revoked_at is not None:
             return KeyState.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
@@ -127,7 +127,7 @@ class ApiKey(models.Model):
 
 
 class RequestNonce(models.Model):
-    """A nonce that was spent. Kept in Postgres: a flushed Redis must not make a request repeatable."""
+    """A used nonce. In PostgreSQL, because a flushed Redis must not let a recorded request run again."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+", db_index=False)

@@ -1,4 +1,4 @@
-"""Scopes: a key does only what it was issued for."""
+"""Checks that the API key has the scope that a view requires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.errors import MethodNotAllowed
 from merchants.errors import CredentialsIncomplete, InsufficientScope
 from merchants.principal import Principal
 
-if TYPE_CHECKING:  # at run time the view's module is still loading: it reads this class from the settings
+if TYPE_CHECKING:  # at run time this would be a circular import: the settings name this class
     from rest_framework.views import APIView
 
 
@@ -21,8 +21,8 @@ class HasScope(BasePermission):
 
         scopes = {"GET": "payments:read", "POST": "payments:write"}
 
-    `None` (`scopes.ANY_KEY`) admits every key, and HEAD needs what GET needs. A method that is not listed is
-    not served, so that forgetting the line never opens anything.
+    `None` (`scopes.ANY_KEY`) admits every key, and HEAD needs the scope of GET. A method that is not listed is
+    not served, so a forgotten line opens nothing.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -32,7 +32,7 @@ class HasScope(BasePermission):
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method not in scopes:
             raise MethodNotAllowed(headers={"Allow": ", ".join(scopes)})
-        needed = scopes[method]
-        if needed is not None and needed not in request.user.scopes:
-            raise InsufficientScope({"required_scope": needed})
+        required = scopes[method]
+        if required is not None and required not in request.user.scopes:
+            raise InsufficientScope({"required_scope": required})
         return True

@@ -1,4 +1,4 @@
-"""Who is calling: what authentication leaves in `request.user`, and all that views know of the caller."""
+"""The authenticated caller, as views find it in `request.user`."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,7 +8,8 @@ from rest_framework.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One API key of one merchant in one environment. Every query of the API is narrowed by these."""
+    """One API key of one merchant in one environment. Every query of the API is limited to that merchant and
+    environment."""
 
     merchant_id: UUID
     environment: str
@@ -18,7 +19,7 @@ class Principal:
 
     @property
     def tenant(self) -> str:
-        """The boundary nothing crosses: neither another merchant nor the other environment."""
+        """Identifies merchant and environment together: no request reaches the data of another tenant."""
         return f"{self.merchant_id}:{self.environment}"
 
     @property
@@ -30,12 +31,12 @@ class Principal:
 
     @property
     def is_authenticated(self) -> bool:
-        """What Django and DRF ask of whatever stands in `request.user`."""
+        """Required by Django and Django REST framework of `request.user`."""
         return True
 
 
 def principal_of(request: Request) -> Principal:
-    """The caller of an authenticated view, typed."""
+    """Returns the caller of an authenticated view."""
     principal = request.user
-    assert isinstance(principal, Principal), "this view lets in callers that are not authenticated"
+    assert isinstance(principal, Principal), "this view admits unauthenticated callers"
     return principal

@@ -1,4 +1,4 @@
-"""Merchants and keys as the API shows them, without hashes and sealed secrets."""
+"""Merchants and API keys as the API shows them, without hashes and sealed secrets."""
 
 import datetime as dt
 from typing import Any
@@ -11,7 +11,7 @@ from merchants.services import NewKey
 
 
 def merchant_body(merchant: Merchant, principal: Principal) -> dict[str, Any]:
-    """The merchant, and what the key that asks may do."""
+    """Includes the environment and scopes of the requesting key."""
     return {
         "id": merchant.pk,
         "name": merchant.name,
@@ -43,8 +43,8 @@ def key_body(key: ApiKey, *, now: dt.datetime) -> dict[str, Any]:
     }
 
 
-def shown_once(new: NewKey) -> dict[str, Any]:
-    """What only the answer to the request that made the key shows."""
+def secret_fields(new: NewKey) -> dict[str, Any]:
+    """For the response to the request that made the key."""
     return {
         "key": new.key,
         "secret": new.secret,
@@ -52,8 +52,8 @@ def shown_once(new: NewKey) -> dict[str, Any]:
     }
 
 
-def shown_before() -> dict[str, Any]:
-    """What a replay shows in its place."""
+def secret_fields_in_replay() -> dict[str, Any]:
+    """For a replay of that response."""
     return {
         "key": None,
         "secret": None,

@@ -1,4 +1,4 @@
-"""What a key may do. Names are public and never change."""
+"""Scopes of API keys. Names are public and never change."""
 
 from typing import Final
 
@@ -24,5 +24,5 @@ ALL_SCOPES: Final = (
     EVENTS_READ,
 )
 
-# For views whose answer belongs to the key itself: being authenticated is enough.
+# For views that any authenticated key may call.
 ANY_KEY: Final = None

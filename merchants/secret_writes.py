@@ -1,4 +1,4 @@
-"""Writes whose answer may show a secret: once, and never in a replay."""
+"""Idempotent writes whose response shows a secret: once, and never in a replay."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ from merchants.principal import principal_of
 
 @dataclass(frozen=True, slots=True)
 class SecretResponse:
-    """What a write answers now, and what an Idempotency-Key remembers of it: no secret, because remembering
-    means storing."""
+    """`body` is the response to the request that made the secret. `replay_body` is stored for the Idempotency-Key and
+    has no secret in it."""
 
-    shown: Mapping[str, Any] = field(repr=False)
-    stored: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
+    replay_body: Mapping[str, Any]
 
 
 def write_secret_once(
@@ -32,7 +32,7 @@ def write_secret_once(
     message: str,
     target: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Honours the Idempotency-Key. `target` holds what the path names."""
+    """Runs `write` once for each Idempotency-Key, in one commit with its record. `target` holds the ids in the path."""
     keyed = keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
@@ -40,14 +40,14 @@ def write_secret_once(
         body=dict(request.data),
         target=target,
     )
-    shown: list[Answer] = []
+    with_secret: list[Answer] = []  # stays empty when the request is a replay
 
-    def write_and_store(resource_id: UUID) -> Answer:
+    def write_and_return_replay(resource_id: UUID) -> Answer:
         written = write(resource_id)
-        shown.append(success(written.shown, message=message))
-        return success(written.stored, message=message)
+        with_secret.append(success(written.body, message=message))
+        return success(written.replay_body, message=message)
 
-    answer = run_in_one_commit(keyed, write=write_and_store)
-    response = respond(shown[0] if shown else answer)
-    response["Cache-Control"] = "no-store"  # nobody on the way keeps a secret
+    for_replay = run_in_one_commit(keyed, write=write_and_return_replay)
+    response = respond(with_secret[0] if with_secret else for_replay)
+    response["Cache-Control"] = "no-store"  # no cache on the way stores the secret
     return response

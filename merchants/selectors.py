@@ -1,4 +1,4 @@
-"""Reading merchants and keys, always within one merchant and one environment."""
+"""Reads merchants and API keys, always within one merchant and one environment."""
 
 import datetime as dt
 from uuid import UUID
@@ -11,11 +11,11 @@ from merchants import keys
 from merchants.models import ApiKey, Merchant
 
 
-def key_presented(key: str) -> tuple[ApiKey, dt.datetime] | None:
-    """The key a request names, with its merchant, and the database's time: the one statement of authentication."""
-    asked = ApiKey.objects.select_related("merchant").annotate(asked_at=Now())
-    found = asked.filter(key_hash=keys.hash_of(key)).first()
-    return (found, found.asked_at) if found else None
+def find_presented_key(key: str) -> tuple[ApiKey, dt.datetime] | None:
+    """Returns the key of a request, with its merchant, and the database's time: the one statement of authentication."""
+    annotated = ApiKey.objects.select_related("merchant").annotate(database_time=Now())
+    key_row = annotated.filter(key_hash=keys.hash_key(key)).first()
+    return (key_row, key_row.database_time) if key_row else None
 
 
 def merchant_by_id(*, merchant_id: UUID) -> Merchant:

@@ -1,4 +1,4 @@
-"""What the key endpoints take, and what the documentation says they give."""
+"""Requests and responses of the API of merchants and API keys."""
 
 import ipaddress
 from typing import Any
@@ -13,7 +13,7 @@ from merchants.services.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP
 
 
 class NetworkField(TextField):
-    """An IP address or a CIDR network, v4 or v6, in its canonical writing."""
+    """An IP address or a CIDR network, v4 or v6, converted to its canonical form."""
 
     default_error_messages = {"network": _("This is neither an IP address nor a CIDR network.")}
 
@@ -23,7 +23,7 @@ class NetworkField(TextField):
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             self.fail("network")
-        if "%" in text:  # an interface's name, which means something only on the machine that has it
+        if "%" in text:  # the name of an interface of one machine
             self.fail("network")
         return str(network)
 

@@ -1,4 +1,4 @@
-"""The signature of a request, version 1 (docs/SIGNING.md). Both sides of it: we verify, the tools sign."""
+"""The signature of a request, version 1 (docs/SIGNING.md): used to verify requests, and by our tools to sign them."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class SignedParts:
-    """All that a signature covers. Path and query are as sent on the wire, before anyone decoded them."""
+    """Everything that a signature covers. Path and query are as sent, not decoded."""
 
     method: str
     path: str
@@ -22,10 +22,12 @@ class SignedParts:
 
     @property
     def needs_nonce(self) -> bool:
-        """A write without an Idempotency-Key could be sent again by anybody who recorded it. DELETE takes none."""
+        """A recorded write could be sent again unless it has a nonce or an Idempotency-Key. DELETE takes no
+        Idempotency-Key."""
         return self.method == "DELETE" or (self.method in WRITES and not self.idempotency_key)
 
     def canonical(self) -> bytes:
+        """Returns the text to be signed."""
         lines = (
             VERSION,
             self.method,
@@ -36,10 +38,10 @@ class SignedParts:
             self.idempotency_key,
             hashlib.sha256(self.body).hexdigest(),
         )
-        # Headers and paths arrive as bytes that WSGI reads as Latin-1: this gives the same bytes back.
+        # WSGI decodes headers and paths as Latin-1: this gives the bytes that were sent.
         return "\n".join(lines).encode("latin-1", "replace")
 
 
 def signature_of(parts: SignedParts, *, secret: str) -> str:
-    """The value of the X-Signature header."""
+    """Returns the value of the X-Signature header."""
     return f"{VERSION}={hmac.new(secret.encode(), parts.canonical(), hashlib.sha256).hexdigest()}"

@@ -1,6 +1,6 @@
-"""How often one key may call, and when it last did: one round trip to Redis, none of it the truth.
+"""Limits the request rate of each API key and notes its last use, in one round trip to Redis.
 
-The limit is GCRA, a leaky bucket that remembers a single number: the time at which the bucket is empty again.
+The limit is GCRA, a leaky bucket that stores a single number: the time at which the bucket is empty again.
 """
 
 import math
@@ -15,7 +15,7 @@ from merchants.errors import RateLimited
 USAGE = "payment-gateway:key-usage"
 MICROSECONDS = 1_000_000
 
-# Redis's own clock, so that web workers with different ones share a bucket.
+# Uses the clock of Redis, so that hosts with different clocks share a bucket.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -31,8 +31,8 @@ return 0
 """
 
 
-def spend(*, key_id: UUID) -> None:
-    """Counts one request. Raises `RateLimited`; lets everything through while Redis is away."""
+def count_request(*, key_id: UUID) -> None:
+    """Counts one request. Raises `RateLimited`. Without Redis, every request passes."""
     rate, burst = settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST
     interval = round(MICROSECONDS / rate) if rate > 0 else 0
     arguments: list[int | str] = [interval, interval * max(burst - 1, 0), str(key_id)]
@@ -45,8 +45,8 @@ def spend(*, key_id: UUID) -> None:
         )
 
 
-def take_usage() -> dict[UUID, float]:
-    """Each key's last use as unix time since the last taking, and forgets it."""
+def pop_key_usage() -> dict[UUID, float]:
+    """Returns and deletes each key's last use since the previous call, as Unix time."""
 
     def read_and_delete(client: Any) -> dict[bytes, bytes]:
         pipeline = client.pipeline(transaction=True)

@@ -27,7 +27,7 @@ def endpoint_body(endpoint: WebhookEndpoint) -> dict[str, Any]:
     }
 
 
-def shown_once(new: NewSecret) -> dict[str, Any]:
+def endpoint_body_with_secret(new: NewSecret) -> dict[str, Any]:
     return {
         **endpoint_body(new.endpoint),
         "secret": new.secret,
@@ -35,7 +35,7 @@ def shown_once(new: NewSecret) -> dict[str, Any]:
     }
 
 
-def shown_before(new: NewSecret) -> dict[str, Any]:
+def endpoint_body_in_replay(new: NewSecret) -> dict[str, Any]:
     """What a replay shows in its place."""
     return {
         **endpoint_body(new.endpoint),
@@ -63,7 +63,7 @@ def delivery_body(delivery: WebhookDelivery) -> dict[str, Any]:
     }
 
 
-def delivery_with_attempts(delivery: WebhookDelivery) -> dict[str, Any]:
+def delivery_body_with_attempts(delivery: WebhookDelivery) -> dict[str, Any]:
     attempts = delivery.attempts.order_by("id")
     return {**delivery_body(delivery), "attempts": [_attempt_body(attempt) for attempt in attempts]}
 

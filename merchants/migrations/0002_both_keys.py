@@ -1,4 +1,4 @@
-"""Every merchant keeps a test key and a live key."""
+"""Adds the deferred triggers that refuse a merchant without a test key and a live key."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Everything that changes merchants and keys. Keyword-only, one transaction each."""
+"""Services that change merchants and API keys. Keyword-only, one transaction each."""
 
 from merchants.services.api_keys import NewKey, Rotation, issue_key, revoke_key, rotate_key
 from merchants.services.demo import seed_demo_merchant

@@ -1,4 +1,4 @@
-"""The life of an API key: issued, rotated with an overlap, revoked."""
+"""Issues, rotates and revokes API keys."""
 
 import datetime as dt
 import ipaddress
@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A stored key with the two texts that are not stored: to be shown to its owner now, or never."""
+    """A stored key, with key and secret in the clear. Only hash and sealed secret are stored: show these now or
+    never."""
 
     api_key: ApiKey
     key: str = field(repr=False)
@@ -45,7 +46,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The key that goes, with its last day in `retires_at`, and the one that takes over."""
+    """`old` works until its `retires_at`, together with `new`."""
 
     old: ApiKey
     new: NewKey
@@ -63,22 +64,22 @@ def issue_key(
     expires_at: dt.datetime | None = None,
     key_id: UUID | None = None,
 ) -> NewKey:
-    """Issues a further key. What is left out is taken from the issuing key: its scopes, networks and end.
+    """Issues another key. Scopes, networks and expiry that are left out are those of the issuing key.
 
     Raises `InsufficientScope` and `KeyWiderThanIssuer` when the key could do more than its issuer, `TooManyKeys`,
     `ValidationFailed`, and `InvalidCredentials` when the issuer was revoked meanwhile.
     """
-    now = _lock(merchant_id)
-    issuer = _issuer(merchant_id, environment, issued_by, now)
+    now = _lock_keys(merchant_id)
+    issuer = _get_issuer(merchant_id, environment, issued_by, now)
     scopes = issuer.scopes if scopes is None else scopes
     allowed_ips, expires_at = allowed_ips or issuer.allowed_ips, expires_at or issuer.ends_at
-    _refuse_wider(issuer, scopes=scopes, allowed_ips=allowed_ips, ends_at=expires_at)
+    _require_not_wider(issuer, scopes=scopes, allowed_ips=allowed_ips, ends_at=expires_at)
     if expires_at is not None and not now < expires_at <= now + MAX_LIFETIME:
         raise ValidationFailed({"expires_at": [_("This must be in the future, and within ten years.")]})
-    usable = [key for key in _keys(merchant_id, environment) if key.is_usable_at(now)]
+    usable = [key for key in _unrevoked_keys(merchant_id, environment) if key.is_usable_at(now)]
     if len(usable) >= MAX_USABLE_KEYS:
         raise TooManyKeys({"limit": MAX_USABLE_KEYS})
-    new = store_new_key(
+    new = insert_key(
         key_id=key_id,
         merchant_id=merchant_id,
         environment=environment,
@@ -101,21 +102,22 @@ def rotate_key(
     overlap: dt.timedelta = DEFAULT_OVERLAP,
     new_key_id: UUID | None = None,
 ) -> Rotation:
-    """Issues a successor with the same scopes and networks, valid for as long; the old key works on for `overlap`.
+    """Issues a successor with the same scopes, networks and lifetime. The old key stays valid for `overlap`.
 
-    `rotated_by` is the key that asks, None for staff. The successor never outlives it: a key that expires does not
-    prolong itself. Raises `NotFound`, `KeyNotUsable`, and what `issue_key` raises when the key is wider than that one.
+    `rotated_by` is the requesting key, None for staff. The successor expires no later than it, so a key that expires
+    cannot prolong itself. Raises `NotFound`, `KeyNotUsable`, and what `issue_key` raises when the key is wider than
+    that one.
     """
-    now = _lock(merchant_id)
+    now = _lock_keys(merchant_id)
     old = selectors.key_of(merchant_id=merchant_id, environment=environment, key_id=key_id)
     if old.state_at(now) != KeyState.ACTIVE:
         raise KeyNotUsable({"status": old.state_at(now)})
     ends_at = now + (old.expires_at - old.created_at) if old.expires_at else None
     if rotated_by is not None:
-        issuer = _issuer(merchant_id, environment, rotated_by, now)
-        _refuse_wider(issuer, scopes=old.scopes, allowed_ips=old.allowed_ips, ends_at=old.expires_at)
+        issuer = _get_issuer(merchant_id, environment, rotated_by, now)
+        _require_not_wider(issuer, scopes=old.scopes, allowed_ips=old.allowed_ips, ends_at=old.expires_at)
         ends_at = min((end for end in (ends_at, issuer.ends_at) if end is not None), default=None)
-    new = store_new_key(
+    new = insert_key(
         key_id=new_key_id,
         merchant_id=merchant_id,
         environment=environment,
@@ -134,24 +136,24 @@ def rotate_key(
 
 @transaction.atomic
 def revoke_key(*, merchant_id: UUID, environment: str, key_id: UUID, allow_last: bool = False) -> ApiKey:
-    """Ends a key at once. A second time changes nothing. Raises `NotFound` and `LastManagingKey`.
+    """Revokes a key at once. A second call changes nothing. Raises `NotFound` and `LastManagingKey`.
 
-    A merchant cannot lock itself out: a key that can issue others from anywhere remains. Staff who stop a stolen key
-    say `allow_last`.
+    A merchant cannot lock itself out: a key that can issue others from any address must remain. Staff pass `allow_last`
+    to revoke a stolen key.
     """
-    now = _lock(merchant_id)
+    now = _lock_keys(merchant_id)
     key = selectors.key_of(merchant_id=merchant_id, environment=environment, key_id=key_id)
     if key.revoked_at is not None:
         return key
     if not allow_last:
-        _refuse_lock_out(key, now)
+        _require_managing_key_remains(key, now)
     key.revoked_at = now
     key.save(update_fields=["revoked_at"])
     log.info("api_key.revoked", merchant_id=str(merchant_id), key_id=str(key.pk))
     return key
 
 
-def store_new_key(
+def insert_key(
     *,
     merchant_id: UUID,
     environment: str,
@@ -161,14 +163,14 @@ def store_new_key(
     expires_at: dt.datetime | None = None,
     key_id: UUID | None = None,
 ) -> NewKey:
-    """The row alone, for services that have decided. Runs in their transaction."""
-    material = keys.generate(environment)
+    """Inserts the row, without any check. Runs in the transaction of the calling service."""
+    material = keys.generate_key(environment)
     api_key = ApiKey.objects.create(
         id=key_id or uuid7(),
         merchant_id=merchant_id,
         environment=environment,
         public_id=material.public_id,
-        key_hash=keys.hash_of(material.key),
+        key_hash=keys.hash_key(material.key),
         sealed_secret=seal(material.secret),
         hint=f"pk_{environment}_{material.public_id}_…{material.key[-4:]}",
         label=label,
@@ -179,40 +181,41 @@ def store_new_key(
     return NewKey(api_key=api_key, key=material.key, secret=material.secret)
 
 
-def _lock(merchant_id: UUID) -> dt.datetime:
-    """One change of a merchant's keys at a time, so that two revocations never end the last two that manage keys."""
+def _lock_keys(merchant_id: UUID) -> dt.datetime:
+    """Locks the merchant, so that two revocations at the same time cannot end its last two managing keys. Returns the
+    database's time."""
     Merchant.objects.select_for_update(no_key=True).get(pk=merchant_id)
     return database_now()
 
 
-def _keys(merchant_id: UUID, environment: str) -> list[ApiKey]:
+def _unrevoked_keys(merchant_id: UUID, environment: str) -> list[ApiKey]:
     return list(selectors.keys_of(merchant_id=merchant_id, environment=environment).filter(revoked_at=None))
 
 
-def _issuer(merchant_id: UUID, environment: str, key_id: UUID, now: dt.datetime) -> ApiKey:
-    """The key that asks, as it is under the lock: another request may have revoked it since it was authenticated."""
+def _get_issuer(merchant_id: UUID, environment: str, key_id: UUID, now: dt.datetime) -> ApiKey:
+    """Reads the requesting key under the lock: it may have been revoked since it was authenticated."""
     issuer = selectors.key_of(merchant_id=merchant_id, environment=environment, key_id=key_id)
     if not issuer.is_usable_at(now):
         raise InvalidCredentials
     return issuer
 
 
-def _refuse_wider(
+def _require_not_wider(
     issuer: ApiKey, *, scopes: Collection[str], allowed_ips: Collection[str], ends_at: dt.datetime | None
 ) -> None:
-    """No key makes one that can do more, from more places or for longer than itself."""
-    beyond = sorted(set(scopes) - set(issuer.scopes))
-    if beyond:
-        raise InsufficientScope({"required_scopes": beyond})
+    """Raises unless the new key can do no more, from no more addresses and for no longer than its issuer."""
+    extra_scopes = sorted(set(scopes) - set(issuer.scopes))
+    if extra_scopes:
+        raise InsufficientScope({"required_scopes": extra_scopes})
     if issuer.allowed_ips:
-        outside = [network for network in allowed_ips if not _is_inside(network, issuer.allowed_ips)]
+        outside = [network for network in allowed_ips if not _is_subnet_of_any(network, issuer.allowed_ips)]
         if outside or not allowed_ips:
             raise KeyWiderThanIssuer({"allowed_ips": outside, "issuer_allowed_ips": issuer.allowed_ips})
     if issuer.ends_at is not None and (ends_at is None or ends_at > issuer.ends_at):
         raise KeyWiderThanIssuer({"expires_at": ends_at, "issuer_expires_at": issuer.ends_at})
 
 
-def _is_inside(network: str, networks: Collection[str]) -> bool:
+def _is_subnet_of_any(network: str, networks: Collection[str]) -> bool:
     inner = ipaddress.ip_network(network)
     return any(
         inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
@@ -220,18 +223,20 @@ def _is_inside(network: str, networks: Collection[str]) -> bool:
     )
 
 
-def _refuse_lock_out(key: ApiKey, now: dt.datetime) -> None:
-    """Raises `LastManagingKey` unless others stay, among them one that manages keys from anywhere if this one does."""
+def _require_managing_key_remains(key: ApiKey, now: dt.datetime) -> None:
+    """Raises `LastManagingKey` unless active keys remain, and one that can always manage keys if this one can."""
     if key.state_at(now) != KeyState.ACTIVE:
         return
     active = [
-        each for each in _keys(key.merchant_id, key.environment) if each.state_at(now) == KeyState.ACTIVE
+        each
+        for each in _unrevoked_keys(key.merchant_id, key.environment)
+        if each.state_at(now) == KeyState.ACTIVE
     ]
-    staying = [each for each in active if each.pk != key.pk]
-    if not staying or (_is_way_in(key) and not any(map(_is_way_in, staying))):
+    remaining = [each for each in active if each.pk != key.pk]
+    if not remaining or (_can_always_manage_keys(key) and not any(map(_can_always_manage_keys, remaining))):
         raise LastManagingKey
 
 
-def _is_way_in(key: ApiKey) -> bool:
-    """Whether the key manages keys from anywhere and for ever."""
+def _can_always_manage_keys(key: ApiKey) -> bool:
+    """True if the key manages keys, from any address, without expiry."""
     return KEYS_MANAGE in key.scopes and not key.allowed_ips and key.expires_at is None

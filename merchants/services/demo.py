@@ -1,4 +1,4 @@
-"""The merchant of the quick start, whose test key is the literal `test-api-key`."""
+"""The demo merchant of the quick start, whose test key is the literal `test-api-key`."""
 
 from django.db import transaction
 
@@ -7,7 +7,7 @@ from common.db import insert_unless_exists
 from merchants import keys
 from merchants.models import ApiKey, Environment, Merchant
 from merchants.scopes import ALL_SCOPES
-from merchants.services.api_keys import store_new_key
+from merchants.services.api_keys import insert_key
 
 DEMO_EMAIL = "demo@example.com"
 DEMO_PUBLIC_ID = "demo"
@@ -15,10 +15,10 @@ DEMO_PUBLIC_ID = "demo"
 
 @transaction.atomic
 def seed_demo_merchant() -> Merchant:
-    """Makes the demo merchant, or repairs its key: rotated, revoked or of an old SECRET_KEY, it works again.
+    """Creates the demo merchant, or repairs its key if it was rotated, revoked or hashed with an old SECRET_KEY.
 
-    The row is harmless by itself: authentication honours the literal key only while PAYMENT_DEMO is on, and
-    nobody knows the secret sealed here.
+    The row alone gives no access: authentication accepts the literal key only while PAYMENT_DEMO is on, and
+    nobody knows the secret that is sealed here.
     """
     is_new = insert_unless_exists(Merchant(name="Demo Merchant", email=DEMO_EMAIL))
     merchant = Merchant.objects.select_for_update(no_key=True).get(email=DEMO_EMAIL)
@@ -28,14 +28,14 @@ def seed_demo_merchant() -> Merchant:
             "public_id": DEMO_PUBLIC_ID,
             "merchant": merchant,
             "environment": Environment.TEST,
-            "key_hash": keys.hash_of(keys.DEMO_KEY),
-            "sealed_secret": seal(keys.generate(Environment.TEST).secret),
+            "key_hash": keys.hash_key(keys.DEMO_KEY),
+            "sealed_secret": seal(keys.generate_key(Environment.TEST).secret),
             "hint": keys.DEMO_KEY,
             "label": "Quick start",
             "scopes": list(ALL_SCOPES),
         },
         defaults={
-            "key_hash": keys.hash_of(keys.DEMO_KEY),
+            "key_hash": keys.hash_key(keys.DEMO_KEY),
             "scopes": list(ALL_SCOPES),
             "allowed_ips": [],
             "expires_at": None,
@@ -45,5 +45,5 @@ def seed_demo_merchant() -> Merchant:
         },
     )
     if is_new:
-        store_new_key(merchant_id=merchant.pk, environment=Environment.LIVE, scopes=ALL_SCOPES)
+        insert_key(merchant_id=merchant.pk, environment=Environment.LIVE, scopes=ALL_SCOPES)
     return merchant

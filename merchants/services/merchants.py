@@ -1,4 +1,4 @@
-"""Merchants come with their two keys, or not at all."""
+"""Creates merchants, each with a test key and a live key, and suspends them."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,7 +13,7 @@ from common.errors import ValidationFailed
 from merchants.errors import EmailTaken
 from merchants.models import Environment, Merchant, MerchantStatus
 from merchants.scopes import ALL_SCOPES
-from merchants.services.api_keys import NewKey, store_new_key
+from merchants.services.api_keys import NewKey, insert_key
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class NewMerchant:
 
 @transaction.atomic
 def create_merchant(*, name: str, email: str) -> NewMerchant:
-    """Raises `EmailTaken`, and `ValidationFailed` naming the field."""
+    """Creates the merchant and its two keys. Raises `EmailTaken`, and `ValidationFailed` naming the field."""
     merchant = Merchant(name=name.strip(), email=email.strip().lower())
     try:
         merchant.clean_fields(exclude=["created_at", "updated_at"])
@@ -36,7 +36,7 @@ def create_merchant(*, name: str, email: str) -> NewMerchant:
     if not insert_unless_exists(merchant):
         raise EmailTaken({"email": merchant.email})
     test_key, live_key = (
-        store_new_key(merchant_id=merchant.pk, environment=environment, scopes=ALL_SCOPES)
+        insert_key(merchant_id=merchant.pk, environment=environment, scopes=ALL_SCOPES)
         for environment in (Environment.TEST, Environment.LIVE)
     )
     log.info("merchant.created", merchant_id=str(merchant.pk))
@@ -45,10 +45,13 @@ def create_merchant(*, name: str, email: str) -> NewMerchant:
 
 @transaction.atomic
 def set_merchant_status(*, merchant_id: UUID, status: MerchantStatus) -> bool:
-    """A suspended merchant's keys are refused from the next request on. False when it had this status already."""
-    changed = (
+    """Suspends or reactivates. The keys of a suspended merchant are refused from the next request on.
+
+    Returns False when the merchant had this status already.
+    """
+    is_changed = (
         Merchant.objects.filter(pk=merchant_id).exclude(status=status).update(status=status, updated_at=Now())
     )
-    if changed:
+    if is_changed:
         log.info("merchant.status_set", merchant_id=str(merchant_id), status=status.value)
-    return bool(changed)
+    return bool(is_changed)

@@ -1,4 +1,4 @@
-"""When each key was last used: collected in Redis, written down once a minute."""
+"""Writes the last use of each key, collected in Redis, to PostgreSQL once a minute."""
 
 from django.db import connection
 
@@ -6,8 +6,8 @@ from merchants import throttling
 
 
 def flush_key_usage() -> int:
-    """Writes the collected times in one statement, however many keys there are. Never turns a time back."""
-    usage = throttling.take_usage()
+    """Writes all collected times in one statement. Never sets a time back. Returns the number of keys."""
+    usage = throttling.pop_key_usage()
     if not usage:
         return 0
     with connection.cursor() as cursor:

@@ -9,6 +9,7 @@ from django.db.models import DateTimeField, Value
 from django.test import Client, RequestFactory
 
 from merchants import authentication, metrics, selectors
+from merchants.credentials import Credentials, get_raw_path, read_credentials
 from merchants.models import ApiKey
 from tests.merchants.conftest import new_merchant, refusal
 from tests.support.signing import SignedClient
@@ -44,7 +45,7 @@ def test_path_query_and_body_count_as_they_are_on_the_wire(client):
 def test_the_raw_path_is_the_servers_own(environ, path):
     request = RequestFactory().get("/")
     request.META |= environ
-    assert authentication._raw_path(request) == path
+    assert get_raw_path(request) == path
 
 
 class TestTampering:
@@ -223,9 +224,9 @@ def test_codes_and_names_are_unique():
         assert left.error_code != right.error_code
 
 
-def _credentials(client: SignedClient) -> authentication.Credentials:
+def _credentials(client: SignedClient) -> Credentials:
     headers = {name: value for name, value in client.signed_headers("GET", PATH, b"").items() if value}
-    return authentication.read_credentials(RequestFactory().get(PATH, headers=headers))
+    return read_credentials(RequestFactory().get(PATH, headers=headers))
 
 
 def _as_arguments(headers):

@@ -66,7 +66,7 @@ class TestEveryMerchantHasBothKeys:
         def make_half() -> None:
             merchant = Merchant.objects.create(name="Half", email="half@example.com")
             for _ in range(2):
-                api_keys.store_new_key(merchant_id=merchant.pk, environment="test", scopes=[])
+                api_keys.insert_key(merchant_id=merchant.pk, environment="test", scopes=[])
 
         with pytest.raises(IntegrityError, match="must have a test key and a live key"):
             make_half()
@@ -93,12 +93,12 @@ class TestEveryMerchantHasBothKeys:
         assert not Merchant.objects.exists()
 
     def test_a_failure_half_way_leaves_nothing(self, monkeypatch):
-        def generate(environment: str, real=keys.generate) -> keys.KeyMaterial:
+        def generate_key(environment: str, real=keys.generate_key) -> keys.KeyMaterial:
             if environment == "live":
                 raise OSError("no randomness")
             return real(environment)
 
-        monkeypatch.setattr(keys, "generate", generate)
+        monkeypatch.setattr(keys, "generate_key", generate_key)
         with pytest.raises(OSError, match="no randomness"):
             new_merchant()
         assert not Merchant.objects.exists()
@@ -140,13 +140,13 @@ def test_states():
 
 class TestKeyFormat:
     def test_it_says_what_it_is(self):
-        made = keys.generate("live")
+        made = keys.generate_key("live")
         assert made.key.startswith(f"pk_live_{made.public_id}_")
         assert made.secret.startswith("sk_live_")
         assert len(made.key) <= keys.MAX_KEY_LENGTH
 
     def test_every_typing_error_in_one_place_is_seen(self):
-        for text in (keys.generate("test").key, keys.generate("test").secret):
+        for text in (keys.generate_key("test").key, keys.generate_key("test").secret):
             assert keys.is_well_formed(text)
             for index in range(len(text)):
                 wrong = text[:index] + ("x" if text[index] != "x" else "y") + text[index + 1 :]
@@ -155,7 +155,7 @@ class TestKeyFormat:
         assert not keys.is_well_formed(keys.DEMO_KEY)
 
     def test_none_is_like_another(self):
-        made = [keys.generate("test") for _ in range(1000)]
+        made = [keys.generate_key("test") for _ in range(1000)]
         for part in ("public_id", "key", "secret"):
             assert len({getattr(each, part) for each in made}) == 1000
 
@@ -175,4 +175,4 @@ class TestDemoMerchant:
         services.seed_demo_merchant()
         demo.refresh_from_db()
         assert demo.state_at(timezone.now()) == KeyState.ACTIVE
-        assert demo.key_hash == keys.hash_of("test-api-key")
+        assert demo.key_hash == keys.hash_key("test-api-key")

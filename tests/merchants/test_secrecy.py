@@ -86,7 +86,7 @@ def test_not_in_logs(shown, caplog):
 
 
 def test_not_in_what_python_prints(acme):
-    printed = repr([acme, acme.test_key, keys.generate("test"), acme.test_key.api_key, acme.merchant])
+    printed = repr([acme, acme.test_key, keys.generate_key("test"), acme.test_key.api_key, acme.merchant])
     assert not holds(printed.encode(), acme.test_key.key)
     assert not holds(printed.encode(), acme.test_key.secret)
 
@@ -115,7 +115,7 @@ def test_the_hash_needs_the_key_of_this_installation(acme, settings):
     key = acme.test_key
     assert key.api_key.key_hash != hashlib.sha256(key.key.encode()).hexdigest()
     settings.KEYED_HASH_SECRET = "another-installation"
-    assert key.api_key.key_hash != keys.hash_of(key.key)
+    assert key.api_key.key_hash != keys.hash_key(key.key)
 
 
 def test_every_model_is_looked_at():

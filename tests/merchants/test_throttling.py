@@ -33,12 +33,12 @@ def test_a_burst_and_then_no_more(client, slow):
 def test_retry_after_is_true(acme, settings):
     settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 4, 1
     key_id = acme.test_key.api_key.pk
-    throttling.spend(key_id=key_id)
+    throttling.count_request(key_id=key_id)
     with pytest.raises(RateLimited) as refused:
-        throttling.spend(key_id=key_id)
+        throttling.count_request(key_id=key_id)
     assert refused.value.headers == {"Retry-After": "1"}
     time.sleep(0.26)
-    throttling.spend(key_id=key_id)
+    throttling.count_request(key_id=key_id)
 
 
 def test_no_burst_beyond_the_limit_under_concurrency(acme, settings):
@@ -46,7 +46,7 @@ def test_no_burst_beyond_the_limit_under_concurrency(acme, settings):
 
     def one(_number: int) -> bool:
         try:
-            throttling.spend(key_id=acme.test_key.api_key.pk)
+            throttling.count_request(key_id=acme.test_key.api_key.pk)
         except RateLimited:
             return False
         return True
@@ -81,9 +81,9 @@ def test_without_redis_everyone_gets_through(client, slow, redis_down):
 
 def test_one_round_trip(acme, monkeypatch):
     redis = get_redis_connection("default")
-    throttling.spend(key_id=acme.test_key.api_key.pk)  # the script is loaded
+    throttling.count_request(key_id=acme.test_key.api_key.pk)  # the script is loaded
     before = redis.info("commandstats")
-    throttling.spend(key_id=acme.test_key.api_key.pk)
+    throttling.count_request(key_id=acme.test_key.api_key.pk)
     after = redis.info("commandstats")
     from_client = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_script|load", "cmdstat_script"}
     calls = {
@@ -95,7 +95,7 @@ def test_one_round_trip(acme, monkeypatch):
 
 class TestLastUsed:
     def test_it_is_written_down_in_one_statement(self, client, live_client, acme, django_assert_num_queries):
-        throttling.take_usage()
+        throttling.pop_key_usage()
         before = timezone.now()
         client.get(PATH), live_client.get(PATH)
         with django_assert_num_queries(1):
@@ -107,14 +107,14 @@ class TestLastUsed:
     def test_it_never_goes_back(self, acme):
         later = timezone.now() + dt.timedelta(days=1)
         ApiKey.objects.filter(pk=acme.test_key.api_key.pk).update(last_used_at=later)
-        throttling.spend(key_id=acme.test_key.api_key.pk)
+        throttling.count_request(key_id=acme.test_key.api_key.pk)
         services.flush_key_usage()
         assert ApiKey.objects.get(pk=acme.test_key.api_key.pk).last_used_at == later
 
     def test_refused_requests_are_no_use(self, acme):
-        throttling.take_usage()
+        throttling.pop_key_usage()
         SignedClient(acme.test_key.key, "sk_test_guess").get(PATH)
-        assert throttling.take_usage() == {}
+        assert throttling.pop_key_usage() == {}
 
     def test_without_redis_there_is_nothing_to_write(self, acme, redis_down, django_assert_num_queries):
         with django_assert_num_queries(0):

@@ -63,7 +63,7 @@ class DeliveryView(APIView):
     def get(self, request: Request, delivery_id: uuid.UUID) -> HttpResponse:
         """One delivery with every attempt at it, oldest first."""
         delivery = selectors.delivery_of(principal_of(request), delivery_id)
-        return respond(success(representation.delivery_with_attempts(delivery), message=_("Success")))
+        return respond(success(representation.delivery_body_with_attempts(delivery), message=_("Success")))
 
 
 class DeliveryResendView(APIView):

@@ -199,7 +199,10 @@ class ResendView(APIView):
 
 
 def _with_secret(new: NewSecret) -> SecretResponse:
-    return SecretResponse(shown=representation.shown_once(new), stored=representation.shown_before(new))
+    return SecretResponse(
+        body=representation.endpoint_body_with_secret(new),
+        replay_body=representation.endpoint_body_in_replay(new),
+    )
 
 
 def _write(

@@ -9,7 +9,7 @@ from merchants.services import NewKey
 
 
 class Command(BaseCommand):
-    help = "Creates a merchant with a test key and a live key, and prints keys and secrets this one time."
+    help = "Creates a merchant with a test key and a live key. Prints keys and secrets, which are never shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", required=True)
@@ -19,12 +19,12 @@ class Command(BaseCommand):
         try:
             created = services.create_merchant(name=options["name"], email=options["email"])
         except ApiError as error:
-            raise CommandError(f"{error.text} {_flat(error.details)}") from error
+            raise CommandError(f"{error.text} {_format_details(error.details)}") from error
         merchant = created.merchant
         self.stdout.write(f"Merchant  {merchant.name} <{merchant.email}>\nId        {merchant.pk}\n\n")
         self._print("Test", created.test_key)
         self._print("Live", created.live_key)
-        self.stdout.write(self.style.WARNING("Keep the secrets now: they are not shown again."))
+        self.stdout.write(self.style.WARNING("Store the secrets now: they are not shown again."))
         self.stdout.write(
             "Try the test key:\n"
             f"  export PAYMENT_API_KEY={created.test_key.key}\n"
@@ -36,7 +36,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{environment} key     {new.key}\n{environment} secret  {new.secret}\n\n")
 
 
-def _flat(details: dict[str, Any]) -> str:
+def _format_details(details: dict[str, Any]) -> str:
     return "; ".join(
-        f"{name}: {' '.join(what) if isinstance(what, list) else what}" for name, what in details.items()
+        f"{name}: {' '.join(messages) if isinstance(messages, list) else messages}"
+        for name, messages in details.items()
     )

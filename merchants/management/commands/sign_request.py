@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from common.api.parsers import parse_json
 from common.errors import MalformedBody
 from merchants import keys
-from merchants.authentication import PATH_SAFE
+from merchants.credentials import PATH_SAFE
 from merchants.signing import WRITES, SignedParts, signature_of
 
 METHODS = ("GET", *sorted(WRITES))
@@ -21,7 +21,7 @@ QUERY_SAFE = PATH_SAFE + "?%"
 
 
 class Command(BaseCommand):
-    help = "Prints a curl line with a fresh signature, ready to paste. It is good for five minutes."
+    help = "Prints a signed curl command, ready to paste. The signature is valid for five minutes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("method", type=str.upper, choices=METHODS)
@@ -33,8 +33,11 @@ class Command(BaseCommand):
         parser.add_argument("--idempotency-key", default="")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key, secret = _checked(options["key"], "key"), _checked(options["secret"], "secret")
-        url, path, query = _split(options["url"])
+        key, secret = (
+            _require_well_formed(options["key"], "key"),
+            _require_well_formed(options["secret"], "secret"),
+        )
+        url, path, query = _split_url(options["url"])
         body = _read_body(options["data"])
         parts = SignedParts(
             method=options["method"],
@@ -42,7 +45,7 @@ class Command(BaseCommand):
             query=query,
             timestamp=str(int(time.time())),
             nonce=secrets.token_hex(16),
-            idempotency_key=_checked_idempotency_key(options["idempotency_key"]),
+            idempotency_key=_require_printable(options["idempotency_key"]),
             body=body,
         )
         headers = {
@@ -56,27 +59,27 @@ class Command(BaseCommand):
         self.stdout.write(_curl(parts.method, url, headers, body))
 
 
-def _checked(value: str | None, what: str) -> str:
+def _require_well_formed(value: str | None, name: str) -> str:
     if not value:
-        raise CommandError(f"Give the {what} with --{what} or in PAYMENT_API_{what.upper()}.")
+        raise CommandError(f"Give the {name} with --{name} or in PAYMENT_API_{name.upper()}.")
     if value == keys.DEMO_KEY:
         raise CommandError(f"The demo key needs no signing: send X-Signature: {keys.DEMO_SIGNATURE} with it.")
     if not keys.is_well_formed(value):
-        raise CommandError(f"This {what} has a typing error: its checksum does not agree.")
-    if not value.startswith("pk_" if what == "key" else "sk_"):
-        raise CommandError(f"This is not a {what}: the key begins with pk_, the secret with sk_.")
+        raise CommandError(f"This {name} has a typing error: its checksum is wrong.")
+    if not value.startswith("pk_" if name == "key" else "sk_"):
+        raise CommandError(f"This is not a {name}: the key begins with pk_, the secret with sk_.")
     return value
 
 
-def _split(url: str) -> tuple[str, str, str]:
-    """The URL to call, and path and query as curl will put them on the wire."""
+def _split_url(url: str) -> tuple[str, str, str]:
+    """Returns the URL to call, and its path and query as curl sends them."""
     if not url.startswith(("http://", "https://", "/")):
         raise CommandError("Give a full URL or a path that begins with a slash, such as /api/v1/payments.")
     if url.startswith("/"):
         url = settings.PUBLIC_BASE_URL + url
-    found = urlsplit(url)
-    path, query = quote(found.path or "/", safe=PATH_SAFE + "%"), quote(found.query, safe=QUERY_SAFE)
-    return f"{found.scheme}://{found.netloc}{path}" + (f"?{query}" if query else ""), path, query
+    parts = urlsplit(url)
+    path, query = quote(parts.path or "/", safe=PATH_SAFE + "%"), quote(parts.query, safe=QUERY_SAFE)
+    return f"{parts.scheme}://{parts.netloc}{path}" + (f"?{query}" if query else ""), path, query
 
 
 def _read_body(data: str | None) -> bytes:
@@ -92,9 +95,9 @@ def _read_body(data: str | None) -> bytes:
     return body
 
 
-def _checked_idempotency_key(key: str) -> str:
+def _require_printable(key: str) -> str:
     if not (key.isascii() and key.isprintable()):
-        raise CommandError("An Idempotency-Key holds printable ASCII characters only.")
+        raise CommandError("Use only printable ASCII characters in an Idempotency-Key.")
     return key
 
 
