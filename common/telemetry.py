@@ -1,4 +1,4 @@
-"""What a process that serves no requests does first, to be seen from outside: worker, beat, relay."""
+"""Traces and metrics of the processes that serve no requests: worker, beat, relay."""
 
 from django.conf import settings
 
@@ -7,13 +7,15 @@ from common.tracing import configure_tracing
 
 
 def begin_process() -> None:
-    """Traces, and the counts of this container on METRICS_PORT where that is set. Call it after the last fork."""
+    """Starts tracing, and serves metrics where METRICS_PORT is set. Call it after the last fork."""
     configure_tracing(settings.SERVICE_NAME)
     serve_metrics()
 
 
 def serve_metrics() -> None:
-    """On one machine the gateway's /metrics counts for all processes, because they share a directory. A container
-    has its own directory, and is asked by itself."""
+    """Serves the metrics of this container on METRICS_PORT.
+
+    Processes of one machine share a directory, so the gateway's /metrics shows them all and METRICS_PORT is 0.
+    """
     if settings.METRICS_PORT:
         metric_files.serve(settings.METRICS_PORT)

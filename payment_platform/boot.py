@@ -1,4 +1,4 @@
-"""What must be true before the gateway takes requests, checked in order and said when it is."""
+"""The checks that the gateway passes before it takes requests."""
 
 import errno
 import socket
@@ -19,6 +19,7 @@ from common.postgresql.sessions import open_session
 from common.tracing import configure_tracing
 from sagas import registry
 
+OLDEST_POSTGRESQL = 180000  # as libpq counts: uuidv7() came with 18
 REDIS_SECONDS = 5
 MIGRATION_LOCK = 4003  # any number, the same in every instance
 MIGRATION_WAIT_SECONDS = 300
@@ -35,31 +36,36 @@ METRICS = {
     "saga_duration_seconds",
 }
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 class BootError(Exception):
-    """One line for the operator: what is wrong, and what to do."""
+    """The gateway cannot start. The text is one line for the operator: what is wrong, and what to do."""
 
 
-def prepare(say: Say) -> None:
-    """Everything up to listening. The lines are those of the quick start, each printed once it is true."""
-    say("正在启动 Payment Gateway Service...")
-    with _connect_database() as guard:
-        say("数据库连接成功")
-        _migrate(guard)
-    say("数据库迁移完成（包含 Saga 表）")
-    _ping_redis()
-    say("Redis连接成功")
-    _load_views()
+def prepare(*, info: Print, warn: Print) -> None:
+    """Checks and migrates. Prints the lines of the quick start, each once it is true. Raises `BootError`."""
+    info("正在启动 Payment Gateway Service...")
+    with _connect_database() as session:
+        info("数据库连接成功")
+        _migrate(session)
+    info("数据库迁移完成（包含 Saga 表）")
+    if reason := _redis_failure():
+        warn(
+            f"Redis连接失败: {settings.REDIS_HOST}:{settings.REDIS_PORT} ({reason}) — starting without Redis: "
+            "payments work, slower. Is Redis running there? Check REDIS_HOST and REDIS_PORT."
+        )
+    else:
+        info("Redis连接成功")
+    _register_metrics()
     _require("指标缺失", METRICS, {metric.name for metric in REGISTRY.collect()})
-    say("Prometheus 指标初始化完成")
+    info("Prometheus 指标初始化完成")
     exporting = configure_tracing(settings.SERVICE_NAME)
-    say("Jaeger 追踪初始化完成" + ("" if exporting else "（未设置 OTEL_EXPORTER_OTLP_ENDPOINT，不导出）"))
+    info("Jaeger 追踪初始化完成" + ("" if exporting else "（未设置 OTEL_EXPORTER_OTLP_ENDPOINT，不导出）"))
     definitions = {definition.name for definition in registry.definitions()}
-    say("Saga Orchestrator 初始化完成")
+    info("Saga Orchestrator 初始化完成")
     _require("Saga 流程缺失", FLOWS, definitions)
-    say("Saga Payment Service 初始化完成（功能已准备就绪）")
+    info("Saga Payment Service 初始化完成（功能已准备就绪）")
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -78,10 +84,10 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def _connect_database() -> "psycopg.Connection[Any]":
-    """A connection past the pool: it fails with the server's own reason, and holds the migration lock."""
+    """Opens a session outside the pool, so that a failure has the server's own reason. It holds the migration lock."""
     database = connection.settings_dict
     try:
-        return open_session(options=None)
+        session = open_session(options=None)
     except psycopg.OperationalError as error:
         # "connection to server at …, port … failed: <reason>", and then questions to the reader
         reason = str(error).rpartition(" failed: ")[2].splitlines()[0]
@@ -89,16 +95,23 @@ def _connect_database() -> "psycopg.Connection[Any]":
             f"数据库连接失败: {database['HOST']}:{database['PORT']} ({reason}) — does PostgreSQL take writes "
             "there? Check DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME."
         ) from error
+    version = session.info.server_version
+    if version < OLDEST_POSTGRESQL:
+        session.close()
+        raise BootError(
+            f"数据库版本过低: {database['HOST']}:{database['PORT']} runs PostgreSQL {version // 10_000} — upgrade it to {OLDEST_POSTGRESQL // 10_000} or newer."
+        )
+    return session
 
 
-def _migrate(guard: "psycopg.Connection[Any]") -> None:
-    """Instances that start together take turns; the lock goes when its connection closes.
+def _migrate(session: "psycopg.Connection[Any]") -> None:
+    """Migrates. Instances that start together take turns; the session's end releases the lock.
 
-    Asked again and again, not waited for: who waits in a statement has a snapshot, and an index that is built
-    CONCURRENTLY waits for every older snapshot.
+    The lock is polled: a statement that waits for it holds a snapshot, and an index that is built CONCURRENTLY waits
+    for every older snapshot.
     """
     give_up_at = time.monotonic() + MIGRATION_WAIT_SECONDS
-    while not _is_locked(guard):
+    while not _take_migration_lock(session):
         if time.monotonic() >= give_up_at:
             raise BootError(
                 f"数据库迁移失败: another instance has been migrating for {MIGRATION_WAIT_SECONDS} s — look at "
@@ -112,31 +125,29 @@ def _migrate(guard: "psycopg.Connection[Any]") -> None:
     connection.close()
 
 
-def _is_locked(guard: "psycopg.Connection[Any]") -> bool:
-    row = guard.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK]).fetchone()
+def _take_migration_lock(session: "psycopg.Connection[Any]") -> bool:
+    row = session.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK]).fetchone()
     return bool(row and row[0])
 
 
-def _ping_redis() -> None:
-    address = f"{settings.REDIS_HOST}:{settings.REDIS_PORT}"
+def _redis_failure() -> str:
+    """Why Redis does not answer. Empty when it does."""
     try:
         with redis.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS
         ) as client:
             client.ping()
     except redis.RedisError as error:
-        reason = " ".join(str(error).split())
-        raise BootError(
-            f"Redis连接失败: {address} ({reason}) — is Redis running there? Check REDIS_HOST and REDIS_PORT."
-        ) from error
+        return " ".join(str(error).split())
+    return ""
 
 
-def _load_views() -> None:
-    """Importing every view is what registers the metrics they count with."""
+def _register_metrics() -> None:
+    """Imports every view: the modules of metrics are imported with them."""
     _ = get_resolver().url_patterns
 
 
-def _require(complaint: str, wanted: set[str], found: set[str]) -> None:
+def _require(error: str, wanted: set[str], found: set[str]) -> None:
     if missing := wanted - found:
         names = ", ".join(sorted(missing))
-        raise BootError(f"{complaint}: {names} — this installation is incomplete; deploy it again.")
+        raise BootError(f"{error}: {names} — this installation is incomplete; deploy it again.")

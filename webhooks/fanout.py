@@ -28,25 +28,21 @@ CLAIM_EVENTS = """
 SELECT id, merchant_id, environment, callback_url <> '' FROM outbox_events
 WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 """
-# The same as `common.ids.uuid7`: lists ordered by id are in order of time.
-UUID7 = """encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
-    substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
-    52, 1), 53, 1), 'hex')::uuid"""
 # `endpoint.status` is not locked: an endpoint that is disabled at this moment may still get this event.
-_INSERT_DELIVERIES = f"""
+_INSERT_DELIVERIES = """
 INSERT INTO webhook_deliveries (id, event_id, endpoint_id, merchant_id, environment, callback_url, status, due_at,
                                 fence, attempt_count, last_outcome)
-SELECT {UUID7}, event.id, endpoint.id, event.merchant_id, event.environment,
+SELECT uuidv7(), event.id, endpoint.id, event.merchant_id, event.environment,
        CASE endpoint.kind WHEN 'callback' THEN event.callback_url ELSE '' END, 'pending', clock_timestamp(), 0, 0, ''
 FROM outbox_events event
 JOIN webhook_endpoints endpoint
   ON endpoint.merchant_id = event.merchant_id AND endpoint.environment = event.environment
  AND endpoint.status = 'enabled'
- AND (endpoint.event_types = '{{}}' OR event.type = ANY(endpoint.event_types))
+ AND (endpoint.event_types = '{}' OR event.type = ANY(endpoint.event_types))
  AND (endpoint.kind = 'registered' OR event.callback_url <> '')
 WHERE event.id = ANY(%s)
 ON CONFLICT (event_id, endpoint_id) DO NOTHING
-"""  # noqa: S608
+"""
 _MARK_FANNED_OUT = "UPDATE outbox_events SET fanned_out_at = clock_timestamp() WHERE id = ANY(%s)"
 
 

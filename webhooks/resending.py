@@ -14,7 +14,6 @@ from django.db.models.functions import Now
 from merchants.principal import Principal
 from webhooks import selectors
 from webhooks.errors import EndpointNotUsable, RangeTooLong
-from webhooks.fanout import UUID7
 from webhooks.models import DeliveryStatus, EndpointKind, EndpointStatus, WebhookDelivery, WebhookEndpoint
 
 MAX_RESENT = 1000
@@ -40,7 +39,7 @@ WITH events AS MATERIALIZED (
 ), resent AS (
     INSERT INTO webhook_deliveries AS delivery (id, event_id, endpoint_id, merchant_id, environment, callback_url,
                                                 status, due_at, fence, attempt_count, last_outcome)
-    SELECT {UUID7}, id, %(endpoint)s, merchant_id, environment, '', 'pending', clock_timestamp(), 0, 0, ''
+    SELECT uuidv7(), id, %(endpoint)s, merchant_id, environment, '', 'pending', clock_timestamp(), 0, 0, ''
     FROM events ORDER BY event_id
     ON CONFLICT (event_id, endpoint_id) DO UPDATE SET {_RESET_TO_PENDING} WHERE delivery.status <> 'pending'
     RETURNING 1

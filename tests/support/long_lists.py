@@ -4,12 +4,10 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from webhooks.fanout import UUID7
-
 # In every list the oldest rows are the rare ones, which a newest-first scan would find last.
 RARE: Final = 3
 _AT: Final = "now() - make_interval(secs => %(count)s - n)"
-_ID: Final = UUID7.replace("clock_timestamp()", f"({_AT})")
+_ID: Final = f"uuidv7({_AT} - clock_timestamp())"
 _FIRST_EVENT: Final = 1_000_000_000
 _PAYMENT: Final = "(SELECT id FROM payments WHERE payment_no = 'PAY-LONG-' || n)"
 _CHANGED: Final[dict[str, dict[str, str]]] = {

@@ -26,11 +26,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ENDPOINTS, FINISHED, BACKLOG = 20, 20_000, 2_000
 
 # One a minute, up to now.
-_EVENTS = f"""
+_EVENTS = """
 INSERT INTO outbox_events (event_id, created_at, type, ordering_key, merchant_id, environment, subject_id, data,
                            trace_context, published_at, fanned_out_at)
-SELECT {fanout.UUID7.replace("clock_timestamp()", "happened")}, happened, 'payment.created', 'PAY-' || n,
-       %(merchant)s, 'test', gen_random_uuid(), '{{}}', '{{}}',
+SELECT uuidv7(happened - clock_timestamp()), happened, 'payment.created', 'PAY-' || n,
+       %(merchant)s, 'test', gen_random_uuid(), '{}', '{}',
        CASE WHEN n <= %(finished)s THEN now() END, CASE WHEN n <= %(finished)s THEN now() END
 FROM generate_series(1, %(finished)s + %(backlog)s) AS n
 CROSS JOIN LATERAL (SELECT now() - (%(finished)s + %(backlog)s - n) * interval '1 minute' AS happened) AS at

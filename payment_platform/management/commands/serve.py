@@ -24,7 +24,7 @@ class Command(BaseCommand):
         try:
             if not prepare_only:
                 boot.require_free_port(gunicorn_conf.HOST, settings.PORT)
-            boot.prepare(gunicorn_conf.say)
+            boot.prepare(info=gunicorn_conf.print_info, warn=gunicorn_conf.print_warning)
         except boot.BootError as error:
             self.stderr.write(f"ERROR {error}", style_func=str)
             sys.exit(1)
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             self._become_gunicorn()
 
     def _become_gunicorn(self) -> None:
-        """Replaces this process: signals reach gunicorn, and it inherits no connection of ours."""
+        """Replaces this process by gunicorn, which so receives signals and inherits no connection."""
         metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(gunicorn_conf.METRICS_DIRECTORY))
         Path(metrics).mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "gunicorn", "--config", f"python:{gunicorn_conf.__name__}"]
