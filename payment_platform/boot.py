@@ -99,7 +99,8 @@ def _connect_database() -> "psycopg.Connection[Any]":
     if version < OLDEST_POSTGRESQL:
         session.close()
         raise BootError(
-            f"数据库版本过低: {database['HOST']}:{database['PORT']} runs PostgreSQL {version // 10_000} — upgrade it to {OLDEST_POSTGRESQL // 10_000} or newer."
+            f"数据库版本过低: {database['HOST']}:{database['PORT']} runs PostgreSQL {version // 10_000} — "
+            f"upgrade it to {OLDEST_POSTGRESQL // 10_000} or newer."
         )
     return session
 
