@@ -15,10 +15,10 @@ from channels.registry import ChannelNotAvailable, get_channel
 from channels.simulator.channel import SimulatorChannel
 from channels.stripe.channel import StripeChannel
 from common.ids import uuid7
-from gateway.flows.data import PaymentCreateData, saga_queue
+from gateway.flows import payment_create
+from gateway.flows.data import PaymentCreateData
 from gateway.models import CaptureMethod, Payment
-from gateway.services import payments
-from gateway.services.payments import PaymentCommand
+from gateway.services.create_payment import PaymentCommand, create_payment
 from idempotency.request import KeyedRequest
 from merchants.keys import DEMO_KEY
 from merchants.models import Environment
@@ -93,7 +93,7 @@ def demo_payment_url() -> str:
         expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
     )
     request = KeyedRequest(tenant=principal.tenant, method="POST", route="/payments", key=None, fields={})
-    payments.create_payment(principal=principal, command=command, request=request)
+    create_payment(principal=principal, command=command, request=request)
     return Payment.objects.values_list("payment_url", flat=True).get(merchant=merchant, order_no=order_no)
 
 
@@ -120,14 +120,7 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
         expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
         metadata={"simulate": "auto_pay"},
     )
-    return engine.start(
-        "payment.create",
-        version=1,
-        saga_id=payment_id,
-        business_id=PAYMENT_NO,
-        data=data.as_json(),
-        **saga_queue(data.environment, data.merchant_id),
-    )
+    return payment_create.start_saga(data=data)
 
 
 def _channel() -> tuple[str, bool]:

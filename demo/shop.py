@@ -20,8 +20,11 @@ from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
 from demo.times import let_pass
 from gateway.models import CaptureMethod, Payment
-from gateway.services import expiry, payments, refunds
-from gateway.services.payments import PaymentCommand
+from gateway.services import expiry
+from gateway.services.cancel_payment import cancel_payment
+from gateway.services.capture_payment import capture_payment
+from gateway.services.create_payment import PaymentCommand, create_payment
+from gateway.services.create_refund import create_refund
 from gateway.services.webhooks import receive
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
@@ -72,7 +75,7 @@ class Shop:
             metadata={"simulate": simulate} if simulate else {},
         )
         request = self._request("/payments", key=f"pay-{self.sale.order_no}" if keyed else None)
-        payments.create_payment(principal=self.principal, command=command, request=request)
+        create_payment(principal=self.principal, command=command, request=request)
         self.settle()
 
     def pays(self, *, after_minutes: float = 2.0) -> None:
@@ -84,14 +87,14 @@ class Shop:
         self.settle()
 
     def cancels(self, reason: str) -> None:
-        self._run(payments.cancel_payment, payment=self.payment, reason=reason, route="/cancel")
+        self._run(cancel_payment, payment=self.payment, reason=reason, route="/cancel")
 
     def captures(self, amount_minor: int | None = None) -> None:
-        self._run(payments.capture_payment, payment=self.payment, amount_minor=amount_minor, route="/capture")
+        self._run(capture_payment, payment=self.payment, amount_minor=amount_minor, route="/capture")
 
     def refunds(self, amount_minor: int, reason: str) -> None:
         request = self._request("/refunds")
-        refunds.create_refund(payment=self.payment, amount_minor=amount_minor, reason=reason, request=request)
+        create_refund(payment=self.payment, amount_minor=amount_minor, reason=reason, request=request)
         self.settle()
 
     def lets_it_expire(self) -> None:

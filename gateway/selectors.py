@@ -11,53 +11,53 @@ from merchants.principal import Principal
 from orders.models import Order
 
 
-def payments_of(principal: Principal) -> QuerySet[Payment]:
+def get_payments(principal: Principal) -> QuerySet[Payment]:
     return Payment.objects.filter(merchant_id=principal.merchant_id, environment=principal.environment)
 
 
-def refunds_of(principal: Principal) -> QuerySet[Refund]:
+def get_refunds(principal: Principal) -> QuerySet[Refund]:
     return Refund.objects.filter(
         merchant_id=principal.merchant_id, environment=principal.environment
     ).select_related("payment")
 
 
-def payment_of(principal: Principal, payment_no: str) -> Payment:
+def get_payment(principal: Principal, payment_no: str) -> Payment:
     """Raises `NotFound`."""
-    payment = payments_of(principal).filter(payment_no=payment_no).first()
+    payment = get_payments(principal).filter(payment_no=payment_no).first()
     if payment is None:
         raise NotFound({"payment_no": payment_no})
     return payment
 
 
-def payment_by_trade_no(principal: Principal, channel_trade_no: str) -> Payment:
+def get_payment_by_trade_no(principal: Principal, channel_trade_no: str) -> Payment:
     """Raises `NotFound`."""
     payment = (
-        payments_of(principal).filter(channel_trade_no=channel_trade_no).exclude(channel_trade_no="").first()
+        get_payments(principal).filter(channel_trade_no=channel_trade_no).exclude(channel_trade_no="").first()
     )
     if payment is None:
         raise NotFound({"channel_trade_no": channel_trade_no})
     return payment
 
 
-def refund_of(principal: Principal, refund_no: str) -> Refund:
+def get_refund(principal: Principal, refund_no: str) -> Refund:
     """Raises `NotFound`."""
-    refund = refunds_of(principal).filter(refund_no=refund_no).first()
+    refund = get_refunds(principal).filter(refund_no=refund_no).first()
     if refund is None:
         raise NotFound({"refund_no": refund_no})
     return refund
 
 
-def payment_by_id(payment_id: uuid.UUID) -> Payment:
+def get_payment_by_id(payment_id: uuid.UUID) -> Payment:
     return Payment.objects.get(id=payment_id)
 
 
-def payment_opened_by(saga_id: uuid.UUID) -> Payment:
+def get_payment_of_saga(saga_id: uuid.UUID) -> Payment:
     """The payment that the saga created, or tried again."""
     created = Payment.objects.filter(id=saga_id).first()
     return created or Payment.objects.get(attempts__opened_by=saga_id)
 
 
-def opening_saga_id(payment: Payment) -> uuid.UUID:
+def get_opening_saga_id(payment: Payment) -> uuid.UUID:
     """The saga that opened the current attempt: the payment's own, unless the payment was tried again."""
     if payment.reference == payment.payment_no:
         return payment.id
@@ -65,16 +65,16 @@ def opening_saga_id(payment: Payment) -> uuid.UUID:
     return again.values_list("opened_by", flat=True).first() or payment.id
 
 
-def any_payment(payment_id: uuid.UUID) -> Payment | None:
+def find_payment_of_any_merchant(payment_id: uuid.UUID) -> Payment | None:
     """Whoever's it is: for customers, whose link proves that they may see it."""
     return Payment.objects.filter(id=payment_id).first()
 
 
-def payment_of_order(order: Order) -> Payment | None:
+def find_payment_of_order(order: Order) -> Payment | None:
     return Payment.objects.filter(order=order).first()
 
 
-def locked_by_reference(reference: str) -> Payment | None:
+def lock_payment_by_reference(reference: str) -> Payment | None:
     """The payment of which a channel speaks, locked."""
     locked = Payment.objects.select_for_update(of=("self",))
     return (
@@ -83,7 +83,7 @@ def locked_by_reference(reference: str) -> Payment | None:
     )
 
 
-def by_reference(reference: str) -> Payment | None:
+def find_payment_by_reference(reference: str) -> Payment | None:
     """The payment of which a channel speaks, not locked."""
     return (
         Payment.objects.filter(attempts__reference=reference, attempts__reference__gt="").first()
@@ -91,7 +91,7 @@ def by_reference(reference: str) -> Payment | None:
     )
 
 
-def attempt_reference_of(trade_no: str, *, channel: str, environment: str) -> str:
+def find_attempt_reference(trade_no: str, *, channel: str, environment: str) -> str:
     """What a channel's own number is known by here; empty when no row has it."""
     found = Payment.objects.filter(
         channel_trade_no=trade_no, channel=channel, environment=environment, sandbox=False
@@ -99,17 +99,17 @@ def attempt_reference_of(trade_no: str, *, channel: str, environment: str) -> st
     return found.reference if found else ""
 
 
-def given_up_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
+def find_earlier_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
     """The attempt with this reference, unless the payment still stands for it."""
     if reference == payment.reference:
         return None
     return payment.attempts.filter(reference=reference).first()
 
 
-def locked_refund(*, reference: str, channel: str, number: str) -> Refund | None:
+def lock_refund(*, reference: str, channel: str, number: str) -> Refund | None:
     """The refund with the channel's own `number`, or else with our number `reference`, and its payment, locked in the
     platform's order."""
-    named = _refund_id(reference, channel, number)
+    named = _find_refund_id(reference, channel, number)
     if named is None:
         return None
     payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=named)
@@ -118,11 +118,11 @@ def locked_refund(*, reference: str, channel: str, number: str) -> Refund | None
     return refund
 
 
-def knows_refund(*, reference: str, channel: str, number: str) -> bool:
-    return _refund_id(reference, channel, number) is not None
+def has_refund(*, reference: str, channel: str, number: str) -> bool:
+    return _find_refund_id(reference, channel, number) is not None
 
 
-def _refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
+def _find_refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
     """The row with the channel's number, or else the row with our number if it has no other number of the channel:
     a second refund that the channel made under one number of ours is another movement of money (ADR 19)."""
     wanted = Q(refund_no=reference, channel_refund_no__in=("", number)) if number else Q(refund_no=reference)
@@ -132,13 +132,13 @@ def _refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
     return found.values_list("id", flat=True).first()
 
 
-def refunded_reference(refund_no: str) -> str:
+def find_refunded_reference(refund_no: str) -> str:
     """What a channel knows the payment by that our refund `refund_no` gives back. Empty for one that is not ours."""
     found = Refund.objects.filter(refund_no=refund_no).select_related("payment", "surplus_of").first()
     return (found.surplus_of or found.payment).reference if found else ""
 
 
-def attempt_began_at(at: Payment | PaymentAttempt) -> dt.datetime:
+def get_attempt_start(at: Payment | PaymentAttempt) -> dt.datetime:
     """When the attempt that a channel knows by `at.reference` was begun: where to look for it in the channel's lists.
     Of a payment that was tried again, this may be days after the payment was created."""
     if isinstance(at, PaymentAttempt):
@@ -147,15 +147,15 @@ def attempt_began_at(at: Payment | PaymentAttempt) -> dt.datetime:
     return began or at.created_at
 
 
-def disputes_of(principal: Principal) -> QuerySet[Dispute]:
+def get_disputes(principal: Principal) -> QuerySet[Dispute]:
     return Dispute.objects.filter(
         merchant_id=principal.merchant_id, environment=principal.environment
     ).select_related("payment")
 
 
-def dispute_of(principal: Principal, dispute_no: str) -> Dispute:
+def get_dispute(principal: Principal, dispute_no: str) -> Dispute:
     """Raises `NotFound`."""
-    dispute = disputes_of(principal).filter(dispute_no=dispute_no).first()
+    dispute = get_disputes(principal).filter(dispute_no=dispute_no).first()
     if dispute is None:
         raise NotFound({"dispute_no": dispute_no})
     return dispute

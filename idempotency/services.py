@@ -1,18 +1,21 @@
-"""Does a write once, also when requests are repeated, answers are lost and processes are killed.
+"""Idempotent writes: each is done once, also when requests are repeated, answers are lost and processes are killed.
+
+    claim_key()    ── one transaction: the key, and the rows that `begin` writes
+    finish_claim() ── what comes after it, up to the final answer
 
 Recovery points of a keyed write:
 
-    nothing     the claiming transaction never committed: a repeat starts afresh
-    in_flight   claim and business rows committed together: a repeat waits for the lease, then resumes with the
-                same `resource_id`
-    completed   the answer committed with the rows that made it true: a repeat gets the same bytes
+    nothing     the claiming transaction never committed: a repetition starts afresh
+    in_flight   claim and business rows committed together: a repetition is refused until the lease expires, then
+                resumes with the same `resource_id`
+    completed   the answer committed with the rows that made it true: a repetition gets the same bytes
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from django.conf import settings
@@ -37,31 +40,50 @@ T = TypeVar("T")
 State = IdempotencyKey.State
 
 
-class Completion:
-    """Handed to the second half of a write: `final(answer)` records the answer in the transaction around it.
+class Claim(Generic[T]):
+    """A write that this request does under its Idempotency-Key, or without one.
 
-    `answer` is set once that has committed: what was rolled back was never said.
+    `resource_id` is the id of what the write creates. `started` is what `begin` returned; None when a request that
+    crashed began the write. `answer` is the final answer, once its transaction has committed.
     """
 
-    def __init__(self, record: IdempotencyKey | None, fence: int) -> None:
+    def __init__(
+        self,
+        request: KeyedRequest,
+        record: IdempotencyKey | None,
+        *,
+        fence: int = 0,
+        differing_fields: Sequence[str] = (),
+        answer: Answer | None = None,
+    ) -> None:
+        self.request, self.differing_fields = request, differing_fields
+        self.resource_id = record.resource_id if record else uuid7()
+        self.started: T | None = None
+        self.answer = answer
+        self.is_done_before = answer is not None
+        self.is_superseded = False
         self._record, self._fence = record, fence
-        self.answer: Answer | None = None
-        self.superseded = False
 
-    def final(self, answer: Answer) -> None:
-        if self._record is not None and not self._complete(self._record, answer):
-            # A later request took over this key and speaks for it now.
-            self.superseded = True
+    def complete(self, answer: Answer) -> None:
+        """Records the final answer in the transaction around the call."""
+        if self._record is not None and not self._complete(answer):
+            # The lease had expired: a later request has claimed the key and answers for it.
+            self.is_superseded = True
             return
         transaction.on_commit(lambda: setattr(self, "answer", answer))
 
-    def give_back(self) -> None:
-        """Not final yet: whoever comes next with the key may carry on at once."""
+    def release(self) -> None:
+        """Without a final answer: the next request with the key may resume the write at once."""
         if self._record is not None:
-            self._ours(self._record).update(lease_expires_at=Now())
+            self._own_row().update(lease_expires_at=Now())
 
-    def _complete(self, record: IdempotencyKey, answer: Answer) -> bool:
-        completed = self._ours(record).update(
+    def cache_answer(self, answer: Answer) -> None:
+        if self._record is not None:
+            fields = self._record.field_fingerprints
+            cache.store(self.request, Remembered(answer.status, answer.body, fields))
+
+    def _complete(self, answer: Answer) -> bool:
+        completed = self._own_row().update(
             state=State.COMPLETED,
             response_status=answer.status,
             response_body=answer.body,
@@ -69,69 +91,93 @@ class Completion:
         )
         return bool(completed)
 
-    def _ours(self, record: IdempotencyKey) -> QuerySet[IdempotencyKey]:
-        return IdempotencyKey.objects.filter(id=record.id, fence=self._fence, state=State.IN_FLIGHT)
+    def _own_row(self) -> QuerySet[IdempotencyKey]:
+        assert self._record is not None
+        return IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
 
 
-# What creates the rows, given their id; and what carries on after the commit, given what creation returned
-# (None when a crashed request is resumed). A write that is done with its own rows completes in `begin`.
-Begin = Callable[[uuid.UUID, Completion], T]
-Finish = Callable[[uuid.UUID, T | None, Completion], Answer]
+def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim[T]:
+    """Claims the request's key and runs `begin` in the claiming transaction.
 
-
-def run_once(request: KeyedRequest, *, begin: Begin[T], finish: Finish[T]) -> Answer:
-    """Runs `begin` inside the claiming transaction and, unless that completed the write, `finish` after it; or
-    replays, or refuses. Raises `RequestInFlight`, `IdempotencyKeyReused`, and what `begin` and `finish` raise.
+    When the key was used before, the claim has the stored answer, or resumes the write of a request that crashed.
+    A final refusal that `begin` raises becomes the answer. Raises `RequestInFlight`, `IdempotencyKeyReused`, and what
+    `begin` raises otherwise.
     """
     if request.key is None:
-        return _run_unkeyed(begin, finish)
+        return _begin_without_key(request, begin)
     metrics.REQUESTS.labels(request.route).inc()
     remembered = cache.load(request)
     if remembered is not None:
-        return _replay(request, remembered, source="redis")
+        return _done_before(request, _replay(request, remembered, source="redis"))
     record = _new_record(request)
-    completion = Completion(record, record.fence)
+    claim = Claim[T](request, record, fence=record.fence)
 
-    def claim() -> tuple[bool, T | None]:
+    def insert_and_begin() -> bool:
         with transaction.atomic(durable=True):
-            claimed = insert_unless_exists(record)
-            started = begin(record.resource_id, completion) if claimed else None
+            is_new = insert_unless_exists(record)
+            claim.started = begin(claim) if is_new else None
             crash.reach("idempotency.claim.before_commit")
-        return claimed, started
+        return is_new
 
     try:
-        claimed, started = repeat_on_conflict(claim)
+        is_new = repeat_on_conflict(insert_and_begin)
     except ApiError as error:
         if not error.is_final_answer:
             raise
-        return _remember_refusal(request, failure(error))
+        return _done_before(request, _store_refusal(request, failure(error)))
     crash.reach("idempotency.claim.after_commit")
-    if not claimed:
-        return _meet(request, finish)
-    return _finish(request, record, started, completion, finish)
+    return claim if is_new else _claim_again(request)
 
 
-def run_in_one_commit(request: KeyedRequest, *, write: Callable[[uuid.UUID], Answer]) -> Answer:
-    """`run_once` for a write that is nothing but rows of ours: claim, rows and answer are one commit."""
+def finish_claim(claim: Claim[T], *, work: Callable[[Claim[T]], Answer]) -> Answer:
+    """Runs `work`, the part of the write after the claiming transaction, unless the claim has its answer already.
 
-    def begin(resource_id: uuid.UUID, completion: Completion) -> None:
-        completion.final(write(resource_id))
+    `work` passes a final answer to `claim.complete`; any other answer leaves the key in flight, and so does an error.
+    """
+    while not claim.is_done_before:
+        try:
+            answer = claim.answer or work(claim)
+        except ApiError:
+            claim.release()
+            raise
+        if claim.is_superseded:
+            claim = _claim_again(claim.request)
+            continue
+        if claim.answer is None:
+            claim.release()
+        else:
+            claim.cache_answer(answer)
+        headers = _mismatch_headers(claim.request, claim.differing_fields)
+        return replace(answer, headers={**answer.headers, **headers})
+    assert claim.answer is not None
+    return claim.answer
 
-    def finish(_resource_id: uuid.UUID, _started: None, _completion: Completion) -> Answer:
+
+def write_in_one_commit(request: KeyedRequest, *, write: Callable[[uuid.UUID], Answer]) -> Answer:
+    """Does a write that consists of our own rows alone: claim, rows and answer are one commit."""
+
+    def begin(claim: Claim[None]) -> None:
+        claim.complete(write(claim.resource_id))
+
+    def never(_claim: Claim[None]) -> Answer:
         raise AssertionError("a write of one commit is never found in flight")
 
-    return run_once(request, begin=begin, finish=finish)
+    return finish_claim(claim_key(request, begin=begin), work=never)
 
 
-def _run_unkeyed(begin: Begin[T], finish: Finish[T]) -> Answer:
-    resource_id, completion = uuid7(), Completion(None, 0)
+def _begin_without_key(request: KeyedRequest, begin: Callable[[Claim[T]], T]) -> Claim[T]:
+    claim = Claim[T](request, None)
 
-    def claim() -> T:
+    def begin_in_transaction() -> None:
         with transaction.atomic(durable=True):
-            return begin(resource_id, completion)
+            claim.started = begin(claim)
 
-    started = repeat_on_conflict(claim)
-    return completion.answer or finish(resource_id, started, completion)
+    repeat_on_conflict(begin_in_transaction)
+    return claim
+
+
+def _done_before(request: KeyedRequest, answer: Answer) -> Claim[T]:
+    return Claim(request, None, answer=answer)
 
 
 def _new_record(request: KeyedRequest) -> IdempotencyKey:
@@ -148,8 +194,9 @@ def _new_record(request: KeyedRequest) -> IdempotencyKey:
     )
 
 
-def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
-    """The key is known: replay its answer, refuse while it is in flight, or take over from a crashed request."""
+def _claim_again(request: KeyedRequest) -> Claim[T]:
+    """The key is known: replays its answer, refuses while it is in flight, or resumes the write of a request that
+    crashed."""
     expired = ExpressionWrapper(Q(lease_expires_at__lte=Now()), output_field=BooleanField())
     record = _same_key(request).annotate(lease_expired=expired).first()
     if record is None:  # its retention ended between our two statements
@@ -157,44 +204,22 @@ def _meet(request: KeyedRequest, finish: Finish[T]) -> Answer:
     if record.state == State.COMPLETED:
         remembered = _remembered(record)
         cache.store(request, remembered)
-        return _replay(request, remembered, source="postgres")
+        return _done_before(request, _replay(request, remembered, source="postgres"))
     differing = _refuse_other_request(request, record.field_fingerprints)
-    taken = record.lease_expired and IdempotencyKey.objects.filter(
+    claimed = record.lease_expired and IdempotencyKey.objects.filter(
         id=record.id, fence=record.fence, state=State.IN_FLIGHT
     ).update(
         fence=F("fence") + 1, lease_expires_at=Now() + timedelta(seconds=settings.IDEMPOTENCY_LEASE_SECONDS)
     )
-    if not taken:
+    if not claimed:
         metrics.CONFLICTS.labels(request.route, "in_flight").inc()
         raise RequestInFlight({"idempotency_key": request.key}, headers={"Retry-After": "1"})
     log.info("idempotency.resumed", idempotency_key=request.key, resource_id=str(record.resource_id))
-    answer = _finish(request, record, None, Completion(record, record.fence + 1), finish)
-    return replace(answer, headers={**answer.headers, **_mismatch_headers(request, differing)})
+    return Claim(request, record, fence=record.fence + 1, differing_fields=differing)
 
 
-def _finish(
-    request: KeyedRequest,
-    record: IdempotencyKey,
-    started: T | None,
-    completion: Completion,
-    finish: Finish[T],
-) -> Answer:
-    try:
-        answer = completion.answer or finish(record.resource_id, started, completion)
-    except ApiError:
-        completion.give_back()
-        raise
-    if completion.superseded:
-        return _meet(request, finish)
-    if completion.answer is None:
-        completion.give_back()
-        return answer
-    cache.store(request, Remembered(answer.status, answer.body, record.field_fingerprints))
-    return answer
-
-
-def _remember_refusal(request: KeyedRequest, answer: Answer) -> Answer:
-    """A definite business refusal is the final answer of its key; its own work was rolled back."""
+def _store_refusal(request: KeyedRequest, answer: Answer) -> Answer:
+    """Stores a definite business refusal as the final answer of its key; its own work was rolled back."""
     record = _new_record(request)
     record.state, record.response_status, record.response_body = State.COMPLETED, answer.status, answer.body
     record.completed_at = from_now()
@@ -217,7 +242,7 @@ def _replay(request: KeyedRequest, remembered: Remembered, *, source: str) -> An
     return Answer(status=remembered.status, body=remembered.body, headers=headers)
 
 
-def _mismatch_headers(request: KeyedRequest, differing: list[str]) -> dict[str, str]:
+def _mismatch_headers(request: KeyedRequest, differing: Sequence[str]) -> dict[str, str]:
     if not differing:
         return {}
     metrics.CONFLICTS.labels(request.route, "payload_mismatch").inc()

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from common.api.envelope import Answer, success
 from common.api.http import respond
 from idempotency.request import keyed_request
-from idempotency.services import run_in_one_commit
+from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 
 
@@ -47,7 +47,7 @@ def write_secret_once(
         with_secret.append(success(written.body, message=message))
         return success(written.replay_body, message=message)
 
-    for_replay = run_in_one_commit(keyed, write=write_and_return_replay)
+    for_replay = write_in_one_commit(keyed, write=write_and_return_replay)
     response = respond(with_secret[0] if with_secret else for_replay)
     response["Cache-Control"] = "no-store"  # no cache on the way stores the secret
     return response

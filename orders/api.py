@@ -14,7 +14,7 @@ from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
 from idempotency.request import keyed_request
-from idempotency.services import run_in_one_commit
+from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_READ, ORDERS_WRITE
 from orders import selectors, services
@@ -57,7 +57,7 @@ class OrderListView(APIView):
             order = services.place_order(order_id=order_id, draft=draft)
             return success(order_body(order), message=_("Created"))
 
-        return respond(run_in_one_commit(keyed, write=place))
+        return respond(write_in_one_commit(keyed, write=place))
 
     @extend_schema(operation_id="orders_list", parameters=[OrderQuery], responses=ORDERS)
     def get(self, request: Request) -> HttpResponse:

@@ -10,7 +10,9 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.ids import uuid7
 from gateway.models import Payment, PaymentStatus
-from gateway.services import channel_queries, payments
+from gateway.services import channel_queries
+from gateway.services.cancel_payment import start_cancel
+from gateway.services.capture_payment import start_capture
 from sagas import engine
 
 # The reason that merchants see. What staff typed stays in the audit log.
@@ -39,7 +41,7 @@ def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
     ) as entry:
         payment = Payment.objects.select_for_update().get(id=payment_id)
         entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
-        saga = payments.start_cancel(
+        saga = start_cancel(
             payment_id=payment_id,
             saga_id=uuid7(),
             final_status=PaymentStatus.CANCELLED,
@@ -57,6 +59,6 @@ def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, rea
     ) as entry:
         payment = Payment.objects.select_for_update().get(id=payment_id)
         entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
-        saga = payments.start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
+        saga = start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
         entry.after = {"saga": str(saga.id), "amount_minor": amount_minor, "currency": payment.currency}
     engine.advance(saga)

@@ -29,7 +29,7 @@ class DisputeListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Disputes, newest first."""
         query = validated_query(DisputeQuery, request)
-        found = selectors.disputes_of(principal_of(request))
+        found = selectors.get_disputes(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
         if "payment_no" in query:
@@ -45,5 +45,5 @@ class DisputeView(APIView):
     @extend_schema(operation_id="disputes_retrieve", responses=DISPUTE)
     def get(self, request: Request, dispute_no: str) -> HttpResponse:
         """One dispute."""
-        dispute = selectors.dispute_of(principal_of(request), dispute_no)
+        dispute = selectors.get_dispute(principal_of(request), dispute_no)
         return respond(success(dispute_body(dispute), message=_("Success")))

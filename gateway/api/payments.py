@@ -25,7 +25,11 @@ from gateway.api.serializers import (
 )
 from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_detail
-from gateway.services import channel_queries, order_cancel, payments
+from gateway.services import channel_queries
+from gateway.services.cancel_order import cancel_order
+from gateway.services.cancel_payment import cancel_payment
+from gateway.services.capture_payment import capture_payment
+from gateway.services.create_payment import PaymentCommand, create_payment
 from idempotency.request import KeyedRequest, keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
@@ -49,7 +53,7 @@ class PaymentListView(APIView):
         202 when the channel's answer is not known in time: the background finishes it.
         """
         principal, values = principal_of(request), validated(PaymentInput, request.data)
-        command = payments.PaymentCommand(
+        command = PaymentCommand(
             order_no=values["order_no"],
             amount_minor=values["amount"],
             currency=values["currency"],
@@ -74,13 +78,13 @@ class PaymentListView(APIView):
             body=request.data,
             lenient_fields=principal.lenient_fields,
         )
-        return respond(payments.create_payment(principal=principal, command=command, request=keyed))
+        return respond(create_payment(principal=principal, command=command, request=keyed))
 
     @extend_schema(operation_id="payments_list", parameters=[PaymentQuery], responses=PAYMENTS)
     def get(self, request: Request) -> HttpResponse:
         """Payments, newest first."""
         query = validated_query(PaymentQuery, request)
-        found = _filtered(selectors.payments_of(principal_of(request)), query)
+        found = _filtered(selectors.get_payments(principal_of(request)), query)
         by_status = (
             Split("status", PaymentStatus.values) if "channel" in query and "status" not in query else None
         )
@@ -101,7 +105,7 @@ class PaymentView(APIView):
     @extend_schema(operation_id="payments_retrieve", responses=PAYMENT_DETAIL)
     def get(self, request: Request, payment_no: str) -> HttpResponse:
         """One payment, with every attempt at it."""
-        payment = selectors.payment_of(principal_of(request), payment_no)
+        payment = selectors.get_payment(principal_of(request), payment_no)
         return respond(success(payment_detail(payment), message=_("Success")))
 
 
@@ -111,7 +115,7 @@ class PaymentCancelView(APIView):
     @extend_schema(operation_id="payments_cancel", request=CancelInput, responses=WRITTEN)
     def post(self, request: Request, payment_no: str) -> HttpResponse:
         """Ends a payment that is not paid, or releases an authorized one."""
-        payment = selectors.payment_of(principal_of(request), payment_no)
+        payment = selectors.get_payment(principal_of(request), payment_no)
         return _cancel(request, payment, route="/payments/{payment_no}/cancel")
 
 
@@ -121,13 +125,13 @@ class ChannelPaymentCancelView(APIView):
     @extend_schema(operation_id="channel_payments_cancel", request=CancelInput, responses=WRITTEN)
     def post(self, request: Request, channel_trade_no: str) -> HttpResponse:
         """Ends a payment that is named by the channel's number."""
-        payment = selectors.payment_by_trade_no(principal_of(request), channel_trade_no)
+        payment = selectors.get_payment_by_trade_no(principal_of(request), channel_trade_no)
         return _cancel(request, payment, route="/channel/payments/{channel_trade_no}/cancel")
 
 
 def _cancel(request: Request, payment: Payment, *, route: str) -> HttpResponse:
     values = validated(CancelInput, request.data)
-    answer = payments.cancel_payment(
+    answer = cancel_payment(
         principal=principal_of(request),
         payment=payment,
         request=_keyed(request, route=route, payment_no=payment.payment_no),
@@ -143,8 +147,8 @@ class PaymentCaptureView(APIView):
     def post(self, request: Request, payment_no: str) -> HttpResponse:
         """Takes an authorized amount, or part of it; the rest is released."""
         principal, values = principal_of(request), validated(CaptureInput, request.data)
-        payment = selectors.payment_of(principal, payment_no)
-        answer = payments.capture_payment(
+        payment = selectors.get_payment(principal, payment_no)
+        answer = capture_payment(
             principal=principal,
             payment=payment,
             amount_minor=values.get("amount"),
@@ -161,7 +165,7 @@ class PaymentSyncView(APIView):
         """Asks the channel now and takes over what it says."""
         principal = principal_of(request)
         validated(NoInput, request.data)
-        payment = selectors.payment_of(principal, payment_no)
+        payment = selectors.get_payment(principal, payment_no)
         keyed = _keyed(request, route="/payments/{payment_no}/sync", payment_no=payment_no)
         return respond(channel_queries.sync_payment(principal=principal, payment=payment, request=keyed))
 
@@ -177,7 +181,7 @@ class OrderCancelView(APIView):
     def post(self, request: Request, order_no: str) -> HttpResponse:
         """Cancels the order; its open payment is cancelled at the channel first."""
         principal, values = principal_of(request), validated(CancelInput, request.data)
-        answer = order_cancel.cancel_order(
+        answer = cancel_order(
             principal=principal,
             order=order_of(principal, order_no),
             request=_keyed(request, route="/orders/{order_no}/cancel", order_no=order_no),

@@ -15,7 +15,7 @@ from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
 from gateway.representation import refund_body
-from gateway.services import refunds
+from gateway.services.create_refund import create_refund
 from idempotency.request import keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
@@ -35,14 +35,14 @@ class RefundListView(APIView):
     def post(self, request: Request) -> HttpResponse:
         """Refunds a succeeded payment, in whole or in part."""
         principal, values = principal_of(request), validated(RefundInput, request.data)
-        payment = selectors.payment_of(principal, values["payment_no"])
+        payment = selectors.get_payment(principal, values["payment_no"])
         keyed = keyed_request(
             request._request,
             tenant=principal.tenant,
             route="/refunds",
             body=request.data,
         )
-        answer = refunds.create_refund(
+        answer = create_refund(
             payment=payment, amount_minor=values["amount"], reason=values["reason"], request=keyed
         )
         return respond(answer)
@@ -51,7 +51,7 @@ class RefundListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Refunds, newest first."""
         query = validated_query(RefundQuery, request)
-        found = selectors.refunds_of(principal_of(request))
+        found = selectors.get_refunds(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
         if "payment_no" in query:
@@ -67,5 +67,5 @@ class RefundView(APIView):
     @extend_schema(operation_id="refunds_retrieve", responses=REFUND)
     def get(self, request: Request, refund_no: str) -> HttpResponse:
         """One refund."""
-        refund = selectors.refund_of(principal_of(request), refund_no)
+        refund = selectors.get_refund(principal_of(request), refund_no)
         return respond(success(refund_body(refund), message=_("Success")))

@@ -1,4 +1,4 @@
-"""What each flow is started with: kept in `saga_instances.metadata`, read back by every step."""
+"""The data that each flow is started with. It is stored in `saga_instances.metadata`, and every step reads it."""
 
 import dataclasses
 import datetime as dt
@@ -20,14 +20,14 @@ class SagaQueue(TypedDict):
     fairness_key: str
 
 
-def saga_queue(environment: str, merchant_id: uuid.UUID) -> SagaQueue:
-    """Where a saga waits for a worker: test apart from live, and within each the merchants in turns."""
+def build_saga_queue(environment: str, merchant_id: uuid.UUID) -> SagaQueue:
+    """The queue in which a saga waits for a worker: test apart from live, with fair scheduling of the merchants."""
     return {"task_queue": environment, "fairness_key": str(merchant_id)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowData:
-    """Plain values only, so that a saga can be stored and read by a person."""
+    """Plain values only: they are stored as JSON, and people read them."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -37,9 +37,9 @@ class FlowData:
 
     @classmethod
     def read(cls, data: Json) -> Self:
-        kinds = {each.name: each.type for each in dataclasses.fields(cls)}
+        types = {field.name: field.type for field in dataclasses.fields(cls)}
         return cls(
-            **{name: uuid.UUID(value) if kinds[name] is uuid.UUID else value for name, value in data.items()}
+            **{name: uuid.UUID(value) if types[name] is uuid.UUID else value for name, value in data.items()}
         )
 
 
@@ -52,8 +52,8 @@ class ItemData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
-    """`elsewhere`: the channels that may be tried after `channel`, in this order. `first_attempt` is above 1, and
-    `opened_by` the saga's id, where a closed payment is tried again."""
+    """`fallback_channels` may be tried after `channel`, in this order. For a further attempt of a closed payment
+    `first_attempt` is above 1, and `opened_by` is the saga's id."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -74,7 +74,7 @@ class PaymentCreateData(FlowData):
     items: list[dict[str, Any]] = field(default_factory=list)
     customer: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-    elsewhere: list[str] = field(default_factory=list)
+    fallback_channels: list[str] = field(default_factory=list)
     first_attempt: int = 1
     opened_by: str = ""
 
@@ -85,8 +85,8 @@ class PaymentCreateData(FlowData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPaymentData(FlowData):
-    """What every flow about a payment that exists must know to speak to the channel. `reference` is the channel's
-    name for its attempt. `sandbox`: the simulator made it in the channel's place."""
+    """What a flow about an existing payment needs to call the channel. `reference` is the channel's name for the
+    attempt. `sandbox`: the simulator serves the payment in the channel's place."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -97,44 +97,45 @@ class ExistingPaymentData(FlowData):
     currency: str
     reference: str
     sandbox: bool
-    # Where the channel's number is not known: when the attempt was begun (ISO 8601).
+    # ISO 8601; empty when the channel's number is known.
     attempt_began_at: str = ""
 
-    @property
-    def made_by(self) -> GuardedChannel:
+    def get_channel(self) -> GuardedChannel:
         return get_channel_of_payment(self.channel, self.environment, sandbox=self.sandbox)
 
-    def at_channel(self, timeout_seconds: float) -> PaymentRef:
-        began = self.attempt_began_at
+    def build_payment_ref(self, timeout_seconds: float) -> PaymentRef:
+        began_at = self.attempt_began_at
         return PaymentRef(
             self.reference,
             self.environment,
             timeout_seconds,
             self.channel_trade_no,
-            dt.datetime.fromisoformat(began) if began else time_of(self.payment_id),
+            dt.datetime.fromisoformat(began_at) if began_at else time_of(self.payment_id),
         )
 
 
-def existing_payment(payment: Payment, attempt: PaymentAttempt | None = None) -> dict[str, Any]:
-    """The fields of `ExistingPaymentData`: of the payment as it is, or of an attempt that was given up."""
-    at = attempt or payment
+def read_existing_payment(payment: Payment, attempt: PaymentAttempt | None = None) -> dict[str, Any]:
+    """Reads the fields of `ExistingPaymentData` from the payment, or from an earlier attempt of it."""
+    source = attempt or payment
     return {
         "payment_id": payment.id,
         "payment_no": payment.payment_no,
         "environment": payment.environment,
-        "channel": at.channel,
-        "channel_trade_no": at.channel_trade_no,
+        "channel": source.channel,
+        "channel_trade_no": source.channel_trade_no,
         "payment_amount_minor": payment.amount_minor,
         "currency": payment.currency,
-        "reference": at.reference,
-        "sandbox": at.sandbox,
-        "attempt_began_at": "" if at.channel_trade_no else selectors.attempt_began_at(at).isoformat(),
+        "reference": source.reference,
+        "sandbox": source.sandbox,
+        "attempt_began_at": ""
+        if source.channel_trade_no
+        else selectors.get_attempt_start(source).isoformat(),
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCancelData(ExistingPaymentData):
-    """`final_status` is cancelled, or expired when nobody paid in time."""
+    """`final_status` is cancelled, or expired when the customer did not pay in time."""
 
     final_status: str
     reason: str
@@ -153,8 +154,8 @@ class RefundCreateData(ExistingPaymentData):
     amount_minor: int
     reason: str
     metadata: dict[str, str] = field(default_factory=dict)
-    # Money that arrived for a closed payment goes back although the payment never succeeded.
-    late_money: bool = False
-    # The attempt whose surplus goes back; None: the payment's own money.
+    # Refunds a late or duplicate payment: the payment need not have succeeded.
+    late_payment: bool = False
+    # The number of the attempt whose duplicate payment is refunded; None: the payment's own money.
     surplus_of: int | None = None
     origin: str = "merchant"

@@ -1,4 +1,8 @@
-"""payment.cancel: the channel decides first, then our payment follows, also when the customer was faster."""
+"""payment.cancel: cancels a payment that is not paid.
+
+1. CancelAtChannel (EXTERNAL, pivot)   the channel decides: cancelled, or paid because the customer was faster
+2. CancelOrder (LOCAL)                 records what the channel decided
+"""
 
 import uuid
 
@@ -12,10 +16,16 @@ from channels.base import (
 )
 from common.ids import uuid7
 from gateway import state_machine
-from gateway.flows import money
-from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
-from gateway.flows.data import PaymentCancelData, existing_payment, saga_queue
+from gateway.flows.channel_outcomes import (
+    build_payment_result,
+    convert_call_answer,
+    convert_query_answer,
+    count_call_before_query,
+    describe_payment_mismatch,
+)
+from gateway.flows.data import PaymentCancelData, build_saga_queue, read_existing_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
+from gateway.flows.received_payments import receive_duplicate_payment, receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -23,48 +33,50 @@ from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
 
-_ENDS = (PaymentState.CANCELLED, PaymentState.DECLINED, PaymentState.PAID)
+_FINAL_STATES = (PaymentState.CANCELLED, PaymentState.DECLINED, PaymentState.PAID)
 
 
 def cancel_at_channel(call: Call) -> Outcome:
     data = PaymentCancelData.read(call.data)
-    answer = data.made_by.cancel_payment(
-        CancelPayment(key=call.key, payment=data.at_channel(call.timeout_seconds), reason=data.reason)
+    answer = data.get_channel().cancel_payment(
+        CancelPayment(key=call.key, payment=data.build_payment_ref(call.timeout_seconds), reason=data.reason)
     )
     if isinstance(answer, NotFoundAtChannel):
         return Success({"state": PaymentState.CANCELLED.value})
     if isinstance(answer, NewKeyRequired):
-        return after_the_call(ask_channel(call))
-    return _ended(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
+        return count_call_before_query(query_channel(call))
+    return (
+        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    )
 
 
-def ask_channel(call: Call) -> Outcome:
-    """After a lost answer. A payment that has not ended has not been cancelled, and a cancel that comes late does no
-    harm: the next one is a call of its own."""
+def query_channel(call: Call) -> Outcome:
+    """After a lost answer. A payment that is still open has not been cancelled; a cancel call that arrives late does no
+    harm, because the next one is a call of its own."""
     data = PaymentCancelData.read(call.data)
-    answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
-    if isinstance(answer, Reported) and answer.value.state in _ENDS:
-        return _ended(data, answer.value)
+    answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
+    if isinstance(answer, Reported) and answer.value.state in _FINAL_STATES:
+        return _convert_payment(data, answer.value)
     if isinstance(answer, Reported | NotFoundAtChannel):
         state = answer.value.state if isinstance(answer, Reported) else "unknown"
         return NothingHappened(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
-    return no_news(answer)
+    return convert_query_answer(answer)
 
 
-def _ended(data: PaymentCancelData, payment: ChannelPayment) -> Outcome:
+def _convert_payment(data: PaymentCancelData, payment: ChannelPayment) -> Outcome:
     match payment.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
-            return Success(payment_result(payment))
+            return Success(build_payment_result(payment))
         case PaymentState.PAID:
-            mismatch = payment_mismatch(
+            mismatch = describe_payment_mismatch(
                 payment,
                 reference=data.reference,
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
-            return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+            return Undecidable(mismatch) if mismatch else Success(build_payment_result(payment))
         case PaymentState.PROCESSING:
-            # The customer was faster. What the channel decides comes by webhook, or when it is asked.
+            # The customer was faster. A webhook or a query brings what the channel decides.
             return Failure(
                 "payment_processing", "the customer has submitted the payment: the channel decides"
             )
@@ -75,17 +87,17 @@ def cancel_order(context: Context) -> None:
     data = PaymentCancelData.read(context.data)
     result = context.results["CancelAtChannel"]
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    paid = result["state"] == PaymentState.PAID
-    if data.reference != payment.reference:
-        if paid:
-            money.arrived_twice(
+    is_paid = result["state"] == PaymentState.PAID
+    if data.reference != payment.reference:  # an earlier attempt
+        if is_paid:
+            receive_duplicate_payment(
                 payment=payment,
                 attempt=payment.attempts.get(reference=data.reference),
                 taken_minor=result["captured_minor"],
                 channel_trade_no=result["channel_trade_no"],
             )
-    elif paid:
-        money.arrived(payment=payment, captured_minor=result["captured_minor"])
+    elif is_paid:
+        receive_payment(payment=payment, captured_minor=result["captured_minor"])
     else:
         state_machine.close_unpaid_payment(
             payment=payment,
@@ -95,7 +107,22 @@ def cancel_order(context: Context) -> None:
         )
 
 
-def start(
+PAYMENT_CANCEL = register(
+    Definition(
+        name="payment.cancel",
+        version=1,
+        business_type="payment",
+        deadline_seconds=15 * 60,
+        steps=(
+            Step("CancelAtChannel", cancel_at_channel, kind=EXTERNAL, query=query_channel, pivot=True),
+            Step("CancelOrder", cancel_order, kind=LOCAL),
+        ),
+        resolutions=PAYMENT_RESOLUTIONS,
+    )
+)
+
+
+def start_saga(
     *,
     payment: Payment,
     saga_id: uuid.UUID,
@@ -104,32 +131,32 @@ def start(
     attempt: PaymentAttempt | None = None,
     leased: bool = True,
 ) -> SagaState:
-    """In the caller's transaction. With an attempt that was given up, only that one ends."""
+    """Starts payment.cancel in the caller's transaction. With an earlier `attempt`, only that one is cancelled."""
     data = PaymentCancelData(
-        **existing_payment(payment, attempt), final_status=final_status.value, reason=reason
+        **read_existing_payment(payment, attempt), final_status=final_status.value, reason=reason
     )
     return engine.start(
         PAYMENT_CANCEL.name,
         version=PAYMENT_CANCEL.version,
         saga_id=saga_id,
-        business_id=_business_id(payment, attempt),
+        business_id=_build_business_id(payment, attempt),
         data=data.as_json(),
         leased=leased,
-        **saga_queue(payment.environment, payment.merchant_id),
+        **build_saga_queue(payment.environment, payment.merchant_id),
     )
 
 
-def _business_id(payment: Payment, attempt: PaymentAttempt | None) -> str:
-    """The end of an attempt that was given up stands in the way of nothing that is done to the payment."""
+def _build_business_id(payment: Payment, attempt: PaymentAttempt | None) -> str:
+    """An id of its own for an earlier attempt: its cancellation must not block operations on the payment."""
     return f"{payment.payment_no}/{attempt.number}" if attempt else payment.payment_no
 
 
-def start_release(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
-    """Lets go what the channel holds for nothing. False when that is being done already."""
-    business_id = _business_id(payment, attempt)
+def start_release_saga(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
+    """Releases funds that the channel holds although nothing will capture them. False when that is running already."""
+    business_id = _build_business_id(payment, attempt)
     if selectors.has_active(definition=PAYMENT_CANCEL.name, business_id=business_id):
         return False
-    start(
+    start_saga(
         payment=payment,
         saga_id=uuid7(),
         final_status=PaymentStatus.CANCELLED,
@@ -138,18 +165,3 @@ def start_release(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
         leased=False,
     )
     return True
-
-
-PAYMENT_CANCEL = register(
-    Definition(
-        name="payment.cancel",
-        version=1,
-        business_type="payment",
-        deadline_seconds=15 * 60,
-        steps=(
-            Step("CancelAtChannel", cancel_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
-            Step("CancelOrder", cancel_order, kind=LOCAL),
-        ),
-        resolutions=PAYMENT_RESOLUTIONS,
-    )
-)

@@ -1,64 +1,82 @@
-"""payment.capture: takes an authorized amount, or part of it; the rest is released."""
+"""payment.capture: takes an authorized amount, or part of it; the rest is released.
+
+1. CaptureAtChannel (EXTERNAL, pivot)
+2. RecordCapture (LOCAL)
+"""
+
+import uuid
 
 from channels.base import CapturePayment, ChannelPayment, Declined, NewKeyRequired, PaymentState, Reported
-from gateway.flows import money
-from gateway.flows.answers import after_the_call, no_answer, no_news, payment_mismatch, payment_result
-from gateway.flows.data import PaymentCaptureData
+from gateway.flows.channel_outcomes import (
+    build_payment_result,
+    convert_call_answer,
+    convert_query_answer,
+    count_call_before_query,
+    describe_payment_mismatch,
+)
+from gateway.flows.data import PaymentCaptureData, build_saga_queue, read_existing_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
+from gateway.flows.received_payments import receive_payment
 from gateway.models import Payment
+from sagas import engine
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
 from sagas.registry import register
+from sagas.state import SagaState
 
 
 def capture_at_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
-    answer = data.made_by.capture_payment(
+    answer = data.get_channel().capture_payment(
         CapturePayment(
-            key=call.key, payment=data.at_channel(call.timeout_seconds), amount_minor=data.amount_minor
+            key=call.key, payment=data.build_payment_ref(call.timeout_seconds), amount_minor=data.amount_minor
         )
     )
     if isinstance(answer, NewKeyRequired):
-        return after_the_call(ask_channel(call))
+        return count_call_before_query(query_channel(call))
     if isinstance(answer, Declined):
-        # Perhaps because an earlier call, whose answer was lost, has arrived meanwhile and captured it.
-        found = ask_channel(call)
-        return found if isinstance(found, Success | Undecidable) else no_answer(answer)
-    return _captured(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
+        # An earlier call, whose answer was lost, may have captured it meanwhile.
+        queried = query_channel(call)
+        return queried if isinstance(queried, Success | Undecidable) else convert_call_answer(answer)
+    return (
+        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    )
 
 
-def ask_channel(call: Call) -> Outcome:
+def query_channel(call: Call) -> Outcome:
     """After a lost answer. A channel captures a payment once: while it is authorized nothing was captured, and of two
-    captures on their way the second is refused."""
+    capture calls in flight it refuses the second."""
     data = PaymentCaptureData.read(call.data)
-    answer = data.made_by.find_payment(data.at_channel(call.timeout_seconds))
+    answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
     if isinstance(answer, Reported) and answer.value.state == PaymentState.AUTHORIZED:
         return NothingHappened("not captured: the channel has it as authorized", spends_attempt=False)
-    return _captured(data, answer.value) if isinstance(answer, Reported) else no_news(answer)
+    return (
+        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_query_answer(answer)
+    )
 
 
-def _captured(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:
+def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:
     if payment.state in (PaymentState.CANCELLED, PaymentState.DECLINED):
         return Failure(
             payment.failure_code or "authorization_gone", "the authorization is not there any more"
         )
     if payment.state != PaymentState.PAID:
         return Transient(f"the channel still has the payment as {payment.state}")
-    mismatch = payment_mismatch(
+    mismatch = describe_payment_mismatch(
         payment,
         reference=data.reference,
         amount_minor=data.payment_amount_minor,
         currency=data.currency,
     )
     if not mismatch and payment.captured_minor != data.amount_minor:
-        mismatch = f"the channel captured {payment.captured_minor}, we asked for {data.amount_minor}"
-    return Undecidable(mismatch) if mismatch else Success(payment_result(payment))
+        mismatch = f"the channel captured {payment.captured_minor}, we requested {data.amount_minor}"
+    return Undecidable(mismatch) if mismatch else Success(build_payment_result(payment))
 
 
 def record_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    money.arrived(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
+    receive_payment(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
 
 
 PAYMENT_CAPTURE = register(
@@ -68,9 +86,22 @@ PAYMENT_CAPTURE = register(
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
-            Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=ask_channel, pivot=True),
+            Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=query_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),
         resolutions=PAYMENT_RESOLUTIONS,
     )
 )
+
+
+def start_saga(*, payment: Payment, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
+    """Starts payment.capture in the caller's transaction."""
+    data = PaymentCaptureData(**read_existing_payment(payment), amount_minor=amount_minor)
+    return engine.start(
+        PAYMENT_CAPTURE.name,
+        version=PAYMENT_CAPTURE.version,
+        saga_id=saga_id,
+        business_id=payment.payment_no,
+        data=data.as_json(),
+        **build_saga_queue(payment.environment, payment.merchant_id),
+    )

@@ -1,13 +1,14 @@
-"""payment.create: an order and a payment of ours, and the channel's payment that the customer pays.
+"""payment.create: creates the order and payment, and the channel's payment that the customer pays.
 
-When a channel declines for reasons of its own and others may be tried, CallPaymentChannel goes on to the next one: one
-attempt after the other, each with its own reference and key, each committed before its call.
+1. CreateOrder (LOCAL)             order, payment, first attempt, event       compensation: fail payment, cancel order
+2. CallPaymentChannel (EXTERNAL)   creates the payment at the channel         compensation: cancel it at the channel
+3. ActivatePayment (LOCAL)         records where the customer pays
+
+After a decline that allows failover, step 2 calls the next fallback channel: one attempt after the other, each with its
+own reference and key, each committed before its call.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Self
 
 from django.utils import timezone
 
@@ -24,23 +25,29 @@ from channels.base import (
     Reported,
 )
 from channels.guard import GuardedChannel
-from channels.registry import get_channel, get_channel_limits, get_channel_of_payment, is_down
+from channels.registry import get_channel_limits
 from common.db import insert_together
 from events.outbox import build_event_row
 from gateway import metrics, selectors, state_machine
-from gateway.flows import money
-from gateway.flows.answers import no_answer, no_news, payment_mismatch, payment_result
-from gateway.flows.data import PaymentCreateData
+from gateway.flows.channel_attempt import CALL_PAYMENT_CHANNEL, ChannelAttempt
+from gateway.flows.channel_outcomes import (
+    build_payment_result,
+    convert_call_answer,
+    convert_query_answer,
+    describe_payment_mismatch,
+)
+from gateway.flows.data import PaymentCreateData, build_saga_queue
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
+from gateway.flows.received_payments import receive_payment
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, build_attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
+from sagas import engine
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import (
     Another,
     Failure,
     Honoured,
-    Json,
     NotFound,
     Outcome,
     StepFailed,
@@ -49,76 +56,16 @@ from sagas.outcomes import (
     Undecidable,
 )
 from sagas.registry import register
-
-STEP = "CallPaymentChannel"
-MAX_REPEATED_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Which attempt the step is at, read from its result so far."""
-
-    payment_no: str
-    number: int
-    channel: str
-    sandbox: bool
-    first: int = 1
-
-    @classmethod
-    def current(cls, data: PaymentCreateData, results: Mapping[str, Json]) -> Self:
-        so_far = results.get(STEP, {})
-        if "attempt" not in so_far:
-            return cls(data.payment_no, data.first_attempt, data.channel, data.sandbox, data.first_attempt)
-        return cls(
-            data.payment_no,
-            so_far["attempt"],
-            so_far["channel"],
-            so_far["sandbox"],
-            data.first_attempt,
-        )
-
-    def again(self, data: PaymentCreateData) -> Self | None:
-        """A further attempt at the same channel, because the key of this one is used up; None after too many."""
-        places = (data.channel, *data.elsewhere)
-        repeated = self.number - self.first - places.index(self.channel)
-        if repeated >= MAX_REPEATED_ATTEMPTS:
-            return None
-        return replace(self, number=self.number + 1)
-
-    @property
-    def reference(self) -> str:
-        return build_attempt_reference(self.payment_no, self.number)
-
-    def key(self, key: str) -> str:
-        return key if self.number == self.first else f"{key}:{self.number}"
-
-    def as_result(self) -> Json:
-        if self.number == self.first:
-            return {}
-        return {"attempt": self.number, "channel": self.channel, "sandbox": self.sandbox}
-
-    def at(self, environment: str) -> GuardedChannel:
-        return get_channel_of_payment(self.channel, environment, sandbox=self.sandbox)
-
-    def next(self, data: PaymentCreateData) -> Self | None:
-        """The next channel that is up, or just the next one; None when none is left."""
-        places = (data.channel, *data.elsewhere)
-        left = places[places.index(self.channel) + 1 :]
-        if not left:
-            return None
-        up = (channel for channel in left if not is_down(channel, data.environment))
-        channel = next(up, left[0])
-        sandbox = get_channel(channel, data.environment).sandbox
-        return replace(self, number=self.number + 1, channel=channel, sandbox=sandbox)
+from sagas.state import SagaState
 
 
 def create_order(context: Context) -> None:
-    """Order, items, payment, first attempt and event, in the transaction that begins the saga.
+    """Creates order, items, payment, first attempt and event in the transaction that starts the saga.
 
     Raises `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch`.
     """
     data = PaymentCreateData.read(context.data)
-    placed = _order_to_pay(data)
+    placed = _find_or_place_order(data)
     payment = Payment(
         id=data.payment_id,
         payment_no=data.payment_no,
@@ -149,7 +96,7 @@ def create_order(context: Context) -> None:
     metrics.count_payment_event(created.type, payment)
 
 
-def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:
+def _find_or_place_order(data: PaymentCreateData) -> orders.FoundOrder:
     draft = orders.OrderDraft(
         merchant_id=data.merchant_id,
         environment=data.environment,
@@ -162,7 +109,7 @@ def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:
     )
     found = orders.find_or_place_order(order_id=data.order_id, draft=draft)
     if not found.is_new:
-        payment = selectors.payment_of_order(found.order)
+        payment = selectors.find_payment_of_order(found.order)
         if payment is not None:
             raise DuplicateOrderNo({"order_no": data.order_no, "payment_no": payment.payment_no})
         orders.require_payable(order=found.order, draft=draft)
@@ -170,7 +117,7 @@ def _order_to_pay(data: PaymentCreateData) -> orders.FoundOrder:
 
 
 def release_order(context: Context) -> None:
-    """The payment did not come about: it fails, or is cancelled when that was asked for; its order is cancelled."""
+    """Compensation: the payment fails, or is cancelled when that was requested, and its order is cancelled."""
     data = PaymentCreateData.read(context.data)
     failure = context.failure or Failure("unknown", "")
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
@@ -184,24 +131,27 @@ def release_order(context: Context) -> None:
 
 def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
-    this = Try.current(data, call.results)
-    answer = this.at(data.environment).create_payment(_creation(data, this, call))
+    attempt = ChannelAttempt.read(data, call.results)
+    channel = attempt.get_channel(data.environment)
+    answer = channel.create_payment(_build_creation(data, attempt, call))
     if isinstance(answer, Reported):
-        return _created(data, this, answer.value)
+        return _convert_payment(data, attempt, answer.value)
     if isinstance(answer, NewKeyRequired):
-        return _after_a_key_is_used_up(data, this, call, answer)
-    outcome = no_answer(answer)
-    may_go_on = isinstance(answer, InvalidRequest) or (isinstance(answer, Declined) and answer.can_fail_over)
-    if may_go_on and isinstance(outcome, Failure) and (onward := this.next(data)):
-        return _another(onward, outcome)
+        return _replace_attempt_with_used_key(data, attempt, call, answer)
+    outcome = convert_call_answer(answer)
+    can_fail_over = isinstance(answer, InvalidRequest) or (
+        isinstance(answer, Declined) and answer.can_fail_over
+    )
+    if can_fail_over and isinstance(outcome, Failure) and (next_attempt := attempt.fail_over(data)):
+        return _continue_with(next_attempt, outcome)
     return outcome
 
 
-def _creation(data: PaymentCreateData, this: Try, call: Call) -> CreatePayment:
+def _build_creation(data: PaymentCreateData, attempt: ChannelAttempt, call: Call) -> CreatePayment:
     """The same for every repetition with the same key."""
     return CreatePayment(
-        key=this.key(call.forward_key),
-        reference=this.reference,
+        key=attempt.build_key(call.forward_key),
+        reference=attempt.reference,
         environment=data.environment,
         amount_minor=data.amount_minor,
         currency=data.currency,
@@ -217,51 +167,68 @@ def _creation(data: PaymentCreateData, this: Try, call: Call) -> CreatePayment:
     )
 
 
-def _another(attempt: Try, failure: Failure) -> Another:
-    declined = {"code": failure.code, "message": failure.message}
-    return Another({**attempt.as_result(), "declined": declined})
-
-
-def _after_a_key_is_used_up(
-    data: PaymentCreateData, this: Try, call: Call, answer: NewKeyRequired
+def _replace_attempt_with_used_key(
+    data: PaymentCreateData, attempt: ChannelAttempt, call: Call, answer: NewKeyRequired
 ) -> Outcome:
-    """A further attempt, with a reference of its own: should the channel have made something under the old key after
-    all, its updates do not touch this payment, and its money goes back."""
+    """Continues with a further attempt, which has a reference of its own. Should the channel have created a payment
+    under the old key after all, its updates do not touch this attempt, and its money is refunded."""
     if not answer.is_harmless:
-        found = this.at(data.environment).find_payment(_at_channel(data, this, call))
+        channel = attempt.get_channel(data.environment)
+        found = channel.find_payment(_build_payment_ref(data, attempt, call))
         if isinstance(found, Reported):
-            return _created(data, this, found.value)
+            return _convert_payment(data, attempt, found.value)
         if not isinstance(found, NotFoundAtChannel):
-            return no_news(found)
+            return convert_query_answer(found)
     failure = Failure("channel_error", answer.reason)
-    attempt = this.again(data) or this.next(data)
-    return _another(attempt, failure) if attempt else failure
+    next_attempt = attempt.repeat_at_same_channel(data) or attempt.fail_over(data)
+    return _continue_with(next_attempt, failure) if next_attempt else failure
 
 
-def ask_channel(call: Call) -> Outcome:
+def _continue_with(next_attempt: ChannelAttempt, failure: Failure) -> Another:
+    declined = {"code": failure.code, "message": failure.message}
+    return Another({**next_attempt.to_result(), "declined": declined})
+
+
+def _convert_payment(data: PaymentCreateData, attempt: ChannelAttempt, payment: ChannelPayment) -> Outcome:
+    if payment.state == PaymentState.DECLINED:
+        return Failure(payment.failure_code or "declined", payment.failure_message)
+    if payment.state == PaymentState.CANCELLED:
+        return Failure("cancelled_at_channel", "the channel has cancelled the payment")
+    mismatch = describe_payment_mismatch(
+        payment, reference=attempt.reference, amount_minor=data.amount_minor, currency=data.currency
+    )
+    if mismatch:
+        return Undecidable(mismatch)
+    return Success({**build_payment_result(payment), **attempt.to_result()})
+
+
+def query_channel(call: Call) -> Outcome:
     """After a lost answer. While the channel keeps answers under keys, repeating the call is the best query."""
     data = PaymentCreateData.read(call.data)
-    this = Try.current(data, call.results)
-    channel = this.at(data.environment)
-    if _key_lives(channel, call):
+    attempt = ChannelAttempt.read(data, call.results)
+    channel = attempt.get_channel(data.environment)
+    if _is_key_kept(channel, call):
         return NotFound()
-    answer = channel.find_payment(_at_channel(data, this, call))
+    answer = channel.find_payment(_build_payment_ref(data, attempt, call))
     if not isinstance(answer, Reported):
-        return no_news(answer)
-    if answer.value.state == PaymentState.DECLINED and this.next(data):
-        # Whether another channel may be tried only the call itself says; its key makes it safe to repeat.
+        return convert_query_answer(answer)
+    if answer.value.state == PaymentState.DECLINED and attempt.fail_over(data):
+        # Only the call itself reports whether failover is allowed; its key makes the repetition safe.
         return NotFound()
-    return _created(data, this, answer.value)
+    return _convert_payment(data, attempt, answer.value)
 
 
-def _key_lives(channel: GuardedChannel, call: Call) -> bool:
-    lives = timedelta(seconds=get_channel_limits(channel.name).idempotency_key_lifetime_seconds)
-    return timezone.now() - call.intended_at < lives
+def _is_key_kept(channel: GuardedChannel, call: Call) -> bool:
+    """Whether the channel still keeps the answer to a call with the present key."""
+    kept_for = timedelta(seconds=get_channel_limits(channel.name).idempotency_key_lifetime_seconds)
+    return timezone.now() - call.intended_at < kept_for
 
 
-def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no: str = "") -> PaymentRef:
+def _build_payment_ref(
+    data: PaymentCreateData, attempt: ChannelAttempt, call: Call, channel_trade_no: str = ""
+) -> PaymentRef:
     return PaymentRef(
-        this.reference,
+        attempt.reference,
         data.environment,
         call.timeout_seconds,
         channel_trade_no,
@@ -269,66 +236,54 @@ def _at_channel(data: PaymentCreateData, this: Try, call: Call, channel_trade_no
     )
 
 
-def _created(data: PaymentCreateData, this: Try, payment: ChannelPayment) -> Outcome:
-    if payment.state == PaymentState.DECLINED:
-        return Failure(payment.failure_code or "declined", payment.failure_message)
-    if payment.state == PaymentState.CANCELLED:
-        return Failure("cancelled_at_channel", "the channel has cancelled the payment")
-    mismatch = payment_mismatch(
-        payment, reference=this.reference, amount_minor=data.amount_minor, currency=data.currency
-    )
-    return Undecidable(mismatch) if mismatch else Success({**payment_result(payment), **this.as_result()})
-
-
-def next_attempt(context: Context) -> None:
-    """Ends the attempt that was declined and writes down the next one, in the transaction of its intent."""
+def begin_next_attempt(context: Context) -> None:
+    """Ends the declined attempt and begins the next one, in the transaction of its intent."""
     data = PaymentCreateData.read(context.data)
-    this = Try.current(data, context.results)
+    attempt = ChannelAttempt.read(data, context.results)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     if not payment.is_open:
         raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
-    declined = context.results[STEP]["declined"]
+    declined = context.results[CALL_PAYMENT_CHANNEL]["declined"]
     state_machine.begin_next_attempt(
         payment=payment,
-        number=this.number,
-        channel=this.channel,
-        sandbox=this.sandbox,
+        number=attempt.number,
+        channel=attempt.channel,
+        sandbox=attempt.sandbox,
         code=declined["code"],
         message=declined["message"],
     )
 
 
 def cancel_at_channel(call: Call) -> Outcome:
-    """Compensation. The cancel asks first: a payment that turns out to be paid, or that its customer has submitted, is
-    honoured."""
+    """Compensation. The channel decides: a payment that is paid, or that its customer has submitted, is honoured."""
     data = PaymentCreateData.read(call.data)
-    this = Try.current(data, call.results)
-    trade_no = call.results.get(STEP, {}).get("channel_trade_no", "")
-    channel = this.at(data.environment)
+    attempt = ChannelAttempt.read(data, call.results)
+    channel_trade_no = call.results.get(CALL_PAYMENT_CHANNEL, {}).get("channel_trade_no", "")
+    channel = attempt.get_channel(data.environment)
     answer = channel.cancel_payment(
         CancelPayment(
-            key=this.key(call.key),
-            payment=_at_channel(data, this, call, trade_no),
-            creation=_creation(data, this, call) if _key_lives(channel, call) else None,
+            key=attempt.build_key(call.key),
+            payment=_build_payment_ref(data, attempt, call, channel_trade_no),
+            creation=_build_creation(data, attempt, call) if _is_key_kept(channel, call) else None,
         )
     )
     if isinstance(answer, NotFoundAtChannel):
         return Success({"state": "missing"})
     if not isinstance(answer, Reported):
-        return no_answer(answer)
+        return convert_call_answer(answer)
     match answer.value.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
-            return Success(payment_result(answer.value))
+            return Success(build_payment_result(answer.value))
         case PaymentState.PAID | PaymentState.PROCESSING:
-            created = _created(data, this, answer.value)
-            return Honoured(created.result) if isinstance(created, Success) else created
+            outcome = _convert_payment(data, attempt, answer.value)
+            return Honoured(outcome.result) if isinstance(outcome, Success) else outcome
     return Transient(f"the channel still has the payment as {answer.value.state}")
 
 
 def activate_payment(context: Context) -> None:
-    """Shows the customer where to pay, and takes over what the channel already knows."""
+    """Records where the customer pays, and the state that the channel has reported already."""
     data = PaymentCreateData.read(context.data)
-    result = context.results[STEP]
+    result = context.results[CALL_PAYMENT_CHANNEL]
     state_machine.activate_payment(
         payment_id=data.payment_id,
         channel_trade_no=result["channel_trade_no"],
@@ -340,7 +295,7 @@ def activate_payment(context: Context) -> None:
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     match state:
         case PaymentState.PAID:
-            money.arrived(payment=payment, captured_minor=result["captured_minor"])
+            receive_payment(payment=payment, captured_minor=result["captured_minor"])
         case PaymentState.AUTHORIZED:
             state_machine.mark_payment_authorized(payment=payment)
         case PaymentState.PROCESSING:
@@ -349,11 +304,11 @@ def activate_payment(context: Context) -> None:
 
 CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order)
 CALL_CHANNEL = Step(
-    STEP,
+    CALL_PAYMENT_CHANNEL,
     call_channel,
     kind=EXTERNAL,
-    query=ask_channel,
-    between=next_attempt,
+    query=query_channel,
+    between=begin_next_attempt,
     compensate=cancel_at_channel,
 )
 ACTIVATE_PAYMENT = Step("ActivatePayment", activate_payment, kind=LOCAL)
@@ -372,3 +327,15 @@ PAYMENT_CREATE = register(
         resolutions=PAYMENT_RESOLUTIONS,
     )
 )
+
+
+def start_saga(*, data: PaymentCreateData) -> SagaState:
+    """Starts payment.create in the caller's transaction. Raises what `create_order` raises."""
+    return engine.start(
+        PAYMENT_CREATE.name,
+        version=PAYMENT_CREATE.version,
+        saga_id=data.payment_id,
+        business_id=data.payment_no,
+        data=data.as_json(),
+        **build_saga_queue(data.environment, data.merchant_id),
+    )

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway import selectors, state_machine
-from gateway.flows import money
+from gateway.flows.received_payments import receive_duplicate_payment, receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
@@ -47,9 +47,9 @@ def _paid(context: Context) -> None:
     # A capture may be of less than the payment; payment.cancel knows the payment's amount alone.
     amount_minor = context.data.get("amount_minor", payment.amount_minor)
     if given_up is None:
-        money.arrived(payment=payment, captured_minor=amount_minor)
+        receive_payment(payment=payment, captured_minor=amount_minor)
     else:
-        money.arrived_twice(
+        receive_duplicate_payment(
             payment=payment,
             attempt=given_up,
             taken_minor=amount_minor,
@@ -60,7 +60,9 @@ def _paid(context: Context) -> None:
 def _locked(context: Context) -> tuple[Payment, PaymentAttempt | None]:
     """The payment, and the attempt that was given up if the saga is about that one."""
     payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
-    return payment, selectors.given_up_attempt(payment, context.data.get("reference") or payment.reference)
+    return payment, selectors.find_earlier_attempt(
+        payment, context.data.get("reference") or payment.reference
+    )
 
 
 PAYMENT_RESOLUTIONS = (

@@ -1,29 +1,32 @@
-"""payment.retry: a further attempt of a payment that ended without money, when the merchant asks for it (ADR 18).
+"""payment.retry: a further attempt of a payment that ended without money, when the merchant requests it (ADR 18).
 
-The payment keeps its number. The new attempt has a reference of its own, so that whatever the channel still reports of
-an earlier one cannot touch it: money of an earlier attempt is a duplicate payment, and goes back.
+1. ReopenPayment (LOCAL)           payment and order are pending again        compensation: fail payment, cancel order
+2. CallPaymentChannel (EXTERNAL)   as in payment.create
+3. ActivatePayment (LOCAL)         as in payment.create
+
+The payment keeps its number. The new attempt has a reference of its own, so that updates about an earlier attempt
+cannot touch it: money of an earlier attempt is a duplicate payment, which is refunded.
 """
 
 import dataclasses
 import uuid
 
 from gateway import state_machine
-from gateway.flows.data import PaymentCreateData, saga_queue
+from gateway.flows.data import PaymentCreateData, build_saga_queue
 from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
+from gateway.flows.running import find_running_operation
 from gateway.models import CLOSED_UNPAID_STATUSES, Payment
 from orders import services as orders
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
-from sagas import engine, selectors
+from sagas import engine
 from sagas.definitions import LOCAL, Context, Definition, Step
 from sagas.registry import register
 from sagas.state import SagaState
 
-OPERATIONS = ("payment.create", "payment.retry", "payment.cancel", "payment.capture")
-
 
 def reopen_payment(context: Context) -> None:
-    """Payment and order wait for the customer again, with a new attempt, in the transaction that begins the saga."""
+    """Makes payment and order pending again, with a new attempt, in the transaction that starts the saga."""
     data = PaymentCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     reopened = state_machine.reopen_payment(
@@ -47,46 +50,6 @@ def reopen_payment(context: Context) -> None:
         raise OrderNotPayable({"order_no": payment.order_no, "payment_no": payment.payment_no})
 
 
-def start(*, payment_no: str, saga_id: uuid.UUID, wanted: PaymentCreateData) -> SagaState:
-    """A further attempt of the payment `payment_no`, as `wanted` describes it. In the caller's transaction, which holds
-    the order's lock: of two requests at once the second finds the payment open.
-
-    Raises `DuplicateOrderNo` when the payment is open, paid, or took money after its end, or while an operation on it
-    is still running; `OrderNotPayable` when the order itself was cancelled; `OrderMismatch`.
-    """
-    payment = Payment.objects.get(payment_no=payment_no)
-    if payment.status not in CLOSED_UNPAID_STATUSES or payment.captured_minor or _is_worked_on(payment):
-        raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment_no})
-    if (payment.amount_minor, payment.currency) != (wanted.amount_minor, wanted.currency):
-        raise OrderMismatch(
-            {"order_no": payment.order_no, "amount": payment.amount_minor, "currency": payment.currency}
-        )
-    data = dataclasses.replace(
-        wanted,
-        payment_id=payment.id,
-        payment_no=payment_no,
-        order_id=payment.order_id,
-        items=[],
-        first_attempt=state_machine.get_next_attempt_number(payment=payment),
-        opened_by=str(saga_id),
-    )
-    return engine.start(
-        PAYMENT_RETRY.name,
-        version=PAYMENT_RETRY.version,
-        saga_id=saga_id,
-        business_id=payment_no,
-        data=data.as_json(),
-        **saga_queue(data.environment, data.merchant_id),
-    )
-
-
-def _is_worked_on(payment: Payment) -> bool:
-    return any(
-        selectors.has_active(definition=definition, business_id=payment.payment_no)
-        for definition in OPERATIONS
-    )
-
-
 PAYMENT_RETRY = register(
     Definition(
         name="payment.retry",
@@ -101,3 +64,40 @@ PAYMENT_RETRY = register(
         resolutions=PAYMENT_RESOLUTIONS,
     )
 )
+
+
+def start_saga(*, payment_no: str, saga_id: uuid.UUID, requested: PaymentCreateData) -> SagaState:
+    """Starts payment.retry for the payment `payment_no`, with the values of `requested`. The caller's transaction holds
+    the order's lock: of two requests at once the second finds the payment open.
+
+    Raises `DuplicateOrderNo` when the payment is open or paid, has a late payment, or while an operation on it is
+    running; `OrderNotPayable` when the order itself was cancelled; `OrderMismatch`.
+    """
+    payment = Payment.objects.get(payment_no=payment_no)
+    if (
+        payment.status not in CLOSED_UNPAID_STATUSES
+        or payment.captured_minor
+        or find_running_operation(payment)
+    ):
+        raise DuplicateOrderNo({"order_no": payment.order_no, "payment_no": payment_no})
+    if (payment.amount_minor, payment.currency) != (requested.amount_minor, requested.currency):
+        raise OrderMismatch(
+            {"order_no": payment.order_no, "amount": payment.amount_minor, "currency": payment.currency}
+        )
+    data = dataclasses.replace(
+        requested,
+        payment_id=payment.id,
+        payment_no=payment_no,
+        order_id=payment.order_id,
+        items=[],
+        first_attempt=state_machine.get_next_attempt_number(payment=payment),
+        opened_by=str(saga_id),
+    )
+    return engine.start(
+        PAYMENT_RETRY.name,
+        version=PAYMENT_RETRY.version,
+        saga_id=saga_id,
+        business_id=payment_no,
+        data=data.as_json(),
+        **build_saga_queue(data.environment, data.merchant_id),
+    )

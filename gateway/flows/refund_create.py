@@ -1,5 +1,9 @@
-"""refund.create: reserve the amount, have the channel give it back, settle. Refunded money never comes back,
-so the channel's call is the pivot."""
+"""refund.create: gives money back to the customer.
+
+1. ReserveRefund (LOCAL)                reserves the amount    compensation: release it
+2. CallChannelRefund (EXTERNAL, pivot)  has the channel refund it: nothing takes a refund back
+3. SettleRefund (LOCAL)                 records the channel's outcome
+"""
 
 import uuid
 
@@ -11,8 +15,14 @@ from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef
 from common.ids import public_number, uuid7
 from gateway import limits, state_machine
 from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
-from gateway.flows.answers import after_the_call, no_answer, no_news, refund_mismatch, refund_result
-from gateway.flows.data import RefundCreateData, existing_payment, saga_queue
+from gateway.flows.channel_outcomes import (
+    build_refund_result,
+    convert_call_answer,
+    convert_query_answer,
+    count_call_before_query,
+    describe_refund_mismatch,
+)
+from gateway.flows.data import RefundCreateData, build_saga_queue, read_existing_payment
 from gateway.flows.refund_resolutions import REFUND_RESOLUTIONS
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
 from sagas import engine, wakeups
@@ -23,15 +33,15 @@ from sagas.state import SagaState
 
 
 def reserve_refund(context: Context) -> None:
-    """Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`. The payment's row lock puts refunds
-    in a line."""
+    """The payment's row lock makes refunds at the same time wait for each other. Raises `PaymentNotRefundable`,
+    `PaymentDisputed` and `RefundExceedsPayment`."""
     data = RefundCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     if data.surplus_of is not None:
-        attempt = _reserve_surplus(payment, data.surplus_of, data.amount_minor)
+        attempt = _reserve_on_attempt(payment, data.surplus_of, data.amount_minor)
     else:
         attempt = None
-        _reserve(payment, data)
+        _reserve_on_payment(payment, data)
     Refund.objects.create(
         id=data.refund_id,
         refund_no=data.refund_no,
@@ -43,24 +53,24 @@ def reserve_refund(context: Context) -> None:
         currency=data.currency,
         reason=data.reason,
         origin=data.origin,
-        channel=data.made_by.name,
+        channel=data.get_channel().name,
     )
 
 
-def _reserve(payment: Payment, data: RefundCreateData) -> None:
-    require_refundable(payment=payment, amount_minor=data.amount_minor, late_money=data.late_money)
+def _reserve_on_payment(payment: Payment, data: RefundCreateData) -> None:
+    require_refundable(payment=payment, amount_minor=data.amount_minor, late_payment=data.late_payment)
     Payment.objects.filter(id=payment.id).update(
         refund_pending_minor=F("refund_pending_minor") + data.amount_minor, updated_at=Now()
     )
 
 
-def require_refundable(*, payment: Payment, amount_minor: int, late_money: bool = False) -> None:
+def require_refundable(*, payment: Payment, amount_minor: int, late_payment: bool = False) -> None:
     """Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`."""
-    if payment.status != PaymentStatus.SUCCEEDED and not late_money:
+    if payment.status != PaymentStatus.SUCCEEDED and not late_payment:
         raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
     if amount_minor <= payment.refundable_minor:
         return
-    facts = {
+    details = {
         "payment_no": payment.payment_no,
         "payment_amount": payment.amount_minor,
         "captured_amount": payment.captured_minor,
@@ -69,11 +79,11 @@ def require_refundable(*, payment: Payment, amount_minor: int, late_money: bool 
         "refundable_amount": payment.refundable_minor,
     }
     if amount_minor <= payment.unrefunded_minor:
-        raise PaymentDisputed({**facts, "disputed_amount": payment.disputed_minor})
-    raise RefundExceedsPayment(facts)
+        raise PaymentDisputed({**details, "disputed_amount": payment.disputed_minor})
+    raise RefundExceedsPayment(details)
 
 
-def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
+def _reserve_on_attempt(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
     attempt: PaymentAttempt = payment.attempts.get(number=number)
     if amount_minor > attempt.surplus_refundable_minor:
         raise RefundExceedsPayment(
@@ -88,16 +98,16 @@ def _reserve_surplus(payment: Payment, number: int, amount_minor: int) -> Paymen
 def release_reservation(context: Context) -> None:
     data = RefundCreateData.read(context.data)
     failure = context.failure or Failure("unknown", "")
-    state_machine.mark_refund_failed(refund=_locked_refund(data), code=failure.code, message=failure.message)
+    state_machine.mark_refund_failed(refund=_lock_refund(data), code=failure.code, message=failure.message)
 
 
 def refund_at_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
-    answer = data.made_by.refund_payment(
+    answer = data.get_channel().refund_payment(
         CreateRefund(
             key=call.key,
             reference=data.refund_no,
-            payment=data.at_channel(call.timeout_seconds),
+            payment=data.build_payment_ref(call.timeout_seconds),
             amount_minor=data.amount_minor,
             currency=data.currency,
             reason=data.reason,
@@ -105,99 +115,48 @@ def refund_at_channel(call: Call) -> Outcome:
         )
     )
     if isinstance(answer, NewKeyRequired):
-        # No call with the key is on its way any more: what a query does not find now never happened.
-        return after_the_call(ask_channel(call))
-    return _refunded(data, answer.value) if isinstance(answer, Reported) else no_answer(answer)
+        # No call with the key is in flight any more: what a query does not find now never happened.
+        return count_call_before_query(query_channel(call))
+    return (
+        _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    )
 
 
-def ask_channel(call: Call) -> Outcome:
-    """By the refund's number. One that is not found may still be on its way: the same key is repeated."""
+def query_channel(call: Call) -> Outcome:
+    """Queries by the refund's number. A call whose refund is not found may still be in flight: it is repeated
+    with the same key."""
     data = RefundCreateData.read(call.data)
-    ref = RefundRef(data.refund_no, data.at_channel(call.timeout_seconds))
-    answer = data.made_by.find_refund(ref)
-    return _refunded(data, answer.value) if isinstance(answer, Reported) else no_news(answer)
+    ref = RefundRef(data.refund_no, data.build_payment_ref(call.timeout_seconds))
+    answer = data.get_channel().find_refund(ref)
+    return (
+        _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_query_answer(answer)
+    )
 
 
-def _refunded(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
+def _convert_refund(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
     if refund.state == RefundState.FAILED:
         return Failure(refund.failure_code or "refund_failed", refund.failure_message)
-    mismatch = refund_mismatch(
+    mismatch = describe_refund_mismatch(
         refund, reference=data.refund_no, amount_minor=data.amount_minor, currency=data.currency
     )
-    return Undecidable(mismatch) if mismatch else Success(refund_result(refund))
+    return Undecidable(mismatch) if mismatch else Success(build_refund_result(refund))
 
 
 def settle_refund(context: Context) -> None:
     data = RefundCreateData.read(context.data)
     result = context.results["CallChannelRefund"]
-    refund = _locked_refund(data)
+    refund = _lock_refund(data)
     if result["state"] == RefundState.SUCCEEDED:
         state_machine.mark_refund_succeeded(refund=refund, channel_refund_no=result["channel_refund_no"])
     else:
         state_machine.mark_refund_processing(refund=refund, channel_refund_no=result["channel_refund_no"])
 
 
-def _locked_refund(data: RefundCreateData) -> Refund:
+def _lock_refund(data: RefundCreateData) -> Refund:
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     refund = Refund.objects.select_for_update().get(id=data.refund_id)
     refund.payment = payment
     return refund
-
-
-def start(
-    *,
-    payment: Payment,
-    refund_id: uuid.UUID,
-    amount_minor: int,
-    reason: str,
-    origin: RefundOrigin = RefundOrigin.MERCHANT,
-) -> SagaState:
-    """In the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`,
-    `AmountNotSupported`."""
-    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
-    return _start(payment, refund_id, amount_minor, reason, origin=origin)
-
-
-def start_late(*, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None) -> uuid.UUID:
-    """Gives back what was paid for a closed payment, or what an attempt took that had been given up. Runs in the
-    transaction of the decision; a worker takes it up."""
-    amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
-    saga = _start(payment, uuid7(), amount_minor, reason, late_money=True, surplus_of=surplus_of)
-    wakeups.send_after_commit(saga.task_queue)
-    return saga.id
-
-
-def _start(
-    payment: Payment,
-    refund_id: uuid.UUID,
-    amount_minor: int,
-    reason: str,
-    *,
-    late_money: bool = False,
-    surplus_of: PaymentAttempt | None = None,
-    origin: RefundOrigin = RefundOrigin.AUTOMATIC,
-) -> SagaState:
-    data = RefundCreateData(
-        **existing_payment(payment, surplus_of),
-        refund_id=refund_id,
-        refund_no=public_number("REF", timezone.now().date()),
-        merchant_id=payment.merchant_id,
-        amount_minor=amount_minor,
-        reason=reason,
-        metadata=payment.metadata,
-        late_money=late_money,
-        surplus_of=surplus_of.number if surplus_of else None,
-        origin=origin.value,
-    )
-    return engine.start(
-        REFUND_CREATE.name,
-        version=REFUND_CREATE.version,
-        saga_id=refund_id,
-        business_id=data.refund_no,
-        data=data.as_json(),
-        leased=not late_money,
-        **saga_queue(payment.environment, payment.merchant_id),
-    )
 
 
 REFUND_CREATE = register(
@@ -212,7 +171,7 @@ REFUND_CREATE = register(
                 "CallChannelRefund",
                 refund_at_channel,
                 kind=EXTERNAL,
-                query=ask_channel,
+                query=query_channel,
                 asks_before_each_repetition=True,
                 pivot=True,
             ),
@@ -221,3 +180,61 @@ REFUND_CREATE = register(
         resolutions=REFUND_RESOLUTIONS,
     )
 )
+
+
+def start_saga(
+    *,
+    payment: Payment,
+    refund_id: uuid.UUID,
+    amount_minor: int,
+    reason: str,
+    origin: RefundOrigin = RefundOrigin.MERCHANT,
+) -> SagaState:
+    """Starts refund.create in the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed`,
+    `RefundExceedsPayment`, `AmountNotSupported`."""
+    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
+    return _start(payment, refund_id, amount_minor, reason, origin=origin)
+
+
+def start_late_refund_saga(
+    *, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None
+) -> uuid.UUID:
+    """Starts the refund of a late payment, or of the duplicate payment of the attempt `surplus_of`, in the caller's
+    transaction. A worker runs it."""
+    amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
+    saga = _start(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of)
+    wakeups.send_after_commit(saga.task_queue)
+    return saga.id
+
+
+def _start(
+    payment: Payment,
+    refund_id: uuid.UUID,
+    amount_minor: int,
+    reason: str,
+    *,
+    late_payment: bool = False,
+    surplus_of: PaymentAttempt | None = None,
+    origin: RefundOrigin = RefundOrigin.AUTOMATIC,
+) -> SagaState:
+    data = RefundCreateData(
+        **read_existing_payment(payment, surplus_of),
+        refund_id=refund_id,
+        refund_no=public_number("REF", timezone.now().date()),
+        merchant_id=payment.merchant_id,
+        amount_minor=amount_minor,
+        reason=reason,
+        metadata=payment.metadata,
+        late_payment=late_payment,
+        surplus_of=surplus_of.number if surplus_of else None,
+        origin=origin.value,
+    )
+    return engine.start(
+        REFUND_CREATE.name,
+        version=REFUND_CREATE.version,
+        saga_id=refund_id,
+        business_id=data.refund_no,
+        data=data.as_json(),
+        leased=not late_payment,
+        **build_saga_queue(payment.environment, payment.merchant_id),
+    )

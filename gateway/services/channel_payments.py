@@ -16,7 +16,7 @@ def reference_of(trade_no: str, source: str, environment: str) -> str:
     """
     if not trade_no:
         return ""
-    known = selectors.attempt_reference_of(trade_no, channel=source, environment=environment)
+    known = selectors.find_attempt_reference(trade_no, channel=source, environment=environment)
     if known:
         return known
     try:

@@ -1,7 +1,6 @@
 """Asks channels about what is still open, and takes over what they say. Never guesses: no answer changes nothing."""
 
 import enum
-import uuid
 from datetime import timedelta
 from typing import TypeVar
 
@@ -28,7 +27,7 @@ from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, Payment,
 from gateway.representation import payment_body
 from gateway.services import channel_refunds, channel_updates
 from idempotency.request import KeyedRequest
-from idempotency.services import Completion, run_once
+from idempotency.services import Claim, claim_key, finish_claim
 from merchants.principal import Principal
 
 M = TypeVar("M", Payment, Refund)
@@ -43,24 +42,24 @@ REFUND_PATIENCE = timedelta(days=21)
 def sync_payment(*, principal: Principal, payment: Payment, request: KeyedRequest) -> Answer:
     """Asks the channel now. Raises `ServiceUnavailable` when it does not answer."""
 
-    def begin(_resource_id: uuid.UUID, _completion: Completion) -> None:
-        return None
+    def begin(_claim: Claim[None]) -> None:
+        """Nothing is written before the query."""
 
-    def finish(_resource_id: uuid.UUID, _started: None, completion: Completion) -> Answer:
+    def query_and_answer(claim: Claim[None]) -> Answer:
         if _query(payment) is not QueryResult.ANSWERED:
             raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
             _query(refund)
-        channel_refunds.sync(payment=selectors.payment_by_id(payment.id))
+        channel_refunds.sync(payment=selectors.get_payment_by_id(payment.id))
         with transaction.atomic(durable=True):
-            body = payment_body(selectors.payment_of(principal, payment.payment_no))
+            body = payment_body(selectors.get_payment(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
-            completion.final(answer)
+            claim.complete(answer)
             crash.reach("payment.sync.before_commit")
         crash.reach("payment.sync.after_commit")
         return answer
 
-    return run_once(request, begin=begin, finish=finish)
+    return finish_claim(claim_key(request, begin=begin), work=query_and_answer)
 
 
 def query_payment(*, payment: Payment) -> None:
@@ -78,7 +77,7 @@ def query_payment_and_refunds(*, payment: Payment) -> None:
     Raises `ServiceUnavailable` when the channel does not answer.
     """
     query_payment(payment=payment)
-    if not channel_refunds.sync(payment=selectors.payment_by_id(payment.id)):
+    if not channel_refunds.sync(payment=selectors.get_payment_by_id(payment.id)):
         raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
 
 
@@ -114,7 +113,7 @@ def _query(target: Payment | Refund) -> QueryResult:
         payment.environment,
         QUERY_TIMEOUT_SECONDS,
         at.channel_trade_no,
-        None if at.channel_trade_no else selectors.attempt_began_at(at),
+        None if at.channel_trade_no else selectors.get_attempt_start(at),
     )
     answer: PaymentResult | RefundResult
     if isinstance(target, Payment):

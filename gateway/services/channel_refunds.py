@@ -38,9 +38,9 @@ def payment_reference(update: ChannelRefund, source: str) -> str:
 
     Raises `ServiceUnavailable` when the channel does not answer.
     """
-    if selectors.knows_refund(reference=update.reference, channel=source, number=update.channel_refund_no):
+    if selectors.has_refund(reference=update.reference, channel=source, number=update.channel_refund_no):
         return ""
-    known = update.payment_reference or selectors.refunded_reference(update.reference)
+    known = update.payment_reference or selectors.find_refunded_reference(update.reference)
     return known or channel_payments.reference_of(update.payment_trade_no, source, update.environment)
 
 
@@ -54,13 +54,13 @@ def apply(*, update: ChannelRefund, reference: str, source: str, was_asked: bool
         effect = channel_updates.apply_refund_update(update=update, source=source, was_asked=was_asked)
         if effect is not Effect.UNKNOWN_REFERENCE or not reference:
             return effect
-        payment = selectors.locked_by_reference(reference)
+        payment = selectors.lock_payment_by_reference(reference)
         if payment is None:
             return effect
-        attempt = selectors.given_up_attempt(payment, reference)
+        attempt = selectors.find_earlier_attempt(payment, reference)
         if not channel_updates.is_source_of(source, attempt or payment, payment.environment):
             return effect
-        if selectors.knows_refund(reference="", channel=source, number=update.channel_refund_no):
+        if selectors.has_refund(reference="", channel=source, number=update.channel_refund_no):
             # Booked by somebody else while we waited for the payment's lock.
             return channel_updates.apply_refund_update(update=update, source=source, was_asked=was_asked)
         return _book(payment, attempt, update, source)
@@ -158,7 +158,7 @@ def sync(*, payment: Payment) -> bool:
                 payment.environment,
                 QUERY_TIMEOUT_SECONDS,
                 at.channel_trade_no,
-                None if at.channel_trade_no else selectors.attempt_began_at(at),
+                None if at.channel_trade_no else selectors.get_attempt_start(at),
             )
         )
         if not isinstance(answer, Reported):
@@ -175,7 +175,7 @@ def sync_by_trade_no(*, trade_no: str, source: str, environment: str) -> None:
     Raises `ServiceUnavailable` when the channel does not answer.
     """
     reference = channel_payments.reference_of(trade_no, source, environment)
-    payment = selectors.by_reference(reference) if reference else None
+    payment = selectors.find_payment_by_reference(reference) if reference else None
     if payment is not None and not sync(payment=payment):
         raise ServiceUnavailable({"channel": source}, headers=RETRY_AFTER)
 

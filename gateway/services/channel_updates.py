@@ -11,9 +11,14 @@ from django.utils.translation import gettext_lazy
 from channels.base import ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.registry import get_channel_of_payment
 from gateway import selectors, state_machine, tracing
-from gateway.flows import money, payment_cancel
-from gateway.flows.answers import payment_mismatch, refund_mismatch
-from gateway.flows.money import Arrival
+from gateway.flows import payment_cancel
+from gateway.flows.channel_outcomes import describe_payment_mismatch, describe_refund_mismatch
+from gateway.flows.received_payments import (
+    Receipt,
+    receive_duplicate_payment,
+    receive_payment,
+    refunds_late_payments,
+)
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     Payment,
@@ -42,9 +47,9 @@ class Effect(models.TextChoices):
 
 
 _EFFECTS = {
-    Arrival.COUNTED: Effect.APPLIED,
-    Arrival.KNOWN: Effect.NOTHING_NEW,
-    Arrival.LATE: Effect.LATE_PAYMENT,
+    Receipt.COUNTED: Effect.APPLIED,
+    Receipt.RECORDED_BEFORE: Effect.NOTHING_NEW,
+    Receipt.LATE: Effect.LATE_PAYMENT,
 }
 
 
@@ -58,11 +63,11 @@ def apply_update(*, update: ChannelPayment | ChannelRefund, source: str) -> Effe
 def apply_payment_update(*, update: ChannelPayment, source: str) -> Effect:
     """Takes over what the channel `source` says of a payment that it serves. Repeating it changes nothing."""
     with transaction.atomic():
-        payment = selectors.locked_by_reference(update.reference)
+        payment = selectors.lock_payment_by_reference(update.reference)
         if payment is None:
             return Effect.UNKNOWN_REFERENCE
         # An attempt that was given up, or None for the one that the payment stands for.
-        attempt = selectors.given_up_attempt(payment, update.reference)
+        attempt = selectors.find_earlier_attempt(payment, update.reference)
         if not is_source_of(source, attempt or payment, payment.environment):
             return Effect.UNKNOWN_REFERENCE
         with tracing.payment_update_span(payment, source) as span:
@@ -72,7 +77,7 @@ def apply_payment_update(*, update: ChannelPayment, source: str) -> Effect:
 
 
 def _apply_payment(payment: Payment, attempt: PaymentAttempt | None, update: ChannelPayment) -> Effect:
-    mismatch = payment_mismatch(
+    mismatch = describe_payment_mismatch(
         update, reference=update.reference, amount_minor=payment.amount_minor, currency=payment.currency
     )
     if mismatch:
@@ -96,7 +101,7 @@ def is_source_of(source: str, made: Payment | PaymentAttempt, environment: str) 
 def _current(payment: Payment, update: ChannelPayment) -> Effect:
     if update.state == PaymentState.PAID:
         return _paid(payment, update)
-    opening = selectors.opening_saga_id(payment)
+    opening = selectors.get_opening_saga_id(payment)
     if saga_selectors.is_active(opening):
         operations.wake(saga_id=opening)
         return Effect.SAGA_WOKEN
@@ -109,10 +114,10 @@ def _paid(payment: Payment, update: ChannelPayment) -> Effect:
     if not payment.channel_trade_no:
         payment.channel_trade_no = update.channel_trade_no
         Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
-    arrival = money.arrived(payment=payment, captured_minor=update.captured_minor)
-    if arrival is Arrival.COUNTED:
-        operations.wake(saga_id=selectors.opening_saga_id(payment))
-    return _EFFECTS[arrival]
+    receipt = receive_payment(payment=payment, captured_minor=update.captured_minor)
+    if receipt is Receipt.COUNTED:
+        operations.wake(saga_id=selectors.get_opening_saga_id(payment))
+    return _EFFECTS[receipt]
 
 
 def _given_up(payment: Payment, attempt: PaymentAttempt, update: ChannelPayment) -> Effect:
@@ -121,20 +126,20 @@ def _given_up(payment: Payment, attempt: PaymentAttempt, update: ChannelPayment)
         return _held_for_nothing(payment, attempt)
     if update.state != PaymentState.PAID:
         return Effect.NOTHING_NEW
-    arrival = money.arrived_twice(
+    receipt = receive_duplicate_payment(
         payment=payment,
         attempt=attempt,
         taken_minor=update.captured_minor,
         channel_trade_no=update.channel_trade_no,
     )
-    return _EFFECTS[arrival]
+    return _EFFECTS[receipt]
 
 
 def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effect:
     """The channel holds money for a payment that is closed, or for an attempt that was given up: it is let go."""
     reference = attempt.reference if attempt else payment.reference
     log.warning("payment.held_for_nothing", payment_no=payment.payment_no, reference=reference)
-    if not money.goes_back():
+    if not refunds_late_payments():
         state_machine.open_review(
             payment=payment,
             code=ReviewCode.HELD_FUNDS,
@@ -142,7 +147,7 @@ def _held_for_nothing(payment: Payment, attempt: PaymentAttempt | None) -> Effec
             text=f"the channel holds money for {reference}",
         )
         return Effect.LATE_PAYMENT
-    started = payment_cancel.start_release(payment=payment, attempt=attempt)
+    started = payment_cancel.start_release_saga(payment=payment, attempt=attempt)
     return Effect.LATE_PAYMENT if started else Effect.NOTHING_NEW
 
 
@@ -184,7 +189,7 @@ def apply_refund_update(*, update: ChannelRefund, source: str, was_asked: bool =
     `was_asked`: it answered a question just now; a webhook may be an old report.
     """
     with transaction.atomic():
-        refund = selectors.locked_refund(
+        refund = selectors.lock_refund(
             reference=update.reference, channel=source, number=update.channel_refund_no
         )
         if refund is None:
@@ -199,7 +204,7 @@ def apply_refund_update(*, update: ChannelRefund, source: str, was_asked: bool =
 
 
 def _apply_refund(refund: Refund, update: ChannelRefund, was_asked: bool) -> Effect:
-    mismatch = refund_mismatch(
+    mismatch = describe_refund_mismatch(
         update, reference=update.reference, amount_minor=refund.amount_minor, currency=refund.currency
     )
     if mismatch:

@@ -47,8 +47,8 @@ def reference_of(update: ChannelDispute, source: str) -> str:
 def apply(*, update: ChannelDispute, reference: str, source: str) -> Effect:
     """In the transaction that stores the event. Reports may come in any order, and more than once: a closed dispute is
     not opened again."""
-    payment = selectors.locked_by_reference(reference) if reference else None
-    attempt = selectors.given_up_attempt(payment, reference) if payment else None
+    payment = selectors.lock_payment_by_reference(reference) if reference else None
+    attempt = selectors.find_earlier_attempt(payment, reference) if payment else None
     if payment is None or not channel_updates.is_source_of(source, attempt or payment, payment.environment):
         log.warning("payment.disputed", reference="", status=update.state.value, reason=update.reason)
         _count(update, source)

@@ -16,7 +16,7 @@ from common.ids import uuid7
 from gateway import state_machine
 from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
-from gateway.services.payments import start_cancel
+from gateway.services.cancel_payment import start_cancel
 from merchants.models import Environment
 from sagas import wakeups
 

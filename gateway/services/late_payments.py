@@ -45,9 +45,9 @@ def give_back(*, payment_no: str, actor: str, reason: str) -> Done:
     attempts, own = _with_surplus(payment), _own_late_minor(payment)
     why = payment.attention_reason[:255] or "late money"
     if own:
-        refund_create.start_late(payment=payment, reason=why)
+        refund_create.start_late_refund_saga(payment=payment, reason=why)
     for attempt in attempts:
-        refund_create.start_late(payment=payment, surplus_of=attempt, reason=why)
+        refund_create.start_late_refund_saga(payment=payment, surplus_of=attempt, reason=why)
     state_machine.resolve_reviews(payment=payment, codes=GIVEN_BACK, resolution=reason, actor=actor)
     return _closed(payment, before)
 

@@ -21,14 +21,14 @@ from merchants.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`sandbox` is about the first channel; `elsewhere` are the ones after it, in their order."""
+    """`sandbox` is about the first channel; `fallback_channels` are the ones after it, in their order."""
 
     channel: str
     sandbox: bool
-    elsewhere: tuple[str, ...] = ()
+    fallback_channels: tuple[str, ...] = ()
 
 
-def route_to(
+def route_to_channel(
     *, channel: str, environment: str, amount_minor: int, currency: str, expires_in_seconds: int
 ) -> Route:
     """The channel that the merchant named, and no other.
@@ -50,7 +50,7 @@ def route_to(
     return Route(channel, served.sandbox)
 
 
-def choose(
+def route_by_rules(
     *, principal: Principal, order_no: str, amount_minor: int, currency: str, expires_in_seconds: int
 ) -> Route:
     """By the rules, the same for every repetition of an order while rules and channels stay as they are.

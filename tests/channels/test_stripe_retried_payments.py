@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from gateway.flows.data import PaymentCancelData, existing_payment
+from gateway.flows.data import PaymentCancelData, read_existing_payment
 from gateway.models import Payment, PaymentAttempt
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
@@ -45,7 +45,7 @@ def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:
     PaymentAttempt.objects.filter(number=2).update(created_at=F("created_at") + LATER)
 
     began_at = PaymentAttempt.objects.get(number=2).created_at
-    fields = existing_payment(Payment.objects.get())
+    fields = read_existing_payment(Payment.objects.get())
     cancel = PaymentCancelData(**fields, final_status="cancelled", reason="")
     assert PaymentCancelData.read(cancel.as_json()).at_channel(1.0).started_at == began_at
 

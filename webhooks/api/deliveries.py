@@ -14,7 +14,7 @@ from common.api.http import respond, validated, validated_query
 from common.api.pagination import Split, created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from idempotency.request import keyed_request
-from idempotency.services import run_in_one_commit
+from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
 from webhooks import representation, resending, selectors
@@ -90,4 +90,4 @@ class DeliveryResendView(APIView):
             delivery = resending.resend_delivery(principal=principal, delivery_id=delivery_id)
             return success(representation.delivery_body(delivery), message=_("Accepted"))
 
-        return respond(run_in_one_commit(keyed, write=resend))
+        return respond(write_in_one_commit(keyed, write=resend))

@@ -15,7 +15,7 @@ from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from idempotency.request import keyed_request
-from idempotency.services import run_in_one_commit
+from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
 from merchants.secret_writes import SecretResponse, write_secret_once
@@ -224,4 +224,4 @@ def _write(
     def answer(resource_id: uuid.UUID) -> Answer:
         return success(write(resource_id), message=message)
 
-    return respond(run_in_one_commit(keyed, write=answer))
+    return respond(write_in_one_commit(keyed, write=answer))

@@ -1,4 +1,4 @@
-"""Money that a channel says it took: what it counts as, and what becomes of it when nobody waits for it any more.
+"""Records money that a channel reports as taken. Late and duplicate payments are refunded, or need review.
 
 Runs in a transaction of the caller, who holds the payment's lock.
 """
@@ -15,50 +15,50 @@ from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 log = structlog.get_logger(__name__)
 
 
-class Arrival(enum.StrEnum):
-    COUNTED = "counted"  # the payment succeeded by it
-    KNOWN = "known"
-    LATE = "late"  # nobody waited for it: it goes back, or a person decides
+class Receipt(enum.Enum):
+    COUNTED = enum.auto()  # the payment succeeded
+    RECORDED_BEFORE = enum.auto()
+    LATE = enum.auto()  # a late or duplicate payment: it is refunded, or needs review
 
 
-def arrived(*, payment: Payment, captured_minor: int) -> Arrival:
-    """The payment's current attempt was paid."""
+def receive_payment(*, payment: Payment, captured_minor: int) -> Receipt:
+    """Records that the payment's current attempt was paid."""
     if state_machine.mark_payment_succeeded(payment=payment, captured_minor=captured_minor):
-        return Arrival.COUNTED
+        return Receipt.COUNTED
     payment.refresh_from_db()
     if payment.status == PaymentStatus.SUCCEEDED:
-        return Arrival.KNOWN
+        return Receipt.RECORDED_BEFORE
     if not state_machine.record_late_payment(payment=payment, captured_minor=captured_minor):
-        return Arrival.KNOWN
+        return Receipt.RECORDED_BEFORE
     reason = f"paid after the payment was {payment.status}"
     log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
-    if goes_back():
-        refund_create.start_late(payment=payment, reason=reason)
+    if refunds_late_payments():
+        refund_create.start_late_refund_saga(payment=payment, reason=reason)
     else:
         state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
-    return Arrival.LATE
+    return Receipt.LATE
 
 
-def arrived_twice(
+def receive_duplicate_payment(
     *, payment: Payment, attempt: PaymentAttempt, taken_minor: int, channel_trade_no: str
-) -> Arrival:
-    """An attempt that was given up was paid after all. It never becomes the payment's: the customer may be paying at
-    the next channel this very moment."""
+) -> Receipt:
+    """Records that an earlier attempt was paid. The payment never succeeds by it: the customer may be paying at the
+    next channel at this moment."""
     if not state_machine.record_duplicate_payment(
         payment=payment, attempt=attempt, taken_minor=taken_minor, channel_trade_no=channel_trade_no
     ):
-        return Arrival.KNOWN
-    reason = f"attempt {attempt.number} at {attempt.channel} was paid after it had been given up"
+        return Receipt.RECORDED_BEFORE
+    reason = f"attempt {attempt.number} at {attempt.channel} was paid after a later attempt had replaced it"
     log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
-    if goes_back():
-        refund_create.start_late(payment=payment, surplus_of=attempt, reason=reason)
+    if refunds_late_payments():
+        refund_create.start_late_refund_saga(payment=payment, surplus_of=attempt, reason=reason)
     else:
         state_machine.open_review(
             payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, text=reason
         )
-    return Arrival.LATE
+    return Receipt.LATE
 
 
-def goes_back() -> bool:
-    """What LATE_MONEY_POLICY says: late money is given back at once, or (False) left to a person."""
+def refunds_late_payments() -> bool:
+    """Whether late and duplicate payments are refunded at once (LATE_MONEY_POLICY), or else need review."""
     return settings.LATE_MONEY_POLICY == "refund"

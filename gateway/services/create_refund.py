@@ -1,6 +1,4 @@
-"""Refunds for merchants."""
-
-import uuid
+"""POST /refunds: reserves the amount, has the channel refund it, and settles it (`flows/refund_create.py`)."""
 
 from django.utils.translation import gettext as _
 
@@ -10,34 +8,36 @@ from gateway.flows import refund_create
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from gateway.representation import refund_body, refund_path
 from gateway.services import channel_queries
-from gateway.services.keyed_saga import run_saga_once
+from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
+from idempotency.services import Claim, claim_key
 from sagas.models import SagaStatus
-from sagas.outcomes import Failure
 from sagas.state import SagaState
 
 
 def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: KeyedRequest) -> Answer:
-    """Reserves the amount under the payment's lock, then has the channel refund it. Asks first about a payment that
-    is not paid as far as we know.
+    """Refunds a payment, in whole or in part. Queries the channel first when the payment is not known to be paid.
 
     Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         channel_queries.query_payment(payment=payment)
 
-    def begin(refund_id: uuid.UUID) -> SagaState:
-        return refund_create.start(
-            payment=payment, refund_id=refund_id, amount_minor=amount_minor, reason=reason
+    def begin(claim: Claim[SagaState | None]) -> SagaState:
+        return refund_create.start_saga(
+            payment=payment, refund_id=claim.resource_id, amount_minor=amount_minor, reason=reason
         )
 
-    return run_saga_once(request, begin=begin, answer_of=_refund_answer)
+    claim = claim_key(request, begin=begin)
+    return run_claimed_saga(claim, build_answer=_build_answer)
 
 
-def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None, _failure: Failure | None) -> Answer:
-    refund = Refund.objects.select_related("payment").get(id=refund_id)
-    by_hand = status == SagaStatus.FAILED
-    if status == SagaStatus.COMPENSATED or (by_hand and refund.status == RefundStatus.FAILED):
+def _build_answer(result: SagaResult) -> Answer:
+    refund = Refund.objects.select_related("payment").get(id=result.saga_id)
+    is_closed_by_hand = result.status == SagaStatus.FAILED
+    if result.status == SagaStatus.COMPENSATED or (
+        is_closed_by_hand and refund.status == RefundStatus.FAILED
+    ):
         return failure(
             declined(
                 RefundDeclined,
@@ -50,6 +50,8 @@ def _refund_answer(refund_id: uuid.UUID, status: SagaStatus | None, _failure: Fa
                 },
             )
         )
-    if status == SagaStatus.COMPLETED or (by_hand and refund.status == RefundStatus.SUCCEEDED):
+    if result.status == SagaStatus.COMPLETED or (
+        is_closed_by_hand and refund.status == RefundStatus.SUCCEEDED
+    ):
         return success(refund_body(refund), message=_("Refund created"))
     return accepted(refund_body(refund), location=refund_path(refund))

@@ -1,4 +1,4 @@
-"""Translates a channel's answers into outcomes of saga steps. An answer counts only when its reference, amount and
+"""Converts a channel's answers into outcomes of saga steps. An answer counts only when its reference, amount and
 currency match our request."""
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ from sagas import outcomes
 from sagas.outcomes import Json, Outcome
 
 
-def payment_result(payment: base.ChannelPayment) -> Json:
+def build_payment_result(payment: base.ChannelPayment) -> Json:
     return {
         "state": payment.state.value,
         "channel_trade_no": payment.channel_trade_no,
@@ -21,7 +21,7 @@ def payment_result(payment: base.ChannelPayment) -> Json:
     }
 
 
-def refund_result(refund: base.ChannelRefund) -> Json:
+def build_refund_result(refund: base.ChannelRefund) -> Json:
     return {
         "state": refund.state.value,
         "channel_refund_no": refund.channel_refund_no,
@@ -30,7 +30,8 @@ def refund_result(refund: base.ChannelRefund) -> Json:
     }
 
 
-NoAnswer = (
+# Every answer that does not report the payment or refund itself.
+NotReported = (
     base.Declined
     | base.InvalidRequest
     | base.NotProcessed
@@ -40,16 +41,16 @@ NoAnswer = (
 )
 
 
-def no_answer(answer: NoAnswer) -> Outcome:
-    """What a call's answer means when it does not show the object itself."""
+def convert_call_answer(answer: NotReported) -> Outcome:
+    """Converts the answer to a call that changes something at the channel."""
     match answer:
         case base.Declined(code, message):
             return outcomes.Failure(code, message)
         case base.InvalidRequest(is_query=True):
             return outcomes.Unknown(f"the channel refused the query: {answer.message or answer.code}")
         case base.InvalidRequest(code, message, param):
-            about = f"{param}: " if param else ""
-            return outcomes.Failure(REQUEST_INVALID, f"{about}{message or code}")
+            prefix = f"{param}: " if param else ""
+            return outcomes.Failure(REQUEST_INVALID, f"{prefix}{message or code}")
         case base.NewKeyRequired(reason):
             return outcomes.Unknown(reason)
         case base.NotProcessed(reason, retry_after_seconds):
@@ -62,28 +63,28 @@ def no_answer(answer: NoAnswer) -> Outcome:
             assert_never(never)
 
 
-def no_news(answer: NoAnswer) -> Outcome:
-    """What a query's answer means when it does not show the object: a query that is refused decides nothing."""
+def convert_query_answer(answer: NotReported) -> Outcome:
+    """Converts the answer to a query: a query that is refused decides nothing."""
     match answer:
         case base.Declined(code, message) | base.InvalidRequest(code, message):
             return outcomes.Unknown(f"the channel refused the query: {message or code}")
-    return no_answer(answer)
+    return convert_call_answer(answer)
 
 
-def after_the_call(found: Outcome) -> Outcome:
-    """What a query found right after a call whose key is used up: that call has spent an attempt."""
-    if isinstance(found, outcomes.NothingHappened):
-        return replace(found, spends_attempt=True)
-    if isinstance(found, outcomes.NotFound):
+def count_call_before_query(queried: Outcome) -> Outcome:
+    """Converts what a query found right after a call that needs a new key: that call has spent an attempt."""
+    if isinstance(queried, outcomes.NothingHappened):
+        return replace(queried, spends_attempt=True)
+    if isinstance(queried, outcomes.NotFound):
         return outcomes.NothingHappened("the channel does not know it, and its key is used up")
-    return found
+    return queried
 
 
-def payment_mismatch(
+def describe_payment_mismatch(
     payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str
 ) -> str:
-    """What differs between the channel's payment and ours, or nothing."""
-    mismatch = _mismatch(payment, reference, amount_minor, currency)
+    """Describes how the channel's payment differs from ours; empty when it does not."""
+    mismatch = _describe_mismatch(payment, reference, amount_minor, currency)
     if (
         not mismatch
         and payment.state == base.PaymentState.PAID
@@ -93,14 +94,16 @@ def payment_mismatch(
     return mismatch
 
 
-def refund_mismatch(refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str) -> str:
-    """What differs between the channel's refund and ours, or nothing."""
-    return _mismatch(refund, reference, amount_minor, currency)
-
-
-def _mismatch(
-    told_of: base.ChannelPayment | base.ChannelRefund, reference: str, amount_minor: int, currency: str
+def describe_refund_mismatch(
+    refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str
 ) -> str:
-    told = (told_of.reference, told_of.amount_minor, told_of.currency.upper())
+    """Describes how the channel's refund differs from ours; empty when it does not."""
+    return _describe_mismatch(refund, reference, amount_minor, currency)
+
+
+def _describe_mismatch(
+    reported: base.ChannelPayment | base.ChannelRefund, reference: str, amount_minor: int, currency: str
+) -> str:
+    theirs = (reported.reference, reported.amount_minor, reported.currency.upper())
     ours = (reference, amount_minor, currency)
-    return "" if told == ours else f"the channel speaks of {told}, we asked for {ours}"
+    return "" if theirs == ours else f"the channel reports {theirs}, we requested {ours}"

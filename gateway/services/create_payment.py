@@ -1,0 +1,143 @@
+"""POST /payments, from the request to the answer.
+
+1. Choose the channel: the one that the merchant names, or by the routing rules.
+2. Commit 1: claim the idempotency key; create order, payment and saga; record the intent of the channel call.
+3. Call the channel (`flows/payment_create.py`), with no transaction open.
+4. Commit 2: record the outcome and the answer.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from common.api.envelope import Answer, accepted, failure, success
+from common.ids import public_number
+from gateway import selectors
+from gateway.errors import PaymentDeclined, declined
+from gateway.flows import payment_create, payment_retry
+from gateway.flows.data import PaymentCreateData
+from gateway.models import PaymentStatus
+from gateway.representation import payment_body, payment_path
+from gateway.services.routing import Route, route_by_rules, route_to_channel
+from gateway.services.saga_writes import SagaResult, run_claimed_saga
+from idempotency.request import KeyedRequest
+from idempotency.services import Claim, claim_key
+from merchants.principal import Principal
+from orders.errors import DuplicateOrderNo
+from sagas.models import SagaStatus
+from sagas.state import SagaState
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCommand:
+    """A payment as the merchant requests it. The API has checked the fields; an empty channel means the routing
+    rules."""
+
+    order_no: str
+    amount_minor: int
+    currency: str
+    channel: str
+    subject: str
+    body: str
+    callback_url: str
+    return_url: str
+    capture_method: str
+    expires_in_seconds: int
+    items: list[dict[str, Any]] = field(default_factory=list)
+    customer: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
+    """Creates an order and its payment. For an order whose payment ended without money, begins a further attempt of
+    that payment (ADR 18).
+
+    Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`, `DuplicateOrderNo`, `OrderNotPayable`,
+    `OrderMismatch`.
+    """
+    route = _choose_route(principal, command)
+
+    def begin(claim: Claim[SagaState | None]) -> SagaState:
+        return _start_saga(claim.resource_id, principal, command, route)
+
+    claim = claim_key(request, begin=begin)
+    return run_claimed_saga(claim, build_answer=_build_answer)
+
+
+def _choose_route(principal: Principal, command: PaymentCommand) -> Route:
+    if command.channel:
+        return route_to_channel(
+            channel=command.channel,
+            environment=principal.environment,
+            amount_minor=command.amount_minor,
+            currency=command.currency,
+            expires_in_seconds=command.expires_in_seconds,
+        )
+    return route_by_rules(
+        principal=principal,
+        order_no=command.order_no,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+        expires_in_seconds=command.expires_in_seconds,
+    )
+
+
+def _start_saga(
+    payment_id: uuid.UUID, principal: Principal, command: PaymentCommand, route: Route
+) -> SagaState:
+    """Runs in the transaction that claims the key. The saga's first step creates order and payment in it."""
+    data = PaymentCreateData(
+        payment_id=payment_id,
+        payment_no=public_number("PAY", timezone.now().date()),
+        order_id=payment_id,
+        merchant_id=principal.merchant_id,
+        environment=principal.environment,
+        order_no=command.order_no,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+        channel=route.channel,
+        sandbox=route.sandbox,
+        fallback_channels=list(route.fallback_channels),
+        subject=command.subject,
+        body=command.body,
+        callback_url=command.callback_url,
+        return_url=command.return_url,
+        capture_method=command.capture_method,
+        expires_in_seconds=command.expires_in_seconds,
+        items=command.items,
+        customer=command.customer,
+        metadata=command.metadata,
+    )
+    try:
+        return payment_create.start_saga(data=data)
+    except DuplicateOrderNo as duplicate:
+        # Nothing was written. The order is locked, and its payment may allow a further attempt.
+        return payment_retry.start_saga(
+            payment_no=duplicate.details["payment_no"], saga_id=payment_id, requested=data
+        )
+
+
+def _build_answer(result: SagaResult) -> Answer:
+    payment = selectors.get_payment_of_saga(result.saga_id)
+    # A failed saga is over for the merchant when staff, or the channel, have ended the payment.
+    is_closed_by_hand = result.status == SagaStatus.FAILED and not payment.is_open
+    is_undone = result.status == SagaStatus.COMPENSATED or is_closed_by_hand
+    if is_undone and payment.status == PaymentStatus.FAILED:
+        return failure(
+            declined(
+                PaymentDeclined,
+                {
+                    "payment_no": payment.payment_no,
+                    "order_no": payment.order_no,
+                    "status": payment.status,
+                    "failure_code": payment.failure_code,
+                    "failure_message": payment.failure_message,
+                },
+            )
+        )
+    if result.status == SagaStatus.COMPLETED or is_undone:
+        return success(payment_body(payment), message=_("Created"))
+    return accepted(payment_body(payment), location=payment_path(payment))

@@ -1,0 +1,64 @@
+"""Idempotent writes that run as a saga: the answer is recorded in the transaction that brings the saga to rest.
+
+The saga has the claim's `resource_id`, so a request that repeats a crashed one resumes the saga which that one began.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from common.api.envelope import Answer
+from idempotency.services import Claim, finish_claim
+from sagas import engine, selectors
+from sagas.models import SagaStatus
+from sagas.outcomes import Failure
+from sagas.state import SagaState
+
+ACCEPTED = 202
+
+
+@dataclass(frozen=True, slots=True)
+class SagaResult:
+    """`failure` is the reason of a compensation. `status` is None when no saga has the id: the request was passed to a
+    saga that ran already."""
+
+    saga_id: uuid.UUID
+    status: SagaStatus | None
+    failure: Failure | None
+
+
+# Builds the answer to a request. 202 means that the outcome is not known yet, and is never final.
+BuildAnswer = Callable[[SagaResult], Answer]
+
+
+def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswer) -> Answer:
+    """Runs the claim's saga until it rests: the channel is called, and outcome and answer are committed together."""
+
+    def run_saga(claim: Claim[SagaState | None]) -> Answer:
+        def record_answer(saga: SagaState) -> None:
+            _record_if_final(claim, build_answer(SagaResult(claim.resource_id, saga.status, saga.failure)))
+
+        if claim.started is not None:
+            engine.advance(claim.started, at_rest=record_answer)
+        else:
+            engine.resume(claim.resource_id, at_rest=record_answer)
+        return claim.answer or _answer_from_database(claim, build_answer)
+
+    return finish_claim(claim, work=run_saga)
+
+
+def _answer_from_database(claim: Claim[SagaState | None], build_answer: BuildAnswer) -> Answer:
+    """Builds the answer when another process works on the saga, or has finished it."""
+    saga_id = claim.resource_id
+    with transaction.atomic(durable=True):
+        result = SagaResult(saga_id, selectors.status_of(saga_id), selectors.failure_of(saga_id))
+        answer = build_answer(result)
+        _record_if_final(claim, answer)
+    return answer
+
+
+def _record_if_final(claim: Claim[SagaState | None], answer: Answer) -> None:
+    if answer.status != ACCEPTED:
+        claim.complete(answer)
