@@ -1,29 +1,26 @@
 """The OpenAPI document holds: no request made from it fails inside us, and answers look as it says."""
 
 import json
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from merchants.services.demo import seed_demo_merchant
 from payment_platform.wsgi import application
+from tests.contract.document import document
 from tests.support.shop import order_request, payment_request
 from tests.support.signing import demo_client
 
-pytest_plugins = ["schemathesis.pytest.plugin"]  # here alone: to import it takes seconds of each process
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 DEMO = {"X-API-Key": demo_client().key, "X-Signature": demo_client().secret}
-
-
-schema = schemathesis.openapi.from_wsgi("/api/schema", application)
+# Random requests for each operation, beside those that try each limit of the document in turn.
+EXAMPLES, LONG_EXAMPLES = 10, 100
+OPERATIONS = [
+    f"{method.upper()} {path}" for path, methods in document()["paths"].items() for method in methods
+]
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +28,62 @@ def _demo_merchant(transactional_db: None) -> None:
     seed_demo_merchant()
 
 
-@schema.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_operation_answers_as_it_says(case: Any) -> None:
-    response = case.call(headers=DEMO)
-    assert response.headers["x-request-id"]
-    case.validate_response(
-        response, checks=[not_a_server_error, content_type_conformance, response_schema_conformance]
+@pytest.fixture
+def schema(transactional_db: None) -> Any:
+    return _read_schema()
+
+
+@cache
+def _read_schema() -> Any:
+    """The document as schemathesis reads it, which is imported here because that takes a second of each process."""
+    import schemathesis
+
+    return schemathesis.openapi.from_wsgi("/api/schema", application)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_answers_as_it_says(schema: Any, operation: str, pytestconfig: pytest.Config) -> None:
+    examples = LONG_EXAMPLES if pytestconfig.getoption("--long") else EXAMPLES
+    _generated_test(schema, operation, examples)()
+
+
+def _generated_test(schema: Any, operation: str, examples: int) -> Callable[[], None]:
+    """The test that `schema.parametrize()` makes for an operation. The decorator makes those of all operations while
+    pytest collects, in each of its processes: 3 s of CPU."""
+    from schemathesis.checks import load_all_checks, not_a_server_error
+    from schemathesis.generation.feedback import FeedbackSources
+    from schemathesis.pytest._test_builder import build_operation_test
+    from schemathesis.python._constants.orchestrator import make_constants_value_source
+    from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    def answers_as_it_says(case: Any) -> None:
+        response = case.call(headers=DEMO)
+        assert response.headers["x-request-id"]
+        case.validate_response(
+            response, checks=[not_a_server_error, content_type_conformance, response_schema_conformance]
+        )
+
+    load_all_checks()
+    test: Callable[[], None] = build_operation_test(
+        config=schema.config,
+        operation=schema.find_operation_by_label(operation),
+        test_func=answers_as_it_says,
+        given_kwargs={},
+        feedback=FeedbackSources(constants_value_source=make_constants_value_source(schema)),
+    )
+    return test
+
+
+def _real_call(schema: Any, path: str, method: str, body: Any = None, **names: str) -> Any:
+    """A call with real values, whose answer must be one that the document knows."""
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
     )
 
-
-def _real_call(path: str, method: str, body: Any = None, **names: str) -> Any:
-    """A call with real values, whose answer must be one that the document knows."""
     more = {} if body is None else {"body": body, "media_type": "application/json"}
     case = schema[f"/api/v1{path}"][method].Case(path_parameters=names, headers=DEMO, **more)
     response = case.call()
@@ -58,46 +99,46 @@ def _real_call(path: str, method: str, body: Any = None, **names: str) -> Any:
     return json.loads(response.content)
 
 
-def test_real_answers_are_as_the_document_says() -> None:
-    paid = _real_call("/payments", "POST", payment_request("auto_pay"))["data"]
-    held = _real_call("/payments", "POST", payment_request("authorize", capture_method="manual"))["data"]
-    waiting = _real_call("/payments", "POST", payment_request("timeout_before"))["data"]
+def test_real_answers_are_as_the_document_says(schema: Any) -> None:
+    call = partial(_real_call, schema)
+    paid = call("/payments", "POST", payment_request("auto_pay"))["data"]
+    held = call("/payments", "POST", payment_request("authorize", capture_method="manual"))["data"]
+    waiting = call("/payments", "POST", payment_request("timeout_before"))["data"]
     assert [paid["status"], held["status"], waiting["status"]] == ["succeeded", "authorized", "pending"]
-    assert _real_call("/payments", "POST", payment_request("decline"))["error_code"] == "payment_declined"
+    assert call("/payments", "POST", payment_request("decline"))["error_code"] == "payment_declined"
     one = {"payment_no": paid["payment_no"]}
-    _real_call("/payments/{payment_no}", "GET", **one)
-    _real_call("/payments/{payment_no}/sync", "POST", {}, **one)
-    given_back = _real_call("/refunds", "POST", {**one, "amount": 4_000})["data"]
-    assert _real_call("/refunds", "POST", {**one, "amount": 8_000})["error_code"] == "refund_exceeds_payment"
-    _real_call("/refunds/{refund_no}", "GET", refund_no=given_back["refund_no"])
-    _real_call("/payments/{payment_no}/capture", "POST", {"amount": 5}, payment_no=held["payment_no"])
-    _real_call("/payments/{payment_no}/cancel", "POST", {}, payment_no=waiting["payment_no"])
-    order = _real_call("/orders", "POST", order_request())["data"]
-    _real_call("/orders/{order_no}", "GET", order_no=order["order_no"])
-    _real_call("/orders/{order_no}/cancel", "POST", {}, order_no=order["order_no"])
+    call("/payments/{payment_no}", "GET", **one)
+    call("/payments/{payment_no}/sync", "POST", {}, **one)
+    given_back = call("/refunds", "POST", {**one, "amount": 4_000})["data"]
+    assert call("/refunds", "POST", {**one, "amount": 8_000})["error_code"] == "refund_exceeds_payment"
+    call("/refunds/{refund_no}", "GET", refund_no=given_back["refund_no"])
+    call("/payments/{payment_no}/capture", "POST", {"amount": 5}, payment_no=held["payment_no"])
+    call("/payments/{payment_no}/cancel", "POST", {}, payment_no=waiting["payment_no"])
+    order = call("/orders", "POST", order_request())["data"]
+    call("/orders/{order_no}", "GET", order_no=order["order_no"])
+    call("/orders/{order_no}/cancel", "POST", {}, order_no=order["order_no"])
     assert (
-        _real_call("/orders/{order_no}/cancel", "POST", {}, order_no=paid["order_no"])["error_code"]
-        == "order_paid"
+        call("/orders/{order_no}/cancel", "POST", {}, order_no=paid["order_no"])["error_code"] == "order_paid"
     )
-    slow = _real_call("/payments", "POST", payment_request("cancel:timeout_before"))["data"]
+    slow = call("/payments", "POST", payment_request("cancel:timeout_before"))["data"]
     assert (
-        _real_call("/orders/{order_no}/cancel", "POST", {}, order_no=slow["order_no"])["data"]["status"]
+        call("/orders/{order_no}/cancel", "POST", {}, order_no=slow["order_no"])["data"]["status"]
         == "pending"
     )
     held_trade = {"channel_trade_no": held["channel_trade_no"]}
-    _real_call("/channel/payments/{channel_trade_no}/cancel", "POST", {}, **held_trade)
-    endpoint = _real_call("/webhook-endpoints", "POST", {"url": "http://127.0.0.1:9/hook"})["data"]
+    call("/channel/payments/{channel_trade_no}/cancel", "POST", {}, **held_trade)
+    endpoint = call("/webhook-endpoints", "POST", {"url": "http://127.0.0.1:9/hook"})["data"]
     one = {"endpoint_id": endpoint["id"]}
-    _real_call("/webhook-endpoints/{endpoint_id}", "GET", **one)
-    _real_call("/webhook-endpoints/{endpoint_id}", "PATCH", {"description": "Main"}, **one)
-    _real_call("/webhook-endpoints/{endpoint_id}/rotate-secret", "POST", {}, **one)
-    _real_call("/webhook-endpoints/callback/rotate-secret", "POST", {})
-    _real_call("/webhook-endpoints/{endpoint_id}/resend", "POST", {}, **one)
-    delivery = _real_call("/webhook-endpoints/{endpoint_id}/test", "POST", {}, **one)["data"]
-    _real_call("/webhook-deliveries/{delivery_id}", "GET", delivery_id=delivery["id"])
-    _real_call("/webhook-deliveries/{delivery_id}/resend", "POST", {}, delivery_id=delivery["id"])
-    _real_call("/webhook-endpoints/{endpoint_id}", "DELETE", **one)
-    _real_call("/events/{event_id}", "GET", event_id=delivery["event_id"])
+    call("/webhook-endpoints/{endpoint_id}", "GET", **one)
+    call("/webhook-endpoints/{endpoint_id}", "PATCH", {"description": "Main"}, **one)
+    call("/webhook-endpoints/{endpoint_id}/rotate-secret", "POST", {}, **one)
+    call("/webhook-endpoints/callback/rotate-secret", "POST", {})
+    call("/webhook-endpoints/{endpoint_id}/resend", "POST", {}, **one)
+    delivery = call("/webhook-endpoints/{endpoint_id}/test", "POST", {}, **one)["data"]
+    call("/webhook-deliveries/{delivery_id}", "GET", delivery_id=delivery["id"])
+    call("/webhook-deliveries/{delivery_id}/resend", "POST", {}, delivery_id=delivery["id"])
+    call("/webhook-endpoints/{endpoint_id}", "DELETE", **one)
+    call("/events/{event_id}", "GET", event_id=delivery["event_id"])
     for path in (
         "/payments",
         "/refunds",
@@ -108,12 +149,11 @@ def test_real_answers_are_as_the_document_says() -> None:
         "/webhook-endpoints",
         "/webhook-deliveries",
     ):
-        assert _real_call(path, "GET")["code"] == 0
+        assert call(path, "GET")["code"] == 0
 
 
 def test_every_address_of_the_contract_is_in_the_document() -> None:
-    paths = schema.raw_schema["paths"]
-    named = {path.removeprefix("/api/v1") for path in paths}
+    named = {path.removeprefix("/api/v1") for path in document()["paths"]}
     assert named >= {
         "/events",
         "/events/{event_id}",
