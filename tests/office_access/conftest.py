@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from tests.ops.conftest import World, sabotage, value, world  # noqa: F401
-from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
+from tests.ops.conftest import World, acme, sabotage, value, world, world_snapshot  # noqa: F401
+from tests.support.fixtures import _in_a_hurry, client  # noqa: F401
 
 PASSWORD = "correct horse battery"
 

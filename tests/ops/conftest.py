@@ -1,20 +1,28 @@
 """A platform with a bit of everything in it, and ways to break it behind its own back."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django_redis import get_redis_connection
+from pytest_django import DjangoDbBlocker
 
+from idempotency.cache import PREFIX
 from merchants.services import NewMerchant
-from tests.support import bank, shop
+from tests.support import bank, clean_database, shop
 from tests.support.fixtures import (  # noqa: F401
     _in_a_hurry,
-    acme,
     client,
+    in_a_hurry,
+    new_merchant,
+    test_client_of,
 )
 from tests.support.signing import SignedClient
+from tests.support.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,55 @@ class World:
     order_only: str
 
 
+@dataclass(frozen=True)
+class WorldSnapshot:
+    rows: Snapshot
+    merchant: NewMerchant
+    world: World
+
+
+@pytest.fixture(scope="session")
+def world_snapshot(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> WorldSnapshot:
+    """Created before the first test that wants it, when the database is empty."""
+    with django_db_blocker.unblock():
+        return _world_snapshot()
+
+
+@cache
+def _world_snapshot() -> WorldSnapshot:
+    """Once in each process, however many folders import the fixture."""
+    merchant = new_merchant()
+    with in_a_hurry():
+        world = _create_world(merchant, test_client_of(merchant))
+    snapshot = WorldSnapshot(Snapshot("world"), merchant, world)
+    clean_database.restore()
+    return snapshot
+
+
 @pytest.fixture
-def world(acme: NewMerchant, client: SignedClient) -> World:  # noqa: F811
+def acme(request: pytest.FixtureRequest, transactional_db: None) -> NewMerchant:
+    """The merchant of the world, in a test that has one."""
+    if "world_snapshot" not in request.fixturenames:
+        return new_merchant()
+    snapshot: WorldSnapshot = request.getfixturevalue("world_snapshot")
+    snapshot.rows.restore()
+    _forget_answers()
+    return deepcopy(snapshot.merchant)
+
+
+def _forget_answers() -> None:
+    """The merchant is the same in each test, and Redis remembers the answers to its idempotency keys."""
+    redis = get_redis_connection("default")
+    if names := list(redis.scan_iter(f"{PREFIX}*", count=10_000)):
+        redis.delete(*names)
+
+
+@pytest.fixture
+def world(world_snapshot: WorldSnapshot, acme: NewMerchant) -> World:
+    return world_snapshot.world
+
+
+def _create_world(acme: NewMerchant, client: SignedClient) -> World:  # noqa: F811
     paid = shop.paid(client)
     refunded = shop.paid(client)
     refund = shop.data(shop.refund(client, refunded, 3_000))

@@ -20,13 +20,8 @@ def install() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         cursor.execute(f"CREATE SCHEMA {SCHEMA}")
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
-            " AND NOT relispartition AND relname <> %s ORDER BY relname",
-            [NOT_OF_TESTS],
-        )
-        tables = [name for (name,) in cursor.fetchall()]
-        filled = [table for table in tables if _has_rows(table)]
+        tables = _all_tables()
+        filled = [table for table in tables if has_rows(table)]
         for table in filled:
             cursor.execute(f'CREATE TABLE {SCHEMA}."{table}" AS TABLE public."{table}"')
             cursor.execute(f'ANALYZE {SCHEMA}."{table}"')
@@ -45,7 +40,25 @@ def restore() -> None:
     assert role == "origin", f"session_replication_role was left at {role}"
 
 
-def _has_rows(table: str) -> bool:
+def tables_of_tests() -> list[str]:
+    """Those that are empty after `migrate`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [SCHEMA])
+        filled = {name for (name,) in cursor.fetchall()}
+    return [table for table in _all_tables() if table not in filled]
+
+
+def _all_tables() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT relispartition AND relname <> %s ORDER BY relname",
+            [NOT_OF_TESTS],
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def has_rows(table: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f'SELECT EXISTS (SELECT FROM public."{table}")')
         (found,) = cursor.fetchone()

@@ -1,8 +1,11 @@
 """Fixtures of the tests that speak to the API. A `conftest.py` imports the ones it wants by name."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from django.test import override_settings
 
 from channels import guard, shared_breaker_state
 from common import redis
@@ -46,13 +49,27 @@ def other_client(transactional_db: None) -> SignedClient:
     return test_client_of(new_merchant(name="Other"))
 
 
+# No limit on how often or how many at once a test may call, and no waits between retries.
+HURRY = {"RATE_LIMIT_PER_SECOND": 0, "SAGA_RETRY_BASE_SECONDS": 0, "CHANNEL_CALLS_PER_PROCESS": 1000}
+
+
 @pytest.fixture(autouse=True)
 def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No limit on how often or how many at once a test may call, no waits between retries, no outage of Redis or of
-    a channel left over."""
-    settings.RATE_LIMIT_PER_SECOND = 0
-    settings.SAGA_RETRY_BASE_SECONDS = 0
-    settings.CHANNEL_CALLS_PER_PROCESS = 1000
+    for name, value in HURRY.items():
+        setattr(settings, name, value)
+    _forget_outages(monkeypatch)
+
+
+@contextmanager
+def in_a_hurry() -> Iterator[None]:
+    """For what is created once for many tests."""
+    with override_settings(**HURRY), pytest.MonkeyPatch.context() as monkeypatch:
+        _forget_outages(monkeypatch)
+        yield
+
+
+def _forget_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No outage of Redis or of a channel is left over."""
     monkeypatch.setattr(redis, "_paused_until", 0.0)
     monkeypatch.setattr(guard, "_guards", {})
     monkeypatch.setattr(shared_breaker_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
