@@ -110,7 +110,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         source, target = ROOT / name, directory / name
         if source.is_dir():
             # With the bytecode, which Python makes anew for a file that changes.
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("node_modules", "*.pyc.*"))
         else:
             directory.mkdir(exist_ok=True)
             shutil.copy2(source, target)

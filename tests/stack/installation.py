@@ -13,7 +13,9 @@ from scripts.local import leftovers
 from scripts.local.config import ROOT, Stack
 
 # Bytecode is copied: each process of a stack would compile the whole project at its start.
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".local", "logs", ".*_cache", ".hypothesis", "*.pyc.*")
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", ".local", "logs", ".*_cache", ".hypothesis", "tests", "benchmarks", "*.pyc.*"
+)
 # What a login shell has. Nothing of the test run: its DB_HOST would mean "use that server".
 KEPT = ("PATH", "HOME", "LANG", "PIP_FIND_LINKS", "PIP_INDEX_URL")
 
