@@ -18,7 +18,7 @@ from common.errors import ApiError, OperationRefused
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus
-from gateway.services import late_payments as gateway_late_payments
+from gateway.services.payment_reviews import list_open_reviews
 from staff.roles import Permission
 
 
@@ -50,7 +50,7 @@ class ResolveForm(ReasonForm):
 
 
 def _open_reviews(payment: Payment) -> dict[str, Any]:
-    reviews = gateway_late_payments.open_reviews(payment)
+    reviews = list_open_reviews(payment)
     return {"open_reviews": [(str(review.id), f"{review.code}: {review.text}"[:200]) for review in reviews]}
 
 

@@ -28,7 +28,7 @@ from common.admin import money_text
 from common.errors import ApiError, OperationRefused, UnknownObject
 from gateway.admin import PaymentAdmin
 from gateway.models import Payment, PaymentStatus, Refund
-from gateway.services.late_payments import open_reviews
+from gateway.services.payment_reviews import list_open_reviews
 from staff.roles import Permission, has_permission
 
 PAGE = "admin:gateway_payment_change"
@@ -205,7 +205,7 @@ def _picture(request: HttpRequest, payment: Payment) -> dict[str, Any]:
         "title": payment.payment_no,
         "subtitle": None,
         "payment": payment,
-        "open_reviews": open_reviews(payment) if payment.needs_attention else [],
+        "open_reviews": list_open_reviews(payment) if payment.needs_attention else [],
         "amount": money_text(payment.amount_minor, payment.currency),
         "status_icon": status_icon(payment),
         "status_tone": status_tone(payment),

@@ -23,9 +23,9 @@ from gateway.models import CaptureMethod, Payment
 from gateway.services import expiry
 from gateway.services.cancel_payment import cancel_payment
 from gateway.services.capture_payment import capture_payment
+from gateway.services.channel_webhooks import receive_webhook
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.create_refund import create_refund
-from gateway.services.webhooks import receive
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
 from sagas import engine
@@ -142,7 +142,7 @@ class Shop:
         )
         for notification in due:
             body = json.dumps(notification.payload, ensure_ascii=False).encode()
-            receive(
+            receive_webhook(
                 channel=SimulatorChannel.name,
                 body=body,
                 headers=webhooks.sign(body, timestamp=int(time.time())),

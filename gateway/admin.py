@@ -34,8 +34,8 @@ from gateway.models import (
     Refund,
     ReviewCode,
     RoutingRule,
+    UpdateEffect,
 )
-from gateway.services.channel_updates import Effect
 from merchants.admin import environment_filter
 from merchants.models import Environment, Merchant
 
@@ -346,7 +346,7 @@ class PaymentReviewAdmin(ReadOnlyAdmin):
 
 @admin.register(ChannelEvent)
 class ChannelEventAdmin(ReadOnlyAdmin):
-    outcome = word_column("effect", _("effect"), Effect)
+    outcome = word_column("effect", _("effect"), UpdateEffect)
     list_display = ("received_at", "channel", "type", "reference", "outcome", "event_id")
     readonly_fields = ("outcome",)
     fields = ("received_at", "channel", "type", "reference", "outcome", "event_id", "payload")

@@ -11,8 +11,14 @@ from django.db.models.functions import Now
 
 from common.clock import database_now
 from events.models import OutboxEvent
-from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, ChannelEvent, Payment, Refund
-from gateway.services.channel_updates import Effect
+from gateway.models import (
+    OPEN_PAYMENT_STATUSES,
+    OPEN_REFUND_STATUSES,
+    ChannelEvent,
+    Payment,
+    Refund,
+    UpdateEffect,
+)
 from idempotency import retention
 from merchants.services import prune_nonces
 from monitoring.models import ConsistencyRun
@@ -141,7 +147,7 @@ def _prune_consistency_runs() -> int:
 
 def _prune_unknown_channel_events() -> int:
     """Deletes channel events about no payment of ours: those that are old, and the oldest of too many."""
-    unknown = ChannelEvent.objects.filter(effect=Effect.UNKNOWN_REFERENCE)
+    unknown = ChannelEvent.objects.filter(effect=UpdateEffect.UNKNOWN_REFERENCE)
     newest = unknown.order_by("-received_at").values_list("received_at", flat=True)
     first_too_many = newest[UNKNOWN_EVENTS_KEPT : UNKNOWN_EVENTS_KEPT + 1].first()
     too_old = Q(received_at__lt=Now() - UNKNOWN_EVENT_RETENTION)

@@ -20,13 +20,12 @@ from common.admin import money_text
 from common.db import violates
 from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
-from gateway.services.late_payments import (
-    Done,
-    late_minor,
-    named_reviews,
-    open_reviews,
-    payment_in_review,
-    require_late_money,
+from gateway.services.late_payments import get_late_amount_minor, require_late_payment
+from gateway.services.payment_reviews import (
+    PaymentChange,
+    find_open_reviews,
+    list_open_reviews,
+    lock_payment_in_review,
 )
 
 ONE_PENDING = ("approval_one_pending_per_payment", "approval_one_pending_per_saga")
@@ -34,7 +33,7 @@ ONE_PENDING = ("approval_one_pending_per_payment", "approval_one_pending_per_sag
 
 def operate_or_request_approval(
     *, operation: Operation, payment_no: str, actor: str, reason: str, reviews: Collection[str] = ()
-) -> Done | Approval:
+) -> PaymentChange | Approval:
     """Performs the operation, or requests an approval when the amount is above the limit of `SECOND_PERSON_ABOVE`.
     `reviews` as in `late_payments.operate`.
 
@@ -42,7 +41,7 @@ def operate_or_request_approval(
     """
     late_payments.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
-        payment = payment_in_review(payment_no)
+        payment = lock_payment_in_review(payment_no)
         if exceeds_limit(amount_minor=_at_stake_minor(operation, payment), currency=payment.currency):
             return _ask(operation, payment, actor, reason, reviews)
         return late_payments.operate(
@@ -50,12 +49,12 @@ def operate_or_request_approval(
         )
 
 
-def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
+def approve(*, approval_id: uuid.UUID, actor: str) -> PaymentChange:
     """Raises `NotPermitted`: when it was decided already, by the same person, too late, or the payment has changed."""
     try:
         with transaction.atomic():
             approval = decisions.lock_for_approval(approval_id, actor)
-            _require_as_requested(approval, payment_in_review(approval.business_id))
+            _require_as_requested(approval, lock_payment_in_review(approval.business_id))
             done = late_payments.operate(
                 operation=Operation(approval.operation),
                 payment_no=approval.business_id,
@@ -82,7 +81,7 @@ def effects(approval: Approval, payment: Payment) -> list[str]:
     named = approval.result.split()
     return [
         _("Resolves without moving money: %(review)s") % {"review": review.text}
-        for review in open_reviews(payment)
+        for review in list_open_reviews(payment)
         if str(review.id) in named
     ]
 
@@ -90,7 +89,7 @@ def effects(approval: Approval, payment: Payment) -> list[str]:
 def _at_stake_minor(operation: Operation, payment: Payment) -> int:
     """Together with what staff refunded of it alone before: many small refunds are one large one. Who closes a case
     moves nothing, and may hide the whole payment."""
-    late = late_minor(payment)
+    late = get_late_amount_minor(payment)
     if operation is Operation.GIVE_BACK:
         return late + refund_operations.refunded_without_approval_minor(payment=payment)
     return max(payment.amount_minor, late)
@@ -102,11 +101,13 @@ def _ask(
     """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
     named = ""
     if operation is Operation.GIVE_BACK:
-        require_late_money(payment)
+        require_late_payment(payment)
     else:
-        named = " ".join(str(review.id) for review in named_reviews(payment, reviews))
+        named = " ".join(str(review.id) for review in find_open_reviews(payment, reviews))
     decisions.expire_approvals()
-    amount_minor = late_minor(payment) if operation is Operation.GIVE_BACK else payment.amount_minor
+    amount_minor = (
+        get_late_amount_minor(payment) if operation is Operation.GIVE_BACK else payment.amount_minor
+    )
     try:
         with transaction.atomic():
             approval = Approval.objects.create(
@@ -131,8 +132,8 @@ def _ask(
 def _require_as_requested(approval: Approval, payment: Payment) -> None:
     """More money, or another review, is not what was approved. Reviews that were named are looked for later."""
     if approval.operation == Operation.GIVE_BACK:
-        same = late_minor(payment) == approval.amount_minor
+        same = get_late_amount_minor(payment) == approval.amount_minor
     else:
-        same = bool(approval.result) or not open_reviews(payment)
+        same = bool(approval.result) or not list_open_reviews(payment)
     if not same:
         raise OperationRefused(_("The payment has changed since: request it again."))

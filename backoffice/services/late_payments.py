@@ -11,8 +11,8 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.errors import OperationRefused
 from gateway.models import Payment
-from gateway.services import late_payments
-from gateway.services.late_payments import Done
+from gateway.services.late_payments import refund_late_payments
+from gateway.services.payment_reviews import PaymentChange, resolve_open_reviews
 
 
 class Operation(models.TextChoices):
@@ -28,7 +28,7 @@ def operate(
     reason: str,
     reviews: Collection[str] = (),
     approved_by: str = "",
-) -> Done:
+) -> PaymentChange:
     """Refunds late payments, or resolves the open reviews that `reviews` names by id or code (empty: all of them).
 
     Requests no approval: `backoffice.approvals.late_payments` decides whether one person is enough. Raises `NotFound`
@@ -43,9 +43,9 @@ def operate(
         reason=reason,
     ) as entry:
         if operation is Operation.GIVE_BACK:
-            done = late_payments.give_back(payment_no=payment_no, actor=actor, reason=reason)
+            done = refund_late_payments(payment_no=payment_no, actor=actor, reason=reason)
         else:
-            done = late_payments.resolve(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
+            done = resolve_open_reviews(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
         entry.before = done.before
         entry.after = {**done.after, **({"approved_by": approved_by} if approved_by else {})}
     return done

@@ -7,13 +7,12 @@ from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from common.admin_labels import word
-from gateway.models import ChannelEvent
-from gateway.services.channel_updates import Effect
+from gateway.models import ChannelEvent, UpdateEffect
 
 TONES = {
-    Effect.DISPUTED.value: Tone.DANGER,
-    Effect.NEEDS_REVIEW.value: Tone.DANGER,
-    Effect.LATE_PAYMENT.value: Tone.WARNING,
+    UpdateEffect.DISPUTED.value: Tone.DANGER,
+    UpdateEffect.NEEDS_REVIEW.value: Tone.DANGER,
+    UpdateEffect.LATE_PAYMENT.value: Tone.WARNING,
 }
 
 
@@ -30,7 +29,7 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             name=event.type,
             facts=[
                 Fact(_("channel"), event.channel, is_code=True),
-                Fact(_("effect"), str(word(Effect, event.effect))),
+                Fact(_("effect"), str(word(UpdateEffect, event.effect))),
             ],
             url=reverse("admin:gateway_channelevent_change", args=[event.id]),
             detail=event.payload,

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond
-from gateway.services import webhooks
+from gateway.services.channel_webhooks import receive_webhook
 
 
 class ChannelWebhookView(APIView):
@@ -17,5 +17,5 @@ class ChannelWebhookView(APIView):
 
     @extend_schema(exclude=True)
     def post(self, request: Request, channel: str) -> HttpResponse:
-        effect = webhooks.receive(channel=channel, body=request._request.body, headers=request.headers)
+        effect = receive_webhook(channel=channel, body=request._request.body, headers=request.headers)
         return respond(success({"effect": effect}, message=_("Received")))

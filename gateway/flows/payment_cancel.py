@@ -24,8 +24,9 @@ from gateway.flows.channel_outcomes import (
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCancelData, build_saga_queue, read_existing_payment
+from gateway.flows.late_payments import handle_duplicate_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.flows.received_payments import receive_duplicate_payment, receive_payment
+from gateway.flows.received_payments import receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import engine, selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
@@ -90,10 +91,10 @@ def cancel_order(context: Context) -> None:
     is_paid = result["state"] == PaymentState.PAID
     if data.reference != payment.reference:  # an earlier attempt
         if is_paid:
-            receive_duplicate_payment(
+            handle_duplicate_payment(
                 payment=payment,
                 attempt=payment.attempts.get(reference=data.reference),
-                taken_minor=result["captured_minor"],
+                captured_minor=result["captured_minor"],
                 channel_trade_no=result["channel_trade_no"],
             )
     elif is_paid:

@@ -8,7 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway import selectors, state_machine
-from gateway.flows.received_payments import receive_duplicate_payment, receive_payment
+from gateway.flows.late_payments import handle_duplicate_payment
+from gateway.flows.received_payments import receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
@@ -49,10 +50,10 @@ def _paid(context: Context) -> None:
     if given_up is None:
         receive_payment(payment=payment, captured_minor=amount_minor)
     else:
-        receive_duplicate_payment(
+        handle_duplicate_payment(
             payment=payment,
             attempt=given_up,
-            taken_minor=amount_minor,
+            captured_minor=amount_minor,
             channel_trade_no=given_up.channel_trade_no,
         )
 

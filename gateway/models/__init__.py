@@ -1,7 +1,7 @@
 """Tables of the gateway, one subject to a module."""
 
 from gateway.models.attempt import AttemptStatus, PaymentAttempt, build_attempt_reference
-from gateway.models.channel_event import ChannelEvent
+from gateway.models.channel_event import ChannelEvent, UpdateEffect
 from gateway.models.dispute import CLOSED_DISPUTE_STATUSES, Dispute, DisputeStatus
 from gateway.models.payment import (
     CLOSED_UNPAID_STATUSES,
@@ -35,5 +35,6 @@ __all__ = [
     "RefundStatus",
     "ReviewCode",
     "RoutingRule",
+    "UpdateEffect",
     "build_attempt_reference",
 ]

@@ -8,6 +8,18 @@ from django.utils.translation import gettext_lazy as _
 from common.ids import uuid7
 
 
+class UpdateEffect(models.TextChoices):
+    """What a channel update did here. Stored with the channel event that brought it."""
+
+    APPLIED = "applied", _("Applied")
+    NOTHING_NEW = "nothing_new", _("No change")
+    SAGA_WOKEN = "saga_woken", _("Saga resumed")
+    LATE_PAYMENT = "late_money", _("Late payment")
+    NEEDS_REVIEW = "parked", _("Needs review")
+    UNKNOWN_REFERENCE = "unknown_reference", _("Unknown reference")
+    DISPUTED = "disputed", _("Dispute")
+
+
 class ChannelEvent(models.Model):
     """A verified webhook, stored in the transaction of its effect: one effect per event id."""
 

@@ -1,8 +1,8 @@
-"""Asks channels about what is still open, and takes over what they say. Never guesses: no answer changes nothing."""
+"""Queries channels for the status of payments and refunds, and applies what they report. Without an answer nothing
+changes: a status is never guessed."""
 
 import enum
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 from django.db import transaction
@@ -22,35 +22,42 @@ from channels.registry import get_channel_of_payment
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
-from gateway import selectors, state_machine
-from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, Payment, Refund, ReviewCode
+from gateway import selectors
+from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt, Refund
 from gateway.representation import payment_body
-from gateway.services import channel_refunds, channel_updates
+from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.services.channel_updates.references import RETRY_LATER, find_payment_reference
+from gateway.services.channel_updates.refunds import apply_listed_refund, apply_refund_update
 from idempotency.request import KeyedRequest
 from idempotency.services import Claim, claim_key, finish_claim
 from merchants.principal import Principal
 
-M = TypeVar("M", Payment, Refund)
 log = structlog.get_logger(__name__)
 
 QUERY_TIMEOUT_SECONDS = 10.0
-# How long an end is waited for. An authorization lives a week, a bank's refund may take two.
-PAYMENT_PATIENCE = timedelta(days=10)
-REFUND_PATIENCE = timedelta(days=21)
+RETRY_SOON = {"Retry-After": "5"}
+
+
+class QueryOutcome(enum.Enum):
+    APPLIED = enum.auto()
+    NOT_FOUND = enum.auto()  # the channel does not know the payment or refund
+    NO_ANSWER = enum.auto()
+    NOT_SENT = enum.auto()  # the circuit breaker refused the query
 
 
 def sync_payment(*, principal: Principal, payment: Payment, request: KeyedRequest) -> Answer:
-    """Asks the channel now. Raises `ServiceUnavailable` when it does not answer."""
+    """Queries the payment and all its refunds for the merchant. Raises `ServiceUnavailable` when the channel does not
+    answer."""
 
     def begin(_claim: Claim[None]) -> None:
         """Nothing is written before the query."""
 
     def query_and_answer(claim: Claim[None]) -> Answer:
-        if _query(payment) is not QueryResult.ANSWERED:
-            raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
+        if try_query_payment(payment) is not QueryOutcome.APPLIED:
+            raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
-            _query(refund)
-        channel_refunds.sync(payment=selectors.get_payment_by_id(payment.id))
+            try_query_refund(refund)
+        try_query_all_refunds(selectors.get_payment_by_id(payment.id))
         with transaction.atomic(durable=True):
             body = payment_body(selectors.get_payment(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
@@ -63,107 +70,93 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
 
 
 def query_payment(*, payment: Payment) -> None:
-    """Asks before an operation on a payment whose truth is in doubt: our word that it is not paid may only be old.
+    """Queries the payment before an operation that its status, as we know it, would refuse: that status may be old.
 
-    Raises `ServiceUnavailable` when nobody can tell: then it is neither done nor refused for good.
+    Raises `ServiceUnavailable` when the channel does not answer, so that the operation may be repeated.
     """
-    if _query(payment) in (QueryResult.NO_ANSWER, QueryResult.NOT_SENT):
-        raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
+    if try_query_payment(payment) in (QueryOutcome.NO_ANSWER, QueryOutcome.NOT_SENT):
+        raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
 
 
 def query_payment_and_refunds(*, payment: Payment) -> None:
-    """Asks about the payment and all its refunds, those made at the channel included.
+    """Queries the payment and all its refunds, those made at the channel included.
 
     Raises `ServiceUnavailable` when the channel does not answer.
     """
     query_payment(payment=payment)
-    if not channel_refunds.sync(payment=selectors.get_payment_by_id(payment.id)):
-        raise ServiceUnavailable({"channel": payment.channel}, headers={"Retry-After": "5"})
+    if not try_query_all_refunds(selectors.get_payment_by_id(payment.id)):
+        raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
 
 
-def poll_payment(payment: Payment) -> None:
-    """Asks about a payment whose check is due. One that is still open long after it should have ended needs review,
-    and is never ended by guess."""
-    if _query(payment) is not QueryResult.NOT_SENT:
-        _stop_polling_payment(payment)
+def query_refunds_by_trade_no(*, trade_no: str, source: str, environment: str) -> None:
+    """Queries all refunds of the payment that the channel knows as `trade_no`: its event says that something of it was
+    refunded, and not what.
+
+    Raises `ServiceUnavailable` when the channel does not answer.
+    """
+    reference = find_payment_reference(trade_no, source, environment)
+    payment = selectors.find_payment_by_reference(reference) if reference else None
+    if payment is not None and not try_query_all_refunds(payment):
+        raise ServiceUnavailable({"channel": source}, headers=RETRY_LATER)
 
 
-def poll_refund(refund: Refund) -> None:
-    """Likewise for a refund."""
-    if _query(refund) is not QueryResult.NOT_SENT:
-        _stop_polling_refund(refund)
+def try_query_payment(payment: Payment) -> QueryOutcome:
+    channel = get_channel_of_payment(payment.channel, payment.environment, sandbox=payment.sandbox)
+    result = channel.find_payment(_payment_ref(payment, payment.environment))
+    if isinstance(result, Reported):
+        apply_payment_update(update=result.value, source=channel.name)
+        return QueryOutcome.APPLIED
+    return _outcome_without_report(payment, result)
 
 
-class QueryResult(enum.Enum):
-    """What came of a question."""
-
-    ANSWERED = enum.auto()
-    NOT_FOUND = enum.auto()  # the channel knows of no such payment or refund
-    NO_ANSWER = enum.auto()
-    NOT_SENT = enum.auto()  # we did not let the question out: the channel is down
-
-
-def _query(target: Payment | Refund) -> QueryResult:
-    """Asks the channel about one payment or refund, and takes over what it says."""
-    payment = target if isinstance(target, Payment) else target.payment
-    at = payment if isinstance(target, Payment) else target.surplus_of or payment
-    channel = get_channel_of_payment(at.channel, payment.environment, sandbox=at.sandbox)
-    reference = PaymentRef(
-        at.reference,
-        payment.environment,
-        QUERY_TIMEOUT_SECONDS,
-        at.channel_trade_no,
-        None if at.channel_trade_no else selectors.get_attempt_start(at),
-    )
-    answer: PaymentResult | RefundResult
-    if isinstance(target, Payment):
-        answer = channel.find_payment(reference)
-    else:
-        answer = channel.find_refund(RefundRef(target.refund_no, reference, target.channel_refund_no))
-    if isinstance(answer, Reported):
-        channel_updates.apply_update(update=answer.value, source=channel.name)
-        return QueryResult.ANSWERED
-    log.info("channel.query_without_result", subject=str(target), answer=type(answer).__name__)
-    if isinstance(answer, NotProcessed) and not answer.spends_attempt:
-        _check_again_soon(target, answer)
-        return QueryResult.NOT_SENT
-    return QueryResult.NOT_FOUND if isinstance(answer, NotFoundAtChannel) else QueryResult.NO_ANSWER
+def try_query_refund(refund: Refund) -> QueryOutcome:
+    target = refund.surplus_of or refund.payment
+    channel = get_channel_of_payment(target.channel, refund.environment, sandbox=target.sandbox)
+    payment_ref = _payment_ref(target, refund.environment)
+    result = channel.find_refund(RefundRef(refund.refund_no, payment_ref, refund.channel_refund_no))
+    if isinstance(result, Reported):
+        apply_refund_update(update=result.value, source=channel.name, is_current=True)
+        return QueryOutcome.APPLIED
+    return _outcome_without_report(refund, result)
 
 
-def _check_again_soon(row: Payment | Refund, answer: NotProcessed) -> None:
-    """A question that we did not let out, because the channel is down, is asked again soon and does not count: after
-    an outage nobody waits for hours because of it."""
-    again = Now() + timedelta(seconds=answer.retry_after_seconds or 0)
-    type(row)._default_manager.filter(pk=row.pk, next_check_at__isnull=False).update(
-        next_check_at=again, check_count=row.check_count
-    )
-
-
-def _stop_polling_payment(payment: Payment) -> None:
-    with transaction.atomic():
-        given_up = Payment.objects.filter(
-            pk=payment.pk, status__in=OPEN_PAYMENT_STATUSES, expires_at__lte=Now() - PAYMENT_PATIENCE
-        ).update(next_check_at=None, updated_at=Now())
-        if given_up:
-            state_machine.open_review(
-                payment=payment,
-                code=ReviewCode.NO_OUTCOME,
-                text=f"the channel still reports no outcome {PAYMENT_PATIENCE.days} days after the payment expired",
+def try_query_all_refunds(payment: Payment) -> bool:
+    """Queries the channel's list of the payment's refunds, if the payment took money. False when a channel did not
+    answer."""
+    has_answered = True
+    paid: list[Payment | PaymentAttempt] = [*payment.attempts.filter(surplus_minor__gt=0)]
+    if payment.captured_minor:
+        paid.append(payment)
+    for target in paid:
+        channel = get_channel_of_payment(target.channel, payment.environment, sandbox=target.sandbox)
+        result = channel.find_refunds(_payment_ref(target, payment.environment))
+        if not isinstance(result, Reported):
+            has_answered = False
+            continue
+        for update in result.value:
+            apply_listed_refund(
+                update=update, source=channel.name, payment_reference=target.reference, is_current=True
             )
-            log.error("payment.janitor_gave_up", payment_no=payment.payment_no)
+    return has_answered
 
 
-def _stop_polling_refund(refund: Refund) -> None:
-    with transaction.atomic():
-        given_up = Refund.objects.filter(
-            pk=refund.pk, status__in=OPEN_REFUND_STATUSES, created_at__lte=Now() - REFUND_PATIENCE
-        ).update(next_check_at=None, updated_at=Now())
-        if given_up:
-            days = REFUND_PATIENCE.days
-            state_machine.open_review(
-                payment=refund.payment,
-                code=ReviewCode.NO_OUTCOME,
-                subject=refund.refund_no,
-                text=f"the channel reports no outcome of refund {refund.refund_no} for {days} days",
-            )
-            log.error("refund.janitor_gave_up", refund_no=refund.refund_no)
+def _payment_ref(target: Payment | PaymentAttempt, environment: str) -> PaymentRef:
+    began_at = None if target.channel_trade_no else selectors.get_attempt_start(target)
+    return PaymentRef(target.reference, environment, QUERY_TIMEOUT_SECONDS, target.channel_trade_no, began_at)
+
+
+def _outcome_without_report(target: Payment | Refund, result: PaymentResult | RefundResult) -> QueryOutcome:
+    log.info("channel.query_without_report", subject=str(target), result=type(result).__name__)
+    if isinstance(result, NotProcessed) and not result.spends_attempt:
+        _reschedule_poll(target, result)
+        return QueryOutcome.NOT_SENT
+    return QueryOutcome.NOT_FOUND if isinstance(result, NotFoundAtChannel) else QueryOutcome.NO_ANSWER
+
+
+def _reschedule_poll(target: Payment | Refund, result: NotProcessed) -> None:
+    """A query that the circuit breaker refused is made again soon and does not lengthen the polling interval, so that
+    no payment waits for hours after an outage."""
+    next_check_at = Now() + timedelta(seconds=result.retry_after_seconds or 0)
+    type(target)._default_manager.filter(pk=target.pk, next_check_at__isnull=False).update(
+        next_check_at=next_check_at, check_count=target.check_count
+    )

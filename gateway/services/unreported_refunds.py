@@ -1,8 +1,8 @@
-"""Finds refunds that a channel made or ended and that no webhook reported: made in its dashboard while the endpoint was
-down, for instance.
+"""Finds refunds that a channel made or settled and that no webhook reported: for instance in its dashboard, while the
+webhook endpoint was down.
 
-Every hour the channel's list of the last three days is compared with our books. What was refunded before that is found
-by `manage.py reconcile`.
+Every hour the channel's list of the last three days is compared with our refunds. `manage.py reconcile` finds older
+ones.
 """
 
 import datetime as dt
@@ -12,27 +12,27 @@ from django.utils import timezone
 
 from channels.base import ListingFailed
 from channels.registry import get_channel, list_channel_names
-from gateway.services import channel_refunds, reconciliation
-from gateway.services.channel_updates import Effect
+from gateway.models import UpdateEffect
+from gateway.services import reconciliation
+from gateway.services.channel_updates.refunds import apply_listed_refund
 from gateway.services.reconciliation import MARGIN
 
 log = structlog.get_logger(__name__)
 
 LOOK_BACK_DAYS = 3
-# A run ends, however many refunds there are.
-MAX_LISTED = 10_000
+MAX_LISTED = 10_000  # in one run
 
 
-def find_and_book() -> int:
-    """Looks at every channel that serves, and answers how many refunds were booked or changed.
+def record_unreported_refunds() -> int:
+    """Reads the list of every channel that serves. Returns how many refunds were recorded or changed.
 
-    Raises `ListingFailed` when a list broke off, after all channels were looked at: the next run reads it again.
+    When a list broke off, raises `ListingFailed` after all channels: the next run reads the list again.
     """
-    booked, failure = 0, None
+    recorded, failure = 0, None
     for channel in list_channel_names():
         for environment in reconciliation.environments_of(channel):
             try:
-                booked += _book(channel, environment)
+                recorded += _record_unreported_refunds_of(channel, environment)
             except ListingFailed as error:
                 log.warning(
                     "refund.list_broke_off", channel=channel, environment=environment, reason=str(error)
@@ -40,11 +40,11 @@ def find_and_book() -> int:
                 failure = error
     if failure is not None:
         raise failure
-    return booked
+    return recorded
 
 
-def _book(channel: str, environment: str) -> int:
-    now, booked = timezone.now(), 0
+def _record_unreported_refunds_of(channel: str, environment: str) -> int:
+    now, recorded = timezone.now(), 0
     source = get_channel(channel, environment).channel.name
     for update in reconciliation.unreported_refunds(
         channel=channel,
@@ -53,11 +53,11 @@ def _book(channel: str, environment: str) -> int:
         until=now + MARGIN,
         at_most=MAX_LISTED,
     ):
-        # The list may be older than a webhook that came meanwhile. What contradicts our books is asked about.
-        effect = channel_refunds.apply_listed_refund(
-            update=update, reference=update.payment_reference, source=source, was_asked=False
+        # Not `is_current`: a webhook may have arrived since the list was read. A query decides a contradiction.
+        effect = apply_listed_refund(
+            update=update, source=source, payment_reference=update.payment_reference, is_current=False
         )
-        booked += effect == Effect.APPLIED
-    if booked:
-        log.warning("refund.found_unreported", channel=channel, environment=environment, count=booked)
-    return booked
+        recorded += effect == UpdateEffect.APPLIED
+    if recorded:
+        log.warning("refund.found_unreported", channel=channel, environment=environment, count=recorded)
+    return recorded

@@ -29,7 +29,7 @@ def get_next_attempt_number(*, payment: Payment) -> int:
 
 
 def record_duplicate_payment(
-    *, payment: Payment, attempt: PaymentAttempt, taken_minor: int, channel_trade_no: str
+    *, payment: Payment, attempt: PaymentAttempt, captured_minor: int, channel_trade_no: str
 ) -> bool:
     """Records what an earlier attempt took after a later one had replaced it: apart from the payment's own money, to
     be refunded.
@@ -38,7 +38,7 @@ def record_duplicate_payment(
     """
     recorded = PaymentAttempt.objects.filter(id=attempt.id, surplus_minor=0).update(
         status=AttemptStatus.SUCCEEDED,
-        surplus_minor=taken_minor,
+        surplus_minor=captured_minor,
         channel_trade_no=channel_trade_no,
         finished_at=Now(),
     )

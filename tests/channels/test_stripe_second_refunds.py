@@ -9,8 +9,9 @@ import pytest
 
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentReview, Refund
-from gateway.services import reconciliation, unreported_refunds
+from gateway.services import reconciliation
 from gateway.services.reconciliation import Kind, Tally
+from gateway.services.unreported_refunds import record_unreported_refunds
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
@@ -53,7 +54,7 @@ def by_sync(client: SignedClient, payment: Body, made: Shape) -> None:
 
 
 def by_the_hourly_task(client: SignedClient, payment: Body, made: Shape) -> None:
-    assert unreported_refunds.find_and_book() == 1
+    assert record_unreported_refunds() == 1
 
 
 def differences_about(number: str) -> list[Kind]:

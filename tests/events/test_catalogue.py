@@ -18,7 +18,7 @@ from events import catalogue, cloudevents
 from events.models import OutboxEvent
 from gateway import state_machine
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
-from gateway.services import disputes
+from gateway.services.channel_updates.disputes import apply_dispute_update
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
@@ -78,7 +78,7 @@ def _disputed(payment: Payment) -> None:
             state=state,
             evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
         )
-        disputes.apply(update=update, reference=payment.payment_no, source="simulator")
+        apply_dispute_update(update=update, payment_reference=payment.payment_no, source="simulator")
 
 
 def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa: F811
@@ -107,7 +107,7 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
                 payment=closed, number=2, reference=f"{closed.payment_no}-2", channel="simulator"
             )
             state_machine.record_duplicate_payment(
-                payment=closed, attempt=given_up, taken_minor=100, channel_trade_no="x"
+                payment=closed, attempt=given_up, captured_minor=100, channel_trade_no="x"
             )
         background.time_to_pay_is_over(opened(client)["payment_no"])
         expire_due()
@@ -116,7 +116,7 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         deliver_due()
         deliver_due()
         events = sent()
-        for event in [*events, *(json.loads(update.body) for update in receiver.update)]:
+        for event in [*events, *(json.loads(delivery.body) for delivery in receiver.told)]:
             check(event)
     assert {event["type"] for event in events} == set(catalogue.ALL_TYPES)
     assert Payment.objects.filter(status=PaymentStatus.EXPIRED).exists()

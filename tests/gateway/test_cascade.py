@@ -12,7 +12,7 @@ from channels import guard, shared_breaker_state
 from channels.base import UnknownOutcome
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
-from gateway.services import channel_updates
+from gateway.services.channel_updates.payments import apply_payment_update
 from sagas import registry as sagas_registry
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background, bank
@@ -275,8 +275,8 @@ def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClien
     payment = data(create(client, north=ELSEWHERE))
     bank.pay(payment)
     update = bank.told_of(f"{payment['payment_no']}-2")
-    assert channel_updates.apply_payment_update(update=update, source="north") == "unknown_reference"
-    assert channel_updates.apply_payment_update(update=update, source="south") == "applied"
+    assert apply_payment_update(update=update, source="north") == "unknown_reference"
+    assert apply_payment_update(update=update, source="south") == "applied"
     assert get_payment(client, payment)["status"] == "succeeded"
 
 

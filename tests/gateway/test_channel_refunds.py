@@ -4,10 +4,11 @@ import pytest
 from django.db.models.functions import Now
 
 from channels.simulator import bank as the_bank
-from channels.simulator.models import SimulatedRefund
+from channels.simulator.models import LedgerEntry, LedgerKind, SimulatedRefund
 from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
-from gateway.services import channel_refunds
+from gateway.services.channel_queries import try_query_all_refunds
+from gateway.services.channel_updates.refunds import apply_refund_update
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import (
@@ -89,6 +90,14 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
     update = bank.webhooks_about(payment["payment_no"])[-1]
     again = {**update["refund"], "channel_refund_no": "sim_ref_second"}
     again.pop("payment_reference", None)
+    LedgerEntry.objects.create(
+        reference=payment["payment_no"],
+        refund_reference="sim_ref_second",
+        kind=LedgerKind.REFUND,
+        amount=1_000,
+        currency="USD",
+        key="second",
+    )
     assert bank.effect_of(bank.send({**update, "event_id": new_no("evt"), "refund": again})) == "applied"
     second = Refund.objects.get(origin="channel")
     assert (second.channel_refund_no, second.status) == ("sim_ref_second", "succeeded")
@@ -103,7 +112,7 @@ def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
     update = bank.webhooks_about(payment["payment_no"])[-1]
     again = {**update, "event_id": f"{update['event_id']}x"}
     row = Payment.objects.get()
-    at_once(lambda: bank.send(update), lambda: bank.send(again), lambda: channel_refunds.sync(payment=row))
+    at_once(lambda: bank.send(update), lambda: bank.send(again), lambda: try_query_all_refunds(row))
     assert Refund.objects.count() == 1
     assert get_payment(client, payment)["refunded_amount"] == 3_000
 
@@ -165,7 +174,7 @@ def test_another_channels_word_books_nothing(client: SignedClient) -> None:
     made_at_the_bank(payment, 3_000)
     update = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
     assert (
-        channel_refunds.apply(update=update, reference=payment["payment_no"], source="stripe")
+        apply_refund_update(update=update, payment_reference=payment["payment_no"], source="stripe")
         == "unknown_reference"
     )
     assert not Refund.objects.exists()

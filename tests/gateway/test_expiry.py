@@ -8,7 +8,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentReview
-from gateway.services import late_payments
+from gateway.services.payment_reviews import resolve_open_reviews
 from sagas.models import SagaInstance
 from tests.support import background, bank
 from tests.support.polling import expire_due
@@ -60,7 +60,7 @@ def test_a_channel_that_refuses_to_end_an_expired_payment_is_asked_less_and_less
     assert PaymentReview.objects.count() == 1
     assert cancels.count() == MAX_EXPIRY_ATTEMPTS - 1
     with transaction.atomic():
-        late_payments.resolve(
+        resolve_open_reviews(
             payment_no=payment["payment_no"], actor="ana", reason="the channel is well again"
         )
     assert expire_due() == 1, "after a person has seen to it"

@@ -101,7 +101,7 @@ def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refu
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert row.needs_attention
-    assert "late money" in row.attention_reason
+    assert "late payment" in row.attention_reason
 
 
 def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: InterceptedSimulator) -> None:

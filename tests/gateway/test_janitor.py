@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from channels.base import UnknownOutcome
 from gateway.models import Payment, Refund
-from gateway.services import channel_queries
+from gateway.services.polling import GIVE_UP_PAYMENT_AFTER, GIVE_UP_REFUND_AFTER
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.channels import InterceptedSimulator, intercept_simulator
@@ -66,10 +66,10 @@ def test_a_payment_without_an_end_is_left_to_a_person(
     if mute:
         line.after = silent
     one_round()
-    Payment.objects.update(expires_at=Now() - channel_queries.PAYMENT_PATIENCE + timedelta(minutes=5))
+    Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER + timedelta(minutes=5))
     one_round()
     assert not Payment.objects.get().needs_attention
-    Payment.objects.update(expires_at=Now() - channel_queries.PAYMENT_PATIENCE)
+    Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
     one_round()
     row = Payment.objects.get()
     assert (row.status, row.needs_attention, row.next_check_at) == ("pending", True, None)
@@ -85,7 +85,7 @@ def test_a_question_that_was_refused_is_no_reason_to_give_up(
     from channels.base import NotProcessed
 
     opened(client)
-    Payment.objects.update(expires_at=Now() - channel_queries.PAYMENT_PATIENCE)
+    Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
     line.after = lambda operation, answer: NotProcessed(
         "down", 1.0, is_channel_fault=False, spends_attempt=False
     )
@@ -95,10 +95,10 @@ def test_a_question_that_was_refused_is_no_reason_to_give_up(
 
 def test_a_refund_without_an_end_is_left_to_a_person(client: SignedClient) -> None:
     given_back = data(refund(client, paid(client, "refund_pending:9000"), 1_000))
-    Refund.objects.update(created_at=Now() - channel_queries.REFUND_PATIENCE + timedelta(minutes=5))
+    Refund.objects.update(created_at=Now() - GIVE_UP_REFUND_AFTER + timedelta(minutes=5))
     one_round()
     assert not Payment.objects.get().needs_attention
-    Refund.objects.update(created_at=Now() - channel_queries.REFUND_PATIENCE)
+    Refund.objects.update(created_at=Now() - GIVE_UP_REFUND_AFTER)
     one_round()
     assert Refund.objects.get().next_check_at is None
     assert given_back["refund_no"] in Payment.objects.get().attention_reason

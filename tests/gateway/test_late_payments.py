@@ -13,9 +13,10 @@ from prometheus_client import REGISTRY
 from channels.base import ChannelRefund, PaymentState, RefundState
 from channels.simulator.models import SimulatedPayment
 from events.models import OutboxEvent
-from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule
-from gateway.services import late_payments
-from gateway.services.channel_updates import Effect, apply_payment_update, apply_refund_update
+from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule, UpdateEffect
+from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.services.channel_updates.refunds import apply_refund_update
+from gateway.services.late_payments import refund_late_payments
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import AdditionalChannel, add_channel
@@ -59,7 +60,7 @@ def moved_on(client: SignedClient, south: str = "", **changes: object) -> Body:
     return payment
 
 
-def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) -> Effect:
+def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) -> UpdateEffect:
     """It had said no. Then its customer pays, or it holds the money."""
     reference = payment["payment_no"]
     found = SimulatedPayment.objects.filter(pk=reference)
@@ -200,7 +201,7 @@ def test_second_money_that_cannot_go_back_waits_for_a_person(
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
     assert (attempt.surplus_minor, attempt.surplus_refundable_minor) == (10_000, 10_000)
-    assert "late money" in Payment.objects.get().attention_reason
+    assert "late payment" in Payment.objects.get().attention_reason
 
 
 def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
@@ -248,8 +249,8 @@ def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
     update = told_of_refund(given_back, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source="simulator") == "nothing_new", "it may be an old report"
     assert Refund.objects.get().next_check_at is not None, "so the channel is asked"
-    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "applied"
-    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "nothing_new"
+    assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
+    assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
     now, row = get_payment(client, payment), get_refund(client, given_back)
     assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
     assert (row["status"], row["previous_status"]) == ("succeeded", "failed")
@@ -269,12 +270,12 @@ def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_agai
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
     update = told_of_refund(given_back, RefundState.SUCCEEDED)
-    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "applied"
-    assert apply_refund_update(update=update, source="simulator", was_asked=True) == "nothing_new"
+    assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
+    assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
     row = get_refund(client, given_back)
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
-    assert "5000 of it more" in Payment.objects.get().attention_reason
+    assert "5000 more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
 
 
@@ -324,9 +325,7 @@ def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: 
     bank.deliver_webhooks(payment["payment_no"])
     assert "late payment could not be refunded" in Payment.objects.get().attention_reason
     with transaction.atomic():
-        late_payments.give_back(
-            payment_no=payment["payment_no"], actor="ana", reason="the account was closed"
-        )
+        refund_late_payments(payment_no=payment["payment_no"], actor="ana", reason="the account was closed")
     background.finish()
     row = Payment.objects.get()
     assert (row.refunded_minor, row.needs_attention) == (10_000, False)

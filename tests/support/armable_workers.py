@@ -58,7 +58,7 @@ def _fork() -> int:
             SagaWorker(task_queue=queue, threads=settings.SAGA_WORKER_THREADS).run
             for queue in ("test", "default")
         ),
-        *polling.runs(),
+        *polling.build_pollers(),
         *expiry.runs(),
     )
     os._exit(0)

@@ -1,31 +1,32 @@
-"""Plays the poller by hand, in this process."""
+"""Runs the poller and the expiry in this process."""
 
 from channels.registry import list_channel_names
 from gateway.services import expiry, polling
+from gateway.services.polling_claims import CLAIM_PAYMENTS, CLAIM_REFUNDS, claim_due_polls
 from merchants.models import Environment
 
 PLACES = 100
 
 
 def poll_due() -> int:
-    """Polls channels about all that is due, and answers how many payments and refunds that were."""
+    """Polls all due payments and refunds. Returns how many."""
     polled = 0
     for environment in Environment.values:
         for channel in list_channel_names():
-            polled += _poll(polling.CLAIM_PAYMENTS, environment, channel)
-        polled += _poll(polling.CLAIM_REFUNDS, environment, "")
+            polled += _poll(CLAIM_PAYMENTS, environment, channel)
+        polled += _poll(CLAIM_REFUNDS, environment, "")
     return polled
 
 
 def _poll(sql: str, environment: str, channel: str) -> int:
     polled = 0
-    while batch := polling.claim(sql, environment=environment, channel=channel, places=PLACES).items:
-        for due in batch:
+    while claimed := claim_due_polls(sql, environment=environment, channel=channel, places=PLACES).items:
+        for due in claimed:
             polling.poll_payment(due) if channel else polling.poll_refund(due)
-        polled += len(batch)
+        polled += len(claimed)
     return polled
 
 
 def expire_due() -> int:
-    """Begins the end of what nobody paid in time, and answers of how many payments."""
+    """Starts the expiry of all payments whose time is over. Returns how many."""
     return sum(expiry.expire_due_payments(environment=environment) for environment in Environment.values)

@@ -10,7 +10,7 @@ from backoffice.services.late_payments import Operation
 from common.errors import NotFound, OperationRefused
 from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
-from gateway.services.late_payments import open_reviews
+from gateway.services.payment_reviews import list_open_reviews
 
 VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
 
@@ -72,5 +72,5 @@ class Command(BaseCommand):
 
 
 def _reasons(payment: Payment) -> str:
-    found = [f"[{review.code}] {review.text}" for review in open_reviews(payment)]
+    found = [f"[{review.code}] {review.text}" for review in list_open_reviews(payment)]
     return "; ".join(found) or payment.attention_reason

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.sensitive_text import REDACTED
-from gateway.services.event_record import CUT, MAX_PAYLOAD_CHARACTERS, redacted_payload
+from gateway.services.channel_event_payload import CUT, MAX_PAYLOAD_CHARACTERS, redacted_payload
 
 # As Stripe's documentation shows a charge and a session, shortened: https://docs.stripe.com/api/charges/object.
 CHARGE = {

@@ -1,5 +1,7 @@
-"""What a channel reports of disputes: kept in a table, told to the merchant, and opened for review. The dispute itself
-is fought at the channel; what it takes cannot be refunded as well."""
+"""Applies what a channel reports about a dispute: stores it, tells the merchant, and opens a review.
+
+The dispute itself is handled at the channel. The disputed amount cannot be refunded as well.
+"""
 
 from typing import Any
 
@@ -20,9 +22,9 @@ from gateway.models import (
     Payment,
     PaymentAttempt,
     ReviewCode,
+    UpdateEffect,
 )
-from gateway.services import channel_payments, channel_updates
-from gateway.services.channel_updates import Effect
+from gateway.services.channel_updates.references import is_from_own_channel
 
 log = structlog.get_logger(__name__)
 
@@ -35,38 +37,34 @@ _STATUSES = {
 }
 
 
-def reference_of(update: ChannelDispute, source: str) -> str:
-    """What we know the disputed payment by; empty for one that is not ours. Asks the channel: no transaction may be
-    open.
+def apply_dispute_update(*, update: ChannelDispute, source: str, payment_reference: str) -> UpdateEffect:
+    """Applies the update that the channel `source` reports, in the caller's transaction.
 
-    Raises `ServiceUnavailable` when the channel does not answer: it sends its event again.
+    Updates may arrive in any order and more than once. A closed dispute is not opened again. A dispute of an unknown
+    payment is only logged and counted.
     """
-    return channel_payments.reference_of(update.channel_trade_no, source, update.environment)
-
-
-def apply(*, update: ChannelDispute, reference: str, source: str) -> Effect:
-    """In the transaction that stores the event. Reports may come in any order, and more than once: a closed dispute is
-    not opened again."""
-    payment = selectors.lock_payment_by_reference(reference) if reference else None
-    attempt = selectors.find_earlier_attempt(payment, reference) if payment else None
-    if payment is None or not channel_updates.is_source_of(source, attempt or payment, payment.environment):
+    payment = selectors.lock_payment_by_reference(payment_reference) if payment_reference else None
+    attempt = selectors.find_earlier_attempt(payment, payment_reference) if payment else None
+    if payment is None or not is_from_own_channel(source, attempt or payment, payment.environment):
         log.warning("payment.disputed", reference="", status=update.state.value, reason=update.reason)
-        _count(update, source)
-        return Effect.DISPUTED
+        _count(source, update.environment)
+        return UpdateEffect.DISPUTED
     known = (
         Dispute.objects.select_for_update()
         .filter(channel=source, channel_dispute_no=update.channel_dispute_no)
         .first()
     )
     if known is None:
-        _open(payment, attempt, update, source)
+        _create_dispute(payment, attempt, update, source)
     else:
         known.payment = payment
-        _update(known, update)
-    return Effect.DISPUTED
+        _change_dispute(known, update)
+    return UpdateEffect.DISPUTED
 
 
-def _open(payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispute, source: str) -> None:
+def _create_dispute(
+    payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispute, source: str
+) -> None:
     dispute = Dispute(
         dispute_no=public_number("DSP", timezone.now().date()),
         payment=payment,
@@ -76,33 +74,32 @@ def _open(payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispu
         channel=source,
         channel_dispute_no=update.channel_dispute_no,
         currency=update.currency,
-        **_facts(update),
+        **_reported_values(update),
     )
     dispute.closed_at = Now() if not dispute.is_open else None
     dispute.save(force_insert=True)
-    _emit("payment.dispute.created", dispute, update)
+    _record_change(dispute, "payment.dispute.created")
     if not dispute.is_open:
-        _emit("payment.dispute.closed", dispute, update)
+        _record_change(dispute, "payment.dispute.closed")
 
 
-def _update(dispute: Dispute, update: ChannelDispute) -> None:
-    facts = _facts(update)
+def _change_dispute(dispute: Dispute, update: ChannelDispute) -> None:
+    reported = _reported_values(update)
     was_open = dispute.is_open
-    overtaken = not was_open and facts["status"] not in CLOSED_DISPUTE_STATUSES
-    unchanged = all(getattr(dispute, name) == value for name, value in facts.items())
-    if overtaken or unchanged:
+    is_overtaken = not was_open and reported["status"] not in CLOSED_DISPUTE_STATUSES
+    is_unchanged = all(getattr(dispute, name) == value for name, value in reported.items())
+    if is_overtaken or is_unchanged:
         return
-    for name, value in facts.items():
+    for name, value in reported.items():
         setattr(dispute, name, value)
     dispute.updated_at = Now()
     if was_open and not dispute.is_open:
         dispute.closed_at = Now()
     dispute.save()
-    closes = not dispute.is_open
-    _emit("payment.dispute.closed" if closes else "payment.dispute.updated", dispute, update)
+    _record_change(dispute, "payment.dispute.updated" if dispute.is_open else "payment.dispute.closed")
 
 
-def _facts(update: ChannelDispute) -> dict[str, Any]:
+def _reported_values(update: ChannelDispute) -> dict[str, Any]:
     return {
         "amount_minor": update.amount_minor,
         "reason": update.reason[:100],
@@ -112,12 +109,12 @@ def _facts(update: ChannelDispute) -> dict[str, Any]:
     }
 
 
-def _emit(event_type: str, dispute: Dispute, update: ChannelDispute) -> None:
-    """What follows from a new state of the dispute: the disputed amount, the event, and the review."""
+def _record_change(dispute: Dispute, event_type: str) -> None:
+    """Updates the payment's disputed amount, emits the event, and opens a review when the dispute begins or ends."""
     dispute.refresh_from_db(fields=["created_at", "updated_at", "closed_at"])
     payment = dispute.payment
-    blocked = sum(each.blocked_minor for each in payment.disputes.all())
-    Payment.objects.filter(id=payment.id).update(disputed_minor=blocked, updated_at=Now())
+    disputed_minor = sum(each.blocked_minor for each in payment.disputes.all())
+    Payment.objects.filter(id=payment.id).update(disputed_minor=disputed_minor, updated_at=Now())
     append_event(
         Event(
             type=event_type,
@@ -140,8 +137,8 @@ def _emit(event_type: str, dispute: Dispute, update: ChannelDispute) -> None:
             subject=dispute.dispute_no,
             text=f"disputed at {dispute.channel} ({dispute.reason}): {amount}, {dispute.status}",
         )
-        _count(update, dispute.channel)
+        _count(dispute.channel, dispute.environment)
 
 
-def _count(update: ChannelDispute, source: str) -> None:
-    transaction.on_commit(metrics.DISPUTES.labels(source, update.environment).inc)
+def _count(source: str, environment: str) -> None:
+    transaction.on_commit(metrics.DISPUTES.labels(source, environment).inc)

@@ -1,0 +1,57 @@
+"""What happens when money arrives that the payment does not wait for.
+
+| money | what happens |
+| --- | --- |
+| a late payment: captured after the payment was cancelled, expired or failed | recorded; refunded, or a review |
+| a duplicate payment: captured for an earlier attempt | kept apart in `surplus_minor`; refunded, or a review |
+| funds held for a closed payment or an earlier attempt | released, or a review |
+
+LATE_MONEY_POLICY decides: "refund" refunds and releases at once, "park" opens a review, in which staff decide
+(`gateway/services/late_payments.py`). The caller's transaction holds the payment's lock. Repeating a call changes
+nothing. Held funds are handled where they are reported (`gateway/services/channel_updates/payments.py`).
+"""
+
+import structlog
+from django.conf import settings
+
+from gateway import state_machine
+from gateway.flows.refund_create import start_late_refund_saga
+from gateway.models import Payment, PaymentAttempt, ReviewCode, UpdateEffect
+
+log = structlog.get_logger(__name__)
+
+
+def handle_late_payment(*, payment: Payment, captured_minor: int) -> UpdateEffect:
+    if not state_machine.record_late_payment(payment=payment, captured_minor=captured_minor):
+        return UpdateEffect.NOTHING_NEW
+    reason = f"paid after the payment was {payment.status}"
+    log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
+    if is_refund_automatic():
+        start_late_refund_saga(payment=payment, reason=reason)
+    else:
+        state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
+    return UpdateEffect.LATE_PAYMENT
+
+
+def handle_duplicate_payment(
+    *, payment: Payment, attempt: PaymentAttempt, captured_minor: int, channel_trade_no: str
+) -> UpdateEffect:
+    """The payment never succeeds by an earlier attempt: the customer may be paying the current one at this moment."""
+    recorded = state_machine.record_duplicate_payment(
+        payment=payment, attempt=attempt, captured_minor=captured_minor, channel_trade_no=channel_trade_no
+    )
+    if not recorded:
+        return UpdateEffect.NOTHING_NEW
+    reason = f"attempt {attempt.number} at {attempt.channel} was paid after a later attempt had replaced it"
+    log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
+    if is_refund_automatic():
+        start_late_refund_saga(payment=payment, surplus_of=attempt, reason=reason)
+    else:
+        state_machine.open_review(
+            payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, text=reason
+        )
+    return UpdateEffect.LATE_PAYMENT
+
+
+def is_refund_automatic() -> bool:
+    return settings.LATE_MONEY_POLICY == "refund"

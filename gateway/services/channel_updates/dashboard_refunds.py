@@ -1,0 +1,120 @@
+"""Records refunds that were made at the channel, in Stripe's dashboard for example, like our own.
+
+The channel's number identifies such a refund: one row at most has it. A refund of ours whose answer was lost is never
+recorded a second time: it carries our number, and our row is committed before the call. A second refund under one
+number of ours is recorded as the channel's and opens a review, so that one number never hides two movements of money.
+"""
+
+import structlog
+from django.utils import timezone
+
+from channels.base import ChannelRefund, RefundState
+from common.errors import ServiceUnavailable
+from common.ids import public_number
+from gateway import state_machine
+from gateway.models import (
+    OPEN_REFUND_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentReview,
+    Refund,
+    RefundOrigin,
+    ReviewCode,
+    UpdateEffect,
+)
+from gateway.services.channel_updates.references import RETRY_LATER
+from gateway.services.channel_updates.refund_outcomes import apply_refund_outcome
+
+log = structlog.get_logger(__name__)
+
+
+def record_dashboard_refund(
+    *, payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: str
+) -> UpdateEffect:
+    """Records a refund of the payment, or of the duplicate payment that `attempt` took. The caller holds the payment's
+    lock and has found no row of the refund.
+
+    Raises `ServiceUnavailable` when the refund cannot be recorded yet.
+    """
+    left_minor = attempt.surplus_refundable_minor if attempt else payment.unrefunded_minor
+    reused_no = _find_reused_number(payment, update)
+    if _is_too_early(payment, attempt, update):
+        raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_LATER)
+    if update.currency.upper() != payment.currency or update.amount_minor > left_minor:
+        return _review_excess(payment, update, left_minor, source, reused_no)
+    refund = Refund(
+        refund_no=public_number("REF", timezone.now().date()),
+        payment=payment,
+        surplus_of=attempt,
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        amount_minor=update.amount_minor,
+        currency=payment.currency,
+        reason=f"second refund for {reused_no} at {source}" if reused_no else f"refunded at {source}",
+        origin=RefundOrigin.CHANNEL,
+        channel=source,
+        channel_refund_no=update.channel_refund_no,
+    )
+    state_machine.record_channel_refund(refund=refund)
+    payment.refresh_from_db()
+    log.info("refund.made_at_channel", payment_no=payment.payment_no, refund_no=refund.refund_no)
+    apply_refund_outcome(refund=refund, update=update, is_current=False)
+    if reused_no and update.state != RefundState.FAILED:
+        _review_second_refund(refund, source, reused_no)
+    return UpdateEffect.APPLIED
+
+
+def _find_reused_number(payment: Payment, update: ChannelRefund) -> str:
+    """Our number, if the channel made a second refund with it: a call that had failed was completed later, for
+    instance (ADR 19). Otherwise empty."""
+    if not update.reference:
+        return ""
+    known = payment.refunds.filter(refund_no=update.reference)
+    return known.values_list("refund_no", flat=True).first() or ""
+
+
+def _is_too_early(payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund) -> bool:
+    """Whether the refund is reported before its payment, or may be one of ours whose answer is still missing: one of
+    the same amount that has no number of the channel yet."""
+    captured_minor = attempt.surplus_minor if attempt else payment.captured_minor
+    if not captured_minor and update.state != RefundState.FAILED:
+        return True
+    unanswered = payment.refunds.filter(
+        status__in=OPEN_REFUND_STATUSES,
+        surplus_of=attempt,
+        channel_refund_no="",
+        amount_minor=update.amount_minor,
+    )
+    return unanswered.exists()
+
+
+def _review_excess(
+    payment: Payment, update: ChannelRefund, left_minor: int, source: str, reused_no: str
+) -> UpdateEffect:
+    """Opens one review for a refund of more than is left to refund."""
+    reviewed = PaymentReview.objects.filter(
+        payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=update.channel_refund_no
+    )
+    if update.state == RefundState.FAILED or reviewed.exists():
+        return UpdateEffect.NOTHING_NEW
+    state_machine.open_review(
+        payment=payment,
+        code=ReviewCode.CHANNEL_REFUND,
+        subject=update.channel_refund_no,
+        text=f"{source} refunded {update.amount_minor} {update.currency} ({update.channel_refund_no}"
+        f"{f', a second refund for {reused_no}' if reused_no else ''}), and only {left_minor} {payment.currency} of "
+        f"{payment.payment_no} was left to refund",
+    )
+    log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left_minor=left_minor)
+    return UpdateEffect.NEEDS_REVIEW
+
+
+def _review_second_refund(refund: Refund, source: str, reused_no: str) -> None:
+    state_machine.open_review(
+        payment=refund.payment,
+        code=ReviewCode.MISMATCH,
+        subject=refund.channel_refund_no,
+        text=f"{source} made a second refund for {reused_no} ({refund.channel_refund_no}): "
+        f"booked as {refund.refund_no}",
+    )
+    log.error("refund.made_twice", refund_no=reused_no, channel_refund_no=refund.channel_refund_no)

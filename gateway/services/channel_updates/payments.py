@@ -1,0 +1,153 @@
+"""Applies what a channel reports about a payment. `_apply_to_current_attempt` has the rules for each reported state."""
+
+import structlog
+from django.db import transaction
+
+from channels.base import ChannelPayment, PaymentState
+from gateway import selectors, state_machine, tracing
+from gateway.flows.channel_outcomes import describe_payment_mismatch
+from gateway.flows.late_payments import handle_duplicate_payment, is_refund_automatic
+from gateway.flows.payment_cancel import start_release_saga
+from gateway.flows.received_payments import receive_payment
+from gateway.models import (
+    CLOSED_UNPAID_STATUSES,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    ReviewCode,
+    UpdateEffect,
+)
+from gateway.services.channel_updates.references import is_from_own_channel
+from sagas import operations
+from sagas import selectors as saga_selectors
+
+log = structlog.get_logger(__name__)
+
+
+def apply_payment_update(*, update: ChannelPayment, source: str) -> UpdateEffect:
+    """Applies the update that the channel `source` reports. Applying it again changes nothing."""
+    with transaction.atomic():
+        payment = selectors.lock_payment_by_reference(update.reference)
+        if payment is None:
+            return UpdateEffect.UNKNOWN_REFERENCE
+        earlier = selectors.find_earlier_attempt(payment, update.reference)
+        if not is_from_own_channel(source, earlier or payment, payment.environment):
+            return UpdateEffect.UNKNOWN_REFERENCE
+        with tracing.payment_update_span(payment, source) as span:
+            effect = _apply(payment, earlier, update)
+            span.set_attribute("outcome", effect)
+            return effect
+
+
+def _apply(payment: Payment, earlier: PaymentAttempt | None, update: ChannelPayment) -> UpdateEffect:
+    mismatch = describe_payment_mismatch(
+        update, reference=update.reference, amount_minor=payment.amount_minor, currency=payment.currency
+    )
+    if mismatch:
+        # Amount or currency differ: the update is not applied, because no rule can say which side is wrong.
+        open_mismatch_review(payment, mismatch, subject=update.reference)
+        return UpdateEffect.NEEDS_REVIEW
+    if earlier is not None:
+        return _apply_to_earlier_attempt(payment, earlier, update)
+    return _apply_to_current_attempt(payment, update)
+
+
+def open_mismatch_review(payment: Payment, mismatch: str, *, subject: str) -> None:
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, text=mismatch)
+    log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=mismatch)
+
+
+def _apply_to_earlier_attempt(
+    payment: Payment, attempt: PaymentAttempt, update: ChannelPayment
+) -> UpdateEffect:
+    """The payment has a later attempt, which the customer may be paying at this moment."""
+    match update.state:
+        case PaymentState.PAID:
+            return handle_duplicate_payment(
+                payment=payment,
+                attempt=attempt,
+                captured_minor=update.captured_minor,
+                channel_trade_no=update.channel_trade_no,
+            )
+        case PaymentState.AUTHORIZED:
+            return _release_held_funds(payment, attempt)
+        case _:
+            return UpdateEffect.NOTHING_NEW
+
+
+def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> UpdateEffect:
+    """The rules. The functions of the state machine change nothing when the payment's status does not allow it."""
+    match update.state, payment.status:
+        case PaymentState.PAID, _:
+            # Money counts in every status. For a closed payment it is a late payment.
+            return _receive_payment(payment, update)
+        case _ if _wake_opening_saga(payment):
+            # The saga that opens the payment queries the channel itself.
+            return UpdateEffect.SAGA_WOKEN
+        case PaymentState.AUTHORIZED, status if status in CLOSED_UNPAID_STATUSES:
+            # Nobody will capture what the channel holds for a closed payment.
+            return _release_held_funds(payment, None)
+        case PaymentState.AUTHORIZED, _:
+            changed = state_machine.mark_payment_authorized(payment=payment)
+        case PaymentState.PROCESSING, _:
+            changed = state_machine.mark_payment_processing(payment=payment)
+        case PaymentState.OPEN, PaymentStatus.PROCESSING:
+            # An attempt of the customer to pay has failed. Updates arrive in any order: only a query can tell whether
+            # it was the attempt that is being processed.
+            state_machine.schedule_payment_query(payment=payment)
+            changed = False
+        case PaymentState.OPEN, _:
+            # With a failure code: a card was refused, and the customer may try another one.
+            changed = bool(update.failure_code) and state_machine.record_refused_card(
+                payment=payment, code=update.failure_code, message=update.failure_message
+            )
+        case ((PaymentState.DECLINED | PaymentState.CANCELLED), _):
+            status, code, message = _unpaid_end(update)
+            changed = state_machine.close_unpaid_payment(
+                payment=payment, status=status, code=code, message=message
+            )
+    return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW
+
+
+def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
+    if not payment.channel_trade_no:
+        payment.channel_trade_no = update.channel_trade_no
+        Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
+    effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
+    if effect == UpdateEffect.APPLIED:
+        operations.wake(saga_id=selectors.get_opening_saga_id(payment))
+    return effect
+
+
+def _wake_opening_saga(payment: Payment) -> bool:
+    saga_id = selectors.get_opening_saga_id(payment)
+    if not saga_selectors.is_active(saga_id):
+        return False
+    operations.wake(saga_id=saga_id)
+    return True
+
+
+def _unpaid_end(update: ChannelPayment) -> tuple[PaymentStatus, str, str]:
+    """Status, failure code and failure message of a payment that the channel declined or cancelled."""
+    if update.state == PaymentState.DECLINED:
+        return PaymentStatus.FAILED, update.failure_code or "declined", update.failure_message
+    if update.failure_code == PaymentStatus.EXPIRED:
+        return PaymentStatus.EXPIRED, PaymentStatus.EXPIRED.value, ""
+    return PaymentStatus.CANCELLED, "cancelled_at_channel", ""
+
+
+def _release_held_funds(payment: Payment, attempt: PaymentAttempt | None) -> UpdateEffect:
+    """Releases what the channel holds for a closed payment, or for an earlier attempt; with
+    LATE_MONEY_POLICY "park", opens a review instead."""
+    reference = attempt.reference if attempt else payment.reference
+    log.warning("payment.held_funds", payment_no=payment.payment_no, reference=reference)
+    if not is_refund_automatic():
+        state_machine.open_review(
+            payment=payment,
+            code=ReviewCode.HELD_FUNDS,
+            subject=reference,
+            text=f"the channel holds money for {reference}",
+        )
+        return UpdateEffect.LATE_PAYMENT
+    started = start_release_saga(payment=payment, attempt=attempt)
+    return UpdateEffect.LATE_PAYMENT if started else UpdateEffect.NOTHING_NEW
