@@ -65,7 +65,7 @@ def print_warning(text: str) -> None:
 def post_worker_init(worker: Worker) -> None:
     """Checks Stripe's setup once, in a thread: it delays no request and stops nothing."""
     if worker.age == 1:
-        threading.Thread(target=setup.warn_of_problems, name="stripe-setup", daemon=True).start()
+        threading.Thread(target=setup.log_setup_problems, name="stripe-setup", daemon=True).start()
 
 
 def when_ready(_server: Arbiter) -> None:

@@ -1,20 +1,20 @@
-"""Our minor units and Stripe's, which are not the same for every currency (docs.stripe.com/currencies)."""
+"""Converts our minor units into Stripe's, which differ for some currencies (docs.stripe.com/currencies)."""
 
 from channels.base import Declined
 
-# Currencies without decimals that Stripe still takes with two.
-_HUNDREDFOLD = frozenset({"ISK", "UGX"})
-# Three decimals, the last of which must be zero.
+# Currencies without decimals whose amounts Stripe still takes with two (docs.stripe.com/currencies#special-cases).
+_TWO_DECIMALS_AT_STRIPE = frozenset({"ISK", "UGX"})
+# Currencies with three decimals, the last of which must be zero (docs.stripe.com/currencies#three-decimal).
 STEPS = dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 10)
 
 
 class UnsupportedAmount(Exception):
-    """Stripe cannot take this amount of this currency; another channel may."""
+    """Stripe cannot take this amount of this currency; a fallback channel may."""
 
     def __init__(self, amount_minor: int, currency: str) -> None:
         super().__init__(f"Stripe takes {currency} in steps of 10 minor units, not {amount_minor}.")
 
-    def as_answer(self) -> Declined:
+    def to_result(self) -> Declined:
         return Declined("amount_not_supported", str(self), can_fail_over=True)
 
 
@@ -22,9 +22,12 @@ def to_stripe(amount_minor: int, currency: str) -> int:
     """Raises `UnsupportedAmount`."""
     if amount_minor % STEPS.get(currency, 1):
         raise UnsupportedAmount(amount_minor, currency)
-    return amount_minor * 100 if currency in _HUNDREDFOLD else amount_minor
+    return amount_minor * 100 if currency in _TWO_DECIMALS_AT_STRIPE else amount_minor
 
 
 def from_stripe(amount: int, currency: str) -> int:
-    """`currency` as Stripe writes it. An impossible fraction is rounded up: it then differs from ours."""
-    return -(-amount // 100) if currency.upper() in _HUNDREDFOLD else amount
+    """Converts an amount whose currency is written as Stripe writes it.
+
+    A fraction of our minor unit, which cannot happen, is rounded up, so that the amount differs from ours.
+    """
+    return -(-amount // 100) if currency.upper() in _TWO_DECIMALS_AT_STRIPE else amount

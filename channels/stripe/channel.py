@@ -32,12 +32,14 @@ from channels.base import (
 )
 from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
 from channels.stripe.amounts import UnsupportedAmount
-from channels.stripe.shapes import Unreadable
+from channels.stripe.fields import Unreadable
 
 log = structlog.get_logger(__name__)
-A = TypeVar("A", PaymentResult, RefundResult, RefundListResult)
+R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
 
-_NOT_THERE = InvalidRequest("resource_missing", "Stripe does not know what this payment is about.")
+_NEEDED_OBJECT_MISSING = InvalidRequest(
+    "resource_missing", "Stripe does not know an object that this payment needs."
+)
 
 
 class StripeChannel:
@@ -52,78 +54,77 @@ class StripeChannel:
     )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
-        if config.secret_key(environment):
+        if config.get_secret_key(environment):
             return None
         return f"STRIPE_{environment.upper()}_SECRET_KEY is not set."
 
     def can_receive_webhooks(self) -> bool:
-        return any(config.webhook_secrets(environment) for environment in (TEST, LIVE))
+        return any(config.get_webhook_secrets(environment) for environment in (TEST, LIVE))
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
-        api = config.client(request.environment, request.timeout_seconds)
-        answer = _done(_answer(lambda: payments.create(api, request)))
-        if isinstance(answer, NewKeyRequired) and not payments.is_saved_card(request):
-            return replace(
-                answer, is_harmless=True
-            )  # nobody has the address of a page that this key may have opened
-        return answer
+        api = config.build_client(request.environment, request.timeout_seconds)
+        result = _refuse_not_found(_call(lambda: payments.create_payment(api, request)))
+        if isinstance(result, NewKeyRequired) and not payments.has_saved_card(request):
+            # Nobody knows the address of a page that a call with this key may have created.
+            return replace(result, is_harmless=True)
+        return result
 
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
-        api = _client_for(payment)
-        return _answer(lambda: lookup.payment(api, payment))
+        api = _build_client_for(payment)
+        return _call(lambda: lookup.find_payment(api, payment))
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
-        api = _client_for(request.payment)
-        return _answer(lambda: payments.cancel(api, request))
+        api = _build_client_for(request.payment)
+        return _call(lambda: payments.cancel_payment(api, request))
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
-        api = _client_for(request.payment)
-        return _done(_answer(lambda: payments.capture(api, request)))
+        api = _build_client_for(request.payment)
+        return _refuse_not_found(_call(lambda: payments.capture_payment(api, request)))
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
-        api = _client_for(request.payment)
-        return _done(_answer(lambda: refunds.create(api, request)))
+        api = _build_client_for(request.payment)
+        return _refuse_not_found(_call(lambda: refunds.create_refund(api, request)))
 
     def find_refund(self, refund: RefundRef) -> RefundResult:
-        api = _client_for(refund.payment)
-        return _answer(lambda: refunds.find(api, refund))
+        api = _build_client_for(refund.payment)
+        return _call(lambda: refunds.find_refund(api, refund))
 
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
-        api = _client_for(payment)
-        return _answer(lambda: refunds.find_all(api, payment))
+        api = _build_client_for(payment)
+        return _call(lambda: refunds.find_refunds(api, payment))
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-        return listing.payments(window)
+        return listing.list_payments(window)
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
-        return listing.refunds(window)
+        return listing.list_refunds(window)
 
     def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
-        return webhooks.parse(body=body, headers=headers)
+        return webhooks.parse_webhook(body=body, headers=headers)
 
 
-def _client_for(payment: PaymentRef) -> stripe.StripeClient:
-    return config.client(payment.environment, payment.timeout_seconds)
+def _build_client_for(payment: PaymentRef) -> stripe.StripeClient:
+    return config.build_client(payment.environment, payment.timeout_seconds)
 
 
-def _done(answer: A) -> A | InvalidRequest:
-    """Something that the call needs does not exist there: a saved card, or the payment itself."""
-    if not isinstance(answer, NotFoundAtChannel):
-        return answer
-    log.error("stripe.invalid_request", code=_NOT_THERE.code)
-    return _NOT_THERE
-
-
-def _answer(ask: Callable[[], A]) -> A:
-    """An object that we cannot read tells nothing about what happened."""
+def _call(send: Callable[[], R]) -> R:
+    """Converts every exception of a call into a result."""
     try:
-        return ask()
+        return send()
     except stripe.StripeError as error:
-        return errors.answer_to(error)
+        return errors.to_result(error)
     except UnsupportedAmount as error:
-        return error.as_answer()
-    except lookup.TooMany:
+        return error.to_result()
+    except lookup.ListTooLong:
         return UnknownOutcome("too many payments to look through", is_channel_fault=False)
     except Unreadable as error:
         log.error("stripe.unreadable", reason=str(error))
         return UnknownOutcome(f"Stripe's answer is not understood: {error}")
+
+
+def _refuse_not_found(result: R) -> R | InvalidRequest:
+    """For calls that change something: an object that the call needs does not exist, a saved card or the payment."""
+    if not isinstance(result, NotFoundAtChannel):
+        return result
+    log.error("stripe.invalid_request", code=_NEEDED_OBJECT_MISSING.code)
+    return _NEEDED_OBJECT_MISSING

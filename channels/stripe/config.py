@@ -8,30 +8,32 @@ from django.conf import settings
 
 from channels.stripe.http import DeadlineClient
 
-# The shapes that `shapes.py` reads are those of this version, whatever the account's own default is.
+# Our code reads objects of this version, whatever the default version of the account is.
 API_VERSION = "2026-10-28.endive"
-# Its lines at INFO repeat what our own say of each call.
+# The SDK's log lines at INFO repeat ours.
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
-def secret_key(environment: str) -> str:
-    """Empty when this environment is not connected to Stripe."""
+def get_secret_key(environment: str) -> str:
+    """Returns the API key; empty when this environment is not connected to Stripe."""
     key: str = settings.STRIPE_SECRET_KEYS[environment]
     return key
 
 
-def webhook_secrets(environment: str) -> list[str]:
-    """Newest first; several while one is being rotated."""
+def get_webhook_secrets(environment: str) -> list[str]:
+    """Returns the signing secrets, newest first; several during a rotation."""
     secrets: list[str] = settings.STRIPE_WEBHOOK_SECRETS[environment]
     return secrets
 
 
-def client(environment: str, timeout_seconds: float) -> stripe.StripeClient:
-    """A client whose calls, all together, end within `timeout_seconds`. The SDK never repeats one by itself: the saga
-    does, after it has asked."""
+def build_client(environment: str, timeout_seconds: float) -> stripe.StripeClient:
+    """Builds a client whose calls together end within `timeout_seconds`.
+
+    The SDK's own retries are off: the saga repeats a call after a query.
+    """
     addresses: Any = {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
     return stripe.StripeClient(
-        secret_key(environment),
+        get_secret_key(environment),
         stripe_version=API_VERSION,
         base_addresses=addresses,
         max_network_retries=0,

@@ -1,4 +1,4 @@
-"""What Stripe's errors mean: no, not now, or nobody knows (docs.stripe.com/error-low-level)."""
+"""Converts Stripe's errors into results of the port (docs.stripe.com/error-low-level, docs.stripe.com/error-codes)."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,15 @@ from channels.base import (
     NotProcessed,
     UnknownOutcome,
 )
+from channels.stripe.fields import StripeJson
 from channels.stripe.http import SENT_METHOD, NotConnected
 
 log = structlog.get_logger(__name__)
 
 BUSY_SECONDS = 1.0
 
-# Decline codes whose names differ from ours; the others are taken as they are.
-_OUR_CODES = {
+# Decline codes that have another name in the port; the others keep theirs (docs.stripe.com/declines/codes).
+_PORT_CODES = {
     "generic_decline": "card_declined",
     "do_not_honor": "card_declined",
     "transaction_not_allowed": "card_declined",
@@ -36,8 +37,8 @@ _OUR_CODES = {
     "lost_card": "card_blocked",
     "pickup_card": "card_blocked",
 }
-# The way to the issuer failed, or this account does not take such a payment: says nothing about another channel.
-_ELSEWHERE = frozenset(
+# The issuer was not reached, or this account does not accept such a payment: a fallback channel may succeed.
+_FAILOVER_CODES = frozenset(
     {
         "processing_error",
         "issuer_not_available",
@@ -51,10 +52,10 @@ _ELSEWHERE = frozenset(
         "payment_method_not_available",
     }
 )
-# An `invalid_request_error` with one of these codes speaks of the state of the payment or refund, of the customer's way
-# to pay or of the account's balance: it is a decline (docs.stripe.com/error-codes). Any other code says that our
-# request is wrong.
-_DECLINES = _ELSEWHERE | {
+# An `invalid_request_error` with one of these codes is a decline: it is about the state of the payment or refund, the
+# customer's payment method or the account's balance (docs.stripe.com/error-codes). Any other code says that our request
+# is wrong.
+_DECLINE_CODES = _FAILOVER_CODES | {
     "authentication_required",
     "balance_insufficient",
     "capture_charge_authorization_expired",
@@ -80,59 +81,56 @@ _DECLINES = _ELSEWHERE | {
     "refund_disputed_payment",
 }
 
-Answer = Declined | InvalidRequest | NewKeyRequired | NotProcessed | UnknownOutcome | NotFoundAtChannel
+ErrorResult = Declined | InvalidRequest | NewKeyRequired | NotProcessed | UnknownOutcome | NotFoundAtChannel
 
 
-def answer_to(error: stripe.StripeError) -> Answer:
-    """Decided by the error's type, its code and the header `Stripe-Should-Retry`, never by its text."""
+def to_result(error: stripe.StripeError) -> ErrorResult:
+    """Decides by the error's type, its code and the headers, never by its text."""
     match error:
         case NotConnected():
             return NotProcessed(f"no connection to Stripe: {error.user_message}")
         case stripe.CardError():
-            return _declined(error)
-        case stripe.RateLimitError():  # also what another request has locked
-            return NotProcessed("Stripe is busy", _retry_after(error))
+            details = error.error.to_dict() if error.error is not None else {}
+            return to_declined(details, default_code=error.code or "card_declined")
+        case stripe.RateLimitError():  # also an object that another request has locked
+            return NotProcessed("Stripe is busy", _read_retry_after(error))
         case stripe.AuthenticationError() | stripe.PermissionError():
             log.error("stripe.refuses_our_key", request_id=error.request_id, code=error.code)
             return NotProcessed("Stripe refuses our API key")
         case stripe.IdempotencyError():
-            # An earlier call with this key had other parameters, and is over: one under way is answered 409.
+            # An earlier call with this key had other parameters. It is over: during a call, Stripe answers 409.
             log.error("stripe.idempotency_key_reused", request_id=error.request_id)
             return NewKeyRequired("Stripe knows this key with other parameters")
         case stripe.InvalidRequestError():
-            return _invalid(error)
+            return _to_invalid_request_result(error)
     if error.http_status == 409:
         return NotProcessed(
             "Stripe still works on a request with this key", BUSY_SECONDS, is_channel_fault=False
         )
-    if _header(error, "idempotent-replayed") == "true":
+    if _read_header(error, "idempotent-replayed") == "true":
         return NewKeyRequired(f"Stripe keeps the answer {error.http_status} under this key")
     return UnknownOutcome(f"no answer from Stripe: {type(error).__name__}")
 
 
-def _declined(error: stripe.CardError) -> Declined:
-    detail = error.error.to_dict() if error.error is not None else {}
-    return refusal(detail, fallback=error.code or "card_declined")
+def to_declined(details: StripeJson, *, default_code: str = "card_declined") -> Declined:
+    """Reads `error` of an answer, or `last_payment_error` of a payment."""
+    code = str(details.get("decline_code") or details.get("code") or default_code)
+    message = str(details.get("message") or "")
+    return Declined(_PORT_CODES.get(code, code), message, can_fail_over=code in _FAILOVER_CODES)
 
 
-def refusal(detail: dict[str, object], *, fallback: str = "card_declined") -> Declined:
-    """From `error` of an answer, or `last_payment_error` of a payment."""
-    code = str(detail.get("decline_code") or detail.get("code") or fallback)
-    return Declined(
-        _OUR_CODES.get(code, code), str(detail.get("message") or ""), can_fail_over=code in _ELSEWHERE
-    )
-
-
-def _invalid(error: stripe.InvalidRequestError) -> Answer:
+def _to_invalid_request_result(error: stripe.InvalidRequestError) -> ErrorResult:
     if error.http_status == 404 or error.code == "resource_missing":
         return NotFoundAtChannel()
     if error.code == "lock_timeout":
-        return NotProcessed("Stripe is busy with this payment", _retry_after(error), is_channel_fault=False)
-    if _should_retry(error) is True:
+        return NotProcessed(
+            "Stripe is busy with this payment", _read_retry_after(error), is_channel_fault=False
+        )
+    if _read_header(error, "stripe-should-retry") == "true":
         return UnknownOutcome("Stripe asks for a repetition")
-    is_query = _header(error, SENT_METHOD) == "GET"
-    if error.code in _DECLINES and not is_query:
-        return Declined(error.code, error.user_message or "", can_fail_over=error.code in _ELSEWHERE)
+    is_query = _read_header(error, SENT_METHOD) == "GET"
+    if error.code in _DECLINE_CODES and not is_query:
+        return Declined(error.code, error.user_message or "", can_fail_over=error.code in _FAILOVER_CODES)
     if error.param == "expires_at" and not is_query:
         return NewKeyRequired(
             "the session that this key is bound to would have ended already", is_harmless=True
@@ -150,16 +148,12 @@ def _invalid(error: stripe.InvalidRequestError) -> Answer:
     )
 
 
-def _should_retry(error: stripe.StripeError) -> bool | None:
-    return {"true": True, "false": False}.get(_header(error, "stripe-should-retry"))
-
-
-def _header(error: stripe.StripeError, name: str) -> str:
-    """Empty without it. Names of headers are the same in any case."""
+def _read_header(error: stripe.StripeError, name: str) -> str:
+    """Returns the value of a header, whatever the case of its name; empty without it."""
     headers: Mapping[str, str] = error.headers or {}
     return {each.lower(): value for each, value in headers.items()}.get(name.lower(), "")
 
 
-def _retry_after(error: stripe.StripeError) -> float:
-    said = _header(error, "retry-after")
-    return float(said) if said.isascii() and said.isdigit() else BUSY_SECONDS
+def _read_retry_after(error: stripe.StripeError) -> float:
+    value = _read_header(error, "retry-after")
+    return float(value) if value.isascii() and value.isdigit() else BUSY_SECONDS

@@ -1,4 +1,4 @@
-"""What Stripe itself lists, for comparing it with our books."""
+"""Lists Stripe's payments and refunds of a time window, for reconciliation."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -7,44 +7,49 @@ from typing import Any
 import stripe
 
 from channels.base import ChannelPayment, ChannelRefund, ListingEntry, ListingFailed, ListingWindow
-from channels.stripe import config, lookup, shapes
-from channels.stripe.shapes import DIRECT, Shape, Unreadable
+from channels.stripe import config, lookup
+from channels.stripe.fields import StripeJson, Unreadable
+from channels.stripe.metadata import is_direct
+from channels.stripe.payment_objects import read_payment_intent, read_session
+from channels.stripe.refund_objects import read_refund
 
 
-def payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-    """Pages and saved cards that were charged. Raises `ListingFailed`."""
-    api = config.client(window.environment, window.timeout_seconds)
+def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
+    """Lists pages, and PaymentIntents that charged a saved card. Raises `ListingFailed`."""
+    api = config.build_client(window.environment, window.timeout_seconds)
     try:
-        for session in _all(api.v1.checkout.sessions.list(_page(window, expand=["data.payment_intent"]))):
+        params = _build_params(window, expand=["data.payment_intent"])
+        for session in _read_all(api.v1.checkout.sessions.list(params)):
             if session.get("amount_total") is not None:
-                yield ListingEntry(shapes.payment_of_session(session, window.environment), _created(session))
-        for intent in _all(api.v1.payment_intents.list(_page(window))):
-            if (intent.get("metadata") or {}).get(DIRECT):
-                yield ListingEntry(shapes.payment_of_intent(intent, window.environment), _created(intent))
+                yield ListingEntry(read_session(session, window.environment), _read_created_at(session))
+        for intent in _read_all(api.v1.payment_intents.list(_build_params(window))):
+            if is_direct(intent):
+                yield ListingEntry(read_payment_intent(intent, window.environment), _read_created_at(intent))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of payments broke off: {error}") from error
 
 
-def refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
+def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
     """Raises `ListingFailed`."""
-    api = config.client(window.environment, window.timeout_seconds)
+    api = config.build_client(window.environment, window.timeout_seconds)
     try:
-        # The refund of the dashboard does not say whose it is; its PaymentIntent does.
-        for refund in _all(api.v1.refunds.list(_page(window, expand=["data.payment_intent"]))):
-            yield ListingEntry(shapes.refund_of(refund, window.environment), _created(refund))
+        # A refund made in the dashboard does not name our payment; its PaymentIntent does.
+        params = _build_params(window, expand=["data.payment_intent"])
+        for refund in _read_all(api.v1.refunds.list(params)):
+            yield ListingEntry(read_refund(refund, window.environment), _read_created_at(refund))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of refunds broke off: {error}") from error
 
 
-def _page(window: ListingWindow, **more: Any) -> Any:
+def _build_params(window: ListingWindow, **more: Any) -> Any:
     created = {"gte": int(window.since.timestamp()), "lt": int(window.until.timestamp())}
-    return {"created": created, "limit": lookup.PAGE, **more}
+    return {"created": created, "limit": lookup.PAGE_SIZE, **more}
 
 
-def _all(first_page: Any) -> Iterator[Shape]:
+def _read_all(first_page: Any) -> Iterator[StripeJson]:
     for item in first_page.auto_paging_iter():
         yield item.to_dict()
 
 
-def _created(shape: Shape) -> dt.datetime:
-    return dt.datetime.fromtimestamp(shape["created"], dt.UTC)
+def _read_created_at(fields: StripeJson) -> dt.datetime:
+    return dt.datetime.fromtimestamp(fields["created"], dt.UTC)

@@ -1,8 +1,9 @@
 """Finds a payment at Stripe: by Stripe's id, or by our number when the answer to its creation was lost.
 
-Stripe's search is behind by up to a minute, more in an outage, and not offered everywhere; lists are never behind. So
-the lists of the time in which the payment was made are read, and only what is older is searched for. What neither
-knows is missing. While the key of a creation lives, repeating it is the better way to ask: see `ChannelLimits`.
+Stripe's search lags by up to a minute, more in an outage, and is not offered everywhere
+(docs.stripe.com/search#data-freshness); lists do not lag. So the lists of the time around the creation are read first,
+and only older payments are searched for. While the idempotency key of a creation lives, repeating the creation is the
+better query: see `ChannelLimits`.
 """
 
 import datetime as dt
@@ -13,103 +14,117 @@ import stripe
 import structlog
 
 from channels.base import ChannelPayment, NotFoundAtChannel, PaymentRef, Reported
-from channels.stripe import shapes
-from channels.stripe.shapes import PAYMENT_NO, Shape
+from channels.stripe.fields import StripeJson, read_id
+from channels.stripe.metadata import PAYMENT_NO, read_reference
+from channels.stripe.payment_objects import read_payment_intent, read_session
 
 log = structlog.get_logger(__name__)
 
-SESSION, INTENT = "cs_", "pi_"
+SESSION_PREFIX = "cs_"
 EXPAND_INTENT = ["payment_intent"]
-PAGE = 100
-MAX_LISTED = 5000  # more than that is not read through for one payment: nobody knows then
-# A creation is sent within the deadline of its saga; clocks differ.
-BEFORE, AFTER = dt.timedelta(minutes=10), dt.timedelta(hours=1)
-# Where it is not known when: sessions live for a day at most.
+PAGE_SIZE = 100
+MAX_LISTED = 5000  # a longer list is not read for one payment: the result is then unknown
+# Around `started_at`: a creation is sent within the deadline of its saga, and clocks differ.
+BEFORE_START, AFTER_START = dt.timedelta(minutes=10), dt.timedelta(hours=1)
+# Where `started_at` is not known: a session lives for a day at most.
 LOOK_BACK = dt.timedelta(hours=26)
 
-Found = Reported[ChannelPayment] | NotFoundAtChannel
+FoundPayment = Reported[ChannelPayment] | NotFoundAtChannel
 
 
-class TooMany(Exception):
-    """The list was not read to its end: whether it holds the payment is not known."""
+class ListTooLong(Exception):
+    """The list was not read to its end: whether it contains the payment is unknown."""
 
 
-def payment(api: stripe.StripeClient, ref: PaymentRef) -> Found:
-    """Raises `StripeError`, `Unreadable`, `TooMany`."""
-    if ref.channel_trade_no.startswith(SESSION):
-        return Reported(shapes.payment_of_session(session(api, ref.channel_trade_no), ref.environment))
-    if ref.channel_trade_no:
-        found = api.v1.payment_intents.retrieve(ref.channel_trade_no)
-        return Reported(shapes.payment_of_intent(found.to_dict(), ref.environment))
-    return _by_reference(api, ref)
+def is_session_id(trade_no: str) -> bool:
+    """Whether Stripe's id of a payment is that of a Checkout Session, not of a PaymentIntent."""
+    return trade_no.startswith(SESSION_PREFIX)
 
 
-def session(api: stripe.StripeClient, session_id: str) -> Shape:
+def find_payment(api: stripe.StripeClient, ref: PaymentRef) -> FoundPayment:
+    """Raises `StripeError`, `Unreadable`, `ListTooLong`."""
+    if not ref.channel_trade_no:
+        return _find_by_reference(api, ref)
+    if is_session_id(ref.channel_trade_no):
+        return Reported(read_session(retrieve_session(api, ref.channel_trade_no), ref.environment))
+    intent = api.v1.payment_intents.retrieve(ref.channel_trade_no)
+    return Reported(read_payment_intent(intent.to_dict(), ref.environment))
+
+
+def find_payment_intent_id(api: stripe.StripeClient, ref: PaymentRef) -> str:
+    """Returns the id of the PaymentIntent that holds the money. Empty while nobody has paid on the page.
+
+    Raises as `find_payment`.
+    """
+    trade_no = ref.channel_trade_no
+    if not trade_no:
+        found = _find_by_reference(api, ref)
+        trade_no = found.value.channel_trade_no if isinstance(found, Reported) else ""
+    if not is_session_id(trade_no):
+        return trade_no
+    return read_id(retrieve_session(api, trade_no).get("payment_intent"))
+
+
+def retrieve_session(api: stripe.StripeClient, session_id: str) -> StripeJson:
     params: Any = {"expand": EXPAND_INTENT}
     return api.v1.checkout.sessions.retrieve(session_id, params).to_dict()
 
 
-def intent_id(api: stripe.StripeClient, ref: PaymentRef) -> str:
-    """The PaymentIntent that holds the money. Empty while nobody has paid on the page. Raises as `payment`."""
-    trade_no = ref.channel_trade_no
-    if not trade_no:
-        found = _by_reference(api, ref)
-        trade_no = found.value.channel_trade_no if isinstance(found, Reported) else ""
-    if not trade_no.startswith(SESSION):
-        return trade_no
-    intent = session(api, trade_no).get("payment_intent")
-    return str(intent["id"]) if intent else ""
+def _find_by_reference(api: stripe.StripeClient, ref: PaymentRef) -> FoundPayment:
+    created = _build_created_filter(ref)
+    for session in _list_sessions(api, created):
+        if _has_reference(session, ref):
+            return Reported(read_session(session, ref.environment))
+    for intent in _list_payment_intents(api, created):
+        if _has_reference(intent, ref):
+            return Reported(read_payment_intent(intent, ref.environment))
+    return _search_by_reference(api, ref)
 
 
-def _by_reference(api: stripe.StripeClient, ref: PaymentRef) -> Found:
-    created = _window(ref)
-    for listed in sessions(api, created):
-        if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-            return Reported(shapes.payment_of_session(listed, ref.environment))
-    for listed in intents(api, created):
-        if shapes.reference_of(listed, PAYMENT_NO, ref.environment) == ref.reference:
-            return Reported(shapes.payment_of_intent(listed, ref.environment))
-    return _searched(api, ref)
-
-
-def _searched(api: stripe.StripeClient, ref: PaymentRef) -> Found:
-    """A charge that was sent long after the payment began. By now the search has caught up."""
+def _search_by_reference(api: stripe.StripeClient, ref: PaymentRef) -> FoundPayment:
+    """Finds a PaymentIntent that was created long after the attempt started: the search has caught up by now."""
     quoted = ref.reference.replace("\\", "\\\\").replace("'", "\\'")
     params: Any = {"query": f"metadata['{PAYMENT_NO}']:'{quoted}'", "limit": 2}
+    candidates: Iterable[StripeJson]
     try:
-        candidates: Iterable[Shape] = [each.to_dict() for each in api.v1.payment_intents.search(params).data]
+        candidates = [each.to_dict() for each in api.v1.payment_intents.search(params).data]
     except stripe.InvalidRequestError as error:
         log.info("stripe.search_refused", reason=error.user_message)
-        candidates = intents(api, {"gte": _window(ref)["gte"]})
-    for shape in candidates:
-        if shapes.reference_of(shape, PAYMENT_NO, ref.environment) == ref.reference:
-            return Reported(shapes.payment_of_intent(shape, ref.environment))
+        candidates = _list_payment_intents(api, {"gte": _build_created_filter(ref)["gte"]})
+    for intent in candidates:
+        if _has_reference(intent, ref):
+            return Reported(read_payment_intent(intent, ref.environment))
     return NotFoundAtChannel()
 
 
-def _window(ref: PaymentRef) -> dict[str, int]:
+def _has_reference(fields: StripeJson, ref: PaymentRef) -> bool:
+    return read_reference(fields, PAYMENT_NO, ref.environment) == ref.reference
+
+
+def _build_created_filter(ref: PaymentRef) -> dict[str, int]:
     if ref.started_at is None:
         return {"gte": int((dt.datetime.now(dt.UTC) - LOOK_BACK).timestamp())}
     return {
-        "gte": int((ref.started_at - BEFORE).timestamp()),
-        "lt": int((ref.started_at + AFTER).timestamp()),
+        "gte": int((ref.started_at - BEFORE_START).timestamp()),
+        "lt": int((ref.started_at + AFTER_START).timestamp()),
     }
 
 
-def sessions(api: stripe.StripeClient, created: dict[str, int]) -> Iterator[Shape]:
-    """Newest first. Raises `TooMany`."""
-    params: Any = {"created": created, "limit": PAGE, "expand": [f"data.{name}" for name in EXPAND_INTENT]}
-    return _walk(api.v1.checkout.sessions.list(params))
+def _list_sessions(api: stripe.StripeClient, created: dict[str, int]) -> Iterator[StripeJson]:
+    """Newest first. Raises `ListTooLong`."""
+    expand = [f"data.{name}" for name in EXPAND_INTENT]
+    params: Any = {"created": created, "limit": PAGE_SIZE, "expand": expand}
+    return _read_limited(api.v1.checkout.sessions.list(params))
 
 
-def intents(api: stripe.StripeClient, created: dict[str, int]) -> Iterator[Shape]:
-    """Newest first. Raises `TooMany`."""
-    params: Any = {"created": created, "limit": PAGE}
-    return _walk(api.v1.payment_intents.list(params))
+def _list_payment_intents(api: stripe.StripeClient, created: dict[str, int]) -> Iterator[StripeJson]:
+    """Newest first. Raises `ListTooLong`."""
+    params: Any = {"created": created, "limit": PAGE_SIZE}
+    return _read_limited(api.v1.payment_intents.list(params))
 
 
-def _walk(first_page: Any) -> Iterator[Shape]:
+def _read_limited(first_page: Any) -> Iterator[StripeJson]:
     for count, item in enumerate(first_page.auto_paging_iter()):
         if count >= MAX_LISTED:
-            raise TooMany
+            raise ListTooLong
         yield item.to_dict()

@@ -1,4 +1,4 @@
-"""Events from Stripe: signed over the raw bytes, read like answers (docs.stripe.com/webhooks)."""
+"""Verifies and parses Stripe's events: signed over the raw bytes, read like answers (docs.stripe.com/webhooks)."""
 
 import json
 from collections.abc import Mapping
@@ -13,51 +13,56 @@ from channels.base import (
     TEST,
     ChannelEvent,
     ChannelPayment,
-    ChannelRefund,
     PaymentState,
     WebhookRefused,
 )
 from channels.payloads import storable
-from channels.stripe import config, shapes
-from channels.stripe.shapes import PAYMENT_NO, Shape, Unreadable
+from channels.stripe import config
+from channels.stripe.dispute_objects import read_dispute
+from channels.stripe.fields import StripeJson, Unreadable
+from channels.stripe.metadata import PAYMENT_NO, read_reference
+from channels.stripe.payment_objects import read_payment_intent, read_session
+from channels.stripe.refund_objects import read_refund, read_refunded_charge
 
 log = structlog.get_logger(__name__)
 
-TOLERANCE_SECONDS = 300
+TOLERANCE_SECONDS = 300  # as Stripe's libraries (docs.stripe.com/webhooks#replay-attacks)
 
-SESSIONS = frozenset(
+SESSION_EVENTS = frozenset(
     f"checkout.session.{name}"
     for name in ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
 )
-SLOW_FAILURE = "checkout.session.async_payment_failed"
-INTENTS = frozenset(
+ASYNC_FAILURE = "checkout.session.async_payment_failed"
+INTENT_EVENTS = frozenset(
     f"payment_intent.{name}"
     for name in ("succeeded", "processing", "canceled", "amount_capturable_updated", "payment_failed")
 )
-DISPUTES = "charge.dispute."
-# Names the charge, not the refund: the refunds of the payment are then read from Stripe.
-REFUNDED = "charge.refunded"
-REFUNDS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
+DISPUTE_PREFIX = "charge.dispute."
+# Names the charge, not the refund: the platform then queries the refunds of the payment.
+CHARGE_REFUNDED = "charge.refunded"
+REFUND_EVENTS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
 
-# What the webhook endpoint at Stripe must send us.
+# The events that the webhook endpoint at Stripe must send.
 EVENTS = tuple(
     sorted(
-        SESSIONS
-        | INTENTS
-        | REFUNDS
-        | {REFUNDED}
+        SESSION_EVENTS
+        | INTENT_EVENTS
+        | REFUND_EVENTS
+        | {CHARGE_REFUNDED}
         | {
-            f"{DISPUTES}{name}"
+            f"{DISPUTE_PREFIX}{name}"
             for name in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
         }
     )
 )
 
 
-def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
-    """Raises `WebhookRefused` unless Stripe signed exactly these bytes within the last five minutes, for the
-    environment that the event speaks of. Every other event is acknowledged."""
-    environment = _signed_for(body, headers)
+def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    """Raises `WebhookRefused` unless Stripe signed these bytes in the last five minutes, for the event's environment.
+
+    Events that we do not use are returned without an object.
+    """
+    environment = _verify_signature(body, headers)
     try:
         event = storable(json.loads(body))
     except (ValueError, RecursionError) as error:
@@ -65,16 +70,17 @@ def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     if not isinstance(event, dict) or event.get("livemode") is not (environment == LIVE):
         raise WebhookRefused("signed for the other environment")
     try:
-        return _read(event, environment)
+        return _read_event(event, environment)
     except (Unreadable, AttributeError, TypeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
 
-def _signed_for(body: bytes, headers: Mapping[str, str]) -> str:
+def _verify_signature(body: bytes, headers: Mapping[str, str]) -> str:
+    """Returns the environment whose secret signed the body. Raises `WebhookRefused`."""
     signature = {name.lower(): value for name, value in headers.items()}.get("stripe-signature", "")
     refusal = "no secret is configured"
     for environment in (LIVE, TEST):
-        for secret in config.webhook_secrets(environment):
+        for secret in config.get_webhook_secrets(environment):
             try:
                 stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
             except stripe.SignatureVerificationError as error:
@@ -86,41 +92,36 @@ def _signed_for(body: bytes, headers: Mapping[str, str]) -> str:
     raise WebhookRefused(refusal)
 
 
-def _read(event: dict[str, Any], environment: str) -> ChannelEvent:
+def _read_event(event: dict[str, Any], environment: str) -> ChannelEvent:
     event_id, event_type = event.get("id"), event.get("type")
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
         raise Unreadable("no id or type")
-    subject: Shape = (event.get("data") or {}).get("object") or {}
     if event.get("account"):  # of an account that is connected to ours: not our money
         log.info("stripe.event_of_another_account", event_id=event_id)
         return ChannelEvent(event_id, event_type)
     if event.get("api_version") != config.API_VERSION:
         log.warning("stripe.event_of_another_version", event_id=event_id, version=event.get("api_version"))
-    if event_type.startswith(DISPUTES):
-        return ChannelEvent(event_id, event_type, dispute=shapes.dispute_of(subject, environment))
-    if event_type == REFUNDED:
-        refunded = shapes.refunded_payment_of(subject, environment)
-        return ChannelEvent(event_id, event_type, refunded=refunded)
-    payment = _payment(event_type, subject, environment)
-    return ChannelEvent(event_id, event_type, payment, _refund(event_type, subject, environment))
+    subject: StripeJson = (event.get("data") or {}).get("object") or {}
+    if event_type.startswith(DISPUTE_PREFIX):
+        return ChannelEvent(event_id, event_type, dispute=read_dispute(subject, environment))
+    if event_type == CHARGE_REFUNDED:
+        return ChannelEvent(event_id, event_type, refunded=read_refunded_charge(subject, environment))
+    if event_type in REFUND_EVENTS:
+        # Also a refund without our number: it was made in Stripe's dashboard.
+        return ChannelEvent(event_id, event_type, refund=read_refund(subject, environment))
+    return ChannelEvent(event_id, event_type, payment=_read_payment(event_type, subject, environment))
 
 
-def _payment(event_type: str, subject: Shape, environment: str) -> ChannelPayment | None:
-    if not shapes.reference_of(subject, PAYMENT_NO, environment):
+def _read_payment(event_type: str, subject: StripeJson, environment: str) -> ChannelPayment | None:
+    """Returns None for an event that is not about a payment of ours."""
+    if not read_reference(subject, PAYMENT_NO, environment):
         return None
-    if event_type in SESSIONS:
-        payment = shapes.payment_of_session(subject, environment)
-        # The session itself says only that it is complete and unpaid. Its page is closed: nobody can try again.
-        return _failed(payment) if event_type == SLOW_FAILURE else payment
-    if event_type in INTENTS:
-        return shapes.payment_of_intent(subject, environment)
-    return None
-
-
-def _failed(payment: ChannelPayment) -> ChannelPayment:
-    return replace(payment, state=PaymentState.DECLINED, failure_code="payment_failed")
-
-
-def _refund(event_type: str, subject: Shape, environment: str) -> ChannelRefund | None:
-    """Also one without our number: it was made in Stripe's dashboard, and its money is gone all the same."""
-    return shapes.refund_of(subject, environment) if event_type in REFUNDS else None
+    if event_type in INTENT_EVENTS:
+        return read_payment_intent(subject, environment)
+    if event_type not in SESSION_EVENTS:
+        return None
+    payment = read_session(subject, environment)
+    if event_type == ASYNC_FAILURE:
+        # The session says only that it is complete and unpaid. Its page is closed: nobody can try again.
+        return replace(payment, state=PaymentState.DECLINED, failure_code="payment_failed")
+    return payment

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from channels.stripe import config
-from channels.stripe.shapes import PAYMENT_NO
+from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe, Fault
 from tests.support.stripe.spec import NotPublished, Shape, require_object
 
@@ -20,7 +20,7 @@ _keys = (f"key-{number}" for number in itertools.count(1))
 
 @pytest.fixture
 def api(fake: FakeStripe) -> stripe.StripeClient:
-    return config.client("test", 10.0)
+    return config.build_client("test", 10.0)
 
 
 def page(fake: FakeStripe, **changes: Any) -> Any:
@@ -127,7 +127,7 @@ class TestKeys:
         key, fake.holding = next(_keys), threading.Event()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(
-                config.client("test", 10.0).v1.payment_intents.create, charge(), with_key(key)
+                config.build_client("test", 10.0).v1.payment_intents.create, charge(), with_key(key)
             )
             while key not in fake.api.keys.running and not first.done():
                 threading.Event().wait(0.01)
@@ -332,4 +332,4 @@ def test_an_object_that_stripe_would_not_show(fake: FakeStripe, change: Shape) -
 
 
 def _paid(fake: FakeStripe) -> str:
-    return config.client("test", 10.0).v1.payment_intents.create(charge()).id
+    return config.build_client("test", 10.0).v1.payment_intents.create(charge()).id

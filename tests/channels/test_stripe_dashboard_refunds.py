@@ -29,7 +29,7 @@ def intent_of(fake: FakeStripe, payment: dict[str, Any]) -> str:
 
 def in_the_dashboard(fake: FakeStripe, payment: dict[str, Any], amount: int) -> dict[str, Any]:
     params: Any = {"payment_intent": intent_of(fake, payment), "amount": amount}
-    return config.client("test", 5.0).v1.refunds.create(params).to_dict()
+    return config.build_client("test", 5.0).v1.refunds.create(params).to_dict()
 
 
 def test_it_is_found_by_its_payment_intent(

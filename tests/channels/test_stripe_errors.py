@@ -71,16 +71,16 @@ REPLAYED = {"Idempotent_Replayed": "true"}
     ids=lambda each: "" if isinstance(each, Exception) else each.__name__,
 )
 def test_an_error_has_one_meaning(error: stripe.StripeError, answer: type) -> None:
-    assert type(errors.answer_to(error)) is answer
+    assert type(errors.to_result(error)) is answer
 
 
 @pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
 def test_a_refused_query_is_no_answer_about_its_object(code: str) -> None:
-    told = errors.answer_to(read(400, {**INVALID, "code": code}, "GET"))
+    told = errors.to_result(read(400, {**INVALID, "code": code}, "GET"))
     assert isinstance(told, InvalidRequest)
     assert told.is_query
 
 
 def test_what_is_wrong_is_named() -> None:
-    told = errors.answer_to(read(400, {**INVALID, "code": "parameter_unknown", "param": "line_items[0]"}))
+    told = errors.to_result(read(400, {**INVALID, "code": "parameter_unknown", "param": "line_items[0]"}))
     assert told == InvalidRequest("parameter_unknown", "no", "line_items[0]")

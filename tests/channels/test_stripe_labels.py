@@ -4,7 +4,7 @@
 import pytest
 
 from channels.base import PaymentState, RefundRef, Reported
-from channels.stripe import shapes
+from channels.stripe import metadata
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.shop import create, data, get_payment
 from tests.support.signing import SignedClient
@@ -16,9 +16,9 @@ FORGED = {
     "payment_no": "PAY-OF-SOMEBODY-ELSE",
     "refund_no": "REF-OF-SOMEBODY-ELSE",
     "payment_environment": "live",
-    shapes.DIRECT: "yes",
-    shapes.PAYMENT_NO: "PAY-OF-SOMEBODY-ELSE",
-    shapes.ENVIRONMENT: "live",
+    metadata.DIRECT: "yes",
+    metadata.PAYMENT_NO: "PAY-OF-SOMEBODY-ELSE",
+    metadata.ENVIRONMENT: "live",
 }
 
 
@@ -27,9 +27,9 @@ def test_a_merchants_metadata_never_reaches_our_labels(fake: FakeStripe, client:
     payment = data(create(client, channel="stripe", metadata=FORGED))
     session = fake.sessions[payment["channel_trade_no"]]
     assert session["metadata"] == {
-        **{name: value for name, value in FORGED.items() if not name.startswith(shapes.PREFIX)},
-        shapes.PAYMENT_NO: payment["payment_no"],
-        shapes.ENVIRONMENT: "test",
+        **{name: value for name, value in FORGED.items() if not name.startswith(metadata.PREFIX)},
+        metadata.PAYMENT_NO: payment["payment_no"],
+        metadata.ENVIRONMENT: "test",
     }
     # On a page a declined card is no end: only our own label says that there is no page.
     assert not fake.pay(session["id"], DECLINED_CARD)
@@ -57,7 +57,7 @@ def test_an_object_of_the_other_environment_has_no_reference(fake: FakeStripe) -
     rig = StripeRig(fake, saved_card=False)
     request = creation(environment="test")
     payment = opened(rig, request)
-    fake.sessions[payment.channel_trade_no]["metadata"][shapes.ENVIRONMENT] = "live"
+    fake.sessions[payment.channel_trade_no]["metadata"][metadata.ENVIRONMENT] = "live"
     found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
     assert isinstance(found, Reported)
     assert (found.value.reference, found.value.state) == ("", PaymentState.OPEN)
@@ -72,11 +72,12 @@ def test_what_stripe_would_refuse_is_left_out() -> None:
         "long": "x" * 501,
         **{f"name {number}": "kept" for number in range(60)},
     }
-    labels = shapes.labels(theirs, {shapes.PAYMENT_NO: "PAY-1"}, "test")
+    labels = metadata.build_metadata(theirs, {metadata.PAYMENT_NO: "PAY-1"}, "test")
     assert len(labels) == 50
     assert labels["long"] == "x" * 500
-    assert (labels[shapes.PAYMENT_NO], labels[shapes.ENVIRONMENT]) == ("PAY-1", "test")
+    assert (labels[metadata.PAYMENT_NO], labels[metadata.ENVIRONMENT]) == ("PAY-1", "test")
     assert not {"", "n" * 41, "a[b]", "empty"} & set(labels)
     assert all(
-        len(name) <= 40 for name in (shapes.PAYMENT_NO, shapes.REFUND_NO, shapes.ENVIRONMENT, shapes.DIRECT)
+        len(name) <= 40
+        for name in (metadata.PAYMENT_NO, metadata.REFUND_NO, metadata.ENVIRONMENT, metadata.DIRECT)
     )

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from django.core.management import CommandError, call_command
 
-from channels.stripe import config, setup, shapes, webhooks
+from channels.stripe import config, metadata, setup, webhooks
 from tests.support.stripe import spec
 from tests.support.stripe.account import event
 from tests.support.stripe.events import signature
@@ -27,7 +27,7 @@ def _public(settings: Any) -> None:
 
 
 def problems() -> list[str]:
-    return [finding.text for finding in setup.findings("test") if finding.is_problem]
+    return [finding.text for finding in setup.check_setup("test") if finding.is_problem]
 
 
 def test_all_is_well(fake: FakeStripe) -> None:
@@ -76,7 +76,7 @@ def test_a_key_that_stripe_does_not_accept(fake: FakeStripe, settings: Any) -> N
 def test_an_outage_is_said_and_stops_nothing(fake: FakeStripe) -> None:
     fake.plan(Fault.LOSE_REQUEST, "GET /v1/balance")
     with structlog.testing.capture_logs() as logs:
-        setup.warn_of_problems()
+        setup.log_setup_problems()
     (line,) = [each for each in logs if each["event"] == "stripe.setup_problem"]
     assert "check again later" in line["problem"]
 
@@ -104,9 +104,9 @@ def test_events_that_have_an_effect_are_those_to_subscribe_to(fake: FakeStripe) 
 
 
 def subjects_of_ours(fake: FakeStripe) -> list[Shape]:
-    labels = shapes.labels({}, {shapes.PAYMENT_NO: "PAY-1", shapes.REFUND_NO: "REF-1"}, "test")
+    labels = metadata.build_metadata({}, {metadata.PAYMENT_NO: "PAY-1", metadata.REFUND_NO: "REF-1"}, "test")
     price = {"currency": "usd", "unit_amount": "100", "product_data": {"name": "Coffee"}}
-    api = config.client("test", 10.0)
+    api = config.build_client("test", 10.0)
     session = api.v1.checkout.sessions.create(
         {
             "mode": "payment",
@@ -132,5 +132,5 @@ def has_effect(kind: str, subject: Shape) -> bool:
     if owner.get(prefix) != subject["object"]:
         return False
     body = json.dumps(event(kind, subject)).encode()
-    parsed = webhooks.parse(body=body, headers={"Stripe-Signature": signature(body)})
+    parsed = webhooks.parse_webhook(body=body, headers={"Stripe-Signature": signature(body)})
     return any((parsed.payment, parsed.refund, parsed.dispute, parsed.refunded))

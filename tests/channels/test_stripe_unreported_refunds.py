@@ -59,7 +59,7 @@ def test_an_outcome_that_changed_is_taken_over(fake: FakeStripe, client: SignedC
 
 
 def test_of_somebody_elses_payment_nothing_is_booked(fake: FakeStripe, client: SignedClient) -> None:
-    api = config.client("test", 5.0)
+    api = config.build_client("test", 5.0)
     params: Any = {
         "amount": 500,
         "currency": "usd",

@@ -14,7 +14,7 @@ from django.conf import settings
 from stripe import params as sdk
 
 from channels.base import CancelPayment, CapturePayment, ListingWindow, RefundRef
-from channels.stripe import config, setup, shapes
+from channels.stripe import config, payment_objects, setup
 from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
 from tests.support.stripe import reading, spec
 from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, FakeStripe
@@ -61,7 +61,7 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
     page.channel.find_payment(ref_of(creation()))
     page.channel.find_refunds(ref_of(request, held.channel_trade_no))
     fake.add_endpoint(f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION)
-    assert not [finding for finding in setup.findings("test") if finding.is_problem]
+    assert not [finding for finding in setup.check_setup("test") if finding.is_problem]
     now = dt.datetime.now(dt.UTC)
     around = ListingWindow("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
     assert list(page.channel.list_payments(around))
@@ -104,7 +104,7 @@ def test_a_field_that_stripe_does_not_publish_cannot_be_read() -> None:
 
 def test_pages_of_further_actions_are_published() -> None:
     actions = spec.schema_of("payment_intent_next_action")["properties"]
-    for kind, field in shapes.ACTION_PAGES.items():
+    for kind, field in payment_objects.ACTION_PAGES.items():
         assert field in spec.resolved(actions[kind])["properties"]
         assert field in stripe.PaymentIntent.NextAction._inner_class_types[kind].__annotations__
 

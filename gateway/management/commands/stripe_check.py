@@ -25,7 +25,7 @@ class Command(BaseCommand):
         problems = 0
         for each in (TEST, LIVE):
             if environment in (None, each):
-                for finding in setup.findings(each):
+                for finding in setup.check_setup(each):
                     problems += finding.is_problem
                     self.stdout.write(f"{'PROBLEM' if finding.is_problem else 'ok'}  {finding.text}")
         if problems:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
-from channels.stripe.shapes import PAYMENT_NO
+from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, refunds, requests, sessions, spec
 from tests.support.stripe.account import Account
 from tests.support.stripe.keys import Answer, Keys

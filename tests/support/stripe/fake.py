@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from channels.stripe.shapes import PAYMENT_NO
+from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, refunds, sessions
 from tests.support.stripe.account import Account
 from tests.support.stripe.api import Api, as_bytes

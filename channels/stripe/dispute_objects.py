@@ -1,0 +1,37 @@
+"""Converts Disputes into `ChannelDispute`."""
+
+import datetime as dt
+
+from channels.base import ChannelDispute, DisputeState
+from channels.stripe import amounts
+from channels.stripe.fields import StripeJson, read_id, read_number, read_text
+
+# docs.stripe.com/api/disputes/object: `warning_…` are inquiries, for which no money is taken.
+_DISPUTE_STATES = {
+    "needs_response": DisputeState.NEEDS_RESPONSE,
+    "under_review": DisputeState.UNDER_REVIEW,
+    "won": DisputeState.WON,
+    "lost": DisputeState.LOST,
+    "prevented": DisputeState.CLOSED,
+    "warning_needs_response": DisputeState.NEEDS_RESPONSE,
+    "warning_under_review": DisputeState.UNDER_REVIEW,
+    "warning_closed": DisputeState.CLOSED,
+}
+
+
+def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
+    currency, status = read_text(dispute, "currency"), read_text(dispute, "status")
+    due_by = (dispute.get("evidence_details") or {}).get("due_by")
+    return ChannelDispute(
+        environment=environment,
+        channel_dispute_no=read_text(dispute, "id"),
+        # Empty for a charge without a PaymentIntent: it is not ours.
+        channel_trade_no=read_id(dispute.get("payment_intent")),
+        amount_minor=amounts.from_stripe(read_number(dispute, "amount"), currency),
+        currency=currency.upper(),
+        reason=str(dispute.get("reason") or "general"),
+        # A status of a later API version is not an end: the dispute goes on blocking refunds.
+        state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
+        is_inquiry=status.startswith("warning_"),
+        evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int else None,
+    )
