@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
-from backoffice.operation_pages import OperableAdmin
+from backoffice.actions.admin import ActionsAdmin
 from common.admin import choice_filter, word_column
 from common.admin_labels import word
 
@@ -20,7 +20,7 @@ object_filter = choice_filter(
 
 
 @admin.register(StaffAction)
-class StaffActionAdmin(OperableAdmin):
+class StaffActionAdmin(ActionsAdmin):
     export_kind = "staff_actions"
     kind = word_column("object_type", _("kind of object"), ObjectType)
     list_filter = (object_filter,)

@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from backoffice.operation_pages import OperableAdmin
+from backoffice.actions.admin import ActionsAdmin
 from gateway.admin import RefundAdmin
 from gateway.models import Payment, Refund
 from orders.admin import OrderAdmin
@@ -18,12 +18,12 @@ admin.site.unregister([Refund, Order, WebhookDelivery])
 
 
 @admin.register(Refund)
-class ExportableRefundAdmin(OperableAdmin, RefundAdmin):  # type: ignore[misc]  # unfold's mixins
+class ExportableRefundAdmin(ActionsAdmin, RefundAdmin):  # type: ignore[misc]  # unfold's mixins
     export_kind = "refunds"
 
 
 @admin.register(Order)
-class ExportableOrderAdmin(OperableAdmin, OrderAdmin):  # type: ignore[misc]
+class ExportableOrderAdmin(ActionsAdmin, OrderAdmin):  # type: ignore[misc]
     export_kind = "orders"
     fields = ("order_no", "its_payment", *(name for name in OrderAdmin.fields if name != "order_no"))  # type: ignore[assignment]
     readonly_fields = ("its_payment",)
@@ -38,5 +38,5 @@ class ExportableOrderAdmin(OperableAdmin, OrderAdmin):  # type: ignore[misc]
 
 
 @admin.register(WebhookDelivery)
-class ExportableDeliveryAdmin(OperableAdmin, WebhookDeliveryAdmin):  # type: ignore[misc]
+class ExportableDeliveryAdmin(ActionsAdmin, WebhookDeliveryAdmin):  # type: ignore[misc]
     export_kind = "deliveries"

@@ -1,30 +1,24 @@
-"""Merchants and their keys with what staff may do about them."""
+"""The pages of merchants and their API keys, with the admin actions on them."""
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Shown, StaffOperation
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
 from backoffice.services import merchant_operations, merchant_panels
-from common.errors import ApiError, OperationRefused
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
 from staff.roles import Permission
-
-T = TypeVar("T")
 
 
 class CreateForm(ReasonForm):
@@ -35,182 +29,146 @@ class CreateForm(ReasonForm):
 class RotateForm(ReasonForm):
     overlap_hours = forms.IntegerField(
         label=gettext_lazy("Overlap in hours"),
-        help_text=gettext_lazy(
-            "For so long the old key works beside the new one. 0 for a key that was stolen."
-        ),
+        help_text=gettext_lazy("The old key stays valid for this time. Enter 0 for a stolen key."),
         min_value=0,
         max_value=30 * 24,
         initial=24,
     )
 
 
-def _create(actor: User, _row: None, given: dict[str, Any]) -> Shown:
-    created = _told(lambda: merchant_operations.create_merchant(actor=actor.get_username(), **given))
-    return Shown(
+def _create(actor: User, _row: None, data: dict[str, Any]) -> ShownOnce:
+    created = merchant_operations.create_merchant(actor=actor.get_username(), **data)
+    return ShownOnce(
         title=_("The keys of %(name)s") % {"name": created.merchant.name},
-        rows=[*_rows(_("Test"), created.test_key), *_rows(_("Live"), created.live_key)],
-        advice=_("Hand them over by a channel you trust. They are shown this one time and stored nowhere."),
+        rows=[*_secrets(_("Test"), created.test_key), *_secrets(_("Live"), created.live_key)],
+        advice=_("Hand them over through a trusted channel. They are shown only once and not stored."),
     )
 
 
-def _rotate(actor: User, key: ApiKey, given: dict[str, Any]) -> Shown:
-    overlap = dt.timedelta(hours=given["overlap_hours"])
-    rotation = _told(
-        lambda: merchant_operations.rotate_key(
-            key=key, overlap=overlap, actor=actor.get_username(), reason=given["reason"]
-        )
+def _rotate(actor: User, key: ApiKey, data: dict[str, Any]) -> ShownOnce:
+    overlap = dt.timedelta(hours=data["overlap_hours"])
+    rotation = merchant_operations.rotate_key(
+        key=key, overlap=overlap, actor=actor.get_username(), reason=data["reason"]
     )
-    return Shown(
-        title=_("The successor of %(key)s") % {"key": rotation.old.hint},
-        rows=_rows(key.get_environment_display(), rotation.new),
-        advice=_("Hand them over by a channel you trust. They are shown this one time and stored nowhere."),
+    return ShownOnce(
+        title=_("New key in place of %(key)s") % {"key": rotation.old.hint},
+        rows=_secrets(key.get_environment_display(), rotation.new),
+        advice=_("Hand them over through a trusted channel. They are shown only once and not stored."),
     )
 
 
-def _revoke(actor: User, key: ApiKey, given: dict[str, Any]) -> None:
-    _told(lambda: merchant_operations.revoke_key(key=key, actor=actor.get_username(), **given))
+def _revoke(actor: User, key: ApiKey, data: dict[str, Any]) -> None:
+    merchant_operations.revoke_key(key=key, actor=actor.get_username(), **data)
 
 
-def _suspend(actor: User, merchant: Merchant, given: dict[str, Any]) -> None:
-    _set_status(actor, merchant, MerchantStatus.SUSPENDED, given["reason"])
+def _suspend(actor: User, merchant: Merchant, data: dict[str, Any]) -> None:
+    _set_status(actor, merchant, MerchantStatus.SUSPENDED, data["reason"])
 
 
-def _reactivate(actor: User, merchant: Merchant, given: dict[str, Any]) -> None:
-    _set_status(actor, merchant, MerchantStatus.ACTIVE, given["reason"])
+def _reactivate(actor: User, merchant: Merchant, data: dict[str, Any]) -> None:
+    _set_status(actor, merchant, MerchantStatus.ACTIVE, data["reason"])
 
 
 def _set_status(actor: User, merchant: Merchant, status: MerchantStatus, reason: str) -> None:
-    _told(
-        lambda: merchant_operations.set_merchant_status(
-            merchant_id=merchant.pk, status=status, actor=actor.get_username(), reason=reason
-        )
+    merchant_operations.set_merchant_status(
+        merchant_id=merchant.pk, status=status, actor=actor.get_username(), reason=reason
     )
 
 
-def _rows(environment: str, new: NewKey) -> list[tuple[str, str]]:
+def _secrets(environment: str, new: NewKey) -> list[tuple[str, str]]:
     return [
         (_("%(environment)s key") % {"environment": environment}, new.key),
         (_("%(environment)s secret") % {"environment": environment}, new.secret),
     ]
 
 
-def _told(call: Callable[[], T]) -> T:
-    """A refusal of a service in words for staff, naming the fields where it does."""
-    try:
-        return call()
-    except ApiError as error:
-        details = [
-            f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}"
-            for name, texts in error.details.items()
-        ]
-        raise OperationRefused(" ".join([str(error.text), *details])) from error
-
-
-def _may_be_suspended(merchant: Merchant) -> str:
+def _find_suspend_obstacle(merchant: Merchant) -> str:
     return "" if merchant.status == MerchantStatus.ACTIVE else _("This merchant is suspended.")
 
 
-def _may_be_reactivated(merchant: Merchant) -> str:
+def _find_reactivate_obstacle(merchant: Merchant) -> str:
     return _("This merchant is active.") if merchant.status == MerchantStatus.ACTIVE else ""
 
 
-def _may_be_rotated(key: ApiKey) -> str:
+def _find_rotate_obstacle(key: ApiKey) -> str:
     state = key.state_at(timezone.now())
-    return "" if state == KeyState.ACTIVE else _("This key is: %(state)s.") % {"state": state.label}
+    return (
+        ""
+        if state == KeyState.ACTIVE
+        else _("The status of this key is: %(state)s.") % {"state": state.label}
+    )
 
 
-def _may_be_revoked(key: ApiKey) -> str:
-    return "" if key.revoked_at is None else _("This key is: %(state)s.") % {"state": KeyState.REVOKED.label}
+def _find_revoke_obstacle(key: ApiKey) -> str:
+    return (
+        ""
+        if key.revoked_at is None
+        else _("The status of this key is: %(state)s.") % {"state": KeyState.REVOKED.label}
+    )
 
 
 admin.site.unregister([Merchant, ApiKey])
 
 
 @admin.register(Merchant)
-class CaredMerchantAdmin(OperableAdmin, MerchantAdmin):  # type: ignore[misc]  # unfold's mixins
-    operations = (
-        StaffOperation(
+class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # unfold's mixins
+    staff_actions = (
+        AdminAction(
             "create",
             gettext_lazy("Create a merchant"),
-            gettext_lazy("With a test key and a live key, whose secrets are shown once."),
+            gettext_lazy(
+                "Creates the merchant with a test key and a live key. Their secrets are shown once."
+            ),
             Permission.MANAGE_MERCHANTS,
             _create,
             CreateForm,
-            on_object=False,
+            scope=Scope.LIST,
         ),
-        StaffOperation(
+        AdminAction(
             "suspend",
             gettext_lazy("Suspend"),
-            gettext_lazy("Refuses every request of this merchant from now on. What has begun is finished."),
+            gettext_lazy(
+                "Refuses all new requests of this merchant. Payments and refunds in progress are completed."
+            ),
             Permission.MANAGE_MERCHANTS,
             _suspend,
-            why_not=_may_be_suspended,
+            find_obstacle=_find_suspend_obstacle,
         ),
-        StaffOperation(
+        AdminAction(
             "reactivate",
             gettext_lazy("Reactivate"),
-            gettext_lazy("Takes requests of this merchant again."),
+            gettext_lazy("Accepts requests of this merchant again."),
             Permission.MANAGE_MERCHANTS,
             _reactivate,
-            why_not=_may_be_reactivated,
+            find_obstacle=_find_reactivate_obstacle,
         ),
     )
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        shown = {"panels": merchant_panels.panels(merchant_id=found) if (found := _uuid(object_id)) else []}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+    def page_context(self, request: HttpRequest, row: Merchant) -> dict[str, Any]:
+        return {"panels": merchant_panels.panels(merchant_id=row.pk)}
 
 
 @admin.register(ApiKey)
-class CaredApiKeyAdmin(OperableAdmin, ApiKeyAdmin):  # type: ignore[misc]
-    """Opening a key's page is written down: it bears a secret, even if none is on it."""
+class ApiKeyPageAdmin(ActionsAdmin, ApiKeyAdmin):  # type: ignore[misc]
+    """Opening a key's page is recorded: the key has a secret, although the page does not show it."""
 
-    operations = (
-        StaffOperation(
+    view_recorded_as = (StaffActionType.KEY_VIEWED, ObjectType.API_KEY)
+    staff_actions = (
+        AdminAction(
             "rotate",
             gettext_lazy("Rotate"),
-            gettext_lazy("Makes a successor with the same scopes, whose secret is shown once."),
+            gettext_lazy("Creates a new key with the same scopes. Its secret is shown once."),
             Permission.MANAGE_KEYS,
             _rotate,
             RotateForm,
-            why_not=_may_be_rotated,
+            find_obstacle=_find_rotate_obstacle,
         ),
-        StaffOperation(
+        AdminAction(
             "revoke",
             gettext_lazy("Revoke"),
-            gettext_lazy("Ends this key at once, even if it is the last one."),
+            gettext_lazy("Revokes this key at once, even if it is the merchant's last one."),
             Permission.MANAGE_KEYS,
             _revoke,
-            why_not=_may_be_revoked,
+            find_obstacle=_find_revoke_obstacle,
         ),
     )
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            audit.record_view(
-                actor=request.user.get_username(),
-                action=StaffActionType.KEY_VIEWED,
-                object_type=ObjectType.API_KEY,
-                object_id=unquote(object_id),
-            )
-        return response
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(unquote(text))
-    except ValueError:
-        return None

@@ -1,175 +1,245 @@
-"""What staff may do to a payment besides refunding it, each on a page of its own with a reason."""
+"""The admin actions on a payment, and the approvals of its operations."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
+from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.approvals import late_payments as late_money_approvals
-from backoffice.approvals.models import Approval
-from backoffice.operation_pages import ReasonForm, Requested, StaffOperation
-from backoffice.services import late_payments, payment_operations
+from backoffice.actions.approval_pages import ApprovalFlow
+from backoffice.actions.declaration import (
+    AdminAction,
+    ApprovalRequested,
+    Perform,
+    Performed,
+    ReasonForm,
+)
+from backoffice.approvals import decisions, late_payments, refunds
+from backoffice.approvals.models import REFUND, Approval
+from backoffice.refund_form import RefundForm
+from backoffice.services import payment_operations
+from backoffice.services.late_payments import Operation
+from common.admin import money_text
 from common.admin_forms import amount_field
-from common.errors import ApiError, OperationRefused
+from common.errors import UnknownObject
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
-from gateway.models import Payment, PaymentStatus
+from gateway.models import Payment, PaymentStatus, Refund
 from gateway.services.payment_reviews import list_open_reviews
 from staff.roles import Permission
 
 
 class CaptureForm(ReasonForm):
-    def __init__(self, data: Any = None, *, initial: dict[str, Any]) -> None:
-        """Of the payment, `initial` has the currency and how much is held."""
-        super().__init__(data, initial=initial)
+    def __init__(self, data: Any = None, **kwargs: Any) -> None:
+        (payment,) = kwargs["rows"]
+        held = Decimal(payment.amount_minor).scaleb(-EXPONENTS[payment.currency])
+        kwargs["initial"] = {**kwargs.get("initial", {}), "amount": held}
+        super().__init__(data, **kwargs)
         self.fields["amount"] = amount_field(
-            initial["currency"], initial["held_minor"], help_text=_("What is not captured is let go.")
+            payment.currency,
+            payment.amount_minor,
+            help_text=_("The part that is not captured is released."),
         )
         self.order_fields(["amount", "reason"])
 
 
 class ResolveForm(ReasonForm):
     review = forms.ChoiceField(
-        label=gettext_lazy("Review"), required=False, help_text=gettext_lazy("Each is resolved by itself.")
+        label=gettext_lazy("Review"),
+        required=False,
+        help_text=gettext_lazy("Choose one review, or resolve all of them."),
     )
 
-    def __init__(self, data: Any = None, *, initial: dict[str, Any]) -> None:
-        """Of the payment, `initial` has the open reviews: id and text."""
-        super().__init__(data, initial=initial)
-        self.fields["review"] = forms.ChoiceField(
-            label=gettext_lazy("Review"),
-            required=False,
-            choices=[("", gettext_lazy("All open reviews")), *initial.get("open_reviews", [])],
-            help_text=gettext_lazy("Each is resolved by itself."),
-        )
-        self.order_fields(["review", "reason"])
+    def __init__(self, data: Any = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        (payment,) = self.rows
+        reviews = [
+            (str(review.id), f"{review.code}: {review.text}"[:200]) for review in list_open_reviews(payment)
+        ]
+        choices = self.fields["review"]
+        assert isinstance(choices, forms.ChoiceField)
+        choices.choices = [("", _("All open reviews")), *reviews]
 
 
-def _open_reviews(payment: Payment) -> dict[str, Any]:
-    reviews = list_open_reviews(payment)
-    return {"open_reviews": [(str(review.id), f"{review.code}: {review.text}"[:200]) for review in reviews]}
-
-
-def _ask(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-    _told(
-        lambda: payment_operations.sync_payment(
-            payment=payment, actor=actor.get_username(), reason=given["reason"]
-        )
-    )
-
-
-def _capture(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-    amount_minor = int(given["amount"].scaleb(EXPONENTS[payment.currency]))
-    _told(
-        lambda: payment_operations.capture_payment(
-            payment_id=payment.pk,
-            amount_minor=amount_minor,
+def _refund(actor: User, payment: Payment, data: dict[str, Any]) -> Performed | ApprovalRequested:
+    try:
+        answer = refunds.refund_or_request_approval(
+            payment_id=payment.id,
+            refund_id=data["refund_id"],
+            amount_minor=_to_minor(data["amount"], payment),
             actor=actor.get_username(),
-            reason=given["reason"],
+            reason=data["reason"],
         )
+    except UnknownObject as error:
+        raise Http404 from error
+    if isinstance(answer, Refund):
+        return Performed(_refund_message(answer))
+    text = _("Approval requested for a refund of %(amount)s: %(state)s.")
+    amount = money_text(answer.amount_minor, answer.currency)
+    return ApprovalRequested(text % {"amount": amount, "state": answer.get_state_display()})
+
+
+def _sync(actor: User, payment: Payment, data: dict[str, Any]) -> None:
+    payment_operations.sync_payment(payment=payment, actor=actor.get_username(), reason=data["reason"])
+
+
+def _capture(actor: User, payment: Payment, data: dict[str, Any]) -> None:
+    payment_operations.capture_payment(
+        payment_id=payment.pk,
+        amount_minor=_to_minor(data["amount"], payment),
+        actor=actor.get_username(),
+        reason=data["reason"],
     )
 
 
-def _cancel(actor: User, payment: Payment, given: dict[str, Any]) -> None:
-    _told(
-        lambda: payment_operations.cancel_payment(
-            payment_id=payment.pk, actor=actor.get_username(), reason=given["reason"]
-        )
+def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> None:
+    payment_operations.cancel_payment(
+        payment_id=payment.pk, actor=actor.get_username(), reason=data["reason"]
     )
 
 
-def _late(operation: late_payments.Operation) -> Callable[[User, Payment, dict[str, Any]], Requested | None]:
-    def perform(actor: User, payment: Payment, given: dict[str, Any]) -> Requested | None:
-        answer = _told(
-            lambda: late_money_approvals.operate_or_request_approval(
-                operation=operation,
-                payment_no=payment.payment_no,
-                actor=actor.get_username(),
-                reason=given["reason"],
-                reviews=[given["review"]] if given.get("review") else [],
-            )
+def _late_payment_action(operation: Operation) -> Perform:
+    def perform(actor: User, payment: Payment, data: dict[str, Any]) -> ApprovalRequested | None:
+        answer = late_payments.operate_or_request_approval(
+            operation=operation,
+            payment_no=payment.payment_no,
+            actor=actor.get_username(),
+            reason=data["reason"],
+            reviews=[data["review"]] if data.get("review") else [],
         )
         if not isinstance(answer, Approval):
             return None
-        told = {"operation": operation.label, "state": answer.get_state_display()}
-        return Requested(_("%(operation)s: %(state)s.") % told)
+        state = answer.get_state_display()
+        return ApprovalRequested(
+            _("%(operation)s: %(state)s.") % {"operation": operation.label, "state": state}
+        )
 
     return perform
 
 
-def _told(act: Callable[[], object]) -> object:
-    try:
-        return act()
-    except ApiError as refused:
-        raise OperationRefused(str(refused.text)) from refused
+def _to_minor(amount: Decimal, payment: Payment) -> int:
+    return int(amount.scaleb(EXPONENTS[payment.currency]))
 
 
-def _may_be_captured(payment: Payment) -> str:
+def find_refund_obstacle(payment: Payment) -> str:
+    if payment.status != PaymentStatus.SUCCEEDED:
+        return _("Only a succeeded payment can be refunded.")
+    return "" if payment.refundable_minor > 0 else _("Nothing is left to refund.")
+
+
+def _find_capture_obstacle(payment: Payment) -> str:
     return "" if payment.status == PaymentStatus.AUTHORIZED else str(PaymentNotCapturable.text)
 
 
-def _may_be_cancelled(payment: Payment) -> str:
-    return "" if payment.is_open else _("Only an open payment can be cancelled: a paid one is refunded.")
+def _find_cancel_obstacle(payment: Payment) -> str:
+    return "" if payment.is_open else _("Only an open payment can be cancelled. Refund a paid one instead.")
 
 
-def _waits_for_a_person(payment: Payment) -> str:
-    return "" if payment.needs_attention else _("It needs nobody's attention.")
+def _find_review_obstacle(payment: Payment) -> str:
+    return "" if payment.needs_attention else _("This payment needs no review.")
 
 
-def _all_of_it(payment: Payment) -> dict[str, Any]:
-    return {
-        "amount": Decimal(payment.amount_minor).scaleb(-EXPONENTS[payment.currency]),
-        "currency": payment.currency,
-        "held_minor": payment.amount_minor,
-    }
+def list_amounts(payment: Payment) -> list[tuple[str, str]]:
+    return [
+        (label, money_text(amount_minor, payment.currency))
+        for label, amount_minor in (
+            (_("captured"), payment.captured_minor),
+            (_("refunded"), payment.refunded_minor),
+            (_("refund pending"), payment.refund_pending_minor),
+            (_("disputed"), payment.disputed_minor),
+            (_("refundable"), payment.refundable_minor),
+        )
+    ]
 
 
-PAYMENT_OPERATIONS = (
-    StaffOperation(
-        "sync",
-        gettext_lazy("Ask the channel"),
-        gettext_lazy("What the channel says of it is taken over. Nothing is charged or refunded."),
-        Permission.SYNC,
-        _ask,
+PAYMENT_ACTIONS = (
+    AdminAction(
+        "refund",
+        gettext_lazy("Refund"),
+        gettext_lazy("Refunds the customer, in full or in part."),
+        Permission.REFUND,
+        _refund,
+        RefundForm,
+        find_obstacle=find_refund_obstacle,
+        list_facts=list_amounts,
+        waits_for_approval=True,
+        is_dialog=True,
     ),
-    StaffOperation(
+    AdminAction(
+        "sync",
+        gettext_lazy("Query the channel"),
+        gettext_lazy("Queries the channel and applies its status. Nothing is charged or refunded."),
+        Permission.SYNC,
+        _sync,
+    ),
+    AdminAction(
         "capture",
         gettext_lazy("Capture"),
-        gettext_lazy("Takes the money that is held, all of it or a part."),
+        gettext_lazy("Captures the held funds, in full or in part."),
         Permission.CAPTURE,
         _capture,
         CaptureForm,
-        why_not=_may_be_captured,
-        initial=_all_of_it,
+        find_obstacle=_find_capture_obstacle,
     ),
-    StaffOperation(
+    AdminAction(
         "cancel",
-        gettext_lazy("Cancel the payment"),
-        gettext_lazy("Ends it at the channel, unless it has been paid meanwhile."),
+        gettext_lazy("Cancel payment"),
+        gettext_lazy("Cancels the payment at the channel, unless the customer has paid meanwhile."),
         Permission.CANCEL,
         _cancel,
-        why_not=_may_be_cancelled,
+        find_obstacle=_find_cancel_obstacle,
     ),
-    StaffOperation(
-        "give_back",
-        late_payments.Operation.GIVE_BACK.label,
-        gettext_lazy("Refunds what came after its end, and what attempts took that had been given up."),
+    AdminAction(
+        Operation.GIVE_BACK.value,
+        Operation.GIVE_BACK.label,
+        gettext_lazy("Refunds money that arrived after the payment was closed, and duplicate payments."),
         Permission.REFUND,
-        _late(late_payments.Operation.GIVE_BACK),
-        why_not=_waits_for_a_person,
+        _late_payment_action(Operation.GIVE_BACK),
+        find_obstacle=_find_review_obstacle,
     ),
-    StaffOperation(
-        "resolve",
-        late_payments.Operation.RESOLVE.label,
-        gettext_lazy("A person has seen to it. No money is moved."),
+    AdminAction(
+        Operation.RESOLVE.value,
+        Operation.RESOLVE.label,
+        gettext_lazy("Closes reviews that have been handled. No money is moved."),
         Permission.RESOLVE,
-        _late(late_payments.Operation.RESOLVE),
+        _late_payment_action(Operation.RESOLVE),
         ResolveForm,
-        initial=_open_reviews,
-        why_not=_waits_for_a_person,
+        find_obstacle=_find_review_obstacle,
     ),
 )
+
+
+def _find_pending(payment: Payment) -> Approval | None:
+    return decisions.find_pending_for_payment(payment_no=payment.payment_no)
+
+
+def _describe_effects(payment: Payment, approval: Approval) -> Sequence[str]:
+    if approval.operation != REFUND:
+        return late_payments.effects(approval, payment)
+    values = {
+        "amount": money_text(approval.amount_minor, approval.currency),
+        "refundable": money_text(payment.refundable_minor, payment.currency),
+    }
+    return [_("%(amount)s is refunded, of %(refundable)s refundable now.") % values]
+
+
+def _approve(approval: Approval, approver: str) -> str:
+    if approval.operation == REFUND:
+        return _refund_message(refunds.approve(approval_id=approval.pk, actor=approver))
+    late_payments.approve(approval_id=approval.pk, actor=approver)
+    return _("%(operation)s: done.") % {"operation": approval.get_operation_display()}
+
+
+def _refund_message(refund: Refund) -> str:
+    amount = money_text(refund.amount_minor, refund.currency)
+    return _("Refund of %(amount)s: %(status)s.") % {
+        "amount": amount,
+        "status": refund.get_status_display(),
+    }
+
+
+PAYMENT_APPROVALS = ApprovalFlow(_find_pending, _describe_effects, _approve)

@@ -1,4 +1,4 @@
-"""Routing rules with what staff may do about them: add and end, never edit."""
+"""The pages of routing rules. Staff add and end rules; a rule is never edited."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, ReasonForm, StaffOperation
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from channels.registry import list_channel_names
@@ -20,21 +21,21 @@ from staff.roles import Permission
 SMALLEST, LARGEST = -(2**31), 2**31 - 1  # of the column
 
 
-class AddForm(ReasonForm):
+class RuleForm(ReasonForm):
     environment = forms.ChoiceField(label=gettext_lazy("Environment"), choices=Environment.choices)
     channel = forms.ChoiceField(
         label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in list_channel_names()]
     )
     priority = forms.IntegerField(
         label=gettext_lazy("Priority"),
-        help_text=gettext_lazy("The highest that matches is taken."),
+        help_text=gettext_lazy("The matching rule with the highest priority is used."),
         min_value=SMALLEST,
         max_value=LARGEST,
         initial=0,
     )
     weight = forms.IntegerField(
         label=gettext_lazy("Weight"),
-        help_text=gettext_lazy("The share among the matching rules of the same priority."),
+        help_text=gettext_lazy("The share among matching rules of the same priority."),
         min_value=1,
         max_value=1_000_000,
         initial=1,
@@ -62,16 +63,16 @@ class AddForm(ReasonForm):
         return currency.upper()
 
 
-def _add(actor: User, _row: None, given: dict[str, Any]) -> None:
-    reason = given.pop("reason")
-    routing_rules.add(draft=RuleDraft(**given), actor=actor.get_username(), reason=reason)
+def _add(actor: User, _row: None, data: dict[str, Any]) -> None:
+    reason = data.pop("reason")
+    routing_rules.add(draft=RuleDraft(**data), actor=actor.get_username(), reason=reason)
 
 
-def _end(actor: User, rule: RoutingRule, given: dict[str, Any]) -> None:
-    routing_rules.end(rule_id=rule.pk, actor=actor.get_username(), **given)
+def _end(actor: User, rule: RoutingRule, data: dict[str, Any]) -> None:
+    routing_rules.end(rule_id=rule.pk, actor=actor.get_username(), **data)
 
 
-def _may_be_ended(rule: RoutingRule) -> str:
+def _find_end_obstacle(rule: RoutingRule) -> str:
     return "" if rule.is_active else _("This rule has ended.")
 
 
@@ -79,23 +80,25 @@ admin.site.unregister(RoutingRule)
 
 
 @admin.register(RoutingRule)
-class StaffedRoutingRuleAdmin(OperableAdmin, RoutingRuleAdmin):  # type: ignore[misc]  # unfold's mixins
-    operations = (
-        StaffOperation(
+class RoutingRulePageAdmin(ActionsAdmin, RoutingRuleAdmin):  # type: ignore[misc]  # unfold's mixins
+    staff_actions = (
+        AdminAction(
             "new",
             gettext_lazy("New rule"),
-            gettext_lazy("Holds for payments that are created from now on. A rule is never edited."),
+            gettext_lazy(
+                "Applies to payments created from now on. A rule cannot be edited: end it and add another."
+            ),
             Permission.MANAGE_ROUTING,
             _add,
-            AddForm,
-            on_object=False,
+            RuleForm,
+            scope=Scope.LIST,
         ),
-        StaffOperation(
+        AdminAction(
             "end",
-            gettext_lazy("End"),
-            gettext_lazy("Matches no more payments. Those that it routed stay where they are."),
+            gettext_lazy("End rule"),
+            gettext_lazy("Matches no new payments. Payments that it routed keep their channel."),
             Permission.MANAGE_ROUTING,
             _end,
-            why_not=_may_be_ended,
+            find_obstacle=_find_end_obstacle,
         ),
     )

@@ -1,7 +1,10 @@
-"""Members of staff and the roles there are. Django's own pages for them would set passwords and hand out permissions
-one by one; here roles are code, and what is done about a person has a reason."""
+"""The pages of staff accounts and roles.
 
-from typing import Any, TypeVar
+Django's own pages would set passwords and grant single permissions. Here roles are code, and each action on an account
+requires a reason.
+"""
+
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -11,18 +14,18 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, ReasonForm, Shown, StaffOperation
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
 from common.admin import ReadOnlyAdmin, flag_column
 from staff import second_factor, staff
 from staff.roles import Permission, Role
 
-T = TypeVar("T")
 ROLES = {
-    Role.VIEWER: gettext_lazy("Viewer: looks at payments, orders, refunds and sagas"),
-    Role.SUPPORT: gettext_lazy("Support: also sees requests, keys; asks channels, cancels the unpaid, tests webhooks"),
-    Role.FINANCE: gettext_lazy("Finance: refunds, captures, exports, approves"),
-    Role.OPERATOR: gettext_lazy("Operator: operates sagas, resolves, approves, changes routing, sees the machinery"),
-    Role.ADMIN: gettext_lazy("Admin: everything, and merchants, keys, staff and the audit"),
+    Role.VIEWER: gettext_lazy("Viewer: views payments, orders, refunds and sagas"),
+    Role.SUPPORT: gettext_lazy("Support: views requests and keys, queries channels, cancels payments, tests webhooks"),
+    Role.FINANCE: gettext_lazy("Finance: refunds, captures, exports and approves"),
+    Role.OPERATOR: gettext_lazy("Operator: operates sagas, resolves reviews, approves, manages routing"),
+    Role.ADMIN: gettext_lazy("Admin: all permissions, including merchants, keys, staff and the audit log"),
 }  # fmt: skip
 
 
@@ -35,122 +38,124 @@ class RolesForm(ReasonForm):
 class InviteForm(RolesForm):
     username = forms.CharField(label=gettext_lazy("User name"), max_length=150)
     email = forms.EmailField(label=gettext_lazy("Email"), max_length=254)
-    in_order = ("username", "email", "roles")
+    field_order = ("username", "email", "roles", "reason")
 
 
-def _invite(actor: User, _row: None, given: dict[str, Any]) -> Shown:
-    given = {**given, "roles": [Role(role) for role in given["roles"]]}
-    return _hand_over(staff.invite(actor=actor.get_username(), **given))
+def _invite(actor: User, _row: None, data: dict[str, Any]) -> ShownOnce:
+    data = {**data, "roles": [Role(role) for role in data["roles"]]}
+    return _show_link(staff.invite(actor=actor.get_username(), **data))
 
 
-def _send_link(actor: User, user: User, given: dict[str, Any]) -> Shown:
-    return _hand_over(staff.send_link(user_id=user.pk, actor=actor.get_username(), **given))
+def _send_link(actor: User, user: User, data: dict[str, Any]) -> ShownOnce:
+    return _show_link(staff.send_link(user_id=user.pk, actor=actor.get_username(), **data))
 
 
-def _hand_over(invitation: staff.Invitation) -> Shown:
+def _show_link(invitation: staff.Invitation) -> ShownOnce:
     if not invitation.link:
-        return Shown(
+        return ShownOnce(
             title=_("A link for %(name)s") % {"name": invitation.user.get_username()},
             rows=[(_("Sent to"), invitation.user.email)],
-            advice=_("Nobody else has seen it. It is good once, for a day."),
+            advice=_("Nobody else has seen the link. It is valid once, for one day."),
         )
-    return Shown(
+    return ShownOnce(
         title=_("A link for %(name)s") % {"name": invitation.user.get_username()},
         rows=[(_("Link"), invitation.link)],
-        advice=_("Hand it over in person or by a channel you trust. It is good once, for a day, and not shown again."),
+        advice=_("Hand it over in person or through a trusted channel. It is valid once, for one day."),
     )  # fmt: skip
 
 
-def _set_roles(actor: User, user: User, given: dict[str, Any]) -> None:
-    roles = [Role(role) for role in given["roles"]]
-    staff.set_roles(user_id=user.pk, roles=roles, actor=actor.get_username(), reason=given["reason"])
+def _set_roles(actor: User, user: User, data: dict[str, Any]) -> None:
+    roles = [Role(role) for role in data["roles"]]
+    staff.set_roles(user_id=user.pk, roles=roles, actor=actor.get_username(), reason=data["reason"])
 
 
-def _deactivate(actor: User, user: User, given: dict[str, Any]) -> None:
-    staff.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **given)
+def _deactivate(actor: User, user: User, data: dict[str, Any]) -> None:
+    staff.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **data)
 
 
-def _reactivate(actor: User, user: User, given: dict[str, Any]) -> None:
-    staff.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **given)
+def _reactivate(actor: User, user: User, data: dict[str, Any]) -> None:
+    staff.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **data)
 
 
-def _reset_second_factor(actor: User, user: User, given: dict[str, Any]) -> None:
-    staff.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **given)
+def _reset_second_factor(actor: User, user: User, data: dict[str, Any]) -> None:
+    staff.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **data)
 
 
-def _is_below(user: User) -> str:
+def _find_superuser_obstacle(user: User) -> str:
     return str(staff.ABOVE_ALL) if user.is_superuser else ""
 
 
-def _may_be_deactivated(user: User) -> str:
-    return _is_below(user) or ("" if user.is_active else _("This account is not active."))
+def _find_deactivate_obstacle(user: User) -> str:
+    return _find_superuser_obstacle(user) or ("" if user.is_active else _("This account is not active."))
 
 
-def _may_be_reactivated(user: User) -> str:
-    return _is_below(user) or (_("This account is active.") if user.is_active else "")
+def _find_reactivate_obstacle(user: User) -> str:
+    return _find_superuser_obstacle(user) or (_("This account is active.") if user.is_active else "")
 
 
-def _may_lose_second_factor(user: User) -> str:
-    return _is_below(user) or (
+def _find_reset_obstacle(user: User) -> str:
+    return _find_superuser_obstacle(user) or (
         "" if second_factor.is_enrolled(user) else _("This person has no second factor.")
     )
 
 
-def _roles_now(user: User) -> dict[str, Any]:
+def _current_roles(user: User) -> dict[str, Any]:
     return {"roles": list(user.groups.values_list("name", flat=True))}
 
 
-OPERATIONS = (
-    StaffOperation(
+STAFF_ACTIONS = (
+    AdminAction(
         "invite",
         gettext_lazy("Invite"),
-        gettext_lazy("Makes an account, and a link with which the person chooses a password."),
+        gettext_lazy("Creates an account and a link with which the person sets a password."),
         Permission.MANAGE_STAFF,
         _invite,
         InviteForm,
-        on_object=False,
+        scope=Scope.LIST,
     ),
-    StaffOperation(
+    AdminAction(
         "roles",
         gettext_lazy("Set roles"),
-        gettext_lazy("Replaces the roles of this person, from the next page on."),
+        gettext_lazy("Replaces the roles of this person. Takes effect on their next page."),
         Permission.MANAGE_STAFF,
         _set_roles,
         RolesForm,
-        why_not=_is_below,
-        initial=_roles_now,
+        find_obstacle=_find_superuser_obstacle,
+        initial=_current_roles,
     ),
-    StaffOperation(
+    AdminAction(
         "deactivate",
         gettext_lazy("Deactivate"),
-        gettext_lazy("Ends all sessions of this person at once. Their history stays."),
+        gettext_lazy("Ends all sessions of this person at once. Their audit log stays."),
         Permission.MANAGE_STAFF,
         _deactivate,
-        why_not=_may_be_deactivated,
+        find_obstacle=_find_deactivate_obstacle,
     ),
-    StaffOperation(
+    AdminAction(
         "reactivate",
         gettext_lazy("Reactivate"),
-        gettext_lazy("Lets this person sign in again, with the same password and second factor."),
+        gettext_lazy("Lets this person sign in again with the same password and second factor."),
         Permission.MANAGE_STAFF,
         _reactivate,
-        why_not=_may_be_reactivated,
+        find_obstacle=_find_reactivate_obstacle,
     ),
-    StaffOperation(
+    AdminAction(
         "send_link",
-        gettext_lazy("New link"),
-        gettext_lazy("Ends the password of this person, and makes a link to choose a new one."),
+        gettext_lazy("Create new link"),
+        gettext_lazy("Invalidates the password of this person and creates a link to set a new one."),
         Permission.MANAGE_STAFF,
         _send_link,
-        why_not=_is_below,
+        find_obstacle=_find_superuser_obstacle,
     ),
-    StaffOperation(
+    AdminAction(
         "reset_second_factor",
         gettext_lazy("Reset second factor"),
-        gettext_lazy("For a lost phone without recovery codes: the next sign-in enrols anew."),
+        gettext_lazy(
+            "For a lost phone without recovery codes. The person enrols a new one at the next sign-in."
+        ),
         Permission.MANAGE_STAFF,
         _reset_second_factor,
-        why_not=_may_lose_second_factor,
+        find_obstacle=_find_reset_obstacle,
     ),
 )
 
@@ -158,8 +163,8 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class StaffAdmin(OperableAdmin):
-    operations = OPERATIONS
+class StaffAdmin(ActionsAdmin):
+    staff_actions = STAFF_ACTIONS
     superuser = flag_column("is_superuser", gettext_lazy("superuser"))
     list_display = ("username", "email", "roles", "is_active", "superuser", "last_login")
     list_filter = ("is_active", "groups")

@@ -1,4 +1,4 @@
-"""Merchants' webhook endpoints with what staff may do about them."""
+"""The page of a merchant's webhook endpoint, with the test webhook."""
 
 from typing import Any
 
@@ -9,29 +9,26 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.operation_pages import OperableAdmin, StaffOperation
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.declaration import AdminAction
 from backoffice.services import merchant_operations
-from common.errors import ApiError, OperationRefused
 from staff.roles import Permission
 from webhooks.admin import WebhookEndpointAdmin
 from webhooks.models import EndpointKind, EndpointStatus, WebhookEndpoint
 
 
-def _test(actor: User, endpoint: WebhookEndpoint, given: dict[str, Any]) -> HttpResponse:
-    try:
-        delivery = merchant_operations.send_test_webhook(
-            endpoint_id=endpoint.pk, actor=actor.get_username(), reason=given["reason"]
-        )
-    except ApiError as refused:
-        raise OperationRefused(str(refused.text)) from refused
+def _send_test(actor: User, endpoint: WebhookEndpoint, data: dict[str, Any]) -> HttpResponse:
+    delivery = merchant_operations.send_test_webhook(
+        endpoint_id=endpoint.pk, actor=actor.get_username(), reason=data["reason"]
+    )
     return redirect("admin:webhooks_webhookdelivery_change", delivery.pk)
 
 
-def _may_be_tested(endpoint: WebhookEndpoint) -> str:
+def _find_test_obstacle(endpoint: WebhookEndpoint) -> str:
     if endpoint.kind == EndpointKind.CALLBACK:
-        return _("It is told of payments that name an address, and has none of its own.")
+        return _("Callback addresses of payments cannot be tested: this endpoint has no address of its own.")
     if endpoint.status != EndpointStatus.ENABLED:
-        return _("This endpoint is: %(status)s.") % {"status": endpoint.get_status_display()}
+        return _("The status of this endpoint is: %(status)s.") % {"status": endpoint.get_status_display()}
     return ""
 
 
@@ -39,16 +36,14 @@ admin.site.unregister(WebhookEndpoint)
 
 
 @admin.register(WebhookEndpoint)
-class TestableEndpointAdmin(OperableAdmin, WebhookEndpointAdmin):  # type: ignore[misc]  # unfold's mixins
-    operations = (
-        StaffOperation(
+class EndpointPageAdmin(ActionsAdmin, WebhookEndpointAdmin):  # type: ignore[misc]  # unfold's mixins
+    staff_actions = (
+        AdminAction(
             "test",
-            gettext_lazy("Test call"),
-            gettext_lazy(
-                "Sends the event that the merchant can ask for too. Its delivery tells what became of it."
-            ),
+            gettext_lazy("Send test webhook"),
+            gettext_lazy("Sends a test event. The page of its delivery shows the result."),
             Permission.TEST_ENDPOINT,
-            _test,
-            why_not=_may_be_tested,
+            _send_test,
+            find_obstacle=_find_test_obstacle,
         ),
     )

@@ -194,7 +194,7 @@ class InputsFilter(ListFilter):
     def not_understood(self, request: HttpRequest, each: Input) -> None:
         messages.warning(
             request,
-            _("%(field)s: “%(value)s” is not understood and was left out.")
+            _("%(field)s: “%(value)s” is not valid and was ignored.")
             % {"field": each.label, "value": self.value(each.parameter)[:50]},
         )
 

@@ -25,8 +25,8 @@ _PAGES: dict[int, tuple[Promise, Promise, str]] = {
         "wait",
     ),
     500: (
-        _("This did not work"),
-        _("The fault is ours, and has been reported. Please try again in a few minutes."),
+        _("Something went wrong"),
+        _("This is an error on our side and has been reported. Please try again in a few minutes."),
         "failure",
     ),
 }

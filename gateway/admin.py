@@ -101,16 +101,16 @@ class MoneyAdmin(ReadOnlyAdmin):
             _("the saga that made it"),
             reverse("admin:sagas_sagainstance_changelist"),
             row,
-            _("all its sagas"),
+            _("all sagas of this payment"),
         )
 
 
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
-    attention = flag_column("needs_attention", _("needs attention"))
+    attention = flag_column("needs_attention", _("needs review"))
     captured = money_column("captured_minor", _("captured"))
     refunded = money_column("refunded_minor", _("refunded"))
-    being_refunded = money_column("refund_pending_minor", _("being refunded"))
+    being_refunded = money_column("refund_pending_minor", _("refund pending"))
     refundable = money_column("refundable_minor", _("refundable"))
     disputed = money_column("disputed_minor", _("disputed"))
     list_display = (
@@ -137,7 +137,7 @@ class PaymentAdmin(MoneyAdmin):
     )
     saved_views = (
         (_("All"), ""),
-        (_("Needs a person"), "needs_attention__exact=1"),
+        (_("Needs review"), "needs_attention__exact=1"),
         (_("Stuck"), "stuck=yes"),
         (_("Failed"), "status__exact=failed"),
         (_("Waiting"), "status__exact=pending"),
@@ -196,7 +196,7 @@ class PaymentAdmin(MoneyAdmin):
                 )
             },
         ),
-        (_("Needs a person"), {"fields": ("needs_attention", "attention_reason")}),
+        (_("Needs review"), {"fields": ("needs_attention", "attention_reason")}),
         (_("Merchant's data"), {"fields": ("callback_url", "return_url", "customer", "metadata")}),
     )
 
@@ -204,7 +204,7 @@ class PaymentAdmin(MoneyAdmin):
 class SurplusFilter(admin.SimpleListFilter):
     """Second money: taken by an attempt that had been given up."""
 
-    title = _("second money")
+    title = _("duplicate payment")
     parameter_name = "surplus"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:

@@ -41,7 +41,7 @@ def definition_names() -> list[str]:
 
 @admin.register(SagaInstance)
 class SagaInstanceAdmin(ReadOnlyAdmin):
-    attention = flag_column("needs_attention", _("needs attention"))
+    attention = flag_column("needs_attention", _("needs review"))
     coloured_status = badge_column("status", _("status"), COLOURS)
     list_display = (
         "business_id",
@@ -62,7 +62,7 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
     )
     saved_views = (
         (_("All"), ""),
-        (_("Needs a person"), "needs_attention__exact=1"),
+        (_("Needs review"), "needs_attention__exact=1"),
         (_("Stuck"), "stuck=yes"),
         (_("In progress"), "status__exact=in_progress"),
         (_("Compensated"), "status__exact=compensated"),
@@ -93,7 +93,7 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
             },
         ),
         (
-            _("Needs a person"),
+            _("Needs review"),
             {"fields": ("needs_attention", "attention_reason", "error_code", "error_message")},
         ),
         (

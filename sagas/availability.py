@@ -14,7 +14,7 @@ from sagas.models import Direction, SagaStatus, StepStatus
 
 class Operation(models.TextChoices):
     RETRY_NOW = "retry_now", gettext_lazy("Retry now")
-    ASK_CHANNEL = "ask_channel", gettext_lazy("Ask the channel")
+    ASK_CHANNEL = "ask_channel", gettext_lazy("Query the channel")
     SKIP_STEP = "skip_step", gettext_lazy("Skip the step")
     COMPENSATE = "compensate", gettext_lazy("Compensate")
     MARK_RESOLVED = "mark_resolved", gettext_lazy("Mark resolved")

@@ -12,16 +12,16 @@ from common.admin_forms import AuthenticationForm, dressed
 from staff import second_factor
 from staff.second_factor import Verdict
 
-MISSING = _("Give the code of your authenticator app, or one of your recovery codes.")
+MISSING = _("Enter the code from your authenticator app or a recovery code.")
 WRONG = _(
-    "This code is wrong, or was used before. Wait for the next one; after several wrong ones, a little longer."
+    "This code is wrong or has been used. Wait for the next code. After several wrong codes the wait is longer."
 )
 
 
 class LoginForm(AuthenticationForm):
     otp_token = forms.CharField(
-        label=_("Code of your authenticator app"),
-        help_text=_("Empty if you have not enrolled one. A recovery code will do, too."),
+        label=_("Code from your authenticator app"),
+        help_text=_("Leave empty if you have not enrolled one. A recovery code works, too."),
         required=False,
         max_length=32,
     )
@@ -54,7 +54,7 @@ class LoginForm(AuthenticationForm):
 
 class CodeForm(forms.Form):
     token = forms.CharField(
-        label=_("Code of your authenticator app"),
+        label=_("Code from your authenticator app"),
         max_length=32,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )

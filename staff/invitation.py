@@ -18,7 +18,7 @@ class InvitationView(PasswordResetConfirmView):
     """Setting the password spends the link and ends all sessions of the person."""
 
     template_name = "staff/invitation.html"
-    title = _("Choose your password")
+    title = _("Set your password")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}

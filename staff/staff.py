@@ -29,7 +29,7 @@ from staff import second_factor
 from staff.mailboxes import is_of_the_company, mailbox
 from staff.roles import Role
 
-ABOVE_ALL = gettext_lazy("This account is above all roles: it is looked after in the terminal alone.")
+ABOVE_ALL = gettext_lazy("This is a superuser account. It can only be managed in the terminal.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ def invite(
     way = "terminal" if in_terminal else _way_of_link(user)
     with transaction.atomic():
         if _has_mailbox(user.email):
-            raise OperationRefused(_("There is somebody with this mailbox already."))
+            raise OperationRefused(_("An account with this mailbox exists already."))
         if not insert_unless_exists(user):
-            raise OperationRefused(_("There is somebody with this name already."))
+            raise OperationRefused(_("An account with this user name exists already."))
         user.groups.set(_groups(roles))
         after: dict[str, object] = {"roles": sorted(roles), "email": user.email, "link": way}
         _record(user, StaffActionType.STAFF_INVITED, actor, reason, after=after)
@@ -120,9 +120,9 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
 def _lock(user_id: int, actor: str) -> User:
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_staff=True).first()
     if user is None:
-        raise UnknownObject(_("There is no such member of staff."))
+        raise UnknownObject(_("There is no such staff account."))
     if user.get_username() == actor:
-        raise OperationRefused(_("Not for yourself: somebody else has to do this."))
+        raise OperationRefused(_("You cannot do this for your own account. Another person must do it."))
     if user.is_superuser:
         raise OperationRefused(str(ABOVE_ALL))
     return user
@@ -137,7 +137,7 @@ def _refuse_taking_over(user: User, actor: str, other: StaffActionType) -> None:
     )
     if latest is not None and (user.last_login is None or user.last_login < latest.created_at):
         raise OperationRefused(
-            _("You have just renewed this person's other factor: somebody else has to do this one.")
+            _("You have just reset this person's other factor. Another person must reset this one.")
         )
 
 
@@ -161,14 +161,14 @@ def _hand_over(user: User, way: str) -> Invitation:
         return Invitation(user, _link(user))
     message = EmailMessage(
         subject=_("Your account for the back office"),
-        body=_("Choose your password here, within a day:\n\n%(link)s\n\nThe link is good once.")
+        body=_("Set your password here within one day:\n\n%(link)s\n\nThe link is valid once.")
         % {"link": _link(user)},
         to=[user.email],
     )
     try:
         message.send()
     except (OSError, SMTPException) as error:
-        raise OperationRefused(_("The e-mail could not be sent. Make a new link later.")) from error
+        raise OperationRefused(_("The e-mail could not be sent. Create a new link later.")) from error
     return Invitation(user, "")
 
 

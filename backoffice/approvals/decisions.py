@@ -42,9 +42,9 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
     with transaction.atomic():
         approval = lock_pending(approval_id)
         if not is_from_terminal(approval.requested_by):
-            raise NotPermitted(_("Somebody else has made this request theirs already."))
+            raise NotPermitted(_("Another account has adopted this request already."))
         if is_from_terminal(actor):
-            raise NotPermitted(_("Only an active member of staff can approve."))
+            raise NotPermitted(_("Only an active staff account can approve."))
         record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, approval.reason)
         approval.requested_by = actor
         approval.save(update_fields=["requested_by"])
@@ -71,9 +71,9 @@ def lock_pending(approval_id: uuid.UUID) -> Approval:
     """Raises `NotPermitted`."""
     approval = Approval.objects.select_for_update().filter(id=approval_id).first()
     if approval is None or approval.state != ApprovalState.PENDING:
-        raise NotPermitted(_("It has been decided already."))
+        raise NotPermitted(_("This approval has been decided already."))
     if approval.requested_at <= database_now() - VALID_FOR:
-        raise NotPermitted(_("Nobody agreed in time: it must be asked for anew."))
+        raise NotPermitted(_("The approval request has expired. Request it again."))
     return approval
 
 

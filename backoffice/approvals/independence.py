@@ -32,18 +32,18 @@ LINK_ACTIONS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK
 def find_approver_conflict(*, approver: str, requester: str) -> str:
     """Why the approver is not a second person beside the requester; empty when it is one."""
     if approver == requester:
-        return _("You asked for it yourself: somebody else must agree.")
+        return _("You requested this yourself. Another person must approve it.")
     accounts = {each.get_username(): each for each in User.objects.filter(username__in=(approver, requester))}
     account = accounts.get(approver)
     if account is None or not (account.is_active and account.is_staff):
-        return _("Only an active member of staff can approve.")
+        return _("Only an active staff account can approve.")
     if settings.STAFF_OTP_REQUIRED and not second_factor.is_enrolled(account):
-        return _("Enrol a second factor first: without one you cannot approve.")
+        return _("Enrol a second factor before you approve.")
     left = account_changed_at(account) + dt.timedelta(hours=settings.APPROVER_AGE_HOURS) - database_now()
     if left > dt.timedelta(0):
-        return _(
-            "This account was made, or its access changed, lately. It can approve in %(hours)d hours."
-        ) % {"hours": left // dt.timedelta(hours=1) + 1}
+        return _("This account is new or its access has changed. It can approve in %(hours)d hours.") % {
+            "hours": left // dt.timedelta(hours=1) + 1
+        }
     return _find_shared_identity(account, accounts.get(requester), requester)
 
 
@@ -63,20 +63,22 @@ def _find_shared_identity(approver: User, asking: User | None, requester: str) -
     for link in _newest_links(approver.get_username(), requester):
         if link.after.get("link") == "shown":
             return _(
-                "The link of the account %(name)s was shown to %(actor)s. Have a new one sent by e-mail, to an address"
-                " of the company, before it takes part in a decision by two."
+                "The link of account %(name)s was shown to %(actor)s. Send a new link to a company e-mail address"
+                " before the account takes part in approvals."
             ) % {"name": link.object_id, "actor": link.actor}
     if asking is None or is_from_terminal(requester):
-        return _("It was requested in a terminal, which proves no name: an account must adopt it first.")
+        return _(
+            "This was requested in a terminal, which proves no identity. An account must adopt the request first."
+        )
     if approver.email and mailbox(approver.email) == mailbox(asking.email):
-        return _("Both accounts have the same mailbox: somebody else must agree.")
+        return _("Both accounts share a mailbox. Another person must approve it.")
     for invited, by in ((approver, asking), (asking, approver)):
         if (
             not by.email
             and _staff_actions(invited.get_username(), *LINK_ACTIONS).filter(actor=by.get_username()).exists()
         ):
             return _(
-                "One of the two accounts invited the other and has no e-mail address: somebody else must agree."
+                "One of the two accounts invited the other and has no e-mail address. Another person must approve it."
             )
     return ""
 

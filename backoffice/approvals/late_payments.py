@@ -124,7 +124,7 @@ def _ask(
     except IntegrityError as error:
         if not any(violates(error, name) for name in ONE_PENDING):
             raise
-        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An approval is already pending for this object.")) from error
     decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval
 
@@ -136,4 +136,4 @@ def _require_as_requested(approval: Approval, payment: Payment) -> None:
     else:
         same = bool(approval.result) or not list_open_reviews(payment)
     if not same:
-        raise OperationRefused(_("The payment has changed since: request it again."))
+        raise OperationRefused(_("The payment has changed. Request it again."))

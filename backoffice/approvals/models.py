@@ -19,11 +19,11 @@ PAYMENT_OPERATIONS: Final = (REFUND, *LateMoneyOperation.values)
 
 
 class ApprovalState(models.TextChoices):
-    PENDING = "pending", _("Waits for a second person")
+    PENDING = "pending", _("Pending approval")
     APPROVED = "approved", _("Approved")
     REJECTED = "rejected", _("Rejected")
-    STALE = "stale", _("Overtaken: something has changed since")
-    EXPIRED = "expired", _("Nobody agreed in time")
+    STALE = "stale", _("Outdated: the object has changed")
+    EXPIRED = "expired", _("Expired")
 
 
 class Approval(models.Model):
@@ -45,8 +45,8 @@ class Approval(models.Model):
     ticket = models.CharField(_("ticket"), max_length=500, blank=True)
     result = models.TextField(_("result of the step"), blank=True)
     state = models.CharField(_("state"), max_length=20, choices=ApprovalState, default=ApprovalState.PENDING)
-    requested_by = models.CharField(_("asked for by"), max_length=150)
-    requested_at = models.DateTimeField(_("asked for at"), db_default=Now(), editable=False)
+    requested_by = models.CharField(_("requested by"), max_length=150)
+    requested_at = models.DateTimeField(_("requested at"), db_default=Now(), editable=False)
     decided_by = models.CharField(_("decided by"), max_length=150, blank=True)
     decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
 

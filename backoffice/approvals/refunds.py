@@ -101,6 +101,6 @@ def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, 
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_payment"):
             raise
-        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An approval is already pending for this object.")) from error
     decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
     return approval

@@ -156,5 +156,5 @@ def _ask(
     except IntegrityError as error:
         if not violates(error, "approval_one_pending_per_saga"):
             raise
-        raise NotPermitted(_("An operation on it waits for a second person already.")) from error
+        raise NotPermitted(_("An approval is already pending for this object.")) from error
     return approval

@@ -30,19 +30,19 @@ OUTCOME_WORDS = {
 }
 WAITING_WORDS = {
     "payments_attention": (
-        gettext_lazy("Payments that need a person"),
+        gettext_lazy("Needs review: payments"),
         "gateway_payment",
         "needs_attention__exact=1",
     ),
     "sagas_attention": (
-        gettext_lazy("Sagas that need a person"),
+        gettext_lazy("Needs review: sagas"),
         "sagas_sagainstance",
         "needs_attention__exact=1",
     ),
     "sagas_stuck": (gettext_lazy("Stuck sagas"), "sagas_sagainstance", "stuck=yes"),
     "payments_stuck": (gettext_lazy("Stuck payments"), "gateway_payment", "stuck=yes"),
     "approvals": (
-        gettext_lazy("Waiting for a second person"),
+        gettext_lazy("Pending approvals"),
         "approvals_approval",
         "state__exact=pending",
     ),
@@ -50,16 +50,16 @@ WAITING_WORDS = {
 
 LAG_WORDS = {
     "outbox": (
-        gettext_lazy("Events not published yet"),
+        gettext_lazy("Unpublished events"),
         "events_outboxevent",
         "published_at__isempty=1",
     ),
     "fan_out": (
-        gettext_lazy("Events not handed to webhooks yet"),
+        gettext_lazy("Events waiting for fan-out"),
         "events_outboxevent",
         "fanned_out_at__isempty=1",
     ),
-    "webhooks": (gettext_lazy("Webhooks that are due"), "webhooks_webhookdelivery", "due=yes"),
+    "webhooks": (gettext_lazy("Due webhook deliveries"), "webhooks_webhookdelivery", "due=yes"),
 }
 PATIENCE_SECONDS = 60  # what is younger is on its way, and no reason to be alarmed
 

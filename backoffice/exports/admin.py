@@ -1,4 +1,4 @@
-"""Exports as staff see them: asked for, watched and downloaded."""
+"""The pages of exports: request one, watch its progress, download it."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
 from backoffice.exports import services
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
-from backoffice.operation_pages import OperableAdmin, ReasonForm, StaffOperation
 from common.admin import badge_column, flag_column
 from common.errors import OperationRefused
 from merchants.models import Environment
@@ -30,14 +31,12 @@ REFRESH_SECONDS = "3"
 
 class NewExportForm(ReasonForm):
     kind = forms.ChoiceField(
-        label=gettext_lazy("What"), choices=[(kind.name, kind.label) for kind in KINDS.values()]
+        label=gettext_lazy("Data"), choices=[(kind.name, kind.label) for kind in KINDS.values()]
     )
     created_from = forms.DateField(label=gettext_lazy("Created from (UTC)"), required=False)
-    created_until = forms.DateField(
-        label=gettext_lazy("Created until, and on this day (UTC)"), required=False
-    )
+    created_until = forms.DateField(label=gettext_lazy("Created to, inclusive (UTC)"), required=False)
     paid_from = forms.DateField(label=gettext_lazy("Paid from (UTC)"), required=False)
-    paid_until = forms.DateField(label=gettext_lazy("Paid until, and on this day (UTC)"), required=False)
+    paid_until = forms.DateField(label=gettext_lazy("Paid to, inclusive (UTC)"), required=False)
     status = forms.ChoiceField(
         label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
     )
@@ -48,19 +47,19 @@ class NewExportForm(ReasonForm):
     merchant = forms.EmailField(label=gettext_lazy("Email of the merchant"), required=False)
     actor = forms.CharField(
         label=gettext_lazy("Person"),
-        help_text=gettext_lazy("For staff actions."),
+        help_text=gettext_lazy("Only for staff actions."),
         max_length=150,
         required=False,
     )
     list = forms.CharField(
-        label=gettext_lazy("As the list shows it"),
-        help_text=gettext_lazy("The filters of the list that you came from. Empty: all rows."),
+        label=gettext_lazy("Filters of the list"),
+        help_text=gettext_lazy("The filters of the list from which you came. Empty: all rows."),
         max_length=2000,
         required=False,
     )
     in_background = forms.BooleanField(
-        label=gettext_lazy("Write it in the background"),
-        help_text=gettext_lazy("However short it is. It is kept for a week, to be downloaded here."),
+        label=gettext_lazy("Write in the background"),
+        help_text=gettext_lazy("Also for a short export. The file can be downloaded here for a week."),
         required=False,
     )
 
@@ -78,12 +77,12 @@ class DownloadForm(ReasonForm):
     reason = None  # type: ignore[assignment]
 
 
-def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
-    kind = KINDS[given.pop("kind")]
+def _request_export(user: User, _row: None, data: dict[str, Any]) -> HttpResponseBase:
+    kind = KINDS[data.pop("kind")]
     if not user.has_perm(kind.view_permission):
-        raise OperationRefused(_("Your role does not see these rows."))
-    reason, in_background = given.pop("reason"), given.pop("in_background")
-    filters = {name: _as_filter(name, value) for name, value in given.items() if value}
+        raise OperationRefused(_("Your role does not permit viewing these rows."))
+    reason, in_background = data.pop("reason"), data.pop("in_background")
+    filters = {name: _as_filter(name, value) for name, value in data.items() if value}
     answer = services.request_export(
         kind_name=kind.name,
         filters=filters,
@@ -96,9 +95,9 @@ def _request(user: User, _row: None, given: dict[str, Any]) -> HttpResponseBase:
     return _as_file(answer, kind.name)
 
 
-def _download(user: User, export: Export, _given: dict[str, Any]) -> HttpResponseBase:
+def _download(user: User, export: Export, _data: dict[str, Any]) -> HttpResponseBase:
     if not user.has_perm(KINDS[export.kind].view_permission):
-        raise OperationRefused(_("Your role does not see these rows."))
+        raise OperationRefused(_("Your role does not permit viewing these rows."))
     return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
 
 
@@ -119,32 +118,32 @@ def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:
     )
 
 
-def _is_ready(export: Export) -> str:
-    return "" if export.status == ExportStatus.DONE else _("This export is not ready.")
+def _find_download_obstacle(export: Export) -> str:
+    return "" if export.status == ExportStatus.DONE else _("This export is not ready yet.")
 
 
 @admin.register(Export)
-class ExportAdmin(OperableAdmin):
+class ExportAdmin(ActionsAdmin):
     coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
     cut = flag_column("is_cut", gettext_lazy("cut at the limit"))
-    operations = (
-        StaffOperation(
+    staff_actions = (
+        AdminAction(
             "new",
             gettext_lazy("New export"),
-            gettext_lazy("Short ones come at once; a long one is written in the background."),
+            gettext_lazy("A short export is downloaded at once. A long one is written in the background."),
             Permission.EXPORT,
-            _request,
+            _request_export,
             NewExportForm,
-            on_object=False,
+            scope=Scope.LIST,
         ),
-        StaffOperation(
+        AdminAction(
             "download",
             gettext_lazy("Download"),
-            gettext_lazy("As CSV. Each download is kept with your name in the history."),
+            gettext_lazy("Downloads a CSV file. Each download is recorded in the audit log with your name."),
             Permission.EXPORT,
             _download,
             DownloadForm,
-            why_not=_is_ready,
+            find_obstacle=_find_download_obstacle,
         ),
     )
     list_display = (
@@ -172,7 +171,7 @@ class ExportAdmin(OperableAdmin):
         "finished_at",
     )
 
-    @admin.display(description=gettext_lazy("What"))
+    @admin.display(description=gettext_lazy("Data"))
     def what(self, export: Export) -> str | Promise:
         return KINDS[export.kind].label if export.kind in KINDS else export.kind
 
@@ -181,15 +180,9 @@ class ExportAdmin(OperableAdmin):
         labels = {name: field.label for name, field in NewExportForm.base_fields.items()}
         return " · ".join(f"{labels.get(name, name)}: {value}" for name, value in export.filters.items())
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Shows itself anew until it is done."""
-        response = super().change_view(request, object_id, form_url, extra_context)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Reloads the page until the export is done."""
+        response = super().change_view(request, object_id, *args, **kwargs)
         export = self.get_object(request, object_id)
         if export is not None and export.status in UNFINISHED:
             response["Refresh"] = REFRESH_SECONDS

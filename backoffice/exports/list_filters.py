@@ -10,6 +10,7 @@ from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.test import RequestFactory
+from django.utils.http import urlencode
 
 from common.admin_lists import NEWER, OLDER
 
@@ -30,6 +31,12 @@ def list_query(kind: str, shown: QueryDict) -> str:
     for name in [name for name, values in query.lists() if not any(values)]:
         del query[name]
     return f"{kind}?{query.urlencode()}" if query else ""
+
+
+def export_query(kind: str, shown: QueryDict) -> str:
+    """Returns the query of the export page for the rows that the list shows."""
+    as_shown = list_query(kind, shown)
+    return urlencode({"kind": kind, **({LIST: as_shown} if as_shown else {})})
 
 
 def list_kind(list_query: str) -> str:

@@ -42,16 +42,16 @@ def request_export(
     given = {name: value for name, value in filters.items() if value}
     if unknown := sorted(given.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
         raise OperationRefused(
-            _("%(kind)s cannot be narrowed by: %(names)s.")
+            _("%(kind)s cannot be filtered by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
     if LIST in given and list_kind(given[LIST]) != kind.name:
-        raise OperationRefused(_("These filters are of another list."))
+        raise OperationRefused(_("These filters belong to another list."))
     most = settings.EXPORT_STREAMED_ROWS
     try:
         is_short = row_pages.count_up_to(kind, given, most + 1) <= most and not in_background
     except InvalidListQuery as error:
-        raise OperationRefused(_("The list does not know these filters.")) from error
+        raise OperationRefused(_("The list does not support these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
     export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
     with recording(
@@ -78,7 +78,7 @@ def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
     """Raises `OperationRefused` unless it is done. Each download is in the audit."""
     export = Export.objects.filter(pk=export_id, status=ExportStatus.DONE).first()
     if export is None:
-        raise OperationRefused(_("This export is not ready."))
+        raise OperationRefused(_("This export is not ready yet."))
     with recording(
         StaffActionType.EXPORT_DOWNLOADED,
         ObjectType.EXPORT,

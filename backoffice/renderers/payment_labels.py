@@ -10,13 +10,13 @@ from gateway.models import Payment, PaymentStatus
 from merchants.models import Environment
 
 LOOKS: dict[str, tuple[str, str, str | Promise]] = {
-    PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Waits for the customer")),
-    PaymentStatus.PROCESSING: ("sync", "info", gettext_lazy("The channel is deciding")),
-    PaymentStatus.AUTHORIZED: ("lock_clock", "info", gettext_lazy("Held, waits to be captured")),
+    PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Pending: waiting for the customer")),
+    PaymentStatus.PROCESSING: ("sync", "info", gettext_lazy("Processing at the channel")),
+    PaymentStatus.AUTHORIZED: ("lock_clock", "info", gettext_lazy("Authorized: waiting for capture")),
     PaymentStatus.SUCCEEDED: ("check_circle", "success", gettext_lazy("Paid")),
-    PaymentStatus.FAILED: ("cancel", "danger", gettext_lazy("Failed, nothing was taken")),
-    PaymentStatus.CANCELLED: ("do_not_disturb_on", "warning", gettext_lazy("Cancelled, nothing was taken")),
-    PaymentStatus.EXPIRED: ("timer_off", "warning", gettext_lazy("Expired, nothing was taken")),
+    PaymentStatus.FAILED: ("cancel", "danger", gettext_lazy("Failed: nothing was charged")),
+    PaymentStatus.CANCELLED: ("do_not_disturb_on", "warning", gettext_lazy("Cancelled: nothing was charged")),
+    PaymentStatus.EXPIRED: ("timer_off", "warning", gettext_lazy("Expired: nothing was charged")),
 }
 # Where a channel shows a payment to the people who have an account there.
 DASHBOARDS = {
@@ -35,12 +35,12 @@ def status_tone(payment: Payment) -> str:
     return LOOKS[payment.status][1]
 
 
-def status_sentence(payment: Payment) -> str:
+def status_label(payment: Payment) -> str:
     if payment.status == PaymentStatus.SUCCEEDED and payment.refunded_minor:
         whole = payment.refunded_minor >= payment.captured_minor
-        return _("Paid, and wholly refunded") if whole else _("Paid, and partly refunded")
+        return _("Refunded") if whole else _("Partially refunded")
     if payment.captured_minor and payment.status != PaymentStatus.SUCCEEDED:
-        return _("Closed, and yet money came in")
+        return _("Closed, with a late payment")
     return str(LOOKS[payment.status][2])
 
 

@@ -73,7 +73,7 @@ def _raw(_subject: Subject) -> dict[str, Any]:
 
 
 TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
-    OVERVIEW: (_("What happened"), _overview),
+    OVERVIEW: (_("Timeline"), _overview),
     "refunds": (_("Refunds"), _refunds),
     "attempts": (_("Payment attempts"), _attempts),
     "order": (_("Order and items"), _order),

@@ -15,32 +15,32 @@ def effects(saga: SagaView, operation: Operation, given: str = "") -> list[str]:
         case Operation.RETRY_NOW:
             return _retry(step)
         case Operation.ASK_CHANNEL:
-            return [_("The channel is asked about %(step)s. Nothing is charged or refunded.") % _named(step)]
+            return [_("Queries the channel about %(step)s. Nothing is charged or refunded.") % _named(step)]
         case Operation.SKIP_STEP:
             return _skip(saga, step)
         case Operation.COMPENSATE:
             return _undone(saga)
         case Operation.CANCEL:
-            return [_("It turns back at its next commit, unless the pivot has happened."), *_undone(saga)]
+            return [_("Compensates after its next commit, unless the pivot has happened."), *_undone(saga)]
         case Operation.MARK_RESOLVED:
             return _resolve(saga, given)
 
 
 def _retry(step: StepView | None) -> list[str]:
     if step is None:
-        return [_("It is carried on.")]
+        return [_("Resumes the saga.")]
     lines = []
     if step.in_doubt and step.can_be_asked:
-        lines.append(_("The channel is asked first what became of %(step)s.") % _named(step))
+        lines.append(_("Queries the channel about %(step)s first.") % _named(step))
     lines.append(
-        _("%(step)s is tried at once; its retries start again: %(used)d of %(most)d are used up.")
+        _("Retries %(step)s at once and resets its retries, of which %(used)d of %(most)d are used.")
         % {**_named(step), "used": step.retry_count, "most": step.max_retry_count}
     )
     return lines
 
 
 def _skip(saga: SagaView, step: StepView | None) -> list[str]:
-    lines = [_("%(step)s counts as done; the channel is not called.") % _named(step)]
+    lines = [_("Marks %(step)s as done. The channel is not called.") % _named(step)]
     later = [each.name for each in saga.steps if step and each.order > step.order]
     if later:
         lines.append(_("Next: %(steps)s.") % {"steps": ", ".join(later)})
@@ -56,17 +56,17 @@ def _undone(saga: SagaView) -> list[str]:
         if step.was_attempted and step.status != StepStatus.COMPENSATED and step.name in undoable
     ]
     if not names:
-        return [_("Nothing has to be undone: it ends as compensated.")]
-    return [_("Undone, in this order: %(steps)s.") % {"steps": " → ".join(names)}]
+        return [_("Nothing has to be undone: the saga ends as compensated.")]
+    return [_("Undoes in this order: %(steps)s.") % {"steps": " → ".join(names)}]
 
 
 def _resolve(saga: SagaView, resolution: str) -> list[str]:
     lines = [str(each.meaning) for each in saga.resolutions if each.name == resolution]
-    lines += [_("Nothing is called and nothing is undone; no worker touches it again.")]
+    lines += [_("Calls nothing and undoes nothing. No worker continues this saga.")]
     if saga.is_active:
-        lines.append(_("It ends as failed."))
+        lines.append(_("The saga ends as failed."))
     lines += [
-        _("The outcome of %(step)s stays unknown: money may have moved.") % _named(step)
+        _("The outcome of %(step)s remains unknown: money may have moved.") % _named(step)
         for step in saga.steps
         if step.in_doubt
     ]

@@ -10,14 +10,14 @@ from sagas.models import StepStatus
 
 def describe_wait(saga: SagaView) -> str:
     if saga.needs_attention:
-        return _("a person: %(reason)s") % {"reason": saga.attention_reason}
+        return _("review: %(reason)s") % {"reason": saga.attention_reason}
     if not saga.is_active:
-        return _("nothing: it is over")
+        return _("nothing: it has ended")
     if saga.held_by:
-        return _("%(worker)s, which is working on it") % {"worker": saga.held_by}
+        return _("worker %(worker)s") % {"worker": saga.held_by}
     step = saga.current
     if saga.lease_expires_at is None and step and step.next_retry_at and step.next_retry_at > saga.seen_at:
-        return _("the next try of %(step)s in %(span)s") % {
+        return _("retry of %(step)s in %(span)s") % {
             "step": step.name,
             "span": format_duration(step.next_retry_at - saga.seen_at),
         }

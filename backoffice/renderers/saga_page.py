@@ -94,12 +94,12 @@ def as_json(story: SagaDetails, given: Payloads) -> str:
 def _now(saga: SagaView) -> list[tuple[str, str]]:
     """What is true at this moment, for who waits."""
     step = saga.current
-    rows = [(_("Waits for"), describe_wait(saga))]
+    rows = [(_("Waiting for"), describe_wait(saga))]
     if saga.is_active:
         if step is not None:
             rows.append((_("Step"), step.name))
         if step is not None and step.next_retry_at:
-            rows.append((_("Next try"), f"{step.next_retry_at:%Y-%m-%d %H:%M:%S}"))
+            rows.append((_("Next retry"), f"{step.next_retry_at:%Y-%m-%d %H:%M:%S}"))
         held = saga.held_by or _("nobody")
         rows.append((_("Lease holder"), held))
         if saga.held_by and saga.lease_expires_at:

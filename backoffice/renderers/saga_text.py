@@ -172,7 +172,7 @@ def _signals(saga: SagaView) -> list[str]:
     if not saga.signals:
         return []
     rows = [
-        (_moment(signal.received_at), signal.name, signal.signal_id, signal.taken_by or "not taken up")
+        (_moment(signal.received_at), signal.name, signal.signal_id, signal.taken_by or "not received yet")
         for signal in saga.signals
     ]
     return ["", "Signals", *align_columns([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]

@@ -16,7 +16,7 @@ from gateway.services.payment_reviews import PaymentChange, resolve_open_reviews
 
 
 class Operation(models.TextChoices):
-    GIVE_BACK = "give_back", gettext_lazy("Give late money back")
+    GIVE_BACK = "give_back", gettext_lazy("Refund late payment")
     RESOLVE = "resolve", gettext_lazy("Mark resolved")
 
 

@@ -41,7 +41,7 @@ class Panel:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    nothing: str = ""
+    empty_text: str = ""
     links: Sequence[str] = ()  # where the first cell of each row leads
 
     @property
@@ -80,7 +80,7 @@ def volumes(merchant_id: UUID) -> Panel:
             )
             for environment, currency, payments, succeeded, captured, refunded in found
         ],
-        nothing=_("No payments."),
+        empty_text=_("No payments."),
         links=[_payments_of(merchant_id, environment, currency) for environment, currency, *_sums in found],
     )
 
@@ -116,7 +116,7 @@ def endpoints(merchant_id: UUID) -> Panel:
             )
             for endpoint in rows
         ],
-        nothing=_("No endpoints."),
+        empty_text=_("No endpoints."),
         links=[reverse("admin:webhooks_webhookendpoint_change", args=[endpoint.id]) for endpoint in rows],
     )
 

@@ -44,15 +44,10 @@ def find_saga(*, name: str) -> SagaView:
     return found[0]
 
 
-def load_saga_and_operations(*, saga_id: str) -> tuple[SagaView, Mapping[Operation, str]] | None:
-    """The saga and what may be done to it, for its page."""
-    parsed = _uuid(saga_id)
-    saga = inspection.look(parsed) if parsed else None
-    return (saga, allowed(saga)) if saga else None
-
-
-def load_sagas(*, ids: Sequence[uuid.UUID]) -> list[SagaView]:
-    return inspection.look_at(SagaInstance.objects.filter(id__in=ids).order_by("-created_at"))
+def load_sagas(*, ids: Sequence[uuid.UUID | str]) -> list[SagaView]:
+    """Newest first. Unknown and malformed ids are left out."""
+    known = [parsed for each in ids if (parsed := _uuid(str(each))) is not None]
+    return inspection.look_at(SagaInstance.objects.filter(id__in=known).order_by("-created_at"))
 
 
 def list_sagas(

@@ -24,7 +24,7 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             event.received_at,
             "webhook",
             _("Channel webhook"),
-            _("The channel reported"),
+            _("Channel update received"),
             TONES.get(event.effect, Tone.INFO),
             name=event.type,
             facts=[

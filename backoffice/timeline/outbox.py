@@ -20,7 +20,7 @@ def outbox(subject: Subject) -> Iterator[Entry]:
             event.created_at,
             "campaign",
             _("Event"),
-            _("Event published") if published else _("Event waits to be published"),
+            _("Event published") if published else _("Event not published yet"),
             Tone.NEUTRAL if published else Tone.WARNING,
             name=event.type,
             url=reverse("admin:events_outboxevent_change", args=[event.id]),

@@ -18,7 +18,7 @@ def refunds(subject: Subject) -> Iterator[Entry]:
         url = reverse("admin:gateway_refund_change", args=[refund.id])
         facts = _facts(refund)
         at_channel = refund.origin == RefundOrigin.CHANNEL
-        begun = _("Refunded at the channel") if at_channel else _("Refund asked for")
+        begun = _("Refunded at the channel") if at_channel else _("Refund requested")
         yield Entry(refund.created_at, "undo", _("Refund"), begun, Tone.INFO, facts=facts, url=url)
         if refund.settled_at:
             tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
@@ -33,7 +33,7 @@ def _facts(refund: Refund) -> list[Fact]:
     ]
     if refund.previous_status:
         before = RefundStatus(refund.previous_status).label
-        facts.append(Fact(_("outcome before that"), str(before)))
+        facts.append(Fact(_("previous outcome"), str(before)))
     if refund.reason:
         facts.append(Fact(_("reason"), refund.reason, is_code=True))
     if refund.failure_code:

@@ -542,11 +542,16 @@ class Migration(migrations.Migration):
                     "environment",
                     models.CharField(choices=[("test", "Test"), ("live", "Live")], max_length=10),
                 ),
-                ("priority", models.IntegerField(default=0, help_text="The highest that matches is taken.")),
+                (
+                    "priority",
+                    models.IntegerField(
+                        default=0, help_text="The matching rule with the highest priority is used."
+                    ),
+                ),
                 (
                     "weight",
                     models.PositiveIntegerField(
-                        default=1, help_text="The share among the matching rules of the same priority."
+                        default=1, help_text="The share among matching rules of the same priority."
                     ),
                 ),
                 ("channel", models.CharField(max_length=30)),

@@ -13,9 +13,11 @@ class RoutingRule(models.Model):
     the others, and lower priorities, are where it may go on when a channel declines it for reasons of its own."""
 
     environment = models.CharField(max_length=10, choices=Environment)
-    priority = models.IntegerField(default=0, help_text=_("The highest that matches is taken."))
+    priority = models.IntegerField(
+        default=0, help_text=_("The matching rule with the highest priority is used.")
+    )
     weight = models.PositiveIntegerField(
-        default=1, help_text=_("The share among the matching rules of the same priority.")
+        default=1, help_text=_("The share among matching rules of the same priority.")
     )
     channel = models.CharField(max_length=30)
     merchant = models.ForeignKey(

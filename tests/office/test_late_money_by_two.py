@@ -117,11 +117,11 @@ def test_a_colleagues_name_in_the_terminal_is_no_second_person(
     approval = Approval.objects.get()
     assert approval.requested_by == "terminal:ben"
     decide(ana, late)
-    with pytest.raises(NotPermitted, match="proves no name"):
+    with pytest.raises(NotPermitted, match="proves no identity"):
         late_payments.approve(approval_id=approval.pk, actor="ana")
     with pytest.raises(IntegrityError, match="approval_by_a_second_person"), transaction.atomic():
         Approval.objects.update(state="approved", decided_by="ana")
-    assert "Make this request mine" in page(ana, late)
+    assert "Adopt request" in page(ana, late)
     assert decide(ana, late, "adopt") == 302
     assert Approval.objects.get().requested_by == "ana"
     decide(ana, late)
@@ -141,7 +141,7 @@ def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> N
     decisions.adopt(approval_id=approval.pk, actor="ana")
     with pytest.raises(NotPermitted):
         late_payments.approve(approval_id=approval.pk, actor="terminal:ben")
-    with pytest.raises(CommandError, match="waits for a second person already"):
+    with pytest.raises(CommandError, match="An approval is already pending"):
         terminal("resolve", late, "ben")
     assert not Refund.objects.exists()
 

@@ -166,4 +166,4 @@ def test_what_is_not_understood_is_said(vera: Client) -> None:
     by = {"currency": "XXX", "amount_from": "NaN", "created_from": "2026-99-99", "merchant": "nobody@x"}
     answer = vera.get(reverse("admin:gateway_payment_changelist"), by)
     assert answer.status_code == 200
-    assert answer.content.decode().count("is not understood and was left out") == 4
+    assert answer.content.decode().count("is not valid and was ignored") == 4

@@ -58,7 +58,7 @@ def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
 def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> None:
     payment = row(shop.authorized(client, amount=10_000))
     for too_much in ("60.001", "100.01", "0", ""):
-        assert act(ana, payment, "capture", amount=too_much) == 200, "the form again"
+        assert act(ana, payment, "capture", amount=too_much) == 422, "the form again"
     assert not StaffAction.objects.exists()
     assert act(ana, payment, "capture", amount="60") == 302
     assert act(ana, payment, "capture", amount="60") == 409
@@ -121,5 +121,5 @@ def test_the_page_offers_what_can_be_done_and_says_why_not(
     for operation in ("capture", "give_back", "resolve"):
         assert f"/{payment.pk}/{operation}/" not in html
     assert "Only an authorized payment can be captured." in html
-    assert "It needs nobody's attention." in html
+    assert "This payment needs no review." in html
     assert f"/{payment.pk}/sync/" not in sign_in("vera", "view_*").get(page).content.decode()

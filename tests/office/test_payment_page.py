@@ -56,7 +56,7 @@ def test_the_page_tells_all_that_happened_in_one_line_of_time(fina: Client, paid
     html = text_of(fina.get(page(paid)))
     for shown in (
         "1,234.56 USD",
-        "Paid, and partly refunded",
+        "Partially refunded",
         f'data-copy="{paid.payment_no}"',
         f'data-copy="{paid.order_no}"',
         "Attempt 1: Succeeded",
@@ -64,8 +64,8 @@ def test_the_page_tells_all_that_happened_in_one_line_of_time(fina: Client, paid
         "CallChannelRefund",
         "Channel webhook",
         "payment.succeeded",
-        "Refund asked for",
-        "Refund by staff",
+        "Refund requested",
+        "Refund",
         "broken",
     ):
         assert shown in html, shown
@@ -126,7 +126,7 @@ def test_the_key_of_another_payment_is_not_found(fina: Client, paid: Payment, cl
 def test_who_may_not_refund_sees_why(sign_in: Callable[..., Client], paid: Payment) -> None:
     viewer = sign_in("vera", "view_*")
     html = text_of(viewer.get(page(paid)))
-    assert "Your role may not refund." in html
+    assert "Your role does not permit this action." in html
     assert refund_page(paid) not in html
     assert viewer.get(refund_page(paid)).status_code == 403
     assert send(viewer, paid, "1").status_code == 403

@@ -78,9 +78,9 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     (place,) = re.findall(r'href="([^"]+/find/[^"]+)"', waiting)
     assert ben.get(place)["Location"] == reverse("admin:gateway_payment_change", args=[paid.pk])
     html = page(ben, paid)
-    assert "asked for by ana" in html
-    assert "15,000.00 USD goes back, of 20,000.00 USD that can be refunded now." in html
-    assert "An operation on it waits for a second person already." in html
+    assert "requested by ana" in html
+    assert "15,000.00 USD is refunded, of 20,000.00 USD refundable now." in html
+    assert "An approval is already pending for this object." in html
     assert decide(ben, paid) == 302
     assert decide(ben, paid) == 302, "the second press"
     assert given_back(paid) == [1_500_000]
@@ -96,7 +96,7 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
 
 def test_who_asked_cannot_agree_but_can_take_it_back(ana, paid) -> None:
     ask(ana, paid)
-    assert "somebody else must agree" in page(ana, paid)
+    assert "Another person must approve it" in page(ana, paid)
     decide(ana, paid)
     assert Approval.objects.get().state == "pending"
     url = reverse("admin:gateway_payment_decide", args=[paid.pk])
@@ -114,7 +114,7 @@ def test_who_asked_cannot_agree_but_can_take_it_back(ana, paid) -> None:
 def test_who_may_not_approve_decides_nothing(ana, paid, sign_in) -> None:
     ask(ana, paid)
     vera = sign_in("vera", "view_*")
-    assert "Your role may not approve." in page(vera, paid)
+    assert "Your role does not permit approvals." in page(vera, paid)
     assert decide(vera, paid) == decide(vera, paid, "reject") == 403
     assert Approval.objects.get().state == "pending"
 
@@ -158,9 +158,9 @@ def test_nobody_agreed_in_time(ana, ben, paid) -> None:
     approval = Approval.objects.get()
     Approval.objects.update(requested_at=F("requested_at") - decisions.VALID_FOR + timedelta(minutes=1))
     assert decisions.expire_approvals() == 0
-    assert "asked for by ana" in page(ben, paid)
+    assert "requested by ana" in page(ben, paid)
     Approval.objects.update(requested_at=F("requested_at") - timedelta(minutes=2))
-    assert "asked for by ana" not in page(ben, paid)
+    assert "requested by ana" not in page(ben, paid)
     with pytest.raises(NotPermitted):
         refunds.approve(approval_id=approval.pk, actor="ben")
     assert ask(ben, paid) == 302

@@ -82,8 +82,8 @@ def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, saga_in_rev
     saga_in_review.refresh_from_db()
     assert saga_in_review.needs_attention, "nothing is done before the second person"
     html = page(ben, saga_in_review)
-    assert "asked for by ana" in html
-    assert "An operation on it waits for a second person already." in html
+    assert "requested by ana" in html
+    assert "An approval is already pending for this object." in html
     assert decide(ben, saga_in_review, "approve") == 302
     saga_in_review.refresh_from_db()
     assert not saga_in_review.needs_attention
@@ -111,7 +111,7 @@ def test_both_agree_on_how_it_ended(ana, ben, saga_in_review) -> None:
 
 def test_nobody_agrees_with_themselves(ana, saga_in_review) -> None:
     resolve(ana, saga_in_review)
-    assert "somebody else must agree" in page(ana, saga_in_review)
+    assert "Another person must approve it" in page(ana, saga_in_review)
     assert decide(ana, saga_in_review, "approve") == 302
     saga_in_review.refresh_from_db()
     assert saga_in_review.needs_attention
@@ -162,7 +162,7 @@ def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, saga_in_revie
     url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
     for said in ({"approve": "1"}, {"reason": "no"}):
         answer = ben.post(url, {"approval": str(first.pk), **said}, follow=True)
-        assert "It has been decided already." in answer.content.decode()
+        assert "This approval has been decided already." in answer.content.decode()
     assert Approval.objects.filter(state="pending").count() == 1
 
 
@@ -170,7 +170,7 @@ def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
     """Two forms of the same page: the second is refused by the database, in words."""
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
-    with pytest.raises(NotPermitted, match="waits for a second person already"):
+    with pytest.raises(NotPermitted, match="An approval is already pending"):
         approvals.operate_or_request_approval(
             operation=Operation.MARK_RESOLVED,
             saga_id=saga_in_review.pk,
@@ -184,7 +184,7 @@ def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
 def test_who_may_not_approve_is_told(ana, saga_in_review, sign_in) -> None:
     resolve(ana, saga_in_review)
     vera = sign_in("vera", "view_*")
-    assert "Your role may not approve." in page(vera, saga_in_review)
+    assert "Your role does not permit approvals." in page(vera, saga_in_review)
     assert decide(vera, saga_in_review, "approve") == 403
     assert decide(vera, saga_in_review, "reject") == 403
     url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
@@ -211,9 +211,9 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
     html = page(ana, saga_in_review)
     for shown in (
         "CallPaymentChannel",
-        "Nothing is called and nothing is undone",
+        "Calls nothing and undoes nothing",
         "turning back:",
-        "Lease holder" if saga_in_review.status == "in_progress" else "Waits for",
+        "Lease holder" if saga_in_review.status == "in_progress" else "Waiting for",
         f'data-must-be="{saga_in_review.business_id}"',
     ):
         assert shown in html, shown
@@ -243,7 +243,7 @@ def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None
     for approver in ("terminal:ana", "ana", "ben"):
         with pytest.raises(NotPermitted):
             approvals.approve(approval_id=asked.pk, actor=approver)
-    assert "Make this request mine" in page(ana, saga_in_review)
+    assert "Adopt request" in page(ana, saga_in_review)
     assert decide(ana, saga_in_review, "adopt") == 302
     with pytest.raises(NotPermitted):
         approvals.approve(approval_id=asked.pk, actor="ana")

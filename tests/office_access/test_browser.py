@@ -48,7 +48,7 @@ def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
 def sign_in(page: Page, name: str, code: str = "") -> None:
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Code of your authenticator app").fill(code)
+    page.get_by_label("Code from your authenticator app").fill(code)
     page.get_by_role("button", name="Log in").click()
 
 
@@ -65,18 +65,18 @@ def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, setting
     page.goto("/admin/gateway/payment/")
     sign_in(page, "vera")
     expect(page).to_have_url(re.compile("/admin/second-factor/$"))
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("img", name="QR code with the key").locator("svg")).to_be_visible()
     text = page.locator("#key").inner_text().replace(" ", "")
     key = b32decode(text + "=" * (-len(text) % 8))
-    page.get_by_label("Code of your authenticator app").fill("000000")
+    page.get_by_label("Code from your authenticator app").fill("000000")
     page.get_by_role("button", name="Confirm").click()
     expect(page.get_by_text("This code is wrong")).to_be_visible()
-    page.get_by_label("Code of your authenticator app").fill(code_of(key))
+    page.get_by_label("Code from your authenticator app").fill(code_of(key))
     page.get_by_role("button", name="Confirm").click()
     expect(page.locator("#recovery-codes li")).to_have_count(10)
     recovery = page.locator("#recovery-codes li").first.inner_text()
-    page.get_by_role("link", name="I have kept them").click()
+    page.get_by_role("link", name="I have saved them").click()
     expect(page).to_have_url(re.compile("/admin/$"))
 
     page.context.clear_cookies()
@@ -87,13 +87,13 @@ def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, setting
     page.context.clear_cookies()
     page.goto("/admin/")
     sign_in(page, "vera")
-    expect(page.get_by_text("Give the code of your authenticator app")).to_be_visible()
+    expect(page.get_by_text("Enter the code from your authenticator app")).to_be_visible()
     sign_in(page, "vera", recovery)
     expect(page).to_have_url(re.compile("/admin/$"))
 
 
 def test_the_front_door_leads_to_a_payment_that_can_be_paid(page: Page) -> None:
     page.goto("/?lang=en")
-    page.get_by_role("button", name="Make a demo payment").click()
+    page.get_by_role("button", name="Create a demo payment").click()
     page.get_by_role("button", name=re.compile("^Pay ")).click()
     expect(page.get_by_text("Payment successful")).to_be_visible()

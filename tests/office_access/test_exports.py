@@ -159,7 +159,7 @@ def test_every_kind_has_lines(
 def test_a_role_exports_only_what_it_sees(finance: Client) -> None:
     refused = ask(finance, kind="staff_actions")
     assert refused.status_code == 409
-    assert "Your role does not see these rows." in refused.content.decode()
+    assert "Your role does not permit viewing these rows." in refused.content.decode()
     assert not StaffAction.objects.exists()
 
 

@@ -113,7 +113,7 @@ def test_a_mailbox_is_one_account(email: str) -> None:
     with pytest.raises(OperationRefused, match="mailbox"):
         staff.invite(username="twin", email=email, roles=[Role.FINANCE], actor="ann", reason="x")
     twin = settled("twin", email)
-    assert "same mailbox" in refusal(twin, "ann")
+    assert "share a mailbox" in refusal(twin, "ann")
 
 
 def test_who_has_no_address_is_not_told_from_whom_they_invited() -> None:
@@ -138,7 +138,7 @@ def test_after_a_change_of_access_an_account_waits(change: str) -> None:
         staff.set_roles(**asked, roles=[Role.OPERATOR])
     elif change == "reactivated":
         staff.set_active(**asked, active=False)
-        assert "active member of staff" in refusal(ben, ann)
+        assert "active staff account" in refusal(ben, ann)
         staff.set_active(**asked, active=True)
     else:
         staff.reset_second_factor(**asked)

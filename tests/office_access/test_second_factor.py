@@ -83,7 +83,7 @@ def test_from_then_on_the_code_is_asked_for_and_good_once(vera: User) -> None:
     second = browser()
     without = sign_in(second)
     assert without.status_code == 200
-    assert "Give the code" in unescape(without.content.decode())
+    assert "Enter the code" in unescape(without.content.decode())
     assert "is wrong" in unescape(sign_in(second, code_of(key)).content.decode()), "spent by enrolling"
     assert second.get(PAYMENTS)["Location"].startswith(LOGIN)
     fresh = code_of(key, steps_ahead=1)
@@ -210,7 +210,7 @@ class TestLockOut:
         assert self.fail(settings.AXES_FAILURE_LIMIT, "198.51.100.9") == 429
         locked = sign_in(browser(), REMOTE_ADDR="198.51.100.9")
         assert locked.status_code == 429, "even with the right password"
-        assert "Too many wrong attempts" in locked.content.decode()
+        assert "Too many failed attempts" in locked.content.decode()
         assert sign_in(browser(), REMOTE_ADDR="203.0.113.5").status_code == 302
 
     def test_another_name_from_there_is_not_locked_out(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]

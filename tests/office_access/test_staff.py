@@ -75,7 +75,7 @@ def test_a_name_is_taken_once(admin: Client) -> None:
     member("nina")
     answer = admin.post(page("invite"), {"username": "nina", "email": "n@example.com", "reason": "x"})
     assert answer.status_code == 409
-    assert "There is somebody with this name already." in answer.content.decode()
+    assert "An account with this user name exists already." in answer.content.decode()
 
 
 def test_a_weak_password_is_not_taken(admin: Client) -> None:
@@ -121,7 +121,7 @@ def test_nobody_takes_over_another_account(admin: Client) -> None:
     link_on(admin.post(page("send_link", vera), {"reason": "forgotten"}))
     refused = admin.post(page("reset_second_factor", vera), {"reason": "and the phone"})
     assert refused.status_code == 409
-    assert "somebody else has to do this one" in unescape(refused.content.decode())
+    assert "Another person must reset this one" in unescape(refused.content.decode())
     assert second_factor.is_enrolled(vera)
     other = signed_in(member("bob", "Admin"))
     assert other.post(page("reset_second_factor", vera), {"reason": "phone is lost"}).status_code == 302

@@ -117,7 +117,7 @@ def test_an_open_refund_is_asked_about_again_after_its_case_is_closed(client: Si
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ana", " ")])
 def test_nobody_acts_without_a_name_and_a_reason(late: Body, actor: str, reason: str) -> None:
-    with pytest.raises(CommandError, match="who you are"):
+    with pytest.raises(CommandError, match="Give your name"):
         act("refund", late, actor=actor, reason=reason)
     assert not StaffAction.objects.exists()
     act("refund", late)

@@ -65,5 +65,5 @@ def test_nonsense_is_refused_and_nothing_is_written(arguments: tuple[str, ...], 
 
 
 def test_nobody_changes_a_rule_without_saying_why() -> None:
-    with pytest.raises(CommandError, match="why you do it"):
+    with pytest.raises(CommandError, match="Give your name and a reason"):
         routing("add", "stripe", "--environment=test", "--reason= ", "--actor=ana")

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice import saga_admin
+from backoffice.actions import admin as actions_admin
 from sagas import engine, operations, signals
 from sagas.availability import Operation
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
@@ -90,7 +90,7 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_revi
     html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
         assert operate_page(operation, saga_in_review) in html
-    assert "a person: amounts differ" in html
+    assert "review: amounts differ" in html
     act(ana, Operation.MARK_RESOLVED, saga_in_review)
     html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
@@ -106,9 +106,12 @@ def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_re
     SagaSignal.objects.filter(signal_id="evt_1").update(taken_at=Now(), taken_by="AwaitSettlement")
     html = text_of(ana.get(page(saga_in_review)))
     table = html[html.index("signals-title") :].split("</section>")[0]
-    rows = [re.findall(r"<samp>(.*?)</samp>|(not taken up)", row) for row in table.split("<tr>")[2:]]
+    rows = [re.findall(r"<samp>(.*?)</samp>|(not received yet)", row) for row in table.split("<tr>")[2:]]
     told = [[samp or word for samp, word in row] for row in rows]
-    assert told == [["bank.settled", "evt_1", "AwaitSettlement"], ["bank.settled", "evt_2", "not taken up"]]
+    assert told == [
+        ["bank.settled", "evt_1", "AwaitSettlement"],
+        ["bank.settled", "evt_2", "not received yet"],
+    ]
     for signal in SagaSignal.objects.all():
         assert f'datetime="{signal.received_at.isoformat()}"' in table.replace("Z", "+00:00")
 
@@ -151,7 +154,7 @@ def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, saga_in_r
 def test_without_a_reason_nothing_happens(ana, saga_in_review):
     for reason in ("", "  "):
         answer = act(ana, Operation.RETRY_NOW, saga_in_review, reason=reason)
-        assert answer.status_code == 200
+        assert answer.status_code == 422
         assert "This field is required." in text_of(answer)
     assert reload(saga_in_review).needs_attention
 
@@ -159,9 +162,9 @@ def test_without_a_reason_nothing_happens(ana, saga_in_review):
 @pytest.mark.parametrize("result", ["", "{", "[1]", '{"a": NaN}', '{"a": "\\u0000"}'])
 def test_a_result_that_is_no_json_object_is_refused(ana, saga_in_review, result):
     answer = act(ana, Operation.SKIP_STEP, saga_in_review, result=result)
-    assert answer.status_code in (200, 409)
+    assert answer.status_code in (422, 409)
     assert re.search("is required|not valid JSON|must be a JSON object", text_of(answer))
-    assert "{} when later steps read nothing of it" in text_of(answer)
+    assert "{} if no later step reads it" in text_of(answer)
     assert reload(saga_in_review).needs_attention
     assert not StaffAction.objects.exists()
 
@@ -204,9 +207,9 @@ class TestList:
 
     def test_more_than_fit_on_a_page(self, ana, make, monkeypatch):
         sagas = [make() for _each in range(3)]
-        monkeypatch.setattr(saga_admin, "AT_ONCE", 2)
+        monkeypatch.setattr(actions_admin, "MAX_ROWS", 2)
         opened = ana.get(self.choose(ana, Operation.RETRY_NOW, *sagas)["Location"])
-        assert "These are the first 2 of them." in text_of(opened)
+        assert "Only the first 2 selected rows are shown." in text_of(opened)
         assert len(seen_on(text_of(opened))) == 2
 
     def test_skipping_is_for_one_saga_at_a_time(self, ana, saga_in_review):
@@ -234,7 +237,7 @@ class TestPermission:
 
     def test_the_page_says_so(self, viewer, saga_in_review):
         html = text_of(viewer.get(page(saga_in_review)))
-        assert html.count("You may look at sagas only.") == len(Operation)
+        assert html.count("Your role does not permit this action.") == len(Operation)
         assert "/operate/" not in html
 
     def test_operating_without_looking_is_nothing(self, saga_in_review):
@@ -262,11 +265,11 @@ def test_tampered_forms_are_not_found(ana, saga_in_review, seen):
 
 def test_a_skip_says_what_the_result_usually_has(ana, saga_in_review, world, define, begin):  # noqa: F811
     url = operate_page(Operation.SKIP_STEP, saga_in_review)
-    assert "{} when later steps read nothing of it" in text_of(ana.get(url))
+    assert "{} if no later step reads it" in text_of(ana.get(url))
     finished = engine.advance(begin(saga_in_review.definition))
     assert reload(finished).status == SagaStatus.COMPLETED
     html = text_of(ana.get(url))
-    assert "Usually it has: by." in html
+    assert "It usually contains: by." in html
     assert "call2" in html
 
 

@@ -392,7 +392,7 @@ def test_who_and_why_are_required(make):
     saga = make.undecidable()
     before = everything(saga)
     for missing in ({"actor": " "}, {"reason": ""}, {"reason": "\n "}):
-        with pytest.raises(NotPermitted, match="who you are and why"):
+        with pytest.raises(NotPermitted, match="Give your name"):
             act(RETRY, saga, **missing)
     assert everything(saga) == before
 

@@ -149,7 +149,7 @@ def test_a_late_signal_is_recorded(waiting, begin):
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     assert SagaEvent.objects.get(saga_id=saga.id, kind="signal").outcome == "late"
     assert reload(saga).status == SagaStatus.COMPENSATED
-    assert "not taken up" in saga_text.format_saga_details(
+    assert "not received yet" in saga_text.format_saga_details(
         saga_inspection.find_saga_details(name=str(saga.id))
     )
 

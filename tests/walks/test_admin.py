@@ -50,7 +50,7 @@ def test_a_merchant_is_made_and_its_key_rotated_and_revoked(desk) -> None:
     expect(shown).to_have_count(2)
     successor = shown.all_inner_texts()
     assert answer(*successor) == answer(*keys[:2]) == 200, "both work for the overlap"
-    ada.button("I have kept it").click()
+    ada.button("I have saved it").click()
     expect(page).to_have_url(re.compile("/apikey/.*/change/$"))
     assert successor[1] not in page.content()
 

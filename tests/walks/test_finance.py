@@ -32,7 +32,7 @@ def test_a_part_is_refunded_by_keyboard(desk, client) -> None:
     for label, text in (
         ("captured", "1,234.56 USD"),
         ("refunded", "0.00 USD"),
-        ("being refunded", "200.00 USD"),
+        ("refund pending", "200.00 USD"),
         ("refundable", "1,034.56 USD"),
     ):
         row = dialog.locator("dl > div").filter(has=fina.page.get_by_text(fina.says(label), exact=True))

@@ -33,7 +33,7 @@ def test_what_needs_a_person_is_retried(desk, client) -> None:
     assert saga.needs_attention
     oscar = desk("oscar", Role.OPERATOR)
     oscar.go("/admin/")
-    oscar.page.get_by_role("link", name=oscar.says("Sagas that need a person")).click()
+    oscar.page.get_by_role("link", name=oscar.says("Needs review: sagas")).click()
     oscar.page.get_by_role("link", name=saga.business_id).click()
     attempts = oscar.page.get_by_role("region", name=oscar.says("Attempts"))
     expect(attempts.get_by_text(oscar.says("Outcome not known"))).to_have_count(4)
@@ -96,7 +96,7 @@ def test_a_second_person_says_why_not(desk, client) -> None:
     assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
     ben.types("Reason", "the statement says otherwise")
     ben.sends("Reject")
-    ben.is_told("Rejected: nothing was done.")
+    ben.is_told("Rejected. Nothing was changed.")
     saga.refresh_from_db()
     assert saga.needs_attention
     assert done() == [
@@ -116,11 +116,11 @@ def test_much_money_takes_two(desk, client) -> None:
     ana.sends("Mark resolved")
     saga.refresh_from_db()
     assert saga.needs_attention, "nothing is done before the second person"
-    ana.is_told("You asked for it yourself: somebody else must agree.")
-    assert ana.why_not("Mark resolved") == ana.says("An operation on it waits for a second person already.")
+    ana.is_told("You requested this yourself. Another person must approve it.")
+    assert ana.why_not("Mark resolved") == ana.says("An approval is already pending for this object.")
     ben = desk("ben", Role.OPERATOR)
     ben.go("/admin/")
-    ben.page.get_by_role("link", name=ben.says("Waiting for a second person")).click()
+    ben.page.get_by_role("link", name=ben.says("Pending approvals")).click()
     expect(ben.page.get_by_text(saga.business_id)).to_be_visible()
     ben.go(address)
     ben.picture("saga-approval")

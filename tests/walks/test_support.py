@@ -28,7 +28,7 @@ def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -
     sue.finds(acme.merchant.email)
     expect(sue.page).to_have_url(re.compile(f"/merchant/{acme.merchant.pk}/change/$"))
     sue.finds("ORDER-OF-NOBODY")
-    sue.is_told("Nothing is called “%(term)s”.", term="ORDER-OF-NOBODY")
+    sue.is_told("Nothing found for “%(term)s”.", term="ORDER-OF-NOBODY")
 
 
 def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
@@ -38,10 +38,10 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
     sue = desk("sue", Role.SUPPORT)
     sue.finds(payment.order_no)
     expect(sue.page.get_by_text("1,234.56 USD").first).to_be_visible()
-    story = sue.page.get_by_role("region", name=sue.says("What happened"))
-    for event in ("Payment created", "The channel reported", "Payment paid"):
+    story = sue.page.get_by_role("region", name=sue.says("Timeline"))
+    for event in ("Payment created", "Channel update received", "Payment paid"):
         expect(story.get_by_text(sue.says(event), exact=True).first).to_be_visible()
-    assert sue.why_not("Refund") == sue.says("Your role may not refund.")
+    assert sue.why_not("Refund") == sue.says("Your role does not permit this action.")
     sue.page.get_by_role("button", name=f"{sue.says('Refund')}…").click(force=True)
     expect(sue.page.locator("dialog[open]")).to_have_count(0)
     assert sue.forged(f"/admin/gateway/payment/{payment.pk}/refund/") == 403
@@ -53,19 +53,19 @@ def test_what_nobody_will_pay_is_cancelled(desk, client) -> None:
     payment = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
     sue = desk("sue", Role.SUPPORT)
     sue.finds(payment.order_no)
-    sue.page.get_by_role("link", name=f"{sue.says('Cancel the payment')}…", exact=True).click()
+    sue.page.get_by_role("link", name=f"{sue.says('Cancel payment')}…", exact=True).click()
     expect(sue.page.get_by_role("heading", name=re.compile(payment.payment_no)).last).to_be_visible()
-    sue.button("Cancel the payment").click()
+    sue.button("Cancel payment").click()
     reason = sue.page.get_by_label(sue.says("Reason"))
     assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
     sue.picture("payment-cancel")
     sue.types("Reason", "the merchant rang")
-    sue.sends("Cancel the payment")
-    sue.is_told("%(operation)s: done.", operation=sue.says("Cancel the payment"))
+    sue.sends("Cancel payment")
+    sue.is_told("%(operation)s: done.", operation=sue.says("Cancel payment"))
     payment.refresh_from_db()
     assert payment.status == "cancelled"
     done = StaffAction.objects.get()
     assert (done.actor, done.action, done.reason) == ("sue", "payment.cancel", "the merchant rang")
-    sue.page.get_by_text(sue.says("What cannot be done now")).click()
-    why = sue.says("Only an open payment can be cancelled: a paid one is refunded.")
-    assert sue.why_not("Cancel the payment") == why
+    sue.page.get_by_text(sue.says("Unavailable actions")).click()
+    why = sue.says("Only an open payment can be cancelled. Refund a paid one instead.")
+    assert sue.why_not("Cancel payment") == why

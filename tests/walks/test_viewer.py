@@ -11,7 +11,7 @@ from tests.support import shop
 from tests.support.tables import row_counts
 
 LOOK = "zh-dark"
-OPERATIONS = ("Retry now", "Ask the channel", "Skip the step", "Compensate", "Mark resolved", "Cancel")
+OPERATIONS = ("Retry now", "Query the channel", "Skip the step", "Compensate", "Mark resolved", "Cancel")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
@@ -25,13 +25,13 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
     before = (row_counts(), saga.revision, payment.status)
 
     vera.finds(payment.payment_no)
-    assert vera.why_not("Refund") == vera.says("Your role may not refund.")
+    assert vera.why_not("Refund") == vera.says("Your role does not permit this action.")
     vera.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
     for operation in OPERATIONS:
-        assert vera.why_not(operation) == vera.says("You may look at sagas only.")
+        assert vera.why_not(operation) == vera.says("Your role does not permit this action.")
     expect(vera.page.locator("dialog")).to_have_count(0)
     vera.go(f"/admin/merchants/merchant/{acme.merchant.pk}/change/")
-    expect(vera.page.get_by_text(vera.says("Your role does not have this.")).first).to_be_visible()
+    expect(vera.page.get_by_text(vera.says("Your role does not permit this action.")).first).to_be_visible()
     expect(vera.page.locator("#main input[type=submit], #main button[type=submit]:visible")).to_have_count(0)
 
     said = {

@@ -21,7 +21,9 @@ class Command(BaseCommand):
         add = actions.add_parser("add", help="A new rule. What is left out matches everything.")
         add.add_argument("channel")
         add.add_argument("--environment", required=True, choices=Environment.values)
-        add.add_argument("--priority", type=int, default=0, help="The highest that matches is taken.")
+        add.add_argument(
+            "--priority", type=int, default=0, help="The matching rule with the highest priority is used."
+        )
         add.add_argument("--weight", type=int, default=1, help="The share among rules of one priority.")
         add.add_argument("--merchant", default="", metavar="EMAIL")
         add.add_argument("--currency", default="")

@@ -1,0 +1,116 @@
+"""Pending approvals on the page of their object: approve, reject, withdraw, and adopt a request from a terminal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from backoffice.actions.declaration import ReasonForm
+from backoffice.actions.refusals import refusal_text
+from backoffice.approvals import decisions
+from backoffice.approvals.independence import find_approver_conflict, is_from_terminal
+from backoffice.approvals.models import Approval
+from common.admin import ReadOnlyAdmin
+from common.admin_forms import dressed
+from common.errors import ApiError, OperationRefused
+from staff.roles import Permission, has_permission
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFlow:
+    """How an admin class handles approvals of its objects. `approve` takes the approval and the approver's name,
+    performs the operation and returns the message for the approver; it raises `OperationRefused` or `ApiError`."""
+
+    find_pending: Callable[[Any], Approval | None]
+    describe_effects: Callable[[Any, Approval], Sequence[str]]
+    approve: Callable[[Approval, str], str]
+
+
+class RejectForm(ReasonForm):
+    approval = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, approval: Approval, data: Any = None) -> None:
+        super().__init__(data, auto_id="reject_%s", initial={"approval": approval.pk})
+        dressed(self)
+
+
+def approval_context(request: HttpRequest, approval: Approval, *, decide_url: str) -> dict[str, Any]:
+    """For `backoffice/parts/approval.html`."""
+    return {
+        "approval": approval,
+        "decide_url": decide_url,
+        "can_be_adopted": is_from_terminal(approval.requested_by),
+        "decision_obstacle": _decision_obstacle(request, approval),
+        "reject_form": RejectForm(approval),
+    }
+
+
+def _decision_obstacle(request: HttpRequest, approval: Approval) -> str:
+    if not has_permission(request.user, Permission.APPROVE):
+        return _("Your role does not permit approvals.")
+    if is_from_terminal(approval.requested_by):
+        return ""  # can be adopted
+    return find_approver_conflict(approver=request.user.get_username(), requester=approval.requested_by)
+
+
+def decide(
+    request: HttpRequest, model_admin: ReadOnlyAdmin, flow: ApprovalFlow, row: Any, *, back: str
+) -> HttpResponse:
+    """Approves, rejects or adopts the pending approval. A rejection requires a reason: in a dialog, or on a page of its
+    own where there are no dialogs. The requester may withdraw without the permission to approve."""
+    actor = request.user.get_username()
+    approval = flow.find_pending(row)
+    approves, adopts = "approve" in request.POST, "adopt" in request.POST
+    withdraws = approval is not None and approval.requested_by == actor and not (approves or adopts)
+    if not (
+        model_admin.has_view_permission(request)
+        and (withdraws or has_permission(request.user, Permission.APPROVE))
+    ):
+        raise PermissionDenied
+    is_post = request.method == "POST"
+    if approval is None or (is_post and request.POST.get("approval") != str(approval.pk)):
+        messages.error(request, _("This approval has been decided already."))
+        return redirect(back)
+    form = RejectForm(approval, request.POST if is_post else None)
+    if not (approves or adopts) and not form.is_valid():
+        return _reject_page(request, model_admin, approval, form, back, status=422 if is_post else 200)
+    try:
+        if adopts:
+            decisions.adopt(approval_id=approval.pk, actor=actor)
+            messages.warning(request, _("You are now the requester. Another account must approve."))
+        elif approves:
+            messages.success(request, flow.approve(approval, actor))
+        else:
+            decisions.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])
+            messages.success(request, _("Rejected. Nothing was changed."))
+    except (OperationRefused, ApiError) as refused:
+        messages.error(request, refusal_text(refused))
+    return redirect(back)
+
+
+def _reject_page(
+    request: HttpRequest,
+    model_admin: ReadOnlyAdmin,
+    approval: Approval,
+    form: RejectForm,
+    back: str,
+    *,
+    status: int,
+) -> HttpResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": _("Reject"),
+        "original": approval,
+        "description": _("Nothing is changed. The requester sees the reason in the timeline."),
+        "form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "backoffice/action_page.html", context, status=status)

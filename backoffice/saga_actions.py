@@ -1,0 +1,82 @@
+"""The admin actions on a saga, one for each operation, and the approvals of these operations."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
+
+from backoffice.actions.approval_pages import ApprovalFlow
+from backoffice.actions.declaration import AdminAction, ApprovalRequested, Perform, ReasonForm, Scope
+from backoffice.approvals import saga_operations
+from backoffice.approvals.models import Approval
+from backoffice.approvals.saga_operations import ActionReason
+from backoffice.renderers.saga_effects import effects
+from backoffice.saga_forms import ConfirmedForm, MarkResolvedForm, SagaForm, SkipStepForm
+from sagas.availability import MEANINGS, Operation, allowed
+from sagas.inspection import SagaView
+from staff.roles import Permission
+
+FORMS: dict[Operation, type[ReasonForm]] = {
+    Operation.SKIP_STEP: SkipStepForm,
+    Operation.COMPENSATE: ConfirmedForm,
+    Operation.MARK_RESOLVED: MarkResolvedForm,
+}
+
+
+def _perform(operation: Operation) -> Perform:
+    def perform(actor: User, saga: SagaView, data: dict[str, Any]) -> ApprovalRequested | None:
+        answer = saga_operations.operate_or_request_approval(
+            operation=operation,
+            saga_id=saga.id,
+            seen_revision=data["seen_revision"],
+            actor=actor.get_username(),
+            why=ActionReason(data["reason"], data["reason_code"], data["ticket"]),
+            result=data.get("result") or data.get("resolution", ""),
+        )
+        return ApprovalRequested(answer.get_state_display()) if isinstance(answer, Approval) else None
+
+    return perform
+
+
+def _find_obstacle(operation: Operation) -> Callable[[SagaView], str]:
+    return lambda saga: allowed(saga)[operation]
+
+
+def _describe_effects(operation: Operation) -> Callable[[SagaView], Sequence[str]]:
+    return lambda saga: effects(saga, operation)
+
+
+SAGA_ACTIONS = tuple(
+    AdminAction(
+        operation.value,
+        operation.label,
+        MEANINGS[operation],
+        Permission.OPERATE,
+        _perform(operation),
+        FORMS.get(operation, SagaForm),
+        scope=Scope.ROWS,
+        find_obstacle=_find_obstacle(operation),
+        describe_effects=_describe_effects(operation),
+        waits_for_approval=True,
+        is_dialog=True,
+        is_bulk=operation != Operation.SKIP_STEP,  # one result fits one step
+    )
+    for operation in Operation
+)
+
+
+def _find_pending(saga: SagaView) -> Approval | None:
+    return saga_operations.find_pending_for_saga(saga_id=saga.id)
+
+
+def _describe_approval(saga: SagaView, approval: Approval) -> Sequence[str]:
+    return effects(saga, Operation(approval.operation), approval.result)
+
+
+def _approve(approval: Approval, approver: str) -> str:
+    saga_operations.approve(approval_id=approval.pk, actor=approver)
+    return _("Approved and done.")
+
+
+SAGA_APPROVALS = ApprovalFlow(_find_pending, _describe_approval, _approve)
