@@ -1,4 +1,5 @@
-"""Which status may follow which, whoever writes. A payment's identity and amount never change."""
+"""Allows only the transitions of `gateway/state_machine/transitions.py`, whatever writes. The identity and amount of a
+payment or refund never change. Keeps `payments.needs_attention` in step with the open reviews."""
 
 from django.db import migrations
 
@@ -27,6 +28,21 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER payment_moves_on BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION payment_moves_on();
+
+CREATE FUNCTION payment_attempt_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT (
+        (OLD.status = 'calling' AND NEW.status IN ('open', 'succeeded', 'declined', 'cancelled'))
+        OR (OLD.status = 'open' AND NEW.status IN ('succeeded', 'declined', 'cancelled'))
+        OR (OLD.status IN ('declined', 'cancelled') AND NEW.status = 'succeeded' AND NEW.surplus_minor > 0)
+    ) THEN
+        RAISE EXCEPTION 'attempt % is % and cannot become %', OLD.reference, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_attempt_status_moves_on';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER payment_attempt_moves_on BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW
+    WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION payment_attempt_moves_on();
 
 CREATE FUNCTION refund_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -67,8 +83,10 @@ BACKWARD = """
 DROP TRIGGER payment_reviews_follow ON payment_reviews;
 DROP FUNCTION payment_reviews_follow();
 DROP TRIGGER refund_moves_on ON refunds;
+DROP TRIGGER payment_attempt_moves_on ON payment_attempts;
 DROP TRIGGER payment_moves_on ON payments;
 DROP FUNCTION refund_moves_on();
+DROP FUNCTION payment_attempt_moves_on();
 DROP FUNCTION payment_moves_on();
 """
 

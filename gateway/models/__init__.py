@@ -1,6 +1,11 @@
 """Tables of the gateway, one subject to a module."""
 
-from gateway.models.attempt import AttemptStatus, PaymentAttempt, build_attempt_reference
+from gateway.models.attempt import (
+    OPEN_ATTEMPT_STATUSES,
+    AttemptStatus,
+    PaymentAttempt,
+    build_attempt_reference,
+)
 from gateway.models.channel_event import ChannelEvent, UpdateEffect
 from gateway.models.dispute import CLOSED_DISPUTE_STATUSES, Dispute, DisputeStatus
 from gateway.models.payment import (
@@ -19,6 +24,7 @@ __all__ = [
     "CLOSED_DISPUTE_STATUSES",
     "CLOSED_UNPAID_STATUSES",
     "MAX_EXPIRY_ATTEMPTS",
+    "OPEN_ATTEMPT_STATUSES",
     "OPEN_PAYMENT_STATUSES",
     "OPEN_REFUND_STATUSES",
     "AttemptStatus",

@@ -17,6 +17,9 @@ class AttemptStatus(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+OPEN_ATTEMPT_STATUSES = (AttemptStatus.CALLING, AttemptStatus.OPEN)
+
+
 def build_attempt_reference(payment_no: str, number: int) -> str:
     """Builds the name by which a channel knows an attempt: the payment number, from the second attempt on with the
     attempt's number."""

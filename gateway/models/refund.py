@@ -1,5 +1,5 @@
 """Refunds. Money invariants are constraints of the table; a trigger (migration 0002) allows only the transitions of
-`gateway/state_machine/allowed.py`."""
+`gateway/state_machine/transitions.py`."""
 
 from django.db import models
 from django.db.models import F, Q

@@ -1,7 +1,7 @@
 """The state machines of payments, attempts and refunds, and the reviews of payments.
 
-`allowed.py` has the allowed transitions. The functions are conditional updates that run in the caller's transaction and
-answer whether the row changed. Lock order: payment, refund, order, and the saga's row last.
+`transitions.py` has the allowed transitions. The functions are conditional updates that run in the caller's transaction
+and answer whether the row changed. Lock order: payment, refund, order, and the saga's row last.
 """
 
 from gateway.state_machine.attempts import (

@@ -4,7 +4,13 @@ import uuid
 
 from django.db.models.functions import Now
 
-from gateway.models import AttemptStatus, Payment, PaymentAttempt, build_attempt_reference
+from gateway.models import (
+    OPEN_ATTEMPT_STATUSES,
+    AttemptStatus,
+    Payment,
+    PaymentAttempt,
+    build_attempt_reference,
+)
 from gateway.state_machine.events import emit_paid_twice
 
 
@@ -49,6 +55,6 @@ def record_duplicate_payment(
 
 
 def close_current_attempt(payment_id: uuid.UUID, status: AttemptStatus, **changes: str) -> None:
-    PaymentAttempt.objects.filter(
-        payment_id=payment_id, status__in=(AttemptStatus.CALLING, AttemptStatus.OPEN)
-    ).update(status=status, finished_at=Now(), **changes)
+    PaymentAttempt.objects.filter(payment_id=payment_id, status__in=OPEN_ATTEMPT_STATUSES).update(
+        status=status, finished_at=Now(), **changes
+    )

@@ -18,9 +18,9 @@ from gateway.models import (
     PaymentStatus,
     build_attempt_reference,
 )
-from gateway.state_machine.allowed import PAYMENT_TRANSITIONS
 from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.events import emit_payment_event
+from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
 from orders import services as orders
 
 # The channel's webhook usually comes earlier than this first query.

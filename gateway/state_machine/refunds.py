@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db.models import F
 from django.db.models.functions import Now
 
+from common.transitions import sources_of
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
@@ -18,6 +19,7 @@ from gateway.models import (
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.payments import FIRST_QUERY_SECONDS
 from gateway.state_machine.reviews import open_review
+from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
 
 def record_channel_refund(*, refund: Refund) -> None:
@@ -36,7 +38,9 @@ def record_channel_refund(*, refund: Refund) -> None:
 
 def mark_refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
     """The channel has accepted the refund and will report its outcome later."""
-    moved = Refund.objects.filter(id=refund.id, status=RefundStatus.PENDING).update(
+    moved = Refund.objects.filter(
+        id=refund.id, status__in=sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING)
+    ).update(
         status=RefundStatus.PROCESSING,
         channel_refund_no=channel_refund_no,
         next_check_at=Now() + timedelta(seconds=FIRST_QUERY_SECONDS),

@@ -189,7 +189,7 @@ def test_second_money_waits_for_a_person(client: SignedClient, banks: list[Addit
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get()
     assert (row.status, row.needs_attention) == ("succeeded", True)
-    assert row.attention_reason == "attempt 1 at north was paid after it had been given up"
+    assert row.attention_reason == "attempt 1 at north was paid after a later attempt had replaced it"
 
 
 def test_second_money_that_cannot_go_back_waits_for_a_person(

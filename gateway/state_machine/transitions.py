@@ -3,7 +3,7 @@ a test compares the three."""
 
 from collections.abc import Mapping
 
-from gateway.models import PaymentStatus, RefundStatus
+from gateway.models import AttemptStatus, PaymentStatus, RefundStatus
 
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, tuple[PaymentStatus, ...]] = {
     PaymentStatus.PENDING: (
@@ -32,6 +32,20 @@ PAYMENT_TRANSITIONS: Mapping[PaymentStatus, tuple[PaymentStatus, ...]] = {
     PaymentStatus.FAILED: (PaymentStatus.PENDING,),
     PaymentStatus.CANCELLED: (PaymentStatus.PENDING,),
     PaymentStatus.EXPIRED: (PaymentStatus.PENDING,),
+}
+
+ATTEMPT_TRANSITIONS: Mapping[AttemptStatus, tuple[AttemptStatus, ...]] = {
+    AttemptStatus.CALLING: (
+        AttemptStatus.OPEN,
+        AttemptStatus.SUCCEEDED,
+        AttemptStatus.DECLINED,
+        AttemptStatus.CANCELLED,
+    ),
+    AttemptStatus.OPEN: (AttemptStatus.SUCCEEDED, AttemptStatus.DECLINED, AttemptStatus.CANCELLED),
+    AttemptStatus.SUCCEEDED: (),
+    # A duplicate payment.
+    AttemptStatus.DECLINED: (AttemptStatus.SUCCEEDED,),
+    AttemptStatus.CANCELLED: (AttemptStatus.SUCCEEDED,),
 }
 
 REFUND_TRANSITIONS: Mapping[RefundStatus, tuple[RefundStatus, ...]] = {
