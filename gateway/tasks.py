@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from gateway.services.unreported_refunds import record_unreported_refunds
+from gateway.services.reconciliation.unreported_refunds import record_unreported_refunds
 
 
 @shared_task(name="gateway.find_unreported_refunds")

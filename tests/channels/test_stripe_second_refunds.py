@@ -9,9 +9,9 @@ import pytest
 
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentReview, Refund
-from gateway.services import reconciliation
-from gateway.services.reconciliation import Kind, Tally
-from gateway.services.unreported_refunds import record_unreported_refunds
+from gateway.services.reconciliation.comparison import DifferenceKind
+from gateway.services.reconciliation.differences import ReconciliationScope, Tally, find_differences
+from gateway.services.reconciliation.unreported_refunds import record_unreported_refunds
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
@@ -57,11 +57,10 @@ def by_the_hourly_task(client: SignedClient, payment: Body, made: Shape) -> None
     assert record_unreported_refunds() == 1
 
 
-def differences_about(number: str) -> list[Kind]:
+def differences_about(number: str) -> list[DifferenceKind]:
     now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
-    found = reconciliation.differences(
-        channel="stripe", environment="test", since=now - hour, until=now + hour, tally=Tally()
-    )
+    scope = ReconciliationScope("stripe", "test", now - hour, now + hour)
+    found = find_differences(scope=scope, tally=Tally())
     return [each.kind for each in found if each.channel_no == number]
 
 

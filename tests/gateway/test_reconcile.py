@@ -14,7 +14,8 @@ from channels.base import ListingEntry, ListingFailed, ListingWindow
 from channels.simulator import bank as the_bank
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
 from gateway.models import Payment, PaymentAttempt
-from gateway.services import reconciliation
+from gateway.services.reconciliation import batches
+from gateway.services.reconciliation.differences import ReconciliationScope, Tally, find_differences
 from tests.support import bank
 from tests.support.channels import intercept_simulator
 from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund, sync
@@ -45,7 +46,7 @@ def kinds(found: list[Body]) -> list[tuple[str, str]]:
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciliation, "BATCH", 3)
+    monkeypatch.setattr(batches, "BATCH", 3)
 
 
 def test_books_that_agree(client: SignedClient) -> None:
@@ -179,7 +180,7 @@ def test_a_listing_that_breaks_off_is_no_clean_bill(
 
 def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two thousand entries go by; never more than two batches of them are alive."""
-    monkeypatch.setattr(reconciliation, "BATCH", 100)
+    monkeypatch.setattr(batches, "BATCH", 100)
     line = intercept_simulator(monkeypatch)
     payment = opened(client)
     told = bank.told_of(payment["payment_no"])
@@ -201,15 +202,10 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
         return entries() if _operation == "list_payments" else answer
 
     line.after = many
-    found = reconciliation.differences(
-        channel="simulator",
-        environment="test",
-        since=TODAY - dt.timedelta(hours=1),
-        until=TODAY + dt.timedelta(hours=1),
-        tally=reconciliation.Tally(),
-    )
-    assert sum(1 for _ in found) == 2_001
-    assert most <= 2 * reconciliation.BATCH + 2
+    hour = dt.timedelta(hours=1)
+    scope = ReconciliationScope("simulator", "test", TODAY - hour, TODAY + hour)
+    assert sum(1 for _ in find_differences(scope=scope, tally=Tally())) == 2_001
+    assert most <= 2 * batches.BATCH + 2
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from gateway.services import expiry, polling
 
 class Command(BaseCommand):
     help = (
-        "Polls channels about open payments and refunds, and expires what nobody paid in time, until it is told"
-        " to stop. Any number may run."
+        "Polls channels about open payments and refunds, and expires payments whose time to pay is over, until it is"
+        " stopped. Any number may run."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -10,28 +10,45 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from channels.base import ListingFailed
 from channels.registry import UnknownChannel
-from gateway.services import reconciliation
-from gateway.services.reconciliation import Tally
+from gateway.services.reconciliation.comparison import Difference
+from gateway.services.reconciliation.differences import (
+    ReconciliationScope,
+    Tally,
+    find_differences,
+    get_served_environments,
+)
 
-NOT_READ = 2
+LISTING_FAILED = 2  # exit code
 
 
 class Command(BaseCommand):
     help = (
-        "Compares a channel's own listing of payments and refunds with our books, both ways, and lists every"
-        " difference. Changes nothing. Exit code 1 when there are differences, 2 when the listing could not be read."
+        "Compares a channel's own list of payments and refunds with ours, both ways, and writes every difference."
+        " Changes nothing. Exit code 1: there are differences; 2: the list could not be read."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--channel", required=True)
-        parser.add_argument("--environment", choices=["test", "live"], help="Default: wherever it serves.")
-        when = "A day, or a moment such as 2026-01-24T08:00:00Z; UTC unless it says otherwise."
-        parser.add_argument("--from", required=True, type=beginning, dest="since", metavar="WHEN", help=when)
         parser.add_argument(
-            "--to", required=True, type=end, dest="until", metavar="WHEN", help="The same; a day is included."
+            "--environment", choices=["test", "live"], help="Default: all that the channel serves."
+        )
+        when = "A day, or a time such as 2026-01-24T08:00:00Z; UTC unless it has an offset."
+        parser.add_argument(
+            "--from", required=True, type=parse_beginning, dest="since", metavar="WHEN", help=when
         )
         parser.add_argument(
-            "--json", action="store_true", dest="as_json", help="One JSON object a line, the tally last."
+            "--to",
+            required=True,
+            type=parse_end,
+            dest="until",
+            metavar="WHEN",
+            help="Likewise; a day is included.",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help="Writes one JSON object a line, the tally last.",
         )
 
     def handle(
@@ -45,77 +62,77 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         if since >= until:
-            raise CommandError("--from must lie before --to.", returncode=NOT_READ)
-        try:
-            environments = reconciliation.environments_of(channel)
-        except UnknownChannel as error:
-            raise CommandError(str(error), returncode=NOT_READ) from error
-        wanted = [name for name in environments if environment in (None, name)]
-        if not wanted:
-            where = f" with {environment} keys" if environment else ""
-            raise CommandError(f"Channel '{channel}' itself does not serve{where}.", returncode=NOT_READ)
-        tally, found = Tally(), 0
-        for name in wanted:
-            found += self._compare(channel, name, since, until, tally, as_json=as_json)
-        self._sum_up(tally, found, as_json=as_json)
-        if found:
+            raise CommandError("--from must lie before --to.", returncode=LISTING_FAILED)
+        tally, differences = Tally(), 0
+        for served in _choose_environments(channel, environment):
+            scope = ReconciliationScope(channel, served, since, until)
+            differences += self._write_differences(scope, tally, as_json=as_json)
+        self._write_tally(tally, differences, as_json=as_json)
+        if differences:
             sys.exit(1)
 
-    def _compare(
-        self,
-        channel: str,
-        environment: str,
-        since: dt.datetime,
-        until: dt.datetime,
-        tally: Tally,
-        *,
-        as_json: bool,
-    ) -> int:
-        found = 0
+    def _write_differences(self, scope: ReconciliationScope, tally: Tally, *, as_json: bool) -> int:
+        count = 0
         try:
-            for difference in reconciliation.differences(
-                channel=channel, environment=environment, since=since, until=until, tally=tally
-            ):
-                found += 1
-                if as_json:
-                    self.stdout.write(json.dumps(asdict(difference), ensure_ascii=False))
-                else:
-                    ours, theirs = difference.ours or "nothing", difference.theirs or "nothing"
-                    named = f"{difference.reference or '-'} {difference.channel_no or '-'}"
-                    self.stdout.write(
-                        f"{difference.kind:<20} {difference.environment} {named}  here: {ours}  there: {theirs}"
-                    )
+            for difference in find_differences(scope=scope, tally=tally):
+                count += 1
+                self.stdout.write(_format_as_json(difference) if as_json else _format_as_text(difference))
         except ListingFailed as error:
-            raise CommandError(f"The listing broke off: {error}", returncode=NOT_READ) from error
-        return found
+            raise CommandError(f"The listing broke off: {error}", returncode=LISTING_FAILED) from error
+        return count
 
-    def _sum_up(self, tally: Tally, found: int, *, as_json: bool) -> None:
+    def _write_tally(self, tally: Tally, differences: int, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({"compared": asdict(tally), "differences": found}))
+            self.stdout.write(json.dumps({"compared": asdict(tally), "differences": differences}))
         else:
             self.stdout.write(
-                f"{tally.payments} payments and {tally.refunds} refunds compared, {found} differences."
+                f"{tally.payments} payments and {tally.refunds} refunds compared, {differences} differences."
             )
 
 
-def beginning(text: str) -> dt.datetime:
-    return _moment(text, dt.timedelta())
+def _choose_environments(channel: str, environment: str | None) -> list[str]:
+    try:
+        served = get_served_environments(channel)
+    except UnknownChannel as error:
+        raise CommandError(str(error), returncode=LISTING_FAILED) from error
+    chosen = [name for name in served if environment in (None, name)]
+    if not chosen:
+        condition = f" with {environment} keys" if environment else ""
+        raise CommandError(
+            f"Channel '{channel}' itself does not serve{condition}.", returncode=LISTING_FAILED
+        )
+    return chosen
 
 
-def end(text: str) -> dt.datetime:
-    return _moment(text, dt.timedelta(days=1))
+def _format_as_json(difference: Difference) -> str:
+    return json.dumps(asdict(difference), ensure_ascii=False)
 
 
-def _moment(text: str, of_a_day: dt.timedelta) -> dt.datetime:
+def _format_as_text(difference: Difference) -> str:
+    names = f"{difference.reference or '-'} {difference.channel_no or '-'}"
+    ours, theirs = difference.ours or "nothing", difference.theirs or "nothing"
+    return f"{difference.kind:<20} {difference.environment} {names}  here: {ours}  there: {theirs}"
+
+
+def parse_beginning(text: str) -> dt.datetime:
+    return _parse_time(text, dt.timedelta())
+
+
+def parse_end(text: str) -> dt.datetime:
+    return _parse_time(text, dt.timedelta(days=1))
+
+
+def _parse_time(text: str, added_to_day: dt.timedelta) -> dt.datetime:
+    """A day or a time. `added_to_day`: a day means its beginning plus this."""
     try:
         day = parse_date(text)
         if day is not None:
-            return dt.datetime.combine(day, dt.time(), dt.UTC) + of_a_day
-        moment = parse_datetime(text)
+            return dt.datetime.combine(day, dt.time(), dt.UTC) + added_to_day
+        time = parse_datetime(text)
     except (ValueError, OverflowError):
-        moment = None
-    if moment is None:
+        time = None
+    if time is None:
         raise argparse.ArgumentTypeError(
-            f"'{text}' is neither a day nor a moment: write 2026-01-24 or 2026-01-24T08:00:00Z"
+            f"'{text}' is neither a day nor a time: write 2026-01-24 or 2026-01-24T08:00:00Z"
         )
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)

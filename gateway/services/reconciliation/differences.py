@@ -1,0 +1,141 @@
+"""Lists the differences between a channel's list and ours. A person, or the next query of the poller, decides which
+side is right."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from channels.base import LIVE, TEST, ListingEntry, ListingWindow
+from channels.guard import GuardedChannel
+from channels.registry import ChannelNotAvailable, get_channel
+from gateway.services.reconciliation.batches import (
+    find_unlisted,
+    listed_names_table,
+    remember_listed,
+    split_into_batches,
+)
+from gateway.services.reconciliation.comparison import (
+    Difference,
+    DifferenceKind,
+    compare_payment,
+    compare_refund,
+)
+from gateway.services.reconciliation.our_rows import (
+    choose_row,
+    find_listed_refunds,
+    get_attempts,
+    get_refunds,
+)
+
+# The channel creates its row a moment after ours, and by its own clock.
+MARGIN = dt.timedelta(hours=1)
+LISTING_TIMEOUT_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationScope:
+    """What is compared: the payments and refunds of a channel created from `since` on and before `until`."""
+
+    channel: str
+    environment: str
+    since: dt.datetime
+    until: dt.datetime
+
+    def build_window(self) -> ListingWindow:
+        return ListingWindow(
+            self.environment, self.since - MARGIN, self.until + MARGIN, LISTING_TIMEOUT_SECONDS
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many entries of the channel's list were compared."""
+
+    payments: int = 0
+    refunds: int = 0
+
+
+def get_served_environments(channel: str) -> list[str]:
+    """The environments that the channel serves itself, without the simulator in its place. Raises `UnknownChannel`."""
+    environments = []
+    for environment in (TEST, LIVE):
+        try:
+            available = get_channel(channel, environment)
+        except ChannelNotAvailable:
+            continue
+        if not available.sandbox:
+            environments.append(environment)
+    return environments
+
+
+def find_differences(*, scope: ReconciliationScope, tally: Tally) -> Iterator[Difference]:
+    """Compares both sides and counts the channel's entries in `tally`.
+
+    Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: the differences before it are valid.
+    """
+    served = get_channel(scope.channel, scope.environment).channel
+    yield from _find_payment_differences(served, scope, tally)
+    yield from _find_refund_differences(served, scope, tally)
+
+
+def _find_payment_differences(
+    served: GuardedChannel, scope: ReconciliationScope, tally: Tally
+) -> Iterator[Difference]:
+    attempts = get_attempts(scope.channel, scope.environment)
+    with listed_names_table():
+        for batch in split_into_batches(served.list_payments(scope.build_window())):
+            references = [entry.value.reference for entry in batch]
+            remember_listed(references)
+            rows = {row.reference: row for row in attempts.filter(reference__in=references)}
+            for payment in _select_created_within(batch, scope):
+                tally.payments += 1
+                yield from compare_payment(scope.environment, payment, rows.get(payment.reference))
+        # Without a number of the channel, the attempt never reached it.
+        ours = attempts.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
+            channel_trade_no=""
+        )
+        for attempt in find_unlisted(ours):
+            status = f"{attempt.payment.status} {attempt.channel_trade_no}"
+            yield Difference(
+                DifferenceKind.MISSING_THERE,
+                scope.environment,
+                attempt.reference,
+                status,
+                "",
+                attempt.channel_trade_no,
+            )
+
+
+def _find_refund_differences(
+    served: GuardedChannel, scope: ReconciliationScope, tally: Tally
+) -> Iterator[Difference]:
+    refunds = get_refunds(scope.channel, scope.environment)
+    with listed_names_table():
+        for batch in split_into_batches(served.list_refunds(scope.build_window())):
+            remember_listed(
+                name for entry in batch for name in (entry.value.reference, entry.value.channel_refund_no)
+            )
+            rows = find_listed_refunds(refunds, batch)
+            for refund in _select_created_within(batch, scope):
+                tally.refunds += 1
+                yield from compare_refund(scope.environment, refund, choose_row(rows, refund))
+        ours = refunds.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
+            channel_refund_no=""
+        )
+        for row in find_unlisted(ours):
+            status = f"{row.status} {row.channel_refund_no}"
+            yield Difference(
+                DifferenceKind.REFUND_MISSING_THERE,
+                scope.environment,
+                row.refund_no,
+                status,
+                "",
+                row.channel_refund_no,
+            )
+
+
+def _select_created_within(batch: list[ListingEntry[T]], scope: ReconciliationScope) -> Iterator[T]:
+    return (entry.value for entry in batch if scope.since <= entry.created_at < scope.until)

@@ -1,0 +1,57 @@
+"""Our attempts and refunds at a channel, and the names by which both sides know them."""
+
+from collections.abc import Mapping, Sequence
+
+from django.db.models import Model, Q, QuerySet
+
+from channels.base import ChannelRefund, ListingEntry
+from channels.registry import is_sandbox_channel
+from gateway.models import PaymentAttempt, Refund, RefundOrigin
+
+
+def get_attempts(channel: str, environment: str) -> QuerySet[PaymentAttempt]:
+    at_channel = _at_channel("", channel)
+    return PaymentAttempt.objects.filter(at_channel, payment__environment=environment).select_related(
+        "payment"
+    )
+
+
+def get_refunds(channel: str, environment: str) -> QuerySet[Refund]:
+    of_payment = Q(surplus_of=None) & _at_channel("payment__", channel)
+    of_duplicate_payment = Q(surplus_of__isnull=False) & _at_channel("surplus_of__", channel)
+    return Refund.objects.filter(of_payment | of_duplicate_payment, environment=environment)
+
+
+def _at_channel(path: str, channel: str) -> Q:
+    """The simulator also lists what it did in the place of other channels (`sandbox`)."""
+    is_named = Q(**{f"{path}channel": channel})
+    is_sandbox = Q(**{f"{path}sandbox": True})
+    return is_named | is_sandbox if is_sandbox_channel(channel) else is_named & ~is_sandbox
+
+
+def get_listed_name(row: Model) -> str:
+    """The name under which the channel lists the row. A refund that was made at the channel has only the channel's
+    number."""
+    if isinstance(row, Refund) and row.origin == RefundOrigin.CHANNEL:
+        return row.channel_refund_no
+    return row.reference if isinstance(row, PaymentAttempt) else str(row)
+
+
+def find_listed_refunds(
+    refunds: QuerySet[Refund], listed: Sequence[ListingEntry[ChannelRefund]]
+) -> dict[str, Refund]:
+    """Our rows of the listed refunds, by the names under which the channel lists them."""
+    names = [
+        name for entry in listed for name in (entry.value.reference, entry.value.channel_refund_no) if name
+    ]
+    is_listed = Q(refund_no__in=names) | Q(origin=RefundOrigin.CHANNEL, channel_refund_no__in=names)
+    return {get_listed_name(row): row for row in refunds.filter(is_listed)}
+
+
+def choose_row(rows: Mapping[str, Refund], listed: ChannelRefund) -> Refund | None:
+    """The row of one listed refund. A second refund that the channel made under one number of ours has a row of its
+    own (ADR 19)."""
+    row = rows.get(listed.reference) if listed.reference else None
+    if row is not None and row.channel_refund_no in ("", listed.channel_refund_no):
+        return row
+    return rows.get(listed.channel_refund_no)

@@ -1,0 +1,83 @@
+"""Records refunds that a channel made or settled and that no webhook reported: for instance in its dashboard, while the
+webhook endpoint was down.
+
+Every hour the channel's list of the last three days is compared with our refunds. `manage.py reconcile` finds older
+ones.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from itertools import islice
+
+import structlog
+from django.utils import timezone
+
+from channels.base import ChannelRefund, ListingFailed, ListingWindow
+from channels.guard import GuardedChannel
+from channels.registry import get_channel, list_channel_names
+from gateway.models import UpdateEffect
+from gateway.services.channel_updates.refunds import apply_listed_refund
+from gateway.services.reconciliation.batches import split_into_batches
+from gateway.services.reconciliation.comparison import has_listed_outcome
+from gateway.services.reconciliation.differences import (
+    LISTING_TIMEOUT_SECONDS,
+    MARGIN,
+    get_served_environments,
+)
+from gateway.services.reconciliation.our_rows import choose_row, find_listed_refunds, get_refunds
+
+log = structlog.get_logger(__name__)
+
+LOOK_BACK_DAYS = 3
+MAX_LISTED = 10_000  # in one run, for each channel and environment
+
+
+def record_unreported_refunds() -> int:
+    """Reads the list of every channel that serves. Returns how many refunds were recorded or changed.
+
+    When a list broke off, raises `ListingFailed` after all channels: the next run reads the list again.
+    """
+    recorded, failure = 0, None
+    for channel in list_channel_names():
+        for environment in get_served_environments(channel):
+            try:
+                recorded += _record_refunds_of(channel, environment)
+            except ListingFailed as error:
+                log.warning(
+                    "refund.list_broke_off", channel=channel, environment=environment, reason=str(error)
+                )
+                failure = error
+    if failure is not None:
+        raise failure
+    return recorded
+
+
+def _record_refunds_of(channel: str, environment: str) -> int:
+    served, recorded = get_channel(channel, environment).channel, 0
+    for refund in _find_unreported_refunds(served, channel, environment):
+        # Not `is_current`: a webhook may have arrived since the list was read. A query decides a contradiction.
+        effect = apply_listed_refund(
+            update=refund, source=served.name, payment_reference=refund.payment_reference, is_current=False
+        )
+        recorded += effect == UpdateEffect.APPLIED
+    if recorded:
+        log.warning("refund.found_unreported", channel=channel, environment=environment, count=recorded)
+    return recorded
+
+
+def _find_unreported_refunds(
+    served: GuardedChannel, channel: str, environment: str
+) -> Iterator[ChannelRefund]:
+    """The listed refunds that we do not know, or know with another outcome. Raises `ListingFailed`: those before it
+    are valid."""
+    now = timezone.now()
+    window = ListingWindow(
+        environment, now - dt.timedelta(days=LOOK_BACK_DAYS), now + MARGIN, LISTING_TIMEOUT_SECONDS
+    )
+    refunds = get_refunds(channel, environment)
+    for batch in split_into_batches(islice(served.list_refunds(window), MAX_LISTED)):
+        rows = find_listed_refunds(refunds, batch)
+        for entry in batch:
+            row = choose_row(rows, entry.value)
+            if row is None or not has_listed_outcome(row, entry.value):
+                yield entry.value
