@@ -1,4 +1,4 @@
-"""What staff do that is written down, and to what: a code for machines and exports, a word for people."""
+"""Types of staff actions and of their objects: the stored code, which exports show, and its label."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""The audit log: what staff did."""
+"""The audit log: the actions of staff."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -11,10 +11,10 @@ from common.origin import current_address
 
 
 class StaffAction(models.Model):
-    """Append-only: who did what to which object, from where, why, and what it was before and after. Written in the
-    transaction of the act itself; the database refuses to change, delete or truncate it.
+    """One action of a member of staff: actor, action, object, reason, state before and after. Written in the
+    transaction of the action. The table is append-only: a trigger refuses UPDATE, DELETE and TRUNCATE.
 
-    Request and address fill themselves in from the request that is being served: no caller can forget them.
+    `request_id` and `address` have defaults that read the current HTTP request, so no caller can leave them out.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -1,4 +1,4 @@
-"""Writes the audit log in the transaction of the staff action: actor, reason, before and after."""
+"""Writes entries of the audit log, in the transaction of the staff action."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> StaffAction:
-    """Nothing secret belongs into `before` and `after`: they are exported."""
-    assert connection.in_atomic_block, "an act is written down with what it did"
+    """Writes one entry. `before` and `after` are exported: put nothing secret into them."""
+    assert connection.in_atomic_block, "a staff action is recorded in its own transaction"
     return StaffAction.objects.create(
         actor=actor,
         action=action,
@@ -36,7 +36,7 @@ def record(
 
 
 def record_view(*, actor: str, action: StaffActionType, object_type: ObjectType, object_id: str) -> None:
-    """Somebody opened the page of what bears a secret, even if the secret is not on it."""
+    """Records that somebody opened the page of an object that has a secret, even if the page does not show it."""
     with transaction.atomic():
         record(
             actor=actor,

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
 from common.admin import ReadOnlyAdmin, flag_column
-from staff import second_factor, staff
+from staff import accounts, second_factor
 from staff.roles import Permission, Role
 
 ROLES = {
@@ -43,14 +43,14 @@ class InviteForm(RolesForm):
 
 def _invite(actor: User, _row: None, data: dict[str, Any]) -> ShownOnce:
     data = {**data, "roles": [Role(role) for role in data["roles"]]}
-    return _show_link(staff.invite(actor=actor.get_username(), **data))
+    return _show_link(accounts.invite_member(actor=actor.get_username(), **data))
 
 
 def _send_link(actor: User, user: User, data: dict[str, Any]) -> ShownOnce:
-    return _show_link(staff.send_link(user_id=user.pk, actor=actor.get_username(), **data))
+    return _show_link(accounts.send_password_link(user_id=user.pk, actor=actor.get_username(), **data))
 
 
-def _show_link(invitation: staff.Invitation) -> ShownOnce:
+def _show_link(invitation: accounts.Invitation) -> ShownOnce:
     if not invitation.link:
         return ShownOnce(
             title=_("A link for %(name)s") % {"name": invitation.user.get_username()},
@@ -66,23 +66,23 @@ def _show_link(invitation: staff.Invitation) -> ShownOnce:
 
 def _set_roles(actor: User, user: User, data: dict[str, Any]) -> None:
     roles = [Role(role) for role in data["roles"]]
-    staff.set_roles(user_id=user.pk, roles=roles, actor=actor.get_username(), reason=data["reason"])
+    accounts.set_roles(user_id=user.pk, roles=roles, actor=actor.get_username(), reason=data["reason"])
 
 
 def _deactivate(actor: User, user: User, data: dict[str, Any]) -> None:
-    staff.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **data)
+    accounts.set_active(user_id=user.pk, active=False, actor=actor.get_username(), **data)
 
 
 def _reactivate(actor: User, user: User, data: dict[str, Any]) -> None:
-    staff.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **data)
+    accounts.set_active(user_id=user.pk, active=True, actor=actor.get_username(), **data)
 
 
 def _reset_second_factor(actor: User, user: User, data: dict[str, Any]) -> None:
-    staff.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **data)
+    accounts.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **data)
 
 
 def _find_superuser_obstacle(user: User) -> str:
-    return str(staff.ABOVE_ALL) if user.is_superuser else ""
+    return str(accounts.SUPERUSER_REFUSED) if user.is_superuser else ""
 
 
 def _find_deactivate_obstacle(user: User) -> str:

@@ -5,7 +5,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StaffConfig(AppConfig):
-    """Stands last among the apps with models: after `migrate`, their permissions exist when its turn comes."""
+    """Must stand behind all apps with models in INSTALLED_APPS: `sync_groups` needs their permissions, which Django
+    creates after `migrate`, one app after the other."""
 
     name = "staff"
     verbose_name = _("Access")
@@ -13,11 +14,11 @@ class StaffConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib import admin
 
-        from staff.checks import second_factor_where_money_is_real
+        from staff.checks import check_second_factor_required
         from staff.forms import LoginForm
-        from staff.groups import follow_roles
+        from staff.groups import sync_groups
 
-        checks.register(second_factor_where_money_is_real, checks.Tags.security)
-        post_migrate.connect(follow_roles, sender=self, dispatch_uid="roles")
+        checks.register(check_second_factor_required, checks.Tags.security)
+        post_migrate.connect(sync_groups, sender=self, dispatch_uid="roles")
         admin.site.login_form = LoginForm
         admin.site.login_template = "staff/login.html"

@@ -1,4 +1,4 @@
-"""Signing in: the password and, for whoever has enrolled, a code."""
+"""The sign-in form: the password and, for enrolled staff, a code."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin_forms import AuthenticationForm, dressed
 from staff import second_factor
-from staff.second_factor import Verdict
+from staff.second_factor import CodeOutcome
 
-MISSING = _("Enter the code from your authenticator app or a recovery code.")
-WRONG = _(
+CODE_MISSING = _("Enter the code from your authenticator app or a recovery code.")
+CODE_WRONG = _(
     "This code is wrong or has been used. Wait for the next code. After several wrong codes the wait is longer."
 )
 
@@ -28,27 +28,28 @@ class LoginForm(AuthenticationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        theirs = {name: self.fields[name].widget for name in ("username", "password")}
+        widgets = {name: self.fields[name].widget for name in ("username", "password")}
         dressed(self)
-        for name, widget in theirs.items():
+        for name, widget in widgets.items():
             self.fields[name].widget = widget
         self.fields["otp_token"].widget.attrs |= {"autocomplete": "one-time-code", "inputmode": "text"}
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         user: User = self.get_user()
-        checked = second_factor.check(user=user, token=cleaned.get("otp_token", ""))
-        match checked.verdict:
-            case Verdict.MISSING:
-                raise ValidationError(MISSING, code="token_required")
-            case Verdict.WRONG:
-                # Counts like a wrong password: towards the lock-out of this address.
+        check = second_factor.check_code(user=user, token=cleaned.get("otp_token", ""))
+        match check.outcome:
+            case CodeOutcome.MISSING:
+                raise ValidationError(CODE_MISSING, code="token_required")
+            case CodeOutcome.WRONG:
+                # Counts towards the lock-out of this address, like a wrong password.
                 user_login_failed.send(
                     sender=__name__, credentials={"username": user.get_username()}, request=self.request
                 )
-                raise ValidationError(WRONG, code="invalid_token")
-            case Verdict.RIGHT:
-                user.otp_device = checked.authenticator  # type: ignore[attr-defined]  # django-otp takes it from here
+                raise ValidationError(CODE_WRONG, code="invalid_token")
+            case CodeOutcome.ACCEPTED:
+                # django-otp reads this and marks the session as verified.
+                user.otp_device = check.authenticator  # type: ignore[attr-defined]
         return cleaned
 
 

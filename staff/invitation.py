@@ -1,4 +1,4 @@
-"""The page behind the one-time link that a new member of staff gets: they choose their own password."""
+"""The page of the one-time link, on which a member of staff chooses a password."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from audit.action_types import ObjectType, StaffActionType
 
 
 class InvitationView(PasswordResetConfirmView):
-    """Setting the password spends the link and ends all sessions of the person."""
+    """Setting the password invalidates the link and ends all sessions of the person."""
 
     template_name = "staff/invitation.html"
     title = _("Set your password")

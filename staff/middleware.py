@@ -1,4 +1,4 @@
-"""What holds for every page of the back office, whoever writes it: a second factor, and where it may load from."""
+"""Rules for every page of the back office: second factor, content security policy, no invisible characters."""
 
 import re
 from collections.abc import Callable
@@ -13,10 +13,12 @@ from django.shortcuts import redirect
 from staff import second_factor
 
 BACK_OFFICE = "/admin/"
-# Controls but tab and line ends, and what changes the direction of text or ends a line.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# The way in and out, and to a second factor, by the names of their addresses.
-OPEN = frozenset(
+# Control characters except tab and line ends, and characters that change the direction of text or end a line.
+_INVISIBLE_CHARACTERS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+# URL names of sign-in, sign-out and enrolment.
+PAGES_WITHOUT_SECOND_FACTOR = frozenset(
     {
         "login",
         "logout",
@@ -31,9 +33,9 @@ OPEN = frozenset(
 
 
 class SecondFactorMiddleware:
-    """While STAFF_OTP_REQUIRED: nothing below /admin/ is answered to a session without a second factor.
+    """While STAFF_OTP_REQUIRED is on, refuses every page below /admin/ to a session without a second factor.
 
-    A middleware and not a wrapper around each view, so that no page can forget it.
+    As a middleware, it also covers pages that are added later.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -44,7 +46,7 @@ class SecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, _view: Any, _args: Any, _kwargs: Any) -> HttpResponse | None:
         match = request.resolver_match
-        if not settings.STAFF_OTP_REQUIRED or match is None or match.url_name in OPEN:
+        if not settings.STAFF_OTP_REQUIRED or match is None or match.url_name in PAGES_WITHOUT_SECOND_FACTOR:
             return None
         if not request.path_info.startswith(BACK_OFFICE):
             return None
@@ -58,10 +60,10 @@ class SecondFactorMiddleware:
 
 
 class ContentPolicyMiddleware:
-    """Pages whose scripts and styles are not ours get the policy that these need, and no more.
+    """Gives pages of third-party code a content security policy that allows what they need (`CONTENT_POLICIES`).
 
-    The theme's Alpine compiles its attributes (`unsafe-eval`) and both set inline styles; Swagger's page starts itself
-    by an inline script. Nothing may come from, or be sent to, another host.
+    The admin theme's Alpine compiles its attributes (`unsafe-eval`), it and Swagger set inline styles, and Swagger
+    starts with an inline script. No policy allows another host.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -76,8 +78,8 @@ class ContentPolicyMiddleware:
 
 
 class VisibleCharactersMiddleware:
-    """Shows the characters of the back office that hide, or turn text around, as escapes (`\\u202e`): what a merchant
-    wrote into a subject must not look like something else to staff. On the whole page, so that no column can forget it.
+    """Escapes invisible and direction-changing characters on pages of the back office (`\\u202e`), so that text from a
+    merchant cannot look like other text to staff. It works on the whole page, so no column is left out.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -88,9 +90,9 @@ class VisibleCharactersMiddleware:
         is_page = response.get("Content-Type", "").startswith("text/html") and not response.streaming
         if is_page and request.path_info.startswith(BACK_OFFICE):
             html = response.content.decode()
-            shown = _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", html)
-            if shown != html:
-                response.content = shown.encode()
+            visible = _INVISIBLE_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", html)
+            if visible != html:
+                response.content = visible.encode()
                 if "Content-Length" in response.headers:
                     response.headers["Content-Length"] = str(len(response.content))
         return response

@@ -1,7 +1,7 @@
-"""What the verbs hang on, and the second factor of staff.
+"""The permissions of staff, and their second factor (ADR 11).
 
-django-otp's own devices keep their secrets in the clear. Ours seals the authenticator's key and hashes the recovery
-codes; throttling, sessions and the mathematics are django-otp's.
+django-otp's own devices store their secrets in the clear. Ours seals the authenticator's key and hashes the recovery
+codes; throttling, sessions and the TOTP algorithm are django-otp's.
 """
 
 import secrets
@@ -20,14 +20,15 @@ from common.crypto import keyed_hash, seal, unseal
 
 STEP_SECONDS, DIGITS, TOLERANCE_STEPS = 30, 6, 1
 ISSUER = "Payment Platform"
-RECOVERY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without what people read wrongly
+RECOVERY_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without characters that are easily confused
 RECOVERY_LENGTH, RECOVERY_COUNT = 10, 10
-# The wait after a wrong code doubles up to 256 times the first: who knows a password must not end a person's access.
-MOST_FAILURES = 9
+# The wait after a wrong code doubles up to 256 times the first. Without a limit, somebody who knows only the password
+# could lock the person out.
+MAX_COUNTED_FAILURES = 9
 
 
 class StaffPermission(models.Model):
-    """No table: what the permissions of the verbs belong to."""
+    """No table: the content type of the permissions in staff/roles.py."""
 
     class Meta:
         managed = False
@@ -49,7 +50,7 @@ class StaffPermission(models.Model):
 
 
 class Authenticator(ThrottlingMixin, Device):
-    """A person's authenticator app, with the recovery codes that stand in for a lost one."""
+    """A person's authenticator app, with recovery codes in case it is lost."""
 
     sealed_key = models.TextField()
     last_step = models.BigIntegerField(default=-1, help_text=_("A code is good once: later ones only."))
@@ -69,7 +70,7 @@ class Authenticator(ThrottlingMixin, Device):
         ]
 
     @classmethod
-    def with_new_key(cls, user_id: int) -> "Authenticator":
+    def create_unconfirmed(cls, user_id: int) -> "Authenticator":
         key = seal(secrets.token_bytes(20).hex())
         return cls(user_id=user_id, name="authenticator", confirmed=False, sealed_key=key)
 
@@ -80,28 +81,29 @@ class Authenticator(ThrottlingMixin, Device):
     def get_throttle_factor(self) -> float:
         return float(settings.STAFF_OTP_THROTTLE_SECONDS)
 
-    def address_for_app(self) -> str:
-        """What the QR code says: `otpauth://totp/…`."""
+    def build_otpauth_url(self) -> str:
+        """Returns the content of the QR code: `otpauth://totp/…`."""
         label = quote(f"{ISSUER}:{self.user.get_username()}")
         query = {"secret": b32encode(self.key).decode().rstrip("="), "issuer": ISSUER}
         return f"otpauth://totp/{label}?{urlencode(query, quote_via=quote)}"
 
     def verify_token(self, token: str) -> bool:
-        """Spends the code: the row must be locked. After a wrong one the next must wait, twice as long each time."""
-        allowed, _why_not = self.verify_is_allowed()
-        if not allowed:
+        """Uses up the code; the caller has locked the row. After each wrong code, the wait before the next one
+        doubles."""
+        is_allowed, _details = self.verify_is_allowed()
+        if not is_allowed:
             return False
         text = token.strip().replace(" ", "").lower()
-        if self._is_code_of_app(text) or self._is_recovery_code(text):
+        if self._accept_app_code(text) or self._accept_recovery_code(text):
             self.throttle_reset(commit=False)
             self.save()
             return True
         self.throttle_increment(commit=False)
-        self.throttling_failure_count = min(self.throttling_failure_count, MOST_FAILURES)
+        self.throttling_failure_count = min(self.throttling_failure_count, MAX_COUNTED_FAILURES)
         self.save()
         return False
 
-    def _is_code_of_app(self, text: str) -> bool:
+    def _accept_app_code(self, text: str) -> bool:
         if not (text.isascii() and text.isdecimal() and len(text) == DIGITS):
             return False
         totp = TOTP(self.key, step=STEP_SECONDS, digits=DIGITS)
@@ -111,13 +113,13 @@ class Authenticator(ThrottlingMixin, Device):
         self.last_step = totp.t()
         return True
 
-    def _is_recovery_code(self, text: str) -> bool:
-        spent, _by_model = self.recovery_codes.filter(code_hash=recovery_hash(text)).delete()
-        return bool(spent)
+    def _accept_recovery_code(self, text: str) -> bool:
+        deleted, _by_model = self.recovery_codes.filter(code_hash=hash_recovery_code(text)).delete()
+        return bool(deleted)
 
 
 class RecoveryCode(models.Model):
-    """Good once: using it deletes it."""
+    """Can be used once: using it deletes the row."""
 
     authenticator = models.ForeignKey(Authenticator, on_delete=models.CASCADE, related_name="recovery_codes")
     code_hash = models.CharField(max_length=64)
@@ -131,11 +133,11 @@ class RecoveryCode(models.Model):
         ]
 
 
-def new_recovery_code() -> str:
-    """`abcde-fghjk`: to be written down, and read out on paper."""
+def generate_recovery_code() -> str:
+    """Returns a code such as `abcde-fghjk`."""
     text = "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))
     return f"{text[:5]}-{text[5:]}"
 
 
-def recovery_hash(text: str) -> str:
+def hash_recovery_code(text: str) -> str:
     return keyed_hash(text.replace("-", "").encode(), purpose="recovery-code")

@@ -1,7 +1,7 @@
-"""Who may do what in the back office: the verbs, and the five roles that are made of them.
+"""The permissions of staff in the back office, and the five roles that hold them (ADR 8).
 
-This file is the decision. The groups in the database follow it after every `migrate` (groups.py), so that what a role
-may do is changed by a reviewed commit and is the same everywhere.
+The groups in the database are made equal to this file after every `migrate` (groups.py). So a role changes by a
+reviewed commit, and is the same everywhere.
 """
 
 import enum
@@ -12,7 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permissi
 
 
 class Permission(enum.StrEnum):
-    """One permission for each thing that a person can do; looking has Django's own, one for each model."""
+    """One permission for each operation. To view an object, Django's own view permission of its model is needed."""
 
     REFUND = "staff.refund_payment"
     CANCEL = "staff.cancel_payment"
@@ -43,12 +43,12 @@ def has_permission(user: AbstractBaseUser | AnonymousUser | PermissionsMixin, pe
     return bool(user.has_perm(permission.value))  # type: ignore[union-attr]
 
 
-def _looking_at(*models: str) -> frozenset[str]:
+def _view_permissions(*models: str) -> frozenset[str]:
     """`gateway.payment` becomes `gateway.view_payment`."""
     return frozenset(model.replace(".", ".view_") for model in models)
 
 
-_PAYMENTS = _looking_at(
+_PAYMENTS = _view_permissions(
     "gateway.payment",
     "gateway.paymentattempt",
     "gateway.refund",
@@ -70,8 +70,8 @@ _PAYMENTS = _looking_at(
     "monitoring.consistencyrun",
     "monitoring.consistencyresult",
 )
-_REQUESTS = _looking_at("idempotency.idempotencykey", "merchants.apikey")
-_MACHINERY = _looking_at(
+_REQUESTS = _view_permissions("idempotency.idempotencykey", "merchants.apikey")
+_MACHINERY = _view_permissions(
     "merchants.requestnonce",
     "simulator.simulatedpayment",
     "simulator.simulatedrefund",
@@ -79,9 +79,9 @@ _MACHINERY = _looking_at(
     "simulator.notification",
     "simulator.callcount",
 )
-_PEOPLE = _looking_at("audit.staffaction", "auth.user", "auth.group")
-_EXPORTS = _looking_at("exports.export")
-_APPROVALS = _looking_at("approvals.approval")
+_PEOPLE = _view_permissions("audit.staffaction", "auth.user", "auth.group")
+_EXPORTS = _view_permissions("exports.export")
+_APPROVALS = _view_permissions("approvals.approval")
 
 _VIEWER = _PAYMENTS
 _SUPPORT = _VIEWER | _REQUESTS | {Permission.SYNC, Permission.CANCEL, Permission.TEST_ENDPOINT}
@@ -107,7 +107,7 @@ _OPERATOR = (
 )
 _ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Permission)
 
-PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = {
+ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = {
     Role.VIEWER: _VIEWER,
     Role.SUPPORT: _SUPPORT,
     Role.FINANCE: _FINANCE,

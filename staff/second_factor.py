@@ -9,27 +9,35 @@ from django.db import transaction
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from staff.models import RECOVERY_COUNT, Authenticator, RecoveryCode, new_recovery_code, recovery_hash
+from staff.models import (
+    RECOVERY_COUNT,
+    Authenticator,
+    RecoveryCode,
+    generate_recovery_code,
+    hash_recovery_code,
+)
 
 log = structlog.get_logger(__name__)
 
 
-class Verdict(enum.Enum):
+class CodeOutcome(enum.Enum):
     NOT_ENROLLED = "not enrolled"
     MISSING = "missing"
     WRONG = "wrong"
-    RIGHT = "right"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    verdict: Verdict
+class CodeCheck:
+    """`authenticator` is set when the code was accepted."""
+
+    outcome: CodeOutcome
     authenticator: Authenticator | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
-    """`recovery_codes` are shown now or never."""
+class Enrollment:
+    """Show `recovery_codes` now: only their hashes are stored."""
 
     authenticator: Authenticator
     recovery_codes: tuple[str, ...] = field(repr=False)
@@ -39,87 +47,85 @@ def is_enrolled(user: User) -> bool:
     return Authenticator.objects.filter(user=user, confirmed=True).exists()
 
 
-def check(*, user: User, token: str) -> Checked:
-    """Spends the code. A wrong one is counted, so this commits in either case."""
+def check_code(*, user: User, token: str) -> CodeCheck:
+    """Uses up the code. Commits also when the code is wrong, because wrong codes are counted."""
     with transaction.atomic():
-        found = Authenticator.objects.select_for_update().filter(user=user, confirmed=True).first()
-        if found is None:
-            return Checked(Verdict.NOT_ENROLLED)
+        authenticator = _lock_authenticator(user, confirmed=True)
+        if authenticator is None:
+            return CodeCheck(CodeOutcome.NOT_ENROLLED)
         if not token:
-            return Checked(Verdict.MISSING)
-        right = found.verify_token(token)
-    log.info("staff.second_factor_checked", actor=user.get_username(), right=right)
-    return Checked(Verdict.RIGHT, found) if right else Checked(Verdict.WRONG)
+            return CodeCheck(CodeOutcome.MISSING)
+        is_accepted = authenticator.verify_token(token)
+    log.info("staff.second_factor_checked", actor=user.get_username(), right=is_accepted)
+    return CodeCheck(CodeOutcome.ACCEPTED, authenticator) if is_accepted else CodeCheck(CodeOutcome.WRONG)
 
 
-def begin(*, user: User) -> Authenticator:
-    """A fresh key, to be scanned and confirmed. An earlier one that was never confirmed is forgotten."""
+def begin_enrollment(*, user: User) -> Authenticator:
+    """Makes a new key, to be scanned and confirmed. Deletes an earlier key that was not confirmed."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         Authenticator.objects.filter(user=user, confirmed=False).delete()
-        new = Authenticator.with_new_key(user.pk)
-        new.save()
-    return new
+        authenticator = Authenticator.create_unconfirmed(user.pk)
+        authenticator.save()
+    return authenticator
 
 
-def waiting(*, user: User) -> Authenticator | None:
-    """The key that was shown and not confirmed yet."""
+def get_pending_enrollment(*, user: User) -> Authenticator | None:
+    """Returns the key that was shown and is not confirmed yet."""
     return Authenticator.objects.filter(user=user, confirmed=False).first()
 
 
-def confirm(*, user: User, token: str) -> Enrolled | None:
-    """None when the code is wrong. A former authenticator and its recovery codes end with it."""
+def confirm_enrollment(*, user: User, token: str) -> Enrollment | None:
+    """Replaces the former authenticator and its recovery codes. Returns None when the code is wrong."""
     with transaction.atomic():
-        new = Authenticator.objects.select_for_update().filter(user=user, confirmed=False).first()
-        if new is None or not new.verify_token(token):
+        authenticator = _lock_authenticator(user, confirmed=False)
+        if authenticator is None or not authenticator.verify_token(token):
             return None
         replaced, _by_model = Authenticator.objects.filter(user=user, confirmed=True).delete()
-        new.confirmed = True
-        new.save(update_fields=["confirmed"])
-        codes = _renew_codes(new)
-        _record(
-            user,
-            StaffActionType.FACTOR_ENROLLED,
-            actor=user.get_username(),
-            reason="",
-            replaced=bool(replaced),
-        )
-    return Enrolled(new, codes)
+        authenticator.confirmed = True
+        authenticator.save(update_fields=["confirmed"])
+        codes = _replace_recovery_codes(authenticator)
+        _record(user, StaffActionType.FACTOR_ENROLLED, replaced=bool(replaced))
+    return Enrollment(authenticator, codes)
 
 
 def renew_recovery_codes(*, user: User, token: str) -> tuple[str, ...] | None:
-    """None when the code of the app is wrong. The former ones end."""
+    """Replaces the recovery codes. Returns None when the code of the app is wrong."""
     with transaction.atomic():
-        found = Authenticator.objects.select_for_update().filter(user=user, confirmed=True).first()
-        if found is None or not found.verify_token(token):
+        authenticator = _lock_authenticator(user, confirmed=True)
+        if authenticator is None or not authenticator.verify_token(token):
             return None
-        codes = _renew_codes(found)
-        _record(user, StaffActionType.FACTOR_CODES_RENEWED, actor=user.get_username(), reason="")
+        codes = _replace_recovery_codes(authenticator)
+        _record(user, StaffActionType.FACTOR_CODES_RENEWED)
     return codes
 
 
-def reset(*, user: User, actor: str, reason: str) -> bool:
-    """For a person who has lost phone and codes: the next sign-in enrols anew. Runs in the caller's transaction."""
-    gone, _by_model = Authenticator.objects.filter(user=user).delete()
-    _record(user, StaffActionType.FACTOR_RESET, actor=actor, reason=reason, was_enrolled=bool(gone))
-    return bool(gone)
+def remove_second_factor(*, user: User) -> bool:
+    """Deletes authenticator and recovery codes. Returns False if there were none. Runs in the caller's transaction."""
+    deleted, _by_model = Authenticator.objects.filter(user=user).delete()
+    return bool(deleted)
 
 
-def _renew_codes(authenticator: Authenticator) -> tuple[str, ...]:
-    codes = tuple(new_recovery_code() for _ in range(RECOVERY_COUNT))
+def _lock_authenticator(user: User, *, confirmed: bool) -> Authenticator | None:
+    return Authenticator.objects.select_for_update().filter(user=user, confirmed=confirmed).first()
+
+
+def _replace_recovery_codes(authenticator: Authenticator) -> tuple[str, ...]:
+    codes = tuple(generate_recovery_code() for _ in range(RECOVERY_COUNT))
     authenticator.recovery_codes.all().delete()
     RecoveryCode.objects.bulk_create(
-        [RecoveryCode(authenticator=authenticator, code_hash=recovery_hash(code)) for code in codes]
+        [RecoveryCode(authenticator=authenticator, code_hash=hash_recovery_code(code)) for code in codes]
     )
     return codes
 
 
-def _record(user: User, action: StaffActionType, *, actor: str, reason: str, **after: bool) -> None:
+def _record(user: User, action: StaffActionType, **after: bool) -> None:
+    """Records what a person did to their own second factor."""
     audit.record(
-        actor=actor,
+        actor=user.get_username(),
         action=action,
         object_type=ObjectType.STAFF,
         object_id=user.get_username(),
-        reason=reason,
+        reason="",
         after=after,
     )

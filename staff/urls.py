@@ -1,4 +1,4 @@
-"""Beside the admin's own addresses and outside of its namespace: whoever has no second factor yet must get here."""
+"""URLs outside of the admin's namespace: they must be reachable without a second factor."""
 
 from django.urls import path, reverse_lazy
 

@@ -1,4 +1,4 @@
-"""A person's own second factor: enrolled, replaced, and its recovery codes renewed."""
+"""Pages on which staff enrol and replace their own second factor, and renew their recovery codes."""
 
 from base64 import b32encode
 from collections.abc import Callable
@@ -19,14 +19,15 @@ from django_otp import login as mark_verified
 
 from common.admin_forms import dressed
 from staff import second_factor
-from staff.forms import WRONG, CodeForm
+from staff.forms import CODE_WRONG, CodeForm
 from staff.models import Authenticator
 
 View = Callable[[HttpRequest], HttpResponse]
 
 
 def _for_staff(view: View) -> View:
-    """Signed in; and, once there is a second factor, with it: a password alone must not replace it."""
+    """Requires a signed-in member of staff. If a second factor is enrolled, it must have been used: a password alone
+    must not replace it."""
 
     def guarded(request: HttpRequest) -> HttpResponse:
         user: Any = request.user
@@ -42,30 +43,30 @@ def _for_staff(view: View) -> View:
 @require_GET
 @_for_staff
 def page(request: HttpRequest) -> HttpResponse:
-    return _show(request, is_enrolled=second_factor.is_enrolled(_user(request)))
+    return _render_page(request, is_enrolled=second_factor.is_enrolled(_user(request)))
 
 
 @require_POST
 @_for_staff
 def begin(request: HttpRequest) -> HttpResponse:
-    return _ask_for_code(request, second_factor.begin(user=_user(request)), CodeForm())
+    return _show_code_form(request, second_factor.begin_enrollment(user=_user(request)), CodeForm())
 
 
 @require_POST
 @_for_staff
 def confirm(request: HttpRequest) -> HttpResponse:
-    waiting = second_factor.waiting(user=_user(request))
-    if waiting is None:  # confirmed in another window, or never begun
+    pending = second_factor.get_pending_enrollment(user=_user(request))
+    if pending is None:  # confirmed in another window, or never started
         return redirect("second_factor")
     form = CodeForm(request.POST)
     if form.is_valid():
-        enrolled = second_factor.confirm(user=_user(request), token=form.cleaned_data["token"])
-        if enrolled is not None:
+        enrollment = second_factor.confirm_enrollment(user=_user(request), token=form.cleaned_data["token"])
+        if enrollment is not None:
             request.session.cycle_key()
-            mark_verified(request, enrolled.authenticator)
-            return _show(request, is_enrolled=True, recovery_codes=enrolled.recovery_codes)
-        form.add_error("token", WRONG)
-    return _ask_for_code(request, waiting, form)
+            mark_verified(request, enrollment.authenticator)
+            return _render_page(request, is_enrolled=True, recovery_codes=enrollment.recovery_codes)
+        form.add_error("token", CODE_WRONG)
+    return _show_code_form(request, pending, form)
 
 
 @require_POST
@@ -78,35 +79,35 @@ def renew_codes(request: HttpRequest) -> HttpResponse:
         else None
     )
     if codes is None:
-        messages.error(request, str(WRONG))
+        messages.error(request, str(CODE_WRONG))
         return redirect("second_factor")
-    return _show(request, is_enrolled=True, recovery_codes=codes)
+    return _render_page(request, is_enrolled=True, recovery_codes=codes)
 
 
-def _ask_for_code(request: HttpRequest, waiting: Authenticator, form: CodeForm) -> HttpResponse:
-    return _show(
+def _show_code_form(request: HttpRequest, pending: Authenticator, form: CodeForm) -> HttpResponse:
+    return _render_page(
         request,
         is_enrolled=second_factor.is_enrolled(_user(request)),
         form=dressed(form),
-        picture=_as_picture(waiting.address_for_app()),
-        key_to_type=_in_groups(waiting.key),
+        picture=_draw_qr_code(pending.build_otpauth_url()),
+        key_to_type=_format_key(pending.key),
     )
 
 
-def _show(request: HttpRequest, **context: Any) -> HttpResponse:
-    """Never by a redirect: what is shown once is kept nowhere on the way."""
-    everywhere = admin.site.each_context(request)
-    context = {**everywhere, "title": _("Second factor"), "code_form": dressed(CodeForm()), **context}
+def _render_page(request: HttpRequest, **context: Any) -> HttpResponse:
+    """Renders without a redirect, so that codes which are shown once are not stored anywhere in between."""
+    site_context = admin.site.each_context(request)
+    context = {**site_context, "title": _("Second factor"), "code_form": dressed(CodeForm()), **context}
     return TemplateResponse(request, "staff/second_factor.html", context)
 
 
-def _as_picture(text: str) -> SafeString:
-    """Drawn here: nobody else gets to see the key."""
-    picture: str = segno.make(text, error="m").svg_inline(scale=5, border=2, light="#fff", dark="#000")
-    return mark_safe(picture)  # noqa: S308 - segno's own drawing, which holds no text of ours
+def _draw_qr_code(text: str) -> SafeString:
+    """Draws the QR code here, so that the key goes to no other service."""
+    svg: str = segno.make(text, error="m").svg_inline(scale=5, border=2, light="#fff", dark="#000")
+    return mark_safe(svg)  # noqa: S308 - SVG made by segno, without text of ours
 
 
-def _in_groups(key: bytes) -> str:
+def _format_key(key: bytes) -> str:
     text = b32encode(key).decode().rstrip("=")
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
 

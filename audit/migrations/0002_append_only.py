@@ -1,4 +1,4 @@
-"""The audit log cannot be changed, deleted or truncated."""
+"""Adds the triggers that make the audit log append-only."""
 
 from django.db import migrations
 

@@ -16,7 +16,7 @@ from audit.models import StaffAction
 from common.clock import database_now
 from common.terminal import TERMINAL
 from staff import second_factor
-from staff.mailboxes import mailbox
+from staff.mailboxes import normalize_mailbox
 
 # What opens an account, or gives it more: the waiting time begins anew.
 ACCOUNT_CHANGES: Final = (
@@ -70,7 +70,7 @@ def _find_shared_identity(approver: User, asking: User | None, requester: str) -
         return _(
             "This was requested in a terminal, which proves no identity. An account must adopt the request first."
         )
-    if approver.email and mailbox(approver.email) == mailbox(asking.email):
+    if approver.email and normalize_mailbox(approver.email) == normalize_mailbox(asking.email):
         return _("Both accounts share a mailbox. Another person must approve it.")
     for invited, by in ((approver, asking), (asking, approver)):
         if (

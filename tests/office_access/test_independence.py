@@ -15,7 +15,7 @@ from django.utils import timezone, translation
 from audit.models import StaffAction
 from backoffice.approvals.independence import find_approver_conflict
 from common.errors import OperationRefused
-from staff import second_factor, staff
+from staff import accounts, second_factor
 from staff.models import Authenticator
 from staff.roles import Role
 from tests.office_access.conftest import member
@@ -73,7 +73,7 @@ def test_two_colleagues_are_two() -> None:
 def test_who_was_shown_the_link_has_no_second_vote() -> None:
     """An Admin invites a second account, opens the link, waits, and approves there; or asks there, and approves."""
     ann = settled("ann", "ann@example.com", "Admin")
-    twin = staff.invite(
+    twin = accounts.invite_member(
         username="twin", email="twin@elsewhere.net", roles=[Role.FINANCE], actor="ann", reason="x"
     )
     assert "/invitation/" in twin.link
@@ -81,7 +81,7 @@ def test_who_was_shown_the_link_has_no_second_vote() -> None:
     made_long_ago()
     assert "was shown to ann" in refusal("twin", ann)
     assert "was shown to ann" in refusal(ann, "twin")
-    other = staff.invite(
+    other = accounts.invite_member(
         username="other", email="o@elsewhere.net", roles=[Role.FINANCE], actor="twin", reason="x"
     )
     enrolled(other.user)
@@ -92,7 +92,7 @@ def test_who_was_shown_the_link_has_no_second_vote() -> None:
 
 def test_a_link_of_the_company_is_seen_by_nobody_else() -> None:
     ann = settled("ann", "ann@example.com", "Admin")
-    cara = staff.invite(
+    cara = accounts.invite_member(
         username="cara", email="cara@example.com", roles=[Role.FINANCE], actor="ann", reason="new"
     )
     assert cara.link == ""
@@ -111,7 +111,7 @@ def test_a_link_of_the_company_is_seen_by_nobody_else() -> None:
 def test_a_mailbox_is_one_account(email: str) -> None:
     settled("ann", "ann@example.com", "Admin")
     with pytest.raises(OperationRefused, match="mailbox"):
-        staff.invite(username="twin", email=email, roles=[Role.FINANCE], actor="ann", reason="x")
+        accounts.invite_member(username="twin", email=email, roles=[Role.FINANCE], actor="ann", reason="x")
     twin = settled("twin", email)
     assert "share a mailbox" in refusal(twin, "ann")
 
@@ -119,7 +119,7 @@ def test_a_mailbox_is_one_account(email: str) -> None:
 def test_who_has_no_address_is_not_told_from_whom_they_invited() -> None:
     """Their own mailbox may be the other account's."""
     root = settled("root", "", "Admin")
-    twin = staff.invite(
+    twin = accounts.invite_member(
         username="twin", email="root@example.com", roles=[Role.FINANCE], actor="root", reason="x"
     )
     enrolled(twin.user)
@@ -133,15 +133,15 @@ def test_after_a_change_of_access_an_account_waits(change: str) -> None:
     ann, ben = settled("ann", "ann@example.com", "Admin"), settled("ben", "ben@example.com")
     asked = {"user_id": ben.pk, "actor": "ann", "reason": "x"}
     if change == "link":
-        assert staff.send_link(**asked).link == ""
+        assert accounts.send_password_link(**asked).link == ""
     elif change == "roles":
-        staff.set_roles(**asked, roles=[Role.OPERATOR])
+        accounts.set_roles(**asked, roles=[Role.OPERATOR])
     elif change == "reactivated":
-        staff.set_active(**asked, active=False)
+        accounts.set_active(**asked, active=False)
         assert "active staff account" in refusal(ben, ann)
-        staff.set_active(**asked, active=True)
+        accounts.set_active(**asked, active=True)
     else:
-        staff.reset_second_factor(**asked)
+        accounts.reset_second_factor(**asked)
         assert not second_factor.is_enrolled(ben)
         enrolled(ben)
     assert "hours" in refusal(ben, ann)
@@ -162,7 +162,7 @@ def test_a_link_that_was_shown_is_made_good_by_one_that_is_sent() -> None:
     ben = settled("ben", "ben@example.com")
     made_long_ago()
     assert "was shown" in refusal(ben, ann)
-    staff.send_link(user_id=ben.pk, actor="ann", reason="by mail")
+    accounts.send_password_link(user_id=ben.pk, actor="ann", reason="by mail")
     made_long_ago()
     assert refusal(ben, ann) == ""
 

@@ -16,8 +16,8 @@ from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 from audit.models import StaffAction
 from sagas.availability import Operation
 from sagas.models import SagaInstance
-from staff.groups import follow_roles
-from staff.roles import PERMISSIONS, Role
+from staff.groups import sync_groups
+from staff.roles import ROLE_PERMISSIONS, Role
 from tests.office_access.conftest import World, member, signed_in
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
@@ -61,8 +61,8 @@ LOOK = {
     "simulator.CallCount": "OA",
     "simulator.LedgerEntry": "OA",
     "simulator.Notification": "OA",
-    "simulator.Payment": "OA",
-    "simulator.Refund": "OA",
+    "simulator.SimulatedPayment": "OA",
+    "simulator.SimulatedRefund": "OA",
 }
 # Pages on which something is done, by the name of their address.
 PAGES = {
@@ -235,7 +235,7 @@ def test_every_permission_for_every_role(transactional_db: None) -> None:
 
 
 def test_the_groups_are_what_the_roles_decide(transactional_db: None) -> None:
-    for role, wanted in PERMISSIONS.items():
+    for role, wanted in ROLE_PERMISSIONS.items():
         found = {
             f"{permission.content_type.app_label}.{permission.codename}"
             for permission in Group.objects.get(name=role).permissions.select_related("content_type")
@@ -250,10 +250,10 @@ def test_the_groups_follow_after_a_change(transactional_db: None) -> None:
     missing = Permission.objects.get(codename="sync_payment")
     support.permissions.add(too_much)
     support.permissions.remove(missing)
-    follow_roles()
+    sync_groups()
     names = set(support.permissions.values_list("codename", flat=True))
     assert "refund_payment" not in names
     assert "sync_payment" in names
     Group.objects.all().delete()
-    follow_roles()
+    sync_groups()
     assert Group.objects.count() == len(Role)

@@ -20,7 +20,7 @@ from django_otp.oath import TOTP
 from audit.models import StaffAction
 from monitoring.tasks import prune_sessions
 from staff import second_factor
-from staff.models import MOST_FAILURES, Authenticator, RecoveryCode
+from staff.models import MAX_COUNTED_FAILURES, Authenticator, RecoveryCode
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.threads import in_background, wait_until, waiting_for_locks
 
@@ -60,7 +60,7 @@ def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
     """What a person does with the page and a phone. Answers the phone's key, and the recovery codes."""
     shown = unescape(client.post(f"{PAGE}begin/").content.decode())
     assert "<svg" in shown
-    key = second_factor.waiting(user=user).key
+    key = second_factor.get_pending_enrollment(user=user).key
     confirmed = client.post(f"{PAGE}confirm/", {"token": code_of(key)}).content.decode()
     codes = re.findall(r"<code>([a-z0-9]{5}-[a-z0-9]{5})</code>", confirmed)
     assert len(codes) == 10
@@ -130,15 +130,15 @@ def test_wrong_codes_make_the_next_wait_longer_but_not_for_ever(vera: User, sett
     client = browser()
     sign_in(client)
     key, _codes = enrol(client, vera)
-    for _wrong in range(MOST_FAILURES + 3):
-        second_factor.check(user=vera, token="000000")
+    for _wrong in range(MAX_COUNTED_FAILURES + 3):
+        second_factor.check_code(user=vera, token="000000")
     device = Authenticator.objects.get()
-    assert device.throttling_failure_count == MOST_FAILURES
+    assert device.throttling_failure_count == MAX_COUNTED_FAILURES
     settings.STAFF_OTP_THROTTLE_SECONDS = 1
     right = code_of(key, steps_ahead=1)
-    assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.WRONG
+    assert second_factor.check_code(user=vera, token=right).outcome is second_factor.CodeOutcome.WRONG
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
-    assert second_factor.check(user=vera, token=right).verdict is second_factor.Verdict.RIGHT
+    assert second_factor.check_code(user=vera, token=right).outcome is second_factor.CodeOutcome.ACCEPTED
 
 
 def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
@@ -149,11 +149,12 @@ def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
         with transaction.atomic():
             Authenticator.objects.select_for_update().get()
             checks = [
-                in_background(lambda code=code: second_factor.check(user=vera, token=code)) for _ in range(3)
+                in_background(lambda code=code: second_factor.check_code(user=vera, token=code))
+                for _ in range(3)
             ]
             wait_until(lambda: waiting_for_locks() == 3, seconds=60)
-        verdicts = [check.result(60).verdict for check in checks]
-        assert verdicts.count(second_factor.Verdict.RIGHT) == 1
+        outcomes = [check.result(60).outcome for check in checks]
+        assert outcomes.count(second_factor.CodeOutcome.ACCEPTED) == 1
 
 
 def test_no_secret_of_it_is_stored_in_the_clear(vera: User) -> None:

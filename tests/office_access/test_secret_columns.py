@@ -32,7 +32,7 @@ SECRET = {
     "axes.AccessLog": {"session_hash"},
     "merchants.ApiKey": {"key_hash", "sealed_secret"},
     "webhooks.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
-    "simulator.Payment": {"token"},
+    "simulator.SimulatedPayment": {"token"},
     "staff.Authenticator": {"sealed_key"},
     "staff.RecoveryCode": {"code_hash"},
 }

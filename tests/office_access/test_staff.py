@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from staff import second_factor, staff
+from staff import accounts, second_factor
 from staff.models import Authenticator
 from staff.roles import Role
 from tests.office_access.conftest import PASSWORD, member, signed_in
@@ -116,7 +116,7 @@ def test_nobody_does_it_to_themselves_nor_to_those_above(admin: Client, name: st
 def test_nobody_takes_over_another_account(admin: Client) -> None:
     """Password and second factor are not both taken away by one person."""
     vera = member("vera", "Finance", password=PASSWORD)
-    Authenticator.with_new_key(vera.pk).save()
+    Authenticator.create_unconfirmed(vera.pk).save()
     Authenticator.objects.update(confirmed=True)
     link_on(admin.post(page("send_link", vera), {"reason": "forgotten"}))
     refused = admin.post(page("reset_second_factor", vera), {"reason": "and the phone"})
@@ -130,12 +130,12 @@ def test_nobody_takes_over_another_account(admin: Client) -> None:
 
 def test_after_the_owner_has_signed_in_it_is_a_new_matter() -> None:
     vera = member("vera", "Finance", password=PASSWORD)
-    invitation = staff.send_link(user_id=vera.pk, actor="admin", reason="forgotten")
+    invitation = accounts.send_password_link(user_id=vera.pk, actor="admin", reason="forgotten")
     assert choose_password("/admin/" + invitation.link.partition("/admin/")[2], PASSWORD) == 302
     Client().post("/admin/login/", {"username": "vera", "password": PASSWORD})
-    Authenticator.with_new_key(vera.pk).save()
+    Authenticator.create_unconfirmed(vera.pk).save()
     Authenticator.objects.update(confirmed=True)
-    staff.reset_second_factor(user_id=vera.pk, actor="admin", reason="phone is lost")
+    accounts.reset_second_factor(user_id=vera.pk, actor="admin", reason="phone is lost")
     assert not second_factor.is_enrolled(vera)
 
 

@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import OperationRefused
 from common.terminal import in_its_language
-from staff import staff
+from staff import accounts
 from staff.roles import Role
 
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         self, *args: Any, username: str, email: str, role: list[str], reason: str, **options: Any
     ) -> None:
         try:
-            invitation = staff.invite(
+            invitation = accounts.invite_member(
                 username=username,
                 email=email,
                 roles=[Role(name) for name in role],
