@@ -30,9 +30,9 @@ from django.core.management import call_command
 from django.db import transaction
 
 from events import relay
-from events.kafka import KafkaSink
 from events.models import OutboxEvent
 from events.outbox import Event, build_event_row
+from events.sinks.kafka import KafkaSink
 from merchants.services import create_merchant
 from tests.support.kafka import PARTITIONS, TOPIC, MockCluster
 from tests.support.shop import create, data

@@ -26,7 +26,7 @@ from demo.stories import STORIES, Story
 from demo.times import let_pass
 from events import relay
 from events.models import OutboxEvent
-from events.sinks import configured_sinks
+from events.sinks.configured import configured_sinks
 from gateway.models import Payment
 from merchants.errors import EmailTaken
 from merchants.models import Environment, Merchant

@@ -25,7 +25,7 @@ from common import tracing
 from common.database_errors import trouble_of
 from common.postgresql.sessions import open_session
 from events import metrics
-from events.sinks import OutgoingEvent, Sink, SinkUnavailable
+from events.sinks.base import OutgoingEvent, Sink, SinkUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Celery's beat, for a host whose clock may be set back and for times when no worker runs."""
+"""A scheduler for Celery beat that survives a clock set back, and bounds the queues while no worker runs."""
 
 import datetime as dt
 from typing import Any
@@ -10,12 +10,12 @@ from common.task_hints import has_room
 
 
 class SteadyScheduler(PersistentScheduler):
-    """Without this, what ran last "in an hour" would not run for an hour: no sweep, no retry, no expiry."""
+    """After the clock is set back by an hour, Celery's own scheduler would send nothing for an hour."""
 
     _latest = dt.datetime.min.replace(tzinfo=dt.UTC)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Adds nothing to a queue that nobody works off: each task does all that is due, however late it comes."""
+        """Skips a full queue: each task does all due work, however late it runs."""
         queue = entry.options.get("queue", self.app.conf.task_default_queue)
         if attempt(lambda client: has_room(client, queue), otherwise=True):
             super().apply_entry(entry, producer=producer)
@@ -23,7 +23,7 @@ class SteadyScheduler(PersistentScheduler):
     def tick(self, *args: Any, **options: Any) -> float:
         now = self.app.now()
         if now < self._latest:
-            self._heap = None  # planned by another clock: planned anew
+            self._heap = None  # makes the base class plan again
         self._latest = now
         return super().tick(*args, **options)
 

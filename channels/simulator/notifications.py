@@ -60,9 +60,7 @@ class NotificationAttempt:
 
 def wake_worker() -> None:
     """Sends a wake-up hint; without it the periodic task finds the work."""
-    from channels.simulator.tasks import deliver_notifications
-
-    send_hint(deliver_notifications)
+    send_hint("simulator.deliver_notifications")
 
 
 def deliver_due_notifications() -> int:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from events import kafka, relay
-from events.kafka import KafkaSink
+from events import relay
 from events.models import OutboxEvent
 from events.outbox import Event, append_event
-from events.sinks import SinkUnavailable
+from events.sinks import kafka
+from events.sinks.base import SinkUnavailable
+from events.sinks.kafka import KafkaSink
 from tests.support.kafka import TOPIC, MockCluster, Received
 from tests.support.waiting import wait_until
 from webhooks import fanout

@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from events import relay
 from events.models import OutboxEvent
 from events.outbox import Event, append_event
-from events.sinks import LogSink, OutgoingEvent, SinkUnavailable
+from events.sinks.base import OutgoingEvent, SinkUnavailable
+from events.sinks.log import LogSink
 from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])

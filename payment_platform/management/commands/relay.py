@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from common import telemetry
 from events import relay
-from events.sinks import configured_sinks
+from events.sinks.configured import configured_sinks
 from webhooks import fanout
 
 

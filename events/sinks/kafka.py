@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from common.api.renderers import to_json
 from events import cloudevents
-from events.sinks import OutgoingEvent, SinkUnavailable
+from events.sinks.base import OutgoingEvent, SinkUnavailable
 
 log = structlog.get_logger(__name__)
 # Without a logger, librdkafka writes its own lines to stderr.

@@ -1,0 +1,62 @@
+"""Every app has a layer in the import contracts, so that no import escapes them."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+from scripts.local.config import ROOT
+
+CONFIGURATION: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS: dict[str, dict[str, Any]] = {contract["name"]: contract for contract in CONFIGURATION["contracts"]}
+NO_APPS = {"benchmarks", "scripts", "tests"}
+
+
+def folders_with_python() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")} - NO_APPS
+
+
+def layers_of(name: str) -> set[str]:
+    return {app.strip() for layer in CONTRACTS[name]["layers"] for app in layer.split("|")}
+
+
+def test_every_app_is_linted_and_has_a_layer() -> None:
+    apps = folders_with_python()
+    assert set(CONFIGURATION["root_packages"]) == apps
+    assert layers_of("Imports between apps run one way") == apps
+    assert set(CONTRACTS["No cycles inside an app"]["ancestors"]) == apps
+    (inside,) = (contract for name, contract in CONTRACTS.items() if name.startswith("Inside an app:"))
+    assert set(inside["containers"]) == apps
+
+
+def test_a_new_app_without_a_layer_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for app in folders_with_python() | {"payouts"}:
+        (tmp_path / app).mkdir()
+        (tmp_path / app / "__init__.py").touch()
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    with pytest.raises(AssertionError, match="payouts"):
+        test_every_app_is_linted_and_has_a_layer()
+
+
+def test_a_new_module_of_the_gateway_without_a_layer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a copy of the gateway's contract on an app of its own, because the lint imports by name."""
+    app = tmp_path / "gateway_copy"
+    app.mkdir()
+    for module in ("__init__", "models", "surprises"):
+        (app / f"{module}.py").touch()
+    configuration = tmp_path / "lint.toml"
+    configuration.write_text(
+        '[tool.importlinter]\nroot_packages = ["gateway_copy"]\n'
+        "[[tool.importlinter.contracts]]\n"
+        'name = "layers"\ntype = "layers"\nexhaustive = true\n'
+        'containers = ["gateway_copy"]\nlayers = ["(services)", "(models)"]\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert lint_imports(config_filename=str(configuration), no_cache=True) != EXIT_STATUS_SUCCESS
+    assert "surprises" in capsys.readouterr().out
+    (contract,) = (contract for name, contract in CONTRACTS.items() if name.startswith("Inside the gateway:"))
+    assert contract["exhaustive"] is True
