@@ -82,7 +82,7 @@ def _normal(seconds: float) -> float:
     while time.monotonic() - began < seconds:
         if _count(_WAITING) < NORMAL // 2:
             _load(NORMAL // 2)
-            wakeups.send_now(DEFAULT_TASK_QUEUE)
+            wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
         time.sleep(0.02)
     return (_count(_DONE) - done) / (time.monotonic() - began)
 
@@ -94,7 +94,7 @@ def _backlog(size: int, seconds: float) -> tuple[float, int]:
     _execute("ANALYZE saga_instances, saga_steps")
     done, began, most = _count(_DONE), time.monotonic(), 0
     while time.monotonic() - began < seconds and _count(_WAITING):
-        wakeups.send_now(DEFAULT_TASK_QUEUE)
+        wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
         most = max(most, client.llen(wakeups.redis_key(DEFAULT_TASK_QUEUE)))
         time.sleep(0.1)
     rate = (_count(_DONE) - done) / (time.monotonic() - began)

@@ -26,8 +26,9 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from benchmarks import slow
-from sagas import engine, wakeups
-from sagas.models import ACTIVE, DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus
+from sagas import wakeups
+from sagas.models import ACTIVE_SAGA_STATUSES, DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus
+from sagas.start import start_saga
 from tests.support.waiting import wait_until
 
 QUICK_SECONDS = 0.05
@@ -53,11 +54,11 @@ def main() -> None:
             alone += [_latency() for _ in range(chosen.sagas // 2)]
             for _ in range(chosen.backlog):
                 _begin("hostile", chosen.slow)
-            wakeups.send_now(DEFAULT_TASK_QUEUE)
+            wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
             wait_until(_hostile_is_at_work, GIVEN_UP_SECONDS, "the hostile merchant's sagas to be claimed")
             beside += [_latency() for _ in range(chosen.sagas // 2)]
             # Closed, so that the next round begins alone.
-            SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE).update(
+            SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES).update(
                 status=SagaStatus.FAILED, lease_expires_at=None, lease_owner=""
             )
             time.sleep(chosen.slow + 1)
@@ -75,9 +76,8 @@ def main() -> None:
 def _begin(key: str, seconds: float) -> uuid.UUID:
     saga_id = uuid.uuid4()
     with transaction.atomic(durable=True):
-        engine.start(
-            slow.NAME,
-            version=1,
+        start_saga(
+            slow.DEFINITION,
             saga_id=saga_id,
             business_id=str(saga_id),
             data={"seconds": seconds},
@@ -91,7 +91,7 @@ def _latency() -> float:
     """Milliseconds from the commit to the end of a quick saga."""
     saga_id = _begin("other", QUICK_SECONDS)
     began = time.perf_counter()
-    wakeups.send_now(DEFAULT_TASK_QUEUE)
+    wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
     ended = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
     wait_until(ended.exists, GIVEN_UP_SECONDS, "the saga to end", interval=0.005)
     return (time.perf_counter() - began) * 1000

@@ -17,7 +17,7 @@ def _nothing(_call: Call) -> Outcome:
     return Success()
 
 
-registry.register(
+DEFINITION = registry.register(
     Definition(
         NAME,
         1,

@@ -155,14 +155,15 @@ def _prepare_ours() -> Callable[[], Any]:
     from benchmarks import noop
     from sagas import engine
     from sagas.models import SagaStatus
+    from sagas.start import start_saga
 
     call_command("migrate", verbosity=0)
 
     def run() -> None:
         saga_id = uuid.uuid4()
         with transaction.atomic(durable=True):
-            saga = engine.start(noop.NAME, version=1, saga_id=saga_id, business_id=str(saga_id), data={})
-        assert engine.advance(saga).status == SagaStatus.COMPLETED
+            saga = start_saga(noop.DEFINITION, saga_id=saga_id, business_id=str(saga_id), data={})
+        assert engine.advance_saga(saga).status == SagaStatus.COMPLETED
 
     return run
 

@@ -14,4 +14,4 @@ def _wait(call: Call) -> Outcome:
     return Success()
 
 
-registry.register(Definition(NAME, 1, "benchmark", 3600, (Step("step1", _wait, kind=EXTERNAL),)))
+DEFINITION = registry.register(Definition(NAME, 1, "benchmark", 3600, (Step("step1", _wait, kind=EXTERNAL),)))

@@ -24,8 +24,8 @@ from django.core.management import call_command
 from django.db import transaction
 
 from benchmarks import noop
-from sagas import engine, wakeups
-from sagas.models import DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus, SagaStep
+from sagas.models import SagaInstance, SagaStatus, SagaStep
+from sagas.start import start_saga
 from tests.support.waiting import wait_until
 
 AIM_MS = 50
@@ -55,8 +55,7 @@ def main() -> None:
 def _start() -> float:
     saga_id = uuid.uuid4()
     with transaction.atomic(durable=True):
-        engine.start(noop.NAME, version=1, saga_id=saga_id, business_id=str(saga_id), data={}, leased=False)
-        wakeups.send_after_commit(DEFAULT_TASK_QUEUE)
+        start_saga(noop.DEFINITION, saga_id=saga_id, business_id=str(saga_id), data={}, leased=False)
         began = time.time()
     completed = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
     wait_until(completed.exists, GIVEN_UP_SECONDS, "a worker to take the saga up")

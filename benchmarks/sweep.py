@@ -143,7 +143,7 @@ def _measure(rounds: int, due: int) -> Figures:
 
 def _claim() -> store.Batch:
     """Half of a worker's places: what one key gets."""
-    return store.claim_due(task_queue="default", places=settings.SAGA_WORKER_THREADS)
+    return store.claim_due_sagas(task_queue="default", places=settings.SAGA_WORKER_THREADS)
 
 
 def _timed(figures: Figures, what: str, call: Callable[[], Any]) -> Any:
@@ -166,7 +166,7 @@ def _explain(due: int) -> None:
         cursor.execute("SELECT id FROM saga_instances WHERE business_id = 'live-retry-1'")
         (saga_id,) = cursor.fetchone()
         claim = {"id": saga_id, "worker": "benchmark", "lease_seconds": 30}
-        due = store.claim_due_values(
+        due = store.get_claim_parameters(
             task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, suspects=1, after=""
         )
         queries: dict[str, tuple[str, Any]] = {

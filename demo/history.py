@@ -35,7 +35,7 @@ from merchants.scopes import ALL_SCOPES
 from merchants.services import create_merchant
 from monitoring.services import run_checks
 from sagas import engine
-from sagas.models import ACTIVE, SagaInstance
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance
 from staff.roles import Role
 from webhooks import fanout
 
@@ -216,10 +216,10 @@ def _publish(payment_nos: list[str]) -> None:
 
 def _carry_on() -> None:
     """What else fell due meanwhile, as the sweep would: where no worker runs, nothing may be left lying."""
-    for saga_id in SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False).values_list(
-        "pk", flat=True
-    ):
-        engine.resume(saga_id)
+    for saga_id in SagaInstance.objects.filter(
+        status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
+    ).values_list("pk", flat=True):
+        engine.resume_saga(saga_id)
 
 
 def _staff() -> None:

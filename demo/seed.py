@@ -56,9 +56,11 @@ def seed_demo(*, admin_password: str) -> DemoData:
         payment = Payment.objects.filter(payment_no=PAYMENT_NO).first()
         saga = None if payment else _start_payment(merchant.pk)
     if saga is not None:
-        engine.advance(saga)
+        engine.advance_saga(saga)
     elif payment is not None:
-        engine.resume(payment.id)  # for a seed that was killed half-way; otherwise there is nothing to resume
+        engine.resume_saga(
+            payment.id
+        )  # for a seed that was killed half-way; otherwise there is nothing to resume
     return DemoData(
         merchant_email=merchant.email,
         payment_no=PAYMENT_NO,

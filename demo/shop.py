@@ -29,7 +29,7 @@ from gateway.services.create_refund import create_refund
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
 from sagas import engine
-from sagas.models import ACTIVE, SagaInstance, SagaStep
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep
 
 MOST_ROUNDS = 400
 PAUSE_SECONDS = 0.05
@@ -130,7 +130,7 @@ class Shop:
             if not ids:
                 return
             SagaStep.objects.filter(saga_id__in=ids, next_retry_at__isnull=False).update(next_retry_at=Now())
-            if not [saga_id for saga_id in ids if engine.resume(saga_id) is not None]:
+            if not [saga_id for saga_id in ids if engine.resume_saga(saga_id) is not None]:
                 time.sleep(PAUSE_SECONDS)  # a worker of the running stack has it
 
     def _deliver_webhooks(self) -> int:
@@ -156,7 +156,9 @@ class Shop:
         """Also a refund's that has no row yet: money that came too late is given back by a saga of its own."""
         payment = self.payment
         of_payment = Q(business_id=payment.payment_no) | Q(metadata__payment_id=str(payment.pk))
-        active = SagaInstance.objects.filter(of_payment, status__in=ACTIVE, needs_attention=False)
+        active = SagaInstance.objects.filter(
+            of_payment, status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
+        )
         return list(active.values_list("pk", flat=True))
 
     def _request(self, route: str, key: str | None = None) -> KeyedRequest:

@@ -62,7 +62,7 @@ def prepare(*, info: Print, warn: Print) -> None:
     info("Prometheus 指标初始化完成")
     exporting = configure_tracing(settings.SERVICE_NAME)
     info("Jaeger 追踪初始化完成" + ("" if exporting else "（未设置 OTEL_EXPORTER_OTLP_ENDPOINT，不导出）"))
-    definitions = {definition.name for definition in registry.definitions()}
+    definitions = {definition.name for definition in registry.list_definitions()}
     info("Saga Orchestrator 初始化完成")
     _require("Saga 流程缺失", FLOWS, definitions)
     info("Saga Payment Service 初始化完成（功能已准备就绪）")

@@ -36,7 +36,7 @@ stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Due for minutes, t
 
 
 def definition_names() -> list[str]:
-    return sorted({definition.name for definition in registry.definitions()})
+    return sorted({definition.name for definition in registry.list_definitions()})
 
 
 @admin.register(SagaInstance)

@@ -14,7 +14,7 @@ from sagas.models import Direction, SagaStatus, StepStatus
 
 class Operation(models.TextChoices):
     RETRY_NOW = "retry_now", gettext_lazy("Retry now")
-    ASK_CHANNEL = "ask_channel", gettext_lazy("Query the channel")
+    QUERY_CHANNEL = "ask_channel", gettext_lazy("Query the channel")
     SKIP_STEP = "skip_step", gettext_lazy("Skip the step")
     COMPENSATE = "compensate", gettext_lazy("Compensate")
     MARK_RESOLVED = "mark_resolved", gettext_lazy("Mark resolved")
@@ -23,7 +23,7 @@ class Operation(models.TextChoices):
 
 MEANINGS = {
     Operation.RETRY_NOW: gettext_lazy("Try the current step at once, with all its retries before it again."),
-    Operation.ASK_CHANNEL: gettext_lazy("Ask what became of the call whose outcome is not known."),
+    Operation.QUERY_CHANNEL: gettext_lazy("Ask what became of the call whose outcome is not known."),
     Operation.SKIP_STEP: gettext_lazy("Declare the current step done, with the result that you give."),
     Operation.COMPENSATE: gettext_lazy("Turn back now, and undo what was done, newest first."),
     Operation.MARK_RESOLVED: gettext_lazy(
@@ -56,7 +56,7 @@ def _ask_channel(saga: SagaView) -> str:
         return _("A compensation asks by itself before it undoes anything: retry it.")
     if saga.current is None or not saga.current.in_doubt:
         return _("No call is in doubt.")
-    if not saga.current.can_be_asked:
+    if not saga.current.can_be_queried:
         return _("The other side of %(step)s cannot be asked: retry repeats the same call.") % {
             "step": saga.current.name
         }
@@ -120,7 +120,7 @@ def _cannot_turn(saga: SagaView) -> str:
 
 _RULES: dict[Operation, Callable[[SagaView], str]] = {
     Operation.RETRY_NOW: _retry_now,
-    Operation.ASK_CHANNEL: _ask_channel,
+    Operation.QUERY_CHANNEL: _ask_channel,
     Operation.SKIP_STEP: _skip_step,
     Operation.COMPENSATE: _compensate,
     Operation.MARK_RESOLVED: _mark_resolved,

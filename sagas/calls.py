@@ -1,4 +1,4 @@
-"""Makes calls to the outside: no transaction is open, and nothing is written before all have been answered."""
+"""Calls other systems. No transaction is open meanwhile, and nothing is written before all calls have ended."""
 
 import contextvars
 import time
@@ -12,38 +12,39 @@ from django.db import connection, connections
 from common import crash, tracing
 from sagas.definitions import Call, ExternalStep
 from sagas.models import Direction
-from sagas.outcomes import NotFound, Outcome, Unknown
-from sagas.state import SagaState, StepState, names_of
+from sagas.outcomes import CallNotFound, Outcome, Unknown, get_outcome_name
+from sagas.state import SagaState, StepState, get_log_fields
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     step_name: str
     outcome: Outcome
     duration_ms: int
 
 
-def make(saga: SagaState, steps: Sequence[StepState]) -> list[Answer]:
-    """The answers in the order of the steps. Several calls are made at the same time, and all are waited for."""
+def make_calls(saga: SagaState, steps: Sequence[StepState]) -> list[CallResult]:
+    """Makes the calls of these steps at the same time, waits for all, and returns their results in the order of the
+    steps."""
     assert not connection.in_atomic_block, "no transaction may be open across a call"
     if len(steps) < 2:
-        return [_call(saga, step) for step in steps]
+        return [_make_call(saga, step) for step in steps]
     with ThreadPoolExecutor(len(steps), thread_name_prefix="saga-call") as threads:
         futures = [
-            threads.submit(contextvars.copy_context().run, _call_in_thread, saga, step) for step in steps
+            threads.submit(contextvars.copy_context().run, _make_call_in_thread, saga, step) for step in steps
         ]
     return [future.result() for future in futures]
 
 
-def _call_in_thread(saga: SagaState, step: StepState) -> Answer:
+def _make_call_in_thread(saga: SagaState, step: StepState) -> CallResult:
     try:
-        return _call(saga, step)
+        return _make_call(saga, step)
     finally:
-        connections.close_all()  # a thread has connections of its own, and this one ends here
+        connections.close_all()  # each thread has connections of its own, and this thread ends here
 
 
-def _call(saga: SagaState, step: StepState) -> Answer:
-    spec = saga.definition.step(step.name)
+def _make_call(saga: SagaState, step: StepState) -> CallResult:
+    spec = saga.definition.get_step(step.name)
     assert isinstance(spec, ExternalStep)
     assert step.intended_at is not None, "an intent is committed before its call"
     call = Call(
@@ -51,40 +52,36 @@ def _call(saga: SagaState, step: StepState) -> Answer:
         business_id=saga.business_id,
         data=saga.data,
         results=saga.results,
-        key=_key(saga, step, saga.direction),
+        key=_get_key(saga, step, saga.direction),
         attempt=step.retry_count + 1,
         timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
-        forward_key=_key(saga, step, Direction.FORWARD),
+        forward_key=_get_key(saga, step, Direction.FORWARD),
         intended_at=step.intended_at,
     )
     started = time.monotonic()
     crash.reach("saga.call.before", step.name, saga.direction, saga_id=saga.id)
-    with tracing.span(f"{saga.definition.name} {step.name}", names_of(saga, step)) as span:
-        outcome = _ask_or_call(saga, step, spec, call)
+    with tracing.span(f"{saga.definition.name} {step.name}", get_log_fields(saga, step)) as span:
+        outcome = _query_or_call(saga, step, spec, call)
         crash.reach("saga.call.after", step.name, saga.direction, saga_id=saga.id)
         if crash.answer_is_lost(step.name, saga.direction):
             outcome = Unknown("answer lost")
-        span.set_attribute("saga.outcome", outcome_name(outcome))
-    return Answer(step.name, outcome, round((time.monotonic() - started) * 1000))
+        span.set_attribute("saga.outcome", get_outcome_name(outcome))
+    return CallResult(step.name, outcome, round((time.monotonic() - started) * 1000))
 
 
-def _ask_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Call) -> Outcome:
+def _query_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: Call) -> Outcome:
     if saga.direction == Direction.COMPENSATING:
         assert spec.compensate is not None
         return spec.compensate(call)
-    is_repetition = spec.asks_before_each_repetition and not step.is_first_call
+    is_repetition = spec.queries_before_each_repetition and not step.is_first_call
     if spec.query is not None and (is_repetition or not step.intent_is_fresh):
         found = spec.query(call)
-        if not isinstance(found, NotFound):
+        if not isinstance(found, CallNotFound):
             return found
     return spec.execute(call)
 
 
-def _key(saga: SagaState, step: StepState, direction: Direction) -> str:
-    """A compensation has one key: it looks before it undoes anything."""
+def _get_key(saga: SagaState, step: StepState, direction: Direction) -> str:
+    """The idempotency key. A compensation has one key, because it queries before it undoes anything."""
     key = f"{saga.id}:{step.name}:{direction}"
     return f"{key}#{step.call_number}" if direction == Direction.FORWARD and step.call_number > 1 else key
-
-
-def outcome_name(outcome: Outcome) -> str:
-    return type(outcome).__name__.lower()

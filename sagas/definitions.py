@@ -1,4 +1,4 @@
-"""How a saga is written down: a named, versioned list of steps that reads from top to bottom."""
+"""How a saga is defined: a named, versioned list of steps that reads from top to bottom."""
 
 import datetime as dt
 import enum
@@ -12,20 +12,20 @@ from django.utils.functional import Promise
 from sagas.outcomes import Failure, Json, Outcome
 
 
-class Kind(enum.StrEnum):
+class StepKind(enum.StrEnum):
     LOCAL = "local"
     EXTERNAL = "external"
     WAITING = "waiting"
 
 
-LOCAL, EXTERNAL, WAITING = Kind.LOCAL, Kind.EXTERNAL, Kind.WAITING
+LOCAL, EXTERNAL, WAITING = StepKind.LOCAL, StepKind.EXTERNAL, StepKind.WAITING
 
 
 class OnTimeout(enum.StrEnum):
-    """What it means that a signal did not come in time: a definite failure, or nothing."""
+    """What a WAITING step does when its signal does not come in time: fail, or complete without it."""
 
-    TURN_BACK = "turn_back"
-    GO_ON = "go_on"
+    FAIL = "fail"
+    CONTINUE = "continue"
 
 
 # The calls of a group are made at the same time, each in a thread, and all within one lease.
@@ -33,34 +33,35 @@ MAX_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """How often an attempt that brought no definite answer is repeated, and the bounds of the waits between."""
+class RetryPolicy:
+    """How often a step is retried after an attempt without a definite answer, and the bounds of the pauses."""
 
     max_count: int = 3
     base_seconds: float | None = None  # None: the platform's SAGA_RETRY_BASE_SECONDS
-    cap_seconds: float | None = None
+    cap_seconds: float | None = None  # None: the platform's SAGA_RETRY_CAP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a LOCAL step sees, and a WAITING one. It runs inside the transaction that records it."""
+    """The argument of LOCAL and WAITING steps, which run inside the transaction that records them."""
 
     saga_id: uuid.UUID
     business_id: str
     data: Json
     results: Mapping[str, Json]
-    failure: Failure | None = None
-    signal: Json = field(default_factory=dict)  # what a WAITING step has waited for
+    failure: Failure | None = None  # while compensating: the failure that caused it
+    signal: Json = field(default_factory=dict)  # the payload that a WAITING step waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an EXTERNAL step sees. No transaction is open; `key` is the same for every repetition of one call, and
-    another one after `NothingHappened`. After `Another`, `results` has the step's own result so far, and the step makes
-    a key of its own from `key` and that.
+    """The argument of EXTERNAL steps. No transaction is open.
 
-    `intended_at` (database clock) is when the intent of the forward call under its present key was committed: what is
-    computed from it is the same in every repetition. `forward_key` is that key, also for a compensation.
+    `key` is the same for every repetition of one call, and a new one after `NoEffect`. After `NextCall`, `results` has
+    the step's own result so far, and the step derives a key of its own from `key` and that result.
+
+    `intended_at` (database clock) is when the intent of the forward call with its present key was committed: values
+    computed from it are the same in every repetition. `forward_key` is that key, also in a compensation.
     """
 
     saga_id: uuid.UUID
@@ -84,47 +85,50 @@ class LocalStep:
     execute: LocalHandler
     compensate: LocalHandler | None = None
     pivot: bool = False
-    retry: Retry = field(default_factory=Retry)
-    kind: Kind = LOCAL
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    kind: StepKind = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalStep:
-    """`query` asks the other side what became of an earlier attempt; without it the same call is repeated. With
-    `asks_before_each_repetition` it also asks before a repetition of what was certainly not sent.
+    """A step that calls another system.
 
-    `between` runs when a call answers `Another`, inside the transaction that commits the intent of the next call.
-    `group` names the steps that are called at the same time; see `together`.
+    - `query` asks the other system for the outcome of an earlier call. Without it, the same call is repeated.
+    - `queries_before_each_repetition`: query also before a repetition of a call that was certainly not sent.
+    - `before_next_call` runs when a call returns `NextCall`, inside the transaction that commits the next intent.
+    - `group` is the same for steps that are called at the same time; see `together`.
     """
 
     name: str
     execute: ExternalHandler
     compensate: ExternalHandler | None = None
     query: ExternalHandler | None = None
-    asks_before_each_repetition: bool = False
-    between: LocalHandler | None = None
+    queries_before_each_repetition: bool = False
+    before_next_call: LocalHandler | None = None
     pivot: bool = False
-    retry: Retry = field(default_factory=Retry)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_seconds: float | None = None  # None: the platform's CHANNEL_TIMEOUT_SECONDS
     group: str = ""
-    kind: Kind = EXTERNAL
+    kind: StepKind = EXTERNAL
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingStep:
-    """Waits for the signal of that name, at most `timeout_seconds` and never beyond the saga's deadline. `execute`
-    takes it up, inside the transaction that records the step. With `GO_ON`, what timed out counts as done with the
-    result `{"timed_out": true}`."""
+    """A step that waits for the signal of that name, at most `timeout_seconds` and never beyond the saga's deadline.
+
+    `execute` receives it, inside the transaction that records the step. With `CONTINUE`, a step that timed out is
+    completed with the result `{"timed_out": true}`.
+    """
 
     name: str
     execute: LocalHandler
     signal: str
     timeout_seconds: float
-    on_timeout: OnTimeout = OnTimeout.TURN_BACK
+    on_timeout: OnTimeout = OnTimeout.FAIL
     compensate: LocalHandler | None = None
     pivot: bool = False
-    retry: Retry = field(default_factory=Retry)
-    kind: Kind = WAITING
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    kind: StepKind = WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,34 +142,38 @@ class Resolution:
 
 
 StepSpec = LocalStep | ExternalStep | WaitingStep
-_SPECS: dict[Kind, Callable[..., StepSpec]] = {
+_SPECS: dict[StepKind, Callable[..., StepSpec]] = {
     LOCAL: LocalStep,
     EXTERNAL: ExternalStep,
     WAITING: WaitingStep,
 }
 
 
-def Step(name: str, execute: Callable[..., Any], *, kind: Kind, **options: Any) -> StepSpec:  # noqa: N802
-    """One line of a definition."""
+def Step(name: str, execute: Callable[..., Any], *, kind: StepKind, **options: Any) -> StepSpec:  # noqa: N802
+    """Makes one step of a definition."""
     return _SPECS[kind](name, execute, **options)
 
 
 def together(*steps: StepSpec) -> tuple[StepSpec, ...]:
-    """EXTERNAL steps whose intents are committed together and whose calls are made at the same time. Written
-    `*together(Step(…), Step(…))`; they are undone in the reverse of the order in which they are written."""
+    """Groups EXTERNAL steps: their intents are committed together, and their calls are made at the same time.
+
+    Written `*together(Step(…), Step(…))`. They are compensated in reverse order.
+    """
     assert 1 < len(steps) <= MAX_TOGETHER, f"between 2 and {MAX_TOGETHER} steps can be called together"
     calls = [step for step in steps if isinstance(step, ExternalStep)]
     assert len(calls) == len(steps), "only EXTERNAL steps can be called together"
     assert not any(step.pivot for step in calls), (
-        "a pivot stands alone: what failed beside it could not be undone"
+        "a pivot stands alone: a step that failed beside it could not be compensated"
     )
     return tuple(replace(step, group=steps[0].name) for step in calls)
 
 
 @dataclass(frozen=True)
 class Definition:
-    """`pivot` is the point of no return: a step before it compensates, a step after it only goes forward. `resolutions`
-    are those that staff can choose from when they close a saga; the first is the default and must decide nothing."""
+    """A saga that fails before its `pivot` is compensated; after it, the saga can only go forward.
+
+    Staff choose one of the `resolutions` when they close a saga. The first is the default and must decide nothing.
+    """
 
     name: str
     version: int
@@ -184,12 +192,12 @@ class Definition:
                 f"{step.name} of {self.name} would wait beyond the deadline"
             )
 
-    def step(self, name: str) -> StepSpec:
+    def get_step(self, name: str) -> StepSpec:
         return next(step for step in self.steps if step.name == name)
 
-    def beside(self, name: str) -> frozenset[str]:
-        """The steps that are called together with this one, itself among them."""
-        spec = self.step(name)
+    def get_group(self, name: str) -> frozenset[str]:
+        """The names of the steps that are called together with this one, itself among them."""
+        spec = self.get_step(name)
         group = spec.group if isinstance(spec, ExternalStep) else ""
         if not group:
             return frozenset({name})

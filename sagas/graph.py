@@ -5,13 +5,13 @@ import unicodedata
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sagas.definitions import Definition, ExternalStep, Kind, OnTimeout, StepSpec, WaitingStep
+from sagas.definitions import Definition, ExternalStep, OnTimeout, StepKind, StepSpec, WaitingStep
 
 NO_RETURN = gettext_lazy("point of no return: from here on only forward")
 KINDS = {
-    Kind.LOCAL: gettext_lazy("local"),
-    Kind.EXTERNAL: gettext_lazy("external"),
-    Kind.WAITING: gettext_lazy("waiting"),
+    StepKind.LOCAL: gettext_lazy("local"),
+    StepKind.EXTERNAL: gettext_lazy("external"),
+    StepKind.WAITING: gettext_lazy("waiting"),
 }
 
 
@@ -97,7 +97,7 @@ def _in_doubt(step: ExternalStep) -> str:
 
 def _waits(step: WaitingStep) -> str:
     told = {"signal": step.signal, "span": _span(step.timeout_seconds)}
-    if step.on_timeout is OnTimeout.TURN_BACK:
+    if step.on_timeout is OnTimeout.FAIL:
         return _("waits for %(signal)s, after %(span)s turns back") % told
     return _("waits for %(signal)s, after %(span)s goes on") % told
 

@@ -16,7 +16,7 @@ from common.clock import database_now
 from sagas import registry
 from sagas.definitions import Definition, ExternalStep, Resolution
 from sagas.models import (
-    ACTIVE,
+    ACTIVE_SAGA_STATUSES,
     Direction,
     SagaEvent,
     SagaInstance,
@@ -34,7 +34,7 @@ class StepView:
     name: str
     kind: str  # local, external or waiting; empty when this release does not know the definition
     pivot: bool
-    can_be_asked: bool  # its other side can tell what became of a call
+    can_be_queried: bool  # its other side can tell what became of a call
     status: StepStatus
     in_doubt: bool
     compensating: bool
@@ -92,7 +92,7 @@ class SagaView:
 
     @property
     def is_active(self) -> bool:
-        return self.status in ACTIVE
+        return self.status in ACTIVE_SAGA_STATUSES
 
     @property
     def held_by(self) -> str:
@@ -128,24 +128,24 @@ class EventView:
     reason: str
 
 
-def look(saga_id: uuid.UUID) -> SagaView | None:
-    return next(iter(look_at(SagaInstance.objects.filter(id=saga_id))), None)
+def get_saga_view(saga_id: uuid.UUID) -> SagaView | None:
+    return next(iter(get_saga_views(SagaInstance.objects.filter(id=saga_id))), None)
 
 
-def look_at(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
+def get_saga_views(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
     """Pictures of a list, in its order: four queries, however long it is."""
     rows = list(sagas.prefetch_related("steps", "signals"))
     now = database_now()
-    return [picture(saga, list(saga.steps.all()), now) for saga in rows]
+    return [build_saga_view(saga, list(saga.steps.all()), now) for saga in rows]
 
 
-def due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
+def filter_due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
     """Those that a worker may claim now."""
     return sagas.filter(due_at__lte=Now())
 
 
-def picture(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> SagaView:
-    definition = registry.find(saga.definition, saga.definition_version)
+def build_saga_view(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> SagaView:
+    definition = registry.find_definition(saga.definition, saga.definition_version)
     return SagaView(
         id=saga.id,
         business_id=saga.business_id,
@@ -181,13 +181,13 @@ def _signal(signal: SagaSignal) -> SignalView:
 
 
 def _step(step: SagaStep, definition: Definition | None) -> StepView:
-    spec = definition.step(step.step_name) if definition else None
+    spec = definition.get_step(step.step_name) if definition else None
     return StepView(
         order=step.step_order,
         name=step.step_name,
         kind=spec.kind.value if spec else "",
         pivot=spec.pivot if spec else False,
-        can_be_asked=isinstance(spec, ExternalStep) and spec.query is not None,
+        can_be_queried=isinstance(spec, ExternalStep) and spec.query is not None,
         status=StepStatus(step.status),
         in_doubt=step.in_doubt,
         compensating=step.compensating,
@@ -201,7 +201,7 @@ def _step(step: SagaStep, definition: Definition | None) -> StepView:
     )
 
 
-def history(saga_id: uuid.UUID) -> tuple[EventView, ...]:
+def get_saga_history(saga_id: uuid.UUID) -> tuple[EventView, ...]:
     return tuple(
         EventView(
             at=event.created_at,

@@ -19,7 +19,7 @@ DURATION = Histogram(
 )
 
 
-def announce(definition: str) -> None:
+def create_series(definition: str) -> None:
     """Shows a definition's counters from the start, at zero: a rate needs a first value to grow from."""
     for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, NEEDS_REVIEW, LEASES_LOST):
         counter.labels(definition)

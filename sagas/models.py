@@ -40,7 +40,7 @@ class Direction(models.TextChoices):
     COMPENSATING = "compensating", _("Compensating")
 
 
-ACTIVE = (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
+ACTIVE_SAGA_STATUSES = (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
 DEFAULT_TASK_QUEUE = "default"
 DEFAULT_FAIRNESS_KEY = "shared"
 
@@ -83,7 +83,7 @@ class SagaInstance(models.Model):
     due_at = models.GeneratedField(
         expression=models.Case(
             models.When(
-                models.Q(status__in=ACTIVE, needs_attention=False),
+                models.Q(status__in=ACTIVE_SAGA_STATUSES, needs_attention=False),
                 then=Coalesce("lease_expires_at", "retry_at", "waiting_until"),
             )
         ),
@@ -130,11 +130,11 @@ class SagaInstance(models.Model):
             ),
             models.CheckConstraint(
                 name="saga_at_rest_has_no_lease",
-                condition=models.Q(status__in=ACTIVE) | models.Q(lease_expires_at__isnull=True),
+                condition=models.Q(status__in=ACTIVE_SAGA_STATUSES) | models.Q(lease_expires_at__isnull=True),
             ),
             models.CheckConstraint(
                 name="saga_at_rest_waits_for_nothing",
-                condition=models.Q(status__in=ACTIVE) | models.Q(waiting_for=""),
+                condition=models.Q(status__in=ACTIVE_SAGA_STATUSES) | models.Q(waiting_for=""),
             ),
             models.CheckConstraint(
                 name="saga_wait_has_an_end",
@@ -144,7 +144,7 @@ class SagaInstance(models.Model):
             models.UniqueConstraint(
                 name="saga_one_open_per_business_object",
                 fields=["definition", "business_id"],
-                condition=models.Q(status__in=ACTIVE),
+                condition=models.Q(status__in=ACTIVE_SAGA_STATUSES),
             ),
         ]
         indexes = [

@@ -19,7 +19,15 @@ from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import inspection, registry, wakeups
 from sagas.availability import Operation, allowed
 from sagas.definitions import Context, Definition
-from sagas.models import ACTIVE, Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
+from sagas.models import (
+    ACTIVE_SAGA_STATUSES,
+    Direction,
+    SagaEvent,
+    SagaInstance,
+    SagaStatus,
+    SagaStep,
+    StepStatus,
+)
 from sagas.outcomes import Json, StepFailed
 
 log = structlog.get_logger(__name__)
@@ -27,11 +35,11 @@ log = structlog.get_logger(__name__)
 _IN_REVIEW_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
 
 
-def wake(*, saga_id: uuid.UUID) -> bool:
+def wake_saga(*, saga_id: uuid.UUID) -> bool:
     """Makes a saga due now that waits or needs review. False when it has ended or a worker holds it already."""
     with transaction.atomic():
         woken = SagaInstance.objects.filter(
-            id=saga_id, status__in=ACTIVE, lease_expires_at__isnull=True
+            id=saga_id, status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=True
         ).update(
             lease_expires_at=Now(),
             # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
@@ -53,14 +61,17 @@ def wake(*, saga_id: uuid.UUID) -> bool:
     return bool(woken)
 
 
-def request_cancel(*, saga_id: uuid.UUID) -> bool:
+def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:
     """Asks a saga to turn back. It does, unless its pivot has happened or may have. False when it is over."""
     with transaction.atomic():
-        asked = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE).update(
+        asked = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).update(
             cancel_requested_at=Now(), revision=F("revision") + 1, updated_at=Now()
         )
         SagaInstance.objects.filter(
-            Q(lease_expires_at__isnull=True), id=saga_id, status__in=ACTIVE, needs_attention=False
+            Q(lease_expires_at__isnull=True),
+            id=saga_id,
+            status__in=ACTIVE_SAGA_STATUSES,
+            needs_attention=False,
         ).update(lease_expires_at=Now())
         if asked:
             _send_wakeup(saga_id)
@@ -68,7 +79,9 @@ def request_cancel(*, saga_id: uuid.UUID) -> bool:
 
 
 def _send_wakeup(saga_id: uuid.UUID) -> None:
-    wakeups.send_after_commit(SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id))
+    wakeups.send_wakeup_after_commit(
+        SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id)
+    )
 
 
 # --- What a person may do ----------------------------------------------------------------------------------
@@ -82,7 +95,7 @@ def unknown_saga(saga_id: uuid.UUID) -> UnknownObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class SagaChange:
     operation: Operation
     saga_id: uuid.UUID
     revision: int
@@ -90,7 +103,7 @@ class Done:
     after: Json
 
 
-def retry_now(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+def retry_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
     """The current step is tried at once with a fresh budget of retries. Reopens a saga whose compensation failed."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
@@ -103,16 +116,16 @@ def retry_now(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
     return _perform(Operation.RETRY_NOW, change, saga_id, seen_revision, actor, reason)
 
 
-def ask_channel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+def query_channel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
     """Wakes the saga: the engine asks about a call in doubt before anything else. Its retries stay as they are."""
 
     def change(saga: SagaInstance, _step: SagaStep | None) -> None:
         _carry_on(saga)
 
-    return _perform(Operation.ASK_CHANNEL, change, saga_id, seen_revision, actor, reason)
+    return _perform(Operation.QUERY_CHANNEL, change, saga_id, seen_revision, actor, reason)
 
 
-def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json) -> Done:
+def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json) -> SagaChange:
     """The current step counts as done with `result`, which later steps will read. Going back it counts as undone,
     and what the step itself once answered stays."""
 
@@ -121,7 +134,7 @@ def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
         step.in_doubt, step.error_message = False, ""
         if saga.direction == Direction.FORWARD:
             step.status, step.result, step.executed_at = StepStatus.COMPLETED, dict(result), Now()
-            saga.past_pivot = saga.past_pivot or _definition(saga).step(step.step_name).pivot
+            saga.past_pivot = saga.past_pivot or _definition(saga).get_step(step.step_name).pivot
         else:
             step.status, step.compensate_data = StepStatus.COMPENSATED, dict(result)
             step.compensating, step.compensated_at = True, Now()
@@ -131,7 +144,7 @@ def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
     return _perform(Operation.SKIP_STEP, change, saga_id, seen_revision, actor, reason, given)
 
 
-def compensate(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+def compensate_saga(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
     """Turns the saga back. Merchants see the code below, never what staff wrote."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
@@ -145,7 +158,7 @@ def compensate(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: st
     return _perform(Operation.COMPENSATE, change, saga_id, seen_revision, actor, reason)
 
 
-def cancel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> Done:
+def cancel_saga(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
     """What `request_cancel` does, by a person: a pivot in doubt is cleared up first."""
 
     def change(saga: SagaInstance, _step: SagaStep | None) -> None:
@@ -155,14 +168,14 @@ def cancel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -
     return _perform(Operation.CANCEL, change, saga_id, seen_revision, actor, reason)
 
 
-def mark_resolved(
+def resolve_saga(
     *, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, resolution: str = ""
-) -> Done:
+) -> SagaChange:
     """Closes a saga that needs review, with one of its definition's resolutions. A saga that is still open becomes
     `failed`, because the engine did not finish it. Calls in doubt stay marked as such."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
-        if saga.status in ACTIVE:
+        if saga.status in ACTIVE_SAGA_STATUSES:
             saga.status = SagaStatus.FAILED
             saga.error_code = saga.error_code or "resolved_by_staff"
             saga.error_message = saga.error_message or saga.attention_reason
@@ -182,7 +195,7 @@ def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -
     saga = SagaInstance.objects.filter(id=saga_id, revision=seen_revision, needs_attention=True).first()
     if saga is None:
         return {}
-    definition = registry.find(saga.definition, saga.definition_version)
+    definition = registry.find_definition(saga.definition, saga.definition_version)
     if definition is None:
         return {}
     resolutions = {each.name: each for each in definition.resolutions}
@@ -206,25 +219,25 @@ def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -
     return {"ending": chosen.name}
 
 
-Change = Callable[[SagaInstance, SagaStep | None], None]
+ApplyChange = Callable[[SagaInstance, SagaStep | None], None]
 
 
 def _perform(
     operation: Operation,
-    change: Change,
+    change: ApplyChange,
     saga_id: uuid.UUID,
     seen_revision: int,
     actor: str,
     reason: str,
     given: Json | None = None,
-) -> Done:
+) -> SagaChange:
     if not actor.strip() or not reason.strip():
         raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
         saga = _take(saga_id, seen_revision)
         steps = list(saga.steps.all())
         # The picture is of what was seen: taking the saga changed its fence and revision only.
-        seen = inspection.picture(saga, steps, database_now())
+        seen = inspection.build_saga_view(saga, steps, database_now())
         if why := allowed(seen)[operation]:
             raise NotPermitted(why)
         step = next((step for step in steps if seen.current and step.step_order == seen.current.order), None)
@@ -244,10 +257,10 @@ def _perform(
             actor=actor,
             reason=reason,
         )
-        if saga.status in ACTIVE:
-            wakeups.send_after_commit(saga.task_queue)
+        if saga.status in ACTIVE_SAGA_STATUSES:
+            wakeups.send_wakeup_after_commit(saga.task_queue)
     log.info("saga.operated", saga_id=str(saga_id), operation=operation.value, actor=actor)
-    return Done(operation, saga_id, saga.revision, before, after)
+    return SagaChange(operation, saga_id, saga.revision, before, after)
 
 
 def _take(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
@@ -280,7 +293,7 @@ def _carry_on(saga: SagaInstance) -> None:
 
 
 def _definition(saga: SagaInstance) -> Definition:
-    definition = registry.find(saga.definition, saga.definition_version)
+    definition = registry.find_definition(saga.definition, saga.definition_version)
     assert definition is not None, "what this release does not know is not carried on"
     return definition
 

@@ -10,14 +10,14 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """It happened, once. `result` is kept in `saga_steps.result` for later steps."""
+    """The step happened, once. `result` is kept in `saga_steps.result` for later steps."""
 
     result: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """It did not happen and never will: not retried."""
+    """The step did not happen and never will. It is not retried."""
 
     code: str
     message: str
@@ -25,8 +25,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """It certainly did not happen; trying again may help. `spends_attempt` is False for our own refusals
-    (an open circuit breaker, a shutdown)."""
+    """The call certainly did not happen, and a retry may succeed. `spends_attempt` is False when the platform itself
+    refused the call (an open circuit breaker, a shutdown)."""
 
     reason: str
     retry_after_seconds: float | None = None
@@ -35,60 +35,85 @@ class Transient:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may or may not have happened (timeout, reset, 5xx, killed process). `spends_attempt` is False for a call
-    that was let through to see whether the other side is back."""
+    """The call may or may not have happened (timeout, reset, 5xx, killed process). `spends_attempt` is False when the
+    call was a probe of a circuit breaker."""
 
     reason: str
     spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Another:
-    """This call is over for good, and the step is not: it makes another call, under another key. `result` says how far
-    the step has come; it is committed before that call, like any intent."""
+class NextCall:
+    """This call is over for good, and the step makes another one with another key. `result` says how far the step has
+    come. It is committed before the next call, like any intent."""
 
     result: Json
 
 
 @dataclass(frozen=True, slots=True)
-class NotFound:
-    """Answer of a step's `query` only: the other side does not know the call (yet). The same call is repeated with the
+class CallNotFound:
+    """Only a step's `query` returns it: the other system does not know the call (yet). The call is repeated with the
     same key, because an earlier one may still be on its way."""
 
 
 @dataclass(frozen=True, slots=True)
-class NothingHappened:
-    """Forward only: the calls made so far certainly had no effect and never will, and repeating their key brings
-    nothing more. The next call is made at once under a new key, which is committed with its intent.
+class NoEffect:
+    """Only forward: the calls so far certainly had no effect and never will, and repeating their key brings nothing
+    more. The next call is made at once with a new key, which is committed with its intent.
 
-    A query answers it with `spends_attempt` False; a call that answers it has used one of the step's attempts."""
+    A query returns it with `spends_attempt=False`. A call that returns it has spent one of the step's attempts."""
 
     reason: str
     spends_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Honoured:
-    """Answer of a compensation only: the step turned out to have succeeded for good (the customer paid).
-    The saga goes forward again, and never back."""
+class AlreadySucceeded:
+    """Only a compensation returns it: the step turned out to have succeeded for good (the customer has paid). The saga
+    goes forward again, and is never compensated."""
 
     result: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Undecidable:
-    """No program can tell what is right (amounts differ, contradicting answers): a person must look."""
+class NeedsReview:
+    """No program can decide what is right (amounts differ, contradicting answers). A person must."""
 
     reason: str
 
 
 Outcome = (
-    Success | Failure | Transient | Unknown | Another | NotFound | NothingHappened | Honoured | Undecidable
+    Success
+    | Failure
+    | Transient
+    | Unknown
+    | NextCall
+    | CallNotFound
+    | NoEffect
+    | AlreadySucceeded
+    | NeedsReview
 )
+
+# In `saga_events.outcome` and in the label of `saga_step_attempts_total`. These names are stored: they never change.
+_STORED_NAMES: dict[type[Outcome], str] = {
+    Success: "success",
+    Failure: "failure",
+    Transient: "transient",
+    Unknown: "unknown",
+    NextCall: "another",
+    CallNotFound: "notfound",
+    NoEffect: "nothinghappened",
+    AlreadySucceeded: "honoured",
+    NeedsReview: "undecidable",
+}
+
+
+def get_outcome_name(outcome: Outcome) -> str:
+    return _STORED_NAMES[type(outcome)]
 
 
 class StepFailed(Exception):
-    """Raised by a LOCAL step that refuses: the definite failure of a step inside our own database."""
+    """A LOCAL step raises it to refuse: the definite failure of a step inside our own database."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)

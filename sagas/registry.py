@@ -10,13 +10,13 @@ def register(definition: Definition) -> Definition:
     """Old versions stay registered for as long as instances of them run."""
     known = _definitions.setdefault((definition.name, definition.version), definition)
     assert known is definition, f"{definition.name} version {definition.version} is registered twice"
-    metrics.announce(definition.name)
+    metrics.create_series(definition.name)
     return definition
 
 
-def find(name: str, version: int) -> Definition | None:
+def find_definition(name: str, version: int) -> Definition | None:
     return _definitions.get((name, version))
 
 
-def definitions() -> list[Definition]:
+def list_definitions() -> list[Definition]:
     return sorted(_definitions.values(), key=lambda definition: (definition.name, definition.version))

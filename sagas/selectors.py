@@ -2,32 +2,32 @@
 
 import uuid
 
-from sagas.models import ACTIVE, SagaInstance, SagaStatus
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStatus
 from sagas.outcomes import Failure
 
 
-def status_of(saga_id: uuid.UUID) -> SagaStatus | None:
+def get_saga_status(saga_id: uuid.UUID) -> SagaStatus | None:
     status = SagaInstance.objects.filter(id=saga_id).values_list("status", flat=True).first()
     return SagaStatus(status) if status else None
 
 
-def is_active(saga_id: uuid.UUID) -> bool:
-    return SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE).exists()
+def is_saga_active(saga_id: uuid.UUID) -> bool:
+    return SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).exists()
 
 
-def has_active(*, definition: str, business_id: str) -> bool:
+def has_active_saga(*, definition: str, business_id: str) -> bool:
     return SagaInstance.objects.filter(
-        definition=definition, business_id=business_id, status__in=ACTIVE
+        definition=definition, business_id=business_id, status__in=ACTIVE_SAGA_STATUSES
     ).exists()
 
 
-def failure_of(saga_id: uuid.UUID) -> Failure | None:
+def get_saga_failure(saga_id: uuid.UUID) -> Failure | None:
     """Why a saga turned back; None when it did not."""
     row = SagaInstance.objects.filter(id=saga_id).values_list("error_code", "error_message").first()
     return Failure(*row) if row and row[0] else None
 
 
-def trace_context_of(saga_id: uuid.UUID) -> dict[str, str]:
+def get_saga_trace_context(saga_id: uuid.UUID) -> dict[str, str]:
     """Where the trace of a saga is carried on; empty when it has none."""
     row = SagaInstance.objects.filter(id=saga_id).values_list("trace_context", flat=True).first()
     return dict(row or {})

@@ -1,7 +1,7 @@
-"""Signals: what an outside event, such as a channel's webhook, tells a saga that waits for it, or will.
+"""Signals: messages from outside, such as a channel's webhook, for a saga that waits for them now or later.
 
-Delivered inside the caller's transaction, so that a signal is there if and only if the event is. Whether the saga waits
-already makes no difference: what comes early is kept until it is needed.
+A signal is delivered inside the caller's transaction, so it exists if and only if the caller's rows do. A signal that
+comes before the saga waits for it is kept.
 """
 
 import enum
@@ -15,20 +15,20 @@ from sagas.outcomes import Json
 
 
 class UnknownSaga(Exception):
-    """Nothing was stored: there is no such saga, or no more."""
+    """There is no such saga (any more). Nothing was stored."""
 
 
-class Delivery(enum.StrEnum):
-    """What became of a signal. In each case it is stored, once."""
+class SignalDelivery(enum.StrEnum):
+    """How a delivery ended. The signal is stored in each case, once."""
 
     WOKE = "woke"  # the saga was waiting for it
-    KEPT = "kept"  # the saga may come to need it
-    LATE = "late"  # the saga is over
-    REPEATED = "repeated"  # delivered before, under the same id: nothing happened
+    KEPT = "kept"  # the saga may wait for it later
+    LATE = "late"  # the saga has ended
+    REPEATED = "repeated"  # it was delivered before with the same id, and nothing happened
 
 
-# Counting on the saga's row makes the worker that is about to let the saga wait see that there is news: whichever of
-# the two comes second finds what the first has committed.
+# The counter on the saga's row makes the worker that is about to let the saga wait notice the signal: whichever of the
+# two transactions comes second sees the first.
 _DELIVER = """
 WITH stored AS (
     INSERT INTO saga_signals (saga_id, signal_id, name, payload)
@@ -50,12 +50,21 @@ WITH stored AS (
 )
 SELECT delivery, task_queue FROM saga
 """
-_IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM saga_instances WHERE id = %s)"
+_EXISTS = "SELECT EXISTS (SELECT 1 FROM saga_instances WHERE id = %s)"
+_CONSUME = """
+UPDATE saga_signals SET taken_at = now(), taken_by = %s
+WHERE id = (SELECT id FROM saga_signals WHERE saga_id = %s AND name = %s AND taken_at IS NULL ORDER BY id LIMIT 1)
+RETURNING payload
+"""
 
 
-def deliver(*, saga_id: uuid.UUID, name: str, signal_id: str, payload: Json | None = None) -> Delivery:
-    """Tells a saga, once per `signal_id`, and wakes it when it waits for a signal of that name. Locks the saga's row,
-    so business rows are locked before. Raises `UnknownSaga`."""
+def deliver_signal(
+    *, saga_id: uuid.UUID, name: str, signal_id: str, payload: Json | None = None
+) -> SignalDelivery:
+    """Stores a signal, once for each `signal_id`, and wakes the saga when it waits for a signal of that name.
+
+    Locks the saga's row, so lock business rows before. Raises `UnknownSaga`.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _DELIVER,
@@ -69,11 +78,26 @@ def deliver(*, saga_id: uuid.UUID, name: str, signal_id: str, payload: Json | No
         )
         row = cursor.fetchone()
         if row is None:
-            cursor.execute(_IS_KNOWN, [saga_id])
+            cursor.execute(_EXISTS, [saga_id])
             if not cursor.fetchone()[0]:
                 raise UnknownSaga(saga_id)
-            return Delivery.REPEATED
-        delivery = Delivery(row[0])
-        if delivery is Delivery.WOKE:
-            wakeups.send_after_commit(row[1])
+            return SignalDelivery.REPEATED
+        delivery = SignalDelivery(row[0])
+        if delivery is SignalDelivery.WOKE:
+            wakeups.send_wakeup_after_commit(row[1])
     return delivery
+
+
+def consume_signal(*, saga_id: uuid.UUID, name: str, step_name: str) -> Json | None:
+    """Marks the oldest unconsumed signal of that name as consumed by the step, and returns its payload.
+
+    Runs in the engine's transaction: if that is rolled back, the signal stays unconsumed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CONSUME, [step_name, saga_id, name])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    # Django registers a psycopg loader that leaves jsonb as text for its JSONField to decode.
+    payload: Json = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    return payload

@@ -9,6 +9,7 @@ from typing import Any
 from common.ids import uuid7
 from sagas.definitions import Definition
 from sagas.models import (
+    ACTIVE_SAGA_STATUSES,
     DEFAULT_FAIRNESS_KEY,
     DEFAULT_TASK_QUEUE,
     SAGA_TRANSITIONS,
@@ -32,13 +33,13 @@ class StepState:
     error_message: str = ""
     retry_count: int = 0
     retry_in_seconds: float | None = None  # set while the step waits for a retry
-    call_number: int = 1  # raised when a call is made under a new key
+    call_number: int = 1  # raised when a call is made with a new key
     intended_at: dt.datetime | None = None  # when the intent of the forward call of this number was committed
     is_first_call: bool = False  # this worker committed the first intent of the step itself
     is_new_call: bool = False  # the next commit sets `intended_at`
     executed_now: bool = False
     compensated_now: bool = False
-    # True when this worker committed the intent itself: nobody can have called before it.
+    # True when this worker committed the intent itself: no other worker can have called before it.
     intent_is_fresh: bool = False
 
     @property
@@ -46,13 +47,13 @@ class StepState:
         return self.status == StepStatus.COMPLETED or self.in_doubt or self.compensating
 
     @property
-    def is_given_up(self) -> bool:
+    def has_failed_for_good(self) -> bool:
         return self.status == StepStatus.FAILED and self.retry_in_seconds is None
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One row of `saga_events`: what was tried and what came of it."""
+class StepAttempt:
+    """One row of `saga_events`: an attempt of a step, and its outcome."""
 
     step_name: str
     direction: Direction
@@ -79,14 +80,14 @@ class SagaState:
     claims_without_progress: int = 0
     deadline_passed: bool = False
     cancel_requested: bool = False
-    waits_for: str = ""  # the signal; its step is the next one
+    waiting_for: str = ""  # the name of a signal; the step that needs it is the next one
     wait_seconds: float | None = None  # of a wait that begins now
     wait_is_over: bool = False  # when this worker claimed it
-    listened_in_vain: bool = False  # since the last commit
+    found_no_signal: bool = False  # since the last commit
     signals_received: int = 0
     age_seconds: float = 0.0
     trace_context: dict[str, str] = field(default_factory=dict)
-    attempts: list[Attempt] = field(default_factory=list)  # not saved yet
+    attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"
@@ -98,12 +99,12 @@ class SagaState:
 
     @property
     def current_step(self) -> int:
-        """How many steps stand: what the quick start's `current_step` counts."""
+        """The number of completed steps."""
         return sum(step.status == StepStatus.COMPLETED for step in self.steps)
 
     @property
     def is_active(self) -> bool:
-        return self.status in (SagaStatus.PENDING, SagaStatus.IN_PROGRESS)
+        return self.status in ACTIVE_SAGA_STATUSES
 
     @property
     def needs_attention(self) -> bool:
@@ -113,13 +114,16 @@ class SagaState:
     def waits_for_retry(self) -> bool:
         return any(step.retry_in_seconds is not None for step in self.steps)
 
-    def draft(self) -> "SagaState":
-        """A copy to change: thrown away when the transaction that would record it fails."""
+    def get_step(self, name: str) -> StepState:
+        return next(step for step in self.steps if step.name == name)
+
+    def make_draft(self) -> "SagaState":
+        """A copy that can be changed, and thrown away when its transaction fails."""
         steps = [dataclasses.replace(step) for step in self.steps]
-        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts), listened_in_vain=False)
+        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts), found_no_signal=False)
 
 
-def new_state(
+def create_state(
     definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]
 ) -> SagaState:
     steps = [
@@ -129,16 +133,16 @@ def new_state(
     return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)
 
 
-def names_of(saga: SagaState, step: StepState | None = None) -> dict[str, str | int]:
-    """What a log line or a span is about: the saga, and the number of its business object, as in `payment_no`."""
-    about: dict[str, str | int] = {
+def get_log_fields(saga: SagaState, step: StepState | None = None) -> dict[str, str | int]:
+    """The saga's id and its business number (`payment_no`), and the step, for log lines and spans."""
+    fields: dict[str, str | int] = {
         "saga_id": str(saga.id),
         f"{saga.definition.business_type}_no": saga.business_id,
     }
     if step is not None:
-        about |= {
+        fields |= {
             "saga.step": step.name,
             "saga.direction": saga.direction.value,
             "saga.attempt": step.retry_count + 1,
         }
-    return about
+    return fields

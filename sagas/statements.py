@@ -47,8 +47,8 @@ WITH saga AS (
         status = %(status)s::text, direction = %(direction)s, past_pivot = %(past_pivot)s,
         current_step = %(current_step)s, error_code = %(error_code)s, error_message = %(error_message)s,
         needs_attention = %(attention_reason)s::text <> '', attention_reason = %(attention_reason)s::text,
-        claims_without_progress = %(claims_without_progress)s, waiting_for = %(waits_for)s::text,
-        waiting_until = CASE WHEN %(waits_for)s::text = '' THEN NULL
+        claims_without_progress = %(claims_without_progress)s, waiting_for = %(waiting_for)s::text,
+        waiting_until = CASE WHEN %(waiting_for)s::text = '' THEN NULL
                              WHEN %(wait_seconds)s::float8 IS NULL THEN waiting_until
                              ELSE least(now() + make_interval(secs => %(wait_seconds)s::float8), deadline_at) END,
         lease_owner = CASE WHEN %(keeps_lease)s::bool THEN lease_owner ELSE '' END,

@@ -29,7 +29,7 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ClaimedSagas:
     """Sagas that this process holds now."""
 
     sagas: Sequence[SagaState]
@@ -42,7 +42,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
-def insert(saga: SagaState, *, leased: bool) -> None:
+def insert_saga(saga: SagaState, *, leased: bool) -> None:
     """Writes a new saga, its steps and its first history in the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -73,7 +73,7 @@ def insert(saga: SagaState, *, leased: bool) -> None:
     _written(saga, now)
 
 
-def save(saga: SagaState, *, keeps_lease: bool) -> None:
+def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
     """Writes what changed and renews or gives back the lease. Raises `LeaseLost`."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -89,7 +89,7 @@ def save(saga: SagaState, *, keeps_lease: bool) -> None:
                 "error_message": saga.failure.message if saga.failure else "",
                 "attention_reason": saga.attention_reason,
                 "claims_without_progress": saga.claims_without_progress,
-                "waits_for": saga.waits_for,
+                "waiting_for": saga.waiting_for,
                 "wait_seconds": saga.wait_seconds,
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
@@ -114,7 +114,7 @@ def _written(saga: SagaState, now: dt.datetime) -> None:
         step.executed_now = step.compensated_now = step.is_new_call = False
 
 
-def claim(saga_id: uuid.UUID) -> SagaState | None:
+def claim_saga(saga_id: uuid.UUID) -> SagaState | None:
     """Takes one saga for this worker, or answers None when it is not due, held by another or at rest."""
     with connection.cursor() as cursor:
         cursor.execute(statements.CLAIM, {"id": saga_id, **_holder()})
@@ -122,7 +122,7 @@ def claim(saga_id: uuid.UUID) -> SagaState | None:
         return _loaded_sagas(cursor, found)[0] if found else None
 
 
-def claim_due(
+def claim_due_sagas(
     *,
     task_queue: str,
     places: int,
@@ -130,7 +130,7 @@ def claim_due(
     suspects: int = 1,
     after: str = "",
     overdue_seconds: float = 0,
-) -> Batch:
+) -> ClaimedSagas:
     """Takes due sagas of a queue for this worker, at most `places`, fairly between fairness keys.
 
     `held` says how many sagas of each key this process holds already, `suspects` how many of those may be taken whose
@@ -140,7 +140,7 @@ def claim_due(
     with connection.cursor() as cursor:
         cursor.execute(
             statements.CLAIM_DUE,
-            claim_due_values(
+            get_claim_parameters(
                 task_queue=task_queue,
                 places=places,
                 held=held or {},
@@ -153,7 +153,7 @@ def claim_due(
         look = rows[0]
         claimed = [row for row in rows if row["id"] is not None]
         found = _known(cursor, claimed)
-        return Batch(
+        return ClaimedSagas(
             sagas=_loaded_sagas(cursor, found),
             more=look["candidates"] > len(claimed),
             contended=look["picked"] > len(claimed),
@@ -161,7 +161,7 @@ def claim_due(
         )
 
 
-def claim_due_values(
+def get_claim_parameters(
     *,
     task_queue: str,
     places: int,
@@ -197,7 +197,7 @@ def _known(cursor: CursorWrapper, rows: Sequence[dict[str, Any]]) -> list[tuple[
     """Those whose definition this release has. The others are left to a person."""
     found = []
     for row in rows:
-        definition = registry.find(row["definition"], row["definition_version"])
+        definition = registry.find_definition(row["definition"], row["definition_version"])
         if definition is None:
             reason = f"no definition {row['definition']} version {row['definition_version']}"
             cursor.execute(statements.PARK_UNKNOWN, [reason, row["id"], row["fence"]])
@@ -234,7 +234,7 @@ def _saga_state(row: dict[str, Any], definition: Definition, steps: list[StepSta
         claims_without_progress=row["claims_without_progress"],
         deadline_passed=row["deadline_passed"],
         cancel_requested=row["cancel_requested"],
-        waits_for=row["waiting_for"],
+        waiting_for=row["waiting_for"],
         wait_is_over=row["wait_is_over"],
         signals_received=row["signals_received"],
         trace_context=_loaded(row["trace_context"]),

@@ -31,7 +31,7 @@ def sweep() -> int:
 def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> int:
     continued, after = 0, ""
     while time.monotonic() < ends_at:
-        batch = engine.claim_due(
+        batch = engine.claim_due_sagas(
             task_queue=task_queue,
             places=SWEEP_THREADS,
             held={},
@@ -52,6 +52,6 @@ def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> i
 def _resume(saga: SagaState) -> None:
     structlog.contextvars.clear_contextvars()
     try:
-        engine.resume_claimed(saga, before_calls=connection.close)
+        engine.resume_claimed_saga(saga, before_calls=connection.close)
     finally:
         connections.close_all()

@@ -21,12 +21,12 @@ def redis_key(task_queue: str) -> str:
     return f"payment-gateway:sagas:wake:{task_queue}"
 
 
-def send_after_commit(task_queue: str) -> None:
+def send_wakeup_after_commit(task_queue: str) -> None:
     """Sends the wake-up once the current transaction has committed."""
-    transaction.on_commit(lambda: send_now(task_queue))
+    transaction.on_commit(lambda: send_wakeup_now(task_queue))
 
 
-def send_now(task_queue: str) -> None:
+def send_wakeup_now(task_queue: str) -> None:
     attempt(lambda client: _push(client, redis_key(task_queue)), otherwise=None)
 
 
@@ -37,7 +37,7 @@ def _push(client: "redis.Redis", key: str) -> None:
         pipeline.execute()
 
 
-def listen(
+def listen_for_wakeups(
     task_queue: str, *, has_room: threading.Event, wake: Callable[[], None], stop: threading.Event
 ) -> None:
     """Calls `wake` for each wake-up until `stop` is set. Leaves them to other workers while this one has no room."""

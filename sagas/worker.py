@@ -34,7 +34,7 @@ class SagaWorker:
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set, then lets the sagas under way come to rest."""
         listener = threading.Thread(
-            target=wakeups.listen,
+            target=wakeups.listen_for_wakeups,
             args=(self._task_queue,),
             kwargs={"has_room": self._loop.has_room, "wake": self._loop.wake, "stop": stop},
             name=f"wakeups-{self._task_queue}",
@@ -45,7 +45,7 @@ class SagaWorker:
         listener.join()
 
     def _claim(self, in_flight: Sequence[SagaState], places: int) -> Claimed[SagaState]:
-        batch = engine.claim_due(
+        batch = engine.claim_due_sagas(
             task_queue=self._task_queue,
             places=places,
             held=Counter(saga.fairness_key for saga in in_flight),
@@ -56,11 +56,11 @@ class SagaWorker:
         self._after = batch.last_key
         is_full = len(batch.sagas) == places
         if batch.more and is_full:
-            wakeups.send_now(self._task_queue)  # to another worker that has room
+            wakeups.send_wakeup_now(self._task_queue)  # to another worker that has room
         is_unfinished = batch.contended or bool(self._after)
         return Claimed(batch.sagas, more=self._left or is_unfinished, again=is_unfinished and not is_full)
 
 
 def _resume(saga: SagaState) -> None:
     # During a call to the outside no connection is held: there may be more calls than connections.
-    engine.resume_claimed(saga, before_calls=connection.close)
+    engine.resume_claimed_saga(saga, before_calls=connection.close)

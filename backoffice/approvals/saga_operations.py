@@ -21,7 +21,7 @@ from common.errors import NotPermitted, OperationRefused, StaleView
 from sagas import inspection
 from sagas.availability import Operation, allowed
 from sagas.models import SagaInstance
-from sagas.operations import Done, unknown_saga
+from sagas.operations import SagaChange, unknown_saga
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ActionReason:
     ticket: str = ""
 
 
-OperationResult = Done | Approval | OperationRefused
+OperationResult = SagaChange | Approval | OperationRefused
 
 
 def operate_each(
@@ -64,7 +64,7 @@ def operate_or_request_approval(
     actor: str,
     why: ActionReason,
     result: str = "",
-) -> Done | Approval:
+) -> SagaChange | Approval:
     """Raises `OperationRefused` in its many kinds."""
     saga = SagaInstance.objects.filter(id=saga_id).first()
     if saga is None:
@@ -93,7 +93,7 @@ def find_pending_for_saga(*, saga_id: uuid.UUID) -> Approval | None:
     )
 
 
-def approve(*, approval_id: uuid.UUID, actor: str) -> Done:
+def approve(*, approval_id: uuid.UUID, actor: str) -> SagaChange:
     """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
     try:
         with transaction.atomic():
@@ -129,7 +129,7 @@ def _ask(
     """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
     if saga.revision != seen_revision:
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
-    picture = inspection.look(saga.id)
+    picture = inspection.get_saga_view(saga.id)
     if picture is None:
         raise unknown_saga(saga.id)
     if why_not := allowed(picture)[operation]:

@@ -14,7 +14,7 @@ def effects(saga: SagaView, operation: Operation, given: str = "") -> list[str]:
     match operation:
         case Operation.RETRY_NOW:
             return _retry(step)
-        case Operation.ASK_CHANNEL:
+        case Operation.QUERY_CHANNEL:
             return [_("Queries the channel about %(step)s. Nothing is charged or refunded.") % _named(step)]
         case Operation.SKIP_STEP:
             return _skip(saga, step)
@@ -30,7 +30,7 @@ def _retry(step: StepView | None) -> list[str]:
     if step is None:
         return [_("Resumes the saga.")]
     lines = []
-    if step.in_doubt and step.can_be_asked:
+    if step.in_doubt and step.can_be_queried:
         lines.append(_("Queries the channel about %(step)s first.") % _named(step))
     lines.append(
         _("Retries %(step)s at once and resets its retries, of which %(used)d of %(most)d are used.")
@@ -48,7 +48,7 @@ def _skip(saga: SagaView, step: StepView | None) -> list[str]:
 
 
 def _undone(saga: SagaView) -> list[str]:
-    definition = registry.find(saga.definition, saga.version)
+    definition = registry.find_definition(saga.definition, saga.version)
     undoable = {each.name for each in definition.steps if each.compensate} if definition else set()
     names = [
         step.name

@@ -57,9 +57,9 @@ class StepRow:
 
 
 def picture(saga: SagaView) -> dict[str, Any]:
-    history = inspection.history(saga.id)[-SHOWN:]
+    history = inspection.get_saga_history(saga.id)[-SHOWN:]
     icon, tone = TONES[saga.status]
-    definition = registry.find(saga.definition, saga.version)
+    definition = registry.find_definition(saga.definition, saga.version)
     given = payloads(saga.id)
     return {
         "saga": saga,

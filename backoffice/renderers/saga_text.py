@@ -9,13 +9,13 @@ from backoffice.services.saga_inspection import SagaDetails
 from sagas.availability import Operation
 from sagas.inspection import EventView, SagaView, StepView
 from sagas.models import Direction, SagaEvent, StepStatus
-from sagas.operations import Done
+from sagas.operations import SagaChange
 from sagas.outcomes import Json
 
 # The words of `manage.py saga`.
 COMMAND_OPERATIONS = {
     "retry": Operation.RETRY_NOW,
-    "ask": Operation.ASK_CHANNEL,
+    "ask": Operation.QUERY_CHANNEL,
     "skip": Operation.SKIP_STEP,
     "compensate": Operation.COMPENSATE,
     "resolve": Operation.MARK_RESOLVED,
@@ -65,7 +65,7 @@ def format_saga_details(story: SagaDetails) -> str:
     )
 
 
-def format_changes(done: Done) -> str:
+def format_changes(done: SagaChange) -> str:
     """What is different now: `status: failed → in_progress, step.retry_count: 3 → 0`."""
     return _changes(done.before, done.after)
 

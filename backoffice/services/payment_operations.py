@@ -49,7 +49,7 @@ def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
         )
         entry.after = {"saga": str(saga.id if saga else payment_id)}
     if saga is not None:
-        engine.advance(saga)
+        engine.advance_saga(saga)
 
 
 def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> None:
@@ -61,4 +61,4 @@ def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, rea
         entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
         saga = start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
         entry.after = {"saga": str(saga.id), "amount_minor": amount_minor, "currency": payment.currency}
-    engine.advance(saga)
+    engine.advance_saga(saga)

@@ -57,7 +57,7 @@ def start_refund(
 
 def execute_refund(*, saga: SagaState) -> Refund:
     """Calls the channel, after the commit. If the process dies, a worker resumes the saga when its lease expires."""
-    engine.advance(saga)
+    engine.advance_saga(saga)
     return Refund.objects.get(id=saga.id)
 
 

@@ -30,7 +30,7 @@ def find_saga_details(*, name: str) -> SagaDetails:
 
 
 def load_saga_details(*, saga: SagaView) -> SagaDetails:
-    return SagaDetails(saga=saga, history=inspection.history(saga.id), operations=allowed(saga))
+    return SagaDetails(saga=saga, history=inspection.get_saga_history(saga.id), operations=allowed(saga))
 
 
 def find_saga(*, name: str) -> SagaView:
@@ -47,7 +47,7 @@ def find_saga(*, name: str) -> SagaView:
 def load_sagas(*, ids: Sequence[uuid.UUID | str]) -> list[SagaView]:
     """Newest first. Unknown and malformed ids are left out."""
     known = [parsed for each in ids if (parsed := _uuid(str(each))) is not None]
-    return inspection.look_at(SagaInstance.objects.filter(id__in=known).order_by("-created_at"))
+    return inspection.get_saga_views(SagaInstance.objects.filter(id__in=known).order_by("-created_at"))
 
 
 def list_sagas(
@@ -61,8 +61,8 @@ def list_sagas(
     if attention:
         sagas = sagas.filter(needs_attention=True)
     if due:
-        sagas = inspection.due(sagas)
-    return inspection.look_at(sagas[:limit])
+        sagas = inspection.filter_due(sagas)
+    return inspection.get_saga_views(sagas[:limit])
 
 
 def usual_result_names(*, saga: SagaView) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def usual_result_names(*, saga: SagaView) -> tuple[str, ...]:
 
 def find_definition(*, name: str) -> Definition:
     """The newest version. Raises `UnknownObject`."""
-    known = registry.definitions()
+    known = registry.list_definitions()
     versions = [definition for definition in known if definition.name == name]
     if not versions:
         names = ", ".join(sorted({definition.name for definition in known}))
@@ -91,7 +91,7 @@ def find_definition(*, name: str) -> Definition:
 def _named(name: str) -> list[SagaView]:
     saga_id = _uuid(name)
     meant = Q(id=saga_id) if saga_id else Q(business_id=name)
-    return inspection.look_at(SagaInstance.objects.filter(meant).order_by("-created_at")[:CANDIDATES])
+    return inspection.get_saga_views(SagaInstance.objects.filter(meant).order_by("-created_at")[:CANDIDATES])
 
 
 def _uuid(text: str) -> uuid.UUID | None:

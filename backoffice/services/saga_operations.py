@@ -11,7 +11,7 @@ from common.api.parsers import parse_json
 from common.errors import MalformedBody, OperationRefused
 from sagas import operations
 from sagas.availability import Operation
-from sagas.operations import Done
+from sagas.operations import SagaChange
 from sagas.outcomes import Json
 
 
@@ -30,7 +30,7 @@ def operate(
     reason_code: str = "",
     ticket: str = "",
     approved_by: str = "",
-) -> Done:
+) -> SagaChange:
     """Performs the operation on a saga whose revision is still `seen_revision`.
 
     `result` is the step's result as JSON for a skip, and the name of the resolution for a resolve. Raises the
@@ -58,7 +58,7 @@ def result_help(*, saga_id: uuid.UUID) -> str:
 
 def _perform(
     operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: str
-) -> Done:
+) -> SagaChange:
     if operation == Operation.SKIP_STEP:
         return operations.skip_step(
             saga_id=saga_id,
@@ -68,14 +68,14 @@ def _perform(
             result=parse_result(result, saga_id),
         )
     if operation == Operation.MARK_RESOLVED:
-        return operations.mark_resolved(
+        return operations.resolve_saga(
             saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason, resolution=result
         )
     perform = {
-        Operation.RETRY_NOW: operations.retry_now,
-        Operation.ASK_CHANNEL: operations.ask_channel,
-        Operation.COMPENSATE: operations.compensate,
-        Operation.CANCEL: operations.cancel,
+        Operation.RETRY_NOW: operations.retry_step,
+        Operation.QUERY_CHANNEL: operations.query_channel,
+        Operation.COMPENSATE: operations.compensate_saga,
+        Operation.CANCEL: operations.cancel_saga,
     }[operation]
     return perform(saga_id=saga_id, seen_revision=seen_revision, actor=actor, reason=reason)
 

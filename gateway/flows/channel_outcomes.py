@@ -58,7 +58,7 @@ def convert_call_answer(answer: NotReported) -> Outcome:
         case base.UnknownOutcome(reason):
             return outcomes.Unknown(reason, answer.spends_attempt)
         case base.NotFoundAtChannel():
-            return outcomes.NotFound()
+            return outcomes.CallNotFound()
         case _ as never:
             assert_never(never)
 
@@ -73,10 +73,10 @@ def convert_query_answer(answer: NotReported) -> Outcome:
 
 def count_call_before_query(queried: Outcome) -> Outcome:
     """Converts what a query found right after a call that needs a new key: that call has spent an attempt."""
-    if isinstance(queried, outcomes.NothingHappened):
+    if isinstance(queried, outcomes.NoEffect):
         return replace(queried, spends_attempt=True)
-    if isinstance(queried, outcomes.NotFound):
-        return outcomes.NothingHappened("the channel does not know it, and its key is used up")
+    if isinstance(queried, outcomes.CallNotFound):
+        return outcomes.NoEffect("the channel does not know it, and its key is used up")
     return queried
 
 

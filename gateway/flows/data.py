@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 from channels.base import PaymentRef
 from channels.guard import GuardedChannel
@@ -13,16 +13,6 @@ from common.ids import time_of
 from gateway import selectors
 from gateway.models import Payment, PaymentAttempt
 from sagas.outcomes import Json
-
-
-class SagaQueue(TypedDict):
-    task_queue: str
-    fairness_key: str
-
-
-def build_saga_queue(environment: str, merchant_id: uuid.UUID) -> SagaQueue:
-    """The queue in which a saga waits for a worker: test apart from live, with fair scheduling of the merchants."""
-    return {"task_queue": environment, "fairness_key": str(merchant_id)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,14 +23,15 @@ from gateway.flows.channel_outcomes import (
     count_call_before_query,
     describe_payment_mismatch,
 )
-from gateway.flows.data import PaymentCancelData, build_saga_queue, read_existing_payment
+from gateway.flows.data import PaymentCancelData, read_existing_payment
 from gateway.flows.late_payments import handle_duplicate_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.received_payments import receive_payment
+from gateway.flows.start import start_flow
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
-from sagas import engine, selectors
+from sagas import selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
+from sagas.outcomes import Failure, NeedsReview, NoEffect, Outcome, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -60,7 +61,7 @@ def query_channel(call: Call) -> Outcome:
         return _convert_payment(data, answer.value)
     if isinstance(answer, Reported | NotFoundAtChannel):
         state = answer.value.state if isinstance(answer, Reported) else "unknown"
-        return NothingHappened(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
+        return NoEffect(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
     return convert_query_answer(answer)
 
 
@@ -75,7 +76,7 @@ def _convert_payment(data: PaymentCancelData, payment: ChannelPayment) -> Outcom
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
-            return Undecidable(mismatch) if mismatch else Success(build_payment_result(payment))
+            return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
         case PaymentState.PROCESSING:
             # The customer was faster. A webhook or a query brings what the channel decides.
             return Failure(
@@ -136,14 +137,14 @@ def start_saga(
     data = PaymentCancelData(
         **read_existing_payment(payment, attempt), final_status=final_status.value, reason=reason
     )
-    return engine.start(
-        PAYMENT_CANCEL.name,
-        version=PAYMENT_CANCEL.version,
+    return start_flow(
+        PAYMENT_CANCEL,
         saga_id=saga_id,
         business_id=_build_business_id(payment, attempt),
-        data=data.as_json(),
+        data=data,
         leased=leased,
-        **build_saga_queue(payment.environment, payment.merchant_id),
+        environment=payment.environment,
+        merchant_id=payment.merchant_id,
     )
 
 
@@ -155,7 +156,7 @@ def _build_business_id(payment: Payment, attempt: PaymentAttempt | None) -> str:
 def start_release_saga(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
     """Releases funds that the channel holds although nothing will capture them. False when that is running already."""
     business_id = _build_business_id(payment, attempt)
-    if selectors.has_active(definition=PAYMENT_CANCEL.name, business_id=business_id):
+    if selectors.has_active_saga(definition=PAYMENT_CANCEL.name, business_id=business_id):
         return False
     start_saga(
         payment=payment,

@@ -14,13 +14,13 @@ from gateway.flows.channel_outcomes import (
     count_call_before_query,
     describe_payment_mismatch,
 )
-from gateway.flows.data import PaymentCaptureData, build_saga_queue, read_existing_payment
+from gateway.flows.data import PaymentCaptureData, read_existing_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.received_payments import receive_payment
+from gateway.flows.start import start_flow
 from gateway.models import Payment
-from sagas import engine
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, NothingHappened, Outcome, Success, Transient, Undecidable
+from sagas.outcomes import Failure, NeedsReview, NoEffect, Outcome, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -37,7 +37,7 @@ def capture_at_channel(call: Call) -> Outcome:
     if isinstance(answer, Declined):
         # An earlier call, whose answer was lost, may have captured it meanwhile.
         queried = query_channel(call)
-        return queried if isinstance(queried, Success | Undecidable) else convert_call_answer(answer)
+        return queried if isinstance(queried, Success | NeedsReview) else convert_call_answer(answer)
     return (
         _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
     )
@@ -49,7 +49,7 @@ def query_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
     answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
     if isinstance(answer, Reported) and answer.value.state == PaymentState.AUTHORIZED:
-        return NothingHappened("not captured: the channel has it as authorized", spends_attempt=False)
+        return NoEffect("not captured: the channel has it as authorized", spends_attempt=False)
     return (
         _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_query_answer(answer)
     )
@@ -70,7 +70,7 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
     )
     if not mismatch and payment.captured_minor != data.amount_minor:
         mismatch = f"the channel captured {payment.captured_minor}, we requested {data.amount_minor}"
-    return Undecidable(mismatch) if mismatch else Success(build_payment_result(payment))
+    return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
 
 
 def record_capture(context: Context) -> None:
@@ -97,11 +97,11 @@ PAYMENT_CAPTURE = register(
 def start_saga(*, payment: Payment, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
     """Starts payment.capture in the caller's transaction."""
     data = PaymentCaptureData(**read_existing_payment(payment), amount_minor=amount_minor)
-    return engine.start(
-        PAYMENT_CAPTURE.name,
-        version=PAYMENT_CAPTURE.version,
+    return start_flow(
+        PAYMENT_CAPTURE,
         saga_id=saga_id,
         business_id=payment.payment_no,
-        data=data.as_json(),
-        **build_saga_queue(payment.environment, payment.merchant_id),
+        data=data,
+        environment=payment.environment,
+        merchant_id=payment.merchant_id,
     )

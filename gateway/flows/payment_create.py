@@ -36,24 +36,24 @@ from gateway.flows.channel_outcomes import (
     convert_query_answer,
     describe_payment_mismatch,
 )
-from gateway.flows.data import PaymentCreateData, build_saga_queue
+from gateway.flows.data import PaymentCreateData
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.received_payments import receive_payment
+from gateway.flows.start import start_flow
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, build_attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
-from sagas import engine
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import (
-    Another,
+    AlreadySucceeded,
+    CallNotFound,
     Failure,
-    Honoured,
-    NotFound,
+    NeedsReview,
+    NextCall,
     Outcome,
     StepFailed,
     Success,
     Transient,
-    Undecidable,
 )
 from sagas.registry import register
 from sagas.state import SagaState
@@ -184,9 +184,9 @@ def _replace_attempt_with_used_key(
     return _continue_with(next_attempt, failure) if next_attempt else failure
 
 
-def _continue_with(next_attempt: ChannelAttempt, failure: Failure) -> Another:
+def _continue_with(next_attempt: ChannelAttempt, failure: Failure) -> NextCall:
     declined = {"code": failure.code, "message": failure.message}
-    return Another({**next_attempt.to_result(), "declined": declined})
+    return NextCall({**next_attempt.to_result(), "declined": declined})
 
 
 def _convert_payment(data: PaymentCreateData, attempt: ChannelAttempt, payment: ChannelPayment) -> Outcome:
@@ -198,7 +198,7 @@ def _convert_payment(data: PaymentCreateData, attempt: ChannelAttempt, payment: 
         payment, reference=attempt.reference, amount_minor=data.amount_minor, currency=data.currency
     )
     if mismatch:
-        return Undecidable(mismatch)
+        return NeedsReview(mismatch)
     return Success({**build_payment_result(payment), **attempt.to_result()})
 
 
@@ -208,13 +208,13 @@ def query_channel(call: Call) -> Outcome:
     attempt = ChannelAttempt.read(data, call.results)
     channel = attempt.get_channel(data.environment)
     if _is_key_kept(channel, call):
-        return NotFound()
+        return CallNotFound()
     answer = channel.find_payment(_build_payment_ref(data, attempt, call))
     if not isinstance(answer, Reported):
         return convert_query_answer(answer)
     if answer.value.state == PaymentState.DECLINED and attempt.fail_over(data):
         # Only the call itself reports whether failover is allowed; its key makes the repetition safe.
-        return NotFound()
+        return CallNotFound()
     return _convert_payment(data, attempt, answer.value)
 
 
@@ -276,7 +276,7 @@ def cancel_at_channel(call: Call) -> Outcome:
             return Success(build_payment_result(answer.value))
         case PaymentState.PAID | PaymentState.PROCESSING:
             outcome = _convert_payment(data, attempt, answer.value)
-            return Honoured(outcome.result) if isinstance(outcome, Success) else outcome
+            return AlreadySucceeded(outcome.result) if isinstance(outcome, Success) else outcome
     return Transient(f"the channel still has the payment as {answer.value.state}")
 
 
@@ -308,7 +308,7 @@ CALL_CHANNEL = Step(
     call_channel,
     kind=EXTERNAL,
     query=query_channel,
-    between=begin_next_attempt,
+    before_next_call=begin_next_attempt,
     compensate=cancel_at_channel,
 )
 ACTIVATE_PAYMENT = Step("ActivatePayment", activate_payment, kind=LOCAL)
@@ -331,11 +331,11 @@ PAYMENT_CREATE = register(
 
 def start_saga(*, data: PaymentCreateData) -> SagaState:
     """Starts payment.create in the caller's transaction. Raises what `create_order` raises."""
-    return engine.start(
-        PAYMENT_CREATE.name,
-        version=PAYMENT_CREATE.version,
+    return start_flow(
+        PAYMENT_CREATE,
         saga_id=data.payment_id,
         business_id=data.payment_no,
-        data=data.as_json(),
-        **build_saga_queue(data.environment, data.merchant_id),
+        data=data,
+        environment=data.environment,
+        merchant_id=data.merchant_id,
     )

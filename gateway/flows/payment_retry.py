@@ -12,14 +12,14 @@ import dataclasses
 import uuid
 
 from gateway import state_machine
-from gateway.flows.data import PaymentCreateData, build_saga_queue
+from gateway.flows.data import PaymentCreateData
 from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.running import find_running_operation
+from gateway.flows.start import start_flow
 from gateway.models import CLOSED_UNPAID_STATUSES, Payment
 from orders import services as orders
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
-from sagas import engine
 from sagas.definitions import LOCAL, Context, Definition, Step
 from sagas.registry import register
 from sagas.state import SagaState
@@ -93,11 +93,11 @@ def start_saga(*, payment_no: str, saga_id: uuid.UUID, requested: PaymentCreateD
         first_attempt=state_machine.get_next_attempt_number(payment=payment),
         opened_by=str(saga_id),
     )
-    return engine.start(
-        PAYMENT_RETRY.name,
-        version=PAYMENT_RETRY.version,
+    return start_flow(
+        PAYMENT_RETRY,
         saga_id=saga_id,
         business_id=payment_no,
-        data=data.as_json(),
-        **build_saga_queue(data.environment, data.merchant_id),
+        data=data,
+        environment=data.environment,
+        merchant_id=data.merchant_id,
     )

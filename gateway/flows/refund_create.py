@@ -22,12 +22,12 @@ from gateway.flows.channel_outcomes import (
     count_call_before_query,
     describe_refund_mismatch,
 )
-from gateway.flows.data import RefundCreateData, build_saga_queue, read_existing_payment
+from gateway.flows.data import RefundCreateData, read_existing_payment
 from gateway.flows.refund_resolutions import REFUND_RESOLUTIONS
+from gateway.flows.start import start_flow
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
-from sagas import engine, wakeups
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, Outcome, Success, Undecidable
+from sagas.outcomes import Failure, NeedsReview, Outcome, Success
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -139,7 +139,7 @@ def _convert_refund(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
     mismatch = describe_refund_mismatch(
         refund, reference=data.refund_no, amount_minor=data.amount_minor, currency=data.currency
     )
-    return Undecidable(mismatch) if mismatch else Success(build_refund_result(refund))
+    return NeedsReview(mismatch) if mismatch else Success(build_refund_result(refund))
 
 
 def settle_refund(context: Context) -> None:
@@ -172,7 +172,7 @@ REFUND_CREATE = register(
                 refund_at_channel,
                 kind=EXTERNAL,
                 query=query_channel,
-                asks_before_each_repetition=True,
+                queries_before_each_repetition=True,
                 pivot=True,
             ),
             Step("SettleRefund", settle_refund, kind=LOCAL),
@@ -202,9 +202,7 @@ def start_late_refund_saga(
     """Starts the refund of a late payment, or of the duplicate payment of the attempt `surplus_of`, in the caller's
     transaction. A worker runs it."""
     amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
-    saga = _start(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of)
-    wakeups.send_after_commit(saga.task_queue)
-    return saga.id
+    return _start(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of).id
 
 
 def _start(
@@ -229,12 +227,12 @@ def _start(
         surplus_of=surplus_of.number if surplus_of else None,
         origin=origin.value,
     )
-    return engine.start(
-        REFUND_CREATE.name,
-        version=REFUND_CREATE.version,
+    return start_flow(
+        REFUND_CREATE,
         saga_id=refund_id,
         business_id=data.refund_no,
-        data=data.as_json(),
+        data=data,
         leased=not late_payment,
-        **build_saga_queue(payment.environment, payment.merchant_id),
+        environment=payment.environment,
+        merchant_id=payment.merchant_id,
     )

@@ -18,6 +18,6 @@ def refuse_second_operation(payment: Payment) -> None:
 
 def find_running_operation(payment: Payment, definitions: Sequence[str] = ALL_OPERATIONS) -> str | None:
     for definition in definitions:
-        if selectors.has_active(definition=definition, business_id=payment.payment_no):
+        if selectors.has_active_saga(definition=definition, business_id=payment.payment_no):
             return definition
     return None

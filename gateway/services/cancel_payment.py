@@ -39,7 +39,9 @@ def cancel_payment(
         if current.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
             return success(payment_body(current), message=_("Cancelled"))
         # The creating saga got the request, and has gone forward: the customer was faster.
-        is_too_late = result.status is None and saga_selectors.status_of(payment.id) == SagaStatus.COMPLETED
+        is_too_late = (
+            result.status is None and saga_selectors.get_saga_status(payment.id) == SagaStatus.COMPLETED
+        )
         is_refused = is_too_late or result.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED)
         if current.is_open and not is_refused:
             return accepted(payment_body(current), location=payment_path(current))
@@ -66,7 +68,7 @@ def start_cancel(
     if not payment.is_open or payment.status == PaymentStatus.PROCESSING:
         # The channel decides about a payment that the customer has submitted.
         raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})
-    if operations.request_cancel(saga_id=selectors.get_opening_saga_id(payment)):
+    if operations.request_saga_cancellation(saga_id=selectors.get_opening_saga_id(payment)):
         return None
     refuse_second_operation(payment)
     return payment_cancel.start_saga(

@@ -18,7 +18,6 @@ from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
 from gateway.services.cancel_payment import start_cancel
 from merchants.models import Environment
-from sagas import wakeups
 
 BATCH = 100
 EXPIRY_SECONDS = 5.0
@@ -134,5 +133,4 @@ def _expire(payment: Payment) -> bool:
         )
     except OperationInProgress:
         return False
-    wakeups.send_after_commit(payment.environment)
     return True

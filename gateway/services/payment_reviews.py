@@ -72,7 +72,7 @@ def finish_review(payment: Payment, before: dict[str, Any]) -> PaymentChange:
     state_machine.schedule_payment_query(payment=payment)
     unpolled = payment.refunds.filter(status__in=OPEN_REFUND_STATUSES, next_check_at=None)
     for refund in unpolled.select_for_update():
-        if not saga_selectors.is_active(refund.id):
+        if not saga_selectors.is_saga_active(refund.id):
             state_machine.schedule_refund_query(refund=refund)
     if not list_open_reviews(payment):
         state_machine.clear_needs_review(payment=payment)

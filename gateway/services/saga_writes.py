@@ -41,9 +41,9 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
             _record_if_final(claim, build_answer(SagaResult(claim.resource_id, saga.status, saga.failure)))
 
         if claim.started is not None:
-            engine.advance(claim.started, at_rest=record_answer)
+            engine.advance_saga(claim.started, on_release=record_answer)
         else:
-            engine.resume(claim.resource_id, at_rest=record_answer)
+            engine.resume_saga(claim.resource_id, on_release=record_answer)
         return claim.answer or _answer_from_database(claim, build_answer)
 
     return finish_claim(claim, work=run_saga)
@@ -53,7 +53,7 @@ def _answer_from_database(claim: Claim[SagaState | None], build_answer: BuildAns
     """Builds the answer when another process works on the saga, or has finished it."""
     saga_id = claim.resource_id
     with transaction.atomic(durable=True):
-        result = SagaResult(saga_id, selectors.status_of(saga_id), selectors.failure_of(saga_id))
+        result = SagaResult(saga_id, selectors.get_saga_status(saga_id), selectors.get_saga_failure(saga_id))
         answer = build_answer(result)
         _record_if_final(claim, answer)
     return answer

@@ -13,8 +13,8 @@ from sagas import engine, operations
 def resume_sagas(saga_ids: Sequence[str]) -> None:
     """Does a worker's work. Claims and fencing tokens make it harmless beside a worker that comes after all."""
     for saga_id in map(uuid.UUID, saga_ids):
-        operations.wake(saga_id=saga_id)
-        engine.resume(saga_id)
+        operations.wake_saga(saga_id=saga_id)
+        engine.resume_saga(saga_id)
 
 
 def update_orders(payment_nos: Sequence[str]) -> None:

@@ -129,7 +129,7 @@ class TestRefunds:
         saga = SagaInstance.objects.get(business_id=accepted["refund_no"])
         assert saga.needs_attention
         fake.pass_time(hours * HOURS)
-        operations.retry_now(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
+        operations.retry_step(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
         background.finish()
         assert get_refund(client, accepted)["status"] == "succeeded"
         assert given_back(fake, payment) == 4_000

@@ -36,7 +36,7 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
     fake.faults.clear()
     saga = SagaInstance.objects.get(business_id=payment["payment_no"])
     assert saga.needs_attention
-    operations.mark_resolved(
+    operations.resolve_saga(
         saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="no answer", resolution="unpaid"
     )
     assert get_payment(client, payment)["status"] == "failed"

@@ -285,7 +285,7 @@ def test_a_payment_whose_answer_was_lost_is_completed_synced_and_cancelled(clien
     payment = data(create(client, key, north="timeout_before*2"), 202)
     saga = SagaInstance.objects.get(business_id=payment["payment_no"])
     assert saga.definition_version == PAYMENT_CREATE.version
-    assert sagas_registry.find(saga.definition, saga.definition_version) is PAYMENT_CREATE
+    assert sagas_registry.find_definition(saga.definition, saga.definition_version) is PAYMENT_CREATE
     background.finish()
     assert SagaInstance.objects.get(id=saga.id).status == "completed"
     assert data(sync(client, payment))["status"] == "pending"

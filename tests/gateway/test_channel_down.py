@@ -100,7 +100,7 @@ def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Kil
     for _pause in range(6):
         let_pass(30)
         SagaStep.objects.filter(id=step.id).update(next_retry_at=F("created_at"))
-        engine.resume(step.saga_id)
+        engine.resume_saga(step.saga_id)
         assert phase() is BreakerPhase.OPEN
     assert len(channel.calls) == 6
     step.refresh_from_db()
@@ -162,7 +162,7 @@ def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
     for _payment in range(2):
         data(create(client), 202)
     assert phase() is BreakerPhase.OPEN
-    engine.resume(SagaInstance.objects.get(business_id=given["refund_no"]).id)
+    engine.resume_saga(SagaInstance.objects.get(business_id=given["refund_no"]).id)
     step = SagaStep.objects.get(saga__business_id=given["refund_no"], step_name="CallChannelRefund")
     assert step.in_doubt
     channel.mend()

@@ -96,7 +96,7 @@ def test_a_query_that_is_refused_decides_nothing(
     assert saga.needs_attention
     error(sync(client, payment), 503, "service_unavailable")
     line.mend()
-    operations.retry_now(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
+    operations.retry_step(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
     background.finish()
     assert get_refund(client, accepted)["status"] == "succeeded"
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]

@@ -123,7 +123,7 @@ def test_nobody_agrees_with_themselves(ana, saga_in_review) -> None:
 def test_what_has_moved_on_is_not_done(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
-    operations.retry_now(saga_id=saga_in_review.pk, seen_revision=seen, actor="carl", reason="quicker")
+    operations.retry_step(saga_id=saga_in_review.pk, seen_revision=seen, actor="carl", reason="quicker")
     decide(ben, saga_in_review, "approve")
     assert Approval.objects.get().state == "stale"
     assert not StaffAction.objects.filter(action="saga.mark_resolved").exists()

@@ -255,7 +255,7 @@ def test_said_of_what_has_moved_on_nothing_becomes_true(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     payment, saga = undecidable_creation(client, line)
-    signals.deliver(saga_id=saga.id, name="x", signal_id="1")
+    signals.deliver_signal(saga_id=saga.id, name="x", signal_id="1")
     with pytest.raises(StaleView):
         resolve(saga, "unpaid")
     assert Payment.objects.get(payment_no=payment["payment_no"]).status == "pending"
@@ -336,7 +336,7 @@ def command(*words: str) -> str:
 def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> None:
     refund, saga = undecidable_refund(client, line)
     told = command("show", str(saga.id))
-    for resolution in registry.find("refund.create", 1).resolutions:
+    for resolution in registry.find_definition("refund.create", 1).resolutions:
         assert f"--as {resolution.name}" in told
     assert "Refunded: the channel has given the money back" in told
     assert "by hand: watch | refunded | not_refunded" in command("graph", "refund.create")
@@ -358,7 +358,7 @@ def test_on_the_page(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, saga = undecidable_creation(client, line)
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     html = unescape(ana.get(reverse("admin:sagas_sagainstance_change", args=[saga.pk])).content.decode())
-    for resolution in registry.find("payment.create", 1).resolutions:
+    for resolution in registry.find_definition("payment.create", 1).resolutions:
         assert f'value="{resolution.name}"' in html
     assert "Not paid: the payment fails and its order is cancelled" in html
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])

@@ -15,13 +15,14 @@ from django.db import transaction
 from django.test import Client
 
 from gateway.flows.data import PaymentCreateData
+from gateway.flows.payment_create import PAYMENT_CREATE
+from gateway.flows.start import start_flow
 from gateway.models import Payment
 from merchants.services import NewMerchant
 from monitoring.integrity.registry import UnknownCheck, check_names
 from monitoring.models import ConsistencyResult, ConsistencyRun
 from monitoring.services import run_checks
 from monitoring.tasks import check_consistency
-from sagas import engine
 from tests.ops.conftest import World
 from tests.support import bank, shop
 from tests.support.signing import SignedClient
@@ -117,12 +118,13 @@ def test_fix_carries_on_a_saga_that_nobody_took(acme: NewMerchant) -> None:
         metadata={"simulate": "auto_pay"},
     )
     with transaction.atomic():
-        engine.start(
-            "payment.create",
-            version=1,
+        start_flow(
+            PAYMENT_CREATE,
             saga_id=payment_id,
             business_id="PAY-stuck",
-            data=data.as_json(),
+            data=data,
+            environment="test",
+            merchant_id=acme.merchant.pk,
             leased=False,
         )
     assert "stuck_sagas" not in failed(), "a saga that has just begun is not stuck"

@@ -15,7 +15,7 @@ from backoffice.actions import admin as actions_admin
 from sagas import engine, operations, signals
 from sagas.availability import Operation
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
-from sagas.outcomes import Undecidable
+from sagas.outcomes import NeedsReview
 from sagas.state import SagaState
 from tests.sagas.conftest import World, begin, define, reload, world  # noqa: F401
 
@@ -43,8 +43,8 @@ def viewer(transactional_db) -> Client:
 @pytest.fixture
 def make(world: World, define, begin):  # noqa: F811
     def _make() -> SagaState:
-        world.answers("call2", Undecidable("amounts differ"))
-        return engine.advance(begin(define()))
+        world.answers("call2", NeedsReview("amounts differ"))
+        return engine.advance_saga(begin(define()))
 
     return _make
 
@@ -102,7 +102,7 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_revi
 def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_review):
     assert "signals-title" not in text_of(ana.get(page(saga_in_review)))
     for signal_id in ("evt_1", "evt_2"):
-        signals.deliver(saga_id=saga_in_review.id, name="bank.settled", signal_id=signal_id)
+        signals.deliver_signal(saga_id=saga_in_review.id, name="bank.settled", signal_id=signal_id)
     SagaSignal.objects.filter(signal_id="evt_1").update(taken_at=Now(), taken_by="AwaitSettlement")
     html = text_of(ana.get(page(saga_in_review)))
     table = html[html.index("signals-title") :].split("</section>")[0]
@@ -136,7 +136,7 @@ def test_each_operation_is_done_and_recorded(ana, saga_in_review, operation):
 def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, saga_in_review):
     old = seen_on(text_of(ana.get(operate_page(Operation.COMPENSATE, saga_in_review))))
     revision = reload(saga_in_review).revision
-    operations.retry_now(saga_id=saga_in_review.id, seen_revision=revision, actor="ben", reason="quicker")
+    operations.retry_step(saga_id=saga_in_review.id, seen_revision=revision, actor="ben", reason="quicker")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
     said = {"reason": "kept", "reason_code": "other", "confirm": saga_in_review.business_id}
     conflict = ana.post(url, {**said, "seen": old})
@@ -193,7 +193,7 @@ class TestList:
         assert len(seen) == 3
         moved_on = sagas[0]
         revision = reload(moved_on).revision
-        operations.mark_resolved(saga_id=moved_on.id, seen_revision=revision, actor="ben", reason="x")
+        operations.resolve_saga(saga_id=moved_on.id, seen_revision=revision, actor="ben", reason="x")
         url = reverse("admin:sagas_sagainstance_operate", args=[Operation.CANCEL.value])
         partly = ana.post(url, {"reason": "all of them", "reason_code": "other", "seen": seen})
         assert partly.status_code == 409
@@ -266,7 +266,7 @@ def test_tampered_forms_are_not_found(ana, saga_in_review, seen):
 def test_a_skip_says_what_the_result_usually_has(ana, saga_in_review, world, define, begin):  # noqa: F811
     url = operate_page(Operation.SKIP_STEP, saga_in_review)
     assert "{} if no later step reads it" in text_of(ana.get(url))
-    finished = engine.advance(begin(saga_in_review.definition))
+    finished = engine.advance_saga(begin(saga_in_review.definition))
     assert reload(finished).status == SagaStatus.COMPLETED
     html = text_of(ana.get(url))
     assert "It usually contains: by." in html

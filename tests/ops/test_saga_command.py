@@ -20,7 +20,7 @@ from backoffice.renderers.saga_labels import format_duration
 from backoffice.renderers.saga_text import align_columns
 from sagas import engine, store
 from sagas.models import SagaEvent, SagaInstance, SagaStatus
-from sagas.outcomes import Failure, Success, Undecidable, Unknown
+from sagas.outcomes import Failure, NeedsReview, Success, Unknown
 from sagas.state import SagaState
 from scripts.local.config import ROOT
 from tests.sagas.conftest import World as Steps
@@ -53,13 +53,13 @@ def refused(*words: str) -> str:
 
 @pytest.fixture
 def saga_in_review(world: Steps, define, begin) -> SagaState:  # noqa: F811
-    world.answers("call2", Undecidable("amounts differ"))
-    return engine.advance(begin(define()))
+    world.answers("call2", NeedsReview("amounts differ"))
+    return engine.advance_saga(begin(define()))
 
 
 @pytest.fixture
 def done(world: Steps, define, begin) -> SagaState:  # noqa: F811
-    return engine.advance(begin(define()))
+    return engine.advance_saga(begin(define()))
 
 
 def line(text: str, start: str) -> str:
@@ -109,7 +109,7 @@ class TestShow:
     def test_says_when_it_tries_again(self, world, define, begin, settings):  # noqa: F811
         world.answers("call4", Failure("no", "no"))
         world.answers("call2:undo", Unknown("timeout"))
-        waiting = engine.advance(begin(define()))
+        waiting = engine.advance_saga(begin(define()))
         reload(waiting).steps.filter(next_retry_at__isnull=False).update(
             next_retry_at=reload(waiting).created_at.replace(year=2099)
         )
@@ -139,7 +139,7 @@ class TestShow:
 
 class TestList:
     def test_the_newest_first(self, saga_in_review, world, define, begin):  # noqa: F811
-        newer = engine.advance(begin(define()))
+        newer = engine.advance_saga(begin(define()))
         lines = saga("list").splitlines()
         assert lines[0].split()[:3] == ["ID", "DEFINITION", "BUSINESS"]
         assert [row.split()[0] for row in lines[1:]] == [str(newer.id), str(saga_in_review.id)]
@@ -147,7 +147,7 @@ class TestList:
         assert "1/4 call2" in lines[2]
 
     def test_can_be_narrowed(self, saga_in_review, world, define, begin):  # noqa: F811
-        finished = engine.advance(begin(define()))
+        finished = engine.advance_saga(begin(define()))
         due = begin(define(), leased=False)
 
         def ids(*words: str) -> list[str]:
@@ -204,8 +204,8 @@ class TestOperate:
 
     def test_each_verb_by_business_id(self, world, define, begin):  # noqa: F811
         for verb in ("retry", "ask", "skip", "compensate", "resolve", "cancel"):
-            world.answers("call2", Undecidable("amounts differ"))
-            waiting = engine.advance(begin(define()))
+            world.answers("call2", NeedsReview("amounts differ"))
+            waiting = engine.advance_saga(begin(define()))
             given = ("--result", '{"state": "paid"}') if verb == "skip" else ()
             assert saga(verb, waiting.business_id, "--reason", "so", *given).startswith(f"{verb}: done.")
         assert StaffAction.objects.values("action").distinct().count() == 6
@@ -262,7 +262,7 @@ class TestOperate:
     def test_the_saga_goes_on(self, saga_in_review, world):  # noqa: F811
         world.answers("call2:query", Success())
         saga("ask", str(saga_in_review.id), "--reason", "x")
-        assert engine.resume(saga_in_review.id) is not None
+        assert engine.resume_saga(saga_in_review.id) is not None
         assert reload(saga_in_review).status == SagaStatus.COMPLETED
 
 

@@ -49,7 +49,7 @@ def nothing_is_wrong() -> bool:
     return True
 
 
-@pytest.mark.parametrize("operation", [Operation.RETRY_NOW, Operation.ASK_CHANNEL])
+@pytest.mark.parametrize("operation", [Operation.RETRY_NOW, Operation.QUERY_CHANNEL])
 def test_a_charge_whose_answer_was_lost_is_found(client, operation):
     payment, saga = in_doubt(client, "timeout_after_charge")
     act(operation, saga)

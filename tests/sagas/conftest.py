@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 from django.db import connection, transaction
 
-from sagas import engine, registry
-from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Retry, Step, StepSpec
+from sagas import registry
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, RetryPolicy, Step, StepSpec
 from sagas.models import SagaInstance
 from sagas.outcomes import Outcome, Success, Transient, Unknown
+from sagas.start import start_saga
 from sagas.state import SagaState
 from tests.support.sagas import run_due
 
@@ -60,7 +61,7 @@ def define(world: World) -> Iterator[Callable[..., Definition]]:
     def _define(
         *, pivot: str = "", deadline_seconds: int = 600, max_count: int = 3, version: int = 1
     ) -> Definition:
-        retry = Retry(max_count=max_count, base_seconds=0.0)
+        retry = RetryPolicy(max_count=max_count, base_seconds=0.0)
         definition = Definition(
             name=f"test.{uuid.uuid4().hex}",
             version=version,
@@ -117,9 +118,8 @@ def begin() -> Callable[..., SagaState]:
     def _begin(definition: Definition, *, leased: bool = True) -> SagaState:
         saga_id = uuid.uuid4()
         with transaction.atomic():
-            return engine.start(
-                definition.name,
-                version=definition.version,
+            return start_saga(
+                definition,
                 saga_id=saga_id,
                 business_id=f"B-{saga_id}",
                 data={"n": 1},

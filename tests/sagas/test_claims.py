@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 from sagas import engine, store, wakeups
 from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStep
-from sagas.store import Batch
+from sagas.start import start_saga
+from sagas.store import ClaimedSagas
 from tests.sagas.conftest import reload
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +31,8 @@ def due(define: Callable[..., Definition]) -> Due:
         ids = [uuid.uuid4() for _ in range(count)]
         for saga_id in ids:
             with transaction.atomic():
-                engine.start(
-                    definition.name,
-                    version=1,
+                start_saga(
+                    definition,
                     saga_id=saga_id,
                     business_id=str(saga_id),
                     data={},
@@ -45,11 +45,11 @@ def due(define: Callable[..., Definition]) -> Due:
     return _due
 
 
-def claim(places: int, **more: object) -> Batch:
-    return store.claim_due(task_queue=QUEUE, places=places, **more)  # type: ignore[arg-type]
+def claim(places: int, **more: object) -> ClaimedSagas:
+    return store.claim_due_sagas(task_queue=QUEUE, places=places, **more)  # type: ignore[arg-type]
 
 
-def keys_of(batch: Batch) -> Counter[str]:
+def keys_of(batch: ClaimedSagas) -> Counter[str]:
     return Counter(saga.fairness_key for saga in batch.sagas)
 
 
@@ -94,7 +94,7 @@ def test_the_last_place_is_taken(due: Due) -> None:
 def test_queues_are_apart(due: Due) -> None:
     due("a", 3, queue="another")
     assert claim(12).sagas == []
-    assert len(store.claim_due(task_queue="another", places=12).sagas) == 3
+    assert len(store.claim_due_sagas(task_queue="another", places=12).sagas) == 3
 
 
 def test_keys_are_looked_at_in_bounded_portions(due: Due, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_request_that_resumes_gives_the_time_back_too(due: Due) -> None:
     SagaInstance.objects.filter(id=saga_id).update(
         lease_expires_at=F("lease_expires_at") - hour, deadline_at=F("deadline_at") - hour
     )
-    saga = store.claim(saga_id)
+    saga = store.claim_saga(saga_id)
     assert saga is not None
     assert not saga.deadline_passed
 
@@ -180,14 +180,14 @@ def hints_client():  # type: ignore[no-untyped-def]
 
 def test_however_many_hints_are_sent_one_is_out(queue_of_its_own: str) -> None:
     for _again in range(50):
-        wakeups.send_now(queue_of_its_own)
+        wakeups.send_wakeup_now(queue_of_its_own)
     assert hints_client().llen(wakeups.redis_key(queue_of_its_own)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
     ids = due("a", 4)
-    found: list[Batch] = []
+    found: list[ClaimedSagas] = []
 
     def another() -> None:
         try:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagas import planner
-from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step
+from sagas.definitions import EXTERNAL, LOCAL, Definition, RetryPolicy, Step
 from sagas.models import Direction, SagaStatus, StepStatus
-from sagas.outcomes import Failure, NotFound, NothingHappened, Outcome, Success, Transient, Unknown
-from sagas.planner import CallOut, Rest
-from sagas.state import new_state
+from sagas.outcomes import CallNotFound, Failure, NoEffect, Outcome, Success, Transient, Unknown
+from sagas.planner import MakeCalls, Release
+from sagas.state import create_state
 
 # What becomes of a call on its way. A call that is refused certainly had no effect.
 FATES = ("works", "lost before", "lost after", "refused", "stored error", "declined")
@@ -45,7 +45,7 @@ class OtherSide:
         if fate == "lost after":
             return Unknown("lost")
         if answer == "error":
-            return Success() if self.effects else NothingHappened("500, kept under the key")
+            return Success() if self.effects else NoEffect("500, kept under the key")
         return Success() if answer == "made" else Failure("declined", "no")
 
     def query(self, fate: str) -> Outcome:
@@ -53,7 +53,7 @@ class OtherSide:
             return Unknown("lost")
         if self.effects:
             return Success()
-        return NothingHappened("not there", spends_attempt=False) if self.single else NotFound()
+        return NoEffect("not there", spends_attempt=False) if self.single else CallNotFound()
 
 
 def definition() -> Definition:
@@ -67,7 +67,7 @@ def definition() -> Definition:
         deadline_seconds=1,
         steps=(
             Step("reserve", nothing, kind=LOCAL, compensate=nothing),
-            Step("pay", nothing, kind=EXTERNAL, query=nothing, pivot=True, retry=Retry(max_count=3)),
+            Step("pay", nothing, kind=EXTERNAL, query=nothing, pivot=True, retry=RetryPolicy(max_count=3)),
         ),
     )
 
@@ -76,11 +76,11 @@ def definition() -> Definition:
 @given(data=st.data(), single=st.booleans())
 def test_a_doubt_ends_with_the_truth(data: st.DataObject, single: bool) -> None:
     there = OtherSide(single)
-    saga = new_state(definition(), saga_id=uuid.uuid4(), business_id="b", data={})
+    saga = create_state(definition(), saga_id=uuid.uuid4(), business_id="b", data={})
     last_query, last_was_lost = "", False
     for _move in range(60):
         move = planner.next_move(saga)
-        if isinstance(move, Rest):
+        if isinstance(move, Release):
             if not saga.waits_for_retry:
                 break
             for step in saga.steps:
@@ -89,21 +89,21 @@ def test_a_doubt_ends_with_the_truth(data: st.DataObject, single: bool) -> None:
             if data.draw(st.booleans()):
                 saga.deadline_passed = True
             continue
-        if not isinstance(move, CallOut):
-            planner.record(saga, move.step, Success())
+        if not isinstance(move, MakeCalls):
+            planner.record_outcome(saga, move.step, Success())
             continue
         (step,) = move.steps
         assert saga.direction == Direction.FORWARD
         step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
-        outcome: Outcome = NotFound()
+        outcome: Outcome = CallNotFound()
         if not step.intent_is_fresh:
             last_query = data.draw(st.sampled_from(QUERIES))
             outcome = there.query(last_query)
-        if isinstance(outcome, NotFound):
+        if isinstance(outcome, CallNotFound):
             fate = data.draw(st.sampled_from(FATES))
             last_was_lost = fate.startswith("lost") or fate == "stored error"
             outcome = there.call(f"key#{step.call_number}", fate)
-        planner.record(saga, step, outcome)
+        planner.record_outcome(saga, step, outcome)
     else:
         raise AssertionError("the saga never came to rest")
     assert len(there.effects) <= 1, "it happened twice"

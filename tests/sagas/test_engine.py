@@ -9,15 +9,16 @@ from django.test.utils import CaptureQueriesContext
 from sagas import engine, operations, store
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
 from sagas.outcomes import (
+    AlreadySucceeded,
+    CallNotFound,
     Failure,
-    Honoured,
-    NotFound,
+    NeedsReview,
     StepFailed,
     Success,
     Transient,
-    Undecidable,
     Unknown,
 )
+from sagas.start import start_saga
 from tests.sagas.conftest import expire_lease, reload
 from tests.support.sagas import claim_all, run_due
 
@@ -29,7 +30,7 @@ def statuses(saga):
 
 
 def test_runs_every_step_in_order_and_completes(world, define, begin):
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     assert world.happened == ["local1", "call2", "local3", "call4"]
     row = reload(saga)
     assert (row.status, row.current_step, row.lease_expires_at) == (SagaStatus.COMPLETED, 4, None)
@@ -40,7 +41,7 @@ def test_runs_every_step_in_order_and_completes(world, define, begin):
 def test_two_calls_cost_three_commits(define, begin):
     definition = define()
     with CaptureQueriesContext(connection) as captured:
-        engine.advance(begin(definition))
+        engine.advance_saga(begin(definition))
     assert sum(query["sql"] == "COMMIT" for query in captured) == 3
 
 
@@ -54,7 +55,7 @@ def test_intent_is_committed_before_the_call(world, define, begin):
         return Success()
 
     world.answers("call2", look)
-    engine.advance(begin(define()))
+    engine.advance_saga(begin(define()))
     assert seen == [("pending", True)]
 
 
@@ -62,14 +63,14 @@ def test_a_saga_exists_only_if_its_caller_commits(define):
     definition = define()
     saga_id = uuid.uuid4()
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        engine.start(definition.name, version=1, saga_id=saga_id, business_id="B", data={})
+        start_saga(definition, saga_id=saga_id, business_id="B", data={})
         raise ZeroDivisionError
     assert not SagaInstance.objects.filter(id=saga_id).exists()
 
 
 def test_definite_failure_compensates_what_ran_in_reverse(world, define, begin):
     world.answers("call4", Failure("declined", "no"))
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     assert world.happened[4:] == ["local3:undo", "call2:undo", "local1:undo"]
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
@@ -79,14 +80,14 @@ def test_definite_failure_compensates_what_ran_in_reverse(world, define, begin):
 
 def test_definite_failure_is_not_retried(world, define, begin):
     world.answers("call2", Failure("declined", "no"))
-    engine.advance(begin(define()))
+    engine.advance_saga(begin(define()))
     assert world.happened == ["local1", "call2", "local1:undo"]
 
 
 def test_unknown_waits_as_a_due_failed_step_and_then_asks_first(world, define, begin):
     world.answers("call2", Unknown("timeout"))
     world.answers("call2:query", Success({"found": True}))
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.in_doubt, step.retry_count) == ("failed", True, 1)
     assert step.next_retry_at is not None
@@ -98,8 +99,8 @@ def test_unknown_waits_as_a_due_failed_step_and_then_asks_first(world, define, b
 
 def test_unknown_that_never_happened_is_repeated_with_the_same_key(world, define, begin):
     world.answers("call2", Unknown("reset"))
-    world.answers("call2:query", NotFound())
-    saga = engine.advance(begin(define()))
+    world.answers("call2:query", CallNotFound())
+    saga = engine.advance_saga(begin(define()))
     run_due()
     assert world.happened.count("call2") == 2
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -108,7 +109,7 @@ def test_unknown_that_never_happened_is_repeated_with_the_same_key(world, define
 def test_retries_used_up_compensates_the_step_in_doubt_too(world, define, begin):
     world.answers("call2", Unknown("1"))
     world.answers("call2:query", *[Unknown("still")] * 5)
-    saga = engine.advance(begin(define(max_count=2)))
+    saga = engine.advance_saga(begin(define(max_count=2)))
     run_due()
     assert world.happened == ["local1", "call2", "call2:query", "call2:query", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
@@ -117,8 +118,8 @@ def test_retries_used_up_compensates_the_step_in_doubt_too(world, define, begin)
 def test_a_payment_that_turns_out_paid_is_honoured(world, define, begin):
     world.answers("call2", *[Unknown("lost")])
     world.answers("call2:query", *[Unknown("lost")] * 5)
-    world.answers("call2:undo", Honoured({"paid": True}))
-    saga = engine.advance(begin(define(max_count=1)))
+    world.answers("call2:undo", AlreadySucceeded({"paid": True}))
+    saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     row = reload(saga)
     assert (row.status, row.direction, row.past_pivot) == (SagaStatus.COMPLETED, Direction.FORWARD, True)
@@ -128,14 +129,14 @@ def test_a_payment_that_turns_out_paid_is_honoured(world, define, begin):
 
 def test_transient_spends_retries_and_our_own_refusals_do_not(world, define, begin):
     world.answers("call2", *[Transient("breaker open", spends_attempt=False)] * 10, Transient("429"))
-    saga = engine.advance(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_retry_after_is_respected(world, define, begin):
     world.answers("call2", Transient("429", retry_after_seconds=300))
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     run_due()
     assert world.happened.count("call2") == 1
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
@@ -144,7 +145,7 @@ def test_retry_after_is_respected(world, define, begin):
 
 def test_a_local_step_that_refuses_keeps_the_outcome_before_it(world, define, begin):
     world.answers("local3", StepFailed("full", "no room"), StepFailed("full", "no room"))
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     assert world.happened == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
     assert reload(saga).error_code == "full"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").result == {"by": "call2"}
@@ -152,7 +153,7 @@ def test_a_local_step_that_refuses_keeps_the_outcome_before_it(world, define, be
 
 def test_after_the_pivot_failure_is_left_to_a_person(world, define, begin):
     world.answers("call4", Failure("gone", "gone"))
-    saga = engine.advance(begin(define(pivot="call2")))
+    saga = engine.advance_saga(begin(define(pivot="call2")))
     row = reload(saga)
     assert (row.status, row.needs_attention, row.direction) == (
         SagaStatus.IN_PROGRESS,
@@ -165,7 +166,7 @@ def test_after_the_pivot_failure_is_left_to_a_person(world, define, begin):
 
 def test_a_pivot_in_doubt_is_never_compensated(world, define, begin):
     world.answers("call4", *[Unknown("?")] * 9)
-    saga = engine.advance(begin(define(pivot="call4")))
+    saga = engine.advance_saga(begin(define(pivot="call4")))
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
@@ -175,7 +176,7 @@ def test_a_pivot_in_doubt_is_never_compensated(world, define, begin):
 def test_compensation_retries_and_then_asks_for_a_person(world, define, begin):
     world.answers("call4", Failure("no", "no"))
     world.answers("call2:undo", *[Unknown("?")] * 9)
-    saga = engine.advance(begin(define(max_count=2)))
+    saga = engine.advance_saga(begin(define(max_count=2)))
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.FAILED, True)
@@ -184,12 +185,12 @@ def test_compensation_retries_and_then_asks_for_a_person(world, define, begin):
 
 
 def test_undecidable_parks_and_waking_asks_again(world, define, begin):
-    world.answers("call2", Undecidable("amounts differ"))
-    saga = engine.advance(begin(define()))
+    world.answers("call2", NeedsReview("amounts differ"))
+    saga = engine.advance_saga(begin(define()))
     assert reload(saga).attention_reason == "amounts differ"
     run_due()
     assert world.happened == ["local1", "call2"]
-    assert operations.wake(saga_id=saga.id)
+    assert operations.wake_saga(saga_id=saga.id)
     run_due()
     assert world.happened[2] == "call2:query"
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -197,7 +198,7 @@ def test_undecidable_parks_and_waking_asks_again(world, define, begin):
 
 def test_deadline_before_the_pivot_compensates(world, define, begin):
     world.answers("call2", Transient("busy"))
-    saga = engine.advance(begin(define(deadline_seconds=0)))
+    saga = engine.advance_saga(begin(define(deadline_seconds=0)))
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "deadline_passed")
@@ -206,15 +207,15 @@ def test_deadline_before_the_pivot_compensates(world, define, begin):
 
 def test_deadline_after_the_pivot_goes_forward(world, define, begin):
     world.answers("call4", Transient("busy"))
-    saga = engine.advance(begin(define(deadline_seconds=0, pivot="call2")))
+    saga = engine.advance_saga(begin(define(deadline_seconds=0, pivot="call2")))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_cancel_request_turns_a_waiting_saga_back(world, define, begin):
     world.answers("call2", Unknown("?"))
-    saga = engine.advance(begin(define()))
-    operations.request_cancel(saga_id=saga.id)
+    saga = engine.advance_saga(begin(define()))
+    operations.request_saga_cancellation(saga_id=saga.id)
     run_due()
     assert reload(saga).error_code == "cancel_requested"
     assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
@@ -226,11 +227,11 @@ def test_cancel_request_during_a_call_is_seen_at_its_commit(world, define, begin
     saga = begin(define())
 
     def cancel_meanwhile():
-        assert operations.request_cancel(saga_id=saga.id)
+        assert operations.request_saga_cancellation(saga_id=saga.id)
         return Success()
 
     world.answers(call, cancel_meanwhile)
-    engine.advance(saga)
+    engine.advance_saga(saga)
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "cancel_requested")
     assert world.happened[-1] == "local1:undo"
 
@@ -239,11 +240,11 @@ def test_cancel_request_past_the_pivot_changes_nothing(world, define, begin):
     saga = begin(define(pivot="call2"))
 
     def cancel_meanwhile():
-        operations.request_cancel(saga_id=saga.id)
+        operations.request_saga_cancellation(saga_id=saga.id)
         return Success()
 
     world.answers("call4", cancel_meanwhile)
-    engine.advance(saga)
+    engine.advance_saga(saga)
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -254,11 +255,11 @@ class TestFencing:
 
         def another_worker_takes_over():
             expire_lease(slow.id)
-            engine.resume(slow.id)
+            engine.resume_saga(slow.id)
             return Success({"by": "the slow one"})
 
         world.answers("call2", another_worker_takes_over)
-        engine.advance(slow)
+        engine.advance_saga(slow)
         row = reload(slow)
         assert row.status == SagaStatus.COMPLETED
         assert SagaStep.objects.get(saga_id=slow.id, step_name="call2").result != {"by": "the slow one"}
@@ -273,17 +274,17 @@ class TestFencing:
 
         def lose_lease():
             expire_lease(slow.id)
-            assert store.claim(slow.id) is not None
+            assert store.claim_saga(slow.id) is not None
             return Success()
 
         world.answers("call2", lose_lease)
         events_before = SagaEvent.objects.filter(saga_id=slow.id).count()
-        engine.advance(slow)
+        engine.advance_saga(slow)
         assert SagaEvent.objects.filter(saga_id=slow.id).count() == events_before
 
     def test_a_held_saga_is_not_claimed(self, define, begin):
         saga = begin(define())
-        assert store.claim(saga.id) is None
+        assert store.claim_saga(saga.id) is None
         assert claim_all() == []
 
     def test_a_due_saga_is_claimed_once(self, define, begin):
@@ -291,7 +292,7 @@ class TestFencing:
         (claimed,) = claim_all()
         assert (claimed.id, claimed.fence) == (saga.id, saga.fence + 1)
         assert claim_all() == []
-        assert store.claim(saga.id) is None
+        assert store.claim_saga(saga.id) is None
 
     def test_a_saga_whose_worker_died_is_due_again_after_the_lease(self, world, define, begin):
         saga = begin(define(), leased=False)
@@ -301,9 +302,9 @@ class TestFencing:
         assert reload(saga).status == SagaStatus.COMPLETED
 
     def test_late_hints_are_harmless(self, world, define, begin):
-        saga = engine.advance(begin(define()))
+        saga = engine.advance_saga(begin(define()))
         for _again in range(3):
-            assert engine.resume(saga.id) is None
+            assert engine.resume_saga(saga.id) is None
         assert world.happened == ["local1", "call2", "local3", "call4"]
 
 
@@ -311,7 +312,7 @@ def test_a_killed_worker_is_followed_by_one_that_asks_first(world, define, begin
     world.answers("call2", SystemExit("the process dies inside the call"))
     saga = begin(define())
     with pytest.raises(SystemExit):
-        engine.advance(saga)
+        engine.advance_saga(saga)
     world.answers("call2:query", Success())
     expire_lease(saga.id)
     run_due()
@@ -324,7 +325,7 @@ def test_a_poison_saga_is_parked(world, define, begin):
     saga = begin(define())
     for _claim in range(12):
         try:
-            engine.advance(saga) if _claim == 0 else engine.resume(saga.id)
+            engine.advance_saga(saga) if _claim == 0 else engine.resume_saga(saga.id)
         except SystemExit:
             expire_lease(saga.id)
     row = reload(saga)
@@ -349,7 +350,7 @@ def test_at_rest_commits_with_the_outcome(world, define, begin):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        engine.advance(saga, at_rest=fail_at_rest)
+        engine.advance_saga(saga, on_release=fail_at_rest)
     assert reload(saga).status == SagaStatus.IN_PROGRESS
 
 
@@ -357,9 +358,8 @@ def test_one_open_saga_per_definition_and_business_object(define, begin):
     definition = define()
     saga = begin(definition, leased=False)
     with pytest.raises(DatabaseError, match="saga_one_open_per_business_object"), transaction.atomic():
-        engine.start(
-            definition.name,
-            version=1,
+        start_saga(
+            definition,
             saga_id=uuid.uuid4(),
             business_id=f"B-{saga.id}",
             data={},
@@ -368,7 +368,7 @@ def test_one_open_saga_per_definition_and_business_object(define, begin):
 
 
 def test_history_cannot_be_changed(define, begin):
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     with pytest.raises(DatabaseError, match="append-only"):
         SagaEvent.objects.filter(saga_id=saga.id).update(outcome="success")
 
@@ -383,7 +383,7 @@ def test_documents_retry_query_lists_exactly_the_due_steps(world, define, begin)
             return len(cursor.fetchall())
 
     world.answers("call2", Unknown("?"))
-    engine.advance(begin(define()))
+    engine.advance_saga(begin(define()))
     assert due() == 1
     run_due()
     assert due() == 0

@@ -8,7 +8,7 @@ from django.db import connection
 from sagas import engine, registry
 from sagas.definitions import EXTERNAL, Step
 from sagas.models import SagaEvent, SagaStatus, SagaStep
-from sagas.outcomes import Failure, NotFound, Success, Unknown
+from sagas.outcomes import CallNotFound, Failure, Success, Unknown
 from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.sagas import claim_all
@@ -20,7 +20,7 @@ def test_null_compensation(world, define, begin):
     """The call never arrived, nobody can tell, and its compensation is asked for all the same."""
     world.answers("call2", Unknown("lost before it arrived"))
     world.answers("call2:query", *[Unknown("lost")] * 3)
-    saga = engine.advance(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     assert world.happened[-2:] == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
@@ -28,7 +28,7 @@ def test_null_compensation(world, define, begin):
 
 def test_compensation_reverses_a_step_in_doubt_before_the_older_ones(world, define, begin):
     world.answers("call4", *[Unknown("lost")] * 3)
-    saga = engine.advance(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     assert world.happened[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
@@ -38,7 +38,7 @@ def test_unknown_is_no_failure(world, define, begin):
     """It happened and its answer was lost: nothing is rolled back, the next worker finds it."""
     world.answers("call2", Unknown("lost"))
     world.answers("call2:query", Success({"found": True}))
-    saga = engine.advance(begin(define()))
+    saga = engine.advance_saga(begin(define()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert world.happened.count("call2") == 1
@@ -54,7 +54,7 @@ def test_double_execution_after_lease_expiry(world, define, begin):
         return Success({"by": "the slow one"})
 
     world.answers("call2", another_takes_over)
-    engine.advance(slow)
+    engine.advance_saga(slow)
     assert SagaStep.objects.get(saga_id=slow.id, step_name="call2").result is None
     expire_lease(slow.id)
     run_due()
@@ -68,11 +68,11 @@ def test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too(world, de
 
     def another_finishes():
         expire_lease(slow.id)
-        engine.resume(slow.id)
+        engine.resume_saga(slow.id)
         return Success({"by": "the slow one"})
 
     world.answers("call4", another_finishes)
-    engine.advance(slow)
+    engine.advance_saga(slow)
     assert reload(slow).status == SagaStatus.COMPLETED
 
 
@@ -91,7 +91,7 @@ def test_a_lease_is_renewed_with_every_commit(world, define, begin):
 
     world.answers("call2", the_lease_runs_out_before_the_commit)
     world.answers("call4", somebody_claims)
-    engine.advance(saga)
+    engine.advance_saga(saga)
     assert offered == []
     assert reload(saga).fence == 1
 
@@ -99,10 +99,10 @@ def test_a_lease_is_renewed_with_every_commit(world, define, begin):
 def test_a_saga_with_an_expired_lease_is_claimed(world, define, begin):
     """Killed in its call, and nobody sends a hint."""
     world.answers("call2", SystemExit())
-    world.answers("call2:query", NotFound())
+    world.answers("call2:query", CallNotFound())
     saga = begin(define())
     with pytest.raises(SystemExit):
-        engine.advance(saga)
+        engine.advance_saga(saga)
     expire_lease(saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -147,8 +147,8 @@ def test_time_is_the_databases(world, define, begin, monkeypatch: pytest.MonkeyP
             patched.setattr("time.time", lambda drift=drift: drift)
             patched.setattr("time.monotonic", lambda drift=drift: drift + 10_000)
             assert claim_all() == []
-            assert engine.resume(saga.id) is None
-            engine.advance(saga)
+            assert engine.resume_saga(saga.id) is None
+            engine.advance_saga(saga)
         assert reload(saga).status == SagaStatus.COMPLETED
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM saga_events WHERE created_at > clock_timestamp()")

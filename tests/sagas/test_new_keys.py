@@ -4,9 +4,9 @@ is certain that the earlier calls had no effect. The number that the key is made
 import pytest
 
 from sagas import engine, operations
-from sagas.definitions import EXTERNAL, Retry, Step
+from sagas.definitions import EXTERNAL, RetryPolicy, Step
 from sagas.models import SagaStatus, SagaStep
-from sagas.outcomes import NotFound, NothingHappened, Success, Transient, Unknown
+from sagas.outcomes import CallNotFound, NoEffect, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 
@@ -31,7 +31,7 @@ def seen(world, define_steps, begin):
         kind=EXTERNAL,
         query=handler("pay:query"),
         pivot=True,
-        retry=Retry(max_count=3, base_seconds=0.0),
+        retry=RetryPolicy(max_count=3, base_seconds=0.0),
     )
     return begin(define_steps(step)), calls
 
@@ -43,8 +43,8 @@ def suffixes(calls):
 def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
     saga, calls = seen
     world.answers("pay", Unknown("lost"), Transient("busy"), Success())
-    world.answers("pay:query", NotFound(), NotFound())
-    engine.advance(saga)
+    world.answers("pay:query", CallNotFound(), CallNotFound())
+    engine.advance_saga(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert {key for _name, key, _at in calls} == {f"{saga.id}:pay:forward"}
@@ -53,9 +53,9 @@ def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
 
 def test_a_key_that_is_used_up_is_replaced_at_once(world, seen):
     saga, calls = seen
-    world.answers("pay", Unknown("500"), NothingHappened("500, kept under the key"))
-    world.answers("pay:query", NotFound())
-    engine.advance(saga)
+    world.answers("pay", Unknown("500"), NoEffect("500, kept under the key"))
+    world.answers("pay:query", CallNotFound())
+    engine.advance_saga(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls) == [("pay", ""), ("pay:query", ""), ("pay", ""), ("pay", "#2")]
@@ -68,8 +68,8 @@ def test_a_query_that_knows_ends_the_doubt(world, seen):
     """Nothing happened, and the new call is refused each time: the saga turns back and is nobody's case."""
     saga, calls = seen
     world.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
-    world.answers("pay:query", NothingHappened("still open", spends_attempt=False))
-    engine.advance(saga)
+    world.answers("pay:query", NoEffect("still open", spends_attempt=False))
+    engine.advance_saga(saga)
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention, row.error_code) == (
@@ -82,8 +82,8 @@ def test_a_query_that_knows_ends_the_doubt(world, seen):
 
 def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, seen):
     saga, calls = seen
-    world.answers("pay", *[NothingHappened("500, kept under the key")] * 10)
-    engine.advance(saga)
+    world.answers("pay", *[NoEffect("500, kept under the key")] * 10)
+    engine.advance_saga(saga)
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "retries_exhausted")
@@ -92,10 +92,10 @@ def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, se
 
 def test_a_worker_that_dies_with_the_new_key_committed_leaves_it_to_the_next(world, seen):
     saga, calls = seen
-    world.answers("pay", NothingHappened("500, kept under the key"), SystemExit())
-    world.answers("pay:query", NotFound())
+    world.answers("pay", NoEffect("500, kept under the key"), SystemExit())
+    world.answers("pay:query", CallNotFound())
     with pytest.raises(SystemExit):
-        engine.advance(saga)
+        engine.advance_saga(saga)
     expire_lease(saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -107,9 +107,9 @@ def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(worl
     """It held the saga and had learned that the key is used up: the next worker finds the old intent, and learns it."""
     saga, calls = seen
     world.answers("pay", Unknown("500"))
-    engine.advance(saga)
-    world.answers("pay:query", NotFound(), NotFound())
-    world.answers("pay", SystemExit(), NothingHappened("500, kept under the key"))
+    engine.advance_saga(saga)
+    world.answers("pay:query", CallNotFound(), CallNotFound())
+    world.answers("pay", SystemExit(), NoEffect("500, kept under the key"))
     with pytest.raises(SystemExit):
         run_due()
     expire_lease(saga.id)
@@ -121,13 +121,13 @@ def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(worl
 def test_staff_who_retry_repeat_the_key_of_the_call_in_doubt(world, seen):
     saga, calls = seen
     world.answers("pay", *[Unknown("lost")] * 4)
-    world.answers("pay:query", *[NotFound()] * 4)
-    engine.advance(saga)
+    world.answers("pay:query", *[CallNotFound()] * 4)
+    engine.advance_saga(saga)
     run_due()
     row = reload(saga)
     assert row.needs_attention
-    operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank is back")
-    world.answers("pay", NothingHappened("500, kept under the key"))
+    operations.retry_step(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank is back")
+    world.answers("pay", NoEffect("500, kept under the key"))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls)[-3:] == [("pay:query", ""), ("pay", ""), ("pay", "#2")]

@@ -10,14 +10,22 @@ from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import engine, inspection, operations, registry, store
 from sagas.availability import Operation, allowed
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep
-from sagas.outcomes import Failure, Honoured, NotFound, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import AlreadySucceeded, CallNotFound, Failure, NeedsReview, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload
 from tests.support.sagas import claim_all, run_due
 from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-RETRY, ASK, SKIP = Operation.RETRY_NOW, Operation.ASK_CHANNEL, Operation.SKIP_STEP
+FUNCTIONS = {
+    Operation.RETRY_NOW: operations.retry_step,
+    Operation.QUERY_CHANNEL: operations.query_channel,
+    Operation.SKIP_STEP: operations.skip_step,
+    Operation.COMPENSATE: operations.compensate_saga,
+    Operation.MARK_RESOLVED: operations.resolve_saga,
+    Operation.CANCEL: operations.cancel_saga,
+}
+RETRY, ASK, SKIP = Operation.RETRY_NOW, Operation.QUERY_CHANNEL, Operation.SKIP_STEP
 COMPENSATE, RESOLVE, CANCEL = Operation.COMPENSATE, Operation.MARK_RESOLVED, Operation.CANCEL
 
 
@@ -28,7 +36,7 @@ def _english():
 
 
 def act(operation: Operation, saga, *, revision: int | None = None, **given: Any):
-    perform = getattr(operations, operation.value)
+    perform = FUNCTIONS[operation]
     if operation == SKIP:
         given.setdefault("result", {"by": "a person"})
     seen = reload(saga).revision if revision is None else revision
@@ -53,7 +61,7 @@ class Make:
     def run(self, definition):
         """To where it rests; what is due at once is carried on by `run_due` where a state needs it."""
         self.world.happened.clear()
-        return engine.advance(self.begin(definition))
+        return engine.advance_saga(self.begin(definition))
 
     def pending(self):
         return self.begin(self.define(), leased=False)
@@ -79,7 +87,7 @@ class Make:
         return self.run(self.define())
 
     def undecidable(self):
-        self.world.answers("call2", Undecidable("amounts differ"))
+        self.world.answers("call2", NeedsReview("amounts differ"))
         return self.run(self.define())
 
     def failed_past_the_pivot(self):
@@ -119,7 +127,7 @@ class Make:
     def of_an_unknown_version(self):
         saga = self.pending()
         SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
-        store.claim(saga.id)
+        store.claim_saga(saga.id)
         assert reload(saga).needs_attention
         return saga
 
@@ -156,7 +164,7 @@ def test_every_operation_in_every_state(state, make, subtests):
         with subtests.test(operation.value):
             make.world.script.clear()
             saga = getattr(make, state)()
-            why_not = allowed(inspection.look(saga.id))
+            why_not = allowed(inspection.get_saga_view(saga.id))
             assert {each for each, why in why_not.items() if not why} == ALLOWED[state], why_not
             before = everything(saga)
             if operation not in ALLOWED[state]:
@@ -223,7 +231,7 @@ def test_retry_past_the_pivot_forgets_the_failure(make):
 def test_a_failed_saga_is_not_reopened_beside_another_one(make):
     saga = make.compensation_failed()
     row = reload(saga)
-    other = make.begin(registry.find(row.definition, row.definition_version), leased=False)
+    other = make.begin(registry.find_definition(row.definition, row.definition_version), leased=False)
     SagaInstance.objects.filter(id=other.id).update(business_id=row.business_id)
     before = everything(saga)
     with pytest.raises(NotPermitted, match="Another saga"):
@@ -234,7 +242,7 @@ def test_a_failed_saga_is_not_reopened_beside_another_one(make):
 def test_ask_asks_before_anything_else_and_spends_no_retry(world, make):
     saga = make.pivot_in_doubt()
     world.happened.clear()
-    world.answers("call2:query", NotFound())
+    world.answers("call2:query", CallNotFound())
     act(ASK, saga)
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 1
     run_due()
@@ -261,7 +269,7 @@ def test_skipping_the_pivot_is_the_point_of_no_return(world, make):
     saga = make.pivot_in_doubt()
     act(SKIP, saga)
     assert reload(saga).past_pivot
-    assert allowed(inspection.look(saga.id))[COMPENSATE]
+    assert allowed(inspection.get_saga_view(saga.id))[COMPENSATE]
 
 
 def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):
@@ -280,8 +288,8 @@ def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):
 
 
 def test_people_come_after_the_deadline_and_are_heard_all_the_same(world, define, begin):
-    world.answers("call2", Undecidable("amounts differ"))
-    saga = engine.advance(begin(define(deadline_seconds=60)))
+    world.answers("call2", NeedsReview("amounts differ"))
+    saga = engine.advance_saga(begin(define(deadline_seconds=60)))
     SagaInstance.objects.filter(id=saga.id).update(deadline_at=reload(saga).created_at)
     act(SKIP, saga)
     run_due()
@@ -293,7 +301,7 @@ def test_compensate_undoes_the_call_in_doubt_with_its_own_retries(world, make):
     saga = make.waiting_in_doubt()
     for _again in range(2):
         expire_lease(saga.id)
-        engine.resume(saga.id)
+        engine.resume_saga(saga.id)
     world.happened.clear()
     world.answers("call2:undo", Unknown("?"), Unknown("?"), Success())
     act(COMPENSATE, saga)
@@ -306,7 +314,7 @@ def test_compensate_undoes_the_call_in_doubt_with_its_own_retries(world, make):
 
 def test_a_compensated_payment_that_turns_out_paid_is_honoured(world, make):
     saga = make.waiting_in_doubt()
-    world.answers("call2:undo", Honoured({"paid": True}))
+    world.answers("call2:undo", AlreadySucceeded({"paid": True}))
     act(COMPENSATE, saga)
     run_due()
     row = reload(saga)
@@ -382,7 +390,7 @@ class TestFencing:
 
         person_left = []
         world.answers("call2", a_person_acts_meanwhile)
-        engine.advance(slow)
+        engine.advance_saga(slow)
         assert everything(slow) == person_left[0]
         run_due()
         assert reload(slow).status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
@@ -421,7 +429,7 @@ def test_a_picture_costs_the_same_for_one_and_for_many(make, django_assert_num_q
     for _again in range(3):
         make.completed()
     with django_assert_num_queries(4):
-        assert len(inspection.look_at(SagaInstance.objects.all())) == 3
+        assert len(inspection.get_saga_views(SagaInstance.objects.all())) == 3
 
 
 def test_due_is_what_workers_claim(make):
@@ -429,6 +437,6 @@ def test_due_is_what_workers_claim(make):
         getattr(make, state)()
     for state in ("held", "undecidable", "completed", "compensation_failed"):
         getattr(make, state)()
-    found = {row.id for row in inspection.due(SagaInstance.objects.all())}
+    found = {row.id for row in inspection.filter_due(SagaInstance.objects.all())}
     assert len(found) == 3
     assert {saga.id for saga in claim_all()} == found

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagas import planner
-from sagas.definitions import EXTERNAL, LOCAL, Definition, Retry, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, Definition, RetryPolicy, Step, together
 from sagas.models import Direction, SagaStatus, StepStatus
-from sagas.outcomes import Failure, Honoured, NothingHappened, Success, Transient, Undecidable, Unknown
-from sagas.planner import CallOut, Rest, RunLocal
-from sagas.state import new_state
+from sagas.outcomes import AlreadySucceeded, Failure, NeedsReview, NoEffect, Success, Transient, Unknown
+from sagas.planner import MakeCalls, Release, RunLocalStep
+from sagas.state import create_state
 
 FORWARD = st.sampled_from(
     [
@@ -21,12 +21,19 @@ FORWARD = st.sampled_from(
         Failure("no", "no"),
         Transient("busy"),
         Unknown("lost"),
-        Undecidable("odd"),
-        NothingHappened("its key is used up"),
+        NeedsReview("odd"),
+        NoEffect("its key is used up"),
     ]
 )
 BACKWARD = st.sampled_from(
-    [Success({}), Success({}), Failure("no", "no"), Transient("busy"), Unknown("lost"), Honoured({"paid": 1})]
+    [
+        Success({}),
+        Success({}),
+        Failure("no", "no"),
+        Transient("busy"),
+        Unknown("lost"),
+        AlreadySucceeded({"paid": 1}),
+    ]
 )
 
 
@@ -41,7 +48,7 @@ def definitions(draw):
             kind=kind,
             compensate=(lambda _seen: None) if draw(st.booleans()) else None,
             pivot=number == pivot,
-            retry=Retry(max_count=draw(st.integers(0, 2))),
+            retry=RetryPolicy(max_count=draw(st.integers(0, 2))),
         )
         for number, kind in enumerate(kinds)
     )
@@ -63,37 +70,37 @@ def _grouped(draw, steps):
 @settings(max_examples=600, deadline=None)
 @given(definition=definitions(), data=st.data())
 def test_every_script_ends_well(definition, data):
-    saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+    saga = create_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
     happened, undone = set(), []
     for _move in range(200):
         if data.draw(st.integers(0, 20)) == 0:
             saga.deadline_passed = True
         move = planner.next_move(saga)
-        if isinstance(move, Rest):
+        if isinstance(move, Release):
             if not saga.waits_for_retry:
                 break
             for step in saga.steps:
                 if step.retry_in_seconds is not None:
                     step.status, step.retry_in_seconds = StepStatus.PENDING, None
             continue
-        steps = move.steps if isinstance(move, CallOut) else (move.step,)
+        steps = move.steps if isinstance(move, MakeCalls) else (move.step,)
         forward = saga.direction == Direction.FORWARD
         for step in steps:
-            external = isinstance(move, CallOut)
+            external = isinstance(move, MakeCalls)
             if forward:
                 outcome = data.draw(FORWARD) if external else Success({})
                 if external:
                     step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
                 # What may have happened at the other side: a lost answer counts until a definite one replaces it.
-                if isinstance(outcome, Success | Unknown | Undecidable):
+                if isinstance(outcome, Success | Unknown | NeedsReview):
                     happened.add(step.name)
-                elif isinstance(outcome, Failure | NothingHappened):
+                elif isinstance(outcome, Failure | NoEffect):
                     happened.discard(step.name)
             else:
                 outcome = data.draw(BACKWARD) if external else Success({})
                 if isinstance(outcome, Success):
                     undone.append(step.name)
-            planner.record(saga, step, outcome)
+            planner.record_outcome(saga, step, outcome)
         planner.align_retries(saga)
     else:
         raise AssertionError("the saga never came to rest")
@@ -108,7 +115,7 @@ def _check_end(definition, saga, happened, undone):
         case SagaStatus.COMPLETED:
             assert all(step.status == StepStatus.COMPLETED for step in saga.steps)
         case SagaStatus.COMPENSATED:
-            compensable = [name for name in happened if definition.step(name).compensate is not None]
+            compensable = [name for name in happened if definition.get_step(name).compensate is not None]
             assert set(compensable) <= set(undone), "an attempted step was not compensated"
             assert not saga.past_pivot, "compensated after the point of no return"
             assert not any(step.in_doubt for step in saga.steps)
@@ -123,14 +130,14 @@ def test_waits_grow_with_full_jitter_up_to_the_cap(settings):
         version=1,
         business_type="t",
         deadline_seconds=1,
-        steps=(Step("call", lambda _call: None, kind=EXTERNAL, retry=Retry(max_count=6)),),
+        steps=(Step("call", lambda _call: None, kind=EXTERNAL, retry=RetryPolicy(max_count=6)),),
     )
     longest = [0.0] * 6
     for seed in range(300):
         random.seed(seed)
-        saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+        saga = create_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
         for attempt in range(6):
-            planner.record(saga, saga.steps[0], Unknown("?"))
+            planner.record_outcome(saga, saga.steps[0], Unknown("?"))
             wait = saga.steps[0].retry_in_seconds
             assert 0 <= wait <= min(5.0, 2.0**attempt)
             longest[attempt] = max(longest[attempt], wait)
@@ -148,9 +155,9 @@ def test_a_rest_is_a_rest(settings):
         deadline_seconds=1,
         steps=(Step("l", lambda _c: None, kind=LOCAL),),
     )
-    saga = new_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
+    saga = create_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
     move = planner.next_move(saga)
-    assert isinstance(move, RunLocal)
-    planner.record(saga, move.step, Success({}))
-    assert isinstance(planner.next_move(saga), Rest)
+    assert isinstance(move, RunLocalStep)
+    planner.record_outcome(saga, move.step, Success({}))
+    assert isinstance(planner.next_move(saga), Release)
     assert saga.status == SagaStatus.COMPLETED

@@ -20,9 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from common.errors import OperationRefused
 from sagas import engine, operations, signals, store
-from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Retry, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, RetryPolicy, Step, together
 from sagas.models import SagaInstance
-from sagas.outcomes import Failure, NotFound, NothingHappened, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Success, Transient, Unknown
+from sagas.start import start_saga
 from tests.sagas.conftest import expire_lease
 from tests.support.auditing import findings
 from tests.support.sagas import claim_all
@@ -36,20 +37,20 @@ FORWARD = (
     Failure("no", "no"),
     Transient("busy"),
     Unknown("lost"),
-    Undecidable("odd"),
-    NothingHappened("its key is used up"),
+    NeedsReview("odd"),
+    NoEffect("its key is used up"),
 )
 ANSWERS = {
     **dict.fromkeys(CALLS, FORWARD),
-    "call2:query": (*FORWARD, NotFound(), NothingHappened("not there", spends_attempt=False)),
+    "call2:query": (*FORWARD, CallNotFound(), NoEffect("not there", spends_attempt=False)),
     **{f"{name}:undo": (Success(), Transient("busy"), Unknown("lost")) for name in CALLS},
 }
-STAFF = (operations.retry_now, operations.compensate, operations.cancel, operations.mark_resolved)
+STAFF = (operations.retry_step, operations.compensate_saga, operations.cancel_saga, operations.resolve_saga)
 INDEX = st.integers(0, 20)
 
 
 def steps_of(world, pivot, on_timeout):
-    retry = Retry(max_count=2, base_seconds=0.0)
+    retry = RetryPolicy(max_count=2, base_seconds=0.0)
 
     def call(name, **options):
         undo = world.external(f"{name}:undo")
@@ -90,7 +91,7 @@ class Schedules(RuleBasedStateMachine):
             if not claimed:
                 break
             for saga in claimed:
-                engine.resume_claimed(saga)
+                engine.resume_claimed_saga(saga)
         found = findings()
         assert not found, "\n".join(found)
 
@@ -108,9 +109,7 @@ class Schedules(RuleBasedStateMachine):
         definition = self.definitions[which % len(self.definitions)]
         saga_id = uuid.UUID(int=len(self.sagas) + 1)  # the same in each run, and so is the order of claims
         with transaction.atomic():
-            saga = engine.start(
-                definition.name, version=1, saga_id=saga_id, business_id=str(saga_id), data={}
-            )
+            saga = start_saga(definition, saga_id=saga_id, business_id=str(saga_id), data={})
         self.sagas.append(saga_id)
         self.held.append(saga)
 
@@ -127,7 +126,7 @@ class Schedules(RuleBasedStateMachine):
 
         def another_takes_over():
             expire_active_lease(saga_id)
-            engine.resume(saga_id)
+            engine.resume_saga(saga_id)
             return Success({"by": "the slow one"})
 
         self.world.answers(name, another_takes_over)
@@ -135,7 +134,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=INDEX)
     @precondition(lambda self: self.held)
     def carry_on(self, which):
-        engine.advance(self.held.pop(which % len(self.held)))
+        engine.advance_saga(self.held.pop(which % len(self.held)))
 
     @rule(which=INDEX)
     @precondition(lambda self: self.held)
@@ -161,24 +160,26 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=INDEX)
     @precondition(lambda self: self.sagas)
     def a_request_claims(self, which):
-        if saga := store.claim(self.sagas[which % len(self.sagas)]):
+        if saga := store.claim_saga(self.sagas[which % len(self.sagas)]):
             self.held.append(saga)
 
     @rule(which=INDEX, signal_id=st.sampled_from(["evt_1", "evt_2"]), name=st.sampled_from(["news", "other"]))
     @precondition(lambda self: self.sagas)
     def signal(self, which, signal_id, name):
         with transaction.atomic():
-            signals.deliver(saga_id=self.sagas[which % len(self.sagas)], name=name, signal_id=signal_id)
+            signals.deliver_signal(
+                saga_id=self.sagas[which % len(self.sagas)], name=name, signal_id=signal_id
+            )
 
     @rule(which=INDEX)
     @precondition(lambda self: self.sagas)
     def merchant_cancels(self, which):
-        operations.request_cancel(saga_id=self.sagas[which % len(self.sagas)])
+        operations.request_saga_cancellation(saga_id=self.sagas[which % len(self.sagas)])
 
     @rule(which=INDEX)
     @precondition(lambda self: self.sagas)
     def news_wake(self, which):
-        operations.wake(saga_id=self.sagas[which % len(self.sagas)])
+        operations.wake_saga(saga_id=self.sagas[which % len(self.sagas)])
 
     @rule(which=INDEX)
     @precondition(lambda self: self.sagas)
@@ -206,7 +207,7 @@ def test_any_schedule_ends_sound(world, define_steps, pytestconfig):
     definitions = [
         define_steps(*steps_of(world, pivot, on_timeout))
         for pivot in (False, True)
-        for on_timeout in (OnTimeout.TURN_BACK, OnTimeout.GO_ON)
+        for on_timeout in (OnTimeout.FAIL, OnTimeout.CONTINUE)
     ]
     run_state_machine_as_test(
         lambda: Schedules(world, definitions),

@@ -10,10 +10,10 @@ from django.db import transaction
 from django.db.models import F
 
 from payment_platform.celery import app
-from sagas import engine
 from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Transient
+from sagas.start import start_saga
 from sagas.sweep import MISSED_LOOKS
 from sagas.tasks import sweep_due_sagas
 from tests.sagas.conftest import World
@@ -30,9 +30,8 @@ def waiting(define: Callable[..., Definition]) -> Begin:
     def _waiting(queue: str) -> uuid.UUID:
         saga_id = uuid.uuid4()
         with transaction.atomic():
-            engine.start(
-                definition.name,
-                version=1,
+            start_saga(
+                definition,
                 saga_id=saga_id,
                 business_id=str(saga_id),
                 data={},

@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from sagas import engine, graph, operations
-from sagas.definitions import EXTERNAL, LOCAL, WAITING, Retry, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, RetryPolicy, Step, together
 from sagas.models import SagaStatus, SagaStep
-from sagas.outcomes import Failure, NotFound, Success, Transient, Undecidable, Unknown
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 
@@ -24,7 +24,7 @@ def group(world, define_steps):
     """local1, then a, b and c together, then call5; `b` can be asked."""
 
     def _group(*, pivot="", max_count=3, deadline_seconds=600):
-        retry = Retry(max_count=max_count, base_seconds=0.0)
+        retry = RetryPolicy(max_count=max_count, base_seconds=0.0)
 
         def call(name, **options):
             undo = world.external(f"{name}:undo")
@@ -51,7 +51,7 @@ def test_the_calls_are_made_at_the_same_time(world, group, begin):
 
     for name in MEMBERS:
         world.answers(name, meet)
-    saga = engine.advance(begin(group()))
+    saga = engine.advance_saga(begin(group()))
     assert reload(saga).status == SagaStatus.COMPLETED
     assert sorted(world.happened[1:4]) == ["a", "b", "c"]
     assert world.happened[4:] == ["call5"]
@@ -61,7 +61,7 @@ def test_budget(group, begin):
     """A group costs what one call does: its intents are one commit, its outcomes another."""
     definition = group()
     with CaptureQueriesContext(connection) as captured:
-        engine.advance(begin(definition))
+        engine.advance_saga(begin(definition))
     assert sum(query["sql"] == "COMMIT" for query in captured) == 3
 
 
@@ -75,7 +75,7 @@ def test_intents_are_committed_together_before_the_first_call(world, group, begi
         return Success()
 
     world.answers("a", look)
-    engine.advance(begin(group()))
+    engine.advance_saga(begin(group()))
     assert seen == [3]
 
 
@@ -93,7 +93,7 @@ def test_one_that_fails_waits_for_the_rest_and_all_is_undone_newest_first(world,
     world.answers("a", fail)
     world.answers("b", succeed_afterwards)
     world.answers("c", succeed_afterwards)
-    saga = engine.advance(begin(group()))
+    saga = engine.advance_saga(begin(group()))
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
     assert world.happened[4:] == ["c:undo", "b:undo", "local1:undo"]
@@ -104,7 +104,7 @@ def test_one_that_failed_waits_for_one_in_doubt(world, group, begin):
     world.answers("a", Failure("declined", "no"))
     world.answers("b", Unknown("lost"))
     world.answers("b:query", Success({"found": True}))
-    saga = engine.advance(begin(group()))
+    saga = engine.advance_saga(begin(group()))
     row = reload(saga)
     assert (row.status, row.direction, row.error_code) == (SagaStatus.IN_PROGRESS, "forward", "declined")
     run_due()
@@ -115,9 +115,9 @@ def test_one_that_failed_waits_for_one_in_doubt(world, group, begin):
 
 def test_unknown_is_asked_about_and_the_others_are_left_alone(world, group, begin):
     world.answers("b", Unknown("lost"))
-    world.answers("b:query", NotFound())
+    world.answers("b:query", CallNotFound())
     world.answers("c", Transient("busy"))
-    saga = engine.advance(begin(group()))
+    saga = engine.advance_saga(begin(group()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [world.happened.count(name) for name in MEMBERS] == [1, 2, 2]
@@ -127,12 +127,12 @@ def test_what_waits_waits_together_for_the_longest(world, group, begin):
     """Nobody is called before the time that the other side asked for."""
     world.answers("b", Transient("busy"))
     world.answers("c", Transient("429", retry_after_seconds=300))
-    saga = engine.advance(begin(group()))
+    saga = engine.advance_saga(begin(group()))
     run_due()
     assert [world.happened.count(name) for name in MEMBERS] == [1, 1, 1]
     steps = SagaStep.objects.filter(saga_id=saga.id, status="failed")
     assert len({step.next_retry_at for step in steps}) == 1
-    assert operations.wake(saga_id=saga.id)
+    assert operations.wake_saga(saga_id=saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
@@ -140,7 +140,7 @@ def test_what_waits_waits_together_for_the_longest(world, group, begin):
 def test_one_whose_retries_are_used_up_is_undone_in_its_place(world, group, begin):
     world.answers("b", *[Unknown("lost")] * 5)
     world.answers("b:query", *[Unknown("lost")] * 5)
-    saga = engine.advance(begin(group(max_count=1)))
+    saga = engine.advance_saga(begin(group(max_count=1)))
     run_due()
     assert reload(saga).error_code == "outcome_unknown"
     assert world.happened[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
@@ -149,7 +149,7 @@ def test_one_whose_retries_are_used_up_is_undone_in_its_place(world, group, begi
 def test_the_deadline_ends_the_wait_for_the_rest(world, group, begin):
     world.answers("a", Failure("declined", "no"))
     world.answers("b", Unknown("lost"))
-    saga = engine.advance(begin(group(deadline_seconds=0)))
+    saga = engine.advance_saga(begin(group(deadline_seconds=0)))
     run_due()
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "declined")
     assert "b:query" not in world.happened
@@ -158,21 +158,21 @@ def test_the_deadline_ends_the_wait_for_the_rest(world, group, begin):
 def test_past_the_pivot_it_is_a_persons_and_retry_calls_what_failed_again(world, group, begin):
     world.answers("a", Failure("gone", "gone"))
     world.answers("c", Failure("gone", "gone"))
-    saga = engine.advance(begin(group(pivot="call2")))
+    saga = engine.advance_saga(begin(group(pivot="call2")))
     row = reload(saga)
     assert (row.needs_attention, row.direction) == (True, "forward")
-    operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="they are back")
+    operations.retry_step(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="they are back")
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert [world.happened.count(name) for name in MEMBERS] == [2, 1, 2]
 
 
 def test_undecidable_parks_once_all_have_answered(world, group, begin):
-    world.answers("b", Undecidable("amounts differ"))
-    saga = engine.advance(begin(group()))
+    world.answers("b", NeedsReview("amounts differ"))
+    saga = engine.advance_saga(begin(group()))
     assert reload(saga).attention_reason == "amounts differ"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="c").status == "completed"
-    operations.wake(saga_id=saga.id)
+    operations.wake_saga(saga_id=saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
@@ -182,7 +182,7 @@ def test_a_worker_that_dies_in_one_of_the_calls(world, group, begin):
     world.answers("c", SystemExit())
     saga = begin(group())
     with pytest.raises(SystemExit):
-        engine.advance(saga)
+        engine.advance_saga(saga)
     assert SagaStep.objects.filter(saga_id=saga.id, in_doubt=True).count() == 3
     expire_lease(saga.id)
     run_due()
@@ -195,12 +195,12 @@ def test_a_slow_worker_records_none_of_them(world, group, begin):
 
     def another_finishes():
         expire_lease(saga.id)
-        engine.resume(saga.id)
+        engine.resume_saga(saga.id)
         connection.close()
         return Success({"by": "the slow one"})
 
     world.answers("a", another_finishes)
-    engine.advance(saga)
+    engine.advance_saga(saga)
     assert reload(saga).status == SagaStatus.COMPLETED
     assert SagaStep.objects.get(saga_id=saga.id, step_name="a").result != {"by": "the slow one"}
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from sagas.models import ACTIVE, SAGA_TRANSITIONS, SagaInstance, SagaStatus
+from sagas.models import ACTIVE_SAGA_STATUSES, SAGA_TRANSITIONS, SagaInstance, SagaStatus
 from tests.support.transitions import pairs_in_documents, pairs_of, pairs_the_database_accepts
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ def insert(status: str, **changes: object) -> SagaInstance:
         definition_version=1,
         status=status,
         deadline_at=Now(),
-        **{"needs_attention": status not in ACTIVE, **changes},
+        **{"needs_attention": status not in ACTIVE_SAGA_STATUSES, **changes},
     )
 
 

@@ -13,7 +13,7 @@ from sagas import engine, graph, operations, signals, store
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, Step
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
 from sagas.outcomes import StepFailed, Success
-from sagas.signals import Delivery
+from sagas.signals import SignalDelivery
 from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.sagas import claim_all
@@ -31,7 +31,7 @@ def waiting(world, define_steps):
         world.act("local:wait3")
         return {"heard": context.signal}
 
-    def _waiting(*, on_timeout=OnTimeout.TURN_BACK, timeout_seconds=60, pivot="", deadline_seconds=600):
+    def _waiting(*, on_timeout=OnTimeout.FAIL, timeout_seconds=60, pivot="", deadline_seconds=600):
         return define_steps(
             Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
             Step(
@@ -59,7 +59,7 @@ def waiting(world, define_steps):
 
 def deliver(saga, signal_id="evt_1", name=NAME, **payload):
     with transaction.atomic():
-        return signals.deliver(saga_id=saga.id, name=name, signal_id=signal_id, payload=payload)
+        return signals.deliver_signal(saga_id=saga.id, name=name, signal_id=signal_id, payload=payload)
 
 
 def let_the_wait_pass(saga):
@@ -75,20 +75,20 @@ def step(saga, name="wait3"):
 
 
 def test_waits_without_lease_and_without_work_for_workers(world, waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     row = reload(saga)
     assert (row.status, row.waiting_for, row.lease_expires_at) == (SagaStatus.IN_PROGRESS, NAME, None)
     assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
     assert claim_all() == []
-    assert engine.resume(saga.id) is None
+    assert engine.resume_saga(saga.id) is None
     assert world.happened == ["local1", "call2"]
     deliver(saga)
     run_due()
 
 
 def test_a_signal_wakes_it_and_its_payload_is_read(world, waiting, begin):
-    saga = engine.advance(begin(waiting()))
-    assert deliver(saga, amount=7) is Delivery.WOKE
+    saga = engine.advance_saga(begin(waiting()))
+    assert deliver(saga, amount=7) is SignalDelivery.WOKE
     run_due()
     row = reload(saga)
     assert (row.status, row.waiting_for, row.waiting_until) == (SagaStatus.COMPLETED, "", None)
@@ -99,41 +99,41 @@ def test_a_signal_wakes_it_and_its_payload_is_read(world, waiting, begin):
 
 def test_a_signal_that_comes_before_the_wait_is_kept(world, waiting, begin):
     saga = begin(waiting())
-    assert deliver(saga, early=True) is Delivery.KEPT
-    assert engine.advance(saga).status == SagaStatus.COMPLETED
+    assert deliver(saga, early=True) is SignalDelivery.KEPT
+    assert engine.advance_saga(saga).status == SagaStatus.COMPLETED
     assert step(saga).result == {"heard": {"early": True}}
 
 
 def test_a_signal_that_comes_during_the_commit_that_begins_to_wait(waiting, begin, monkeypatch):
     """After the engine has looked and before its row is written: nobody may wait for what is there."""
     saga = begin(waiting())
-    save, delivered = store.save, []
+    save, delivered = store.save_saga, []
 
     def deliver_first(state, *, keeps_lease):
-        if state.waits_for and not delivered:
+        if state.waiting_for and not delivered:
             thread = threading.Thread(target=lambda: (delivered.append(deliver(saga)), connection.close()))
             thread.start()
             thread.join()
         save(state, keeps_lease=keeps_lease)
 
-    monkeypatch.setattr(store, "save", deliver_first)
-    engine.advance(saga)
-    assert delivered == [Delivery.KEPT]
+    monkeypatch.setattr(store, "save_saga", deliver_first)
+    engine.advance_saga(saga)
+    assert delivered == [SignalDelivery.KEPT]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_the_same_signal_again_does_nothing(world, waiting, begin):
-    saga = engine.advance(begin(waiting()))
-    assert [deliver(saga), deliver(saga)] == [Delivery.WOKE, Delivery.REPEATED]
+    saga = engine.advance_saga(begin(waiting()))
+    assert [deliver(saga), deliver(saga)] == [SignalDelivery.WOKE, SignalDelivery.REPEATED]
     run_due()
-    assert deliver(saga) is Delivery.REPEATED
+    assert deliver(saga) is SignalDelivery.REPEATED
     assert SagaSignal.objects.filter(saga_id=saga.id).count() == 1
     assert world.happened.count("local:wait3") == 1
 
 
 def test_a_signal_of_another_name_is_kept_and_wakes_nobody(waiting, begin):
-    saga = engine.advance(begin(waiting()))
-    assert deliver(saga, name="bank.opened") is Delivery.KEPT
+    saga = engine.advance_saga(begin(waiting()))
+    assert deliver(saga, name="bank.opened") is SignalDelivery.KEPT
     assert claim_all() == []
     deliver(saga, "evt_2")
     run_due()
@@ -141,11 +141,11 @@ def test_a_signal_of_another_name_is_kept_and_wakes_nobody(waiting, begin):
 
 
 def test_a_late_signal_is_recorded(waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     let_the_wait_pass(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPENSATED
-    assert deliver(saga, "evt_late") is Delivery.LATE
+    assert deliver(saga, "evt_late") is SignalDelivery.LATE
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     assert SagaEvent.objects.get(saga_id=saga.id, kind="signal").outcome == "late"
     assert reload(saga).status == SagaStatus.COMPENSATED
@@ -155,9 +155,9 @@ def test_a_late_signal_is_recorded(waiting, begin):
 
 
 def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        signals.deliver(saga_id=saga.id, name=NAME, signal_id="evt_1")
+        signals.deliver_signal(saga_id=saga.id, name=NAME, signal_id="evt_1")
         raise ZeroDivisionError
     assert claim_all() == []
     assert not SagaSignal.objects.filter(saga_id=saga.id).exists()
@@ -167,11 +167,11 @@ def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
 
 def test_an_unknown_saga_is_named(db):
     with pytest.raises(signals.UnknownSaga):
-        signals.deliver(saga_id="0194a000-0000-7000-8000-000000000000", name=NAME, signal_id="evt_1")
+        signals.deliver_signal(saga_id="0194a000-0000-7000-8000-000000000000", name=NAME, signal_id="evt_1")
 
 
 def test_a_timeout_turns_back(world, waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     let_the_wait_pass(saga)
     run_due()
     row = reload(saga)
@@ -180,7 +180,7 @@ def test_a_timeout_turns_back(world, waiting, begin):
 
 
 def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
-    saga = engine.advance(begin(waiting(on_timeout=OnTimeout.GO_ON)))
+    saga = engine.advance_saga(begin(waiting(on_timeout=OnTimeout.CONTINUE)))
     let_the_wait_pass(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -189,12 +189,14 @@ def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
 
 
 def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, begin):
-    saga = engine.advance(begin(waiting(pivot="call2")))
+    saga = engine.advance_saga(begin(waiting(pivot="call2")))
     let_the_wait_pass(saga)
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention, row.waiting_for) == (SagaStatus.IN_PROGRESS, True, "")
-    operations.retry_now(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank was late")
+    operations.retry_step(
+        saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank was late"
+    )
     run_due()
     assert reload(saga).waiting_for == NAME
     deliver(saga)
@@ -203,16 +205,16 @@ def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, be
 
 
 def test_a_signal_that_meets_its_timeout_wins(waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     let_the_wait_pass(saga)
     (claimed,) = claim_all()
     deliver(saga)
-    engine.resume_claimed(claimed)
+    engine.resume_claimed_saga(claimed)
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_a_wait_never_outlasts_the_deadline(waiting, begin):
-    saga = engine.advance(begin(waiting(timeout_seconds=600, deadline_seconds=600)))
+    saga = engine.advance_saga(begin(waiting(timeout_seconds=600, deadline_seconds=600)))
     row = reload(saga)
     assert row.waiting_until == row.deadline_at
     deliver(saga)
@@ -220,10 +222,10 @@ def test_a_wait_never_outlasts_the_deadline(waiting, begin):
 
 
 def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     until = reload(saga).waiting_until
     for _time in range(8):
-        assert operations.wake(saga_id=saga.id)
+        assert operations.wake_saga(saga_id=saga.id)
         run_due()
     row = reload(saga)
     assert (row.waiting_until, row.needs_attention, row.claims_without_progress) == (until, False, 0)
@@ -232,7 +234,7 @@ def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting
 
 
 def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     world.answers("local:wait3", StepFailed("short", "not the whole amount"))
     deliver(saga)
     run_due()
@@ -244,11 +246,11 @@ def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
 @pytest.mark.parametrize("commits", [False, True])
 def test_a_worker_that_dies_taking_up_a_signal(world, waiting, begin, commits):
     """Before its commit the next worker takes it up, after it nobody does again."""
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     deliver(saga)
     world.answers("call4" if commits else "local:wait3", SystemExit())
     with pytest.raises(SystemExit):
-        engine.resume(saga.id)
+        engine.resume_saga(saga.id)
     assert (SagaSignal.objects.get(saga_id=saga.id).taken_at is not None) == commits
     expire_lease(saga.id)
     run_due()
@@ -262,12 +264,12 @@ def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
 
     def another_takes_over():
         expire_lease(saga.id)
-        assert store.claim(saga.id) is not None
+        assert store.claim_saga(saga.id) is not None
         deliver(saga)
         return Success()
 
     world.answers("call2", another_takes_over)
-    engine.advance(saga)
+    engine.advance_saga(saga)
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     expire_lease(saga.id)
     run_due()
@@ -275,10 +277,10 @@ def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
 
 
 def test_cancel_and_staff_reach_a_saga_that_waits(waiting, begin):
-    cancelled, turned, skipped = (engine.advance(begin(waiting())) for _ in range(3))
-    operations.request_cancel(saga_id=cancelled.id)
+    cancelled, turned, skipped = (engine.advance_saga(begin(waiting())) for _ in range(3))
+    operations.request_saga_cancellation(saga_id=cancelled.id)
     who = {"actor": "ana", "reason": "the bank has called"}
-    operations.compensate(saga_id=turned.id, seen_revision=reload(turned).revision, **who)
+    operations.compensate_saga(saga_id=turned.id, seen_revision=reload(turned).revision, **who)
     operations.skip_step(
         saga_id=skipped.id, seen_revision=reload(skipped).revision, result={"heard": {}}, **who
     )
@@ -292,7 +294,7 @@ def test_budget(waiting, begin):
     A signal is one statement."""
     definition = waiting()
     with CaptureQueriesContext(connection) as captured:
-        saga = engine.advance(begin(definition))
+        saga = engine.advance_saga(begin(definition))
     assert sum(query["sql"] == "COMMIT" for query in captured) == 2
     with CaptureQueriesContext(connection) as captured:
         deliver(saga)
@@ -300,13 +302,13 @@ def test_budget(waiting, begin):
         len([query for query in captured if "saga_" in query["sql"] and "SAVEPOINT" not in query["sql"]]) == 1
     )
     with CaptureQueriesContext(connection) as captured:
-        engine.resume(saga.id)
+        engine.resume_saga(saga.id)
     assert sum(query["sql"] == "COMMIT" for query in captured) == 2
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_the_timeout_is_found_through_its_index(waiting, begin):
-    saga = engine.advance(begin(waiting()))
+    saga = engine.advance_saga(begin(waiting()))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         cursor.execute(
@@ -320,7 +322,7 @@ def test_the_timeout_is_found_through_its_index(waiting, begin):
 
 def test_people_see_what_it_waits_for(waiting, begin):
     definition = waiting()
-    saga = engine.advance(begin(definition))
+    saga = engine.advance_saga(begin(definition))
     until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
     with translation.override("en"):
         story = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))

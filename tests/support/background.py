@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 
 from gateway.models import Payment, Refund
 from idempotency.models import IdempotencyKey
-from sagas.models import ACTIVE, SagaInstance, SagaStep
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep
 from tests.support.sagas import run_once
 
 MAX_ROUNDS = 50
@@ -21,7 +21,7 @@ def finish() -> None:
 
 def crash_of_every_worker() -> None:
     """As if each process that holds something had been killed a lease ago."""
-    SagaInstance.objects.filter(status__in=ACTIVE, lease_expires_at__isnull=False).update(
+    SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=False).update(
         lease_expires_at=Now()
     )
     IdempotencyKey.objects.filter(state=IdempotencyKey.State.IN_FLIGHT).update(lease_expires_at=Now())

@@ -12,10 +12,10 @@ from celery import shared_task
 from django.db import connection, transaction
 
 from common import crash
-from sagas import engine, registry, signals, wakeups
+from sagas import registry, signals
 from sagas.definitions import EXTERNAL, LOCAL, WAITING, Call, Context, Definition, OnTimeout, Step, together
-from sagas.models import DEFAULT_TASK_QUEUE
-from sagas.outcomes import Failure, Json, NotFound, Outcome, Success
+from sagas.outcomes import CallNotFound, Failure, Json, Outcome, Success
+from sagas.start import start_saga
 
 NEWS = "news"
 BOOK = (
@@ -53,7 +53,7 @@ def _call(step: str, direction: str = "forward"):  # type: ignore[no-untyped-def
 def _ask(call: Call) -> Outcome:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM journey_effects WHERE key = %s", [call.key])
-        return Success() if cursor.fetchone() else NotFound()
+        return Success() if cursor.fetchone() else CallNotFound()
 
 
 def _journey(name: str, on_timeout: OnTimeout) -> Definition:
@@ -88,28 +88,32 @@ def _journey(name: str, on_timeout: OnTimeout) -> Definition:
     )
 
 
-TURNS_BACK = registry.register(_journey("test.turns_back", OnTimeout.TURN_BACK)).name
-GOES_ON = registry.register(_journey("test.goes_on", OnTimeout.GO_ON)).name
+TURNS_BACK = registry.register(_journey("test.turns_back", OnTimeout.FAIL)).name
+GOES_ON = registry.register(_journey("test.goes_on", OnTimeout.CONTINUE)).name
+
+
+def _get_definition(name: str) -> Definition:
+    definition = registry.find_definition(name, 1)
+    assert definition is not None
+    return definition
 
 
 @shared_task(name="journey.begin")
 def begin(name: str, saga_id: str, refused: str = "") -> None:
     with transaction.atomic():
-        engine.start(
-            name,
-            version=1,
+        start_saga(
+            _get_definition(name),
             saga_id=uuid.UUID(saga_id),
             business_id=f"J-{saga_id}",
             data={"refused": refused},
             leased=False,
         )
-        wakeups.send_after_commit(DEFAULT_TASK_QUEUE)
 
 
 @shared_task(name="journey.tell")
 def tell(saga_id: str) -> None:
     told = uuid.UUID(saga_id)
     with transaction.atomic():
-        signals.deliver(saga_id=told, name=NEWS, signal_id="evt_1")
+        signals.deliver_signal(saga_id=told, name=NEWS, signal_id="evt_1")
         crash.reach("journey.tell.before_commit", saga_id=told)
     crash.reach("journey.tell.after_commit", saga_id=told)

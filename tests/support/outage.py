@@ -14,7 +14,7 @@ from channels.breaker import BreakerPhase
 from channels.shared_breaker_state import SharedBreakerState
 from common import redis
 from gateway.models import Payment, Refund
-from sagas.models import ACTIVE, SagaInstance, SagaStep
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep
 from tests.support.channels import CALLS, InterceptedSimulator, intercept_simulator
 from tests.support.sagas import run_due
 
@@ -68,7 +68,7 @@ def let_pass(seconds: float) -> None:
     """All that is due by then is due now."""
     earlier = timedelta(seconds=seconds)
     SagaStep.objects.filter(next_retry_at__isnull=False).update(next_retry_at=F("next_retry_at") - earlier)
-    active = SagaInstance.objects.filter(status__in=ACTIVE)
+    active = SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES)
     active.update(deadline_at=F("deadline_at") - earlier, lease_expires_at=F("lease_expires_at") - earlier)
     for rows in (Payment.objects, Refund.objects):
         rows.filter(next_check_at__isnull=False).update(next_check_at=F("next_check_at") - earlier)
@@ -120,4 +120,4 @@ def live_on(seconds: float, *, already: float = 0.0) -> int:
     let_pass(seconds - already)
     let_pass_for_breaker(already)
     run_due()
-    return SagaInstance.objects.filter(status__in=ACTIVE, needs_attention=False).count()
+    return SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES, needs_attention=False).count()

@@ -12,7 +12,7 @@ def claim_all() -> list[SagaState]:
     """Claims whatever is due in any queue, as if there were workers enough."""
     claimed: list[SagaState] = []
     for queue in settings.SAGA_TASK_QUEUES:
-        while batch := store.claim_due(task_queue=queue, places=100, suspects=100).sagas:
+        while batch := store.claim_due_sagas(task_queue=queue, places=100, suspects=100).sagas:
             claimed += batch
     return claimed
 
@@ -29,5 +29,5 @@ def run_once() -> int:
     """Continues what is due now, and answers how many sagas that were."""
     claimed = claim_all()
     for saga in claimed:
-        engine.resume_claimed(saga)
+        engine.resume_claimed_saga(saga)
     return len(claimed)

@@ -57,7 +57,7 @@ def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, 
     saga = saga_of(told["payment_no"], "payment.create")
     oscar = desk("oscar", Role.OPERATOR)
     oscar.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
-    operations.request_cancel(saga_id=saga.pk)  # by the merchant's program, meanwhile
+    operations.request_saga_cancellation(saga_id=saga.pk)  # by the merchant's program, meanwhile
     dialog = oscar.opens("Compensate")
     oscar.picture("saga-dialog")
     oscar.types("Note", "the customer left")

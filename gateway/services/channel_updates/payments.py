@@ -115,15 +115,15 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
         Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
-        operations.wake(saga_id=selectors.get_opening_saga_id(payment))
+        operations.wake_saga(saga_id=selectors.get_opening_saga_id(payment))
     return effect
 
 
 def _wake_opening_saga(payment: Payment) -> bool:
     saga_id = selectors.get_opening_saga_id(payment)
-    if not saga_selectors.is_active(saga_id):
+    if not saga_selectors.is_saga_active(saga_id):
         return False
-    operations.wake(saga_id=saga_id)
+    operations.wake_saga(saga_id=saga_id)
     return True
 
 

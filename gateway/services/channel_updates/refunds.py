@@ -78,7 +78,7 @@ def _apply(refund: Refund, update: ChannelRefund, *, is_current: bool) -> Update
     if mismatch:
         open_mismatch_review(refund.payment, mismatch, subject=refund.refund_no)
         return UpdateEffect.NEEDS_REVIEW
-    if saga_selectors.is_active(refund.id):
-        operations.wake(saga_id=refund.id)
+    if saga_selectors.is_saga_active(refund.id):
+        operations.wake_saga(saga_id=refund.id)
         return UpdateEffect.SAGA_WOKEN
     return apply_refund_outcome(refund=refund, update=update, is_current=is_current)

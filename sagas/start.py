@@ -1,0 +1,49 @@
+"""Starts sagas. This is the only way into the saga tables: import-linter lets nobody else insert one."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connection
+
+from common import tracing
+from common.api.request_id import current_request_id
+from sagas import metrics, registry, steps, store, wakeups
+from sagas.definitions import Definition
+from sagas.models import DEFAULT_FAIRNESS_KEY, DEFAULT_TASK_QUEUE, SagaStatus
+from sagas.state import SagaState, create_state
+
+
+def start_saga(
+    definition: Definition,
+    *,
+    saga_id: uuid.UUID,
+    business_id: str,
+    data: Mapping[str, Any],
+    leased: bool = True,
+    task_queue: str = DEFAULT_TASK_QUEUE,
+    fairness_key: str = DEFAULT_FAIRNESS_KEY,
+) -> SagaState:
+    """Starts a saga inside the caller's transaction: it exists if and only if that commits.
+
+    With `leased`, this process holds the saga and must call `engine.advance_saga` after the commit. The LOCAL steps
+    before the first call run here, and their exceptions go to the caller, whose transaction is rolled back. Without
+    `leased`, a worker claims the saga after the commit.
+
+    A worker serves one `task_queue`. Within it the fairness keys take turns, so a backlog of one key never delays the
+    sagas of another.
+    """
+    assert connection.in_atomic_block, "a saga starts inside the transaction that creates its business object"
+    known = registry.find_definition(definition.name, definition.version)
+    assert known is definition, f"{definition.name} version {definition.version} is not registered"
+    saga = create_state(definition, saga_id=saga_id, business_id=business_id, data=dict(data))
+    saga.task_queue, saga.fairness_key = task_queue, fairness_key
+    saga.trace_context = {**tracing.current_context(), "request_id": current_request_id()}
+    if leased:
+        steps.run_first_local_steps(saga)
+    else:
+        saga.status = SagaStatus.PENDING
+        wakeups.send_wakeup_after_commit(task_queue)
+    store.insert_saga(saga, leased=leased)
+    metrics.STARTED.labels(definition.name).inc()
+    return saga
