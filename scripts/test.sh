@@ -3,6 +3,7 @@
 #   ./scripts/test.sh
 #   ./scripts/test.sh tests/sagas -k fence
 #   ./scripts/test.sh --fast      the tests that need neither processes nor a browser nor seconds
+#   ./scripts/test.sh --random    in random order; --randomly-seed=NUMBER repeats one that pytest printed
 # Uses servers of its own, so it can run beside the local stack and beside itself.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/local/env.sh"

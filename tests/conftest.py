@@ -9,7 +9,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
-from tests.support import clean_database, shares
+from tests.support import clean_database, shares, template_database
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -62,6 +62,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Write tests/seconds.json: only of the whole suite, on a quiet machine.",
     )
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    request: pytest.FixtureRequest, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    worker: dict[str, str] = getattr(request.config, "workerinput", {})
+    if worker:
+        with django_db_blocker.unblock():
+            template_database.use(worker["testrunuid"])
 
 
 @pytest.fixture(scope="session")

@@ -19,21 +19,23 @@ STATIC_CHECKS = {
     "docs": ["-m", "mkdocs", "build", "--strict"],  # not --quiet: it hides broken links from --strict
 }
 PYTEST = ["-m", "pytest", "--dist", "worksteal", "-n"]
+# pytest-randomly also seeds `random` before each test: workers would then choose the same ports.
+RANDOM_ORDER = ["-p", "randomly", "--randomly-dont-reset-seed"]
+# More than there are processors: tests that start and kill processes mostly wait.
+WORKERS_BESIDE = 2
 
 
 def main() -> int:
-    arguments = sys.argv[1:]
+    arguments = [
+        each for given in sys.argv[1:] for each in (RANDOM_ORDER if given == "--random" else [given])
+    ]
     with testing.servers() as environment:
         if arguments:
             failed = [] if _pytest(arguments, environment) else ["pytest"]
         else:
             with StaticChecks(environment).running() as static:
-                # One more than there are processors: the tests that start and kill processes mostly wait.
-                failed = (
-                    []
-                    if _pytest([], environment, workers=str(len(os.sched_getaffinity(0)) + 1))
-                    else ["pytest"]
-                )
+                workers = len(os.sched_getaffinity(0)) + WORKERS_BESIDE
+                failed = [] if _pytest([], environment, workers=str(workers)) else ["pytest"]
                 failed = [*static.failed(), *failed]
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
