@@ -32,7 +32,7 @@ _STATUSES = {
 @never_cache
 @require_safe
 def landing(request: HttpRequest, token: str) -> HttpResponse:
-    payment_id = checkout_token.payment_of(token)
+    payment_id = checkout_token.read_payment_id(token)
     payment = selectors.find_payment_of_any_merchant(payment_id) if payment_id else None
     if payment and payment.status == PaymentStatus.PENDING and _is_simulated(payment) and payment.payment_url:
         # The simulator's page is ours already: the customer needs no landing page.

@@ -1,4 +1,4 @@
-"""The link to a payment's page: which payment, and our signature, so that nobody finds another one by guessing."""
+"""Signed links to the payment page: nobody finds another payment by guessing."""
 
 import base64
 import uuid
@@ -9,15 +9,15 @@ from django.core.signing import BadSignature, Signer
 _signer = Signer(salt="checkout", sep=".")
 
 
-def address_of(payment_id: uuid.UUID) -> str:
-    name = base64.urlsafe_b64encode(payment_id.bytes).decode().rstrip("=")
-    return f"{settings.PUBLIC_BASE_URL}/checkout/{_signer.sign(name)}"
+def build_checkout_url(payment_id: uuid.UUID) -> str:
+    encoded_id = base64.urlsafe_b64encode(payment_id.bytes).decode().rstrip("=")
+    return f"{settings.PUBLIC_BASE_URL}/checkout/{_signer.sign(encoded_id)}"
 
 
-def payment_of(token: str) -> uuid.UUID | None:
-    """None when we have not signed it."""
+def read_payment_id(token: str) -> uuid.UUID | None:
+    """None when the signature is not ours."""
     try:
-        name = _signer.unsign(token)
+        encoded_id = _signer.unsign(token)
     except BadSignature:
         return None
-    return uuid.UUID(bytes=base64.urlsafe_b64decode(f"{name}=="))
+    return uuid.UUID(bytes=base64.urlsafe_b64decode(f"{encoded_id}=="))

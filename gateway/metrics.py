@@ -1,4 +1,4 @@
-"""What operators see of payments and refunds: what became of them. A refund's start shows as a saga's."""
+"""Counters of payments and refunds. The start of a refund is counted as a saga's."""
 
 from django.db import transaction
 from prometheus_client import Counter
@@ -6,20 +6,23 @@ from prometheus_client import Counter
 from gateway.models import Payment, Refund
 
 _LABELS = ["outcome", "channel", "currency", "environment"]
-PAYMENTS = Counter("payments_total", "Payments by what happened to them", _LABELS)
-REFUNDS = Counter("refunds_total", "Refunds by what became of them", _LABELS)
+PAYMENTS = Counter("payments_total", "Payments by outcome", _LABELS)
+REFUNDS = Counter("refunds_total", "Refunds by outcome", _LABELS)
 
 
-def count_payment_event(event_type: str, about: Payment) -> None:
-    """Counts, once the transaction around it has committed, what an event like `payment.succeeded` tells. What is rare
-    shows from the first payment on, at zero: an alert needs a first value to grow from."""
-    PAYMENTS.labels("late_success", about.channel, about.currency, about.environment)
-    _count(PAYMENTS, event_type, about.channel, about.currency, about.environment)
+def count_payment_event(event_type: str, payment: Payment) -> None:
+    """Counts an event like `payment.succeeded` when the transaction around the call has committed.
+
+    The rare outcome `late_success` is exported with 0 from the first payment on: an alert on its increase needs a value
+    to start from.
+    """
+    PAYMENTS.labels("late_success", payment.channel, payment.currency, payment.environment)
+    _count(PAYMENTS, event_type, payment.channel, payment.currency, payment.environment)
 
 
-def count_refund_event(event_type: str, about: Refund) -> None:
-    """The same for an event like `refund.failed`."""
-    _count(REFUNDS, event_type, about.payment.channel, about.currency, about.environment)
+def count_refund_event(event_type: str, refund: Refund) -> None:
+    """Counts an event like `refund.failed` when the transaction around the call has committed."""
+    _count(REFUNDS, event_type, refund.payment.channel, refund.currency, refund.environment)
 
 
 def _count(counter: Counter, event_type: str, channel: str, currency: str, environment: str) -> None:

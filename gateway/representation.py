@@ -1,4 +1,4 @@
-"""Payments and refunds as the API and events show them: amounts in minor units, times in UTC."""
+"""Payments, refunds and disputes as the API and events show them: amounts in minor units, times in UTC."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "sandbox": payment.sandbox,
         "channel_trade_no": payment.channel_trade_no or None,
         "payment_url": (payment.payment_url or None) if payment.is_open else None,
-        "checkout_url": checkout_token.address_of(payment.id),
+        "checkout_url": checkout_token.build_checkout_url(payment.id),
         "capture_method": payment.capture_method,
         "captured_amount": payment.captured_minor,
         "refunded_amount": payment.refunded_minor,
@@ -41,12 +41,12 @@ def payment_body(payment: Payment) -> dict[str, Any]:
 
 
 def payment_path(payment: Payment) -> str:
-    """Where the payment is read: the `Location` of an answer that is not final."""
+    """The `Location` of an answer that is not final."""
     return f"/api/v1/payments/{payment.payment_no}"
 
 
 def payment_detail(payment: Payment) -> dict[str, Any]:
-    """The payment with what was tried for it, first to last, and with its disputes."""
+    """The payment with its attempts, first to last, and its disputes."""
     attempts = payment.attempts.order_by("number")
     disputes = payment.disputes.order_by("id")
     return {

@@ -1,4 +1,7 @@
-"""Reads, always within one merchant and environment: another tenant's object does not exist for the caller."""
+"""Reads payments, refunds and disputes. A function that takes a `principal` reads within its merchant and environment:
+another tenant's object does not exist for the caller.
+
+`get_…` raises when there is no such object, `find_…` and `lock_…` return None."""
 
 import datetime as dt
 import uuid
@@ -52,21 +55,21 @@ def get_payment_by_id(payment_id: uuid.UUID) -> Payment:
 
 
 def get_payment_of_saga(saga_id: uuid.UUID) -> Payment:
-    """The payment that the saga created, or tried again."""
+    """The payment that the saga created, or of which it began a further attempt."""
     created = Payment.objects.filter(id=saga_id).first()
     return created or Payment.objects.get(attempts__opened_by=saga_id)
 
 
 def get_opening_saga_id(payment: Payment) -> uuid.UUID:
-    """The saga that opened the current attempt: the payment's own, unless the payment was tried again."""
+    """The saga that began the current attempt: payment.create, or the payment.retry of a further attempt."""
     if payment.reference == payment.payment_no:
         return payment.id
-    again = payment.attempts.filter(opened_by__isnull=False).order_by("-number")
-    return again.values_list("opened_by", flat=True).first() or payment.id
+    further = payment.attempts.filter(opened_by__isnull=False).order_by("-number")
+    return further.values_list("opened_by", flat=True).first() or payment.id
 
 
 def find_payment_of_any_merchant(payment_id: uuid.UUID) -> Payment | None:
-    """Whoever's it is: for customers, whose link proves that they may see it."""
+    """For customers: their signed link proves that they may see the payment."""
     return Payment.objects.filter(id=payment_id).first()
 
 
@@ -75,7 +78,7 @@ def find_payment_of_order(order: Order) -> Payment | None:
 
 
 def lock_payment_by_reference(reference: str) -> Payment | None:
-    """The payment of which a channel speaks, locked."""
+    """Locks the payment that has an attempt with this reference."""
     locked = Payment.objects.select_for_update(of=("self",))
     return (
         locked.filter(attempts__reference=reference, attempts__reference__gt="").first()
@@ -84,7 +87,7 @@ def lock_payment_by_reference(reference: str) -> Payment | None:
 
 
 def find_payment_by_reference(reference: str) -> Payment | None:
-    """The payment of which a channel speaks, not locked."""
+    """The payment that has an attempt with this reference, not locked."""
     return (
         Payment.objects.filter(attempts__reference=reference, attempts__reference__gt="").first()
         or Payment.objects.filter(payment_no=reference).first()
@@ -92,28 +95,27 @@ def find_payment_by_reference(reference: str) -> Payment | None:
 
 
 def find_attempt_reference(trade_no: str, *, channel: str, environment: str) -> str:
-    """What a channel's own number is known by here; empty when no row has it."""
-    found = Payment.objects.filter(
+    """The reference of the payment with the channel's number `trade_no`; empty when there is none."""
+    payment = Payment.objects.filter(
         channel_trade_no=trade_no, channel=channel, environment=environment, sandbox=False
     ).first()
-    return found.reference if found else ""
+    return payment.reference if payment else ""
 
 
 def find_earlier_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
-    """The attempt with this reference, unless the payment still stands for it."""
+    """The attempt with this reference, unless it is the payment's current one."""
     if reference == payment.reference:
         return None
     return payment.attempts.filter(reference=reference).first()
 
 
 def lock_refund(*, reference: str, channel: str, number: str) -> Refund | None:
-    """The refund with the channel's own `number`, or else with our number `reference`, and its payment, locked in the
-    platform's order."""
-    named = _find_refund_id(reference, channel, number)
-    if named is None:
+    """Locks the refund with the channel's own `number`, or else with our number `reference`, after its payment."""
+    refund_id = _find_refund_id(reference, channel, number)
+    if refund_id is None:
         return None
-    payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=named)
-    refund = Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(id=named)
+    payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=refund_id)
+    refund = Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(id=refund_id)
     refund.payment = payment
     return refund
 
@@ -125,26 +127,27 @@ def has_refund(*, reference: str, channel: str, number: str) -> bool:
 def _find_refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
     """The row with the channel's number, or else the row with our number if it has no other number of the channel:
     a second refund that the channel made under one number of ours is another movement of money (ADR 19)."""
-    wanted = Q(refund_no=reference, channel_refund_no__in=("", number)) if number else Q(refund_no=reference)
+    condition = Q(refund_no=reference)
     if number:
-        wanted |= Q(channel=channel, channel_refund_no=number)
-    found = Refund.objects.filter(wanted).order_by("-channel_refund_no")
-    return found.values_list("id", flat=True).first()
+        condition = Q(refund_no=reference, channel_refund_no__in=("", number))
+        condition |= Q(channel=channel, channel_refund_no=number)
+    refunds = Refund.objects.filter(condition).order_by("-channel_refund_no")
+    return refunds.values_list("id", flat=True).first()
 
 
 def find_refunded_reference(refund_no: str) -> str:
-    """What a channel knows the payment by that our refund `refund_no` gives back. Empty for one that is not ours."""
-    found = Refund.objects.filter(refund_no=refund_no).select_related("payment", "surplus_of").first()
-    return (found.surplus_of or found.payment).reference if found else ""
+    """The reference of the attempt that our refund `refund_no` refunds; empty when the refund is not ours."""
+    refund = Refund.objects.filter(refund_no=refund_no).select_related("payment", "surplus_of").first()
+    return (refund.surplus_of or refund.payment).reference if refund else ""
 
 
-def get_attempt_start(at: Payment | PaymentAttempt) -> dt.datetime:
-    """When the attempt that a channel knows by `at.reference` was begun: where to look for it in the channel's lists.
-    Of a payment that was tried again, this may be days after the payment was created."""
-    if isinstance(at, PaymentAttempt):
-        return at.created_at
-    began = at.attempts.filter(reference=at.reference).values_list("created_at", flat=True).first()
-    return began or at.created_at
+def get_attempt_start(source: Payment | PaymentAttempt) -> dt.datetime:
+    """When the attempt, or the payment's current attempt, was begun: from then on the channel's lists may have it. A
+    further attempt may begin days after the payment was created."""
+    if isinstance(source, PaymentAttempt):
+        return source.created_at
+    began_at = source.attempts.filter(reference=source.reference).values_list("created_at", flat=True).first()
+    return began_at or source.created_at
 
 
 def get_disputes(principal: Principal) -> QuerySet[Dispute]:

@@ -1,4 +1,4 @@
-"""Disputes over HTTP: to read. They are answered at the channel."""
+"""Disputes over HTTP, for reading. Merchants answer them at the channel."""
 
 from typing import ClassVar
 
@@ -10,14 +10,15 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated_query
-from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
 from gateway import selectors
+from gateway.api.pages import respond_with_page
 from gateway.api.serializers import DisputeOutput, DisputeQuery
 from gateway.representation import dispute_body
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ
 
+FILTERS = {"status": "status", "payment_no": "payment__payment_no"}
 DISPUTE = enveloped("DisputeAnswer", DisputeOutput())
 DISPUTES = enveloped("DisputesAnswer", page_schema("DisputePage", DisputeOutput))
 
@@ -29,14 +30,8 @@ class DisputeListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Disputes, newest first."""
         query = validated_query(DisputeQuery, request)
-        found = selectors.get_disputes(principal_of(request))
-        if "status" in query:
-            found = found.filter(status=query["status"])
-        if "payment_no" in query:
-            found = found.filter(payment__payment_no=query["payment_no"])
-        found = created_within(found, query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
-        return respond(success(page_body(page, dispute_body), message=_("Success")))
+        disputes = selectors.get_disputes(principal_of(request))
+        return respond_with_page(disputes, query, filters=FILTERS, body_of=dispute_body)
 
 
 class DisputeView(APIView):

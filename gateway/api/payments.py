@@ -1,8 +1,7 @@
-"""Payments over HTTP: translate, call one service, answer."""
+"""Payments over HTTP: each view reads the request, calls one service and answers."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -11,9 +10,10 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import Split, created_within, page_body, page_of
+from common.api.pagination import Split
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
+from gateway.api.pages import respond_with_page
 from gateway.api.serializers import (
     CancelInput,
     CaptureInput,
@@ -36,6 +36,7 @@ from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
 from orders.selectors import order_of
 from orders.serializers import OrderOutput
 
+FILTERS = {"status": "status", "order_no": "order_no", "channel": "channel"}
 PAYMENT = enveloped("PaymentAnswer", PaymentOutput())
 PAYMENT_DETAIL = enveloped("PaymentDetailAnswer", PaymentDetailOutput())
 PAYMENTS = enveloped("PaymentsAnswer", page_schema("PaymentPage", PaymentOutput))
@@ -84,19 +85,11 @@ class PaymentListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Payments, newest first."""
         query = validated_query(PaymentQuery, request)
-        found = _filtered(selectors.get_payments(principal_of(request)), query)
-        by_status = (
-            Split("status", PaymentStatus.values) if "channel" in query and "status" not in query else None
-        )
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
-        return respond(success(page_body(page, payment_body), message=_("Success")))
-
-
-def _filtered(found: QuerySet[Payment], query: dict[str, Any]) -> QuerySet[Payment]:
-    for name in ("status", "order_no", "channel"):
-        if name in query:
-            found = found.filter(**{name: query[name]})
-    return created_within(found, query)
+        payments = selectors.get_payments(principal_of(request))
+        # The index of a channel's payments is ordered within each status.
+        is_split = "channel" in query and "status" not in query
+        split = Split("status", PaymentStatus.values) if is_split else None
+        return respond_with_page(payments, query, filters=FILTERS, body_of=payment_body, split=split)
 
 
 class PaymentView(APIView):

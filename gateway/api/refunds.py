@@ -10,9 +10,9 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
+from gateway.api.pages import respond_with_page
 from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
 from gateway.representation import refund_body
 from gateway.services.create_refund import create_refund
@@ -20,6 +20,7 @@ from idempotency.request import keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
 
+FILTERS = {"status": "status", "payment_no": "payment__payment_no"}
 REFUND = enveloped("RefundAnswer", RefundOutput())
 REFUNDS = enveloped("RefundsAnswer", page_schema("RefundPage", RefundOutput))
 
@@ -51,14 +52,8 @@ class RefundListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Refunds, newest first."""
         query = validated_query(RefundQuery, request)
-        found = selectors.get_refunds(principal_of(request))
-        if "status" in query:
-            found = found.filter(status=query["status"])
-        if "payment_no" in query:
-            found = found.filter(payment__payment_no=query["payment_no"])
-        found = created_within(found, query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
-        return respond(success(page_body(page, refund_body), message=_("Success")))
+        refunds = selectors.get_refunds(principal_of(request))
+        return respond_with_page(refunds, query, filters=FILTERS, body_of=refund_body)
 
 
 class RefundView(APIView):

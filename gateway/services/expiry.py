@@ -1,7 +1,8 @@
-"""Payments that nobody paid in time end through payment.cancel: the channel decides whether it was in time.
+"""Expiry: a payment that its customer did not pay in time ends through payment.cancel, in which the channel decides.
 
-Only a payment that the customer has not acted on expires. What they have submitted (`processing`) ends as the channel
-says. Where the channel refuses to end a payment, the waits double, and after the last one the payment needs review.
+Only a pending payment expires. The channel decides about a payment that its customer has submitted (`processing`). When
+the channel refuses to cancel a payment, the pause before the next try doubles, and after the last one the payment needs
+review.
 """
 
 import threading
@@ -20,33 +21,32 @@ from gateway.services.cancel_payment import start_cancel
 from merchants.models import Environment
 
 BATCH = 100
-EXPIRY_SECONDS = 5.0
-MERCHANTS_PER_BATCH = 10_000  # that have open payments: a probe of the index each
+POLL_SECONDS = 5.0
+MERCHANTS_PER_BATCH = 10_000  # merchants with pending payments: one index probe each
 PAYMENTS_PER_MERCHANT = 10
 
-
-# Merchants in turns: `walk` goes from one to the next in the index of what expires, from a random one on, so that
-# nobody waits behind another's backlog and the cost of a batch is bounded. What is being cancelled or still being
-# created is left out, and what the channel refused to end waits until it is tried again. The conditions of the partial
-# index are literals, so that it serves a prepared statement too.
-_MAY_EXPIRE = f"status = 'pending' AND expiry_attempts < {MAX_EXPIRY_ATTEMPTS}"
-DUE = f"""
+# Fair scheduling: `walk` goes from merchant to merchant through the index of payments that may expire, from a random
+# merchant on, so that no merchant waits behind another's backlog and the cost of a batch is bounded. Payments whose
+# creation or cancellation is running are left out, and so are those in the pause after a refused cancellation. The
+# conditions of the partial index are literals, so that a prepared statement uses it too.
+_CAN_EXPIRE = f"status = 'pending' AND expiry_attempts < {MAX_EXPIRY_ATTEMPTS}"
+DUE_PAYMENTS = f"""
 WITH RECURSIVE walk AS (
     (SELECT merchant_id, expires_at, 1 AS number FROM payments
-     WHERE environment = %(environment)s AND {_MAY_EXPIRE} AND merchant_id >= %(first)s
+     WHERE environment = %(environment)s AND {_CAN_EXPIRE} AND merchant_id >= %(first)s
      ORDER BY merchant_id, expires_at LIMIT 1)
     UNION ALL
     SELECT following.merchant_id, following.expires_at, walk.number + 1 FROM walk CROSS JOIN LATERAL (
         SELECT merchant_id, expires_at FROM payments
-        WHERE environment = %(environment)s AND {_MAY_EXPIRE}
+        WHERE environment = %(environment)s AND {_CAN_EXPIRE}
           AND merchant_id > walk.merchant_id
         ORDER BY merchant_id, expires_at LIMIT 1) AS following
     WHERE walk.number < %(merchants)s::int
 )
 SELECT due.id FROM walk CROSS JOIN LATERAL (
-    SELECT id, row_number() OVER (ORDER BY expires_at) AS turn, expires_at FROM (
+    SELECT id, row_number() OVER (ORDER BY expires_at) AS position, expires_at FROM (
         SELECT id, expires_at FROM payments AS payment
-        WHERE environment = %(environment)s AND {_MAY_EXPIRE}
+        WHERE environment = %(environment)s AND {_CAN_EXPIRE}
           AND merchant_id = walk.merchant_id AND expires_at <= now()
           AND (next_expiry_at IS NULL OR next_expiry_at <= now())
           AND NOT EXISTS (
@@ -56,36 +56,36 @@ SELECT due.id FROM walk CROSS JOIN LATERAL (
               AND status IN ('pending', 'in_progress'))
         ORDER BY expires_at LIMIT %(each)s::int) AS first) AS due
 WHERE walk.expires_at <= now()
-ORDER BY due.turn, due.expires_at LIMIT %(batch)s::int
+ORDER BY due.position, due.expires_at LIMIT %(batch)s::int
 """  # noqa: S608
 
 
-def runs() -> list[Callable[[threading.Event], None]]:
-    """A loop for each environment that begins the end of what nobody paid in time."""
+def build_expiry_loops() -> list[Callable[[threading.Event], None]]:
+    """Builds one loop for each environment; it starts the cancellations."""
 
-    def loop_of(environment: str) -> ClaimLoop[None]:
+    def build_loop(environment: str) -> ClaimLoop[None]:
         def expire(_in_flight: Sequence[None], _places: int) -> Claimed[None]:
             return Claimed([], again=expire_due_payments(environment=environment) >= BATCH)
 
-        def nothing(_item: None) -> None:
-            """The sagas that were begun have workers of their own."""
+        def do_nothing(_item: None) -> None:
+            """Saga workers run the cancellations."""
 
         return ClaimLoop(
-            name=f"expiry-{environment}", places=1, claim=expire, work=nothing, poll_seconds=EXPIRY_SECONDS
+            name=f"expiry-{environment}", places=1, claim=expire, work=do_nothing, poll_seconds=POLL_SECONDS
         )
 
-    return [loop_of(environment).run for environment in Environment.values]
+    return [build_loop(environment).run for environment in Environment.values]
 
 
 def expire_due_payments(*, environment: str) -> int:
-    """Starts a cancel for each due payment of a batch, and answers how many."""
+    """Starts a cancellation for each due payment of a batch. Returns how many."""
     started = []
     with transaction.atomic(durable=True):
         due = Payment.objects.filter(
-            id__in=_due(environment), status=PaymentStatus.PENDING
+            id__in=_find_due(environment), status=PaymentStatus.PENDING
         ).select_for_update(skip_locked=True, of=("self",))
         for payment in due:
-            if _expire(payment):
+            if _start_expiry(payment):
                 started.append(payment.payment_no)
                 crash.reach("payment.expiry.before_commit", payment.payment_no)
     for payment_no in started:
@@ -93,17 +93,17 @@ def expire_due_payments(*, environment: str) -> int:
     return len(started)
 
 
-def _due(environment: str) -> list[uuid.UUID]:
-    """From a random merchant on; when there is nothing due behind it, from the first one on."""
+def _find_due(environment: str) -> list[uuid.UUID]:
+    """Searches from a random merchant on, and from the first one on when nothing is due behind it."""
     with connection.cursor() as cursor:
         for first in (uuid.uuid4(), uuid.UUID(int=0)):
-            cursor.execute(DUE, due_values(environment=environment, first=first))
-            if found := [payment_id for (payment_id,) in cursor.fetchall()]:
-                return found
+            cursor.execute(DUE_PAYMENTS, build_due_parameters(environment=environment, first=first))
+            if ids := [payment_id for (payment_id,) in cursor.fetchall()]:
+                return ids
     return []
 
 
-def due_values(*, environment: str, first: uuid.UUID) -> dict[str, str | int | uuid.UUID]:
+def build_due_parameters(*, environment: str, first: uuid.UUID) -> dict[str, str | int | uuid.UUID]:
     return {
         "environment": environment,
         "first": first,
@@ -113,7 +113,7 @@ def due_values(*, environment: str, first: uuid.UUID) -> dict[str, str | int | u
     }
 
 
-def _expire(payment: Payment) -> bool:
+def _start_expiry(payment: Payment) -> bool:
     state_machine.record_expiry_attempt(payment=payment)
     if payment.expiry_attempts == MAX_EXPIRY_ATTEMPTS - 1:
         state_machine.open_review(

@@ -110,7 +110,7 @@ def test_claims_use_their_indexes(client: SignedClient) -> None:
         (CLAIM_REFUNDS, "refund_due_check"),
     ):
         assert index in {node.get("Index Name") for node in scans(sql, values)}
-    found = scans(expiry.DUE, expiry.due_values(environment="test", first=NO_MERCHANT))
+    found = scans(expiry.DUE_PAYMENTS, expiry.build_due_parameters(environment="test", first=NO_MERCHANT))
     assert "payment_expiry_by_merchant" in {node.get("Index Name") for node in found}
     with connection.cursor() as cursor:
         cursor.execute("RESET enable_seqscan")
@@ -124,7 +124,9 @@ def test_expiry_is_fair_between_merchants(
     Payment.objects.filter(payment_no__in=hostile).update(expires_at=Now() - 100 * MINUTE)
     Payment.objects.filter(payment_no=other).update(expires_at=Now())
     with connection.cursor() as cursor:
-        cursor.execute(expiry.DUE, expiry.due_values(environment="test", first=NO_MERCHANT))
+        cursor.execute(
+            expiry.DUE_PAYMENTS, expiry.build_due_parameters(environment="test", first=NO_MERCHANT)
+        )
         first = {payment_id for (payment_id,) in cursor.fetchall()}
     assert len(first) == 2
     assert Payment.objects.get(payment_no=other).id in first

@@ -59,7 +59,7 @@ def _fork() -> int:
             for queue in ("test", "default")
         ),
         *polling.build_pollers(),
-        *expiry.runs(),
+        *expiry.build_expiry_loops(),
     )
     os._exit(0)
 

@@ -13,4 +13,4 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run_together(*polling.build_pollers(), *expiry.runs())
+        run_together(*polling.build_pollers(), *expiry.build_expiry_loops())

@@ -1,0 +1,32 @@
+"""One page of a list of payments, refunds or disputes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+
+from common.api.envelope import success
+from common.api.http import respond
+from common.api.pagination import Split, created_within, page_body, page_of
+
+M = TypeVar("M", bound=Model)
+
+
+def respond_with_page(
+    rows: QuerySet[M],
+    query: Mapping[str, Any],
+    *,
+    filters: Mapping[str, str],
+    body_of: Callable[[M], dict[str, Any]],
+    split: Split | None = None,
+) -> HttpResponse:
+    """Filters `rows` by the query parameters that are given, and answers with one page.
+
+    `filters` maps each query parameter to the field that it filters by.
+    """
+    chosen = {field: query[parameter] for parameter, field in filters.items() if parameter in query}
+    rows = created_within(rows.filter(**chosen), query)
+    page = page_of(rows, cursor=query.get("cursor"), limit=query["limit"], split=split)
+    return respond(success(page_body(page, body_of), message=_("Success")))
