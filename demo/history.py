@@ -1,7 +1,7 @@
-"""`seed_demo --payments N`: a month of several merchants, made by the real services and then moved into the past.
+"""`seed_demo --payments N`: a month of payments, made by the real services and moved into the past.
 
-The order numbers are fixed, so that a second run adds what is missing and nothing else. A run that was killed leaves
-at most a batch of payments that are as young as they really are.
+Order numbers are fixed, so that a second run adds only what is missing. A run that was killed leaves at most one batch
+of payments that were not moved.
 """
 
 import datetime as dt
@@ -19,11 +19,11 @@ from django.db import transaction
 from backoffice.dashboard import aggregation
 from common.ids import uuid7
 from common.money import EXPONENTS
-from demo import office as demo_office
-from demo.receiver import deliver, receiver
-from demo.shop import Sale, Shop
-from demo.stories import STORIES, Story
-from demo.times import let_pass
+from demo.scenarios import SCENARIOS, Scenario
+from demo.shop import DemoShop, Sale
+from demo.staff_actions import perform_staff_actions
+from demo.time_shift import move_into_past
+from demo.webhook_receiver import deliver_webhooks, webhook_receiver
 from events import relay
 from events.models import OutboxEvent
 from events.sinks.configured import configured_sinks
@@ -39,15 +39,15 @@ from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance
 from staff.roles import Role
 from webhooks import fanout
 
-SPREAD = dt.timedelta(days=24)  # sagas are kept for 30 days, and a story takes up to five
-SETTLED = dt.timedelta(hours=1)  # before now, so that only what stays open is younger
+SPREAD = dt.timedelta(days=24)  # sagas are kept for 30 days, and a scenario takes up to five
+MIN_AGE = dt.timedelta(hours=1)  # of a payment that is not open
 BATCH = 25
 PUBLISH_SECONDS = 30.0
-FAULT_AMOUNTS = range(9901, 9924)  # these last four digits script a fault
+FAULT_AMOUNTS = range(9901, 9924)  # the simulator injects a fault for these last four digits
 
 
 @dataclass(frozen=True, slots=True)
-class Business:
+class DemoMerchant:
     email: str
     name: str
     currencies: tuple[str, ...]
@@ -55,134 +55,137 @@ class Business:
     amounts: tuple[int, int]  # in major units
 
 
-BUSINESSES = (
-    Business("books@demo.example", "Acme Books", ("USD", "EUR"), ("Two novels", "An atlas"), (8, 90)),
-    Business("tea@demo.example", "云山茶馆", ("CNY", "HKD"), ("龙井 250 克", "普洱茶饼"), (40, 900)),
-    Business("travel@demo.example", "Lumen Travel", ("EUR", "USD"), ("Night train", "Hotel"), (60, 2400)),
-    Business("games@demo.example", "Hoshi Games", ("JPY",), ("Season pass", "Soundtrack"), (500, 9000)),
-    Business("coffee@demo.example", "Río Verde Coffee", ("USD", "KWD"), ("Coffee beans",), (5, 60)),
+MERCHANTS = (
+    DemoMerchant("books@demo.example", "Acme Books", ("USD", "EUR"), ("Two novels", "An atlas"), (8, 90)),
+    DemoMerchant("tea@demo.example", "云山茶馆", ("CNY", "HKD"), ("龙井 250 克", "普洱茶饼"), (40, 900)),
+    DemoMerchant("travel@demo.example", "Lumen Travel", ("EUR", "USD"), ("Night train", "Hotel"), (60, 2400)),
+    DemoMerchant("games@demo.example", "Hoshi Games", ("JPY",), ("Season pass", "Soundtrack"), (500, 9000)),
+    DemoMerchant("coffee@demo.example", "Río Verde Coffee", ("USD", "KWD"), ("Coffee beans",), (5, 60)),
 )
-# What goes wrong here, or goes back, takes a second person.
-DEAR = Business(
+# Its amounts are above the limit of dual control.
+LARGE_MERCHANT = DemoMerchant(
     "machines@demo.example", "Kunlun Machines", ("EUR", "USD"), ("Lathe", "起重机"), (12_000, 60_000)
 )
-LISTENS = BUSINESSES[-1]
+MERCHANT_WITH_ENDPOINT = MERCHANTS[-1]
 
 
-class NotADemo(Exception):
-    """This installation is not for made-up payments."""
+class DemoNotAllowed(Exception):
+    """PAYMENT_DEMO is not set."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How many payments were added, by story, and how many were there."""
+    """How many payments were added, by scenario, and how many existed."""
 
     added: Counter[str]
-    kept: int
+    existing: int
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedPayment:
     order_no: str
-    business: Business
+    merchant: DemoMerchant
     sale: Sale
-    story: Story
+    scenario: Scenario
     age: dt.timedelta
-    chance: random.Random
+    rng: random.Random
 
 
 def seed_history(*, payments: int) -> History:
-    """Raises `NotADemo`."""
+    """Raises `DemoNotAllowed`."""
     if not settings.PAYMENT_DEMO:
-        raise NotADemo
-    principals = {business.email: _principal(_merchant(business)) for business in (*BUSINESSES, DEAR)}
-    with receiver(principals[LISTENS.email]):
-        history = _tell(principals, payments)
-    _staff()
+        raise DemoNotAllowed
+    principals = {
+        merchant.email: _build_principal(_get_or_create_merchant(merchant))
+        for merchant in (*MERCHANTS, LARGE_MERCHANT)
+    }
+    with webhook_receiver(principals[MERCHANT_WITH_ENDPOINT.email]):
+        history = _create_payments(principals, payments)
+    _create_staff()
     if history.added:
         if settings.LOCAL_STACK:
-            demo_office.staff_at_work(merchant=_merchant(LISTENS))
+            perform_staff_actions(merchant=_get_or_create_merchant(MERCHANT_WITH_ENDPOINT))
         aggregation.rebuild()
         run_checks()
     return history
 
 
-def _tell(principals: Mapping[str, Principal], count: int) -> History:
-    added, kept = Counter[str](), 0
+def _create_payments(principals: Mapping[str, Principal], count: int) -> History:
+    added, existing = Counter[str](), 0
     batch: list[tuple[str, dt.timedelta]] = []
-    for plan in plans(count):
-        shop = Shop(principals[plan.business.email], plan.sale)
-        if _is_there(shop):
-            kept += 1
+    for planned in plan_payments(count):
+        shop = DemoShop(principals[planned.merchant.email], planned.sale)
+        if _exists(shop):
+            existing += 1
             continue
-        plan.story.tell(shop, plan.chance)
-        added[plan.story.name] += 1
-        batch.append((shop.payment.payment_no, plan.age))
+        planned.scenario.run(shop, planned.rng)
+        added[planned.scenario.name] += 1
+        batch.append((shop.payment.payment_no, planned.age))
         if len(batch) == BATCH:
-            _make_older(batch)
+            _move_batch(batch)
             batch.clear()
-    _make_older(batch)
-    _carry_on()
-    return History(added, kept)
+    _move_batch(batch)
+    _resume_sagas()
+    return History(added, existing)
 
 
-def plans(count: int) -> Iterator[Plan]:
-    """Every story at least once where there is room, oldest first. The same for the same count."""
-    chance = random.Random(f"demo {count}")  # noqa: S311 - not a secret
-    closed = [story for story in STORIES if not story.stays_open]
-    waiting = [story for story in STORIES if story.stays_open]
-    open_count = min(count, max(len(waiting), count // 40))
-    stories = _cast(closed, count - open_count, chance)
-    stories += _cast(waiting, open_count, chance)
-    for number, story in enumerate(stories, start=1):
-        place = (number - 1) / max(1, count - open_count)
-        age = dt.timedelta(0) if story.stays_open else SETTLED + _age(min(place, 1.0))
-        business = DEAR if story.is_dear else BUSINESSES[number % len(BUSINESSES)]
-        yield Plan(
+def plan_payments(count: int) -> Iterator[PlannedPayment]:
+    """Each scenario at least once when `count` allows it, oldest first. The same plan for the same count."""
+    rng = random.Random(f"demo {count}")  # noqa: S311 - not a secret
+    closed_scenarios = [scenario for scenario in SCENARIOS if not scenario.is_open]
+    open_scenarios = [scenario for scenario in SCENARIOS if scenario.is_open]
+    open_count = min(count, max(len(open_scenarios), count // 40))
+    scenarios = _choose_scenarios(closed_scenarios, count - open_count, rng)
+    scenarios += _choose_scenarios(open_scenarios, open_count, rng)
+    for number, scenario in enumerate(scenarios, start=1):
+        position = (number - 1) / max(1, count - open_count)
+        age = dt.timedelta(0) if scenario.is_open else MIN_AGE + _age_at(min(position, 1.0))
+        merchant = LARGE_MERCHANT if scenario.is_large else MERCHANTS[number % len(MERCHANTS)]
+        yield PlannedPayment(
             order_no := f"DEMO-{number:05d}",
-            business,
-            _sale(order_no, business, chance),
-            story,
+            merchant,
+            _choose_sale(order_no, merchant, rng),
+            scenario,
             age,
             random.Random(f"{count} {number}"),  # noqa: S311
         )
 
 
-def _cast(stories: list[Story], count: int, chance: random.Random) -> list[Story]:
-    cast = [*stories, *chance.choices(stories, [story.weight for story in stories], k=max(0, count))][:count]
-    chance.shuffle(cast)
-    return cast
+def _choose_scenarios(scenarios: list[Scenario], count: int, rng: random.Random) -> list[Scenario]:
+    weights = [scenario.weight for scenario in scenarios]
+    chosen = [*scenarios, *rng.choices(scenarios, weights, k=max(0, count))][:count]
+    rng.shuffle(chosen)
+    return chosen
 
 
-def _age(place: float) -> dt.timedelta:
-    """From the oldest to the youngest, with more at noon than at midnight (UTC)."""
-    days = place * SPREAD.days
-    whole, part = divmod(days, 1.0)
+def _age_at(position: float) -> dt.timedelta:
+    """The age at a position from 0.0 (oldest) to 1.0 (youngest), with more payments at noon than at midnight (UTC)."""
+    whole, part = divmod(position * SPREAD.days, 1.0)
     passed = dt.timedelta(days=whole + part + 0.12 * math.sin(2 * math.pi * part))
     midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since_midnight = dt.datetime.now(dt.UTC) - midnight
     return SPREAD + since_midnight - passed
 
 
-def _sale(order_no: str, business: Business, chance: random.Random) -> Sale:
-    currency = chance.choice(business.currencies)
+def _choose_sale(order_no: str, merchant: DemoMerchant, rng: random.Random) -> Sale:
+    currency = rng.choice(merchant.currencies)
     minor = 10 ** EXPONENTS[currency]
-    amount = int(chance.triangular(*business.amounts, business.amounts[0] * 2) * minor)
+    amount = int(rng.triangular(*merchant.amounts, merchant.amounts[0] * 2) * minor)
     if amount % 10_000 in FAULT_AMOUNTS:
         amount += 100
-    customer = {"email": f"customer{chance.randrange(200):03d}@mail.example"}
-    return Sale(order_no, amount, currency, chance.choice(business.goods), customer)
+    customer = {"email": f"customer{rng.randrange(200):03d}@mail.example"}
+    return Sale(order_no, amount, currency, rng.choice(merchant.goods), customer)
 
 
-def _merchant(business: Business) -> Merchant:
-    """Its keys are thrown away: whoever wants to call as this merchant rotates them."""
+def _get_or_create_merchant(merchant: DemoMerchant) -> Merchant:
+    """The secrets of its keys are not kept: rotate the keys to call the API as this merchant."""
     try:
-        return create_merchant(name=business.name, email=business.email).merchant
+        return create_merchant(name=merchant.name, email=merchant.email).merchant
     except EmailTaken:
-        return Merchant.objects.get(email=business.email)
+        return Merchant.objects.get(email=merchant.email)
 
 
-def _principal(merchant: Merchant) -> Principal:
+def _build_principal(merchant: Merchant) -> Principal:
     return Principal(
         merchant_id=merchant.pk,
         environment=Environment.TEST,
@@ -192,38 +195,38 @@ def _principal(merchant: Merchant) -> Principal:
     )
 
 
-def _is_there(shop: Shop) -> bool:
+def _exists(shop: DemoShop) -> bool:
     return Payment.objects.filter(
         merchant_id=shop.principal.merchant_id, environment=Environment.TEST, order_no=shop.sale.order_no
     ).exists()
 
 
-def _make_older(batch: list[tuple[str, dt.timedelta]]) -> None:
-    """Only once their events have left: an old event that still waits would mean that the relay is down."""
+def _move_batch(batch: list[tuple[str, dt.timedelta]]) -> None:
+    """First publishes the events: an old unpublished event would mean that the relay is down."""
     _publish([payment_no for payment_no, _age in batch])
-    deliver()
+    deliver_webhooks()
     for payment_no, age in batch:
-        let_pass(payment_no=payment_no, by=age)
+        move_into_past(payment_no=payment_no, by=age)
 
 
 def _publish(payment_nos: list[str]) -> None:
-    waiting = OutboxEvent.objects.filter(ordering_key__in=payment_nos, published_at__isnull=True)
+    unpublished = OutboxEvent.objects.filter(ordering_key__in=payment_nos, published_at__isnull=True)
     give_up_at = time.monotonic() + PUBLISH_SECONDS
-    while waiting.exists() and time.monotonic() < give_up_at:
+    while unpublished.exists() and time.monotonic() < give_up_at:
         if not relay.drain(sinks=configured_sinks(), fan_out_batch=fanout.fan_out_batch):
-            time.sleep(0.1)  # the relay of the running stack leads
+            time.sleep(0.1)  # the relay of the running stack is the leader
 
 
-def _carry_on() -> None:
-    """What else fell due meanwhile, as the sweep would: where no worker runs, nothing may be left lying."""
+def _resume_sagas() -> None:
+    """Resumes sagas that became due meanwhile, for installations without a worker."""
     for saga_id in SagaInstance.objects.filter(
         status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
     ).values_list("pk", flat=True):
         engine.resume_saga(saga_id)
 
 
-def _staff() -> None:
-    """Somebody of each role, to see what they see. The password is the role's name, on the local stack alone."""
+def _create_staff() -> None:
+    """Creates a user of each role on the local stack. The password is the role's name in lower case."""
     if not settings.LOCAL_STACK:
         return
     for role in Role:

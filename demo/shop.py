@@ -1,7 +1,8 @@
-"""A merchant's program, its customers and its bank, for the demo history: they use the platform as everyone does.
+"""Plays a merchant, its customer and the bank for one payment of the demo history, through the services that the API
+uses.
 
-What Celery would do in its time is done at once, so that a history is complete also where no worker runs; where one
-does, leases and fences make it harmless beside us.
+Work of the workers and periodic tasks is done at once, so that the history is complete where none runs. Where workers
+run, leases and fencing tokens make both safe side by side.
 """
 
 import datetime as dt
@@ -18,7 +19,7 @@ from django.db.models.functions import Now
 from channels.simulator import bank, customer, webhooks
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
-from demo.times import let_pass
+from demo.time_shift import move_into_past
 from gateway.models import CaptureMethod, Payment
 from gateway.services import expiry
 from gateway.services.cancel_payment import cancel_payment
@@ -31,13 +32,13 @@ from merchants.principal import Principal
 from sagas import engine
 from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep
 
-MOST_ROUNDS = 400
+MAX_ROUNDS = 400
 PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What is sold in one payment of the history."""
+    """What the customer of one payment buys."""
 
     order_no: str
     amount_minor: int
@@ -46,7 +47,7 @@ class Sale:
     customer: dict[str, Any]
 
 
-class Shop:
+class DemoShop:
     def __init__(self, principal: Principal, sale: Sale) -> None:
         self.principal, self.sale = principal, sale
 
@@ -74,67 +75,69 @@ class Shop:
             customer=self.sale.customer,
             metadata={"simulate": simulate} if simulate else {},
         )
-        request = self._request("/payments", key=f"pay-{self.sale.order_no}" if keyed else None)
+        request = self._build_request("/payments", key=f"pay-{self.sale.order_no}" if keyed else None)
         create_payment(principal=self.principal, command=command, request=request)
         self.settle()
 
-    def pays(self, *, after_minutes: float = 2.0) -> None:
-        self._act(customer.CustomerAction.PAY, after_minutes)
-
-    def _act(self, action: customer.CustomerAction, after_minutes: float) -> None:
-        self.waits(dt.timedelta(minutes=after_minutes))
-        customer.perform_action(self.payment.payment_url.rsplit("/", 1)[1], action)
+    def pay(self, *, after_minutes: float = 2.0) -> None:
+        """The customer pays on the simulator's payment page."""
+        self.let_time_pass(dt.timedelta(minutes=after_minutes))
+        token = self.payment.payment_url.rsplit("/", 1)[1]
+        customer.perform_action(token, customer.CustomerAction.PAY)
         self.settle()
 
-    def cancels(self, reason: str) -> None:
-        self._run(cancel_payment, payment=self.payment, reason=reason, route="/cancel")
+    def cancel(self, reason: str) -> None:
+        self._call(cancel_payment, payment=self.payment, reason=reason, route="/cancel")
 
-    def captures(self, amount_minor: int | None = None) -> None:
-        self._run(capture_payment, payment=self.payment, amount_minor=amount_minor, route="/capture")
+    def capture(self, amount_minor: int | None = None) -> None:
+        self._call(capture_payment, payment=self.payment, amount_minor=amount_minor, route="/capture")
 
-    def refunds(self, amount_minor: int, reason: str) -> None:
-        request = self._request("/refunds")
+    def refund(self, amount_minor: int, reason: str) -> None:
+        request = self._build_request("/refunds")
         create_refund(payment=self.payment, amount_minor=amount_minor, reason=reason, request=request)
         self.settle()
 
-    def lets_it_expire(self) -> None:
-        self.waits(dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS + 5))
+    def let_expire(self) -> None:
+        self.let_time_pass(dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS + 5))
         expiry.expire_due_payments(environment="test")
         self.settle()
 
-    def pays_too_late(self) -> None:
-        """A bank that takes money for what we have closed: no script of the simulator is so unkind."""
-        self.waits(dt.timedelta(minutes=3))
+    def pay_late(self) -> None:
+        """The bank takes money for a payment that we have closed. No script of the simulator does this."""
+        self.let_time_pass(dt.timedelta(minutes=3))
         SimulatedPayment.objects.filter(pk=self.payment.payment_no).update(
             state="open", expires_at=Now() + dt.timedelta(hours=1)
         )
-        self.pays()
+        self.pay()
 
-    def waits(self, how_long: dt.timedelta) -> None:
-        let_pass(payment_no=self.payment.payment_no, by=how_long)
+    def let_time_pass(self, duration: dt.timedelta) -> None:
+        move_into_past(payment_no=self.payment.payment_no, by=duration)
 
     def settle(self) -> None:
-        """Retries, webhooks and questions that would come by themselves come now."""
+        """Does now what workers and the bank would do later: retries, decisions and webhooks."""
         self._finish_sagas()
         bank.settle_due_payments()
         if self._deliver_webhooks():
             self._finish_sagas()
 
-    def _run(self, service: Any, *, route: str, **given: Any) -> None:
-        service(principal=self.principal, request=self._request(route), **given)
+    def _call(self, service: Any, *, route: str, **arguments: Any) -> None:
+        service(principal=self.principal, request=self._build_request(route), **arguments)
         self.settle()
 
     def _finish_sagas(self) -> None:
-        for _round in range(MOST_ROUNDS):
-            ids = self._active_sagas()
-            if not ids:
+        for _round in range(MAX_ROUNDS):
+            saga_ids = self._find_active_sagas()
+            if not saga_ids:
                 return
-            SagaStep.objects.filter(saga_id__in=ids, next_retry_at__isnull=False).update(next_retry_at=Now())
-            if not [saga_id for saga_id in ids if engine.resume_saga(saga_id) is not None]:
-                time.sleep(PAUSE_SECONDS)  # a worker of the running stack has it
+            SagaStep.objects.filter(saga_id__in=saga_ids, next_retry_at__isnull=False).update(
+                next_retry_at=Now()
+            )
+            resumed = [saga_id for saga_id in saga_ids if engine.resume_saga(saga_id) is not None]
+            if not resumed:
+                time.sleep(PAUSE_SECONDS)  # a worker of the running stack holds it
 
     def _deliver_webhooks(self) -> int:
-        """As the bank's sender does, without the network in between."""
+        """Delivers the bank's webhooks without a network call."""
         due = list(
             Notification.objects.filter(reference=self.payment.payment_no, due_at__isnull=False).order_by(
                 "created_at"
@@ -152,16 +155,16 @@ class Shop:
             )
         return len(due)
 
-    def _active_sagas(self) -> list[uuid.UUID]:
-        """Also a refund's that has no row yet: money that came too late is given back by a saga of its own."""
+    def _find_active_sagas(self) -> list[uuid.UUID]:
+        """Sagas of the payment and its refunds. The refund of a late payment has a saga before it has a row."""
         payment = self.payment
-        of_payment = Q(business_id=payment.payment_no) | Q(metadata__payment_id=str(payment.pk))
+        is_of_payment = Q(business_id=payment.payment_no) | Q(metadata__payment_id=str(payment.pk))
         active = SagaInstance.objects.filter(
-            of_payment, status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
+            is_of_payment, status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
         )
         return list(active.values_list("pk", flat=True))
 
-    def _request(self, route: str, key: str | None = None) -> KeyedRequest:
+    def _build_request(self, route: str, key: str | None = None) -> KeyedRequest:
         return KeyedRequest(
             tenant=self.principal.tenant,
             method="POST",

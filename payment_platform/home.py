@@ -9,7 +9,7 @@ from django.utils import translation
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from demo import seed as demo
+from demo.quick_start import create_demo_payment
 
 LANGUAGES = {"zh": "zh-hans", "zh-cn": "zh-hans", "zh-hans": "zh-hans", "en": "en"}
 
@@ -33,6 +33,6 @@ def demo_payment(request: HttpRequest) -> HttpResponse:
     """Makes a payment of the demo merchant and leads to where it is paid. On the local stack alone."""
     if not _offers_demo():
         raise Http404
-    url = urlsplit(demo.demo_payment_url())
+    url = urlsplit(create_demo_payment())
     language = LANGUAGES.get(request.GET.get("lang", "").lower())
     return redirect(f"{url.path}?lang={language}" if language else url.path)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client
 
 from common.errors import Retry
-from demo.seed import seed_demo
+from demo.quick_start import seed_demo
 from events import catalogue
 from gateway.models import Payment
 from merchants.services import NewMerchant

@@ -1,4 +1,4 @@
-"""A made-up month that keeps every rule of the books, and is made once."""
+"""The demo history violates no integrity check, and is created once."""
 
 import datetime as dt
 from io import StringIO
@@ -13,8 +13,8 @@ from audit.models import StaffAction
 from backoffice.approvals.models import Approval
 from backoffice.dashboard.models import PaymentHour
 from backoffice.exports.models import Export
-from demo import history as demo_history
-from demo.stories import STORIES
+from demo.history import MERCHANTS, plan_payments, seed_history
+from demo.scenarios import SCENARIOS
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from monitoring.integrity.search import find_all_violations
@@ -26,7 +26,7 @@ from webhooks.models import WebhookAttempt, WebhookDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-COUNT = len(STORIES) + 4
+COUNT = len(SCENARIOS) + 4
 
 
 def seed(count: int = COUNT) -> str:
@@ -35,12 +35,12 @@ def seed(count: int = COUNT) -> str:
     return output.getvalue()
 
 
-def test_every_story_is_told_the_books_agree_and_nothing_is_told_twice(settings: Any) -> None:
+def test_every_scenario_is_created_once_without_violations(settings: Any) -> None:
     settings.LOCAL_STACK = False
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     text = seed()
-    for story in STORIES:
-        assert story.name.replace("_", " ") in text
+    for scenario in SCENARIOS:
+        assert scenario.name.replace("_", " ") in text
     assert f"{COUNT} payments added, 0 there before" in text
     made = Payment.objects.filter(order_no__startswith="DEMO-")
     assert made.count() == COUNT
@@ -59,12 +59,12 @@ def test_every_story_is_told_the_books_agree_and_nothing_is_told_twice(settings:
     assert OutboxEvent.objects.filter(type="payment.late_success").exists()
     times = made.aggregate(oldest=Min("created_at"), newest=Max("created_at"))
     assert 20 <= (times["newest"] - times["oldest"]).days <= 30
-    assert made.values("merchant").distinct().count() == len(demo_history.BUSINESSES) + 1
+    assert made.values("merchant").distinct().count() == len(MERCHANTS) + 1
     report = run_checks()
     assert [result for result in report.results if not result.passed] == []
     with connection.cursor() as cursor:
         assert find_all_violations(cursor) == []
-    assert not StaffAction.objects.exists(), "nobody of staff did any of it"
+    assert not StaffAction.objects.exists(), "staff did none of it"
     before = row_counts()
     assert f"0 payments added, {COUNT} there before" in seed()
     assert {**row_counts(), "consistency_runs": 0, "consistency_results": 0} == {
@@ -74,23 +74,23 @@ def test_every_story_is_told_the_books_agree_and_nothing_is_told_twice(settings:
     }
 
 
-def test_a_run_that_was_cut_short_is_completed() -> None:
-    plans = list(demo_history.plans(6))
-    assert [plan.order_no for plan in plans] == [plan.order_no for plan in demo_history.plans(6)]
-    demo_history.seed_history(payments=3)
-    assert demo_history.seed_history(payments=6).kept == 3
+def test_a_second_run_completes_the_history() -> None:
+    plans = list(plan_payments(6))
+    assert [plan.order_no for plan in plans] == [plan.order_no for plan in plan_payments(6)]
+    seed_history(payments=3)
+    assert seed_history(payments=6).existing == 3
     assert Payment.objects.count() == 6
 
 
-def test_there_is_no_made_up_money_elsewhere(settings: Any) -> None:
+def test_history_is_refused_without_payment_demo(settings: Any) -> None:
     settings.PAYMENT_DEMO = False
     with pytest.raises(CommandError, match="PAYMENT_DEMO"):
         seed(3)
     assert not Payment.objects.filter(order_no__startswith="DEMO-").exists()
 
 
-def test_on_the_local_stack_staff_were_at_work_and_a_merchant_listened(settings: Any) -> None:
-    """No page of the back office is empty there."""
+def test_the_local_stack_has_staff_actions_and_webhook_deliveries(settings: Any) -> None:
+    """No page of the back office is empty."""
     settings.LOCAL_STACK = settings.WEBHOOK_ALLOW_LOOPBACK = True
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     seed()
@@ -100,7 +100,7 @@ def test_on_the_local_stack_staff_were_at_work_and_a_merchant_listened(settings:
     assert set(StaffAction.objects.values_list("actor", flat=True)) >= {"admin", "finance", "operator"}
     assert WebhookDelivery.objects.filter(status="delivered").exists()
     oldest = WebhookAttempt.objects.earliest("started_at")
-    assert oldest.started_at - oldest.delivery.event.created_at < dt.timedelta(minutes=5), "both became older"
+    assert oldest.started_at - oldest.delivery.event.created_at < dt.timedelta(minutes=5), "both were moved"
     assert PaymentHour.objects.values("hour").distinct().count() > COUNT / 2
     assert ConsistencyRun.objects.latest("id").failed_checks == 0
     with connection.cursor() as cursor:

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from channels.simulator.models import LedgerEntry
-from demo import seed as demo
+from demo import quick_start
 from gateway.models import Payment
 from merchants.models import ApiKey, Merchant
 from monitoring.services import run_checks
@@ -161,8 +161,8 @@ def test_seeding_is_the_whole_story_of_a_payment() -> None:
 
 
 def test_the_administrator_gets_the_password_that_was_given_once() -> None:
-    demo.seed_demo(admin_password="first-password")
-    demo.seed_demo(admin_password="second-password")
+    quick_start.seed_demo(admin_password="first-password")
+    quick_start.seed_demo(admin_password="second-password")
     admin = get_user_model().objects.get()
     assert admin.is_superuser
     assert admin.check_password("first-password")
@@ -171,11 +171,11 @@ def test_the_administrator_gets_the_password_that_was_given_once() -> None:
 @pytest.mark.parametrize(("local_stack", "account"), [(True, "created"), (False, "not created")])
 def test_only_the_local_stack_has_a_known_password(local_stack: bool, account: str, settings: Any) -> None:
     settings.LOCAL_STACK = local_stack
-    assert demo.seed_demo(admin_password="").admin_account.startswith(account)
+    assert quick_start.seed_demo(admin_password="").admin_account.startswith(account)
     assert get_user_model().objects.filter(username="admin").exists() is local_stack
 
 
 def test_with_a_real_stripe_the_demo_payment_stays_in_the_sandbox(settings: Any) -> None:
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_x", "live": ""}
-    assert demo.seed_demo(admin_password="").payment_status == "succeeded"
+    assert quick_start.seed_demo(admin_password="").payment_status == "succeeded"
     assert Payment.objects.get(**DEMO_PAYMENT).channel == "simulator"

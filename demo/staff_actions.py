@@ -1,4 +1,4 @@
-"""What the staff of the local stack did in the demo month: by the services that their buttons call."""
+"""Staff actions of the demo history, through the services that the buttons of the back office call."""
 
 import datetime as dt
 
@@ -19,57 +19,57 @@ from sagas.availability import Operation
 from sagas.models import SagaInstance
 
 ADMIN, FINANCE, OPERATOR = "admin", "finance", "operator"
-GRAVE = 3
+CASES_ABOVE_LIMIT = 3
 
 
-def staff_at_work(*, merchant: Merchant) -> None:
-    """Once: the rule is the last thing they make."""
+def perform_staff_actions(*, merchant: Merchant) -> None:
+    """Runs once: the routing rule is created last."""
     if RoutingRule.objects.filter(merchant=merchant).exists():
         return
-    _clear_up()
-    _give_back(merchant)
-    _give_much_back()
-    _take_along()
-    _look_after(merchant)
+    _operate_sagas_in_review()
+    _refund_part_of_payment(merchant)
+    _refund_largest_payments()
+    _export_month()
+    _manage_merchant(merchant)
 
 
-def _clear_up() -> None:
-    """Of the grave cases one waits for its second signature, one is refused it, one has it."""
+def _operate_sagas_in_review() -> None:
+    """Of the sagas above the limit of dual control, one has a pending, one a rejected and one an approved request."""
     in_review = SagaInstance.objects.filter(needs_attention=True).order_by("-created_at")
-    grave = [saga for saga in in_review if _takes_two(saga)]
-    for number, saga in enumerate(grave[:GRAVE]):
-        asked = approvals.operate_or_request_approval(
+    above_limit = [saga for saga in in_review if _needs_approval(saga)]
+    for number, saga in enumerate(above_limit[:CASES_ABOVE_LIMIT]):
+        requested = approvals.operate_or_request_approval(
             operation=Operation.MARK_RESOLVED,
             saga_id=saga.pk,
             seen_revision=saga.revision,
             actor=OPERATOR,
             why=ActionReason("settled with the bank by telephone", "channel_said", f"OPS-{101 + number}"),
         )
-        if not isinstance(asked, Approval):
+        if not isinstance(requested, Approval):
             continue
         if number == 1:
             decisions.reject(
-                approval_id=asked.pk, actor=FINANCE, reason="the bank's statement says otherwise"
+                approval_id=requested.pk, actor=FINANCE, reason="the bank's statement says otherwise"
             )
         if number == 2:
-            approvals.approve(approval_id=asked.pk, actor=FINANCE)
-    light = next((saga for saga in in_review.all() if not _takes_two(saga)), None)
-    if light is not None:
+            approvals.approve(approval_id=requested.pk, actor=FINANCE)
+    below_limit = next((saga for saga in in_review.all() if not _needs_approval(saga)), None)
+    if below_limit is not None:
         approvals.operate_or_request_approval(
             operation=Operation.RETRY_NOW,
-            saga_id=light.pk,
-            seen_revision=light.revision,
+            saga_id=below_limit.pk,
+            seen_revision=below_limit.revision,
             actor=OPERATOR,
-            why=ActionReason("the bank says that it is well again", "incident", "OPS-100"),
+            why=ActionReason("the bank reports that its outage is over", "incident", "OPS-100"),
         )
 
 
-def _takes_two(saga: SagaInstance) -> bool:
+def _needs_approval(saga: SagaInstance) -> bool:
     amount_minor, currency = amount_at_stake(saga)
     return needs_approval(operation=Operation.MARK_RESOLVED, amount_minor=amount_minor, currency=currency)
 
 
-def _give_back(merchant: Merchant) -> None:
+def _refund_part_of_payment(merchant: Merchant) -> None:
     paid = Payment.objects.filter(
         merchant=merchant, status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
     )
@@ -84,24 +84,24 @@ def _give_back(merchant: Merchant) -> None:
         )
 
 
-def _give_much_back() -> None:
-    """Of the two largest payments: one refund has its second signature, one waits for it."""
+def _refund_largest_payments() -> None:
+    """Requests refunds of the two largest payments: one is approved, one pending."""
     paid = Payment.objects.filter(
         status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
     ).order_by("-captured_minor")
     for number, payment in enumerate(paid[:2]):
-        asked = refunds.refund_or_request_approval(
+        requested = refunds.refund_or_request_approval(
             payment_id=payment.pk,
             refund_id=uuid7(),
             amount_minor=payment.captured_minor,
             actor=FINANCE,
             reason="it was never delivered",
         )
-        if number == 0 and isinstance(asked, Approval):
-            refunds.approve(approval_id=asked.pk, actor=ADMIN)
+        if number == 0 and isinstance(requested, Approval):
+            refunds.approve(approval_id=requested.pk, actor=ADMIN)
 
 
-def _look_after(merchant: Merchant) -> None:
+def _manage_merchant(merchant: Merchant) -> None:
     key = ApiKey.objects.filter(merchant=merchant, environment=Environment.TEST, revoked_at=None).first()
     if key is not None:
         merchant_operations.rotate_key(
@@ -123,12 +123,12 @@ def _look_after(merchant: Merchant) -> None:
     )
 
 
-def _take_along() -> None:
+def _export_month() -> None:
     for kind in ("payments", "refunds"):
         exports.request_export(
             kind_name=kind, filters={}, actor=FINANCE, reason="the month is closed", in_background=True
         )
-    exports.write_unfinished()  # for where no worker runs
+    exports.write_unfinished()  # where no worker runs
     written = Export.objects.filter(kind="payments", status=ExportStatus.DONE).first()
     if written is not None:
         exports.download(export_id=written.pk, actor=FINANCE)

@@ -1,13 +1,12 @@
-"""Lets time pass for one payment: everything that is known of it becomes older by as much.
+"""Moves all times of one payment into the past.
 
-The demo history is made by the real services within a minute and has to look like a month. All times of a payment move
-together, here and nowhere else, so that their order, their distances and every rule of `check_consistency` hold as
-before. Which tables tell of a payment is written below; which of their columns are times, the database says. What is
-inside JSON (an event's data, a stored answer) keeps the times that were true when it was written, and the day in a
-payment's number is the day on which it was made.
+The real services make the demo history within a minute, and it has to look like a month. All times of a payment are
+moved together, so that their order, their intervals and every integrity check hold as before. The tables that hold
+rows of a payment are listed below; the database tells which of their columns are times. Times inside JSON (an event's
+data, a stored answer) and the day in a payment's number stay.
 
-History is append-only, so the triggers must look away for these statements: that takes a superuser, and is done for
-demo data alone.
+Some tables are append-only, so that their triggers are disabled for these statements. That needs a superuser, and is
+done for demo data only.
 """
 
 import datetime as dt
@@ -23,7 +22,7 @@ _NUMBERS = f"(SELECT %(no)s::text UNION ALL SELECT refund_no FROM refunds WHERE 
 _SAGAS = f"(SELECT id FROM saga_instances WHERE business_id IN {_NUMBERS})"  # noqa: S608
 _EVENTS = "(SELECT id FROM outbox_events WHERE ordering_key = %(no)s::text)"
 
-TELLS_OF_PAYMENT: Mapping[str, str] = {
+ROWS_OF_PAYMENT: Mapping[str, str] = {
     "orders": "id = (SELECT order_id FROM payments WHERE payment_no = %(no)s::text)",
     "payments": "payment_no = %(no)s::text",
     "payment_attempts": f"payment_id = {_PAYMENT}",
@@ -43,16 +42,16 @@ TELLS_OF_PAYMENT: Mapping[str, str] = {
 }
 
 
-def let_pass(*, payment_no: str, by: dt.timedelta) -> None:
-    assert settings.PAYMENT_DEMO, "only what is made up may be moved in time"
+def move_into_past(*, payment_no: str, by: dt.timedelta) -> None:
+    assert settings.PAYMENT_DEMO, "only demo data may be moved in time"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(_statement(), {"no": payment_no, "by": str(by)})
+        cursor.execute(_build_statement(), {"no": payment_no, "by": str(by)})
 
 
 @functools.cache
-def _statement() -> str:
-    """All tables at once: one statement sees them all as they were. A new column is a time like the others."""
+def _build_statement() -> str:
+    """One statement for all tables, because each condition must see the other tables unchanged."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -63,11 +62,11 @@ def _statement() -> str:
               AND a.attgenerated = ''
             GROUP BY c.relname
             """,
-            [list(TELLS_OF_PAYMENT)],
+            [list(ROWS_OF_PAYMENT)],
         )
-        times = cursor.fetchall()
-    moves = []
-    for table, columns in times:
-        moved = ", ".join(f"{column} = {column} - %(by)s::text::interval" for column in columns)
-        moves.append(f'older_{table} AS (UPDATE "{table}" SET {moved} WHERE {TELLS_OF_PAYMENT[table]})')  # noqa: S608
-    return f"WITH {', '.join(moves)} SELECT 1"
+        tables = cursor.fetchall()
+    updates = []
+    for table, columns in tables:
+        changes = ", ".join(f"{column} = {column} - %(by)s::text::interval" for column in columns)
+        updates.append(f'moved_{table} AS (UPDATE "{table}" SET {changes} WHERE {ROWS_OF_PAYMENT[table]})')  # noqa: S608
+    return f"WITH {', '.join(updates)} SELECT 1"

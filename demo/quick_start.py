@@ -1,6 +1,6 @@
-"""What the quick start takes for granted: its merchant, a payment that is paid, and somebody who may log in.
+"""Creates the data that the quick start expects: its merchant, a paid payment, and an administrator.
 
-Everything here can be repeated at any time: what exists is left as it is.
+Repeating it changes nothing.
 """
 
 import enum
@@ -31,13 +31,13 @@ PAYMENT_NO = "PAY-existing-payment-123"
 ORDER_NO = "ORDER-existing-123"
 AMOUNT_MINOR, CURRENCY = 100_00, "USD"
 ADMIN_NAME = "admin"
-LOCAL_ADMIN_PASSWORD = "admin"  # noqa: S105 - of the local stack alone, and the quick start names it
+LOCAL_ADMIN_PASSWORD = "admin"  # noqa: S105 - only on the local stack; the quick start names it
 
 
 class AdminAccount(enum.StrEnum):
     CREATED = "created"
     KEPT = "kept as it is"
-    LEFT_OUT = "not created: no password was given"
+    NOT_CREATED = "not created: no password was given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,15 @@ class DemoData:
 
 
 def seed_demo(*, admin_password: str) -> DemoData:
-    """`admin_password` may be empty: then only the local stack gets an administrator, with a known password."""
+    """With an empty `admin_password` only the local stack gets an administrator, with a known password."""
     with transaction.atomic(durable=True):
-        merchant = seed_demo_merchant()  # holds the merchant's lock: two seeds at once take turns
+        merchant = seed_demo_merchant()  # locks the merchant, so that two runs at once are serialized
         payment = Payment.objects.filter(payment_no=PAYMENT_NO).first()
         saga = None if payment else _start_payment(merchant.pk)
     if saga is not None:
         engine.advance_saga(saga)
     elif payment is not None:
-        engine.resume_saga(
-            payment.id
-        )  # for a seed that was killed half-way; otherwise there is nothing to resume
+        engine.resume_saga(payment.id)  # completes a run that was killed
     return DemoData(
         merchant_email=merchant.email,
         payment_no=PAYMENT_NO,
@@ -70,8 +68,8 @@ def seed_demo(*, admin_password: str) -> DemoData:
     )
 
 
-def demo_payment_url() -> str:
-    """A new payment of the demo merchant, for whoever wants to see the payment page. Answers where it is paid."""
+def create_demo_payment() -> str:
+    """Creates a payment of the demo merchant. Returns the URL of its payment page."""
     order_no = f"DEMO-{uuid7().hex}"
     merchant = seed_demo_merchant()
     key = merchant.api_keys.get(hint=DEMO_KEY)
@@ -100,9 +98,9 @@ def demo_payment_url() -> str:
 
 
 def _start_payment(merchant_id: uuid.UUID) -> SagaState:
-    """The way of every payment, except that its number is known and its customer pays at once."""
+    """Starts a payment whose number is fixed and whose customer pays at once."""
     payment_id = uuid7()
-    channel, sandbox = _channel()
+    channel, sandbox = _choose_channel()
     data = PaymentCreateData(
         payment_id=payment_id,
         payment_no=PAYMENT_NO,
@@ -125,8 +123,8 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
     return payment_create.start_saga(data=data)
 
 
-def _channel() -> tuple[str, bool]:
-    """Stripe while the simulator stands in for it: the real one would know nothing of a customer who paid."""
+def _choose_channel() -> tuple[str, bool]:
+    """Stripe if the simulator serves it; otherwise the simulator, because no customer would pay at Stripe."""
     try:
         served = get_channel(StripeChannel.name, Environment.TEST)
     except ChannelNotAvailable:
@@ -139,6 +137,6 @@ def _ensure_admin(password: str) -> AdminAccount:
     if users.filter(username=ADMIN_NAME).exists():
         return AdminAccount.KEPT
     if not password and not settings.LOCAL_STACK:
-        return AdminAccount.LEFT_OUT
+        return AdminAccount.NOT_CREATED
     users.create_superuser(ADMIN_NAME, password=password or LOCAL_ADMIN_PASSWORD)
     return AdminAccount.CREATED
