@@ -22,7 +22,9 @@ class InvalidCredentials(Unauthenticated):
     `details.canonical_string` shows the text that we signed."""
 
     status, code, error_code = 401, 40100, "invalid_credentials"
-    text = _("The API key or the signature is not valid.")
+    text = _(
+        "The API key or the signature is not valid. Check the key, the secret and the text that you sign."
+    )
     retry = Retry.CORRECTED
     advice = (
         "Check key, secret and signature. For a test key, `details.canonical_string` is the text that "
@@ -55,7 +57,7 @@ class NonceReused(Unauthenticated):
 
 class InsufficientScope(ApiError):
     status, code, error_code = 403, 40301, "insufficient_scope"
-    text = _("This API key may not do that: a scope is missing.")
+    text = _("This API key lacks the scope in details. Use a key that has it.")
     retry = Retry.NO
     advice = "Use a key that has `details.required_scope`."
 
@@ -64,7 +66,7 @@ class KeyWiderThanIssuer(ApiError):
     """A restricted key cannot make a key with fewer restrictions. `details` names the restrictions of both."""
 
     status, code, error_code = 403, 40304, "key_wider_than_issuer"
-    text = _("A restricted API key cannot issue or rotate a key with fewer restrictions: see details.")
+    text = _("A restricted API key cannot issue or rotate a key with fewer restrictions. See details.")
     retry = Retry.CORRECTED
     advice = "Ask for no more than the key that signs has, or sign with an unrestricted key."
 
@@ -78,7 +80,9 @@ class MerchantSuspended(ApiError):
 
 class AddressNotAllowed(ApiError):
     status, code, error_code = 403, 40303, "address_not_allowed"
-    text = _("This API key may not be used from this IP address.")
+    text = _(
+        "This API key is not allowed from this IP address. Call from an allowed address, or use another key."
+    )
     retry = Retry.NO
     advice = (
         "Call from an address on the key's list, or use another key; `details.address` is the one we saw."
@@ -87,7 +91,7 @@ class AddressNotAllowed(ApiError):
 
 class RateLimited(ApiError):
     status, code, error_code = 429, 42900, "rate_limited"
-    text = _("Too many requests with this API key. Wait as long as Retry-After says.")
+    text = _("Too many requests with this API key. Wait for the seconds in Retry-After, then repeat.")
     retry = Retry.SAME
     advice = "Wait `Retry-After` seconds, then repeat."
 
@@ -101,20 +105,20 @@ class LastManagingKey(ApiError):
 
 class KeyNotUsable(ApiError):
     status, code, error_code, is_final_answer = 409, 40952, "api_key_not_usable", True
-    text = _("This API key is revoked, expired or already rotated.")
+    text = _("This API key is revoked, expired or already rotated. Use its successor, or issue a new key.")
     retry = Retry.NO
     advice = "Use the key's successor, or issue a new key."
 
 
 class TooManyKeys(ApiError):
     status, code, error_code, is_final_answer = 409, 40953, "too_many_api_keys", True
-    text = _("There are too many usable API keys: revoke those you no longer need.")
+    text = _("There are too many usable API keys. Revoke those that you no longer need.")
     retry = Retry.NO
     advice = "Revoke keys that are no longer used."
 
 
 class EmailTaken(ApiError):
     status, code, error_code, is_final_answer = 409, 40954, "email_taken", True
-    text = _("There is a merchant with this email already.")
+    text = _("A merchant with this email exists already. Use that one, or another email.")
     retry = Retry.CORRECTED
     advice = "Use the merchant that exists, or another email."

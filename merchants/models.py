@@ -69,19 +69,19 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=32, unique=True)
     key_hash = models.CharField(max_length=64, unique=True)
     sealed_secret = models.TextField()
-    hint = models.CharField(max_length=50, help_text=_("Beginning and end of the key, to recognise it by."))
+    hint = models.CharField(max_length=50, help_text=_("Beginning and end of the key, to recognize it."))
     label = models.CharField(max_length=100, blank=True)
     scopes = ArrayField(models.CharField(max_length=50))
     allowed_ips = ArrayField(
         models.CharField(max_length=50),
         default=list,
         blank=True,
-        help_text=_("CIDR networks. Empty: everywhere."),
+        help_text=_("CIDR networks. Empty: no restriction."),
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     retires_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("Rotated: works beside its successor until then.")
+        null=True, blank=True, help_text=_("Rotated: valid together with its successor until then.")
     )
     replaced_by = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="replaces"

@@ -48,7 +48,7 @@ def secret_fields(new: NewKey) -> dict[str, Any]:
     return {
         "key": new.key,
         "secret": new.secret,
-        "note": _("Keep the key and the secret now: they are not shown again."),
+        "note": _("Store the key and the secret now: they are not shown again."),
     }
 
 
@@ -57,5 +57,7 @@ def secret_fields_in_replay() -> dict[str, Any]:
     return {
         "key": None,
         "secret": None,
-        "note": _("The key and the secret were shown once, when the key was made. If lost, rotate the key."),
+        "note": _(
+            "The key and the secret were shown once, when the key was created. If you lost them, rotate the key."
+        ),
     }

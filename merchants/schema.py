@@ -16,7 +16,8 @@ HEADERS: dict[str, str | Promise] = {
     ),
     "X-Timestamp": _("Unix time in seconds, within 300 seconds of ours."),
     "X-Nonce": _(
-        "8 to 128 printable characters, new each time. Needed by DELETE and by writes without an Idempotency-Key."
+        "8 to 128 printable characters, new for each request. Required for DELETE and for writes without an "
+        "Idempotency-Key."
     ),
 }
 

@@ -35,16 +35,19 @@ class IssueKeySerializer(StrictSerializer):
         required=False,
         min_length=1,
         max_length=len(ALL_SCOPES),
-        help_text=_("By default those of the key that asks. A key cannot hand on more than it has."),
+        help_text=_("Default: the scopes of the requesting key. A key cannot grant more than it has."),
     )
     allowed_ips = serializers.ListField(
         child=NetworkField(max_length=50),
         default=list,
         max_length=50,
-        help_text=_("CIDR networks. Empty: those of the key that asks, which may be everywhere."),
+        help_text=_("CIDR networks. Empty: those of the requesting key, which may be unrestricted."),
     )
     expires_at = InstantField(
-        required=False, allow_null=True, default=None, help_text=_("Left out: when the key that asks ends.")
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text=_("Left out: when the requesting key expires."),
     )
 
 
@@ -53,7 +56,7 @@ class RotateKeySerializer(StrictSerializer):
         min_value=0,
         max_value=int(MAX_OVERLAP.total_seconds()),
         default=int(DEFAULT_OVERLAP.total_seconds()),
-        help_text=_("How long the old key works beside the new one."),
+        help_text=_("How long the old key stays valid together with the new one."),
     )
 
 

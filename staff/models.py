@@ -53,7 +53,7 @@ class Authenticator(ThrottlingMixin, Device):
     """A person's authenticator app, with recovery codes in case it is lost."""
 
     sealed_key = models.TextField()
-    last_step = models.BigIntegerField(default=-1, help_text=_("A code is good once: later ones only."))
+    last_step = models.BigIntegerField(default=-1, help_text=_("Each code is accepted only once."))
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

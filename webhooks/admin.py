@@ -22,7 +22,7 @@ def _due(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
     return rows.filter(pk__in=due.order_by("due_at").values("pk")[:DUE_SHOWN])
 
 
-due_filter = choice_filter("due", _("due"), [("yes", _("Due, and sent by nobody yet"))], _due)
+due_filter = choice_filter("due", _("due"), [("yes", _("Due, not sent yet"))], _due)
 
 
 @admin.register(WebhookEndpoint)
@@ -65,7 +65,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("status", due_filter, environment_filter, CreatedFilter)
     saved_views = (
         (_("All"), ""),
-        (_("Due, and sent by nobody yet"), "due=yes"),
+        (_("Due, not sent yet"), "due=yes"),
         (_("Failed"), "status__exact=failed"),
     )
     list_select_related = ("event", "endpoint")

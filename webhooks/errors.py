@@ -1,4 +1,4 @@
-"""What the API answers about endpoints and deliveries."""
+"""Errors of the API about webhook endpoints and deliveries."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -6,23 +6,25 @@ from common.errors import ApiError, Retry
 
 
 class EndpointNotUsable(ApiError):
-    """`details` say what it is: disabled, or the one that signs for `callback_url`, which has no address."""
+    """`details` says why: the endpoint is disabled, or it is the one of `callback_url`, which has no address."""
 
     status, code, error_code, is_final_answer = 409, 40981, "webhook_endpoint_not_usable", True
-    text = _("That cannot be done with this webhook endpoint.")
+    text = _(
+        "This webhook endpoint does not allow that: it is disabled, or it is the endpoint of callback_url. See details."
+    )
     retry = Retry.NO
     advice = "Enable the endpoint first (`PATCH` with `status: enabled`)."
 
 
 class TooManyEndpoints(ApiError):
     status, code, error_code, is_final_answer = 409, 40982, "too_many_webhook_endpoints", True
-    text = _("There are too many webhook endpoints: delete those you no longer need.")
+    text = _("There are too many webhook endpoints. Delete those that you no longer need.")
     retry = Retry.NO
     advice = "Delete endpoints that are no longer used."
 
 
 class RangeTooLong(ApiError):
     status, code, error_code, is_final_answer = 422, 42281, "resend_range_too_long", True
-    text = _("There are too many events in that time: name a shorter one.")
+    text = _("There are too many events in this period. Choose a shorter one.")
     retry = Retry.CORRECTED
     advice = "Give a shorter time between `created_from` and `created_to`."

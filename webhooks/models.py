@@ -24,8 +24,8 @@ class EndpointStatus(models.TextChoices):
 
 class DisabledReason(models.TextChoices):
     MERCHANT = "merchant", _("Disabled by the merchant")
-    GONE = "gone", _("It answered 410 Gone")
-    FAILING = "failing", _("It failed for five days")
+    GONE = "gone", _("Answered 410 Gone")
+    FAILING = "failing", _("Failing for five days")
 
 
 class Lane(models.TextChoices):
@@ -45,10 +45,10 @@ class DeliveryStatus(models.TextChoices):
 class AttemptOutcome(models.TextChoices):
     IN_FLIGHT = "in_flight", _("In flight")
     SUCCESS = "success", _("Success")
-    REJECTED = "rejected", _("Answered with an error")
+    REJECTED = "rejected", _("Error response")
     TIMEOUT = "timeout", _("Timed out")
-    UNREACHABLE = "unreachable", _("Not reached")
-    REFUSED = "refused", _("The address is not allowed")
+    UNREACHABLE = "unreachable", _("Unreachable")
+    REFUSED = "refused", _("Address not allowed")
     # The worker died, or lost its lease; whether the endpoint was told is not known.
     ABANDONED = "abandoned", _("Abandoned")
 
@@ -61,7 +61,7 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=2000, blank=True)
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(
-        models.CharField(max_length=100), default=list, blank=True, help_text=_("Empty: all of them.")
+        models.CharField(max_length=100), default=list, blank=True, help_text=_("Empty: all types.")
     )
     status = models.CharField(max_length=20, choices=EndpointStatus, default=EndpointStatus.ENABLED)
     disabled_reason = models.CharField(max_length=20, choices=DisabledReason, blank=True)
@@ -130,7 +130,7 @@ class WebhookDelivery(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     fence = models.PositiveBigIntegerField(default=0)
     attempt_count = models.PositiveIntegerField(
-        default=0, help_text=_("Attempts since it was last scheduled or sent again.")
+        default=0, help_text=_("Attempts since the delivery was created or last resent.")
     )
     last_outcome = models.CharField(max_length=20, choices=AttemptOutcome, blank=True)
     last_status_code = models.PositiveSmallIntegerField(null=True, blank=True)

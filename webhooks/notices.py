@@ -62,13 +62,13 @@ def _build_notice(endpoint: WebhookEndpoint) -> EmailMessage:
     subjects, bodies = [], []
     for code, _name in settings.LANGUAGES:
         with translation.override(code):
-            subjects.append(_("A webhook endpoint of yours was disabled"))
+            subjects.append(_("One of your webhook endpoints was disabled"))
             bodies.append(
                 _(
                     "Your webhook endpoint %(id)s at %(host)s (%(environment)s) was disabled at %(at)s: %(reason)s.\n\n"
-                    "It is told nothing more until you enable it: PATCH /api/v1/webhook-endpoints/%(id)s with "
-                    '{"status": "enabled"}. What waits for it then goes on. What happened meanwhile you can have '
-                    "sent with POST /api/v1/webhook-endpoints/%(id)s/resend."
+                    "It receives nothing until you enable it: PATCH /api/v1/webhook-endpoints/%(id)s with "
+                    '{"status": "enabled"}. Its pending deliveries then continue. To receive the events that happened '
+                    "in the meantime, use POST /api/v1/webhook-endpoints/%(id)s/resend."
                 )
                 % {
                     "id": endpoint.id,

@@ -31,7 +31,7 @@ def endpoint_body_with_secret(new: NewSecret) -> dict[str, Any]:
     return {
         **endpoint_body(new.endpoint),
         "secret": new.secret,
-        "note": _("Keep the secret now: it is not shown again."),
+        "note": _("Store the secret now: it is not shown again."),
     }
 
 
@@ -40,7 +40,7 @@ def endpoint_body_in_replay(new: NewSecret) -> dict[str, Any]:
     return {
         **endpoint_body(new.endpoint),
         "secret": None,
-        "note": _("The secret was shown once, when it was made. If lost, rotate it."),
+        "note": _("The secret was shown once, when it was created. If you lost it, rotate it."),
     }
 
 

@@ -87,7 +87,7 @@ def parse_url(url: str) -> WebhookUrl:
         require_public_address(address)
     is_local = address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
     if is_local and not settings.WEBHOOK_ALLOW_LOOPBACK:
-        raise AddressRefused(_("This is not a public address of the internet."))
+        raise AddressRefused(_("This is not a public internet address. Use one."))
     if port not in settings.WEBHOOK_PORTS and not is_local:
         allowed = ", ".join(str(number) for number in sorted(settings.WEBHOOK_PORTS))
         raise AddressRefused(_("Use one of these ports: %(ports)s.") % {"ports": allowed})
@@ -104,7 +104,7 @@ def require_public_address(address: IpAddress) -> None:
         unmapped in network for network in _REFUSED_NETWORKS if network.version == unmapped.version
     )
     if is_refused or not unmapped.is_global or unmapped.is_multicast:
-        raise AddressRefused(_("This is not a public address of the internet."))
+        raise AddressRefused(_("This is not a public internet address. Use one."))
 
 
 def resolve_host(target: WebhookUrl) -> list[IpAddress]:
@@ -135,7 +135,7 @@ def check_new_url(url: str) -> None:
     except TimeoutError:
         lookup.cancel()
     except HostNotResolved as error:
-        raise AddressRefused(_("This host name does not resolve.")) from error
+        raise AddressRefused(_("This host name does not resolve. Check its DNS record.")) from error
 
 
 def _parse_ip_literal(host: str, *, is_bracketed: bool) -> IpAddress | None:

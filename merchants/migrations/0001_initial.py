@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                 (
                     "hint",
                     models.CharField(
-                        help_text="Beginning and end of the key, to recognise it by.", max_length=50
+                        help_text="Beginning and end of the key, to recognize it.", max_length=50
                     ),
                 ),
                 ("label", models.CharField(blank=True, max_length=100)),
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=50),
                         blank=True,
                         default=list,
-                        help_text="CIDR networks. Empty: everywhere.",
+                        help_text="CIDR networks. Empty: no restriction.",
                         size=None,
                     ),
                 ),
@@ -106,7 +106,9 @@ class Migration(migrations.Migration):
                 (
                     "retires_at",
                     models.DateTimeField(
-                        blank=True, help_text="Rotated: works beside its successor until then.", null=True
+                        blank=True,
+                        help_text="Rotated: valid together with its successor until then.",
+                        null=True,
                     ),
                 ),
                 ("last_used_at", models.DateTimeField(blank=True, null=True)),

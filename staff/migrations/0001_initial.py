@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 ("sealed_key", models.TextField()),
                 (
                     "last_step",
-                    models.BigIntegerField(default=-1, help_text="A code is good once: later ones only."),
+                    models.BigIntegerField(default=-1, help_text="Each code is accepted only once."),
                 ),
                 (
                     "created_at",

@@ -99,7 +99,7 @@ class TestStory:
             told = list(deliveries(load_subject(payment)))
         assert [(entry.title, entry.name) for entry in told] == [
             ("Success", "payment.succeeded"),
-            ("Answered with an error", "payment.succeeded"),
+            ("Error response", "payment.succeeded"),
         ]
         assert all(entry.duration_ms is not None for entry in told)
         html = page(sue, "gateway_payment", payment.pk)

@@ -68,7 +68,9 @@ def test_a_double_click_makes_one_merchant(admin: Client) -> None:
     shown_by(admin.post(CREATE, NEW))
     again = admin.post(CREATE, NEW)
     assert again.status_code == 409
-    assert "There is a merchant with this email already." in again.content.decode()
+    assert (
+        "A merchant with this email exists already. Use that one, or another email." in again.content.decode()
+    )
     assert (Merchant.objects.count(), StaffAction.objects.count()) == (1, 1)
 
 

@@ -22,7 +22,7 @@ def _event_types() -> serializers.ListField:
         child=serializers.ChoiceField(choices=catalogue.SUBSCRIBABLE_TYPES),
         required=False,
         max_length=len(catalogue.SUBSCRIBABLE_TYPES),
-        help_text=_("Empty or left out: all of them, future ones too."),
+        help_text=_("Empty or left out: all types, including future ones."),
     )
 
 
@@ -56,7 +56,7 @@ class ResendInput(StrictSerializer):
         for name, other in (("created_from", "created_to"), ("created_to", "created_from")):
             if other in attrs and name not in attrs:
                 raise serializers.ValidationError(
-                    {name: [_("Give both times, or none: then all that failed.")]}
+                    {name: [_("Give both times, or neither to resend all failed deliveries.")]}
                 )
         if attrs and attrs["created_from"] >= attrs["created_to"]:
             raise serializers.ValidationError({"created_to": [_("This must be later than created_from.")]})

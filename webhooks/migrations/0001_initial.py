@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=100),
                         blank=True,
                         default=list,
-                        help_text="Empty: all of them.",
+                        help_text="Empty: all types.",
                         size=None,
                     ),
                 ),
@@ -63,8 +63,8 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[
                             ("merchant", "Disabled by the merchant"),
-                            ("gone", "It answered 410 Gone"),
-                            ("failing", "It failed for five days"),
+                            ("gone", "Answered 410 Gone"),
+                            ("failing", "Failing for five days"),
                         ],
                         max_length=20,
                     ),
@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
                 (
                     "attempt_count",
                     models.PositiveIntegerField(
-                        default=0, help_text="Attempts since it was last scheduled or sent again."
+                        default=0, help_text="Attempts since the delivery was created or last resent."
                     ),
                 ),
                 (
@@ -154,10 +154,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("in_flight", "In flight"),
                             ("success", "Success"),
-                            ("rejected", "Answered with an error"),
+                            ("rejected", "Error response"),
                             ("timeout", "Timed out"),
-                            ("unreachable", "Not reached"),
-                            ("refused", "The address is not allowed"),
+                            ("unreachable", "Unreachable"),
+                            ("refused", "Address not allowed"),
                             ("abandoned", "Abandoned"),
                         ],
                         max_length=20,
@@ -214,10 +214,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("in_flight", "In flight"),
                             ("success", "Success"),
-                            ("rejected", "Answered with an error"),
+                            ("rejected", "Error response"),
                             ("timeout", "Timed out"),
-                            ("unreachable", "Not reached"),
-                            ("refused", "The address is not allowed"),
+                            ("unreachable", "Unreachable"),
+                            ("refused", "Address not allowed"),
                             ("abandoned", "Abandoned"),
                         ],
                         default="in_flight",
