@@ -1,6 +1,7 @@
 """Replaces what may not be logged, stored or shown: secrets, card numbers and personal data.
 
-There is one walk through a value (`redact`) and one set of rules for each purpose: `LOGS`, `CHANNEL_EVENTS`, `PAGES`.
+There is one walk through a value (`redact`) and one set of rules for each purpose: `LOGS`, `CHANNEL_EVENTS`,
+`STEP_INPUTS`, `PAGES`.
 The result holds plain JSON types only, so that a renderer never falls back on an object's `repr`.
 """
 
@@ -64,6 +65,11 @@ LOGS = RedactionRules(
 # Merchants' metadata stays, because payments and refunds are found by it.
 CHANNEL_EVENTS = RedactionRules(
     re.compile(f"{_CREDENTIAL_NAMES}|{_PERSONAL_NAMES}", re.IGNORECASE), _clean_event_text
+)
+STEP_INPUTS = RedactionRules(
+    re.compile(f"{_CREDENTIAL_NAMES}|{_PERSONAL_NAMES}|{_HIDDEN_ON_PAGES}", re.IGNORECASE),
+    _clean_event_text,
+    max_items=50,
 )
 PAGES = RedactionRules(
     re.compile(f"{_CREDENTIAL_NAMES}|{_HIDDEN_ON_PAGES}", re.IGNORECASE), hide_secrets, replacement="•••"

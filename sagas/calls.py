@@ -13,7 +13,7 @@ from common import crash, tracing
 from sagas.definitions import Call, ExternalStep
 from sagas.models import Direction
 from sagas.outcomes import CallNotFound, Outcome, Unknown, get_outcome_name
-from sagas.state import SagaState, StepState, get_log_fields
+from sagas.state import SagaState, StepState, get_call_key, get_log_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ def _make_call(saga: SagaState, step: StepState) -> CallResult:
         business_id=saga.business_id,
         data=saga.data,
         results=saga.results,
-        key=_get_key(saga, step, saga.direction),
+        key=get_call_key(saga, step, saga.direction),
         attempt=step.retry_count + 1,
         timeout_seconds=spec.timeout_seconds or settings.CHANNEL_TIMEOUT_SECONDS,
-        forward_key=_get_key(saga, step, Direction.FORWARD),
+        forward_key=get_call_key(saga, step, Direction.FORWARD),
         intended_at=step.intended_at,
     )
     started = time.monotonic()
@@ -79,9 +79,3 @@ def _query_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: C
         if not isinstance(found, CallNotFound):
             return found
     return spec.execute(call)
-
-
-def _get_key(saga: SagaState, step: StepState, direction: Direction) -> str:
-    """The idempotency key. A compensation has one key, because it queries before it undoes anything."""
-    key = f"{saga.id}:{step.name}:{direction}"
-    return f"{key}#{step.call_number}" if direction == Direction.FORWARD and step.call_number > 1 else key

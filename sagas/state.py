@@ -30,6 +30,7 @@ class StepState:
     in_doubt: bool = False
     compensating: bool = False
     result: Json | None = None
+    execute_data: Json | None = None  # the input, when the next commit is to write it
     error_message: str = ""
     retry_count: int = 0
     retry_in_seconds: float | None = None  # set while the step waits for a retry
@@ -87,6 +88,9 @@ class SagaState:
     signals_received: int = 0
     age_seconds: float = 0.0
     trace_context: dict[str, str] = field(default_factory=dict)
+    redacted_data: Json | None = (
+        None  # `data` as `execute_data` of the steps shows it; made when first needed
+    )
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
 
     def move_to(self, status: SagaStatus) -> None:
@@ -131,6 +135,12 @@ def create_state(
         for order, spec in enumerate(definition.steps, start=1)
     ]
     return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)
+
+
+def get_call_key(saga: SagaState, step: StepState, direction: Direction) -> str:
+    """The idempotency key of a call. A compensation has one key, because it queries before it undoes anything."""
+    key = f"{saga.id}:{step.name}:{direction}"
+    return f"{key}#{step.call_number}" if direction == Direction.FORWARD and step.call_number > 1 else key
 
 
 def get_log_fields(saga: SagaState, step: StepState | None = None) -> dict[str, str | int]:

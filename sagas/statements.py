@@ -22,14 +22,14 @@ WITH saga AS (
         %(task_queue)s, %(fairness_key)s)
 ), steps AS (
     INSERT INTO saga_steps (
-        id, saga_id, step_order, step_name, status, in_doubt, compensating, result, error_message, executed_at,
-        retry_count, max_retry_count, call_number, intended_at)
-    SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.result, '',
+        id, saga_id, step_order, step_name, status, in_doubt, compensating, execute_data, result, error_message,
+        executed_at, retry_count, max_retry_count, call_number, intended_at)
+    SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.execute_data, v.result, '',
            CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count, v.call_number,
            CASE WHEN v.is_new_call THEN now() END
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
-        id uuid, step_order int, step_name text, status text, in_doubt bool, result jsonb, executed_now bool,
-        max_retry_count int, call_number int, is_new_call bool)
+        id uuid, step_order int, step_name text, status text, in_doubt bool, execute_data jsonb, result jsonb,
+        executed_now bool, max_retry_count int, call_number int, is_new_call bool)
 ), events AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
                              actor, reason)
@@ -63,6 +63,7 @@ WITH saga AS (
 ), steps AS (
     UPDATE saga_steps AS s SET
         status = v.status, in_doubt = v.in_doubt, compensating = v.compensating, result = v.result,
+        execute_data = coalesce(v.execute_data, s.execute_data),
         error_message = v.error_message, retry_count = v.retry_count,
         next_retry_at = CASE WHEN v.retry_in_seconds IS NOT NULL
                              THEN now() + make_interval(secs => v.retry_in_seconds) END,
@@ -72,7 +73,7 @@ WITH saga AS (
         intended_at = CASE WHEN v.is_new_call THEN now() ELSE v.intended_at END,
         updated_at = now()
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
-        id uuid, status text, in_doubt bool, compensating bool, result jsonb, error_message text,
+        id uuid, status text, in_doubt bool, compensating bool, execute_data jsonb, result jsonb, error_message text,
         retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool, call_number int,
         is_new_call bool, intended_at timestamptz)
     WHERE s.id = v.id AND s.saga_id = (SELECT id FROM saga)

@@ -8,7 +8,8 @@ from sagas.definitions import Context, ExternalStep, LocalStep, WaitingStep
 from sagas.models import Direction
 from sagas.outcomes import Failure, Json, Outcome, StepFailed, Success, get_outcome_name
 from sagas.planner import MakeCalls, ReceiveSignal, Release, RunLocalStep
-from sagas.state import SagaState, StepAttempt, StepState, get_log_fields
+from sagas.state import SagaState, StepAttempt, StepState, get_call_key, get_log_fields
+from sagas.step_input import build_step_input
 
 Refusals = Mapping[str, Failure]  # by the name of the step
 
@@ -51,17 +52,19 @@ def _run_until_calls(saga: SagaState, refusals: Refusals | None) -> Sequence[Ste
                     return ()
             case MakeCalls(steps=steps):
                 for step in steps:
-                    _mark_intent(step)
+                    _mark_intent(saga, step)
                 return steps
             case Release():
                 return ()
 
 
-def _mark_intent(step: StepState) -> None:
+def _mark_intent(saga: SagaState, step: StepState) -> None:
     step.intent_is_fresh = not step.in_doubt
     step.is_new_call = step.intended_at is None
     step.is_first_call = step.is_new_call and step.call_number == 1
     step.in_doubt = True
+    if step.is_new_call:
+        step.execute_data = build_step_input(saga, key=get_call_key(saga, step, Direction.FORWARD))
 
 
 def _receive_signal(saga: SagaState, step: StepState, spec: WaitingStep, refusals: Refusals | None) -> bool:
@@ -89,6 +92,8 @@ def _run_step(
     refusals: Refusals | None,
     signal: Json | None = None,
 ) -> None:
+    if saga.direction == Direction.FORWARD:
+        step.execute_data = build_step_input(saga, signal=signal)
     with tracing.span(f"{saga.definition.name} {step.name}", get_log_fields(saga, step)) as span:
         outcome = _call_handler(saga, step, spec, refusals, signal)
         span.set_attribute("saga.outcome", get_outcome_name(outcome))

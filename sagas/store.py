@@ -111,6 +111,7 @@ def _written(saga: SagaState, now: dt.datetime) -> None:
     saga.attempts.clear()
     for step in saga.steps:
         step.intended_at = now if step.is_new_call else step.intended_at
+        step.execute_data = None
         step.executed_now = step.compensated_now = step.is_new_call = False
 
 
@@ -249,6 +250,7 @@ def _step_row(step: StepState) -> dict[str, Any]:
         "status": step.status,
         "in_doubt": step.in_doubt,
         "compensating": step.compensating,
+        "execute_data": step.execute_data,
         "result": step.result,
         "error_message": step.error_message[:2000],
         "retry_count": step.retry_count,
