@@ -22,7 +22,7 @@ from backoffice.approvals import decisions, late_payments, refunds
 from backoffice.approvals.models import REFUND, Approval
 from backoffice.refund_form import RefundForm
 from backoffice.services import payment_operations
-from backoffice.services.late_payments import Operation
+from backoffice.services.late_payments import LatePaymentOperation
 from common.admin import money_text
 from common.admin_forms import amount_field
 from common.errors import UnknownObject
@@ -102,7 +102,7 @@ def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> None:
     )
 
 
-def _late_payment_action(operation: Operation) -> Perform:
+def _late_payment_action(operation: LatePaymentOperation) -> Perform:
     def perform(actor: User, payment: Payment, data: dict[str, Any]) -> ApprovalRequested | None:
         answer = late_payments.operate_or_request_approval(
             operation=operation,
@@ -194,19 +194,19 @@ PAYMENT_ACTIONS = (
         find_obstacle=_find_cancel_obstacle,
     ),
     AdminAction(
-        Operation.GIVE_BACK.value,
-        Operation.GIVE_BACK.label,
+        LatePaymentOperation.GIVE_BACK.value,
+        LatePaymentOperation.GIVE_BACK.label,
         gettext_lazy("Refunds money that arrived after the payment was closed, and duplicate payments."),
         Permission.REFUND,
-        _late_payment_action(Operation.GIVE_BACK),
+        _late_payment_action(LatePaymentOperation.GIVE_BACK),
         find_obstacle=_find_review_obstacle,
     ),
     AdminAction(
-        Operation.RESOLVE.value,
-        Operation.RESOLVE.label,
+        LatePaymentOperation.RESOLVE.value,
+        LatePaymentOperation.RESOLVE.label,
         gettext_lazy("Closes reviews that have been handled. No money is moved."),
         Permission.RESOLVE,
-        _late_payment_action(Operation.RESOLVE),
+        _late_payment_action(LatePaymentOperation.RESOLVE),
         ResolveForm,
         find_obstacle=_find_review_obstacle,
     ),
@@ -219,7 +219,7 @@ def _find_pending(payment: Payment) -> Approval | None:
 
 def _describe_effects(payment: Payment, approval: Approval) -> Sequence[str]:
     if approval.operation != REFUND:
-        return late_payments.effects(approval, payment)
+        return late_payments.describe_effects(approval, payment)
     values = {
         "amount": money_text(approval.amount_minor, approval.currency),
         "refundable": money_text(payment.refundable_minor, payment.currency),

@@ -11,7 +11,7 @@ from backoffice.actions.declaration import AdminAction, ApprovalRequested, Perfo
 from backoffice.approvals import saga_operations
 from backoffice.approvals.models import Approval
 from backoffice.approvals.saga_operations import ActionReason
-from backoffice.renderers.saga_effects import effects
+from backoffice.renderers.saga_effects import describe_effects
 from backoffice.saga_forms import ConfirmedForm, MarkResolvedForm, SagaForm, SkipStepForm
 from sagas.availability import MEANINGS, Operation, allowed
 from sagas.inspection import SagaView
@@ -44,7 +44,7 @@ def _find_obstacle(operation: Operation) -> Callable[[SagaView], str]:
 
 
 def _describe_effects(operation: Operation) -> Callable[[SagaView], Sequence[str]]:
-    return lambda saga: effects(saga, operation)
+    return lambda saga: describe_effects(saga, operation)
 
 
 SAGA_ACTIONS = tuple(
@@ -71,7 +71,7 @@ def _find_pending(saga: SagaView) -> Approval | None:
 
 
 def _describe_approval(saga: SagaView, approval: Approval) -> Sequence[str]:
-    return effects(saga, Operation(approval.operation), approval.result)
+    return describe_effects(saga, Operation(approval.operation), approval.result)
 
 
 def _approve(approval: Approval, approver: str) -> str:

@@ -54,7 +54,7 @@ class SagaPageAdmin(ActionsAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # u
             "title": f"{row.definition} {row.business_id}",
             "subtitle": None,
             "download_url": reverse("admin:sagas_sagainstance_json", args=[row.id]),
-            **saga_page.picture(row),
+            **saga_page.page_context(row),
         }
 
     def json_view(self, request: HttpRequest, saga_id: uuid.UUID) -> HttpResponse:
@@ -64,7 +64,7 @@ class SagaPageAdmin(ActionsAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # u
         if not found:
             raise Http404
         details = saga_inspection.load_saga_details(saga=found[0])
-        text = saga_page.as_json(details, saga_page.payloads(saga_id))
+        text = saga_page.format_json(details, saga_page.load_payloads(saga_id))
         response = HttpResponse(text, content_type="application/json; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="saga-{saga_id}.json"'
         return response

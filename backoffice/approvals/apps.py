@@ -8,6 +8,6 @@ class ApprovalsConfig(AppConfig):
     verbose_name = _("Approvals")
 
     def ready(self) -> None:
-        from backoffice.approvals.checks import second_person_limits_make_sense
+        from backoffice.approvals.checks import check_second_person_limits
 
-        checks.register(second_person_limits_make_sense, checks.Tags.security)
+        checks.register(check_second_person_limits, checks.Tags.security)

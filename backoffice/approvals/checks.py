@@ -1,4 +1,4 @@
-"""Refuses to start with limits for a second person that mean nothing."""
+"""System check of SECOND_PERSON_ABOVE: refuses to start with unknown currencies or invalid amounts."""
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -10,32 +10,30 @@ from django.core.checks import CheckMessage, Error, Warning
 from backoffice.approvals.thresholds import ANY_CURRENCY
 from common.money import EXPONENTS
 
-HINT = (
-    "Give it as SECOND_PERSON_ABOVE=*=10000,JPY=1000000: amounts in major units, * for every other currency."
-)
+HINT = "Set SECOND_PERSON_ABOVE=*=10000,JPY=1000000: amounts in major units, * for every other currency."
 
 
-def second_person_limits_make_sense(**_kwargs: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = [Error(text, hint=HINT, id="approvals.E001") for text in _complaints()]
+def check_second_person_limits(**_kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = [Error(text, hint=HINT, id="approvals.E001") for text in _find_errors()]
     if ANY_CURRENCY not in settings.SECOND_PERSON_ABOVE:
         text = "SECOND_PERSON_ABOVE has no *: one person decides about any amount of a currency that it does not name."
         found.append(Warning(text, hint=HINT, id="approvals.W001"))
     return found
 
 
-def _complaints() -> Iterator[str]:
+def _find_errors() -> Iterator[str]:
     for currency, text in settings.SECOND_PERSON_ABOVE.items():
         if currency != ANY_CURRENCY and currency not in EXPONENTS:
-            yield f"SECOND_PERSON_ABOVE names {currency!r}, which is no currency of this platform."
+            yield f"SECOND_PERSON_ABOVE names {currency!r}, which is not a currency of this platform."
             continue
-        limit = _decimal(text)
+        limit = _parse_decimal(text)
         if limit is None or not limit.is_finite() or limit < 0:
-            yield f"SECOND_PERSON_ABOVE: the limit {text!r} of {currency} is no amount."
+            yield f"SECOND_PERSON_ABOVE: the limit {text!r} of {currency} is not an amount."
         elif limit != round(limit, decimals := EXPONENTS.get(currency, 2)):
             yield f"SECOND_PERSON_ABOVE: the limit {text!r} of {currency} has more than {decimals} decimals."
 
 
-def _decimal(text: str) -> Decimal | None:
+def _parse_decimal(text: str) -> Decimal | None:
     try:
         return Decimal(text)
     except InvalidOperation:

@@ -1,6 +1,6 @@
-"""How a wish is decided, whatever it is for: by another person, once, in time, and written down.
+"""Requests for approval and the decisions on them: by a second person, once, in time, recorded in the audit log.
 
-All of it runs in the caller's transaction, beside what the wish is for.
+The functions that take an `Approval` run in the caller's transaction, together with the operation itself.
 """
 
 import datetime as dt
@@ -8,7 +8,7 @@ import uuid
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -18,9 +18,11 @@ from audit.action_types import ObjectType, StaffActionType
 from backoffice.approvals.independence import account_changed_at, find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
+from common.db import violates
 from common.errors import NotPermitted
 
 VALID_FOR: Final = dt.timedelta(days=3)
+ONE_PENDING: Final = ("approval_one_pending_per_payment", "approval_one_pending_per_saga")
 
 
 def pending_approvals() -> QuerySet[Approval]:
@@ -31,11 +33,27 @@ def find_pending_for_payment(*, payment_no: str) -> Approval | None:
     return pending_approvals().filter(business_id=payment_no, operation__in=PAYMENT_OPERATIONS).first()
 
 
-def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
-    """Makes the signed-in account `actor` the requester of what was requested in a terminal.
+def request_approval(approval: Approval) -> Approval:
+    """Stores the request with its audit log entry. Raises `NotPermitted` when one is pending for the same object."""
+    expire_approvals()
+    try:
+        with transaction.atomic():
+            approval.save(force_insert=True)
+            record_in_audit_log(
+                approval, StaffActionType.APPROVAL_REQUEST, approval.requested_by, approval.reason
+            )
+    except IntegrityError as error:
+        if not any(violates(error, name) for name in ONE_PENDING):
+            raise
+        raise NotPermitted(_("An approval is already pending for this object.")) from error
+    return approval
 
-    Whoever has the terminal can type any name there, a colleague's too, and would then approve as themselves. So a
-    request from a terminal counts as nobody's: one account adopts it and a second one approves it.
+
+def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
+    """Makes the signed-in account `actor` the requester of an operation that was requested in a terminal.
+
+    A person in the terminal can type any name, also a colleague's, and could then approve with their own account.
+    So a request from a terminal belongs to nobody: one account adopts it and a second one approves it.
 
     Raises `NotPermitted`.
     """
@@ -51,7 +69,7 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
 
 
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
-    """Also withdraws one's own request. Raises `NotPermitted`."""
+    """Rejects the request, or withdraws it when `actor` is the requester. Raises `NotPermitted`."""
     if not reason.strip():
         raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
@@ -60,15 +78,18 @@ def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
 
 
 def lock_for_approval(approval_id: uuid.UUID, actor: str) -> Approval:
-    """Locked, for who agrees. Raises `NotPermitted`."""
+    """Locks the pending request for its approval by `actor`.
+
+    Raises `NotPermitted` when it is decided or expired, or when `actor` is not a second person.
+    """
     approval = lock_pending(approval_id)
-    if why_not := find_approver_conflict(approver=actor, requester=approval.requested_by):
-        raise NotPermitted(why_not)
+    if conflict := find_approver_conflict(approver=actor, requester=approval.requested_by):
+        raise NotPermitted(conflict)
     return approval
 
 
 def lock_pending(approval_id: uuid.UUID) -> Approval:
-    """Raises `NotPermitted`."""
+    """Raises `NotPermitted` when the request is decided or expired."""
     approval = Approval.objects.select_for_update().filter(id=approval_id).first()
     if approval is None or approval.state != ApprovalState.PENDING:
         raise NotPermitted(_("This approval has been decided already."))
@@ -90,12 +111,12 @@ def record_decision(approval: Approval, state: ApprovalState, actor: str, *, rea
     )
 
 
-def record_in_audit_log(approval: Approval, act: StaffActionType, actor: str, reason: str) -> None:
-    """A wish for a refund is part of its payment's history: its saga is not there yet. The line has the address of the
-    person by itself, and how long the account has been as it is."""
+def record_in_audit_log(approval: Approval, action: StaffActionType, actor: str, reason: str) -> None:
+    """Records under the payment, when the operation is about its money (a refund has no saga yet), or under the saga.
+    The entry also says for how long the account of `actor` has been unchanged."""
     audit.record(
         actor=actor,
-        action=act,
+        action=action,
         object_type=ObjectType.PAYMENT if approval.is_about_payment else ObjectType.SAGA,
         object_id=approval.business_id if approval.is_about_payment else str(approval.saga_id),
         reason=reason,
@@ -105,14 +126,14 @@ def record_in_audit_log(approval: Approval, act: StaffActionType, actor: str, re
             "amount_minor": approval.amount_minor,
             "currency": approval.currency,
             "requested_by": approval.requested_by,
-            **_account(actor),
+            **_account_age(actor),
             "reason_code": approval.reason_code,
             "ticket": approval.ticket,
         },
     )
 
 
-def _account(actor: str) -> dict[str, object]:
+def _account_age(actor: str) -> dict[str, object]:
     account = User.objects.filter(username=actor).first()
     if account is None:
         return {}
@@ -121,11 +142,12 @@ def _account(actor: str) -> dict[str, object]:
 
 
 def mark_stale(approval_id: uuid.UUID) -> None:
+    """Closes a request that no longer fits its object."""
     _close(Approval.objects.filter(id=approval_id), ApprovalState.STALE)
 
 
 def expire_approvals() -> int:
-    """Closes what nobody decided in time, so that it can be asked for anew."""
+    """Closes requests that nobody decided in time, so that the operation can be requested again."""
     return _close(Approval.objects.filter(requested_at__lte=Now() - VALID_FOR), ApprovalState.EXPIRED)
 
 

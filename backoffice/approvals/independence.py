@@ -1,6 +1,6 @@
-"""Whether two accounts are two people, as far as a program can tell (ADR 23).
+"""Checks whether two accounts count as two people (ADR 23).
 
-Everything is read from the audit, which nobody can change, and from the accounts themselves.
+It reads the accounts and the audit log, which nobody can change.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ from common.terminal import TERMINAL
 from staff import second_factor
 from staff.mailboxes import normalize_mailbox
 
-# What opens an account, or gives it more: the waiting time begins anew.
+# Each of these restarts the waiting time of the account (APPROVER_AGE_HOURS).
 ACCOUNT_CHANGES: Final = (
     StaffActionType.STAFF_INVITED,
     StaffActionType.STAFF_LINK_SENT,
@@ -30,7 +30,7 @@ LINK_ACTIONS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK
 
 
 def find_approver_conflict(*, approver: str, requester: str) -> str:
-    """Why the approver is not a second person beside the requester; empty when it is one."""
+    """Returns why `approver` does not count as a second person beside `requester`; empty when they do."""
     if approver == requester:
         return _("You requested this yourself. Another person must approve it.")
     accounts = {each.get_username(): each for each in User.objects.filter(username__in=(approver, requester))}
@@ -48,31 +48,31 @@ def find_approver_conflict(*, approver: str, requester: str) -> str:
 
 
 def is_from_terminal(name: str) -> bool:
-    """Whether somebody typed `name` in a terminal, which proves nothing. No account has such a name."""
+    """Tells whether `name` was typed in a terminal, which proves no identity. No account has such a name."""
     return name.startswith(TERMINAL)
 
 
 def account_changed_at(account: User) -> dt.datetime:
-    """When the account was made, or its access last changed by somebody else."""
+    """Returns when the account was created, or when another person last changed its access."""
     last = _staff_actions(account.get_username(), *ACCOUNT_CHANGES).order_by("-id").first()
     return max(account.date_joined, last.created_at) if last else account.date_joined
 
 
-def _find_shared_identity(approver: User, asking: User | None, requester: str) -> str:
-    """`asking` is the account of the requester; None for a name from a terminal."""
+def _find_shared_identity(approver: User, requester_account: User | None, requester: str) -> str:
+    """Returns why one person may control both accounts. `requester_account`: None for a name from a terminal."""
     for link in _newest_links(approver.get_username(), requester):
         if link.after.get("link") == "shown":
             return _(
                 "The link of account %(name)s was shown to %(actor)s. Send a new link to a company e-mail address"
                 " before the account takes part in approvals."
             ) % {"name": link.object_id, "actor": link.actor}
-    if asking is None or is_from_terminal(requester):
+    if requester_account is None or is_from_terminal(requester):
         return _(
             "This was requested in a terminal, which proves no identity. An account must adopt the request first."
         )
-    if approver.email and normalize_mailbox(approver.email) == normalize_mailbox(asking.email):
+    if approver.email and normalize_mailbox(approver.email) == normalize_mailbox(requester_account.email):
         return _("Both accounts share a mailbox. Another person must approve it.")
-    for invited, by in ((approver, asking), (asking, approver)):
+    for invited, by in ((approver, requester_account), (requester_account, approver)):
         if (
             not by.email
             and _staff_actions(invited.get_username(), *LINK_ACTIONS).filter(actor=by.get_username()).exists()
@@ -84,12 +84,12 @@ def _find_shared_identity(approver: User, asking: User | None, requester: str) -
 
 
 def _newest_links(*names: str) -> QuerySet[StaffAction]:
-    """Of each account, the link that opened it last."""
-    made = StaffAction.objects.filter(
+    """Returns the newest link of each account."""
+    links = StaffAction.objects.filter(
         object_id__in=names, object_type=ObjectType.STAFF, action__in=LINK_ACTIONS
     )
-    return made.order_by("object_id", "-id").distinct("object_id")
+    return links.order_by("object_id", "-id").distinct("object_id")
 
 
-def _staff_actions(name: str, *acts: StaffActionType) -> QuerySet[StaffAction]:
-    return StaffAction.objects.filter(object_id=name, object_type=ObjectType.STAFF, action__in=acts)
+def _staff_actions(name: str, *actions: StaffActionType) -> QuerySet[StaffAction]:
+    return StaffAction.objects.filter(object_id=name, object_type=ObjectType.STAFF, action__in=actions)

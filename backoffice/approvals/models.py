@@ -1,4 +1,4 @@
-"""What one person asked for and a second one decides. The database sees to it that they are two."""
+"""Requests for approval. The database enforces that requester and approver are two accounts."""
 
 from typing import Final
 
@@ -6,16 +6,15 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from backoffice.services.late_payments import Operation as LateMoneyOperation
+from backoffice.services.late_payments import LatePaymentOperation
 from common.ids import uuid7
 from common.terminal import TERMINAL
 from sagas.availability import Operation
 
 REFUND: Final = "refund"
-# A refund's saga gets the refund's id, so that a wish for a refund has the id of its saga before there is one. An
-# operation on late money has the payment's id instead.
-OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund")), *LateMoneyOperation.choices]
-PAYMENT_OPERATIONS: Final = (REFUND, *LateMoneyOperation.values)
+# `saga_id` of a refund is the refund's id, which its saga will get. An operation on late payments has the payment's id.
+OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund")), *LatePaymentOperation.choices]
+PAYMENT_OPERATIONS: Final = (REFUND, *LatePaymentOperation.values)
 
 
 class ApprovalState(models.TextChoices):
@@ -27,7 +26,7 @@ class ApprovalState(models.TextChoices):
 
 
 class Approval(models.Model):
-    """The operation as it was asked for, on the revision that was seen. `business_id` is the saga's, or the number of
+    """The requested operation, on the revision that the requester saw. `business_id` is the saga's, or the number of
     the payment whose money the operation is about.
 
     `requested_by` is an account, or a name that somebody typed in a terminal (`common.terminal.terminal_name`).

@@ -1,22 +1,20 @@
-"""Refunds by one person, or by two where much money goes back.
+"""Refunds by staff, with an approval when the amount is above the limit.
 
-The payment's lock puts wishes and refunds in a line. Consent, reservation and both lines of the audit are one
-transaction: there is no consent without the refund's saga, and what becomes of a saga is not lost.
+The lock of the payment serializes requests and refunds. The approval, the reservation of the amount, the refund's saga
+and both audit log entries are one transaction. So an approved refund always has a saga that completes it.
 """
 
 import uuid
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit.action_types import StaffActionType
 from backoffice.approvals import decisions
 from backoffice.approvals.models import REFUND, Approval, ApprovalState
 from backoffice.approvals.thresholds import exceeds_limit
 from backoffice.services import refund_operations
 from common import crash
-from common.db import violates
-from common.errors import NotPermitted, UnknownObject
+from common.errors import UnknownObject
 from gateway.errors import (
     AmountNotSupported,
     PaymentDisputed,
@@ -30,18 +28,18 @@ from gateway.models import Payment, Refund
 def refund_or_request_approval(
     *, payment_id: uuid.UUID, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
 ) -> Refund | Approval:
-    """`refund_id` comes with the form, so that a form sent twice refunds, or asks, once.
+    """Refunds, or requests an approval. `refund_id` comes with the form: a form sent twice has one effect.
 
     Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `NotPermitted` and `UnknownObject`.
     """
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
-        if (known := _sent_before(payment, refund_id)) is not None:
+        if (known := _find_sent_before(payment, refund_id)) is not None:
             return known
-        # Together with the ones before: many small refunds are one large one.
-        alone = amount_minor + refund_operations.refunded_without_approval_minor(payment=payment)
-        if exceeds_limit(amount_minor=alone, currency=payment.currency):
-            return _ask(payment, refund_id, amount_minor, actor, reason)
+        # Earlier refunds without approval count, so that a large refund cannot be split into small ones.
+        total_minor = amount_minor + refund_operations.refunded_without_approval_minor(payment=payment)
+        if exceeds_limit(amount_minor=total_minor, currency=payment.currency):
+            return _request_approval(payment, refund_id, amount_minor, actor, reason)
         saga = refund_operations.start_refund(
             payment=payment, refund_id=refund_id, amount_minor=amount_minor, actor=actor, reason=reason
         )
@@ -49,9 +47,12 @@ def refund_or_request_approval(
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
-    """Raises `NotPermitted`: when it was decided already, by the same person, or too late. Raises
-    `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment` where the payment has changed so that
-    it no longer fits, and `AmountNotSupported`."""
+    """Performs the approved refund.
+
+    Raises `NotPermitted` when the request is decided or expired, or `actor` is not a second person;
+    `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment` and `AmountNotSupported` when the payment has
+    changed since the request.
+    """
     try:
         with transaction.atomic(durable=True):
             approval = decisions.lock_for_approval(approval_id, actor)
@@ -72,35 +73,30 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     return refund_operations.execute_refund(saga=saga)
 
 
-def _sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | None:
+def _find_sent_before(payment: Payment, refund_id: uuid.UUID) -> Refund | Approval | None:
     refund = Refund.objects.filter(id=refund_id).first()
     if refund is not None and refund.payment_id != payment.id:
         raise UnknownObject(_("There is no such object."))
-    asked = Approval.objects.filter(saga_id=refund_id, operation=REFUND).first()
-    if asked is not None and asked.business_id != payment.payment_no:
+    approval = Approval.objects.filter(saga_id=refund_id, operation=REFUND).first()
+    if approval is not None and approval.business_id != payment.payment_no:
         raise UnknownObject(_("There is no such object."))
-    return refund or asked
+    return refund or approval
 
 
-def _ask(payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> Approval:
-    """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
+def _request_approval(
+    payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
+) -> Approval:
+    """Refuses at once a refund that would be refused after the approval."""
     refund_create.require_refundable(payment=payment, amount_minor=amount_minor)
-    decisions.expire_approvals()
-    try:
-        with transaction.atomic():
-            approval = Approval.objects.create(
-                operation=REFUND,
-                saga_id=refund_id,
-                business_id=payment.payment_no,
-                seen_revision=0,
-                amount_minor=amount_minor,
-                currency=payment.currency,
-                reason=reason,
-                requested_by=actor,
-            )
-    except IntegrityError as error:
-        if not violates(error, "approval_one_pending_per_payment"):
-            raise
-        raise NotPermitted(_("An approval is already pending for this object.")) from error
-    decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, reason)
-    return approval
+    return decisions.request_approval(
+        Approval(
+            operation=REFUND,
+            saga_id=refund_id,
+            business_id=payment.payment_no,
+            seen_revision=0,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+            reason=reason,
+            requested_by=actor,
+        )
+    )

@@ -1,23 +1,19 @@
-"""Operations on sagas by one person, or by two where much money hangs on them.
+"""Operations on sagas, with an approval when the amount is above the limit.
 
-A wish is a row and a line of the audit. The decision locks the row, and the operation, the row and both lines of the
-audit are one transaction: nobody's consent is used twice.
+A request is a row and an audit log entry. The decision locks the row; the operation, the row and both audit log entries
+are one transaction. So an approval is used at most once.
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
+from django.db import transaction
 
-from audit.action_types import StaffActionType
 from backoffice.approvals import decisions
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from backoffice.approvals.thresholds import amount_at_stake, needs_approval
 from backoffice.services import saga_operations
-from common.db import violates
-from common.errors import NotPermitted, OperationRefused, StaleView
+from common.errors import NotPermitted, StaleView
 from sagas import inspection
 from sagas.availability import Operation, allowed
 from sagas.models import SagaInstance
@@ -26,34 +22,11 @@ from sagas.operations import SagaChange, unknown_saga
 
 @dataclass(frozen=True, slots=True)
 class ActionReason:
-    """`ticket` is a link or a number in the team's own system."""
+    """`ticket` is a link or a number in the ticket system of the team."""
 
     reason: str
     reason_code: str = ""
     ticket: str = ""
-
-
-OperationResult = SagaChange | Approval | OperationRefused
-
-
-def operate_each(
-    *, operation: Operation, seen: Mapping[uuid.UUID, int], actor: str, why: ActionReason, result: str = ""
-) -> dict[uuid.UUID, OperationResult]:
-    """Each saga in a transaction of its own, so that one that has moved on does not hold up the others."""
-    answers: dict[uuid.UUID, OperationResult] = {}
-    for saga_id, revision in seen.items():
-        try:
-            answers[saga_id] = operate_or_request_approval(
-                operation=operation,
-                saga_id=saga_id,
-                seen_revision=revision,
-                actor=actor,
-                why=why,
-                result=result,
-            )
-        except OperationRefused as refused:
-            answers[saga_id] = refused
-    return answers
 
 
 def operate_or_request_approval(
@@ -65,13 +38,13 @@ def operate_or_request_approval(
     why: ActionReason,
     result: str = "",
 ) -> SagaChange | Approval:
-    """Raises `OperationRefused` in its many kinds."""
+    """Performs the operation, or requests an approval for it. Raises the subclasses of `OperationRefused`."""
     saga = SagaInstance.objects.filter(id=saga_id).first()
     if saga is None:
         raise unknown_saga(saga_id)
     amount_minor, currency = amount_at_stake(saga)
     if needs_approval(operation=operation, amount_minor=amount_minor, currency=currency):
-        return _ask(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
+        return _request_approval(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
     return saga_operations.operate(
         operation=operation,
         saga_id=saga_id,
@@ -94,7 +67,11 @@ def find_pending_for_saga(*, saga_id: uuid.UUID) -> Approval | None:
 
 
 def approve(*, approval_id: uuid.UUID, actor: str) -> SagaChange:
-    """Raises `OperationRefused`: when it was decided already, by the same person, or the saga has moved on."""
+    """Performs the approved operation.
+
+    Raises `NotPermitted` when the request is decided or expired, or `actor` is not a second person; `StaleView` when
+    the saga has changed.
+    """
     try:
         with transaction.atomic():
             approval = decisions.lock_for_approval(approval_id, actor)
@@ -116,7 +93,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> SagaChange:
     return done
 
 
-def _ask(
+def _request_approval(
     saga: SagaInstance,
     operation: Operation,
     seen_revision: int,
@@ -126,35 +103,28 @@ def _ask(
     amount_minor: int,
     currency: str,
 ) -> Approval:
-    """Refused at once is what would be refused later: nobody is asked for what cannot be done."""
+    """Refuses at once an operation that would be refused after the approval."""
     if saga.revision != seen_revision:
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
-    picture = inspection.get_saga_view(saga.id)
-    if picture is None:
+    current = inspection.get_saga_view(saga.id)
+    if current is None:
         raise unknown_saga(saga.id)
-    if why_not := allowed(picture)[operation]:
-        raise NotPermitted(why_not)
+    if obstacle := allowed(current)[operation]:
+        raise NotPermitted(obstacle)
     if operation == Operation.SKIP_STEP:
         saga_operations.parse_result(result, saga.id)
-    decisions.expire_approvals()
-    try:
-        with transaction.atomic():
-            approval = Approval.objects.create(
-                operation=operation,
-                saga_id=saga.id,
-                business_id=saga.business_id,
-                seen_revision=seen_revision,
-                amount_minor=amount_minor,
-                currency=currency,
-                reason=why.reason,
-                reason_code=why.reason_code,
-                ticket=why.ticket,
-                result=result,
-                requested_by=actor,
-            )
-            decisions.record_in_audit_log(approval, StaffActionType.APPROVAL_REQUEST, actor, why.reason)
-    except IntegrityError as error:
-        if not violates(error, "approval_one_pending_per_saga"):
-            raise
-        raise NotPermitted(_("An approval is already pending for this object.")) from error
-    return approval
+    return decisions.request_approval(
+        Approval(
+            operation=operation,
+            saga_id=saga.id,
+            business_id=saga.business_id,
+            seen_revision=seen_revision,
+            amount_minor=amount_minor,
+            currency=currency,
+            reason=why.reason,
+            reason_code=why.reason_code,
+            ticket=why.ticket,
+            result=result,
+            requested_by=actor,
+        )
+    )

@@ -1,4 +1,4 @@
-"""From which amount on a second person must agree."""
+"""The amount above which an operation needs an approval."""
 
 from decimal import Decimal
 from typing import Final
@@ -10,12 +10,13 @@ from sagas.availability import Operation
 from sagas.models import SagaInstance
 
 ANY_CURRENCY: Final = "*"
-# What cannot be taken back by a later step of the saga.
+# A later step of the saga cannot undo them.
 IRREVERSIBLE: Final = frozenset({Operation.SKIP_STEP, Operation.COMPENSATE, Operation.MARK_RESOLVED})
 
 
 def amount_at_stake(saga: SagaInstance) -> tuple[int, str]:
-    """The most that hangs on it: of a refund the whole payment, because that is what a mistake may cost."""
+    """Returns the amount at stake, in minor units, and its currency. For a refund it is the whole payment's amount:
+    that is what a mistake may cost."""
     data = saga.metadata
     amounts = [data.get("amount_minor"), data.get("payment_amount_minor")]
     known = [amount for amount in amounts if isinstance(amount, int)]
@@ -27,17 +28,18 @@ def needs_approval(*, operation: Operation, amount_minor: int, currency: str) ->
 
 
 def exceeds_limit(*, amount_minor: int, currency: str) -> bool:
-    """Strictly above the limit of its currency, in minor units."""
+    """Tells whether the amount is strictly above the limit of its currency."""
     limit = limit_minor(currency)
     return limit is not None and amount_minor > limit
 
 
 def limit_minor(currency: str) -> Decimal | None:
-    """None where one person decides about any amount.
+    """Returns the limit in minor units; None when no amount needs an approval.
 
-    A currency's own limit is in its major units. `*` is for the others: so many units of a currency with two decimals,
-    and of each other currency the same number of minor units (`common.money.EXPONENTS`): 10000 is 10,000.00 USD,
-    1,000,000 VND, 1,000.000 KWD. One number of major units for all would be too little of one and too much of another.
+    The limit that a currency has by name is in its major units. `*` is for the other currencies: that number of major
+    units of a currency with two decimals, and the same number of minor units of each other currency. 10000 is
+    10,000.00 USD, 1,000,000 VND, 1,000.000 KWD. One number of major units would be too little for one currency and
+    too much for another.
     """
     limits = settings.SECOND_PERSON_ABOVE
     if currency not in EXPONENTS:

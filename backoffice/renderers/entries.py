@@ -1,4 +1,4 @@
-"""Lines of a story as a page shows them."""
+"""Timeline entries as a page shows them: durations in words, details redacted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from backoffice.timeline.registry import Entry
 @dataclass(frozen=True, slots=True)
 class ShownEntry:
     entry: Entry
-    took: str
+    duration: str
     detail: str
 
 

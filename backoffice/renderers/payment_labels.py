@@ -1,4 +1,4 @@
-"""A payment's state in words, with an icon and a colour, so that none of the three has to be guessed."""
+"""The status of a payment as label, icon and colour."""
 
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from gateway.models import Payment, PaymentStatus
 from merchants.models import Environment
 
-LOOKS: dict[str, tuple[str, str, str | Promise]] = {
+STATUS_DISPLAY: dict[str, tuple[str, str, str | Promise]] = {
     PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Pending: waiting for the customer")),
     PaymentStatus.PROCESSING: ("sync", "info", gettext_lazy("Processing at the channel")),
     PaymentStatus.AUTHORIZED: ("lock_clock", "info", gettext_lazy("Authorized: waiting for capture")),
@@ -18,7 +18,7 @@ LOOKS: dict[str, tuple[str, str, str | Promise]] = {
     PaymentStatus.CANCELLED: ("do_not_disturb_on", "warning", gettext_lazy("Cancelled: nothing was charged")),
     PaymentStatus.EXPIRED: ("timer_off", "warning", gettext_lazy("Expired: nothing was charged")),
 }
-# Where a channel shows a payment to the people who have an account there.
+# Pages of a payment in the channels' dashboards.
 DASHBOARDS = {
     "stripe": {
         Environment.LIVE: "https://dashboard.stripe.com/payments/{number}",
@@ -28,11 +28,11 @@ DASHBOARDS = {
 
 
 def status_icon(payment: Payment) -> str:
-    return LOOKS[payment.status][0]
+    return STATUS_DISPLAY[payment.status][0]
 
 
 def status_tone(payment: Payment) -> str:
-    return LOOKS[payment.status][1]
+    return STATUS_DISPLAY[payment.status][1]
 
 
 def status_label(payment: Payment) -> str:
@@ -41,11 +41,11 @@ def status_label(payment: Payment) -> str:
         return _("Refunded") if whole else _("Partially refunded")
     if payment.captured_minor and payment.status != PaymentStatus.SUCCEEDED:
         return _("Closed, with a late payment")
-    return str(LOOKS[payment.status][2])
+    return str(STATUS_DISPLAY[payment.status][2])
 
 
 def channel_url(payment: Payment) -> str:
-    """Empty where the channel has no page for it: the simulator, or before the channel gave a number."""
+    """Returns the page in the channel's dashboard; empty for the simulator, and before the channel has a number."""
     pattern = DASHBOARDS.get(payment.channel, {}).get(Environment(payment.environment), "")
     if not pattern or payment.sandbox or not payment.channel_trade_no:
         return ""

@@ -1,4 +1,4 @@
-"""What the payment's page shows below its head: one tab at a time, each an address of its own."""
+"""The tabs of the payment's page. Each has its own address, and only the open one is computed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def _attempts(subject: Subject) -> dict[str, Any]:
             {
                 "attempt": attempt,
                 "tone": ATTEMPT_TONES.get(AttemptStatus(attempt.status), Tone.INFO),
-                "besides": money_text(attempt.surplus_minor, subject.payment.currency)
+                "duplicate_payment": money_text(attempt.surplus_minor, subject.payment.currency)
                 if attempt.surplus_minor
                 else "",
             }

@@ -1,4 +1,4 @@
-"""What an operation would do, said before it is done."""
+"""Describes the effects of an operation on a saga before it is performed."""
 
 from django.utils.translation import gettext as _
 
@@ -8,46 +8,51 @@ from sagas.inspection import SagaView, StepView
 from sagas.models import StepStatus
 
 
-def effects(saga: SagaView, operation: Operation, given: str = "") -> list[str]:
-    """`given`: the resolution that a person chose for a saga that they close."""
+def describe_effects(saga: SagaView, operation: Operation, resolution: str = "") -> list[str]:
+    """`resolution`: the one chosen for Operation.MARK_RESOLVED."""
     step = saga.current
     match operation:
         case Operation.RETRY_NOW:
-            return _retry(step)
+            return _describe_retry(step)
         case Operation.QUERY_CHANNEL:
-            return [_("Queries the channel about %(step)s. Nothing is charged or refunded.") % _named(step)]
+            return [
+                _("Queries the channel about %(step)s. Nothing is charged or refunded.") % _step_name(step)
+            ]
         case Operation.SKIP_STEP:
-            return _skip(saga, step)
+            return _describe_skip(saga, step)
         case Operation.COMPENSATE:
-            return _undone(saga)
+            return _describe_compensation(saga)
         case Operation.CANCEL:
-            return [_("Compensates after its next commit, unless the pivot has happened."), *_undone(saga)]
+            return [
+                _("Compensates after its next commit, unless the pivot has happened."),
+                *_describe_compensation(saga),
+            ]
         case Operation.MARK_RESOLVED:
-            return _resolve(saga, given)
+            return _describe_resolve(saga, resolution)
 
 
-def _retry(step: StepView | None) -> list[str]:
+def _describe_retry(step: StepView | None) -> list[str]:
     if step is None:
         return [_("Resumes the saga.")]
     lines = []
     if step.in_doubt and step.can_be_queried:
-        lines.append(_("Queries the channel about %(step)s first.") % _named(step))
+        lines.append(_("Queries the channel about %(step)s first.") % _step_name(step))
     lines.append(
         _("Retries %(step)s at once and resets its retries, of which %(used)d of %(most)d are used.")
-        % {**_named(step), "used": step.retry_count, "most": step.max_retry_count}
+        % {**_step_name(step), "used": step.retry_count, "most": step.max_retry_count}
     )
     return lines
 
 
-def _skip(saga: SagaView, step: StepView | None) -> list[str]:
-    lines = [_("Marks %(step)s as done. The channel is not called.") % _named(step)]
+def _describe_skip(saga: SagaView, step: StepView | None) -> list[str]:
+    lines = [_("Marks %(step)s as done. The channel is not called.") % _step_name(step)]
     later = [each.name for each in saga.steps if step and each.order > step.order]
     if later:
         lines.append(_("Next: %(steps)s.") % {"steps": ", ".join(later)})
     return lines
 
 
-def _undone(saga: SagaView) -> list[str]:
+def _describe_compensation(saga: SagaView) -> list[str]:
     definition = registry.find_definition(saga.definition, saga.version)
     undoable = {each.name for each in definition.steps if each.compensate} if definition else set()
     names = [
@@ -60,18 +65,18 @@ def _undone(saga: SagaView) -> list[str]:
     return [_("Undoes in this order: %(steps)s.") % {"steps": " → ".join(names)}]
 
 
-def _resolve(saga: SagaView, resolution: str) -> list[str]:
+def _describe_resolve(saga: SagaView, resolution: str) -> list[str]:
     lines = [str(each.meaning) for each in saga.resolutions if each.name == resolution]
     lines += [_("Calls nothing and undoes nothing. No worker continues this saga.")]
     if saga.is_active:
         lines.append(_("The saga ends as failed."))
     lines += [
-        _("The outcome of %(step)s remains unknown: money may have moved.") % _named(step)
+        _("The outcome of %(step)s remains unknown: money may have moved.") % _step_name(step)
         for step in saga.steps
         if step.in_doubt
     ]
     return lines
 
 
-def _named(step: StepView | None) -> dict[str, str]:
+def _step_name(step: StepView | None) -> dict[str, str]:
     return {"step": step.name if step else "—"}

@@ -1,4 +1,4 @@
-"""The words for a saga's situation, the same in the terminal and in the admin."""
+"""Labels of a saga's state, for the terminal and the admin."""
 
 import datetime as dt
 
@@ -31,14 +31,14 @@ def describe_wait(saga: SagaView) -> str:
 
 
 def describe_progress(saga: SagaView) -> str:
-    """How many steps stand, and which one is next."""
+    """Returns how many steps are completed, and the current step: `2/3 ActivatePayment`."""
     done = sum(step.status == StepStatus.COMPLETED for step in saga.steps)
-    at = f" {saga.current.name}" if saga.current and (saga.is_active or saga.needs_attention) else ""
-    return f"{done}/{len(saga.steps)}{at}"
+    current = f" {saga.current.name}" if saga.current and (saga.is_active or saga.needs_attention) else ""
+    return f"{done}/{len(saga.steps)}{current}"
 
 
 def format_age(saga: SagaView, moment: dt.datetime) -> str:
-    """Seen from the moment of the picture."""
+    """Returns the distance to the time at which the saga was read: `3 min ago`, `in 5 s`."""
     distance = saga.seen_at - moment
     return (
         f"{format_duration(distance)} ago"
@@ -48,7 +48,7 @@ def format_age(saga: SagaView, moment: dt.datetime) -> str:
 
 
 def format_duration(length: dt.timedelta) -> str:
-    """One unit is enough to see what matters: `42 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`."""
+    """Returns the duration in its largest unit: `42 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`."""
     seconds = round(length.total_seconds(), 3)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""A saga's page: every attempt with how long it took, what it waits for now, and what it was asked and answered."""
+"""The contents of a saga's page: attempts with durations, current state, steps with requests and answers."""
 
 import dataclasses
 import datetime as dt
@@ -19,8 +19,8 @@ from sagas.inspection import EventView, SagaView, StepView
 from sagas.labels import outcome_label
 from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
 
-BAR = 160  # pixels of the longest attempt
-SHOWN = 500  # lines of history on a page; all of them are in the download
+BAR_PIXELS = 160  # of the longest attempt
+MAX_ATTEMPTS = 500  # on the page; the download has all of them
 TONES = {
     SagaStatus.PENDING: ("schedule", "info"),
     SagaStatus.IN_PROGRESS: ("sync", "info"),
@@ -37,13 +37,13 @@ class AttemptRow:
     started: dt.datetime
     title: str
     direction: str | Promise
-    back: bool
+    is_compensation: bool
     outcome: str | Promise
     tone: str
-    took: str
+    duration: str
     bar: int  # pixels
     error: str
-    who: str
+    by: str
     detail: str
 
 
@@ -51,29 +51,29 @@ class AttemptRow:
 class StepRow:
     step: StepView
     status: str | Promise
-    tries: str
+    retries: str
     request: str
     answer: str
 
 
-def picture(saga: SagaView) -> dict[str, Any]:
-    history = inspection.get_saga_history(saga.id)[-SHOWN:]
+def page_context(saga: SagaView) -> dict[str, Any]:
+    history = inspection.get_saga_history(saga.id)[-MAX_ATTEMPTS:]
     icon, tone = TONES[saga.status]
     definition = registry.find_definition(saga.definition, saga.version)
-    given = payloads(saga.id)
+    payloads = load_payloads(saga.id)
     return {
         "saga": saga,
         "state_icon": icon,
         "state_tone": tone,
         "waits_for": describe_wait(saga),
-        "now": _now(saga),
+        "now": _current_state(saga),
         "attempts": _attempts(history),
-        "steps": [_step(step, given.get(step.order, {})) for step in saga.steps],
+        "steps": [_step(step, payloads.get(step.order, {})) for step in saga.steps],
         "graph": draw(definition) if definition else "",
     }
 
 
-def payloads(saga_id: uuid.UUID) -> Payloads:
+def load_payloads(saga_id: uuid.UUID) -> Payloads:
     steps = SagaStep.objects.filter(saga_id=saga_id)
     return {
         order: {"execute_data": execute, "result": result, "compensate_data": compensate}
@@ -83,16 +83,16 @@ def payloads(saga_id: uuid.UUID) -> Payloads:
     }
 
 
-def as_json(story: SagaDetails, given: Payloads) -> str:
-    """All there is to know, redacted like the page."""
-    saga = dataclasses.asdict(story.saga)
-    saga["steps"] = [{**step, **given.get(step["order"], {})} for step in saga["steps"]]
-    history = [dataclasses.asdict(event) for event in story.history]
+def format_json(details: SagaDetails, payloads: Payloads) -> str:
+    """Returns the saga, its steps and its whole history, redacted like the page."""
+    saga = dataclasses.asdict(details.saga)
+    saga["steps"] = [{**step, **payloads.get(step["order"], {})} for step in saga["steps"]]
+    history = [dataclasses.asdict(event) for event in details.history]
     return redacted_json({"saga": saga, "history": history})
 
 
-def _now(saga: SagaView) -> list[tuple[str, str]]:
-    """What is true at this moment, for who waits."""
+def _current_state(saga: SagaView) -> list[tuple[str, str]]:
+    """Returns labels and values of the current state."""
     step = saga.current
     rows = [(_("Waiting for"), describe_wait(saga))]
     if saga.is_active:
@@ -116,21 +116,21 @@ def _attempts(history: Sequence[EventView]) -> list[AttemptRow]:
 
 def _attempt(event: EventView, longest: int) -> AttemptRow:
     length = event.duration_ms or 0
-    by_person = event.kind == SagaEvent.Kind.PERSON
-    told = [value for value in event.detail.values() if value and value is not True]  # flags say nothing
-    error = "" if by_person else " ".join(map(str, told))
+    is_by_person = event.kind == SagaEvent.Kind.PERSON
+    texts = [value for value in event.detail.values() if value and value is not True]  # without flags
+    error = "" if is_by_person else " ".join(map(str, texts))
     return AttemptRow(
         started=event.at - dt.timedelta(milliseconds=length),
         title=event.step_name,
         direction=Direction(event.direction).label if event.direction else "",
-        back=event.direction == Direction.COMPENSATING,
+        is_compensation=event.direction == Direction.COMPENSATING,
         outcome=outcome_label(event.outcome),
-        tone="warning" if by_person else outcome_tone(event.outcome),
-        took=format_milliseconds(length) if event.duration_ms is not None else "",
-        bar=max(2, round(BAR * length / longest)) if longest and length else 0,
+        tone="warning" if is_by_person else outcome_tone(event.outcome),
+        duration=format_milliseconds(length) if event.duration_ms is not None else "",
+        bar=max(2, round(BAR_PIXELS * length / longest)) if longest and length else 0,
         error=error,
-        who=f"{event.actor}: {event.reason}" if by_person else event.worker,
-        detail=redacted_json(event.detail) if by_person else "",
+        by=f"{event.actor}: {event.reason}" if is_by_person else event.worker,
+        detail=redacted_json(event.detail) if is_by_person else "",
     )
 
 
@@ -141,7 +141,7 @@ def _step(step: StepView, given: Mapping[str, Any]) -> StepRow:
     return StepRow(
         step=step,
         status=step.status.label,
-        tries=f"{step.retry_count}/{step.max_retry_count}",
+        retries=f"{step.retry_count}/{step.max_retry_count}",
         request=redacted_json(request) if request else "",
         answer=redacted_json(given["result"]) if given.get("result") else "",
     )

@@ -1,4 +1,4 @@
-"""Sagas as lines of text for a terminal: aligned, complete, newest news last."""
+"""Formats sagas as text for a terminal: aligned columns, the newest event last."""
 
 import datetime as dt
 import json
@@ -12,7 +12,7 @@ from sagas.models import Direction, SagaEvent, StepStatus
 from sagas.operations import SagaChange
 from sagas.outcomes import Json
 
-# The words of `manage.py saga`.
+# The subcommands of `manage.py saga`.
 COMMAND_OPERATIONS = {
     "retry": Operation.RETRY_NOW,
     "ask": Operation.QUERY_CHANNEL,
@@ -44,8 +44,8 @@ def format_sagas(sagas: Sequence[SagaView]) -> str:
     return "\n".join(align_columns([head, *rows]))
 
 
-def format_saga_details(story: SagaDetails) -> str:
-    saga = story.saga
+def format_saga_details(details: SagaDetails) -> str:
+    saga = details.saga
     return "\n".join(
         [
             f"{saga.definition} version {saga.version} · {saga.business_id}",
@@ -53,20 +53,20 @@ def format_saga_details(story: SagaDetails) -> str:
             *align_columns(_facts(saga), indent=2),
             "",
             "Steps",
-            *_steps(saga, story.history),
+            *_steps(saga, details.history),
             *_signals(saga),
             "",
             "History",
-            *align_columns([_event(event) for event in story.history], indent=2),
+            *align_columns([_event(event) for event in details.history], indent=2),
             "",
             "Operations",
-            *_operations(story),
+            *_operations(details),
         ]
     )
 
 
 def format_changes(done: SagaChange) -> str:
-    """What is different now: `status: failed → in_progress, step.retry_count: 3 → 0`."""
+    """Returns the changed fields: `status: failed → in_progress, step.retry_count: 3 → 0`."""
     return _changes(done.before, done.after)
 
 
@@ -88,7 +88,7 @@ def _flat(facts: Json, prefix: str = "") -> dict[str, str]:
 
 
 def align_columns(rows: Sequence[Sequence[str]], *, indent: int = 0) -> list[str]:
-    """Columns as wide as their widest value, the last one as long as it likes. An empty column disappears."""
+    """Pads columns to their widest value, except the last one. An empty column is left out."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         (
@@ -135,13 +135,13 @@ def _holder(saga: SagaView) -> str:
 
 def _steps(saga: SagaView, history: Sequence[EventView]) -> list[str]:
     head = ("#", "STEP", "KIND", "STATUS", "IN DOUBT", "RETRIES", "NEXT TRY", "TOOK", "LAST CHANGE")
-    lines = align_columns([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
-    told = lines[:1]
-    for line, step in zip(lines[1:], saga.steps, strict=True):
-        told.append(line)
+    rows = align_columns([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
+    lines = rows[:1]
+    for line, step in zip(rows[1:], saga.steps, strict=True):
+        lines.append(line)
         if step.error_message:
-            told.append(f"     ! {step.error_message}")
-    return told
+            lines.append(f"     ! {step.error_message}")
+    return lines
 
 
 def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple[str, ...]:
@@ -157,13 +157,13 @@ def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple
         "in doubt" if step.in_doubt else "",
         f"{step.retry_count} of {step.max_retry_count}",
         format_age(saga, step.next_retry_at) if step.next_retry_at else "",
-        _took(step.name, history),
+        _total_duration(step.name, history),
         _moment(changed) if changed else "",
     )
 
 
-def _took(step_name: str, history: Sequence[EventView]) -> str:
-    """Of all its calls together."""
+def _total_duration(step_name: str, history: Sequence[EventView]) -> str:
+    """Returns the duration of all calls of the step together."""
     spent = [event.duration_ms for event in history if event.step_name == step_name and event.duration_ms]
     return format_duration(dt.timedelta(milliseconds=sum(spent))) if spent else ""
 
@@ -181,8 +181,8 @@ def _signals(saga: SagaView) -> list[str]:
 def _event(event: EventView) -> tuple[str, ...]:
     arrow = ARROWS.get(event.direction, "·")
     if event.kind == SagaEvent.Kind.PERSON:
-        words = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
-        return (_moment(event.at), arrow, event.step_name, event.outcome, "", words)
+        text = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"
+        return (_moment(event.at), arrow, event.step_name, event.outcome, "", text)
     took = (
         format_duration(dt.timedelta(milliseconds=event.duration_ms)) if event.duration_ms is not None else ""
     )
@@ -190,16 +190,16 @@ def _event(event: EventView) -> tuple[str, ...]:
     return (_moment(event.at), arrow, event.step_name, event.outcome, took, detail)
 
 
-def _operations(story: SagaDetails) -> list[str]:
-    """Each verb, and under `resolve` what it may say."""
+def _operations(details: SagaDetails) -> list[str]:
+    """Returns each subcommand and whether it is available; under `resolve` also the resolutions."""
     rows = [
-        (verb, "no" if story.operations[operation] else "yes", story.operations[operation])
+        (verb, "no" if details.operations[operation] else "yes", details.operations[operation])
         for verb, operation in COMMAND_OPERATIONS.items()
     ]
     lines = align_columns(rows, indent=2)
-    if not story.operations[Operation.MARK_RESOLVED] and story.saga.resolutions:
+    if not details.operations[Operation.MARK_RESOLVED] and details.saga.resolutions:
         resolutions = align_columns(
-            [(f"--as {each.name}", str(each.meaning)) for each in story.saga.resolutions], indent=4
+            [(f"--as {each.name}", str(each.meaning)) for each in details.saga.resolutions], indent=4
         )
         at = list(COMMAND_OPERATIONS).index("resolve") + 1
         lines[at:at] = resolutions

@@ -1,1 +1,1 @@
-"""One story of a payment out of many tables. Each module of this package is one source."""
+"""The timeline of a payment, from many tables. Each module of this package is one source of entries."""

@@ -1,4 +1,4 @@
-"""Tries to have the payment made, each at one channel."""
+"""The payment attempts, each at one channel."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def attempts(subject: Subject) -> Iterator[Entry]:
             facts.append(
                 Fact(_("failure"), f"{attempt.failure_code} {attempt.failure_message}".strip(), is_code=True)
             )
-        took = attempt.finished_at - attempt.created_at if attempt.finished_at else None
+        duration = attempt.finished_at - attempt.created_at if attempt.finished_at else None
         yield Entry(
             attempt.created_at,
             "bolt",
@@ -33,5 +33,5 @@ def attempts(subject: Subject) -> Iterator[Entry]:
             % {"number": attempt.number, "status": attempt.get_status_display()},
             TONES.get(AttemptStatus(attempt.status), Tone.INFO),
             facts=facts,
-            duration_ms=round(took.total_seconds() * 1000) if took else None,
+            duration_ms=round(duration.total_seconds() * 1000) if duration else None,
         )

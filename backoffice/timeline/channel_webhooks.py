@@ -1,4 +1,4 @@
-"""What channels told by webhook."""
+"""The channel updates that arrived by webhook."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What merchants were told by webhook: every attempt, with what their server answered."""
+"""The webhooks to the merchant: every delivery attempt with the response."""
 
 from collections.abc import Iterator
 
@@ -18,16 +18,17 @@ TONES = {
 
 @source
 def deliveries(subject: Subject) -> Iterator[Entry]:
-    """Three steps by three indexes, each of at most `EACH` rows: joined, the planner might begin at the other end."""
+    """Three queries by three indexes, each of at most `EACH` rows. A join might make the planner start at the wrong
+    table."""
     events = OutboxEvent.objects.filter(
         ordering_key__in=subject.event_keys, merchant_id=subject.payment.merchant_id
     )
     event_ids = list(events.order_by("-id").values_list("id", flat=True)[:EACH])
-    told = WebhookDelivery.objects.filter(event_id__in=event_ids).select_related("event")
-    found = {delivery.id: delivery for delivery in told.order_by("-id")[:EACH]}
-    attempts = WebhookAttempt.objects.filter(delivery_id__in=list(found))
+    found_deliveries = WebhookDelivery.objects.filter(event_id__in=event_ids).select_related("event")
+    by_id = {delivery.id: delivery for delivery in found_deliveries.order_by("-id")[:EACH]}
+    attempts = WebhookAttempt.objects.filter(delivery_id__in=list(by_id))
     for attempt in attempts.order_by("-id")[:EACH]:
-        delivery = found[attempt.delivery_id]
+        delivery = by_id[attempt.delivery_id]
         facts = [
             Fact(_("endpoint"), attempt.url, is_code=True),
             Fact(_("delivery"), delivery.get_status_display()),

@@ -1,4 +1,4 @@
-"""What the payment itself remembers: when it was asked for, paid and closed."""
+"""The dates of the payment itself: created, paid and closed."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the platform told the world."""
+"""The events that the platform published about the payment."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,17 @@ from events.models import OutboxEvent
 
 @source
 def outbox(subject: Subject) -> Iterator[Entry]:
-    told = OutboxEvent.objects.filter(
+    events = OutboxEvent.objects.filter(
         ordering_key__in=subject.event_keys, merchant_id=subject.payment.merchant_id
     ).order_by("-id")[:EACH]
-    for event in told:
-        published = event.published_at is not None
+    for event in events:
+        is_published = event.published_at is not None
         yield Entry(
             event.created_at,
             "campaign",
             _("Event"),
-            _("Event published") if published else _("Event not published yet"),
-            Tone.NEUTRAL if published else Tone.WARNING,
+            _("Event published") if is_published else _("Event not published yet"),
+            Tone.NEUTRAL if is_published else Tone.WARNING,
             name=event.type,
             url=reverse("admin:events_outboxevent_change", args=[event.id]),
             detail=event.data,

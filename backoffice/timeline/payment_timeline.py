@@ -1,4 +1,4 @@
-"""A payment's story, newest first."""
+"""Builds the timeline of a payment, newest first."""
 
 from backoffice.timeline import (  # noqa: F401  (each is a source)
     attempts,
@@ -17,17 +17,17 @@ from sagas.models import SagaInstance
 
 
 def load_subject(payment: Payment) -> Subject:
-    given_back = list(Refund.objects.filter(payment=payment).order_by("-created_at")[:EACH])
-    names = [payment.payment_no, *(refund.refund_no for refund in given_back)]
+    found_refunds = list(Refund.objects.filter(payment=payment).order_by("-created_at")[:EACH])
+    names = [payment.payment_no, *(refund.refund_no for refund in found_refunds)]
     sagas = list(
         SagaInstance.objects.filter(business_id__in=names).order_by("business_id", "-created_at")[:EACH]
     )
-    further: list[str] = []
+    later_attempts: list[str] = []
     if payment.reference != payment.payment_no:
-        further = list(payment.attempts.exclude(number=1).values_list("reference", flat=True))
-    return Subject(payment, given_back, sagas, tuple(saga.id for saga in sagas), further)
+        later_attempts = list(payment.attempts.exclude(number=1).values_list("reference", flat=True))
+    return Subject(payment, found_refunds, sagas, tuple(saga.id for saga in sagas), later_attempts)
 
 
 def build_timeline(subject: Subject) -> list[Entry]:
-    lines = [entry for tell in sources() for entry in tell(subject)]
-    return sorted(lines, key=lambda entry: entry.at, reverse=True)
+    entries = [entry for find_entries in sources() for entry in find_entries(subject)]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)

@@ -1,4 +1,4 @@
-"""Refunds, from the wish to the outcome."""
+"""The refunds: requested and settled."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,9 @@ def refunds(subject: Subject) -> Iterator[Entry]:
     for refund in subject.refunds:
         url = reverse("admin:gateway_refund_change", args=[refund.id])
         facts = _facts(refund)
-        at_channel = refund.origin == RefundOrigin.CHANNEL
-        begun = _("Refunded at the channel") if at_channel else _("Refund requested")
-        yield Entry(refund.created_at, "undo", _("Refund"), begun, Tone.INFO, facts=facts, url=url)
+        is_from_channel = refund.origin == RefundOrigin.CHANNEL
+        requested = _("Refunded at the channel") if is_from_channel else _("Refund requested")
+        yield Entry(refund.created_at, "undo", _("Refund"), requested, Tone.INFO, facts=facts, url=url)
         if refund.settled_at:
             tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
             title = _("Refund: %(status)s") % {"status": refund.get_status_display()}

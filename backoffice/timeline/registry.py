@@ -1,7 +1,7 @@
-"""What a line of the story is, and who may tell one.
+"""The entries of a timeline and the registry of their sources.
 
-A source is a function that finds its lines by index and registers itself; importing its module is enough. Which modules
-there are is listed in `story.py`.
+A source is a function that finds its entries by index. `@source` registers it when its module is imported;
+`payment_timeline.py` imports all of them.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from django.utils.functional import Promise
 from gateway.models import Payment, Refund
 from sagas.models import SagaInstance
 
-EACH = 200  # lines of one source: the newest, so that one noisy source costs a page nothing
+EACH = 200  # entries of one source, the newest: bounds the cost of the page
 
 
 class Tone(enum.StrEnum):
@@ -43,7 +43,7 @@ class Entry:
     source: str | Promise
     title: str | Promise
     tone: Tone = Tone.NEUTRAL
-    name: str = ""  # what machines call it: a step, a type of event
+    name: str = ""  # the technical name: of a step, of an event type
     facts: Sequence[Fact] = ()
     url: str = ""
     duration_ms: int | None = None
@@ -52,23 +52,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The payment with what hangs on it, read once for all sources."""
+    """The payment with its refunds and sagas, read once for all sources."""
 
     payment: Payment
     refunds: Sequence[Refund]
     sagas: Sequence[SagaInstance]
     saga_ids: Sequence[uuid.UUID] = field(default_factory=tuple)
-    attempts: Sequence[str] = ()  # what channels know the second attempt by, and each one after it
+    attempts: Sequence[str] = ()  # references of the second and later attempts
 
     @property
     def references(self) -> list[str]:
-        """The names under which channels, events and staff speak of it."""
+        """The numbers that channels, events and staff use for the payment and its refunds."""
         names = [self.payment.payment_no, *(refund.refund_no for refund in self.refunds), *self.attempts]
         return [*names, self.payment.channel_trade_no] if self.payment.channel_trade_no else names
 
     @property
     def event_keys(self) -> list[str]:
-        """Events are ordered by the payment or the order they are about."""
+        """The ordering keys of its events: payment, refund or order."""
         return [*self.references, self.payment.order_no]
 
 
@@ -76,9 +76,9 @@ Source = Callable[[Subject], Iterable[Entry]]
 _sources: list[Source] = []
 
 
-def source(tell: Source) -> Source:
-    _sources.append(tell)
-    return tell
+def source(function: Source) -> Source:
+    _sources.append(function)
+    return function
 
 
 def sources() -> Sequence[Source]:

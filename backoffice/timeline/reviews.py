@@ -1,4 +1,4 @@
-"""Why the payment needed review, and how each reason was resolved; and its disputes."""
+"""The reviews of the payment, opened and resolved, and its disputes."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ DISPUTE_TONES = {DisputeStatus.WON: Tone.SUCCESS, DisputeStatus.CLOSED: Tone.NEU
 @source
 def reviews(subject: Subject) -> Iterator[Entry]:
     found = list(PaymentReview.objects.filter(payment=subject.payment).order_by("-opened_at")[:EACH])
-    # Every dispute has a review.
+    # Every dispute has a review: without one there is nothing to look up.
     if any(review.code == ReviewCode.DISPUTE for review in found):
         yield from _disputes(subject)
     for review in found:

@@ -1,4 +1,4 @@
-"""What its sagas did: every attempt at a step, and every hand that was laid on them."""
+"""The attempts of the saga steps. Staff actions on sagas come from the audit log."""
 
 from collections.abc import Iterator
 
@@ -14,8 +14,8 @@ from sagas.models import SagaEvent
 @source
 def saga_history(subject: Subject) -> Iterator[Entry]:
     sagas = {saga.id: saga for saga in subject.sagas}
-    told = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
-    for event in told.order_by("-id")[:EACH]:
+    attempts = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
+    for event in attempts.order_by("-id")[:EACH]:
         saga = sagas[event.saga_id]
         yield Entry(
             event.created_at,

@@ -1,4 +1,4 @@
-"""What staff did to the payment, its refunds and its sagas."""
+"""The staff actions on the payment, its refunds and its sagas."""
 
 from collections.abc import Iterator
 
@@ -14,8 +14,8 @@ from common.admin_labels import word
 @source
 def staff(subject: Subject) -> Iterator[Entry]:
     ids = [*subject.references, str(subject.payment.id), *(str(saga_id) for saga_id in subject.saga_ids)]
-    done = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:EACH]
-    for action in done:
+    actions = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:EACH]
+    for action in actions:
         yield Entry(
             action.created_at,
             "person",

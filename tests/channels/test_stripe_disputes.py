@@ -130,7 +130,7 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
     payment.refresh_from_db()
     assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")
     late_payments.operate(
-        operation=late_payments.Operation.RESOLVE,
+        operation=late_payments.LatePaymentOperation.RESOLVE,
         payment_no=payment.payment_no,
         actor="ana",
         reason="compared",
@@ -142,7 +142,7 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
     done = PaymentReview.objects.get(code="mismatch")
     assert (done.resolution, done.resolved_by) == ("compared", "ana")
     late_payments.operate(
-        operation=late_payments.Operation.RESOLVE,
+        operation=late_payments.LatePaymentOperation.RESOLVE,
         payment_no=payment.payment_no,
         actor="ana",
         reason="answered",

@@ -6,13 +6,13 @@ from backoffice.approvals import late_payments as approvals
 from backoffice.approvals.models import Approval
 from backoffice.management.commands.saga import logged_in, up_to_a_thousand
 from backoffice.services import late_payments
-from backoffice.services.late_payments import Operation
+from backoffice.services.late_payments import LatePaymentOperation
 from common.errors import NotFound, OperationRefused
 from common.terminal import in_its_language, terminal_name
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
-VERBS = {"refund": Operation.GIVE_BACK, "resolve": Operation.RESOLVE}
+VERBS = {"refund": LatePaymentOperation.GIVE_BACK, "resolve": LatePaymentOperation.RESOLVE}
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             act.add_argument("payment_no", metavar="PAYMENT_NO")
             act.add_argument("--reason", required=True)
             act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
-            if operation is Operation.RESOLVE:
+            if operation is LatePaymentOperation.RESOLVE:
                 act.add_argument(
                     "--review",
                     default="",
