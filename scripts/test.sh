@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up everything it needs and runs every check and test. With arguments: only pytest, with these.
+# Sets up everything it needs and runs every check and test. With arguments, except --random, --long and
+# --record-seconds alone: only pytest, with these.
 #   ./scripts/test.sh
 #   ./scripts/test.sh tests/sagas -k fence
 #   ./scripts/test.sh --fast      the tests that need neither processes nor a browser nor seconds

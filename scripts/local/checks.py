@@ -23,20 +23,21 @@ PYTEST = ["-m", "pytest", "--dist", "worksteal", "-n"]
 RANDOM_ORDER = ["-p", "randomly", "--randomly-dont-reset-seed"]
 # More than there are processors: tests that start and kill processes mostly wait.
 WORKERS_BESIDE = 2
+# Options with which a run is still one of everything.
+WHOLE_SUITE = {"--random", "--long", "--record-seconds"}
 
 
 def main() -> int:
-    arguments = [
-        each for given in sys.argv[1:] for each in (RANDOM_ORDER if given == "--random" else [given])
-    ]
+    given = sys.argv[1:]
+    arguments = [each for one in given for each in (RANDOM_ORDER if one == "--random" else [one])]
     with testing.servers() as environment:
-        if arguments:
-            failed = [] if _pytest(arguments, environment) else ["pytest"]
-        else:
+        if set(given) <= WHOLE_SUITE:
             with StaticChecks(environment).running() as static:
                 workers = len(os.sched_getaffinity(0)) + WORKERS_BESIDE
-                failed = [] if _pytest([], environment, workers=str(workers)) else ["pytest"]
+                failed = [] if _pytest(arguments, environment, workers=str(workers)) else ["pytest"]
                 failed = [*static.failed(), *failed]
+        else:
+            failed = [] if _pytest(arguments, environment) else ["pytest"]
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -48,7 +49,8 @@ def _pytest(arguments: list[str], environment: dict[str, str], workers: str = "a
 
 
 class StaticChecks:
-    """One after another while the tests run, with what the tests leave of the processors."""
+    """One after another while the tests run. With the same priority: what is left of them at the end would run on one
+    processor alone."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -80,7 +82,7 @@ class StaticChecks:
             if self._stopped:
                 return
             self._process = subprocess.Popen(
-                ["nice", sys.executable, *command],
+                [sys.executable, *command],
                 env={**self._environment, "NO_MKDOCS_2_WARNING": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

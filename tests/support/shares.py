@@ -21,7 +21,7 @@ MARKERS = ("stack", "processes", "browser")
 NEW_SECONDS = 5.0
 # Seconds of the tests that take longer than a test should, as the last run with `--record-seconds` found them.
 FILE = Path(__file__).parent.parent / "seconds.json"
-EXPENSIVE_SECONDS = 2.0
+EXPENSIVE_SECONDS = 0.5
 
 
 def recorded() -> dict[str, float]:
