@@ -14,7 +14,7 @@ from orders.models import Order
 from webhooks.admin import WebhookDeliveryAdmin
 from webhooks.models import WebhookDelivery
 
-admin.site.unregister([Refund, Order, WebhookDelivery])
+admin.site.unregister([Order, WebhookDelivery])
 
 
 @admin.register(Refund)

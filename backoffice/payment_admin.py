@@ -22,8 +22,6 @@ from gateway.admin import PaymentAdmin
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
-admin.site.unregister(Payment)
-
 
 @admin.register(Payment)
 class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unfold's mixins

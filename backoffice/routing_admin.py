@@ -76,9 +76,6 @@ def _find_end_obstacle(rule: RoutingRule) -> str:
     return "" if rule.is_active else _("This rule has ended.")
 
 
-admin.site.unregister(RoutingRule)
-
-
 @admin.register(RoutingRule)
 class RoutingRulePageAdmin(ActionsAdmin, RoutingRuleAdmin):  # type: ignore[misc]  # unfold's mixins
     staff_actions = (

@@ -1,0 +1,17 @@
+"""The admin pages of payments, refunds and channel events. They are read-only: only services change payments."""
+
+from gateway.admin.channel_events import ChannelEventAdmin
+from gateway.admin.disputes import DisputeAdmin
+from gateway.admin.payments import PaymentAdmin, PaymentAttemptAdmin, PaymentReviewAdmin
+from gateway.admin.refunds import RefundAdmin
+from gateway.admin.routing_rules import RoutingRuleAdmin
+
+__all__ = [
+    "ChannelEventAdmin",
+    "DisputeAdmin",
+    "PaymentAdmin",
+    "PaymentAttemptAdmin",
+    "PaymentReviewAdmin",
+    "RefundAdmin",
+    "RoutingRuleAdmin",
+]

@@ -1,0 +1,22 @@
+"""Pages of routing rules."""
+
+from common.admin import ReadOnlyAdmin
+
+
+class RoutingRuleAdmin(ReadOnlyAdmin):
+    """Registered by the back office, which adds operations (`backoffice/routing_admin.py`)."""
+
+    list_display = (
+        "environment",
+        "priority",
+        "weight",
+        "channel",
+        "merchant",
+        "currency",
+        "min_amount_minor",
+        "max_amount_minor",
+        "is_active",
+    )
+    list_filter = ("environment", "is_active")
+    list_select_related = ("merchant",)
+    raw_id_fields = ("merchant",)

@@ -1,0 +1,66 @@
+"""Columns and filters that several pages share."""
+
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
+from common.admin_lists import Input, InputsFilter
+from gateway.models import Payment, Refund
+from merchants.models import Environment, Merchant
+
+COLOURS = {
+    "pending": "info",
+    "processing": "info",
+    "authorized": "info",
+    "succeeded": "success",
+    "failed": "danger",
+    "cancelled": "warning",
+    "expired": "warning",
+}
+
+
+class MerchantFilter(InputsFilter):
+    title = _("merchant")
+    inputs = (Input("merchant", _("Merchant's e-mail or id")),)
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        term = self.value("merchant")
+        if not term:
+            return rows
+        try:
+            is_named = Q(pk=uuid.UUID(term))
+        except ValueError:
+            is_named = Q(email=term.lower())
+        merchant_id = Merchant.objects.filter(is_named).values_list("pk", flat=True).first()
+        if merchant_id is None:
+            self.not_understood(request, self.inputs[0])
+            return rows
+        return rows.filter(merchant_id=merchant_id)
+
+
+class MoneyAdmin(ReadOnlyAdmin):
+    """The columns that payments and refunds share."""
+
+    amount = money_column("amount_minor", _("amount"))
+    coloured_status = badge_column("status", _("status"), COLOURS)
+    mode = word_column("environment", _("environment"), Environment)
+
+    @admin.display(description=_("saga"))
+    def sagas(self, row: Payment | Refund) -> SafeString:
+        """The saga that created the row has its id; later sagas have its number."""
+        return format_html(
+            '<a class="text-link" href="{}">{}</a> · <a class="text-link" href="{}?q={}">{}</a>',
+            reverse("admin:sagas_sagainstance_change", args=[row.pk]),
+            _("the saga that made it"),
+            reverse("admin:sagas_sagainstance_changelist"),
+            row,
+            _("all sagas of this payment"),
+        )
