@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
-from common.api.fields import PageQuery
+from common.api.fields import NoInput, PageQuery
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
@@ -122,14 +122,13 @@ class RevokeApiKeyView(APIView):
 
     @extend_schema(
         operation_id="api_keys_revoke",
-        request=serializers.NoFieldsSerializer,
+        request=NoInput,
         responses={200: KEY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, key_id: UUID) -> HttpResponse:
-        """Revokes a key at once. The last key that can manage keys from any address is refused: issue another one
-        first."""
+        """Revokes a key at once. The last key that manages keys from any address cannot be revoked."""
         principal = principal_of(request)
-        validated(serializers.NoFieldsSerializer, request.data)
+        validated(NoInput, request.data)
 
         def revoke(_resource_id: UUID) -> SecretResponse:
             key = services.revoke_key(

@@ -60,10 +60,6 @@ class RotateKeySerializer(StrictSerializer):
     )
 
 
-class NoFieldsSerializer(StrictSerializer):
-    """A write that says everything in its address."""
-
-
 class MerchantSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()

@@ -4,14 +4,12 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Histogram
 
-DELIVERIES = Counter(
-    "webhook_deliveries_total", "Attempts to tell an endpoint, by what came of them", ["outcome"]
-)
+DELIVERIES = Counter("webhook_deliveries_total", "Delivery attempts by outcome", ["outcome"])
 
 
 DELIVERY_SECONDS = Histogram(
     "webhook_delivery_seconds",
-    "How long a call to an endpoint took",
+    "Duration of a call to an endpoint",
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
 )
 

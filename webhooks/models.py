@@ -1,4 +1,4 @@
-"""Where merchants want to be told, what is to be told to whom, and every attempt at it."""
+"""Merchants' webhook endpoints, the deliveries of events to them, and every delivery attempt."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -12,7 +12,7 @@ from merchants.models import Environment, Merchant
 
 class EndpointKind(models.TextChoices):
     REGISTERED = "registered", _("Registered")
-    # One for each merchant and environment: it signs what goes to the `callback_url` of payments.
+    # One for each merchant and environment: it holds the secret that signs calls to the `callback_url` of payments.
     CALLBACK = "callback", _("Callback address of payments")
 
 
@@ -29,7 +29,7 @@ class DisabledReason(models.TextChoices):
 
 
 class Lane(models.TextChoices):
-    """Who answers fast never waits behind who does not: see `webhooks.claims`."""
+    """Fast endpoints never wait for slow ones: see `webhooks.claims`."""
 
     FAST = "fast", _("Fast")
     SLOW = "slow", _("Slow")
@@ -49,7 +49,7 @@ class AttemptOutcome(models.TextChoices):
     TIMEOUT = "timeout", _("Timed out")
     UNREACHABLE = "unreachable", _("Unreachable")
     REFUSED = "refused", _("Address not allowed")
-    # The worker died, or lost its lease; whether the endpoint was told is not known.
+    # The worker crashed or its lease expired: whether the endpoint received the event is not known.
     ABANDONED = "abandoned", _("Abandoned")
 
 
@@ -67,12 +67,12 @@ class WebhookEndpoint(models.Model):
     disabled_reason = models.CharField(max_length=20, choices=DisabledReason, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
-    # That we disabled it, the merchant is told by e-mail (`webhooks.notices`).
+    # The e-mail that tells the merchant that we disabled the endpoint (`webhooks.notices`).
     notice_due_at = models.DateTimeField(null=True, blank=True)
     notice_sent_at = models.DateTimeField(null=True, blank=True)
     lane = models.CharField(max_length=10, choices=Lane, default=Lane.FAST)
     sealed_secret = models.TextField()
-    # Signs too until then, so that a merchant can change its side at leisure.
+    # After a rotation the previous secret signs as well until then, so that the merchant has time to change it.
     previous_sealed_secret = models.TextField(blank=True)
     previous_secret_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -112,8 +112,8 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One event to one endpoint. `due_at` is when it is taken next, by anybody; while a worker has it, that is the
-    end of the worker's lease. Empty: nothing is left to do."""
+    """One event for one endpoint. `due_at` is when a worker may claim it next; while a worker holds it, the end of the
+    lease. It is empty when nothing is left to do."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.ForeignKey(
@@ -176,7 +176,7 @@ class WebhookDelivery(models.Model):
                 name="delivery_by_merchant_status",
                 fields=["merchant_id", "environment", "status", "-created_at", "-id"],
             ),
-            # A list that asks for an endpoint alone reads each status by itself.
+            # A list that is filtered by endpoint only reads each status separately.
             models.Index(
                 name="delivery_by_endpoint_status", fields=["endpoint", "status", "-created_at", "-id"]
             ),
@@ -189,7 +189,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """Written before the call and completed after it, so that none is ever forgotten."""
+    """One call. The row is inserted before the call and completed after it, so that no call is lost."""
 
     id = models.BigAutoField(primary_key=True)
     delivery = models.ForeignKey(

@@ -36,7 +36,7 @@ def endpoint_body_with_secret(new: NewSecret) -> dict[str, Any]:
 
 
 def endpoint_body_in_replay(new: NewSecret) -> dict[str, Any]:
-    """What a replay shows in its place."""
+    """For a replay: without the secret."""
     return {
         **endpoint_body(new.endpoint),
         "secret": None,

@@ -1,4 +1,4 @@
-"""Reads of endpoints and deliveries, always within one merchant and environment."""
+"""Reads endpoints and deliveries, always within one merchant and environment."""
 
 import uuid
 
@@ -16,7 +16,7 @@ def endpoints_of(principal: Principal) -> QuerySet[WebhookEndpoint]:
 
 
 def has_endpoint(principal: Principal, endpoint_id: uuid.UUID) -> bool:
-    """Whether it is, or was, one of theirs."""
+    """True if the endpoint belongs to the merchant, also when it is deleted."""
     return WebhookEndpoint.objects.filter(
         id=endpoint_id, merchant_id=principal.merchant_id, environment=principal.environment
     ).exists()

@@ -1,4 +1,4 @@
-"""Celery's part of events."""
+"""Periodic tasks of webhooks."""
 
 from celery import shared_task
 

@@ -28,6 +28,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
 
+class NoInput(StrictSerializer):
+    """The body of a write whose path says everything: no fields."""
+
+
 # Control characters drive terminals, and bidirectional overrides make a text read as another one.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import success
+from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import Split
 from common.api.schema import ErrorSerializer, enveloped, page_schema
@@ -17,7 +18,6 @@ from gateway.api.pages import respond_with_page
 from gateway.api.serializers import (
     CancelInput,
     CaptureInput,
-    NoInput,
     PaymentDetailOutput,
     PaymentInput,
     PaymentOutput,

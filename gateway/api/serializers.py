@@ -28,7 +28,7 @@ from gateway.models import (
 )
 from merchants.models import Environment
 from orders.serializers import MAX_ITEMS, ItemInput, OrderNoField, check_items_add_up
-from webhooks.api.fields import CalledUrlField
+from webhooks.api.fields import WebhookUrlField
 
 MIN_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS = 60, 7 * 24 * 3600
 
@@ -76,7 +76,7 @@ class PaymentInput(StrictSerializer):
     )
     subject = TextField(max_length=255)
     body = TextField(max_length=2000, allow_blank=True, required=False, default="", multiline=True)
-    callback_url = CalledUrlField(allow_blank=True, required=False, default="")
+    callback_url = WebhookUrlField(allow_blank=True, required=False, default="")
     return_url = WebAddressField(required=False, default="")
     items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)
     customer = CustomerInput(required=False)
@@ -105,10 +105,6 @@ class CancelInput(StrictSerializer):
 
 class CaptureInput(StrictSerializer):
     amount = AmountField(required=False, help_text=_("Minor units; all of it when left out."))
-
-
-class NoInput(StrictSerializer):
-    pass
 
 
 class RefundInput(StrictSerializer):

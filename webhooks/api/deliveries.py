@@ -1,4 +1,4 @@
-"""What was told to whom, and telling it again."""
+"""The API of webhook deliveries: list, inspect, resend."""
 
 import uuid
 from typing import ClassVar
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
+from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import Split, created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
@@ -37,20 +38,22 @@ class DeliveryListView(APIView):
         responses={200: DELIVERIES, "4XX": ErrorSerializer},
     )
     def get(self, request: Request) -> HttpResponse:
-        """Deliveries, newest first."""
+        """Lists deliveries, newest first."""
         query = validated_query(serializers.DeliveryQuery, request)
-        found = selectors.deliveries_of(principal_of(request))
+        deliveries = selectors.deliveries_of(principal_of(request))
         if "endpoint_id" in query and not selectors.has_endpoint(principal_of(request), query["endpoint_id"]):
-            found = found.none()  # its deliveries are another merchant's: none of them is looked at
+            deliveries = deliveries.none()  # another merchant's endpoint: do not read its deliveries
         columns = {"status": "status", "endpoint_id": "endpoint_id", "event_id": "event__event_id"}
-        found = found.filter(**{column: query[name] for name, column in columns.items() if name in query})
-        found = created_within(found, query)
+        deliveries = deliveries.filter(
+            **{column: query[name] for name, column in columns.items() if name in query}
+        )
+        deliveries = created_within(deliveries, query)
         by_status = (
             Split("status", DeliveryStatus.values)
             if "endpoint_id" in query and "status" not in query
             else None
         )
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
+        page = page_of(deliveries, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
         return respond(success(page_body(page, representation.delivery_body), message=_("Success")))
 
 
@@ -61,7 +64,7 @@ class DeliveryView(APIView):
         operation_id="webhook_deliveries_retrieve", responses={200: DELIVERY_DETAIL, "4XX": ErrorSerializer}
     )
     def get(self, request: Request, delivery_id: uuid.UUID) -> HttpResponse:
-        """One delivery with every attempt at it, oldest first."""
+        """Returns one delivery with all its attempts, oldest first."""
         delivery = selectors.delivery_of(principal_of(request), delivery_id)
         return respond(success(representation.delivery_body_with_attempts(delivery), message=_("Success")))
 
@@ -71,13 +74,13 @@ class DeliveryResendView(APIView):
 
     @extend_schema(
         operation_id="webhook_deliveries_resend",
-        request=serializers.NoInput,
+        request=NoInput,
         responses={200: DELIVERY, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, delivery_id: uuid.UUID) -> HttpResponse:
-        """Sends it again now, delivered before or not, under the same webhook-id."""
+        """Resends the delivery now, under the same webhook-id, whether it was delivered before or not."""
         principal = principal_of(request)
-        validated(serializers.NoInput, request.data)
+        validated(NoInput, request.data)
         keyed = keyed_request(
             request._request,
             tenant=principal.tenant,

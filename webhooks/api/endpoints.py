@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP: translate, call one service, answer."""
+"""The API of webhook endpoints."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
+from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
@@ -42,10 +43,10 @@ class EndpointListView(APIView):
         responses={200: ENDPOINTS, "4XX": ErrorSerializer},
     )
     def get(self, request: Request) -> HttpResponse:
-        """Endpoints, newest first, and the one that signs for the `callback_url` of payments."""
+        """Lists endpoints, newest first, including the one that signs for the `callback_url` of payments."""
         query = validated_query(serializers.EndpointQuery, request)
-        found = selectors.endpoints_of(principal_of(request))
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        rows = selectors.endpoints_of(principal_of(request))
+        page = page_of(rows, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, representation.endpoint_body), message=_("Success")))
 
     @extend_schema(
@@ -54,12 +55,12 @@ class EndpointListView(APIView):
         responses={200: ENDPOINT_SECRET, "4XX": ErrorSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
-        """Registers an endpoint. The answer shows its signing secret once; a replay does not."""
+        """Registers an endpoint. The response shows its signing secret once; a replay does not."""
         principal, values = principal_of(request), validated(serializers.EndpointInput, request.data)
         endpoints.require_reachable(values["url"])
 
         def register(endpoint_id: uuid.UUID) -> SecretResponse:
-            return _with_secret(
+            return _secret_response(
                 endpoints.register_endpoint(
                     principal=principal,
                     endpoint_id=endpoint_id,
@@ -83,7 +84,7 @@ class EndpointView(APIView):
         operation_id="webhook_endpoints_retrieve", responses={200: ENDPOINT, "4XX": ErrorSerializer}
     )
     def get(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """One endpoint."""
+        """Returns one endpoint."""
         endpoint = selectors.endpoint_of(principal_of(request), endpoint_id)
         return respond(success(representation.endpoint_body(endpoint), message=_("Success")))
 
@@ -93,7 +94,7 @@ class EndpointView(APIView):
         responses={200: ENDPOINT, "4XX": ErrorSerializer},
     )
     def patch(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """Changes what is named. Enabling a disabled endpoint lets what is pending go on."""
+        """Changes the given fields. When a disabled endpoint is enabled, its pending deliveries continue."""
         principal, changes = principal_of(request), validated(serializers.EndpointChange, request.data)
         if "url" in changes:
             endpoints.require_reachable(changes["url"])
@@ -102,11 +103,13 @@ class EndpointView(APIView):
             changed = endpoints.update_endpoint(principal=principal, endpoint_id=endpoint_id, changes=changes)
             return representation.endpoint_body(changed)
 
-        return _write(request, endpoint_id, "/webhook-endpoints/{id}", write=change, message=_("Changed"))
+        return _write_once(
+            request, endpoint_id, "/webhook-endpoints/{id}", write=change, message=_("Changed")
+        )
 
     @extend_schema(operation_id="webhook_endpoints_delete", responses={200: DELETED, "4XX": ErrorSerializer})
     def delete(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """Deletes an endpoint and cancels what was not delivered to it yet."""
+        """Deletes an endpoint and cancels its pending deliveries."""
         endpoints.delete_endpoint(principal=principal_of(request), endpoint_id=endpoint_id)
         return respond(success({"id": str(endpoint_id), "deleted": True}, message=_("Deleted")))
 
@@ -116,16 +119,16 @@ class RotateSecretView(APIView):
 
     @extend_schema(
         operation_id="webhook_endpoints_rotate_secret",
-        request=serializers.NoInput,
+        request=NoInput,
         responses={200: ENDPOINT_SECRET, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """A new signing secret, shown once. For 24 hours the old one signs as well."""
+        """Makes a new signing secret, shown once. For 24 hours the old one signs as well."""
         principal = principal_of(request)
-        validated(serializers.NoInput, request.data)
+        validated(NoInput, request.data)
 
         def rotate(_resource_id: uuid.UUID) -> SecretResponse:
-            return _with_secret(endpoints.rotate_secret(principal=principal, endpoint_id=endpoint_id))
+            return _secret_response(endpoints.rotate_secret(principal=principal, endpoint_id=endpoint_id))
 
         route = "/webhook-endpoints/{id}/rotate-secret"
         return write_secret_once(
@@ -138,16 +141,16 @@ class RotateCallbackSecretView(APIView):
 
     @extend_schema(
         operation_id="webhook_endpoints_rotate_callback_secret",
-        request=serializers.NoInput,
+        request=NoInput,
         responses={200: ENDPOINT_SECRET, "4XX": ErrorSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
-        """A new signing secret for what goes to the `callback_url` of payments: how its secret is got, and changed."""
+        """Makes a new signing secret for calls to `callback_url`, shown once: the way to get the first one, too."""
         principal = principal_of(request)
-        validated(serializers.NoInput, request.data)
+        validated(NoInput, request.data)
 
         def rotate(_resource_id: uuid.UUID) -> SecretResponse:
-            return _with_secret(endpoints.rotate_callback_secret(principal=principal))
+            return _secret_response(endpoints.rotate_callback_secret(principal=principal))
 
         route = "/webhook-endpoints/callback/rotate-secret"
         return write_secret_once(request, route, write=rotate, message=_("Created"))
@@ -158,13 +161,13 @@ class TestEndpointView(APIView):
 
     @extend_schema(
         operation_id="webhook_endpoints_test",
-        request=serializers.NoInput,
+        request=NoInput,
         responses={200: TEST_SENT, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """Sends a `webhook.test` event to this endpoint alone. Its delivery tells what became of it."""
+        """Sends a `webhook.test` event to this endpoint only. Its delivery shows the outcome."""
         principal = principal_of(request)
-        validated(serializers.NoInput, request.data)
+        validated(NoInput, request.data)
 
         def send(_resource_id: uuid.UUID) -> Mapping[str, Any]:
             return representation.delivery_body(
@@ -172,7 +175,7 @@ class TestEndpointView(APIView):
             )
 
         route = "/webhook-endpoints/{id}/test"
-        return _write(request, endpoint_id, route, write=send, message=_("Created"))
+        return _write_once(request, endpoint_id, route, write=send, message=_("Created"))
 
 
 class ResendView(APIView):
@@ -184,28 +187,30 @@ class ResendView(APIView):
         responses={200: RESENT, "4XX": ErrorSerializer},
     )
     def post(self, request: Request, endpoint_id: uuid.UUID) -> HttpResponse:
-        """Sends all that failed again or, given times, every event from then until then. At most 1000 in a call."""
-        principal, span = principal_of(request), validated(serializers.ResendInput, request.data)
+        """Resends all failed deliveries or, with both times, every event of that period. At most 1000 in a call."""
+        principal, period = principal_of(request), validated(serializers.ResendInput, request.data)
 
         def resend(_resource_id: uuid.UUID) -> Mapping[str, Any]:
-            if span:
-                sent = resending.resend_events_between(principal=principal, endpoint_id=endpoint_id, **span)
+            if period:
+                result = resending.resend_events_between(
+                    principal=principal, endpoint_id=endpoint_id, **period
+                )
             else:
-                sent = resending.resend_failed_deliveries(principal=principal, endpoint_id=endpoint_id)
-            return {"resent": sent.count, "more": sent.has_more}
+                result = resending.resend_failed_deliveries(principal=principal, endpoint_id=endpoint_id)
+            return {"resent": result.count, "more": result.has_more}
 
         route = "/webhook-endpoints/{id}/resend"
-        return _write(request, endpoint_id, route, write=resend, message=_("Accepted"))
+        return _write_once(request, endpoint_id, route, write=resend, message=_("Accepted"))
 
 
-def _with_secret(new: NewSecret) -> SecretResponse:
+def _secret_response(new: NewSecret) -> SecretResponse:
     return SecretResponse(
         body=representation.endpoint_body_with_secret(new),
         replay_body=representation.endpoint_body_in_replay(new),
     )
 
 
-def _write(
+def _write_once(
     request: Request,
     target: uuid.UUID,
     route: str,

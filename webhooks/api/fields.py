@@ -1,4 +1,4 @@
-"""Fields for what merchants give us to call."""
+"""Fields of the API for addresses that we call."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from common.api.fields import TextField
 from webhooks import ssrf_guard
 
 
-class CalledUrlField(TextField):
-    """An address that we would call, as far as its form tells: no name server is asked."""
+class WebhookUrlField(TextField):
+    """A URL that passes the SSRF guard without a DNS lookup."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=ssrf_guard.MAX_URL_LENGTH, **kwargs)

@@ -1,4 +1,4 @@
-"""Requests and answers of the endpoints about webhooks."""
+"""Requests and responses of the webhook API."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from common.api.fields import CreatedRangeQuery, InstantField, PageQuery, Strict
 from events import catalogue
 from events.api.serializers import EVENT_TYPES
 from merchants.models import Environment
-from webhooks.api.fields import CalledUrlField
+from webhooks.api.fields import WebhookUrlField
 from webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, EndpointKind, EndpointStatus
 
 SHOWN_STATUSES = [
@@ -27,13 +27,13 @@ def _event_types() -> serializers.ListField:
 
 
 class EndpointInput(StrictSerializer):
-    url = CalledUrlField()
+    url = WebhookUrlField()
     description = TextField(max_length=255, allow_blank=True, required=False, default="")
     event_types = _event_types()
 
 
 class EndpointChange(StrictSerializer):
-    url = CalledUrlField(required=False)
+    url = WebhookUrlField(required=False)
     description = TextField(max_length=255, allow_blank=True, required=False)
     event_types = _event_types()
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, required=False)
@@ -42,10 +42,6 @@ class EndpointChange(StrictSerializer):
         if not attrs:
             raise serializers.ValidationError(_("Name at least one field to change."))
         return attrs
-
-
-class NoInput(StrictSerializer):
-    """A write that says everything in its address."""
 
 
 class ResendInput(StrictSerializer):
