@@ -1,17 +1,15 @@
 """Sagas as staff see them. Looking only: what a person may do to a saga goes through its operations."""
 
-import datetime as dt
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
 from common.admin_lists import CreatedFilter
-from sagas import registry
+from sagas import inspection, registry
 from sagas.labels import outcome_label
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStep
 
@@ -24,15 +22,18 @@ COLOURS = {
 }
 
 
-def _stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
-    """Due for minutes and claimed by no worker. The oldest of them, by the index of what is due."""
-    late = Now() - dt.timedelta(minutes=5)
-    due = SagaInstance.objects.filter(due_at__lt=late)
-    return rows.filter(pk__in=due.order_by("due_at").values("pk")[:STUCK_SHOWN])
-
-
 STUCK_SHOWN = 1000
-stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Due for minutes, taken by nobody"))], _stuck)
+
+
+def _filter_stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+    """The stuck sagas that have been due for longest, at most `STUCK_SHOWN`: read from the index of due sagas."""
+    stuck = inspection.filter_stuck(SagaInstance.objects.all())
+    return rows.filter(pk__in=stuck.order_by("due_at").values("pk")[:STUCK_SHOWN])
+
+
+stuck_filter = choice_filter(
+    "stuck", _("stuck"), [("yes", _("Due for over a minute, claimed by no worker"))], _filter_stuck
+)
 
 
 def definition_names() -> list[str]:

@@ -26,6 +26,7 @@ from sagas.models import (
     StepStatus,
 )
 from sagas.outcomes import Json
+from sagas.thresholds import STUCK_AFTER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,11 @@ def get_saga_views(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
 def filter_due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
     """Those that a worker may claim now."""
     return sagas.filter(due_at__lte=Now())
+
+
+def filter_stuck(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
+    """Those that have been due for `STUCK_AFTER_SECONDS` and that no worker has claimed."""
+    return sagas.filter(due_at__lt=Now() - dt.timedelta(seconds=STUCK_AFTER_SECONDS))
 
 
 def build_saga_view(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datetime) -> SagaView:

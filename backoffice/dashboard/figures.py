@@ -12,6 +12,7 @@ from backoffice.dashboard.aggregation import HOUR, HOURS, bucket_ms
 from common.clock import database_now
 from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
+from sagas.thresholds import STUCK_AFTER_SECONDS
 
 LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
 COUNTED = 1000
@@ -59,7 +60,7 @@ WAITING = {
     "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
     "sagas_stuck": (
         "saga_instances",
-        "due_at < clock_timestamp() - interval '5 minutes'",
+        f"due_at < clock_timestamp() - make_interval(secs => {STUCK_AFTER_SECONDS})",
         "due_at",
     ),
     "payments_stuck": (

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from monitoring.integrity.check import IntegrityCheck
+from sagas.thresholds import STUCK_AFTER_SECONDS
 
 # A failed saga may keep a call in doubt: that is a reason why it needs review.
 TERMINAL_STEPS = IntegrityCheck(
@@ -21,22 +22,23 @@ TERMINAL_STEPS = IntegrityCheck(
 )
 
 # A worker or the sweep claims a due saga within seconds, so an unclaimed one means that both are down.
+_STUCK_SINCE = f"now() - make_interval(secs => least(%(grace)s, {STUCK_AFTER_SECONDS}))"
 STUCK_SAGAS = IntegrityCheck(
     "stuck_sagas",
     _("Every open saga has a worker, a planned retry or a signal to wait for, or needs review."),
-    """
+    f"""
     SELECT s.id::text AS id
     FROM saga_instances s
     WHERE s.status IN ('pending', 'in_progress') AND NOT s.needs_attention
-      AND (s.lease_expires_at <= now() - make_interval(secs => %(grace)s)
+      AND (s.lease_expires_at <= {_STUCK_SINCE}
         OR (s.lease_expires_at IS NULL
-            AND (s.waiting_until IS NULL OR s.waiting_until <= now() - make_interval(secs => %(grace)s))
-            AND s.updated_at <= now() - make_interval(secs => %(grace)s)
+            AND (s.waiting_until IS NULL OR s.waiting_until <= {_STUCK_SINCE})
+            AND s.updated_at <= {_STUCK_SINCE}
             AND NOT EXISTS (
                 SELECT 1 FROM saga_steps t
                 WHERE t.saga_id = s.id AND t.status = 'failed'
-                  AND t.next_retry_at > now() - make_interval(secs => %(grace)s))))
-    """,
+                  AND t.next_retry_at > {_STUCK_SINCE})))
+    """,  # noqa: S608
 )
 
 COMPLETED_SAGAS = IntegrityCheck(

@@ -9,6 +9,7 @@ from common.task_hints import QUEUE_LIMIT
 from idempotency import retention as idempotency_retention
 from monitoring import retention
 from payment_platform.schedule import beat_schedule
+from sagas.thresholds import STUCK_AFTER_SECONDS
 from scripts.configuration import variables
 from scripts.local.config import ROOT
 from tests.observability.test_rules import ALERTS
@@ -48,6 +49,11 @@ def test_a_full_queue_raises_an_alert() -> None:
     assert QUEUE_LIMIT / 2 <= threshold("QueueGrows") <= 0.8 * QUEUE_LIMIT
     assert f"Over {threshold('QueueGrows'):.0f} periodic tasks" in OPERATIONS
     assert f"queue of\n{QUEUE_LIMIT} tasks" in OPERATIONS
+
+
+def test_stuck_sagas_raise_an_alert() -> None:
+    assert threshold("SagasWait") == threshold("TestSagasWait") == STUCK_AFTER_SECONDS == 60
+    assert "Sagas are stuck: due for over a minute" in OPERATIONS
 
 
 def test_a_slow_channel_raises_an_alert_before_calls_time_out() -> None:

@@ -379,6 +379,7 @@ def test_the_checks_share_no_code_with_what_they_check() -> None:
         "typing",
         "django.utils.",
         "monitoring.retention",
+        "sagas.thresholds",  # a number, and no import
     )
     for source in Path(ROOT / "monitoring/integrity").glob("*.py"):
         if source.name == "repairs.py":
