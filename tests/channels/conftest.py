@@ -7,64 +7,65 @@ import pytest
 import stripe
 
 from channels.stripe import webhooks
-from tests.channels.rigs import Rig, SimulatorRig, StripeRig, VoucherRig
+from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
-from tests.support.stripe import reading
-from tests.support.stripe.fake import FakeStripe, fake_stripe
+from tests.support.stripe import checked_reads
+from tests.support.stripe.fake import FakeStripe
+from tests.support.stripe.server import fake_stripe
 
 WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
 
 
 @pytest.fixture(scope="session")
-def _one_fake_stripe() -> Iterator[FakeStripe]:
+def _session_fake_stripe() -> Iterator[FakeStripe]:
     with fake_stripe() as fake:
         yield fake
 
 
 @pytest.fixture
-def fake(_one_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
-    """Stripe, connected for test keys. Nothing planned, nothing seen."""
-    settings.STRIPE_API_BASE = _one_fake_stripe.url
+def fake(_session_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
+    """A fake of Stripe that is connected for test keys, without planned faults and recorded requests."""
+    settings.STRIPE_API_BASE = _session_fake_stripe.url
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_fake", "live": ""}
     settings.STRIPE_WEBHOOK_SECRETS = {"test": WEBHOOK_SECRETS, "live": ["whsec_live"]}
-    _one_fake_stripe.reset()
-    yield _one_fake_stripe
-    assert not _one_fake_stripe.broken, _one_fake_stripe.broken
+    _session_fake_stripe.reset()
+    yield _session_fake_stripe
+    assert not _session_fake_stripe.errors, _session_fake_stripe.errors
 
 
 @pytest.fixture(autouse=True)
-def _reads_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever our code reads of an answer or an event of Stripe exists in the specification and in the SDK."""
+def _check_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every field that our code reads of an answer or event must exist in the specification and in the SDK."""
     as_dict = stripe.StripeObject.to_dict
 
     def to_dict(self: stripe.StripeObject, **options: Any) -> Any:
-        return reading.published(as_dict(self, **options), type(self))
+        return checked_reads.check_reads(as_dict(self, **options), type(self))
 
     def loads(body: bytes) -> Any:
-        return reading.published(json.loads(body), stripe.Event)
+        return checked_reads.check_reads(json.loads(body), stripe.Event)
 
     monkeypatch.setattr(stripe.StripeObject, "to_dict", to_dict)
     monkeypatch.setattr(webhooks, "json", SimpleNamespace(loads=loads))
 
 
-WITH_A_PAGE = ("simulator", "stripe page", "voucher")
+CHANNELS_WITH_A_PAGE = ("simulator", "stripe page", "voucher")
 
 
-@pytest.fixture(params=[*WITH_A_PAGE, "stripe saved card"])
-def rig(request: pytest.FixtureRequest) -> Rig:
-    return _rig(request)
+@pytest.fixture(params=[*CHANNELS_WITH_A_PAGE, "stripe saved card"])
+def harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return _build_harness(request)
 
 
-@pytest.fixture(params=WITH_A_PAGE)
-def page_rig(request: pytest.FixtureRequest) -> Rig:
-    """Of a channel whose payments wait for their customer."""
-    return _rig(request)
+@pytest.fixture(params=CHANNELS_WITH_A_PAGE)
+def page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    """A harness of a channel whose payments wait for their customer."""
+    return _build_harness(request)
 
 
-def _rig(request: pytest.FixtureRequest) -> Rig:
+def _build_harness(request: pytest.FixtureRequest) -> ChannelHarness:
     if request.param == "simulator":
-        return SimulatorRig()
+        return SimulatorHarness()
     if request.param == "voucher":
-        return VoucherRig()
+        return VoucherHarness()
     fake: FakeStripe = request.getfixturevalue("fake")
-    return StripeRig(fake, saved_card=request.param == "stripe saved card")
+    return StripeHarness(fake, saved_card=request.param == "stripe saved card")

@@ -1,4 +1,4 @@
-"""Stripe is connected, or disconnected, while payments are under way: each goes on with whoever made it."""
+"""Stripe is connected or disconnected while payments are open: each payment stays with the channel that made it."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ QUIET = "no_webhook"
 
 @pytest.fixture
 def connect(fake: FakeStripe, settings: Any) -> Any:
-    """Stripe is not connected before this is called, and is from then on."""
+    """Connects Stripe when it is called; before, Stripe is not connected."""
     connected = settings.STRIPE_SECRET_KEYS
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
 
@@ -50,24 +50,30 @@ def test_a_sandbox_payment_is_refunded_where_it_was_paid(
     given_back = data(refund(client, payment, 3_000))
     assert given_back["status"] == "succeeded"
     assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 3_000)]
-    assert fake.seen == []
+    assert fake.requests_seen == []
 
 
-def test_captured(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+def test_a_sandbox_payment_is_captured_where_it_was_authorized(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
     payment = authorized(client, QUIET, channel="stripe")
     connect()
     assert data(capture(client, payment, amount=4_000))["captured_amount"] == 4_000
-    assert fake.seen == []
+    assert fake.requests_seen == []
 
 
-def test_cancelled(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+def test_a_sandbox_payment_is_cancelled_where_it_was_created(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
     payment = opened(client, QUIET, channel="stripe")
     connect()
     assert data(cancel(client, payment))["status"] == "cancelled"
-    assert fake.seen == []
+    assert fake.requests_seen == []
 
 
-def test_synchronised_and_asked_about(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+def test_a_sandbox_payment_is_synced_and_polled_at_the_simulator(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
     first, second = (opened(client, QUIET, channel="stripe") for _each in range(2))
     bank.pay(first)
     bank.pay(second)
@@ -76,27 +82,29 @@ def test_synchronised_and_asked_about(client: SignedClient, fake: FakeStripe, co
     background.next_checks_are_due()
     poll_due()
     assert get_payment(client, second)["status"] == "succeeded"
-    assert fake.seen == []
+    assert fake.requests_seen == []
 
 
-def test_its_webhooks_are_believed(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+def test_webhooks_of_the_simulator_are_applied(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
     payment = opened(client, channel="stripe")
     connect()
     bank.pay(payment)
     assert "applied" in bank.deliver_webhooks(payment["payment_no"])
 
 
-def test_a_creation_in_doubt_is_cleared_up_where_it_was_begun(
+def test_a_creation_in_doubt_is_queried_where_it_was_sent(
     client: SignedClient, fake: FakeStripe, connect: Any
 ) -> None:
     payment = data(create(client, f"auto_pay,{QUIET},timeout_after", channel="stripe"), 202)
     connect()
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
-    assert fake.seen == []
+    assert fake.requests_seen == []
 
 
-def test_a_refund_that_is_under_way(client: SignedClient, fake: FakeStripe, connect: Any) -> None:
+def test_a_pending_refund_is_polled_at_the_simulator(
+    client: SignedClient, fake: FakeStripe, connect: Any
+) -> None:
     payment = paid(client, f"{QUIET},refund_pending:0", channel="stripe")
     given_back = data(refund(client, payment, 3_000))
     connect()
@@ -106,10 +114,10 @@ def test_a_refund_that_is_under_way(client: SignedClient, fake: FakeStripe, conn
     assert get_refund(client, given_back)["status"] == "succeeded"
 
 
-def test_the_simulator_never_speaks_for_what_stripe_made(
+def test_the_simulator_is_never_queried_about_payments_of_stripe(
     client: SignedClient, fake: FakeStripe, settings: Any
 ) -> None:
-    """Its key is gone, and the simulator, which has never heard of it, would call it unpaid."""
+    """Stripe's key is removed. The simulator does not know the payment and would report it as unpaid."""
     payment = opened(client, channel="stripe")
     assert not payment["sandbox"]
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
@@ -119,11 +127,11 @@ def test_the_simulator_never_speaks_for_what_stripe_made(
     assert Payment.objects.get().status == "pending"
 
 
-def test_a_refund_without_its_channel_fails_and_moves_nothing(
+def test_a_refund_without_its_channel_fails_and_moves_no_money(
     client: SignedClient, fake: FakeStripe, settings: Any
 ) -> None:
     payment = opened(client, channel="stripe")
-    fake.pay(payment["channel_trade_no"])
+    fake.pay_session(payment["channel_trade_no"])
     data(sync(client, payment))
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
     given_back = data(refund(client, payment, 3_000), 202)

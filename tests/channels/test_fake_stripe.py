@@ -1,5 +1,5 @@
-"""The fake keeps what Stripe documents and a schema cannot say, each with its page of documentation; what a schema can
-say is checked on every call (tests/support/stripe/spec.py)."""
+"""Rules of Stripe that the fake follows, each with its page of documentation. What a schema can express is validated on
+every call (tests/support/stripe/specification.py)."""
 
 import itertools
 import threading
@@ -12,7 +12,7 @@ import stripe
 from channels.stripe import config
 from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe, Fault
-from tests.support.stripe.spec import NotPublished, Shape, require_object
+from tests.support.stripe.specification import JsonObject, NotPublished, require_valid_object
 
 HOUR = 3600
 _keys = (f"key-{number}" for number in itertools.count(1))
@@ -50,7 +50,7 @@ def refused(error: pytest.ExceptionInfo[stripe.StripeError]) -> tuple[int | None
 class TestKeys:
     """docs.stripe.com/api/idempotent_requests"""
 
-    def test_the_first_answer_stands(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_repetition_gets_the_first_response(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         key, params = next(_keys), page(fake)
         first = api.v1.checkout.sessions.create(params, with_key(key))
         again = api.v1.checkout.sessions.create(params, with_key(key))
@@ -59,9 +59,11 @@ class TestKeys:
         assert again.last_response.headers["Idempotent-Replayed"] == "true"
 
     @pytest.mark.parametrize("fault", [Fault.FAIL_BEFORE, Fault.FAIL_AFTER])
-    def test_a_500_stands_too(self, fake: FakeStripe, api: stripe.StripeClient, fault: Fault) -> None:
+    def test_a_repetition_gets_a_stored_500(
+        self, fake: FakeStripe, api: stripe.StripeClient, fault: Fault
+    ) -> None:
         key, before = next(_keys), len(fake.intents)
-        fake.plan(fault, "POST /v1/payment_intents")
+        fake.plan_fault(fault, "POST /v1/payment_intents")
         for _attempt in range(2):
             with pytest.raises(stripe.APIError) as error:
                 api.v1.payment_intents.create(charge(), with_key(key))
@@ -69,16 +71,18 @@ class TestKeys:
         assert len(fake.intents) - before == (fault is Fault.FAIL_AFTER)
         assert error.value.headers["Idempotent-Replayed"] == "true"
 
-    def test_what_never_reached_stripe_does_not_stand(
+    def test_a_503_before_the_execution_is_not_stored(
         self, fake: FakeStripe, api: stripe.StripeClient
     ) -> None:
         key = next(_keys)
-        fake.plan(Fault.UNAVAILABLE, "POST /v1/payment_intents")
+        fake.plan_fault(Fault.UNAVAILABLE, "POST /v1/payment_intents")
         with pytest.raises(stripe.APIError):
             api.v1.payment_intents.create(charge(), with_key(key))
         assert api.v1.payment_intents.create(charge(), with_key(key)).status == "succeeded"
 
-    def test_it_is_bound_to_endpoint_and_parameters(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_key_is_bound_to_endpoint_and_parameters(
+        self, fake: FakeStripe, api: stripe.StripeClient
+    ) -> None:
         key = next(_keys)
         made = api.v1.payment_intents.create(charge(capture_method="manual"), with_key(key))
         with pytest.raises(stripe.IdempotencyError) as error:
@@ -86,17 +90,17 @@ class TestKeys:
         assert error.value.http_status == 400
         with pytest.raises(stripe.IdempotencyError):
             api.v1.payment_intents.cancel(made.id, {}, with_key(key))
-        assert fake.intent(made.id)["status"] == "requires_capture"
+        assert fake.get_intent(made.id)["status"] == "requires_capture"
 
-    def test_it_is_forgotten_after_a_day(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_key_is_forgotten_after_a_day(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         key = next(_keys)
         first = api.v1.payment_intents.create(charge(), with_key(key))
-        fake.pass_time(23 * HOUR)
+        fake.advance_clock(23 * HOUR)
         assert api.v1.payment_intents.create(charge(), with_key(key)).id == first.id
-        fake.pass_time(HOUR)
+        fake.advance_clock(HOUR)
         assert api.v1.payment_intents.create(charge(), with_key(key)).id != first.id
 
-    def test_a_refusal_of_the_parameters_is_not_kept(
+    def test_an_error_about_the_parameters_is_not_stored(
         self, fake: FakeStripe, api: stripe.StripeClient
     ) -> None:
         key = next(_keys)
@@ -104,26 +108,28 @@ class TestKeys:
             api.v1.payment_intents.create(charge(amount=1), with_key(key))
         assert api.v1.payment_intents.create(charge(), with_key(key)).status == "succeeded"
 
-    def test_a_refusal_because_of_the_state_is_kept(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_an_error_about_the_state_is_stored(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         session = api.v1.checkout.sessions.create(page(fake))
-        fake.pay(session.id, SLOW_DEBIT)
+        fake.pay_session(session.id, SLOW_DEBIT)
         intent, key = fake.sessions[session.id]["payment_intent"], next(_keys)
         with pytest.raises(stripe.InvalidRequestError) as error:
             api.v1.payment_intents.cancel(intent, {}, with_key(key))
         assert refused(error) == (400, "payment_intent_unexpected_state")
-        fake.decide(session.id, is_paid=False)
+        fake.decide_payment(session.id, is_paid=False)
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.payment_intents.cancel(intent, {}, with_key(key))
         assert api.v1.payment_intents.cancel(intent).status == "canceled"
 
-    def test_a_decline_is_kept(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_decline_is_stored(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         key, before = next(_keys), len(fake.intents)
         for _attempt in range(2):
             with pytest.raises(stripe.CardError):
                 api.v1.payment_intents.create(charge(payment_method=DECLINED_CARD), with_key(key))
         assert len(fake.intents) == before + 1
 
-    def test_two_requests_at_once(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_second_request_during_the_first_gets_409(
+        self, fake: FakeStripe, api: stripe.StripeClient
+    ) -> None:
         key, fake.holding = next(_keys), threading.Event()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(
@@ -142,7 +148,7 @@ class TestSessions:
     """docs.stripe.com/api/checkout/sessions"""
 
     @pytest.mark.parametrize(("seconds", "is_taken"), [(29 * 60, False), (HOUR, True), (25 * HOUR, False)])
-    def test_they_live_30_minutes_to_24_hours(
+    def test_a_session_lives_30_minutes_to_24_hours(
         self, fake: FakeStripe, api: stripe.StripeClient, seconds: int, is_taken: bool
     ) -> None:
         params = page(fake, expires_at=fake.account.now() + seconds)
@@ -159,36 +165,36 @@ class TestSessions:
         """docs.stripe.com/changelog/2022-08-01/deferred-paymentintent-checkout-session"""
         session = api.v1.checkout.sessions.create(page(fake))
         assert session.payment_intent is None
-        fake.pay(session.id)
+        fake.pay_session(session.id)
         assert api.v1.checkout.sessions.retrieve(session.id).payment_intent is not None
 
-    def test_the_intent_of_an_open_session_ends_with_it_alone(
+    def test_the_intent_of_an_open_session_ends_only_with_the_session(
         self, fake: FakeStripe, api: stripe.StripeClient
     ) -> None:
         """docs.stripe.com/api/payment_intents/cancel"""
         session = api.v1.checkout.sessions.create(page(fake))
-        fake.pay(session.id, DECLINED_CARD)
+        fake.pay_session(session.id, DECLINED_CARD)
         intent = api.v1.checkout.sessions.retrieve(session.id).payment_intent
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.payment_intents.cancel(str(intent))
-        assert fake.intent(str(intent))["status"] == "requires_payment_method"
+        assert fake.get_intent(str(intent))["status"] == "requires_payment_method"
         api.v1.checkout.sessions.expire(session.id)
-        assert fake.intent(str(intent))["status"] == "canceled"
+        assert fake.get_intent(str(intent))["status"] == "canceled"
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.checkout.sessions.expire(session.id)
 
-    def test_they_expire_by_themselves(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_a_session_expires_by_itself(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         session = api.v1.checkout.sessions.create(page(fake))
-        fake.pass_time(HOUR)
+        fake.advance_clock(HOUR)
         assert api.v1.checkout.sessions.retrieve(session.id).status == "expired"
-        (told,) = [each for each in fake.take_events() if each["data"]["object"]["id"] == session.id]
-        assert told["type"] == "checkout.session.expired"
+        (event,) = [each for each in fake.take_events() if each["data"]["object"]["id"] == session.id]
+        assert event["type"] == "checkout.session.expired"
 
 
 class TestIntents:
     @pytest.mark.parametrize("stays", [{}, {"automatic_payment_methods": {"enabled": True}}])
-    def test_confirming_needs_a_way_back(
-        self, fake: FakeStripe, api: stripe.StripeClient, stays: Shape
+    def test_confirming_requires_a_return_url(
+        self, fake: FakeStripe, api: stripe.StripeClient, stays: JsonObject
     ) -> None:
         """docs.stripe.com/changelog: 2023-08-16, automatic payment methods"""
         params = charge(**stays)
@@ -208,7 +214,7 @@ class TestIntents:
             ("kwd", 9_995, "parameter_invalid_integer"),
         ],
     )
-    def test_amounts(
+    def test_amounts_that_stripe_refuses(
         self, fake: FakeStripe, api: stripe.StripeClient, currency: str, amount: int, code: str
     ) -> None:
         """docs.stripe.com/currencies"""
@@ -220,7 +226,9 @@ class TestIntents:
         "metadata",
         [{"a[b]": "x"}, {"n" * 41: "x"}, {"name": "x" * 501}, {f"n{number}": "x" for number in range(51)}],
     )
-    def test_metadata(self, fake: FakeStripe, api: stripe.StripeClient, metadata: dict[str, str]) -> None:
+    def test_metadata_that_stripe_refuses(
+        self, fake: FakeStripe, api: stripe.StripeClient, metadata: dict[str, str]
+    ) -> None:
         """docs.stripe.com/api/metadata"""
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.payment_intents.create(charge(metadata=metadata))
@@ -235,8 +243,8 @@ class TestIntents:
             ({"currency": ""}, "parameter_invalid_empty"),
         ],
     )
-    def test_what_the_specification_does_not_know_is_refused(
-        self, fake: FakeStripe, api: stripe.StripeClient, change: Shape, code: str | None
+    def test_a_parameter_that_is_not_published_is_refused(
+        self, fake: FakeStripe, api: stripe.StripeClient, change: JsonObject, code: str | None
     ) -> None:
         with pytest.raises(stripe.InvalidRequestError) as error:
             api.v1.payment_intents.create(charge(**change))
@@ -246,14 +254,14 @@ class TestIntents:
 class TestSearch:
     """docs.stripe.com/search"""
 
-    def test_it_is_behind(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_the_search_lags(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         made = api.v1.payment_intents.create(charge(metadata={PAYMENT_NO: "PAY-SEARCHED"}))
         query: Any = {"query": f"metadata['{PAYMENT_NO}']:'PAY-SEARCHED'"}
         assert api.v1.payment_intents.search(query).data == []
-        fake.pass_time(120)
+        fake.advance_clock(120)
         assert [found.id for found in api.v1.payment_intents.search(query).data] == [made.id]
 
-    def test_it_is_not_everywhere(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_the_search_is_not_offered_everywhere(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         fake.account.has_search = False
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.payment_intents.search({"query": f"metadata['{PAYMENT_NO}']:'PAY-1'"})
@@ -262,7 +270,7 @@ class TestSearch:
 class TestRefunds:
     """docs.stripe.com/refunds"""
 
-    def test_not_more_than_was_taken(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
+    def test_no_more_is_refunded_than_was_captured(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         intent = api.v1.payment_intents.create(charge()).id
         api.v1.refunds.create({"payment_intent": intent, "amount": 6_000})
         with pytest.raises(stripe.InvalidRequestError) as error:
@@ -273,18 +281,18 @@ class TestRefunds:
             api.v1.refunds.create({"payment_intent": intent})
         assert refused(error) == (400, "charge_already_refunded")
 
-    def test_one_that_fails_frees_its_amount_and_tells(
+    def test_a_failed_refund_frees_its_amount_and_sends_events(
         self, fake: FakeStripe, api: stripe.StripeClient
     ) -> None:
         intent = api.v1.payment_intents.create(charge()).id
         refund = api.v1.refunds.create({"payment_intent": intent})
         fake.take_events()
         fake.settle_refund(refund.id, "failed", failure_reason="expired_or_canceled_card")
-        told = [each["type"] for each in fake.take_events()]
-        assert told == ["refund.updated", "charge.refund.updated", "refund.failed"]
+        event_types = [each["type"] for each in fake.take_events()]
+        assert event_types == ["refund.updated", "charge.refund.updated", "refund.failed"]
         assert api.v1.refunds.create({"payment_intent": intent}).status == "succeeded"
 
-    def test_in_the_dashboard_it_has_no_metadata_of_ours(
+    def test_a_refund_in_the_dashboard_has_none_of_our_metadata(
         self, fake: FakeStripe, api: stripe.StripeClient
     ) -> None:
         intent = api.v1.payment_intents.create(charge(metadata={PAYMENT_NO: "PAY-1"})).id
@@ -296,7 +304,7 @@ class TestRefunds:
 
 
 @pytest.mark.parametrize("limit", [0, 101])
-def test_pages_of_at_most_100(fake: FakeStripe, api: stripe.StripeClient, limit: int) -> None:
+def test_a_page_has_1_to_100_entries(fake: FakeStripe, api: stripe.StripeClient, limit: int) -> None:
     """docs.stripe.com/api/pagination"""
     with pytest.raises(stripe.InvalidRequestError):
         api.v1.payment_intents.list({"limit": limit})
@@ -305,30 +313,32 @@ def test_pages_of_at_most_100(fake: FakeStripe, api: stripe.StripeClient, limit:
 def test_every_event_and_its_object_are_as_published(fake: FakeStripe, api: stripe.StripeClient) -> None:
     for card in (VISA, DECLINED_CARD, SLOW_DEBIT):
         session = api.v1.checkout.sessions.create(page(fake))
-        fake.pay(session.id, card)
+        fake.pay_session(session.id, card)
         if card == SLOW_DEBIT:
-            fake.decide(session.id, is_paid=True)
+            fake.decide_payment(session.id, is_paid=True)
         elif card == VISA:
             intent = fake.sessions[session.id]["payment_intent"]
             fake.refund_in_dashboard(intent, 100)
-            fake.dispute(intent)
-    fake.pass_time(HOUR)
-    told = fake.take_events()
-    assert len({each["type"] for each in told}) > 8
-    for each in told:
-        require_object(each)
+            fake.open_dispute(intent)
+    fake.advance_clock(HOUR)
+    events = fake.take_events()
+    assert len({each["type"] for each in events}) > 8
+    for each in events:
+        require_valid_object(each)
 
 
 @pytest.mark.parametrize(
     "change", [{"livemode": False}, {"amount": "10"}, {"status": None, "currency": None}]
 )
-def test_an_object_that_stripe_would_not_show(fake: FakeStripe, change: Shape) -> None:
+def test_an_object_that_differs_from_the_specification_is_refused(
+    fake: FakeStripe, change: JsonObject
+) -> None:
     fake_refund = fake.refund_in_dashboard(_paid(fake), 100)
-    require_object(fake_refund)
+    require_valid_object(fake_refund)
     with pytest.raises(NotPublished):
-        require_object({**fake_refund, **change})
+        require_valid_object({**fake_refund, **change})
     with pytest.raises(NotPublished):
-        require_object({name: value for name, value in fake_refund.items() if name != "currency"})
+        require_valid_object({name: value for name, value in fake_refund.items() if name != "currency"})
 
 
 def _paid(fake: FakeStripe) -> str:

@@ -1,4 +1,4 @@
-"""A server that sends a byte now and then, for ever, keeps no worker past the deadline of its call."""
+"""A server that sends one byte now and then holds no worker longer than the deadline of its call."""
 
 import socket
 import threading
@@ -65,7 +65,7 @@ def server(settings: Any) -> Iterator[DrippingServer]:
 
 
 @pytest.mark.parametrize("where", BEGINNINGS)
-def test_a_server_that_drips_for_ever(server: DrippingServer, where: str) -> None:
+def test_a_call_to_a_dripping_server_ends_at_its_deadline(server: DrippingServer, where: str) -> None:
     server.beginning = BEGINNINGS[where]
     answers: list[PaymentResult] = []
 

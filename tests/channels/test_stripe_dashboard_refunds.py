@@ -1,4 +1,4 @@
-"""Refunds made in Stripe's dashboard: they carry none of our metadata, and their money is gone all the same."""
+"""Refunds made in Stripe's dashboard: they move money although they have none of our metadata."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from channels.stripe import config
 from gateway.models import Refund
 from tests.support.shop import data, error, get_payment, opened, refund, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import event, send
+from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
-    told: dict[str, Any] = opened(client, channel="stripe")
-    fake.pay(told["channel_trade_no"])
-    data(sync(client, told))
-    return told
+    payment: dict[str, Any] = opened(client, channel="stripe")
+    fake.pay_session(payment["channel_trade_no"])
+    data(sync(client, payment))
+    return payment
 
 
 def intent_of(fake: FakeStripe, payment: dict[str, Any]) -> str:
@@ -32,13 +32,13 @@ def in_the_dashboard(fake: FakeStripe, payment: dict[str, Any], amount: int) -> 
     return config.build_client("test", 5.0).v1.refunds.create(params).to_dict()
 
 
-def test_it_is_found_by_its_payment_intent(
+def test_the_payment_of_a_refund_is_found_by_its_payment_intent(
     fake: FakeStripe, client: SignedClient, payment: dict[str, Any]
 ) -> None:
     made = in_the_dashboard(fake, payment, 3_000)
     for kind in ("refund.created", "refund.updated", "charge.refund.updated"):
         expected = "applied" if kind == "refund.created" else "nothing_new"
-        assert data(send(event(kind, made)))["effect"] == expected
+        assert data(send(build_event(kind, made)))["effect"] == expected
     row = Refund.objects.get()
     assert (row.origin, row.channel_refund_no, row.status, row.amount_minor) == (
         "channel",
@@ -50,24 +50,24 @@ def test_it_is_found_by_its_payment_intent(
     assert error(refund(client, payment, 8_000), 422, "refund_exceeds_payment")["refundable_amount"] == 7_000
 
 
-def test_of_a_refunded_charge_all_refunds_are_read(
+def test_all_refunds_of_a_refunded_charge_are_queried(
     fake: FakeStripe, client: SignedClient, payment: dict[str, Any]
 ) -> None:
     own = data(refund(client, payment, 1_000))
     in_the_dashboard(fake, payment, 3_000)
     in_the_dashboard(fake, payment, 2_000)
-    charge = fake.account.charges[fake.intent(intent_of(fake, payment))["latest_charge"]]
+    charge = fake.account.charges[fake.get_intent(intent_of(fake, payment))["latest_charge"]]
     for _ in range(2):
-        send(event("charge.refunded", charge))
+        send(build_event("charge.refunded", charge))
         assert get_payment(client, payment)["refunded_amount"] == 6_000
     assert Refund.objects.exclude(refund_no=own["refund_no"]).filter(origin="channel").count() == 2
 
 
-def test_of_somebody_elses_payment_nothing_is_booked(
+def test_a_refund_of_a_payment_that_is_not_ours_is_not_booked(
     fake: FakeStripe, client: SignedClient, payment: dict[str, Any]
 ) -> None:
     made = in_the_dashboard(fake, payment, 3_000)
-    assert data(send(event("refund.created", {**made, "payment_intent": "pi_other"})))["effect"] == (
+    assert data(send(build_event("refund.created", {**made, "payment_intent": "pi_other"})))["effect"] == (
         "unknown_reference"
     )
     assert not Refund.objects.exists()

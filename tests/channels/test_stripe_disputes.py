@@ -17,7 +17,7 @@ from gateway.flows import refund_create
 from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
 from tests.support.shop import data, error, get_payment, opened, refund, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import event, send
+from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe, Fault
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -25,19 +25,19 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Payment:
-    """Paid on Stripe's page: what a dispute names, we have never heard of."""
-    told = opened(client, channel="stripe")
-    fake.pay(told["channel_trade_no"])
-    data(sync(client, told))
-    return Payment.objects.get(payment_no=told["payment_no"])
+    """A payment that was paid on Stripe's page. A dispute names its PaymentIntent, which we do not know."""
+    payment = opened(client, channel="stripe")
+    fake.pay_session(payment["channel_trade_no"])
+    data(sync(client, payment))
+    return Payment.objects.get(payment_no=payment["payment_no"])
 
 
 def dispute(fake: FakeStripe, payment: Payment, kind: str, **changes: Any) -> dict[str, Any]:
     intent = fake.sessions[payment.channel_trade_no]["payment_intent"]
     made = [each for each in fake.account.disputes.values() if each["payment_intent"] == intent]
-    (shape,) = made or [fake.dispute(intent)]
+    (shape,) = made or [fake.open_dispute(intent)]
     shape["evidence_details"]["due_by"] = 1_795_500_000
-    return event(f"charge.dispute.{kind}", {**shape, **changes})
+    return build_event(f"charge.dispute.{kind}", {**shape, **changes})
 
 
 def counted() -> float:
@@ -45,11 +45,11 @@ def counted() -> float:
     return REGISTRY.get_sample_value("channel_disputes_total", labels) or 0.0
 
 
-def test_it_is_kept_counted_and_left_to_a_person(fake: FakeStripe, payment: Payment) -> None:
+def test_a_dispute_is_stored_counted_and_needs_review(fake: FakeStripe, payment: Payment) -> None:
     before = counted()
-    told = dispute(fake, payment, "created")
-    assert data(send(told))["effect"] == "disputed"
-    assert data(send(told))["effect"] == "nothing_new"
+    event = dispute(fake, payment, "created")
+    assert data(send(event))["effect"] == "disputed"
+    assert data(send(event))["effect"] == "nothing_new"
     kept = ChannelEvent.objects.get(type="charge.dispute.created")
     assert (kept.effect, kept.reference) == ("disputed", payment.payment_no)
     payment.refresh_from_db()
@@ -60,7 +60,7 @@ def test_it_is_kept_counted_and_left_to_a_person(fake: FakeStripe, payment: Paym
     assert counted() == before + 1
 
 
-def test_it_stands_out_in_the_payments_story(fake: FakeStripe, payment: Payment) -> None:
+def test_a_dispute_is_visible_in_the_timeline(fake: FakeStripe, payment: Payment) -> None:
     send(dispute(fake, payment, "created"))
     (line,) = [
         entry for entry in build_timeline(load_subject(payment)) if entry.name == "charge.dispute.created"
@@ -73,7 +73,9 @@ def told_of(kind: str) -> list[dict[str, Any]]:
     return [row.data for row in rows]
 
 
-def test_the_merchant_is_told_and_reads_it(fake: FakeStripe, payment: Payment, client: SignedClient) -> None:
+def test_the_merchant_gets_events_and_can_read_the_dispute(
+    fake: FakeStripe, payment: Payment, client: SignedClient
+) -> None:
     send(dispute(fake, payment, "created"))
     send(dispute(fake, payment, "updated", status="under_review"))
     send(dispute(fake, payment, "updated", status="under_review"))
@@ -96,35 +98,33 @@ def test_the_merchant_is_told_and_reads_it(fake: FakeStripe, payment: Payment, c
 
 
 @pytest.mark.parametrize(("status", "blocked"), [("needs_response", True), ("lost", True), ("won", False)])
-def test_what_is_disputed_is_not_refunded(
+def test_a_disputed_amount_is_not_refunded(
     fake: FakeStripe, payment: Payment, client: SignedClient, status: str, blocked: bool
 ) -> None:
     send(dispute(fake, payment, "created", amount=6_000, status=status))
-    told = {"payment_no": payment.payment_no}
-    now = get_payment(client, told)
+    body = {"payment_no": payment.payment_no}
+    now = get_payment(client, body)
     assert (now["disputed_amount"], now["refundable_amount"]) == ((6_000, 4_000) if blocked else (0, 10_000))
     if blocked:
-        details = error(refund(client, told, 10_000), 409, "payment_disputed")
+        details = error(refund(client, body, 10_000), 409, "payment_disputed")
         assert (details["disputed_amount"], details["refundable_amount"]) == (6_000, 4_000)
         with pytest.raises(PaymentDisputed), transaction.atomic():
             row = Payment.objects.select_for_update().get(id=payment.id)
             refund_create.start_saga(payment=row, refund_id=uuid7(), amount_minor=4_001, reason="staff")
-        error(refund(client, told, 10_001), 422, "refund_exceeds_payment")
-    assert data(refund(client, told, 4_000))["status"] == "succeeded"
+        error(refund(client, body, 10_001), 422, "refund_exceeds_payment")
+    assert data(refund(client, body, 4_000))["status"] == "succeeded"
 
 
-def test_an_inquiry_takes_no_money_and_may_be_answered_by_a_refund(
-    fake: FakeStripe, payment: Payment, client: SignedClient
-) -> None:
+def test_an_inquiry_blocks_no_refund(fake: FakeStripe, payment: Payment, client: SignedClient) -> None:
     send(dispute(fake, payment, "created", status="warning_needs_response"))
-    told = {"payment_no": payment.payment_no}
-    assert get_payment(client, told)["disputes"][0]["is_inquiry"]
-    assert data(refund(client, told, 10_000))["status"] == "succeeded"
+    body = {"payment_no": payment.payment_no}
+    assert get_payment(client, body)["disputes"][0]["is_inquiry"]
+    assert data(refund(client, body, 10_000))["status"] == "succeeded"
     send(dispute(fake, payment, "closed", status="warning_closed"))
-    assert get_payment(client, told)["disputes"][0]["status"] == "closed"
+    assert get_payment(client, body)["disputes"][0]["status"] == "closed"
 
 
-def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStripe, payment: Payment) -> None:
+def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, payment: Payment) -> None:
     state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
     send(dispute(fake, payment, "created"))
     payment.refresh_from_db()
@@ -157,22 +157,20 @@ def test_a_dispute_and_another_reason_are_reviewed_each_by_itself(fake: FakeStri
     assert payment.attention_reason.endswith("lost"), "its end does"
 
 
-def test_of_what_is_not_ours_the_event_is_kept(fake: FakeStripe, payment: Payment) -> None:
+def test_the_event_of_a_dispute_that_is_not_ours_is_stored(fake: FakeStripe, payment: Payment) -> None:
     before = counted()
     for unknown in ("pi_of_somebody_else", None):
-        told = dispute(fake, payment, "created", payment_intent=unknown)
-        assert data(send(told))["effect"] == "disputed"
+        event = dispute(fake, payment, "created", payment_intent=unknown)
+        assert data(send(event))["effect"] == "disputed"
     assert set(ChannelEvent.objects.filter(effect="disputed").values_list("reference", flat=True)) == {""}
     assert counted() == before + 2
     payment.refresh_from_db()
     assert not payment.needs_attention
 
 
-def test_while_stripe_does_not_say_whose_it_is_nothing_is_acknowledged(
-    fake: FakeStripe, payment: Payment
-) -> None:
-    fake.plan(Fault.LOSE_ANSWER, "GET /v1/payment_intents/.*")
-    told = dispute(fake, payment, "created")
-    error(send(told), 503, "service_unavailable")
+def test_the_event_is_refused_while_the_payment_cannot_be_queried(fake: FakeStripe, payment: Payment) -> None:
+    fake.plan_fault(Fault.LOSE_ANSWER, "GET /v1/payment_intents/.*")
+    event = dispute(fake, payment, "created")
+    error(send(event), 503, "service_unavailable")
     assert not ChannelEvent.objects.filter(effect="disputed").exists()
-    assert data(send(told))["effect"] == "disputed"
+    assert data(send(event))["effect"] == "disputed"

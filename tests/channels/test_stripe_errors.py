@@ -1,5 +1,5 @@
-"""What each error of Stripe means: by its type, code and headers, as docs.stripe.com/error-low-level and
-docs.stripe.com/error-codes say. Through the SDK's own reading of an HTTP answer."""
+"""The result of each error of Stripe, by its type, code and headers (docs.stripe.com/error-low-level,
+docs.stripe.com/error-codes). The SDK itself reads the HTTP answers."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from channels.stripe.http import SENT_METHOD, NotConnected
 
 
 def read(status: int, error: dict[str, Any], method: str = "POST", **headers: str) -> stripe.StripeError:
-    """The SDK's error for this answer."""
+    """Returns the error that the SDK raises for this answer."""
 
     class Answering(stripe.HTTPClient):
         name = "scripted"
@@ -70,17 +70,17 @@ REPLAYED = {"Idempotent_Replayed": "true"}
     ],
     ids=lambda each: "" if isinstance(each, Exception) else each.__name__,
 )
-def test_an_error_has_one_meaning(error: stripe.StripeError, answer: type) -> None:
+def test_each_error_has_one_result(error: stripe.StripeError, answer: type) -> None:
     assert type(errors.to_result(error)) is answer
 
 
 @pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
-def test_a_refused_query_is_no_answer_about_its_object(code: str) -> None:
-    told = errors.to_result(read(400, {**INVALID, "code": code}, "GET"))
-    assert isinstance(told, InvalidRequest)
-    assert told.is_query
+def test_a_refused_query_decides_nothing_about_its_object(code: str) -> None:
+    result = errors.to_result(read(400, {**INVALID, "code": code}, "GET"))
+    assert isinstance(result, InvalidRequest)
+    assert result.is_query
 
 
-def test_what_is_wrong_is_named() -> None:
-    told = errors.to_result(read(400, {**INVALID, "code": "parameter_unknown", "param": "line_items[0]"}))
-    assert told == InvalidRequest("parameter_unknown", "no", "line_items[0]")
+def test_an_invalid_request_names_its_parameter() -> None:
+    result = errors.to_result(read(400, {**INVALID, "code": "parameter_unknown", "param": "line_items[0]"}))
+    assert result == InvalidRequest("parameter_unknown", "no", "line_items[0]")

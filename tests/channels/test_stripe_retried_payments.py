@@ -1,4 +1,4 @@
-"""A payment is tried again days after it was created, and the answer to that creation is lost: it is looked for in
+"""A payment is tried again days after it was created, and the answer to that creation is lost: it is found in
 Stripe's lists of the attempt's time."""
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import create, data, error, get_payment, new_no, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.fake import DECLINED_CARD, FakeStripe, Fault, fake_stripe
+from tests.support.stripe.fake import DECLINED_CARD, FakeStripe, Fault
+from tests.support.stripe.server import fake_stripe
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -24,21 +25,21 @@ LATER = timedelta(days=3)
 
 @pytest.fixture
 def fake(fake: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
-    """One of its own, whose objects may be moved in time."""
+    """A fake of its own, whose objects the test moves in time."""
     with fake_stripe() as fresh:
         settings.STRIPE_API_BASE = fresh.url
         yield fresh
-        assert fresh.broken == []
+        assert fresh.errors == []
 
 
-def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_lost_attempt_is_found_in_the_lists_of_its_time(fake: FakeStripe, client: SignedClient) -> None:
     order_no = new_no()
     card: Any = {"stripe_payment_method": DECLINED_CARD}
     error(create(client, channel="stripe", order_no=order_no, metadata=card), 402, "payment_declined")
-    fake.plan(Fault.LOSE_ANSWER, CREATE)
+    fake.plan_fault(Fault.LOSE_ANSWER, CREATE)
     retried = data(create(client, channel="stripe", order_no=order_no), 202)
     session = list(fake.sessions.values())[-1]
-    assert fake.pay(session["id"])
+    assert fake.pay_session(session["id"])
     # As if the payment had been created three days before its second attempt.
     for field in ("created", "expires_at"):
         session[field] += int(LATER.total_seconds())
@@ -47,7 +48,7 @@ def test_it_is_found(fake: FakeStripe, client: SignedClient) -> None:
     began_at = PaymentAttempt.objects.get(number=2).created_at
     fields = read_existing_payment(Payment.objects.get())
     cancel = PaymentCancelData(**fields, final_status="cancelled", reason="")
-    assert PaymentCancelData.read(cancel.as_json()).at_channel(1.0).started_at == began_at
+    assert PaymentCancelData.read(cancel.as_json()).build_payment_ref(1.0).started_at == began_at
 
     assert data(sync(client, retried))["status"] == "succeeded"
     assert get_payment(client, retried)["channel_trade_no"] == session["id"]

@@ -1,4 +1,4 @@
-"""Stripe makes a second refund under one number of ours: its engineers complete a call later that had failed, after its
+"""Stripe makes a second refund under one number of ours: it completes a call later that had failed, after its
 successor was made (ADR 19). One number never hides two movements of money."""
 
 import datetime as dt
@@ -16,9 +16,9 @@ from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import event, send
+from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe, Fault
-from tests.support.stripe.spec import Shape
+from tests.support.stripe.specification import JsonObject
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -27,16 +27,16 @@ REFUND = "POST /v1/refunds"
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Body:
-    told = opened(client, channel="stripe")
-    fake.pay(told["channel_trade_no"])
-    synced: Body = data(sync(client, told))
+    payment = opened(client, channel="stripe")
+    fake.pay_session(payment["channel_trade_no"])
+    synced: Body = data(sync(client, payment))
     return synced
 
 
 @pytest.fixture
 def own(fake: FakeStripe, client: SignedClient, payment: Body) -> Body:
-    """Of the first call Stripe keeps a 500; the second, with the next key, refunded."""
-    fake.plan(Fault.FAIL_BEFORE, REFUND)
+    """Stripe stored a 500 for the first call; the second, with the next key, refunded."""
+    fake.plan_fault(Fault.FAIL_BEFORE, REFUND)
     accepted = data(refund(client, payment, 4_000), 202)
     background.finish()
     done = get_refund(client, accepted)
@@ -44,16 +44,16 @@ def own(fake: FakeStripe, client: SignedClient, payment: Body) -> Body:
     return done
 
 
-def by_webhook(client: SignedClient, payment: Body, made: Shape) -> None:
+def by_webhook(client: SignedClient, payment: Body, made: JsonObject) -> None:
     for kind in ("refund.created", "refund.updated"):
-        data(send(event(kind, made)))
+        data(send(build_event(kind, made)))
 
 
-def by_sync(client: SignedClient, payment: Body, made: Shape) -> None:
+def by_sync(client: SignedClient, payment: Body, made: JsonObject) -> None:
     data(sync(client, payment))
 
 
-def by_the_hourly_task(client: SignedClient, payment: Body, made: Shape) -> None:
+def by_the_hourly_task(client: SignedClient, payment: Body, made: JsonObject) -> None:
     assert record_unreported_refunds() == 1
 
 
@@ -65,7 +65,7 @@ def differences_about(number: str) -> list[DifferenceKind]:
 
 
 @pytest.mark.parametrize("reported", [by_webhook, by_sync, by_the_hourly_task])
-def test_the_second_one_is_booked_and_needs_review(
+def test_the_second_refund_is_booked_and_needs_review(
     fake: FakeStripe, client: SignedClient, payment: Body, own: Body, reported: Callable[..., None]
 ) -> None:
     made = fake.complete_failed_refund(own["channel_refund_no"])
@@ -76,35 +76,37 @@ def test_the_second_one_is_booked_and_needs_review(
     second = Refund.objects.get(origin="channel")
     assert (second.channel_refund_no, second.amount_minor, second.status) == (made["id"], 4_000, "succeeded")
     assert get_refund(client, own) == own
-    assert get_payment(client, payment)["refunded_amount"] == 8_000 == fake.effects(payment["payment_no"])[1]
+    assert (
+        get_payment(client, payment)["refunded_amount"] == 8_000 == fake.get_amounts(payment["payment_no"])[1]
+    )
     review = PaymentReview.objects.get()
     assert (review.code, review.subject) == ("mismatch", made["id"])
     assert own["refund_no"] in review.text
     assert second.refund_no in review.text
-    told = OutboxEvent.objects.filter(type="refund.succeeded").order_by("id")
-    assert [each.data["refund_no"] for each in told] == [own["refund_no"], second.refund_no]
+    events = OutboxEvent.objects.filter(type="refund.succeeded").order_by("id")
+    assert [each.data["refund_no"] for each in events] == [own["refund_no"], second.refund_no]
     assert differences_about(made["id"]) == []
 
 
-def test_what_becomes_of_each_is_kept_apart(
+def test_the_outcomes_of_both_refunds_are_separate(
     fake: FakeStripe, client: SignedClient, payment: Body, own: Body
 ) -> None:
     made = fake.complete_failed_refund(own["channel_refund_no"])
     by_webhook(client, payment, made)
     fake.settle_refund(made["id"], "failed", failure_reason="unknown")
-    for told in fake.take_events():
-        send(told)
+    for event in fake.take_events():
+        send(event)
     assert Refund.objects.get(origin="channel").status == "failed"
     assert get_refund(client, own) == own
     assert get_payment(client, payment)["refunded_amount"] == 4_000
 
 
-def test_a_second_one_that_does_not_fit_needs_review_too(
+def test_a_second_refund_above_the_captured_amount_needs_review(
     fake: FakeStripe, client: SignedClient, payment: Body, own: Body, settings: Any
 ) -> None:
-    """A refund of ours is on its way, and reserves what Stripe has given back already."""
+    """A refund of ours is in progress and reserves an amount that Stripe has refunded already."""
     made = fake.complete_failed_refund(own["channel_refund_no"])
-    fake.plan(Fault.BUSY, REFUND)
+    fake.plan_fault(Fault.RATE_LIMITED, REFUND)
     waiting = data(refund(client, payment, 5_000), 202)
     by_webhook(client, payment, made)
     review = PaymentReview.objects.get()

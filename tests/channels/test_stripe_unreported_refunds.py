@@ -19,9 +19,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Body:
-    told = opened(client, channel="stripe")
-    fake.pay(told["channel_trade_no"])
-    synced: Body = data(sync(client, told))
+    payment = opened(client, channel="stripe")
+    fake.pay_session(payment["channel_trade_no"])
+    synced: Body = data(sync(client, payment))
     return synced
 
 
@@ -30,7 +30,7 @@ def intent_of(fake: FakeStripe, payment: Body) -> str:
     return found
 
 
-def test_it_runs_every_hour() -> None:
+def test_the_task_runs_every_hour() -> None:
     assert app.conf.beat_schedule["gateway.find_unreported_refunds"]["schedule"] == 3600
     assert "gateway.find_unreported_refunds" in app.tasks
 
@@ -40,9 +40,9 @@ def test_refunds_of_the_dashboard_are_booked_once(
 ) -> None:
     own = data(refund(client, payment, 1_000))
     numbers = {fake.refund_in_dashboard(intent_of(fake, payment), each)["id"] for each in (3_000, 2_000)}
-    fake.seen.clear()
+    fake.requests_seen.clear()
     assert find_unreported_refunds() == 2
-    assert set(fake.seen) == {"GET /v1/refunds"}, "whose they are is in the list"
+    assert set(fake.requests_seen) == {"GET /v1/refunds"}, "whose they are is in the list"
     assert find_unreported_refunds() == 0
     found = Refund.objects.exclude(refund_no=own["refund_no"])
     assert set(found.values_list("channel_refund_no", flat=True)) == numbers
@@ -50,7 +50,7 @@ def test_refunds_of_the_dashboard_are_booked_once(
     assert get_payment(client, payment)["refunded_amount"] == 6_000
 
 
-def test_an_outcome_that_changed_is_taken_over(fake: FakeStripe, client: SignedClient, payment: Body) -> None:
+def test_a_changed_outcome_is_applied(fake: FakeStripe, client: SignedClient, payment: Body) -> None:
     given = data(refund(client, payment, 4_000))
     fake.settle_refund(given["channel_refund_no"], "failed", failure_reason="unknown")
     assert find_unreported_refunds() == 1
@@ -58,7 +58,7 @@ def test_an_outcome_that_changed_is_taken_over(fake: FakeStripe, client: SignedC
     assert get_payment(client, payment)["refundable_amount"] == 10_000
 
 
-def test_of_somebody_elses_payment_nothing_is_booked(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_refund_of_a_payment_that_is_not_ours_is_not_booked(fake: FakeStripe, client: SignedClient) -> None:
     api = config.build_client("test", 5.0)
     params: Any = {
         "amount": 500,
@@ -72,11 +72,11 @@ def test_of_somebody_elses_payment_nothing_is_booked(fake: FakeStripe, client: S
     assert not Refund.objects.exists()
 
 
-def test_a_list_that_breaks_off_fails_the_task_and_is_read_again(
+def test_the_task_fails_when_the_list_breaks_off_and_reads_it_again(
     fake: FakeStripe, client: SignedClient, payment: Body
 ) -> None:
     fake.refund_in_dashboard(intent_of(fake, payment), 3_000)
-    fake.plan(Fault.REFUSE_KEY, "GET /v1/refunds")
+    fake.plan_fault(Fault.EXPIRED_API_KEY, "GET /v1/refunds")
     with pytest.raises(ListingFailed):
         find_unreported_refunds()
     assert find_unreported_refunds() == 1

@@ -43,7 +43,7 @@ def status_of(client: SignedClient, payment: Body) -> str:
     return str(get_payment(client, payment)["status"])
 
 
-def test_paying_and_going_back(client: SignedClient, customer: Customer) -> None:
+def test_the_customer_pays_and_returns_to_the_shop(client: SignedClient, customer: Customer) -> None:
     payment = to_pay(client)
     customer.open(payment)
     expect(customer.page.locator(".amount")).to_have_text("$12,345.67 USD")
@@ -60,18 +60,20 @@ def test_paying_and_going_back(client: SignedClient, customer: Customer) -> None
 
 
 @pytest.mark.parametrize(
-    ("card", "said", "code"),
+    ("card", "text", "code"),
     [
         ("Declined by the bank", "The bank declined this card", "card_declined"),
         ("Insufficient funds", "insufficient funds", "insufficient_funds"),
     ],
 )
-def test_declining(client: SignedClient, customer: Customer, card: str, said: str, code: str) -> None:
+def test_a_declined_card_can_be_replaced(
+    client: SignedClient, customer: Customer, card: str, text: str, code: str
+) -> None:
     payment = to_pay(client)
     customer.open(payment)
     customer.pick(card)
     customer.pay()
-    expect(customer.page.get_by_role("alert")).to_contain_text(said)
+    expect(customer.page.get_by_role("alert")).to_contain_text(text)
     assert status_of(client, payment) == "pending"
     assert get_payment(client, payment)["failure_code"] == code
     assert bank.charges(payment["payment_no"]) == []
@@ -82,7 +84,7 @@ def test_declining(client: SignedClient, customer: Customer, card: str, said: st
     assert get_payment(client, payment)["failure_code"] is None
 
 
-def test_abandoning_and_coming_back(client: SignedClient, customer: Customer) -> None:
+def test_the_customer_leaves_and_comes_back(client: SignedClient, customer: Customer) -> None:
     payment = to_pay(client)
     customer.open(payment)
     customer.page.get_by_role("link", name="Leave without paying").click()
@@ -93,7 +95,7 @@ def test_abandoning_and_coming_back(client: SignedClient, customer: Customer) ->
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
 
 
-def test_abandoning_without_a_shop_to_go_to(client: SignedClient, customer: Customer) -> None:
+def test_the_customer_leaves_without_a_return_url(client: SignedClient, customer: Customer) -> None:
     customer.open(to_pay(client, return_url=""))
     customer.page.get_by_role("link", name="Leave without paying").click()
     expect(customer.page.locator("h1")).to_have_text("You have not paid")
@@ -102,7 +104,7 @@ def test_abandoning_without_a_shop_to_go_to(client: SignedClient, customer: Cust
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
 
 
-def test_double_clicking_pays_once(client: SignedClient, customer: Customer) -> None:
+def test_a_double_click_pays_once(client: SignedClient, customer: Customer) -> None:
     payment = to_pay(client)
     customer.open(payment)
     customer.page.locator("#pay button").dblclick()
@@ -125,7 +127,7 @@ def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_bank_that_takes_its_time(client: SignedClient, windows: Windows, scripts: bool) -> None:
+def test_a_slow_bank(client: SignedClient, windows: Windows, scripts: bool) -> None:
     customer, payment = windows.new(java_script_enabled=scripts), to_pay(client)
     customer.open(payment)
     customer.pick("after a few seconds")
@@ -135,7 +137,7 @@ def test_a_bank_that_takes_its_time(client: SignedClient, windows: Windows, scri
     expect(customer.page.locator("h1")).to_have_text("Payment successful", timeout=60_000)
 
 
-def test_the_time_runs_out_before_ones_eyes(client: SignedClient, customer: Customer) -> None:
+def test_the_page_expires_while_it_is_open(client: SignedClient, customer: Customer) -> None:
     payment = to_pay(client)
     customer.open(payment)
     expect(customer.page.locator("#expiry")).to_have_text(re.compile(r"^(30:00|29:\d\d)$"))
@@ -156,7 +158,7 @@ def test_everything_works_without_scripts(client: SignedClient, windows: Windows
     assert status_of(client, payment) == "succeeded"
 
 
-def test_no_number_of_a_card_leaves_the_browser(client: SignedClient, customer: Customer) -> None:
+def test_no_card_number_leaves_the_browser(client: SignedClient, customer: Customer) -> None:
     sent: list[str] = []
     customer.page.on("request", lambda request: sent.append(f"{request.url} {request.post_data}"))
     customer.open(to_pay(client))
@@ -166,7 +168,7 @@ def test_no_number_of_a_card_leaves_the_browser(client: SignedClient, customer: 
     assert not [line for line in sent if re.search(r"\d{4}[ +%20]*\d{4}[ +%20]*\d{4}[ +%20]*\d{4}", line)]
 
 
-def test_by_keyboard_alone(client: SignedClient, customer: Customer) -> None:
+def test_the_page_works_with_the_keyboard_alone(client: SignedClient, customer: Customer) -> None:
     customer.open(to_pay(client))
     customer.page.locator("input[name=card]").first.focus()
     customer.page.keyboard.press("ArrowDown")
@@ -211,7 +213,7 @@ def _cancelled(client: SignedClient) -> Body:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize(("width", "size"), [("phone", PHONE), ("desktop", DESKTOP)])
-def test_every_state_reads_well_and_is_accessible(
+def test_every_state_is_readable_and_accessible(
     client: SignedClient, windows: Windows, width: str, size: dict[str, int], language: str
 ) -> None:
     customer = windows.new(language, size)
@@ -255,7 +257,7 @@ def test_a_long_text_and_a_huge_amount_fit_on_a_small_phone(client: SignedClient
         ("en", 123_456, "HUF", "HUF 1,234.56"),
     ],
 )
-def test_amounts_as_the_readers_language_writes_them(
+def test_amounts_are_written_in_the_chosen_language(
     client: SignedClient, windows: Windows, language: str, amount: int, currency: str, shown: str
 ) -> None:
     customer = windows.new(language)

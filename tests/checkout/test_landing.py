@@ -28,7 +28,7 @@ def page(payment: Body, query: str = "", status: int = 200) -> str:
     return answer.content.decode() if status != 302 else answer["Location"]
 
 
-def test_it_leads_on_to_the_channels_page(client: SignedClient) -> None:
+def test_the_landing_page_links_to_the_page_of_the_channel(client: SignedClient) -> None:
     payment = opened(client, channel="north", return_url="https://shop.example/thanks")
     text = page(payment)
     assert f'href="{escape(payment["payment_url"])}"' in text
@@ -39,12 +39,12 @@ def test_it_leads_on_to_the_channels_page(client: SignedClient) -> None:
     assert re.search(r"<title>支付", page(payment, "?lang=zh"))
 
 
-def test_the_simulators_own_page_comes_without_a_stop(client: SignedClient) -> None:
+def test_a_simulated_payment_has_no_landing_page(client: SignedClient) -> None:
     payment = opened(client)
     assert page(payment, "?lang=en", status=302) == payment["payment_url"] + "?lang=en"
 
 
-def test_it_shows_how_the_payment_ended(client: SignedClient) -> None:
+def test_the_landing_page_shows_the_final_status(client: SignedClient) -> None:
     paid = data(
         create(client, channel="north", metadata={"north": "auto_pay"}, return_url="https://shop.example/")
     )
@@ -59,7 +59,7 @@ def test_it_shows_how_the_payment_ended(client: SignedClient) -> None:
     assert "Payment successful" in page(held)
 
 
-def test_it_waits_for_a_payment_that_is_still_being_made(client: SignedClient) -> None:
+def test_the_landing_page_waits_for_a_payment_without_a_page(client: SignedClient) -> None:
     payment = data(create(client, channel="north", metadata={"north": "timeout_before"}), 202)
     assert "being prepared" in page(payment)
     assert '<noscript><meta http-equiv="refresh"' in page(payment)
@@ -67,7 +67,7 @@ def test_it_waits_for_a_payment_that_is_still_being_made(client: SignedClient) -
     assert "Pay $100.00" in page(payment)
 
 
-def test_only_links_of_ours_lead_anywhere(client: SignedClient) -> None:
+def test_only_our_links_are_served(client: SignedClient) -> None:
     payment, other = opened(client, channel="north"), opened(client, channel="north")
     name, signature = payment["checkout_url"].rsplit("/", 1)[1].split(".")
     _, others = other["checkout_url"].rsplit("/", 1)[1].split(".")

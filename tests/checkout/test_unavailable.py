@@ -1,4 +1,4 @@
-"""When the database cannot serve, people get a page that comes back by itself, never plain text."""
+"""When the database is unavailable, people get a page that reloads itself, never plain text."""
 
 import os
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
-def test_a_locked_table_is_a_page_that_reloads_itself(client: SignedClient, language: str) -> None:
+def test_a_locked_table_gives_a_page_that_reloads_itself(client: SignedClient, language: str) -> None:
     payment = shop.opened(client)
     path = "/" + payment["payment_url"].split("/", 3)[3]
     browser = Client(raise_request_exception=False, headers={"accept-language": language})
@@ -46,7 +46,7 @@ def test_a_locked_table_is_a_page_that_reloads_itself(client: SignedClient, lang
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/admin/auth/user/?password__startswith=a", "/checkout/x?lang=%00"]
 )
-def test_other_pages_have_the_same_looks(path: str, admin_client: Client) -> None:
+def test_other_error_pages_have_the_same_style(path: str, admin_client: Client) -> None:
     answer = admin_client.get(path)
     assert answer.status_code in (400, 404)
     assert "checkout.css" in answer.content.decode()

@@ -1,4 +1,4 @@
-"""Every fault does what its row says, and repeating the call with the same key ends with one effect."""
+"""Every fault does what its row says, and repeating the call with the same key has one effect."""
 
 import time
 from dataclasses import replace
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 LOSING = [fault for fault in faults.NETWORK_FAULTS if fault.answer is not None and not fault.is_kept]
 
 
-# --- Line faults ----------------------------------------------------------------------------------
+# --- Network faults ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
@@ -76,7 +76,7 @@ def test_a_refund_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: fau
 
 
 @pytest.mark.parametrize("fault", LOSING, ids=lambda fault: fault.name)
-def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
+def test_a_query_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: faults.NetworkFault) -> None:
     payment = shop.pay(f"query:{fault.name},query_refund:{fault.name}*2")
     assert [channel.find_payment(ref(payment.reference)) for _ in range(2)] == [
         fault.answer,
@@ -89,8 +89,8 @@ def test_a_question_that_is_lost(channel: SimulatorChannel, shop: Shop, fault: f
     assert isinstance(channel.find_refund(question), Reported)
 
 
-def test_an_error_that_its_key_keeps(channel: SimulatorChannel, shop: Shop) -> None:
-    """The calls are counted for the refund: of those with the first two keys none goes through."""
+def test_an_error_that_the_key_keeps(channel: SimulatorChannel, shop: Shop) -> None:
+    """The calls are counted for the refund: no call with the first two keys succeeds."""
     payment = shop.pay("refund:error_5xx_kept*2")
     request = shop.refund(payment.reference)
     second, third = replace(request, key="second"), replace(request, key="third")
@@ -100,7 +100,7 @@ def test_an_error_that_its_key_keeps(channel: SimulatorChannel, shop: Shop) -> N
     assert ledger(payment.reference) == [("charge", 10_000), ("refund", 10_000)]
 
 
-def test_the_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) -> None:
     request = shop.creation("timeout_after_charge*2")
     assert [type(channel.create_payment(request)) for _ in range(3)] == [
         UnknownOutcome,
@@ -110,7 +110,7 @@ def test_the_charge_whose_answer_is_lost(channel: SimulatorChannel, shop: Shop) 
     assert ledger(request.reference) == [("charge", 10_000)]
 
 
-def test_a_fault_can_last_for_ever(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_fault_can_hit_all_calls(channel: SimulatorChannel, shop: Shop) -> None:
     request = shop.creation("timeout_before*always")
     assert {type(channel.create_payment(request)) for _ in range(5)} == {UnknownOutcome}
     assert channel.find_payment(ref(request.reference)) == NotFoundAtChannel()
@@ -123,7 +123,7 @@ def test_calls_are_counted_only_where_a_fault_is_scripted(channel: SimulatorChan
 
 
 @pytest.mark.parametrize("name", ["slow", "slow_start"])
-def test_slow_really_waits_once(channel: SimulatorChannel, shop: Shop, name: str) -> None:
+def test_a_slow_fault_waits_once(channel: SimulatorChannel, shop: Shop, name: str) -> None:
     request = shop.creation(f"{name}:0.4")
     waits = []
     for _ in range(2):
@@ -134,7 +134,7 @@ def test_slow_really_waits_once(channel: SimulatorChannel, shop: Shop, name: str
 
 
 @pytest.mark.parametrize(("name", "happens"), [("slow", True), ("slow_start", False)])
-def test_slower_than_the_caller_waits(
+def test_a_call_slower_than_its_timeout_is_unknown(
     channel: SimulatorChannel, shop: Shop, name: str, happens: bool
 ) -> None:
     request = shop.creation(f"{name}:60", timeout_seconds=0.3)
@@ -144,7 +144,7 @@ def test_slower_than_the_caller_waits(
     assert SimulatedPayment.objects.exists() is happens
 
 
-def test_a_bank_out_of_reach_is_unknown(
+def test_a_database_error_is_unknown(
     channel: SimulatorChannel, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -184,7 +184,7 @@ def test_a_declined_creation_stays_declined(
         ("auto_pay,processing", False, PaymentState.PROCESSING, []),
     ],
 )
-def test_what_the_customer_does_without_the_page(
+def test_payments_that_are_submitted_without_the_page(
     channel: SimulatorChannel,
     shop: Shop,
     simulate: str,
@@ -206,7 +206,7 @@ def test_what_the_customer_does_without_the_page(
         ("processing:0,authorize", PaymentState.AUTHORIZED, [("authorize", 10_000)]),
     ],
 )
-def test_processing_comes_to_an_end(
+def test_a_payment_in_processing_is_decided_by_a_query(
     channel: SimulatorChannel, shop: Shop, simulate: str, state: PaymentState, entries: list[Any]
 ) -> None:
     payment = shop.pay(simulate)
@@ -218,7 +218,7 @@ def test_processing_comes_to_an_end(
     assert ledger(payment.reference) == entries
 
 
-def test_processing_is_decided_without_anybody_asking(shop: Shop) -> None:
+def test_a_payment_in_processing_is_decided_by_the_periodic_task(shop: Shop) -> None:
     payment = shop.pay("processing:0")
     assert bank.settle_due_payments() == 1
     assert bank.settle_due_payments() == 0
@@ -249,7 +249,7 @@ def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop)
     ],
 )
 @pytest.mark.parametrize("ask", [True, False], ids=["asked", "by itself"])
-def test_a_pending_refund_comes_to_an_end(
+def test_a_pending_refund_is_decided(
     channel: SimulatorChannel, shop: Shop, simulate: str, state: RefundState, again: type, ask: bool
 ) -> None:
     payment = shop.pay(simulate)
@@ -276,7 +276,7 @@ def test_pending_refunds_count_towards_the_limit(channel: SimulatorChannel, shop
     assert answer.code == "refund_exceeds_payment"
 
 
-def test_the_refunds_own_metadata_wins(channel: SimulatorChannel, shop: Shop) -> None:
+def test_the_metadata_of_a_refund_wins_over_the_payments(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay("refund_declined")
     request = shop.refund(payment.reference, metadata={"simulate": "refund:timeout_after"})
     assert [type(channel.refund_payment(request)) for _ in range(2)] == [UnknownOutcome, Reported]

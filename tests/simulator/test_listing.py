@@ -1,4 +1,4 @@
-"""The bank's statement: everything of a stretch of time, once, however many pages it takes."""
+"""The bank's list: everything of a time window, once, over several pages."""
 
 import datetime as dt
 
@@ -24,7 +24,9 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "PAGE", 2)
 
 
-def test_every_payment_of_the_window_once_over_all_pages(shop: Shop, channel: SimulatorChannel) -> None:
+def test_every_payment_of_the_window_is_listed_once_over_all_pages(
+    shop: Shop, channel: SimulatorChannel
+) -> None:
     made = [shop.pay().reference for _ in range(5)]
     SimulatedPayment.objects.filter(pk__in=made).update(
         created_at=MORNING
@@ -37,20 +39,20 @@ def test_every_payment_of_the_window_once_over_all_pages(shop: Shop, channel: Si
     }
 
 
-def test_the_window_has_its_beginning_and_not_its_end(shop: Shop, channel: SimulatorChannel) -> None:
+def test_the_window_includes_its_beginning_and_not_its_end(shop: Shop, channel: SimulatorChannel) -> None:
     first, last = shop.create(), shop.create()
     SimulatedPayment.objects.filter(pk=first.reference).update(created_at=MORNING)
     SimulatedPayment.objects.filter(pk=last.reference).update(created_at=MORNING + dt.timedelta(hours=1))
     assert [entry.value.reference for entry in channel.list_payments(_window(hours=1))] == [first.reference]
 
 
-def test_a_tombstone_is_no_payment(shop: Shop, channel: SimulatorChannel) -> None:
+def test_a_tombstone_is_not_listed(shop: Shop, channel: SimulatorChannel) -> None:
     channel.cancel_payment(shop.cancellation("PAY-never"))
     SimulatedPayment.objects.update(created_at=MORNING)
     assert list(channel.list_payments(_window())) == []
 
 
-def test_nothing_of_another_environment(shop: Shop, channel: SimulatorChannel) -> None:
+def test_nothing_of_another_environment_is_listed(shop: Shop, channel: SimulatorChannel) -> None:
     channel.refund_payment(shop.refund(shop.pay().reference, 1))
     SimulatedPayment.objects.update(created_at=MORNING)
     SimulatedRefund.objects.update(created_at=MORNING)
@@ -58,7 +60,7 @@ def test_nothing_of_another_environment(shop: Shop, channel: SimulatorChannel) -
     assert list(channel.list_refunds(_window("live"))) == []
 
 
-def test_refunds(shop: Shop, channel: SimulatorChannel) -> None:
+def test_every_refund_of_the_window_is_listed(shop: Shop, channel: SimulatorChannel) -> None:
     payment = shop.pay()
     for amount in (1, 2, 3):
         channel.refund_payment(shop.refund(payment.reference, amount))

@@ -1,4 +1,4 @@
-"""What any channel must do: one key, one effect; limits held by the bank itself; nothing live."""
+"""The bank's operations: one effect for each key, limits that the bank enforces itself, no live payments."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def test_same_reference_under_another_key_is_the_same_payment(channel: Simulator
 @pytest.mark.parametrize(
     "change", [{"amount_minor": 1}, {"currency": "EUR"}, {"manual_capture": True}, {"reference": "PAY-other"}]
 )
-def test_a_key_cannot_mean_something_else(
+def test_a_key_cannot_be_used_for_another_payment(
     channel: SimulatorChannel, shop: Shop, change: dict[str, object]
 ) -> None:
     request = shop.creation()
@@ -60,14 +60,14 @@ def test_a_key_cannot_mean_something_else(
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 0}, {"amount_minor": -5}, {"currency": "XXX"}])
-def test_impossible_money_is_declined(
+def test_impossible_amounts_and_currencies_are_declined(
     channel: SimulatorChannel, shop: Shop, change: dict[str, object]
 ) -> None:
     assert isinstance(channel.create_payment(shop.creation(**change)), Declined)
     assert not SimulatedPayment.objects.exists()
 
 
-def test_nothing_is_live(channel: SimulatorChannel, shop: Shop) -> None:
+def test_live_requests_are_refused(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     live = replace(ref(payment.reference), environment="live")
     answer = channel.create_payment(shop.creation(environment="live"))
@@ -86,7 +86,7 @@ def test_nothing_is_live(channel: SimulatorChannel, shop: Shop) -> None:
     assert ledger(payment.reference) == [("charge", 10_000)]
 
 
-def test_find(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_payment_is_found_by_its_reference(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.create()
     assert channel.find_payment(ref(payment.reference)) == Reported(payment)
     assert channel.find_payment(ref("PAY-unknown")) == NotFoundAtChannel()
@@ -107,13 +107,13 @@ def test_cancel_ends_an_open_payment_for_good(channel: SimulatorChannel, shop: S
     assert Notification.objects.get().event_type == "payment.cancelled"
 
 
-def test_cancel_of_a_paid_payment_says_paid(channel: SimulatorChannel, shop: Shop) -> None:
+def test_cancelling_a_paid_payment_reports_it_as_paid(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     assert channel.cancel_payment(shop.cancellation(payment.reference)) == Reported(payment)
     assert ledger(payment.reference) == [("charge", 10_000)]
 
 
-def test_cancel_releases_a_held_amount_once(channel: SimulatorChannel, shop: Shop) -> None:
+def test_cancel_releases_an_authorized_amount_once(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay(manual_capture=True)
     for _ in range(2):
         answer = channel.cancel_payment(shop.cancellation(payment.reference))
@@ -122,7 +122,7 @@ def test_cancel_releases_a_held_amount_once(channel: SimulatorChannel, shop: Sho
     assert ledger(payment.reference) == [("authorize", 10_000), ("void", 10_000)]
 
 
-def test_a_late_creation_meets_the_tombstone(channel: SimulatorChannel, shop: Shop) -> None:
+def test_the_tombstone_refuses_a_late_creation(channel: SimulatorChannel, shop: Shop) -> None:
     request = shop.creation("auto_pay")
     for _ in range(2):
         answer = channel.cancel_payment(shop.cancellation(request.reference))
@@ -166,7 +166,7 @@ def test_partial_capture_releases_the_rest(channel: SimulatorChannel, shop: Shop
 
 
 @pytest.mark.parametrize("amount", [0, -1, 10_001])
-def test_capture_stays_within_what_is_held(channel: SimulatorChannel, shop: Shop, amount: int) -> None:
+def test_capture_is_at_most_the_authorized_amount(channel: SimulatorChannel, shop: Shop, amount: int) -> None:
     payment = shop.pay(manual_capture=True)
     answer = channel.capture_payment(shop.capture(payment.reference, amount))
     assert isinstance(answer, Declined)
@@ -174,7 +174,7 @@ def test_capture_stays_within_what_is_held(channel: SimulatorChannel, shop: Shop
     assert ledger(payment.reference) == [("authorize", 10_000)]
 
 
-def test_capture_needs_something_held(channel: SimulatorChannel, shop: Shop) -> None:
+def test_capture_requires_an_authorized_payment(channel: SimulatorChannel, shop: Shop) -> None:
     codes = []
     for reference in (shop.create().reference, shop.pay().reference, "PAY-unknown"):
         answer = channel.capture_payment(shop.capture(reference))
@@ -197,7 +197,7 @@ def test_a_capture_key_serves_one_capture(channel: SimulatorChannel, shop: Shop)
 # --- Refund ---------------------------------------------------------------------------------------
 
 
-def test_refund_gives_back_once(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_key_refunds_once(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     request = shop.refund(payment.reference, 3_000)
     answers = [channel.refund_payment(request) for _ in range(3)]
@@ -228,7 +228,7 @@ def test_only_what_was_captured_can_be_refunded(channel: SimulatorChannel, shop:
     assert isinstance(channel.refund_payment(shop.refund(payment.reference, 4_000)), Reported)
 
 
-def test_a_refund_that_makes_no_sense_is_declined(channel: SimulatorChannel, shop: Shop) -> None:
+def test_an_impossible_refund_is_declined(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     refusals = [
         shop.refund(shop.create().reference),
@@ -260,7 +260,7 @@ def test_a_refund_key_serves_one_refund(
     assert SimulatedRefund.objects.count() == 1
 
 
-def test_an_unknown_refund_is_missing(channel: SimulatorChannel, shop: Shop) -> None:
+def test_an_unknown_refund_is_not_found(channel: SimulatorChannel, shop: Shop) -> None:
     assert channel.find_refund(RefundRef("REF-unknown", ref(shop.pay().reference))) == NotFoundAtChannel()
 
 
@@ -285,7 +285,7 @@ def test_the_database_refuses_a_second_charge(shop: Shop) -> None:
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-def test_what_the_bank_did_survives_the_platforms_rollback(shop: Shop) -> None:
+def test_a_rollback_of_the_platform_undoes_nothing_at_the_bank(shop: Shop) -> None:
     with transaction.atomic(using="default"):
         reference = shop.pay().reference
         transaction.set_rollback(True, using="default")

@@ -1,4 +1,4 @@
-"""The payment page, as a browser without JavaScript sees it."""
+"""The payment page in a browser without JavaScript."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_the_page_shows_what_is_to_be_paid(browser: Client, shop: Shop) -> None:
     assert "no-store" in response.headers["Cache-Control"]
 
 
-def test_the_page_has_no_inline_script_no_inline_style_and_needs_nobody_else(
+def test_the_page_has_no_inline_script_or_style_and_loads_nothing_from_other_hosts(
     browser: Client, shop: Shop
 ) -> None:
     response = browser.get(_address(shop.create(return_url="")))
@@ -94,7 +94,7 @@ def test_amounts_have_the_decimals_of_their_currency(
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-def test_paying(browser: Client, shop: Shop, hints: list[bool]) -> None:
+def test_the_customer_pays(browser: Client, shop: Shop, hints: list[bool]) -> None:
     payment = shop.create()
     text = _click(browser, _address(payment), "pay")
     assert "Payment successful" in text
@@ -110,11 +110,11 @@ def test_paying_with_manual_capture_holds_the_amount(browser: Client, shop: Shop
     assert ledger(payment.reference) == [("authorize", 10_000)]
 
 
-def test_declining(browser: Client, shop: Shop) -> None:
+def test_a_declined_card_can_be_replaced(browser: Client, shop: Shop) -> None:
     payment = shop.create()
-    for card, said in (("decline", "declined this card"), ("decline_for_funds", "insufficient funds")):
+    for card, text in (("decline", "declined this card"), ("decline_for_funds", "insufficient funds")):
         page = _click(browser, _address(payment), card)
-        assert said in page
+        assert text in page
         assert "Choose a test card" in page, "another card can be tried"
     assert ledger(payment.reference) == []
     assert set(Notification.objects.values_list("event_type", flat=True)) == {"payment.card_refused"}
@@ -122,7 +122,7 @@ def test_declining(browser: Client, shop: Shop) -> None:
     assert ledger(payment.reference) == [("charge", 10_000)]
 
 
-def test_leaving_changes_nothing(browser: Client, shop: Shop) -> None:
+def test_leaving_the_page_changes_nothing(browser: Client, shop: Shop) -> None:
     payment = shop.create(return_url="")
     address = _address(payment)
     assert "?left=1" in browser.get(address).content.decode()
@@ -131,7 +131,7 @@ def test_leaving_changes_nothing(browser: Client, shop: Shop) -> None:
     assert "Payment successful" in browser.get(f"{address}?left=1").content.decode()
 
 
-def test_clicking_twice(browser: Client, shop: Shop) -> None:
+def test_a_second_click_changes_nothing(browser: Client, shop: Shop) -> None:
     payment = shop.create()
     for action in ("pay", "pay", "decline"):
         assert "Payment successful" in _click(browser, _address(payment), action)
@@ -139,14 +139,14 @@ def test_clicking_twice(browser: Client, shop: Shop) -> None:
     assert Notification.objects.count() == 1
 
 
-def test_the_bank_may_take_its_time(browser: Client, shop: Shop) -> None:
+def test_a_slow_bank_shows_processing(browser: Client, shop: Shop) -> None:
     text = _click(browser, _address(shop.create("processing:900")), "pay")
     assert "being processed" in text
     assert 'http-equiv="refresh"' in text
     assert "Payment successful" in _click(browser, _address(shop.create("processing:0")), "pay")
 
 
-def test_the_bank_may_refuse(browser: Client, shop: Shop) -> None:
+def test_the_bank_declines(browser: Client, shop: Shop) -> None:
     assert "Payment declined" in _click(browser, _address(shop.create("pay_declined")), "pay")
 
 
@@ -190,7 +190,7 @@ def test_garbage_actions_do_nothing(browser: Client, shop: Shop, action: str) ->
     assert SimulatedPayment.objects.get().state == PaymentState.OPEN
 
 
-def test_a_post_to_no_page(browser: Client, shop: Shop) -> None:
+def test_a_post_to_an_unknown_page(browser: Client, shop: Shop) -> None:
     browser.get(_address(shop.create()))
     token = browser.cookies["csrftoken"].value
     response = browser.post("/checkout/nothing", {"action": "pay", "csrfmiddlewaretoken": token}, follow=True)
@@ -227,7 +227,7 @@ def test_only_web_addresses_are_linked(browser: Client, shop: Shop, url: str) ->
     assert "?left=1" in text
 
 
-def test_a_return_url_cannot_break_out(browser: Client, shop: Shop) -> None:
+def test_a_return_url_cannot_inject_html(browser: Client, shop: Shop) -> None:
     text = browser.get(
         _address(shop.create(return_url='https://x.example/"><script>alert(1)</script>'))
     ).content
@@ -247,7 +247,7 @@ def test_a_return_url_cannot_break_out(browser: Client, shop: Shop) -> None:
         ("?lang=xx", "", "zh-hans"),
     ],
 )
-def test_languages(shop: Shop, query: str, header: str, language: str) -> None:
+def test_the_page_has_two_languages(shop: Shop, query: str, header: str, language: str) -> None:
     headers = {"Accept-Language": header} if header else {}
     response = Client(headers=headers).get(_address(shop.create()) + query)
     assert f'<html lang="{language}">' in response.content.decode().replace("zh-Hans", "zh-hans")

@@ -1,4 +1,4 @@
-"""The customer and the platform at the same moment: whoever is second sees what the first did."""
+"""The customer and the platform act at the same time: the second sees what the first did."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_cancelling_against_creating(channel: SimulatorChannel, shop: Shop) -> N
         assert ledger(request.reference) in ([], [("authorize", 10_000), ("void", 10_000)])
 
 
-def test_one_key_from_many_sides(channel: SimulatorChannel, shop: Shop) -> None:
+def test_one_key_from_many_threads(channel: SimulatorChannel, shop: Shop) -> None:
     for _ in ROUNDS:
         request = shop.creation("auto_pay")
         answers = at_once(*[lambda request=request: channel.create_payment(request)] * 8)
@@ -54,7 +54,7 @@ def test_one_key_from_many_sides(channel: SimulatorChannel, shop: Shop) -> None:
         assert ledger(request.reference) == [("charge", 10_000)]
 
 
-def test_customers_clicking_many_times(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_customer_who_clicks_many_times(channel: SimulatorChannel, shop: Shop) -> None:
     for _ in ROUNDS:
         payment = shop.create()
         token = _token(payment.payment_url)
@@ -65,7 +65,7 @@ def test_customers_clicking_many_times(channel: SimulatorChannel, shop: Shop) ->
         assert ledger(payment.reference) == ([("charge", 10_000)] if paid else [])
 
 
-def test_refunds_from_many_sides_stay_within_the_payment(channel: SimulatorChannel, shop: Shop) -> None:
+def test_refunds_from_many_threads_stay_within_the_payment(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
     requests = [shop.refund(payment.reference, 3_000) for _ in range(8)]
     answers = at_once(*[lambda request=request: channel.refund_payment(request) for request in requests])
@@ -73,7 +73,7 @@ def test_refunds_from_many_sides_stay_within_the_payment(channel: SimulatorChann
     assert LedgerEntry.objects.filter(reference=payment.reference, kind="refund").count() == 3
 
 
-def test_one_capture_key_from_many_sides(channel: SimulatorChannel, shop: Shop) -> None:
+def test_one_capture_key_from_many_threads(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay(manual_capture=True)
     request = shop.capture(payment.reference)
     answers = at_once(*[lambda: channel.capture_payment(request)] * 8)

@@ -11,7 +11,7 @@ def test_the_simulator_serves_test_keys_only() -> None:
         registry.get_channel("simulator", "live")
 
 
-def test_the_simulator_stands_in_for_stripe_only_without_a_secret(settings) -> None:
+def test_the_simulator_serves_in_place_of_stripe_only_without_a_secret(settings) -> None:
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
     served = registry.get_channel("stripe", "test")
     assert (served.channel.name, served.sandbox) == ("simulator", True)

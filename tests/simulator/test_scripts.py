@@ -1,4 +1,4 @@
-"""How faults are asked for, by amount and by metadata."""
+"""Scripts of faults, chosen by amount or by metadata."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,17 +15,17 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "SIMULATOR.md"
 
 
 @pytest.mark.parametrize("amount", [1, 1_000, 5_000, 8_000, 9_900, 9_999, 10_000, 12_345, 19_900, 999_999])
-def test_ordinary_amounts_are_normal(amount: int) -> None:
+def test_ordinary_amounts_have_no_fault(amount: int) -> None:
     assert faults.choose_script({}, amount) == faults.NORMAL
 
 
 @pytest.mark.parametrize("fault", [*faults.BEHAVIOURS, *faults.NETWORK_FAULTS], ids=lambda fault: fault.name)
-def test_amounts_script_faults(fault: Any) -> None:
+def test_an_amount_chooses_its_fault(fault: Any) -> None:
     if fault.amount_ends is not None:
         assert faults.choose_script({}, 70_000 + fault.amount_ends) == faults.parse_script(fault.name)
 
 
-def test_no_amount_stands_for_two_faults() -> None:
+def test_no_amount_chooses_two_faults() -> None:
     ends = [fault.amount_ends for fault in (*faults.BEHAVIOURS, *faults.NETWORK_FAULTS) if fault.amount_ends]
     ends += [amount for _, amount in faults.SHORTHANDS.values()]
     assert len(set(ends)) == len(ends)
@@ -72,7 +72,7 @@ def test_a_typo_is_refused_before_anything_is_written(
 
 
 @pytest.mark.django_db(databases=["default", "simulator"])
-def test_unreachable_says_not_sent(channel: SimulatorChannel, shop: Shop) -> None:
+def test_unreachable_is_not_processed(channel: SimulatorChannel, shop: Shop) -> None:
     assert isinstance(channel.create_payment(shop.creation("unreachable")), NotProcessed)
 
 

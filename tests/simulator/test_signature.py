@@ -1,4 +1,4 @@
-"""What the bank did not sign, exactly so and just now, is refused."""
+"""A webhook that the bank did not sign just now, byte for byte, is refused."""
 
 import json
 import time
@@ -30,19 +30,19 @@ def test_header_names_are_read_in_any_case(channel: SimulatorChannel, payload: d
 
 
 @pytest.mark.parametrize("age", [-290, 0, 290])
-def test_fresh(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
+def test_a_recent_webhook_is_accepted(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
     body, headers = _signed(payload, age=age)
     channel.parse_webhook(body=body, headers=headers)
 
 
 @pytest.mark.parametrize("age", [-320, 310, 86_400])
-def test_stale(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
+def test_an_old_webhook_is_refused(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
     body, headers = _signed(payload, age=age)
     with pytest.raises(WebhookRefused):
         channel.parse_webhook(body=body, headers=headers)
 
 
-def test_changed_on_the_way(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
+def test_a_changed_body_is_refused(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
     body, headers = _signed(payload)
     changed = [
         body[:-1],
@@ -73,13 +73,15 @@ def test_changed_on_the_way(channel: SimulatorChannel, payload: dict[str, Any]) 
         {"Simulator-Timestamp": str(int(time.time()) + 60)},
     ],
 )
-def test_forged(channel: SimulatorChannel, payload: dict[str, Any], forged: dict[str, str]) -> None:
+def test_a_forged_signature_is_refused(
+    channel: SimulatorChannel, payload: dict[str, Any], forged: dict[str, str]
+) -> None:
     body, headers = _signed(payload)
     with pytest.raises(WebhookRefused):
         channel.parse_webhook(body=body, headers={**headers, **forged} if forged else {})
 
 
-def test_another_secret(channel: SimulatorChannel, payload: dict[str, Any], settings) -> None:
+def test_another_secret_is_refused(channel: SimulatorChannel, payload: dict[str, Any], settings) -> None:
     body, headers = _signed(payload)
     settings.SIMULATOR_WEBHOOK_SECRET = "another"
     with pytest.raises(WebhookRefused):
@@ -128,6 +130,6 @@ def test_signed_wrong_fields_are_refused(
         channel.parse_webhook(body=body, headers=headers)
 
 
-def test_an_unknown_type_is_passed_on_without_an_object(channel: SimulatorChannel) -> None:
+def test_an_unknown_event_type_is_parsed_without_an_object(channel: SimulatorChannel) -> None:
     body, headers = _signed({"event_id": "evt_1", "type": "account.updated"})
     assert channel.parse_webhook(body=body, headers=headers) == ChannelEvent("evt_1", "account.updated")

@@ -1,4 +1,4 @@
-"""Webhooks over real HTTP: each arrives at least once, however often it is refused."""
+"""Webhooks over real HTTP: each is delivered at least once."""
 
 import threading
 from collections.abc import Iterator
@@ -65,7 +65,9 @@ def _make_due() -> None:
     Notification.objects.filter(due_at__isnull=False).update(due_at=Now())
 
 
-def test_a_payments_life_is_told(channel: SimulatorChannel, shop: Shop, receiver: Receiver) -> None:
+def test_each_change_of_a_payment_sends_a_webhook(
+    channel: SimulatorChannel, shop: Shop, receiver: Receiver
+) -> None:
     payment = shop.pay(manual_capture=True)
     captured = channel.capture_payment(shop.capture(payment.reference, 6_000))
     refund = channel.refund_payment(shop.refund(payment.reference, 2_000))
@@ -77,7 +79,7 @@ def test_a_payments_life_is_told(channel: SimulatorChannel, shop: Shop, receiver
     assert notifications.deliver_due_notifications() == 0
 
 
-def test_declines_and_cancellations_are_told(
+def test_declines_and_cancellations_send_a_webhook(
     channel: SimulatorChannel, shop: Shop, receiver: Receiver
 ) -> None:
     channel.create_payment(shop.creation("auto_pay,pay_declined"))
@@ -94,14 +96,14 @@ def test_declines_and_cancellations_are_told(
     assert (refund.state, refund.failure_code) == (RefundState.FAILED, "refund_failed")
 
 
-def test_a_duplicate_is_the_same_event_again(shop: Shop, receiver: Receiver) -> None:
+def test_a_duplicate_webhook_has_the_same_event_id(shop: Shop, receiver: Receiver) -> None:
     shop.pay("duplicate_webhook")
     assert notifications.deliver_due_notifications() == 2
     assert receiver.events[0] == receiver.events[1]
     assert notifications.deliver_due_notifications() == 0
 
 
-def test_late(shop: Shop, receiver: Receiver) -> None:
+def test_a_late_webhook(shop: Shop, receiver: Receiver) -> None:
     shop.pay("late_webhook:60")
     assert notifications.deliver_due_notifications() == 0
     Notification.objects.update(due_at=F("due_at") - timedelta(seconds=61))
@@ -109,7 +111,7 @@ def test_late(shop: Shop, receiver: Receiver) -> None:
     assert receiver.types == ["payment.paid"]
 
 
-def test_out_of_order(shop: Shop, receiver: Receiver) -> None:
+def test_webhooks_out_of_order(shop: Shop, receiver: Receiver) -> None:
     shop.pay("out_of_order_webhook")
     assert notifications.deliver_due_notifications() == 1
     _make_due()
@@ -119,7 +121,7 @@ def test_out_of_order(shop: Shop, receiver: Receiver) -> None:
     assert states == [PaymentState.PAID, PaymentState.PROCESSING]
 
 
-def test_none_at_all(shop: Shop, receiver: Receiver) -> None:
+def test_a_payment_without_webhooks(shop: Shop, receiver: Receiver) -> None:
     shop.pay("no_webhook")
     assert notifications.deliver_due_notifications() == 0
     assert not Notification.objects.exists()
@@ -143,7 +145,7 @@ def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: Receiver, s
     assert Notification.objects.get().due_at is None
 
 
-def test_nobody_listens(shop: Shop, settings) -> None:
+def test_a_receiver_that_is_down(shop: Shop, settings) -> None:
     settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
     shop.pay()
     notifications.deliver_due_notifications()
@@ -152,7 +154,7 @@ def test_nobody_listens(shop: Shop, settings) -> None:
     assert "refused" in row.last_error
 
 
-def test_it_gives_up_in_the_end(shop: Shop, settings) -> None:
+def test_sending_ends_after_the_last_attempt(shop: Shop, settings) -> None:
     settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/nowhere"
     shop.pay()
     Notification.objects.update(attempts=notifications.MAX_ATTEMPTS - 1)
@@ -161,7 +163,7 @@ def test_it_gives_up_in_the_end(shop: Shop, settings) -> None:
     assert (row.due_at, row.delivered_at) == (None, None)
 
 
-def test_senders_side_by_side_send_each_once(shop: Shop, receiver: Receiver) -> None:
+def test_parallel_senders_send_each_webhook_once(shop: Shop, receiver: Receiver) -> None:
     for _ in range(20):
         shop.pay()
     assert sum(at_once(*[notifications.deliver_due_notifications] * 4)) == 20
@@ -179,7 +181,7 @@ def test_no_two_senders_claim_one_webhook(shop: Shop) -> None:
     assert len(set(claimed)) == len(claimed) == 60
 
 
-def test_a_sender_that_died_is_replaced(shop: Shop, receiver: Receiver) -> None:
+def test_a_webhook_of_a_dead_sender_is_sent_by_another(shop: Shop, receiver: Receiver) -> None:
     shop.pay()
     stale = notifications._claim()
     assert stale is not None

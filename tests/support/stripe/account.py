@@ -1,4 +1,4 @@
-"""What one Stripe account holds in test mode, by a clock that tests move, and the events it sends."""
+"""The objects of one Stripe account in test mode, its clock, which tests advance, and its events."""
 
 import itertools
 import time
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels.stripe.config import API_VERSION
-from tests.support.stripe.requests import Refusal
-from tests.support.stripe.spec import Shape, blank, require_object
+from tests.support.stripe.messages import ErrorResponse
+from tests.support.stripe.specification import JsonObject, build_null_fields, require_valid_object
 
 
 @dataclass
 class Account:
-    """Objects are as Stripe shows them. `_details` holds what Stripe knows of a session and does not show."""
+    """Objects are as Stripe shows them. `session_intent_data` is what Stripe knows of a session and does not show."""
 
-    sessions: dict[str, Shape] = field(default_factory=dict)
-    intents: dict[str, Shape] = field(default_factory=dict)
-    charges: dict[str, Shape] = field(default_factory=dict)
-    refunds: dict[str, Shape] = field(default_factory=dict)
-    disputes: dict[str, Shape] = field(default_factory=dict)
-    endpoints: dict[str, Shape] = field(default_factory=dict)
+    sessions: dict[str, JsonObject] = field(default_factory=dict)
+    intents: dict[str, JsonObject] = field(default_factory=dict)
+    charges: dict[str, JsonObject] = field(default_factory=dict)
+    refunds: dict[str, JsonObject] = field(default_factory=dict)
+    disputes: dict[str, JsonObject] = field(default_factory=dict)
+    endpoints: dict[str, JsonObject] = field(default_factory=dict)
     customers: set[str] = field(default_factory=lambda: {"cus_fake"})
-    session_intent_data: dict[str, Shape] = field(default_factory=dict)
-    events: list[Shape] = field(default_factory=list)
+    session_intent_data: dict[str, JsonObject] = field(default_factory=dict)
+    events: list[JsonObject] = field(default_factory=list)
     refund_status: str = "succeeded"  # of new refunds
     search_lags: bool = True
     has_search: bool = True
@@ -38,39 +38,41 @@ class Account:
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers):06d}"
 
-    def made(self, name: str, prefix: str, **fields: Any) -> Shape:
-        """A new object: what is not given and can be null is null."""
+    def create_object(self, name: str, prefix: str, **fields: Any) -> JsonObject:
+        """Creates an object. A nullable field that is not given is null."""
         common = {"id": self.new_id(prefix), "object": name, "created": self.now()}
-        return require_object({**blank(name), **common, **fields})
+        return require_valid_object({**build_null_fields(name), **common, **fields})
 
-    def changed(self, shape: Shape, **fields: Any) -> Shape:
-        shape.update(fields)
-        return require_object(shape)
+    def update_object(self, stripe_object: JsonObject, **fields: Any) -> JsonObject:
+        stripe_object.update(fields)
+        return require_valid_object(stripe_object)
 
-    def emit(self, kind: str, subject: Shape) -> None:
-        """Keeps the event that Stripe would send: a snapshot, in the version of its endpoint."""
-        self.events.append(event(kind, subject, created=self.now()))
+    def emit_event(self, kind: str, subject: JsonObject) -> None:
+        """Stores the event that Stripe would send, with a snapshot of the object (docs.stripe.com/api/events)."""
+        self.events.append(build_event(kind, subject, created=self.now()))
 
-    def intent(self, intent_id: str) -> Shape:
-        return _found(self.intents, intent_id, "payment_intent", "intent")
+    def get_intent(self, intent_id: str) -> JsonObject:
+        return _find(self.intents, intent_id, "payment_intent", "intent")
 
-    def session(self, session_id: str) -> Shape:
-        return _found(self.sessions, session_id, "checkout.session", "session")
+    def get_session(self, session_id: str) -> JsonObject:
+        return _find(self.sessions, session_id, "checkout.session", "session")
 
-    def refund(self, refund_id: str) -> Shape:
-        return _found(self.refunds, refund_id, "refund", "refund")
+    def get_refund(self, refund_id: str) -> JsonObject:
+        return _find(self.refunds, refund_id, "refund", "refund")
 
-    def session_of(self, intent_id: str) -> Shape | None:
+    def find_session_of_intent(self, intent_id: str) -> JsonObject | None:
         return next((s for s in self.sessions.values() if s["payment_intent"] == intent_id), None)
 
 
 _event_numbers = itertools.count(1)
 
 
-def event(kind: str, subject: Shape, **changes: Any) -> Shape:
-    """An event as Stripe sends it (docs.stripe.com/api/events/object). Raises `NotPublished` for one that it would not;
-    an empty `subject` stands for an object that is none of ours."""
-    return require_object(
+def build_event(kind: str, subject: JsonObject, **changes: Any) -> JsonObject:
+    """Builds an event as Stripe sends it (docs.stripe.com/api/events/object).
+
+    An empty `subject` stands for an object that is not ours. Raises `NotPublished` for an event of an unknown type.
+    """
+    return require_valid_object(
         {
             "id": f"evt_{next(_event_numbers):08d}{int(time.time())}",
             "object": "event",
@@ -86,8 +88,8 @@ def event(kind: str, subject: Shape, **changes: Any) -> Shape:
     )
 
 
-def _found(shapes: dict[str, Shape], wanted: str, name: str, param: str) -> Shape:
-    if wanted not in shapes:
-        message = f"No such {name}: '{wanted}'"
-        raise Refusal(404, message, code="resource_missing", param=param, is_kept=False)
-    return shapes[wanted]
+def _find(objects: dict[str, JsonObject], object_id: str, name: str, param: str) -> JsonObject:
+    if object_id not in objects:
+        message = f"No such {name}: '{object_id}'"
+        raise ErrorResponse(404, message, code="resource_missing", param=param, is_kept=False)
+    return objects[object_id]

@@ -1,4 +1,4 @@
-"""Stripe's endpoints: finds what a request means by the specification, does it, and proves its own answer valid."""
+"""Stripe's endpoints. Each request and each response is validated against the published specification."""
 
 import json
 import re
@@ -7,107 +7,110 @@ from copy import deepcopy
 from typing import Any
 
 from channels.stripe.metadata import PAYMENT_NO
-from tests.support.stripe import intents, refunds, requests, sessions, spec
+from tests.support.stripe import intents, parameters, refunds, sessions, specification
 from tests.support.stripe.account import Account
-from tests.support.stripe.keys import Answer, Keys
-from tests.support.stripe.requests import Invalid, Refusal, Request
-from tests.support.stripe.spec import Operation, Shape
+from tests.support.stripe.idempotency_keys import IdempotencyKeys
+from tests.support.stripe.messages import ErrorResponse, InvalidParameter, StripeRequest, StripeResponse
+from tests.support.stripe.specification import JsonObject, PublishedOperation
 
-SECRET_KEY = "sk_test_"
-SEARCH_LAG_SECONDS = 60
-MAX_PAGE = 100
+SECRET_KEY_PREFIX = "sk_test_"  # docs.stripe.com/keys
+SEARCH_LAG_SECONDS = 60  # docs.stripe.com/search#data-freshness
+MAX_PAGE = 100  # docs.stripe.com/api/pagination
 
 
-class Api:
+class FakeStripeApi:
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.keys = Keys(account.now)
-        # Every operation that was used, with the parameters that it was sent.
-        self.used: list[tuple[Operation, Shape]] = []
-        # Versions of the API that requests asked for.
+        self.keys = IdempotencyKeys(account.now)
+        # The operations that were used, with their parameters.
+        self.used: list[tuple[PublishedOperation, JsonObject]] = []
+        # The API versions of the requests.
         self.versions: set[str] = set()
 
-    def answer(
-        self, request: Request, *, breaks: bool = False, hold: Callable[[], Any] | None = None
-    ) -> Answer:
-        """`breaks`: Stripe answers 500 although it did the work. `hold` is called while the work goes on."""
-        sessions.expire_due(self.account)
+    def execute(
+        self, request: StripeRequest, *, fails_after: bool = False, hold: Callable[[], Any] | None = None
+    ) -> StripeResponse:
+        """`fails_after`: answers 500 after the execution. `hold` is called before the execution, while the key runs."""
+        sessions.expire_due_sessions(self.account)
         self.versions.add(request.version)
-        operation = spec.operation_of(request.method, request.path)
+        operation = specification.find_operation(request.method, request.path)
         try:
             if operation is None:
-                raise Refusal(404, f"Unrecognized request URL ({request}).", is_kept=False)
-            if not request.authorization.startswith(f"Bearer {SECRET_KEY}"):
-                raise Refusal(401, "Invalid API Key provided: sk_****fake", is_kept=False)
-            kept = self.keys.begin(request)
-        except Refusal as refusal:
-            return Answer(refusal.status, refusal.body)
-        if kept is not None:
-            return kept
+                raise ErrorResponse(404, f"Unrecognized request URL ({request}).", is_kept=False)
+            if not request.authorization.startswith(f"Bearer {SECRET_KEY_PREFIX}"):
+                raise ErrorResponse(401, "Invalid API Key provided: sk_****fake", is_kept=False)
+            stored = self.keys.start_request(request)
+        except ErrorResponse as error:
+            return error.as_response()
+        if stored is not None:
+            return stored
         if hold is not None:
             hold()
-        answer = self._done(operation, request, breaks)
-        self.keys.end(request, answer)
-        return answer
+        response = self._execute_operation(operation, request)
+        if fails_after and response.status == 200:
+            response = _build_500()
+        self.keys.finish_request(request, response)
+        return response
 
-    def broken(self, request: Request) -> Answer:
-        """500 before anything happened; a key keeps that too."""
+    def fail_before_execution(self, request: StripeRequest) -> StripeResponse:
+        """Answers 500 without an execution; the key stores that too (docs.stripe.com/api/idempotent_requests)."""
         try:
-            kept = self.keys.begin(request)
-        except Refusal as refusal:
-            return Answer(refusal.status, refusal.body)
-        answer = kept or _broken()
-        if kept is None:
-            self.keys.end(request, answer)
-        return answer
+            stored = self.keys.start_request(request)
+        except ErrorResponse as error:
+            return error.as_response()
+        if stored is not None:
+            return stored
+        response = _build_500()
+        self.keys.finish_request(request, response)
+        return response
 
-    def _done(self, operation: Operation, request: Request, breaks: bool) -> Answer:
+    def _execute_operation(self, operation: PublishedOperation, request: StripeRequest) -> StripeResponse:
         try:
-            params = requests.read(operation, request.params)
+            params = parameters.read_parameters(operation, request.params)
             self.used.append((operation, params))
             body = self._handle(operation, request.path, params)
-        except Refusal as refusal:
-            spec.require_answer(operation, refusal.status, refusal.body, [])
-            return Answer(refusal.status, refusal.body, is_kept=refusal.is_kept)
-        spec.require_answer(operation, 200, body, params.get("expand", []))
-        return _broken() if breaks else Answer(200, body)
+        except ErrorResponse as error:
+            specification.require_valid_response(operation, error.status, error.body, [])
+            return error.as_response()
+        specification.require_valid_response(operation, 200, body, params.get("expand", []))
+        return StripeResponse(200, body)
 
-    def _handle(self, operation: Operation, path: str, params: Shape) -> Shape:
+    def _handle(self, operation: PublishedOperation, path: str, params: JsonObject) -> JsonObject:
         account, parts = self.account, path.split("/")
-        shown: Shape
+        found: JsonObject
         match str(operation):
             case "POST /v1/checkout/sessions":
-                shown = sessions.create(account, params)
+                found = sessions.create_session(account, params)
             case "GET /v1/checkout/sessions/{session}":
-                shown = account.session(parts[4])
+                found = account.get_session(parts[4])
             case "POST /v1/checkout/sessions/{session}/expire":
-                shown = sessions.expire(account, parts[4])
+                found = sessions.expire_session(account, parts[4])
             case "POST /v1/payment_intents":
-                shown = intents.create(account, params)
+                found = intents.create_intent(account, params)
             case "GET /v1/payment_intents/{intent}":
-                shown = account.intent(parts[3])
+                found = account.get_intent(parts[3])
             case "POST /v1/payment_intents/{intent}/capture":
-                shown = intents.capture(account, parts[3], params)
+                found = intents.capture_intent(account, parts[3], params)
             case "POST /v1/payment_intents/{intent}/cancel":
-                shown = intents.cancel(account, parts[3], params)
+                found = intents.cancel_intent(account, parts[3], params)
             case "POST /v1/refunds":
-                shown = refunds.create(account, params)
+                found = refunds.create_refund(account, params)
             case "GET /v1/refunds/{refund}":
-                shown = account.refund(parts[3])
+                found = account.get_refund(parts[3])
             case "GET /v1/charges/{charge}" if parts[3] in account.charges:
-                shown = account.charges[parts[3]]
+                found = account.charges[parts[3]]
             case "GET /v1/balance":
                 money = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-                shown = {"object": "balance", "available": money, "pending": money, "livemode": False}
+                found = {"object": "balance", "available": money, "pending": money, "livemode": False}
             case "GET /v1/payment_intents/search":
                 return self._search(params)
-            case _ if operation.template in self._lists():
-                return self._page(self._lists()[operation.template], path, params)
+            case _ if operation.template in self._listed_objects():
+                return self._build_page(self._listed_objects()[operation.template], path, params)
             case _:
-                raise Refusal(404, f"No such object: {path}", code="resource_missing", is_kept=False)
-        return self._expanded(shown, params.get("expand", []))
+                raise ErrorResponse(404, f"No such object: {path}", code="resource_missing", is_kept=False)
+        return self._expand(found, params.get("expand", []))
 
-    def _lists(self) -> dict[str, Iterable[Shape]]:
+    def _listed_objects(self) -> dict[str, Iterable[JsonObject]]:
         account = self.account
         return {
             "/v1/checkout/sessions": account.sessions.values(),
@@ -117,26 +120,26 @@ class Api:
             "/v1/webhook_endpoints": account.endpoints.values(),
         }
 
-    def _expanded(self, shape: Shape, expand: list[str]) -> Shape:
-        shown = deepcopy(shape)
+    def _expand(self, shape: JsonObject, expand: list[str]) -> JsonObject:
+        found = deepcopy(shape)
         for name in expand:
-            kinds = spec.schema_of(shape["object"]).get("x-expandableFields", [])
+            kinds = specification.get_schema(shape["object"]).get("x-expandableFields", [])
             if name not in kinds:
-                raise Invalid(f"This property cannot be expanded ({name}).", param="expand")
-            if isinstance(shown.get(name), str):
-                shown[name] = deepcopy(self._object(shown[name]))
-        return shown
+                raise InvalidParameter(f"This property cannot be expanded ({name}).", param="expand")
+            if isinstance(found.get(name), str):
+                found[name] = deepcopy(self._get_object(found[name]))
+        return found
 
-    def _object(self, object_id: str) -> Shape:
+    def _get_object(self, object_id: str) -> JsonObject:
         account = self.account
-        known: Shape = {**account.intents, **account.charges, **account.refunds}
-        shape: Shape = known[object_id]
+        known: JsonObject = {**account.intents, **account.charges, **account.refunds}
+        shape: JsonObject = known[object_id]
         return shape
 
-    def _page(self, shapes: Iterable[Shape], path: str, params: Shape) -> Shape:
+    def _build_page(self, shapes: Iterable[JsonObject], path: str, params: JsonObject) -> JsonObject:
         limit = params.get("limit", 10)
         if not 1 <= limit <= MAX_PAGE:
-            raise Invalid("Invalid limit.", code="parameter_invalid_integer", param="limit")
+            raise InvalidParameter("Invalid limit.", code="parameter_invalid_integer", param="limit")
         exact = {
             name: value
             for name, value in params.items()
@@ -145,20 +148,20 @@ class Api:
         found = [
             shape
             for shape in reversed(list(shapes))
-            if _within(shape["created"], params.get("created", {}))
+            if _is_created_within(shape["created"], params.get("created", {}))
             and all(shape[name] == value for name, value in exact.items())
         ]
         ids = [shape["id"] for shape in found]
         first = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
         expand = [name.removeprefix("data.") for name in params.get("expand", [])]
-        page = [self._expanded(shape, expand) for shape in found[first : first + limit]]
+        page = [self._expand(shape, expand) for shape in found[first : first + limit]]
         return {"object": "list", "data": page, "has_more": first + limit < len(found), "url": path}
 
-    def _search(self, params: Shape) -> Shape:
-        """Behind by about a minute, and not offered everywhere (docs.stripe.com/search)."""
+    def _search(self, params: JsonObject) -> JsonObject:
+        """The search lags by up to a minute and is not offered everywhere (docs.stripe.com/search)."""
         account = self.account
         if not account.has_search:
-            raise Invalid("Search is not available in your region.")
+            raise InvalidParameter("Search is not available in your region.")
         wanted = re.fullmatch(rf"metadata\['{PAYMENT_NO}'\]:'(.*)'", params["query"])
         assert wanted, params["query"]
         newest = account.now() - (SEARCH_LAG_SECONDS if account.search_lags else 0)
@@ -171,16 +174,16 @@ class Api:
         return {"object": "search_result", "url": "/v1/payment_intents/search", **page}
 
 
-def _broken() -> Answer:
-    return Answer(500, {"error": {"type": "api_error", "message": "An unknown error occurred"}})
+def _build_500() -> StripeResponse:
+    return StripeResponse(500, {"error": {"type": "api_error", "message": "An unknown error occurred"}})
 
 
-def _within(created: int, bounds: int | dict[str, int]) -> bool:
+def _is_created_within(created: int, bounds: int | dict[str, int]) -> bool:
     if isinstance(bounds, int):
         return created == bounds
     compares = {"gte": int.__ge__, "gt": int.__gt__, "lte": int.__le__, "lt": int.__lt__}
     return all(compares[name](created, bound) for name, bound in bounds.items())
 
 
-def as_bytes(body: Shape) -> bytes:
+def encode_json(body: JsonObject) -> bytes:
     return json.dumps(body).encode()

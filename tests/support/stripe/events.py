@@ -1,4 +1,4 @@
-"""Events as Stripe sends them: its envelope around an object, signed with the endpoint's secret."""
+"""Sends events as Stripe does, signed with the endpoint's secret (docs.stripe.com/webhooks#verify-manually)."""
 
 import hashlib
 import hmac
@@ -9,24 +9,24 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.support.stripe.account import event
+from tests.support.stripe.account import build_event
 
-__all__ = ["event", "send", "send_raw", "signature"]
+__all__ = ["build_event", "send", "send_raw", "sign"]
 
 PATH = "/api/v1/webhooks/stripe"
 
 
-def signature(body: bytes, *, secret: str = "whsec_new", at: float | None = None) -> str:
-    moment = int(time.time() if at is None else at)
-    mac = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={moment},v1={mac}"
+def sign(body: bytes, *, secret: str = "whsec_new", at: float | None = None) -> str:
+    timestamp = int(time.time() if at is None else at)
+    mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={mac}"
 
 
-def send(told: dict[str, Any], **how: Any) -> HttpResponse:
-    body = json.dumps(told, indent=2).encode()
-    return send_raw(body, signature(body, **how))
+def send(event: dict[str, Any], **options: Any) -> HttpResponse:
+    body = json.dumps(event, indent=2).encode()
+    return send_raw(body, sign(body, **options))
 
 
-def send_raw(body: bytes, signed: str | None) -> HttpResponse:
-    headers = {} if signed is None else {"Stripe-Signature": signed}
+def send_raw(body: bytes, signature: str | None) -> HttpResponse:
+    headers = {} if signature is None else {"Stripe-Signature": signature}
     return Client().post(PATH, body, content_type="application/json; charset=utf-8", headers=headers)

@@ -1,173 +1,189 @@
-"""Stripe as the SDK meets it: a server whose every request and answer is checked against what Stripe publishes.
+"""Stripe for tests: a server that the real SDK calls, and the actions of Stripe's other users.
 
-    fake.plan(Fault.LOSE_ANSWER, "POST /v1/checkout/sessions")     # once, for the next such request
-    fake.pay(session_id); fake.effects("PAY-1")
-    fake.pass_time(3600)                                           # Stripe's clock, not ours
+    fake.plan_fault(Fault.LOSE_ANSWER, "POST /v1/checkout/sessions")   # once, for the next such request
+    fake.pay_session(session_id)
+    fake.get_amounts("PAY-1")                                          # captured, refunded
+    fake.advance_clock(3600)                                           # Stripe's clock, not ours
 
-What Stripe does is in `account`, `sessions`, `intents`, `refunds` and `keys`; what it publishes is in `spec`.
+| module | what it holds |
+| --- | --- |
+| `server` | the HTTP server, and the faults of network and servers |
+| `api` | the endpoints |
+| `account`, `sessions`, `intents`, `refunds` | the objects of an account, and their rules |
+| `idempotency_keys`, `amounts`, `parameters` | rules for every request |
+| `specification` | Stripe's published OpenAPI text: every request and every answer is validated against it |
+| `events` | sending webhooks |
+
+Each rule that the specification cannot express names the page of Stripe's documentation that states it.
 """
 
 import enum
 import re
-import sys
 import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any, Self
 
 from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, refunds, sessions
 from tests.support.stripe.account import Account
-from tests.support.stripe.api import Api, as_bytes
+from tests.support.stripe.api import FakeStripeApi
 from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, SLOW_DEBIT, VISA
-from tests.support.stripe.keys import Answer
-from tests.support.stripe.requests import Refusal, Request, tree
-from tests.support.stripe.spec import Shape
+from tests.support.stripe.messages import StripeRequest, StripeResponse
+from tests.support.stripe.specification import JsonObject
 
-__all__ = ["CHALLENGED_CARD", "DECLINED_CARD", "SLOW_DEBIT", "VISA", "FakeStripe", "Fault", "fake_stripe"]
+__all__ = ["CHALLENGED_CARD", "DECLINED_CARD", "SLOW_DEBIT", "VISA", "FakeStripe", "Fault"]
 
 
 class Fault(enum.Enum):
-    """What the line or Stripe does to one request."""
+    """What happens to one request (docs.stripe.com/error-low-level, docs.stripe.com/rate-limits)."""
 
-    LOSE_REQUEST = "nothing happens, and no answer comes"
-    LOSE_ANSWER = "it happens, and no answer comes"
-    REPEAT = "it arrives twice"
-    KEEP_BACK = "no answer comes; it arrives when the test says so"
-    UNAVAILABLE = "503 before Stripe reads it: nothing happened, and no key remembers it"
-    FAIL_BEFORE = "500, and nothing happened; its key keeps the 500"
-    FAIL_AFTER = "500, and it happened; its key keeps the 500"
-    BUSY = "429"
-    LOCKED = "429 lock_timeout: the object is being worked on"
-    REFUSE_KEY = "401"
+    LOSE_REQUEST = "the request is lost; no answer"
+    LOSE_ANSWER = "the request is executed; no answer"
+    REPEAT = "the request arrives twice"
+    DELAY = "no answer; the request arrives at `deliver_delayed_requests`"
+    UNAVAILABLE = "503 before Stripe reads the request; no key stores it"
+    FAIL_BEFORE = "500, not executed; the key stores the 500"
+    FAIL_AFTER = "500, executed; the key stores the 500"
+    RATE_LIMITED = "429"
+    LOCKED = "429 lock_timeout: another request works on the object"
+    EXPIRED_API_KEY = "401"
 
 
 class FakeStripe:
     def __init__(self) -> None:
         self.url = ""
         self.account = Account()
-        self.api = Api(self.account)
+        self.api = FakeStripeApi(self.account)
         self.faults: list[tuple[Fault, str]] = []
-        self.kept_back: list[Request] = []
-        self.befores: list[tuple[str, Callable[[], object]]] = []
-        self.seen: list[str] = []
-        self.broken: list[BaseException] = []  # what went wrong in the fake itself: never expected
-        # While set, requests under a key wait in the middle of their work.
+        self.delayed_requests: list[StripeRequest] = []
+        self.actions_before: list[tuple[str, Callable[[], object]]] = []
+        self.requests_seen: list[str] = []
+        self.errors: list[BaseException] = []  # exceptions in the fake itself: never expected
+        # While set, requests with a key wait in the middle of their execution.
         self.holding: threading.Event | None = None
         self._lock = threading.RLock()
 
     def reset(self) -> None:
-        """Nothing planned, nothing seen; what exists goes on existing."""
-        for forgotten in (
+        """Forgets faults, requests and events. Objects remain."""
+        for recorded in (
             self.faults,
-            self.kept_back,
-            self.befores,
-            self.seen,
-            self.broken,
+            self.delayed_requests,
+            self.actions_before,
+            self.requests_seen,
+            self.errors,
             self.account.events,
             self.api.used,
         ):
-            forgotten.clear()
+            recorded.clear()
         self.account.search_lags, self.account.has_search = True, True
         self.account.refund_status, self.holding = "succeeded", None
         self.account.ahead_seconds = 0.0
         self.account.endpoints.clear()
 
-    # --- What tests see and do -------------------------------------------------------------------------------------
+    # --- Reading Stripe's objects ----------------------------------------------------------------------------------
 
     @property
-    def sessions(self) -> dict[str, Shape]:
+    def sessions(self) -> dict[str, JsonObject]:
         return self.account.sessions
 
     @property
-    def intents(self) -> dict[str, Shape]:
+    def intents(self) -> dict[str, JsonObject]:
         return self.account.intents
 
     @property
-    def refunds(self) -> dict[str, Shape]:
+    def refunds(self) -> dict[str, JsonObject]:
         return self.account.refunds
 
     @property
     def refund_status(self) -> str:
-        """Of new refunds."""
+        """The status of new refunds."""
         return self.account.refund_status
 
     @refund_status.setter
     def refund_status(self, status: str) -> None:
         self.account.refund_status = status
 
-    def intent(self, intent_id: str) -> Shape:
+    def get_intent(self, intent_id: str) -> JsonObject:
         return self.account.intents[intent_id]
 
-    def plan(self, fault: Fault, request: str) -> Self:
+    def get_amounts(self, payment_no: str) -> tuple[int, int]:
+        """Returns what was captured and refunded for a payment of ours, over all its PaymentIntents."""
+        ours = [i for i in self.intents.values() if i["metadata"].get(PAYMENT_NO) == payment_no]
+        charges = [self.account.charges[i["latest_charge"]] for i in ours if i["latest_charge"]]
+        return sum(i["amount_received"] for i in ours), sum(c["amount_refunded"] for c in charges)
+
+    def take_events(self) -> list[JsonObject]:
+        """Returns the events that Stripe would have sent by now, in its order."""
+        with self._lock:
+            events = list(self.account.events)
+            self.account.events.clear()
+        return events
+
+    # --- Planning faults -------------------------------------------------------------------------------------------
+
+    def plan_fault(self, fault: Fault, request: str) -> Self:
+        """Plans a fault for the next request that matches the pattern, for example `POST /v1/refunds`."""
         self.faults.append((fault, request))
         return self
 
-    def before(self, request: str, happens: Callable[[], object]) -> None:
-        """What happens at Stripe between our previous request and the next one of this kind."""
-        self.befores.append((request, happens))
+    def run_before(self, request: str, action: Callable[[], object]) -> None:
+        """Runs the action at Stripe before the next request that matches the pattern."""
+        self.actions_before.append((request, action))
 
-    def deliver_late(self) -> None:
-        for request in self.kept_back:
-            self.answer(request)
-        self.kept_back.clear()
+    def deliver_delayed_requests(self) -> None:
+        for request in self.delayed_requests:
+            self.execute(request)
+        self.delayed_requests.clear()
 
-    def pass_time(self, seconds: float) -> None:
-        """By Stripe's clock: sessions expire, keys are forgotten, the search catches up."""
+    def advance_clock(self, seconds: float) -> None:
+        """Advances Stripe's clock: sessions expire, keys are forgotten, the search catches up."""
         with self._lock:
             self.account.ahead_seconds += seconds
-            sessions.expire_due(self.account)
+            sessions.expire_due_sessions(self.account)
 
-    def take_events(self) -> list[Shape]:
-        """What Stripe would send by now, in its order."""
-        with self._lock:
-            taken = list(self.account.events)
-            self.account.events.clear()
-        return taken
+    # --- What customers, banks and staff do at Stripe --------------------------------------------------------------
 
-    def pay(self, session_id: str, card: str = VISA) -> bool:
-        """The customer pays on Stripe's page. False when the card is declined: the page stays open."""
+    def pay_session(self, session_id: str, card: str = VISA) -> bool:
+        """The customer pays on Stripe's page. Returns False when the card is declined: the page stays open."""
         with self._lock:
-            return sessions.pay(self.account, session_id, card)
+            return sessions.pay_session(self.account, session_id, card)
 
-    def decide(self, session_id: str, *, is_paid: bool) -> None:
-        """The bank decides on what the customer has submitted with `SLOW_DEBIT`."""
+    def decide_payment(self, session_id: str, *, is_paid: bool) -> None:
+        """The bank decides a payment that was submitted with `SLOW_DEBIT`."""
         with self._lock:
-            sessions.decide(self.account, session_id, is_paid=is_paid)
+            sessions.decide_payment(self.account, session_id, is_paid=is_paid)
 
-    def answer_challenge(self, intent_id: str, *, passed: bool) -> None:
+    def complete_3d_secure(self, intent_id: str, *, passed: bool) -> None:
         with self._lock:
-            intents.answer_challenge(self.account, self.account.intents[intent_id], passed=passed)
+            intents.complete_3d_secure(self.account, self.account.intents[intent_id], passed=passed)
 
-    def refund_in_dashboard(self, intent_id: str, amount: int) -> Shape:
-        """Staff of the merchant refund on Stripe's own pages: without our metadata."""
+    def refund_in_dashboard(self, intent_id: str, amount: int) -> JsonObject:
+        """Staff of the merchant refund in Stripe's dashboard: without our metadata."""
         with self._lock:
-            return refunds.create(self.account, {"payment_intent": intent_id, "amount": amount})
+            return refunds.create_refund(self.account, {"payment_intent": intent_id, "amount": amount})
 
-    def complete_failed_refund(self, refund_id: str) -> Shape:
-        """Stripe's engineers complete what a stored 500 had left undone (docs.stripe.com/error-low-level), although
-        its successor `refund_id` has been made: the same again, labels included."""
+    def complete_failed_refund(self, refund_id: str) -> JsonObject:
+        """Stripe completes the refund of a stored 500 later (docs.stripe.com/error-low-level), with the same metadata,
+        although the refund `refund_id` was made with a new key meanwhile."""
         with self._lock:
-            copied = {
+            params = {
                 name: self.refunds[refund_id][name] for name in ("payment_intent", "amount", "metadata")
             }
-            return refunds.create(self.account, copied)
+            return refunds.create_refund(self.account, params)
 
-    def settle_refund(self, refund_id: str, status: str, **fields: Any) -> Shape:
+    def settle_refund(self, refund_id: str, status: str, **fields: Any) -> JsonObject:
         with self._lock:
-            return refunds.settle(self.account, refund_id, status, **fields)
+            return refunds.settle_refund(self.account, refund_id, status, **fields)
 
-    def dispute(self, intent_id: str, **fields: Any) -> Shape:
+    def open_dispute(self, intent_id: str, **fields: Any) -> JsonObject:
         with self._lock:
-            return refunds.dispute(self.account, intent_id, **fields)
+            return refunds.open_dispute(self.account, intent_id, **fields)
 
-    def add_endpoint(
+    def add_webhook_endpoint(
         self, url: str, events: list[str], *, version: str | None, status: str = "enabled"
     ) -> None:
         """Staff create a webhook endpoint in Stripe's dashboard."""
-        made = self.account.made(
+        endpoint = self.account.create_object(
             "webhook_endpoint",
             "we",
             api_version=version,
@@ -177,126 +193,33 @@ class FakeStripe:
             status=status,
             url=url,
         )
-        self.account.endpoints[made["id"]] = made
+        self.account.endpoints[endpoint["id"]] = endpoint
 
-    def effects(self, payment_no: str) -> tuple[int, int]:
-        """Money taken and given back for a payment of ours, over everything that exists."""
-        ours = [i for i in self.intents.values() if i["metadata"].get(PAYMENT_NO) == payment_no]
-        charges = [self.account.charges[i["latest_charge"]] for i in ours if i["latest_charge"]]
-        return sum(i["amount_received"] for i in ours), sum(c["amount_refunded"] for c in charges)
+    # --- For the server --------------------------------------------------------------------------------------------
 
-    # --- What the server does --------------------------------------------------------------------------------------
-
-    def fault_for(self, request: Request) -> Fault | None:
+    def take_fault(self, request: StripeRequest) -> Fault | None:
         for planned in self.faults:
-            if re.fullmatch(planned[1], str(request)):
+            fault, pattern = planned
+            if re.fullmatch(pattern, str(request)):
                 self.faults.remove(planned)
-                return planned[0]
+                return fault
         return None
 
-    def answer(self, request: Request, *, breaks: bool = False, fails: bool = False) -> Answer:
-        hold = self.holding.wait if self.holding is not None and request.key else None
-        if hold is not None:
-            return self.api.answer(request, hold=hold)
+    def execute(
+        self, request: StripeRequest, *, fails_before: bool = False, fails_after: bool = False
+    ) -> StripeResponse:
+        if self.holding is not None and request.key:
+            return self.api.execute(request, hold=self.holding.wait)
         with self._lock:
-            self.seen.append(str(request))
-            for planned in [each for each in self.befores if re.fullmatch(each[0], str(request))]:
-                self.befores.remove(planned)
-                planned[1]()
-            return self.api.broken(request) if fails else self.api.answer(request, breaks=breaks)
+            self.requests_seen.append(str(request))
+            self._run_actions_before(request)
+            if fails_before:
+                return self.api.fail_before_execution(request)
+            return self.api.execute(request, fails_after=fails_after)
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Otherwise the kernel waits for more before it sends the little there is.
-    wbufsize = -1
-    disable_nagle_algorithm = True
-    fake: FakeStripe
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def log_message(self, *_arguments: object) -> None:
-        """Silence: tests ask `fake.seen`."""
-
-    def _serve(self) -> None:
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
-        pairs += urllib.parse.parse_qsl(body, keep_blank_values=True)
-        key, authorization = self.headers.get("Idempotency-Key"), self.headers.get("Authorization", "")
-        version = self.headers.get("Stripe-Version", "")
-        self._play(Request(self.command, path, tree(pairs), key, authorization, version))
-
-    def _play(self, request: Request) -> None:
-        match self.fake.fault_for(request):
-            case Fault.LOSE_REQUEST:
-                self._hang_up()
-            case Fault.LOSE_ANSWER:
-                self.fake.answer(request)
-                self._hang_up()
-            case Fault.KEEP_BACK:
-                self.fake.kept_back.append(request)
-                self._hang_up()
-            case Fault.REPEAT:
-                self.fake.answer(request)
-                self._send(self.fake.answer(request))
-            case Fault.UNAVAILABLE:
-                self._send(Answer(503, {"error": {"type": "api_error", "message": "Unavailable"}}))
-            case Fault.FAIL_BEFORE:
-                self._send(self.fake.answer(request, fails=True))
-            case Fault.FAIL_AFTER:
-                self._send(self.fake.answer(request, breaks=True))
-            case Fault.BUSY:
-                self._refuse(Refusal(429, "Too many requests", code="rate_limit"), {"Retry-After": "2"})
-            case Fault.LOCKED:
-                self._refuse(Refusal(429, "Locked", code="lock_timeout"))
-            case Fault.REFUSE_KEY:
-                self._refuse(Refusal(401, "Expired API Key provided", code="api_key_expired"))
-            case None:
-                self._send(self.fake.answer(request))
-
-    def _refuse(self, refusal: Refusal, headers: dict[str, str] | None = None) -> None:
-        self._send(Answer(refusal.status, refusal.body, headers or {}))
-
-    def _send(self, answer: Answer) -> None:
-        content = as_bytes(answer.body)
-        self.send_response(answer.status)
-        common = {"Content-Length": str(len(content)), "Request-Id": "req_fake"}
-        for name, value in {**common, **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, fake: FakeStripe) -> None:
-        super().__init__(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": fake}))
-        self._fake = fake
-
-    def handle_error(self, *_request: object) -> None:
-        error = sys.exc_info()[1]
-        if error is not None and not isinstance(error, ConnectionError):
-            self._fake.broken.append(error)
-
-
-@contextmanager
-def fake_stripe() -> Iterator[FakeStripe]:
-    fake = FakeStripe()
-    server = _Server(fake)
-    fake.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield fake
-    finally:
-        server.shutdown()
-        server.server_close()
+    def _run_actions_before(self, request: StripeRequest) -> None:
+        due = [planned for planned in self.actions_before if re.fullmatch(planned[0], str(request))]
+        for planned in due:
+            self.actions_before.remove(planned)
+            _pattern, action = planned
+            action()

@@ -3,16 +3,17 @@
 from copy import deepcopy
 from typing import Any
 
-from tests.support.stripe import money
+from tests.support.stripe import amounts
 from tests.support.stripe.account import Account
-from tests.support.stripe.requests import Invalid, Refusal
-from tests.support.stripe.spec import Shape, blank
+from tests.support.stripe.messages import ErrorResponse, InvalidParameter
+from tests.support.stripe.specification import JsonObject, build_null_fields
 
-# docs.stripe.com/testing
+# Payment methods for tests (docs.stripe.com/testing).
 VISA, DECLINED_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
 CHALLENGED_CARD = "pm_card_authenticationRequired"
-SLOW_DEBIT = "pm_usBankAccount"  # decided days later
+SLOW_DEBIT = "pm_usBankAccount"  # the bank decides days later
 CARDS = (VISA, DECLINED_CARD, CHALLENGED_CARD, SLOW_DEBIT)
+# docs.stripe.com/api/payment_intents/cancel
 CANCELLABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
 
 _REDIRECTS = (
@@ -21,15 +22,15 @@ _REDIRECTS = (
 )
 
 
-def create(account: Account, params: Shape) -> Shape:
+def create_intent(account: Account, params: JsonObject) -> JsonObject:
     amount, currency = params["amount"], params["currency"]
-    money.require_chargeable(amount, currency)
-    _require_way_back(params)
+    amounts.require_chargeable(amount, currency)
+    _require_return_url(params)
     if params.get("customer") and params["customer"] not in account.customers:
-        raise Invalid("No such customer", code="resource_missing", param="customer")
+        raise InvalidParameter("No such customer", code="resource_missing", param="customer")
     if params.get("payment_method") not in (None, *CARDS):
-        raise Invalid("No such PaymentMethod", code="resource_missing", param="payment_method")
-    intent = new(
+        raise InvalidParameter("No such PaymentMethod", code="resource_missing", param="payment_method")
+    intent = new_intent(
         account,
         amount=amount,
         currency=currency,
@@ -42,22 +43,27 @@ def create(account: Account, params: Shape) -> Shape:
         else {"allow_redirects": "always", "enabled": True},
     )
     if params.get("confirm"):
-        return confirm(account, intent, return_url=params.get("return_url"))
+        return confirm_intent(account, intent, return_url=params.get("return_url"))
     return intent
 
 
-def _require_way_back(params: Shape) -> None:
+def _require_return_url(params: JsonObject) -> None:
     """docs.stripe.com/api/payment_intents/create: `return_url`, `automatic_payment_methods`."""
-    stays = params.get("automatic_payment_methods", {}).get("allow_redirects") == "never"
-    chosen = params.get("payment_method_types")
-    if params.get("confirm") and not params.get("return_url") and not stays and not chosen:
-        raise Invalid(_REDIRECTS, param="return_url")
+    never_redirects = params.get("automatic_payment_methods", {}).get("allow_redirects") == "never"
+    has_chosen_types = params.get("payment_method_types")
+    if (
+        params.get("confirm")
+        and not params.get("return_url")
+        and not never_redirects
+        and not has_chosen_types
+    ):
+        raise InvalidParameter(_REDIRECTS, param="return_url")
     if params.get("return_url") and not params.get("confirm"):
-        raise Invalid("`return_url` can only be used with `confirm=true`.", param="return_url")
+        raise InvalidParameter("`return_url` can only be used with `confirm=true`.", param="return_url")
 
 
-def new(account: Account, **fields: Any) -> Shape:
-    intent = account.made(
+def new_intent(account: Account, **fields: Any) -> JsonObject:
+    intent = account.create_object(
         "payment_intent",
         "pi",
         **{
@@ -74,15 +80,17 @@ def new(account: Account, **fields: Any) -> Shape:
     )
     intent["client_secret"] = f"{intent['id']}_secret_fake"
     account.intents[intent["id"]] = intent
-    account.emit("payment_intent.created", intent)
+    account.emit_event("payment_intent.created", intent)
     return intent
 
 
-def confirm(account: Account, intent: Shape, *, return_url: str | None) -> Shape:
-    """Raises `Refusal` (402) when the card is declined; the intent then asks for another way to pay."""
+def confirm_intent(account: Account, intent: JsonObject, *, return_url: str | None) -> JsonObject:
+    """docs.stripe.com/api/payment_intents/confirm. Raises `ErrorResponse` (402) when the card is declined."""
     match intent["payment_method"]:
         case str(card) if card == DECLINED_CARD:
-            return _decline(account, intent, {"code": "card_declined", "decline_code": "generic_decline"})
+            return _decline_card(
+                account, intent, {"code": "card_declined", "decline_code": "generic_decline"}
+            )
         case str(card) if card == CHALLENGED_CARD:
             action = {
                 "type": "redirect_to_url",
@@ -91,77 +99,88 @@ def confirm(account: Account, intent: Shape, *, return_url: str | None) -> Shape
                     "url": f"https://hooks.stripe.com/{intent['id']}",
                 },
             }
-            account.changed(intent, status="requires_action", next_action=action)
-            account.emit("payment_intent.requires_action", intent)
+            account.update_object(intent, status="requires_action", next_action=action)
+            account.emit_event("payment_intent.requires_action", intent)
         case str(card) if card == SLOW_DEBIT:
-            account.changed(intent, status="processing", latest_charge=_charge(account, intent)["id"])
-            account.emit("payment_intent.processing", intent)
+            account.update_object(
+                intent, status="processing", latest_charge=_create_charge(account, intent)["id"]
+            )
+            account.emit_event("payment_intent.processing", intent)
         case _:
-            authorize(account, intent)
+            authorize_intent(account, intent)
     return intent
 
 
-def authorize(account: Account, intent: Shape) -> None:
-    """The bank agrees: the money is taken, or held for a capture."""
-    charge = _charge(account, intent)
+def authorize_intent(account: Account, intent: JsonObject) -> None:
+    """The bank agrees: the money is captured, or only authorized
+    (docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
+    charge = _create_charge(account, intent)
     intent.update(latest_charge=charge["id"], next_action=None, last_payment_error=None)
     if intent["capture_method"] == "manual":
-        account.changed(intent, status="requires_capture", amount_capturable=intent["amount"])
-        account.emit("payment_intent.amount_capturable_updated", intent)
+        account.update_object(intent, status="requires_capture", amount_capturable=intent["amount"])
+        account.emit_event("payment_intent.amount_capturable_updated", intent)
     else:
-        _take(account, intent, intent["amount"])
+        _take_money(account, intent, intent["amount"])
 
 
-def answer_challenge(account: Account, intent: Shape, *, passed: bool) -> None:
-    """The customer comes back from 3-D Secure."""
+def complete_3d_secure(account: Account, intent: JsonObject, *, passed: bool) -> None:
+    """The customer returns from 3-D Secure (docs.stripe.com/payments/3d-secure/authentication-flow)."""
     assert intent["status"] == "requires_action", intent["status"]
     if passed:
-        authorize(account, intent)
+        authorize_intent(account, intent)
     else:
         intent["next_action"] = None
-        fail(account, intent, {"code": "payment_intent_authentication_failure"})
+        fail_intent(account, intent, {"code": "payment_intent_authentication_failure"})
 
 
-def fail(account: Account, intent: Shape, reason: Shape) -> None:
-    """An attempt to pay fails, at once or later: the intent asks for another way to pay."""
+def fail_intent(account: Account, intent: JsonObject, reason: JsonObject) -> None:
+    """An attempt fails, and the intent requires another payment method
+    (docs.stripe.com/payments/paymentintents/lifecycle)."""
     error = {"type": "card_error", "message": "The payment failed.", **reason}
-    account.changed(intent, status="requires_payment_method", payment_method=None, last_payment_error=error)
-    account.emit("payment_intent.payment_failed", intent)
+    account.update_object(
+        intent, status="requires_payment_method", payment_method=None, last_payment_error=error
+    )
+    account.emit_event("payment_intent.payment_failed", intent)
 
 
-def succeed(account: Account, intent: Shape) -> None:
-    """What was processing is decided."""
+def succeed_intent(account: Account, intent: JsonObject) -> None:
+    """The bank decides a payment in processing."""
     assert intent["status"] == "processing", intent["status"]
-    _take(account, intent, intent["amount"])
+    _take_money(account, intent, intent["amount"])
 
 
-def capture(account: Account, intent_id: str, params: Shape) -> Shape:
-    intent = account.intent(intent_id)
+def capture_intent(account: Account, intent_id: str, params: JsonObject) -> JsonObject:
+    """docs.stripe.com/api/payment_intents/capture"""
+    intent = account.get_intent(intent_id)
     amount = params.get("amount_to_capture", intent["amount_capturable"])
-    money.require_steps(amount, intent["currency"], "amount_to_capture")
+    amounts.require_multiple_of_ten(amount, intent["currency"], "amount_to_capture")
     if intent["status"] != "requires_capture":
-        raise _unexpected(intent, "captured")
+        raise _unexpected_state(intent, "captured")
     if amount > intent["amount_capturable"]:
-        raise Invalid("More than can be captured.", code="amount_too_large", param="amount_to_capture")
-    _take(account, intent, amount)
+        raise InvalidParameter(
+            "More than can be captured.", code="amount_too_large", param="amount_to_capture"
+        )
+    _take_money(account, intent, amount)
     return intent
 
 
-def cancel(account: Account, intent_id: str, params: Shape) -> Shape:
-    """docs.stripe.com/api/payment_intents/cancel: that of an open Checkout Session ends with its session."""
-    intent = account.intent(intent_id)
-    session = account.session_of(intent_id)
+def cancel_intent(account: Account, intent_id: str, params: JsonObject) -> JsonObject:
+    """docs.stripe.com/api/payment_intents/cancel: the intent of an open Checkout Session ends only with its session."""
+    intent = account.get_intent(intent_id)
+    session = account.find_session_of_intent(intent_id)
     if session is not None and session["status"] == "open":
         message = "You cannot cancel the PaymentIntent of a Checkout Session. Expire the session instead."
-        raise Refusal(400, message, code="payment_intent_unexpected_state", payment_intent=deepcopy(intent))
+        raise ErrorResponse(
+            400, message, code="payment_intent_unexpected_state", payment_intent=deepcopy(intent)
+        )
     if intent["status"] not in CANCELLABLE:
-        raise _unexpected(intent, "canceled")
-    end(account, intent, params.get("cancellation_reason"))
+        raise _unexpected_state(intent, "canceled")
+    end_intent(account, intent, params.get("cancellation_reason"))
     return intent
 
 
-def end(account: Account, intent: Shape, reason: str | None) -> None:
-    account.changed(
+def end_intent(account: Account, intent: JsonObject, reason: str | None) -> None:
+    account.update_object(
         intent,
         status="canceled",
         canceled_at=account.now(),
@@ -169,30 +188,32 @@ def end(account: Account, intent: Shape, reason: str | None) -> None:
         amount_capturable=0,
         next_action=None,
     )
-    account.emit("payment_intent.canceled", intent)
+    account.emit_event("payment_intent.canceled", intent)
 
 
-def _unexpected(intent: Shape, wish: str) -> Refusal:
-    message = f"This PaymentIntent could not be {wish} because it has a status of {intent['status']}."
-    return Refusal(400, message, code="payment_intent_unexpected_state", payment_intent=deepcopy(intent))
+def _unexpected_state(intent: JsonObject, operation: str) -> ErrorResponse:
+    message = f"This PaymentIntent could not be {operation} because it has a status of {intent['status']}."
+    return ErrorResponse(
+        400, message, code="payment_intent_unexpected_state", payment_intent=deepcopy(intent)
+    )
 
 
-def _take(account: Account, intent: Shape, amount: int) -> None:
+def _take_money(account: Account, intent: JsonObject, amount: int) -> None:
     charge = account.charges[intent["latest_charge"]]
-    account.changed(charge, amount_captured=amount, captured=True, paid=True, status="succeeded")
-    account.changed(intent, status="succeeded", amount_received=amount, amount_capturable=0)
-    account.emit("charge.succeeded", charge)
-    account.emit("payment_intent.succeeded", intent)
+    account.update_object(charge, amount_captured=amount, captured=True, paid=True, status="succeeded")
+    account.update_object(intent, status="succeeded", amount_received=amount, amount_capturable=0)
+    account.emit_event("charge.succeeded", charge)
+    account.emit_event("payment_intent.succeeded", intent)
 
 
-def _charge(account: Account, intent: Shape) -> Shape:
-    charge = account.made(
+def _create_charge(account: Account, intent: JsonObject) -> JsonObject:
+    charge = account.create_object(
         "charge",
         "ch",
         amount=intent["amount"],
         amount_captured=0,
         amount_refunded=0,
-        billing_details=blank("billing_details"),
+        billing_details=build_null_fields("billing_details"),
         captured=False,
         currency=intent["currency"],
         disputed=False,
@@ -208,7 +229,7 @@ def _charge(account: Account, intent: Shape) -> Shape:
     return charge
 
 
-def _decline(account: Account, intent: Shape, reason: Shape) -> Shape:
-    fail(account, intent, reason)
+def _decline_card(account: Account, intent: JsonObject, reason: JsonObject) -> JsonObject:
+    fail_intent(account, intent, reason)
     message = "Your card was declined."
-    raise Refusal(402, message, kind="card_error", payment_intent=deepcopy(intent), **reason)
+    raise ErrorResponse(402, message, kind="card_error", payment_intent=deepcopy(intent), **reason)

@@ -2,27 +2,29 @@
 
 from typing import Any
 
-from tests.support.stripe import money
+from tests.support.stripe import amounts
 from tests.support.stripe.account import Account
-from tests.support.stripe.requests import Refusal
-from tests.support.stripe.spec import Shape, blank
+from tests.support.stripe.messages import ErrorResponse
+from tests.support.stripe.specification import JsonObject, build_null_fields
 
-GIVEN_NOTHING = ("failed", "canceled")
+# Statuses in which the customer gets no money (docs.stripe.com/api/refunds/object).
+UNPAID_STATUSES = ("failed", "canceled")
 
 
-def create(account: Account, params: Shape) -> Shape:
-    intent = account.intent(params["payment_intent"])
+def create_refund(account: Account, params: JsonObject) -> JsonObject:
+    """docs.stripe.com/api/refunds/create: at most what was captured and not refunded."""
+    intent = account.get_intent(params["payment_intent"])
     charge = account.charges.get(intent["latest_charge"] or "")
     if charge is None or not charge["captured"]:
-        raise Refusal(400, f"This PaymentIntent ({intent['id']}) has no successful charge to refund.")
+        raise ErrorResponse(400, f"This PaymentIntent ({intent['id']}) has no successful charge to refund.")
     left = charge["amount_captured"] - charge["amount_refunded"]
     if left == 0:
-        raise Refusal(400, "Charge has already been refunded.", code="charge_already_refunded")
+        raise ErrorResponse(400, "Charge has already been refunded.", code="charge_already_refunded")
     amount = params.get("amount", left)
-    money.require_steps(amount, intent["currency"], "amount")
+    amounts.require_multiple_of_ten(amount, intent["currency"], "amount")
     if amount > left:
-        raise Refusal(400, "Refund amount is greater than unrefunded amount on charge.", param="amount")
-    refund = account.made(
+        raise ErrorResponse(400, "Refund amount is greater than unrefunded amount on charge.", param="amount")
+    refund = account.create_object(
         "refund",
         "re",
         amount=amount,
@@ -35,36 +37,37 @@ def create(account: Account, params: Shape) -> Shape:
         status=account.refund_status,
     )
     account.refunds[refund["id"]] = refund
-    account.emit("refund.created", refund)
-    if refund["status"] not in GIVEN_NOTHING:
-        _book(account, charge, amount)
-        account.emit("charge.refunded", charge)
+    account.emit_event("refund.created", refund)
+    if refund["status"] not in UNPAID_STATUSES:
+        _book_on_charge(account, charge, amount)
+        account.emit_event("charge.refunded", charge)
     return refund
 
 
-def settle(account: Account, refund_id: str, status: str, **fields: Any) -> Shape:
-    """A refund ends later, also after it had succeeded: the bank of the customer may send it back."""
+def settle_refund(account: Account, refund_id: str, status: str, **fields: Any) -> JsonObject:
+    """Ends a refund later, also one that had succeeded: the customer's bank may return it
+    (docs.stripe.com/refunds#failed-refunds)."""
     refund = account.refunds[refund_id]
-    was_given, is_given = (each not in GIVEN_NOTHING for each in (refund["status"], status))
-    account.changed(refund, status=status, **fields)
-    if was_given != is_given:
-        _book(account, account.charges[refund["charge"]], refund["amount"] * (1 if is_given else -1))
+    was_paid, is_paid = (each not in UNPAID_STATUSES for each in (refund["status"], status))
+    account.update_object(refund, status=status, **fields)
+    if was_paid != is_paid:
+        _book_on_charge(account, account.charges[refund["charge"]], refund["amount"] * (1 if is_paid else -1))
     for kind in ("refund.updated", "charge.refund.updated"):
-        account.emit(kind, refund)
+        account.emit_event(kind, refund)
     if status == "failed":
-        account.emit("refund.failed", refund)
+        account.emit_event("refund.failed", refund)
     return refund
 
 
-def _book(account: Account, charge: Shape, amount: int) -> None:
+def _book_on_charge(account: Account, charge: JsonObject, amount: int) -> None:
     refunded = charge["amount_refunded"] + amount
-    account.changed(charge, amount_refunded=refunded, refunded=refunded == charge["amount_captured"])
+    account.update_object(charge, amount_refunded=refunded, refunded=refunded == charge["amount_captured"])
 
 
-def dispute(account: Account, intent_id: str, **fields: Any) -> Shape:
-    """The customer takes the money back through their bank."""
+def open_dispute(account: Account, intent_id: str, **fields: Any) -> JsonObject:
+    """The customer takes the money back through their bank (docs.stripe.com/disputes/how-disputes-work)."""
     intent = account.intents[intent_id]
-    made = account.made(
+    dispute = account.create_object(
         "dispute",
         "dp",
         **{
@@ -73,7 +76,7 @@ def dispute(account: Account, intent_id: str, **fields: Any) -> Shape:
             "charge": intent["latest_charge"],
             "currency": intent["currency"],
             "enhanced_eligibility_types": [],
-            "evidence": {**blank("dispute_evidence"), "enhanced_evidence": {}},
+            "evidence": {**build_null_fields("dispute_evidence"), "enhanced_evidence": {}},
             "evidence_details": {
                 "due_by": account.now() + 7 * 86400,
                 "enhanced_eligibility": {},
@@ -90,7 +93,7 @@ def dispute(account: Account, intent_id: str, **fields: Any) -> Shape:
             **fields,
         },
     )
-    account.disputes[made["id"]] = made
-    account.changed(account.charges[intent["latest_charge"]], disputed=True)
-    account.emit("charge.dispute.created", made)
-    return made
+    account.disputes[dispute["id"]] = dispute
+    account.update_object(account.charges[intent["latest_charge"]], disputed=True)
+    account.emit_event("charge.dispute.created", dispute)
+    return dispute

@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from tests.support.stripe import intents, money
+from tests.support.stripe import amounts, intents
 from tests.support.stripe.account import Account
 from tests.support.stripe.intents import SLOW_DEBIT
-from tests.support.stripe.requests import Invalid, Refusal
-from tests.support.stripe.spec import Shape
+from tests.support.stripe.messages import ErrorResponse, InvalidParameter
+from tests.support.stripe.specification import JsonObject
 
+# docs.stripe.com/api/checkout/sessions/create: `expires_at`
 MIN_SECONDS, MAX_SECONDS = 30 * 60, 24 * 3600
 
 
-def create(account: Account, params: Shape) -> Shape:
+def create_session(account: Account, params: JsonObject) -> JsonObject:
     (item,) = params["line_items"]
     price = item["price_data"]
     amount, currency = price["unit_amount"] * item["quantity"], price["currency"]
-    money.require_chargeable(amount, currency)
-    session = account.made(
+    amounts.require_chargeable(amount, currency)
+    session = account.create_object(
         "checkout.session",
         "cs_test",
         adaptive_pricing={"enabled": False},
@@ -31,7 +32,7 @@ def create(account: Account, params: Shape) -> Shape:
             ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
         ),
         customer_creation="if_required",
-        expires_at=_end_of(account, params),
+        expires_at=_read_expiry(account, params),
         livemode=False,
         metadata=params.get("metadata", {}),
         mode=params["mode"],
@@ -52,85 +53,91 @@ def create(account: Account, params: Shape) -> Shape:
     return session
 
 
-def _end_of(account: Account, params: Shape) -> int:
-    """30 minutes to 24 hours after this creation of the session; 24 hours where nothing is said."""
-    ends: int = params.get("expires_at", account.now() + MAX_SECONDS)
-    life = ends - account.now()
-    # Stripe forgives the second in which it reads the request.
-    if not MIN_SECONDS - 1 <= life <= MAX_SECONDS + 1:
+def _read_expiry(account: Account, params: JsonObject) -> int:
+    """`expires_at` is 30 minutes to 24 hours after creation, by default 24 hours."""
+    expires_at: int = params.get("expires_at", account.now() + MAX_SECONDS)
+    lifetime = expires_at - account.now()
+    # One second of tolerance: the test and the fake read their clocks one after the other.
+    if not MIN_SECONDS - 1 <= lifetime <= MAX_SECONDS + 1:
         message = "The `expires_at` timestamp must be 30 minutes to 24 hours from Checkout Session creation."
-        raise Invalid(message, param="expires_at")
-    return ends
+        raise InvalidParameter(message, param="expires_at")
+    return expires_at
 
 
-def expire(account: Account, session_id: str) -> Shape:
-    session = account.session(session_id)
+def expire_session(account: Account, session_id: str) -> JsonObject:
+    """docs.stripe.com/api/checkout/sessions/expire: only an open session can be expired."""
+    session = account.get_session(session_id)
     if session["status"] != "open":
         message = f'Only Checkout Sessions with a status in ["open"] can be expired, not {session["status"]}.'
-        raise Refusal(400, message)
-    _end(account, session)
+        raise ErrorResponse(400, message)
+    _end_session(account, session)
     return session
 
 
-def expire_due(account: Account) -> None:
+def expire_due_sessions(account: Account) -> None:
     for session in account.sessions.values():
         if session["status"] == "open" and session["expires_at"] <= account.now():
-            _end(account, session)
+            _end_session(account, session)
 
 
-def _end(account: Account, session: Shape) -> None:
-    """Its PaymentIntent, where a customer has tried to pay, ends first."""
-    account.changed(session, status="expired", url=None)
+def _end_session(account: Account, session: JsonObject) -> None:
+    """Ends the session and its PaymentIntent, which exists where a customer has tried to pay."""
+    account.update_object(session, status="expired", url=None)
     if session["payment_intent"]:
-        intents.end(account, account.intents[session["payment_intent"]], None)
-    account.emit("checkout.session.expired", session)
+        intents.end_intent(account, account.intents[session["payment_intent"]], None)
+    account.emit_event("checkout.session.expired", session)
 
 
 # --- What customers do on the page ----------------------------------------------------------------------------------
 
 
-def pay(account: Account, session_id: str, card: str) -> bool:
-    """False when the card is declined: the page stays open for another one. The PaymentIntent comes into being with
-    the first attempt (docs.stripe.com/changelog: 2022-08-01)."""
+def pay_session(account: Account, session_id: str, card: str) -> bool:
+    """Pays on the page. Returns False when the card is declined: the page stays open for another card.
+
+    The PaymentIntent is created with the first attempt
+    (docs.stripe.com/changelog/2022-08-01/deferred-paymentintent-checkout-session).
+    """
     session = account.sessions[session_id]
     assert session["status"] == "open", "the page is closed"
-    intent = _intent_of(account, session)
+    intent = _get_or_create_intent(account, session)
     intent["payment_method"] = card
     try:
-        intents.confirm(account, intent, return_url=session["success_url"])
-    except Refusal:
+        intents.confirm_intent(account, intent, return_url=session["success_url"])
+    except ErrorResponse:
         return False
-    _complete(account, session, intent, card)
+    _complete_session(account, session, intent, card)
     return True
 
 
-def _intent_of(account: Account, session: Shape) -> Shape:
+def _get_or_create_intent(account: Account, session: JsonObject) -> JsonObject:
     if session["payment_intent"] is None:
         data = account.session_intent_data[session["id"]]
-        made: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "amount": session["amount_total"],
             "currency": session["currency"],
             "capture_method": data.get("capture_method", "automatic_async"),
             "metadata": data.get("metadata", {}),
         }
-        account.changed(session, payment_intent=intents.new(account, **made)["id"])
+        account.update_object(session, payment_intent=intents.new_intent(account, **fields)["id"])
     return account.intents[session["payment_intent"]]
 
 
-def _complete(account: Account, session: Shape, intent: Shape, card: str) -> None:
+def _complete_session(account: Account, session: JsonObject, intent: JsonObject, card: str) -> None:
     is_paid = card != SLOW_DEBIT and intent["capture_method"] != "manual"
-    account.changed(session, status="complete", payment_status="paid" if is_paid else "unpaid", url=None)
-    account.emit("checkout.session.completed", session)
+    account.update_object(
+        session, status="complete", payment_status="paid" if is_paid else "unpaid", url=None
+    )
+    account.emit_event("checkout.session.completed", session)
 
 
-def decide(account: Account, session_id: str, *, is_paid: bool) -> None:
-    """Days later: what was processing succeeds or fails."""
+def decide_payment(account: Account, session_id: str, *, is_paid: bool) -> None:
+    """The bank decides a slow payment, days later (docs.stripe.com/checkout/fulfillment)."""
     session = account.sessions[session_id]
     intent = account.intents[session["payment_intent"]]
     if is_paid:
-        intents.succeed(account, intent)
-        account.changed(session, payment_status="paid")
-        account.emit("checkout.session.async_payment_succeeded", session)
+        intents.succeed_intent(account, intent)
+        account.update_object(session, payment_status="paid")
+        account.emit_event("checkout.session.async_payment_succeeded", session)
     else:
-        intents.fail(account, intent, {"code": "payment_method_provider_decline"})
-        account.emit("checkout.session.async_payment_failed", session)
+        intents.fail_intent(account, intent, {"code": "payment_method_provider_decline"})
+        account.emit_event("checkout.session.async_payment_failed", session)

@@ -1,5 +1,5 @@
-"""Payments over the API with Stripe behind a bad line: whatever is lost, late, repeated or refused, Stripe's own books
-and ours agree in the end, and nobody pays or gets back twice."""
+"""Payments over the API while requests to Stripe are lost, late, repeated or refused: in the end Stripe's amounts
+and ours agree, and nobody pays or is refunded twice."""
 
 from typing import Any
 
@@ -38,10 +38,10 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 
 
 def finished(fake: FakeStripe, answer) -> None:
-    """Whatever the first answer was, the background brings it to an end, and what was late arrives."""
+    """Runs the background work to its end, and delivers delayed requests."""
     assert answer.status_code in (200, 202), answer.content
     background.finish()
-    fake.deliver_late()
+    fake.deliver_delayed_requests()
     background.finish()
 
 
@@ -50,7 +50,7 @@ def agree(fake: FakeStripe, payment: dict, client: SignedClient) -> dict:
     references = PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).values_list(
         "reference"
     )
-    taken, given = zip(*(fake.effects(reference) for (reference,) in references), strict=True)
+    taken, given = zip(*(fake.get_amounts(reference) for (reference,) in references), strict=True)
     assert (sum(taken), sum(given)) == (now["captured_amount"], now["refunded_amount"])
     assert not SagaInstance.objects.filter(needs_attention=True).exists()
     return now
@@ -58,104 +58,104 @@ def agree(fake: FakeStripe, payment: dict, client: SignedClient) -> dict:
 
 def paid(fake: FakeStripe, client: SignedClient, **changes: object) -> dict:
     payment = opened(client, channel="stripe", **changes)
-    fake.pay(payment["channel_trade_no"])
+    fake.pay_session(payment["channel_trade_no"])
     return data(sync(client, payment))
 
 
-def test_creation(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
-    fake.plan(fault, CREATE)
+def test_a_payment_is_created_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    fake.plan_fault(fault, CREATE)
     request = payment_request(channel="stripe")
     answer = client.post("/api/v1/payments", request, idempotency_key=new_no("key"))
     finished(fake, answer)
     payment = get_payment(client, answer.json()["data"])
     assert payment["payment_url"].startswith("https://checkout.stripe.com/")
     ours = [s for s in fake.sessions.values() if s["client_reference_id"].startswith(payment["payment_no"])]
-    # A 500 whose key keeps it is followed by another page, with a reference of its own. Nobody knows the first one.
+    # After a stored 500 another page is created, with a reference of its own. Nobody knows the address of the first.
     assert len(ours) == (2 if fault is Fault.FAIL_AFTER else 1)
-    fake.pay(payment["channel_trade_no"])
+    fake.pay_session(payment["channel_trade_no"])
     data(sync(client, payment))
     assert agree(fake, payment, client)["status"] == "succeeded"
 
 
-def test_a_saved_card(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
-    fake.plan(fault, CHARGE)
+def test_a_saved_card_is_charged_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+    fake.plan_fault(fault, CHARGE)
     answer = create(client, channel="stripe", metadata={"stripe_payment_method": VISA})
     finished(fake, answer)
     now = agree(fake, answer.json()["data"], client)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
 
 
-def test_cancel(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+def test_a_payment_is_cancelled_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
     payment = opened(client, channel="stripe")
-    fake.plan(fault, EXPIRE)
+    fake.plan_fault(fault, EXPIRE)
     finished(fake, cancel(client, payment))
     assert agree(fake, payment, client)["status"] == "cancelled"
     assert fake.sessions[payment["channel_trade_no"]]["status"] == "expired"
 
 
-def test_capture(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+def test_a_payment_is_captured_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
     payment = paid(fake, client, capture_method="manual")
     assert payment["status"] == "authorized"
-    fake.plan(fault, CAPTURE)
+    fake.plan_fault(fault, CAPTURE)
     finished(fake, capture(client, payment, amount=7_000))
     now = agree(fake, payment, client)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 7_000)
 
 
-def test_refund(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
+def test_a_payment_is_refunded_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
     payment = paid(fake, client)
-    fake.plan(fault, REFUND)
+    fake.plan_fault(fault, REFUND)
     answer = refund(client, payment, 4_000)
     finished(fake, answer)
     assert get_refund(client, answer.json()["data"])["status"] == "succeeded"
     assert agree(fake, payment, client)["refunded_amount"] == 4_000
 
 
-def test_a_declined_card(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_declined_card_stays_declined(fake: FakeStripe, client: SignedClient) -> None:
     answer = create(client, channel="stripe", metadata={"stripe_payment_method": DECLINED_CARD})
     assert answer.status_code == 402
     assert answer.json()["details"]["failure_code"] == "card_declined"
-    assert fake.effects(answer.json()["details"]["payment_no"]) == (0, 0)
+    assert fake.get_amounts(answer.json()["details"]["payment_no"]) == (0, 0)
 
 
-def test_a_cancel_that_comes_after_the_customer_paid(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_cancel_after_the_customer_paid(fake: FakeStripe, client: SignedClient) -> None:
     payment = opened(client, channel="stripe")
-    fake.pay(payment["channel_trade_no"])
+    fake.pay_session(payment["channel_trade_no"])
     answer = cancel(client, payment)
     assert (answer.status_code, answer.json()["error_code"]) == (409, "payment_not_cancellable")
     assert agree(fake, payment, client)["status"] == "succeeded"
 
 
-def test_a_creation_that_was_given_up_leaves_no_page_open(
+def test_a_compensated_creation_leaves_no_open_page(
     fake: FakeStripe, client: SignedClient, settings: Any
 ) -> None:
-    """The creation hangs on the line until the payment has failed. The compensation has repeated it with its key, and
+    """The creation is delayed until the payment has failed. The compensation has repeated it with its key, and
     closed the page: what arrives late opens none."""
     settings.CHANNEL_BREAKER_FAULTS = 1000
     for _attempt in range(4):
-        fake.plan(Fault.KEEP_BACK, CREATE)
+        fake.plan_fault(Fault.DELAY, CREATE)
     answer = create(client, channel="stripe")
     assert answer.status_code == 202
     payment = answer.json()["data"]
     background.finish()
     assert get_payment(client, payment)["status"] == "failed"
-    fake.deliver_late()
+    fake.deliver_delayed_requests()
     ours = [s for s in fake.sessions.values() if s["client_reference_id"] == payment["payment_no"]]
     assert [session["status"] for session in ours] == ["expired"]
     assert agree(fake, payment, client)["status"] == "failed"
 
 
-def test_a_lost_creation_is_repeated_and_not_looked_for(fake: FakeStripe, client: SignedClient) -> None:
-    """However many sessions there are: no list and no search is needed."""
-    fake.plan(Fault.LOSE_ANSWER, CREATE)
+def test_a_lost_creation_is_repeated_not_queried(fake: FakeStripe, client: SignedClient) -> None:
+    """No list and no search is needed, however many sessions there are."""
+    fake.plan_fault(Fault.LOSE_ANSWER, CREATE)
     answer = create(client, channel="stripe")
     background.finish()
     payment = get_payment(client, answer.json()["data"])
-    assert fake.seen == [CREATE, CREATE]
+    assert fake.requests_seen == [CREATE, CREATE]
     assert [s["client_reference_id"] for s in fake.sessions.values()].count(payment["payment_no"]) == 1
 
 
-def test_secrets_stay_out_of_the_database(fake: FakeStripe, client: SignedClient) -> None:
+def test_no_secret_is_stored_in_the_database(fake: FakeStripe, client: SignedClient) -> None:
     payment = paid(fake, client)
     row = Payment.objects.get(payment_no=payment["payment_no"])
     saga = SagaInstance.objects.get(id=row.id)

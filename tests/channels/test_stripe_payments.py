@@ -1,5 +1,5 @@
-"""What Stripe does with payments over the API, and what becomes of ours: saved cards, 3-D Secure, slow ways to pay,
-pages that end, amounts that Stripe cannot take."""
+"""Payments over the API at Stripe: saved cards, 3-D Secure, slow payment methods, pages that end, and amounts that
+Stripe cannot take."""
 
 import datetime as dt
 from dataclasses import replace
@@ -17,8 +17,7 @@ from channels.base import (
 )
 from channels.stripe import lookup
 from sagas.models import SagaInstance
-from tests.channels.rigs import StripeRig, ref_of, refund_of
-from tests.channels.rigs import opened as opened_by_channel
+from tests.channels.harness import StripeHarness, build_ref, build_refund, create_open
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.polling import poll_due
@@ -35,9 +34,9 @@ def saved_card(client: SignedClient, card: str, **changes: Any) -> Any:
 
 
 def deliver(fake: FakeStripe, *kinds: str, backwards: bool = False) -> list[str]:
-    """Stripe's events of these kinds, or all of them, reach us."""
-    told = [each for each in fake.take_events() if not kinds or each["type"] in kinds]
-    return [data(send(each))["effect"] for each in (reversed(told) if backwards else told)]
+    """Delivers Stripe's events of these kinds, or all of them."""
+    events = [each for each in fake.take_events() if not kinds or each["type"] in kinds]
+    return [data(send(each))["effect"] for each in (reversed(events) if backwards else events)]
 
 
 def intent_of(fake: FakeStripe, payment: dict[str, Any]) -> str:
@@ -46,73 +45,75 @@ def intent_of(fake: FakeStripe, payment: dict[str, Any]) -> str:
 
 
 class TestSavedCards:
-    def test_it_pays_at_once(self, fake: FakeStripe, client: SignedClient) -> None:
+    def test_a_saved_card_is_charged_at_once(self, fake: FakeStripe, client: SignedClient) -> None:
         payment = data(saved_card(client, VISA))
         assert (payment["status"], payment["captured_amount"]) == ("succeeded", 10_000)
 
     @pytest.mark.parametrize("passed", [True, False])
-    def test_a_challenge_has_a_page_and_an_end(
+    def test_a_3d_secure_challenge_has_a_page_and_an_outcome(
         self, fake: FakeStripe, client: SignedClient, passed: bool
     ) -> None:
         payment = data(saved_card(client, CHALLENGED_CARD, return_url="https://shop.example/thanks"))
         assert payment["status"] == "pending"
-        intent = fake.intent(payment["channel_trade_no"])
+        intent = fake.get_intent(payment["channel_trade_no"])
         assert payment["payment_url"] == intent["next_action"]["redirect_to_url"]["url"]
         assert intent["next_action"]["redirect_to_url"]["return_url"] == "https://shop.example/thanks"
-        fake.answer_challenge(intent["id"], passed=passed)
+        fake.complete_3d_secure(intent["id"], passed=passed)
         deliver(fake)
         now = get_payment(client, payment)
         assert now["status"] == ("succeeded" if passed else "failed")
         assert now["failure_code"] == (None if passed else "payment_intent_authentication_failure")
 
-    def test_a_challenge_that_is_left_ends_with_a_cancel(
+    def test_a_challenge_that_is_not_completed_can_be_cancelled(
         self, fake: FakeStripe, client: SignedClient
     ) -> None:
         payment = data(saved_card(client, CHALLENGED_CARD))
         assert data(cancel(client, payment))["status"] == "cancelled"
-        assert fake.intent(payment["channel_trade_no"])["status"] == "canceled"
+        assert fake.get_intent(payment["channel_trade_no"])["status"] == "canceled"
 
-    def test_a_card_that_does_not_exist_is_no_decline(self, fake: FakeStripe, client: SignedClient) -> None:
+    def test_a_card_that_does_not_exist_is_not_a_decline(
+        self, fake: FakeStripe, client: SignedClient
+    ) -> None:
         error(saved_card(client, "pm_of_nobody"), 502, "channel_request_invalid")
 
 
-class TestSlowWaysToPay:
+class TestSlowPaymentMethods:
     @pytest.fixture
     def payment(self, fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
         payment = opened(client, channel="stripe")
-        fake.pay(payment["channel_trade_no"], SLOW_DEBIT)
+        fake.pay_session(payment["channel_trade_no"], SLOW_DEBIT)
         deliver(fake)
         assert get_payment(client, payment)["status"] == "processing"
         return payment
 
-    def test_it_succeeds_days_later(
+    def test_a_slow_payment_succeeds_days_later(
         self, fake: FakeStripe, client: SignedClient, payment: dict[str, Any]
     ) -> None:
-        fake.decide(payment["channel_trade_no"], is_paid=True)
+        fake.decide_payment(payment["channel_trade_no"], is_paid=True)
         assert "applied" in deliver(fake, "checkout.session.async_payment_succeeded")
         assert get_payment(client, payment)["captured_amount"] == 10_000
 
     @pytest.mark.parametrize(
         "kind", ["checkout.session.async_payment_failed", "payment_intent.payment_failed"]
     )
-    def test_its_failure_has_effect_at_once(
+    def test_the_failure_of_a_slow_payment_is_applied_at_once(
         self, fake: FakeStripe, client: SignedClient, payment: dict[str, Any], kind: str
     ) -> None:
-        fake.decide(payment["channel_trade_no"], is_paid=False)
+        fake.decide_payment(payment["channel_trade_no"], is_paid=False)
         deliver(fake, kind)
         poll_due()
         assert get_payment(client, payment)["status"] == "failed"
 
-    def test_an_earlier_decline_on_its_page_that_arrives_late_ends_nothing(
+    def test_a_late_event_about_a_declined_card_does_not_end_the_payment(
         self, fake: FakeStripe, client: SignedClient
     ) -> None:
         payment = opened(client, channel="stripe")
-        fake.pay(payment["channel_trade_no"], DECLINED_CARD)
-        fake.pay(payment["channel_trade_no"], SLOW_DEBIT)
+        fake.pay_session(payment["channel_trade_no"], DECLINED_CARD)
+        fake.pay_session(payment["channel_trade_no"], SLOW_DEBIT)
         deliver(fake, backwards=True)
         poll_due()
         assert get_payment(client, payment)["status"] == "processing"
-        fake.decide(payment["channel_trade_no"], is_paid=True)
+        fake.decide_payment(payment["channel_trade_no"], is_paid=True)
         deliver(fake)
         assert get_payment(client, payment)["status"] == "succeeded"
 
@@ -120,116 +121,119 @@ class TestSlowWaysToPay:
 class TestPagesThatEnd:
     @pytest.mark.parametrize("backwards", [False, True])
     @pytest.mark.parametrize("tried", [False, True])
-    def test_it_expired_whichever_event_comes_first(
+    def test_the_payment_is_expired_whichever_event_comes_first(
         self, fake: FakeStripe, client: SignedClient, tried: bool, backwards: bool
     ) -> None:
         payment = opened(client, channel="stripe")
         if tried:
-            fake.pay(payment["channel_trade_no"], DECLINED_CARD)
-            told = fake.take_events()
-            effects = {event["type"]: data(send(event))["effect"] for event in told}
-            # Only the refused card is news: the payment says so, and waits for another one (ADR 18).
+            fake.pay_session(payment["channel_trade_no"], DECLINED_CARD)
+            events = fake.take_events()
+            effects = {event["type"]: data(send(event))["effect"] for event in events}
+            # Only the declined card changes something: the payment shows it and waits for another card (ADR 18).
             assert effects.pop("payment_intent.payment_failed") == "applied"
             assert set(effects.values()) <= {"nothing_new"}
             now = get_payment(client, payment)
             assert (now["status"], now["failure_code"]) == ("pending", "card_declined")
         fake.take_events()
-        fake.pass_time(24 * 3600)
+        fake.advance_clock(24 * 3600)
         deliver(fake, backwards=backwards)
         now = get_payment(client, payment)
         assert (now["status"], now["failure_code"]) == ("expired", "expired")
 
-    def test_a_hold_that_is_released_is_cancelled(self, fake: FakeStripe, client: SignedClient) -> None:
+    def test_a_released_authorization_is_cancelled(self, fake: FakeStripe, client: SignedClient) -> None:
         payment = opened(client, channel="stripe", capture_method="manual")
-        fake.pay(payment["channel_trade_no"])
+        fake.pay_session(payment["channel_trade_no"])
         deliver(fake)
         assert get_payment(client, payment)["status"] == "authorized"
         assert data(cancel(client, payment))["status"] == "cancelled"
-        assert fake.intent(intent_of(fake, payment))["status"] == "canceled"
+        assert fake.get_intent(intent_of(fake, payment))["status"] == "canceled"
         deliver(fake)
         assert get_payment(client, payment)["status"] == "cancelled"
 
-    def test_no_hold_is_left_standing_by_a_cancel_that_comes_late(
-        self, fake: FakeStripe, client: SignedClient
-    ) -> None:
-        """The page was open when we asked, and paid when we closed it: the same cancel then releases the hold."""
+    def test_a_late_cancel_releases_the_authorization(self, fake: FakeStripe, client: SignedClient) -> None:
+        """The page was open when queried and paid when expired: the cancel then releases the authorization."""
         payment = opened(client, channel="stripe", capture_method="manual")
-        fake.before("POST /v1/checkout/sessions/.*/expire", lambda: fake.pay(payment["channel_trade_no"]))
+        fake.run_before(
+            "POST /v1/checkout/sessions/.*/expire", lambda: fake.pay_session(payment["channel_trade_no"])
+        )
         cancel(client, payment)
         background.finish()
         assert get_payment(client, payment)["status"] == "cancelled"
-        assert fake.intent(intent_of(fake, payment))["status"] == "canceled"
+        assert fake.get_intent(intent_of(fake, payment))["status"] == "canceled"
 
 
 class TestAmountsInTens:
     """Stripe takes three-decimal currencies in steps of ten (docs.stripe.com/currencies)."""
 
-    def test_a_capture_is_refused_before_anything_happens(
+    def test_a_capture_of_an_impossible_amount_is_refused_before_the_call(
         self, fake: FakeStripe, client: SignedClient
     ) -> None:
         payment = self._held(fake, client)
         refused = capture(client, payment, amount=995)
         assert refused.status_code in (402, 422), refused.content
-        assert not [request for request in fake.seen if request.endswith("/capture")]
+        assert not [request for request in fake.requests_seen if request.endswith("/capture")]
         assert not SagaInstance.objects.filter(needs_attention=True).exists()
         assert data(capture(client, payment, amount=990))["captured_amount"] == 990
 
-    def test_and_can_be_cancelled_afterwards(self, fake: FakeStripe, client: SignedClient) -> None:
+    def test_a_payment_with_a_refused_capture_can_be_cancelled(
+        self, fake: FakeStripe, client: SignedClient
+    ) -> None:
         payment = self._held(fake, client)
         assert capture(client, payment, amount=995).status_code in (402, 422)
         assert data(cancel(client, payment))["status"] == "cancelled"
 
     def _held(self, fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
         payment = opened(client, channel="stripe", capture_method="manual", currency="KWD", amount=1_000)
-        fake.pay(payment["channel_trade_no"])
+        fake.pay_session(payment["channel_trade_no"])
         return data(sync(client, payment))
 
 
-def test_a_payment_below_stripes_minimum_says_so(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_payment_below_the_minimum_of_stripe_is_declined(fake: FakeStripe, client: SignedClient) -> None:
     declined = error(create(client, channel="stripe", amount=49), 402, "payment_declined")
     assert declined["failure_code"] == "amount_too_small"
 
 
-class TestALostChargeOfLongAgo:
-    """Sent again hours after its payment began, and its answer lost: in no list of that time, and no key lives."""
+class TestOldLostCharges:
+    """The charge was sent again hours after its payment started, and its answer was lost: it is in no list of that
+    time, and its key is forgotten."""
 
     @pytest.mark.parametrize("has_search", [True, False])
-    def test_it_is_found(self, fake: FakeStripe, has_search: bool) -> None:
+    def test_an_old_lost_charge_is_found_by_search(self, fake: FakeStripe, has_search: bool) -> None:
         fake.account.has_search = has_search
         long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
-        rig = StripeRig(fake, saved_card=True)
-        request = replace(rig.creation(loses="answer"), started_at=long_ago)
-        assert isinstance(rig.channel.create_payment(request), UnknownOutcome)
+        harness = StripeHarness(fake, saved_card=True)
+        request = replace(harness.build_creation(loses="answer"), started_at=long_ago)
+        assert isinstance(harness.channel.create_payment(request), UnknownOutcome)
         fake.account.search_lags = False
-        found = rig.channel.find_payment(ref_of(request))
+        found = harness.channel.find_payment(build_ref(request))
         assert isinstance(found, Reported)
         assert found.value.captured_minor == 10_000
 
     @pytest.mark.parametrize("has_search", [True, False])
-    def test_and_is_missing_only_when_that_is_certain(
+    def test_a_charge_is_not_found_only_when_that_is_certain(
         self, fake: FakeStripe, has_search: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake.account.has_search = has_search
-        rig = StripeRig(fake, saved_card=True)
-        request = replace(rig.creation(), started_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
-        assert rig.channel.find_payment(ref_of(request)) == NotFoundAtChannel()
+        harness = StripeHarness(fake, saved_card=True)
+        request = replace(harness.build_creation(), started_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=2))
+        assert harness.channel.find_payment(build_ref(request)) == NotFoundAtChannel()
         if not has_search:
-            opened_by_channel(rig, rig.creation())
+            create_open(harness, harness.build_creation())
             monkeypatch.setattr(lookup, "MAX_LISTED", 0)
-            assert isinstance(rig.channel.find_payment(ref_of(request)), UnknownOutcome)
+            assert isinstance(harness.channel.find_payment(build_ref(request)), UnknownOutcome)
 
-    def test_what_cannot_be_looked_through_is_neither_missing_nor_declined(
+    def test_a_list_that_is_too_long_is_an_unknown_outcome(
         self, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        rig = StripeRig(fake, saved_card=True)
-        request = rig.creation()
-        payment = opened_by_channel(rig, request)
-        refund = replace(refund_of(request, payment, 100), payment=ref_of(request))
+        harness = StripeHarness(fake, saved_card=True)
+        request = harness.build_creation()
+        payment = create_open(harness, request)
+        refund = replace(build_refund(request, payment, 100), payment=build_ref(request))
         monkeypatch.setattr(lookup, "MAX_LISTED", 0)
         answers = [
-            rig.channel.refund_payment(refund),
-            rig.channel.find_refund(RefundRef(refund.reference, refund.payment)),
-            rig.channel.cancel_payment(CancelPayment("cancel", refund.payment)),
-            rig.channel.capture_payment(CapturePayment("capture", refund.payment, 100)),
+            harness.channel.refund_payment(refund),
+            harness.channel.find_refund(RefundRef(refund.reference, refund.payment)),
+            harness.channel.cancel_payment(CancelPayment("cancel", refund.payment)),
+            harness.channel.capture_payment(CapturePayment("capture", refund.payment, 100)),
         ]
         assert [type(answer) for answer in answers] == [UnknownOutcome] * 4

@@ -1,4 +1,4 @@
-"""Each channel with its customers and its line in the tests' hands."""
+"""A harness for each channel: its customers, its records, and calls that are lost, for the conformance tests."""
 
 import datetime as dt
 import itertools
@@ -25,24 +25,25 @@ from tests.support.stripe.fake import VISA, FakeStripe, Fault
 _numbers = itertools.count(1)
 
 
-class Rig(Protocol):
+class ChannelHarness(Protocol):
     channel: Channel
-    # Whether the payment is paid (or authorized) in its creation, without a page.
+    # The creation itself pays (or authorizes), without a page.
     pays_at_once: bool
 
-    def creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
-        """`loses`: "request" or "answer" of this creation, once."""
+    def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
+        """Builds a creation. `loses`: what is lost of it, once: its "request" or its "answer"."""
 
     def pay(self, payment: ChannelPayment) -> None: ...
 
-    def money(self, reference: str) -> tuple[int, int]:
-        """What the channel's own books say was taken and given back."""
+    def read_amounts(self, reference: str) -> tuple[int, int]:
+        """Returns what was captured and refunded, by the channel's own records."""
 
-    def losing(self, refund: CreateRefund, what: str) -> CreateRefund: ...
+    def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
+        """Loses the "request" or the "answer" of the refund, once."""
 
 
-def creation(**changes: Any) -> CreatePayment:
-    reference = f"PAY-{secrets.token_hex(6)}"
+def build_creation(**changes: Any) -> CreatePayment:
+    reference, now = f"PAY-{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
     return replace(
         CreatePayment(
             key=f"create-{reference}",
@@ -56,104 +57,105 @@ def creation(**changes: Any) -> CreatePayment:
             manual_capture=False,
             expires_in_seconds=1800,
             timeout_seconds=10.0,
-            started_at=dt.datetime.now(dt.UTC),
+            started_at=now,
+            intended_at=now,
         ),
         **changes,
     )
 
 
-def ref_of(request: CreatePayment, trade_no: str = "") -> PaymentRef:
+def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:
     return PaymentRef(request.reference, request.environment, 10.0, trade_no, request.started_at)
 
 
-def refund_of(request: CreatePayment, payment: ChannelPayment, amount_minor: int) -> CreateRefund:
+def build_refund(request: CreatePayment, payment: ChannelPayment, amount_minor: int) -> CreateRefund:
     number = next(_numbers)
     return CreateRefund(
         key=f"refund-{number}",
         reference=f"REF-{number}-{secrets.token_hex(3)}",
-        payment=ref_of(request, payment.channel_trade_no),
+        payment=build_ref(request, payment.channel_trade_no),
         amount_minor=amount_minor,
         currency=request.currency,
         reason="",
     )
 
 
-def opened(rig: Rig, request: CreatePayment) -> ChannelPayment:
-    answer = rig.channel.create_payment(request)
+def create_open(harness: ChannelHarness, request: CreatePayment) -> ChannelPayment:
+    answer = harness.channel.create_payment(request)
     assert isinstance(answer, Reported), answer
     return answer.value
 
 
-def paid(rig: Rig, request: CreatePayment) -> ChannelPayment:
-    """Paid, or authorized with `manual_capture`."""
-    payment = opened(rig, request)
-    if not rig.pays_at_once:
-        rig.pay(payment)
-    answer = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
+def create_paid(harness: ChannelHarness, request: CreatePayment) -> ChannelPayment:
+    """Creates a payment that is paid, or authorized with `manual_capture`."""
+    payment = create_open(harness, request)
+    if not harness.pays_at_once:
+        harness.pay(payment)
+    answer = harness.channel.find_payment(build_ref(request, payment.channel_trade_no))
     assert isinstance(answer, Reported), answer
     assert answer.value.state in (PaymentState.PAID, PaymentState.AUTHORIZED)
     return answer.value
 
 
-class SimulatorRig:
+class SimulatorHarness:
     pays_at_once = False
 
     def __init__(self) -> None:
         self.channel = SimulatorChannel()
 
-    def creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
+    def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
-        return creation(metadata={"simulate": script} if script else {}, **changes)
+        return build_creation(metadata={"simulate": script} if script else {}, **changes)
 
     def pay(self, payment: ChannelPayment) -> None:
         token = SimulatedPayment.objects.get(pk=payment.reference).token
         bank.pay({"payment_url": f"/{token}"})
 
-    def money(self, reference: str) -> tuple[int, int]:
+    def read_amounts(self, reference: str) -> tuple[int, int]:
         rows = list(LedgerEntry.objects.filter(reference=reference).values_list("kind", "amount"))
         taken = sum(amount for kind, amount in rows if kind in ("charge", "capture"))
         return taken, sum(amount for kind, amount in rows if kind == "refund")
 
-    def losing(self, refund: CreateRefund, what: str) -> CreateRefund:
+    def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         script = {"request": "timeout_before", "answer": "timeout_after"}[what]
         return replace(refund, metadata={"simulate": f"refund:{script}"})
 
 
-class StripeRig:
+class StripeHarness:
     def __init__(self, fake: FakeStripe, *, saved_card: bool) -> None:
         self.channel = StripeChannel()
         self.fake, self.pays_at_once = fake, saved_card
         self._create = "POST /v1/payment_intents" if saved_card else "POST /v1/checkout/sessions"
 
-    def creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
+    def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         if loses:
             self._plan(loses, self._create)
         metadata = {"stripe_payment_method": VISA} if self.pays_at_once else {}
-        return creation(metadata=metadata, **changes)
+        return build_creation(metadata=metadata, **changes)
 
     def pay(self, payment: ChannelPayment) -> None:
-        assert self.fake.pay(payment.channel_trade_no)
+        assert self.fake.pay_session(payment.channel_trade_no)
 
-    def money(self, reference: str) -> tuple[int, int]:
-        return self.fake.effects(reference)
+    def read_amounts(self, reference: str) -> tuple[int, int]:
+        return self.fake.get_amounts(reference)
 
-    def losing(self, refund: CreateRefund, what: str) -> CreateRefund:
+    def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         self._plan(what, "POST /v1/refunds")
         return refund
 
     def _plan(self, what: str, request: str) -> None:
-        self.fake.plan(Fault.LOSE_REQUEST if what == "request" else Fault.LOSE_ANSWER, request)
+        self.fake.plan_fault(Fault.LOSE_REQUEST if what == "request" else Fault.LOSE_ANSWER, request)
 
 
-class VoucherRig:
+class VoucherHarness:
     pays_at_once = False
 
     def __init__(self) -> None:
         self.channel = VoucherChannel()
         self._manual: set[str] = set()
 
-    def creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
-        request = creation(**changes)
+    def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
+        request = build_creation(**changes)
         self.channel.bank.losses += [loses] if loses else []
         self._manual |= {request.reference} if request.manual_capture else set()
         return request
@@ -166,11 +168,11 @@ class VoucherRig:
             captured_minor=0 if held else payment.amount_minor,
         )
 
-    def money(self, reference: str) -> tuple[int, int]:
+    def read_amounts(self, reference: str) -> tuple[int, int]:
         given = [r.amount_minor for of, r in self.channel.bank.refunds.values() if of == reference]
         found = self.channel.bank.payments.get(reference)
         return (found.captured_minor if found else 0), sum(given)
 
-    def losing(self, refund: CreateRefund, what: str) -> CreateRefund:
+    def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         self.channel.bank.losses.append(what)
         return refund

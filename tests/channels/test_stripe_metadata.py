@@ -5,10 +5,17 @@ import pytest
 
 from channels.base import PaymentState, RefundRef, Reported
 from channels.stripe import metadata
-from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
+from tests.channels.harness import (
+    StripeHarness,
+    build_creation,
+    build_ref,
+    build_refund,
+    create_open,
+    create_paid,
+)
 from tests.support.shop import create, data, get_payment
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import event, send
+from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import DECLINED_CARD, FakeStripe
 
 FORGED = {
@@ -23,7 +30,7 @@ FORGED = {
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-def test_a_merchants_metadata_never_reaches_our_labels(fake: FakeStripe, client: SignedClient) -> None:
+def test_metadata_of_a_merchant_never_replaces_our_entries(fake: FakeStripe, client: SignedClient) -> None:
     payment = data(create(client, channel="stripe", metadata=FORGED))
     session = fake.sessions[payment["channel_trade_no"]]
     assert session["metadata"] == {
@@ -31,39 +38,39 @@ def test_a_merchants_metadata_never_reaches_our_labels(fake: FakeStripe, client:
         metadata.PAYMENT_NO: payment["payment_no"],
         metadata.ENVIRONMENT: "test",
     }
-    # On a page a declined card is no end: only our own label says that there is no page.
-    assert not fake.pay(session["id"], DECLINED_CARD)
-    (intent_id,) = [i for i in fake.intents if fake.intent(i)["metadata"] == session["metadata"]]
-    failed = event("payment_intent.payment_failed", fake.intent(intent_id))
-    # That the card was refused is taken over (ADR 18), and another one may be tried.
+    # On a page, a declined card does not end the payment. Only our own entry says that there is no page.
+    assert not fake.pay_session(session["id"], DECLINED_CARD)
+    (intent_id,) = [i for i in fake.intents if fake.get_intent(i)["metadata"] == session["metadata"]]
+    failed = build_event("payment_intent.payment_failed", fake.get_intent(intent_id))
+    # The declined card is recorded (ADR 18), and another card may be tried.
     assert data(send(failed))["effect"] == "applied"
     assert data(send(failed))["effect"] == "nothing_new"
     now = get_payment(client, payment)
     assert (now["status"], now["failure_code"]) == ("pending", "card_declined")
 
 
-def test_a_refund_is_read_although_it_does_not_say_its_environment(fake: FakeStripe) -> None:
-    rig = StripeRig(fake, saved_card=False)
-    request = creation()
-    refund = refund_of(request, paid(rig, request), 3_000)
-    given = rig.channel.refund_payment(refund)
+def test_a_refund_without_livemode_is_read(fake: FakeStripe) -> None:
+    harness = StripeHarness(fake, saved_card=False)
+    request = build_creation()
+    refund = build_refund(request, create_paid(harness, request), 3_000)
+    given = harness.channel.refund_payment(refund)
     assert isinstance(given, Reported)
     assert "livemode" not in fake.refunds[given.value.channel_refund_no]
     assert given.value.reference == refund.reference
-    assert rig.channel.find_refund(RefundRef(refund.reference, refund.payment)) == given
+    assert harness.channel.find_refund(RefundRef(refund.reference, refund.payment)) == given
 
 
 def test_an_object_of_the_other_environment_has_no_reference(fake: FakeStripe) -> None:
-    rig = StripeRig(fake, saved_card=False)
-    request = creation(environment="test")
-    payment = opened(rig, request)
+    harness = StripeHarness(fake, saved_card=False)
+    request = build_creation(environment="test")
+    payment = create_open(harness, request)
     fake.sessions[payment.channel_trade_no]["metadata"][metadata.ENVIRONMENT] = "live"
-    found = rig.channel.find_payment(ref_of(request, payment.channel_trade_no))
+    found = harness.channel.find_payment(build_ref(request, payment.channel_trade_no))
     assert isinstance(found, Reported)
     assert (found.value.reference, found.value.state) == ("", PaymentState.OPEN)
 
 
-def test_what_stripe_would_refuse_is_left_out() -> None:
+def test_entries_that_stripe_refuses_are_left_out() -> None:
     theirs = {
         "": "no name",
         "n" * 41: "too long a name",

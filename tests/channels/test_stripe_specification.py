@@ -1,4 +1,4 @@
-"""Two witnesses of what Stripe takes and shows: its OpenAPI specification (every call in these tests is checked against
+"""Two sources of what Stripe accepts and shows: its OpenAPI specification (every call in these tests is checked against
 it) and the SDK, which is of the API version that we ask for."""
 
 import datetime as dt
@@ -15,11 +15,18 @@ from stripe import params as sdk
 
 from channels.base import CancelPayment, CapturePayment, ListingWindow, RefundRef
 from channels.stripe import config, payment_objects, setup
-from tests.channels.rigs import StripeRig, creation, opened, paid, ref_of, refund_of
-from tests.support.stripe import reading, spec
+from tests.channels.harness import (
+    StripeHarness,
+    build_creation,
+    build_ref,
+    build_refund,
+    create_open,
+    create_paid,
+)
+from tests.support.stripe import checked_reads, specification
+from tests.support.stripe.checked_reads import CheckedObject
 from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, FakeStripe
-from tests.support.stripe.reading import Published
-from tests.support.stripe.spec import NotPublished, Shape
+from tests.support.stripe.specification import JsonObject, NotPublished
 
 PARAMETERS: dict[str, type] = {
     "POST /v1/checkout/sessions": sdk.checkout.SessionCreateParams,
@@ -41,26 +48,28 @@ PARAMETERS: dict[str, type] = {
 
 
 def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
-    page, card = StripeRig(fake, saved_card=False), StripeRig(fake, saved_card=True)
-    for rig in (page, card):
-        request = rig.creation(manual_capture=True, description="Two cups")
-        held = paid(rig, request)
-        ref = ref_of(request, held.channel_trade_no)
-        rig.channel.capture_payment(CapturePayment("capture", ref, 5_000))
-        refund = refund_of(request, held, 2_000)
-        rig.channel.refund_payment(refund)
-        rig.channel.find_refund(RefundRef(refund.reference, refund.payment))
-        rig.channel.find_refund(RefundRef(refund.reference, refund.payment, next(reversed(fake.refunds))))
-        rig.channel.find_payment(ref_of(request))
-        left = rig.creation(manual_capture=True)
-        payment = opened(rig, left)
-        rig.channel.cancel_payment(CancelPayment("cancel", ref_of(left, payment.channel_trade_no)))
+    page, card = StripeHarness(fake, saved_card=False), StripeHarness(fake, saved_card=True)
+    for harness in (page, card):
+        request = harness.build_creation(manual_capture=True, description="Two cups")
+        held = create_paid(harness, request)
+        ref = build_ref(request, held.channel_trade_no)
+        harness.channel.capture_payment(CapturePayment("capture", ref, 5_000))
+        refund = build_refund(request, held, 2_000)
+        harness.channel.refund_payment(refund)
+        harness.channel.find_refund(RefundRef(refund.reference, refund.payment))
+        harness.channel.find_refund(RefundRef(refund.reference, refund.payment, next(reversed(fake.refunds))))
+        harness.channel.find_payment(build_ref(request))
+        left = harness.build_creation(manual_capture=True)
+        payment = create_open(harness, left)
+        harness.channel.cancel_payment(CancelPayment("cancel", build_ref(left, payment.channel_trade_no)))
     for metadata in ({"stripe_customer": "cus_fake", "stripe_payment_method": CHALLENGED_CARD},
                      {"stripe_payment_method": DECLINED_CARD}):  # fmt: skip
-        card.channel.create_payment(creation(metadata=metadata))
-    page.channel.find_payment(ref_of(creation()))
-    page.channel.find_refunds(ref_of(request, held.channel_trade_no))
-    fake.add_endpoint(f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION)
+        card.channel.create_payment(build_creation(metadata=metadata))
+    page.channel.find_payment(build_ref(build_creation()))
+    page.channel.find_refunds(build_ref(request, held.channel_trade_no))
+    fake.add_webhook_endpoint(
+        f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION
+    )
     assert not [finding for finding in setup.check_setup("test") if finding.is_problem]
     now = dt.datetime.now(dt.UTC)
     around = ListingWindow("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
@@ -68,7 +77,7 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
     assert list(page.channel.list_refunds(around))
 
 
-def test_every_parameter_that_we_send_is_known_to_the_sdk(fake: FakeStripe) -> None:
+def test_the_sdk_knows_every_parameter_that_we_send(fake: FakeStripe) -> None:
     everything_that_the_channel_can_do(fake)
     used = {str(operation): params for operation, params in fake.api.used}
     assert set(used) == set(PARAMETERS)
@@ -77,9 +86,9 @@ def test_every_parameter_that_we_send_is_known_to_the_sdk(fake: FakeStripe) -> N
             assert is_known(PARAMETERS[str(operation)], path), f"{operation}: {path}"
 
 
-def test_what_we_read_is_published_twice(fake: FakeStripe) -> None:
-    """Each read is checked when it happens (see conftest); here is what was read."""
-    reading.READ.clear()
+def test_every_field_that_we_read_is_in_both_sources(fake: FakeStripe) -> None:
+    """Each read is checked when it happens (see conftest); this test lists the fields."""
+    checked_reads.FIELDS_READ.clear()
     everything_that_the_channel_can_do(fake)
     assert {
         ("checkout.session", "status"),
@@ -89,32 +98,32 @@ def test_what_we_read_is_published_twice(fake: FakeStripe) -> None:
         ("payment_intent.next_action.redirect_to_url", "url"),
         ("refund", "status"),
         ("api_errors", "decline_code"),
-    } <= reading.READ
-    assert ("refund", "livemode") not in reading.READ
+    } <= checked_reads.FIELDS_READ
+    assert ("refund", "livemode") not in checked_reads.FIELDS_READ
 
 
 def test_a_field_that_stripe_does_not_publish_cannot_be_read() -> None:
-    refund = reading.published({"object": "refund", "id": "re_1", "livemode": False}, stripe.Refund)
-    assert isinstance(refund, Published)
+    refund = checked_reads.check_reads({"object": "refund", "id": "re_1", "livemode": False}, stripe.Refund)
+    assert isinstance(refund, CheckedObject)
     assert refund["id"] == "re_1"
     for read in (lambda: refund["livemode"], lambda: refund.get("livemode")):
         with pytest.raises(NotPublished):
             read()
 
 
-def test_pages_of_further_actions_are_published() -> None:
-    actions = spec.schema_of("payment_intent_next_action")["properties"]
+def test_the_pages_of_next_actions_are_published() -> None:
+    actions = specification.get_schema("payment_intent_next_action")["properties"]
     for kind, field in payment_objects.ACTION_PAGES.items():
-        assert field in spec.resolved(actions[kind])["properties"]
+        assert field in specification.resolve_reference(actions[kind])["properties"]
         assert field in stripe.PaymentIntent.NextAction._inner_class_types[kind].__annotations__
 
 
-def test_the_version_that_we_ask_for_is_that_of_the_sdk(fake: FakeStripe) -> None:
-    """The specification may be older: what we use of it exists in both, which the tests above prove."""
+def test_we_request_the_api_version_of_the_sdk(fake: FakeStripe) -> None:
+    """The specification may be older: the tests above prove that what we use exists in both."""
     everything_that_the_channel_can_do(fake)
     assert fake.api.versions == {config.API_VERSION}
     assert stripe.api_version == config.API_VERSION
-    assert spec.specification()["info"]["version"] <= config.API_VERSION
+    assert specification.specification()["info"]["version"] <= config.API_VERSION
 
 
 def names_in(params: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
@@ -126,12 +135,16 @@ def names_in(params: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 
 def is_known(kind: Any, path: tuple[str, ...]) -> bool:
-    """Whether the SDK's types have a parameter of this name. The names in a map are the caller's own."""
+    """Whether the SDK's types have a parameter of this name. The names in a map are free."""
     if not path:
         return True
     if typing_extensions.is_typeddict(kind):
         # Names that the SDK's modules import for type checkers alone.
-        scope: Shape = {**vars(sys.modules[kind.__module__]), "StripeContext": object, "Mapping": Mapping}
+        scope: JsonObject = {
+            **vars(sys.modules[kind.__module__]),
+            "StripeContext": object,
+            "Mapping": Mapping,
+        }
         hints = typing_extensions.get_type_hints(kind, localns=scope)
         return path[0] in hints and is_known(hints[path[0]], path[1:])
     if typing.get_origin(kind) is dict:

@@ -1,5 +1,5 @@
-"""The life of late money at Stripe: charged after the payment was closed, refunded by the platform, sent back by the
-customer's bank, and refunded once more in the dashboard. After each step our books are Stripe's."""
+"""A late payment at Stripe: charged after the payment was closed, refunded by the platform, sent back by the
+customer's bank, and refunded once more in the dashboard. After each step our amounts equal Stripe's."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from tests.support.polling import poll_due
 from tests.support.sagas import run_once
 from tests.support.shop import Body, create, data, get_payment, sync
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import event, send
+from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
-from tests.support.stripe.spec import Shape
+from tests.support.stripe.specification import JsonObject
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -30,7 +30,7 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
     """Stripe charged the card and all its answers were lost. Staff closed the payment as unpaid."""
     settings.CHANNEL_BREAKER_FAULTS = 1000
     for _call in range(200):
-        fake.plan(Fault.LOSE_ANSWER, CHARGE).plan(Fault.LOSE_REQUEST, "GET .*")
+        fake.plan_fault(Fault.LOSE_ANSWER, CHARGE).plan_fault(Fault.LOSE_REQUEST, "GET .*")
     payment: Body = data(create(client, channel="stripe", metadata={"stripe_payment_method": VISA}), 202)
     background.finish()
     fake.faults.clear()
@@ -45,9 +45,9 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
 
 
 def require_books(payment: Body, fake: FakeStripe, *, taken_is_known: bool = True) -> None:
-    """Our books are Stripe's, and every integrity check passes. What is open is not judged as late."""
+    """Our amounts equal Stripe's, and every integrity check passes. Open sagas are not checked for delays."""
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    taken, given_back = fake.effects(payment["payment_no"])
+    taken, given_back = fake.get_amounts(payment["payment_no"])
     on_its_way = sum(
         each["amount"]
         for each in fake.refunds.values()
@@ -59,17 +59,17 @@ def require_books(payment: Body, fake: FakeStripe, *, taken_is_known: bool = Tru
     assert [result for result in integrity.run_checks().results if not result.passed] == []
 
 
-def is_of(fake: FakeStripe, refund: Shape, payment: Payment) -> bool:
-    metadata = fake.intent(refund["payment_intent"])["metadata"]
+def is_of(fake: FakeStripe, refund: JsonObject, payment: Payment) -> bool:
+    metadata = fake.get_intent(refund["payment_intent"])["metadata"]
     return payment.payment_no in metadata.values()
 
 
 def deliver(fake: FakeStripe, *, again: bool = True) -> list[str]:
-    """What Stripe sends by now reaches us, each event twice."""
-    told = fake.take_events()
-    effects = [data(send(each))["effect"] for each in told]
+    """Delivers all events of Stripe, each twice."""
+    events = fake.take_events()
+    effects = [data(send(each))["effect"] for each in events]
     if again:
-        assert {data(send(each))["effect"] for each in told} == {"nothing_new"}
+        assert {data(send(each))["effect"] for each in events} == {"nothing_new"}
     return effects
 
 
@@ -78,7 +78,7 @@ def told_to_the_merchant(payment: Body) -> list[str]:
     return list(rows.values_list("type", flat=True))
 
 
-def test_late_money_to_its_end(fake: FakeStripe, client: SignedClient, closed: Body) -> None:
+def test_a_late_payment_until_its_last_refund(fake: FakeStripe, client: SignedClient, closed: Body) -> None:
     # The customer was charged: the webhook comes after the payment was closed.
     assert "late_money" in deliver(fake)
     automatic = Refund.objects.filter(payment__payment_no=closed["payment_no"])
@@ -86,7 +86,7 @@ def test_late_money_to_its_end(fake: FakeStripe, client: SignedClient, closed: B
 
     # Stripe refunds; its answer is lost, and the webhook comes before our commit.
     fake.refund_status = "pending"
-    fake.plan(Fault.LOSE_ANSWER, REFUND)
+    fake.plan_fault(Fault.LOSE_ANSWER, REFUND)
     run_once()
     row = automatic.get()
     assert (row.status, row.origin, row.channel_refund_no) == ("pending", "automatic", "")
@@ -96,10 +96,10 @@ def test_late_money_to_its_end(fake: FakeStripe, client: SignedClient, closed: B
     assert row.status == RefundStatus.PROCESSING
     made = fake.refunds[row.channel_refund_no]
     # … and once more after it.
-    assert data(send(event("refund.created", made)))["effect"] == "nothing_new"
+    assert data(send(build_event("refund.created", made)))["effect"] == "nothing_new"
     require_books(closed, fake)
 
-    # The bank has the money.
+    # The customer's bank has received the refund.
     fake.settle_refund(made["id"], "succeeded")
     succeeded = fake.take_events()
     assert [data(send(each))["effect"] for each in succeeded] == ["applied", "nothing_new"]
@@ -107,7 +107,7 @@ def test_late_money_to_its_end(fake: FakeStripe, client: SignedClient, closed: B
     assert (now["status"], now["refunded_amount"], now["refund_status"]) == ("failed", 10_000, "full")
     require_books(closed, fake)
 
-    # The bank sends it back, and an old report follows.
+    # The bank sends it back, and an old event follows.
     fake.settle_refund(made["id"], "failed", failure_reason="lost_or_stolen_card")
     assert deliver(fake)[0] == "applied"
     data(send({**succeeded[0], "id": "evt_old_report"}))
@@ -141,7 +141,7 @@ def test_late_money_to_its_end(fake: FakeStripe, client: SignedClient, closed: B
     assert findings() == []
 
 
-def test_a_refund_that_succeeds_at_once_and_is_told_after_our_commit(
+def test_the_event_of_a_refund_that_succeeded_at_once_changes_nothing(
     fake: FakeStripe, client: SignedClient, closed: Body
 ) -> None:
     deliver(fake)
