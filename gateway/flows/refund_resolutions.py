@@ -1,5 +1,5 @@
-"""What a person may say became of a refund whose saga could not be finished. A channel that says otherwise later
-contradicts it like any settled refund, and a person looks again."""
+"""The resolutions with which staff can close a saga of a refund. When the channel reports another outcome later, the
+refund is corrected like any settled refund."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -10,50 +10,51 @@ from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
 
 
-def _watch(context: Context) -> None:
-    payment, refund = _locked(context)
+def _watch_refund(context: Context) -> None:
+    payment, refund = _lock_payment_and_refund(context)
     if refund is None:
-        _review_late_money(context, payment)
+        _review_late_payment(context, payment)
     else:
         state_machine.schedule_refund_query(refund=refund)
 
 
-def _refunded(context: Context) -> None:
-    _payment, refund = _locked(context)
+def _mark_refunded(context: Context) -> None:
+    _payment, refund = _lock_payment_and_refund(context)
     if refund is None:
-        raise StepFailed("no_refund", _("Nothing was reserved yet: retry it."))
+        raise StepFailed("no_refund", _("There is no refund yet: retry the saga."))
     moved = state_machine.mark_refund_succeeded(refund=refund, channel_refund_no=refund.channel_refund_no)
-    _require(moved or refund.status == RefundStatus.SUCCEEDED, refund)
+    if not moved and refund.status != RefundStatus.SUCCEEDED:
+        raise _build_settled_error(refund)
 
 
-def _not_refunded(context: Context) -> None:
-    payment, refund = _locked(context)
+def _mark_not_refunded(context: Context) -> None:
+    payment, refund = _lock_payment_and_refund(context)
     if refund is None:
-        _review_late_money(context, payment)
+        _review_late_payment(context, payment)
         return
     moved = state_machine.mark_refund_failed(
         refund=refund, code="resolved_by_staff", message="closed by staff"
     )
-    _require(moved or refund.status == RefundStatus.FAILED, refund)
+    if not moved and refund.status != RefundStatus.FAILED:
+        raise _build_settled_error(refund)
 
 
-def _review_late_money(context: Context, payment: Payment) -> None:
+def _review_late_payment(context: Context, payment: Payment) -> None:
     state_machine.open_review(
         payment=payment,
         code=ReviewCode.REFUND_FAILED,
         subject=context.data.get("refund_no", ""),
-        text="late money was not given back",
+        text="the late payment was not refunded",
     )
 
 
-def _require(fits: bool, refund: Refund) -> None:
-    if not fits:
-        told = {"no": refund.refund_no, "status": refund.get_status_display()}
-        raise StepFailed("settled", _("%(no)s has ended already: %(status)s.") % told)
+def _build_settled_error(refund: Refund) -> StepFailed:
+    values = {"no": refund.refund_no, "status": refund.get_status_display()}
+    return StepFailed("settled", _("%(no)s has ended already: %(status)s.") % values)
 
 
-def _locked(context: Context) -> tuple[Payment, Refund | None]:
-    """There is no refund yet when late money could not even be reserved: a worker does that."""
+def _lock_payment_and_refund(context: Context) -> tuple[Payment, Refund | None]:
+    """Locks the payment and the refund. The refund of a late payment is None until a worker has run its first step."""
     payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
     refund = Refund.objects.select_for_update().filter(id=context.saga_id).first()
     if refund is not None:
@@ -63,10 +64,14 @@ def _locked(context: Context) -> tuple[Payment, Refund | None]:
 
 REFUND_RESOLUTIONS = (
     Resolution(
-        "watch", gettext_lazy("Not known: the amount stays reserved, and the channel is asked"), _watch
+        "watch",
+        gettext_lazy("Not known: the amount stays reserved, and the channel is polled"),
+        _watch_refund,
     ),
-    Resolution("refunded", gettext_lazy("Refunded: the channel has given the money back"), _refunded),
+    Resolution("refunded", gettext_lazy("Refunded: the channel has refunded the money"), _mark_refunded),
     Resolution(
-        "not_refunded", gettext_lazy("Not refunded: it fails, and the amount is free again"), _not_refunded
+        "not_refunded",
+        gettext_lazy("Not refunded: the refund fails, and the amount can be refunded again"),
+        _mark_not_refunded,
     ),
 )

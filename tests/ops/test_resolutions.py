@@ -235,7 +235,7 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
     )
     resolve(saga)
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    assert (row.needs_attention, row.attention_reason) == (True, "late money was not given back")
+    assert (row.needs_attention, row.attention_reason) == (True, "the late payment was not refunded")
     with pytest.raises(NotPermitted):
         resolve(SagaInstance.objects.get(pk=saga.pk), "refunded")
 
@@ -338,7 +338,7 @@ def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> No
     told = command("show", str(saga.id))
     for resolution in registry.find_definition("refund.create", 1).resolutions:
         assert f"--as {resolution.name}" in told
-    assert "Refunded: the channel has given the money back" in told
+    assert "Refunded: the channel has refunded the money" in told
     assert "by hand: watch | refunded | not_refunded" in command("graph", "refund.create")
     words = ("resolve", str(saga.id), "--reason", "told on the phone", "--actor", "ana", "--as")
     with pytest.raises(CommandError, match="has no resolution gone"):
