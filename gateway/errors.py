@@ -1,4 +1,4 @@
-"""What the gateway refuses, in the contract's words."""
+"""Errors of payments, refunds and webhooks in the HTTP contract."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.errors import ApiError, Retry
 
-# The failure code of payments and refunds that failed because the channel refused our own request.
+# The failure code of payments and refunds that failed because the channel refused our request as invalid.
 REQUEST_INVALID = "channel_request_invalid"
 
 
@@ -19,7 +19,7 @@ class ChannelUnavailable(ApiError):
 
 
 class RefundExceedsPayment(ApiError):
-    """`details` tells what was captured (less than the payment's amount after a partial capture) and is refundable."""
+    """`details` has the captured amount (below the payment's amount after a partial capture) and the refundable one."""
 
     status, code, error_code = 422, 42230, "refund_exceeds_payment"
     text = _("The refunds exceed the payment amount")
@@ -42,17 +42,17 @@ class PaymentNotRefundable(ApiError):
     status, code, error_code = 409, 40930, "payment_not_refundable"
     text = _("Only a succeeded payment can be refunded.")
     retry = Retry.NO
-    advice = "Look at the payment's `status`. One that is not paid is cancelled, not refunded."
+    advice = "Look at the payment's `status`. An unpaid payment can be cancelled."
     is_final_answer = True
 
 
 class PaymentNotCancellable(ApiError):
-    """A paid payment is refunded, a closed one needs nothing."""
+    """The payment is paid, closed, or submitted by the customer."""
 
     status, code, error_code = 409, 40920, "payment_not_cancellable"
     text = _("The payment cannot be cancelled in its present status.")
     retry = Retry.NO
-    advice = "Look at the payment's `status`. One that is paid is refunded."
+    advice = "Look at the payment's `status`. A paid payment can be refunded."
     is_final_answer = True
 
 
@@ -73,14 +73,14 @@ class CaptureExceedsPayment(ApiError):
 
 
 class PaymentDeclined(ApiError):
-    """The channel said no, or could not be reached in time; the payment is closed and its order cancelled."""
+    """The channel declined, or could not be reached in time; the payment is closed and its order cancelled."""
 
     status, code, error_code = 402, 40201, "payment_declined"
     text = _("The payment was declined.")
     retry = Retry.CORRECTED
     advice = (
-        "Tell the customer; `details.failure_code` says why. Another attempt is a new request with a "
-        "new Idempotency-Key."
+        "Show it to the customer; `details.failure_code` has the reason. A further attempt is a new request "
+        "with a new Idempotency-Key."
     )
     is_final_answer = True
 
@@ -102,21 +102,21 @@ class CaptureDeclined(ApiError):
 
 
 class ChannelRequestInvalid(ApiError):
-    """The channel refused the platform's request as wrong. Nothing happened, and no customer was declined; staff are
-    alerted. `details` tells the same as for a decline."""
+    """The channel refused the platform's request as invalid. No customer was declined; staff are alerted. `details` has
+    the same fields as for a decline."""
 
     status, code, error_code = 502, 50220, "channel_request_invalid"
     text = _("The channel refused our request as invalid: nothing was charged or refunded.")
     retry = Retry.NO
     advice = (
-        "Look at `details.failure_message`: it may name a parameter of yours, such as a saved card. Otherwise it is "
-        "our defect, and our staff know of it."
+        "Look at `details.failure_message`: it may name one of your parameters, such as a saved card. Otherwise it "
+        "is our defect, and our staff are alerted."
     )
     is_final_answer = True
 
 
 class AmountNotSupported(ApiError):
-    """Refused before anything was sent: the channel takes amounts of this currency in steps."""
+    """The channel takes amounts of this currency in steps. Nothing was sent."""
 
     status, code, error_code = 422, 42222, "amount_not_supported"
     text = _("The channel does not take this amount.")
@@ -124,15 +124,13 @@ class AmountNotSupported(ApiError):
     advice = "Choose an amount that is a multiple of `details.multiple_of`, in minor units."
 
 
-def declined(error: type[ApiError], details: Mapping[str, Any]) -> ApiError:
-    """The error of a refusal by the channel: `error`, or that our own request was to blame."""
-    is_ours = details.get("failure_code") == REQUEST_INVALID
-    return (ChannelRequestInvalid if is_ours else error)(details)
+def build_declined_error(error: type[ApiError], details: Mapping[str, Any]) -> ApiError:
+    """The error for a decline by the channel: `error`, or `ChannelRequestInvalid` when our own request was wrong."""
+    is_our_fault = details.get("failure_code") == REQUEST_INVALID
+    return (ChannelRequestInvalid if is_our_fault else error)(details)
 
 
 class OperationInProgress(ApiError):
-    """Something else is being done to this payment right now."""
-
     def __init__(self, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(details, headers={"Retry-After": "2"})
 

@@ -1,4 +1,4 @@
-"""What the payment and refund endpoints take, and what the documentation says they give."""
+"""Request fields of payments, refunds and disputes, and the response fields for the API documentation."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -136,11 +136,13 @@ class PaymentOutput(serializers.Serializer[Any]):
     currency = CurrencyOutput()
     status = serializers.ChoiceField(choices=PaymentStatus.choices)
     channel = serializers.CharField()
-    sandbox = serializers.BooleanField(help_text=_("The simulator stood in for the channel."))
+    sandbox = serializers.BooleanField(
+        help_text=_("The simulator serves the payment in the channel's place.")
+    )
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(allow_null=True)
     checkout_url = serializers.CharField(
-        help_text=_("Our page about this payment: leads on to the channel's, and shows the result.")
+        help_text=_("Our payment page: it links to the channel's page and shows the result.")
     )
     capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
     captured_amount = AmountOutput()
@@ -172,7 +174,9 @@ class PaymentAttemptOutput(serializers.Serializer[Any]):
     channel_trade_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    surplus_amount = AmountOutput(help_text=_("Taken after the attempt had been given up; it goes back."))
+    surplus_amount = AmountOutput(
+        help_text=_("Amount of a duplicate payment of this attempt; it is refunded.")
+    )
     surplus_refunded_amount = AmountOutput()
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -184,10 +188,10 @@ class DisputeOutput(serializers.Serializer[Any]):
     order_no = serializers.CharField()
     amount = AmountOutput()
     currency = CurrencyOutput()
-    reason = serializers.CharField(help_text=_("In the channel's words, fraudulent for instance."))
+    reason = serializers.CharField(help_text=_("The channel's code, such as fraudulent."))
     status = serializers.ChoiceField(choices=DisputeStatus.choices)
     is_inquiry = serializers.BooleanField(
-        help_text=_("The bank only asks: no money was taken, and a refund answers it.")
+        help_text=_("An inquiry: the bank has taken no money, and a refund settles it.")
     )
     evidence_due_by = serializers.DateTimeField(
         allow_null=True, help_text=_("Answer the dispute at the channel before this time.")
@@ -201,7 +205,7 @@ class DisputeOutput(serializers.Serializer[Any]):
 
 
 class PaymentDetailOutput(PaymentOutput):
-    attempts = PaymentAttemptOutput(many=True, help_text=_("What was tried, first to last."))
+    attempts = PaymentAttemptOutput(many=True, help_text=_("The attempts, first to last."))
     disputes = DisputeOutput(many=True)
 
 
@@ -213,7 +217,7 @@ class RefundOutput(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=RefundStatus.choices)
     origin = serializers.ChoiceField(
         choices=RefundOrigin.choices,
-        help_text=_("Who asked for it; channel: it was made at the channel, in its dashboard for instance."),
+        help_text=_("Who requested it; channel: it was made at the channel, for example in its dashboard."),
     )
     reason = serializers.CharField()
     channel_refund_no = serializers.CharField(allow_null=True)
@@ -229,7 +233,9 @@ class RefundOutput(serializers.Serializer[Any]):
         allow_null=True, help_text=_("When the channel reported another outcome than the settled one.")
     )
     late_refunded_amount = AmountOutput(
-        help_text=_("Of a failed refund: what went back after all, as far as it was still refundable.")
+        help_text=_(
+            "Of a failed refund: the amount that the channel refunded after all, as far as it was still refundable."
+        )
     )
     created_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(allow_null=True)

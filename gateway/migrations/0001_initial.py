@@ -107,7 +107,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="What the channel knows the current attempt by.",
+                        help_text="The reference by which the channel knows the current attempt.",
                         max_length=64,
                     ),
                 ),
@@ -134,7 +134,9 @@ class Migration(migrations.Migration):
                 ("attention_reason", models.TextField(blank=True)),
                 (
                     "next_check_at",
-                    models.DateTimeField(blank=True, help_text="When the channel is asked next.", null=True),
+                    models.DateTimeField(
+                        blank=True, help_text="Time of the next query to the channel.", null=True
+                    ),
                 ),
                 ("check_count", models.PositiveIntegerField(default=0)),
                 ("expires_at", models.DateTimeField()),
@@ -143,7 +145,7 @@ class Migration(migrations.Migration):
                     "next_expiry_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When the next cancellation may begin after the channel refused one.",
+                        help_text="Earliest time of the next cancellation after the channel refused one.",
                         null=True,
                     ),
                 ),
@@ -196,7 +198,10 @@ class Migration(migrations.Migration):
                 (
                     "reference",
                     models.CharField(
-                        blank=True, db_default="", help_text="What the channel knows it by.", max_length=64
+                        blank=True,
+                        db_default="",
+                        help_text="The reference by which the channel knows the attempt.",
+                        max_length=64,
                     ),
                 ),
                 ("channel", models.CharField(max_length=30)),
@@ -221,7 +226,9 @@ class Migration(migrations.Migration):
                 (
                     "surplus_minor",
                     models.BigIntegerField(
-                        db_default=0, default=0, help_text="Taken besides the payment's own money."
+                        db_default=0,
+                        default=0,
+                        help_text="Amount of a duplicate payment, kept apart from the payment's own money.",
                     ),
                 ),
                 ("surplus_pending_minor", models.BigIntegerField(db_default=0, default=0)),
@@ -237,7 +244,7 @@ class Migration(migrations.Migration):
                     "opened_by",
                     models.UUIDField(
                         blank=True,
-                        help_text="The saga that tried a closed payment again; empty: the first one.",
+                        help_text="The payment.retry saga that began a further attempt of a closed payment.",
                         null=True,
                     ),
                 ),
@@ -290,7 +297,7 @@ class Migration(migrations.Migration):
                     "is_inquiry",
                     models.BooleanField(
                         default=False,
-                        help_text="The bank only asks: no money was taken, and a refund answers it.",
+                        help_text="An inquiry: the bank has taken no money, and a refund settles it.",
                     ),
                 ),
                 ("evidence_due_by", models.DateTimeField(blank=True, null=True)),
@@ -355,12 +362,12 @@ class Migration(migrations.Migration):
                     "code",
                     models.CharField(
                         choices=[
-                            ("mismatch", "The channel's facts differ from ours"),
+                            ("mismatch", "The channel's data differ from ours"),
                             ("late_payment", "Paid after it was closed"),
                             ("duplicate_payment", "Paid twice"),
                             ("held_funds", "The channel holds money for a closed payment"),
                             ("refund_failed", "An automatic refund failed"),
-                            ("refund_outcome", "A refund went back although it had failed"),
+                            ("refund_outcome", "The channel refunded a refund that had failed"),
                             ("channel_refund", "A refund at the channel exceeds what can be refunded"),
                             ("dispute", "Disputed by the customer"),
                             ("cancel_refused", "The channel refuses to end an expired payment"),
@@ -373,7 +380,7 @@ class Migration(migrations.Migration):
                     "subject",
                     models.CharField(
                         blank=True,
-                        help_text="What it is about besides the payment: a refund, a dispute.",
+                        help_text="The refund, dispute or attempt that the review is about.",
                         max_length=255,
                     ),
                 ),
@@ -449,7 +456,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="Who makes it: the numbers below are its own.",
+                        help_text="The channel that makes the refund; the refund number below is its own.",
                         max_length=30,
                     ),
                 ),
@@ -467,18 +474,25 @@ class Migration(migrations.Migration):
                 (
                     "previous_status",
                     models.CharField(
-                        blank=True, db_default="", help_text="The outcome before that.", max_length=20
+                        blank=True,
+                        db_default="",
+                        help_text="The outcome before the channel reported the other one.",
+                        max_length=20,
                     ),
                 ),
                 (
                     "late_refunded_minor",
                     models.BigIntegerField(
-                        db_default=0, default=0, help_text="Of a failed refund: what went back after all."
+                        db_default=0,
+                        default=0,
+                        help_text="Of a failed refund: the amount that the channel refunded after all.",
                     ),
                 ),
                 (
                     "next_check_at",
-                    models.DateTimeField(blank=True, help_text="When the channel is asked next.", null=True),
+                    models.DateTimeField(
+                        blank=True, help_text="Time of the next query to the channel.", null=True
+                    ),
                 ),
                 ("check_count", models.PositiveIntegerField(default=0)),
                 (
@@ -515,7 +529,7 @@ class Migration(migrations.Migration):
                     "surplus_of",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Gives back what this attempt took besides the payment's own money.",
+                        help_text="The attempt whose duplicate payment is refunded; empty: the payment's own money.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -952,7 +966,7 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="routing_rule_amounts_need_a_currency",
-                violation_error_message="An amount says nothing without a currency.",
+                violation_error_message="An amount needs a currency.",
             ),
         ),
         migrations.AddConstraint(
@@ -965,7 +979,7 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="routing_rule_amounts_in_order",
-                violation_error_message="The smallest amount is above the largest.",
+                violation_error_message="The minimum amount is above the maximum amount.",
             ),
         ),
     ]

@@ -27,14 +27,17 @@ def build_attempt_reference(payment_no: str, number: int) -> str:
 
 
 class PaymentAttempt(models.Model):
-    """One try to have a payment made at one channel. The last one is the payment's own; what an earlier one still
-    takes is surplus: second money for the same order, kept apart from the payment's."""
+    """The attempt with the highest number is the payment's current one. What an earlier one captures is a duplicate
+    payment: the `surplus_…` columns keep it apart from the payment's own money."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField(default=1)
     reference = models.CharField(
-        max_length=64, blank=True, db_default="", help_text=_("What the channel knows it by.")
+        max_length=64,
+        blank=True,
+        db_default="",
+        help_text=_("The reference by which the channel knows the attempt."),
     )
     channel = models.CharField(max_length=30)
     sandbox = models.BooleanField(default=False, db_default=False)
@@ -43,7 +46,9 @@ class PaymentAttempt(models.Model):
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
     surplus_minor = models.BigIntegerField(
-        default=0, db_default=0, help_text=_("Taken besides the payment's own money.")
+        default=0,
+        db_default=0,
+        help_text=_("Amount of a duplicate payment, kept apart from the payment's own money."),
     )
     surplus_pending_minor = models.BigIntegerField(default=0, db_default=0)
     surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
@@ -52,7 +57,7 @@ class PaymentAttempt(models.Model):
     opened_by = models.UUIDField(
         null=True,
         blank=True,
-        help_text=_("The saga that tried a closed payment again; empty: the first one."),
+        help_text=_("The payment.retry saga that began a further attempt of a closed payment."),
     )
 
     class Meta:

@@ -21,7 +21,7 @@ class UpdateEffect(models.TextChoices):
 
 
 class ChannelEvent(models.Model):
-    """A verified webhook, stored in the transaction of its effect: one effect per event id."""
+    """A verified webhook, stored in the transaction of its effect: an event id has one effect."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     channel = models.CharField(max_length=30)

@@ -23,7 +23,7 @@ CLOSED_DISPUTE_STATUSES = (DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.
 
 
 class Dispute(models.Model):
-    """A customer takes money back through their bank. It is fought at the channel; here it blocks refunds."""
+    """Merchants answer a dispute at the channel. Here it blocks refunds of the disputed amount."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     dispute_no = models.CharField(max_length=40, unique=True)
@@ -45,7 +45,7 @@ class Dispute(models.Model):
     reason = models.CharField(max_length=100)
     status = models.CharField(max_length=20, choices=DisputeStatus)
     is_inquiry = models.BooleanField(
-        default=False, help_text=_("The bank only asks: no money was taken, and a refund answers it.")
+        default=False, help_text=_("An inquiry: the bank has taken no money, and a refund settles it.")
     )
     evidence_due_by = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -86,6 +86,6 @@ class Dispute(models.Model):
 
     @property
     def blocked_minor(self) -> int:
-        """What it keeps from being refunded: the bank has taken it, for good or for the time being."""
-        takes = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
-        return self.amount_minor if takes and self.attempt_id is None else 0
+        """The amount that cannot be refunded because the bank has taken it, for good or until it decides."""
+        is_taken = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
+        return self.amount_minor if is_taken and self.attempt_id is None else 0

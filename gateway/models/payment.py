@@ -31,7 +31,7 @@ class CaptureMethod(models.TextChoices):
     MANUAL = "manual", _("Manual")
 
 
-# How often an expired payment is cancelled at a channel that refuses, before it needs review.
+# After so many refused cancellations an expired payment needs review.
 MAX_EXPIRY_ATTEMPTS = 6
 
 
@@ -59,7 +59,7 @@ class Payment(models.Model):
         max_length=64,
         blank=True,
         db_default="",
-        help_text=_("What the channel knows the current attempt by."),
+        help_text=_("The reference by which the channel knows the current attempt."),
     )
     channel_trade_no = models.CharField(max_length=255, blank=True)
     payment_url = models.CharField(max_length=2000, blank=True)
@@ -77,7 +77,7 @@ class Payment(models.Model):
     )
     attention_reason = models.TextField(blank=True)
     next_check_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When the channel is asked next.")
+        null=True, blank=True, help_text=_("Time of the next query to the channel.")
     )
     check_count = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField()
@@ -85,7 +85,7 @@ class Payment(models.Model):
     next_expiry_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text=_("When the next cancellation may begin after the channel refused one."),
+        help_text=_("Earliest time of the next cancellation after the channel refused one."),
     )
     paid_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -167,12 +167,12 @@ class Payment(models.Model):
 
     @property
     def unrefunded_minor(self) -> int:
-        """What was captured and neither went back nor is on its way back."""
+        """The captured amount without what was refunded or is being refunded."""
         return self.captured_minor - self.refunded_minor - self.refund_pending_minor
 
     @property
     def refundable_minor(self) -> int:
-        """What may be refunded now: disputed money is not ours to give back."""
+        """The amount that can be refunded now: without disputed money."""
         return max(0, self.unrefunded_minor - self.disputed_minor)
 
     @property
@@ -187,5 +187,5 @@ class Payment(models.Model):
 
     @property
     def reference(self) -> str:
-        """What the channel knows it by. Rows of the release before attempts had references have none."""
+        """The reference by which the channel knows the current attempt."""
         return self.channel_reference or self.payment_no

@@ -39,7 +39,7 @@ class Refund(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text=_("Gives back what this attempt took besides the payment's own money."),
+        help_text=_("The attempt whose duplicate payment is refunded; empty: the payment's own money."),
     )
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     environment = models.CharField(max_length=10)
@@ -51,7 +51,10 @@ class Refund(models.Model):
         max_length=20, choices=RefundOrigin, default=RefundOrigin.MERCHANT, db_default=RefundOrigin.MERCHANT
     )
     channel = models.CharField(
-        max_length=30, blank=True, db_default="", help_text=_("Who makes it: the numbers below are its own.")
+        max_length=30,
+        blank=True,
+        db_default="",
+        help_text=_("The channel that makes the refund; the refund number below is its own."),
     )
     channel_refund_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
@@ -60,13 +63,18 @@ class Refund(models.Model):
         null=True, blank=True, help_text=_("When the channel reported another outcome than the settled one.")
     )
     previous_status = models.CharField(
-        max_length=20, blank=True, db_default="", help_text=_("The outcome before that.")
+        max_length=20,
+        blank=True,
+        db_default="",
+        help_text=_("The outcome before the channel reported the other one."),
     )
     late_refunded_minor = models.BigIntegerField(
-        default=0, db_default=0, help_text=_("Of a failed refund: what went back after all.")
+        default=0,
+        db_default=0,
+        help_text=_("Of a failed refund: the amount that the channel refunded after all."),
     )
     next_check_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When the channel is asked next.")
+        null=True, blank=True, help_text=_("Time of the next query to the channel.")
     )
     check_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

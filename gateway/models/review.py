@@ -12,12 +12,12 @@ from gateway.models.payment import Payment
 class ReviewCode(models.TextChoices):
     """Why a payment needs review."""
 
-    MISMATCH = "mismatch", _("The channel's facts differ from ours")
+    MISMATCH = "mismatch", _("The channel's data differ from ours")
     LATE_PAYMENT = "late_payment", _("Paid after it was closed")
     DUPLICATE_PAYMENT = "duplicate_payment", _("Paid twice")
     HELD_FUNDS = "held_funds", _("The channel holds money for a closed payment")
     REFUND_FAILED = "refund_failed", _("An automatic refund failed")
-    REFUND_OUTCOME = "refund_outcome", _("A refund went back although it had failed")
+    REFUND_OUTCOME = "refund_outcome", _("The channel refunded a refund that had failed")
     CHANNEL_REFUND = "channel_refund", _("A refund at the channel exceeds what can be refunded")
     DISPUTE = "dispute", _("Disputed by the customer")
     CANCEL_REFUSED = "cancel_refused", _("The channel refuses to end an expired payment")
@@ -25,14 +25,14 @@ class ReviewCode(models.TextChoices):
 
 
 class PaymentReview(models.Model):
-    """One reason why a person has to look at a payment. Several can be open, each is resolved by itself; a trigger
-    keeps `payments.needs_attention` and `attention_reason` in step with the open ones."""
+    """One reason why a payment needs review. Several can be open, and each is resolved by itself. A trigger keeps
+    `payments.needs_attention` and `attention_reason` in step with the open ones."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="reviews", db_index=False)
     code = models.CharField(max_length=30, choices=ReviewCode)
     subject = models.CharField(
-        max_length=255, blank=True, help_text=_("What it is about besides the payment: a refund, a dispute.")
+        max_length=255, blank=True, help_text=_("The refund, dispute or attempt that the review is about.")
     )
     text = models.TextField()
     opened_at = models.DateTimeField(db_default=Now(), editable=False)

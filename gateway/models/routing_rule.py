@@ -1,4 +1,4 @@
-"""Routing rules: they choose the channel of a payment that names none."""
+"""Routing rules: they choose the channel when the merchant names none."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -9,8 +9,8 @@ from merchants.models import Environment, Merchant
 
 
 class RoutingRule(models.Model):
-    """Where a payment goes that names no channel. Among the matching rules of the highest priority the weights decide;
-    the others, and lower priorities, are where it may go on when a channel declines it for reasons of its own."""
+    """Among the matching rules of the highest priority the weights decide. The channels of the other matching rules are
+    fallback channels."""
 
     environment = models.CharField(max_length=10, choices=Environment)
     priority = models.IntegerField(
@@ -50,14 +50,14 @@ class RoutingRule(models.Model):
             models.CheckConstraint(
                 name="routing_rule_amounts_need_a_currency",
                 condition=~Q(currency="") | Q(min_amount_minor__isnull=True, max_amount_minor__isnull=True),
-                violation_error_message=_("An amount says nothing without a currency."),
+                violation_error_message=_("An amount needs a currency."),
             ),
             models.CheckConstraint(
                 name="routing_rule_amounts_in_order",
                 condition=Q(min_amount_minor__isnull=True)
                 | Q(max_amount_minor__isnull=True)
                 | Q(min_amount_minor__lte=F("max_amount_minor")),
-                violation_error_message=_("The smallest amount is above the largest."),
+                violation_error_message=_("The minimum amount is above the maximum amount."),
             ),
         ]
         indexes = [

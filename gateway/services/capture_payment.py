@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, accepted, failure, success
 from gateway import limits, selectors
-from gateway.errors import CaptureDeclined, CaptureExceedsPayment, PaymentNotCapturable, declined
+from gateway.errors import CaptureDeclined, CaptureExceedsPayment, PaymentNotCapturable, build_declined_error
 from gateway.flows import payment_capture
 from gateway.flows.running import refuse_second_operation
 from gateway.models import Payment, PaymentStatus
@@ -44,7 +44,7 @@ def capture_payment(
             if result.failure is not None:
                 details["failure_code"] = result.failure.code
                 details["failure_message"] = result.failure.message
-            return failure(declined(CaptureDeclined, details))
+            return failure(build_declined_error(CaptureDeclined, details))
         return accepted(payment_body(current), location=payment_path(current))
 
     claim = claim_key(request, begin=begin)

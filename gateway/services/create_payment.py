@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, accepted, failure, success
 from common.ids import public_number
 from gateway import selectors
-from gateway.errors import PaymentDeclined, declined
+from gateway.errors import PaymentDeclined, build_declined_error
 from gateway.flows import payment_create, payment_retry
 from gateway.flows.data import PaymentCreateData
 from gateway.models import PaymentStatus
@@ -127,7 +127,7 @@ def _build_answer(result: SagaResult) -> Answer:
     is_undone = result.status == SagaStatus.COMPENSATED or is_closed_by_hand
     if is_undone and payment.status == PaymentStatus.FAILED:
         return failure(
-            declined(
+            build_declined_error(
                 PaymentDeclined,
                 {
                     "payment_no": payment.payment_no,

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, accepted, failure, success
-from gateway.errors import RefundDeclined, declined
+from gateway.errors import RefundDeclined, build_declined_error
 from gateway.flows import refund_create
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from gateway.representation import refund_body, refund_path
@@ -39,7 +39,7 @@ def _build_answer(result: SagaResult) -> Answer:
         is_closed_by_hand and refund.status == RefundStatus.FAILED
     ):
         return failure(
-            declined(
+            build_declined_error(
                 RefundDeclined,
                 {
                     "refund_no": refund.refund_no,
