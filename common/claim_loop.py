@@ -1,7 +1,11 @@
-"""Pulls work from the database: as much as this process has places for, and no more.
+"""Claims due work from the database, as much as this process has free places for (ADR 22).
 
-One thread claims, the others work. It looks again when it is woken, when a place becomes free while more is due, and
-otherwise every `poll_seconds`. Nothing but the database is needed for that. Any number of processes may run one.
+One thread claims, the others work. It claims when it is woken, when a place becomes free while more work is due, and
+otherwise every `poll_seconds`. It needs nothing but the database. Any number of processes may run one.
+
+The webhook worker, the saga workers and the pollers use the same words: a *place* does one item at a time; a *claim*
+takes due items for this process; an item is *due* at a time in its row, and a claim moves that time on or sets a
+*lease*; items *in flight* are claimed and not finished; *held* counts them for each merchant or fairness key.
 """
 
 import signal
@@ -25,16 +29,16 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 2.0
-# Places that become free one after the other are filled by one claim.
+# Waited before a claim, so that one claim fills places that become free shortly after each other.
 GATHER_SECONDS = 0.01
-STOP_SECONDS = 0.25  # how soon a waiting worker sees that it is to stop
+STOP_SECONDS = 0.25  # how soon a waiting worker notices that it must stop
 BUSY = Gauge(
     "worker_places_busy", "Places of a worker that are taken", ["worker"], multiprocess_mode="livesum"
 )
 PLACES = Gauge("worker_places", "Places of a worker", ["worker"], multiprocess_mode="livesum")
 LAST_CLAIM = Gauge(
     "worker_last_claim_timestamp_seconds",
-    "When a worker last looked for work: one that stands still shows here",
+    "When a worker last claimed; a worker that hangs shows here",
     ["worker"],
     multiprocess_mode="mostrecent",
 )
@@ -42,11 +46,12 @@ LAST_CLAIM = Gauge(
 
 @dataclass(frozen=True, slots=True)
 class Claimed(Generic[T]):
-    """What a claim brought. With `more`, work was left that a free place may take; with `again`, look at once."""
+    """The items of one claim. `more`: due work is left for the next free place. `claim_again`: the claim has not looked
+    at all due work, so that the next one follows at once."""
 
     items: Sequence[T]
     more: bool = False
-    again: bool = False
+    claim_again: bool = False
 
 
 class ClaimLoop(Generic[T]):
@@ -73,22 +78,22 @@ class ClaimLoop(Generic[T]):
         PLACES.labels(name).set(places)
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Claims soon, because work may be due."""
         self._event.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set, then lets what is under way end. Survives outages of the database."""
+        """Works until `stop` is set, then waits for the items in flight. Survives outages of the database."""
         log.info("worker.started", worker=self.name, places=self._places)
         with ThreadPoolExecutor(self._places, thread_name_prefix=self.name) as pool:
             while not stop.is_set():
                 self._event.clear()
-                # Until the claim is answered, each place that becomes free counts as news.
+                # A place that becomes free during the claim leads to another claim.
                 self._more = True
                 claimed = self._claim_and_submit(pool, stop)
                 if claimed is None:
                     stop.wait(RECONNECT_SECONDS)
                     continue
-                if claimed.again:
+                if claimed.claim_again:
                     stop.wait(GATHER_SECONDS)
                     continue
                 self._more = claimed.more or not self._free_places()
@@ -105,7 +110,7 @@ class ClaimLoop(Generic[T]):
         return False
 
     def _claim_and_submit(self, pool: ThreadPoolExecutor, stop: threading.Event) -> Claimed[T] | None:
-        """None when the database is gone."""
+        """None when the database is not reachable."""
         with self._lock:
             in_flight = list(self._in_flight)
         free = self._places - len(in_flight)
@@ -119,13 +124,13 @@ class ClaimLoop(Generic[T]):
             log.warning("worker.database_lost", worker=self.name, reason=str(error))
             return None
         finally:
-            connections.close_all()  # back to the pool: others may need them while this thread waits
+            connections.close_all()  # back to the pool, because this thread waits next
         LAST_CLAIM.labels(self.name).set_to_current_time()
         for item in claimed.items:
             with self._lock:
                 self._in_flight.append(item)
-            self._show()
-            pool.submit(self._work_on, item).add_done_callback(partial(self._done, item))
+            self._update_gauges()
+            pool.submit(self._work_on, item).add_done_callback(partial(self._finish, item))
         return claimed
 
     def _work_on(self, item: T) -> None:
@@ -136,12 +141,12 @@ class ClaimLoop(Generic[T]):
             database_pool.count()
             connections.close_all()
 
-    def _done(self, item: T, done: "Future[None]") -> None:
+    def _finish(self, item: T, future: "Future[None]") -> None:
         with self._lock:
             self._in_flight = [each for each in self._in_flight if each is not item]
-        self._show()
-        if (error := done.exception()) is not None:
-            # Nothing was recorded, so that it is due again when its lease ends.
+        self._update_gauges()
+        if (error := future.exception()) is not None:
+            # Nothing was recorded: the item is due again when its lease expires, or at its next time.
             log.error("worker.item_failed", worker=self.name, exc_info=error)
         if self._more:
             self._event.set()
@@ -150,7 +155,7 @@ class ClaimLoop(Generic[T]):
         with self._lock:
             return self._places - len(self._in_flight)
 
-    def _show(self) -> None:
+    def _update_gauges(self) -> None:
         free = self._free_places()
         BUSY.labels(self.name).set(self._places - free)
         if free:
@@ -160,7 +165,7 @@ class ClaimLoop(Generic[T]):
 
 
 def run_together(*runs: Callable[[threading.Event], object]) -> None:
-    """Runs each in a thread until SIGTERM or SIGINT. When one fails, all are stopped and its error is raised."""
+    """Runs each function in a thread until SIGTERM or SIGINT. When one fails, stops all and raises its error."""
     telemetry.begin_process()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -169,7 +174,7 @@ def run_together(*runs: Callable[[threading.Event], object]) -> None:
         futures = [pool.submit(run, stop) for run in runs]
         for future in futures:
             future.add_done_callback(lambda _done: stop.set())
-        # A signal that comes just before a wait does not end it: its handler runs only when the wait is over.
+        # A signal just before the wait does not end it, because its handler runs only afterwards.
         while not stop.wait(STOP_SECONDS):
             pass
     tracing.flush()

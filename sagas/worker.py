@@ -58,7 +58,9 @@ class SagaWorker:
         if batch.more and is_full:
             wakeups.send_wakeup_now(self._task_queue)  # to another worker that has room
         is_unfinished = batch.contended or bool(self._after)
-        return Claimed(batch.sagas, more=self._left or is_unfinished, again=is_unfinished and not is_full)
+        return Claimed(
+            batch.sagas, more=self._left or is_unfinished, claim_again=is_unfinished and not is_full
+        )
 
 
 def _resume(saga: SagaState) -> None:

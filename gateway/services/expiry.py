@@ -65,7 +65,7 @@ def build_expiry_loops() -> list[Callable[[threading.Event], None]]:
 
     def build_loop(environment: str) -> ClaimLoop[None]:
         def expire(_in_flight: Sequence[None], _places: int) -> Claimed[None]:
-            return Claimed([], again=expire_due_payments(environment=environment) >= BATCH)
+            return Claimed([], claim_again=expire_due_payments(environment=environment) >= BATCH)
 
         def do_nothing(_item: None) -> None:
             """Saga workers run the cancellations."""

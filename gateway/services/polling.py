@@ -24,7 +24,7 @@ from gateway.services.polling_claims import (
     CLAIM_PAYMENTS,
     CLAIM_REFUNDS,
     NO_MERCHANT,
-    DuePoll,
+    ClaimedPoll,
     claim_due_polls,
 )
 from merchants.models import Environment
@@ -56,21 +56,21 @@ class Poller:
         """Polls until `stop` is set, then waits for the calls in flight."""
         self._loop.run(stop)
 
-    def _claim(self, in_flight: Sequence[DuePoll], places: int) -> Claimed[DuePoll]:
-        claimed = claim_due_polls(
+    def _claim(self, in_flight: Sequence[ClaimedPoll], places: int) -> Claimed[ClaimedPoll]:
+        batch = claim_due_polls(
             CLAIM_PAYMENTS if self._channel else CLAIM_REFUNDS,
             environment=self._environment,
             channel=self._channel,
             places=places,
-            held=Counter(due.merchant_id for due in in_flight),
+            held=Counter(poll.merchant_id for poll in in_flight),
             after=self._after,
         )
-        self._after = claimed.after
-        is_unfinished = claimed.contended or claimed.after != NO_MERCHANT
+        self._after = batch.after
+        is_unfinished = batch.contended or batch.after != NO_MERCHANT
         return Claimed(
-            claimed.items,
-            more=claimed.more or is_unfinished,
-            again=is_unfinished and len(claimed.items) < places,
+            batch.items,
+            more=batch.more or is_unfinished,
+            claim_again=is_unfinished and len(batch.items) < places,
         )
 
 
@@ -83,17 +83,17 @@ def build_pollers() -> list[Callable[[threading.Event], None]]:
     ]
 
 
-def poll_payment(due: DuePoll) -> None:
-    payment = Payment.objects.get(id=due.id)
-    payment.check_count = due.check_count
+def poll_payment(poll: ClaimedPoll) -> None:
+    payment = Payment.objects.get(id=poll.id)
+    payment.check_count = poll.check_count
     connection.close()
     if try_query_payment(payment) is not QueryOutcome.NOT_SENT:
         _give_up_payment(payment)
 
 
-def poll_refund(due: DuePoll) -> None:
-    refund = Refund.objects.select_related("payment", "surplus_of").get(id=due.id)
-    refund.check_count = due.check_count
+def poll_refund(poll: ClaimedPoll) -> None:
+    refund = Refund.objects.select_related("payment", "surplus_of").get(id=poll.id)
+    refund.check_count = poll.check_count
     connection.close()
     if try_query_refund(refund) is not QueryOutcome.NOT_SENT:
         _give_up_refund(refund)

@@ -63,15 +63,15 @@ WITH RECURSIVE walk AS (
         check_count = check_count + 1
     WHERE id IN (SELECT id FROM locked)
     RETURNING id, merchant_id, check_count - 1 AS check_count
-), place AS (
+), progress AS (
     SELECT (SELECT count(*) FROM turns) AS candidates, (SELECT count(*) FROM picked) AS picked,
            (SELECT count(*) FROM walk) AS walked,
            (SELECT merchant_id FROM walk ORDER BY number DESC LIMIT 1) AS last_merchant
 )
-SELECT place.candidates, place.picked, place.walked, place.last_merchant,
-       (SELECT merchant_id FROM walk WHERE merchant_id < place.last_merchant ORDER BY number DESC LIMIT 1),
+SELECT progress.candidates, progress.picked, progress.walked, progress.last_merchant,
+       (SELECT merchant_id FROM walk WHERE merchant_id < progress.last_merchant ORDER BY number DESC LIMIT 1),
        claimed.id, claimed.merchant_id, claimed.check_count
-FROM place LEFT JOIN claimed ON true
+FROM progress LEFT JOIN claimed ON true
 """
 CLAIM_PAYMENTS = _CLAIM.format(
     table="payments", scope="environment = %(environment)s AND channel = %(channel)s"
@@ -80,7 +80,7 @@ CLAIM_REFUNDS = _CLAIM.format(table="refunds", scope="environment = %(environmen
 
 
 @dataclass(frozen=True, slots=True)
-class DuePoll:
+class ClaimedPoll:
     """A claimed payment or refund. `check_count` is the count before the claim."""
 
     id: uuid.UUID
@@ -89,8 +89,8 @@ class DuePoll:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedPolls:
-    items: Sequence[DuePoll]
+class PollBatch:
+    items: Sequence[ClaimedPoll]
     more: bool
     contended: bool  # another process had locked rows that this claim chose
     after: uuid.UUID  # where the next claim begins; `NO_MERCHANT` when this one reached the end
@@ -104,25 +104,25 @@ def claim_due_polls(
     places: int,
     held: Counter[uuid.UUID] | None = None,
     after: uuid.UUID = NO_MERCHANT,
-) -> ClaimedPolls:
+) -> PollBatch:
     """Claims at most `places` due polls with `CLAIM_PAYMENTS` or `CLAIM_REFUNDS`. `held`: the number of calls in
     flight of each merchant."""
     with connection.cursor() as cursor:
         cursor.execute(
             sql,
-            build_claim_values(
+            build_claim_parameters(
                 environment=environment, channel=channel, places=places, held=held or Counter(), after=after
             ),
         )
         rows = cursor.fetchall()
     candidates, picked, walked, last, before_last = rows[0][:5]
-    items = [DuePoll(*row[5:]) for row in rows if row[5] is not None]
+    items = [ClaimedPoll(*row[5:]) for row in rows if row[5] is not None]
     # The walk may have ended within the last merchant, so that the next claim begins with that merchant.
     following = (before_last or last) if walked == GROUPS_PER_CLAIM else NO_MERCHANT
-    return ClaimedPolls(items, more=candidates > len(items), contended=picked > len(items), after=following)
+    return PollBatch(items, more=candidates > len(items), contended=picked > len(items), after=following)
 
 
-def build_claim_values(
+def build_claim_parameters(
     *, environment: str, channel: str, places: int, held: Mapping[uuid.UUID, int], after: uuid.UUID
 ) -> dict[str, str | int | uuid.UUID]:
     return {

@@ -12,7 +12,7 @@ from gateway.services.polling_claims import (
     CLAIM_PAYMENTS,
     CLAIM_REFUNDS,
     NO_MERCHANT,
-    build_claim_values,
+    build_claim_parameters,
     claim_due_polls,
 )
 from tests.support.channels import intercept_simulator
@@ -104,7 +104,9 @@ def test_claims_use_their_indexes(client: SignedClient) -> None:
     make_due(*open_payments(client, 1))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
-    values = build_claim_values(environment="test", channel="simulator", places=4, held={}, after=NO_MERCHANT)
+    values = build_claim_parameters(
+        environment="test", channel="simulator", places=4, held={}, after=NO_MERCHANT
+    )
     for sql, index in (
         (CLAIM_PAYMENTS, "payment_due_check"),
         (CLAIM_REFUNDS, "refund_due_check"),

@@ -21,8 +21,8 @@ def poll_due() -> int:
 def _poll(sql: str, environment: str, channel: str) -> int:
     polled = 0
     while claimed := claim_due_polls(sql, environment=environment, channel=channel, places=PLACES).items:
-        for due in claimed:
-            polling.poll_payment(due) if channel else polling.poll_refund(due)
+        for poll in claimed:
+            polling.poll_payment(poll) if channel else polling.poll_refund(poll)
         polled += len(claimed)
     return polled
 
