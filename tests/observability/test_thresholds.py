@@ -53,7 +53,7 @@ def test_a_full_queue_raises_an_alert() -> None:
 
 def test_stuck_sagas_raise_an_alert() -> None:
     assert threshold("SagasWait") == threshold("TestSagasWait") == STUCK_AFTER_SECONDS == 60
-    assert "Sagas are stuck: due for over a minute" in OPERATIONS
+    assert "for a worker of their queue: they are stuck" in OPERATIONS
 
 
 def test_a_slow_channel_raises_an_alert_before_calls_time_out() -> None:
@@ -76,7 +76,7 @@ def test_missing_integrity_checks_raise_an_alert_after_three_runs() -> None:
     ("alert", "text"),
     [
         ("SagasWait", "Due sagas wait over a minute"),
-        ("TestSagasWait", "for over five minutes"),
+        ("TestSagasWait", "waited over a minute"),
         ("PollsLate", "over ten minutes late"),
         ("OutboxBehind", "Events wait over a minute in the outbox"),
         ("WebhooksBehind", "wait over five minutes"),
