@@ -49,7 +49,7 @@ def test_a_sandbox_payment_is_refunded_where_it_was_paid(
     connect()
     given_back = data(refund(client, payment, 3_000))
     assert given_back["status"] == "succeeded"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 3_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 3_000)]
     assert fake.requests_seen == []
 
 
@@ -108,7 +108,7 @@ def test_a_pending_refund_is_polled_at_the_simulator(
     payment = paid(client, f"{QUIET},refund_pending:0", channel="stripe")
     given_back = data(refund(client, payment, 3_000))
     connect()
-    bank.bank_settles()
+    bank.settle_due_payments()
     background.next_checks_are_due()
     poll_due()
     assert get_refund(client, given_back)["status"] == "succeeded"
@@ -138,4 +138,4 @@ def test_a_refund_without_its_channel_fails_and_moves_no_money(
     background.finish()
     assert get_refund(client, given_back)["status"] == "failed"
     assert get_payment(client, payment)["refundable_amount"] == 10_000
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []

@@ -49,7 +49,7 @@ def test_the_customer_pays_and_returns_to_the_shop(client: SignedClient, custome
     expect(customer.page.locator(".amount")).to_have_text("$12,345.67 USD")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
-    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 1_234_567)]
     assert status_of(client, payment) == "succeeded"
     customer.page.get_by_role("link", name="Back to the shop").click()
     assert came_back_with(customer) == {
@@ -76,7 +76,7 @@ def test_a_declined_card_can_be_replaced(
     expect(customer.page.get_by_role("alert")).to_contain_text(text)
     assert status_of(client, payment) == "pending"
     assert get_payment(client, payment)["failure_code"] == code
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
     customer.pick("Payment succeeds")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
@@ -109,7 +109,7 @@ def test_a_double_click_pays_once(client: SignedClient, customer: Customer) -> N
     customer.open(payment)
     customer.page.locator("#pay button").dblclick()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
-    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 1_234_567)]
     assert Notification.objects.filter(reference=payment["payment_no"]).count() == 1
 
 
@@ -123,7 +123,7 @@ def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
     second.pick("Declined by the bank")
     second.pay()
     expect(second.page.locator("h1")).to_have_text("Payment successful")
-    assert bank.charges(payment["payment_no"]) == [("charge", 1_234_567)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 1_234_567)]
 
 
 @pytest.mark.parametrize("scripts", [True, False])

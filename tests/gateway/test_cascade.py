@@ -79,8 +79,8 @@ def test_a_decline_of_the_channels_own_goes_on_to_the_next(client: SignedClient)
     first, second = PaymentAttempt.objects.order_by("number")
     assert (first.reference, second.reference) == (row.payment_no, f"{row.payment_no}-2")
     assert row.channel_trade_no == second.channel_trade_no
-    assert bank.charges(first.reference) == []
-    assert bank.charges(second.reference) == [("charge", 10_000)]
+    assert bank.read_ledger(first.reference) == []
+    assert bank.read_ledger(second.reference) == [("charge", 10_000)]
 
 
 def test_a_decline_for_the_customers_reasons_is_final(client: SignedClient) -> None:
@@ -165,7 +165,7 @@ def test_a_process_that_dies_in_any_call_leaves_one_payment(
         ("north", "declined", "acquirer_unavailable"),
         ("south", "succeeded", None),
     ]
-    assert bank.charges(f"{payment.payment_no}-2") == [("charge", 10_000)]
+    assert bank.read_ledger(f"{payment.payment_no}-2") == [("charge", 10_000)]
 
 
 def test_an_answer_that_is_lost_is_no_decline(client: SignedClient) -> None:
@@ -215,7 +215,7 @@ def test_a_cancel_between_two_calls_stops_the_cascade(
     banks["north"].after = cancel_now
     payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
     assert payment["status"] == "cancelled"
-    assert bank.charges(f"{payment['payment_no']}-2") == []
+    assert bank.read_ledger(f"{payment['payment_no']}-2") == []
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_everything_after_speaks_to_the_channel_that_has_it(client: SignedClient
     assert data(refund(client, held, 1_000))["status"] == "succeeded"
     assert data(sync(client, held))["refunded_amount"] == 1_000
     reference = f"{held['payment_no']}-2"
-    assert bank.charges(reference) == [
+    assert bank.read_ledger(reference) == [
         ("authorize", 10_000),
         ("capture", 6_000),
         ("void", 4_000),
@@ -274,7 +274,7 @@ def test_everything_after_speaks_to_the_channel_that_has_it(client: SignedClient
 def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClient) -> None:
     payment = data(create(client, north=ELSEWHERE))
     bank.pay(payment)
-    update = bank.told_of(f"{payment['payment_no']}-2")
+    update = bank.get_channel_payment(f"{payment['payment_no']}-2")
     assert apply_payment_update(update=update, source="north") == "unknown_reference"
     assert apply_payment_update(update=update, source="south") == "applied"
     assert get_payment(client, payment)["status"] == "succeeded"

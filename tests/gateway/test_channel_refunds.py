@@ -87,7 +87,7 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
     """Even when the bank does not say of which payment it is."""
     payment = paid(client)
     own = data(refund(client, payment, 1_000))
-    update = bank.webhooks_about(payment["payment_no"])[-1]
+    update = bank.list_webhooks(payment["payment_no"])[-1]
     again = {**update["refund"], "channel_refund_no": "sim_ref_second"}
     again.pop("payment_reference", None)
     LedgerEntry.objects.create(
@@ -98,7 +98,10 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
         currency="USD",
         key="second",
     )
-    assert bank.effect_of(bank.send({**update, "event_id": new_no("evt"), "refund": again})) == "applied"
+    assert (
+        bank.read_effect(bank.send_webhook({**update, "event_id": new_no("evt"), "refund": again}))
+        == "applied"
+    )
     second = Refund.objects.get(origin="channel")
     assert (second.channel_refund_no, second.status) == ("sim_ref_second", "succeeded")
     assert get_refund(client, own) == own
@@ -109,10 +112,14 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
 def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
     payment = paid(client)
     made_at_the_bank(payment, 3_000)
-    update = bank.webhooks_about(payment["payment_no"])[-1]
+    update = bank.list_webhooks(payment["payment_no"])[-1]
     again = {**update, "event_id": f"{update['event_id']}x"}
     row = Payment.objects.get()
-    at_once(lambda: bank.send(update), lambda: bank.send(again), lambda: try_query_all_refunds(row))
+    at_once(
+        lambda: bank.send_webhook(update),
+        lambda: bank.send_webhook(again),
+        lambda: try_query_all_refunds(row),
+    )
     assert Refund.objects.count() == 1
     assert get_payment(client, payment)["refunded_amount"] == 3_000
 
@@ -121,12 +128,12 @@ def test_our_own_refund_whose_answer_was_lost_is_not_booked_a_second_time(client
     payment = paid(client, "refund:timeout_after*always,query_refund:timeout_before*2")
     assert data(refund(client, payment, 4_000), 202)["status"] == "pending"
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "saga_woken"
-    stripped = bank.webhooks_about(payment["payment_no"])[-1]
+    stripped = bank.list_webhooks(payment["payment_no"])[-1]
     stripped = {**stripped, "event_id": "sim_evt_s", "refund": {**stripped["refund"], "reference": ""}}
-    error(bank.send(stripped), 503, "service_unavailable")
+    error(bank.send_webhook(stripped), 503, "service_unavailable")
     assert not ChannelEvent.objects.filter(event_id="sim_evt_s").exists(), "the bank reports it again"
     background.finish()
-    assert bank.effect_of(bank.send(stripped)) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(stripped)) == "nothing_new"
     assert Refund.objects.count() == 1
     assert get_payment(client, payment)["refunded_amount"] == 4_000
 
@@ -135,18 +142,18 @@ def test_one_that_comes_before_the_news_of_its_payment_waits_for_it(client: Sign
     payment = opened(client)
     bank.pay(payment)
     made_at_the_bank(payment, 3_000)
-    *before, update = bank.webhooks_about(payment["payment_no"])
-    error(bank.send(update), 503, "service_unavailable")
+    *before, update = bank.list_webhooks(payment["payment_no"])
+    error(bank.send_webhook(update), 503, "service_unavailable")
     for each in before:
-        bank.send(each)
-    assert bank.effect_of(bank.send(update)) == "applied"
+        bank.send_webhook(each)
+    assert bank.read_effect(bank.send_webhook(update)) == "applied"
 
 
 def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, settings) -> None:
     settings.LATE_MONEY_POLICY = "park"
     payment = opened(client)
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     made_at_the_bank(payment, 10_000)
     bank.deliver_webhooks(payment["payment_no"])
@@ -157,16 +164,16 @@ def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, sett
 def test_more_than_we_can_book_needs_review_once(client: SignedClient) -> None:
     payment = paid(client)
     made_at_the_bank(payment, 3_000)
-    update = bank.webhooks_about(payment["payment_no"])[-1]
+    update = bank.list_webhooks(payment["payment_no"])[-1]
     for number in ("a", "b"):
         refund_told = {**update["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
-        answer = bank.send({**update, "event_id": number, "refund": refund_told})
-        assert bank.effect_of(answer) == ("parked" if number == "a" else "nothing_new")
+        answer = bank.send_webhook({**update, "event_id": number, "refund": refund_told})
+        assert bank.read_effect(answer) == ("parked" if number == "a" else "nothing_new")
     review = PaymentReview.objects.get()
     assert (review.code, review.subject) == ("channel_refund", "sim_ref_more")
     assert Payment.objects.get().needs_attention
     assert get_payment(client, payment)["refunded_amount"] == 0
-    bank.send(update)
+    bank.send_webhook(update)
 
 
 def test_another_channels_word_books_nothing(client: SignedClient) -> None:

@@ -31,9 +31,9 @@ def test_what_the_customer_has_submitted_is_neither_cancelled_nor_expired(client
     assert expire_due() == 0
     error(cancel(client, payment), 409, "payment_not_cancellable")
     error(cancel_order(client, payment["order_no"]), 409, "payment_not_cancellable")
-    assert bank.charges(payment["payment_no"]) == []
-    told = bank.news(payment, state="declined", failure_code="card_declined")
-    assert bank.effect_of(bank.send(told)) == "applied", "a decline after that takes effect at once"
+    assert bank.read_ledger(payment["payment_no"]) == []
+    told = bank.build_webhook(payment, state="declined", failure_code="card_declined")
+    assert bank.read_effect(bank.send_webhook(told)) == "applied", "a decline after that takes effect at once"
     assert get_payment(client, payment)["status"] == "failed"
 
 

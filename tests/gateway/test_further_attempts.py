@@ -73,7 +73,7 @@ def test_after_a_cancelled_or_expired_payment_too(client: SignedClient, how: str
     if how == "cancelled":
         data(cancel(client, ended))
     else:
-        bank.time_to_pay_is_over(ended["payment_no"])
+        bank.let_payment_expire(ended["payment_no"])
         data(sync(client, ended))
     assert get_payment(client, ended)["status"] == how
     assert again(client, ended, "auto_pay")["status"] == "succeeded"
@@ -110,10 +110,10 @@ def test_what_an_earlier_attempt_still_takes_goes_back(client: SignedClient) -> 
     ended = opened(client)
     data(cancel(client, ended))
     payment = again(client, ended)
-    bank.pay_although_closed(ended)
+    bank.pay_closed_payment(ended)
     assert bank.deliver_webhooks(ended["payment_no"])[-1] == "late_money"
     background.finish()
-    assert bank.charges(ended["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(ended["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     assert get_payment(client, payment)["status"] == "pending"
     bank.pay(payment)
     bank.deliver_webhooks(f"{payment['payment_no']}-2")
@@ -140,7 +140,7 @@ def test_what_is_open_or_took_money_is_a_duplicate(client: SignedClient, how: st
     payment = paid(client) if how == "paid" else opened(client)
     if how == "late money":
         data(cancel(client, payment))
-        bank.pay_although_closed(payment)
+        bank.pay_closed_payment(payment)
         bank.deliver_webhooks(payment["payment_no"])
         background.finish()
     details = error(create(client, order_no=payment["order_no"]), 409, "duplicate_order_no")
@@ -154,7 +154,7 @@ def test_a_further_attempt_with_a_lost_answer_is_finished_in_the_background(clie
     error(create(client, order_no=ended["order_no"]), 409, "duplicate_order_no")
     background.finish()
     assert get_payment(client, ended)["status"] == "succeeded"
-    assert bank.charges(f"{ended['payment_no']}-2") == [("charge", 10_000)]
+    assert bank.read_ledger(f"{ended['payment_no']}-2") == [("charge", 10_000)]
     assert SagaInstance.objects.get(definition="payment.retry").status == "completed"
 
 

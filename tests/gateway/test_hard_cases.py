@@ -47,7 +47,7 @@ def test_null_compensation(client: SignedClient) -> None:
     payment = _rolled_back(client, UNHEARD)
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
 
 
 def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: InterceptedSimulator) -> None:
@@ -74,16 +74,16 @@ def test_hanging_the_creation_arrives_after_its_compensation(
         answer = SimulatorChannel().create_payment(replace(request, metadata={"simulate": "auto_pay"}))
         assert isinstance(answer, Declined), answer
         assert answer.code == "payment_cancelled"
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
 
 
 def test_late_channel_success_after_compensation(client: SignedClient) -> None:
     """The bank takes money for a payment that it has confirmed as cancelled: it goes back."""
     payment = _rolled_back(client, SILENT.replace("no_webhook,", ""))
-    bank.pay_although_closed(_page(payment["payment_no"]))
+    bank.pay_closed_payment(_page(payment["payment_no"]))
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert (row.status, row.captured_minor, row.refunded_minor) == ("failed", 10_000, 10_000)
 
@@ -92,13 +92,13 @@ def test_late_channel_success_after_compensation(client: SignedClient) -> None:
 def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refusal: str) -> None:
     payment = opened(client, refusal)
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     background.finish()
-    bank.bank_settles()
+    bank.settle_due_payments()
     background.next_checks_are_due()
     poll_due()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert row.needs_attention
     assert "late payment" in row.attention_reason
@@ -117,7 +117,7 @@ def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: Inter
     background.finish()
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
 def test_success_at_the_channel_races_a_compensation(
@@ -137,11 +137,11 @@ def test_success_at_the_channel_races_a_compensation(
     assert paid == [payment["payment_no"]]
     assert background.saga_of(payment["payment_no"], "payment.create").status == "completed"
     assert get_payment(client, payment)["status"] == "succeeded"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
 def test_a_charge_whose_answer_is_lost_is_no_failure(client: SignedClient) -> None:
     payment = data(create(client, "timeout_after_charge"), 202)
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]

@@ -118,7 +118,7 @@ def test_a_refund_asks_first_when_we_know_of_no_money(client: SignedClient) -> N
     payment = paid_and_unheard(client)
     assert data(refund(client, payment, 1_000))["status"] == "succeeded"
     assert get_payment(client, payment)["status"] == "succeeded"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 1_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 1_000)]
 
 
 def test_a_refund_of_what_is_not_paid_is_refused_by_the_channels_word(client: SignedClient) -> None:

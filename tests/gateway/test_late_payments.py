@@ -66,7 +66,7 @@ def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) 
     found = SimulatedPayment.objects.filter(pk=reference)
     found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
     bank.pay({"payment_url": f"/checkout/{found.get().token}"})
-    return apply_payment_update(update=bank.told_of(reference), source="north")
+    return apply_payment_update(update=bank.get_channel_payment(reference), source="north")
 
 
 def events_of(payment: Body, kind: str) -> list[Body]:
@@ -86,7 +86,7 @@ def closed(client: SignedClient, how: str) -> Body:
             bank.decline(payment)
             bank.deliver_webhooks(payment["payment_no"])
         case "expired":
-            bank.time_to_pay_is_over(payment["payment_no"])
+            bank.let_payment_expire(payment["payment_no"])
             data(sync(client, payment))
     assert get_payment(client, payment)["status"] == how
     return payment
@@ -95,10 +95,10 @@ def closed(client: SignedClient, how: str) -> Body:
 @pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
 def test_success_after_the_end_goes_back(client: SignedClient, how: str) -> None:
     payment = closed(client, how)
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
-    assert bank.charges(payment["payment_no"])[-2:] == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"])[-2:] == [("charge", 10_000), ("refund", 10_000)]
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == (how, 10_000, 10_000)
     assert len(events_of(payment, "payment.late_success")) == 1
@@ -109,24 +109,26 @@ def test_success_after_the_end_goes_back(client: SignedClient, how: str) -> None
 @pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
 def test_success_after_the_end_waits_for_a_person(client: SignedClient, how: str) -> None:
     payment = closed(client, how)
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
-    assert ("refund", 10_000) not in bank.charges(payment["payment_no"])
+    assert ("refund", 10_000) not in bank.read_ledger(payment["payment_no"])
     row = Payment.objects.get()
     assert (row.needs_attention, row.attention_reason) == (True, f"paid after the payment was {how}")
     assert len(events_of(payment, "payment.late_success")) == 1
-    assert bank.effect_of(bank.send(bank.news(payment))) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "nothing_new"
 
 
 def test_a_late_hold_is_let_go(client: SignedClient) -> None:
     payment = opened(client, capture_method="manual")
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
-    assert bank.effect_of(bank.send(bank.news(payment))) == "nothing_new", "one release is enough"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "nothing_new", (
+        "one release is enough"
+    )
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("void", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000), ("void", 10_000)]
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
@@ -134,20 +136,22 @@ def test_a_late_hold_is_let_go(client: SignedClient) -> None:
 def test_a_late_hold_waits_for_a_person(client: SignedClient) -> None:
     payment = opened(client, capture_method="manual")
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     background.finish()
     assert Payment.objects.get().needs_attention
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000)]
 
 
 def test_a_late_hold_that_was_taken_before_it_could_be_let_go_is_late_money(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
-    assert bank.effect_of(bank.send(bank.news(payment, state="authorized"))) == "late_money"
-    bank.pay_although_closed(payment)  # before our release arrives
+    assert (
+        bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="authorized"))) == "late_money"
+    )
+    bank.pay_closed_payment(payment)  # before our release arrives
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
 
 
 # --- Second money ---------------------------------------------------------------------------------------------
@@ -159,13 +163,13 @@ def test_second_money_goes_back_and_the_payment_goes_on(
 ) -> None:
     payment = moved_on(client, south)
     assert the_first_channel_takes_it_after_all(payment) == "late_money"
-    update = bank.told_of(payment["payment_no"])
+    update = bank.get_channel_payment(payment["payment_no"])
     assert apply_payment_update(update=update, source="north") == "nothing_new", "told once"
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     if not south:
         bank.pay(payment)
-        update = bank.told_of(f"{payment['payment_no']}-2")
+        update = bank.get_channel_payment(f"{payment['payment_no']}-2")
         assert apply_payment_update(update=update, source="south") == "applied"
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 0)
@@ -186,7 +190,7 @@ def test_second_money_waits_for_a_person(client: SignedClient, banks: list[Addit
     payment = moved_on(client, "auto_pay")
     assert the_first_channel_takes_it_after_all(payment) == "late_money"
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get()
     assert (row.status, row.needs_attention) == ("succeeded", True)
     assert row.attention_reason == "attempt 1 at north was paid after a later attempt had replaced it"
@@ -210,7 +214,7 @@ def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
     payment = moved_on(client)
     assert the_first_channel_takes_it_after_all(payment, holds=True) == "late_money"
     background.finish()
-    assert bank.told_of(payment["payment_no"]).state == PaymentState.CANCELLED
+    assert bank.get_channel_payment(payment["payment_no"]).state == PaymentState.CANCELLED
     assert get_payment(client, payment)["status"] == "pending"
     assert data(cancel(client, payment))["status"] == "cancelled"
 
@@ -219,7 +223,9 @@ def test_only_the_channel_of_an_attempt_speaks_of_it(
     client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
     payment = moved_on(client)
-    update = replace(bank.told_of(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000)
+    update = replace(
+        bank.get_channel_payment(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000
+    )
     assert apply_payment_update(update=update, source="south") == "unknown_reference"
     assert (
         apply_payment_update(update=replace(update, captured_minor=1, amount_minor=1), source="north")
@@ -245,7 +251,7 @@ def failed_here(client: SignedClient, payment: Body, amount: int) -> Body:
 def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
     payment = paid(client, "refund_declined")
     given_back = failed_here(client, payment, 4_000)
-    bank.refund_goes_through(given_back["refund_no"])
+    bank.complete_failed_refund(given_back["refund_no"])
     update = told_of_refund(given_back, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source="simulator") == "nothing_new", "it may be an old report"
     assert Refund.objects.get().next_check_at is not None, "so the channel is asked"
@@ -282,7 +288,7 @@ def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_agai
 def test_a_refund_that_fails_after_it_succeeded_can_be_repeated(client: SignedClient) -> None:
     payment = paid(client)
     given_back = data(refund(client, payment, 10_000))
-    bank.bank_returns(given_back["refund_no"])
+    bank.return_refund(given_back["refund_no"])
     effects = bank.deliver_webhooks(payment["payment_no"])
     assert effects[-2:] == ["nothing_new", "applied"]
     assert bank.deliver_webhooks(payment["payment_no"])[-2:] == ["nothing_new", "nothing_new"]
@@ -318,10 +324,10 @@ def test_the_channel_is_asked_once_more_after_a_changed_outcome(client: SignedCl
 def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     background.finish()
-    bank.bank_returns(Refund.objects.get().refund_no)
+    bank.return_refund(Refund.objects.get().refund_no)
     bank.deliver_webhooks(payment["payment_no"])
     assert "late payment could not be refunded" in Payment.objects.get().attention_reason
     with transaction.atomic():

@@ -34,7 +34,7 @@ FAULTS = ["timeout_after", "timeout_before", "error_5xx", "reset_after", "error_
 
 def bank_decides(payment: dict) -> None:
     SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(settles_at=Now())
-    bank.bank_settles()
+    bank.settle_due_payments()
     bank.deliver_webhooks(payment["payment_no"])
 
 
@@ -60,7 +60,11 @@ def test_a_lost_capture_is_made_once(client: SignedClient, fault: str) -> None:
     data(capture(client, payment, amount=4_000), 202)
     background.finish()
     assert get_payment(client, payment)["captured_amount"] == 4_000
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("capture", 4_000), ("void", 6_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [
+        ("authorize", 10_000),
+        ("capture", 4_000),
+        ("void", 6_000),
+    ]
 
 
 REFUSED = [
@@ -99,7 +103,7 @@ def test_a_query_that_is_refused_decides_nothing(
     operations.retry_step(saga_id=saga.id, seen_revision=saga.revision, actor="ana", reason="it is back")
     background.finish()
     assert get_refund(client, accepted)["status"] == "succeeded"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
 
 
 @pytest.mark.parametrize("call", ["create_payment", "refund_payment", "capture_payment", "cancel_payment"])

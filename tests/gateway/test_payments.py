@@ -101,7 +101,7 @@ def test_the_customer_pays(client: SignedClient) -> None:
     assert (now["status"], now["captured_amount"], now["payment_url"]) == ("succeeded", 10_000, None)
     assert now["paid_at"]
     assert get_order(client, payment["order_no"])["status"] == "paid"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
 def test_the_customer_declines(client: SignedClient) -> None:
@@ -139,7 +139,7 @@ def test_a_decline_is_402_and_leaves_nothing_half_done(
         "ActivatePayment": "pending",
     }
     assert PaymentAttempt.objects.get(payment__payment_no=payment["payment_no"]).status == "declined"
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ def test_an_unknown_outcome_is_202_and_the_background_finishes_it(client: Signed
 )
 def test_a_charge_whose_answer_was_lost_is_never_lost(client: SignedClient, fault: str) -> None:
     payment = data(create(client, fault), 202)
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     background.finish()
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     assert get_order(client, payment["order_no"])["status"] == "paid"
 
 
@@ -182,7 +182,7 @@ def test_a_charge_whose_every_answer_is_lost_is_honoured_not_rolled_back(client:
     now = get_payment(client, payment)
     assert now["status"] == "succeeded"
     assert background.saga_of(payment["payment_no"], "payment.create").status == "completed"
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
 def test_a_channel_that_is_never_reached_ends_in_a_failure_without_a_charge(client: SignedClient) -> None:
@@ -192,7 +192,7 @@ def test_a_channel_that_is_never_reached_ends_in_a_failure_without_a_charge(clie
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
     assert background.saga_of(payment["payment_no"], "payment.create").status == "compensated"
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
     details = error(client.post(PAYMENTS, wanted, idempotency_key=key), 402, "payment_declined")
     assert details["failure_code"] == "retries_exhausted"
 
@@ -292,7 +292,7 @@ def test_an_open_payment_is_cancelled_at_the_channel_too(client: SignedClient) -
     now = data(cancel(client, payment, reason="out of stock"))
     assert (now["status"], now["failure_message"], now["payment_url"]) == ("cancelled", "out of stock", None)
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
-    assert bank.news(payment)["payment"]["state"] == "cancelled"
+    assert bank.build_webhook(payment)["payment"]["state"] == "cancelled"
     assert background.saga_of(payment["payment_no"], "payment.cancel").status == "completed"
     assert bank.deliver_webhooks(payment["payment_no"]) == ["nothing_new"]
 
@@ -300,7 +300,7 @@ def test_an_open_payment_is_cancelled_at_the_channel_too(client: SignedClient) -
 def test_an_authorized_payment_is_released(client: SignedClient) -> None:
     payment = authorized(client)
     assert data(cancel(client, payment))["status"] == "cancelled"
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("void", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000), ("void", 10_000)]
 
 
 def test_a_payment_is_cancelled_by_the_channels_number(client: SignedClient) -> None:
@@ -346,7 +346,7 @@ def test_cancelling_a_payment_that_is_still_being_created_turns_it_back(client: 
     background.finish()
     assert get_payment(client, payment)["status"] == "cancelled"
     assert data(cancel(client, payment, key=key))["status"] == "cancelled"
-    assert bank.news(payment)["payment"]["state"] == "cancelled"
+    assert bank.build_webhook(payment)["payment"]["state"] == "cancelled"
 
 
 # --- Capturing ----------------------------------------------------------------------------------------------
@@ -358,14 +358,18 @@ def test_an_authorized_payment_is_captured_in_full(client: SignedClient) -> None
     now = data(capture(client, payment))
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
     assert get_order(client, payment["order_no"])["status"] == "paid"
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("capture", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000), ("capture", 10_000)]
 
 
 def test_a_part_is_captured_and_the_rest_released(client: SignedClient) -> None:
     payment = authorized(client)
     now = data(capture(client, payment, amount=3_000))
     assert (now["amount"], now["captured_amount"], now["refundable_amount"]) == (10_000, 3_000, 3_000)
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000), ("capture", 3_000), ("void", 7_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [
+        ("authorize", 10_000),
+        ("capture", 3_000),
+        ("void", 7_000),
+    ]
     error(capture(client, payment, amount=1), 409, "payment_not_capturable")
 
 
@@ -373,7 +377,7 @@ def test_no_more_is_captured_than_was_authorized(client: SignedClient) -> None:
     payment = authorized(client)
     details = error(capture(client, payment, amount=10_001), 422, "capture_exceeds_payment")
     assert details["authorized_amount"] == 10_000
-    assert bank.charges(payment["payment_no"]) == [("authorize", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000)]
 
 
 def test_only_an_authorized_payment_is_captured(client: SignedClient) -> None:
@@ -392,7 +396,11 @@ def test_a_capture_whose_answer_is_lost_happens_once(client: SignedClient, fault
     error(cancel(client, payment), 409, "operation_in_progress")
     background.finish()
     assert data(capture(client, payment, key=key, amount=4_000))["captured_amount"] == 4_000
-    assert [kind for kind, _amount in bank.charges(payment["payment_no"])] == ["authorize", "capture", "void"]
+    assert [kind for kind, _amount in bank.read_ledger(payment["payment_no"])] == [
+        "authorize",
+        "capture",
+        "void",
+    ]
 
 
 def test_a_capture_of_what_the_channel_released_is_declined(client: SignedClient) -> None:
@@ -438,7 +446,7 @@ def test_an_unpaid_payment_expires(client: SignedClient) -> None:
     background.finish()
     assert get_payment(client, payment)["status"] == "expired"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
-    assert bank.news(payment)["payment"]["state"] == "cancelled"
+    assert bank.build_webhook(payment)["payment"]["state"] == "cancelled"
     assert get_payment(client, other)["status"] == "pending"
     assert expire_due() == 0
 
@@ -460,5 +468,5 @@ def test_an_authorized_payment_does_not_expire(client: SignedClient) -> None:
 
 def test_a_payment_that_the_bank_lets_expire_first_is_expired_here_too(client: SignedClient) -> None:
     payment = opened(client)
-    bank.time_to_pay_is_over(payment["payment_no"])
+    bank.let_payment_expire(payment["payment_no"])
     assert data(sync(client, payment))["status"] == "expired"

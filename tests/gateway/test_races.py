@@ -55,7 +55,7 @@ def test_one_order_no_from_many_sides_is_one_payment(client: SignedClient) -> No
     for answer in answers:
         if answer.status_code == 409:
             assert error(answer, 409, "duplicate_order_no")["payment_no"] == payment_no
-    assert bank.charges(payment_no) == [("charge", 10_000)]
+    assert bank.read_ledger(payment_no) == [("charge", 10_000)]
 
 
 def test_one_placed_order_is_paid_once(client: SignedClient) -> None:
@@ -73,7 +73,7 @@ def test_paying_against_cancelling(client: SignedClient) -> None:
         background.finish()
         now = get_payment(client, payment)
         charged = [("charge", 10_000)] if now["status"] == "succeeded" else []
-        assert bank.charges(payment["payment_no"]) == charged
+        assert bank.read_ledger(payment["payment_no"]) == charged
         order = get_order(client, payment["order_no"])["status"]
         assert (now["status"], order) in (("succeeded", "paid"), ("cancelled", "cancelled"))
 
@@ -91,12 +91,12 @@ def test_capturing_against_cancelling_against_expiring(client: SignedClient) -> 
         background.finish()
         assert {answer.status_code for answer in answers} <= {200, 409}
         now = get_payment(client, payment)
-        kinds = [kind for kind, _amount in bank.charges(payment["payment_no"])]
+        kinds = [kind for kind, _amount in bank.read_ledger(payment["payment_no"])]
         if now["status"] == "cancelled":
             assert kinds == ["authorize", "void"]
         else:
             assert (now["status"], kinds) == ("succeeded", ["authorize", "capture", "void"])
-            assert ("capture", now["captured_amount"]) in bank.charges(payment["payment_no"])
+            assert ("capture", now["captured_amount"]) in bank.read_ledger(payment["payment_no"])
 
 
 def test_two_captures_at_once(client: SignedClient) -> None:

@@ -62,7 +62,7 @@ def test_books_that_agree(client: SignedClient) -> None:
     data(refund(client, paid(client, "refund_pending:900"), 5))
     late = opened(client)
     data(cancel(client, late))
-    bank.pay_although_closed(late)
+    bank.pay_closed_payment(late)
     bank.deliver_webhooks(late["payment_no"])
     found, tally, code = reconcile()
     assert (found, code) == ([], 0)
@@ -183,7 +183,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(batches, "BATCH", 100)
     line = intercept_simulator(monkeypatch)
     payment = opened(client)
-    told = bank.told_of(payment["payment_no"])
+    told = bank.get_channel_payment(payment["payment_no"])
     alive = most = 0
 
     class Entry(ListingEntry[Any]):

@@ -35,7 +35,7 @@ def _money(client: SignedClient, payment: dict) -> tuple[int, int, str]:
 
 
 def _refunded_at_the_bank(payment: dict) -> list[int]:
-    return [amount for kind, amount in bank.charges(payment["payment_no"]) if kind == "refund"]
+    return [amount for kind, amount in bank.read_ledger(payment["payment_no"]) if kind == "refund"]
 
 
 def test_a_part_is_refunded(client: SignedClient) -> None:
@@ -155,9 +155,9 @@ def test_a_refund_that_fails_later_can_be_made_again(client: SignedClient) -> No
 def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
     payment = paid(client, "refund_pending:0")
     waiting = data(refund(client, payment, 4_000))
-    assert bank.bank_settles() == 1
-    told = [payload for payload in bank.webhooks_about(payment["payment_no"]) if "refund" in payload]
-    effects = [bank.effect_of(bank.send(payload)) for payload in told * 3]
+    assert bank.settle_due_payments() == 1
+    told = [payload for payload in bank.list_webhooks(payment["payment_no"]) if "refund" in payload]
+    effects = [bank.read_effect(bank.send_webhook(payload)) for payload in told * 3]
     assert effects == ["applied", "nothing_new", "nothing_new"]
     assert get_refund(client, waiting)["status"] == "succeeded"
     assert _money(client, payment) == (4_000, 6_000, "partial")
@@ -178,8 +178,10 @@ def test_a_refund_of_which_the_bank_tells_otherwise_is_left_to_a_person(
         "failure_code": "",
         "failure_message": "",
     }
-    answer = bank.send({"event_id": new_no("evt"), "type": "refund.succeeded", "refund": {**told, **change}})
-    assert bank.effect_of(answer) == "parked"
+    answer = bank.send_webhook(
+        {"event_id": new_no("evt"), "type": "refund.succeeded", "refund": {**told, **change}}
+    )
+    assert bank.read_effect(answer) == "parked"
     assert Payment.objects.get(payment_no=payment["payment_no"]).needs_attention
     assert get_refund(client, waiting)["status"] == "processing"
 

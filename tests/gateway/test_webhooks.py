@@ -40,19 +40,19 @@ def _events(payment: dict) -> list[str]:
 
 def test_what_the_bank_did_not_sign_changes_nothing(client: SignedClient) -> None:
     payment = opened(client)
-    paid_news = bank.news(payment, state="paid", captured_minor=10_000)
+    paid_news = bank.build_webhook(payment, state="paid", captured_minor=10_000)
     before = row_counts()
     now = time.time()
     for answer in (
-        bank.send(paid_news, Simulator_Signature=None),
-        bank.send(paid_news, Simulator_Signature="v1=" + "0" * 64),
-        bank.send(paid_news, Simulator_Signature="v1=é"),
-        bank.send(paid_news, Simulator_Timestamp=None),
-        bank.send(paid_news, Simulator_Timestamp=str(int(now) + 30)),
-        bank.send(paid_news, Simulator_Timestamp="9" * 13),
-        bank.send(paid_news, Simulator_Timestamp="٣" * 10),
-        bank.send(paid_news, at=now - 900),
-        bank.send(paid_news, at=now + 900),
+        bank.send_webhook(paid_news, Simulator_Signature=None),
+        bank.send_webhook(paid_news, Simulator_Signature="v1=" + "0" * 64),
+        bank.send_webhook(paid_news, Simulator_Signature="v1=é"),
+        bank.send_webhook(paid_news, Simulator_Timestamp=None),
+        bank.send_webhook(paid_news, Simulator_Timestamp=str(int(now) + 30)),
+        bank.send_webhook(paid_news, Simulator_Timestamp="9" * 13),
+        bank.send_webhook(paid_news, Simulator_Timestamp="٣" * 10),
+        bank.send_webhook(paid_news, at=now - 900),
+        bank.send_webhook(paid_news, at=now + 900),
     ):
         error(answer, 400, "webhook_rejected")
     assert row_counts() == before
@@ -78,7 +78,7 @@ def test_what_the_bank_did_not_sign_changes_nothing(client: SignedClient) -> Non
     ],
 )
 def test_what_is_signed_and_not_readable_is_refused(body: bytes, client: SignedClient) -> None:
-    error(bank.send(body), 400, "webhook_rejected")
+    error(bank.send_webhook(body), 400, "webhook_rejected")
     assert not ChannelEvent.objects.exists()
 
 
@@ -98,7 +98,7 @@ def test_what_is_signed_and_not_readable_is_refused(body: bytes, client: SignedC
 )
 def test_a_payment_of_the_wrong_shape_is_refused(client: SignedClient, change: dict) -> None:
     payment = opened(client)
-    error(bank.send(bank.news(payment, **change)), 400, "webhook_rejected")
+    error(bank.send_webhook(bank.build_webhook(payment, **change)), 400, "webhook_rejected")
     assert not ChannelEvent.objects.exists()
 
 
@@ -117,13 +117,13 @@ def test_a_payment_of_the_wrong_shape_is_refused(client: SignedClient, change: d
     ],
 )
 def test_what_our_tables_cannot_hold_is_no_server_error(client: SignedClient, change: dict) -> None:
-    told = bank.news(opened(client))
+    told = bank.build_webhook(opened(client))
     told.pop("payment.reference", None)
     for name, value in change.items():
         where, _dot, inner = name.rpartition(".")
         (told[where] if where else told)[inner] = value
     body = bank.json.dumps(told).encode()
-    assert bank.send(body).status_code in (200, 400)
+    assert bank.send_webhook(body).status_code in (200, 400)
 
 
 def test_a_channel_that_does_not_exist(client: SignedClient) -> None:
@@ -134,8 +134,8 @@ def test_a_channel_that_does_not_exist(client: SignedClient) -> None:
 
 
 def test_a_webhook_about_nothing_we_know_is_acknowledged(client: SignedClient) -> None:
-    told = bank.news(opened(client), reference="PAY-20250101-000000000000")
-    assert bank.effect_of(bank.send(told)) == "unknown_reference"
+    told = bank.build_webhook(opened(client), reference="PAY-20250101-000000000000")
+    assert bank.read_effect(bank.send_webhook(told)) == "unknown_reference"
     assert ChannelEvent.objects.get().effect == "unknown_reference"
 
 
@@ -145,8 +145,12 @@ def test_a_webhook_about_nothing_we_know_is_acknowledged(client: SignedClient) -
 def test_an_event_has_its_effect_once(client: SignedClient) -> None:
     payment = opened(client)
     bank.pay(payment)
-    (told,) = bank.webhooks_about(payment["payment_no"])
-    assert [bank.effect_of(bank.send(told)) for _ in range(3)] == ["applied", "nothing_new", "nothing_new"]
+    (told,) = bank.list_webhooks(payment["payment_no"])
+    assert [bank.read_effect(bank.send_webhook(told)) for _ in range(3)] == [
+        "applied",
+        "nothing_new",
+        "nothing_new",
+    ]
     assert ChannelEvent.objects.count() == 1
     assert _events(payment) == ["payment.created", "payment.succeeded"]
 
@@ -154,8 +158,8 @@ def test_an_event_has_its_effect_once(client: SignedClient) -> None:
 def test_an_event_delivered_from_many_sides_at_once(client: SignedClient) -> None:
     payment = opened(client)
     bank.pay(payment)
-    (told,) = bank.webhooks_about(payment["payment_no"])
-    effects = [bank.effect_of(answer) for answer in at_once(*[lambda: bank.send(told)] * 12)]
+    (told,) = bank.list_webhooks(payment["payment_no"])
+    effects = [bank.read_effect(answer) for answer in at_once(*[lambda: bank.send_webhook(told)] * 12)]
     assert sorted(effects) == ["applied"] + ["nothing_new"] * 11
     assert _events(payment) == ["payment.created", "payment.succeeded"]
 
@@ -168,7 +172,7 @@ def test_old_news_does_not_turn_a_payment_back(client: SignedClient) -> None:
     bank.pay(payment)
     bank.deliver_webhooks(payment["payment_no"])
     for state in ("open", "processing", "authorized", "declined", "cancelled"):
-        assert bank.effect_of(bank.send(bank.news(payment, state=state))) == "nothing_new"
+        assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state=state))) == "nothing_new"
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
     assert get_order(client, payment["order_no"])["status"] == "paid"
@@ -176,11 +180,16 @@ def test_old_news_does_not_turn_a_payment_back(client: SignedClient) -> None:
 
 def test_processing_comes_before_the_decision(client: SignedClient) -> None:
     payment = opened(client)
-    assert bank.effect_of(bank.send(bank.news(payment, state="processing"))) == "applied"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="processing"))) == "applied"
     assert get_payment(client, payment)["status"] == "processing"
-    assert bank.effect_of(bank.send(bank.news(payment, state="authorized"))) == "applied"
-    assert bank.effect_of(bank.send(bank.news(payment, state="processing"))) == "nothing_new"
-    assert bank.effect_of(bank.send(bank.news(payment, state="paid", captured_minor=10_000))) == "applied"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="authorized"))) == "applied"
+    assert (
+        bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="processing"))) == "nothing_new"
+    )
+    assert (
+        bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="paid", captured_minor=10_000)))
+        == "applied"
+    )
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
@@ -198,7 +207,7 @@ def test_a_webhook_that_is_faster_than_the_answer(client: SignedClient) -> None:
 
 def test_a_decline_during_creation_wakes_the_saga_that_finds_out_itself(client: SignedClient) -> None:
     payment = data(create(client, "decline,timeout_after"), 202)
-    assert bank.effect_of(bank.send(bank.news(payment))) == "saga_woken"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "saga_woken"
     background.finish()
     assert get_payment(client, payment)["status"] == "failed"
 
@@ -218,8 +227,8 @@ def test_a_decline_during_creation_wakes_the_saga_that_finds_out_itself(client: 
 )
 def test_money_that_does_not_fit_is_left_to_a_person(client: SignedClient, change: dict) -> None:
     payment = opened(client)
-    answer = bank.send(bank.news(payment, state="paid", **change))
-    assert bank.effect_of(answer) == "parked"
+    answer = bank.send_webhook(bank.build_webhook(payment, state="paid", **change))
+    assert bank.read_effect(answer) == "parked"
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert (row.status, row.captured_minor, row.needs_attention) == ("pending", 0, True)
     assert row.attention_reason
@@ -230,8 +239,8 @@ def test_the_simulators_word_does_not_move_another_channels_money(client: Signed
     payment = opened(client, channel="stripe")
     Payment.objects.update(sandbox=False)  # as if Stripe had made it
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_configured", "live": ""}
-    answer = bank.send(bank.news(payment, state="paid", captured_minor=10_000))
-    assert bank.effect_of(answer) == "unknown_reference"
+    answer = bank.send_webhook(bank.build_webhook(payment, state="paid", captured_minor=10_000))
+    assert bank.read_effect(answer) == "unknown_reference"
     assert get_payment(client, payment)["status"] == "pending"
 
 
@@ -241,18 +250,18 @@ def test_the_simulators_word_does_not_move_another_channels_money(client: Signed
 def test_money_for_a_cancelled_payment_goes_back(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"]) == ["nothing_new", "late_money"]
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"]) == ("cancelled", 10_000)
     background.finish()
     now = get_payment(client, payment)
     assert (now["refunded_amount"], now["refund_status"]) == (10_000, "full")
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
-    assert bank.effect_of(bank.send(bank.news(payment))) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "nothing_new"
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
 
 
 def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(
@@ -264,7 +273,7 @@ def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(
     background.time_to_pay_is_over(payment["payment_no"])
     expire_due()
     background.finish()
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
     row = Payment.objects.get(payment_no=payment["payment_no"])
@@ -274,40 +283,40 @@ def test_money_for_an_expired_payment_is_left_to_a_person_when_we_say_so(
         0,
         True,
     )
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
 def test_late_money_told_from_many_sides_goes_back_once(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
-    told = [bank.news(payment) for _ in range(8)]
-    at_once(*[lambda payload=payload: bank.send(payload) for payload in told])
+    bank.pay_closed_payment(payment)
+    told = [bank.build_webhook(payment) for _ in range(8)]
+    at_once(*[lambda payload=payload: bank.send_webhook(payload) for payload in told])
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
 
 
 def test_a_decline_after_the_cancel_changes_nothing(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
-    assert bank.effect_of(bank.send(bank.news(payment, state="declined"))) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment, state="declined"))) == "nothing_new"
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
 def test_paid_and_refunded_stays_succeeded(client: SignedClient) -> None:
     payment = paid(client)
-    told = bank.news(payment)
+    told = bank.build_webhook(payment)
     from tests.support.shop import refund
 
     data(refund(client, payment, 10_000))
-    assert bank.effect_of(bank.send(told)) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(told)) == "nothing_new"
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
 def test_a_captured_part_told_by_webhook(client: SignedClient) -> None:
     payment = authorized(client)
-    answer = bank.send(bank.news(payment, state="paid", captured_minor=2_500))
-    assert bank.effect_of(answer) == "applied"
+    answer = bank.send_webhook(bank.build_webhook(payment, state="paid", captured_minor=2_500))
+    assert bank.read_effect(answer) == "applied"
     assert get_payment(client, payment)["captured_amount"] == 2_500
 
 
@@ -315,7 +324,9 @@ def test_headers_name_no_key(client: SignedClient) -> None:
     """A merchant's key opens nothing here, and the bank needs none."""
     payment = opened(client)
     answer = client.post(
-        bank.WEBHOOKS, bank.news(payment, state="paid", captured_minor=10_000), idempotency_key=new_no()
+        bank.WEBHOOKS,
+        bank.build_webhook(payment, state="paid", captured_minor=10_000),
+        idempotency_key=new_no(),
     )
     error(answer, 400, "webhook_rejected")
 
@@ -326,10 +337,10 @@ def test_headers_name_no_key(client: SignedClient) -> None:
 def test_a_lone_surrogate_is_kept_as_its_escape(client: SignedClient) -> None:
     """As an authentic bank sends it: valid JSON, and no text that PostgreSQL can hold."""
     payment = opened(client)
-    told = bank.news(payment, state="paid", captured_minor=10_000)
+    told = bank.build_webhook(payment, state="paid", captured_minor=10_000)
     ids = [told["event_id"] + "\ud800", told["event_id"] + "\udfff"]
     for event_id in ids:
-        assert bank.send(json.dumps({**told, "event_id": event_id}).encode()).status_code == 200
+        assert bank.send_webhook(json.dumps({**told, "event_id": event_id}).encode()).status_code == 200
     assert get_payment(client, payment)["status"] == "succeeded"
     kept = ChannelEvent.objects.filter(event_id__startswith=told["event_id"]).values_list(
         "event_id", flat=True
@@ -339,13 +350,13 @@ def test_a_lone_surrogate_is_kept_as_its_escape(client: SignedClient) -> None:
 
 @pytest.mark.parametrize("field", ["failure_message", "channel_trade_no", "payment_url"])
 def test_a_lone_surrogate_in_any_field_is_no_defect_of_ours(client: SignedClient, field: str) -> None:
-    told = bank.news(opened(client), state="declined", captured_minor=0, **{field: "x\ud800"})
-    assert bank.send(json.dumps(told).encode()).status_code < 500
+    told = bank.build_webhook(opened(client), state="declined", captured_minor=0, **{field: "x\ud800"})
+    assert bank.send_webhook(json.dumps(told).encode()).status_code < 500
 
 
 def test_of_a_long_body_the_beginning_is_kept(client: SignedClient) -> None:
     payment = opened(client)
-    ours = bank.news(payment, state="paid", captured_minor=10_000)
+    ours = bank.build_webhook(payment, state="paid", captured_minor=10_000)
     strange = {
         **ours,
         "event_id": "strange",
@@ -353,7 +364,7 @@ def test_of_a_long_body_the_beginning_is_kept(client: SignedClient) -> None:
     }
     for told, padding in ((ours, 900_000), (strange, 5_000)):
         body = json.dumps({**told, "padding": "x" * padding}).encode()
-        assert bank.send(body).status_code == 200
+        assert bank.send_webhook(body).status_code == 200
         kept = ChannelEvent.objects.get(event_id=told["event_id"])
         assert kept.payload["bytes"] == len(body)
         assert len(json.dumps(kept.payload)) < 4_096

@@ -70,7 +70,7 @@ def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> N
             elif answer.status_code != 200:
                 error(answer, 409, "idempotency_in_flight")
         assert (Payment.objects.count(), Order.objects.count()) == (number, number)
-        assert bank.charges(json.loads(done.pop())["data"]["payment_no"]) == [("charge", 10_000)]
+        assert bank.read_ledger(json.loads(done.pop())["data"]["payment_no"]) == [("charge", 10_000)]
 
 
 def test_many_refunds_with_one_key_are_one(client: SignedClient) -> None:
@@ -213,10 +213,10 @@ def test_the_repeat_of_a_killed_request_carries_it_on(
     if simulate == "decline":
         error(answer, 402, "payment_declined")
         assert payment.status == "failed"
-        assert bank.charges(payment.payment_no) == []
+        assert bank.read_ledger(payment.payment_no) == []
     else:
         assert data(answer)["payment_no"] == payment.payment_no
-        assert bank.charges(payment.payment_no) == [("charge", 10_000)]
+        assert bank.read_ledger(payment.payment_no) == [("charge", 10_000)]
     again = client.post(PAYMENTS, wanted, idempotency_key=key)
     assert (again.content, again["Idempotent-Replayed"]) == (answer.content, "true")
 
@@ -232,7 +232,7 @@ def test_the_background_may_be_faster_than_the_repeat(
     background.crash_of_every_worker()
     background.finish()
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
-    assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
+    assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
 def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(
@@ -262,7 +262,7 @@ def test_many_repeats_of_a_killed_request_make_one_payment(
     answers = at_once(*[lambda: client.post(PAYMENTS, wanted, idempotency_key=key)] * 20)
     assert {answer.status_code for answer in answers} <= {200, 202, 409}
     assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
-    assert bank.charges(Payment.objects.get().payment_no) == [("charge", 10_000)]
+    assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
 def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: InterceptedSimulator) -> None:
@@ -274,7 +274,7 @@ def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: Intercep
     background.crash_of_every_worker()
     assert data(refund(client, payment, 4_000, key=key))["status"] == "succeeded"
     assert get_payment(client, payment)["refunded_amount"] == 4_000
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
 
 
 def test_another_body_never_resumes_a_crashed_request(

@@ -41,7 +41,7 @@ def late(client: SignedClient, settings) -> Payment:  # type: ignore[no-untyped-
     settings.LATE_MONEY_POLICY = "park"
     payment = shop.opened(client, amount=2_000_000)
     shop.data(shop.cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     return Payment.objects.get(payment_no=payment["payment_no"])
 
@@ -74,7 +74,7 @@ def terminal(verb: str, payment: Payment, actor: str) -> str:
 
 def refunded(payment: Payment) -> list[int]:
     background.finish()
-    return [abs(amount) for kind, amount in bank.charges(payment.payment_no) if kind == "refund"]
+    return [abs(amount) for kind, amount in bank.read_ledger(payment.payment_no) if kind == "refund"]
 
 
 @pytest.mark.parametrize(

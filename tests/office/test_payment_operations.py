@@ -95,7 +95,7 @@ def test_late_money_is_given_back_or_the_case_is_closed(
     told = shop.opened(client)
     payment = row(told)
     act(ana, payment, "cancel")
-    bank.pay_although_closed(told)
+    bank.pay_closed_payment(told)
     bank.deliver_webhooks(told["payment_no"])
     payment.refresh_from_db()
     assert payment.needs_attention

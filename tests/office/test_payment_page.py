@@ -80,7 +80,7 @@ def test_a_refund_moves_money_and_is_written_down(fina: Client, paid: Payment) -
     assert send(fina, paid, "34.56").status_code == 302
     refund = Refund.objects.get()
     assert (refund.amount_minor, refund.status, refund.reason) == (3_456, "succeeded", "broken")
-    assert ("refund", 3_456) in [(kind, abs(amount)) for kind, amount in bank.charges(paid.payment_no)]
+    assert ("refund", 3_456) in [(kind, abs(amount)) for kind, amount in bank.read_ledger(paid.payment_no)]
     action = StaffAction.objects.get()
     assert (action.actor, action.action, action.object_id) == ("fina", "refund.create", paid.payment_no)
     assert action.after["refund_no"] == refund.refund_no

@@ -67,7 +67,7 @@ def page(browser: Client, payment: Payment) -> str:
 
 
 def given_back(payment: Payment) -> list[int]:
-    return [abs(amount) for kind, amount in bank.charges(payment.payment_no) if kind == "refund"]
+    return [abs(amount) for kind, amount in bank.read_ledger(payment.payment_no) if kind == "refund"]
 
 
 def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) -> None:

@@ -307,7 +307,7 @@ def test_a_late_payment_is_refunded_or_needs_review(client: SignedClient, settin
         settings.LATE_MONEY_POLICY = policy
         payment = shop.opened(client)
         shop.data(shop.cancel(client, payment))
-        bank.pay_although_closed(payment)
+        bank.pay_closed_payment(payment)
         assert any(row.startswith("late_payments_refunded: ") for row in find())
         bank.deliver_webhooks(payment["payment_no"])
         background.finish()

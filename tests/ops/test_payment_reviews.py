@@ -41,7 +41,7 @@ def act(verb: str, payment: Body, **changes: str) -> str:
 def late(client: SignedClient) -> Body:
     payment = opened(client)
     data(cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
     return payment
 
@@ -56,7 +56,7 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
     with pytest.raises(CommandError, match="does not need review"):
         act("refund", late)
     background.finish()
-    assert bank.charges(late["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(late["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     assert get_payment(client, late)["refunded_amount"] == 10_000
     assert late["payment_no"] not in run_command("list")
     audit = StaffAction.objects.get()
@@ -74,7 +74,7 @@ def test_second_money_goes_back(client: SignedClient, banks: list[AdditionalChan
     the_first_channel_takes_it_after_all(payment)
     act("refund", payment)
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     assert PaymentAttempt.objects.get(number=1).surplus_refunded_minor == 10_000
     assert get_payment(client, payment)["refunded_amount"] == 0
 

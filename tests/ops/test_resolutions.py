@@ -138,7 +138,7 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     background.next_checks_are_due()
     poll_due()
     row.refresh_from_db()
-    told = bank.told_of(payment["payment_no"])
+    told = bank.get_channel_payment(payment["payment_no"])
     assert row.captured_minor == told.captured_minor, "the channel is believed"
 
 
@@ -159,7 +159,7 @@ def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: Inte
     line.mend()
     shop.data(shop.sync(client, payment))
     background.finish()
-    assert bank.charges(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
+    assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert (row.status, row.captured_minor, row.refunded_minor) == ("failed", 10_000, 10_000)
 
@@ -224,7 +224,7 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
 ) -> None:
     payment = shop.opened(client, "no_webhook")
     shop.data(shop.cancel(client, payment))
-    bank.pay_although_closed(payment)
+    bank.pay_closed_payment(payment)
     shop.data(shop.sync(client, payment))
     saga = SagaInstance.objects.get(definition="refund.create")
     SagaInstance.objects.filter(pk=saga.pk).update(

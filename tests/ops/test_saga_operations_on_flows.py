@@ -54,7 +54,7 @@ def test_a_charge_whose_answer_was_lost_is_found(client, operation):
     payment, saga = in_doubt(client, "timeout_after_charge")
     act(operation, saga)
     assert shop.get_payment(client, payment)["status"] == "succeeded"
-    assert len(bank.charges(payment["payment_no"])) == 1
+    assert len(bank.read_ledger(payment["payment_no"])) == 1
     assert nothing_is_wrong()
 
 
@@ -67,7 +67,7 @@ def test_turning_back_cancels_at_the_bank_first(client, operation, status):
     now = shop.get_payment(client, payment)
     assert now["status"] == status
     assert "on the phone" not in str(now), "what staff write is for staff"
-    assert bank.charges(payment["payment_no"]) == []
+    assert bank.read_ledger(payment["payment_no"]) == []
     assert nothing_is_wrong()
 
 

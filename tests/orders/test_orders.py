@@ -147,7 +147,7 @@ def test_an_open_payment_is_cancelled_at_the_channel_first(client: SignedClient)
     payment = opened(client)
     assert data(cancel_order(client, payment["order_no"]))["status"] == "cancelled"
     assert get_payment(client, payment)["status"] == "cancelled"
-    assert bank.news(payment)["payment"]["state"] == "cancelled"
+    assert bank.build_webhook(payment)["payment"]["state"] == "cancelled"
 
 
 def test_a_paid_order_says_to_refund(client: SignedClient) -> None:

@@ -1,6 +1,6 @@
-"""The other side of the simulator: what its customers do, what its books say, and the webhooks it sends.
+"""The simulated bank for tests: its customers, its ledger, and its webhooks.
 
-Signs webhooks as docs/SIMULATOR.md says, written apart from our own code.
+Webhooks are signed as docs/SIMULATOR.md says, by code of its own.
 """
 
 import hashlib
@@ -18,8 +18,9 @@ from django.http import HttpResponse
 from django.test import Client
 
 from channels.base import ChannelPayment
+from channels.simulator import bank as simulated_bank
 from channels.simulator import customer, ledger
-from channels.simulator.bank import lock_existing_payment, settle_due_payments
+from channels.simulator.bank import lock_existing_payment
 from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from channels.simulator.router import ALIAS
 
@@ -32,7 +33,7 @@ def pay(payment: dict[str, Any]) -> None:
 
 
 def refuse_card(payment: dict[str, Any]) -> None:
-    """The customer opens the payment page and picks a card that the bank declines: another one may be tried."""
+    """The customer chooses a card that the bank declines: another card may be tried."""
     assert customer.perform_action(payment["payment_url"].rsplit("/", 1)[1], customer.CustomerAction.DECLINE)
 
 
@@ -46,16 +47,16 @@ def decline(payment: dict[str, Any]) -> None:
         )
 
 
-def pay_although_closed(payment: dict[str, Any]) -> None:
-    """A bank that lets a customer pay what we have cancelled: the money is late, and real."""
+def pay_closed_payment(payment: dict[str, Any]) -> None:
+    """The customer pays a payment that we have closed: a late payment."""
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(
         state="open", failure_code="", failure_message="", expires_at=Now() + timedelta(hours=1)
     )
     pay(payment)
 
 
-def refund_goes_through(refund_no: str) -> None:
-    """A refund that the bank had refused is paid after all."""
+def complete_failed_refund(refund_no: str) -> None:
+    """The bank completes a refund that had failed."""
     refused = SimulatedRefund.objects.get(pk=refund_no)
     with transaction.atomic(using=ALIAS):
         payment = lock_existing_payment(refused.payment_id)
@@ -65,57 +66,59 @@ def refund_goes_through(refund_no: str) -> None:
         ledger.complete_refund(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
-def bank_returns(refund_no: str) -> None:
-    """The customer's bank sends a refund back that had succeeded."""
+def return_refund(refund_no: str) -> None:
+    """The customer's bank returns a refund that had succeeded."""
     with transaction.atomic(using=ALIAS):
         payment = lock_existing_payment(SimulatedRefund.objects.get(pk=refund_no).payment_id)
         ledger.return_refund(payment, SimulatedRefund.objects.get(pk=refund_no))
 
 
-def charges(payment_no: str) -> list[tuple[str, int]]:
-    """What the bank's ledger says of a payment, oldest first."""
+def read_ledger(payment_no: str) -> list[tuple[str, int]]:
+    """Returns kind and amount of the payment's ledger entries, oldest first."""
     rows = LedgerEntry.objects.filter(reference=payment_no).order_by("id")
     return list(rows.values_list("kind", "amount"))
 
 
-def webhooks_about(payment_no: str) -> list[dict[str, Any]]:
+def list_webhooks(payment_no: str) -> list[dict[str, Any]]:
     rows = Notification.objects.filter(reference=payment_no).order_by("created_at")
     return [row.payload for row in rows]
 
 
 def deliver_webhooks(payment_no: str) -> list[str]:
-    """Everything the bank has to tell about a payment, in order. Answers what came of each."""
-    return [effect_of(send(payload)) for payload in webhooks_about(payment_no)]
+    """Sends all webhooks of a payment, in order. Returns the effect of each."""
+    return [read_effect(send_webhook(payload)) for payload in list_webhooks(payment_no)]
 
 
-def told_of(reference: str) -> ChannelPayment:
-    """What the bank says of a payment when it is asked."""
+def get_channel_payment(reference: str) -> ChannelPayment:
+    """Returns the payment as the bank reports it to a query."""
     return ledger.to_channel_payment(SimulatedPayment.objects.get(pk=reference))
 
 
-def news(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A webhook about a payment in the bank's words, as far as the bank knows it."""
-    bank = SimulatedPayment.objects.get(pk=told["payment_no"])
-    about = {
-        "reference": bank.reference,
-        "channel_trade_no": bank.channel_trade_no,
-        "state": bank.state,
-        "amount_minor": bank.amount,
-        "currency": bank.currency,
-        "captured_minor": bank.captured,
+def build_webhook(payment: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Builds a webhook with the payment as the bank has it, and with changes."""
+    simulated = SimulatedPayment.objects.get(pk=payment["payment_no"])
+    fields = {
+        "reference": simulated.reference,
+        "channel_trade_no": simulated.channel_trade_no,
+        "state": simulated.state,
+        "amount_minor": simulated.amount,
+        "currency": simulated.currency,
+        "captured_minor": simulated.captured,
         "payment_url": "",
-        "failure_code": bank.failure_code,
-        "failure_message": bank.failure_message,
+        "failure_code": simulated.failure_code,
+        "failure_message": simulated.failure_message,
     }
     return {
         "event_id": f"sim_evt_{secrets.token_hex(12)}",
         "type": "payment.changed",
-        "payment": {**about, **changes},
+        "payment": {**fields, **changes},
     }
 
 
-def send(payload: dict[str, Any] | bytes, *, at: float | None = None, **headers: str | None) -> HttpResponse:
-    """Posts a webhook as the bank does. Headers can be replaced, or left out with None."""
+def send_webhook(
+    payload: dict[str, Any] | bytes, *, at: float | None = None, **headers: str | None
+) -> HttpResponse:
+    """Posts a webhook as the bank does. A header can be replaced, or left out with None."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
     stamp = str(int(time.time() if at is None else at))
     mac = hmac.new(settings.SIMULATOR_WEBHOOK_SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256)
@@ -130,16 +133,16 @@ def send(payload: dict[str, Any] | bytes, *, at: float | None = None, **headers:
     )
 
 
-def effect_of(answer: HttpResponse) -> str:
+def read_effect(answer: HttpResponse) -> str:
     assert answer.status_code == 200, (answer.status_code, answer.content.decode())
     effect: str = json.loads(answer.content)["data"]["effect"]
     return effect
 
 
-def time_to_pay_is_over(payment_no: str) -> None:
+def let_payment_expire(payment_no: str) -> None:
     SimulatedPayment.objects.filter(pk=payment_no).update(expires_at=Now())
 
 
-def bank_settles() -> int:
-    """What has fallen due at the bank is decided. Answers of how many payments."""
-    return settle_due_payments()
+def settle_due_payments() -> int:
+    """Applies what has fallen due at the bank. Returns the number of payments."""
+    return simulated_bank.settle_due_payments()
