@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS benchmark_rows (id bigserial PRIMARY KEY, order_no te
 """
 
 
-class BareSerializer(serializers.Serializer):
+class BareSerializer(serializers.Serializer[Any]):
     order_no = serializers.CharField(max_length=64)
     amount = serializers.IntegerField(min_value=1)
     currency = serializers.CharField(max_length=3)

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from typing import Any
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
 
@@ -118,7 +119,8 @@ def _consumer(kafka: MockCluster) -> Iterator[list[float]]:
             while not stop.is_set():
                 message = consumer.poll(0.1)
                 if message is not None and message.error() is None:
-                    happened = dict(message.headers())["ce_time"].decode()
+                    headers: dict[str, Any] = dict(message.headers() or [])
+                    happened = headers["ce_time"].decode()
                     arrivals.append(time.time() - datetime.fromisoformat(happened).timestamp())
 
     thread = threading.Thread(target=consume)

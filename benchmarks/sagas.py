@@ -22,7 +22,7 @@ import uuid
 import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
@@ -141,7 +141,7 @@ class Statements:
             self.count += 1
             return execute(cursor, *args, **kwargs)
 
-        psycopg.Cursor.execute = counting  # type: ignore[method-assign]
+        psycopg.Cursor.execute = counting  # type: ignore[method-assign,assignment]
 
 
 def _prepare_ours() -> Callable[[], Any]:
@@ -187,23 +187,23 @@ def _prepare_dbos() -> Callable[[], Any]:
         }
     )
 
-    @DBOS.step()
+    @DBOS.step()  # type: ignore[untyped-decorator]
     def step1() -> None: ...
 
-    @DBOS.step()
+    @DBOS.step()  # type: ignore[untyped-decorator]
     def step2() -> None: ...
 
-    @DBOS.step()
+    @DBOS.step()  # type: ignore[untyped-decorator]
     def step3() -> None: ...
 
-    @DBOS.workflow()
+    @DBOS.workflow()  # type: ignore[untyped-decorator]
     def flow() -> None:
         step1()
         step2()
         step3()
 
     DBOS.launch()
-    return flow
+    return cast(Callable[[], Any], flow)
 
 
 def _dbos_python() -> str:

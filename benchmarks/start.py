@@ -60,6 +60,7 @@ def _start() -> float:
     completed = SagaInstance.objects.filter(id=saga_id, status=SagaStatus.COMPLETED)
     wait_until(completed.exists, GIVEN_UP_SECONDS, "a worker to take the saga up")
     first = SagaStep.objects.get(saga_id=saga_id, step_order=1)
+    assert first.result is not None
     return float((first.result["at"] - began) * 1000)
 
 

@@ -166,11 +166,11 @@ def _explain(due: int) -> None:
         cursor.execute("SELECT id FROM saga_instances WHERE business_id = 'live-retry-1'")
         (saga_id,) = cursor.fetchone()
         claim = {"id": saga_id, "worker": "benchmark", "lease_seconds": 30}
-        due = store.get_claim_parameters(
+        values = store.get_claim_parameters(
             task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, suspects=1, after=""
         )
         queries: dict[str, tuple[str, Any]] = {
-            "claim of what is due": (statements.CLAIM_DUE, due),
+            "claim of what is due": (statements.CLAIM_DUE, values),
             "claim of one saga": (statements.CLAIM, claim),
             "steps of a saga": (statements.STEPS, [[saga_id]]),
         }

@@ -105,6 +105,7 @@ class Connection(HTTPChannel):
 
     def abort(self) -> None:
         """Closes at once, with what the kernel still holds for a client that does not read it."""
+        assert self.socket is not None
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handle_close()
 
@@ -136,8 +137,8 @@ class Listener(TcpWSGIServer):
     def _is_one_too_many(self, address: str) -> bool:
         if address in SHARED_ADDRESSES or is_trusted_proxy(address):
             return False
-        theirs = sum(channel.addr[0] == address for channel in self.active_channels.values())
-        return theirs >= MOST_OF_AN_ADDRESS
+        count: int = sum(channel.addr[0] == address for channel in self.active_channels.values())
+        return count >= MOST_OF_AN_ADDRESS
 
     def _make_room(self) -> None:
         """When all places are taken, the connection that has waited longest for its client is closed. A request that
@@ -214,6 +215,7 @@ class BufferingWorker(Worker):
         for listener in self.listeners:
             listener.accepting = False
             listener.del_channel()
+            assert listener.socket is not None
             listener.socket.close()
         while time.monotonic() < until and any(
             not channel.is_waiting

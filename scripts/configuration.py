@@ -141,7 +141,7 @@ def _default(call: ast.Call) -> str:
     if given is None or (isinstance(given, ast.Constant) and given.value in ("", None)):
         return "empty"
     if isinstance(given, ast.Constant):
-        return f"`{given.value}`"
+        return f"`{given.value!s}`"
     text = ast.unparse(given)
     return "empty" if text in ("[]", "{}") else f"`{text}`"
 

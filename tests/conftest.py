@@ -89,7 +89,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: clean_database.restore())
         yield
-    connections["simulator"].close_pool()
+    connections["simulator"].close_pool()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

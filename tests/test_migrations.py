@@ -67,7 +67,7 @@ def _complaint(operation: Operation) -> str | None:
         case operations.AddField(field=field) if not field.many_to_many:
             if not field.null and field.db_default is NOT_PROVIDED:
                 return "writes a default into every row: give db_default"
-            if field.unique or (field.db_index and not field.remote_field):
+            if field.unique or (field.db_index and not field.remote_field):  # type: ignore[attr-defined]
                 return "builds an index while nobody can write"
         case operations.RunSQL(sql=str() as sql) if _UPDATE.search(_FUNCTION.sub("", sql)):
             return "updates in one transaction"

@@ -19,4 +19,4 @@ def flush_key_usage() -> int:
             """,
             [list(usage.keys()), list(usage.values())],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)

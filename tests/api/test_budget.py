@@ -1,5 +1,7 @@
 """What a request costs, and that no transaction is open while a channel is called."""
 
+from typing import Any
+
 import pytest
 from django.db import connection
 
@@ -150,7 +152,7 @@ def test_the_intent_is_committed_before_the_call(client: SignedClient, line: Int
         finally:
             connections.close_all()
 
-    def look(operation: str, request: object) -> None:
+    def look(operation: str, request: Any) -> None:
         if operation == "create_payment":
             with ThreadPoolExecutor(1) as pool:
                 seen.append(pool.submit(look_from_outside, request.reference).result())

@@ -98,7 +98,7 @@ def test_a_merge_that_is_killed_changes_no_count(
         if dies_at == "before":
             patched.setattr(Path, "rename", _dying_rename(die))
         else:
-            patched.setattr(metric_files.shutil, "rmtree", lambda path, **options: None if options else die())
+            patched.setattr(metric_files.shutil, "rmtree", lambda path, **options: None if options else die())  # type: ignore[attr-defined]
         with pytest.raises(Killed):
             scraped(tmp_path)
     assert scraped(tmp_path)["jobs_total"] == 3

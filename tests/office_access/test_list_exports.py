@@ -5,6 +5,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -113,7 +114,7 @@ def _value(parameter: str) -> str:
     if parameter in INPUTS:
         return INPUTS[parameter]
     minutes_ago = {"from": 40, "to": 10}[parameter.rpartition("_")[2]]
-    return f"{timezone.now() - timezone.timedelta(minutes=minutes_ago):%Y-%m-%dT%H:%M}"
+    return f"{timezone.now() - timedelta(minutes=minutes_ago):%Y-%m-%dT%H:%M}"
 
 
 def _export(browser: Client, page: Any) -> list[dict[str, str]]:
@@ -124,7 +125,7 @@ def _export(browser: Client, page: Any) -> list[dict[str, str]]:
     answer = browser.post(
         "/admin/exports/export/new/", {**given, "in_background": "", "reason": "month's end"}
     )
-    content = b"".join(answer.streaming_content).decode("utf-8-sig")
+    content = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     return list(csv.DictReader(io.StringIO(content)))
 
 
@@ -148,7 +149,7 @@ def test_by_the_day_of_payment(client: SignedClient) -> None:
     today = timezone.now().date().isoformat()
     given = {"kind": "payments", "reason": "month's end", "paid_from": today, "paid_until": today}
     answer = browser.post("/admin/exports/export/new/", given)
-    content = b"".join(answer.streaming_content).decode("utf-8-sig")
+    content = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     (row,) = csv.DictReader(io.StringIO(content))
     assert (row["payment_no"], row["paid_at"][:10]) == (paid, today)
 

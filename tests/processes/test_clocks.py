@@ -116,7 +116,7 @@ def _require_a_lease_ends_by_the_databases_clock(platform: Platform, shop: HttpS
 @pytest.fixture
 def celery() -> Iterator[Celery]:
     """An app that sends to nobody. It is the current one, whose clock a schedule goes by."""
-    before, app = current_app._get_current_object(), Celery(broker="memory://")
+    before, app = current_app._get_current_object(), Celery(broker="memory://")  # type: ignore[attr-defined]
     yield app
     before.set_current()
 

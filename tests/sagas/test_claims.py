@@ -11,10 +11,11 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from sagas import engine, store, wakeups
+from sagas import store, wakeups
 from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStep
 from sagas.start import start_saga
+from sagas.state import SagaState
 from sagas.store import ClaimedSagas
 from tests.sagas.conftest import reload
 
@@ -207,7 +208,7 @@ def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
 
 
 def test_a_claim_raises_the_fence_of_what_it_takes_and_of_nothing_else(
-    define: Callable[..., Definition], begin: Callable[..., engine.SagaState], due: Due
+    define: Callable[..., Definition], begin: Callable[..., SagaState], due: Due
 ) -> None:
     due("a", 6)
     claim(4)

@@ -2,8 +2,8 @@
 
 import shutil
 import socket
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_port_that_is_none(installation: Installation) -> None:
 
 
 def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    usage = namedtuple("usage", "total used free")(10**12, 10**12 - 10**6, 10**6)
+    usage = SimpleNamespace(total=10**12, used=10**12 - 10**6, free=10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(StackError, match="0 MB free, 500 MB needed"):
         config.require_space(tmp_path)

@@ -86,7 +86,7 @@ class MockCluster:
                 assert time.monotonic() < give_up_at, f"of {sum(ends.values())} messages came {len(found)}"
                 for message in consumer.consume(500, timeout=0.2):
                     assert message.error() is None, message.error()
-                    headers = {name: value.decode() for name, value in message.headers()}
+                    headers = {name: value.decode() for name, value in dict(message.headers()).items()}
                     found.append(Received(message.key().decode(), headers, message.value()))
             return found
         finally:

@@ -9,9 +9,7 @@ import json
 import secrets
 from typing import Any
 
-from django.http import HttpResponse
-
-from tests.support.signing import SignedClient
+from tests.support.signing import SignedClient, TestResponse
 
 PAYMENTS, REFUNDS, ORDERS = "/api/v1/payments", "/api/v1/refunds", "/api/v1/orders"
 Body = dict[str, Any]
@@ -42,7 +40,7 @@ def order_request(**changes: Any) -> Body:
     return {name: value for name, value in body.items() if value is not ...}
 
 
-def data(answer: HttpResponse, status: int = 200) -> Any:
+def data(answer: TestResponse, status: int = 200) -> Any:
     """The `data` of a success, whose envelope is checked on the way."""
     assert answer.status_code == status, (answer.status_code, answer.content.decode())
     assert answer["Content-Type"] == "application/json"
@@ -54,7 +52,7 @@ def data(answer: HttpResponse, status: int = 200) -> Any:
     return body["data"]
 
 
-def error(answer: HttpResponse, status: int, error_code: str) -> Body:
+def error(answer: TestResponse, status: int, error_code: str) -> Body:
     """The `details` of a refusal, whose envelope is checked on the way."""
     assert answer.status_code == status, (answer.status_code, answer.content.decode())
     assert answer["Content-Type"] == "application/json"
@@ -72,7 +70,7 @@ def error(answer: HttpResponse, status: int, error_code: str) -> Body:
 
 def create(
     client: SignedClient, simulate: str = "", *, key: str | None = None, **changes: Any
-) -> HttpResponse:
+) -> TestResponse:
     return client.post(PAYMENTS, payment_request(simulate, **changes), idempotency_key=key)
 
 
@@ -103,26 +101,26 @@ def ordered(client: SignedClient, **changes: Any) -> Body:
     return order
 
 
-def cancel(client: SignedClient, payment: Body, *, key: str | None = None, **body: Any) -> HttpResponse:
+def cancel(client: SignedClient, payment: Body, *, key: str | None = None, **body: Any) -> TestResponse:
     return client.post(f"{PAYMENTS}/{payment['payment_no']}/cancel", body, idempotency_key=key)
 
 
-def capture(client: SignedClient, payment: Body, *, key: str | None = None, **body: Any) -> HttpResponse:
+def capture(client: SignedClient, payment: Body, *, key: str | None = None, **body: Any) -> TestResponse:
     return client.post(f"{PAYMENTS}/{payment['payment_no']}/capture", body, idempotency_key=key)
 
 
-def sync(client: SignedClient, payment: Body, *, key: str | None = None) -> HttpResponse:
+def sync(client: SignedClient, payment: Body, *, key: str | None = None) -> TestResponse:
     return client.post(f"{PAYMENTS}/{payment['payment_no']}/sync", {}, idempotency_key=key)
 
 
 def refund(
     client: SignedClient, payment: Body, amount: int, *, key: str | None = None, **more: Any
-) -> HttpResponse:
+) -> TestResponse:
     body = {"payment_no": payment["payment_no"], "amount": amount, **more}
     return client.post(REFUNDS, body, idempotency_key=key)
 
 
-def cancel_order(client: SignedClient, order_no: str, *, key: str | None = None, **body: Any) -> HttpResponse:
+def cancel_order(client: SignedClient, order_no: str, *, key: str | None = None, **body: Any) -> TestResponse:
     return client.post(f"{ORDERS}/{order_no}/cancel", body, idempotency_key=key)
 
 

@@ -14,12 +14,17 @@ import hmac
 import json as json_module
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 from django.test import Client
 
 from payment_platform.api_docs.errors import error_codes
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as TestResponse
+else:
+    TestResponse = HttpResponse
 
 NO_BODY = object()
 
@@ -28,20 +33,20 @@ class SignedClient:
     def __init__(self, key: str, secret: str, *, remote_addr: str = "127.0.0.1") -> None:
         self.key, self.secret, self.remote_addr = key, secret, remote_addr
 
-    def get(self, path: str, **headers: str | None) -> HttpResponse:
+    def get(self, path: str, **headers: str | None) -> TestResponse:
         return self.request("GET", path, **headers)
 
     def post(
         self, path: str, json: Any = NO_BODY, *, idempotency_key: str | None = None, **headers: str | None
-    ) -> HttpResponse:
+    ) -> TestResponse:
         return self.request("POST", path, json, idempotency_key=idempotency_key, **headers)
 
     def patch(
         self, path: str, json: Any = NO_BODY, *, idempotency_key: str | None = None, **headers: str | None
-    ) -> HttpResponse:
+    ) -> TestResponse:
         return self.request("PATCH", path, json, idempotency_key=idempotency_key, **headers)
 
-    def delete(self, path: str, **headers: str | None) -> HttpResponse:
+    def delete(self, path: str, **headers: str | None) -> TestResponse:
         return self.request("DELETE", path, **headers)
 
     def request(
@@ -55,7 +60,7 @@ class SignedClient:
         timestamp: float | None = None,
         nonce: str | None = None,
         **headers: str | None,
-    ) -> HttpResponse:
+    ) -> TestResponse:
         """`json` is encoded, `body` is sent as it is. `path` may hold a query."""
         if body is None:
             body = b"" if json is NO_BODY else json_module.dumps(json, ensure_ascii=False).encode()
@@ -63,7 +68,7 @@ class SignedClient:
             method, path, body, idempotency_key=idempotency_key, timestamp=timestamp, nonce=nonce
         )
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        answer: HttpResponse = Client(raise_request_exception=False).generic(
+        answer: TestResponse = Client(raise_request_exception=False).generic(
             method,
             path,
             body,

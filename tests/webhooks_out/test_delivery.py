@@ -22,7 +22,7 @@ from tests.support.webhooks import (
     next_attempts_are_due,
     registered,
 )
-from webhooks import claims, delivery, retry_schedule
+from webhooks import claims, delivery, http_client, retry_schedule
 from webhooks.models import (
     AttemptOutcome,
     DeliveryStatus,
@@ -243,14 +243,14 @@ def test_no_transaction_is_open_and_the_intent_is_there_during_the_call(
     registered(client, receiver.url())
     opened(client)
     seen = []
-    really = delivery.http_client.post_webhook
+    really = http_client.post_webhook
 
     def post(*args, **kwargs):
         assert not connection.in_atomic_block
         seen.append(WebhookAttempt.objects.get().outcome)
         return really(*args, **kwargs)
 
-    monkeypatch.setattr(delivery.http_client, "post_webhook", post)
+    monkeypatch.setattr(http_client, "post_webhook", post)
     deliver_due()
     assert seen == ["in_flight"]
 
