@@ -1,5 +1,7 @@
 """What any Django project could do at best: a DRF view that validates a body and inserts one row."""
 
+from typing import Any
+
 from django.db import connection
 from rest_framework import serializers
 from rest_framework.request import Request

@@ -141,7 +141,7 @@ def _measure(rounds: int, due: int) -> Figures:
     return figures
 
 
-def _claim() -> store.Batch:
+def _claim() -> store.ClaimedSagas:
     """Half of a worker's places: what one key gets."""
     return store.claim_due_sagas(task_queue="default", places=settings.SAGA_WORKER_THREADS)
 
