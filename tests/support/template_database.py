@@ -46,6 +46,7 @@ def _migrate(name: str) -> None:
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     finally:
         connection.close()
-        connection.close_pool()  # a database that somebody is connected to cannot be copied  # type: ignore[attr-defined]
+        # A database with open connections cannot be copied.
+        connection.close_pool()  # type: ignore[attr-defined]
         database["TEST"]["NAME"] = own_test_name
         database["NAME"] = settings.DATABASES[DEFAULT_DB_ALIAS]["NAME"] = own_name
