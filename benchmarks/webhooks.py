@@ -32,7 +32,7 @@ from events.models import OutboxEvent
 from events.outbox import Event, build_event_row
 from merchants.models import Merchant
 from merchants.services import create_merchant
-from tests.support.receiver import Answer, Receiver, Told
+from tests.support.receiver import ReceivedWebhook, Receiver, WebhookResponse
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from webhooks.signing import new_secret
 
@@ -72,15 +72,15 @@ def _delays(merchants: list[Merchant], events: int, rate: int, *, slow: int, dea
     kinds = ["slow"] * slow + ["dead"] * dead + ["healthy"] * (ENDPOINTS - slow - dead)
     let_go = threading.Event()
 
-    def answer(told: Told) -> Answer:
-        if told.path == "/slow":
+    def answer(webhook: ReceivedWebhook) -> WebhookResponse:
+        if webhook.path == "/slow":
             let_go.wait(SLOW_SECONDS)
-        elif told.path == "/dead":
+        elif webhook.path == "/dead":
             let_go.wait()
-        return Answer()
+        return WebhookResponse()
 
     with Receiver() as receiver:
-        receiver.answer = answer
+        receiver.respond = answer
         secret = seal(new_secret())
         WebhookEndpoint.objects.bulk_create(
             WebhookEndpoint(
@@ -94,7 +94,9 @@ def _delays(merchants: list[Merchant], events: int, rate: int, *, slow: int, dea
             _wait_for(set(committed), receiver)
             let_go.set()
         return [
-            told.at - committed[told.message_id] for told in receiver.told if told.message_id in committed
+            webhook.at - committed[webhook.message_id]
+            for webhook in receiver.received
+            if webhook.message_id in committed
         ]
 
 
@@ -137,7 +139,7 @@ def _event(merchant: Merchant) -> str:
 
 def _wait_for(ids: set[str], receiver: Receiver) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not ids <= {told.message_id for told in list(receiver.told)}:
+    while not ids <= {webhook.message_id for webhook in list(receiver.received)}:
         if time.monotonic() > give_up_at:
             sys.exit("Not every healthy endpoint was told.")
         time.sleep(0.1)

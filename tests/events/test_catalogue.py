@@ -22,7 +22,7 @@ from gateway.services.channel_updates.disputes import apply_dispute_update
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from tests.support.shop import authorized, cancel, create, data, opened, paid, refund
 from tests.support.signing import SignedClient
 from tests.support.webhooks import ENDPOINTS, deliver_due, registered
@@ -83,7 +83,7 @@ def _disputed(payment: Payment) -> None:
 
 def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa: F811
     with Receiver() as receiver:
-        receiver.answer = lambda update: Answer(410 if update.path == "/gone" else 200)
+        receiver.respond = lambda webhook: WebhookResponse(410 if webhook.path == "/gone" else 200)
         endpoint = registered(client, receiver.url("/well"))
         registered(client, receiver.url("/gone"))
         payment = paid(client, customer={"name": "Li"}, callback_url=receiver.url("/c"))
@@ -116,7 +116,7 @@ def test_every_event_keeps_to_its_schema(client: SignedClient) -> None:  # noqa:
         deliver_due()
         deliver_due()
         events = sent()
-        for event in [*events, *(json.loads(delivery.body) for delivery in receiver.told)]:
+        for event in [*events, *(json.loads(delivery.body) for delivery in receiver.received)]:
             check(event)
     assert {event["type"] for event in events} == set(catalogue.ALL_TYPES)
     assert Payment.objects.filter(status=PaymentStatus.EXPIRED).exists()

@@ -45,7 +45,9 @@ def shop(platform: Containers) -> HttpShop:
 def endpoint(shop: HttpShop) -> Iterator[webhooks.Receiver]:
     """The merchant's: it refuses the first thing that it is told, and takes it when it is told again."""
     with webhooks.Receiver() as running:
-        running.answer = lambda _told: webhooks.Answer(500 if len(running.told) == 1 else 200)
+        running.respond = lambda _webhook: webhooks.WebhookResponse(
+            500 if len(running.received) == 1 else 200
+        )
         address = {"url": running.url("/hook/address-with-a-token")}
         assert shop.send(Write("/api/v1/webhook-endpoints", address)).status == 200
         yield running

@@ -24,7 +24,7 @@ from gateway.models import Payment
 from monitoring.lag import LAGS
 from tests.office.test_dashboard import DAY
 from tests.support import shop, webhooks
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from tests.support.signing import SignedClient
 from tests.support.triggers import without_triggers
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -89,19 +89,19 @@ def plans(statements: list[str]) -> Iterator[str]:
 class TestStory:
     def test_every_attempt_is_told_with_its_outcome(self, client, receiver, sue) -> None:
         webhooks.registered(client, receiver.url(), event_types=["payment.succeeded"])
-        receiver.answer = lambda _told: Answer(503)
+        receiver.respond = lambda _webhook: WebhookResponse(503)
         payment = paid(client)
         webhooks.deliver_due()
-        receiver.answer = lambda _told: Answer(200)
+        receiver.respond = lambda _webhook: WebhookResponse(200)
         webhooks.next_attempts_are_due()
         webhooks.deliver_due()
         with translation.override("en"):
-            told = list(deliveries(load_subject(payment)))
-        assert [(entry.title, entry.name) for entry in told] == [
+            entries = list(deliveries(load_subject(payment)))
+        assert [(entry.title, entry.name) for entry in entries] == [
             ("Success", "payment.succeeded"),
             ("Error response", "payment.succeeded"),
         ]
-        assert all(entry.duration_ms is not None for entry in told)
+        assert all(entry.duration_ms is not None for entry in entries)
         html = page(sue, "gateway_payment", payment.pk)
         delivery = WebhookDelivery.objects.get()
         for shown in (
@@ -120,7 +120,7 @@ class TestStory:
         paid(client)
         webhooks.deliver_due()
         events = OutboxEvent.objects.filter(ordering_key__in=[payment.payment_no, payment.order_no])
-        assert len(list(deliveries(load_subject(payment)))) == events.count() < len(receiver.told)
+        assert len(list(deliveries(load_subject(payment)))) == events.count() < len(receiver.received)
 
     def test_the_newest_are_shown_and_found_by_index(self, client, receiver, sue) -> None:
         webhooks.registered(client, receiver.url())
@@ -132,8 +132,8 @@ class TestStory:
         )
         many_copies()
         with CaptureQueriesContext(connection) as queries:
-            told = list(deliveries(load_subject(payment)))
-        assert len(told) == EACH
+            entries = list(deliveries(load_subject(payment)))
+        assert len(entries) == EACH
         for plan in plans([query["sql"] for query in queries if "webhook_" in query["sql"]]):
             assert not re.search("Seq Scan on (webhook_deliveries|webhook_attempts|outbox)", plan), plan
         with CaptureQueriesContext(connection) as queries:
@@ -152,7 +152,7 @@ class TestLag:
         paid(client)
         events = OutboxEvent.objects.count()
         assert self.lags() == {"outbox": events, "fan_out": events, "webhooks": 0}
-        receiver.answer = lambda _told: Answer(500)
+        receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         assert self.lags() == {"outbox": events, "fan_out": 0, "webhooks": 0}, "its next try is in the future"
         webhooks.next_attempts_are_due()
@@ -166,7 +166,7 @@ class TestLag:
     def test_nothing_is_due_at_a_disabled_endpoint(self, client, receiver) -> None:
         endpoint = webhooks.registered(client, receiver.url())
         paid(client)
-        receiver.answer = lambda _told: Answer(500)
+        receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         webhooks.next_attempts_are_due()
         assert self.lags()["webhooks"] > 0
@@ -184,7 +184,7 @@ class TestLag:
         fan_out, due = (next(link for link in links if part in link) for part in ("fanned_out", "due=yes"))
         assert len(sue.get(fan_out).context["cl"].result_list) == OutboxEvent.objects.count()
         assert html.count(f'href="{due}"') == 2, "the tile, and its line in the table"
-        receiver.answer = lambda _told: Answer(500)
+        receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         assert not sue.get(due).context["cl"].result_list
         webhooks.next_attempts_are_due()
@@ -207,7 +207,7 @@ class TestHealth:
         webhooks.registered(client, receiver.url("/quiet"), event_types=["refund.failed"])
         paid(client)
         webhooks.deliver_due()
-        receiver.answer = lambda _told: Answer(410)
+        receiver.respond = lambda _webhook: WebhookResponse(410)
         paid(client)
         webhooks.deliver_due()
         with translation.override("en"):
@@ -240,8 +240,8 @@ class TestHealth:
                 "attempts": endpoint_health.ATTEMPTS,
             }
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {endpoint_health.HEALTH}", given)
-            (told,) = cursor.fetchone()
-        plan = json.dumps(told)
+            (plan_tree,) = cursor.fetchone()
+        plan = json.dumps(plan_tree)
         assert "webhook_delivery_of_endpoint" in plan
         assert (
             max(int(rows) for rows in re.findall(r'"Actual Rows": (\d+)', plan)) <= endpoint_health.LOOKED_AT
@@ -259,7 +259,7 @@ class TestTestCall:
         assert answer["Location"] == reverse("admin:webhooks_webhookdelivery_change", args=[delivery.pk])
         shop.data(client.post(f"{webhooks.ENDPOINTS}/{endpoint.pk}/test", {}))
         webhooks.deliver_due()
-        mine, theirs = (json.loads(told.body) for told in receiver.told)
+        mine, theirs = (json.loads(webhook.body) for webhook in receiver.received)
         assert mine["type"] == theirs["type"] == "webhook.test"
         assert mine["data"].keys() == theirs["data"].keys()
         done = StaffAction.objects.get()

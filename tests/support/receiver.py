@@ -1,7 +1,7 @@
-"""A merchant's webhook receiver on loopback: keeps what it was told, and answers as the test says.
+"""A merchant's webhook receiver on loopback: stores what it receives, and responds as the test sets it.
 
-with Receiver() as shop:
-    shop.answer = lambda request: Answer(500)
+with Receiver() as receiver:
+    receiver.respond = lambda webhook: WebhookResponse(500)
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Told:
+class ReceivedWebhook:
     path: str
     headers: dict[str, str]  # names in lower case
     body: bytes
@@ -25,7 +25,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebhookResponse:
     status: int = 200
     body: bytes = b"ok"
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,21 +36,23 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that hangs up is part of the game."""
+        """Some tests make the caller hang up."""
 
 
 class Receiver:
     def __init__(self) -> None:
-        self.told: list[Told] = []
-        self.answer: Callable[[Told], Answer] = lambda _told: Answer()
+        self.received: list[ReceivedWebhook] = []
+        self.respond: Callable[[ReceivedWebhook], WebhookResponse] = lambda _webhook: WebhookResponse()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                told = Told(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-                receiver.told.append(told)
-                answer = receiver.answer(told)
+                webhook = ReceivedWebhook(
+                    self.path, {name.lower(): value for name, value in self.headers.items()}, body
+                )
+                receiver.received.append(webhook)
+                answer = receiver.respond(webhook)
                 self.send_response(answer.status)
                 for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)

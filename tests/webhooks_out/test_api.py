@@ -15,7 +15,7 @@ from events import catalogue
 from events.models import OutboxEvent
 from events.outbox import Event, append_event
 from merchants.services import NewMerchant
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from tests.support.shop import Body, data, error, new_no, opened, paid
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
@@ -74,12 +74,12 @@ WRONG: list[tuple[Body, str]] = [
 
 
 @pytest.mark.parametrize(("body", "field"), WRONG)
-def test_what_is_wrong_is_named(client: SignedClient, body: Body, field: str) -> None:
+def test_an_invalid_field_is_named(client: SignedClient, body: Body, field: str) -> None:
     before = row_counts()
     answer = client.post(ENDPOINTS, body, idempotency_key=new_no("key"))
     assert answer.status_code == 400
-    told = json.loads(answer.content)
-    assert field in told["details"] or told["error_code"] == "malformed_body", told
+    body_of_error = json.loads(answer.content)
+    assert field in body_of_error["details"] or body_of_error["error_code"] == "malformed_body", body_of_error
     assert row_counts() == before
 
 
@@ -87,18 +87,18 @@ def test_what_is_wrong_is_named(client: SignedClient, body: Body, field: str) ->
     ("change", "field"),
     [({}, "body"), ({"status": "deleted"}, "status"), ({"url": "x"}, "url"), ({"kind": "callback"}, "kind")],
 )
-def test_a_wrong_change_is_named(client: SignedClient, change: Body, field: str) -> None:
+def test_an_invalid_change_is_named(client: SignedClient, change: Body, field: str) -> None:
     endpoint = registered(client, URL)
     answer = client.patch(f"{ENDPOINTS}/{endpoint['id']}", change, idempotency_key=new_no("key"))
     assert field in error(answer, 400, "validation_failed")
 
 
-def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> None:
+def test_an_endpoint_from_registration_to_deletion(client: SignedClient, receiver: Receiver) -> None:
     endpoint = registered(client, receiver.url(), event_types=["payment.succeeded"], description="Main")
     one = f"{ENDPOINTS}/{endpoint['id']}"
     paid(client)
     deliver_due()
-    assert [json.loads(told.body)["type"] for told in receiver.told] == ["payment.succeeded"]
+    assert [json.loads(webhook.body)["type"] for webhook in receiver.received] == ["payment.succeeded"]
     changed = data(
         client.patch(one, {"event_types": [], "status": "disabled"}, idempotency_key=new_no("key"))
     )
@@ -110,12 +110,12 @@ def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> No
     error(client.post(f"{one}/test", {}), 409, "webhook_endpoint_not_usable")
     opened(client)
     deliver_due()
-    assert len(receiver.told) == 1
+    assert len(receiver.received) == 1
     assert data(client.patch(one, {"status": "enabled"}))["disabled_reason"] is None
     sent = data(client.post(f"{one}/test", {}))
     assert (sent["event_type"], sent["status"]) == ("webhook.test", "pending")
     deliver_due()
-    assert json.loads(receiver.told[-1].body)["data"]["endpoint_id"] == endpoint["id"]
+    assert json.loads(receiver.received[-1].body)["data"]["endpoint_id"] == endpoint["id"]
     opened(client)
     deliver_due(())
     assert data(client.delete(one)) == {"id": endpoint["id"], "deleted": True}
@@ -124,7 +124,7 @@ def test_the_life_of_an_endpoint(client: SignedClient, receiver: Receiver) -> No
         error(client.request(method, one), 404, "not_found")
     assert data(client.get(ENDPOINTS))["items"] == []
     deliver_due()
-    assert len(receiver.told) == 2
+    assert len(receiver.received) == 2
 
 
 def test_a_long_backlog_is_cancelled_in_batches(
@@ -137,16 +137,18 @@ def test_a_long_backlog_is_cancelled_in_batches(
     deliver_due(())
     data(client.delete(f"{ENDPOINTS}/{gone['id']}"))
     deliver_due()
-    assert {told.path for told in receiver.told} == {"/other"}, "what is not cancelled yet is not sent either"
+    assert {webhook.path for webhook in receiver.received} == {"/other"}, (
+        "pending deliveries of a deleted endpoint are not sent"
+    )
     assert [cancel_leftovers(), cancel_leftovers()] == [3, 0]
-    told = dict.fromkeys(WebhookDelivery.objects.values_list("endpoint_id", "status"))
-    assert {(str(each), status) for each, status in told} == {
+    statuses = set(WebhookDelivery.objects.values_list("endpoint_id", "status"))
+    assert {(str(endpoint_id), status) for endpoint_id, status in statuses} == {
         (gone["id"], "cancelled"),
         (other["id"], "delivered"),
     }
 
 
-def test_too_many_are_refused(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_endpoints_are_refused(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 1)
     registered(client, URL)
     error(client.post(ENDPOINTS, {"url": URL}), 409, "too_many_webhook_endpoints")
@@ -163,9 +165,9 @@ def test_the_callback_endpoint_is_shown_and_cannot_be_redirected(client: SignedC
     assert (again["id"], again["secret"] != endpoint["secret"]) == (endpoint["id"], True)
 
 
-def _failed(client: SignedClient, receiver: Receiver, count: int) -> Body:
+def _register_with_failed_deliveries(client: SignedClient, receiver: Receiver, count: int) -> Body:
     endpoint = registered(client, receiver.url())
-    receiver.answer = lambda _told: Answer(500)
+    receiver.respond = lambda _webhook: WebhookResponse(500)
     for _ in range(count):
         opened(client)
     deliver_due()
@@ -173,22 +175,22 @@ def _failed(client: SignedClient, receiver: Receiver, count: int) -> Body:
     next_attempts_are_due()
     deliver_due()
     assert {row["status"] for row in data(client.get(f"{DELIVERIES}?status=failed"))["items"]} == {"failed"}
-    receiver.answer = lambda _told: Answer(200)
-    receiver.told.clear()
+    receiver.respond = lambda _webhook: WebhookResponse(200)
+    receiver.received.clear()
     return endpoint
 
 
-def test_one_is_sent_again_under_its_id(client: SignedClient, receiver: Receiver) -> None:
-    _failed(client, receiver, 2)
+def test_a_delivery_is_resent_under_its_id(client: SignedClient, receiver: Receiver) -> None:
+    _register_with_failed_deliveries(client, receiver, 2)
     first, second = data(client.get(DELIVERIES))["items"]
     key = new_no("key")
     sent = data(client.post(f"{DELIVERIES}/{first['id']}/resend", {}, idempotency_key=key))
     assert (sent["status"], sent["attempt_count"]) == ("pending", 0)
     deliver_due()
-    assert [told.message_id for told in receiver.told] == [first["event_id"]]
+    assert [webhook.message_id for webhook in receiver.received] == [first["event_id"]]
     client.post(f"{DELIVERIES}/{first['id']}/resend", {}, idempotency_key=key)
     deliver_due()
-    assert len(receiver.told) == 1, "the key was spent"
+    assert len(receiver.received) == 1, "the key was used"
     assert len(data(client.get(f"{DELIVERIES}/{first['id']}"))["attempts"]) == 3, "history is kept"
     assert data(client.get(f"{DELIVERIES}/{second['id']}"))["status"] == "failed"
 
@@ -206,16 +208,16 @@ def test_a_resend_keeps_the_time_of_the_first_delivery(client: SignedClient, rec
     assert (last["status"], last["delivered_at"]) == ("delivered", first["delivered_at"])
 
 
-def test_all_failed_and_ranges_are_sent_again(
+def test_failed_deliveries_and_periods_are_resent(
     client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint = _failed(client, receiver, 3)
+    endpoint = _register_with_failed_deliveries(client, receiver, 3)
     resend = f"{ENDPOINTS}/{endpoint['id']}/resend"
     monkeypatch.setattr(resending, "MAX_RESENT", 2)
     assert data(client.post(resend, {})) == {"resent": 2, "more": True}
     assert data(client.post(resend, {})) == {"resent": 1, "more": False}
     deliver_due()
-    assert len(receiver.told) == 3
+    assert len(receiver.received) == 3
     late = registered(client, receiver.url("/late"))
     times = [event["time"] for event in data(client.get(EVENTS))["items"]]
     span = {"created_from": times[-1], "created_to": "2100-01-01T00:00:00Z"}
@@ -225,13 +227,11 @@ def test_all_failed_and_ranges_are_sent_again(
     until = {"created_from": times[-1], "created_to": times[1]}
     assert data(client.post(again, until)) == {"resent": 1, "more": False}
     monkeypatch.setattr(resending, "MAX_RESENT", 2)
-    error(
-        client.post(again, span), 422, "resend_range_too_long"
-    )  # one of the three is on its way, and counts
+    error(client.post(again, span), 422, "resend_range_too_long")  # one of the three is pending, and counts
     monkeypatch.setattr(resending, "MAX_RESENT", 1000)
     assert data(client.post(again, span)) == {"resent": 2, "more": False}
     deliver_due()
-    assert sorted(told.message_id for told in receiver.told if told.path == "/late") == sorted(
+    assert sorted(webhook.message_id for webhook in receiver.received if webhook.path == "/late") == sorted(
         event["id"] for event in data(client.get(EVENTS))["items"]
     )
     assert "created_to" in error(client.post(again, {"created_from": times[-1]}), 400, "validation_failed")
@@ -239,7 +239,7 @@ def test_all_failed_and_ranges_are_sent_again(
     assert "created_to" in error(client.post(again, backwards), 400, "validation_failed")
 
 
-def test_events_can_be_asked_for(client: SignedClient) -> None:
+def test_events_can_be_listed(client: SignedClient) -> None:
     payment = paid(client)
     opened(client)
     page = data(client.get(f"{EVENTS}?limit=2"))
@@ -253,53 +253,53 @@ def test_events_can_be_asked_for(client: SignedClient) -> None:
     assert {event["type"] for event in listed} <= set(catalogue.ALL_TYPES)
 
 
-def test_who_asks_as_documented_misses_no_event_that_commits_late(
+def test_polling_as_documented_misses_no_event_that_commits_late(
     client: SignedClient, acme: NewMerchant
 ) -> None:
-    """The first event commits when the others have long been read, page by page."""
-    told: list[Body] = []
-    written, let_go = threading.Event(), threading.Event()
+    """The first event commits after the others have been read, page by page."""
+    known: list[Body] = []
+    written, release = threading.Event(), threading.Event()
 
-    def happen_slowly() -> None:
+    def append_late() -> None:
         with transaction.atomic():
-            happen(acme, "PAY-late")
+            append_payment_event(acme, "PAY-late")
             written.set()
-            assert let_go.wait(60)
+            assert release.wait(60)
 
-    def ask() -> set[str]:
+    def poll() -> set[str]:
         since = ""
-        if told:
-            newest = max(dt.datetime.fromisoformat(event["time"]) for event in told)
+        if known:
+            newest = max(dt.datetime.fromisoformat(event["time"]) for event in known)
             since = f"&created_from={quote((newest - dt.timedelta(minutes=1)).isoformat())}"
-        page, seen = data(client.get(f"{EVENTS}?limit=2{since}")), {event["id"] for event in told}
+        page, seen = data(client.get(f"{EVENTS}?limit=2{since}")), {event["id"] for event in known}
         items = page["items"]
         while page["next_cursor"]:
             page = data(client.get(f"{EVENTS}?limit=2{since}&cursor={page['next_cursor']}"))
             items += page["items"]
         new = [event for event in items if event["id"] not in seen]
-        told.extend(new)
+        known.extend(new)
         return {event["subject"] for event in new}
 
-    late = in_background(happen_slowly)
+    late = in_background(append_late)
     try:
         assert written.wait(60)
         for number in range(5):
             with transaction.atomic():
-                happen(acme, f"PAY-{number}")
-        assert ask() == {f"PAY-{number}" for number in range(5)}
+                append_payment_event(acme, f"PAY-{number}")
+        assert poll() == {f"PAY-{number}" for number in range(5)}
     finally:
-        let_go.set()
+        release.set()
         late.result()
-    assert ask() == {"PAY-late"}
-    assert ask() == set()
+    assert poll() == {"PAY-late"}
+    assert poll() == set()
 
 
-def happen(acme: NewMerchant, payment_no: str) -> None:
+def append_payment_event(acme: NewMerchant, payment_no: str) -> None:
     about = {"merchant_id": acme.merchant.pk, "environment": "test", "subject_id": uuid.uuid4(), "data": {}}
     append_event(Event(type="payment.created", ordering_key=payment_no, **about))
 
 
-def everything(client: SignedClient, receiver: Receiver) -> dict[str, str]:
+def create_one_of_each(client: SignedClient, receiver: Receiver) -> dict[str, str]:
     endpoint = registered(client, receiver.url())
     opened(client)
     deliver_due(())
@@ -311,14 +311,14 @@ def everything(client: SignedClient, receiver: Receiver) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("who", ["another merchant", "the other environment"])
-def test_nothing_of_others_exists(
+def test_objects_of_other_tenants_are_not_found(
     who: str,
     client: SignedClient,
     other_client: SignedClient,
     live_client: SignedClient,
     receiver: Receiver,
 ) -> None:
-    ids = everything(client, receiver)
+    ids = create_one_of_each(client, receiver)
     stranger = other_client if who == "another merchant" else live_client
     before = row_counts()
     span = {"created_from": "2020-01-01T00:00:00Z", "created_to": "2100-01-01T00:00:00Z"}
@@ -347,19 +347,19 @@ def test_nothing_of_others_exists(
     assert data(client.get(f"{ENDPOINTS}/{ids['endpoint']}"))["status"] == "enabled"
 
 
-def test_events_of_others_are_told_to_nobody_else(
+def test_events_go_only_to_endpoints_of_their_tenant(
     client: SignedClient, other_client: SignedClient, live_client: SignedClient, receiver: Receiver
 ) -> None:
     for each, path in ((client, "/mine"), (other_client, "/other"), (live_client, "/live")):
         registered(each, receiver.url(path))
     opened(client)
     deliver_due()
-    assert [told.path for told in receiver.told] == ["/mine"]
+    assert [webhook.path for webhook in receiver.received] == ["/mine"]
 
 
 def test_scopes(client: SignedClient, receiver: Receiver) -> None:
-    """Who may read events may not read what was told to whom, and far less change it."""
-    ids = everything(client, receiver)
+    """The scope `events:read` allows neither to read deliveries nor to change endpoints."""
+    ids = create_one_of_each(client, receiver)
     one, delivery = f"{ENDPOINTS}/{ids['endpoint']}", f"{DELIVERIES}/{ids['delivery']}"
     reads = {
         EVENTS: "events:read",

@@ -1,4 +1,4 @@
-"""What an endpoint is told, when, and what is remembered of it."""
+"""Delivery attempts: what is sent, when it is retried, and what is stored."""
 
 import datetime as dt
 import json
@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from tests.support.shop import data, new_no, opened, paid, refund
 from tests.support.signing import SignedClient
 from tests.support.webhooks import (
@@ -43,16 +43,16 @@ def claim_one() -> claims.ClaimedDelivery:
     return claim
 
 
-def test_an_endpoint_is_told_what_the_api_shows(client: SignedClient, receiver: Receiver) -> None:
+def test_a_webhook_has_the_body_that_the_api_shows(client: SignedClient, receiver: Receiver) -> None:
     endpoint = registered(client, receiver.url("/hook?shop=7"))
     payment = opened(client, subject="测试支付")
     (reply,) = deliver_due()
     assert reply.outcome == AttemptOutcome.SUCCESS
-    (told,) = receiver.told
-    assert told.path == "/hook?shop=7"
-    assert told.headers["content-type"] == "application/json"
-    event = Webhook(endpoint["secret"]).verify(told.body, told.headers)
-    assert event == data(client.get(f"{EVENTS}/{told.message_id}"))
+    (webhook,) = receiver.received
+    assert webhook.path == "/hook?shop=7"
+    assert webhook.headers["content-type"] == "application/json"
+    event = Webhook(endpoint["secret"]).verify(webhook.body, webhook.headers)
+    assert event == data(client.get(f"{EVENTS}/{webhook.message_id}"))
     assert (event["specversion"], event["type"], event["subject"]) == (
         "1.0",
         "payment.created",
@@ -66,31 +66,31 @@ def test_another_secret_or_another_body_does_not_verify(client: SignedClient, re
     endpoint, other = registered(client, receiver.url("/a")), registered(client, receiver.url("/b"))
     opened(client)
     deliver_due()
-    told = next(told for told in receiver.told if told.path == "/a")
-    Webhook(endpoint["secret"]).verify(told.body, told.headers)
+    webhook = next(webhook for webhook in receiver.received if webhook.path == "/a")
+    Webhook(endpoint["secret"]).verify(webhook.body, webhook.headers)
     with pytest.raises(WebhookVerificationError):
-        Webhook(other["secret"]).verify(told.body, told.headers)
+        Webhook(other["secret"]).verify(webhook.body, webhook.headers)
     with pytest.raises(WebhookVerificationError):
-        Webhook(endpoint["secret"]).verify(told.body.replace(b"pending", b"settled"), told.headers)
+        Webhook(endpoint["secret"]).verify(webhook.body.replace(b"pending", b"settled"), webhook.headers)
 
 
-def test_both_secrets_sign_while_they_overlap(client: SignedClient, receiver: Receiver) -> None:
+def test_both_secrets_sign_during_the_overlap(client: SignedClient, receiver: Receiver) -> None:
     endpoint = registered(client, receiver.url())
     rotated = data(client.post(f"{ENDPOINTS}/{endpoint['id']}/rotate-secret", {}))
     assert rotated["secret"] != endpoint["secret"]
     opened(client)
     deliver_due()
     for secret in (endpoint["secret"], rotated["secret"]):
-        Webhook(secret).verify(receiver.told[0].body, receiver.told[0].headers)
+        Webhook(secret).verify(receiver.received[0].body, receiver.received[0].headers)
     WebhookEndpoint.objects.update(previous_secret_until=Now() - dt.timedelta(seconds=1))
     opened(client)
     deliver_due()
-    Webhook(rotated["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
+    Webhook(rotated["secret"]).verify(receiver.received[1].body, receiver.received[1].headers)
     with pytest.raises(WebhookVerificationError):
-        Webhook(endpoint["secret"]).verify(receiver.told[1].body, receiver.told[1].headers)
+        Webhook(endpoint["secret"]).verify(receiver.received[1].body, receiver.received[1].headers)
 
 
-def test_a_host_whose_clock_is_wrong_signs_what_is_believed(
+def test_a_signature_is_valid_although_the_host_has_a_wrong_clock(
     client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = registered(client, receiver.url())
@@ -99,17 +99,17 @@ def test_a_host_whose_clock_is_wrong_signs_what_is_believed(
     with monkeypatch.context() as patched:
         patched.setattr(time, "time", lambda: right() + 3600)
         deliver_due()
-    Webhook(endpoint["secret"]).verify(receiver.told[0].body, receiver.told[0].headers)
+    Webhook(endpoint["secret"]).verify(receiver.received[0].body, receiver.received[0].headers)
 
 
-def test_callback_url_is_told_of_its_payment_alone(client: SignedClient, receiver: Receiver) -> None:
+def test_a_callback_url_gets_only_the_events_of_its_payment(client: SignedClient, receiver: Receiver) -> None:
     secret = data(client.post(f"{ENDPOINTS}/callback/rotate-secret", {}))["secret"]
     opened(client)
     payment = paid(client, callback_url=receiver.url("/callback?order=1"))
     data(refund(client, payment, 100))
     deliver_due()
-    assert {told.path for told in receiver.told} == {"/callback?order=1"}
-    events = [Webhook(secret).verify(told.body, told.headers) for told in receiver.told]
+    assert {webhook.path for webhook in receiver.received} == {"/callback?order=1"}
+    events = [Webhook(secret).verify(webhook.body, webhook.headers) for webhook in receiver.received]
     assert sorted(event["type"] for event in events) == [
         "payment.created",
         "payment.succeeded",
@@ -118,9 +118,9 @@ def test_callback_url_is_told_of_its_payment_alone(client: SignedClient, receive
     assert {event["subject"] for event in events} == {payment["payment_no"]}
 
 
-def test_the_whole_schedule(client: SignedClient, receiver: Receiver) -> None:
-    """Ten attempts under one id with the waits of the schedule, each a fifth longer or shorter at most."""
-    receiver.answer = lambda _told: Answer(500)
+def test_a_failing_delivery_follows_the_retry_schedule(client: SignedClient, receiver: Receiver) -> None:
+    """Ten attempts under one id. Each wait differs from the schedule by at most a fifth."""
+    receiver.respond = lambda _webhook: WebhookResponse(500)
     registered(client, receiver.url())
     opened(client)
     waits = []
@@ -132,24 +132,22 @@ def test_the_whole_schedule(client: SignedClient, receiver: Receiver) -> None:
         waits.append(row.wait.total_seconds())
         next_attempts_are_due()
     assert row.status == DeliveryStatus.FAILED
-    assert len(receiver.told) == 10
-    assert len({told.message_id for told in receiver.told}) == 1
+    assert len(receiver.received) == 10
+    assert len({webhook.message_id for webhook in receiver.received}) == 1
     expected = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
     for wait, middle in zip(waits, expected, strict=True):
         assert middle * 0.8 - 30 <= wait <= middle * 1.2, (wait, middle)
-    assert len({retry_schedule.retry_delay_seconds(1) for _ in range(20)}) > 1, (
-        "everybody at once is what jitter is against"
-    )
+    assert len({retry_schedule.retry_delay_seconds(1) for _ in range(20)}) > 1, "the delay has jitter"
 
 
-def test_every_attempt_is_kept_and_secrets_are_not(client: SignedClient, receiver: Receiver) -> None:
+def test_every_attempt_is_stored_without_secrets(client: SignedClient, receiver: Receiver) -> None:
     answers = iter(
         [
-            Answer(503, b"x" * 5000, {"Set-Cookie": "session=abc", "X-Shop": "1"}),
-            Answer(204, b"", {"X-Nul": "a"}),
+            WebhookResponse(503, b"x" * 5000, {"Set-Cookie": "session=abc", "X-Shop": "1"}),
+            WebhookResponse(204, b"", {"X-Nul": "a"}),
         ]
     )
-    receiver.answer = lambda _told: next(answers)
+    receiver.respond = lambda _webhook: next(answers)
     registered(client, receiver.url())
     opened(client)
     deliver_due()
@@ -169,28 +167,32 @@ def test_every_attempt_is_kept_and_secrets_are_not(client: SignedClient, receive
     assert {key: shown[key] for key in listed} == listed
 
 
-def test_410_disables_the_endpoint_and_tells_the_others(client: SignedClient, receiver: Receiver) -> None:
+def test_a_410_disables_the_endpoint_and_notifies_the_others(
+    client: SignedClient, receiver: Receiver
+) -> None:
     gone = registered(client, receiver.url("/gone"), event_types=["payment.created"])
     registered(client, receiver.url("/well"), event_types=["webhook_endpoint.disabled"])
-    receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+    receiver.respond = lambda webhook: WebhookResponse(410 if webhook.path == "/gone" else 200)
     opened(client)
     deliver_due()
     row = endpoint_row(gone)
     assert (row.status, row.disabled_reason) == (EndpointStatus.DISABLED, DisabledReason.GONE)
     deliver_due()
-    notice = json.loads(receiver.told[-1].body)
+    notice = json.loads(receiver.received[-1].body)
     assert (notice["type"], notice["data"]["endpoint_id"]) == ("webhook_endpoint.disabled", gone["id"])
     opened(client)
     deliver_due()
-    assert [told.path for told in receiver.told] == ["/gone", "/well"], "disabled means no further call"
+    assert [webhook.path for webhook in receiver.received] == ["/gone", "/well"], (
+        "disabled means no further call"
+    )
     assert WebhookDelivery.objects.get(endpoint=row).status == DeliveryStatus.FAILED
 
 
-def test_five_days_of_failing_disable_and_one_success_forgives(
+def test_an_endpoint_is_disabled_after_five_days_without_success(
     client: SignedClient, receiver: Receiver
 ) -> None:
     endpoint = registered(client, receiver.url())
-    receiver.answer = lambda _told: Answer(500)
+    receiver.respond = lambda _webhook: WebhookResponse(500)
     opened(client)
     deliver_due()
     assert endpoint_row(endpoint).failing_since is not None
@@ -198,11 +200,11 @@ def test_five_days_of_failing_disable_and_one_success_forgives(
     next_attempts_are_due()
     deliver_due()
     assert endpoint_row(endpoint).status == EndpointStatus.ENABLED
-    receiver.answer = lambda _told: Answer(200)
+    receiver.respond = lambda _webhook: WebhookResponse(200)
     next_attempts_are_due()
     deliver_due()
     assert (endpoint_row(endpoint).failing_since, endpoint_row(endpoint).lane) == (None, Lane.FAST)
-    receiver.answer = lambda _told: Answer(500)
+    receiver.respond = lambda _webhook: WebhookResponse(500)
     opened(client)
     deliver_due()
     WebhookEndpoint.objects.update(failing_since=Now() - dt.timedelta(days=5, minutes=1))
@@ -210,16 +212,16 @@ def test_five_days_of_failing_disable_and_one_success_forgives(
     deliver_due()
     row = endpoint_row(endpoint)
     assert (row.status, row.disabled_reason) == (EndpointStatus.DISABLED, DisabledReason.FAILING)
-    # What waited goes on once the merchant has mended it.
-    receiver.answer = lambda _told: Answer(200)
+    # Pending deliveries continue when the merchant enables the endpoint again.
+    receiver.respond = lambda _webhook: WebhookResponse(200)
     next_attempts_are_due()
     assert deliver_due() == []
     data(client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"status": "enabled"}, idempotency_key=new_no("key")))
     assert [reply.outcome for reply in deliver_due()] == [AttemptOutcome.SUCCESS]
 
 
-def test_a_callback_that_is_gone_ends_alone(client: SignedClient, receiver: Receiver) -> None:
-    receiver.answer = lambda told: Answer(410 if told.path == "/gone" else 200)
+def test_a_410_of_a_callback_url_ends_only_that_delivery(client: SignedClient, receiver: Receiver) -> None:
+    receiver.respond = lambda webhook: WebhookResponse(410 if webhook.path == "/gone" else 200)
     opened(client, callback_url=receiver.url("/gone"))
     opened(client, callback_url=receiver.url("/well"))
     deliver_due()
@@ -229,15 +231,15 @@ def test_a_callback_that_is_gone_ends_alone(client: SignedClient, receiver: Rece
 
 
 def test_redirects_are_not_followed(client: SignedClient, receiver: Receiver) -> None:
-    receiver.answer = lambda _told: Answer(302, b"", {"Location": receiver.url("/elsewhere")})
+    receiver.respond = lambda _webhook: WebhookResponse(302, b"", {"Location": receiver.url("/elsewhere")})
     registered(client, receiver.url("/hook"))
     opened(client)
     (reply,) = deliver_due()
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.REJECTED, 302)
-    assert [told.path for told in receiver.told] == ["/hook"]
+    assert [webhook.path for webhook in receiver.received] == ["/hook"]
 
 
-def test_no_transaction_is_open_and_the_intent_is_there_during_the_call(
+def test_during_the_call_no_transaction_is_open_and_the_intent_is_stored(
     client: SignedClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered(client, receiver.url())
@@ -255,7 +257,7 @@ def test_no_transaction_is_open_and_the_intent_is_there_during_the_call(
     assert seen == ["in_flight"]
 
 
-def test_who_lost_the_lease_writes_nothing(client: SignedClient, receiver: Receiver) -> None:
+def test_a_stale_worker_writes_nothing(client: SignedClient, receiver: Receiver) -> None:
     registered(client, receiver.url())
     opened(client)
     late = claim_one()
@@ -264,10 +266,10 @@ def test_who_lost_the_lease_writes_nothing(client: SignedClient, receiver: Recei
     (newer,) = claims.claim_deliveries(lane=Lane.FAST, places=10)
     assert (newer.delivery_id, newer.fence) == (late.delivery_id, late.fence + 1)
     reply = delivery.attempt_delivery(late)
-    assert reply.outcome == AttemptOutcome.SUCCESS, "the endpoint was told"
-    assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "and nothing was written about it"
+    assert reply.outcome == AttemptOutcome.SUCCESS, "the endpoint was called"
+    assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "and nothing was recorded"
     outcomes = dict(WebhookAttempt.objects.values_list("fence", "outcome"))
     assert outcomes == {late.fence: "abandoned", newer.fence: "in_flight"}
     delivery.attempt_delivery(newer)
     assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
-    assert len({told.message_id for told in receiver.told}) == 1
+    assert len({webhook.message_id for webhook in receiver.received}) == 1

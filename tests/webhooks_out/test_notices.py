@@ -1,4 +1,4 @@
-"""That an endpoint was disabled reaches the merchant by e-mail, at least once, and holds up nothing else."""
+"""The e-mail about a disabled endpoint is sent at least once and delays nothing else."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from merchants.services import NewMerchant
 from tests.support.mail import MailServer
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from tests.support.shop import Body, data, opened
 from tests.support.signing import SignedClient
 from tests.support.webhooks import ENDPOINTS, deliver_due, endpoint_row, registered
@@ -28,51 +28,51 @@ def mail(settings) -> Iterator[MailServer]:
 
 
 def gone(client: SignedClient, receiver: Receiver) -> Body:
-    """An endpoint, the only one, that was disabled a moment ago."""
-    receiver.answer = lambda _told: Answer(410)
+    """Registers an endpoint, the only one, and lets it be disabled."""
+    receiver.respond = lambda _webhook: WebhookResponse(410)
     endpoint = registered(client, receiver.url("/hook/address-with-a-token"))
     opened(client)
     deliver_due()
     return endpoint
 
 
-def leases_end() -> None:
+def expire_leases() -> None:
     WebhookEndpoint.objects.exclude(notice_due_at=None).update(notice_due_at=Now())
 
 
-def test_the_merchant_is_told_once(
+def test_the_merchant_gets_one_email(
     client: SignedClient, acme: NewMerchant, receiver: Receiver, mail: MailServer
 ) -> None:
     endpoint = gone(client, receiver)
-    assert mail.messages == [], "who delivers does not wait for a mail server"
+    assert mail.messages == [], "the webhook worker does not wait for the mail server"
     assert [send_notices(), send_notices()] == [1, 0]
-    (told,) = mail.messages
-    assert told["To"] == acme.merchant.email
-    text = told.get_content()
+    (message,) = mail.messages
+    assert message["To"] == acme.merchant.email
+    text = message.get_content()
     for part in (endpoint["id"], "127.0.0.1", "410", "被停用", "was disabled"):
         assert part in text
-    assert "address-with-a-token" not in told.as_string()
+    assert "address-with-a-token" not in message.as_string()
     row = endpoint_row(endpoint)
     assert row.notice_due_at is None
     assert row.notice_sent_at is not None
 
 
-def test_what_a_mail_server_does_not_take_is_sent_later(
+def test_a_failed_email_is_sent_again_later(
     client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
-    """Nor does anybody know whether it was taken, when the server hangs up instead of answering."""
+    """When the mail server hangs up without an answer, it is not known whether it accepted the message."""
     gone(client, receiver)
     mail.hangs_up = True
     assert [send_notices(), send_notices()] == [0, 0]
-    assert len(mail.messages) == 1, "there is a while between two attempts"
-    leases_end()
+    assert len(mail.messages) == 1, "the second attempt waits for the lease"
+    expire_leases()
     mail.hangs_up = False
     assert send_notices() == 1
     first, second = mail.messages
     assert first["Message-ID"] == second["Message-ID"]
 
 
-def test_one_that_is_refused_holds_up_no_other(
+def test_a_failed_email_delays_no_other(
     client: SignedClient, other_client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
     gone(client, receiver)
@@ -85,7 +85,7 @@ def test_one_that_is_refused_holds_up_no_other(
     assert first["To"] != second["To"]
 
 
-def test_no_lock_is_held_while_the_mail_server_is_talked_to(
+def test_no_lock_is_held_while_the_mail_server_is_called(
     client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
     gone(client, receiver)
@@ -99,7 +99,7 @@ def test_no_lock_is_held_while_the_mail_server_is_talked_to(
     assert send_notices() == 1
 
 
-def test_only_what_we_disabled_and_what_still_is(
+def test_no_email_for_endpoints_that_need_none(
     client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
     theirs = registered(client, receiver.url("/theirs"), event_types=["refund.failed"])
@@ -112,7 +112,9 @@ def test_only_what_we_disabled_and_what_still_is(
     assert (send_notices(), mail.messages) == (0, [])
 
 
-def test_without_a_mail_server_it_waits(client: SignedClient, receiver: Receiver, settings) -> None:
+def test_without_a_mail_server_the_notice_stays_due(
+    client: SignedClient, receiver: Receiver, settings
+) -> None:
     endpoint = gone(client, receiver)
     assert settings.EMAIL_URL == ""
     assert send_notices() == 0

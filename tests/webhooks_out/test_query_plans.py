@@ -77,7 +77,7 @@ def test_a_claim_reads_a_few_of_each_endpoint(history: None) -> None:
     assert "webhook_delivery_turn" in {node.get("Index Name") for node in deliveries}
     limit = claims.MAX_CALLS_IN_FLIGHT[Lane.FAST]
     claimed = limit + ENDPOINTS - 1
-    # One look at each endpoint, the first few of each, and each claimed one again to be locked and updated.
+    # One probe for each endpoint, the first few rows of each, and each claimed row again for its lock and update.
     assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS + ENDPOINTS * limit + 2 * claimed
     assert len(claims.claim_deliveries(lane=Lane.FAST, places=64)) == claimed, (
         "the plan above is that of a claim that worked"
@@ -89,15 +89,15 @@ def test_a_claim_reads_a_few_of_each_endpoint(history: None) -> None:
     [(relay.UNPUBLISHED, "outbox_undelivered"), (fanout.CLAIM_EVENTS, "outbox_not_fanned_out")],
     ids=["relay", "fan-out"],
 )
-def test_the_outbox_is_read_through_what_is_left_of_it(history: None, statement: str, index: str) -> None:
+def test_the_outbox_is_read_by_its_partial_indexes(history: None, statement: str, index: str) -> None:
     found = scans(statement, [500])
     require_no_table_is_read_through(found)
     assert {node.get("Index Name") for node in found} == {index}
     assert looked_at(found, "outbox_events") == 500
 
 
-def test_a_scrape_looks_past_what_waits_at_a_disabled_endpoint(history: None) -> None:
-    """By far the most of what is due waits there, and is none of what is late."""
+def test_the_lag_query_skips_the_backlog_of_a_disabled_endpoint(history: None) -> None:
+    """Most due deliveries belong to that endpoint, and none of them counts as late."""
     idle = WebhookEndpoint.objects.order_by("url").first()
     WebhookEndpoint.objects.filter(pk=idle.pk).update(
         status="disabled", disabled_reason="failing", disabled_at=Now()
@@ -105,15 +105,15 @@ def test_a_scrape_looks_past_what_waits_at_a_disabled_endpoint(history: None) ->
     found = scans(LAGS["webhooks"], {"most": 10_000})
     deliveries = [node for node in found if node["Relation Name"] == "webhook_deliveries"]
     require_no_table_is_read_through(deliveries)
-    # One look at each endpoint to find the next, and one at what each of the enabled ones has.
+    # One probe for each endpoint to find the next one, and one for the rows of each enabled endpoint.
     assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS
     with connection.cursor() as cursor:
         cursor.execute(LAGS["webhooks"], {"most": 10_000})
-        assert cursor.fetchone()[0] == ENDPOINTS - 1, "the plan above is that of a look that saw"
+        assert cursor.fetchone()[0] == ENDPOINTS - 1, "the plan above is that of a query that found rows"
 
 
-def test_who_asks_for_the_last_minutes_has_no_history_read_through(history: None, acme: NewMerchant) -> None:
-    """A page of a hundred, and a dozen to be found."""
+def test_a_poll_for_the_last_minutes_reads_no_history(history: None, acme: NewMerchant) -> None:
+    """The page has a hundred rows, and a dozen events match."""
     mine = OutboxEvent.objects.filter(merchant_id=acme.merchant.pk, environment="test")
     since = {"created_from": database_now() - dt.timedelta(minutes=12)}
     recent = created_within(mine, since)

@@ -1,4 +1,4 @@
-"""Which addresses are called, and how little the other side can do to us."""
+"""The SSRF guard, and the limits of the HTTP client against a hostile endpoint."""
 
 import ipaddress
 import socket
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Receiver, WebhookResponse
 from webhooks import http_client, ssrf_guard
 from webhooks.models import AttemptOutcome
 from webhooks.ssrf_guard import AddressRefused
@@ -42,8 +42,8 @@ def no_loopback(settings: Any) -> None:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What the name server says."""
+def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The answers of the name server."""
     known: dict[str, list[str]] = {}
 
     def getaddrinfo(host: str, port: int, *_more: Any, **_kind: Any) -> list[Any]:
@@ -54,8 +54,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("url", REFUSED_BY_FORM)
-def test_refused_without_asking_a_name_server(
-    url: str, no_loopback: None, names: dict[str, list[str]]
+def test_a_forbidden_url_is_refused_without_a_dns_lookup(
+    url: str, no_loopback: None, dns: dict[str, list[str]]
 ) -> None:
     with pytest.raises(AddressRefused):
         ssrf_guard.parse_url(url)
@@ -81,24 +81,24 @@ def test_allowed_forms(url: str, host_header: str, no_loopback: None) -> None:
     [["127.0.0.1"], [PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], ["::ffff:10.0.0.1"], ["fe80::1%eth0"]],
 )
 def test_every_address_of_a_name_must_be_public(
-    addresses: list[str], no_loopback: None, names: dict[str, list[str]]
+    addresses: list[str], no_loopback: None, dns: dict[str, list[str]]
 ) -> None:
-    names["shop.example"] = addresses
+    dns["shop.example"] = addresses
     with pytest.raises(AddressRefused):
         ssrf_guard.check_new_url("https://shop.example/")
     reply = http_client.post_webhook("http://shop.example/", headers={}, body=b"", total_seconds=5)
     assert reply.outcome == AttemptOutcome.REFUSED
 
 
-def test_a_name_that_moves_after_the_check_is_not_followed(
-    no_loopback: None, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+def test_dns_rebinding_is_not_followed(
+    no_loopback: None, dns: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rebinding: the address that was checked is the one that is connected to; nobody asks again."""
-    names["shop.example"] = [PUBLIC]
+    """The connection goes to the address that was checked: there is no second lookup."""
+    dns["shop.example"] = [PUBLIC]
     connected: list[Any] = []
 
     def create_connection(address: Any, timeout: float) -> socket.socket:
-        names["shop.example"] = ["127.0.0.1"]
+        dns["shop.example"] = ["127.0.0.1"]
         connected.append(address)
         raise ConnectionRefusedError("nobody there")
 
@@ -110,7 +110,7 @@ def test_a_name_that_moves_after_the_check_is_not_followed(
     assert (reply.outcome, len(connected)) == (AttemptOutcome.REFUSED, 1)
 
 
-def test_loopback_is_for_the_local_stack_and_nothing_else_is(settings: Any) -> None:
+def test_the_local_stack_allows_loopback_only(settings: Any) -> None:
     settings.WEBHOOK_ALLOW_LOOPBACK = True
     assert ssrf_guard.parse_url("http://localhost:3000/callback").port == 3000
     assert ssrf_guard.parse_url("http://[::1]:3000/").host == "::1"
@@ -119,17 +119,17 @@ def test_loopback_is_for_the_local_stack_and_nothing_else_is(settings: Any) -> N
             ssrf_guard.parse_url(other)
 
 
-def test_the_hosts_name_is_told_though_its_address_is_called(
-    names: dict[str, list[str]], receiver: Receiver
+def test_the_host_header_has_the_name_although_the_address_is_called(
+    dns: dict[str, list[str]], receiver: Receiver
 ) -> None:
-    names["shop.localhost"] = ["127.0.0.1"]
+    dns["shop.localhost"] = ["127.0.0.1"]
     port = receiver.url().split(":")[2].split("/")[0]
     reply = http_client.post_webhook(
         f"http://shop.localhost:{port}/", headers={"X-A": "1"}, body=b"{}", total_seconds=10
     )
     assert reply.outcome == AttemptOutcome.SUCCESS
-    assert receiver.told[0].headers["host"] == f"shop.localhost:{port}"
-    assert "authorization" not in receiver.told[0].headers
+    assert receiver.received[0].headers["host"] == f"shop.localhost:{port}"
+    assert "authorization" not in receiver.received[0].headers
 
 
 def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch
     assert reply.outcome == AttemptOutcome.SUCCESS
 
 
-def test_of_a_huge_answer_only_the_beginning_is_read(receiver: Receiver) -> None:
-    receiver.answer = lambda _told: Answer(200, b"x" * 10_000_000)
+def test_only_the_beginning_of_a_huge_response_is_read(receiver: Receiver) -> None:
+    receiver.respond = lambda _webhook: WebhookResponse(200, b"x" * 10_000_000)
     reply = http_client.post_webhook(receiver.url(), headers={}, body=b"{}", total_seconds=30)
     assert (reply.outcome, len(reply.body)) == (AttemptOutcome.SUCCESS, 1024)
 
@@ -164,16 +164,16 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.join(30)
 
 
-def drip(connection: socket.socket, text: bytes) -> None:
+def send_byte_by_byte(connection: socket.socket, text: bytes) -> None:
     for byte in text:
         connection.sendall(bytes([byte]))
         time.sleep(0.05)
 
 
-def test_headers_that_drip_end_at_the_deadline() -> None:
-    """Each byte comes in time; all of them together never would."""
+def test_headers_sent_byte_by_byte_end_at_the_deadline() -> None:
+    """Each byte comes in time, but all of them together would take minutes."""
     with raw_server(
-        lambda connection: drip(connection, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000)
+        lambda connection: send_byte_by_byte(connection, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 1000)
     ) as url:
         began = time.monotonic()
         reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=1)
@@ -181,12 +181,12 @@ def test_headers_that_drip_end_at_the_deadline() -> None:
     assert time.monotonic() - began < 25, "the server would have gone on for minutes"
 
 
-def test_a_body_that_drips_keeps_nobody_and_the_status_counts() -> None:
+def test_a_body_sent_byte_by_byte_does_not_delay_and_the_status_counts() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(head)
-        drip(connection, b"x" * 2000)
+        send_byte_by_byte(connection, b"x" * 2000)
 
     with raw_server(talk) as url:
         reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=1)
@@ -195,30 +195,30 @@ def test_a_body_that_drips_keeps_nobody_and_the_status_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "malformed",
     [b"", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a" * 70_000],
 )
-def test_nonsense_is_an_outcome_and_no_crash(nonsense: bytes) -> None:
-    with raw_server(lambda connection: connection.sendall(nonsense)) as url:
+def test_a_malformed_response_is_an_outcome(malformed: bytes) -> None:
+    with raw_server(lambda connection: connection.sendall(malformed)) as url:
         reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=10)
     assert reply.outcome == AttemptOutcome.UNREACHABLE
     assert reply.error
 
 
 @pytest.mark.parametrize("size", [b"-5", b"x", b"FFFFFFFFFFFFFFFF", b"1;" + b"a" * 70_000])
-def test_a_body_in_nonsensical_chunks_changes_nothing_about_the_status(size: bytes) -> None:
+def test_malformed_chunks_do_not_change_the_status(size: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with raw_server(lambda connection: connection.sendall(head + size + b"\r\nabc")) as url:
         reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=10)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.SUCCESS, 200)
 
 
-def test_nobody_listening() -> None:
+def test_a_refused_connection_is_unreachable() -> None:
     reply = http_client.post_webhook("http://127.0.0.1:1/", headers={}, body=b"{}", total_seconds=10)
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.UNREACHABLE, None)
 
 
-def test_what_embeds_an_address_is_judged_by_it() -> None:
+def test_an_embedded_address_is_checked() -> None:
     for text in ("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"):
         with pytest.raises(AddressRefused):
             ssrf_guard.require_public_address(ipaddress.ip_address(text))

@@ -1,4 +1,4 @@
-"""The worker process: fair between endpoints, bounded for each, and killed without loss."""
+"""The worker process: it is fair between endpoints, limits the calls to each, and loses nothing when it is killed."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from common.crypto import seal
 from events.models import OutboxEvent
 from merchants.services import NewMerchant
-from tests.support.receiver import Answer, Receiver, Told
+from tests.support.receiver import ReceivedWebhook, Receiver, WebhookResponse
 from tests.support.shop import opened
 from tests.support.signing import SignedClient
 from tests.support.waiting import wait_until
@@ -29,11 +29,11 @@ from webhooks.signing import new_secret
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 HEALTHY, SLOW, DEAD = 160, 20, 20
-PATIENCE_SECONDS = 90.0
+TIMEOUT_SECONDS = 90.0
 
 
 @contextmanager
-def working(threads: int) -> Iterator[None]:
+def running_worker(threads: int) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=worker.WebhookWorker(threads=threads).run, args=(stop,))
     thread.start()
@@ -45,7 +45,7 @@ def working(threads: int) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def many_endpoints(
+def create_endpoints(
     acme: NewMerchant, receiver: Receiver, *, healthy: int = 0, slow: int = 0, dead: int = 0
 ) -> None:
     secret = seal(new_secret())
@@ -61,21 +61,21 @@ def many_endpoints(
     )
 
 
-def test_the_healthy_do_not_wait_for_the_slow_and_the_dead(
+def test_healthy_endpoints_do_not_wait_for_slow_and_dead_ones(
     acme: NewMerchant, client: SignedClient, receiver: Receiver
 ) -> None:
-    """200 endpoints, 20 of them slow and 20 dead: calls to those hang until the test lets them go, so whatever
-    reaches the healthy ones meanwhile reached them first. Places for calls are fewer than bad ones could hold."""
-    many_endpoints(acme, receiver, healthy=HEALTHY, slow=SLOW, dead=DEAD)
-    let_go = threading.Event()
+    """200 endpoints, 20 of them slow and 20 dead: calls to those hang until the test releases them, so every healthy
+    endpoint was called while they hung. There are fewer places than slow and dead endpoints could hold."""
+    create_endpoints(acme, receiver, healthy=HEALTHY, slow=SLOW, dead=DEAD)
+    release = threading.Event()
 
-    def answer(told: Told) -> Answer:
-        if not told.path.startswith("/healthy"):
-            let_go.wait(PATIENCE_SECONDS)
-        return Answer(200 if not told.path.startswith("/dead") else 500)
+    def answer(webhook: ReceivedWebhook) -> WebhookResponse:
+        if not webhook.path.startswith("/healthy"):
+            release.wait(TIMEOUT_SECONDS)
+        return WebhookResponse(200 if not webhook.path.startswith("/dead") else 500)
 
-    receiver.answer = answer
-    # They were slow and dead before: their lane is known.
+    receiver.respond = answer
+    # They were slow or dead before, so they are in the slow lane.
     WebhookEndpoint.objects.exclude(url__contains="/healthy/").update(lane=Lane.SLOW)
     for _ in range(3):
         opened(client)
@@ -83,25 +83,23 @@ def test_the_healthy_do_not_wait_for_the_slow_and_the_dead(
         pass
     healthy = WebhookDelivery.objects.filter(endpoint__url__contains="/healthy/")
     try:
-        with working(threads=32):
+        with running_worker(threads=32):
             wait_until(
                 lambda: not healthy.exclude(status=DeliveryStatus.DELIVERED).exists(),
-                PATIENCE_SECONDS,
-                "every healthy endpoint to be told, while the others hang",
+                TIMEOUT_SECONDS,
+                "every healthy endpoint to be called while the others hang",
                 interval=0.2,
             )
-            held = [told for told in receiver.told if not told.path.startswith("/healthy")]
+            held = [webhook for webhook in receiver.received if not webhook.path.startswith("/healthy")]
             assert 0 < len(held) <= 8, "the slow lane has a quarter of the places"
-            let_go.set()
+            release.set()
     finally:
-        let_go.set()
+        release.set()
     assert healthy.count() == HEALTHY * 3
 
 
-def test_one_round_is_everybodys_first_before_anybodys_second(
-    acme: NewMerchant, client: SignedClient
-) -> None:
-    """A long backlog of one endpoint hides nobody."""
+def test_a_claim_takes_one_delivery_of_each_endpoint_first(acme: NewMerchant, client: SignedClient) -> None:
+    """The long backlog of one endpoint delays no other."""
     busy = registered(client, "http://127.0.0.1:9/busy")
     for _ in range(10):
         opened(client)
@@ -113,11 +111,12 @@ def test_one_round_is_everybodys_first_before_anybodys_second(
     assert Counter(taken) == Counter([busy["id"], *others])
 
 
-def test_a_place_goes_to_the_merchant_that_has_the_fewest(
+def test_a_place_goes_to_the_merchant_with_the_fewest_calls(
     acme: NewMerchant, client: SignedClient, other_client: SignedClient
 ) -> None:
-    """One with many endpoints, all quick and all far behind, has every place: the next free one is another's."""
-    many_endpoints(acme, Receiver(), healthy=10)
+    """One merchant with many fast endpoints and a backlog holds every place. The next free one goes to another
+    merchant."""
+    create_endpoints(acme, Receiver(), healthy=10)
     for _ in range(3):
         opened(client)
     deliver_due(())
@@ -129,7 +128,7 @@ def test_a_place_goes_to_the_merchant_that_has_the_fewest(
     (taken,) = claims.claim_deliveries(lane=Lane.FAST, places=1)
     assert str(taken.endpoint_id) == other
     busy = {taken.endpoint_id for taken in claims.claim_deliveries(lane=Lane.FAST, places=4)}
-    assert len(busy) == 4, "and those that have none in flight come before the others of the same merchant"
+    assert len(busy) == 4, "endpoints without a call in flight come before the others of the same merchant"
     assert WebhookDelivery.objects.exclude(lease_expires_at=None).values("endpoint").distinct().count() == 11
 
 
@@ -146,8 +145,8 @@ def test_an_endpoint_has_a_limited_number_of_calls_in_flight(client: SignedClien
     assert len(claims.claim_deliveries(lane=Lane.SLOW, places=100)) == claims.MAX_CALLS_IN_FLIGHT[Lane.SLOW]
 
 
-def test_a_call_that_goes_on_for_long_is_the_only_one_among_the_quick(client: SignedClient) -> None:
-    """An endpoint that died just now: what it is told next waits for what it does with the first."""
+def test_a_stalled_endpoint_gets_no_further_call_in_the_fast_lane(client: SignedClient) -> None:
+    """An endpoint that has just died: its next delivery waits until the first call ends."""
     registered(client, "http://127.0.0.1:9/hook")
     for _ in range(3):
         opened(client)
@@ -162,43 +161,45 @@ def test_a_call_that_goes_on_for_long_is_the_only_one_among_the_quick(client: Si
     assert len(claims.claim_deliveries(lane=Lane.FAST, places=100)) == 1
 
 
-def test_calls_that_hang_keep_no_connection(
+def test_calls_in_flight_hold_no_database_connection(
     acme: NewMerchant, client: SignedClient, receiver: Receiver
 ) -> None:
-    """More of them than the pool has connections are under way at once."""
+    """There are more calls in flight than connections in the pool."""
     many = connection.settings_dict["OPTIONS"]["pool"]["max_size"] + 4
-    many_endpoints(acme, receiver, dead=many)
+    create_endpoints(acme, receiver, dead=many)
     opened(client)
     while fanout.fan_out_batch():
         pass
-    let_go = threading.Event()
+    release = threading.Event()
 
-    def answer(_told: Told) -> Answer:
-        let_go.wait(PATIENCE_SECONDS)
-        return Answer()
+    def answer(_webhook: ReceivedWebhook) -> WebhookResponse:
+        release.wait(TIMEOUT_SECONDS)
+        return WebhookResponse()
 
-    receiver.answer = answer
+    receiver.respond = answer
     try:
-        with working(threads=many):
-            wait_until(lambda: len(receiver.told) == many, PATIENCE_SECONDS, "all to be called")
-            let_go.set()
+        with running_worker(threads=many):
+            wait_until(lambda: len(receiver.received) == many, TIMEOUT_SECONDS, "all to be called")
+            release.set()
     finally:
-        let_go.set()
+        release.set()
 
 
-def test_two_workers_never_take_the_same(client: SignedClient, acme: NewMerchant, receiver: Receiver) -> None:
-    many_endpoints(acme, receiver, healthy=HEALTHY)
+def test_two_workers_never_claim_the_same_delivery(
+    client: SignedClient, acme: NewMerchant, receiver: Receiver
+) -> None:
+    create_endpoints(acme, receiver, healthy=HEALTHY)
     opened(client)
-    with working(threads=8), working(threads=8):
+    with running_worker(threads=8), running_worker(threads=8):
         while fanout.fan_out_batch():
             pass
         wait_until(
             lambda: not WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).exists(),
-            PATIENCE_SECONDS,
-            "all to be told",
+            TIMEOUT_SECONDS,
+            "all to be delivered",
             interval=0.2,
         )
-    assert len(receiver.told) == HEALTHY
+    assert len(receiver.received) == HEALTHY
     assert WebhookAttempt.objects.count() == HEALTHY
 
 
@@ -224,7 +225,7 @@ def test_two_fan_outs_make_each_delivery_once(client: SignedClient, acme: NewMer
 
 @pytest.mark.parametrize("point", ["webhook.call.before", "webhook.call.after"])
 def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver, point: str) -> None:
-    """SIGKILL before and after the call: the delivery is taken again when its lease ends, under the same id."""
+    """SIGKILL before and after the call: when its lease expires, the delivery is claimed again, under the same id."""
     registered(client, receiver.url())
     opened(client)
     deliver_due(())
@@ -236,9 +237,9 @@ def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver,
     }
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, env=environment) as process:
-        assert process.wait(PATIENCE_SECONDS) == -9
-    assert len(receiver.told) == (1 if point.endswith("after") else 0)
-    assert deliver_due() == [], "the dead worker's lease holds"
+        assert process.wait(TIMEOUT_SECONDS) == -9
+    assert len(receiver.received) == (1 if point.endswith("after") else 0)
+    assert deliver_due() == [], "the lease of the killed worker has not expired"
     assert WebhookAttempt.objects.get().outcome == "in_flight"
     next_attempts_are_due()
     (reply,) = deliver_due()
@@ -247,7 +248,7 @@ def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver,
         "abandoned",
         "success",
     ]
-    assert len({told.message_id for told in receiver.told}) == 1
+    assert len({webhook.message_id for webhook in receiver.received}) == 1
     assert WebhookDelivery.objects.filter(lease_expires_at__gt=Now()).count() == 0
 
 
@@ -258,20 +259,20 @@ def test_the_command_delivers_and_ends_cleanly_on_sigterm(client: SignedClient, 
     environment = {**os.environ, "DB_NAME": str(connection.settings_dict["NAME"])}
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: receiver.told, PATIENCE_SECONDS, "the call")
+        wait_until(lambda: receiver.received, TIMEOUT_SECONDS, "the call")
         process.terminate()
-        _out, log = process.communicate(timeout=PATIENCE_SECONDS)
+        _out, log = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0
     assert "worker.stopped" in log
     assert "Traceback" not in log
     assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
 
 
-def test_a_timeout_that_outlasts_the_lease_is_refused_at_start() -> None:
+def test_a_timeout_longer_than_the_lease_is_refused_at_start() -> None:
     environment = {**os.environ, "WEBHOOK_TIMEOUT_SECONDS": "60"}
     command = [sys.executable, "manage.py", "check"]
     refused = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
     )
     assert refused.returncode != 0
     assert "WEBHOOK_TIMEOUT_SECONDS" in refused.stderr
