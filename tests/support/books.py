@@ -92,9 +92,7 @@ class Books:
     def wait_for_saga(self, key: str, seconds: float, status: str) -> Row:
         """The saga of this key at rest for good, in this status, by itself. How fast, on a machine of its own, is for
         the test of the recovery times to say."""
-        saga = wait_until(
-            lambda: self._at_rest(key), seconds + LOADED_SECONDS, f"the saga of {key}", interval=0.05
-        )
+        saga = wait_until(lambda: self._at_rest(key), seconds + LOADED_SECONDS, f"the saga of {key}")
         assert saga["status"] == status, saga
         return saga
 
@@ -111,7 +109,7 @@ class Books:
         def look() -> Row | None:
             return self.row(query, operation, key) or self._at_rest(key)
 
-        seen = wait_until(look, LOADED_SECONDS, f"the call to {operation} of {key}")
+        seen = wait_until(look, LOADED_SECONDS, f"the call to {operation} of {key}", interval=0.02)
         return None if seen["status"] in TERMINAL else seen
 
     def wait_until_settled(self, seconds: float, *, supervise: Callable[[], None]) -> None:
@@ -125,7 +123,7 @@ class Books:
             supervise()
             return not self.rows(active)
 
-        wait_until(at_rest, seconds, "the last saga to come to rest", interval=0.1)
+        wait_until(at_rest, seconds, "the last saga to come to rest")
         self.require_sound(grace=SETTLED)
 
     def _at_rest(self, key: str) -> Row | None:
