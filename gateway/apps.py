@@ -8,7 +8,13 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing a flow registers its definition with the engine.
-        from gateway.flows import payment_cancel, payment_capture, payment_create, refund_create  # noqa: F401
+        from gateway.flows import (  # noqa: F401
+            payment_cancel,
+            payment_capture,
+            payment_create,
+            payment_retry,
+            refund_create,
+        )
         from idempotency import metrics
 
         for route in ("/payments", "/refunds"):
