@@ -1,4 +1,4 @@
-"""Idempotent writes that run as a saga: the answer is recorded in the transaction that brings the saga to rest.
+"""Idempotent writes that run as a saga: the answer is recorded in the transaction that releases the saga.
 
 The saga has the claim's `resource_id`, so a request that repeats a crashed one resumes the saga which that one began.
 """
@@ -34,7 +34,8 @@ BuildAnswer = Callable[[SagaResult], Answer]
 
 
 def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswer) -> Answer:
-    """Runs the claim's saga until it rests: the channel is called, and outcome and answer are committed together."""
+    """Runs the claim's saga until it ends or has to wait: the channel is called, and outcome and answer are committed
+    together."""
 
     def run_saga(claim: Claim[SagaState | None]) -> Answer:
         def record_answer(saga: SagaState) -> None:
