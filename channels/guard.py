@@ -73,7 +73,7 @@ class CallGuard:
             outcome = metrics.outcome_of(result)
             span.set_attribute("channel.outcome", outcome)
             if isinstance(result, NotProcessed | UnknownOutcome):
-                tracing.failed(span, outcome)
+                tracing.mark_failed(span, outcome)
             return result
 
     def _send_in_a_place(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:

@@ -14,7 +14,7 @@ from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from common.money import localized
+from common.money import format_localized
 
 Text = str | Promise
 OPEN, PROCESSING, AUTHORIZED, PAID = "open", "processing", "authorized", "paid"
@@ -158,7 +158,7 @@ def render_page(request: HttpRequest, page: CheckoutPage | None) -> HttpResponse
     back = build_return_url(page.return_url, payment_no=page.number, status=page.status)
     context = {
         "page": page,
-        "amount": localized(page.amount_minor, page.currency, locale),
+        "amount": format_localized(page.amount_minor, page.currency, locale),
         "result": LEFT if has_left else _choose_message(page),
         "left": has_left,
         "refused": _choose_card_declined_text(page),

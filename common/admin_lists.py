@@ -24,7 +24,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.db import planned_for_their_values
+from common.db import without_prepared_plans
 from common.money import EXPONENTS, MAX_AMOUNT_MINOR
 
 OLDER, NEWER = "older", "newer"
@@ -65,7 +65,7 @@ class KeysetChangeList(ChangeList):
         page = self.queryset.order_by(*_order(column, forward=newer))
         if key is not None:
             page = page.filter(_beyond(column, key, forward=newer))
-        with planned_for_their_values(page.db):
+        with without_prepared_plans(page.db):
             rows = list(page[: size + 1])
         more, rows = len(rows) > size, rows[:size]
         if newer:

@@ -138,7 +138,7 @@ class ClaimLoop(Generic[T]):
         try:
             self._work(item)
         finally:
-            database_pool.count()
+            database_pool.record_usage()
             connections.close_all()
 
     def _finish(self, item: T, future: "Future[None]") -> None:

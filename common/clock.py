@@ -1,4 +1,4 @@
-"""The database's time: the one clock that every process shares, so that leases and fences agree on it."""
+"""The database's clock, which all processes share, so that leases agree."""
 
 import datetime as dt
 
@@ -15,7 +15,7 @@ def database_now() -> dt.datetime:
 
 
 def rfc3339(moment: dt.datetime | None) -> str | None:
-    """`2025-01-24T08:00:00.000Z`: how the API writes a time."""
+    """Formats a time as the API does: `2025-01-24T08:00:00.000Z`."""
     return (
         moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if moment

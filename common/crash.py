@@ -5,9 +5,9 @@ Off unless `CRASH_POINTS=1`. A test arms exactly one point for one process throu
     PAYMENT_CRASH_AT="saga.outcome.before_commit:CallPaymentChannel"   kill -9 itself there
     PAYMENT_LOSE_ANSWER_OF="CallPaymentChannel"                         the call happens, its answer is lost
 
-Points are named `<where>.<before_commit|after_commit>`, the part behind the colon is the step about to run, or what
-else the point is about; `:compensating` or `:forward` behind that narrows it to one direction. Sagas that are named in
-PAYMENT_CRASH_SPARES, separated by commas, are nobody's victims: one that recovers from a blow does not take the next.
+Points are named `<where>.<before_commit|after_commit>`. After the colon stands the step that is about to run, or
+another detail; `:compensating` or `:forward` after that restricts it to one direction. No process dies for the sagas
+in PAYMENT_CRASH_SPARES (comma separated), so that a saga that recovers from one crash does not meet the next.
 """
 
 import os
@@ -18,7 +18,7 @@ from django.conf import settings
 
 
 def reach(point: str, step: str = "", direction: str = "", *, saga_id: uuid.UUID | None = None) -> None:
-    """Dies by SIGKILL when this point is armed: no `finally`, no rollback message, no goodbye."""
+    """Kills this process with SIGKILL when the point is armed, so that no `finally` runs."""
     names = (point, f"{point}:{step}", f"{point}:{step}:{direction}")
     if not settings.CRASH_POINTS or os.environ.get("PAYMENT_CRASH_AT") not in names:
         return
@@ -27,6 +27,6 @@ def reach(point: str, step: str = "", direction: str = "", *, saga_id: uuid.UUID
 
 
 def answer_is_lost(step: str, direction: str) -> bool:
-    """True when the answer of this step's call is to be reported as a timeout."""
+    """Whether the answer of this step's call must be reported as a timeout."""
     names = (step, f"{step}:{direction}")
     return settings.CRASH_POINTS and os.environ.get("PAYMENT_LOSE_ANSWER_OF") in names

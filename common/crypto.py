@@ -1,4 +1,4 @@
-"""Secrets at rest are never in the clear: sealed when we need them back, hashed when we only compare."""
+"""Encrypts secrets that we need back, and hashes secrets that we only compare."""
 
 import functools
 import hashlib
@@ -9,7 +9,7 @@ from django.conf import settings
 
 
 class SecretUnreadable(Exception):
-    """A sealed value that none of PAYMENT_MASTER_KEYS opens: a master key was dropped too early."""
+    """No key of PAYMENT_MASTER_KEYS decrypts the value: a master key was removed too early."""
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def seal(secret: str) -> str:
 
 
 def unseal(sealed: str) -> str:
-    """Decrypts with whichever master key sealed it. Raises `SecretUnreadable`."""
+    """Decrypts with the master key that encrypted it. Raises `SecretUnreadable`."""
     try:
         return _box(tuple(settings.PAYMENT_MASTER_KEYS)).decrypt(sealed.encode()).decode()
     except InvalidToken as error:
@@ -36,10 +36,10 @@ def _pepper(secret: str, purpose: str) -> bytes:
 
 
 def keyed_hash(value: bytes, *, purpose: str) -> str:
-    """HMAC-SHA256 under a key derived from KEYED_HASH_SECRET for this purpose: a stolen table tells nothing."""
+    """HMAC-SHA256 with a key derived from KEYED_HASH_SECRET for this purpose, so that a stolen table is useless."""
     return hmac.new(_pepper(settings.KEYED_HASH_SECRET, purpose), value, hashlib.sha256).hexdigest()
 
 
 def same(left: str, right: str) -> bool:
-    """Comparison whose time does not tell how much agrees."""
+    """Compares in constant time."""
     return hmac.compare_digest(left.encode(), right.encode())

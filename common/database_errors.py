@@ -1,4 +1,4 @@
-"""Tells a database that cannot serve at this moment from a defect of ours, by SQLSTATE.
+"""Distinguishes a database that cannot serve now from a defect of ours, by SQLSTATE.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -21,12 +21,12 @@ class DatabaseTrouble(enum.Enum):
 
     @property
     def retry_after(self) -> str:
-        """After how many seconds a repetition makes sense, as the header `Retry-After` wants it."""
+        """Seconds after which a repetition makes sense, for the header `Retry-After`."""
         return str(_RETRY_AFTER_SECONDS[self])
 
     @property
     def ends_session(self) -> bool:
-        """Nobody may be given this connection again."""
+        """Whether the connection must not be used again."""
         return self in (DatabaseTrouble.SESSION_LOST, DatabaseTrouble.READ_ONLY)
 
 
@@ -59,14 +59,14 @@ _BY_CLASS = {
 
 
 def trouble_of(error: BaseException | None) -> DatabaseTrouble | None:
-    """None for a defect of ours, and for whatever the database has nothing to do with.
+    """Why the database could not serve. None for a defect of ours, and for errors of another origin.
 
-    Takes errors of Django's and of psycopg's.
+    Accepts errors of Django and of psycopg.
     """
     cause = error if isinstance(error, psycopg.Error) else getattr(error, "__cause__", None)
     state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
     if state is not None and (known := _BY_STATE.get(state) or _BY_CLASS.get(state[:2])):
         return known
-    # Without a code it is the client library that speaks: the connection is closed, or none could be made.
+    # Errors without a code come from the client library: the connection is closed, or could not be made.
     lost = OperationalError | InterfaceError | PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError
     return DatabaseTrouble.SESSION_LOST if isinstance(error, lost) else None

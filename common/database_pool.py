@@ -1,4 +1,4 @@
-"""How hard the connections to PostgreSQL are worked, counted by each process for its own pool."""
+"""Metrics of the connection pool of each process."""
 
 import threading
 import time
@@ -9,9 +9,7 @@ from prometheus_client import Counter, Gauge
 USAGE = Counter("db_pool_usage_seconds_total", "Time that connections were in use, added up")
 WAITS = Counter("db_pool_waits_total", "Times that no connection was free")
 WAIT = Counter("db_pool_wait_seconds_total", "Time spent waiting for a free connection")
-TIMEOUTS = Counter(
-    "db_pool_timeouts_total", "Times that no connection became free within the pool's patience"
-)
+TIMEOUTS = Counter("db_pool_timeouts_total", "Times that no connection became free in time")
 FAILURES = Counter("db_pool_connection_failures_total", "Connections that could not be made or were lost")
 SIZE = Gauge("db_pool_max_connections", "Connections that may be open", multiprocess_mode="livesum")
 
@@ -20,15 +18,15 @@ _counting = threading.Lock()
 _next = 0.0
 
 
-def count() -> None:
-    """Takes over what the pool has counted since the last time; at most once a second, so that it costs nothing."""
+def record_usage() -> None:
+    """Adds the pool's counts since the last call to the metrics. At most once a second, so that it costs nothing."""
     global _next
     now = time.monotonic()
     if now < _next or not _counting.acquire(blocking=False):
         return
     try:
         _next = now + EVERY_SECONDS
-        # Not `connection.pool`: that would open one, in a process that has not needed the database yet.
+        # `connection.pool` would open a pool in a process that has not used the database.
         pool = connection._connection_pools.get(connection.alias)  # type: ignore[attr-defined]
         if pool is None:
             return

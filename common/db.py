@@ -1,4 +1,4 @@
-"""What Django's ORM does not offer and the money path needs."""
+"""Database helpers that Django's ORM does not have."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from common.database_errors import DatabaseTrouble, trouble_of
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# A deadlock ends one of two transactions; who loses three times in a row meets something else.
+# A deadlock ends one of two transactions. After three in a row the cause is another one.
 CONFLICT_TRIES = 3
 
 
@@ -25,12 +25,12 @@ class _FromNow:
 
 
 def from_now(seconds: float = 0.0) -> Any:
-    """A moment by the database's clock, as the value of a field of a row that these functions will insert."""
+    """A time by the database's clock, as a field's value in a row for `insert_unless_exists` or `insert_together`."""
     return _FromNow(seconds)
 
 
 def repeat_on_conflict(transact: Callable[[], T]) -> T:
-    """Runs a whole transaction, and again when a deadlock or a serialization failure ended it: nothing of it is there.
+    """Runs a whole transaction, and again when a deadlock or a serialization failure rolled it back.
 
     `transact` opens the transaction itself. Raises what the last try raises.
     """
@@ -45,8 +45,8 @@ def repeat_on_conflict(transact: Callable[[], T]) -> T:
 
 
 @contextmanager
-def planned_for_their_values(alias: str) -> Iterator[None]:
-    """Statements inside are not prepared: where one value is rare and the next one is not, no one plan serves both."""
+def without_prepared_plans(alias: str) -> Iterator[None]:
+    """Turns off prepared statements inside, because one plan does not serve both rare and frequent values."""
     connections[alias].ensure_connection()
     session = connections[alias].connection
     threshold, session.prepare_threshold = session.prepare_threshold, None
@@ -57,7 +57,7 @@ def planned_for_their_values(alias: str) -> Iterator[None]:
 
 
 def violates(error: IntegrityError, constraint: str) -> bool:
-    """Whether it was this constraint, or this unique index, that refused the row."""
+    """Whether this constraint or unique index refused the row."""
     cause = error.__cause__
     return isinstance(cause, PostgresError) and cause.diag.constraint_name == constraint
 
@@ -84,9 +84,9 @@ def insert_unless_exists(row: models.Model) -> bool:
 
 
 def insert_together(*rows: models.Model) -> None:
-    """New rows of any models in one statement. Foreign keys among them hold, in whichever order they are given.
+    """Inserts rows of any models in one statement. Foreign keys among them hold in any order.
 
-    What the database fills in is not read back.
+    Columns that the database fills in are not read back.
     """
     alias = router.db_for_write(type(rows[0]))
     statements, params = [], []
@@ -103,7 +103,7 @@ def insert_together(*rows: models.Model) -> None:
 
 
 def _insert(row: models.Model, alias: str) -> tuple[str, list[Any]]:
-    """Column and table names come from the models, values travel as parameters."""
+    """The INSERT of a row. Table and column names come from the model; values are parameters."""
     connection = connections[alias]
     columns, places, params = [], [], []
     for field in row._meta.concrete_fields:

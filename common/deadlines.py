@@ -1,7 +1,4 @@
-"""One deadline for everything that is sent and received: a byte now and then keeps nothing open.
-
-A socket's own timeout bounds each read alone.
-"""
+"""One deadline for a whole call. A socket's own timeout bounds each read alone, so slow bytes would extend it."""
 
 import io
 import socket
@@ -14,24 +11,24 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
-    def left(self) -> float:
-        """Raises `TimeoutError` once it is over."""
-        left = self._at - time.monotonic()
-        if left <= 0:
+    def remaining_seconds(self) -> float:
+        """Raises `TimeoutError` after the deadline."""
+        remaining = self._at - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("the time for the whole call is over")
-        return left
+        return remaining
 
 
-class _Patient(io.RawIOBase):
-    def __init__(self, sock: socket.socket, left: Callable[[], float]) -> None:
-        self._sock, self._left = sock, left
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, remaining_seconds: Callable[[], float]) -> None:
+        self._sock, self._remaining_seconds = sock, remaining_seconds
         self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open, as http.client expects
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "memoryview[int]") -> int | None:  # type: ignore[override]
-        self._sock.settimeout(self._left())
+        self._sock.settimeout(self._remaining_seconds())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -40,17 +37,20 @@ class _Patient(io.RawIOBase):
 
 
 class BoundedSocket:
-    """A socket as http.client uses it. `left` says how much time there is, and raises `TimeoutError` when none is."""
+    """A socket for http.client whose operations end at a deadline.
 
-    def __init__(self, sock: socket.socket, left: Callable[[], float]) -> None:
-        self._sock, self._left = sock, left
+    `remaining_seconds` raises `TimeoutError` after it.
+    """
+
+    def __init__(self, sock: socket.socket, remaining_seconds: Callable[[], float]) -> None:
+        self._sock, self._remaining_seconds = sock, remaining_seconds
 
     def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(self._left())
+        self._sock.settimeout(self._remaining_seconds())
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Patient(self._sock, self._left))
+        return io.BufferedReader(_DeadlineReader(self._sock, self._remaining_seconds))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -1,4 +1,4 @@
-"""What people see in a browser when a page cannot be shown. Needs neither the database nor a session."""
+"""Error pages for browsers. They need neither the database nor a session."""
 
 from django.http import HttpResponse
 from django.template.loader import render_to_string
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.errors import ApiError
 
-# Title, text, and the look of a result on the payment page.
+# Title, text, and style of the symbol.
 _PAGES: dict[int, tuple[Promise, Promise, str]] = {
     400: (
         _("This address cannot be shown"),
@@ -32,8 +32,8 @@ _PAGES: dict[int, tuple[Promise, Promise, str]] = {
 }
 
 
-def page_of(error: ApiError) -> HttpResponse:
-    """A page that says when to come back reloads itself then."""
+def render_error_page(error: ApiError) -> HttpResponse:
+    """Renders the page of an error. A page with `Retry-After` reloads itself after that time."""
     title, text, mark = _PAGES.get(error.status, _PAGES[500])
     retry_after = error.headers.get("Retry-After", "") if error.status == 503 else ""
     shown = {"title": title, "text": text, "mark": mark, "retry_after": retry_after}

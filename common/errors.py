@@ -4,8 +4,8 @@
 
 `code` and `error_code` are public and never change; the text is translated (Chinese by default).
 `is_final_answer` says whether an Idempotency-Key stores it: business decisions are stored,
-refusals before any work began are not. `retry` and `advice` are what docs/ERRORS.md tells the
-caller; `manage.py write_api_docs` makes that page from the classes.
+refusals before any work began are not. `retry` and `advice` are for docs/ERRORS.md, which
+`manage.py write_api_docs` generates from these classes.
 """
 
 import enum
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Retry(enum.Enum):
-    """What a program may do by itself after an error."""
+    """Whether a program may repeat the request after an error."""
 
     NO = "no"
     """The same request gets the same answer."""
@@ -29,7 +29,7 @@ class Retry(enum.Enum):
 
 
 class ApiError(Exception):
-    """Base of everything the API answers with other than success."""
+    """Base of all errors that the API answers."""
 
     status: ClassVar[int]
     code: ClassVar[int]

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each in production, readable in a terminal. Both are redacted (`common.redaction`)."""
+"""Logging: JSON lines in production, readable lines in a terminal. Both are redacted (`common.redaction`)."""
 
 import logging
 import logging.config
@@ -50,9 +50,9 @@ def configure_logging(config: Mapping[str, Any]) -> None:
                 # Django's own handlers would print past the processors.
                 "django": {"handlers": []},
                 "django.server": {"handlers": [], "propagate": True},
-                # A refused request is the caller's news, in the metrics; only our own failures are logged as such.
+                # Refused requests are counted in the metrics; only our own failures are logged.
                 "django.request": {"level": "ERROR"},
-                # Says the same thing for every batch that a trace collector does not take.
+                # Warns for each batch that a trace collector refuses.
                 "opentelemetry": {"level": "ERROR"},
             },
         }
@@ -77,7 +77,7 @@ def _add_trace_id(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _indent_tracebacks(_logger: Any, _method: str, event: Event) -> Event:
-    """A line of an exception's text cannot pass for a line of the log."""
+    """Indents tracebacks, so that no line of an exception's text looks like a log line."""
     for name in ("exception", "stack"):
         if isinstance(event.get(name), str):
             event[name] = "\n".join(f"  | {line}" for line in event[name].splitlines())

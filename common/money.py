@@ -1,4 +1,4 @@
-"""Money is an integer of minor units and an ISO 4217 currency. There is no float anywhere."""
+"""Amounts are integers of minor units with an ISO 4217 currency, never floats."""
 
 from copy import copy
 from decimal import Decimal
@@ -19,7 +19,7 @@ EXPONENTS: dict[str, int] = {
     **dict.fromkeys("BHD JOD KWD OMR TND".split(), 3),
 }
 
-# Fits a bigint with room for sums, and any amount a channel accepts.
+# Below what a bigint holds, with room for sums, and above what any channel accepts.
 MAX_AMOUNT_MINOR = 999_999_999_999
 
 
@@ -29,9 +29,11 @@ def to_major_text(amount_minor: int, currency: str) -> str:
     return f"{Decimal(amount_minor).scaleb(-exponent):.{exponent}f}"
 
 
-def localized(amount_minor: int, currency: str, locale: str) -> str:
-    """As people of `locale` (`zh_Hans_CN`, `en_US`) write it: `US$123.45`, `¥1,000`. As many decimals as the currency
-    has here, because CLDR counts only those in daily use."""
+def format_localized(amount_minor: int, currency: str, locale: str) -> str:
+    """Formats an amount for `locale` (`zh_Hans_CN`, `en_US`): `US$123.45`, `¥1,000`.
+
+    The decimals are those of `EXPONENTS`, because CLDR counts only decimals in daily use.
+    """
     language = Locale.parse(locale)
     exponent = EXPONENTS[currency]
     value = Decimal(amount_minor).scaleb(-exponent)

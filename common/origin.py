@@ -1,4 +1,4 @@
-"""Where the request that is being served came from, for what is kept about it."""
+"""The client's address of the current request, for the audit log."""
 
 import ipaddress
 from contextvars import ContextVar
@@ -7,7 +7,7 @@ _current: ContextVar[str | None] = ContextVar("address", default=None)
 
 
 def current_address() -> str | None:
-    """None outside of a request, and where the server was not told (a Unix socket)."""
+    """None outside of a request, and for a Unix socket."""
     return _current.get()
 
 

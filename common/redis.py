@@ -13,17 +13,17 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# After a failure Redis is left alone this long, and then one thread tries, so that an outage costs a process one
-# timeout (settings.REDIS_TIMEOUT_SECONDS) a second, and not one a request. The others do without meanwhile.
+# After a failure a process does not use Redis for this time; then one thread tries. So an outage costs a process one
+# timeout (settings.REDIS_TIMEOUT_SECONDS) per second, and not one per request.
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 UNAVAILABLE = (redis.RedisError, BrokerUnavailable, OSError)
 
-_paused_until = 0.0  # 0: Redis answered last
+_paused_until = 0.0  # 0: the last attempt succeeded
 _trying = threading.Lock()
 
 
 def attempt(use: Callable[["redis.Redis"], T], *, otherwise: T) -> T:
-    """Runs `use` with a connection; when Redis is unreachable, slow, full or refusing, answers `otherwise`."""
+    """Runs `use` with a connection. Returns `otherwise` when Redis is unreachable, slow, full or refuses."""
     is_down = _paused_until > 0
     if is_down and (time.monotonic() < _paused_until or not _trying.acquire(blocking=False)):
         return otherwise
@@ -42,7 +42,7 @@ def attempt(use: Callable[["redis.Redis"], T], *, otherwise: T) -> T:
 
 def _pause(error: Exception) -> None:
     global _paused_until
-    if _paused_until == 0:  # each outage is told once
+    if _paused_until == 0:  # each outage is logged once
         log.warning("redis.unavailable", error=str(error))
     _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
 

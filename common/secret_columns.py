@@ -1,6 +1,6 @@
 """Columns that no page, list, search or export may load: hashes, sealed secrets and the tokens of links.
 
-Found by their names, so that a model added later is covered without a list that somebody would have to remember.
+They are found by their names, so that new models are covered without a list.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What operators see of Celery's tasks."""
+"""Metrics of Celery's tasks."""
 
 from prometheus_client import Gauge, Histogram
 
@@ -10,13 +10,13 @@ DURATION = Histogram(
 )
 LAST_SUCCESS = Gauge(
     "celery_task_last_success_timestamp_seconds",
-    "When a task last succeeded: a periodic one that stands still shows here",
+    "When a task last succeeded: shows a periodic task that no longer runs",
     ["task"],
     multiprocess_mode="mostrecent",
 )
 
 
-def ended(task: str, *, seconds: float, succeeded: bool) -> None:
+def record_task(task: str, *, seconds: float, succeeded: bool) -> None:
     DURATION.labels(task, "success" if succeeded else "failure").observe(seconds)
     if succeeded:
         LAST_SUCCESS.labels(task).set_to_current_time()

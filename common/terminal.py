@@ -1,4 +1,4 @@
-"""What management commands have in common."""
+"""The actor and the language of management commands."""
 
 import os
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ LONGEST_NAME: Final = 150  # of a column that keeps a name
 
 
 def terminal_name(name: str) -> str:
-    """The name under which an act in a terminal is recorded; empty when `name` is.
+    """The actor of a staff action in a terminal. Empty when `name` is.
 
-    A terminal proves no name. The prefix keeps it apart from the accounts of the back office: no user name has a colon.
+    A terminal proves no name. The prefix tells it from accounts of the back office, whose names have no colon.
     """
     return f"{TERMINAL}{name.strip()}"[:LONGEST_NAME] if name.strip() else ""
 
 
 @contextmanager
-def in_its_language() -> Iterator[None]:
-    """Speaks as the terminal does: Chinese where its locale is, else English, as the commands' own words are."""
+def use_terminal_language() -> Iterator[None]:
+    """Translates texts inside into the terminal's language: Chinese for a Chinese locale, else English."""
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     with translation.override("zh-hans" if locale.startswith("zh") else "en"):
         yield

@@ -1,8 +1,8 @@
-"""Traces (ADR 9). Spans are made by hand where something happens, and cost next to nothing while nobody collects them.
+"""Traces (ADR 9). Our code makes its spans itself; without a collector they cost next to nothing.
 
-A trace begins with a request. What goes on later and elsewhere, in a worker, for a channel's webhook, in the relay,
-joins it by the context that was stored with the saga or the event. Attributes are numbers, names and outcomes: never
-a body, a header, an address with a token in it, or the text of an exception.
+A trace begins with a request. Later work, in a worker, for a channel's webhook or in the relay, joins the trace
+through the context that was stored with the saga or the event. Attributes are numbers, names and outcomes: never a
+body, a header, an address with a token in it, or the text of an exception.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,9 @@ def is_on() -> bool:
 
 
 def configure_tracing(service_name: str) -> bool:
-    """Exports the spans of this process over OTLP/HTTP. False, and nothing happens, without a collector.
+    """Exports the spans of this process over OTLP/HTTP. Without a collector it does nothing and returns False.
 
-    `TRACE_SAMPLE_RATIO` of the requests are traced; whatever follows from a request shares its fate.
+    `TRACE_SAMPLE_RATIO` of the requests are traced, each with all work that follows from it.
     """
     if not is_on():
         return False
@@ -50,7 +50,7 @@ def configure_tracing(service_name: str) -> bool:
 
 
 def flush() -> None:
-    """Sends what is left, for a process that ends without Python's own way out."""
+    """Sends the remaining spans, for a process that ends without Python's exit handlers."""
     if is_on():
         trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
 
@@ -64,7 +64,7 @@ def span(
     context: Context | None = None,
     links: tuple[Link, ...] = (),
 ) -> Iterator[Span]:
-    """A part of the current trace, or of the one that `context` belongs to. An exception leaves its type's name."""
+    """Opens a span in the current trace, or in that of `context`. An exception sets its type's name as `error.type`."""
     with _tracer.start_as_current_span(
         name,
         context=context,
@@ -76,26 +76,26 @@ def span(
     ) as current:
         try:
             yield current
-        except Exception as error:  # whatever it is: it goes on its way
+        except Exception as error:  # raised again
             current.set_attribute("error.type", type(error).__name__)
             current.set_status(Status(StatusCode.ERROR))
             raise
 
 
-def failed(current: Span, what: str) -> None:
-    """Marks a span whose operation ended without an exception, and not well."""
-    current.set_attribute("error.type", what)
+def mark_failed(current: Span, error_type: str) -> None:
+    """Marks the span of an operation that failed without an exception."""
+    current.set_attribute("error.type", error_type)
     current.set_status(Status(StatusCode.ERROR))
 
 
 @contextmanager
-def following(
+def continue_trace(
     stored: Mapping[str, str],
     name: str,
     attributes: Attributes | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
 ) -> Iterator[Span]:
-    """Carries on the trace of `stored`, and links to what is going on here: what woke us has a trace of its own."""
+    """Opens a span in the trace of `stored`, with a link to the current trace, such as that of a webhook."""
     here = trace.get_current_span().get_span_context()
     links = (Link(here),) if here.is_valid else ()
     with span(name, attributes, kind=kind, context=stored_context(stored), links=links) as current:
@@ -103,8 +103,8 @@ def following(
 
 
 @contextmanager
-def within(stored: Mapping[str, str]) -> Iterator[None]:
-    """Log lines name the trace of `stored`; there is no span."""
+def use_trace(stored: Mapping[str, str]) -> Iterator[None]:
+    """Makes log lines name the trace of `stored`, without a span."""
     token = attach(stored_context(stored))
     try:
         yield
@@ -112,8 +112,8 @@ def within(stored: Mapping[str, str]) -> Iterator[None]:
         detach(token)
 
 
-def note(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:
-    """A span of what has just been done, in the trace of `stored`; nothing where that has none."""
+def record_span(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:
+    """Records a span that ends now, in the trace of `stored`. Does nothing when that is empty."""
     if stored:
         _tracer.start_span(
             name, stored_context(stored), SpanKind.PRODUCER, attributes=attributes, start_time=started_ns
@@ -121,7 +121,7 @@ def note(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attr
 
 
 def current_context() -> dict[str, str]:
-    """To be stored with what will be carried on later; empty while there is no trace."""
+    """The context to store with work that continues later. Empty without a trace."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier

@@ -126,7 +126,7 @@ def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:
             "event.id": str(event.event_id),
             "event.key": event.ordering_key,
         }
-        tracing.note("outbox publish", event.trace_context, started_ns, attributes)
+        tracing.record_span("outbox publish", event.trace_context, started_ns, attributes)
     return len(events)
 
 

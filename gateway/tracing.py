@@ -33,6 +33,6 @@ def _update_span(saga_id: UUID, subject: str, numbers: dict[str, str], source: s
     attributes = {**numbers, "saga_id": str(saga_id), "channel.name": source}
     with (
         structlog.contextvars.bound_contextvars(**numbers),
-        tracing.following(stored, f"{subject} channel update", attributes, SpanKind.CONSUMER) as span,
+        tracing.continue_trace(stored, f"{subject} channel update", attributes, SpanKind.CONSUMER) as span,
     ):
         yield span

@@ -1,4 +1,4 @@
-"""How far behind the ways out of the outbox are, read at scrape time."""
+"""Gauges of events and webhooks that wait to be sent, read at scrape time."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from psycopg_pool import PoolTimeout
 
 from monitoring.lag import LAGS
 
-CAP = 10_000  # a backlog is counted so far
+CAP = 10_000  # counting stops here
 
 
 class EventGauges(Collector):
-    """A database that does not answer leaves its gauges out rather than failing the scrape."""
+    """Without the database, these gauges are missing, and the scrape succeeds."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
@@ -31,5 +31,5 @@ class EventGauges(Collector):
             value=oldest_seconds or 0,
         )
         yield GaugeMetricFamily(
-            "webhook_fan_out_depth", "Events whose deliveries are not made yet", value=not_fanned_out
+            "webhook_fan_out_depth", "Events that were not fanned out yet", value=not_fanned_out
         )

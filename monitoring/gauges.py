@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from events.relay import LEADER_LOCK
 from monitoring.integrity.registry import check_names
 
-# Counting stops here: beyond it the number alone says enough, and a scrape stays cheap.
+# Counting stops here, so that a scrape stays cheap.
 CAP = 10_000
 
 _LEADERS = f"""
@@ -41,47 +41,47 @@ _COUNTS = {
         "SELECT 1 FROM payments WHERE needs_attention",
     ),
     "outbox_depth": (
-        "Events that have not left yet",
+        "Events that were not sent yet",
         "SELECT 1 FROM outbox_events WHERE published_at IS NULL",
     ),
 }
-# From group to group in the index of checks, as the poller goes: there is none in the order of time.
+# Skips from group to group in the poller's index: no index is ordered by time alone.
 _OLDEST_CHECK = """
 WITH RECURSIVE walk AS (
     (SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
      WHERE next_check_at IS NOT NULL
      ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1)
     UNION ALL
-    SELECT following.* FROM walk CROSS JOIN LATERAL (
+    SELECT next_group.* FROM walk CROSS JOIN LATERAL (
         SELECT environment, channel, merchant_id, check_count, next_check_at FROM payments
         WHERE next_check_at IS NOT NULL AND (environment, channel, merchant_id, check_count)
               > (walk.environment, walk.channel, walk.merchant_id, walk.check_count)
-        ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1) AS following
+        ORDER BY environment, channel, merchant_id, check_count, next_check_at LIMIT 1) AS next_group
 )
 SELECT min(next_check_at) FROM walk WHERE next_check_at <= now()
 """
-# Since when the oldest of them waits. Nothing waiting is an age of 0.
+# Ages; 0 when nothing waits.
 _OLDEST = {
     "payment_oldest_check_seconds": (
-        "How long ago the check of an open payment fell due that is most overdue",
+        "Lateness of the most overdue poll of an open payment",
         _OLDEST_CHECK,
     ),
     "saga_oldest_attention_seconds": (
-        "Age of the oldest saga left to a person",
+        "Age of the oldest saga that needs review",
         "SELECT min(created_at) FROM saga_instances WHERE needs_attention",
     ),
     "payment_oldest_attention_seconds": (
-        "Age of the oldest payment left to a person",
+        "Age of the oldest payment that needs review",
         "SELECT min(created_at) FROM payments WHERE needs_attention",
     ),
     "outbox_oldest_seconds": (
-        "Age of the oldest event that has not left yet",
+        "Age of the oldest event that was not sent yet",
         "SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT 1",
     ),
 }
 _SERVER = {
     "relay_leaders": (
-        "Relays that lead: one, and never two",
+        "Relay leaders: one, never two",
         _LEADERS,
     ),
     "database_connections": (
@@ -94,17 +94,17 @@ _SERVER = {
     ),
 }
 
-# From queue to queue and from key to key in the index of what is due: merchants are too many for labels, so that they
-# are counted.
+# Skips from queue to queue and key to key in the index of due sagas. Merchants are too many for labels, so they are
+# counted.
 _DUE_BY_QUEUE = """
 WITH RECURSIVE walk AS (
     (SELECT task_queue, fairness_key, due_at FROM saga_instances WHERE due_at IS NOT NULL
      ORDER BY task_queue, fairness_key, due_at LIMIT 1)
     UNION ALL
-    SELECT following.task_queue, following.fairness_key, following.due_at FROM walk CROSS JOIN LATERAL (
+    SELECT next_group.task_queue, next_group.fairness_key, next_group.due_at FROM walk CROSS JOIN LATERAL (
         SELECT task_queue, fairness_key, due_at FROM saga_instances
         WHERE due_at IS NOT NULL AND (task_queue, fairness_key) > (walk.task_queue, walk.fairness_key)
-        ORDER BY task_queue, fairness_key, due_at LIMIT 1) AS following
+        ORDER BY task_queue, fairness_key, due_at LIMIT 1) AS next_group
 )
 SELECT queue, count(due_at)::int, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)::float8
 FROM unnest(%s::text[]) AS queue LEFT JOIN walk ON task_queue = queue AND due_at <= now()
@@ -134,7 +134,7 @@ _ALL = _statement()
 
 
 class DatabaseGauges(Collector):
-    """A database that does not answer leaves its gauges out, and says so, rather than failing the scrape."""
+    """Without the database, only `database_up` is exported, and the scrape succeeds."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("database_up", "Whether PostgreSQL answered")
@@ -152,7 +152,7 @@ class DatabaseGauges(Collector):
 
 
 class BrokerGauges(Collector):
-    """What waits in Celery's queues. An outage of Redis leaves it out; payments go on."""
+    """The lengths of Celery's queues. Without Redis, only `redis_up` is exported."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("redis_up", "Whether Redis answered")
@@ -190,9 +190,9 @@ def _due_by_queue(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
 
 
 def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
-    """What each check said when it last ran. Nothing before the first run."""
+    """The last result of each integrity check. Nothing before the first run."""
     failed = GaugeMetricFamily(
-        "consistency_check_failed", "Whether a consistency check failed when it last ran", labels=["check"]
+        "consistency_check_failed", "Whether an integrity check failed when it last ran", labels=["check"]
     )
     cursor.execute(_LAST_RESULTS, [check_names()])
     for name, passed in cursor.fetchall():
@@ -203,6 +203,6 @@ def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
     if last_run is not None:
         yield GaugeMetricFamily(
             "consistency_last_run_timestamp_seconds",
-            "When the consistency checks last ran",
+            "When the integrity checks last ran",
             value=last_run[0],
         )

@@ -1,9 +1,9 @@
-"""How far behind the ways out are: events to be published, events to be handed to webhooks, and webhooks to be sent.
+"""Counts and ages of the backlogs: events to publish, events to fan out, and webhooks to deliver.
 
-Each way is counted to a bound. A webhook is late when it is due, not while it waits for its next try, and nothing is
-due at an endpoint that is disabled. As in the claim of deliveries (ADR 13), each endpoint is looked at and not its
-backlog: a disabled one's hides nobody's. Its place in the index of turns is named as a range of both columns, or the
-planner looks for it among everybody's that are due.
+Counts are bounded. A webhook counts from when it is due, not while it waits for its next attempt, and not at a disabled
+endpoint. As in the claim of deliveries (ADR 13), the query reads one row for each endpoint and not its backlog, so that
+the backlog of a disabled endpoint costs nothing. The range of both columns lets the planner use the index
+(endpoint_id, due_at).
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What machines ask of the gateway: is it alive, can it serve, what does it count."""
+"""The endpoints for machines: `/healthz`, `/readyz` and `/metrics`."""
 
 import redis
 from django.db import DatabaseError, InterfaceError, connection
@@ -18,7 +18,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when payments can be taken: the database takes writes. Redis is reported and does not decide."""
+    """Answers 200 when the database takes writes, so that payments work. The state of Redis is only reported."""
     checks = {"database": _database_takes_writes(), "redis": _redis_answers()}
     return JsonResponse(
         {"ready": checks["database"], "checks": checks}, status=200 if checks["database"] else 503
@@ -26,7 +26,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _database_takes_writes() -> bool:
-    """The pool gives away no session of a standby; this one may have turned read-only since."""
+    """Checks the session too: the pool discards sessions of a standby, but this one may have become read-only since."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -48,7 +48,7 @@ def _redis_answers() -> bool:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Counts of every process of this host, web and Celery alike, and gauges read from the database and Redis."""
+    """Metrics of every process of this host, and gauges read from the database and Redis."""
     registry = CollectorRegistry()
     for collector in (HostMetrics(), DatabaseGauges(), EventGauges(), BrokerGauges()):
         registry.register(collector)

@@ -79,5 +79,5 @@ def _task_ended(task: Task[Any, Any], state: str | None = None, **_event: Any) -
     from common import database_pool, task_metrics
 
     seconds = time.monotonic() - _task_began.get()
-    task_metrics.ended(task.name, seconds=seconds, succeeded=state == "SUCCESS")
-    database_pool.count()
+    task_metrics.record_task(task.name, seconds=seconds, succeeded=state == "SUCCESS")
+    database_pool.record_usage()

@@ -71,7 +71,7 @@ def resume_claimed_saga(
     span_name = f"{saga.definition.name} resumed"
     with (
         structlog.contextvars.bound_contextvars(**started_by),
-        tracing.following(saga.trace_context, span_name, get_log_fields(saga)) as span,
+        tracing.continue_trace(saga.trace_context, span_name, get_log_fields(saga)) as span,
     ):
         released = advance_saga(saga, on_release=on_release, before_calls=before_calls)
         span.set_attribute("saga.status", released.status)

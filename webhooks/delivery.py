@@ -97,7 +97,7 @@ def _call_endpoint(
         "webhook.delivery": str(claim.delivery_id),
         "webhook.attempt": claim.attempt_count,
     }
-    with tracing.following(message.trace_context, "webhook out", attributes, SpanKind.CLIENT) as span:
+    with tracing.continue_trace(message.trace_context, "webhook out", attributes, SpanKind.CLIENT) as span:
         response = http_client.post_webhook(
             claim.url, headers=headers, body=message.body, total_seconds=settings.WEBHOOK_TIMEOUT_SECONDS
         )
@@ -105,7 +105,7 @@ def _call_endpoint(
         if response.status_code is not None:
             span.set_attribute("http.response.status_code", response.status_code)
         if response.outcome != AttemptOutcome.SUCCESS:
-            tracing.failed(span, response.outcome.value)
+            tracing.mark_failed(span, response.outcome.value)
         return response
 
 

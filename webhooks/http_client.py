@@ -79,7 +79,7 @@ def _connect(target: WebhookUrl, addresses: list[IpAddress], deadline: Deadline)
     failure: OSError | None = None
     for number, address in enumerate(addresses):
         # Each address gets a share of the time, so that one that does not answer leaves some for the next.
-        share = deadline.left() / (len(addresses) - number)
+        share = deadline.remaining_seconds() / (len(addresses) - number)
         try:
             sock = socket.create_connection((str(address), target.port), timeout=share)
         except OSError as error:
@@ -89,7 +89,7 @@ def _connect(target: WebhookUrl, addresses: list[IpAddress], deadline: Deadline)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if target.scheme == "http":
                 return sock
-            sock.settimeout(deadline.left())
+            sock.settimeout(deadline.remaining_seconds())
             return _tls_context().wrap_socket(sock, server_hostname=target.host)
         except BaseException:
             sock.close()
@@ -103,7 +103,7 @@ def _exchange(
 ) -> tuple[int, dict[str, str], bytes]:
     """Sends the request; returns status, headers and the beginning of the body."""
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.sock = BoundedSocket(sock, deadline.left)
+    connection.sock = BoundedSocket(sock, deadline.remaining_seconds)
     connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
     own_headers = {"Host": target.host_header, "User-Agent": USER_AGENT, "Connection": "close"}
     for name, value in {**own_headers, **headers, "Content-Length": str(len(body))}.items():

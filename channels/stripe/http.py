@@ -73,7 +73,7 @@ class DeadlineClient(stripe.HTTPClient):
 
     def _read_seconds_left(self) -> float:
         try:
-            return self._deadline.left()
+            return self._deadline.remaining_seconds()
         except TimeoutError as error:
             raise NotConnected("the time for this operation is over") from error
 
@@ -89,7 +89,7 @@ class DeadlineClient(stripe.HTTPClient):
 def _read_thread_seconds_left() -> float:
     """Returns the time left for the operation that uses this thread's connections now."""
     deadline: Deadline = _thread.deadline
-    return deadline.left()
+    return deadline.remaining_seconds()
 
 
 class _BoundedHttpConnection(HTTPConnection):

@@ -1,4 +1,4 @@
-"""Who is at the other end, where a proxy stands between: IP allow-lists, lock-outs and the audit go by it."""
+"""The client's address behind proxies, for IP allow-lists, lock-outs and the audit log."""
 
 import ipaddress
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 
 
 class ClientAddressMiddleware:
-    """Takes `REMOTE_ADDR` from `X-Forwarded-For`, and whether it was https from `X-Forwarded-Proto`, as far as proxies
-    of ours (`TRUSTED_PROXIES`) wrote them.
+    """Sets `REMOTE_ADDR` from `X-Forwarded-For` and the scheme from `X-Forwarded-Proto`, when one of `TRUSTED_PROXIES`
+    sent them.
 
-    Each proxy appends the address it was called from, so the list is read from its end, and the first address that
-    is no proxy of ours is the client's. What stands before it is the client's own word and is never believed.
+    Each proxy appends the address that called it. So the list is read from its end, and the first address that is not
+    a trusted proxy is the client's. Addresses before it may be forged and are ignored.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

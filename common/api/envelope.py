@@ -1,4 +1,4 @@
-"""The one JSON shape of every answer of the API: code, message or error, data or details, request_id."""
+"""The JSON shape of every answer of the API: code, message or error, data or details, request_id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from common.api.renderers import to_json
 from common.api.request_id import current_request_id
 from common.errors import ApiError
 
-# How long a client waits before it looks again: most lost answers are known by then.
+# How long a client waits before it polls: most lost answers are known by then.
 POLL_AFTER_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer as bytes, so that a replay can be identical to the last byte."""
+    """A complete answer as bytes, so that a replay is identical byte for byte."""
 
     status: int
     body: bytes

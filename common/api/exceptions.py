@@ -1,4 +1,4 @@
-"""Turns whatever a view raises into the contract's error shape. Nothing internal ever leaves."""
+"""Turns every exception of a view into the contract's error shape, without internal details."""
 
 import sys
 from typing import Any
@@ -11,7 +11,7 @@ from rest_framework import exceptions as drf
 from common import errors
 from common.api.envelope import failure
 from common.database_errors import trouble_of
-from common.error_pages import page_of
+from common.error_pages import render_error_page
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ def _translate(error: Exception) -> errors.ApiError:
 
 
 def database_unavailable(error: BaseException | None) -> errors.ServiceUnavailable | None:
-    """A 503 with `Retry-After`, when it is the database that cannot serve; logged. None for anything else."""
+    """Logs and returns a 503 with `Retry-After` when the database cannot serve. None for other errors."""
     trouble = trouble_of(error)
     if trouble is None:
         return None
@@ -99,4 +99,4 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _answer(request: HttpRequest, error: errors.ApiError) -> HttpResponse:
     """JSON below /api/, a page for people elsewhere."""
-    return respond(error) if request.path.startswith("/api/") else page_of(error)
+    return respond(error) if request.path.startswith("/api/") else render_error_page(error)

@@ -1,4 +1,4 @@
-"""Serializer fields that take no guesses: a string is a string, an amount is an integer."""
+"""Strict serializer fields: they convert no type into another."""
 
 import datetime as dt
 import re
@@ -32,7 +32,7 @@ class NoInput(StrictSerializer):
     """The body of a write whose path says everything: no fields."""
 
 
-# Control characters drive terminals, and bidirectional overrides make a text read as another one.
+# Control characters act on terminals, and bidirectional overrides make a text look like another one.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 
@@ -80,7 +80,7 @@ class AmountField(serializers.Field[int, Any, int, Any]):
 
 
 class WholeNumberField(serializers.IntegerField):
-    """An integer, not something that can be read as one."""
+    """An integer. Text and floats are refused."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -100,7 +100,7 @@ class CurrencyOutput(serializers.CharField):
 
 
 class InstantField(serializers.DateTimeField):
-    """ISO 8601 with its offset: without one, nobody knows which midnight is meant."""
+    """A time in ISO 8601 with its offset, because a time without one is ambiguous."""
 
     default_error_messages = {"offset": _("Give the offset from UTC, such as 2030-01-31T00:00:00Z.")}
 

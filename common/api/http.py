@@ -1,4 +1,4 @@
-"""From a request to checked values, and from an answer to a response. All that a view does itself."""
+"""Checks a request's values and makes a response: the only work that a view does itself."""
 
 from typing import Any
 

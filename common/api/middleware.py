@@ -6,12 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from common import origin
 from common.api.exceptions import respond
 from common.api.request_id import begin_request
-from common.error_pages import page_of
+from common.error_pages import render_error_page
 from common.errors import LengthRequired, MalformedBody, NotFound
 
 
 class RequestIdMiddleware:
-    """Gives every answer `X-Request-Id` and every log line of the request the same id."""
+    """Sets one id on the answer (`X-Request-Id`) and on every log line of the request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -27,8 +27,8 @@ class RequestIdMiddleware:
 
 
 class RefuseUnservableMiddleware:
-    """What no view could serve: a NUL in the address, which Postgres could not look up, and a body of unknown
-    length, which WSGI would show as empty."""
+    """Refuses a NUL in the address, which PostgreSQL cannot look up, and a body of unknown length, which WSGI shows as
+    empty."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,9 +36,9 @@ class RefuseUnservableMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "\x00" in request.path_info:
             return respond(NotFound())
-        # Serializers of the API name the field; in the back office any parameter may become a lookup.
+        # The API's serializers refuse it with the field's name; in the back office any parameter may become a lookup.
         if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
-            return page_of(MalformedBody())
+            return render_error_page(MalformedBody())
         if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
             return respond(LengthRequired())
         return self.get_response(request)

@@ -1,4 +1,4 @@
-"""How each request is seen from outside: its metrics, and the span that its trace begins with."""
+"""Metrics of each request, and the first span of its trace."""
 
 import re
 import time
@@ -26,11 +26,11 @@ DURATION = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# One series for all pages of the back office, and none for those who only look whether we are alive.
+# One series for all pages of the back office, and none for probes.
 ADMIN, PROBES = "/admin/", ("/metrics", "/healthz", "/readyz")
 UNKNOWN = "unknown"
 _CONVERTER = re.compile(r"(?<=<)\w+:")
-_NUMBER_OF_OURS = re.compile(r"[A-Z]{3}-[A-Za-z0-9-]{1,60}")
+_OUR_NUMBER = re.compile(r"[A-Z]{3}-[A-Za-z0-9-]{1,60}")
 
 
 class MetricsMiddleware:
@@ -45,19 +45,19 @@ class MetricsMiddleware:
             method = method_of(request)
             REQUESTS.labels(method, route, response.status_code).inc()
             DURATION.labels(method, route).observe(time.perf_counter() - began)
-        database_pool.count()
+        database_pool.record_usage()
         return response
 
     def process_view(
         self, _request: HttpRequest, _view: Any, _arguments: Any, named: Mapping[str, Any]
     ) -> None:
-        """Every log line of a request about a payment names it."""
-        for name, value in numbers_in(named).items():
+        """Binds the payment's number to every log line of the request."""
+        for name, value in find_payment_numbers(named).items():
             structlog.contextvars.bind_contextvars(**{name: value})
 
 
 class TraceMiddleware:
-    """Whoever calls does not decide which of our traces are kept: their trace is linked to, not joined."""
+    """Opens a trace for each request, with a link to the caller's. Joining that would let callers decide on sampling."""
 
     def __init__(self, get_response: GetResponse) -> None:
         if not tracing.is_on():
@@ -76,13 +76,13 @@ class TraceMiddleware:
             span.set_attribute("http.route", route)
             span.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
-                tracing.failed(span, str(response.status_code))
+                tracing.mark_failed(span, str(response.status_code))
             return response
 
     def process_view(
         self, _request: HttpRequest, _view: Any, _arguments: Any, named: Mapping[str, Any]
     ) -> None:
-        trace.get_current_span().set_attributes(numbers_in(named))
+        trace.get_current_span().set_attributes(find_payment_numbers(named))
 
 
 def route_of(request: HttpRequest) -> str:
@@ -98,10 +98,10 @@ def method_of(request: HttpRequest) -> str:
     return request.method if request.method in METHODS else UNKNOWN
 
 
-def numbers_in(named: Mapping[str, Any]) -> dict[str, str]:
-    """The numbers of ours that an address names. Orders have the merchant's."""
+def find_payment_numbers(named: Mapping[str, Any]) -> dict[str, str]:
+    """The payment and refund numbers in an address. Order numbers are the merchant's, so they are left out."""
     return {
         name: value
         for name, value in named.items()
-        if name in ("payment_no", "refund_no") and _NUMBER_OF_OURS.fullmatch(str(value))
+        if name in ("payment_no", "refund_no") and _OUR_NUMBER.fullmatch(str(value))
     }

@@ -1,4 +1,4 @@
-"""Keyset pages: page one million is as fast as page one."""
+"""Keyset pagination: the last page is as fast as the first."""
 
 import datetime as dt
 import uuid
@@ -38,7 +38,7 @@ class Split:
 def page_of(
     rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "id", split: Split | None = None
 ) -> Page[M]:
-    """One page, newest first. `key` is a unique UUID column that decides between rows of one moment.
+    """One page, newest first. `key` is a unique UUID column that orders rows of the same time.
 
     Every index of a list ends with `created_at` and `key`, both descending, so that a page reads its own rows only.
     Raises `ValidationFailed` for a wrong cursor.
@@ -47,7 +47,7 @@ def page_of(
         return Page([], None)  # of `QuerySet.none()`, which is no part of a union
     if cursor:
         at, last = _read_cursor(cursor)
-        # The first condition is what an index can begin at; the second drops the rows of that one moment.
+        # The index can start at the first condition; the second excludes rows of the same time.
         rows = rows.filter(created_at__lte=at).filter(Q(created_at__lt=at) | Q(**{f"{key}__lt": last}))
     order = ("-created_at", f"-{key}")
     if split:
@@ -83,7 +83,7 @@ def _read_cursor(cursor: str) -> tuple[dt.datetime, uuid.UUID]:
         at = EPOCH + int(cursor[:TIME_DIGITS], 16) * MICROSECOND
         return at, uuid.UUID(hex=cursor[TIME_DIGITS:])
     except (ValueError, OverflowError) as error:
-        raise ValidationFailed({"cursor": ["not a cursor this API gave out"]}) from error
+        raise ValidationFailed({"cursor": ["not a cursor of this API"]}) from error
 
 
 def page_body(page: Page[M], render: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON in: nothing that Postgres or money cannot hold gets past this point."""
+"""Parses JSON bodies strictly, so that no value reaches PostgreSQL that it cannot hold."""
 
 import json
 from collections import Counter
@@ -32,7 +32,7 @@ class StrictJsonParser(BaseParser):
 
 
 def parse_json(raw: bytes) -> Any:
-    """Raises `MalformedBody` saying where and why."""
+    """Raises `MalformedBody` with the place and the reason."""
     try:
         text = raw.decode()
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)

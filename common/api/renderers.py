@@ -1,4 +1,4 @@
-"""JSON out: UTF-8, Chinese readable, keys in the order the contract lists them."""
+"""Renders JSON in UTF-8 with unescaped Chinese; keys keep their order."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ def to_json(value: Any) -> bytes:
 
 
 class JsonRenderer(BaseRenderer):
-    """Renders data, and passes through bytes that are JSON already (replays)."""
+    """Renders data. Bytes are JSON already (replays) and pass unchanged."""
 
     media_type = "application/json"
     format = "json"

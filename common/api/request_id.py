@@ -1,4 +1,4 @@
-"""The id that ties an answer, its log lines and its trace together."""
+"""The request id: in the answer, its log lines and its trace."""
 
 import re
 import secrets
@@ -13,7 +13,7 @@ def current_request_id() -> str:
 
 
 def begin_request(offered: str | None) -> str:
-    """Takes over the caller's id when it is harmless to log and print, makes one otherwise."""
+    """Uses the client's id when it is safe to log, else makes one."""
     request_id = offered if offered and _ACCEPTABLE.fullmatch(offered) else f"req_{secrets.token_hex(12)}"
     _current.set(request_id)
     return request_id

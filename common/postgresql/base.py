@@ -1,7 +1,7 @@
-"""Django's PostgreSQL backend, whose pool gives nobody a session that cannot write any more.
+"""Django's PostgreSQL backend with a pool that discards read-only sessions.
 
-After a failover an address can lead to a server that has become a standby. It takes connections, answers every read,
-and refuses each write with 25006; Django's own check of a pooled connection (an empty query) passes there for ever.
+After a failover an address can lead to a standby. It accepts connections and reads, and refuses each write with 25006;
+Django's own check of a pooled connection (an empty query) passes there.
 """
 
 from collections.abc import Callable
@@ -22,20 +22,20 @@ log = structlog.get_logger(__name__)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A session that met an error which ends it is closed instead of going back into the pool."""
+    """Closes a session after an error that ends it, instead of returning it to the pool."""
 
     session_is_over = False
-    # What of Django's class the type stubs do not know.
+    # Attributes of Django's class that are missing in the type stubs.
     _connection_pools: "ClassVar[dict[str, ConnectionPool[Any]]]"
     _configure_connection: "Callable[[psycopg.Connection[Any]], None]"
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
-        return _NotingErrorWrapper(self)
+        return _SessionEndWrapper(self)
 
     @property
     def pool(self) -> "ConnectionPool[Any] | None":
-        """As Django makes it, but for the check, which its options do not let us choose (Django ticket 37075)."""
+        """Django's pool with another check, which Django has no option for (Django ticket 37075)."""
         options = self.settings_dict["OPTIONS"].get("pool")
         if self.alias == NO_DB_ALIAS or not options:
             return None
@@ -56,12 +56,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _close(self) -> Any:
         if self.session_is_over and self.connection is not None:
-            self.connection.close()  # the pool replaces what comes back closed
+            self.connection.close()  # the pool replaces closed sessions
         self.session_is_over = False
         return super()._close()  # type: ignore[misc]
 
 
-class _NotingErrorWrapper(DatabaseErrorWrapper):
+class _SessionEndWrapper(DatabaseErrorWrapper):
     wrapper: DatabaseWrapper
 
     def __exit__(
@@ -77,10 +77,10 @@ class _NotingErrorWrapper(DatabaseErrorWrapper):
 
 
 def require_writable(session: "psycopg.Connection[Any]") -> None:
-    """The pool's check before it gives a connection away: one round trip, like Django's.
+    """Checks a pooled connection before its use, in one round trip like Django's check.
 
-    The server reports both settings by itself whenever they change (protocol parameters since PostgreSQL 14), so that
-    they are as of this round trip. Raises psycopg's `OperationalError`, for which the pool makes another connection.
+    The server reports both settings whenever they change (protocol parameters since PostgreSQL 14), so that they are
+    current after the round trip. Raises psycopg's `OperationalError`, upon which the pool makes another connection.
     """
     ConnectionPool.check_connection(session)
     for setting in ("in_hot_standby", "default_transaction_read_only"):

@@ -1,6 +1,6 @@
 """Operations of migrations that leave a big table readable and writable while they run.
 
-A migration with one of them has `atomic = False`. Each can be run again where it was interrupted.
+A migration with one of them has `atomic = False`. Each can be repeated after an interruption.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ class AddIndexOnline(AddIndexConcurrently):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
-        if _is_there(schema_editor, self.index.name):
+        if _index_exists(schema_editor, self.index.name):
             return
-        with _waiting_for_others(schema_editor):
+        with _without_lock_timeout(schema_editor):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
@@ -40,17 +40,17 @@ class AddUniqueOnline(AddConstraint):
         model = to_state.apps.get_model(app_label, self.model_name)
         if not self.allow_migrate_model(schema_editor.connection.alias, model):
             return
-        if _is_there(schema_editor, constraint.name):
+        if _index_exists(schema_editor, constraint.name):
             return
         statement = str(constraint.create_sql(model, schema_editor))
         online = statement.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1)
         assert online != statement
-        with _waiting_for_others(schema_editor):
+        with _without_lock_timeout(schema_editor):
             schema_editor.execute(online, params=None)
 
 
 class AddCheckOnline(AddConstraint):
-    """A check that holds for new rows at once; the old ones are read afterwards, while everybody goes on writing."""
+    """A check that holds for new rows at once; old rows are validated afterwards, without blocking writes."""
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
@@ -72,7 +72,7 @@ class AddCheckOnline(AddConstraint):
 class UpdateInBatches(RunPython):
     """Fills a new column of a big table, some rows in each transaction.
 
-    `statement` updates the rows `WHERE id = ANY(%s)`. Run again it does the same again.
+    `statement` updates the rows `WHERE id = ANY(%s)`. It may run twice on the same rows.
     """
 
     def __init__(self, table: str, statement: str) -> None:
@@ -94,8 +94,8 @@ def _update_in_batches(
         last = ids[-1]
 
 
-def _is_there(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
-    """What an interrupted build left behind is of no use, and is dropped."""
+def _index_exists(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
+    """Whether a valid index of this name exists. Drops an invalid one, which an interrupted build has left."""
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
         row = cursor.fetchone()
@@ -103,14 +103,14 @@ def _is_there(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
         return False
     if row[0]:
         return True
-    with _waiting_for_others(schema_editor):
+    with _without_lock_timeout(schema_editor):
         schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(name)}", params=None)
     return False
 
 
 @contextmanager
-def _waiting_for_others(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
-    """As long as it takes: nobody waits behind a concurrent build."""
+def _without_lock_timeout(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
+    """Lets a statement wait for locks without limit: a concurrent build blocks nobody meanwhile."""
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         (before,) = cursor.fetchone()

@@ -1,11 +1,11 @@
-"""Sessions of our own, outside the pool: for locks that a session holds, and for the boot."""
+"""Sessions outside the pool: for session-level locks, and for the checks at start."""
 
 from typing import Any
 
 import psycopg
 from django.db import connection
 
-# What of the settings' OPTIONS is the client library's; the rest is Django's.
+# The OPTIONS of the settings that libpq knows; the others are Django's.
 _LIBPQ = (
     "application_name",
     "connect_timeout",

@@ -19,7 +19,7 @@ class LogSink:
     def send(self, events: Sequence[OutgoingEvent]) -> None:
         for event in events:
             key_name = "payment_no" if event.type in catalogue.PAYMENT_KEYED_TYPES else "ordering_key"
-            with tracing.within(event.trace_context):
+            with tracing.use_trace(event.trace_context):
                 log.info(
                     "event.published",
                     event_id=str(event.event_id),

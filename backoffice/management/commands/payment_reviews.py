@@ -8,7 +8,7 @@ from backoffice.management.commands.saga import logged_in, up_to_a_thousand
 from backoffice.services import late_payments
 from backoffice.services.late_payments import LatePaymentOperation
 from common.errors import NotFound, OperationRefused
-from common.terminal import in_its_language, terminal_name
+from common.terminal import terminal_name, use_terminal_language
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
@@ -18,7 +18,7 @@ VERBS = {"refund": LatePaymentOperation.GIVE_BACK, "resolve": LatePaymentOperati
 class Command(BaseCommand):
     help = "Payments that need review: list them, refund late money, resolve reviews."
 
-    @in_its_language()
+    @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listed = actions.add_parser("list", help="Payments that need review, oldest first.")
@@ -36,7 +36,7 @@ class Command(BaseCommand):
                     help="One open review, as `list` names it; default: all.",
                 )
 
-    @in_its_language()
+    @use_terminal_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             for payment in late_payments.payments_in_review(limit=options["limit"]):

@@ -6,7 +6,7 @@ from backoffice.management.commands.saga import logged_in
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from common.errors import OperationRefused
-from common.terminal import in_its_language, terminal_name
+from common.terminal import terminal_name, use_terminal_language
 from gateway.models import RoutingRule
 from merchants.models import Environment
 
@@ -14,7 +14,7 @@ from merchants.models import Environment
 class Command(BaseCommand):
     help = "Which channel takes payments that name none: list the rules in force, add one, end one."
 
-    @in_its_language()
+    @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         actions.add_parser("list", help="The rules in force, the first that matches on top.")
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             act.add_argument("--reason", required=True)
             act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
 
-    @in_its_language()
+    @use_terminal_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             rules = RoutingRule.objects.filter(is_active=True).select_related("merchant")

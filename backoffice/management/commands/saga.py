@@ -9,7 +9,7 @@ from backoffice.approvals.models import Approval
 from backoffice.renderers import saga_text
 from backoffice.services import saga_inspection
 from common.errors import OperationRefused
-from common.terminal import in_its_language, terminal_name
+from common.terminal import terminal_name, use_terminal_language
 from sagas import graph
 from sagas.models import SagaStatus
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         "Looks at sagas and operates them: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
     )
 
-    @in_its_language()
+    @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listed = actions.add_parser("list", help="The newest sagas, or those that need something.")
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                     "Default: watch, which decides nothing.",
                 )
 
-    @in_its_language()
+    @use_terminal_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         try:
             match action:

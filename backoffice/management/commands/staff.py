@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import OperationRefused
-from common.terminal import in_its_language
+from common.terminal import use_terminal_language
 from staff import accounts
 from staff.roles import Role
 
@@ -12,7 +12,7 @@ from staff.roles import Role
 class Command(BaseCommand):
     help = "The first members of staff, before there is somebody who could invite them; written to the audit."
 
-    @in_its_language()
+    @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         invite = actions.add_parser("invite", help="Makes an account, and prints the link for its password.")
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         invite.add_argument("--role", action="append", required=True, choices=[role.value for role in Role])
         invite.add_argument("--reason", required=True)
 
-    @in_its_language()
+    @use_terminal_language()
     def handle(
         self, *args: Any, username: str, email: str, role: list[str], reason: str, **options: Any
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
-from common.terminal import in_its_language
+from common.terminal import use_terminal_language
 from monitoring import services
 from monitoring.integrity.check import CheckResult
 from monitoring.integrity.registry import UnknownCheck, check_names
@@ -22,7 +22,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 class Command(BaseCommand):
     help = "Checks rules that orders, payments, refunds, sagas, events and the simulator's ledger must always satisfy."
 
-    @in_its_language()
+    @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="Print JSON.")
         parser.add_argument(
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             help="How long the platform may be behind a channel. Default 5m; 0s once everything has settled.",
         )
 
-    @in_its_language()
+    @use_terminal_language()
     def handle(
         self,
         *args: Any,
