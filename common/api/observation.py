@@ -57,7 +57,7 @@ class MetricsMiddleware:
 
 
 class TraceMiddleware:
-    """Opens a trace for each request, with a link to the caller's. Joining that would let callers decide on sampling."""
+    """Opens a trace for each request, with a link to the caller's. Joining it would let callers decide on sampling."""
 
     def __init__(self, get_response: GetResponse) -> None:
         if not tracing.is_on():
