@@ -1,4 +1,4 @@
-"""Refunds that somebody made at the bank, without us: found, booked once, and told like our own."""
+"""Refunds that were made at the channel: recorded once, with the same events as our own."""
 
 import pytest
 from django.db.models.functions import Now
@@ -31,15 +31,15 @@ from tests.support.threads import at_once
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
-def made_at_the_bank(payment: dict[str, object], amount: int) -> str:
+def refund_at_channel(payment: dict[str, object], amount: int) -> str:
     number = the_bank.refund_at_bank(str(payment["payment_no"]), amount)
     assert number
     return number
 
 
-def test_it_is_booked_and_told_when_its_webhook_comes(client: SignedClient) -> None:
+def test_a_webhook_records_the_refund_and_emits_its_event(client: SignedClient) -> None:
     payment = paid(client)
-    number = made_at_the_bank(payment, 3_000)
+    number = refund_at_channel(payment, 3_000)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "applied"
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "nothing_new"
     (found,) = data(client.get(f"{REFUNDS}?payment_no={payment['payment_no']}"))["items"]
@@ -61,7 +61,7 @@ def test_it_is_booked_and_told_when_its_webhook_comes(client: SignedClient) -> N
     assert details["refundable_amount"] == 7_000
 
 
-def test_a_pending_one_is_reserved_and_followed_to_its_end(client: SignedClient) -> None:
+def test_a_pending_refund_is_reserved_until_it_is_settled(client: SignedClient) -> None:
     payment = paid(client, "channel_refund:60")
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "applied"
     assert get_payment(client, payment)["refundable_amount"] == 0
@@ -72,19 +72,19 @@ def test_a_pending_one_is_reserved_and_followed_to_its_end(client: SignedClient)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "nothing_new"
 
 
-def test_a_sync_finds_it_without_a_webhook(client: SignedClient) -> None:
+def test_a_sync_records_it_without_a_webhook(client: SignedClient) -> None:
     payment = paid(client, "no_webhook")
     own = data(refund(client, payment, 1_000))
-    made_at_the_bank(payment, 3_000)
-    made_at_the_bank(payment, 2_000)
+    refund_at_channel(payment, 3_000)
+    refund_at_channel(payment, 2_000)
     assert data(sync(client, payment))["refunded_amount"] == 6_000
     assert data(sync(client, payment))["refunded_amount"] == 6_000
     assert Refund.objects.filter(origin="channel").count() == 2
     assert get_refund(client, own)["origin"] == "merchant"
 
 
-def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) -> None:
-    """Even when the bank does not say of which payment it is."""
+def test_a_second_refund_with_our_number_is_recorded_separately(client: SignedClient) -> None:
+    """Also when the bank does not name the payment."""
     payment = paid(client)
     own = data(refund(client, payment, 1_000))
     update = bank.list_webhooks(payment["payment_no"])[-1]
@@ -109,9 +109,9 @@ def test_a_second_refund_under_our_number_is_booked_apart(client: SignedClient) 
     assert (review.code, review.subject) == ("mismatch", "sim_ref_second")
 
 
-def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
+def test_concurrent_webhooks_and_syncs_record_it_once(client: SignedClient) -> None:
     payment = paid(client)
-    made_at_the_bank(payment, 3_000)
+    refund_at_channel(payment, 3_000)
     update = bank.list_webhooks(payment["payment_no"])[-1]
     again = {**update, "event_id": f"{update['event_id']}x"}
     row = Payment.objects.get()
@@ -124,7 +124,7 @@ def test_webhook_and_sync_at_once_book_it_once(client: SignedClient) -> None:
     assert get_payment(client, payment)["refunded_amount"] == 3_000
 
 
-def test_our_own_refund_whose_answer_was_lost_is_not_booked_a_second_time(client: SignedClient) -> None:
+def test_our_refund_whose_answer_was_lost_is_not_recorded_twice(client: SignedClient) -> None:
     payment = paid(client, "refund:timeout_after*always,query_refund:timeout_before*2")
     assert data(refund(client, payment, 4_000), 202)["status"] == "pending"
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "saga_woken"
@@ -138,10 +138,10 @@ def test_our_own_refund_whose_answer_was_lost_is_not_booked_a_second_time(client
     assert get_payment(client, payment)["refunded_amount"] == 4_000
 
 
-def test_one_that_comes_before_the_news_of_its_payment_waits_for_it(client: SignedClient) -> None:
+def test_a_refund_reported_before_its_payment_is_reported_again(client: SignedClient) -> None:
     payment = opened(client)
     bank.pay(payment)
-    made_at_the_bank(payment, 3_000)
+    refund_at_channel(payment, 3_000)
     *before, update = bank.list_webhooks(payment["payment_no"])
     error(bank.send_webhook(update), 503, "service_unavailable")
     for each in before:
@@ -149,25 +149,25 @@ def test_one_that_comes_before_the_news_of_its_payment_waits_for_it(client: Sign
     assert bank.read_effect(bank.send_webhook(update)) == "applied"
 
 
-def test_one_of_late_money_meets_the_automatic_refund(client: SignedClient, settings) -> None:
+def test_a_late_payment_that_was_refunded_at_the_channel(client: SignedClient, settings) -> None:
     settings.LATE_MONEY_POLICY = "park"
     payment = opened(client)
     data(cancel(client, payment))
     bank.pay_closed_payment(payment)
     bank.deliver_webhooks(payment["payment_no"])
-    made_at_the_bank(payment, 10_000)
+    refund_at_channel(payment, 10_000)
     bank.deliver_webhooks(payment["payment_no"])
     row = Payment.objects.get()
     assert (row.status, row.refunded_minor) == ("cancelled", 10_000)
 
 
-def test_more_than_we_can_book_needs_review_once(client: SignedClient) -> None:
+def test_an_excess_refund_needs_review_once(client: SignedClient) -> None:
     payment = paid(client)
-    made_at_the_bank(payment, 3_000)
+    refund_at_channel(payment, 3_000)
     update = bank.list_webhooks(payment["payment_no"])[-1]
     for number in ("a", "b"):
-        refund_told = {**update["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
-        answer = bank.send_webhook({**update, "event_id": number, "refund": refund_told})
+        reported_refund = {**update["refund"], "amount_minor": 10_001, "channel_refund_no": "sim_ref_more"}
+        answer = bank.send_webhook({**update, "event_id": number, "refund": reported_refund})
         assert bank.read_effect(answer) == ("parked" if number == "a" else "nothing_new")
     review = PaymentReview.objects.get()
     assert (review.code, review.subject) == ("channel_refund", "sim_ref_more")
@@ -176,9 +176,9 @@ def test_more_than_we_can_book_needs_review_once(client: SignedClient) -> None:
     bank.send_webhook(update)
 
 
-def test_another_channels_word_books_nothing(client: SignedClient) -> None:
+def test_another_channel_cannot_report_it(client: SignedClient) -> None:
     payment = paid(client)
-    made_at_the_bank(payment, 3_000)
+    refund_at_channel(payment, 3_000)
     update = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
     assert (
         apply_refund_update(update=update, payment_reference=payment["payment_no"], source="stripe")
@@ -188,7 +188,7 @@ def test_another_channels_word_books_nothing(client: SignedClient) -> None:
     data(sync(client, payment))
 
 
-def test_a_script_refunds_at_the_bank(client: SignedClient) -> None:
+def test_the_simulator_can_script_such_a_refund(client: SignedClient) -> None:
     payment = data(create(client, "auto_pay,channel_refund:0"))
     bank.deliver_webhooks(payment["payment_no"])
     assert get_payment(client, payment)["refund_status"] == "full"

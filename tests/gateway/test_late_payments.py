@@ -1,6 +1,6 @@
-"""Money that comes when nobody waits for it any more, or a second time; and refunds that ended another way than we say.
+"""Late payments, duplicate payments, and refunds whose outcome changes.
 
-Each has one outcome: it goes back or waits for a person (LATE_MONEY_POLICY), with an event, seen in the admin.
+A late or duplicate payment is refunded or needs review (LATE_MONEY_POLICY), with an event.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def parking(settings) -> None:
+def policy_park(settings) -> None:
     settings.LATE_MONEY_POLICY = "park"
 
 
@@ -52,16 +52,16 @@ def banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> list[Addit
     return [add_channel(monkeypatch, name) for name in ("north", "south")]
 
 
-def moved_on(client: SignedClient, south: str = "", **changes: object) -> Body:
-    """A payment that the first channel declined, and that waits at the second one."""
+def fail_over(client: SignedClient, south: str = "", **changes: object) -> Body:
+    """A payment that the first channel declined and that is open at the second one."""
     wanted = payment_request(channel=..., metadata={"north": "decline_elsewhere", "south": south}, **changes)
     payment: Body = data(client.post(PAYMENTS, wanted))
     assert payment["channel"] == "south"
     return payment
 
 
-def the_first_channel_takes_it_after_all(payment: Body, *, holds: bool = False) -> UpdateEffect:
-    """It had said no. Then its customer pays, or it holds the money."""
+def pay_earlier_attempt(payment: Body, *, holds: bool = False) -> UpdateEffect:
+    """The customer pays the first attempt, which its channel had declined. `holds`: the money is only authorized."""
     reference = payment["payment_no"]
     found = SimulatedPayment.objects.filter(pk=reference)
     found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
@@ -74,7 +74,7 @@ def events_of(payment: Body, kind: str) -> list[Body]:
     return [row.data for row in rows]
 
 
-# --- Success after the end ------------------------------------------------------------------------------------
+# --- Late payments ---
 
 
 def closed(client: SignedClient, how: str) -> Body:
@@ -93,7 +93,7 @@ def closed(client: SignedClient, how: str) -> Body:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
-def test_success_after_the_end_goes_back(client: SignedClient, how: str) -> None:
+def test_a_late_payment_is_refunded(client: SignedClient, how: str) -> None:
     payment = closed(client, how)
     bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
@@ -105,9 +105,9 @@ def test_success_after_the_end_goes_back(client: SignedClient, how: str) -> None
     assert not Payment.objects.get().needs_attention
 
 
-@pytest.mark.usefixtures("parking")
+@pytest.mark.usefixtures("policy_park")
 @pytest.mark.parametrize("how", ["cancelled", "failed", "expired"])
-def test_success_after_the_end_waits_for_a_person(client: SignedClient, how: str) -> None:
+def test_a_late_payment_needs_review(client: SignedClient, how: str) -> None:
     payment = closed(client, how)
     bank.pay_closed_payment(payment)
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
@@ -119,7 +119,7 @@ def test_success_after_the_end_waits_for_a_person(client: SignedClient, how: str
     assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "nothing_new"
 
 
-def test_a_late_hold_is_let_go(client: SignedClient) -> None:
+def test_funds_held_for_a_closed_payment_are_released(client: SignedClient) -> None:
     payment = opened(client, capture_method="manual")
     data(cancel(client, payment))
     bank.pay_closed_payment(payment)
@@ -132,8 +132,8 @@ def test_a_late_hold_is_let_go(client: SignedClient) -> None:
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
-@pytest.mark.usefixtures("parking")
-def test_a_late_hold_waits_for_a_person(client: SignedClient) -> None:
+@pytest.mark.usefixtures("policy_park")
+def test_funds_held_for_a_closed_payment_need_review(client: SignedClient) -> None:
     payment = opened(client, capture_method="manual")
     data(cancel(client, payment))
     bank.pay_closed_payment(payment)
@@ -143,7 +143,7 @@ def test_a_late_hold_waits_for_a_person(client: SignedClient) -> None:
     assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000)]
 
 
-def test_a_late_hold_that_was_taken_before_it_could_be_let_go_is_late_money(client: SignedClient) -> None:
+def test_held_funds_that_are_captured_before_the_release_are_a_late_payment(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
     assert (
@@ -154,17 +154,17 @@ def test_a_late_hold_that_was_taken_before_it_could_be_let_go_is_late_money(clie
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
 
 
-# --- Second money ---------------------------------------------------------------------------------------------
+# --- Duplicate payments ---
 
 
 @pytest.mark.parametrize("south", ["", "auto_pay"])
-def test_second_money_goes_back_and_the_payment_goes_on(
+def test_a_duplicate_payment_is_refunded_and_the_payment_continues(
     client: SignedClient, banks: list[AdditionalChannel], south: str
 ) -> None:
-    payment = moved_on(client, south)
-    assert the_first_channel_takes_it_after_all(payment) == "late_money"
+    payment = fail_over(client, south)
+    assert pay_earlier_attempt(payment) == "late_money"
     update = bank.get_channel_payment(payment["payment_no"])
-    assert apply_payment_update(update=update, source="north") == "nothing_new", "told once"
+    assert apply_payment_update(update=update, source="north") == "nothing_new", "one event"
     background.finish()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     if not south:
@@ -180,15 +180,17 @@ def test_second_money_goes_back_and_the_payment_goes_on(
         10_000,
     )
     assert (second["status"], second["surplus_amount"]) == ("succeeded", 0)
-    (told_of,) = events_of(payment, "payment.paid_twice")
-    assert told_of["attempt"]["surplus_amount"] == 10_000
-    assert data(refund(client, payment, 10_000))["status"] == "succeeded", "the payment's own is all there"
+    (event,) = events_of(payment, "payment.paid_twice")
+    assert event["attempt"]["surplus_amount"] == 10_000
+    assert data(refund(client, payment, 10_000))["status"] == "succeeded", (
+        "the payment's own amount is untouched"
+    )
 
 
-@pytest.mark.usefixtures("parking")
-def test_second_money_waits_for_a_person(client: SignedClient, banks: list[AdditionalChannel]) -> None:
-    payment = moved_on(client, "auto_pay")
-    assert the_first_channel_takes_it_after_all(payment) == "late_money"
+@pytest.mark.usefixtures("policy_park")
+def test_a_duplicate_payment_needs_review(client: SignedClient, banks: list[AdditionalChannel]) -> None:
+    payment = fail_over(client, "auto_pay")
+    assert pay_earlier_attempt(payment) == "late_money"
     background.finish()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get()
@@ -196,33 +198,33 @@ def test_second_money_waits_for_a_person(client: SignedClient, banks: list[Addit
     assert row.attention_reason == "attempt 1 at north was paid after a later attempt had replaced it"
 
 
-def test_second_money_that_cannot_go_back_waits_for_a_person(
+def test_a_duplicate_payment_that_cannot_be_refunded_needs_review(
     client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
-    payment = moved_on(client, "auto_pay")
+    payment = fail_over(client, "auto_pay")
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(simulate="refund_declined")
-    the_first_channel_takes_it_after_all(payment)
+    pay_earlier_attempt(payment)
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
     assert (attempt.surplus_minor, attempt.surplus_refundable_minor) == (10_000, 10_000)
     assert "late payment" in Payment.objects.get().attention_reason
 
 
-def test_second_money_that_is_held_is_let_go_and_the_payment_goes_on(
+def test_funds_held_for_an_earlier_attempt_are_released(
     client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
-    payment = moved_on(client)
-    assert the_first_channel_takes_it_after_all(payment, holds=True) == "late_money"
+    payment = fail_over(client)
+    assert pay_earlier_attempt(payment, holds=True) == "late_money"
     background.finish()
     assert bank.get_channel_payment(payment["payment_no"]).state == PaymentState.CANCELLED
     assert get_payment(client, payment)["status"] == "pending"
     assert data(cancel(client, payment))["status"] == "cancelled"
 
 
-def test_only_the_channel_of_an_attempt_speaks_of_it(
+def test_only_the_channel_of_an_attempt_can_report_it(
     client: SignedClient, banks: list[AdditionalChannel]
 ) -> None:
-    payment = moved_on(client)
+    payment = fail_over(client)
     update = replace(
         bank.get_channel_payment(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000
     )
@@ -234,30 +236,30 @@ def test_only_the_channel_of_an_attempt_speaks_of_it(
     assert PaymentAttempt.objects.filter(surplus_minor__gt=0).count() == 0
 
 
-# --- Refunds that ended another way ---------------------------------------------------------------------------
+# --- Refunds whose outcome changes ---
 
 
-def told_of_refund(given_back: Body, state: RefundState) -> ChannelRefund:
-    row = Refund.objects.get(refund_no=given_back["refund_no"])
+def build_refund_update(refunded: Body, state: RefundState) -> ChannelRefund:
+    row = Refund.objects.get(refund_no=refunded["refund_no"])
     number = row.channel_refund_no or "sim_ref_x"
     return ChannelRefund(row.refund_no, number, state, row.amount_minor, row.currency)
 
 
-def failed_here(client: SignedClient, payment: Body, amount: int) -> Body:
+def declined_refund(client: SignedClient, payment: Body, amount: int) -> Body:
     details = error(refund(client, payment, amount), 402, "refund_declined")
     return {"refund_no": details["refund_no"]}
 
 
-def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
+def test_a_failed_refund_succeeds(client: SignedClient) -> None:
     payment = paid(client, "refund_declined")
-    given_back = failed_here(client, payment, 4_000)
-    bank.complete_failed_refund(given_back["refund_no"])
-    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+    refunded = declined_refund(client, payment, 4_000)
+    bank.complete_failed_refund(refunded["refund_no"])
+    update = build_refund_update(refunded, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source="simulator") == "nothing_new", "it may be an old report"
-    assert Refund.objects.get().next_check_at is not None, "so the channel is asked"
+    assert Refund.objects.get().next_check_at is not None, "the channel is queried"
     assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
     assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
-    now, row = get_payment(client, payment), get_refund(client, given_back)
+    now, row = get_payment(client, payment), get_refund(client, refunded)
     assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
     assert (row["status"], row["previous_status"]) == ("succeeded", "failed")
     assert row["outcome_changed_at"]
@@ -267,61 +269,61 @@ def test_a_refund_that_succeeds_after_it_failed(client: SignedClient) -> None:
     assert findings() == []
 
 
-def test_a_refund_that_succeeds_after_it_failed_when_the_money_was_refunded_again(
+def test_a_failed_refund_succeeds_after_the_amount_was_refunded_again(
     client: SignedClient,
 ) -> None:
     payment = paid(client, "refund_declined")
-    given_back = failed_here(client, payment, 8_000)
+    refunded = declined_refund(client, payment, 8_000)
     SimulatedPayment.objects.update(simulate="")
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
-    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+    update = build_refund_update(refunded, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
     assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
-    row = get_refund(client, given_back)
+    row = get_refund(client, refunded)
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
     assert "5000 more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
 
 
-def test_a_refund_that_fails_after_it_succeeded_can_be_repeated(client: SignedClient) -> None:
+def test_a_succeeded_refund_fails_and_can_be_repeated(client: SignedClient) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 10_000))
-    bank.return_refund(given_back["refund_no"])
+    refunded = data(refund(client, payment, 10_000))
+    bank.return_refund(refunded["refund_no"])
     effects = bank.deliver_webhooks(payment["payment_no"])
     assert effects[-2:] == ["nothing_new", "applied"]
     assert bank.deliver_webhooks(payment["payment_no"])[-2:] == ["nothing_new", "nothing_new"]
     now = get_payment(client, payment)
     assert (now["refunded_amount"], now["refundable_amount"], now["refund_status"]) == (0, 10_000, "none")
-    row = get_refund(client, given_back)
+    row = get_refund(client, refunded)
     assert (row["status"], row["previous_status"], row["failure_code"]) == (
         "failed",
         "succeeded",
         "refund_returned",
     )
-    assert not Payment.objects.get().needs_attention, "the merchant knows, and repeats it"
+    assert not Payment.objects.get().needs_attention, "the merchant can repeat it"
     assert len(events_of(payment, "refund.failed")) == 1
     again = data(refund(client, payment, 10_000))
     assert (again["status"], get_payment(client, payment)["refund_status"]) == ("succeeded", "full")
 
 
-def test_the_channel_is_asked_once_more_after_a_changed_outcome(client: SignedClient) -> None:
-    """Reports overtake each other: what the channel answers when it is asked is the last word."""
+def test_the_channel_is_queried_after_a_changed_outcome(client: SignedClient) -> None:
+    """Reports overtake each other; the answer to a query decides."""
     payment = paid(client)
-    given_back = data(refund(client, payment, 10_000))
-    update = told_of_refund(given_back, RefundState.FAILED)
+    refunded = data(refund(client, payment, 10_000))
+    update = build_refund_update(refunded, RefundState.FAILED)
     assert apply_refund_update(update=update, source="simulator") == "applied"
     for _ in range(2):
         assert Refund.objects.get().next_check_at is not None
         Refund.objects.update(next_check_at=Now())
         poll_due()
     assert Refund.objects.get().next_check_at is None
-    assert get_refund(client, given_back)["status"] == "succeeded"
+    assert get_refund(client, refunded)["status"] == "succeeded"
     assert get_payment(client, payment)["refunded_amount"] == 10_000
 
 
-def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: SignedClient) -> None:
+def test_an_automatic_refund_that_fails_later_needs_review(client: SignedClient) -> None:
     payment = opened(client)
     data(cancel(client, payment))
     bank.pay_closed_payment(payment)
@@ -337,7 +339,7 @@ def test_an_automatic_refund_that_fails_after_it_succeeded_needs_review(client: 
     assert (row.refunded_minor, row.needs_attention) == (10_000, False)
 
 
-def test_only_a_report_of_the_channel_changes_a_settled_refund(client: SignedClient) -> None:
+def test_the_database_refuses_to_change_a_settled_refund(client: SignedClient) -> None:
     data(refund(client, paid(client), 4_000))
     with pytest.raises(IntegrityError, match="cannot become"), transaction.atomic():
         Refund.objects.update(status="failed")
@@ -345,15 +347,15 @@ def test_only_a_report_of_the_channel_changes_a_settled_refund(client: SignedCli
         Refund.objects.update(status="pending", previous_status="succeeded", contradicted_at=Now())
 
 
-def test_what_agrees_is_no_contradiction(client: SignedClient) -> None:
-    given_back = data(refund(client, paid(client), 4_000))
-    update = told_of_refund(given_back, RefundState.SUCCEEDED)
+def test_a_report_that_agrees_changes_nothing(client: SignedClient) -> None:
+    refunded = data(refund(client, paid(client), 4_000))
+    update = build_refund_update(refunded, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source="simulator") == "nothing_new"
     assert not Payment.objects.get().needs_attention
 
 
-def test_late_money_is_counted_from_zero_on(client: SignedClient) -> None:
-    """A counter that appears with its first event has not grown, as far as an alert can see."""
+def test_the_counter_of_late_payments_starts_at_zero(client: SignedClient) -> None:
+    """An alert cannot see the first increase of a counter that did not exist before."""
     opened(client, currency="CHF")
     labels = {"outcome": "late_success", "channel": "simulator", "currency": "CHF", "environment": "test"}
     assert REGISTRY.get_sample_value("payments_total", labels) == 0

@@ -10,7 +10,7 @@ from audit.models import StaffAction
 from gateway.models import Payment, PaymentAttempt, Refund
 from monitoring.services import run_checks
 from tests.gateway.test_late_payments import banks as banks  # noqa: PLC0414
-from tests.gateway.test_late_payments import moved_on, the_first_channel_takes_it_after_all
+from tests.gateway.test_late_payments import fail_over, pay_earlier_attempt
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import AdditionalChannel
@@ -70,8 +70,8 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
 
 
 def test_second_money_goes_back(client: SignedClient, banks: list[AdditionalChannel]) -> None:
-    payment = moved_on(client, "auto_pay")
-    the_first_channel_takes_it_after_all(payment)
+    payment = fail_over(client, "auto_pay")
+    pay_earlier_attempt(payment)
     act("refund", payment)
     background.finish()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]

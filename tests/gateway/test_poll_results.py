@@ -1,4 +1,4 @@
-"""Asking: with growing intervals, for days, never with an end made up; and before operations on what is in doubt."""
+"""Polling with growing intervals until it gives up, and queries before operations."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from channels.base import UnknownOutcome
+from channels.base import NotProcessed, UnknownOutcome
 from gateway.models import Payment, Refund
 from gateway.services.polling import GIVE_UP_PAYMENT_AFTER, GIVE_UP_REFUND_AFTER
 from tests.support import background, bank
@@ -39,103 +39,101 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
     return intercept_simulator(monkeypatch)
 
 
-def silent(operation: str, answer: Any) -> Any:
+def no_answer(operation: str, answer: Any) -> Any:
     return UnknownOutcome("no answer", is_channel_fault=False) if operation.startswith("find_") else answer
 
 
-def one_round() -> None:
+def poll_once() -> None:
     background.next_checks_are_due()
     poll_due()
 
 
-def test_the_intervals_double_up_to_six_hours(client: SignedClient) -> None:
+def test_polling_intervals_double_up_to_six_hours(client: SignedClient) -> None:
     opened(client)
     waits = []
     for _ in range(12):
-        one_round()
+        poll_once()
         row = Payment.objects.annotate(wait=F("next_check_at") - Now()).get()
         waits.append(round(row.wait / timedelta(minutes=1)))
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360]
 
 
-@pytest.mark.parametrize("mute", [False, True])
-def test_a_payment_without_an_end_is_left_to_a_person(
-    client: SignedClient, line: InterceptedSimulator, mute: bool
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_payment_without_outcome_needs_review(
+    client: SignedClient, line: InterceptedSimulator, is_silent: bool
 ) -> None:
     payment = opened(client)
-    if mute:
-        line.after = silent
-    one_round()
+    if is_silent:
+        line.after = no_answer
+    poll_once()
     Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER + timedelta(minutes=5))
-    one_round()
+    poll_once()
     assert not Payment.objects.get().needs_attention
     Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
-    one_round()
+    poll_once()
     row = Payment.objects.get()
     assert (row.status, row.needs_attention, row.next_check_at) == ("pending", True, None)
     line.mend()
     bank.pay(payment)
     bank.deliver_webhooks(payment["payment_no"])
-    assert get_payment(client, payment)["status"] == "succeeded", "the truth is still welcome"
+    assert get_payment(client, payment)["status"] == "succeeded", "a later webhook is applied"
 
 
-def test_a_question_that_was_refused_is_no_reason_to_give_up(
+def test_polling_does_not_give_up_after_a_query_that_was_not_sent(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    from channels.base import NotProcessed
-
     opened(client)
     Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
     line.after = lambda operation, answer: NotProcessed(
         "down", 1.0, is_channel_fault=False, spends_attempt=False
     )
-    one_round()
+    poll_once()
     assert not Payment.objects.get().needs_attention
 
 
-def test_a_refund_without_an_end_is_left_to_a_person(client: SignedClient) -> None:
-    given_back = data(refund(client, paid(client, "refund_pending:9000"), 1_000))
+def test_a_refund_without_outcome_needs_review(client: SignedClient) -> None:
+    refunded = data(refund(client, paid(client, "refund_pending:9000"), 1_000))
     Refund.objects.update(created_at=Now() - GIVE_UP_REFUND_AFTER + timedelta(minutes=5))
-    one_round()
+    poll_once()
     assert not Payment.objects.get().needs_attention
     Refund.objects.update(created_at=Now() - GIVE_UP_REFUND_AFTER)
-    one_round()
+    poll_once()
     assert Refund.objects.get().next_check_at is None
-    assert given_back["refund_no"] in Payment.objects.get().attention_reason
-    assert get_refund(client, given_back)["status"] == "processing"
+    assert refunded["refund_no"] in Payment.objects.get().attention_reason
+    assert get_refund(client, refunded)["status"] == "processing"
 
 
-# --- Asking before acting ------------------------------------------------------------------------------------
+# --- Queries before operations ---
 
 
-def paid_and_unheard(client: SignedClient) -> Body:
+def paid_without_webhook(client: SignedClient) -> Body:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
     return payment
 
 
-def test_a_refund_asks_first_when_we_know_of_no_money(client: SignedClient) -> None:
-    payment = paid_and_unheard(client)
+def test_a_refund_queries_a_payment_that_is_not_paid(client: SignedClient) -> None:
+    payment = paid_without_webhook(client)
     assert data(refund(client, payment, 1_000))["status"] == "succeeded"
     assert get_payment(client, payment)["status"] == "succeeded"
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 1_000)]
 
 
-def test_a_refund_of_what_is_not_paid_is_refused_by_the_channels_word(client: SignedClient) -> None:
+def test_a_refund_of_an_unpaid_payment_is_refused(client: SignedClient) -> None:
     error(refund(client, opened(client), 1), 409, "payment_not_refundable")
     closed = opened(client)
     data(cancel(client, closed))
     error(refund(client, closed, 1), 409, "payment_not_refundable")
 
 
-def test_a_capture_asks_first(client: SignedClient) -> None:
+def test_a_capture_queries_a_payment_that_is_not_authorized(client: SignedClient) -> None:
     payment = opened(client, "no_webhook", capture_method="manual")
     bank.pay(payment)
     assert data(capture(client, payment, amount=4_000))["captured_amount"] == 4_000
 
 
-def test_a_cancel_of_what_was_paid_learns_of_it(client: SignedClient) -> None:
-    payment = paid_and_unheard(client)
+def test_a_cancel_finds_out_that_the_payment_is_paid(client: SignedClient) -> None:
+    payment = paid_without_webhook(client)
     error(cancel(client, payment), 409, "payment_not_cancellable")
     assert get_payment(client, payment)["status"] == "succeeded"
 
@@ -143,17 +141,17 @@ def test_a_cancel_of_what_was_paid_learns_of_it(client: SignedClient) -> None:
 @pytest.mark.parametrize(
     "operate", [lambda c, p, k: refund(c, p, 1, key=k), lambda c, p, k: capture(c, p, key=k)]
 )
-def test_nobody_can_tell_is_no_answer_for_good(
+def test_an_operation_can_be_repeated_when_the_channel_did_not_answer(
     client: SignedClient, line: InterceptedSimulator, operate: Callable[..., Any]
 ) -> None:
     payment, key = opened(client), new_no("key")
-    line.after = silent
+    line.after = no_answer
     error(operate(client, payment, key), 503, "service_unavailable")
     line.mend()
-    assert operate(client, payment, key).status_code == 409, "the key was not spent"
+    assert operate(client, payment, key).status_code == 409, "the key can be used again"
 
 
-def test_a_creation_that_nobody_has_heard_of_is_not_refundable(client: SignedClient) -> None:
+def test_a_payment_that_the_channel_does_not_know_is_not_refundable(client: SignedClient) -> None:
     payment = data(create(client, "timeout_before*2"), 202)
     error(refund(client, payment, 1), 409, "payment_not_refundable")
     background.finish()
