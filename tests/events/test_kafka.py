@@ -1,4 +1,4 @@
-"""Events into Kafka, over TCP, through brokers that go away and relays that are killed."""
+"""Events to Kafka over TCP, with brokers that disappear and relays that are killed."""
 
 import itertools
 import json
@@ -41,8 +41,8 @@ def sink(cluster: MockCluster) -> Iterator[KafkaSink]:
     sink.close()
 
 
-def happen(first: int, last: int, types: tuple[str, ...] = TYPES) -> None:
-    """What befalls payments number `first` to `last`, theirs mixed up with each other's, as it would be."""
+def append_events(first: int, last: int, types: tuple[str, ...] = TYPES) -> None:
+    """Appends the events of payments number `first` to `last`, interleaved."""
     merchant_id = uuid.uuid4()
     for event_type in types:
         for start in range(first, last, 50):
@@ -64,8 +64,8 @@ def unpublished() -> int:
     return OutboxEvent.objects.filter(published_at__isnull=True).count()
 
 
-def first_sight(messages: list[Received]) -> list[Received]:
-    """Without what came again under an id that was there before."""
+def without_repetitions(messages: list[Received]) -> list[Received]:
+    """Drops messages whose id came before."""
     seen: dict[str, Received] = {}
     for message in messages:
         before = seen.setdefault(message.headers["ce_id"], message)
@@ -74,19 +74,19 @@ def first_sight(messages: list[Received]) -> list[Received]:
 
 
 def assert_complete_and_in_order(messages: list[Received]) -> None:
-    told = first_sight(messages)
+    seen = without_repetitions(messages)
     expected = OutboxEvent.objects.order_by("id").values_list("ordering_key", "event_id")
     by_key = lambda pairs: {  # noqa: E731
         key: [each for _key, each in group]
         for key, group in itertools.groupby(sorted(pairs, key=lambda pair: pair[0]), lambda pair: pair[0])
     }
-    assert by_key([(message.key, message.headers["ce_id"]) for message in told]) == by_key(
+    assert by_key([(message.key, message.headers["ce_id"]) for message in seen]) == by_key(
         [(key, str(event_id)) for key, event_id in expected]
     )
 
 
 def test_a_message_is_a_cloud_event(cluster: MockCluster, sink: KafkaSink) -> None:
-    happen(1, 2, ("payment.created",))
+    append_events(1, 2, ("payment.created",))
     row = OutboxEvent.objects.get()
     OutboxEvent.objects.update(trace_context={"traceparent": "00-1-2-01"})
     assert relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch) == 1
@@ -109,15 +109,15 @@ def test_a_message_is_a_cloud_event(cluster: MockCluster, sink: KafkaSink) -> No
     }
 
 
-def test_without_a_broker_nothing_is_marked_and_nothing_is_said_twice_afterwards(
+def test_without_a_broker_nothing_is_marked_and_nothing_is_sent_twice_later(
     cluster: MockCluster, sink: KafkaSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is on its way stays on its way: the relay that asks again does not send again."""
-    happen(1, 2)
+    """Messages in flight stay in flight: the next `send` does not send them again."""
+    append_events(1, 2)
     relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     monkeypatch.setattr(kafka, "SEND_SECONDS", 0.5)
     cluster.take_away()
-    happen(2, 40)
+    append_events(2, 40)
     for _again in range(3):
         with pytest.raises(SinkUnavailable):
             relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
@@ -128,19 +128,19 @@ def test_without_a_broker_nothing_is_marked_and_nothing_is_said_twice_afterwards
     assert unpublished() == 0
     messages = cluster.everything()
     assert_complete_and_in_order(messages)
-    assert len(messages) == len(first_sight(messages))
+    assert len(messages) == len(without_repetitions(messages))
 
 
-def test_another_relay_that_sent_it_meanwhile_is_believed(
+def test_events_that_another_relay_has_sent_are_dropped(
     cluster: MockCluster, sink: KafkaSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    happen(1, 2)
+    append_events(1, 2)
     cluster.take_away()
     monkeypatch.setattr(kafka, "SEND_SECONDS", 0.3)
     with pytest.raises(SinkUnavailable):
         relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch)
     OutboxEvent.objects.update(published_at="2026-01-01T00:00Z")
-    happen(2, 3)
+    append_events(2, 3)
     cluster.give_back()
     monkeypatch.setattr(kafka, "SEND_SECONDS", PATIENCE_SECONDS)
     assert relay.drain(sinks=[sink], fan_out_batch=fanout.fan_out_batch) == 3
@@ -148,7 +148,7 @@ def test_another_relay_that_sent_it_meanwhile_is_believed(
 
 
 class Relays:
-    """Two relay processes. Whichever is killed is started again."""
+    """Two relay processes. A killed one is restarted."""
 
     def __init__(self, brokers: str) -> None:
         database = str(connection.settings_dict["NAME"])
@@ -180,8 +180,10 @@ def _some_more_are_published(before: int) -> bool:
     return OutboxEvent.objects.filter(published_at__isnull=False).count() > before
 
 
-def test_kills_and_outages_lose_nothing(cluster: MockCluster, pytestconfig: pytest.Config) -> None:
-    """The broker is taken away twice, relays are killed at random: every event arrives, in order per payment."""
+def test_killed_relays_and_broker_outages_lose_no_event(
+    cluster: MockCluster, pytestconfig: pytest.Config
+) -> None:
+    """The broker disappears twice and relays are killed at random: every event arrives, in order for each payment."""
     payments = 10_000 if pytestconfig.getoption("--long") else 300
     rounds = 10 if payments > 1000 else 4
     outages = {1, rounds - 2}
@@ -191,7 +193,7 @@ def test_kills_and_outages_lose_nothing(cluster: MockCluster, pytestconfig: pyte
             if number in outages:
                 cluster.take_away()
             published = OutboxEvent.objects.filter(published_at__isnull=False).count()
-            happen(payments * number // rounds, payments * (number + 1) // rounds)
+            append_events(payments * number // rounds, payments * (number + 1) // rounds)
             if number in outages:
                 relays.kill_one()
                 cluster.give_back()

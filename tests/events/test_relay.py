@@ -1,4 +1,4 @@
-"""The relay on a real database: nothing is skipped, reordered within a key, or lost with a session."""
+"""The relay on a real database: no event is skipped, reordered within its key, or lost with a session."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ class Recorder:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(relay, "RECONNECT_SECONDS", 0.02)
 
@@ -103,7 +103,7 @@ def terminate(pid: int) -> None:
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
-def test_events_leave_whole_in_their_order_and_once(recorder: Recorder) -> None:
+def test_events_are_published_in_order_and_once(recorder: Recorder) -> None:
     for number in range(5):
         emit(f"payment.step{number}", data={"number": number, "subject": "测试"})
     assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 5
@@ -114,7 +114,7 @@ def test_events_leave_whole_in_their_order_and_once(recorder: Recorder) -> None:
     assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 0
 
 
-def test_more_than_a_batch_leaves_at_once(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_batches_are_published_at_once(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "BATCH", 3)
     for _ in range(10):
         emit("payment.created")
@@ -139,7 +139,7 @@ def test_an_event_that_commits_late_is_not_skipped(recorder: Recorder) -> None:
     assert recorder.sent[1].id < recorder.sent[0].id
 
 
-def test_what_a_sink_cannot_take_stays_and_is_sent_again(recorder: Recorder) -> None:
+def test_events_that_a_sink_refuses_are_sent_again(recorder: Recorder) -> None:
     first = Recorder()
     recorder.available = False
     emit("payment.created")
@@ -153,7 +153,7 @@ def test_what_a_sink_cannot_take_stays_and_is_sent_again(recorder: Recorder) -> 
 
 
 def test_a_relay_that_lost_its_session_marks_nothing(recorder: Recorder) -> None:
-    """It sends again rather than losing: at least once."""
+    """The events are sent again: at-least-once delivery."""
 
     class Severed(Recorder):
         def send(self, events: Sequence[OutgoingEvent]) -> None:
@@ -169,7 +169,7 @@ def test_a_relay_that_lost_its_session_marks_nothing(recorder: Recorder) -> None
     assert relay.drain(sinks=[recorder], fan_out_batch=fanout.fan_out_batch) == 1
 
 
-def test_one_relay_leads_and_another_takes_over() -> None:
+def test_another_relay_becomes_the_leader() -> None:
     first, second = Recorder(), Recorder()
     with running(first) as stop_first:
         eventually(lambda: len(leaders()) == 1)
@@ -186,7 +186,7 @@ def test_one_relay_leads_and_another_takes_over() -> None:
             eventually(lambda: second.types == ["two"])
 
 
-def test_it_survives_the_loss_of_the_database(recorder: Recorder) -> None:
+def test_a_relay_survives_a_lost_database_session(recorder: Recorder) -> None:
     with running(recorder):
         emit("before")
         eventually(lambda: recorder.types == ["before"])
@@ -198,7 +198,7 @@ def test_it_survives_the_loss_of_the_database(recorder: Recorder) -> None:
         eventually(lambda: recorder.types == ["before", "after"])
 
 
-def test_it_waits_for_a_database_that_is_not_there(
+def test_a_relay_waits_for_a_database_that_is_down(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: list[None] = []

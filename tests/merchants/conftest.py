@@ -12,7 +12,7 @@ def new_merchant(**changes: object) -> NewMerchant:
 
 
 def refusal(answer) -> str:
-    """The stable name of a 401, after checking that it is a proper one."""
+    """Checks that the response is a proper 401, and returns its `error_code`."""
     assert answer.status_code == 401, answer.content
     assert answer["WWW-Authenticate"].startswith("Signature ")
     assert answer.json()["request_id"] == answer["X-Request-Id"]
@@ -36,7 +36,7 @@ def acme(transactional_db: None) -> NewMerchant:
 
 @pytest.fixture
 def client(acme: NewMerchant) -> SignedClient:
-    """Acme's program, with the test key."""
+    """A client with the test key of Acme."""
     return SignedClient(acme.test_key.key, acme.test_key.secret)
 
 
@@ -47,14 +47,14 @@ def live_client(acme: NewMerchant) -> SignedClient:
 
 @pytest.fixture
 def other_client(transactional_db: None) -> SignedClient:
-    """Another merchant's program."""
+    """A client of another merchant."""
     other = new_merchant(name="Other")
     return SignedClient(other.test_key.key, other.test_key.secret)
 
 
 @pytest.fixture
 def redis_down(settings, monkeypatch: pytest.MonkeyPatch):
-    """Redis at an address where nobody listens. Afterwards no pause of that outage is left over."""
+    """Redis at an address where nothing listens. Afterwards the pause of that outage is reset."""
     from common import redis
 
     cache = settings.CACHES["default"]

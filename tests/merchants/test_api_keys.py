@@ -32,10 +32,10 @@ class TestIssue:
         assert seen["key_id"] == new["id"]
         assert seen["scopes"] == sorted(ALL_SCOPES)
 
-    def test_nobody_on_the_way_keeps_the_secret(self, client):
+    def test_the_response_with_the_secret_is_not_cached(self, client):
         assert client.post(KEYS, {})["Cache-Control"] == "no-store"
 
-    def test_with_fewer_scopes_networks_and_an_end(self, client):
+    def test_a_key_with_fewer_scopes_networks_and_an_expiry(self, client):
         wanted = {
             "scopes": ["payments:read", "keys:manage"],
             "allowed_ips": ["10.0.0.1", "10.1.2.3/8", "2001:DB8::/32"],
@@ -51,7 +51,7 @@ class TestIssue:
         assert new["key"].startswith("pk_live_")
         assert new["environment"] == "live"
 
-    def test_nobody_hands_on_what_they_do_not_have(self, client):
+    def test_a_key_cannot_grant_a_scope_that_it_lacks(self, client):
         small = data(client.post(KEYS, {"scopes": ["keys:manage", "payments:read"]}))
         clerk = SignedClient(small["key"], small["secret"])
         answer = clerk.post(KEYS, {"scopes": ["keys:manage", "refunds:write"]})
@@ -89,27 +89,27 @@ class TestIssue:
         ],
     )
     @pytest.mark.parametrize("idempotency_key", [None, "k"])
-    def test_what_is_wrong_is_named_and_nothing_is_made(self, client, acme, body, field, idempotency_key):
+    def test_an_invalid_field_is_named_and_no_key_is_made(self, client, acme, body, field, idempotency_key):
         answer = client.post(KEYS, body, idempotency_key=idempotency_key)
         assert answer.status_code == 400, answer.content
         assert field in answer.json()["details"]
         assert ApiKey.objects.filter(merchant=acme.merchant).count() == 2
 
     @pytest.mark.parametrize("body", [[], "x", None, 5, True])
-    def test_a_body_is_an_object(self, client, body):
+    def test_a_body_that_is_no_object_is_refused(self, client, body):
         assert error(client.post(KEYS, body)) == (400, "validation_failed")
 
-    def test_no_body_is_an_empty_one(self, client):
+    def test_an_absent_body_counts_as_empty(self, client):
         assert data(client.post(KEYS))["scopes"] == sorted(ALL_SCOPES)
 
-    def test_there_is_a_limit(self, client, monkeypatch):
+    def test_the_number_of_keys_is_limited(self, client, monkeypatch):
         monkeypatch.setattr(api_keys, "MAX_USABLE_KEYS", 2)
         assert data(client.post(KEYS, {}))
         assert error(client.post(KEYS, {})) == (409, "too_many_api_keys")
 
 
 class TestRestrictionsAreInherited:
-    """Issue 10 C: a key that is bound to an address, a day or a scope cannot mint one that is not."""
+    """A key that is restricted by address, expiry or scope cannot make a key that is not."""
 
     HERE, ELSEWHERE = "127.0.0.0/8", "203.0.113.0/24"
 
@@ -117,7 +117,7 @@ class TestRestrictionsAreInherited:
         key = data(client.post(KEYS, restrictions))
         return SignedClient(key["key"], key["secret"]), key
 
-    def test_networks(self, client):
+    def test_networks_are_inherited(self, client):
         bound, key = self.restricted(client, allowed_ips=[self.HERE, "10.1.0.0/16"])
         assert data(bound.post(KEYS, {}))["allowed_ips"] == key["allowed_ips"]
         assert data(bound.post(KEYS, {"allowed_ips": []}))["allowed_ips"] == key["allowed_ips"]
@@ -127,7 +127,7 @@ class TestRestrictionsAreInherited:
             assert error(answer) == (403, "key_wider_than_issuer")
             assert answer.json()["details"]["allowed_ips"] == wider[-1:]
 
-    def test_the_end(self, client):
+    def test_the_expiry_is_inherited(self, client):
         soon = timezone.now() + dt.timedelta(days=1)
         bound, key = self.restricted(client, expires_at=soon.isoformat())
         assert data(bound.post(KEYS, {}))["expires_at"] == key["expires_at"]
@@ -137,17 +137,17 @@ class TestRestrictionsAreInherited:
         later = bound.post(KEYS, {"expires_at": (soon + dt.timedelta(seconds=1)).isoformat()})
         assert error(later) == (403, "key_wider_than_issuer")
 
-    def test_a_key_that_retires_makes_none_that_stays(self, client, acme):
+    def test_a_retiring_key_cannot_issue_a_key_that_lasts_longer(self, client, acme):
         rotated = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate"))
         assert data(client.post(KEYS, {}))["expires_at"] == rotated["replaces"]["retires_at"]
 
-    def test_a_key_does_not_prolong_itself(self, client):
+    def test_a_key_cannot_prolong_itself(self, client):
         soon = timezone.now() + dt.timedelta(days=1)
         bound, key = self.restricted(client, expires_at=soon.isoformat())
         ApiKey.objects.filter(pk=key["id"]).update(created_at=timezone.now() - dt.timedelta(days=30))
         assert data(bound.post(f"{KEYS}/{key['id']}/rotate"))["expires_at"] == key["expires_at"]
 
-    def test_a_bound_key_rotates_itself_and_its_like_alone(self, client, acme):
+    def test_a_restricted_key_rotates_only_equally_restricted_keys(self, client, acme):
         bound, key = self.restricted(client, allowed_ips=[self.HERE])
         unbound = f"{KEYS}/{acme.test_key.api_key.pk}/rotate"
         assert error(bound.post(unbound)) == (403, "key_wider_than_issuer")
@@ -164,7 +164,7 @@ class TestRestrictionsAreInherited:
 
 
 class TestReplay:
-    """A replay shows what was made, without the secret that only the first answer holds."""
+    """A replay shows the key without the secret, which only the first response has."""
 
     def test_the_key_is_made_once_and_shown_once(self, client, acme):
         first = data(client.post(KEYS, {"label": "a"}, idempotency_key="k"))
@@ -186,7 +186,7 @@ class TestReplay:
             "idempotency_key_reused",
         )
 
-    def test_rotation_and_revocation(self, client, acme):
+    def test_rotation_and_revocation_are_replayed(self, client, acme):
         new = data(client.post(KEYS, {}))
         rotated = [data(client.post(f"{KEYS}/{new['id']}/rotate", idempotency_key="r")) for _ in range(2)]
         assert rotated[0]["id"] == rotated[1]["id"]
@@ -214,13 +214,13 @@ class TestRotate:
         assert dt.timedelta(hours=23, minutes=59) < left < dt.timedelta(hours=24)
         assert (new["scopes"], new["label"]) == (new["replaces"]["scopes"], new["replaces"]["label"])
 
-    def test_the_old_one_ends_with_it(self, client, acme):
+    def test_the_old_key_ends_with_the_overlap(self, client, acme):
         new = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate", {"overlap_seconds": 0}))
         assert new["replaces"]["status"] == "retired"
         assert error(client.get(PATH)) == (401, "invalid_credentials")
         assert data(SignedClient(new["key"], new["secret"]).get(PATH))
 
-    def test_an_end_is_renewed(self, client):
+    def test_the_lifetime_is_renewed(self, client):
         day = dt.timedelta(days=1)
         new = data(client.post(KEYS, {"expires_at": (timezone.now() + day).isoformat()}))
         ApiKey.objects.filter(pk=new["id"]).update(
@@ -232,7 +232,7 @@ class TestRotate:
         )
         assert abs(life - 2 * day) < dt.timedelta(minutes=1)
 
-    def test_only_once_and_only_while_it_lives(self, client, acme):
+    def test_only_an_active_key_is_rotated_and_only_once(self, client, acme):
         new = data(client.post(KEYS, {}))
         address = f"{KEYS}/{new['id']}/rotate"
         data(client.post(address))
@@ -250,17 +250,17 @@ class TestRotate:
 
 
 class TestRevoke:
-    def test_it_ends_at_once(self, client):
+    def test_a_revoked_key_ends_at_once(self, client):
         new = data(client.post(KEYS, {}))
         assert data(client.post(f"{KEYS}/{new['id']}/revoke"))["status"] == "revoked"
         assert error(SignedClient(new["key"], new["secret"]).get(PATH)) == (401, "invalid_credentials")
 
-    def test_twice_changes_nothing(self, client):
+    def test_a_second_revocation_changes_nothing(self, client):
         new = data(client.post(KEYS, {}))
         first, second = (data(client.post(f"{KEYS}/{new['id']}/revoke")) for _ in range(2))
         assert first == second
 
-    def test_the_last_one_stays(self, client, acme):
+    def test_the_last_key_cannot_be_revoked(self, client, acme):
         answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke")
         assert error(answer) == (409, "last_managing_key")
         assert data(client.get(PATH))
@@ -274,7 +274,7 @@ class TestRevoke:
         ],
         ids=lambda restrictions: next(iter(restrictions)),
     )
-    def test_the_last_one_that_manages_keys_from_anywhere_stays(self, client, acme, restrictions):
+    def test_the_last_key_that_manages_keys_from_anywhere_cannot_be_revoked(self, client, acme, restrictions):
         address = f"{KEYS}/{acme.test_key.api_key.pk}/revoke"
         other = data(client.post(KEYS, restrictions))
         assert error(client.post(address)) == (409, "last_managing_key")
@@ -282,17 +282,17 @@ class TestRevoke:
         data(client.post(KEYS, {}))
         assert data(client.post(address))["status"] == "revoked"
 
-    def test_a_key_that_retires_soon_does_not_count_as_staying(self, client, acme):
+    def test_a_retiring_key_does_not_count_as_remaining(self, client, acme):
         new = data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/rotate"))
         assert error(client.post(f"{KEYS}/{new['id']}/revoke")) == (409, "last_managing_key")
         assert data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke"))  # the old one may go early
 
-    def test_a_key_may_end_itself_when_another_stays(self, client, acme):
+    def test_a_key_can_revoke_itself_if_another_remains(self, client, acme):
         data(client.post(KEYS, {}))
         data(client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke"))
         assert client.get(PATH).status_code == 401
 
-    def test_staff_may_stop_a_stolen_last_key(self, acme):
+    def test_staff_can_revoke_a_stolen_last_key(self, acme):
         wanted = {
             "merchant_id": acme.merchant.pk,
             "environment": "test",
@@ -302,16 +302,16 @@ class TestRevoke:
             services.revoke_key(**wanted)
         assert services.revoke_key(**wanted, allow_last=True).revoked_at
 
-    def test_a_body_is_not_expected(self, client, acme):
+    def test_a_body_with_fields_is_refused(self, client, acme):
         answer = client.post(f"{KEYS}/{acme.test_key.api_key.pk}/revoke", {"reason": "x"})
         assert error(answer) == (400, "validation_failed")
 
     @pytest.mark.django_db(transaction=True)
-    def test_two_at_once_never_end_the_last_two(self, monkeypatch):
+    def test_two_revocations_at_once_never_end_the_last_two_keys(self, monkeypatch):
         both_are_here = threading.Barrier(2)
 
-        def met() -> dt.datetime:
-            """Both would look before either writes, if nothing kept them apart."""
+        def wait_for_the_other() -> dt.datetime:
+            """Without the lock, both would read before either writes."""
             with contextlib.suppress(threading.BrokenBarrierError):
                 both_are_here.wait(timeout=2)
             return database_now()
@@ -319,7 +319,7 @@ class TestRevoke:
         acme = new_merchant()
         client = SignedClient(acme.test_key.key, acme.test_key.secret)
         other = data(client.post(KEYS, {}))
-        monkeypatch.setattr(api_keys, "database_now", met)
+        monkeypatch.setattr(api_keys, "database_now", wait_for_the_other)
         both = [SignedClient(other["key"], other["secret"]), client]
 
         def revoke(pair: tuple[SignedClient, str]) -> int:

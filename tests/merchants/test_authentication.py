@@ -1,4 +1,4 @@
-"""Who gets in and who does not, through the API, with real signatures."""
+"""Authentication through the API, with real signatures."""
 
 import datetime as dt
 import itertools
@@ -18,7 +18,7 @@ PATH = "/api/v1/merchant"
 WRITE = "/api/v1/merchant/api-keys"
 
 
-def test_a_signed_request_gets_in(client, acme):
+def test_a_signed_request_is_admitted(client, acme):
     answer = client.get(PATH)
     assert answer.status_code == 200, answer.content
     data = answer.json()["data"]
@@ -27,8 +27,10 @@ def test_a_signed_request_gets_in(client, acme):
     assert data["key_id"] == str(acme.test_key.api_key.pk)
 
 
-def test_path_query_and_body_count_as_they_are_on_the_wire(client):
-    assert client.get(f"{WRITE}?limit=1&cursor=zz").status_code == 400  # signed well, refused for its cursor
+def test_path_query_and_body_are_signed_as_sent(client):
+    assert (
+        client.get(f"{WRITE}?limit=1&cursor=zz").status_code == 400
+    )  # the signature is right, the cursor is not
     assert client.get(f"{WRITE}?limit=%31").status_code == 200
     assert client.post(WRITE, {"label": "测试 ✓"}).status_code == 200
 
@@ -42,14 +44,14 @@ def test_path_query_and_body_count_as_they_are_on_the_wire(client):
         ({"SCRIPT_NAME": "/pay", "PATH_INFO": "/api v1"}, "/pay/api%20v1"),
     ],
 )
-def test_the_raw_path_is_the_servers_own(environ, path):
+def test_the_raw_path_is_the_one_that_the_server_received(environ, path):
     request = RequestFactory().get("/")
     request.META |= environ
     assert get_raw_path(request) == path
 
 
 class TestTampering:
-    def test_each_signed_part_counts(self, client):
+    def test_changing_any_signed_part_is_refused(self, client):
         body, fixed = b'{"label":"a"}', {"timestamp": time.time(), "nonce": "a" * 16}
         honest = client.signed_headers("POST", WRITE, body, idempotency_key="k", **fixed)
 
@@ -78,7 +80,7 @@ class TestTampering:
             refusal(SignedClient(acme.test_key.key, acme.live_key.secret).get(PATH)) == "invalid_credentials"
         )
 
-    def test_upper_case_hex_is_hex(self, client):
+    def test_an_upper_case_signature_is_accepted(self, client):
         headers = client.signed_headers("GET", PATH, b"", nonce="a" * 16)
         shouted = "v1=" + headers["X-Signature"][3:].upper()
         assert client.get(PATH, **{**_as_arguments(headers), "X_Signature": shouted}).status_code == 200
@@ -86,24 +88,24 @@ class TestTampering:
 
 class TestClock:
     @pytest.mark.parametrize("skew", [-300, -299, 0, 299, 300])
-    def test_within_five_minutes(self, client, skew, freeze):
+    def test_a_timestamp_within_five_minutes_is_accepted(self, client, skew, freeze):
         freeze(2_000_000_000)
         assert client.request("GET", PATH, timestamp=2_000_000_000 + skew).status_code == 200
 
     @pytest.mark.parametrize("skew", [-301, 301, -86400, 10**9])
-    def test_beyond(self, client, skew, freeze):
+    def test_a_timestamp_beyond_five_minutes_is_refused(self, client, skew, freeze):
         freeze(2_000_000_000)
         answer = client.request("GET", PATH, timestamp=2_000_000_000 + skew)
         assert refusal(answer) == "timestamp_out_of_range"
         assert answer.json()["details"] == {"server_time": 2_000_000_000, "tolerance_seconds": 300}
 
-    def test_only_the_owner_is_told_about_the_clock(self, acme):
+    def test_only_the_key_holder_learns_of_a_wrong_clock(self, acme):
         forger = SignedClient(acme.test_key.key, "sk_test_guess")
         assert refusal(forger.request("GET", PATH, timestamp=1)) == "invalid_credentials"
 
     @pytest.fixture
     def freeze(self, monkeypatch):
-        """What the database says the time is."""
+        """Sets the time of the database."""
 
         def stop(now):
             told = Value(dt.datetime.fromtimestamp(now, dt.UTC), DateTimeField())
@@ -114,12 +116,12 @@ class TestClock:
 
 class TestMissingHeaders:
     @pytest.mark.parametrize("name", ["X-API-Key", "X-Signature", "X-Timestamp"])
-    def test_each_is_named(self, client, name):
+    def test_each_missing_header_is_named(self, client, name):
         answer = client.get(PATH, **{name.replace("-", "_"): None})
         assert refusal(answer) == "credentials_incomplete"
         assert list(answer.json()["details"]) == [name]
 
-    def test_all_are_named_at_once(self, db):
+    def test_all_missing_headers_are_named_at_once(self, db):
         answer = Client().post(WRITE, b"{}", content_type="application/json")
         assert refusal(answer) == "credentials_incomplete"
         assert set(answer.json()["details"]) == {"X-API-Key", "X-Signature", "X-Timestamp", "X-Nonce"}
@@ -127,15 +129,15 @@ class TestMissingHeaders:
     def test_reads_need_no_nonce(self, client):
         assert client.request("GET", PATH, nonce="").status_code == 200
 
-    def test_keyed_writes_need_no_nonce(self, client):
+    def test_writes_with_an_idempotency_key_need_no_nonce(self, client):
         assert client.request("POST", WRITE, {}, nonce="", idempotency_key="k").status_code == 200
 
-    def test_other_writes_do(self, client):
+    def test_other_writes_need_a_nonce(self, client):
         answer = client.request("POST", WRITE, {}, nonce="")
         assert refusal(answer) == "credentials_incomplete"
         assert list(answer.json()["details"]) == ["X-Nonce"]
 
-    def test_nothing_reaches_the_database(self, db, django_assert_num_queries):
+    def test_malformed_headers_cause_no_query(self, db, django_assert_num_queries):
         with django_assert_num_queries(0):
             Client().get(PATH)
 
@@ -155,7 +157,7 @@ GARBAGE += [
 
 @pytest.mark.parametrize("header", ["X_API_Key", "X_Signature", "X_Timestamp", "X_Nonce"])
 @pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
-def test_garbage_in_a_header_is_a_refusal(client, acme, header, value):
+def test_a_malformed_header_is_refused(client, acme, header, value):
     environ = {f"HTTP_{header.upper()}": value}
     headers = client.signed_headers("POST", WRITE, b"{}")
     request = Client(raise_request_exception=False)
@@ -166,7 +168,7 @@ def test_garbage_in_a_header_is_a_refusal(client, acme, header, value):
 
 
 @pytest.mark.parametrize("value", ["\xff", "\x00", "ключ", "a" * 10_000])
-def test_garbage_as_idempotency_key_is_no_failure_of_ours(client, value):
+def test_a_malformed_idempotency_key_is_a_client_error(client, value):
     headers = {k: v for k, v in client.signed_headers("POST", WRITE, b"{}").items() if v}
     answer = Client(raise_request_exception=False).post(
         WRITE, b"{}", content_type="application/json", headers=headers, HTTP_IDEMPOTENCY_KEY=value
@@ -190,7 +192,7 @@ def test_authentication_is_one_statement(client, django_assert_num_queries):
         authentication.authenticate(credentials)
 
 
-def test_master_keys_rotate_without_anyone_noticing(client, settings):
+def test_master_keys_can_be_rotated_while_serving(client, settings):
     from cryptography.fernet import Fernet
 
     old = settings.PAYMENT_MASTER_KEYS
@@ -203,7 +205,7 @@ def test_master_keys_rotate_without_anyone_noticing(client, settings):
     assert (answer.status_code, answer.json()["error_code"]) == (500, "internal_error")
 
 
-def test_texts_are_translated_and_names_are_not(client):
+def test_texts_are_translated_and_error_codes_are_not(client):
     answers = [
         client.get(PATH, X_Timestamp=None, Accept_Language=language).json() for language in ("zh-hans", "en")
     ]

@@ -1,4 +1,4 @@
-"""The commands, as a person uses them: the printed curl line is run, by a shell, as far as the shell's own reading."""
+"""The management commands. The printed curl command is parsed as a shell parses it, and sent."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def run(*words: str, **options) -> str:
 
 
 def send(line: str):
-    """What curl would do with the line."""
+    """Sends what curl would send."""
     words = shlex.split(line.replace("\\\n", ""))
     assert words[:3] == ["curl", "-sS", "-X"]
     method, url = words[3], words[4]
@@ -35,7 +35,7 @@ def send(line: str):
 
 
 class TestCreateMerchant:
-    def test_a_newcomer_is_ready_in_a_minute(self, db, monkeypatch):
+    def test_the_printed_commands_work(self, db, monkeypatch):
         printed = run("create_merchant", "--name", "Acme", "--email", "Owner@Example.com")
         merchant = Merchant.objects.get(email="owner@example.com")
         assert str(merchant.pk) in printed
@@ -47,7 +47,7 @@ class TestCreateMerchant:
         assert answer.json()["data"]["id"] == str(merchant.pk)
         assert len(re.findall(r"[ps]k_(?:test|live)_\w+", printed)) == 6  # four, and two again to try
 
-    def test_what_is_wrong_is_said(self, db):
+    def test_an_invalid_argument_is_named(self, db):
         run("create_merchant", "--name", "Acme", "--email", "a@example.com")
         for name, email, problem in (
             ("Acme", "a@example.com", "a@example.com"),
@@ -80,7 +80,7 @@ class TestSignRequest:
         assert [send(line).status_code for _ in range(2)] == [200, 200]
         assert ApiKey.objects.filter(merchant=acme.merchant).count() == 4
 
-    def test_awkward_addresses_are_signed_as_curl_sends_them(self, credentials):
+    def test_unusual_urls_are_signed_as_curl_sends_them(self, credentials):
         for address in (f"{KEYS}?cursor=测", f"{KEYS}?cursor=a b", f"{KEYS}?cursor=%20", "/api/v1/a%2Fb/测"):
             assert send(run("sign_request", "GET", address, *credentials)).status_code in (400, 404)
 
@@ -94,11 +94,11 @@ class TestSignRequest:
             (["FETCH", KEYS], "invalid choice"),
         ],
     )
-    def test_what_is_wrong_is_said(self, credentials, words, problem):
+    def test_an_invalid_argument_is_named(self, credentials, words, problem):
         with pytest.raises(CommandError, match=problem):
             run("sign_request", *words, *credentials)
 
-    def test_keys_are_looked_at(self, acme, monkeypatch):
+    def test_keys_are_checked(self, acme, monkeypatch):
         monkeypatch.delenv("PAYMENT_API_KEY", raising=False)
         key, secret = acme.test_key.key, acme.test_key.secret
         for given, problem in (

@@ -1,4 +1,4 @@
-"""What of its keys a merchant sees, and what it does not."""
+"""Lists of API keys."""
 
 import uuid
 
@@ -13,10 +13,10 @@ KEYS = "/api/v1/merchant/api-keys"
 
 
 class TestBoundaries:
-    """Another merchant's key, and a key of the other environment, do not exist."""
+    """Keys of another merchant and of the other environment are not found."""
 
     @pytest.mark.parametrize("action", ["rotate", "revoke"])
-    def test_others(self, client, live_client, other_client, acme, action):
+    def test_keys_of_others_are_not_found(self, client, live_client, other_client, acme, action):
         test_id, live_id = acme.test_key.api_key.pk, acme.live_key.api_key.pk
         assert error(other_client.post(f"{KEYS}/{test_id}/{action}")) == (404, "not_found")
         assert error(client.post(f"{KEYS}/{live_id}/{action}")) == (404, "not_found")
@@ -29,12 +29,12 @@ class TestBoundaries:
             .exists()
         )
 
-    def test_lists(self, client, live_client, acme):
+    def test_lists_hold_only_own_keys(self, client, live_client, acme):
         assert [key["id"] for key in data(client.get(KEYS))["items"]] == [str(acme.test_key.api_key.pk)]
         assert [key["id"] for key in data(live_client.get(KEYS))["items"]] == [str(acme.live_key.api_key.pk)]
 
 
-def test_pages(client, acme):
+def test_keys_are_listed_in_pages(client, acme):
     made = [str(acme.test_key.api_key.pk)] + [data(client.post(KEYS, {}))["id"] for _ in range(4)]
     address, seen = f"{KEYS}?limit=2", []
     page = data(client.get(address))
@@ -46,13 +46,13 @@ def test_pages(client, acme):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=%00", "page=1"])
-def test_wrong_pages(client, query):
+def test_invalid_page_parameters_are_refused(client, query):
     answer = client.get(f"{KEYS}?{query}")
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.json()["details"]
 
 
-def test_answers_are_what_the_documentation_says(client, acme):
+def test_responses_match_the_documentation(client, acme):
     new = data(client.post(KEYS, {}))
     assert list(new) == list(serializers.NewApiKeySerializer().fields)
     assert list(data(client.get(PATH))) == list(serializers.MerchantSerializer().fields)

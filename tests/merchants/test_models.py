@@ -1,4 +1,4 @@
-"""What the database itself refuses, and the life of merchants and keys."""
+"""Merchants and API keys: constraints and triggers, states, formats."""
 
 import datetime as dt
 
@@ -25,13 +25,13 @@ HAVING COUNT(ak.id) < 2;
 
 
 class TestCreateMerchant:
-    def test_with_one_key_of_each_environment(self, acme):
+    def test_a_merchant_has_one_key_of_each_environment(self, acme):
         found = ApiKey.objects.filter(merchant=acme.merchant)
         assert sorted(found.values_list("environment", flat=True)) == ["live", "test"]
         assert all(set(key.scopes) == set(ALL_SCOPES) for key in found)
         assert acme.merchant.created_at
 
-    def test_an_email_has_one_merchant(self, db):
+    def test_an_email_belongs_to_one_merchant(self, db):
         new_merchant(email="a@example.com")
         with pytest.raises(EmailTaken) as refused:
             new_merchant(email=" A@Example.COM ")
@@ -48,7 +48,7 @@ class TestCreateMerchant:
             ({"name": "x" * 201}, "name"),
         ],
     )
-    def test_what_is_wrong_is_named(self, db, changes, field):
+    def test_an_invalid_field_is_named(self, db, changes, field):
         with pytest.raises(ValidationFailed) as refused:
             new_merchant(**changes)
         assert list(refused.value.details) == [field]
@@ -56,12 +56,12 @@ class TestCreateMerchant:
 
 @pytest.mark.django_db(transaction=True)
 class TestEveryMerchantHasBothKeys:
-    def test_never_without_keys(self):
+    def test_a_merchant_without_keys_is_refused(self):
         with pytest.raises(IntegrityError, match="must have a test key and a live key"):
             Merchant.objects.create(name="Bare", email="bare@example.com")
         assert not Merchant.objects.exists()
 
-    def test_never_with_two_of_one_kind(self):
+    def test_two_keys_of_one_environment_are_refused(self):
         @transaction.atomic
         def make_half() -> None:
             merchant = Merchant.objects.create(name="Half", email="half@example.com")
@@ -71,7 +71,7 @@ class TestEveryMerchantHasBothKeys:
         with pytest.raises(IntegrityError, match="must have a test key and a live key"):
             make_half()
 
-    def test_never_afterwards(self):
+    def test_a_key_cannot_be_taken_away_later(self):
         acme, other = new_merchant(), new_merchant()
         mine = ApiKey.objects.filter(pk=acme.test_key.api_key.pk)
         for change in (
@@ -85,14 +85,14 @@ class TestEveryMerchantHasBothKeys:
             cursor.execute(MERCHANTS_WITHOUT_KEYS)
             assert cursor.fetchall() == []
 
-    def test_a_merchant_may_go_with_its_keys(self):
+    def test_a_merchant_can_be_deleted_with_its_keys(self):
         acme = new_merchant()
         with transaction.atomic():
             ApiKey.objects.filter(merchant=acme.merchant).delete()
             acme.merchant.delete()
         assert not Merchant.objects.exists()
 
-    def test_a_failure_half_way_leaves_nothing(self, monkeypatch):
+    def test_a_failure_in_the_middle_stores_nothing(self, monkeypatch):
         def generate_key(environment: str, real=keys.generate_key) -> keys.KeyMaterial:
             if environment == "live":
                 raise OSError("no randomness")
@@ -114,7 +114,7 @@ class TestEveryMerchantHasBothKeys:
         (ApiKey, {"retires_at": timezone.now(), "replaced_by": None}),
     ],
 )
-def test_rows_the_database_refuses(acme, model, columns):
+def test_the_database_refuses_invalid_rows(acme, model, columns):
     with pytest.raises(IntegrityError), transaction.atomic():
         model.objects.update(**columns)
 
@@ -139,13 +139,13 @@ def test_states():
 
 
 class TestKeyFormat:
-    def test_it_says_what_it_is(self):
+    def test_the_prefix_names_kind_and_environment(self):
         made = keys.generate_key("live")
         assert made.key.startswith(f"pk_live_{made.public_id}_")
         assert made.secret.startswith("sk_live_")
         assert len(made.key) <= keys.MAX_KEY_LENGTH
 
-    def test_every_typing_error_in_one_place_is_seen(self):
+    def test_the_checksum_finds_every_single_typing_error(self):
         for text in (keys.generate_key("test").key, keys.generate_key("test").secret):
             assert keys.is_well_formed(text)
             for index in range(len(text)):
@@ -154,19 +154,19 @@ class TestKeyFormat:
         assert not keys.is_well_formed("")
         assert not keys.is_well_formed(keys.DEMO_KEY)
 
-    def test_none_is_like_another(self):
+    def test_generated_keys_are_unique(self):
         made = [keys.generate_key("test") for _ in range(1000)]
         for part in ("public_id", "key", "secret"):
             assert len({getattr(each, part) for each in made}) == 1000
 
 
 class TestDemoMerchant:
-    def test_again_and_again_is_the_same(self, db):
+    def test_seeding_twice_changes_nothing(self, db):
         first, second = services.seed_demo_merchant(), services.seed_demo_merchant()
         assert first.pk == second.pk
         assert sorted(ApiKey.objects.values_list("environment", flat=True)) == ["live", "test"]
 
-    def test_it_repairs_the_key(self, db, settings):
+    def test_seeding_repairs_the_key(self, db, settings):
         merchant = services.seed_demo_merchant()
         demo = ApiKey.objects.get(public_id="demo")
         services.rotate_key(merchant_id=merchant.pk, environment="test", key_id=demo.pk, rotated_by=None)

@@ -19,7 +19,7 @@ WRITE = "/api/v1/merchant/api-keys"
 
 
 def record(client: SignedClient, **changes):
-    """A request as someone on the wire would keep it, to be sent as often as they like."""
+    """Records a request, so that it can be sent again."""
     headers = {
         name: value for name, value in client.signed_headers("POST", WRITE, b"{}", **changes).items() if value
     }
@@ -35,14 +35,14 @@ def test_a_write_runs_once(client, acme):
     assert ApiKey.objects.filter(merchant=acme.merchant).count() == 3
 
 
-def test_also_after_redis_was_flushed(client):
+def test_a_write_runs_once_although_redis_was_flushed(client):
     send = record(client)
     assert send().status_code == 200
     get_redis_connection("default").flushdb()
     assert send().status_code == 401
 
 
-def test_also_while_redis_is_down(client, redis_down):
+def test_a_write_runs_once_while_redis_is_down(client, redis_down):
     send = record(client)
     assert send().status_code == 200
     assert send().status_code == 401
@@ -53,7 +53,7 @@ def test_a_nonce_belongs_to_its_key(client, other_client):
     assert record(other_client, nonce="n" * 16)().status_code == 200
 
 
-def test_reads_and_keyed_writes_spend_none(client):
+def test_reads_and_writes_with_an_idempotency_key_use_no_nonce(client):
     assert client.request("GET", WRITE, nonce="n" * 16).status_code == 200
     assert client.request("POST", WRITE, {}, nonce="n" * 16, idempotency_key="k").status_code == 200
     assert not RequestNonce.objects.exists()
@@ -65,7 +65,7 @@ def test_the_idempotency_key_protects_a_keyed_write(client, acme):
     assert ApiKey.objects.filter(merchant=acme.merchant).count() == 3  # made once
 
 
-def test_a_forged_request_spends_nothing(client):
+def test_a_forged_request_uses_no_nonce(client):
     nonce = "n" * 16
     forger = SignedClient(client.key, "sk_test_guess")
     assert forger.request("POST", WRITE, {}, nonce=nonce).status_code == 401
@@ -73,15 +73,15 @@ def test_a_forged_request_spends_nothing(client):
     assert client.request("POST", WRITE, {}, nonce=nonce).status_code == 200
 
 
-def test_a_refused_body_has_spent_its_nonce(client):
-    """Spent before anything is done: what comes after may not open a second chance."""
+def test_a_request_with_an_invalid_body_has_used_its_nonce(client):
+    """The nonce is used before the body is read, so the request cannot be sent a second time."""
     nonce = "n" * 16
     assert client.request("POST", WRITE, {"unknown": 1}, nonce=nonce).status_code == 400
     assert client.request("POST", WRITE, {}, nonce=nonce).status_code == 401
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_at_the_same_instant_are_one():
+def test_of_twenty_requests_at_once_one_runs():
     acme = new_merchant()
     send = record(SignedClient(acme.test_key.key, acme.test_key.secret))
 
@@ -97,7 +97,7 @@ def test_twenty_at_the_same_instant_are_one():
     assert ApiKey.objects.filter(merchant=acme.merchant).count() == 3
 
 
-def test_pruning_keeps_what_could_still_be_replayed(acme):
+def test_pruning_keeps_nonces_that_could_still_be_replayed(acme):
     key = acme.test_key.api_key
     now = timezone.now()
     ages = [dt.timedelta(minutes=minutes) for minutes in (0, 10, 19, 21, 60)]

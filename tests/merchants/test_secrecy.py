@@ -1,4 +1,4 @@
-"""What a thief of the database, of Redis, of logs or of the admin's session does not find."""
+"""API keys and secrets are in the clear in no table, Redis key, log or admin page."""
 
 import base64
 import hashlib
@@ -18,8 +18,8 @@ KEYS = "/api/v1/merchant/api-keys"
 
 
 @pytest.fixture
-def shown(client, acme, caplog) -> list[str]:
-    """Every secret text that the platform gave out, in every way it gives them out."""
+def given_secrets(client, acme, caplog) -> list[str]:
+    """Returns every secret that the platform has shown, in each way that it shows them."""
     texts = [acme.test_key.key, acme.test_key.secret, acme.live_key.key, acme.live_key.secret]
     new = client.post(KEYS, {"label": "x"}, idempotency_key="issue").json()["data"]
     replay = client.post(KEYS, {"label": "x"}, idempotency_key="issue").json()["data"]
@@ -30,12 +30,12 @@ def shown(client, acme, caplog) -> list[str]:
     return [*texts, new["key"], new["secret"], rotated["key"], rotated["secret"]]
 
 
-def holds(haystack: bytes, secret: str) -> bool:
-    """Whole, or the part of it that is random."""
+def contains_secret(haystack: bytes, secret: str) -> bool:
+    """Looks for the whole secret and for its random part."""
     return secret.encode() in haystack or secret.rpartition("_")[2][:20].encode() in haystack
 
 
-def test_not_in_any_table(shown):
+def test_no_secret_is_in_a_table(given_secrets):
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
         assert {"api_keys", "idempotency_keys"} <= set(tables)
@@ -47,11 +47,11 @@ def test_not_in_any_table(shown):
         answers = b"\n".join(bytes(body) for (body,) in cursor.fetchall())
     assert b"issue" in dump  # the dump is one
     assert b'"secret": null' in answers
-    assert not [secret for secret in shown if holds(dump + answers, secret)]
+    assert not [secret for secret in given_secrets if contains_secret(dump + answers, secret)]
 
 
 def _content(redis, name) -> bytes:
-    """Hashes are ours; what other tests left in Celery's queue are lists and sets. A key may expire while we look."""
+    """Reads hashes (ours), and lists and sets that other tests left in Celery's queue. A key may expire meanwhile."""
     match redis.type(name):
         case b"string":
             return redis.get(name) or b""
@@ -66,7 +66,7 @@ def _content(redis, name) -> bytes:
             return b""
 
 
-def test_not_in_redis(shown):
+def test_no_secret_is_in_redis(given_secrets):
     redis = get_redis_connection("default")
     dump = b""
     for name in redis.scan_iter(count=1000):
@@ -75,23 +75,23 @@ def test_not_in_redis(shown):
         if value.startswith(b"{") and b"answer" in value:
             dump += base64.b64decode(json.loads(json.loads(value)["answer"])["body"])
     assert b'"secret": null' in dump
-    assert not [secret for secret in shown if holds(dump, secret)]
+    assert not [secret for secret in given_secrets if contains_secret(dump, secret)]
 
 
-def test_not_in_logs(shown, caplog):
+def test_no_secret_is_in_the_logs(given_secrets, caplog):
     text = "\n".join(record.getMessage() for record in caplog.get_records("setup")).encode()
     assert b"api_key.rotated" in text
     assert b"authentication.refused" in text
-    assert not [secret for secret in shown if holds(text, secret)]
+    assert not [secret for secret in given_secrets if contains_secret(text, secret)]
 
 
-def test_not_in_what_python_prints(acme):
+def test_no_secret_is_in_a_repr(acme):
     printed = repr([acme, acme.test_key, keys.generate_key("test"), acme.test_key.api_key, acme.merchant])
-    assert not holds(printed.encode(), acme.test_key.key)
-    assert not holds(printed.encode(), acme.test_key.secret)
+    assert not contains_secret(printed.encode(), acme.test_key.key)
+    assert not contains_secret(printed.encode(), acme.test_key.secret)
 
 
-def test_not_on_any_page_of_the_admin(acme):
+def test_no_secret_is_on_a_page_of_the_admin(acme):
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("root"))
     key = ApiKey.objects.get(pk=acme.test_key.api_key.pk)
@@ -111,14 +111,14 @@ def test_not_on_any_page_of_the_admin(acme):
 
 
 def test_the_hash_needs_the_key_of_this_installation(acme, settings):
-    """A stolen table cannot be searched with a list of keys, and is of no use elsewhere."""
+    """A stolen table cannot be searched with a list of keys, and does not work in another installation."""
     key = acme.test_key
     assert key.api_key.key_hash != hashlib.sha256(key.key.encode()).hexdigest()
     settings.KEYED_HASH_SECRET = "another-installation"
     assert key.api_key.key_hash != keys.hash_key(key.key)
 
 
-def test_every_model_is_looked_at():
-    """A new table with a secret in it must be thought of here."""
+def test_every_model_is_covered():
+    """A new table with a secret must be added here."""
     names = {model.__name__ for model in apps.get_app_config("merchants").get_models()}
     assert names == {"Merchant", "ApiKey", "RequestNonce"}

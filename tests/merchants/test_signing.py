@@ -1,4 +1,4 @@
-"""The signature, against values computed by hand with openssl: merchants' programs depend on every byte."""
+"""The signature, compared with values computed with openssl: merchants' programs depend on every byte."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_the_canonical_text_is_eight_lines():
     )
 
 
-def test_the_signature_is_what_openssl_computes():
+def test_the_signature_equals_the_one_of_openssl():
     assert (
         signature_of(PARTS, secret=SECRET)
         == "v1=eb222cfc7ab14189fcf7e0ef9390c1791112dd880847d01943c32d0c91cdb91b"

@@ -22,7 +22,7 @@ def slow(settings):
     settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 0.05, 3
 
 
-def test_a_burst_and_then_no_more(client, slow):
+def test_requests_beyond_the_burst_are_refused(client, slow):
     assert [client.get(PATH).status_code for _ in range(4)] == [200, 200, 200, 429]
     answer = client.get(PATH)
     assert answer.json()["error_code"] == "rate_limited"
@@ -30,7 +30,7 @@ def test_a_burst_and_then_no_more(client, slow):
     assert 15 <= int(answer["Retry-After"]) <= 20
 
 
-def test_retry_after_is_true(acme, settings):
+def test_a_request_after_retry_after_is_admitted(acme, settings):
     settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 4, 1
     key_id = acme.test_key.api_key.pk
     throttling.count_request(key_id=key_id)
@@ -41,7 +41,7 @@ def test_retry_after_is_true(acme, settings):
     throttling.count_request(key_id=key_id)
 
 
-def test_no_burst_beyond_the_limit_under_concurrency(acme, settings):
+def test_concurrent_requests_do_not_exceed_the_limit(acme, settings):
     settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 0.01, 25
 
     def one(_number: int) -> bool:
@@ -55,13 +55,13 @@ def test_no_burst_beyond_the_limit_under_concurrency(acme, settings):
         assert sum(pool.map(one, range(100))) == 25
 
 
-def test_each_key_has_its_own(client, other_client, live_client, slow):
+def test_each_key_has_its_own_limit(client, other_client, live_client, slow):
     assert [client.get(PATH).status_code for _ in range(4)][-1] == 429
     assert other_client.get(PATH).status_code == 200
     assert live_client.get(PATH).status_code == 200
 
 
-def test_nobody_spends_anothers(client, slow):
+def test_forged_requests_do_not_use_up_the_limit(client, slow):
     forger = SignedClient(client.key, "sk_test_guess")
     assert {forger.get(PATH).status_code for _ in range(10)} == {401}
     assert {client.request("GET", PATH, timestamp=1).status_code for _ in range(10)} == {
@@ -70,16 +70,16 @@ def test_nobody_spends_anothers(client, slow):
     assert client.get(PATH).status_code == 200
 
 
-def test_zero_is_no_limit(client, settings):
+def test_a_limit_of_zero_means_no_limit(client, settings):
     settings.RATE_LIMIT_PER_SECOND = 0
     assert {client.get(PATH).status_code for _ in range(20)} == {200}
 
 
-def test_without_redis_everyone_gets_through(client, slow, redis_down):
+def test_without_redis_every_request_is_admitted(client, slow, redis_down):
     assert {client.get(PATH).status_code for _ in range(10)} == {200}
 
 
-def test_one_round_trip(acme, monkeypatch):
+def test_the_limit_costs_one_round_trip(acme, monkeypatch):
     redis = get_redis_connection("default")
     throttling.count_request(key_id=acme.test_key.api_key.pk)  # the script is loaded
     before = redis.info("commandstats")
@@ -94,7 +94,9 @@ def test_one_round_trip(acme, monkeypatch):
 
 
 class TestLastUsed:
-    def test_it_is_written_down_in_one_statement(self, client, live_client, acme, django_assert_num_queries):
+    def test_the_last_use_is_written_in_one_statement(
+        self, client, live_client, acme, django_assert_num_queries
+    ):
         throttling.pop_key_usage()
         before = timezone.now()
         client.get(PATH), live_client.get(PATH)
@@ -104,14 +106,14 @@ class TestLastUsed:
             assert abs((key.last_used_at - before).total_seconds()) < 5
         assert services.flush_key_usage() == 0
 
-    def test_it_never_goes_back(self, acme):
+    def test_the_last_use_never_goes_back(self, acme):
         later = timezone.now() + dt.timedelta(days=1)
         ApiKey.objects.filter(pk=acme.test_key.api_key.pk).update(last_used_at=later)
         throttling.count_request(key_id=acme.test_key.api_key.pk)
         services.flush_key_usage()
         assert ApiKey.objects.get(pk=acme.test_key.api_key.pk).last_used_at == later
 
-    def test_refused_requests_are_no_use(self, acme):
+    def test_refused_requests_do_not_count_as_use(self, acme):
         throttling.pop_key_usage()
         SignedClient(acme.test_key.key, "sk_test_guess").get(PATH)
         assert throttling.pop_key_usage() == {}

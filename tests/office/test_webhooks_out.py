@@ -213,7 +213,7 @@ class TestHealth:
         with translation.override("en"):
             first, second = endpoint_health.of_merchant(merchant_id=acme.merchant.pk)
         assert first.counts == (1, 1, 0)
-        assert first.state == "Disabled: It answered 410 Gone"
+        assert first.state == "Disabled: Answered 410 Gone"
         assert first.succeeded_at is not None
         assert first.failed_at is not None
         assert first.succeeded_at < first.failed_at
@@ -221,7 +221,7 @@ class TestHealth:
         html = page(sue, "merchants_merchant", acme.merchant.pk)
         address = reverse("admin:webhooks_webhookendpoint_change", args=[endpoint["id"]])
         assert f'href="{address}">{receiver.url()}</a>' in html
-        assert "Disabled: It answered 410 Gone" in html
+        assert "Disabled: Answered 410 Gone" in html
 
     def test_its_cost_has_a_bound(self, client, receiver, acme, monkeypatch) -> None:
         webhooks.registered(client, receiver.url())

@@ -1,4 +1,4 @@
-"""Staff of every role, and browsers that are signed in as them."""
+"""Members of staff with each role, and clients that are signed in as them."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 
 def member(name: str, *roles: str, password: str | None = None) -> User:
-    """Without a password where none is typed: hashing one takes a third of a second."""
+    """Creates the account without a password where none is needed: hashing one takes a third of a second."""
     user = User.objects.create_user(name, password=password, is_staff=True)
     groups = list(Group.objects.filter(name__in=roles))
     assert len(groups) == len(roles), "the groups are there after every migrate"
@@ -29,7 +29,7 @@ def signed_in(user: User) -> Client:
 
 @pytest.fixture
 def as_(transactional_db: None) -> Callable[[str], Client]:
-    """A browser of a member of staff with this role, who is called like it in lower case."""
+    """Signs in as a member of staff with this role. The user name is the role in lower case."""
 
     def browser(role: str) -> Client:
         name = role.lower()

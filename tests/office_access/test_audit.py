@@ -1,4 +1,4 @@
-"""What staff did stays written: nobody changes it, not even in the database, and it says from where."""
+"""The audit log: append-only in the database, with request and address."""
 
 import re
 
@@ -26,7 +26,7 @@ def action() -> StaffAction:
     "sql",
     ["UPDATE staff_actions SET reason = 'another'", "DELETE FROM staff_actions", "TRUNCATE staff_actions"],
 )
-def test_the_database_refuses(action: StaffAction, sql: str) -> None:
+def test_the_database_refuses_to_change_the_audit_log(action: StaffAction, sql: str) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),
@@ -36,7 +36,7 @@ def test_the_database_refuses(action: StaffAction, sql: str) -> None:
     assert StaffAction.objects.get().reason == "because"
 
 
-def test_it_is_written_with_the_act_or_not_at_all() -> None:
+def test_an_entry_is_written_in_the_transaction_of_the_action() -> None:
     with pytest.raises(AssertionError):
         audit.record(
             actor="ana",
@@ -47,7 +47,7 @@ def test_it_is_written_with_the_act_or_not_at_all() -> None:
         )
 
 
-def test_it_says_from_where(acme) -> None:  # type: ignore[no-untyped-def]
+def test_an_entry_has_request_and_address(acme) -> None:  # type: ignore[no-untyped-def]
     browser = signed_in(member("admin", "Admin"))
     url = reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk])
     answer = browser.post(
@@ -64,7 +64,7 @@ def test_it_says_from_where(acme) -> None:  # type: ignore[no-untyped-def]
     assert (done.before, done.after, done.reason) == ({"status": "active"}, {"status": "suspended"}, "fraud")
 
 
-def test_it_is_searched_by_object_person_action_and_request(action: StaffAction) -> None:
+def test_entries_can_be_searched_by_object_actor_action_and_request(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
     changelist = reverse("admin:audit_staffaction_changelist")
     for query, count in (("1", 1), ("ana", 1), ("x.y", 1), ("an", 0), ("no-such-request", 0)):
@@ -72,7 +72,7 @@ def test_it_is_searched_by_object_person_action_and_request(action: StaffAction)
         assert len(page.context["cl"].result_list) == count, query
 
 
-def test_it_is_in_words_and_keeps_the_code_that_is_searched_for(acme) -> None:  # type: ignore[no-untyped-def]
+def test_an_action_is_shown_with_its_label_and_its_code(acme) -> None:  # type: ignore[no-untyped-def]
     browser = signed_in(member("admin", "Admin"))
     browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
     done = StaffAction.objects.get()
@@ -87,7 +87,7 @@ def test_it_is_in_words_and_keeps_the_code_that_is_searched_for(acme) -> None:  
     assert len(listed.context["cl"].result_list) == 1
 
 
-def test_a_page_leads_to_what_was_done_to_it(acme) -> None:  # type: ignore[no-untyped-def]
+def test_a_page_links_to_the_audit_log_of_its_object(acme) -> None:  # type: ignore[no-untyped-def]
     browser, page = (
         signed_in(member("admin", "Admin")),
         f"/admin/merchants/merchant/{acme.merchant.pk}/change/",
@@ -99,12 +99,12 @@ def test_a_page_leads_to_what_was_done_to_it(acme) -> None:  # type: ignore[no-u
     assert "/admin/audit/staffaction/" not in viewer.get(page).content.decode()
 
 
-def test_what_an_older_release_wrote_is_shown_as_it_is_called(action: StaffAction) -> None:
+def test_an_unknown_action_is_shown_with_its_code(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
     assert ">x.y<" in browser.get("/admin/audit/staffaction/").content.decode()
 
 
-def test_its_list_offers_its_export(action: StaffAction) -> None:
+def test_the_audit_log_can_be_exported(action: StaffAction) -> None:
     browser = signed_in(member("admin", "Admin"))
     assert (
         "/admin/exports/export/new/?kind=staff_actions"

@@ -1,4 +1,4 @@
-"""A real browser, under the real policies: a second factor is enrolled and used, a demo payment is paid."""
+"""In a real browser, under the real content security policies: enrol and use a second factor, pay a demo payment."""
 
 import re
 import time
@@ -21,23 +21,23 @@ pytestmark = [
 
 @pytest.fixture
 def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
-    """Fails the test afterwards where the page asked another host, or the browser refused something."""
+    """Fails the test if the page sent a request to another host, or the browser refused something."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     context = chromium.new_context(base_url=live_server.url, locale="en-US")
     page = context.new_page()
     page.set_default_timeout(60_000)
     strangers, complaints = [], []
 
-    def ask(request: Request) -> None:
+    def record_request(request: Request) -> None:
         if urlsplit(request.url).scheme != "data" and not request.url.startswith(live_server.url):
             strangers.append(request.url)
 
-    def complain(message: ConsoleMessage) -> None:
+    def record_error(message: ConsoleMessage) -> None:
         if message.type == "error":
             complaints.append(message.text)
 
-    page.on("request", ask)
-    page.on("console", complain)
+    page.on("request", record_request)
+    page.on("console", record_error)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     context.close()
@@ -58,7 +58,7 @@ def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
     return f"{totp.token():06d}"
 
 
-def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, settings: Any) -> None:
+def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None:
     settings.STAFF_OTP_REQUIRED = True
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     member("vera", "Viewer", password=PASSWORD)
@@ -92,7 +92,7 @@ def test_a_phone_is_enrolled_and_opens_the_door_from_then_on(page: Page, setting
     expect(page).to_have_url(re.compile("/admin/$"))
 
 
-def test_the_front_door_leads_to_a_payment_that_can_be_paid(page: Page) -> None:
+def test_a_demo_payment_is_paid_from_the_home_page(page: Page) -> None:
     page.goto("/?lang=en")
     page.get_by_role("button", name="Create a demo payment").click()
     page.get_by_role("button", name=re.compile("^Pay ")).click()

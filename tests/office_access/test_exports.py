@@ -1,4 +1,4 @@
-"""Lists leave as CSV that no spreadsheet runs, audited before the first byte, resumed where a worker died."""
+"""CSV exports: no formulas, an audit entry before the first byte, resumed after a crash of the worker."""
 
 import csv
 import gzip
@@ -75,7 +75,9 @@ def download(browser: Client, export: Export) -> Any:
     return browser.post(f"/admin/exports/export/{export.pk}/download/", {})
 
 
-def test_a_short_one_comes_at_once(finance: Client, payments: list[str], acme: NewMerchant) -> None:
+def test_a_short_export_is_downloaded_at_once(
+    finance: Client, payments: list[str], acme: NewMerchant
+) -> None:
     found = rows(ask(finance))
     assert [row["payment_no"] for row in found] == payments
     assert (found[0]["amount"], found[0]["currency"], found[0]["merchant"]) == (
@@ -89,13 +91,13 @@ def test_a_short_one_comes_at_once(finance: Client, payments: list[str], acme: N
     assert not Export.objects.exists()
 
 
-def test_it_is_in_the_audit_before_the_first_byte(finance: Client, payments: list[str]) -> None:
+def test_an_export_is_in_the_audit_log_before_the_first_byte(finance: Client, payments: list[str]) -> None:
     answer = ask(finance)
     assert StaffAction.objects.count() == 1, "and not a byte was read"
     rows(answer)
 
 
-def test_it_can_be_narrowed(finance: Client, payments: list[str], client: SignedClient) -> None:
+def test_an_export_can_be_filtered(finance: Client, payments: list[str], client: SignedClient) -> None:
     paid = shop.paid(client, currency="JPY")["payment_no"]
     assert [row["payment_no"] for row in rows(ask(finance, status="succeeded"))] == [paid]
     assert [row["payment_no"] for row in rows(ask(finance, currency="JPY"))] == [paid]
@@ -112,7 +114,7 @@ def test_it_can_be_narrowed(finance: Client, payments: list[str], client: Signed
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
-def test_nothing_in_it_is_a_formula(start: str, finance: Client, client: SignedClient) -> None:
+def test_an_export_holds_no_formula(start: str, finance: Client, client: SignedClient) -> None:
     text = f"{start}cmd|' /C calc'!A0"
     assert escape_formula(text) == f"'{text}"
     if start.isprintable():
@@ -126,7 +128,7 @@ def test_commas_quotes_and_chinese_survive(finance: Client, client: SignedClient
     assert rows(ask(finance))[0]["subject"] == text
 
 
-def test_every_kind_has_lines(
+def test_every_kind_of_export_has_rows(
     finance: Client, client: SignedClient, payments: list[str], acme: NewMerchant
 ) -> None:
     refund = shop.data(shop.refund(client, shop.paid(client), 100))["refund_no"]
@@ -156,14 +158,14 @@ def test_every_kind_has_lines(
     assert rows(ask(admin, kind="staff_actions", actor="nobody")) == []
 
 
-def test_a_role_exports_only_what_it_sees(finance: Client) -> None:
+def test_a_role_exports_only_what_it_can_view(finance: Client) -> None:
     refused = ask(finance, kind="staff_actions")
     assert refused.status_code == 409
     assert "Your role does not permit viewing these rows." in refused.content.decode()
     assert not StaffAction.objects.exists()
 
 
-def test_a_short_one_is_kept_where_it_is_wished(finance: Client, payments: list[str]) -> None:
+def test_a_short_export_is_stored_on_request(finance: Client, payments: list[str]) -> None:
     answer = ask(finance, in_background="on")
     assert answer["Location"] == f"/admin/exports/export/{the_export().pk}/change/"
     services.write_unfinished()
@@ -171,7 +173,7 @@ def test_a_short_one_is_kept_where_it_is_wished(finance: Client, payments: list[
 
 
 def killed_at(point: str) -> int:
-    """A worker of its own, that kills itself there. Answers how it ended."""
+    """Runs a worker process that kills itself at this crash point. Returns its exit code."""
     program = "from backoffice.exports import services; services.CHUNK_ROWS = 2; services.write_unfinished()"
     return subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
@@ -190,7 +192,7 @@ def killed_at(point: str) -> int:
 class TestLong:
     pytestmark = pytest.mark.usefixtures("long")
 
-    def test_it_is_written_in_the_background_and_downloaded(
+    def test_a_long_export_is_written_in_the_background_and_downloaded(
         self, finance: Client, payments: list[str]
     ) -> None:
         answer = ask(finance)
@@ -208,7 +210,7 @@ class TestLong:
             "export.downloaded",
         ]
 
-    def test_it_stops_at_its_limit_and_says_so(
+    def test_an_export_stops_at_its_limit_and_shows_it(
         self, finance: Client, payments: list[str], settings: Any
     ) -> None:
         settings.EXPORT_MAX_ROWS = 5
@@ -217,7 +219,7 @@ class TestLong:
         assert (the_export().rows_written, the_export().is_cut) == (5, True)
         assert len(rows(download(finance, the_export()))) == 5
 
-    def test_a_limit_that_fits_exactly_cuts_nothing(
+    def test_a_limit_that_fits_exactly_truncates_nothing(
         self, finance: Client, payments: list[str], settings: Any
     ) -> None:
         settings.EXPORT_MAX_ROWS = 7
@@ -225,7 +227,7 @@ class TestLong:
         services.write_unfinished()
         assert (the_export().rows_written, the_export().is_cut) == (7, False)
 
-    def test_the_next_worker_goes_on_where_one_died(self, finance: Client, payments: list[str]) -> None:
+    def test_the_next_worker_resumes_after_a_crash(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
         dead = services._claim()
         assert dead is not None
@@ -246,7 +248,7 @@ class TestLong:
         services.write_unfinished()
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
-    def test_who_lost_the_lease_writes_nothing(self, finance: Client, payments: list[str]) -> None:
+    def test_a_stale_worker_writes_nothing(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
         slow = services._claim()
         assert slow is not None
@@ -260,7 +262,7 @@ class TestLong:
         assert not services._write_chunk(slow)
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
-    def test_one_that_kills_its_workers_is_given_up(self, finance: Client, payments: list[str]) -> None:
+    def test_an_export_that_kills_its_workers_fails(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
         for _death in range(services.MOST_CLAIMS):
             assert services._claim() is not None
@@ -268,7 +270,7 @@ class TestLong:
         assert services.write_unfinished() == 0
         assert the_export().status == ExportStatus.FAILED
 
-    def test_a_long_one_lets_others_work_in_between(
+    def test_a_long_export_lets_other_tasks_run(
         self, finance: Client, payments: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(services, "CHUNKS_AT_ONCE", 1)
@@ -276,7 +278,7 @@ class TestLong:
         assert [services.write_unfinished() for _round in range(4)] == [1, 1, 1, 0]
         assert the_export().status == ExportStatus.DONE
 
-    def test_what_comes_meanwhile_is_not_in_it(
+    def test_rows_added_later_are_not_in_the_export(
         self, finance: Client, payments: list[str], client: SignedClient
     ) -> None:
         ask(finance)
@@ -288,7 +290,9 @@ class TestLong:
             pass
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
-    def test_a_week_later_it_is_gone_and_the_audit_is_not(self, finance: Client, payments: list[str]) -> None:
+    def test_after_a_week_the_export_is_deleted_and_the_audit_log_kept(
+        self, finance: Client, payments: list[str]
+    ) -> None:
         ask(finance)
         services.write_unfinished()
         assert services.prune_exports() == 0
@@ -297,7 +301,7 @@ class TestLong:
         assert not ExportChunk.objects.exists()
         assert StaffAction.objects.filter(action="export.requested").exists()
 
-    def test_what_is_stored_is_compressed(self, finance: Client, payments: list[str]) -> None:
+    def test_stored_exports_are_compressed(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
         services.write_unfinished()
         chunk = ExportChunk.objects.order_by("number").first()
@@ -309,7 +313,7 @@ def test_every_page_is_read_from_an_index(payments: list[str]) -> None:
     kind = KINDS["payments"]
     position = row_pages.read_page(kind, {}, after=None, size=2).position
     with connection.cursor() as cursor:
-        # Seven rows are no temptation, whatever other tests left in the statistics.
+        # Seven rows are too few for an index scan, so sequential scans are switched off.
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
     with CaptureQueriesContext(connection) as captured:
         assert len(row_pages.read_page(kind, {}, after=position, size=3).rows) == 3

@@ -1,4 +1,4 @@
-"""No page of the back office answers 500, whatever its parameters are, and what hides is shown."""
+"""No parameter makes a page of the back office answer 500, and invisible characters are shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,13 +52,13 @@ def rows(root: Client, world: World, client: SignedClient) -> World:
 
 @contextmanager
 def unrendered() -> Iterator[None]:
-    """Views and their statements run as they are; only Django's templates, four fifths of the time, do not."""
+    """Skips only the rendering of Django's templates, which takes four fifths of the time."""
     with patch.object(SimpleTemplateResponse, "rendered_content", ""):
         yield
 
 
 def status_of(browser: Client, address: str, value: str) -> int:
-    """A page with a NUL, which PostgreSQL refuses, is rendered whole."""
+    """Renders the page only for a NUL, which PostgreSQL refuses."""
     if value == STRANGE[0]:
         return browser.get(address).status_code
     with unrendered():
@@ -71,7 +71,7 @@ def parameters_of(browser: Client, address: str) -> Iterator[str]:
         yield from (name for name in spec.expected_parameters() if name)
 
 
-def test_every_list_with_strange_values(rows: World, root: Client, subtests: pytest.Subtests) -> None:
+def test_no_list_fails_for_a_strange_parameter(rows: World, root: Client, subtests: pytest.Subtests) -> None:
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         address = reverse(f"{name}_changelist")
@@ -87,7 +87,9 @@ def test_every_list_with_strange_values(rows: World, root: Client, subtests: pyt
                 assert root.get(f"{address}{page}/change/").status_code < 500, page
 
 
-def test_every_other_page_with_strange_values(rows: World, root: Client, subtests: pytest.Subtests) -> None:
+def test_no_other_page_fails_for_a_strange_parameter(
+    rows: World, root: Client, subtests: pytest.Subtests
+) -> None:
     for name in ("index", "gateway_payment_find", "autocomplete", "search", "jsi18n", "exports_export_new"):
         address = reverse(f"admin:{name}")
         with subtests.test(name):
@@ -102,7 +104,7 @@ def test_every_other_page_with_strange_values(rows: World, root: Client, subtest
                     assert root.post(address, {parameter: "\x00"}).status_code < 500, parameter
 
 
-def test_a_login_never_leads_to_another_host(transactional_db: None, settings) -> None:  # type: ignore[no-untyped-def]
+def test_sign_in_never_redirects_to_another_host(transactional_db: None, settings) -> None:  # type: ignore[no-untyped-def]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     User.objects.create_superuser("root", password=PASSWORD)
     for there in ("https://evil.example/", "//evil.example", "javascript:alert(1)", "\\\\evil.example", ""):
@@ -111,7 +113,7 @@ def test_a_login_never_leads_to_another_host(transactional_db: None, settings) -
         assert (answer.status_code, answer["Location"]) == (302, "/admin/"), there
 
 
-def test_what_hides_is_shown(rows: World, root: Client) -> None:
+def test_invisible_characters_are_shown(rows: World, root: Client) -> None:
     hiding = ["a\u202eb\x1b[31m", "o\u2066x\x7f"]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # payments do not change what they are

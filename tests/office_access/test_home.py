@@ -1,4 +1,4 @@
-"""The front door, and the policies of what may be loaded where."""
+"""The home page, and the content security policies."""
 
 import re
 from html import unescape
@@ -18,7 +18,7 @@ def text_of(address: str = "/", **headers: str) -> str:
     return unescape(answer.content.decode())
 
 
-def test_it_says_what_this_is_and_leads_on() -> None:
+def test_the_home_page_explains_and_links() -> None:
     html = text_of(Accept_Language="en")
     assert "Payments, refunds and orders for merchants." in html
     browser = Client()
@@ -37,19 +37,19 @@ def test_it_says_what_this_is_and_leads_on() -> None:
         ("?lang=%20", "en", "en", "Payment Platform"),
     ],
 )
-def test_it_speaks_both_languages(query: str, header: str, language: str, text: str) -> None:
+def test_the_home_page_is_in_both_languages(query: str, header: str, language: str, text: str) -> None:
     html = text_of(f"/{query}", **({"Accept-Language": header} if header else {}))
     assert f'<html lang="{language}">' in html
     assert f"<h1>{text}</h1>" in html
 
 
-def test_nul_is_refused_on_a_page_of_its_own() -> None:
+def test_a_nul_is_refused_with_an_error_page() -> None:
     answer = Client().get("/?lang=%00")
     assert answer.status_code == 400
     assert "<html lang=" in answer.content.decode()
 
 
-def test_there_is_an_icon_here_and_in_the_back_office() -> None:
+def test_home_page_and_back_office_have_an_icon() -> None:
     icon = Client().get("/favicon.ico")
     assert icon.status_code == 200
     assert b"".join(icon.streaming_content).startswith(b"\x00\x00\x01\x00"), "an ICO"  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ def test_there_is_an_icon_here_and_in_the_back_office() -> None:
         assert re.search(r'<link rel="icon"\s+href="/favicon.ico"', text_of(address))
 
 
-def test_it_needs_nobody_else_and_no_script() -> None:
+def test_the_home_page_needs_no_other_host_and_no_script() -> None:
     answer = Client().get("/")
     html = answer.content.decode()
     for banned in ("<script", "style=", "<style", "http:", "https:", "onclick"):
@@ -65,7 +65,7 @@ def test_it_needs_nobody_else_and_no_script() -> None:
     assert "default-src 'none'" in answer["Content-Security-Policy"]
 
 
-def test_the_button_leads_to_where_a_payment_is_paid() -> None:
+def test_the_button_leads_to_the_payment_page() -> None:
     browser = Client(enforce_csrf_checks=True)
     assert "<button" in browser.get("/").content.decode()
     token = browser.cookies["csrftoken"].value
@@ -81,7 +81,7 @@ def test_the_button_leads_to_where_a_payment_is_paid() -> None:
 
 
 @pytest.mark.parametrize("missing", ["LOCAL_STACK", "PAYMENT_DEMO"])
-def test_there_is_no_button_where_money_is_real(missing: str) -> None:
+def test_there_is_no_button_in_production(missing: str) -> None:
     with override_settings(**{missing: False}):
         html = text_of()
         assert "<button" not in html
@@ -91,7 +91,7 @@ def test_there_is_no_button_where_money_is_real(missing: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["/", "/admin/login/", "/api/docs", "/checkout/nothing", "/healthz"])
-def test_every_page_has_a_policy_that_lets_nobody_else_in(address: str, settings: Any) -> None:
+def test_every_page_has_a_policy_without_other_hosts(address: str, settings: Any) -> None:
     answer = Client().get(address)
     policy = dict(part.strip().partition(" ")[::2] for part in answer["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"

@@ -1,4 +1,4 @@
-"""One person never has two votes, however many accounts they can open (ADR 23)."""
+"""One person cannot approve their own request with a second account (ADR 23)."""
 
 import datetime as dt
 import re
@@ -38,7 +38,7 @@ def company(settings) -> None:  # type: ignore[no-untyped-def]
 
 
 def settled(name: str, email: str, role: str = "Finance") -> User:
-    """A colleague of long standing, with a second factor."""
+    """An account made long ago, with a second factor."""
     user = member(name, role)
     User.objects.filter(pk=user.pk).update(email=email, date_joined=timezone.now() - dt.timedelta(days=100))
     Authenticator(user=user, name="authenticator", confirmed=True, sealed_key="x").save()
@@ -46,7 +46,7 @@ def settled(name: str, email: str, role: str = "Finance") -> User:
 
 
 def made_long_ago() -> None:
-    """Every account and every line of the audit."""
+    """Moves all accounts and audit entries into the past."""
     past = timezone.now() - dt.timedelta(days=3)
     User.objects.update(date_joined=past)
     with connection.cursor() as cursor:
@@ -64,14 +64,14 @@ def refusal(approver: User | str, requester: User | str) -> str:
     return find_approver_conflict(approver=str(approver), requester=str(requester))
 
 
-def test_two_colleagues_are_two() -> None:
+def test_two_colleagues_can_approve_for_each_other() -> None:
     ann, ben = settled("ann", "ann@example.com"), settled("ben", "ben@example.com")
     assert refusal(ben, ann) == ""
     assert refusal(ann, ann) != ""
 
 
-def test_who_was_shown_the_link_has_no_second_vote() -> None:
-    """An Admin invites a second account, opens the link, waits, and approves there; or asks there, and approves."""
+def test_an_account_whose_link_was_shown_cannot_approve() -> None:
+    """An Admin invites a second account, opens the link and waits. Neither account may approve for the other."""
     ann = settled("ann", "ann@example.com", "Admin")
     twin = accounts.invite_member(
         username="twin", email="twin@elsewhere.net", roles=[Role.FINANCE], actor="ann", reason="x"
@@ -90,7 +90,7 @@ def test_who_was_shown_the_link_has_no_second_vote() -> None:
     assert "was shown" in refusal("other", "twin")
 
 
-def test_a_link_of_the_company_is_seen_by_nobody_else() -> None:
+def test_a_link_sent_to_a_company_address_counts_as_private() -> None:
     ann = settled("ann", "ann@example.com", "Admin")
     cara = accounts.invite_member(
         username="cara", email="cara@example.com", roles=[Role.FINANCE], actor="ann", reason="new"
@@ -116,8 +116,8 @@ def test_a_mailbox_is_one_account(email: str) -> None:
     assert "share a mailbox" in refusal(twin, "ann")
 
 
-def test_who_has_no_address_is_not_told_from_whom_they_invited() -> None:
-    """Their own mailbox may be the other account's."""
+def test_an_inviter_without_an_address_cannot_approve_for_the_invited() -> None:
+    """The two accounts may belong to the same mailbox."""
     root = settled("root", "", "Admin")
     twin = accounts.invite_member(
         username="twin", email="root@example.com", roles=[Role.FINANCE], actor="root", reason="x"
@@ -129,7 +129,7 @@ def test_who_has_no_address_is_not_told_from_whom_they_invited() -> None:
 
 
 @pytest.mark.parametrize("change", ["link", "roles", "reactivated", "factor"])
-def test_after_a_change_of_access_an_account_waits(change: str) -> None:
+def test_an_account_waits_after_its_access_was_changed(change: str) -> None:
     ann, ben = settled("ann", "ann@example.com", "Admin"), settled("ben", "ben@example.com")
     asked = {"user_id": ben.pk, "actor": "ann", "reason": "x"}
     if change == "link":
@@ -149,7 +149,7 @@ def test_after_a_change_of_access_an_account_waits(change: str) -> None:
     assert refusal(ben, ann) == ""
 
 
-def test_a_link_that_was_shown_is_made_good_by_one_that_is_sent() -> None:
+def test_a_new_sent_link_replaces_a_shown_one() -> None:
     ann = settled("ann", "ann@example.com", "Admin")
     StaffAction.objects.create(
         actor="ann",
@@ -167,7 +167,7 @@ def test_a_link_that_was_shown_is_made_good_by_one_that_is_sent() -> None:
     assert refusal(ben, ann) == ""
 
 
-def test_the_first_accounts_come_from_the_terminal_and_are_written_down() -> None:
+def test_the_first_accounts_are_made_in_the_terminal_and_recorded() -> None:
     out = StringIO()
     call_command(
         "staff",

@@ -48,7 +48,7 @@ INPUTS = {
 
 @pytest.fixture
 def business(client: SignedClient) -> None:
-    """Of several states, amounts, currencies and hours."""
+    """Payments of several statuses, amounts, currencies and hours."""
     shop.data(client.post("/api/v1/webhook-endpoints", {"url": "http://127.0.0.1:9/hook"}))
     for amount in (4_000, 5_500, 7_000, 9_000):
         shop.refund(client, shop.paid(client, amount=amount), amount // 2)
@@ -68,7 +68,9 @@ def business(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shown_is_exported(business: None, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_has_the_rows_that_the_list_shows(
+    business: None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     browser = signed_in(member("pat", ROLES.get(kind, "Admin")))
     model = KINDS[kind].model
     monkeypatch.setattr(admin.site.get_model_admin(model), "list_per_page", 500)
@@ -87,7 +89,7 @@ def test_shown_is_exported(business: None, kind: str, monkeypatch: pytest.Monkey
 
 
 def _queries(browser: Client, address: str) -> Iterator[str]:
-    """None, each choice of each filter, each input, all inputs at once, the saved views, a search, and two together."""
+    """Yields no filter, each choice of each filter, each input, all inputs, saved views, a search, and two filters."""
     yield ""
     changelist = browser.get(address).context["cl"]
     choices = []
@@ -110,7 +112,7 @@ def _queries(browser: Client, address: str) -> Iterator[str]:
 
 
 def _value(parameter: str) -> str:
-    """A time with minutes: the middle of what there is."""
+    """For a time, the middle of the existing rows."""
     if parameter in INPUTS:
         return INPUTS[parameter]
     minutes_ago = {"from": 40, "to": 10}[parameter.rpartition("_")[2]]
@@ -118,7 +120,7 @@ def _value(parameter: str) -> str:
 
 
 def _export(browser: Client, page: Any) -> list[dict[str, str]]:
-    """Follows the button of the list, and sends its form as it stands."""
+    """Follows the export button of the list and submits its form unchanged."""
     (address,) = re.findall(r'href="(/admin/exports/export/new/\?[^"]+)"', unescape(page.content.decode()))
     form = browser.get(address).context["form"]
     given = {name: form.get_initial_for_field(field, name) or "" for name, field in form.fields.items()}
@@ -129,7 +131,7 @@ def _export(browser: Client, page: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content)))
 
 
-def test_filters_that_the_list_does_not_know_are_refused(business: None) -> None:
+def test_unknown_filters_are_refused(business: None) -> None:
     browser = signed_in(member("fin", "Finance"))
     for query in (
         "payments?merchant__password__startswith=a",
@@ -142,7 +144,7 @@ def test_filters_that_the_list_does_not_know_are_refused(business: None) -> None
         assert answer.status_code == 409, query
 
 
-def test_by_the_day_of_payment(client: SignedClient) -> None:
+def test_an_export_can_be_filtered_by_the_day_of_payment(client: SignedClient) -> None:
     browser = signed_in(member("fin", "Finance"))
     shop.opened(client)
     paid = shop.paid(client)["payment_no"]

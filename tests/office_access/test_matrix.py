@@ -124,7 +124,7 @@ ACTIONS = {
 
 
 def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
-    """The name of each address below /admin/, with the model that it is about."""
+    """Yields the URL name of each address below /admin/, with its model."""
     models = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in apps.get_models()}
 
     def walk(patterns: list[object], where: str = "") -> Iterator[str | None]:
@@ -151,7 +151,7 @@ def decided(name: str | None, model: type[Model] | None) -> str | None:
 
 @pytest.fixture
 def rows(world: World, client: SignedClient) -> None:
-    """Of every model at least one."""
+    """At least one row of every model."""
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
     leave_one_of_each()
 
@@ -175,7 +175,7 @@ def may_look(letter: str, model: type[Model] | None) -> bool:
     return admin.site._registry[model].has_view_permission(request)
 
 
-def test_every_address_is_decided_and_no_decision_is_stale() -> None:
+def test_every_address_has_a_decision_and_none_is_stale() -> None:
     found = {(name, model) for name, model in addresses() if name not in LEADING_ON}
     assert [name for name, model in found if decided(name, model) is None] == []
     assert set(PAGES) - {name for name, _model in found} == set()
@@ -210,8 +210,8 @@ def test_every_action_for_every_role(transactional_db: None) -> None:
     assert offered == ACTIONS
 
 
-def test_what_is_posted_is_decided_like_what_is_shown(rows: None, as_: Callable[[str], Client]) -> None:
-    """A form that was never shown is not taken either."""
+def test_a_post_needs_the_same_permission_as_the_page(rows: None, as_: Callable[[str], Client]) -> None:
+    """A form that the role does not see is refused when posted, too."""
     viewer = as_("Viewer")
     audit_before = StaffAction.objects.count()
     for name, model in addresses():
@@ -222,7 +222,7 @@ def test_what_is_posted_is_decided_like_what_is_shown(rows: None, as_: Callable[
 
 
 def test_every_permission_for_every_role(transactional_db: None) -> None:
-    """Nothing but verbs and looking: no role adds, changes or deletes."""
+    """Only view permissions and operations: no role adds, changes or deletes."""
     people = {letter: member(role.lower(), role) for letter, role in ROLES.items()}
     looking = {
         f"{label.split('.')[0]}.view_{label.split('.')[1].lower()}": who for label, who in LOOK.items()
@@ -234,7 +234,7 @@ def test_every_permission_for_every_role(transactional_db: None) -> None:
     assert given == {**looking, **VERBS}
 
 
-def test_the_groups_are_what_the_roles_decide(transactional_db: None) -> None:
+def test_groups_equal_the_roles(transactional_db: None) -> None:
     for role, wanted in ROLE_PERMISSIONS.items():
         found = {
             f"{permission.content_type.app_label}.{permission.codename}"
@@ -244,7 +244,7 @@ def test_the_groups_are_what_the_roles_decide(transactional_db: None) -> None:
     assert set(ROLES.values()) == set(Role)
 
 
-def test_the_groups_follow_after_a_change(transactional_db: None) -> None:
+def test_groups_are_restored_after_a_change(transactional_db: None) -> None:
     support = Group.objects.get(name="Support")
     too_much = Permission.objects.get(codename="refund_payment")
     missing = Permission.objects.get(codename="sync_payment")

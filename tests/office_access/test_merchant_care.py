@@ -1,4 +1,4 @@
-"""Staff look after merchants: created with both keys, keys rotated and revoked, suspended with a reason."""
+"""Staff manage merchants: create, suspend and reactivate them, rotate and revoke their keys."""
 
 import re
 from html import unescape
@@ -28,7 +28,7 @@ def admin(transactional_db: None) -> Client:
 
 
 def shown_by(answer) -> list[str]:  # type: ignore[no-untyped-def]
-    """The texts that are shown once."""
+    """Returns the texts that are shown once."""
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
     return re.findall(r"<code[^>]*>((?:pk|sk)_[^<]+)</code>", unescape(answer.content.decode()))
@@ -38,7 +38,7 @@ def page(name: str, key: ApiKey) -> str:
     return reverse(f"admin:merchants_apikey_{name}", args=[key.pk])
 
 
-def test_a_merchant_comes_with_both_keys_and_can_call_at_once(admin: Client) -> None:
+def test_a_new_merchant_has_both_keys_and_can_call(admin: Client) -> None:
     test_key, test_secret, live_key, live_secret = shown_by(admin.post(CREATE, NEW))
     merchant = Merchant.objects.get()
     assert merchant.email == "shop@example.com"
@@ -48,7 +48,7 @@ def test_a_merchant_comes_with_both_keys_and_can_call_at_once(admin: Client) -> 
     assert (done.actor, done.action, done.object_id) == ("admin", "merchant.create", str(merchant.pk))
 
 
-def test_the_secrets_are_kept_nowhere(admin: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_secrets_are_stored_nowhere(admin: Client, caplog: pytest.LogCaptureFixture) -> None:
     texts = shown_by(admin.post(CREATE, NEW))
     key = ApiKey.objects.filter(environment="test").get()
     texts += shown_by(admin.post(page("rotate", key), {"reason": "yearly", "overlap_hours": "24"}))
@@ -77,14 +77,14 @@ def test_a_double_click_makes_one_merchant(admin: Client) -> None:
 @pytest.mark.parametrize(
     "change", [{"name": ""}, {"email": "no-address"}, {"reason": " "}, {"name": "x" * 201}]
 )
-def test_what_is_wrong_is_said_at_its_field(admin: Client, change: dict[str, str]) -> None:
+def test_an_error_is_shown_at_its_field(admin: Client, change: dict[str, str]) -> None:
     answer = admin.post(CREATE, {**NEW, **change})
     assert answer.status_code == 200
     assert set(answer.context["form"].errors) == set(change)
     assert not Merchant.objects.exists()
 
 
-def test_a_rotated_key_works_on_beside_its_successor(
+def test_a_rotated_key_stays_valid_with_its_successor(
     admin: Client, acme: NewMerchant, client: SignedClient
 ) -> None:
     key, secret = shown_by(
@@ -99,9 +99,7 @@ def test_a_rotated_key_works_on_beside_its_successor(
     assert StaffAction.objects.filter(action="api_key.rotate").count() == 1
 
 
-def test_a_stolen_key_ends_at_once_even_if_it_is_the_last(
-    admin: Client, acme: NewMerchant, client: SignedClient
-) -> None:
+def test_a_stolen_last_key_can_be_revoked(admin: Client, acme: NewMerchant, client: SignedClient) -> None:
     assert admin.post(page("revoke", acme.test_key.api_key), {"reason": "on GitHub"}).status_code == 302
     assert client.get("/api/v1/merchant").status_code == 401
     assert admin.post(page("revoke", acme.test_key.api_key), {"reason": "again"}).status_code == 409
@@ -131,7 +129,9 @@ def test_a_suspended_merchant_is_refused_until_reactivated(
     ]
 
 
-def test_the_page_shows_what_a_merchant_takes(admin: Client, acme: NewMerchant, client: SignedClient) -> None:
+def test_the_page_shows_the_volume_of_a_merchant(
+    admin: Client, acme: NewMerchant, client: SignedClient
+) -> None:
     shop.refund(client, shop.paid(client, amount=12_345), 345)
     shop.paid(client, amount=500, currency="JPY")
     html = unescape(
@@ -141,7 +141,7 @@ def test_the_page_shows_what_a_merchant_takes(admin: Client, acme: NewMerchant, 
         assert text in html
 
 
-def test_its_volume_is_read_from_an_index_however_many_there_are(acme: NewMerchant) -> None:
+def test_the_volume_is_read_from_an_index(acme: NewMerchant) -> None:
     from backoffice.services.merchant_panels import VOLUMES
 
     with connection.cursor() as cursor:
@@ -155,7 +155,7 @@ def test_its_volume_is_read_from_an_index_however_many_there_are(acme: NewMercha
     assert "Sort" not in plan.split("Append")[1], plan
 
 
-def test_opening_a_key_is_written_down(acme: NewMerchant) -> None:
+def test_viewing_a_key_is_recorded(acme: NewMerchant) -> None:
     support = signed_in(member("sue", "Support"))
     key = acme.live_key.api_key
     assert support.get(reverse("admin:merchants_apikey_change", args=[key.pk])).status_code == 200

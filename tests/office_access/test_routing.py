@@ -29,7 +29,7 @@ def oli(transactional_db: None):
     return signed_in(member("oli", "Operator"))
 
 
-def test_a_rule_is_made_followed_and_ended(oli, client: SignedClient, acme: NewMerchant) -> None:
+def test_a_rule_is_added_applied_and_ended(oli, client: SignedClient, acme: NewMerchant) -> None:
     assert oli.post(NEW, {**RULE, "merchant_email": acme.merchant.email}).status_code == 302
     rule = RoutingRule.objects.get()
     assert (rule.channel, rule.priority, rule.currency, rule.merchant_id) == (
@@ -63,14 +63,14 @@ def test_a_rule_is_made_followed_and_ended(oli, client: SignedClient, acme: NewM
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value),
 )
-def test_what_is_wrong_makes_no_rule(oli, change: dict[str, str], status: int) -> None:
+def test_an_invalid_rule_is_refused(oli, change: dict[str, str], status: int) -> None:
     assert oli.post(NEW, {**RULE, **change}).status_code == status
     assert not RoutingRule.objects.exists()
     assert not StaffAction.objects.exists()
 
 
 @pytest.mark.parametrize("change", ["add", "change", "delete"])
-def test_nobody_edits_a_rule(oli, change: str) -> None:
+def test_a_rule_cannot_be_edited(oli, change: str) -> None:
     rule = RoutingRule.objects.create(environment="test", channel="simulator")
     address = reverse(f"admin:gateway_routingrule_{change}", args=[] if change == "add" else [rule.pk])
     assert oli.post(address, {**RULE, "post": "yes"}).status_code == 403

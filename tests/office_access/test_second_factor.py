@@ -1,4 +1,4 @@
-"""Signing in with a second factor: enrolled, asked for, spent, replaced, reset. And the lock-out."""
+"""Signing in with a second factor: enrolment, codes, replacement, reset, and the lock-out."""
 
 import re
 import time
@@ -57,7 +57,7 @@ def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
 
 
 def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
-    """What a person does with the page and a phone. Answers the phone's key, and the recovery codes."""
+    """Enrols as a person does on the page. Returns the key and the recovery codes."""
     shown = unescape(client.post(f"{PAGE}begin/").content.decode())
     assert "<svg" in shown
     key = second_factor.get_pending_enrollment(user=user).key
@@ -67,7 +67,7 @@ def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
     return key, codes
 
 
-def test_without_a_second_factor_there_is_only_its_page(vera: User) -> None:
+def test_without_a_second_factor_only_enrollment_is_reachable(vera: User) -> None:
     client = browser()
     assert sign_in(client).status_code == 302
     for address in ("/admin/", PAYMENTS, "/admin/password_change/", "/admin/no-such-page/"):
@@ -76,7 +76,7 @@ def test_without_a_second_factor_there_is_only_its_page(vera: User) -> None:
     assert client.get(PAYMENTS).status_code == 200
 
 
-def test_from_then_on_the_code_is_asked_for_and_good_once(vera: User) -> None:
+def test_after_enrollment_a_code_is_required_and_works_once(vera: User) -> None:
     first = browser()
     sign_in(first)
     key, _codes = enrol(first, vera)
@@ -92,7 +92,7 @@ def test_from_then_on_the_code_is_asked_for_and_good_once(vera: User) -> None:
     assert sign_in(browser(), fresh).status_code == 200, "a code that was looked at over the shoulder"
 
 
-def test_a_recovery_code_opens_the_door_once(vera: User) -> None:
+def test_a_recovery_code_works_once(vera: User) -> None:
     first = browser()
     sign_in(first)
     _key, codes = enrol(first, vera)
@@ -103,7 +103,7 @@ def test_a_recovery_code_opens_the_door_once(vera: User) -> None:
     assert RecoveryCode.objects.count() == 9
 
 
-def test_new_recovery_codes_end_the_old_ones(vera: User) -> None:
+def test_new_recovery_codes_replace_the_old_ones(vera: User) -> None:
     client = browser()
     sign_in(client)
     key, codes = enrol(client, vera)
@@ -114,8 +114,8 @@ def test_new_recovery_codes_end_the_old_ones(vera: User) -> None:
     assert sign_in(browser(), codes[0]).status_code == 200
 
 
-def test_a_password_alone_does_not_replace_it(vera: User) -> None:
-    """A session that was begun before the person enrolled elsewhere."""
+def test_a_password_alone_cannot_replace_the_second_factor(vera: User) -> None:
+    """The session began before the person enrolled in another browser."""
     old, new = browser(), browser()
     sign_in(old)
     sign_in(new)
@@ -126,7 +126,7 @@ def test_a_password_alone_does_not_replace_it(vera: User) -> None:
     assert old.get(PAYMENTS)["Location"].startswith(LOGIN), "and it is signed out"
 
 
-def test_wrong_codes_make_the_next_wait_longer_but_not_for_ever(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+def test_the_wait_after_wrong_codes_grows_up_to_a_limit(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
     client = browser()
     sign_in(client)
     key, _codes = enrol(client, vera)
@@ -141,7 +141,7 @@ def test_wrong_codes_make_the_next_wait_longer_but_not_for_ever(vera: User, sett
     assert second_factor.check_code(user=vera, token=right).outcome is second_factor.CodeOutcome.ACCEPTED
 
 
-def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
+def test_a_code_used_three_times_at_once_is_accepted_once(vera: User) -> None:
     client = browser()
     sign_in(client)
     key, codes = enrol(client, vera)
@@ -157,7 +157,7 @@ def test_of_many_who_use_a_code_at_once_one_gets_in(vera: User) -> None:
         assert outcomes.count(second_factor.CodeOutcome.ACCEPTED) == 1
 
 
-def test_no_secret_of_it_is_stored_in_the_clear(vera: User) -> None:
+def test_no_secret_of_a_second_factor_is_stored_in_the_clear(vera: User) -> None:
     client = browser()
     sign_in(client)
     key, codes = enrol(client, vera)
@@ -171,7 +171,7 @@ def test_no_secret_of_it_is_stored_in_the_clear(vera: User) -> None:
     assert not [secret for secret in secrets if secret in dump]
 
 
-def test_what_is_shown_once_is_not_kept_on_the_way(vera: User) -> None:
+def test_pages_with_secrets_are_not_cached(vera: User) -> None:
     client = browser()
     sign_in(client)
     answer = client.post(f"{PAGE}begin/")
@@ -182,7 +182,7 @@ def test_what_is_shown_once_is_not_kept_on_the_way(vera: User) -> None:
     )
 
 
-def test_it_is_not_required_on_the_local_stack(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_factor_is_not_required_on_the_local_stack(vera: User, settings) -> None:  # type: ignore[no-untyped-def]
     settings.STAFF_OTP_REQUIRED = False
     client = browser()
     assert sign_in(client).status_code == 302
@@ -194,7 +194,7 @@ def test_it_is_not_required_on_the_local_stack(vera: User, settings) -> None:  #
 @pytest.mark.parametrize(
     ("local", "required", "refused"), [(True, False, 0), (False, True, 0), (False, False, 1)]
 )
-def test_production_refuses_to_do_without(local: bool, required: bool, refused: int) -> None:
+def test_production_does_not_start_without_a_second_factor(local: bool, required: bool, refused: int) -> None:
     with override_settings(LOCAL_STACK=local, STAFF_OTP_REQUIRED=required, PAYMENT_DEMO=False):
         assert len([error for error in run_checks() if error.id == "access.E001"]) == refused
 
@@ -206,7 +206,7 @@ class TestLockOut:
             status = sign_in(browser(), password="guess", REMOTE_ADDR=address).status_code
         return status
 
-    def test_the_stranger_is_locked_out_and_the_person_is_not(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+    def test_only_the_address_of_the_wrong_attempts_is_locked_out(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
         settings.STAFF_OTP_REQUIRED = False
         assert self.fail(settings.AXES_FAILURE_LIMIT, "198.51.100.9") == 429
         locked = sign_in(browser(), REMOTE_ADDR="198.51.100.9")
@@ -214,13 +214,13 @@ class TestLockOut:
         assert "Too many failed attempts" in locked.content.decode()
         assert sign_in(browser(), REMOTE_ADDR="203.0.113.5").status_code == 302
 
-    def test_another_name_from_there_is_not_locked_out(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
+    def test_another_user_name_from_that_address_is_not_locked_out(self, vera: User, settings) -> None:  # type: ignore[no-untyped-def]
         settings.STAFF_OTP_REQUIRED = False
         member("carl", "Viewer", password=PASSWORD)
         self.fail(settings.AXES_FAILURE_LIMIT, "198.51.100.9")
         assert sign_in(browser(), name="carl", REMOTE_ADDR="198.51.100.9").status_code == 302
 
-    def test_wrong_codes_count_as_well(self, vera: User) -> None:
+    def test_wrong_codes_count_towards_the_lock_out(self, vera: User) -> None:
         client = browser()
         sign_in(client)
         enrol(client, vera)
@@ -229,7 +229,7 @@ class TestLockOut:
         ]
         assert answers[-1] == 429
 
-    def test_neither_password_nor_code_is_kept_of_an_attempt(self, vera: User) -> None:
+    def test_no_password_or_code_of_an_attempt_is_stored(self, vera: User) -> None:
         sign_in(browser(), "123456", password="a-guess-of-mine")
         kept = str(AccessAttempt.objects.values().get())
         assert "vera" in kept
@@ -237,7 +237,7 @@ class TestLockOut:
         assert "123456" not in kept
 
 
-def test_what_happens_to_a_second_factor_is_in_the_audit(vera: User) -> None:
+def test_changes_of_a_second_factor_are_in_the_audit_log(vera: User) -> None:
     client = browser()
     sign_in(client)
     enrol(client, vera)
@@ -246,7 +246,7 @@ def test_what_happens_to_a_second_factor_is_in_the_audit(vera: User) -> None:
     ]
 
 
-def test_ended_sessions_go(vera: User) -> None:
+def test_expired_sessions_are_deleted(vera: User) -> None:
     kept, ended = browser(), browser()
     sign_in(ended)
     Session.objects.update(expire_date=Now() - timedelta(seconds=1))
@@ -256,7 +256,7 @@ def test_ended_sessions_go(vera: User) -> None:
     assert kept.get(PAGE).status_code == 200
 
 
-def test_the_pages_need_a_session() -> None:
+def test_the_pages_require_a_session() -> None:
     for address in (PAGE, f"{PAGE}begin/", f"{PAGE}confirm/", f"{PAGE}codes/"):
         for answer in (browser().get(address), browser().post(address, {"token": "1"})):
             assert answer.status_code in (302, 405)

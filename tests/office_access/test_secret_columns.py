@@ -1,4 +1,4 @@
-"""No list, search, order, export or page of the back office answers questions about secret columns, whoever asks."""
+"""No list, search, order, export or page of the back office reveals secret columns to any role."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_sessions_and_second_factors_have_no_pages() -> None:
 
 
 def test_only_offered_filters_are_looked_up(subtests: pytest.Subtests) -> None:
-    """Every model × every field, also of related models × every lookup."""
+    """Every model × every field, including those of related models, × every lookup."""
     user = User(is_superuser=True, is_active=True, username="root")
     for model, model_admin in admin.site._registry.items():
         offered = offered_by(model_admin, asking(user))
@@ -106,7 +106,7 @@ def offered_by(model_admin: "admin.ModelAdmin[Model]", request: object) -> set[s
     return {name for spec in changes.filter_specs for name in spec.expected_parameters()}
 
 
-def test_as_every_role(subtests: pytest.Subtests) -> None:
+def test_no_role_can_query_a_secret_column(subtests: pytest.Subtests) -> None:
     browsers = {role: signed_in(member(role.lower(), role)) for role in ROLES}
     for role, browser in browsers.items():
         for label, names in SECRET.items():
@@ -126,7 +126,7 @@ def rows(transactional_db: None, world: World, client: SignedClient) -> None:
 
 
 def test_secret_columns_are_never_loaded(rows: None, subtests: pytest.Subtests) -> None:
-    """By the statements themselves. Django's own look at who is signed in reads a session and a user."""
+    """Checked on the SQL statements. Django itself reads the session and the user."""
     browser = signed_in(User.objects.create_superuser("root"))
     secret = {model: columns_of(model) for model in apps.get_models() if model not in (User, Session)}
     for model, model_admin in admin.site._registry.items():
@@ -171,7 +171,7 @@ def test_searches_orders_filters_and_exports_name_no_secret() -> None:
 
 @pytest.mark.parametrize("order", ["1", "-1", "1.2.3", "99", "-99", "x", "password", "-password.1", "%00"])
 def test_an_order_is_never_chosen_by_the_reader(order: str) -> None:
-    """Sorting by a hash would give it away, too."""
+    """Sorting by a hash would reveal it, too."""
     browser = signed_in(User.objects.create_superuser("root"))
     member("a")
     member("b")

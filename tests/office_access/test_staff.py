@@ -1,4 +1,4 @@
-"""Members of staff are looked after by an Admin, and nobody becomes somebody else."""
+"""An Admin manages accounts of staff, and cannot sign in as somebody else."""
 
 import re
 from html import unescape
@@ -45,7 +45,7 @@ def choose_password(link: str, password: str) -> int:
     return guest.post(form, {"new_password1": password, "new_password2": password}).status_code
 
 
-def test_somebody_new_chooses_the_password_and_has_the_roles(admin: Client) -> None:
+def test_an_invited_member_sets_a_password_and_has_the_roles(admin: Client) -> None:
     given = {
         "username": "nina",
         "email": "Nina@example.com",
@@ -71,14 +71,14 @@ def test_somebody_new_chooses_the_password_and_has_the_roles(admin: Client) -> N
     assert link.split("/")[-2] not in str(list(StaffAction.objects.values()))
 
 
-def test_a_name_is_taken_once(admin: Client) -> None:
+def test_a_user_name_is_unique(admin: Client) -> None:
     member("nina")
     answer = admin.post(page("invite"), {"username": "nina", "email": "n@example.com", "reason": "x"})
     assert answer.status_code == 409
     assert "An account with this user name exists already." in answer.content.decode()
 
 
-def test_a_weak_password_is_not_taken(admin: Client) -> None:
+def test_a_weak_password_is_refused(admin: Client) -> None:
     link = link_on(admin.post(page("invite"), {"username": "nina", "email": "n@example.com", "reason": "x"}))
     assert choose_password(link, "password1234") == 200
     assert not User.objects.get(username="nina").has_usable_password()
@@ -93,7 +93,7 @@ def test_deactivating_ends_every_session_at_once(admin: Client) -> None:
     assert admin.post(page("reactivate", vera), {"reason": "back"}).status_code == 302
 
 
-def test_roles_are_replaced_from_the_next_page_on(admin: Client) -> None:
+def test_new_roles_apply_from_the_next_request(admin: Client) -> None:
     vera = member("vera", "Finance")
     session = signed_in(vera)
     assert session.get("/admin/exports/export/").status_code == 200
@@ -104,7 +104,7 @@ def test_roles_are_replaced_from_the_next_page_on(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["roles", "deactivate", "send_link", "reset_second_factor"])
-def test_nobody_does_it_to_themselves_nor_to_those_above(admin: Client, name: str) -> None:
+def test_own_account_and_superusers_cannot_be_changed(admin: Client, name: str) -> None:
     me, above = User.objects.get(username="admin"), User.objects.create_superuser("root")
     for user in (me, above):
         before = User.objects.filter(pk=user.pk).values().get()
@@ -113,8 +113,8 @@ def test_nobody_does_it_to_themselves_nor_to_those_above(admin: Client, name: st
     assert not StaffAction.objects.exists()
 
 
-def test_nobody_takes_over_another_account(admin: Client) -> None:
-    """Password and second factor are not both taken away by one person."""
+def test_one_person_cannot_reset_both_credentials_of_another(admin: Client) -> None:
+    """Password and second factor cannot both be reset by one person."""
     vera = member("vera", "Finance", password=PASSWORD)
     Authenticator.create_unconfirmed(vera.pk).save()
     Authenticator.objects.update(confirmed=True)
@@ -128,7 +128,7 @@ def test_nobody_takes_over_another_account(admin: Client) -> None:
     assert other.post(page("send_link", vera), {"reason": "and now this"}).status_code == 409
 
 
-def test_after_the_owner_has_signed_in_it_is_a_new_matter() -> None:
+def test_after_a_sign_in_the_other_credential_can_be_reset() -> None:
     vera = member("vera", "Finance", password=PASSWORD)
     invitation = accounts.send_password_link(user_id=vera.pk, actor="admin", reason="forgotten")
     assert choose_password("/admin/" + invitation.link.partition("/admin/")[2], PASSWORD) == 302
@@ -151,7 +151,7 @@ def test_there_is_no_page_that_sets_a_password_or_a_permission(admin: Client) ->
     assert not User.objects.get(username="vera").user_permissions.exists()
 
 
-def test_every_role_has_words(admin: Client) -> None:
+def test_every_role_has_a_description(admin: Client) -> None:
     html = unescape(admin.get("/admin/auth/group/").content.decode())
     for role in Role:
         assert f"{role.value}: " in html
