@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from payment_platform.settings.base import BASE_DIR, env
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "common.admin_config.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
