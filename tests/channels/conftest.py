@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,24 +48,29 @@ def _check_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "json", SimpleNamespace(loads=loads))
 
 
-CHANNELS_WITH_A_PAGE = ("simulator", "stripe page", "voucher")
+def _build_stripe_harness(request: pytest.FixtureRequest, *, saved_card: bool) -> StripeHarness:
+    fake: FakeStripe = request.getfixturevalue("fake")
+    return StripeHarness(fake, saved_card=saved_card)
 
 
-@pytest.fixture(params=[*CHANNELS_WITH_A_PAGE, "stripe saved card"])
+# A new channel adds one line to the first of these.
+HARNESSES_WITH_A_PAGE: dict[str, Callable[[pytest.FixtureRequest], ChannelHarness]] = {
+    "simulator": lambda _request: SimulatorHarness(),
+    "stripe page": lambda request: _build_stripe_harness(request, saved_card=False),
+    "voucher": lambda _request: VoucherHarness(),
+}
+HARNESSES = {
+    **HARNESSES_WITH_A_PAGE,
+    "stripe saved card": lambda request: _build_stripe_harness(request, saved_card=True),
+}
+
+
+@pytest.fixture(params=HARNESSES)
 def harness(request: pytest.FixtureRequest) -> ChannelHarness:
-    return _build_harness(request)
+    return HARNESSES[request.param](request)
 
 
-@pytest.fixture(params=CHANNELS_WITH_A_PAGE)
+@pytest.fixture(params=HARNESSES_WITH_A_PAGE)
 def page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
     """A harness of a channel whose payments wait for their customer."""
-    return _build_harness(request)
-
-
-def _build_harness(request: pytest.FixtureRequest) -> ChannelHarness:
-    if request.param == "simulator":
-        return SimulatorHarness()
-    if request.param == "voucher":
-        return VoucherHarness()
-    fake: FakeStripe = request.getfixturevalue("fake")
-    return StripeHarness(fake, saved_card=request.param == "stripe saved card")
+    return HARNESSES_WITH_A_PAGE[request.param](request)
