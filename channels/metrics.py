@@ -1,4 +1,4 @@
-"""What operators see of channels. One series per channel and environment: their number does not grow with use."""
+"""Metrics of channels. The number of series depends only on the number of channels and environments."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -34,10 +34,10 @@ _OUTCOMES: dict[type, str] = {
     NotFoundAtChannel: "missing",
 }
 
-CALLS = Counter("channel_calls_total", "Calls to channels by what came of them", [*_LABELS, "outcome"])
+CALLS = Counter("channel_calls_total", "Calls to channels by outcome", [*_LABELS, "outcome"])
 DURATION = Histogram(
     "channel_call_duration_seconds",
-    "Time that calls to channels took",
+    "Duration of calls to channels",
     [*_LABELS, "operation", "outcome"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -46,7 +46,7 @@ REFUSALS = Counter(
     "Calls that were not made: the breaker is open, or too many are in flight",
     [*_LABELS, "why"],
 )
-DISPUTES = Counter("channel_disputes_total", "Disputes that began or ended, as channels told", _LABELS)
+DISPUTES = Counter("channel_disputes_total", "Disputes that began or ended, as channels reported", _LABELS)
 BREAKER_CHANGES = Counter("channel_breaker_changes_total", "Changes of a breaker's state", [*_LABELS, "to"])
 BREAKER = Gauge(
     "channel_breaker_state",

@@ -1,4 +1,4 @@
-"""Bodies of channels' webhooks as PostgreSQL can hold them."""
+"""Converts webhook bodies into JSON that PostgreSQL can store."""
 
 import math
 import re
@@ -8,9 +8,12 @@ MAX_DEPTH = 32
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def storable(value: Any, depth: int = 0) -> Any:
-    """Parsed JSON without what neither text nor jsonb can hold. NUL and lone surrogates become their escapes, so that
-    two different ids stay different; numbers that are none, and what is nested too deep, become null."""
+def make_storable(value: Any, depth: int = 0) -> Any:
+    """Replaces the parts of parsed JSON that neither text nor jsonb can store.
+
+    NUL and lone surrogates become their escapes, so that two different ids stay different. NaN, infinity, and
+    everything below `MAX_DEPTH` become null.
+    """
     match value:
         case str():
             return _UNSTORABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
@@ -19,7 +22,7 @@ def storable(value: Any, depth: int = 0) -> Any:
         case dict() | list() if depth >= MAX_DEPTH:
             return None
         case dict():
-            return {storable(name): storable(inner, depth + 1) for name, inner in value.items()}
+            return {make_storable(name): make_storable(inner, depth + 1) for name, inner in value.items()}
         case list():
-            return [storable(inner, depth + 1) for inner in value]
+            return [make_storable(inner, depth + 1) for inner in value]
     return value

@@ -19,7 +19,7 @@ from channels.base import (
     RefundState,
     WebhookRefused,
 )
-from channels.payloads import storable
+from channels.payloads import make_storable
 
 TIMESTAMP_HEADER = "Simulator-Timestamp"
 SIGNATURE_HEADER = "Simulator-Signature"
@@ -56,7 +56,7 @@ def _compute_mac(body: bytes, timestamp: str) -> str:
 
 def _read_event(body: bytes) -> ChannelEvent:
     try:
-        payload = storable(json.loads(body))
+        payload = make_storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     event = _read_object(payload)

@@ -16,7 +16,7 @@ from channels.base import (
     PaymentState,
     WebhookRefused,
 )
-from channels.payloads import storable
+from channels.payloads import make_storable
 from channels.stripe import config
 from channels.stripe.dispute_objects import read_dispute
 from channels.stripe.fields import StripeJson, Unreadable
@@ -64,7 +64,7 @@ def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
     """
     environment = _verify_signature(body, headers)
     try:
-        event = storable(json.loads(body))
+        event = make_storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     if not isinstance(event, dict) or event.get("livemode") is not (environment == LIVE):

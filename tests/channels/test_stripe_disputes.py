@@ -151,7 +151,7 @@ def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, 
     assert (payment.needs_attention, payment.attention_reason) == (False, "")
     send(dispute(fake, payment, "updated", status="under_review"))
     payment.refresh_from_db()
-    assert not payment.needs_attention, "what comes between calls nobody again"
+    assert not payment.needs_attention, "an update in between opens no review"
     send(dispute(fake, payment, "closed", status="lost"))
     payment.refresh_from_db()
     assert payment.attention_reason.endswith("lost"), "its end does"

@@ -1,6 +1,6 @@
 """A customer's browser: headless Chromium against the platform, served by real threads.
 
-With CHECKOUT_SCREENSHOTS=/some/folder, what it saw is kept there.
+With CHECKOUT_SCREENSHOTS=/some/folder, screenshots are stored there.
 """
 
 import os
@@ -22,22 +22,22 @@ LOCALES = {"zh": "zh-CN", "en": "en-US"}
 
 @dataclass
 class Customer:
-    """One browser window. Whatever it asks for, and whatever it complains about, is remembered."""
+    """One browser window, with the addresses that it requested and the errors that it logged."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def open(self, payment: dict[str, Any], query: str = "") -> None:
         self.page.goto(payment["payment_url"] + query)
 
-    def keep(self, name: str) -> None:
+    def take_screenshot(self, name: str) -> None:
         folder = os.environ.get("CHECKOUT_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
-    def pick(self, text: str) -> None:
+    def choose_card(self, text: str) -> None:
         self.page.get_by_label(re.compile(text)).check()
 
     def pay(self) -> None:
@@ -66,14 +66,14 @@ class Windows:
 
         context.route(re.compile(r"^https://shop\.example/"), shop)
         customer.page.on("request", lambda request: customer.requests.append(request.url))
-        customer.page.on("console", lambda message: self._note(customer, message.type, message.text))
-        customer.page.on("pageerror", lambda error: customer.complaints.append(str(error)))
+        customer.page.on("console", lambda message: self._record_error(customer, message.type, message.text))
+        customer.page.on("pageerror", lambda error: customer.errors.append(str(error)))
         return customer
 
     @staticmethod
-    def _note(customer: Customer, kind: str, text: str) -> None:
+    def _record_error(customer: Customer, kind: str, text: str) -> None:
         if kind == "error":
-            customer.complaints.append(text)
+            customer.errors.append(text)
 
     def close(self) -> None:
         for context in self._open:
@@ -87,9 +87,9 @@ def windows(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Wind
     yield opened
     opened.close()
     for customer in opened.all:
-        assert customer.complaints == [], "a script failed, or the page's own policy refused something"
+        assert customer.errors == [], "a script failed, or the page's own policy refused something"
         foreign = [url for url in customer.requests if not url.startswith((live_server.url, "data:", SHOP))]
-        assert foreign == [], "the page asked somebody else for something"
+        assert foreign == [], "the page loaded something from another host"
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def customer(windows: Windows) -> Customer:
 
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Webhooks are delivered by hand: no test depends on a worker."""
+    """No worker is woken: the tests deliver webhooks themselves."""
     monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: None)

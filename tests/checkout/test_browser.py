@@ -1,5 +1,5 @@
-"""The payment page in a browser: paying, declining, abandoning and double-clicking, for real, in both languages, on the
-phone and on the desktop, with scripts and without."""
+"""The payment page in a real browser: customers pay, are declined, leave and double-click, in both languages, on phone
+and desktop, with and without JavaScript."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-def to_pay(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
+def create_payment(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
     wanted = {
         "return_url": f"{SHOP}?order=7",
         "subject": "两本书 Two books",
@@ -32,27 +32,27 @@ def to_pay(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
     return opened(client, simulate, **{**wanted, **changes})
 
 
-def came_back_with(customer: Customer) -> dict[str, str]:
+def read_return_query(customer: Customer) -> dict[str, str]:
     customer.page.wait_for_url(re.compile(r"^https://shop\.example/"))
     query = parse_qs(urlsplit(customer.page.url).query)
     return {name: value for name, (value,) in query.items()}
 
 
-def status_of(client: SignedClient, payment: Body) -> str:
+def read_status(client: SignedClient, payment: Body) -> str:
     bank.deliver_webhooks(payment["payment_no"])
     return str(get_payment(client, payment)["status"])
 
 
 def test_the_customer_pays_and_returns_to_the_shop(client: SignedClient, customer: Customer) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     customer.open(payment)
     expect(customer.page.locator(".amount")).to_have_text("$12,345.67 USD")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 1_234_567)]
-    assert status_of(client, payment) == "succeeded"
+    assert read_status(client, payment) == "succeeded"
     customer.page.get_by_role("link", name="Back to the shop").click()
-    assert came_back_with(customer) == {
+    assert read_return_query(customer) == {
         "order": "7",
         "payment_no": payment["payment_no"],
         "status": "succeeded",
@@ -69,34 +69,34 @@ def test_the_customer_pays_and_returns_to_the_shop(client: SignedClient, custome
 def test_a_declined_card_can_be_replaced(
     client: SignedClient, customer: Customer, card: str, text: str, code: str
 ) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     customer.open(payment)
-    customer.pick(card)
+    customer.choose_card(card)
     customer.pay()
     expect(customer.page.get_by_role("alert")).to_contain_text(text)
-    assert status_of(client, payment) == "pending"
+    assert read_status(client, payment) == "pending"
     assert get_payment(client, payment)["failure_code"] == code
     assert bank.read_ledger(payment["payment_no"]) == []
-    customer.pick("Payment succeeds")
+    customer.choose_card("Payment succeeds")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
-    assert status_of(client, payment) == "succeeded"
+    assert read_status(client, payment) == "succeeded"
     assert get_payment(client, payment)["failure_code"] is None
 
 
 def test_the_customer_leaves_and_comes_back(client: SignedClient, customer: Customer) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     customer.open(payment)
     customer.page.get_by_role("link", name="Leave without paying").click()
-    assert came_back_with(customer)["status"] == "pending"
-    assert status_of(client, payment) == "pending"
+    assert read_return_query(customer)["status"] == "pending"
+    assert read_status(client, payment) == "pending"
     customer.page.go_back()
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
 
 
 def test_the_customer_leaves_without_a_return_url(client: SignedClient, customer: Customer) -> None:
-    customer.open(to_pay(client, return_url=""))
+    customer.open(create_payment(client, return_url=""))
     customer.page.get_by_role("link", name="Leave without paying").click()
     expect(customer.page.locator("h1")).to_have_text("You have not paid")
     customer.page.get_by_role("link", name="Continue to payment").click()
@@ -105,7 +105,7 @@ def test_the_customer_leaves_without_a_return_url(client: SignedClient, customer
 
 
 def test_a_double_click_pays_once(client: SignedClient, customer: Customer) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     customer.open(payment)
     customer.page.locator("#pay button").dblclick()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
@@ -114,13 +114,13 @@ def test_a_double_click_pays_once(client: SignedClient, customer: Customer) -> N
 
 
 def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     first, second = windows.new(), windows.new(java_script_enabled=False)
     for window in (first, second):
         window.open(payment)
     first.pay()
     expect(first.page.locator("h1")).to_have_text("Payment successful")
-    second.pick("Declined by the bank")
+    second.choose_card("Declined by the bank")
     second.pay()
     expect(second.page.locator("h1")).to_have_text("Payment successful")
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 1_234_567)]
@@ -128,9 +128,9 @@ def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_slow_bank(client: SignedClient, windows: Windows, scripts: bool) -> None:
-    customer, payment = windows.new(java_script_enabled=scripts), to_pay(client)
+    customer, payment = windows.new(java_script_enabled=scripts), create_payment(client)
     customer.open(payment)
-    customer.pick("after a few seconds")
+    customer.choose_card("after a few seconds")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Your payment is being processed")
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(settles_at=Now())
@@ -138,30 +138,30 @@ def test_a_slow_bank(client: SignedClient, windows: Windows, scripts: bool) -> N
 
 
 def test_the_page_expires_while_it_is_open(client: SignedClient, customer: Customer) -> None:
-    payment = to_pay(client)
+    payment = create_payment(client)
     customer.open(payment)
     expect(customer.page.locator("#expiry")).to_have_text(re.compile(r"^(30:00|29:\d\d)$"))
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(expires_at=Now())
     customer.page.evaluate("document.getElementById('expiry').dataset.seconds = 0")
     customer.page.reload()
     expect(customer.page.locator("h1")).to_have_text("This payment has expired")
-    assert status_of(client, payment) == "expired"
+    assert read_status(client, payment) == "expired"
 
 
 def test_everything_works_without_scripts(client: SignedClient, windows: Windows) -> None:
-    customer, payment = windows.new("zh", java_script_enabled=False), to_pay(client)
+    customer, payment = windows.new("zh", java_script_enabled=False), create_payment(client)
     customer.open(payment)
     customer.page.get_by_role("link", name="English").click()
-    customer.pick("Payment succeeds")
+    customer.choose_card("Payment succeeds")
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
-    assert status_of(client, payment) == "succeeded"
+    assert read_status(client, payment) == "succeeded"
 
 
 def test_no_card_number_leaves_the_browser(client: SignedClient, customer: Customer) -> None:
     sent: list[str] = []
     customer.page.on("request", lambda request: sent.append(f"{request.url} {request.post_data}"))
-    customer.open(to_pay(client))
+    customer.open(create_payment(client))
     assert customer.page.locator("input:not([type=radio]):not([type=hidden])").count() == 0
     customer.pay()
     expect(customer.page.locator("h1")).to_have_text("Payment successful")
@@ -169,7 +169,7 @@ def test_no_card_number_leaves_the_browser(client: SignedClient, customer: Custo
 
 
 def test_the_page_works_with_the_keyboard_alone(client: SignedClient, customer: Customer) -> None:
-    customer.open(to_pay(client))
+    customer.open(create_payment(client))
     customer.page.locator("input[name=card]").first.focus()
     customer.page.keyboard.press("ArrowDown")
     customer.page.keyboard.press("ArrowDown")
@@ -181,32 +181,32 @@ def test_the_page_works_with_the_keyboard_alone(client: SignedClient, customer: 
 # --- Every state, in both languages and both widths ------------------------------------------------------------
 
 
-def settled(payment: Body, state: str, failure_code: str = "") -> None:
+def set_state(payment: Body, state: str, failure_code: str = "") -> None:
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(
         state=state, failure_code=failure_code, settles_at=None
     )
 
 
 STATES = {
-    "open": lambda client: to_pay(client),
-    "paid": lambda client: _after(client, "paid"),
-    "authorized": lambda client: _after(client, "authorized"),
-    "processing": lambda client: _after(client, "processing"),
-    "declined": lambda client: _after(client, "declined", "card_declined"),
-    "no-funds": lambda client: _after(client, "declined", "insufficient_funds"),
-    "cancelled": lambda client: _cancelled(client),
-    "expired": lambda client: _after(client, "cancelled", "expired"),
+    "open": lambda client: create_payment(client),
+    "paid": lambda client: _create_in_state(client, "paid"),
+    "authorized": lambda client: _create_in_state(client, "authorized"),
+    "processing": lambda client: _create_in_state(client, "processing"),
+    "declined": lambda client: _create_in_state(client, "declined", "card_declined"),
+    "no-funds": lambda client: _create_in_state(client, "declined", "insufficient_funds"),
+    "cancelled": lambda client: _create_cancelled(client),
+    "expired": lambda client: _create_in_state(client, "cancelled", "expired"),
 }
 
 
-def _after(client: SignedClient, state: str, failure_code: str = "") -> Body:
-    payment = to_pay(client)
-    settled(payment, state, failure_code)
+def _create_in_state(client: SignedClient, state: str, failure_code: str = "") -> Body:
+    payment = create_payment(client)
+    set_state(payment, state, failure_code)
     return payment
 
 
-def _cancelled(client: SignedClient) -> Body:
-    payment = to_pay(client)
+def _create_cancelled(client: SignedClient) -> Body:
+    payment = create_payment(client)
     data(cancel(client, payment))
     return payment
 
@@ -217,19 +217,19 @@ def test_every_state_is_readable_and_accessible(
     client: SignedClient, windows: Windows, width: str, size: dict[str, int], language: str
 ) -> None:
     customer = windows.new(language, size)
-    for name, made in STATES.items():
-        payment = made(client)
+    for name, create in STATES.items():
+        payment = create(client)
         customer.open(payment)
-        _judge(customer, f"{width}-{language}-{name}", size)
-    customer.open(to_pay(client, return_url=""), "?left=1")
-    _judge(customer, f"{width}-{language}-left", size)
+        _check_page(customer, f"{width}-{language}-{name}", size)
+    customer.open(create_payment(client, return_url=""), "?left=1")
+    _check_page(customer, f"{width}-{language}-left", size)
     dark = windows.new(language, size, color_scheme="dark")
-    dark.open(to_pay(client))
-    _judge(dark, f"{width}-{language}-dark", size)
+    dark.open(create_payment(client))
+    _check_page(dark, f"{width}-{language}-dark", size)
 
 
-def _judge(customer: Customer, name: str, size: dict[str, int]) -> None:
-    customer.keep(name)
+def _check_page(customer: Customer, name: str, size: dict[str, int]) -> None:
+    customer.take_screenshot(name)
     found = Axe().run(customer.page)
     assert found.violations_count == 0, f"{name}\n{found.generate_report()}"
     wide = customer.page.evaluate("document.documentElement.scrollWidth")
@@ -239,9 +239,11 @@ def _judge(customer: Customer, name: str, size: dict[str, int]) -> None:
 def test_a_long_text_and_a_huge_amount_fit_on_a_small_phone(client: SignedClient, windows: Windows) -> None:
     size = {"width": 320, "height": 568}
     customer = windows.new("en", size)
-    payment = to_pay(client, amount=999_999_999_999, currency="KWD", subject="W" * 200, body="无" * 300)
+    payment = create_payment(
+        client, amount=999_999_999_999, currency="KWD", subject="W" * 200, body="无" * 300
+    )
     customer.open(payment)
-    _judge(customer, "small-long", size)
+    _check_page(customer, "small-long", size)
 
 
 @pytest.mark.parametrize(
@@ -261,5 +263,5 @@ def test_amounts_are_written_in_the_chosen_language(
     client: SignedClient, windows: Windows, language: str, amount: int, currency: str, shown: str
 ) -> None:
     customer = windows.new(language)
-    customer.open(to_pay(client, amount=amount, currency=currency))
+    customer.open(create_payment(client, amount=amount, currency=currency))
     expect(customer.page.locator(".amount")).to_have_text(shown)

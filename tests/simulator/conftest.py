@@ -32,7 +32,7 @@ def channel() -> SimulatorChannel:
 
 
 class Shop:
-    """Writes calls as the platform would, each with a key of its own."""
+    """Makes the calls of the platform, each with a key of its own."""
 
     def __init__(self, channel: SimulatorChannel) -> None:
         self.channel = channel
@@ -118,7 +118,7 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
 
 @pytest.fixture(autouse=True)
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Hints to Celery are counted, not sent: no test depends on a worker."""
+    """Counts the wake-up hints to Celery instead of sending them: no test depends on a worker."""
     sent: list[bool] = []
     monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: sent.append(True))
     return sent

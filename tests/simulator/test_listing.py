@@ -27,12 +27,11 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_payment_of_the_window_is_listed_once_over_all_pages(
     shop: Shop, channel: SimulatorChannel
 ) -> None:
-    made = [shop.pay().reference for _ in range(5)]
-    SimulatedPayment.objects.filter(pk__in=made).update(
-        created_at=MORNING
-    )  # all at once: the page must break ties
+    references = [shop.pay().reference for _ in range(5)]
+    # All at the same time: a page must continue between equal times.
+    SimulatedPayment.objects.filter(pk__in=references).update(created_at=MORNING)
     listed = list(channel.list_payments(_window()))
-    assert sorted(entry.value.reference for entry in listed) == sorted(made)
+    assert sorted(entry.value.reference for entry in listed) == sorted(references)
     assert {entry.created_at for entry in listed} == {MORNING}
     assert {(entry.value.state, entry.value.captured_minor) for entry in listed} == {
         (PaymentState.PAID, 10_000)

@@ -27,14 +27,14 @@ def _address(payment: ChannelPayment) -> str:
 
 
 def _seconds_left(payment: ChannelPayment) -> int:
-    """Until the payment expires, by the clock of the database: fewer than the page showed."""
+    """Returns the seconds until the payment expires, by the database clock: fewer than the page showed."""
     return int(
         (SimulatedPayment.objects.get(pk=payment.reference).expires_at - database_now()).total_seconds()
     )
 
 
 def _click(browser: Client, address: str, action: str, **extra: str) -> str:
-    """Presses a button and follows; answers what the browser then shows."""
+    """Presses a button, follows the redirect and returns the page."""
     browser.get(address)
     token = browser.cookies["csrftoken"].value
     response = browser.post(address, {"action": action, "csrfmiddlewaretoken": token, **extra})

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @dataclass
 class Receiver:
-    """The platform's webhook address, as a real server. `statuses` are given out first, then 200."""
+    """A server at the platform's webhook address. Answers with `statuses` first, then with 200."""
 
     channel: SimulatorChannel
     statuses: list[int] = field(default_factory=list)
