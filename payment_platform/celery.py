@@ -19,7 +19,7 @@ from celery.signals import (
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
 
-_task_began: ContextVar[float] = ContextVar("task_began")
+_task_started: ContextVar[float] = ContextVar("task_began")
 
 app = Celery("payment_platform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -39,12 +39,12 @@ app.autodiscover_tasks(
 
 @setup_logging.connect
 def _leave_logging_to_django(**_event: Any) -> None:
-    """Being connected is what keeps Celery from formatting lines of its own."""
+    """Keeps Celery from setting up its own log format: it does not when a receiver of this signal exists."""
 
 
 @worker_process_init.connect
-def _trace_worker(**_event: Any) -> None:
-    """In each child: the exporter's thread does not survive a fork."""
+def _start_tracing(**_event: Any) -> None:
+    """Runs in each child, because the exporter's thread does not survive a fork."""
     from django.conf import settings
 
     from common.tracing import configure_tracing
@@ -61,23 +61,23 @@ def _send_last_spans(**_event: Any) -> None:
 
 @worker_ready.connect
 @beat_init.connect
-def _be_scraped(**_event: Any) -> None:
+def _serve_metrics(**_event: Any) -> None:
     from common.telemetry import serve_metrics
 
     serve_metrics()
 
 
 @task_prerun.connect
-def _task_begins(task_id: str, task: Task[Any, Any], **_event: Any) -> None:
+def _start_task(task_id: str, task: Task[Any, Any], **_event: Any) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
-    _task_began.set(time.monotonic())
+    _task_started.set(time.monotonic())
 
 
 @task_postrun.connect
-def _task_ended(task: Task[Any, Any], state: str | None = None, **_event: Any) -> None:
+def _finish_task(task: Task[Any, Any], state: str | None = None, **_event: Any) -> None:
     from common import database_pool, task_metrics
 
-    seconds = time.monotonic() - _task_began.get()
+    seconds = time.monotonic() - _task_started.get()
     task_metrics.record_task(task.name, seconds=seconds, succeeded=state == "SUCCESS")
     database_pool.record_usage()

@@ -1,4 +1,4 @@
-"""The front door: what this is, and where to go from here."""
+"""The start page, and the button that makes a demo payment."""
 
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def demo_payment(request: HttpRequest) -> HttpResponse:
-    """Makes a payment of the demo merchant and leads to where it is paid. On the local stack alone."""
+    """Makes a payment of the demo merchant and redirects to its payment page. On the local stack only."""
     if not _offers_demo():
         raise Http404
     url = urlsplit(create_demo_payment())

@@ -1,4 +1,4 @@
-"""Every address of the platform. The API's own routes live in each app's `urls.py`."""
+"""All URLs of the platform. The API's routes are in the `urls.py` of each app."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path

@@ -1,8 +1,8 @@
-"""gunicorn's worker: a thread gets a request when all of it has arrived, and never waits for a client that reads.
+"""gunicorn's worker. A thread gets a request when all of it has arrived, and never waits for a client to read.
 
-gunicorn's own threaded worker gives a connection a thread with its first byte, so that sixteen clients that drip bytes
-stop a gateway of sixteen threads. Here waitress's event loop receives whole requests and sends buffered answers for all
-connections of a process, within deadlines and limits; gunicorn keeps the processes.
+gunicorn's threaded worker gives a connection a thread with its first byte, so that sixteen clients that send slowly
+block a gateway of sixteen threads. Here waitress's event loop receives whole requests and sends buffered answers for
+all connections of a process, within deadlines and limits; gunicorn manages the processes.
 """
 
 import os
@@ -30,44 +30,44 @@ log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 1
 KEEP_ALIVE_SECONDS = 5.0
-# Time for all headers, from the opening of a connection or the last answer on it. Bytes that arrive do not extend it.
+# Time limit for all headers, from the opening of a connection or its last answer. Arriving bytes do not extend it.
 HEADER_SECONDS = float(os.environ.get("WEB_HEADER_SECONDS", "10"))
-# The same for a whole request, its body included.
+# Time limit for a whole request, its body included.
 REQUEST_SECONDS = float(os.environ.get("WEB_REQUEST_SECONDS", "30"))
-# For what is left of an answer when it is complete (at most OUTPUT_BYTES), and while nothing of it can be sent.
+# Time limit for sending a complete answer, of at most OUTPUT_BYTES.
 ANSWER_SECONDS = 120.0
-# A client that reads nothing of its answer for so long is disconnected.
+# A client that reads nothing of its answer for this time is disconnected.
 STALLED_SECONDS = float(os.environ.get("WEB_STALLED_SECONDS", "30"))
 OUTPUT_BYTES = 16 * 2**20
 HEADER_BYTES = 32 * 2**10
-# Django refuses bodies above DATA_UPLOAD_MAX_MEMORY_SIZE in the API's words; far above it they are not received at all.
+# Django refuses bodies above DATA_UPLOAD_MAX_MEMORY_SIZE with an error of the API; far larger ones are not received.
 BODY_BYTES = 4 * settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 IN_MEMORY_BYTES = 64 * 2**10
-# Connections of one process, at most; then the one that has waited longest for its client is closed.
-MOST_CONNECTIONS = int(os.environ.get("WEB_CONNECTIONS", "500"))
+# Connections of one process, at most. Above that, the one that has waited longest for its client is closed.
+MAX_CONNECTIONS = int(os.environ.get("WEB_CONNECTIONS", "500"))
 # Connections from one address, at most.
-MOST_OF_AN_ADDRESS = int(os.environ.get("WEB_CONNECTIONS_PER_ADDRESS", "50"))
-# The limit is not for the local machine, nor for the proxies in front of us (TRUSTED_PROXIES).
-SHARED_ADDRESSES = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1", ""})
+MAX_CONNECTIONS_PER_ADDRESS = int(os.environ.get("WEB_CONNECTIONS_PER_ADDRESS", "50"))
+# Addresses without this limit, besides TRUSTED_PROXIES.
+LOCAL_ADDRESSES = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1", ""})
 
 
 class RequestTask(WSGITask):
     def get_environment(self) -> dict[str, Any]:
-        """`RAW_URI` is the name that gunicorn gives the address as it stood on the wire; signatures are over it."""
+        """Adds `RAW_URI`, gunicorn's name for the address as it was sent. Signatures cover it."""
         environ: dict[str, Any] = super().get_environment()
         environ["RAW_URI"] = environ["REQUEST_URI"]
         return environ
 
 
 class RefusalTask(ErrorTask):
-    """What is no HTTP request, or too large a one, is refused in the shape of the API's errors."""
+    """Refuses invalid and too large requests with an error of the API."""
 
     def execute(self) -> None:
-        refused = self.request.error
+        error = self.request.error
         request_id = begin_request(None)
-        log.info("request.refused", status=refused.code, why=refused.body, request_id=request_id)
-        answer = failure(errors.BodyTooLarge() if refused.code == 413 else errors.MalformedBody())
-        self.status = f"{refused.code} {refused.reason}"
+        log.info("request.refused", status=error.code, reason=error.body, request_id=request_id)
+        answer = failure(errors.BodyTooLarge() if error.code == 413 else errors.MalformedBody())
+        self.status = f"{error.code} {error.reason}"
         self.response_headers += [("Content-Type", "application/json"), ("X-Request-Id", request_id)]
         self.set_close_on_finish()
         self.content_length = len(answer.body)  # type: ignore[assignment]  # waitress starts it as None
@@ -83,7 +83,7 @@ class Connection(HTTPChannel):
         super().__init__(*args, **kwargs)
 
     def service(self) -> None:
-        """Runs in a thread. What a request bound to its log lines does not outlive it."""
+        """Runs in a thread. Clears what the request bound to its log lines."""
         try:
             super().service()
         finally:
@@ -92,7 +92,7 @@ class Connection(HTTPChannel):
 
     @property
     def is_waiting(self) -> bool:
-        """For the client to send, not for us to answer."""
+        """Whether the client must send next."""
         return not self.requests and not self.total_outbufs_len
 
     def is_overdue(self, now: float) -> bool:
@@ -101,15 +101,15 @@ class Connection(HTTPChannel):
             return stalled or (not self.requests and now - self.waiting_since > ANSWER_SECONDS)
         if self.requests:
             return False
-        return now - self.waiting_since > self._patience()
+        return now - self.waiting_since > self._time_limit()
 
     def abort(self) -> None:
-        """Closes at once, with what the kernel still holds for a client that does not read it."""
+        """Closes at once, and discards what the kernel still holds for the client."""
         assert self.socket is not None
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handle_close()
 
-    def _patience(self) -> float:
+    def _time_limit(self) -> float:
         request = self.request
         if request is None:
             return KEEP_ALIVE_SECONDS
@@ -122,29 +122,31 @@ class Listener(TcpWSGIServer):
     def handle_accept(self) -> None:
         try:
             accepted = self.accept()
-            if accepted is None:  # another process was faster
+            if accepted is None:  # another process accepted it
                 return
             connection, address = accepted
             self.set_socket_options(connection)
-        except OSError:  # gone before it was accepted
+        except OSError:  # closed before it was accepted
             return
-        if self._is_one_too_many(address[0]):
+        if self._has_too_many_connections(address[0]):
             connection.close()
             return
         self._make_room()
         self.channel_class(self, connection, address, self.adj, map=self._map)
 
-    def _is_one_too_many(self, address: str) -> bool:
-        if address in SHARED_ADDRESSES or is_trusted_proxy(address):
+    def _has_too_many_connections(self, address: str) -> bool:
+        if address in LOCAL_ADDRESSES or is_trusted_proxy(address):
             return False
         count: int = sum(channel.addr[0] == address for channel in self.active_channels.values())
-        return count >= MOST_OF_AN_ADDRESS
+        return count >= MAX_CONNECTIONS_PER_ADDRESS
 
     def _make_room(self) -> None:
-        """When all places are taken, the connection that has waited longest for its client is closed. A request that
-        is sent at once is received before it could come to that."""
+        """At the limit, closes the connection that has waited longest for its client.
+
+        A request that is sent at once is received before that.
+        """
         open_now = self.active_channels.values()
-        if len(open_now) < MOST_CONNECTIONS:
+        if len(open_now) < MAX_CONNECTIONS:
             return
         waiting = [channel for channel in open_now if channel.is_waiting]
         if waiting:
@@ -168,7 +170,7 @@ class BufferingWorker(Worker):
             backlog=self.cfg.backlog,
             ident="",
             cleanup_interval=LOOP_SECONDS,
-            connection_limit=2 * MOST_CONNECTIONS,  # never reached: the listener makes room
+            connection_limit=2 * MAX_CONNECTIONS,  # never reached, because the listener closes connections
             max_request_header_size=HEADER_BYTES,
             max_request_body_size=BODY_BYTES,
             inbuf_overflow=IN_MEMORY_BYTES,
@@ -196,8 +198,8 @@ class BufferingWorker(Worker):
             for listener in self.sockets
         ]
         while self.alive and self.ppid == os.getppid():
-            self._turn()
-        self._finish()
+            self._run_once()
+        self._drain()
         threads.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -205,12 +207,12 @@ class BufferingWorker(Worker):
         for listener in self.listeners:
             listener.pull_trigger()
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         self.notify()
         wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=self.connections, count=1)
 
-    def _finish(self) -> None:
-        """Accepts no more, and answers what has arrived, for `graceful_timeout` at most."""
+    def _drain(self) -> None:
+        """Stops accepting, and answers the requests that have arrived, for `graceful_timeout` at most."""
         until = time.monotonic() + self.cfg.graceful_timeout
         for listener in self.listeners:
             listener.accepting = False
@@ -222,4 +224,4 @@ class BufferingWorker(Worker):
             for listener in self.listeners
             for channel in listener.active_channels.values()
         ):
-            self._turn()
+            self._run_once()

@@ -173,6 +173,26 @@ CAPTURED_PAYMENTS = IntegrityCheck(
     """,
 )
 
+# An inquiry has taken no money, and a dispute of a duplicate payment (`attempt_id`) does not block the payment's own.
+DISPUTED_AMOUNTS = IntegrityCheck(
+    "disputed_amounts",
+    _("The disputed amount of a payment is the sum of its open and lost disputes."),
+    """
+    WITH touched AS (
+        SELECT id FROM payments WHERE created_at >= %(since)s
+        UNION
+        SELECT payment_id FROM disputes WHERE updated_at >= %(since)s
+    )
+    SELECT p.payment_no AS id, 'disputed ' || p.disputed_minor || ', disputes of ' || d.blocked AS detail
+    FROM touched JOIN payments p ON p.id = touched.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(amount_minor), 0) AS blocked FROM disputes
+        WHERE payment_id = p.id AND attempt_id IS NULL
+          AND (status = 'lost' OR (status NOT IN ('won', 'closed') AND NOT is_inquiry))) AS d
+    WHERE p.disputed_minor <> d.blocked
+    """,
+)
+
 CHECKS = (
     PAYMENT_HAS_SAGA,
     SAGA_MATCHES_PAYMENT,
@@ -182,4 +202,5 @@ CHECKS = (
     COMPENSATED_PAYMENTS,
     CANCELLED_PAYMENTS,
     CAPTURED_PAYMENTS,
+    DISPUTED_AMOUNTS,
 )

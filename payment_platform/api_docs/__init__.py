@@ -1,1 +1,1 @@
-"""What merchants' programmers read: the OpenAPI document, the reference of errors and the guides."""
+"""Documents for merchants' programmers: the OpenAPI document, the error reference and the guides."""

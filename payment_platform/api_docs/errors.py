@@ -1,11 +1,11 @@
-"""The reference of errors, made from the error classes."""
+"""Generates the error reference from the error classes."""
 
 import inspect
 from collections.abc import Iterator
 
 from django.utils import translation
 
-import orders.errors  # noqa: F401 - imported so that its classes are known
+import orders.errors  # noqa: F401 - registers its error classes
 from common.errors import ApiError
 
 INTRODUCTION = """\
@@ -74,7 +74,7 @@ def _line(error: type[ApiError]) -> str:
 
 
 def _meaning(error: type[ApiError]) -> str:
-    """What the answer says, and what the class's docstring adds."""
+    """The text of the answer, and the class's docstring."""
     text = str(error.text)
     more = " ".join(inspect.cleandoc(error.__doc__ or "").split()) if "__doc__" in vars(error) else ""
     return f"{text if text.endswith('.') else text + '.'} {more}".strip()

@@ -1,4 +1,4 @@
-"""Serves the guides of docs/ below /api/docs, so that they can be read offline beside the API they describe."""
+"""Serves the guides of docs/ below /api/docs, so that they can be read offline."""
 
 import posixpath
 from pathlib import Path
@@ -25,7 +25,7 @@ DOCS = Path(settings.BASE_DIR, "docs")
 
 @require_safe
 def guide(request: HttpRequest, name: str) -> HttpResponse:
-    """One guide as a page. 404 for what is not for merchants."""
+    """Renders one guide. 404 for documents that are not for merchants."""
     if name not in GUIDES:
         raise Http404
     file, title = GUIDES[name]
@@ -56,7 +56,7 @@ def _html(text: str) -> str:
 
 
 def _readdress(link: Token) -> None:
-    """Links between guides and to schemas lead to where they are served; others leave the files alone."""
+    """Rewrites links between guides and to schemas to the addresses here. Leaves other links unchanged."""
     target = str(link.attrs["href"])
     if target in ADDRESSES:
         link.attrs["href"] = ADDRESSES[target]

@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document with what every operation has in common, so that generated clients can believe it."""
+"""Adds to the OpenAPI document what all operations have in common, so that generated clients work."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,7 @@ def _add_shared_schemas(schemas: Document) -> None:
 
 
 def _close_requests(schemas: Document) -> None:
-    """Bodies with a field that the contract does not name are refused: say so."""
+    """Declares that unknown fields are refused."""
     for name, schema in schemas.items():
         if not name.endswith("Request") or schema.get("type") != "object":
             continue
@@ -98,7 +98,7 @@ def _close_requests(schemas: Document) -> None:
 
 
 def _tell_default(field: Document) -> None:
-    """In words: generators make a field with a `default` required (openapi-typescript) or send it always."""
+    """Moves defaults into the description: generators make such fields required (openapi-typescript) or always send them."""
     default = field.pop("default", None)
     if default not in (None, "", []):
         field["description"] = f"{field.get('description', '')} Default: `{default}`.".strip()
@@ -112,7 +112,7 @@ def _summarize(operation: Document) -> None:
 
 
 def _secure(operation: Document, method: str) -> None:
-    """A write needs a nonce or an Idempotency-Key, whichever it likes; reading needs neither."""
+    """A write needs a nonce or an Idempotency-Key; a read needs neither."""
     if method in WRITES:
         operation["security"] = [SIGNED_WITH_NONCE, SIGNED] if method in KEYED else [SIGNED_WITH_NONCE]
     else:

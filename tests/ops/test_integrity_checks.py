@@ -24,6 +24,12 @@ SAGA_OF = "SELECT id::text FROM payments WHERE payment_no = %({0})s"
 
 BREAKAGES = [
     Breakage(
+        "disputed_amounts",
+        "a disputed amount without a dispute",
+        "UPDATE payments SET disputed_minor = 1 WHERE payment_no = %(paid)s",
+        "paid",
+    ),
+    Breakage(
         "order_items",
         "no items",
         f"DELETE FROM order_items WHERE order_id = {ORDER_OF.format('paid')}",

@@ -1,4 +1,4 @@
-"""`migrate` beside running payments: it never waits long for a lock, because everybody would wait behind it."""
+"""`migrate` while payments run: it never waits long for a lock, because other transactions queue behind it."""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from django.core.management.commands import migrate
 from django.db import OperationalError, connections
 from psycopg.errors import LockNotAvailable
 
-# What wants a table for itself waits so long for the transactions before it, and all others behind it.
+# How long a statement waits for an exclusive lock; all later transactions on the table wait as long.
 LOCK_SECONDS = 2
-# After it gave way, and as often as it takes for the longest transactions (15 s of a statement) to end.
+# Retries last longer than the longest transactions (15 s for a statement).
 PAUSE_SECONDS = 3
 TRIES = 40
 
-_PATIENCE = {
+_TIMEOUTS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": f"{LOCK_SECONDS}s",
@@ -23,31 +23,31 @@ _PATIENCE = {
 
 
 class Command(migrate.Command):
-    """Django's own, with timeouts of its own. What was applied stays applied: each try goes on where one stopped."""
+    """Django's command with other timeouts. Each retry continues where the last one stopped."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with _own_timeouts(options["database"]):
-            for left in reversed(range(TRIES)):
+        with _set_timeouts(options["database"]):
+            for retries_left in reversed(range(TRIES)):
                 try:
                     super().handle(*args, **options)
                     return
                 except OperationalError as error:
-                    if not (isinstance(error.__cause__, LockNotAvailable) and left):
+                    if not (isinstance(error.__cause__, LockNotAvailable) and retries_left):
                         raise
-                    self.stdout.write(f"\n  a lock was not free within {LOCK_SECONDS} s: trying again")
+                    self.stdout.write(f"\n  a lock was not free within {LOCK_SECONDS} s: retrying")
                     time.sleep(PAUSE_SECONDS)
 
 
 @contextmanager
-def _own_timeouts(alias: str) -> Iterator[None]:
+def _set_timeouts(alias: str) -> Iterator[None]:
     connection = connections[alias]
     with connection.cursor() as cursor:
-        for name, value in _PATIENCE.items():
+        for name, value in _TIMEOUTS.items():
             cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
     try:
         yield
     finally:
         if connection.connection is not None and not connection.connection.closed:
             with connection.cursor() as cursor:
-                for name in _PATIENCE:
+                for name in _TIMEOUTS:
                     cursor.execute(f"RESET {name}")

@@ -11,10 +11,10 @@ from webhooks import fanout
 
 
 class Command(BaseCommand):
-    help = "Carries events out of the outbox until it is told to stop. Further relays stand by."
+    help = "Sends events from the outbox until it is stopped. Other relays stand by."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--once", action="store_true", help="Send what is there now, then end.")
+        parser.add_argument("--once", action="store_true", help="Send the events that wait now, then end.")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:

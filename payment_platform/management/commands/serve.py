@@ -1,4 +1,4 @@
-"""`manage.py serve`: the payment gateway, checked, migrated and listening (step 2.2 of the quick start)."""
+"""`manage.py serve` starts the payment gateway (step 2.2 of the quick start)."""
 
 import os
 import sys
