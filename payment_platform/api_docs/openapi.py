@@ -94,11 +94,11 @@ def _close_requests(schemas: Document) -> None:
         if schema.get("description", "").startswith("Refuses fields"):
             del schema["description"]
         for field in schema.get("properties", {}).values():
-            _tell_default(field)
+            _describe_default(field)
 
 
-def _tell_default(field: Document) -> None:
-    """Moves defaults into the description: generators make such fields required (openapi-typescript) or always send them."""
+def _describe_default(field: Document) -> None:
+    """Moves a default into the description: openapi-typescript requires such fields, other generators always send them."""
     default = field.pop("default", None)
     if default not in (None, "", []):
         field["description"] = f"{field.get('description', '')} Default: `{default}`.".strip()
