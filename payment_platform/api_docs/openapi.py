@@ -98,7 +98,7 @@ def _close_requests(schemas: Document) -> None:
 
 
 def _describe_default(field: Document) -> None:
-    """Moves a default into the description: openapi-typescript requires such fields, other generators always send them."""
+    """Moves a default into the description, because generators require fields with one or always send them."""
     default = field.pop("default", None)
     if default not in (None, "", []):
         field["description"] = f"{field.get('description', '')} Default: `{default}`.".strip()
