@@ -71,7 +71,7 @@ def test_payments_are_accepted_and_wait_while_the_channel_is_down(
     assert phase() is BreakerPhase.CLOSED
 
 
-def test_the_same_without_redis(client: SignedClient, channel: Killswitch, redis_down: None) -> None:
+def test_payments_are_accepted_while_channel_and_redis_are_down(client: SignedClient, channel: Killswitch, redis_down: None) -> None:
     goes_down(client, channel)
     payment = data(create(client, "auto_pay"), 202)
     assert channel.calls == []
@@ -80,20 +80,20 @@ def test_the_same_without_redis(client: SignedClient, channel: Killswitch, redis
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
-def test_declined_payments_are_no_fault_of_the_channel(client: SignedClient) -> None:
+def test_declines_do_not_open_the_breaker(client: SignedClient) -> None:
     for _payment in range(6):
         assert create(client, "decline").status_code == 402
     assert phase() is BreakerPhase.CLOSED
     opened(client)
 
 
-def test_what_one_merchant_scripts_in_the_sandbox_is_no_fault_of_the_channel(client: SignedClient) -> None:
+def test_scripted_faults_of_the_sandbox_do_not_open_the_breaker(client: SignedClient) -> None:
     for fault in ("timeout_before", "timeout_after", "error_5xx", "reset", "unreachable"):
         data(create(client, fault), 202)
     assert phase() is BreakerPhase.CLOSED
 
 
-def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Killswitch) -> None:
+def test_a_failed_probe_spends_no_attempt(client: SignedClient, channel: Killswitch) -> None:
     first, *_others = goes_down(client, channel)
     step = SagaStep.objects.get(saga__business_id=first["payment_no"], step_name="CallPaymentChannel")
     assert step.retry_count == 1
@@ -108,7 +108,7 @@ def test_a_probe_that_fails_spends_no_attempt(client: SignedClient, channel: Kil
     assert SagaInstance.objects.get(id=step.saga_id).direction == "forward"
 
 
-def test_a_payment_whose_deadline_passes_meanwhile_fails_without_a_call(
+def test_a_payment_fails_without_a_call_when_its_deadline_passes_during_the_outage(
     client: SignedClient, channel: Killswitch
 ) -> None:
     goes_down(client, channel)
@@ -121,14 +121,14 @@ def test_a_payment_whose_deadline_passes_meanwhile_fails_without_a_call(
     assert get_payment(client, payment)["status"] == "failed"
 
 
-def test_asking_by_hand_says_that_the_channel_is_down(client: SignedClient, channel: Killswitch) -> None:
+def test_a_sync_reports_that_the_channel_is_down(client: SignedClient, channel: Killswitch) -> None:
     payment = opened(client)
     goes_down(client, channel)
     assert sync(client, payment).status_code == 503
     assert channel.calls == []
 
 
-def test_the_janitor_asks_nothing_while_the_breaker_is_open_and_nothing_is_late_afterwards(
+def test_the_poller_sends_no_query_while_the_breaker_is_open_and_catches_up_afterwards(
     client: SignedClient, channel: Killswitch
 ) -> None:
     payment = opened(client)
@@ -142,7 +142,7 @@ def test_the_janitor_asks_nothing_while_the_breaker_is_open_and_nothing_is_late_
     assert row.get().check_count == checks
 
 
-def test_the_janitors_question_is_a_probe_like_any_call(client: SignedClient, channel: Killswitch) -> None:
+def test_a_query_of_the_poller_is_a_probe_like_any_call(client: SignedClient, channel: Killswitch) -> None:
     opened(client)
     goes_down(client, channel)
     channel.mend()
@@ -153,7 +153,7 @@ def test_the_janitors_question_is_a_probe_like_any_call(client: SignedClient, ch
     assert phase() is BreakerPhase.RECOVERING
 
 
-def test_a_refund_in_doubt_stays_in_doubt_while_nobody_can_be_asked(
+def test_a_refund_in_doubt_stays_in_doubt_while_the_channel_is_down(
     client: SignedClient, channel: Killswitch
 ) -> None:
     payment = paid(client)
@@ -195,7 +195,7 @@ class Stuck:
         return wait
 
 
-def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
+def test_a_slow_channel_uses_no_more_than_its_share_of_threads(
     client: SignedClient, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.CHANNEL_CALLS_PER_PROCESS = 2
@@ -217,7 +217,7 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_threads(
     assert [answer.result().status_code for answer in waiting] == [202, 202]
 
 
-def test_a_place_is_given_back_whatever_happens_in_the_call(
+def test_a_place_is_released_after_every_kind_of_call(
     client: SignedClient, settings, channel: Killswitch
 ) -> None:
     settings.CHANNEL_CALLS_PER_PROCESS = 1

@@ -18,7 +18,7 @@ from tests.support.signing import SignedClient
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
-def test_what_the_customer_has_submitted_is_neither_cancelled_nor_expired(client: SignedClient) -> None:
+def test_a_submitted_payment_is_neither_cancelled_nor_expired(client: SignedClient) -> None:
     payment = opened(client, "processing:600")
     bank.pay(payment)
     background.time_to_pay_is_over(payment["payment_no"])
@@ -37,7 +37,7 @@ def test_what_the_customer_has_submitted_is_neither_cancelled_nor_expired(client
     assert get_payment(client, payment)["status"] == "failed"
 
 
-def test_a_channel_that_refuses_to_end_an_expired_payment_is_asked_less_and_less_often(
+def test_refused_cancellations_of_an_expired_payment_are_repeated_with_growing_pauses(
     client: SignedClient,
 ) -> None:
     payment = opened(client, "cancel:timeout_before*always,query:timeout_before*always")

@@ -42,7 +42,7 @@ def again(client: SignedClient, ended: Body, simulate: str = "", **changes: obje
     return payment
 
 
-def test_after_a_decline_the_same_order_is_paid_by_a_further_attempt(client: SignedClient) -> None:
+def test_a_further_attempt_pays_the_order_after_a_decline(client: SignedClient) -> None:
     ended = declined(client)
     assert get_order(client, ended["order_no"])["status"] == "cancelled"
     payment = again(client, ended, subject="Coffee, once more")
@@ -68,7 +68,7 @@ def test_after_a_decline_the_same_order_is_paid_by_a_further_attempt(client: Sig
 
 
 @pytest.mark.parametrize("how", ["cancelled", "expired"])
-def test_after_a_cancelled_or_expired_payment_too(client: SignedClient, how: str) -> None:
+def test_a_further_attempt_pays_the_order_after_cancellation_or_expiry(client: SignedClient, how: str) -> None:
     ended = opened(client)
     if how == "cancelled":
         data(cancel(client, ended))
@@ -80,7 +80,7 @@ def test_after_a_cancelled_or_expired_payment_too(client: SignedClient, how: str
     assert get_order(client, ended["order_no"])["status"] == "paid"
 
 
-def test_it_may_be_declined_again_and_again(client: SignedClient) -> None:
+def test_further_attempts_can_be_declined_repeatedly(client: SignedClient) -> None:
     ended = declined(client)
     for _ in range(2):
         details = error(create(client, "decline", order_no=ended["order_no"]), 402, "payment_declined")
@@ -89,7 +89,7 @@ def test_it_may_be_declined_again_and_again(client: SignedClient) -> None:
     assert PaymentAttempt.objects.count() == 4
 
 
-def test_the_first_key_still_answers_the_first_attempt(client: SignedClient) -> None:
+def test_the_first_key_replays_the_answer_of_the_first_attempt(client: SignedClient) -> None:
     order_no = new_no()
     first = create(client, "decline", order_no=order_no, key="first")
     payment = again(client, error(first, 402, "payment_declined"), key="second")
@@ -98,7 +98,7 @@ def test_the_first_key_still_answers_the_first_attempt(client: SignedClient) -> 
     assert PaymentAttempt.objects.count() == 2
 
 
-def test_two_requests_at_once_make_one_attempt(client: SignedClient) -> None:
+def test_two_concurrent_requests_make_one_attempt(client: SignedClient) -> None:
     ended = declined(client)
     answers = at_once(*[lambda: create(client, order_no=ended["order_no"])] * 4)
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
@@ -106,7 +106,7 @@ def test_two_requests_at_once_make_one_attempt(client: SignedClient) -> None:
     assert SimulatedPayment.objects.count() == 2
 
 
-def test_what_an_earlier_attempt_still_takes_goes_back(client: SignedClient) -> None:
+def test_a_duplicate_payment_of_an_earlier_attempt_is_refunded(client: SignedClient) -> None:
     ended = opened(client)
     data(cancel(client, ended))
     payment = again(client, ended)
@@ -122,21 +122,21 @@ def test_what_an_earlier_attempt_still_takes_goes_back(client: SignedClient) -> 
     assert now["attempts"][0]["surplus_refunded_amount"] == 10_000
 
 
-def test_an_order_that_was_cancelled_itself_is_not_paid_for_again(client: SignedClient) -> None:
+def test_a_cancelled_order_gets_no_further_attempt(client: SignedClient) -> None:
     ended = opened(client)
     data(cancel_order(client, ended["order_no"]))
     error(create(client, order_no=ended["order_no"]), 409, "order_not_payable")
     assert get_payment(client, ended)["status"] == "cancelled"
 
 
-def test_another_amount_is_another_order(client: SignedClient) -> None:
+def test_a_further_attempt_with_another_amount_is_refused(client: SignedClient) -> None:
     ended = declined(client)
     error(create(client, order_no=ended["order_no"], amount=9_000), 422, "order_mismatch")
     error(create(client, order_no=ended["order_no"], currency="EUR"), 422, "order_mismatch")
 
 
 @pytest.mark.parametrize("how", ["open", "paid", "late money"])
-def test_what_is_open_or_took_money_is_a_duplicate(client: SignedClient, how: str) -> None:
+def test_an_open_or_paid_payment_gets_no_further_attempt(client: SignedClient, how: str) -> None:
     payment = paid(client) if how == "paid" else opened(client)
     if how == "late money":
         data(cancel(client, payment))
@@ -147,7 +147,7 @@ def test_what_is_open_or_took_money_is_a_duplicate(client: SignedClient, how: st
     assert details["payment_no"] == payment["payment_no"]
 
 
-def test_a_further_attempt_with_a_lost_answer_is_finished_in_the_background(client: SignedClient) -> None:
+def test_a_further_attempt_with_a_lost_answer_is_finished_by_a_worker(client: SignedClient) -> None:
     ended = declined(client)
     answer = create(client, "timeout_after_charge,query:timeout_before", order_no=ended["order_no"])
     assert data(answer, 202)["payment_no"] == ended["payment_no"]
@@ -165,7 +165,7 @@ def test_a_further_attempt_is_cancelled_like_the_first(client: SignedClient) -> 
     assert get_order(client, ended["order_no"])["status"] == "cancelled"
 
 
-def test_only_a_further_attempt_leaves_an_end(client: SignedClient) -> None:
+def test_only_a_further_attempt_reopens_a_closed_payment(client: SignedClient) -> None:
     declined(client)
     with pytest.raises(IntegrityError, match="cannot become"), transaction.atomic():
         Payment.objects.update(status="pending")

@@ -50,7 +50,7 @@ def test_null_compensation(client: SignedClient) -> None:
     assert bank.read_ledger(payment["payment_no"]) == []
 
 
-def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: InterceptedSimulator) -> None:
+def test_null_compensation_when_the_bank_does_not_know_the_payment(client: SignedClient, line: InterceptedSimulator) -> None:
     """Not every channel notes a cancel of what it has never heard of: NotFoundAtChannel is as good an end."""
     line.after = lambda operation, answer: NotFoundAtChannel() if operation == "cancel_payment" else answer
     payment = _rolled_back(client, UNHEARD)
@@ -58,7 +58,7 @@ def test_null_compensation_at_a_bank_that_says_so(client: SignedClient, line: In
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
 
 
-def test_hanging_the_creation_arrives_after_its_compensation(
+def test_a_creation_that_arrives_after_its_compensation_is_refused(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     """It was under way all the time. The tombstone that the cancel left stands in its way."""
@@ -89,7 +89,7 @@ def test_late_channel_success_after_compensation(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["refund_declined", "refund_fails_later:0"])
-def test_a_late_refund_that_fails_is_left_to_a_person(client: SignedClient, refusal: str) -> None:
+def test_a_failed_refund_of_a_late_payment_needs_review(client: SignedClient, refusal: str) -> None:
     payment = opened(client, refusal)
     data(cancel(client, payment))
     bank.pay_closed_payment(payment)
@@ -140,7 +140,7 @@ def test_success_at_the_channel_races_a_compensation(
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
-def test_a_charge_whose_answer_is_lost_is_no_failure(client: SignedClient) -> None:
+def test_a_charge_with_a_lost_answer_is_not_a_failure(client: SignedClient) -> None:
     payment = data(create(client, "timeout_after_charge"), 202)
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"

@@ -39,7 +39,7 @@ def bank_decides(payment: dict) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_lost_cancel_while_the_bank_works_on_the_payment(client: SignedClient, fault: str) -> None:
+def test_a_lost_cancel_while_the_bank_processes_the_payment(client: SignedClient, fault: str) -> None:
     """The cancel is refused for good, and the payment is neither parked nor held up."""
     payment = opened(client, f"processing:600,cancel:{fault}", capture_method="manual")
     bank.pay(payment)
@@ -86,7 +86,7 @@ def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidReque
 
 
 @pytest.mark.parametrize("answer", REFUSED, ids=["query", "request", "declined", "unknown"])
-def test_a_query_that_is_refused_decides_nothing(
+def test_a_refused_query_decides_nothing(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, answer: InvalidRequest | Declined | UnknownOutcome
 ) -> None:
     """The money went back and the answer was lost: the refund stays open until somebody can tell, and is made once."""
@@ -107,7 +107,7 @@ def test_a_query_that_is_refused_decides_nothing(
 
 
 @pytest.mark.parametrize("call", ["create_payment", "refund_payment", "capture_payment", "cancel_payment"])
-def test_a_query_that_is_refused_within_a_call_decides_nothing(
+def test_a_refused_query_within_a_call_decides_nothing(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The channel looked something up first, and was refused: the call is tried again."""
@@ -130,7 +130,7 @@ def test_a_query_that_is_refused_within_a_call_decides_nothing(
 
 
 @pytest.mark.parametrize("call", ["create_payment", "refund_payment", "capture_payment"])
-def test_a_request_that_is_wrong_is_no_decline(
+def test_an_invalid_request_is_not_a_decline(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     payment = authorized(client) if call == "capture_payment" else paid(client)
@@ -151,7 +151,7 @@ def test_a_request_that_is_wrong_is_no_decline(
     assert details["failure_message"] == "x: Received unknown parameter: x"
 
 
-def test_a_compensation_honours_what_the_customer_has_submitted(client: SignedClient) -> None:
+def test_a_compensation_honours_a_submitted_payment(client: SignedClient) -> None:
     """Nobody could tell what became of the creation, and the merchant cancels. The bank is working on the customer's
     payment: the cancel is refused for good, and the payment goes on."""
     lost = "auto_pay,processing:600,timeout_after*always,query:timeout_before*always"

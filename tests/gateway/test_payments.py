@@ -81,12 +81,12 @@ def test_a_payment_without_items_gets_one_from_its_subject(client: SignedClient)
     ]
 
 
-def test_stripe_with_a_test_key_is_served_by_the_sandbox_and_says_so(client: SignedClient) -> None:
+def test_the_sandbox_serves_stripe_with_a_test_key(client: SignedClient) -> None:
     assert opened(client, channel="stripe")["sandbox"] is True
     assert opened(client)["sandbox"] is False
 
 
-def test_no_channel_serves_live_keys_yet(live_client: SignedClient) -> None:
+def test_a_live_key_without_a_live_channel_is_refused(live_client: SignedClient) -> None:
     for channel in ("simulator", "stripe", "nonsense"):
         details = error(create(live_client, channel=channel), 422, "channel_not_available")
         assert channel in details["channel"][0]
@@ -121,7 +121,7 @@ def test_the_customer_declines(client: SignedClient) -> None:
         ("nonsense", "invalid_simulation"),
     ],
 )
-def test_a_decline_is_402_and_leaves_nothing_half_done(
+def test_a_decline_is_402_and_closes_payment_and_order(
     client: SignedClient, simulate: str, code: str
 ) -> None:
     wanted = payment_request(simulate)
@@ -165,7 +165,7 @@ def test_an_unknown_outcome_is_202_and_the_background_finishes_it(client: Signed
 @pytest.mark.parametrize(
     "fault", ["timeout_after_charge", "auto_pay,error_5xx_after", "auto_pay,reset_after*2"]
 )
-def test_a_charge_whose_answer_was_lost_is_never_lost(client: SignedClient, fault: str) -> None:
+def test_a_charge_with_a_lost_answer_is_recorded_later(client: SignedClient, fault: str) -> None:
     payment = data(create(client, fault), 202)
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     background.finish()
@@ -175,7 +175,7 @@ def test_a_charge_whose_answer_was_lost_is_never_lost(client: SignedClient, faul
     assert get_order(client, payment["order_no"])["status"] == "paid"
 
 
-def test_a_charge_whose_every_answer_is_lost_is_honoured_not_rolled_back(client: SignedClient) -> None:
+def test_a_charge_with_only_lost_answers_is_honoured(client: SignedClient) -> None:
     """Retries run out, the saga turns back, and the cancel finds the money there."""
     payment = data(create(client, "auto_pay,timeout_after*always,query:timeout_before*always"), 202)
     background.finish()
@@ -185,7 +185,7 @@ def test_a_charge_whose_every_answer_is_lost_is_honoured_not_rolled_back(client:
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
 
 
-def test_a_channel_that_is_never_reached_ends_in_a_failure_without_a_charge(client: SignedClient) -> None:
+def test_a_payment_fails_uncharged_when_the_channel_is_never_reached(client: SignedClient) -> None:
     wanted, key = payment_request("unreachable*always"), new_no("key")
     payment = data(client.post(PAYMENTS, wanted, idempotency_key=key), 202)
     background.finish()
@@ -197,7 +197,7 @@ def test_a_channel_that_is_never_reached_ends_in_a_failure_without_a_charge(clie
     assert details["failure_code"] == "retries_exhausted"
 
 
-def test_the_same_order_no_again_names_the_payment_there_is(client: SignedClient) -> None:
+def test_a_repeated_order_no_is_refused_with_the_existing_payment(client: SignedClient) -> None:
     payment = opened(client)
     details = error(create(client, order_no=payment["order_no"]), 409, "duplicate_order_no")
     assert details == {"order_no": payment["order_no"], "payment_no": payment["payment_no"]}
@@ -207,7 +207,7 @@ def test_the_same_order_no_again_names_the_payment_there_is(client: SignedClient
 # --- Paying an order that was placed before ---------------------------------------------------------------
 
 
-def test_a_payment_pays_the_order_of_its_number(client: SignedClient) -> None:
+def test_a_payment_pays_the_order_with_the_same_order_no(client: SignedClient) -> None:
     order = ordered(client, items=[{"name": "Tea", "quantity": 5, "unit_amount": 2_000}])
     payment = paid(client, order_no=order["order_no"])
     now = get_order(client, order["order_no"])
@@ -254,7 +254,7 @@ def test_pages_hold_every_payment_once(client: SignedClient) -> None:
     assert (found, sizes) == (made[::-1], [2, 2, 1])
 
 
-def test_a_last_page_that_is_full_has_no_successor(client: SignedClient) -> None:
+def test_a_full_last_page_has_no_next_cursor(client: SignedClient) -> None:
     for _ in range(2):
         opened(client)
     assert data(client.get(f"{PAYMENTS}?limit=2"))["next_cursor"] is None
@@ -269,7 +269,7 @@ def test_lists_are_filtered(client: SignedClient) -> None:
     assert _numbers(client, "?status=pending&channel=simulator") == [waiting["payment_no"]]
 
 
-def test_lists_are_cut_to_a_range_of_time(client: SignedClient) -> None:
+def test_lists_are_filtered_by_creation_time(client: SignedClient) -> None:
     first, second, third = (opened(client) for _ in range(3))
     for day, payment in enumerate((first, second, third), start=1):
         Payment.objects.filter(payment_no=payment["payment_no"]).update(
@@ -331,7 +331,7 @@ def test_a_cancel_that_finds_the_payment_paid_honours_it(client: SignedClient) -
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error_5xx_after", "reset"])
-def test_a_cancel_whose_answer_is_lost_is_finished_later(client: SignedClient, fault: str) -> None:
+def test_a_cancel_with_a_lost_answer_is_finished_later(client: SignedClient, fault: str) -> None:
     payment, key = opened(client, f"cancel:{fault}"), new_no("key")
     assert data(cancel(client, payment, key=key), 202)["status"] == "pending"
     error(cancel(client, payment), 409, "operation_in_progress")
@@ -340,7 +340,7 @@ def test_a_cancel_whose_answer_is_lost_is_finished_later(client: SignedClient, f
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
-def test_cancelling_a_payment_that_is_still_being_created_turns_it_back(client: SignedClient) -> None:
+def test_cancelling_during_creation_compensates_the_creation(client: SignedClient) -> None:
     payment, key = data(create(client, "timeout_after"), 202), new_no("key")
     assert data(cancel(client, payment, key=key), 202)["status"] == "pending"
     background.finish()
@@ -361,7 +361,7 @@ def test_an_authorized_payment_is_captured_in_full(client: SignedClient) -> None
     assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000), ("capture", 10_000)]
 
 
-def test_a_part_is_captured_and_the_rest_released(client: SignedClient) -> None:
+def test_a_partial_capture_releases_the_rest(client: SignedClient) -> None:
     payment = authorized(client)
     now = data(capture(client, payment, amount=3_000))
     assert (now["amount"], now["captured_amount"], now["refundable_amount"]) == (10_000, 3_000, 3_000)
@@ -373,14 +373,14 @@ def test_a_part_is_captured_and_the_rest_released(client: SignedClient) -> None:
     error(capture(client, payment, amount=1), 409, "payment_not_capturable")
 
 
-def test_no_more_is_captured_than_was_authorized(client: SignedClient) -> None:
+def test_a_capture_above_the_authorized_amount_is_refused(client: SignedClient) -> None:
     payment = authorized(client)
     details = error(capture(client, payment, amount=10_001), 422, "capture_exceeds_payment")
     assert details["authorized_amount"] == 10_000
     assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000)]
 
 
-def test_only_an_authorized_payment_is_captured(client: SignedClient) -> None:
+def test_only_an_authorized_payment_can_be_captured(client: SignedClient) -> None:
     for payment in (opened(client), paid(client), data(cancel(client, opened(client)))):
         details = error(capture(client, payment), 409, "payment_not_capturable")
         assert details["status"] == payment["status"]
@@ -389,7 +389,7 @@ def test_only_an_authorized_payment_is_captured(client: SignedClient) -> None:
 @pytest.mark.parametrize(
     "fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"]
 )
-def test_a_capture_whose_answer_is_lost_happens_once(client: SignedClient, fault: str) -> None:
+def test_a_capture_with_a_lost_answer_happens_once(client: SignedClient, fault: str) -> None:
     payment, key = authorized(client, f"capture:{fault}"), new_no("key")
     assert data(capture(client, payment, key=key, amount=4_000), 202)["status"] == "authorized"
     error(capture(client, payment, amount=4_000), 409, "operation_in_progress")
@@ -403,7 +403,7 @@ def test_a_capture_whose_answer_is_lost_happens_once(client: SignedClient, fault
     ]
 
 
-def test_a_capture_of_what_the_channel_released_is_declined(client: SignedClient) -> None:
+def test_a_capture_is_declined_after_the_channel_released_the_funds(client: SignedClient) -> None:
     payment = authorized(client)
     bank.SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(state="cancelled")
     error(capture(client, payment), 402, "capture_declined")
@@ -413,7 +413,7 @@ def test_a_capture_of_what_the_channel_released_is_declined(client: SignedClient
 # --- Asking the channel ---------------------------------------------------------------------------------------
 
 
-def test_sync_takes_over_what_the_channel_knows(client: SignedClient) -> None:
+def test_sync_records_the_channels_status(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     assert data(sync(client, payment))["status"] == "pending"
     bank.pay(payment)
@@ -422,13 +422,13 @@ def test_sync_takes_over_what_the_channel_knows(client: SignedClient) -> None:
     assert get_order(client, payment["order_no"])["status"] == "paid"
 
 
-def test_sync_sees_a_payment_in_processing(client: SignedClient) -> None:
+def test_sync_records_a_processing_payment(client: SignedClient) -> None:
     payment = opened(client, "processing:600,no_webhook")
     bank.pay(payment)
     assert data(sync(client, payment))["status"] == "processing"
 
 
-def test_a_sync_without_an_answer_changes_nothing_and_can_be_repeated_at_once(client: SignedClient) -> None:
+def test_a_sync_without_an_answer_changes_nothing_and_can_be_repeated(client: SignedClient) -> None:
     payment, key = opened(client, "query:timeout_before"), new_no("key")
     answer = sync(client, payment, key=key)
     error(answer, 503, "service_unavailable")
@@ -451,7 +451,7 @@ def test_an_unpaid_payment_expires(client: SignedClient) -> None:
     assert expire_due() == 0
 
 
-def test_a_payment_paid_in_the_last_moment_is_honoured(client: SignedClient) -> None:
+def test_a_payment_paid_just_before_expiry_succeeds(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
     background.time_to_pay_is_over(payment["payment_no"])
@@ -466,7 +466,7 @@ def test_an_authorized_payment_does_not_expire(client: SignedClient) -> None:
     assert expire_due() == 0
 
 
-def test_a_payment_that_the_bank_lets_expire_first_is_expired_here_too(client: SignedClient) -> None:
+def test_a_payment_that_expired_at_the_bank_expires_here_too(client: SignedClient) -> None:
     payment = opened(client)
     bank.let_payment_expire(payment["payment_no"])
     assert data(sync(client, payment))["status"] == "expired"

@@ -47,7 +47,7 @@ def test_cancelling_while_the_channel_is_being_called(client: SignedClient) -> N
     assert data(cancel(client, payment, key=key))["status"] == "cancelled"
 
 
-def test_one_order_no_from_many_sides_is_one_payment(client: SignedClient) -> None:
+def test_concurrent_requests_for_one_order_no_create_one_payment(client: SignedClient) -> None:
     wanted = payment_request("auto_pay")
     answers = at_once(*[lambda: client.post(PAYMENTS, wanted)] * 12)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 11
@@ -65,7 +65,7 @@ def test_one_placed_order_is_paid_once(client: SignedClient) -> None:
     assert Payment.objects.count() == 1
 
 
-def test_paying_against_cancelling(client: SignedClient) -> None:
+def test_payment_races_cancellation(client: SignedClient) -> None:
     for _round in range(8):
         payment = opened(client)
         at_once(lambda payment=payment: bank.pay(payment), lambda payment=payment: cancel(client, payment))
@@ -78,7 +78,7 @@ def test_paying_against_cancelling(client: SignedClient) -> None:
         assert (now["status"], order) in (("succeeded", "paid"), ("cancelled", "cancelled"))
 
 
-def test_capturing_against_cancelling_against_expiring(client: SignedClient) -> None:
+def test_capture_races_cancellation_and_expiry(client: SignedClient) -> None:
     for _round in range(8):
         payment = authorized(client)
         background.time_to_pay_is_over(payment["payment_no"])
@@ -99,7 +99,7 @@ def test_capturing_against_cancelling_against_expiring(client: SignedClient) -> 
             assert ("capture", now["captured_amount"]) in bank.read_ledger(payment["payment_no"])
 
 
-def test_two_captures_at_once(client: SignedClient) -> None:
+def test_two_concurrent_captures_capture_once(client: SignedClient) -> None:
     payment = authorized(client)
     answers = at_once(*[lambda: capture(client, payment, amount=4_000)] * 6)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 5
@@ -134,7 +134,7 @@ def _assert_parked(client: SignedClient, payment: dict, definition: str, status:
 
 
 @pytest.mark.parametrize("change", LIES)
-def test_a_created_payment_that_does_not_fit_is_left_to_a_person(
+def test_a_mismatch_at_creation_needs_review(
     client: SignedClient, line: InterceptedSimulator, change: dict
 ) -> None:
     _lie(line, change, "create_payment")
@@ -144,7 +144,7 @@ def test_a_created_payment_that_does_not_fit_is_left_to_a_person(
 
 
 @pytest.mark.parametrize("change", LIES)
-def test_a_capture_that_does_not_fit_is_left_to_a_person(
+def test_a_mismatch_at_capture_needs_review(
     client: SignedClient, line: InterceptedSimulator, change: dict
 ) -> None:
     payment = authorized(client)
@@ -156,7 +156,7 @@ def test_a_capture_that_does_not_fit_is_left_to_a_person(
 
 @pytest.mark.parametrize("change", LIES)
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_cancel_that_finds_what_does_not_fit_is_left_to_a_person(
+def test_a_mismatch_at_cancellation_needs_review(
     client: SignedClient, line: InterceptedSimulator, change: dict, asked: bool
 ) -> None:
     payment = opened(client, "cancel:timeout_after,no_webhook" if asked else "no_webhook")

@@ -38,7 +38,7 @@ def _refunded_at_the_bank(payment: dict) -> list[int]:
     return [amount for kind, amount in bank.read_ledger(payment["payment_no"]) if kind == "refund"]
 
 
-def test_a_part_is_refunded(client: SignedClient) -> None:
+def test_a_partial_refund(client: SignedClient) -> None:
     payment = paid(client)
     given_back = data(refund(client, payment, 4_000, reason="one cup was cold"))
     assert re.fullmatch(r"REF-\d{8}-\d{6,}", given_back["refund_no"])
@@ -51,7 +51,7 @@ def test_a_part_is_refunded(client: SignedClient) -> None:
     assert _refunded_at_the_bank(payment) == [4_000]
 
 
-def test_several_parts_make_the_whole(client: SignedClient) -> None:
+def test_partial_refunds_add_up_to_a_full_refund(client: SignedClient) -> None:
     payment = paid(client)
     for amount in (5_000, 4_999, 1):
         assert data(refund(client, payment, amount))["status"] == "succeeded"
@@ -60,7 +60,7 @@ def test_several_parts_make_the_whole(client: SignedClient) -> None:
     assert _refunded_at_the_bank(payment) == [5_000, 4_999, 1]
 
 
-def test_over_the_limit_tells_what_is_left(client: SignedClient) -> None:
+def test_a_refund_above_the_limit_is_refused_with_the_refundable_amount(client: SignedClient) -> None:
     """The quick start's step 6.2: 5000, then 8000 of 10000."""
     payment = paid(client)
     data(refund(client, payment, 5_000, reason="测试退款1"))
@@ -77,7 +77,7 @@ def test_over_the_limit_tells_what_is_left(client: SignedClient) -> None:
     assert _money(client, payment) == (5_000, 5_000, "partial")
 
 
-def test_no_more_than_was_captured_is_refunded(client: SignedClient) -> None:
+def test_a_refund_above_the_captured_amount_is_refused(client: SignedClient) -> None:
     payment = authorized(client)
     data(capture(client, payment, amount=3_000))
     error(refund(client, payment, 3_001), 422, "refund_exceeds_payment")
@@ -85,7 +85,7 @@ def test_no_more_than_was_captured_is_refunded(client: SignedClient) -> None:
     assert _money(client, payment) == (3_000, 0, "full")
 
 
-def test_only_a_paid_payment_is_refunded(client: SignedClient) -> None:
+def test_only_a_paid_payment_can_be_refunded(client: SignedClient) -> None:
     unpaid = [opened(client), authorized(client), data(cancel(client, opened(client)))]
     unpaid.append(get_payment(client, error(create(client, "decline"), 402, "payment_declined")))
     for payment in unpaid:
@@ -94,7 +94,7 @@ def test_only_a_paid_payment_is_refunded(client: SignedClient) -> None:
     assert not Refund.objects.exists()
 
 
-def test_a_declined_refund_gives_its_reservation_back(client: SignedClient) -> None:
+def test_a_declined_refund_releases_its_reservation(client: SignedClient) -> None:
     payment = paid(client, "refund_declined")
     details = error(refund(client, payment, 4_000), 402, "refund_declined")
     assert (details["status"], details["failure_code"]) == ("failed", "refund_declined")
@@ -107,7 +107,7 @@ def test_a_declined_refund_gives_its_reservation_back(client: SignedClient) -> N
 @pytest.mark.parametrize(
     "fault", ["timeout_before", "timeout_after", "error_5xx", "reset_after", "unreachable"]
 )
-def test_a_refund_whose_answer_is_lost_happens_once(client: SignedClient, fault: str) -> None:
+def test_a_refund_with_a_lost_answer_happens_once(client: SignedClient, fault: str) -> None:
     payment, key = paid(client, f"refund:{fault}"), new_no("key")
     pending = data(refund(client, payment, 4_000, key=key), 202)
     assert pending["status"] == "pending"
@@ -119,7 +119,7 @@ def test_a_refund_whose_answer_is_lost_happens_once(client: SignedClient, fault:
     assert _refunded_at_the_bank(payment) == [4_000]
 
 
-def test_a_refund_nobody_can_confirm_is_left_to_a_person_and_stays_reserved(client: SignedClient) -> None:
+def test_an_unconfirmed_refund_needs_review_and_stays_reserved(client: SignedClient) -> None:
     payment = paid(client, "refund:timeout_after*always,query_refund:timeout_before*always")
     pending = data(refund(client, payment, 4_000), 202)
     background.finish()
@@ -130,7 +130,7 @@ def test_a_refund_nobody_can_confirm_is_left_to_a_person_and_stays_reserved(clie
     assert _refunded_at_the_bank(payment) == [4_000]
 
 
-def test_a_refund_that_is_settled_later(client: SignedClient) -> None:
+def test_a_refund_is_settled_later(client: SignedClient) -> None:
     payment = paid(client, "refund_pending:0")
     waiting = data(refund(client, payment, 4_000))
     assert waiting["status"] == "processing"
@@ -139,7 +139,7 @@ def test_a_refund_that_is_settled_later(client: SignedClient) -> None:
     assert get_refund(client, waiting)["status"] == "succeeded"
 
 
-def test_a_refund_that_fails_later_can_be_made_again(client: SignedClient) -> None:
+def test_a_refund_that_fails_later_can_be_repeated(client: SignedClient) -> None:
     payment = paid(client, "refund_fails_later:0")
     waiting = data(refund(client, payment, 10_000))
     assert waiting["status"] == "processing"
@@ -164,7 +164,7 @@ def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 4_001}, {"currency": "EUR"}])
-def test_a_refund_of_which_the_bank_tells_otherwise_is_left_to_a_person(
+def test_a_refund_with_a_mismatch_needs_review(
     client: SignedClient, change: dict
 ) -> None:
     payment = paid(client, "refund_pending:600")
@@ -203,7 +203,7 @@ def test_refunds_are_listed_and_filtered(client: SignedClient) -> None:
     assert [len(page["items"]), len(rest["items"]), rest["next_cursor"]] == [3, 1, None]
 
 
-def test_forty_refunds_at_once_never_pass_the_payment(client: SignedClient) -> None:
+def test_forty_concurrent_refunds_never_exceed_the_payment(client: SignedClient) -> None:
     """40 times 1000 of 10000: exactly ten succeed."""
     payment = paid(client)
     answers = at_once(*[lambda: refund(client, payment, 1_000)] * 40)
@@ -218,7 +218,7 @@ def test_forty_refunds_at_once_never_pass_the_payment(client: SignedClient) -> N
     assert _refunded_at_the_bank(payment) == [1_000] * 10
 
 
-def test_many_refunds_at_once_while_the_bank_is_slow_to_settle(client: SignedClient) -> None:
+def test_concurrent_refunds_while_the_bank_settles_slowly(client: SignedClient) -> None:
     """Reservations count: what waits for the bank is not refunded twice."""
     payment = paid(client, "refund_pending:600")
     answers = at_once(*[lambda: refund(client, payment, 3_000)] * 12)

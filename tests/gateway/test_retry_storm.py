@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
     return StoppedTime(monkeypatch)
 
 
-def test_twenty_minutes_without_the_channel(
+def test_a_channel_outage_of_twenty_minutes(
     client: SignedClient, channel: Killswitch, clock: StoppedTime
 ) -> None:
     payments = [paid(client, amount=REFUNDS) for _payment in range(3)]

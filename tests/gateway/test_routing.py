@@ -47,24 +47,24 @@ def choose_route(merchant: NewMerchant, environment: str = "test", **changes: An
     return routing.route_by_rules(principal=principal_of(merchant, environment), **values)
 
 
-def test_without_rules_test_payments_go_to_the_simulator(client: SignedClient) -> None:
+def test_test_payments_go_to_the_simulator_without_rules(client: SignedClient) -> None:
     payment = data(client.post(PAYMENTS, payment_request(channel=...)))
     assert (payment["channel"], payment["sandbox"]) == ("simulator", False)
     assert len(get_payment(client, payment)["attempts"]) == 1
 
 
-def test_without_rules_and_without_stripe_live_payments_go_nowhere(live_client: SignedClient) -> None:
+def test_live_payments_are_refused_without_rules_and_without_stripe(live_client: SignedClient) -> None:
     details = error(live_client.post(PAYMENTS, payment_request(channel=...)), 422, "channel_not_available")
     assert "stripe" in details["channel"][0]
 
 
-def test_an_empty_channel_is_one_left_out(client: SignedClient) -> None:
+def test_an_empty_channel_means_the_routing_rules(client: SignedClient) -> None:
     """Generated clients send the published default (ADR 20)."""
     left_out = data(client.post(PAYMENTS, payment_request(channel=...)))
     assert data(create(client, channel=""))["channel"] == left_out["channel"] == "simulator"
 
 
-def test_a_rule_that_names_no_channel_we_have_says_so(acme: NewMerchant) -> None:
+def test_a_rule_with_an_unknown_channel_is_reported(acme: NewMerchant) -> None:
     rule("atlantis")
     with pytest.raises(ChannelUnavailable) as refused:
         choose_route(acme)
@@ -73,7 +73,7 @@ def test_a_rule_that_names_no_channel_we_have_says_so(acme: NewMerchant) -> None
     assert choose_route(acme) == Route("north", False)
 
 
-def test_the_highest_priority_comes_first_and_the_others_follow(acme: NewMerchant) -> None:
+def test_the_highest_priority_is_first_and_the_others_are_fallbacks(acme: NewMerchant) -> None:
     rule("north", priority=1)
     rule("south", priority=3)
     rule("west", priority=2)
@@ -81,7 +81,7 @@ def test_the_highest_priority_comes_first_and_the_others_follow(acme: NewMerchan
     assert choose_route(acme) == Route("south", False, ("west", "north"))
 
 
-def test_a_rule_matches_by_all_it_says(acme: NewMerchant) -> None:
+def test_a_rule_matches_when_all_its_conditions_match(acme: NewMerchant) -> None:
     other = new_merchant(name="Other")
     rule("north", priority=9, currency="EUR")
     rule("north", priority=8, merchant=other.merchant)
@@ -98,7 +98,7 @@ def test_a_rule_matches_by_all_it_says(acme: NewMerchant) -> None:
     assert choose_route(acme, amount_minor=9_999).channel == "north"
 
 
-def test_weights_share_orders_out_and_repeat_themselves(acme: NewMerchant) -> None:
+def test_weights_distribute_orders_and_are_repeatable(acme: NewMerchant) -> None:
     rule("north", weight=3)
     rule("south", weight=1)
     orders = [f"ORDER-{number}" for number in range(2_000)]
@@ -109,7 +109,7 @@ def test_weights_share_orders_out_and_repeat_themselves(acme: NewMerchant) -> No
     assert {route.fallback_channels for route in first} == {("north",), ("south",)}
 
 
-def test_a_rule_that_goes_moves_nobody_else(acme: NewMerchant) -> None:
+def test_removing_a_rule_moves_no_order_between_other_rules(acme: NewMerchant) -> None:
     rule("north")
     rule("south")
     third = rule("west")
@@ -120,7 +120,7 @@ def test_a_rule_that_goes_moves_nobody_else(acme: NewMerchant) -> None:
     assert all(after[order] == channel for order, channel in before.items() if channel != "west")
 
 
-def test_the_same_key_repeats_the_same_channel_whatever_the_rules_say_by_then(client: SignedClient) -> None:
+def test_a_repeated_key_keeps_the_channel_after_the_rules_changed(client: SignedClient) -> None:
     rule("north")
     values, key = payment_request(channel=...), new_no("key")
     payment = data(client.post(PAYMENTS, values, idempotency_key=key))
@@ -138,6 +138,6 @@ def test_the_same_key_repeats_the_same_channel_whatever_the_rules_say_by_then(cl
         {"environment": "staging"},
     ],
 )
-def test_a_rule_that_makes_no_sense_cannot_be_stored(transactional_db: None, wrong: dict[str, Any]) -> None:
+def test_an_invalid_rule_cannot_be_stored(transactional_db: None, wrong: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         rule("north", **wrong)

@@ -64,7 +64,7 @@ MUTATIONS = (
         "sagas/planner.py",
         r"(def _record_forward\b(?:.*\n)+? +case Unknown\(reason\):)\n",
         UNKNOWN_FAILS,
-        f"{BANK}::test_a_charge_whose_answer_is_lost_is_no_failure",
+        f"{BANK}::test_a_charge_with_a_lost_answer_is_not_a_failure",
         "late_money: ",
     ),
     Mutation(

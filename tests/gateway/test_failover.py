@@ -62,13 +62,13 @@ def tried(client: SignedClient, payment: Body) -> list[tuple[str, str, str | Non
     return [(attempt["channel"], attempt["status"], attempt["failure_code"]) for attempt in attempts]
 
 
-def test_the_first_channel_that_takes_it_has_it(client: SignedClient) -> None:
+def test_the_first_channel_that_accepts_keeps_the_payment(client: SignedClient) -> None:
     payment = data(create(client))
     assert (payment["channel"], payment["status"]) == ("north", "pending")
     assert tried(client, payment) == [("north", "open", None)]
 
 
-def test_a_decline_of_the_channels_own_goes_on_to_the_next(client: SignedClient) -> None:
+def test_a_decline_that_allows_failover_tries_the_next_channel(client: SignedClient) -> None:
     payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
     assert (payment["channel"], payment["status"]) == ("south", "succeeded")
     assert tried(client, payment) == [
@@ -83,12 +83,12 @@ def test_a_decline_of_the_channels_own_goes_on_to_the_next(client: SignedClient)
     assert bank.read_ledger(second.reference) == [("charge", 10_000)]
 
 
-def test_a_decline_for_the_customers_reasons_is_final(client: SignedClient) -> None:
+def test_a_decline_because_of_the_customer_is_final(client: SignedClient) -> None:
     refused = error(create(client, north="insufficient_funds"), 402, "payment_declined")
     assert tried(client, refused) == [("north", "declined", "insufficient_funds")]
 
 
-def test_when_all_decline_the_payment_fails(client: SignedClient) -> None:
+def test_the_payment_fails_when_all_channels_decline(client: SignedClient) -> None:
     refused = error(create(client, north=ELSEWHERE, south=ELSEWHERE, west="decline"), 402, "payment_declined")
     assert refused["failure_code"] == "card_declined"
     assert [status for _, status, _ in tried(client, refused)] == ["declined"] * 3
@@ -97,7 +97,7 @@ def test_when_all_decline_the_payment_fails(client: SignedClient) -> None:
     assert again["failure_code"] == "acquirer_unavailable"
 
 
-def test_a_channel_that_was_named_is_the_only_one(client: SignedClient) -> None:
+def test_a_named_channel_has_no_fallback(client: SignedClient) -> None:
     wanted = payment_request(channel="north", metadata={"north": ELSEWHERE})
     refused = error(client.post(PAYMENTS, wanted), 402, "payment_declined")
     assert len(tried(client, refused)) == 1
@@ -149,7 +149,7 @@ def test_each_intent_is_committed_before_its_call(
 
 @pytest.mark.parametrize("killed", ["before", "after"])
 @pytest.mark.parametrize("at", ["north", "south"])
-def test_a_process_that_dies_in_any_call_leaves_one_payment(
+def test_a_crash_during_any_call_leaves_one_payment(
     client: SignedClient, banks: dict[str, AdditionalChannel], at: str, killed: str
 ) -> None:
     key = new_no("key")
@@ -168,21 +168,21 @@ def test_a_process_that_dies_in_any_call_leaves_one_payment(
     assert bank.read_ledger(f"{payment.payment_no}-2") == [("charge", 10_000)]
 
 
-def test_an_answer_that_is_lost_is_no_decline(client: SignedClient) -> None:
+def test_a_lost_answer_is_not_a_decline(client: SignedClient) -> None:
     """Nobody knows whether the first channel has the payment: the second one must not be asked to take it too."""
     payment = data(create(client, north="timeout_after", south="auto_pay"), 202)
     background.finish()
     assert tried(client, payment) == [("north", "open", None)]
 
 
-def test_a_lost_decline_is_asked_for_again_and_goes_on(client: SignedClient) -> None:
+def test_a_lost_decline_is_repeated_and_fails_over(client: SignedClient) -> None:
     payment = data(create(client, north=f"{ELSEWHERE},timeout_after", south="auto_pay"), 202)
     background.finish()
     assert [channel for channel, _, _ in tried(client, payment)] == ["north", "south"]
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
-def test_what_cannot_be_confirmed_at_the_second_channel_is_undone_there(
+def test_an_unconfirmed_payment_at_the_second_channel_is_compensated_there(
     client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     banks["south"].after = lambda operation, answer: (
@@ -197,7 +197,7 @@ def test_what_cannot_be_confirmed_at_the_second_channel_is_undone_there(
     assert get_payment(client, payment)["failure_code"] == "outcome_unknown"
 
 
-def test_a_cancel_between_two_calls_stops_the_cascade(
+def test_a_cancel_between_two_calls_stops_the_failover(
     client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     def cancel_now(operation: str, answer: Any) -> Any:
@@ -233,7 +233,7 @@ def one_fault_opens(
 
 
 @pytest.mark.usefixtures("one_fault_opens")
-def test_a_channel_that_is_down_is_passed_over(
+def test_routing_skips_a_channel_that_is_down(
     client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     banks["north"].after = lambda operation, answer: UnknownOutcome("no answer")
@@ -246,7 +246,7 @@ def test_a_channel_that_is_down_is_passed_over(
 
 
 @pytest.mark.usefixtures("one_fault_opens")
-def test_the_cascade_passes_over_what_is_down(
+def test_failover_skips_a_channel_that_is_down(
     client: SignedClient, banks: dict[str, AdditionalChannel]
 ) -> None:
     banks["south"].after = lambda operation, answer: UnknownOutcome("no answer")
@@ -255,7 +255,7 @@ def test_the_cascade_passes_over_what_is_down(
     assert [channel for channel, _, _ in tried(client, payment)] == ["north", "west"]
 
 
-def test_everything_after_speaks_to_the_channel_that_has_it(client: SignedClient) -> None:
+def test_later_operations_use_the_channel_that_has_the_payment(client: SignedClient) -> None:
     held = data(create(client, north=ELSEWHERE, south="authorize", capture_method="manual"))
     assert data(capture(client, held, amount=6_000))["captured_amount"] == 6_000
     assert data(refund(client, held, 1_000))["status"] == "succeeded"
@@ -280,7 +280,7 @@ def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClien
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
-def test_a_payment_whose_answer_was_lost_is_completed_synced_and_cancelled(client: SignedClient) -> None:
+def test_a_payment_with_a_lost_answer_is_completed_synced_and_cancelled(client: SignedClient) -> None:
     key = new_no("key")
     payment = data(create(client, key, north="timeout_before*2"), 202)
     saga = SagaInstance.objects.get(business_id=payment["payment_no"])
