@@ -1,4 +1,4 @@
-"""A channel that is down or slow, as merchants, waiting sagas and the janitor meet it."""
+"""A channel that is down or slow: payments, waiting sagas and the poller."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
 def goes_down(
     client: SignedClient, channel: Killswitch, answer: NotProcessed | UnknownOutcome | None = None
 ) -> list[Any]:
-    """Three payments notice it; the breaker is open."""
+    """Three payments fail to reach the channel, which opens the breaker."""
     channel.cut(answer)
     noticed = [data(create(client), 202) for _payment in range(3)]
     assert phase() is BreakerPhase.OPEN
@@ -175,7 +175,7 @@ def test_a_refund_in_doubt_stays_in_doubt_while_the_channel_is_down(
 
 @dataclass
 class Stuck:
-    """A channel that answers only when it is let go."""
+    """A channel that answers only when it is released."""
 
     name: str
     inside: threading.Semaphore

@@ -1,4 +1,4 @@
-"""What expiry leaves alone, and a channel that refuses it."""
+"""Expiry leaves submitted payments open, and repeats cancellations that the channel refuses."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A payment that goes on to the next channel when one declines it for reasons of its own."""
+"""Failover: a payment is tried at the next channel after a decline that allows it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +107,7 @@ def test_a_named_channel_has_no_fallback(client: SignedClient) -> None:
     ("scripts", "calls"), [({}, 1), ({"north": ELSEWHERE}, 2), ({"north": ELSEWHERE, "south": ELSEWHERE}, 3)]
 )
 def test_n_calls_cost_n_plus_one_commits(client: SignedClient, scripts: dict[str, str], calls: int) -> None:
-    data(create(client))  # connections and imports are there
+    data(create(client))  # warms up connections and imports
     with cost() as found:
         payment = data(create(client, new_no("key"), **scripts))
     assert found.commits == calls + 1, "\n".join(sql[:160] for sql in found.sql)
@@ -169,7 +169,7 @@ def test_a_crash_during_any_call_leaves_one_payment(
 
 
 def test_a_lost_answer_is_not_a_decline(client: SignedClient) -> None:
-    """Nobody knows whether the first channel has the payment: the second one must not be asked to take it too."""
+    """It is unknown whether the first channel has the payment: the second one must not get it too."""
     payment = data(create(client, north="timeout_after", south="auto_pay"), 202)
     background.finish()
     assert tried(client, payment) == [("north", "open", None)]
@@ -222,7 +222,7 @@ def test_a_cancel_between_two_calls_stops_the_failover(
 def one_fault_opens(
     banks: dict[str, AdditionalChannel], settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """A single call without an answer opens a breaker. In the end all channels are back."""
+    """A single call without an answer opens a breaker. At the end all channels are up again."""
     settings.CHANNEL_BREAKER_FAULTS = 1
     yield
     for line in banks.values():

@@ -1,4 +1,4 @@
-"""A payment that ended without money can be tried again: the same order and payment, a further attempt (ADR 18)."""
+"""Further attempts of a payment that ended without money: the same order and payment (ADR 18)."""
 
 import pytest
 from django.db import IntegrityError, transaction

@@ -1,4 +1,4 @@
-"""What is known to go wrong between a platform and a bank, each by its name. The auditor judges them all."""
+"""Well-known failures between a platform and a bank, each under its name. The auditor checks the data after each."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# Neither the creation nor any question about it is ever answered.
+# Neither the creation nor any query about it is ever answered.
 SILENT = "no_webhook,timeout_after*always,query:timeout_before*always"
 UNHEARD = "no_webhook,timeout_before*always"
 
@@ -29,13 +29,13 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 
 def _page(payment_no: str) -> dict[str, Any]:
-    """Where the customer pays, although we never learned of it."""
+    """The address of the bank's payment page, which the platform never received."""
     token = SimulatedPayment.objects.get(reference=payment_no).token
     return {"payment_no": payment_no, "payment_url": f"/checkout/{token}"}
 
 
 def _rolled_back(client: SignedClient, simulate: str) -> dict[str, Any]:
-    """A payment whose creation nobody could confirm, and which was therefore compensated."""
+    """A payment that was compensated because its creation could not be confirmed."""
     payment: dict[str, Any] = data(create(client, simulate), 202)
     background.finish()
     assert background.saga_of(payment["payment_no"], "payment.create").status == "compensated"
@@ -43,7 +43,7 @@ def _rolled_back(client: SignedClient, simulate: str) -> dict[str, Any]:
 
 
 def test_null_compensation(client: SignedClient) -> None:
-    """The bank is told to cancel what it has never heard of."""
+    """The bank gets a cancel for a payment that it does not know."""
     payment = _rolled_back(client, UNHEARD)
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
@@ -51,7 +51,7 @@ def test_null_compensation(client: SignedClient) -> None:
 
 
 def test_null_compensation_when_the_bank_does_not_know_the_payment(client: SignedClient, line: InterceptedSimulator) -> None:
-    """Not every channel notes a cancel of what it has never heard of: NotFoundAtChannel is as good an end."""
+    """Not every channel records a cancel for an unknown payment: `NotFoundAtChannel` ends the compensation too."""
     line.after = lambda operation, answer: NotFoundAtChannel() if operation == "cancel_payment" else answer
     payment = _rolled_back(client, UNHEARD)
     assert get_payment(client, payment)["status"] == "failed"
@@ -61,7 +61,7 @@ def test_null_compensation_when_the_bank_does_not_know_the_payment(client: Signe
 def test_a_creation_that_arrives_after_its_compensation_is_refused(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """It was under way all the time. The tombstone that the cancel left stands in its way."""
+    """The creation was in flight all the time. The tombstone that the cancel left makes the bank refuse it."""
     sent: list[CreatePayment] = []
 
     def remember(operation: str, request: Any) -> None:
@@ -78,7 +78,7 @@ def test_a_creation_that_arrives_after_its_compensation_is_refused(
 
 
 def test_late_channel_success_after_compensation(client: SignedClient) -> None:
-    """The bank takes money for a payment that it has confirmed as cancelled: it goes back."""
+    """The bank captures money for a payment that it has confirmed as cancelled: it is refunded."""
     payment = _rolled_back(client, SILENT.replace("no_webhook,", ""))
     bank.pay_closed_payment(_page(payment["payment_no"]))
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
@@ -105,7 +105,7 @@ def test_a_failed_refund_of_a_late_payment_needs_review(client: SignedClient, re
 
 
 def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: InterceptedSimulator) -> None:
-    """The customer pays when our cancel is on its way: the money counts, the cancel does not."""
+    """The customer pays while our cancel is in flight: the payment succeeds, and the cancel is refused."""
     payment = opened(client, "no_webhook")
 
     def be_faster(operation: str, _request: Any) -> None:
@@ -123,7 +123,7 @@ def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: Inter
 def test_success_at_the_channel_races_a_compensation(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """The customer pays between our last question and the compensation, which asks first: honoured."""
+    """The customer pays between the last query and the compensation, which queries first: the payment is honoured."""
     paid: list[str] = []
 
     def be_faster(operation: str, request: Any) -> None:

@@ -1,4 +1,4 @@
-"""A query that was answered ends the doubt about a call whose answer was lost; one that is refused decides nothing."""
+"""Lost answers: a query that is answered resolves the doubt, and a query that is refused decides nothing."""
 
 import pytest
 from django.db.models.functions import Now
@@ -40,7 +40,7 @@ def bank_decides(payment: dict) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_lost_cancel_while_the_bank_processes_the_payment(client: SignedClient, fault: str) -> None:
-    """The cancel is refused for good, and the payment is neither parked nor held up."""
+    """The cancel is refused for good, and the payment neither needs review nor waits."""
     payment = opened(client, f"processing:600,cancel:{fault}", capture_method="manual")
     bank.pay(payment)
     key = new_no("key")
@@ -76,7 +76,7 @@ REFUSED = [
 
 
 def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidRequest) -> None:
-    """The next such call does not reach the bank."""
+    """Makes the next such call fail before it reaches the bank."""
     answers, reaches = [answer], getattr(SimulatorChannel, call)
     monkeypatch.setattr(
         SimulatorChannel,
@@ -89,7 +89,7 @@ def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidReque
 def test_a_refused_query_decides_nothing(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, answer: InvalidRequest | Declined | UnknownOutcome
 ) -> None:
-    """The money went back and the answer was lost: the refund stays open until somebody can tell, and is made once."""
+    """The refund was made and the answer was lost: it stays open until a query is answered, and is made once."""
     line = intercept_simulator(monkeypatch)
     payment = paid(client, "refund:timeout_after")
     line.after = lambda operation, told: answer if operation.startswith("find_") else told
@@ -110,7 +110,7 @@ def test_a_refused_query_decides_nothing(
 def test_a_refused_query_within_a_call_decides_nothing(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """The channel looked something up first, and was refused: the call is tried again."""
+    """The channel's own look-up before the call was refused: the call is repeated."""
     answer_once(monkeypatch, call, REFUSED[0])
     if call == "create_payment":
         accepted = data(create(client), 202)
@@ -152,8 +152,8 @@ def test_an_invalid_request_is_not_a_decline(
 
 
 def test_a_compensation_honours_a_submitted_payment(client: SignedClient) -> None:
-    """Nobody could tell what became of the creation, and the merchant cancels. The bank is working on the customer's
-    payment: the cancel is refused for good, and the payment goes on."""
+    """The outcome of the creation is unknown, and the merchant cancels. The bank is processing the customer's payment:
+    the cancel is refused for good, and the payment continues."""
     lost = "auto_pay,processing:600,timeout_after*always,query:timeout_before*always"
     payment = data(create(client, lost, capture_method="manual"), 202)
     key = new_no("key")

@@ -1,4 +1,4 @@
-"""The life of a payment, as a merchant's program sees it."""
+"""The life of a payment through the API."""
 
 import re
 
@@ -176,7 +176,7 @@ def test_a_charge_with_a_lost_answer_is_recorded_later(client: SignedClient, fau
 
 
 def test_a_charge_with_only_lost_answers_is_honoured(client: SignedClient) -> None:
-    """Retries run out, the saga turns back, and the cancel finds the money there."""
+    """Retries run out, the saga compensates, and the cancel finds the payment paid."""
     payment = data(create(client, "auto_pay,timeout_after*always,query:timeout_before*always"), 202)
     background.finish()
     now = get_payment(client, payment)
@@ -410,7 +410,7 @@ def test_a_capture_is_declined_after_the_channel_released_the_funds(client: Sign
     assert data(sync(client, payment))["status"] == "cancelled"
 
 
-# --- Asking the channel ---------------------------------------------------------------------------------------
+# --- Syncing ---------------------------------------------------------------------------------------
 
 
 def test_sync_records_the_channels_status(client: SignedClient) -> None:

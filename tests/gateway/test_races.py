@@ -1,4 +1,4 @@
-"""What merchants, customers and channels do at the same moment."""
+"""Concurrent actions of merchants, customers and channels."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 
 def test_cancelling_while_the_channel_is_being_called(client: SignedClient) -> None:
-    """The cancel is accepted, so it must come about: also when the call it waits for succeeds."""
+    """The cancel was accepted, so the payment must be cancelled, also when the creation call succeeds."""
     creating, key = in_background(lambda: create(client, "slow:1.5")), new_no("key")
     wait_until(Payment.objects.exists)
     payment = {"payment_no": Payment.objects.get().payment_no}
@@ -106,7 +106,7 @@ def test_two_concurrent_captures_capture_once(client: SignedClient) -> None:
     assert get_payment(client, payment)["captured_amount"] == 4_000
 
 
-# --- A channel that speaks of something else ---------------------------------------------------------------------
+# --- Mismatches ---------------------------------------------------------------------
 
 
 LIES = [

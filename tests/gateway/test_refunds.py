@@ -1,4 +1,4 @@
-"""Refunds: whole, in parts, never more than was paid, whatever happens at the same time."""
+"""Full and partial refunds, never above the captured amount, also when they are concurrent."""
 
 import re
 
@@ -61,7 +61,7 @@ def test_partial_refunds_add_up_to_a_full_refund(client: SignedClient) -> None:
 
 
 def test_a_refund_above_the_limit_is_refused_with_the_refundable_amount(client: SignedClient) -> None:
-    """The quick start's step 6.2: 5000, then 8000 of 10000."""
+    """Step 6.2 of the quick start: 5000, then 8000 of 10000."""
     payment = paid(client)
     data(refund(client, payment, 5_000, reason="测试退款1"))
     details = error(refund(client, payment, 8_000, reason="测试退款2"), 422, "refund_exceeds_payment")
@@ -219,7 +219,7 @@ def test_forty_concurrent_refunds_never_exceed_the_payment(client: SignedClient)
 
 
 def test_concurrent_refunds_while_the_bank_settles_slowly(client: SignedClient) -> None:
-    """Reservations count: what waits for the bank is not refunded twice."""
+    """Reservations count: an amount whose refund is still processing is not refunded again."""
     payment = paid(client, "refund_pending:600")
     answers = at_once(*[lambda: refund(client, payment, 3_000)] * 12)
     assert sorted(answer.status_code for answer in answers) == [200] * 3 + [422] * 9

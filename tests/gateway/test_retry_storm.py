@@ -1,5 +1,5 @@
-"""A channel is down for twenty minutes while some hundred sagas wait for it: nobody gives up because of that, and
-nobody knocks it down again when it is back. Time is made to pass second by second, for the sagas and the breaker."""
+"""A channel is down for twenty minutes while hundreds of sagas wait for it: no saga fails because of that, and their
+retries do not overload the channel when it is back. Time is advanced second by second, for the sagas and the breaker."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 REFUNDS, PAYMENTS = 120, 80
 OUTAGE_SECONDS, STRIDE_SECONDS = 20 * 60, 10
-# Their deadline is 15 minutes: these begin when so much of the outage is left.
+# Their deadline is 15 minutes: these start when this much of the outage is left.
 PAYMENTS_BEGIN = OUTAGE_SECONDS - 10 * 60
 
 
@@ -71,7 +71,7 @@ def _live_through(client: SignedClient, clock: StoppedTime) -> list[str]:
 
 
 def _recover(channel: Killswitch, clock: StoppedTime) -> list[int]:
-    """How many calls reached the channel in each second until every saga was at rest."""
+    """Returns how many calls reached the channel in each second until every saga had ended."""
     per_second = []
     for _second in range(180):
         before = len(channel.calls)
@@ -83,9 +83,9 @@ def _recover(channel: Killswitch, clock: StoppedTime) -> list[int]:
 
 
 def _require_no_herd(per_second: list[int]) -> None:
-    """The breaker's own ramp at first, and then the spread of those who wait."""
+    """The breaker's own ramp first, and then the jitter of the waiting sagas."""
     first = next(second for second, calls in enumerate(per_second) if calls)
     for second, calls in enumerate(per_second[first : first + breaker.RAMP_SECONDS]):
         assert calls <= breaker.PROBES * 2**second + breaker.PROBES, (second, per_second)
-    # Seven a second on average; a slow machine, on which more than a second passes, gets some in one go.
+    # Seven a second on average; on a slow machine, where more than a second passes, several come together.
     assert max(per_second) <= (REFUNDS + PAYMENTS) / 4, per_second

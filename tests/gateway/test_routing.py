@@ -1,4 +1,4 @@
-"""Which channel a payment goes to that names none."""
+"""Routing rules choose the channel of a payment that names none."""
 
 from collections import Counter
 from typing import Any
