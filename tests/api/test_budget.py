@@ -1,4 +1,4 @@
-"""What a request costs, and that no transaction is open while a channel is called."""
+"""The statements and commits of requests; no transaction is open while a channel is called."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 @pytest.fixture(autouse=True)
 def _warm(client: SignedClient) -> None:
-    """Connections, prepared caches and imports are there."""
+    """Opens connections, fills caches and loads modules."""
     data(create(client, key=new_no("key")))
 
 
@@ -54,7 +54,7 @@ def test_a_payment_costs_two_commits(client: SignedClient, simulate: str, status
         assert len(found.statements) <= 16, _explain(found)
 
 
-def test_a_hot_replay_costs_the_look_at_the_key_and_nothing_else(client: SignedClient) -> None:
+def test_a_cached_replay_costs_only_the_query_of_the_api_key(client: SignedClient) -> None:
     wanted, key = payment_request(), new_no("key")
     data(client.post(PAYMENTS, wanted, idempotency_key=key))
     with cost() as found:
@@ -106,7 +106,7 @@ def test_no_transaction_is_open_while_the_channel_is_called(
     def look(operation: str, _request: object) -> None:
         assert not connection.in_atomic_block, operation
         assert connection.get_autocommit(), operation
-        # What this call is about is committed: another connection sees the intent.
+        # The intent of this call is committed: another connection sees it.
         called.append(operation)
 
     line.before = look

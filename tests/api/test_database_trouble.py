@@ -73,7 +73,9 @@ def failing() -> Iterator[Failing]:
 
 
 @pytest.mark.parametrize("code", UNAVAILABLE)
-def test_answer_and_repetition(failing: Failing, client: SignedClient, code: str) -> None:
+def test_database_trouble_is_a_503_and_the_repetition_succeeds(
+    failing: Failing, client: SignedClient, code: str
+) -> None:
     failing.writes("INSERT", "payments", code)
     body, key = payment_request("auto_pay"), new_no("KEY")
     answer = client.post("/api/v1/payments", body, idempotency_key=key)
@@ -86,7 +88,7 @@ def test_answer_and_repetition(failing: Failing, client: SignedClient, code: str
 
 
 @pytest.mark.parametrize("code", ["25006", "57P01", "08006", "25P03"])
-def test_session_is_never_used_again(failing: Failing, client: SignedClient, code: str) -> None:
+def test_a_broken_session_is_closed(failing: Failing, client: SignedClient, code: str) -> None:
     failing.writes("INSERT", "payments", code)
     session = _session()
     assert create(client).status_code == 503
@@ -94,7 +96,7 @@ def test_session_is_never_used_again(failing: Failing, client: SignedClient, cod
     wait_until(lambda: not _is_open(session), 10, "the end of the session")
 
 
-def test_session_that_is_well_is_kept(failing: Failing, client: SignedClient) -> None:
+def test_a_healthy_session_is_kept(failing: Failing, client: SignedClient) -> None:
     failing.writes("INSERT", "payments", "57014")
     session = _session()
     assert create(client).status_code == 503
@@ -104,29 +106,29 @@ def test_session_that_is_well_is_kept(failing: Failing, client: SignedClient) ->
 
 @pytest.mark.parametrize("code", ["40P01", "40001"])
 @pytest.mark.parametrize(("event", "table"), [("INSERT", "payments"), ("UPDATE", "payments")])
-def test_conflict_is_repeated(
+def test_a_conflict_is_repeated(
     failing: Failing, client: SignedClient, event: str, table: str, code: str
 ) -> None:
-    """In the commit of the claim, and in the one after the call: the merchant sees nothing of it."""
+    """In the commit of the claim, and in the one after the call: the merchant notices nothing."""
     failing.writes(event, table, code, times=2)
     assert data(create(client, "auto_pay"))["status"] == "succeeded"
     assert SagaInstance.objects.get().status == "completed"
 
 
-def test_conflict_that_stays(failing: Failing, client: SignedClient) -> None:
+def test_a_lasting_conflict_is_a_503(failing: Failing, client: SignedClient) -> None:
     failing.writes("INSERT", "payments", "40P01")
     answer = create(client)
     assert error(answer, 503, "service_unavailable") == {}
     assert answer["Retry-After"] == "1"
 
 
-def test_defect_is_no_outage(failing: Failing, client: SignedClient) -> None:
+def test_a_defect_is_not_reported_as_an_outage(failing: Failing, client: SignedClient) -> None:
     failing.writes("INSERT", "payments", "22012")  # division by zero
     error(create(client), 500, "internal_error")
 
 
-def test_outside_the_api(failing: Failing) -> None:
-    """The back office and the middlewares are not served by the API's own handler."""
+def test_database_trouble_outside_the_api(failing: Failing) -> None:
+    """The API's own handler does not cover the back office and the middlewares."""
     failing.writes("INSERT", "axes_accessattempt", "25006")
     browser = Client(raise_request_exception=False)
     answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})

@@ -1,4 +1,4 @@
-"""Bodies nobody thought of: whatever is sent, the answer is of the contract, and money adds up afterwards."""
+"""Generated bodies and queries: every answer follows the contract, and the amounts add up afterwards."""
 
 import json
 from collections.abc import Callable
@@ -63,7 +63,7 @@ ITEMS = st.lists(
 
 
 def bent(field_names: list[str]) -> st.SearchStrategy[Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Ways to bend a body that is right: fields replaced, left out or added."""
+    """Changes to a valid body: fields replaced, left out or added."""
     names = st.sampled_from(field_names) | ANY_TEXT
     left_out = st.sets(st.sampled_from(field_names), max_size=1)
     changes = st.dictionaries(names, JSON, max_size=3)
@@ -152,7 +152,7 @@ def test_any_body_of_a_refund(client: SignedClient, data: st.DataObject, with_ke
 
 @bounded
 @given(body=JSON)
-def test_any_json_at_all(client: SignedClient, body: Any) -> None:
+def test_any_json(client: SignedClient, body: Any) -> None:
     for path in (PAYMENTS, ORDERS, REFUNDS):
         _post(client, path, body, True)
     assert not Payment.objects.exists()
@@ -160,7 +160,7 @@ def test_any_json_at_all(client: SignedClient, body: Any) -> None:
 
 @bounded
 @given(raw=st.binary(max_size=200))
-def test_any_bytes_at_all(client: SignedClient, raw: bytes) -> None:
+def test_any_bytes(client: SignedClient, raw: bytes) -> None:
     for path in (PAYMENTS, ORDERS, REFUNDS):
         answer = client.request("POST", path, body=raw, idempotency_key=new_no("key"))
         assert_of_the_contract(answer, raw)

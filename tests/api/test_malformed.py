@@ -1,4 +1,4 @@
-"""What a merchant's program may not say: a 4xx of the contract that names the field, and nothing written."""
+"""Invalid requests: the answer is a 4xx of the contract that names the field, and nothing is written."""
 
 import itertools
 import json
@@ -49,7 +49,7 @@ NOT_ADDRESSES: list[Any] = [
 ]  # fmt: skip
 
 
-# No name server is asked for these.
+# No name server is queried for these.
 NOT_CALLED = [
     "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
     "http://[fe80::1]/", "http://[fc00::1]/", "http://[::ffff:10.0.0.1]/", "http://0.0.0.0/", "http://2130706433/",
@@ -60,7 +60,7 @@ NOT_CALLED = [
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A write that works with `body`, which fields it must have, and what each field may not be."""
+    """A write with a valid `body`, its required fields, and invalid values of each field."""
 
     path: str
     body: Body
@@ -172,7 +172,7 @@ def _about_webhooks(client: SignedClient) -> list[Endpoint]:
 def send(
     client: SignedClient, path: str, body: bytes | Body | Any, method: str = "POST", **headers: str
 ) -> Any:
-    """With a fresh key, so that no nonce is spent: then not one row of any table may change."""
+    """Sends with a fresh key, so that no nonce is stored: no row of any table may change."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return client.request(method, path, body=raw, idempotency_key=new_no("key"), **headers)
 
@@ -215,7 +215,7 @@ BROKEN = [
 NO_OBJECT = [b"[]", b"[1, 2]", b"[{}]", b"null", b"true", b"1", b"1.5", b'"x"', b'""']
 
 
-def test_what_is_not_json_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
+def test_invalid_json_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
     before = row_counts()
     for endpoint, raw in itertools.product(endpoints, BROKEN):
         answer = send(client, endpoint.path, raw, endpoint.method)
@@ -223,7 +223,9 @@ def test_what_is_not_json_is_refused_everywhere(client: SignedClient, endpoints:
     assert row_counts() == before
 
 
-def test_what_is_not_an_object_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
+def test_json_other_than_an_object_is_refused_everywhere(
+    client: SignedClient, endpoints: list[Endpoint]
+) -> None:
     before = row_counts()
     for endpoint, raw in itertools.product(endpoints, NO_OBJECT):
         answer = send(client, endpoint.path, raw, endpoint.method)
@@ -232,9 +234,7 @@ def test_what_is_not_an_object_is_refused_everywhere(client: SignedClient, endpo
     assert row_counts() == before
 
 
-def test_a_body_that_is_too_large_is_refused_everywhere(
-    client: SignedClient, endpoints: list[Endpoint]
-) -> None:
+def test_a_too_large_body_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
     before = row_counts()
     for endpoint in endpoints:
         raw = json.dumps({**endpoint.body, "subject": "x" * 1024 * 1024}).encode()
@@ -242,15 +242,13 @@ def test_a_body_that_is_too_large_is_refused_everywhere(
     assert row_counts() == before
 
 
-def test_a_body_of_the_largest_size_is_read(client: SignedClient, endpoints: list[Endpoint]) -> None:
+def test_a_body_of_the_maximum_size_is_accepted(client: SignedClient, endpoints: list[Endpoint]) -> None:
     for endpoint in endpoints[:1]:
         raw = json.dumps(endpoint.body).encode()
         assert send(client, endpoint.path, raw + b" " * (1024 * 1024 - len(raw))).status_code == 200
 
 
-def test_another_type_of_content_is_refused_everywhere(
-    client: SignedClient, endpoints: list[Endpoint]
-) -> None:
+def test_another_content_type_is_refused_everywhere(client: SignedClient, endpoints: list[Endpoint]) -> None:
     before = row_counts()
     types = [
         "text/plain",
@@ -273,8 +271,8 @@ def test_another_type_of_content_is_refused_everywhere(
     assert row_counts() == before
 
 
-def test_many_names_cost_no_time(client: SignedClient) -> None:
-    """A megabyte of names of which one comes twice: answered at once, not after a square of comparisons."""
+def test_a_body_with_many_field_names_is_parsed_quickly(client: SignedClient) -> None:
+    """A megabyte of field names with one duplicate: the check takes linear, not quadratic time."""
     names = ",".join(f'"{number:x}":1' for number in range(90_000))
     raw = f"{{{names},{names[: names.index(',')]}}}".encode()
     assert len(raw) < 1024 * 1024
@@ -283,7 +281,9 @@ def test_many_names_cost_no_time(client: SignedClient) -> None:
     assert time.process_time() - began < 5
 
 
-def test_an_empty_body_names_what_is_missing(client: SignedClient, endpoints: list[Endpoint]) -> None:
+def test_an_empty_body_is_answered_with_the_missing_fields(
+    client: SignedClient, endpoints: list[Endpoint]
+) -> None:
     before = row_counts()
     for endpoint, raw in itertools.product(endpoints, (b"", b"{}", b" {} ")):
         if endpoint.needs:
@@ -292,7 +292,7 @@ def test_an_empty_body_names_what_is_missing(client: SignedClient, endpoints: li
     assert row_counts() == before
 
 
-def test_a_number_beyond_every_float_is_no_amount(client: SignedClient) -> None:
+def test_a_number_above_the_largest_float_is_refused_as_an_amount(client: SignedClient) -> None:
     for raw in (b"1e400", b"-1e400", b"1E+99999", b"1.0", b"1e0", b"-0", b"0e5"):
         body = json.dumps(payment_request(amount="AMOUNT")).encode().replace(b'"AMOUNT"', raw)
         assert list(refused(send(client, PAYMENTS, body), "validation_failed", context=raw)) == ["amount"]
@@ -302,7 +302,7 @@ def test_a_number_beyond_every_float_is_no_amount(client: SignedClient) -> None:
 
 
 def _wrong_bodies(endpoint: Endpoint) -> Iterator[tuple[str, Body]]:
-    """Each with the field that must be named."""
+    """Yields each wrong body with the field that the answer must name."""
     for name in endpoint.needs:
         yield name, {field: value for field, value in endpoint.body.items() if field != name}
     for name, values in endpoint.wrong.items():
@@ -328,7 +328,7 @@ def test_each_wrong_field_is_named_and_nothing_is_written(
     assert row_counts() == before
 
 
-def test_text_that_no_table_can_hold_is_refused_in_every_field(
+def test_text_that_postgresql_cannot_store_is_refused_in_every_field(
     client: SignedClient, endpoints: list[Endpoint]
 ) -> None:
     before = row_counts()
@@ -340,7 +340,7 @@ def test_text_that_no_table_can_hold_is_refused_in_every_field(
     assert row_counts() == before
 
 
-def test_the_place_inside_a_list_is_named(client: SignedClient) -> None:
+def test_the_position_inside_a_list_is_named(client: SignedClient) -> None:
     items = [*_item(unit_amount=5_000), *_item(unit_amount="5000")]
     details = refused(send(client, PAYMENTS, payment_request(items=items)), "validation_failed")
     assert list(details) == ["items.1.unit_amount"]
@@ -358,8 +358,8 @@ def test_all_wrong_fields_are_named_at_once(client: SignedClient) -> None:
     assert set(details) == {"amount", "currency", "subject", "expires_in"}
 
 
-def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
-    """So that the refusals above refuse what they say."""
+def test_unusual_valid_values_are_accepted(client: SignedClient) -> None:
+    """Shows that the refusals above have no other reason."""
     for change in (
         {"amount": 1},
         {"amount": 999_999_999_999},
@@ -389,7 +389,7 @@ def test_what_is_unusual_and_right_is_taken(client: SignedClient) -> None:
     "url",
     ["http://127.0.0.1/", "http://localhost:8080/callback", "http://[::1]:8080/", "http://a.localhost/"],
 )
-def test_off_the_local_stack_no_payment_is_told_to_ourselves(
+def test_a_loopback_callback_url_is_refused_off_the_local_stack(
     client: SignedClient, settings: Any, url: str
 ) -> None:
     settings.WEBHOOK_ALLOW_LOOPBACK = False
@@ -399,16 +399,18 @@ def test_off_the_local_stack_no_payment_is_told_to_ourselves(
     assert row_counts() == before
 
 
-def test_a_payment_asks_no_name_server(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, really = [], socket.getaddrinfo
+def test_creating_a_payment_queries_no_name_server(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queried, real_getaddrinfo = [], socket.getaddrinfo
 
     def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
-        asked.append(host)
-        return really(host, *more, **named)
+        queried.append(host)
+        return real_getaddrinfo(host, *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     opened(client, callback_url="https://shop.example/callback")
-    assert "shop.example" not in asked
+    assert "shop.example" not in queried
 
 
 # --- Lists and addresses --------------------------------------------------------------------------------------------
@@ -435,7 +437,7 @@ WRONG_FILTERS = {
 }
 
 
-def test_a_wrong_query_is_named(client: SignedClient) -> None:
+def test_a_wrong_query_parameter_is_named(client: SignedClient) -> None:
     opened(client)
     for path, filters in WRONG_FILTERS.items():
         for name, values in {**WRONG_QUERIES, **filters}.items():
@@ -446,7 +448,7 @@ def test_a_wrong_query_is_named(client: SignedClient) -> None:
                 assert list(details) == [name], (path, value, details)
 
 
-def test_a_query_that_is_unusual_and_right_is_taken(client: SignedClient) -> None:
+def test_unusual_valid_query_parameters_are_accepted(client: SignedClient) -> None:
     payment = opened(client)
     times = (
         "created_from=2020-01-01T00:00:00%2B08:00",
@@ -471,7 +473,7 @@ ODD_NAMES = [
 ]
 
 
-def test_an_address_of_nothing_is_404(client: SignedClient) -> None:
+def test_an_unknown_path_is_404(client: SignedClient) -> None:
     before = row_counts()
     gets = (f"{PAYMENTS}/{{}}", f"{REFUNDS}/{{}}", f"{ORDERS}/{{}}", "/api/v1/merchant/api-keys/{}",
             f"{EVENTS}/{{}}", f"{ENDPOINTS}/{{}}", f"{DELIVERIES}/{{}}")  # fmt: skip
@@ -498,8 +500,8 @@ def test_an_address_of_nothing_is_404(client: SignedClient) -> None:
     assert row_counts() == before
 
 
-def test_no_address_names_an_empty_trade_no(client: SignedClient) -> None:
-    """Payments whose creation was never answered have none; they must not be found by that."""
+def test_an_empty_trade_no_finds_no_payment(client: SignedClient) -> None:
+    """Payments whose creation was never answered have no trade number: an empty one must not find them."""
     data(client.post(PAYMENTS, payment_request("timeout_before")), 202)
     for empty in ("%20", "%09", '""'):
         error(send(client, f"/api/v1/channel/payments/{empty}/cancel", {}), 404, "not_found")
@@ -524,7 +526,7 @@ def _methods_about_webhooks(client: SignedClient) -> dict[str, tuple[str, ...]]:
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 
-def test_other_methods_are_405_and_say_which_there_are(client: SignedClient) -> None:
+def test_other_methods_are_405_with_the_allowed_ones(client: SignedClient) -> None:
     payment, order = paid(client), ordered(client)
     made = data(send(client, REFUNDS, {"payment_no": payment["payment_no"], "amount": 1}))
     one = f"{PAYMENTS}/{payment['payment_no']}"
@@ -559,5 +561,5 @@ def test_other_methods_are_405_and_say_which_there_are(client: SignedClient) -> 
         if "GET" in methods:
             head = client.request("HEAD", path)
             assert (head.status_code, head.content) == (200, b""), path
-    # DELETE spends a nonce, whatever it answers.
+    # DELETE stores a nonce with every answer.
     assert {**row_counts(), "request_nonces": 0} == {**before, "request_nonces": 0}

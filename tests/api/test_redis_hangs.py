@@ -1,5 +1,4 @@
-"""A Redis that takes connections and says nothing is worse than none, and a full one refuses writes alone: no request
-fails, and each waits for a fraction of a second at most."""
+"""Redis hangs, is full or is killed: no request fails, and each waits for a fraction of a second at most."""
 
 import signal
 import time
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 # One timeout for each use until the outage is known, and what a loaded machine adds. It was 5 to 10 s.
 FIRST_SECONDS = 3.0
-# Of five payments: two of them meet the thread that tries again.
+# Of five payments, two wait for the reconnecting thread.
 NEXT_FIVE_SECONDS = 6.0
 
 
@@ -53,7 +52,9 @@ def _kill(server: OwnRedis) -> None:
 
 
 @pytest.mark.parametrize("harm", [_freeze, _pause, _fill, _kill])
-def test_payments_go_on(server: OwnRedis, client: SignedClient, harm: Callable[[OwnRedis], None]) -> None:
+def test_payments_continue_without_redis(
+    server: OwnRedis, client: SignedClient, harm: Callable[[OwnRedis], None]
+) -> None:
     body, key = payment_request("auto_pay"), new_no("KEY")
     before = client.post("/api/v1/payments", body, idempotency_key=key)
     page = "/checkout/" + opened(client)["payment_url"].rpartition("/")[2]
@@ -68,7 +69,7 @@ def test_payments_go_on(server: OwnRedis, client: SignedClient, harm: Callable[[
         assert client.get("/readyz").status_code == 200
 
 
-def test_is_used_again_once_it_answers(server: OwnRedis, client: SignedClient) -> None:
+def test_redis_is_used_again_when_it_answers(server: OwnRedis, client: SignedClient) -> None:
     _freeze(server)
     data(create(client, "auto_pay"))
     server.process.signal(signal.SIGCONT)

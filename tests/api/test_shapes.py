@@ -1,4 +1,4 @@
-"""What every answer has in common."""
+"""The format that all answers share."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_every_answer_has_a_request_id(client: SignedClient) -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-def test_a_callers_request_id_is_taken_over_when_it_is_harmless(client: SignedClient) -> None:
+def test_a_harmless_request_id_of_the_caller_is_kept(client: SignedClient) -> None:
     assert client.get(PAYMENTS, X_Request_Id="trace-0001.A_b")["X-Request-Id"] == "trace-0001.A_b"
     answer = client.get("/api/v1/nothing", X_Request_Id="trace-0002")
     assert json.loads(answer.content)["request_id"] == answer["X-Request-Id"] == "trace-0002"
@@ -48,7 +48,7 @@ def test_a_callers_request_id_is_taken_over_when_it_is_harmless(client: SignedCl
         assert client.get(PAYMENTS, X_Request_Id=offered)["X-Request-Id"].startswith("req_")
 
 
-def test_texts_are_chinese_unless_english_is_asked_for(client: SignedClient) -> None:
+def test_texts_are_chinese_unless_english_is_requested(client: SignedClient) -> None:
     payment = paid(client)
 
     def text(**headers: str) -> str:
@@ -73,13 +73,13 @@ def test_times_are_rfc_3339_in_utc(client: SignedClient) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", payment[name]), name
 
 
-def test_another_type_of_answer_cannot_be_had(client: SignedClient) -> None:
+def test_another_response_type_is_refused(client: SignedClient) -> None:
     error(client.get(PAYMENTS, Accept="text/html"), 406, "not_acceptable")
     for accept in ("*/*", "application/json", "text/html, */*;q=0.1", "application/*"):
         data(client.get(PAYMENTS, Accept=accept))
 
 
-def test_an_unexpected_failure_tells_nothing(client: SignedClient) -> None:
+def test_an_unexpected_error_reveals_nothing(client: SignedClient) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE refunds RENAME TO refunds_hidden_secret")
     try:
@@ -98,7 +98,7 @@ def test_an_unexpected_failure_tells_nothing(client: SignedClient) -> None:
 
 
 def test_a_page_is_the_same_bytes_as_its_data(client: SignedClient) -> None:
-    """One renderer for all: what lists show is what single objects show."""
+    """Lists and single objects use one renderer."""
     payment = opened(client)
     (listed,) = data(client.get(PAYMENTS))["items"]
     single = data(client.get(f"{PAYMENTS}/{payment['payment_no']}"))

@@ -1,4 +1,4 @@
-"""Another merchant's object does not exist, and neither does one of the other environment."""
+"""Objects of another merchant or of the other environment are 404."""
 
 import json
 from datetime import timedelta
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 def live_payment(merchant: NewMerchant) -> tuple[Body, Body]:
-    """A paid payment of the live environment with a refund, as rows: no channel makes one in tests."""
+    """Inserts a paid live payment with a refund: no channel serves live keys in tests."""
     now = {
         "order_no": new_no(),
         "merchant_id": merchant.merchant.pk,
@@ -75,7 +75,7 @@ def live_payment(merchant: NewMerchant) -> tuple[Body, Body]:
 
 
 def try_everything(stranger: SignedClient, payment: Body, given_back: Body) -> None:
-    """Every endpoint that names an object answers 404, the same as for one that never was, and nothing changes."""
+    """Every endpoint that names an object answers 404, as for an object that never existed, and changes nothing."""
     before = row_counts()
     one = f"{PAYMENTS}/{payment['payment_no']}"
     for path in (one, f"{REFUNDS}/{given_back['refund_no']}", f"{ORDERS}/{payment['order_no']}"):
@@ -132,7 +132,7 @@ def test_test_objects_do_not_exist_for_a_live_key(client: SignedClient, live_cli
     try_everything(live_client, payment, data(refund(client, payment, 1)))
 
 
-def test_lists_hold_ones_own_alone(
+def test_lists_contain_only_own_objects(
     acme: NewMerchant, client: SignedClient, live_client: SignedClient, other_client: SignedClient
 ) -> None:
     mine, foreign, (live, _refund) = opened(client), opened(other_client), live_payment(acme)
@@ -141,14 +141,14 @@ def test_lists_hold_ones_own_alone(
             assert [row[name] for row in data(each.get(path))["items"]] == [expected[name]]
 
 
-def test_a_cursor_of_another_merchant_opens_nothing(client: SignedClient, other_client: SignedClient) -> None:
+def test_a_cursor_of_another_merchant_shows_nothing(client: SignedClient, other_client: SignedClient) -> None:
     for _ in range(3):
         opened(client)
     cursor = data(client.get(f"{PAYMENTS}?limit=1"))["next_cursor"]
     assert data(other_client.get(f"{PAYMENTS}?cursor={cursor}"))["items"] == []
 
 
-def test_order_numbers_are_ones_own(
+def test_order_numbers_are_separate_for_each_merchant(
     client: SignedClient, other_client: SignedClient, live_client: SignedClient
 ) -> None:
     order_no = new_no()
@@ -160,7 +160,7 @@ def test_order_numbers_are_ones_own(
     )
 
 
-def test_another_merchants_order_is_not_paid_by_its_number(
+def test_a_payment_never_pays_another_merchants_order(
     client: SignedClient, other_client: SignedClient
 ) -> None:
     order = ordered(client, amount=5)
@@ -176,9 +176,7 @@ def test_another_merchants_keys_do_not_exist(acme: NewMerchant, other_client: Si
     assert str(acme.test_key.api_key.pk) not in numbers
 
 
-def test_what_was_not_found_is_not_remembered_under_the_key(
-    client: SignedClient, other_client: SignedClient
-) -> None:
+def test_not_found_is_not_stored_under_the_key(client: SignedClient, other_client: SignedClient) -> None:
     payment, key = opened(client), new_no("key")
     path = f"{PAYMENTS}/{payment['payment_no']}/cancel"
     error(other_client.post(path, {}, idempotency_key=key), 404, "not_found")

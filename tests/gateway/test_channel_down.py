@@ -71,7 +71,9 @@ def test_payments_are_accepted_and_wait_while_the_channel_is_down(
     assert phase() is BreakerPhase.CLOSED
 
 
-def test_payments_are_accepted_while_channel_and_redis_are_down(client: SignedClient, channel: Killswitch, redis_down: None) -> None:
+def test_payments_are_accepted_while_channel_and_redis_are_down(
+    client: SignedClient, channel: Killswitch, redis_down: None
+) -> None:
     goes_down(client, channel)
     payment = data(create(client, "auto_pay"), 202)
     assert channel.calls == []

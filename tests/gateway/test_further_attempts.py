@@ -68,7 +68,9 @@ def test_a_further_attempt_pays_the_order_after_a_decline(client: SignedClient) 
 
 
 @pytest.mark.parametrize("how", ["cancelled", "expired"])
-def test_a_further_attempt_pays_the_order_after_cancellation_or_expiry(client: SignedClient, how: str) -> None:
+def test_a_further_attempt_pays_the_order_after_cancellation_or_expiry(
+    client: SignedClient, how: str
+) -> None:
     ended = opened(client)
     if how == "cancelled":
         data(cancel(client, ended))

@@ -50,7 +50,9 @@ def test_null_compensation(client: SignedClient) -> None:
     assert bank.read_ledger(payment["payment_no"]) == []
 
 
-def test_null_compensation_when_the_bank_does_not_know_the_payment(client: SignedClient, line: InterceptedSimulator) -> None:
+def test_null_compensation_when_the_bank_does_not_know_the_payment(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """Not every channel records a cancel for an unknown payment: `NotFoundAtChannel` ends the compensation too."""
     line.after = lambda operation, answer: NotFoundAtChannel() if operation == "cancel_payment" else answer
     payment = _rolled_back(client, UNHEARD)

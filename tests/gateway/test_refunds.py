@@ -164,9 +164,7 @@ def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 4_001}, {"currency": "EUR"}])
-def test_a_refund_with_a_mismatch_needs_review(
-    client: SignedClient, change: dict
-) -> None:
+def test_a_refund_with_a_mismatch_needs_review(client: SignedClient, change: dict) -> None:
     payment = paid(client, "refund_pending:600")
     waiting = data(refund(client, payment, 4_000))
     told = {

@@ -1,5 +1,6 @@
 """A channel is down for twenty minutes while hundreds of sagas wait for it: no saga fails because of that, and their
-retries do not overload the channel when it is back. Time is advanced second by second, for the sagas and the breaker."""
+retries do not overload the channel when it is up again. The test advances the time second by second, for the sagas and
+the breaker."""
 
 import pytest
 
