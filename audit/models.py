@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from audit.action_types import StaffActionType
-from common.admin_labels import word
+from common.admin_labels import label_of
 from common.api.request_id import current_request_id
 from common.origin import current_address
 
@@ -43,4 +43,4 @@ class StaffAction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{word(StaffActionType, self.action)} {self.object_id}"
+        return f"{label_of(StaffActionType, self.action)} {self.object_id}"

@@ -47,5 +47,5 @@ class ConsistencyResultAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("meaning"))
     def meaning(self, result: ConsistencyResult) -> SafeString:
-        """With the name, because that is what is searched for."""
+        """With the name, which the search finds."""
         return format_html("{}<br><samp>{}</samp>", registry.meaning_of(result.name), result.name)

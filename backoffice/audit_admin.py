@@ -1,4 +1,4 @@
-"""The audit: what staff did, to be searched and exported, and changed by nobody."""
+"""The pages of the audit log: searched and exported, never changed."""
 
 from django.contrib import admin
 from django.utils.html import format_html
@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
 from backoffice.actions.admin import ActionsAdmin
-from common.admin import choice_filter, word_column
-from common.admin_labels import word
+from common.admin import choice_filter, label_column
+from common.admin_labels import label_of
 
 object_filter = choice_filter(
     "object_type",
@@ -22,7 +22,7 @@ object_filter = choice_filter(
 @admin.register(StaffAction)
 class StaffActionAdmin(ActionsAdmin):
     export_kind = "staff_actions"
-    kind = word_column("object_type", _("kind of object"), ObjectType)
+    kind = label_column("object_type", _("kind of object"), ObjectType)
     list_filter = (object_filter,)
     list_display = ("created_at", "actor", "act", "kind", "object_id", "reason", "address")
     search_fields = ("=object_id", "=actor", "=action", "=request_id")
@@ -45,7 +45,9 @@ class StaffActionAdmin(ActionsAdmin):
 
     @admin.display(description=_("action"))
     def act(self, action: StaffAction) -> SafeString:
-        """With the code, because that is what is searched for."""
+        """With the code, which the search finds."""
         return format_html(
-            "{}<br><samp class='office-why'>{}</samp>", word(StaffActionType, action.action), action.action
+            "{}<br><samp class='office-why'>{}</samp>",
+            label_of(StaffActionType, action.action),
+            action.action,
         )

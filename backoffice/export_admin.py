@@ -1,4 +1,4 @@
-"""Lists that have nothing to be done but their export; an order leads to its payment."""
+"""Lists whose only action is their export; an order also links to its payment."""
 
 from django.contrib import admin
 from django.urls import reverse
@@ -25,11 +25,11 @@ class ExportableRefundAdmin(ActionsAdmin, RefundAdmin):  # type: ignore[misc]  #
 @admin.register(Order)
 class ExportableOrderAdmin(ActionsAdmin, OrderAdmin):  # type: ignore[misc]
     export_kind = "orders"
-    fields = ("order_no", "its_payment", *(name for name in OrderAdmin.fields if name != "order_no"))  # type: ignore[assignment]
-    readonly_fields = ("its_payment",)
+    fields = ("order_no", "payment_link", *(name for name in OrderAdmin.fields if name != "order_no"))  # type: ignore[assignment]
+    readonly_fields = ("payment_link",)
 
     @admin.display(description=_("payment"))
-    def its_payment(self, order: Order) -> SafeString | str:
+    def payment_link(self, order: Order) -> SafeString | str:
         payment = Payment.objects.filter(order=order).first()
         if payment is None:
             return "—"

@@ -1,7 +1,7 @@
-"""Any number that staff are told, straight to what it names. Each look is answered by a unique or partial index."""
+"""Finds the object of any number or e-mail. Each lookup uses a unique or partial index."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from django.db.models import Model, QuerySet
 from django.urls import reverse
@@ -12,25 +12,23 @@ from merchants.models import Environment, Merchant
 from orders.models import Order
 from sagas.models import SagaInstance
 
-Lookup = Callable[[str], Iterator[QuerySet[Model]]]
-
 
 def find_address(term: str) -> str:
-    """The address of what the term names: a page when it is one thing, a list when it is several, else empty."""
+    """Returns the page of the object that `term` names, or a list when it names several; empty when none."""
     term = term.strip()
     if not term or len(term) > 255 or "\0" in term:
         return ""
-    for rows in _looks(term):
+    for rows in _lookups(term):
         found = list(rows[:2])
         if len(found) == 1:
-            return _page(found[0])
+            return _page_url(found[0])
         if found:
             name = f"admin:{rows.model._meta.app_label}_{rows.model._meta.model_name}_changelist"
             return f"{reverse(name, query={'q': term})}"
     return ""
 
 
-def _looks(term: str) -> Iterator[QuerySet[Model]]:
+def _lookups(term: str) -> Iterator[QuerySet[Model]]:
     upper = term.upper()
     if upper.startswith("PAY-"):
         yield Payment.objects.filter(payment_no=upper)
@@ -42,11 +40,11 @@ def _looks(term: str) -> Iterator[QuerySet[Model]]:
     if "@" in term:
         yield Merchant.objects.filter(email=term)
         yield Merchant.objects.filter(email=term.lower())
-    yield from _free(term)
+    yield from _foreign_numbers(term)
 
 
-def _free(term: str) -> Iterator[QuerySet[Model]]:
-    """Numbers that others gave: they follow no pattern of ours."""
+def _foreign_numbers(term: str) -> Iterator[QuerySet[Model]]:
+    """Numbers of merchants and channels, which have no fixed pattern."""
     yield Payment.objects.filter(channel_trade_no=term).exclude(channel_trade_no="")
     yield Payment.objects.filter(order_no=term, environment__in=Environment.values)
     yield Order.objects.filter(order_no=term, environment__in=Environment.values)
@@ -54,7 +52,7 @@ def _free(term: str) -> Iterator[QuerySet[Model]]:
     yield SagaInstance.objects.filter(business_id=term)
 
 
-def _page(row: Model) -> str:
+def _page_url(row: Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 

@@ -1,4 +1,4 @@
-"""The way through the back office: by task, each link for who may see what is behind it."""
+"""The sidebar: models grouped by task. A link is shown only with the permission to view its model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-# Label and icon of a task, and its models: the first is what most come for.
+# A task with its models and their icons, the most used model first.
 TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
     (
         _("Payments"),
@@ -66,10 +66,10 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
 
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    """Called by the theme. What no task names stands under the last one."""
+    """Called by the theme. Models that no task names are listed under the last one."""
     models = {model._meta.label_lower: model for model in admin.site._registry}
-    named = {label for _title, items in TASKS for label, _icon in items}
-    rest = [(label, "settings") for label in sorted(models) if label not in named]
+    grouped = {label for _title, items in TASKS for label, _icon in items}
+    rest = [(label, "settings") for label in sorted(models) if label not in grouped]
     found: list[dict[str, Any]] = [
         {"title": None, "items": [_home()], "separator": False},
     ]
@@ -90,12 +90,12 @@ def _link(model: Any, icon: str) -> dict[str, Any]:
         "title": capfirst(model._meta.verbose_name_plural),
         "icon": icon,
         "link": reverse(name),
-        "permission": _may_see(model),
+        "permission": _has_view_permission(model),
     }
 
 
-def _may_see(model: Any) -> Callable[[HttpRequest], bool]:
-    def may(request: HttpRequest) -> bool:
+def _has_view_permission(model: Any) -> Callable[[HttpRequest], bool]:
+    def has_permission(request: HttpRequest) -> bool:
         return bool(admin.site._registry[model].has_view_permission(request))
 
-    return may
+    return has_permission

@@ -1,7 +1,7 @@
-"""The seam to the admin's theme: no other module names the theme.
+"""The base classes and columns of the admin. With admin_forms.py, the only module that names the theme.
 
-No page may count or sort a big table: counts are estimates, lists come in the order of an index, page by page of its
-keys (admin_lists.py), and a search is an exact match that an index answers.
+No page may count or sort a big table: counts are estimates, lists have the order of an index and are paged by its keys
+(admin_lists.py), and a search is an exact match that an index answers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from common.admin_labels import name_fields, word
+from common.admin_labels import label_of, set_field_labels
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
 from common.secret_columns import without_secret_columns
@@ -31,7 +31,7 @@ class ReadOnlyAdmin(ModelAdmin):
     """A read-only page: money changes only through services."""
 
     change_list_template = "office/list.html"
-    # Links to filters that people want every day: the label, and the query.
+    # Links to frequent filters: label and query.
     saved_views: ClassVar[Sequence[tuple[Promise, str]]] = ()
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
@@ -40,7 +40,7 @@ class ReadOnlyAdmin(ModelAdmin):
     ordering = ("-pk",)
 
     def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
-        name_fields(model)
+        set_field_labels(model)
         super().__init__(model, admin_site)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -69,9 +69,9 @@ class ReadOnlyAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Where all `search_fields` are written as `=field`, each is looked up exactly, by its own index.
+        """If all `search_fields` are written as `=field`, looks up each one exactly, by its own index.
 
-        Django's own `=` ignores case, and joins the fields by OR: no index could serve either.
+        Django's own `=` ignores case and joins the fields by OR: no index can serve that.
         """
         fields = self.get_search_fields(request)
         term = search_term.strip()
@@ -80,7 +80,7 @@ class ReadOnlyAdmin(ModelAdmin):
         found = [
             self.model._base_manager.filter(**{path: term}).order_by().values("pk")
             for path in (field.removeprefix("=") for field in fields)
-            if _can_be(self.model, path, term)
+            if _can_hold(self.model, path, term)
         ]
         if not found:
             return queryset.none(), False
@@ -103,21 +103,21 @@ class ReadOnlyInline(TabularInline):
 
 
 class FlatInline(ReadOnlyInline):
-    """Rows that are shown here whole: no title above each, no page of their own to open."""
+    """Rows without a title and without a link to a page of their own: all their fields are in the table."""
 
     hide_title = True
     show_change_link = False
 
 
 def money_text(amount_minor: int, currency: str) -> str:
-    """An amount in minor units as people of the reader's language write it: `1,234.50 USD`, `1,234 JPY`."""
+    """Formats an amount in minor units in the reader's language: `1,234.50 USD`, `1,234 JPY`."""
     exponent = EXPONENTS[currency]
     major = Decimal(amount_minor).scaleb(-exponent)
     return f"{number_format(major, decimal_pos=exponent, use_l10n=True, force_grouping=True)} {currency}"
 
 
 def money_column(field: str, description: Promise) -> Column:
-    """An amount in minor units as people write it, with the currency of its row."""
+    """A column with an amount in minor units, formatted with the currency of its row."""
 
     def column(_admin: Any, row: Any) -> str:
         return money_text(getattr(row, field), row.currency)
@@ -126,7 +126,7 @@ def money_column(field: str, description: Promise) -> Column:
 
 
 def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -> Column:
-    """A choice as a coloured label, in lists. Colours are success, info, warning and danger."""
+    """A column with a choice as a coloured label. Colours are success, info, warning and danger."""
 
     def column(_admin: Any, row: Any) -> tuple[str, str]:
         return getattr(row, field), getattr(row, f"get_{field}_display")()
@@ -134,17 +134,17 @@ def badge_column(field: str, description: Promise, colours: Mapping[str, str]) -
     return _described(column, description, label=dict(colours))
 
 
-def word_column(field: str, description: Promise, codes: type[TextChoices]) -> Column:
-    """A value in the reader's words, where the model keeps no choices for it."""
+def label_column(field: str, description: Promise, codes: type[TextChoices]) -> Column:
+    """A column with the label of a code, for a field without choices."""
 
     def column(_admin: Any, row: Any) -> str | Promise:
-        return word(codes, getattr(row, field))
+        return label_of(codes, getattr(row, field))
 
     return _described(column, description)
 
 
 def flag_column(field: str, description: Promise) -> Column:
-    """A label where it is true, and nothing elsewhere: a cross beside what is well would look like trouble."""
+    """A column with a label where the field is true. Django's red cross for false would look like an error."""
 
     def column(_admin: Any, row: Any) -> tuple[str, Promise] | None:
         return ("flagged", _("yes")) if getattr(row, field) else None
@@ -155,7 +155,7 @@ def flag_column(field: str, description: Promise) -> Column:
 def known_values_filter(
     field: str, title: Promise, values: Callable[[], Iterable[str]]
 ) -> type[SimpleListFilter]:
-    """Offers what the code knows. Django's own, for a column without choices, reads the whole table for them."""
+    """A filter with the values that the code knows. Django's own filter reads them from the whole table."""
 
     def lookups(_self: Any, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in values()]
@@ -173,7 +173,7 @@ def choice_filter(
     choices: Sequence[tuple[str, Promise]],
     narrow: Callable[[QuerySet[Any], str], QuerySet[Any]],
 ) -> type[SimpleListFilter]:
-    """A few named conditions of which one can be chosen."""
+    """A filter with a few named conditions."""
 
     def lookups(_self: Any, _request: HttpRequest, _admin: Any) -> Sequence[tuple[str, Promise]]:
         return choices
@@ -190,8 +190,8 @@ def _described(column: Column, description: Promise, **options: Any) -> Column:
     return described
 
 
-def _can_be(model: type[Model], path: str, term: str) -> bool:
-    """Whether the field could hold the term at all: a payment number is no UUID."""
+def _can_hold(model: type[Model], path: str, term: str) -> bool:
+    """Tells whether the field can hold the term: a payment number is no UUID."""
     field = get_fields_from_path(model, path)[-1]
     try:
         field.to_python(term)

@@ -1,4 +1,4 @@
-"""The theme's form widgets: with common/admin.py the only place that names the theme."""
+"""Forms with the widgets of the theme. With common/admin.py, the only module that names the theme."""
 
 from decimal import Decimal
 from typing import TypeVar
@@ -20,13 +20,13 @@ from unfold.widgets import (
 
 from common.money import EXPONENTS
 
-__all__ = ["AuthenticationForm", "amount_field", "dressed"]
+__all__ = ["AuthenticationForm", "amount_field", "with_theme_widgets"]
 
 F = TypeVar("F", bound=forms.BaseForm)
 
 
-def dressed(form: F) -> F:
-    """The same form with the widgets of the theme. A field that asks for several lines has a Textarea."""
+def with_theme_widgets(form: F) -> F:
+    """Gives the form the widgets of the theme. A CharField with a Textarea keeps several lines."""
     for field in form.fields.values():
         widget = _widget_for(field)
         if widget is not None:
@@ -37,7 +37,7 @@ def dressed(form: F) -> F:
 
 
 def amount_field(currency: str, most_minor: int, *, help_text: str) -> forms.DecimalField:
-    """In the currency's own decimals, never more than the most."""
+    """A field for an amount in major units: the currency's own decimals, at most `most_minor`."""
     exponent = EXPONENTS[currency]
     return forms.DecimalField(
         label=_("Amount in %(currency)s") % {"currency": currency},

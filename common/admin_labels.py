@@ -1,4 +1,4 @@
-"""What columns, and the codes in them, are called. Models stay as they are: the names are for people alone."""
+"""Labels of model fields and of codes, for the admin. They are not in the models, so no migration depends on them."""
 
 from django.db.models import Field, Model, TextChoices
 from django.utils.functional import Promise
@@ -227,14 +227,13 @@ LABELS: dict[str, Promise] = {
 }
 
 
-def name_fields(model: type[Model]) -> None:
-    """Gives the fields that were given no name the one above. What a model itself says wins, and migrations see
-    nothing of it: they compare what was written in the model."""
+def set_field_labels(model: type[Model]) -> None:
+    """Sets the labels of fields without a `verbose_name`. Migrations do not see it: they compare the models' source."""
     for field in model._meta.get_fields():
         if isinstance(field, Field) and field._verbose_name is None and field.name in LABELS:  # type: ignore[attr-defined]
             field.verbose_name = LABELS[field.name]  # type: ignore[assignment]
 
 
-def word(codes: type[TextChoices], code: str) -> str | Promise:
-    """What an older release wrote may have no word any more: it is shown as it is called."""
+def label_of(codes: type[TextChoices], code: str) -> str | Promise:
+    """Returns the label of a code, or the code itself if it is unknown: an older release may have stored it."""
     return codes(code).label if code in codes.values else code

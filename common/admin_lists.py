@@ -1,4 +1,4 @@
-"""Lists of tables that grow without end: pages by key instead of OFFSET, counts by estimate, filters with inputs."""
+"""Lists of big tables: paged by key instead of OFFSET, counted by estimate, filtered by inputs."""
 
 import base64
 import binascii
@@ -31,9 +31,9 @@ OLDER, NEWER = "older", "newer"
 
 
 class KeysetChangeList(ChangeList):
-    """One page is one range of an index, however deep: it begins where the last one ended.
+    """Pages by key: each page is one range of an index and starts where the page before ended.
 
-    `ordering` of the admin is one column, newest first; rows of one moment are told apart by their key.
+    `ordering` of the admin is one column, newest first. The primary key orders rows with the same value.
     """
 
     older_url = newer_url = ""
@@ -49,8 +49,8 @@ class KeysetChangeList(ChangeList):
         return found
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Refuses what no filter of this list offers. Django would look up any field by any lookup, and by showing the
-        row or not, `?password__startswith=` would give away a secret letter by letter."""
+        """Refuses parameters that no filter offers. Django accepts lookups on any field: `?password__startswith=` would
+        reveal a secret letter by letter, by showing the row or not."""
         found = super().get_filters(request)
         _specs, _has_filters, not_offered, *_others = found
         if not_offered:
@@ -77,7 +77,7 @@ class KeysetChangeList(ChangeList):
         whole = not (self.older_url or self.newer_url)
         self.result_count = len(rows) if whole else estimate(self.queryset, at_least=len(rows))
         self.is_estimate = not whole
-        self.full_result_count = self.result_count  # the theme would else offer to show all
+        self.full_result_count = self.result_count  # otherwise the theme offers to show all rows
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False
@@ -93,7 +93,7 @@ class KeysetChangeList(ChangeList):
 
 
 def estimate(rows: QuerySet[Any], *, at_least: int) -> int:
-    """How many rows the planner expects: one look into its statistics."""
+    """Returns how many rows the planner expects, from its statistics."""
     sql, parameters = rows.order_by().values("pk").query.sql_with_params()
     with connections[rows.db].cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
@@ -113,7 +113,7 @@ def _order(column: str, *, forward: bool) -> list[Any]:
 
 
 def _beyond(column: str, key: tuple[Any, Any], *, forward: bool) -> Q:
-    """The first condition alone is what the index is entered by."""
+    """The first condition gives the index its start."""
     value, pk = key
     way = "gt" if forward else "lt"
     if column in ("pk", "id"):
@@ -129,7 +129,7 @@ def _encoded(column: str, row: Model) -> str:
 
 
 def _decoded(model: type[Model], column: str, cursor: str) -> tuple[Any, Any] | None:
-    """What is no cursor of ours shows the first page."""
+    """Returns None for an invalid cursor: the list then shows the first page."""
     if not cursor:
         return None
     field = model._meta.pk if column == "pk" else model._meta.get_field(column)
@@ -142,17 +142,17 @@ def _decoded(model: type[Model], column: str, cursor: str) -> tuple[Any, Any] | 
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class FilterInput:
     parameter: str
     label: Promise
     kind: str = "text"  # of the HTML input
 
 
 class InputsFilter(ListFilter):
-    """A filter into which one writes. What cannot be understood is said, and left out."""
+    """A filter with input fields. Invalid values are reported and ignored."""
 
     template = "office/filter_inputs.html"
-    inputs: ClassVar[Sequence[Input]] = ()
+    inputs: ClassVar[Sequence[FilterInput]] = ()
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
@@ -191,7 +191,7 @@ class InputsFilter(ListFilter):
         ]
         yield {"fields": fields, "kept": kept, "selected": any(field["value"] for field in fields)}
 
-    def not_understood(self, request: HttpRequest, each: Input) -> None:
+    def report_invalid(self, request: HttpRequest, each: FilterInput) -> None:
         messages.warning(
             request,
             _("%(field)s: “%(value)s” is not valid and was ignored.")
@@ -202,8 +202,8 @@ class InputsFilter(ListFilter):
 class CreatedFilter(InputsFilter):
     title = gettext_lazy("time")
     inputs = (
-        Input("created_from", gettext_lazy("From"), "datetime-local"),
-        Input("created_to", gettext_lazy("To"), "datetime-local"),
+        FilterInput("created_from", gettext_lazy("From"), "datetime-local"),
+        FilterInput("created_to", gettext_lazy("To"), "datetime-local"),
     )
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -213,8 +213,8 @@ class CreatedFilter(InputsFilter):
 class PaidFilter(InputsFilter):
     title = gettext_lazy("time of payment")
     inputs = (
-        Input("paid_from", gettext_lazy("From"), "datetime-local"),
-        Input("paid_to", gettext_lazy("To"), "datetime-local"),
+        FilterInput("paid_from", gettext_lazy("From"), "datetime-local"),
+        FilterInput("paid_to", gettext_lazy("To"), "datetime-local"),
     )
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -222,32 +222,32 @@ class PaidFilter(InputsFilter):
 
 
 def _between(inputs: InputsFilter, request: HttpRequest, rows: QuerySet[Any], column: str) -> QuerySet[Any]:
-    """From the first moment on and before the second, both in UTC where they say nothing else."""
+    """From the first time on and before the second; UTC where the input has no offset."""
     for each, way in zip(inputs.inputs, ("gte", "lt"), strict=True):
         if not inputs.value(each.parameter):
             continue
         moment = _moment(inputs.value(each.parameter))
         if moment is None:
-            inputs.not_understood(request, each)
+            inputs.report_invalid(request, each)
         else:
             rows = rows.filter(**{f"{column}__{way}": moment})
     return rows
 
 
 class AmountFilter(InputsFilter):
-    """In whole units. Without a currency each row is measured in the decimals of its own."""
+    """In major units. Without a currency, each row is compared in the decimals of its own currency."""
 
     title = gettext_lazy("amount")
     inputs = (
-        Input("currency", gettext_lazy("Currency")),
-        Input("amount_from", gettext_lazy("From")),
-        Input("amount_to", gettext_lazy("To")),
+        FilterInput("currency", gettext_lazy("Currency")),
+        FilterInput("amount_from", gettext_lazy("From")),
+        FilterInput("amount_to", gettext_lazy("To")),
     )
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         currency = self.value("currency").upper()
         if currency and currency not in EXPONENTS:
-            self.not_understood(request, self.inputs[0])
+            self.report_invalid(request, self.inputs[0])
             currency = ""
         bounds: dict[str, Decimal] = {}
         for each, way in zip(self.inputs[1:], ("gte", "lte"), strict=True):
@@ -255,7 +255,7 @@ class AmountFilter(InputsFilter):
                 continue
             amount = _amount(self.value(each.parameter))
             if amount is None:
-                self.not_understood(request, each)
+                self.report_invalid(request, each)
             else:
                 bounds[way] = amount
         if currency:
@@ -264,13 +264,13 @@ class AmountFilter(InputsFilter):
 
 
 def _amount_in_any(bounds: Mapping[str, Decimal]) -> Q:
-    """Both bounds beside each currency: apart, the planner would not see that few rows meet them."""
-    met = Q()
+    """Repeats both bounds for each group of currencies: the planner then estimates the few matching rows."""
+    condition = Q()
     for exponent in sorted(set(EXPONENTS.values())):
-        met |= _amount_is(
+        condition |= _amount_is(
             bounds, [name for name, places in EXPONENTS.items() if places == exponent], exponent
         )
-    return met
+    return condition
 
 
 def _amount_is(bounds: Mapping[str, Decimal], currencies: Sequence[str], exponent: int) -> Q:

@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, word_column
+from common.admin import ReadOnlyAdmin, label_column
 from events.models import OutboxEvent
 from merchants.models import Environment, Merchant
 
@@ -21,7 +21,7 @@ def merchant_link(_admin: Any, row: Any) -> SafeString:
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
-    mode = word_column("environment", _("environment"), Environment)
+    mode = label_column("environment", _("environment"), Environment)
     list_display = ("id", "type", "ordering_key", "mode", "created_at", "published_at")
     list_filter = (
         ("published_at", admin.EmptyFieldListFilter),

@@ -5,9 +5,9 @@ from common.admin import (
     FlatInline,
     ReadOnlyAdmin,
     badge_column,
+    label_column,
     money_column,
     money_text,
-    word_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter
 from merchants.admin import environment_filter
@@ -47,7 +47,7 @@ class OrderItemAdmin(ItemMoney, ReadOnlyAdmin):  # type: ignore[misc]
 class OrderAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
-    mode = word_column("environment", _("environment"), Environment)
+    mode = label_column("environment", _("environment"), Environment)
     list_display = (
         "order_no",
         "merchant",

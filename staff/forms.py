@@ -8,7 +8,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from common.admin_forms import AuthenticationForm, dressed
+from common.admin_forms import AuthenticationForm, with_theme_widgets
 from staff import second_factor
 from staff.second_factor import CodeOutcome
 
@@ -29,7 +29,7 @@ class LoginForm(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         widgets = {name: self.fields[name].widget for name in ("username", "password")}
-        dressed(self)
+        with_theme_widgets(self)
         for name, widget in widgets.items():
             self.fields[name].widget = widget
         self.fields["otp_token"].widget.attrs |= {"autocomplete": "one-time-code", "inputmode": "text"}

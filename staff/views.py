@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_otp import login as mark_verified
 
-from common.admin_forms import dressed
+from common.admin_forms import with_theme_widgets
 from staff import second_factor
 from staff.forms import CODE_WRONG, CodeForm
 from staff.models import Authenticator
@@ -88,7 +88,7 @@ def _show_code_form(request: HttpRequest, pending: Authenticator, form: CodeForm
     return _render_page(
         request,
         is_enrolled=second_factor.is_enrolled(_user(request)),
-        form=dressed(form),
+        form=with_theme_widgets(form),
         picture=_draw_qr_code(pending.build_otpauth_url()),
         key_to_type=_format_key(pending.key),
     )
@@ -97,7 +97,12 @@ def _show_code_form(request: HttpRequest, pending: Authenticator, form: CodeForm
 def _render_page(request: HttpRequest, **context: Any) -> HttpResponse:
     """Renders without a redirect, so that codes which are shown once are not stored anywhere in between."""
     site_context = admin.site.each_context(request)
-    context = {**site_context, "title": _("Second factor"), "code_form": dressed(CodeForm()), **context}
+    context = {
+        **site_context,
+        "title": _("Second factor"),
+        "code_form": with_theme_widgets(CodeForm()),
+        **context,
+    }
     return TemplateResponse(request, "staff/second_factor.html", context)
 
 

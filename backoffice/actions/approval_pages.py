@@ -18,7 +18,7 @@ from backoffice.approvals import decisions
 from backoffice.approvals.independence import find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import Approval
 from common.admin import ReadOnlyAdmin
-from common.admin_forms import dressed
+from common.admin_forms import with_theme_widgets
 from common.errors import ApiError, OperationRefused
 from staff.roles import Permission, has_permission
 
@@ -38,7 +38,7 @@ class RejectForm(ReasonForm):
 
     def __init__(self, approval: Approval, data: Any = None) -> None:
         super().__init__(data, auto_id="reject_%s", initial={"approval": approval.pk})
-        dressed(self)
+        with_theme_widgets(self)
 
 
 def approval_context(request: HttpRequest, approval: Approval, *, decide_url: str) -> dict[str, Any]:

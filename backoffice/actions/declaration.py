@@ -15,7 +15,7 @@ from django.http import HttpResponseBase
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from common.admin_forms import dressed
+from common.admin_forms import with_theme_widgets
 from staff.roles import Permission
 
 
@@ -111,4 +111,4 @@ class AdminAction:
         self, rows: Sequence[Any], data: Any = None, initial: Mapping[str, Any] | None = None
     ) -> ReasonForm:
         given = {**(initial or {}), **(self.initial(rows[0]) if rows else {})}
-        return dressed(self.form(data, rows=rows, initial=given, auto_id=f"{self.name}_%s"))
+        return with_theme_widgets(self.form(data, rows=rows, initial=given, auto_id=f"{self.name}_%s"))

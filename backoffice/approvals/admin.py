@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backoffice.approvals.models import Approval, ApprovalState
 from backoffice.saga_forms import ReasonCode
-from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
+from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
 
 COLOURS = {
     "pending": "warning",
@@ -21,7 +21,7 @@ COLOURS = {
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
-    why = word_column("reason_code", _("reason code"), ReasonCode)
+    why = label_column("reason_code", _("reason code"), ReasonCode)
     coloured_state = badge_column("state", _("state"), COLOURS)
     list_display = (
         "requested_at",

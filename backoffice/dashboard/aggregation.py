@@ -1,5 +1,8 @@
-"""Adds up the hours that are over. Each part is one transaction that locks its own row of `dashboard_progress`: two
-workers at once add up the same hour one after the other, and with the same result."""
+"""Aggregates payments, amounts and channel latencies by hour, for the dashboard.
+
+Each part is one transaction that locks its own row of `dashboard_progress`. Two workers at the same time aggregate the
+same hour one after the other, with the same result.
+"""
 
 import datetime as dt
 import math
@@ -13,24 +16,24 @@ from gateway.models import OPEN_PAYMENT_STATUSES
 
 HOURS, CALLS = "hours", "calls"
 HOUR: Final = dt.timedelta(hours=1)
-KEPT: Final = dt.timedelta(days=31)
-AT_ONCE: Final = 48  # hours in one transaction
-OPEN_AT_ONCE: Final = 200
-CONTRADICTED: Final = dt.timedelta(hours=2)  # so long a contradiction is looked at, every minute
-CALLS_AT_ONCE: Final = 50_000
-BATCHES: Final = 20
-# Younger events may have older ones beside them that are not committed yet: no transaction lives that long.
-SETTLED: Final = dt.timedelta(minutes=2)
-# A bucket is a fifth wider than the one before: percentiles are right to a fifth.
+RETENTION: Final = dt.timedelta(days=31)
+HOURS_PER_TRANSACTION: Final = 48
+MAX_OPEN_HOURS: Final = 200
+CONTRADICTION_WINDOW: Final = dt.timedelta(hours=2)  # hours of newer contradictions are aggregated again
+CALLS_PER_BATCH: Final = 50_000
+MAX_BATCHES: Final = 20
+# Older events than these are all committed: no transaction lives that long.
+COMMIT_DELAY: Final = dt.timedelta(minutes=2)
+# Each bucket is a fifth wider than the one before, so percentiles are exact to a fifth.
 GROWTH: Final = 1.2
 
-_ADD_UP = """
+_AGGREGATE_PAYMENTS = """
 INSERT INTO payment_hours (hour, environment, channel, currency, status, count, amount_minor)
 SELECT date_trunc('hour', created_at, 'UTC'), environment, channel, currency, status, count(*), sum(amount_minor)
 FROM payments WHERE created_at >= %(start)s AND created_at < %(end)s
 GROUP BY 1, 2, 3, 4, 5
 """
-_ADD_UP_PAID = """
+_AGGREGATE_PAID = """
 INSERT INTO paid_hours (hour, environment, currency, captured_minor, refunded_minor)
 SELECT date_trunc('hour', at, 'UTC'), environment, currency, sum(paid), sum(refunded) FROM (
     SELECT paid_at AS at, environment, currency, captured_minor AS paid, 0 AS refunded FROM payments
@@ -40,7 +43,7 @@ SELECT date_trunc('hour', at, 'UTC'), environment, currency, sum(paid), sum(refu
     WHERE settled_at >= %(start)s AND settled_at < %(end)s AND status = 'succeeded' AND surplus_of_id IS NULL
 ) AS moved GROUP BY 1, 2, 3
 """
-# A refund that had succeeded and failed after all.
+# Hours with a refund that succeeded and that the channel later reported as failed.
 _CONTRADICTED_HOURS = """
 SELECT DISTINCT date_trunc('hour', settled_at, 'UTC') AS hour FROM refunds
 WHERE contradicted_at >= %(since)s AND settled_at < %(before)s ORDER BY hour DESC LIMIT %(most)s
@@ -70,119 +73,121 @@ SELECT max(id) FROM taken
 
 
 def aggregate_hours() -> int:
-    """Answers how many hours were added up, for the first time or anew."""
+    """Aggregates new hours and hours that have changed. Returns how many."""
     hours = 0
-    while (count := _add_up_new()) > 0:
+    while (count := _aggregate_new_hours()) > 0:
         hours += count
-    hours += _add_up_open()
-    hours += _add_up_contradicted()
-    for _batch in range(BATCHES):
-        if not _add_up_calls():
+    hours += _aggregate_open_hours()
+    hours += _aggregate_contradicted_hours()
+    for _batch in range(MAX_BATCHES):
+        if not _aggregate_calls():
             break
     return hours
 
 
 def rebuild() -> None:
-    """Adds up everything anew: for demo data, which has been moved into hours that were added up already."""
+    """Aggregates everything again: for demo data, which is moved into hours that have been aggregated."""
     with transaction.atomic():
         for name in (HOURS, CALLS):
-            _locked(name).delete()
+            _lock_progress(name).delete()
         PaymentHour.objects.all().delete()
         PaidHour.objects.all().delete()
         LatencyHour.objects.all().delete()
     aggregate_hours()
 
 
-def _add_up_new() -> int:
+def _aggregate_new_hours() -> int:
     with transaction.atomic():
-        progress = _locked(HOURS)
+        progress = _lock_progress(HOURS)
         now = database_now()
-        end = _hour_of(now - SETTLED)
-        start = max(_first_hour(end), dt.datetime.fromtimestamp(progress.position, dt.UTC))
-        end = min(end, start + AT_ONCE * HOUR)
+        end = _start_of_hour(now - COMMIT_DELAY)
+        start = max(_oldest_kept_hour(end), dt.datetime.fromtimestamp(progress.position, dt.UTC))
+        end = min(end, start + HOURS_PER_TRANSACTION * HOUR)
         if start >= end:
             return 0
-        _replace(start, end)
-        _replace_paid(start, end)
+        _replace_payment_hours(start, end)
+        _replace_paid_hours(start, end)
         progress.position = int(end.timestamp())
         progress.save()
         return (end - start) // HOUR
 
 
-def _add_up_open() -> int:
-    """What was open when its hour was added up may have ended since; nothing else of an old hour can change."""
+def _aggregate_open_hours() -> int:
+    """Payments that were open when their hour was aggregated may have ended. Nothing else of an old hour can change."""
     with transaction.atomic():
-        _locked(HOURS)
+        _lock_progress(HOURS)
         with connection.cursor() as cursor:
             statuses = [str(status) for status in OPEN_PAYMENT_STATUSES]
-            cursor.execute(_OPEN_HOURS, {"open": statuses, "before": database_now(), "most": OPEN_AT_ONCE})
+            cursor.execute(_OPEN_HOURS, {"open": statuses, "before": database_now(), "most": MAX_OPEN_HOURS})
             hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:
-            _replace(hour, hour + HOUR)
+            _replace_payment_hours(hour, hour + HOUR)
         return len(hours)
 
 
-def _add_up_contradicted() -> int:
-    """Hours in which a refund stands that the channel has told otherwise about since."""
+def _aggregate_contradicted_hours() -> int:
+    """Hours with a refund for which the channel has reported another outcome since."""
     with transaction.atomic():
-        added_up = dt.datetime.fromtimestamp(_locked(HOURS).position, dt.UTC)
+        aggregated_until = dt.datetime.fromtimestamp(_lock_progress(HOURS).position, dt.UTC)
         with connection.cursor() as cursor:
-            since = database_now() - CONTRADICTED
-            cursor.execute(_CONTRADICTED_HOURS, {"since": since, "before": added_up, "most": OPEN_AT_ONCE})
+            since = database_now() - CONTRADICTION_WINDOW
+            cursor.execute(
+                _CONTRADICTED_HOURS, {"since": since, "before": aggregated_until, "most": MAX_OPEN_HOURS}
+            )
             hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:
-            _replace_paid(hour, hour + HOUR)
+            _replace_paid_hours(hour, hour + HOUR)
         return len(hours)
 
 
-def _replace(start: dt.datetime, end: dt.datetime) -> None:
+def _replace_payment_hours(start: dt.datetime, end: dt.datetime) -> None:
     with connection.cursor() as cursor:
         span = {"start": start, "end": end}
         cursor.execute("DELETE FROM payment_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
-        cursor.execute(_ADD_UP, span)
+        cursor.execute(_AGGREGATE_PAYMENTS, span)
 
 
-def _replace_paid(start: dt.datetime, end: dt.datetime) -> None:
+def _replace_paid_hours(start: dt.datetime, end: dt.datetime) -> None:
     with connection.cursor() as cursor:
         span = {"start": start, "end": end}
         cursor.execute("DELETE FROM paid_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
-        cursor.execute(_ADD_UP_PAID, span)
+        cursor.execute(_AGGREGATE_PAID, span)
 
 
-def _add_up_calls() -> bool:
-    """False when there is nothing more to add."""
+def _aggregate_calls() -> bool:
+    """Returns whether there may be more calls to aggregate."""
     with transaction.atomic():
-        progress = _locked(CALLS)
+        progress = _lock_progress(CALLS)
         with connection.cursor() as cursor:
             cursor.execute("SELECT min(id) FROM saga_events WHERE id > %s", [progress.position])
             (first,) = cursor.fetchone()
             if first is None:
                 return False
-            after = first - 1  # ids may have gaps, as after a pruning
-            settled = database_now() - SETTLED
-            given = {"after": after, "most": CALLS_AT_ONCE, "settled": settled, "growth": GROWTH}
+            after = first - 1  # ids may have gaps, for instance after pruning
+            settled = database_now() - COMMIT_DELAY
+            given = {"after": after, "most": CALLS_PER_BATCH, "settled": settled, "growth": GROWTH}
             cursor.execute(_CALLS, given)
             (last,) = cursor.fetchone()
         if last is None:
             return False
         progress.position = last
         progress.save()
-        return bool(last - after == CALLS_AT_ONCE)
+        return bool(last - after == CALLS_PER_BATCH)
 
 
 def bucket_ms(bucket: int) -> int:
-    """The longest call that falls into it."""
+    """Returns the longest duration of the bucket."""
     return math.ceil(GROWTH**bucket)
 
 
-def _locked(name: str) -> Progress:
+def _lock_progress(name: str) -> Progress:
     Progress.objects.get_or_create(name=name)
     return Progress.objects.select_for_update().get(name=name)
 
 
-def _first_hour(end: dt.datetime) -> dt.datetime:
-    return end - KEPT
+def _oldest_kept_hour(end: dt.datetime) -> dt.datetime:
+    return end - RETENTION
 
 
-def _hour_of(moment: dt.datetime) -> dt.datetime:
+def _start_of_hour(moment: dt.datetime) -> dt.datetime:
     return moment.replace(minute=0, second=0, microsecond=0)

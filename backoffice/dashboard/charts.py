@@ -1,4 +1,4 @@
-"""Bars as SVG, drawn here: no script, no colour that is not the theme's, and a table of the same numbers beneath."""
+"""Computes the bar chart of payments. The template draws it as SVG, without scripts, in the colours of the theme."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ WIDTH, HEIGHT, FLOOR, LEFT = 960, 200, 22, 44
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     outcome: str
     y: float
     height: float
@@ -23,13 +23,13 @@ class Bar:
     x: float
     width: float
     title: str
-    label: str  # beneath the bar, where there is room
+    label: str  # below the bar; empty where there is no room
     url: str
-    parts: Sequence[Part]
+    parts: Sequence[BarPart]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GridLine:
     y: float
     label: str
 
@@ -37,7 +37,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Chart:
     bars: Sequence[Bar]
-    lines: Sequence[Line]
+    lines: Sequence[GridLine]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -53,7 +53,7 @@ def payments_chart(figures: Figures, *, by_day: bool, list_url: str) -> Chart:
         for n, moment in enumerate(figures.moments)
     ]
     lines = [
-        Line(_height_to_y(highest * part, highest), f"{highest * part:,.0f}") for part in (0.0, 0.5, 1.0)
+        GridLine(_height_to_y(highest * part, highest), f"{highest * part:,.0f}") for part in (0.0, 0.5, 1.0)
     ]
     return Chart(bars, lines)
 
@@ -75,7 +75,7 @@ def _bar(
         count = counts.get(outcome, 0)
         if count:
             top = _height_to_y(reached + count, highest)
-            parts.append(Part(outcome, top, round(_height_to_y(reached, highest) - top, 1)))
+            parts.append(BarPart(outcome, top, round(_height_to_y(reached, highest) - top, 1)))
             reached += count
     end = moment + (dt.timedelta(days=1) if by_day else dt.timedelta(hours=1))
     when = f"{moment:%m-%d}" if by_day else f"{moment:%H:%M}"
@@ -92,7 +92,7 @@ def _height_to_y(count: float, highest: int) -> float:
 
 
 def _round_up(count: int) -> int:
-    """To a number that reads well on an axis."""
+    """Rounds up to a number that suits an axis."""
     unit = 4
     while unit < count:
         unit = unit * 5 // 2 if str(unit)[0] == "4" else unit * 2

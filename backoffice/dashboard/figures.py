@@ -1,4 +1,4 @@
-"""The figures of the dashboard: closed hours from `payment_hours`, and what is younger from the payments themselves."""
+"""The figures of the dashboard: past hours from the aggregates, the current hours from the payments themselves."""
 
 import datetime as dt
 from collections import Counter, defaultdict
@@ -14,8 +14,8 @@ from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
 from sagas.thresholds import STUCK_AFTER_SECONDS
 
-LIVE_MOST = dt.timedelta(hours=3)  # of payments that are not added up yet; more is said to be behind
-COUNTED = 1000
+MAX_LIVE = dt.timedelta(hours=3)  # that are read from the payments; more is reported as behind
+MAX_COUNT = 1000
 
 OUTCOMES: dict[str, tuple[str, ...]] = {
     "succeeded": (PaymentStatus.SUCCEEDED,),
@@ -34,7 +34,7 @@ SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, status, count(*)
 FROM payments WHERE created_at >= %(live)s AND environment = %(environment)s
 GROUP BY 1, 2, 3
 """
-# What customers paid in that time and what went back in it, whenever the payments were created.
+# Paid and refunded in that time, regardless of when the payments were created.
 _PAID = """
 SELECT currency, sum(paid), sum(refunded) FROM (
     SELECT currency, captured_minor AS paid, refunded_minor AS refunded FROM paid_hours
@@ -50,12 +50,12 @@ SELECT currency, sum(paid), sum(refunded) FROM (
 _LATENCY = """
 SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
 """
-_WAITING = """
+_OPEN_ITEMS = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(at))::float8
 FROM (SELECT {column} AS at FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}) AS bounded
 """
-# What waits: by a partial index each, counted to a bound.
-WAITING = {
+# Open items, each found by a partial index and counted up to MAX_COUNT.
+OPEN_ITEMS = {
     "payments_attention": ("payments", "needs_attention", "created_at"),
     "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
     "sagas_stuck": (
@@ -78,17 +78,17 @@ LEFT JOIN consistency_results result ON result.run_id = run.id ORDER BY result.n
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class OpenItems:
     count: int
     oldest_seconds: float | None
 
     @property
-    def is_more(self) -> bool:
-        return self.count >= COUNTED
+    def is_truncated(self) -> bool:
+        return self.count >= MAX_COUNT
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     name: str
     passed: bool
     count: int
@@ -103,7 +103,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class PaidTotal:
     """In minor units of one currency."""
 
     captured_minor: int
@@ -111,7 +111,7 @@ class Paid:
 
     @property
     def net_minor(self) -> int:
-        """Negative where more went back, of older payments too, than came in."""
+        """Negative when more was refunded, also of older payments, than captured."""
         return self.captured_minor - self.refunded_minor
 
 
@@ -123,52 +123,52 @@ class Figures:
     moments: Sequence[dt.datetime] = ()
     by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_currency: dict[str, Paid] = field(default_factory=dict)
+    by_currency: dict[str, PaidTotal] = field(default_factory=dict)
     latencies: Sequence[Latency] = ()
-    waiting: dict[str, Waiting] = field(default_factory=dict)
-    lags: dict[str, Waiting] = field(default_factory=dict)
+    waiting: dict[str, OpenItems] = field(default_factory=dict)
+    lags: dict[str, OpenItems] = field(default_factory=dict)
     run_id: int | None = None
     run_at: dt.datetime | None = None
-    checks: Sequence[Check] = ()
+    checks: Sequence[CheckResult] = ()
     behind: bool = False
 
 
-def gather(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
+def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
     now = database_now()
     unit = "day" if by_day else "hour"
     step = dt.timedelta(days=1) if by_day else HOUR
-    first = _begin(now, by_day) - (span - step)
+    first = _first_moment(now, by_day) - (span - step)
     figures = Figures(now=now, start=first, environment=environment)
     figures.moments = [first + n * step for n in range(span // step)]
-    added_up = _added_up(now)
-    live = max(added_up, now - LIVE_MOST)
-    figures.behind = added_up < now - LIVE_MOST
+    aggregated_until = _aggregated_until(now)
+    live = max(aggregated_until, now - MAX_LIVE)
+    figures.behind = aggregated_until < now - MAX_LIVE
     given = {"unit": unit, "start": first, "live": live, "environment": environment}
-    _take(figures, _rows(_PAYMENTS, given))
-    figures.by_currency = {name: Paid(int(paid), int(back)) for name, paid, back in _rows(_PAID, given)}
+    _count_payments(figures, _rows(_PAYMENTS, given))
+    figures.by_currency = {name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PAID, given)}
     figures.latencies = _latencies(_rows(_LATENCY, given))
-    for name, (table, condition, column) in WAITING.items():
-        sql = _WAITING.format(table=table, condition=condition, column=column, most=COUNTED)
-        figures.waiting[name] = Waiting(*_rows(sql)[0])
-    figures.lags = {name: Waiting(*_rows(sql, {"most": COUNTED})[0]) for name, sql in LAGS.items()}
-    _consistency(figures)
+    for name, (table, condition, column) in OPEN_ITEMS.items():
+        sql = _OPEN_ITEMS.format(table=table, condition=condition, column=column, most=MAX_COUNT)
+        figures.waiting[name] = OpenItems(*_rows(sql)[0])
+    figures.lags = {name: OpenItems(*_rows(sql, {"most": MAX_COUNT})[0]) for name, sql in LAGS.items()}
+    _add_last_check(figures)
     return figures
 
 
 def success_rate(outcomes: Counter[str]) -> float | None:
-    """Of those that ended one way or the other; what the customer left is no failure of the channel."""
+    """Returns succeeded of succeeded and failed. Payments that the customer abandoned are no failure of the channel."""
     ended = outcomes["succeeded"] + outcomes["failed"]
     return outcomes["succeeded"] / ended if ended else None
 
 
-def _take(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
+def _count_payments(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
     for moment, channel, status, count in rows:
         outcome = _OUTCOME_OF[status]
         figures.by_moment[moment][outcome] += int(count)
         figures.by_channel[channel][outcome] += int(count)
 
 
-def _added_up(now: dt.datetime) -> dt.datetime:
+def _aggregated_until(now: dt.datetime) -> dt.datetime:
     rows = _rows("SELECT position FROM dashboard_progress WHERE name = %(name)s", {"name": HOURS})
     return dt.datetime.fromtimestamp(rows[0][0], dt.UTC) if rows else now - dt.timedelta(days=3650)
 
@@ -195,17 +195,17 @@ def _percentile(buckets: Sequence[tuple[int, int]], part: float) -> int:
         seen += count
         if seen >= wanted:
             return bucket_ms(bucket)
-    raise AssertionError("a part of all is reached")
+    raise AssertionError("the buckets add up to the total")
 
 
-def _consistency(figures: Figures) -> None:
+def _add_last_check(figures: Figures) -> None:
     rows = _rows(_LAST_RUN)
     if rows:
         figures.run_id, figures.run_at = rows[0][0], rows[0][1]
-        figures.checks = [Check(name, passed, count) for _run, _at, name, passed, count in rows if name]
+        figures.checks = [CheckResult(name, passed, count) for _run, _at, name, passed, count in rows if name]
 
 
-def _begin(now: dt.datetime, by_day: bool) -> dt.datetime:
+def _first_moment(now: dt.datetime, by_day: bool) -> dt.datetime:
     hour = now.replace(minute=0, second=0, microsecond=0)
     return hour.replace(hour=0) if by_day else hour
 

@@ -1,4 +1,4 @@
-"""What stands on the first page of the back office."""
+"""The dashboard: the first page of the admin."""
 
 import datetime as dt
 from typing import Any
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.figures import OUTCOMES, Figures, Waiting, gather, success_rate
+from backoffice.dashboard.figures import OUTCOMES, Figures, OpenItems, load_figures, success_rate
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from common.admin import money_text
 from merchants.models import Environment
@@ -22,13 +22,13 @@ RANGES = {
     "7d": (gettext_lazy("7 days"), dt.timedelta(days=7), True),
     "30d": (gettext_lazy("30 days"), dt.timedelta(days=30), True),
 }
-OUTCOME_WORDS = {
+OUTCOME_LABELS = {
     "succeeded": gettext_lazy("Succeeded"),
     "failed": gettext_lazy("Failed"),
     "closed": gettext_lazy("Cancelled or expired"),
     "open": gettext_lazy("Open"),
 }
-WAITING_WORDS = {
+OPEN_ITEM_TILES = {
     "payments_attention": (
         gettext_lazy("Needs review: payments"),
         "gateway_payment",
@@ -48,7 +48,7 @@ WAITING_WORDS = {
     ),
 }
 
-LAG_WORDS = {
+LAG_TILES = {
     "outbox": (
         gettext_lazy("Unpublished events"),
         "events_outboxevent",
@@ -61,30 +61,30 @@ LAG_WORDS = {
     ),
     "webhooks": (gettext_lazy("Due webhook deliveries"), "webhooks_webhookdelivery", "due=yes"),
 }
-PATIENCE_SECONDS = 60  # what is younger is on its way, and no reason to be alarmed
+PATIENCE_SECONDS = 60  # younger items are on their way: no warning
 
 
-def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Called by the theme. Who may not see payments sees none added up either."""
+def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Called by the theme. Without the permission to view payments the dashboard stays empty."""
     if not request.user.has_perm("gateway.view_payment"):
         return context
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else "24h"
-    usual = Environment.TEST if settings.LOCAL_STACK else Environment.LIVE
+    default = Environment.TEST if settings.LOCAL_STACK else Environment.LIVE
     environment = request.GET.get("environment", "")
-    environment = environment if environment in Environment.values else usual
+    environment = environment if environment in Environment.values else default
     _label, length, by_day = RANGES[chosen]
-    figures = gather(span=length, by_day=by_day, environment=environment)
+    figures = load_figures(span=length, by_day=by_day, environment=environment)
     payments_url = reverse("admin:gateway_payment_changelist")
     return {
         **context,
         "title": _("Dashboard"),
         "figures": figures,
-        "ranges": _switch("range", RANGES, chosen, f"environment={environment}"),
-        "environments": _switch("environment", dict(Environment.choices), environment, f"range={chosen}"),
+        "ranges": _links("range", RANGES, chosen, f"environment={environment}"),
+        "environments": _links("environment", dict(Environment.choices), environment, f"range={chosen}"),
         "chart": payments_chart(figures, by_day=by_day, list_url=payments_url),
         "chart_rows": _chart_rows(figures),
-        "outcomes": [(outcome, OUTCOME_WORDS[outcome]) for outcome in OUTCOMES],
+        "outcomes": [(outcome, OUTCOME_LABELS[outcome]) for outcome in OUTCOMES],
         "channels": _channels(figures, payments_url),
         "amounts": _amounts(figures, payments_url),
         "latencies": [
@@ -104,7 +104,7 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _switch(name: str, choices: dict[Any, Any], chosen: str, other: str) -> list[dict[str, Any]]:
+def _links(name: str, choices: dict[Any, Any], chosen: str, other: str) -> list[dict[str, Any]]:
     return [
         {
             "label": label[0] if isinstance(label, tuple) else label,
@@ -155,10 +155,10 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
 
 
 def _tiles(figures: Figures, user: Any) -> list[dict[str, Any]]:
-    """Of the lists that the person may open."""
+    """One tile for each list that the person may open."""
     tiles = [
-        *((words, figures.waiting[name], 0.0) for name, words in WAITING_WORDS.items()),
-        *((words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_WORDS.items()),
+        *((words, figures.waiting[name], 0.0) for name, words in OPEN_ITEM_TILES.items()),
+        *((words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_TILES.items()),
     ]
     return [
         _tile(words, waiting, patience)
@@ -167,13 +167,13 @@ def _tiles(figures: Figures, user: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _tile(words: tuple[Any, str, str], waiting: Waiting, patience_seconds: float = 0) -> dict[str, Any]:
+def _tile(words: tuple[Any, str, str], waiting: OpenItems, patience_seconds: float = 0) -> dict[str, Any]:
     label, admin, query = words
     age = waiting.oldest_seconds
     late = age is not None and age > patience_seconds
     return {
         "label": label,
-        "count": f"{number_format(waiting.count, force_grouping=True)}{'+' if waiting.is_more else ''}",
+        "count": f"{number_format(waiting.count, force_grouping=True)}{'+' if waiting.is_truncated else ''}",
         "age": format_duration(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
         "tone": "danger" if late else "success",
         "icon": "warning" if late else "check_circle",

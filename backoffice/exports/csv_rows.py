@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from backoffice.exports.kinds import Column, Kind, Row
+from backoffice.exports.kinds import Column, ExportKind, Row
 
 MARK = "\ufeff"  # tells Excel that this is UTF-8
-# What makes a spreadsheet take a text for a formula, in half and in full width (OWASP, CSV Injection).
+# A spreadsheet runs a text with such a start as a formula, half or full width (OWASP, CSV Injection).
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-# What it would take for a number and show as another: more than the 15 digits that it can hold, zeros in front, powers.
+# Numbers that a spreadsheet would change: more than its 15 digits, leading zeros, powers.
 CHANGED_NUMBERS = re.compile(r"\d{16,}|0\d+|\d+(\.\d+)?[eE]\d+", re.ASCII)
 
 
-def header_line(kind: Kind) -> bytes:
+def header_line(kind: ExportKind) -> bytes:
     return (MARK + _as_csv([[column.name for column in kind.columns]])).encode()
 
 
-def row_lines(kind: Kind, rows: Iterable[Row]) -> bytes:
+def row_lines(kind: ExportKind, rows: Iterable[Row]) -> bytes:
     return _as_csv([[_cell(column, row) for column in kind.columns] for row in rows]).encode()
 
 
@@ -29,9 +29,9 @@ def _cell(column: Column, row: Row) -> str:
 
 
 def escape_formula(text: str) -> str:
-    """A quote in front makes it text. Numbers of ours are never negative and never so long, so none is harmed."""
-    is_changed = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
-    return f"'{text}" if is_changed else text
+    """Puts a quote in front, which makes it text. Our own numbers are never negative and never that long."""
+    is_dangerous = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
+    return f"'{text}" if is_dangerous else text
 
 
 def _text(value: Any) -> str:

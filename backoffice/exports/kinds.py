@@ -1,4 +1,4 @@
-"""What can be exported: the rows, who may see them, and what a line says. One entry for each kind."""
+"""The kinds of exports: rows, permission to view them, columns and filters. One entry for each kind."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`needs` are the fields that `text` is made of."""
+    """`text` is computed from the fields in `needs`."""
 
     name: str
     needs: Sequence[str]
@@ -30,9 +30,9 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Rows are read newest first by `order`, whose index makes every page cost the same. `filters` are what it can be
-    narrowed by besides its time, and where that stands."""
+class ExportKind:
+    """Rows are read newest first by `order`, which has an index: every page costs the same. `filters` maps the names of
+    filters, besides the times, to lookups."""
 
     name: str
     label: Promise
@@ -47,7 +47,7 @@ class Kind:
 
     @property
     def statuses(self) -> Mapping[str, Any]:
-        """Each with its word; none where it cannot be narrowed by a status."""
+        """Codes and labels; empty when the kind has no filter by status."""
         return dict(self.model._meta.get_field("status").flatchoices) if "status" in self.filters else {}  # type: ignore[union-attr]
 
 
@@ -60,7 +60,7 @@ def _renamed(name: str, field: str) -> Column:
 
 
 def _money(name: str) -> Column:
-    """In major units, as a number that a spreadsheet can add up."""
+    """In major units, as a number that a spreadsheet can sum."""
     field = f"{name}_minor"
     return Column(name, [field, "currency"], lambda row: to_major_text(row[field], row["currency"]))
 
@@ -85,10 +85,10 @@ _OF_MERCHANT = [
     *_plain("environment"),
 ]
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, ExportKind] = {
     kind.name: kind
     for kind in (
-        Kind(
+        ExportKind(
             "payments",
             _("Payments"),
             Payment,
@@ -106,7 +106,7 @@ KINDS: Mapping[str, Kind] = {
             ],
             _FILTERS | _PAID,
         ),
-        Kind(
+        ExportKind(
             "refunds",
             _("Refunds"),
             Refund,
@@ -122,7 +122,7 @@ KINDS: Mapping[str, Kind] = {
             ],
             _FILTERS,
         ),
-        Kind(
+        ExportKind(
             "orders",
             _("Orders"),
             Order,
@@ -136,7 +136,7 @@ KINDS: Mapping[str, Kind] = {
             ],
             _FILTERS | _PAID,
         ),
-        Kind(
+        ExportKind(
             "sagas",
             _("Sagas"),
             SagaInstance,
@@ -147,7 +147,7 @@ KINDS: Mapping[str, Kind] = {
             ],
             {"status": "status"},
         ),
-        Kind(
+        ExportKind(
             "deliveries",
             _("Webhook deliveries"),
             WebhookDelivery,
@@ -172,7 +172,7 @@ KINDS: Mapping[str, Kind] = {
                 "merchant": "endpoint__merchant__email",
             },
         ),
-        Kind(
+        ExportKind(
             "staff_actions",
             _("Staff actions"),
             StaffAction,

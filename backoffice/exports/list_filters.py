@@ -1,4 +1,4 @@
-"""The export of a list as somebody sees it: its own rows, found by its own filters and its own search."""
+"""Exports the rows that a list shows: by the list's own filters and search."""
 
 from typing import Any, Final
 
@@ -14,17 +14,17 @@ from django.utils.http import urlencode
 
 from common.admin_lists import NEWER, OLDER
 
-LIST: Final = "list"  # its name among the filters of an export
-# Where in the list somebody is, and not what it shows.
+LIST: Final = "list"  # the name of the list's query among the filters of an export
+# Parameters of the page within the list, not of its rows.
 PAGING: Final = (OLDER, NEWER, "p", "o", "all", "e")
 
 
 class InvalidListQuery(Exception):
-    """The query is none that this list would answer."""
+    """The list refuses this query."""
 
 
 def list_query(kind: str, shown: QueryDict) -> str:
-    """`payments?status__exact=failed`, or nothing where the list shows all of its rows."""
+    """Returns `payments?status__exact=failed`; empty when the list shows all of its rows."""
     query = shown.copy()
     for name in PAGING:
         query.pop(name, None)
@@ -50,7 +50,7 @@ def list_rows(model: type[Model], list_query: str) -> QuerySet[Any]:
     """
     request = RequestFactory().get(f"/?{list_query.partition('?')[2]}")
     request.user = User(is_active=True, is_superuser=True)
-    request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # what is not understood is said on the list
+    request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # the list reports invalid filters by a message
     try:
         shown = admin.site.get_model_admin(model).get_changelist_instance(request)
     except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:

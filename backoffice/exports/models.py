@@ -1,7 +1,7 @@
-"""Long exports: written by a worker in chunks, each committed with how far it got.
+"""Long exports, which a worker writes in chunks. Each chunk is committed with the progress.
 
-The chunks are in Postgres: a worker on another host can go on with them, and they are gone with their row. A day's
-million rows are some 30 MB compressed.
+The chunks are in PostgreSQL, so that a worker on another host can continue, and so that they are deleted with their
+export. A million rows are about 30 MB compressed.
 """
 
 from django.db import models
@@ -22,7 +22,7 @@ UNFINISHED = (ExportStatus.QUEUED, ExportStatus.RUNNING)
 
 
 class Export(models.Model):
-    """`position` is where the next chunk begins: whoever takes over after a crash goes on there."""
+    """`position` is where the next chunk begins: after a crash, another worker resumes there."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=30)
@@ -61,7 +61,7 @@ class Export(models.Model):
 
 
 class ExportChunk(models.Model):
-    """Some thousand lines, compressed."""
+    """A few thousand rows of CSV, compressed."""
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="chunks", db_index=False)
     number = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""The rows of an export, page by page: no cursor and no transaction stays open while somebody downloads slowly."""
+"""Reads the rows of an export page by page. No cursor or transaction stays open during a slow download."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
-from backoffice.exports.kinds import Kind, Row
+from backoffice.exports.kinds import ExportKind, Row
 from backoffice.exports.list_filters import LIST, list_rows
 
 Position = Sequence[Any]
@@ -16,14 +16,14 @@ TIMES: Mapping[str, str] = {"created_from": "created_at__gte", "created_until": 
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """`position` is that of the last row: where the next page begins."""
+class RowPage:
+    """`position` is that of the last row: the next page begins after it."""
 
     rows: Sequence[Row]
     position: Position | None
 
 
-def matching_rows(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
+def matching_rows(kind: ExportKind, filters: Mapping[str, str]) -> QuerySet[Any]:
     """Raises `NoSuchList`."""
     lookups = {**kind.filters, **TIMES}
     wanted = {lookups[name]: value for name, value in filters.items() if name in lookups and value}
@@ -32,33 +32,35 @@ def matching_rows(kind: Kind, filters: Mapping[str, str]) -> QuerySet[Any]:
     return rows.filter(**wanted)
 
 
-def count_up_to(kind: Kind, filters: Mapping[str, str], limit: int) -> int:
+def count_up_to(kind: ExportKind, filters: Mapping[str, str], limit: int) -> int:
     return matching_rows(kind, filters).order_by().values("pk")[:limit].count()
 
 
-def read_page(kind: Kind, filters: Mapping[str, str], *, after: Position | None, size: int) -> Page:
+def read_page(kind: ExportKind, filters: Mapping[str, str], *, after: Position | None, size: int) -> RowPage:
     fields = {field for column in kind.columns for field in column.needs}
     rows = matching_rows(kind, filters).order_by(*(f"-{name}" for name in kind.order))
     if after is not None:
         rows = rows.filter(_beyond(kind, after))
     found = list(rows.values(*fields, *kind.order)[:size])
     position = [_plain(found[-1][name]) for name in kind.order] if found else None
-    return Page(found, position)
+    return RowPage(found, position)
 
 
-def read_pages(kind: Kind, filters: Mapping[str, str], *, size: int, limit: int) -> Iterator[Sequence[Row]]:
+def read_pages(
+    kind: ExportKind, filters: Mapping[str, str], *, size: int, limit: int
+) -> Iterator[Sequence[Row]]:
     """Up to `limit` rows."""
-    after, left = None, limit
-    while left > 0:
-        found = read_page(kind, filters, after=after, size=min(size, left))
+    after, remaining = None, limit
+    while remaining > 0:
+        found = read_page(kind, filters, after=after, size=min(size, remaining))
         if not found.rows:
             return
         yield found.rows
-        after, left = found.position, left - len(found.rows)
+        after, remaining = found.position, remaining - len(found.rows)
 
 
-def _beyond(kind: Kind, position: Position) -> Q:
-    """Behind this row, in the order of reading. The first comparison is what the index starts from."""
+def _beyond(kind: ExportKind, position: Position) -> Q:
+    """The rows after this one, in reading order. The first comparison gives the index its start."""
     if len(kind.order) == 1:
         return Q(pk__lt=position[0])
     moment, key = _as_moment(position[0]), position[1]
@@ -72,7 +74,7 @@ def _as_moment(text: str) -> dt.datetime:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can keep it. Six decimals of the second, as Postgres has them."""
+    """Returns the value as JSON can store it. Seconds keep six decimals, like PostgreSQL."""
     if isinstance(value, dt.datetime):
         return value.isoformat(timespec="microseconds")
     return value if isinstance(value, int) else str(value)

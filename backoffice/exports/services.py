@@ -1,4 +1,4 @@
-"""Exports: asked for, written, downloaded and forgotten. Who takes data out is written down before the first byte."""
+"""Exports: requested, written, downloaded, pruned. Requests and downloads are audited before the first byte."""
 
 import gzip
 import uuid
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from backoffice.exports import csv_rows, row_pages
-from backoffice.exports.kinds import KINDS, Kind
+from backoffice.exports.kinds import KINDS, ExportKind
 from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
 from backoffice.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from common import crash
@@ -26,34 +26,36 @@ log = structlog.get_logger(__name__)
 PAGE_ROWS = 1_000  # of a streamed export: a short statement each
 CHUNK_ROWS = 5_000
 LEASE = timedelta(seconds=60)
-CHUNKS_AT_ONCE = 40  # a long export lets others have the worker in between
-MOST_CLAIMS = 5
-KEPT_FOR = timedelta(days=7)
+CHUNKS_PER_TURN = 40  # then the worker takes the next export
+MAX_CLAIMS_WITHOUT_PROGRESS = 5
+RETENTION = timedelta(days=7)
 
 
 def request_export(
     *, kind_name: str, filters: Mapping[str, str], actor: str, reason: str, in_background: bool = False
 ) -> Export | Iterator[bytes]:
-    """The lines themselves when they are few; otherwise, or where it is wished, a row that a worker will work on.
+    """Returns the CSV of a short export, or the row of a long one that a worker writes (`in_background`: always).
 
-    Raises `OperationRefused`. In either case it is in the audit, committed, when this returns.
+    The audit log entry is committed when this returns. Raises `OperationRefused`.
     """
     kind = _kind(kind_name)
-    given = {name: value for name, value in filters.items() if value}
-    if unknown := sorted(given.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
+    active_filters = {name: value for name, value in filters.items() if value}
+    if unknown := sorted(active_filters.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
         raise OperationRefused(
             _("%(kind)s cannot be filtered by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
         )
-    if LIST in given and list_kind(given[LIST]) != kind.name:
+    if LIST in active_filters and list_kind(active_filters[LIST]) != kind.name:
         raise OperationRefused(_("These filters belong to another list."))
     most = settings.EXPORT_STREAMED_ROWS
     try:
-        is_short = row_pages.count_up_to(kind, given, most + 1) <= most and not in_background
+        is_short = row_pages.count_up_to(kind, active_filters, most + 1) <= most and not in_background
     except InvalidListQuery as error:
         raise OperationRefused(_("The list does not support these filters.")) from error
     limit = most if is_short else settings.EXPORT_MAX_ROWS
-    export = Export(kind=kind.name, filters=given, requested_by=actor, reason=reason, row_limit=limit)
+    export = Export(
+        kind=kind.name, filters=active_filters, requested_by=actor, reason=reason, row_limit=limit
+    )
     with recording(
         StaffActionType.EXPORT_REQUESTED,
         ObjectType.EXPORT,
@@ -64,18 +66,18 @@ def request_export(
     ) as entry:
         if not is_short:
             export.save(force_insert=True)
-        entry.after = {"kind": kind.name, "filters": given, "streamed": is_short, "row_limit": limit}
-    return _stream(kind, given, limit) if is_short else export
+        entry.after = {"kind": kind.name, "filters": active_filters, "streamed": is_short, "row_limit": limit}
+    return _stream(kind, active_filters, limit) if is_short else export
 
 
-def _stream(kind: Kind, filters: Mapping[str, str], limit: int) -> Iterator[bytes]:
+def _stream(kind: ExportKind, filters: Mapping[str, str], limit: int) -> Iterator[bytes]:
     yield csv_rows.header_line(kind)
     for rows in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=limit):
         yield csv_rows.row_lines(kind, rows)
 
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
-    """Raises `OperationRefused` unless it is done. Each download is in the audit."""
+    """Raises `OperationRefused` unless the export is done. The audit log has each download."""
     export = Export.objects.filter(pk=export_id, status=ExportStatus.DONE).first()
     if export is None:
         raise OperationRefused(_("This export is not ready yet."))
@@ -100,21 +102,21 @@ def _chunks(export: Export) -> Iterator[bytes]:
 
 
 def write_unfinished() -> int:
-    """Works on every export that nobody works on, and answers how many chunks it wrote."""
+    """Writes every unfinished export without a lease. Returns how many chunks it wrote."""
     written = 0
-    while (export := _claim()) is not None:
-        for _chunk in range(CHUNKS_AT_ONCE):
+    while (export := _claim_export()) is not None:
+        for _chunk in range(CHUNKS_PER_TURN):
             if not _write_chunk(export):
                 break
             written += 1
         else:
-            _let_go(export)
+            _release(export)
             break
     return written
 
 
-def _claim() -> Export | None:
-    """One that is free: new, or left behind by a worker that died. One that kills its workers is given up."""
+def _claim_export() -> Export | None:
+    """Claims an export that is new or whose lease has expired. One that keeps killing its workers fails."""
     with transaction.atomic(durable=True):
         free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=Now())
         export = (
@@ -125,27 +127,27 @@ def _claim() -> Export | None:
         )
         if export is None:
             return None
-        given_up = export.claims_without_progress >= MOST_CLAIMS
+        is_given_up = export.claims_without_progress >= MAX_CLAIMS_WITHOUT_PROGRESS
         Export.objects.filter(pk=export.pk).update(
-            status=ExportStatus.FAILED if given_up else ExportStatus.RUNNING,
+            status=ExportStatus.FAILED if is_given_up else ExportStatus.RUNNING,
             fence=F("fence") + 1,
             claims_without_progress=F("claims_without_progress") + 1,
-            lease_expires_at=None if given_up else Now() + LEASE,
-            finished_at=Now() if given_up else None,
+            lease_expires_at=None if is_given_up else Now() + LEASE,
+            finished_at=Now() if is_given_up else None,
         )
         export.refresh_from_db()
-    if given_up:
+    if is_given_up:
         log.error("export.given_up", export_id=str(export.pk))
-        return _claim()
+        return _claim_export()
     return export
 
 
 def _write_chunk(export: Export) -> bool:
-    """One page, its chunk and how far we got in one commit, under our fence. False when there is no more to do."""
+    """Writes one chunk and the progress in one commit, guarded by the fencing token. Returns whether there is more."""
     kind = _kind(export.kind)
     left = export.row_limit - export.rows_written
     size = min(CHUNK_ROWS, left)
-    # One row more than fits tells whether the limit cuts something off.
+    # One row more than fits shows whether the limit truncates the export.
     page = row_pages.read_page(
         kind, export.filters, after=export.position, size=size if left > size else size + 1
     )
@@ -153,9 +155,7 @@ def _write_chunk(export: Export) -> bool:
     is_last = len(page.rows) != size or left == size
     content = gzip.compress(csv_rows.row_lines(kind, rows))
     with transaction.atomic(durable=True):
-        still_ours = Export.objects.filter(
-            pk=export.pk, fence=export.fence, status=ExportStatus.RUNNING
-        ).update(
+        is_ours = Export.objects.filter(pk=export.pk, fence=export.fence, status=ExportStatus.RUNNING).update(
             rows_written=F("rows_written") + len(rows),
             position=page.position,
             is_cut=len(page.rows) > size,
@@ -164,7 +164,7 @@ def _write_chunk(export: Export) -> bool:
             claims_without_progress=0,
             finished_at=Now() if is_last else None,
         )
-        if not still_ours:  # somebody took over
+        if not is_ours:  # another worker has claimed it
             return False
         if rows:
             number = export.rows_written // CHUNK_ROWS
@@ -175,18 +175,18 @@ def _write_chunk(export: Export) -> bool:
     return not is_last
 
 
-def _let_go(export: Export) -> None:
+def _release(export: Export) -> None:
     Export.objects.filter(pk=export.pk, fence=export.fence).update(lease_expires_at=Now())
 
 
 def prune_exports() -> int:
-    """What was asked for a week ago is gone; that it was, stays in the audit."""
-    old = Export.objects.filter(created_at__lt=Now() - KEPT_FOR).order_by("created_at")[:100]
+    """Deletes exports after a week. The audit log keeps the requests."""
+    old = Export.objects.filter(created_at__lt=Now() - RETENTION).order_by("created_at")[:100]
     deleted, _by_model = Export.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()
     return deleted
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> ExportKind:
     kind = KINDS.get(name)
     if kind is None:
         raise UnknownObject(_("There is no such export."))

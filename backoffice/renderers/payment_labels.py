@@ -13,7 +13,7 @@ STATUS_DISPLAY: dict[str, tuple[str, str, str | Promise]] = {
     PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Pending: waiting for the customer")),
     PaymentStatus.PROCESSING: ("sync", "info", gettext_lazy("Processing at the channel")),
     PaymentStatus.AUTHORIZED: ("lock_clock", "info", gettext_lazy("Authorized: waiting for capture")),
-    PaymentStatus.SUCCEEDED: ("check_circle", "success", gettext_lazy("Paid")),
+    PaymentStatus.SUCCEEDED: ("check_circle", "success", gettext_lazy("Succeeded")),
     PaymentStatus.FAILED: ("cancel", "danger", gettext_lazy("Failed: nothing was charged")),
     PaymentStatus.CANCELLED: ("do_not_disturb_on", "warning", gettext_lazy("Cancelled: nothing was charged")),
     PaymentStatus.EXPIRED: ("timer_off", "warning", gettext_lazy("Expired: nothing was charged")),

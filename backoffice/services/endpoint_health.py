@@ -1,4 +1,4 @@
-"""How a merchant's webhook endpoints do, at a cost that has a bound: the newest deliveries of each, by index."""
+"""The health of a merchant's webhook endpoints, from the newest deliveries of each: an index bounds the cost."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from django.db import connection
 
 from webhooks.models import DisabledReason, EndpointKind, EndpointStatus
 
-LOOKED_AT = 500
-TOLD, ATTEMPTS = 50, 20  # deliveries and their attempts that tell when it last went well or wrong
-MOST = 110  # endpoints: as many as the API allows in both environments, and the two of `callback_url`
+MAX_DELIVERIES = 500
+MAX_RECENT, MAX_ATTEMPTS = 50, 20  # deliveries, and attempts of each, for the last success and failure
+MAX_ENDPOINTS = 110  # as many as the API allows in both environments, and the two of `callback_url`
 
 HEALTH = """
 SELECT endpoint.id, endpoint.url, endpoint.kind, endpoint.environment, endpoint.status, endpoint.disabled_reason,
@@ -27,15 +27,15 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT max(started_at) FILTER (WHERE outcome = 'success') AS succeeded_at,
            max(started_at) FILTER (WHERE outcome NOT IN ('success', 'in_flight')) AS failed_at
-    FROM (SELECT id FROM webhook_deliveries WHERE endpoint_id = endpoint.id ORDER BY id DESC LIMIT %(told)s) AS told
-    CROSS JOIN LATERAL (SELECT started_at, outcome FROM webhook_attempts WHERE delivery_id = told.id
+    FROM (SELECT id FROM webhook_deliveries WHERE endpoint_id = endpoint.id ORDER BY id DESC LIMIT %(recent)s) AS recent
+    CROSS JOIN LATERAL (SELECT started_at, outcome FROM webhook_attempts WHERE delivery_id = recent.id
                         ORDER BY fence DESC LIMIT %(attempts)s) AS attempt) AS last
 ORDER BY endpoint.environment, endpoint.id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class EndpointHealth:
     """`counts` are delivered, failed and pending."""
 
     id: UUID
@@ -43,29 +43,29 @@ class Health:
     environment: str
     state: str
     counts: tuple[int, int, int]
-    is_more: bool
+    is_truncated: bool
     succeeded_at: dt.datetime | None
     failed_at: dt.datetime | None
 
 
-def of_merchant(*, merchant_id: UUID) -> list[Health]:
+def load_endpoint_health(*, merchant_id: UUID) -> list[EndpointHealth]:
     with connection.cursor() as cursor:
         given: dict[str, UUID | int] = {
             "merchant": merchant_id,
-            "endpoints": MOST,
-            "deliveries": LOOKED_AT,
-            "told": TOLD,
-            "attempts": ATTEMPTS,
+            "endpoints": MAX_ENDPOINTS,
+            "deliveries": MAX_DELIVERIES,
+            "recent": MAX_RECENT,
+            "attempts": MAX_ATTEMPTS,
         }
         cursor.execute(HEALTH, given)
         return [
-            Health(
+            EndpointHealth(
                 id=endpoint_id,
                 name=url or str(EndpointKind(kind).label),
                 environment=environment,
                 state=_state(status, reason),
                 counts=(delivered, failed, pending),
-                is_more=seen >= LOOKED_AT,
+                is_truncated=seen >= MAX_DELIVERIES,
                 succeeded_at=succeeded_at,
                 failed_at=failed_at,
             )

@@ -1,4 +1,4 @@
-"""What a merchant's page shows besides its fields: one function for each panel, cheap however big the merchant is."""
+"""The panels on a merchant's page, one function each. Their cost does not grow with the merchant."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from common.admin import money_text
 from gateway.models import PaymentStatus
 from merchants.models import Environment
 
-# The newest payments of a merchant, in the order of the index payment_by_merchant: the cost has a bound.
-LOOKED_AT = 10_000
+# The newest payments of a merchant, in the order of the index payment_by_merchant: this bounds the cost.
+MAX_PAYMENTS = 10_000
 DAYS = 30
 VOLUMES = """
 SELECT environment, currency, count(*), count(*) FILTER (WHERE status = %(succeeded)s),
@@ -42,18 +42,18 @@ class Panel:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     empty_text: str = ""
-    links: Sequence[str] = ()  # where the first cell of each row leads
+    links: Sequence[str] = ()  # of the first cell of each row
 
     @property
     def linked_rows(self) -> list[tuple[str, Sequence[str]]]:
         return list(zip(self.links or [""] * len(self.rows), self.rows, strict=True))
 
 
-def volumes(merchant_id: UUID) -> Panel:
+def volume_panel(merchant_id: UUID) -> Panel:
     """Payments, captured and refunded money of the last 30 days, of at most the newest 10,000 payments."""
     given: dict[str, Any] = {
         "merchant": merchant_id,
-        "most": LOOKED_AT,
+        "most": MAX_PAYMENTS,
         "days": DAYS,
         "succeeded": PaymentStatus.SUCCEEDED.value,
     }
@@ -62,7 +62,7 @@ def volumes(merchant_id: UUID) -> Panel:
         found = cursor.fetchall()
     return Panel(
         title=_("Volume of the last %(days)d days (of the newest %(most)d payments)")
-        % {"days": DAYS, "most": LOOKED_AT},
+        % {"days": DAYS, "most": MAX_PAYMENTS},
         columns=(
             _("environment"),
             _("payments"),
@@ -81,20 +81,20 @@ def volumes(merchant_id: UUID) -> Panel:
             for environment, currency, payments, succeeded, captured, refunded in found
         ],
         empty_text=_("No payments."),
-        links=[_payments_of(merchant_id, environment, currency) for environment, currency, *_sums in found],
+        links=[_payments_url(merchant_id, environment, currency) for environment, currency, *_sums in found],
     )
 
 
-def _payments_of(merchant_id: UUID, environment: str, currency: str) -> str:
+def _payments_url(merchant_id: UUID, environment: str, currency: str) -> str:
     shown = {"merchant": str(merchant_id), "environment": environment, "currency": currency}
     return f"{reverse('admin:gateway_payment_changelist')}?{urlencode(shown)}"
 
 
-def endpoints(merchant_id: UUID) -> Panel:
-    rows = endpoint_health.of_merchant(merchant_id=merchant_id)
+def endpoint_panel(merchant_id: UUID) -> Panel:
+    rows = endpoint_health.load_endpoint_health(merchant_id=merchant_id)
     return Panel(
         title=_("Webhook endpoints (of each the newest %(most)d deliveries of 24 hours)")
-        % {"most": endpoint_health.LOOKED_AT},
+        % {"most": endpoint_health.MAX_DELIVERIES},
         columns=(
             _("endpoint"),
             _("environment"),
@@ -110,9 +110,9 @@ def endpoints(merchant_id: UUID) -> Panel:
                 endpoint.name,
                 str(Environment(endpoint.environment).label),
                 endpoint.state,
-                *(f"{count}{'+' if endpoint.is_more else ''}" for count in endpoint.counts),
-                _moment(endpoint.succeeded_at),
-                _moment(endpoint.failed_at),
+                *(f"{count}{'+' if endpoint.is_truncated else ''}" for count in endpoint.counts),
+                _format_time(endpoint.succeeded_at),
+                _format_time(endpoint.failed_at),
             )
             for endpoint in rows
         ],
@@ -121,11 +121,11 @@ def endpoints(merchant_id: UUID) -> Panel:
     )
 
 
-def _moment(moment: dt.datetime | None) -> str:
+def _format_time(moment: dt.datetime | None) -> str:
     return localize(localtime(moment)) if moment else "—"
 
 
-PANELS: Sequence[Callable[[UUID], Panel]] = (volumes, endpoints)
+PANELS: Sequence[Callable[[UUID], Panel]] = (volume_panel, endpoint_panel)
 
 
 def panels(*, merchant_id: UUID) -> list[Panel]:

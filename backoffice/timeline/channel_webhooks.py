@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
-from common.admin_labels import word
+from common.admin_labels import label_of
 from gateway.models import ChannelEvent, UpdateEffect
 
 TONES = {
@@ -29,7 +29,7 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             name=event.type,
             facts=[
                 Fact(_("channel"), event.channel, is_code=True),
-                Fact(_("effect"), str(word(UpdateEffect, event.effect))),
+                Fact(_("effect"), str(label_of(UpdateEffect, event.effect))),
             ],
             url=reverse("admin:gateway_channelevent_change", args=[event.id]),
             detail=event.payload,

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from audit.action_types import StaffActionType
 from audit.models import StaffAction
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
-from common.admin_labels import word
+from common.admin_labels import label_of
 
 
 @source
@@ -20,7 +20,7 @@ def staff(subject: Subject) -> Iterator[Entry]:
             action.created_at,
             "person",
             _("Staff action"),
-            word(StaffActionType, action.action),
+            label_of(StaffActionType, action.action),
             Tone.WARNING,
             facts=[
                 Fact(_("by"), action.actor, is_code=True),

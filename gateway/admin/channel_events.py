@@ -3,13 +3,13 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, word_column
+from common.admin import ReadOnlyAdmin, label_column
 from gateway.models import ChannelEvent, UpdateEffect
 
 
 @admin.register(ChannelEvent)
 class ChannelEventAdmin(ReadOnlyAdmin):
-    outcome = word_column("effect", _("effect"), UpdateEffect)
+    outcome = label_column("effect", _("effect"), UpdateEffect)
     list_display = ("received_at", "channel", "type", "reference", "outcome", "event_id")
     readonly_fields = ("outcome",)
     fields = ("received_at", "channel", "type", "reference", "outcome", "event_id", "payload")

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
+from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
 from common.admin_lists import CreatedFilter
 from gateway.admin.shared import MerchantFilter
 from gateway.models import Dispute
@@ -17,7 +17,7 @@ DISPUTE_COLOURS = {"needs_response": "danger", "under_review": "warning", "won":
 class DisputeAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), DISPUTE_COLOURS)
-    mode = word_column("environment", _("environment"), Environment)
+    mode = label_column("environment", _("environment"), Environment)
     list_display = (
         "dispute_no",
         "payment",

@@ -16,8 +16,8 @@ from common.admin import (
     choice_filter,
     flag_column,
     known_values_filter,
+    label_column,
     money_column,
-    word_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
 from gateway.admin.shared import MerchantFilter, MoneyAdmin
@@ -175,7 +175,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(PaymentReview)
 class PaymentReviewAdmin(ReadOnlyAdmin):
-    why = word_column("code", _("reason"), ReviewCode)
+    why = label_column("code", _("reason"), ReviewCode)
     list_display = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolved_by")
     list_filter = ("code", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("payment",)

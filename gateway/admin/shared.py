@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, money_column, word_column
-from common.admin_lists import Input, InputsFilter
+from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
+from common.admin_lists import FilterInput, InputsFilter
 from gateway.models import Payment, Refund
 from merchants.models import Environment, Merchant
 
@@ -29,7 +29,7 @@ COLOURS = {
 
 class MerchantFilter(InputsFilter):
     title = _("merchant")
-    inputs = (Input("merchant", _("Merchant's e-mail or id")),)
+    inputs = (FilterInput("merchant", _("Merchant's e-mail or id")),)
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         term = self.value("merchant")
@@ -41,7 +41,7 @@ class MerchantFilter(InputsFilter):
             is_named = Q(email=term.lower())
         merchant_id = Merchant.objects.filter(is_named).values_list("pk", flat=True).first()
         if merchant_id is None:
-            self.not_understood(request, self.inputs[0])
+            self.report_invalid(request, self.inputs[0])
             return rows
         return rows.filter(merchant_id=merchant_id)
 
@@ -51,7 +51,7 @@ class MoneyAdmin(ReadOnlyAdmin):
 
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), COLOURS)
-    mode = word_column("environment", _("environment"), Environment)
+    mode = label_column("environment", _("environment"), Environment)
 
     @admin.display(description=_("saga"))
     def sagas(self, row: Payment | Refund) -> SafeString:

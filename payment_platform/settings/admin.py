@@ -12,7 +12,7 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
     "SIDEBAR": {"navigation": "backoffice.navigation.groups"},
-    "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_to",
+    "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_dashboard_context",
     "STYLES": [lambda _request: static("office/office.css")],
     "SCRIPTS": [lambda _request: static("office/office.js")],
 }

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from backoffice.dashboard import aggregation
-from backoffice.dashboard.figures import Paid, gather
+from backoffice.dashboard.figures import PaidTotal, load_figures
 from backoffice.dashboard.models import LatencyHour, PaymentHour
 from gateway.models import Payment
 from tests.support import shop
@@ -36,7 +36,7 @@ def shift(table: str, hours: int) -> None:
 
 
 def totals() -> dict[str, int]:
-    figures = gather(span=DAY, by_day=False, environment="test")
+    figures = load_figures(span=DAY, by_day=False, environment="test")
     assert not figures.behind
     together: dict[str, int] = {}
     for outcomes in figures.by_moment.values():
@@ -54,7 +54,9 @@ def test_closed_hours_and_the_running_one_together_are_all_payments(client: Sign
     assert aggregation.aggregate_hours() > 0
     shop.paid(client)
     assert totals() == {"succeeded": 2, "failed": 1, "open": 1}
-    assert gather(span=DAY, by_day=False, environment="test").by_currency == {"USD": Paid(20_000, 0)}
+    assert load_figures(span=DAY, by_day=False, environment="test").by_currency == {
+        "USD": PaidTotal(20_000, 0)
+    }
     assert PaymentHour.objects.count() == 3
     shop.data(shop.cancel(client, opened))
     aggregation.aggregate_hours()
@@ -69,7 +71,7 @@ def test_calls_are_added_up_once(client: SignedClient) -> None:
     for _each in range(2):
         aggregation.aggregate_hours()
     assert sum(LatencyHour.objects.values_list("count", flat=True)) == 1
-    (latency,) = gather(span=DAY, by_day=False, environment="test").latencies
+    (latency,) = load_figures(span=DAY, by_day=False, environment="test").latencies
     assert (latency.channel, latency.calls) == ("simulator", 1)
     assert latency.p50_ms == latency.p95_ms > 0
 
@@ -124,7 +126,7 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
         cursor.execute("ANALYZE payments")
     aggregation.aggregate_hours()
     with CaptureQueriesContext(connection) as queries:
-        gather(span=dt.timedelta(days=30), by_day=True, environment="test")
+        load_figures(span=dt.timedelta(days=30), by_day=True, environment="test")
     with connection.cursor() as cursor:
         for query in queries:
             cursor.execute(f"EXPLAIN {query['sql']}")
@@ -146,8 +148,8 @@ def test_paid_by_currency_is_what_was_captured_when_it_was_paid(vera: Client, cl
         paid_at=Payment.objects.get(payment_no=old["payment_no"]).created_at
     )
     aggregation.aggregate_hours()
-    found = gather(span=DAY, by_day=False, environment="test").by_currency
-    assert found == {"JPY": Paid(3_000, 1_000), "USD": Paid(11_000, 0)}
+    found = load_figures(span=DAY, by_day=False, environment="test").by_currency
+    assert found == {"JPY": PaidTotal(3_000, 1_000), "USD": PaidTotal(11_000, 0)}
     html = unescape(vera.get(reverse("admin:index")).content.decode())
     assert [text in html for text in ("110.00 USD", "3,000 JPY", "1,000 JPY", "2,000 JPY")] == [True] * 4
     (link,) = re.findall(r'href="([^"]+currency=USD&[^"]+paid_from=[^"]+)"', html)

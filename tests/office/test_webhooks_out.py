@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice.dashboard.figures import gather
+from backoffice.dashboard.figures import load_figures
 from backoffice.services import endpoint_health
 from backoffice.timeline.deliveries import deliveries
 from backoffice.timeline.payment_timeline import load_subject
@@ -144,7 +144,8 @@ class TestStory:
 class TestLag:
     def lags(self) -> dict[str, int]:
         return {
-            name: lag.count for name, lag in gather(span=DAY, by_day=False, environment="test").lags.items()
+            name: lag.count
+            for name, lag in load_figures(span=DAY, by_day=False, environment="test").lags.items()
         }
 
     def test_it_counts_what_is_due_and_says_since_when(self, client, receiver) -> None:
@@ -158,7 +159,7 @@ class TestLag:
         webhooks.next_attempts_are_due()
         with connection.cursor() as cursor:
             cursor.execute("UPDATE webhook_deliveries SET due_at = due_at - interval '1 hour'")
-        lag = gather(span=DAY, by_day=False, environment="test").lags["webhooks"]
+        lag = load_figures(span=DAY, by_day=False, environment="test").lags["webhooks"]
         assert lag.count == 1
         assert lag.oldest_seconds is not None
         assert 3600 <= lag.oldest_seconds < 3660
@@ -173,7 +174,7 @@ class TestLag:
         row = webhooks.endpoint_row(endpoint)
         row.status, row.disabled_reason, row.disabled_at = "disabled", "gone", row.created_at
         row.save()
-        lag = gather(span=DAY, by_day=False, environment="test").lags["webhooks"]
+        lag = load_figures(span=DAY, by_day=False, environment="test").lags["webhooks"]
         assert (lag.count, lag.oldest_seconds) == (0, None)
 
     def test_each_tile_leads_to_the_rows_that_it_counts(self, client, receiver, sue) -> None:
@@ -211,7 +212,7 @@ class TestHealth:
         paid(client)
         webhooks.deliver_due()
         with translation.override("en"):
-            first, second = endpoint_health.of_merchant(merchant_id=acme.merchant.pk)
+            first, second = endpoint_health.load_endpoint_health(merchant_id=acme.merchant.pk)
         assert first.counts == (1, 1, 0)
         assert first.state == "Disabled: Answered 410 Gone"
         assert first.succeeded_at is not None
@@ -228,23 +229,24 @@ class TestHealth:
         paid(client)
         webhooks.deliver_due()
         many_copies()
-        (health,) = endpoint_health.of_merchant(merchant_id=acme.merchant.pk)
-        assert health.is_more
-        assert sum(health.counts) == endpoint_health.LOOKED_AT
+        (health,) = endpoint_health.load_endpoint_health(merchant_id=acme.merchant.pk)
+        assert health.is_truncated
+        assert sum(health.counts) == endpoint_health.MAX_DELIVERIES
         with connection.cursor() as cursor:
             given = {
                 "merchant": acme.merchant.pk,
-                "endpoints": endpoint_health.MOST,
-                "deliveries": endpoint_health.LOOKED_AT,
-                "told": endpoint_health.TOLD,
-                "attempts": endpoint_health.ATTEMPTS,
+                "endpoints": endpoint_health.MAX_ENDPOINTS,
+                "deliveries": endpoint_health.MAX_DELIVERIES,
+                "recent": endpoint_health.MAX_RECENT,
+                "attempts": endpoint_health.MAX_ATTEMPTS,
             }
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {endpoint_health.HEALTH}", given)
             (plan_tree,) = cursor.fetchone()
         plan = json.dumps(plan_tree)
         assert "webhook_delivery_of_endpoint" in plan
         assert (
-            max(int(rows) for rows in re.findall(r'"Actual Rows": (\d+)', plan)) <= endpoint_health.LOOKED_AT
+            max(int(rows) for rows in re.findall(r'"Actual Rows": (\d+)', plan))
+            <= endpoint_health.MAX_DELIVERIES
         )
 
 

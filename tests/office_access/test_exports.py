@@ -229,7 +229,7 @@ class TestLong:
 
     def test_the_next_worker_resumes_after_a_crash(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
-        dead = services._claim()
+        dead = services._claim_export()
         assert dead is not None
         assert services._write_chunk(dead)
         assert services.write_unfinished() == 0, "its lease has not ended"
@@ -250,10 +250,10 @@ class TestLong:
 
     def test_a_stale_worker_writes_nothing(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
-        slow = services._claim()
+        slow = services._claim_export()
         assert slow is not None
         Export.objects.update(lease_expires_at=Now())
-        other = services._claim()
+        other = services._claim_export()
         assert other is not None
         assert not services._write_chunk(slow)
         assert not ExportChunk.objects.exists()
@@ -264,8 +264,8 @@ class TestLong:
 
     def test_an_export_that_kills_its_workers_fails(self, finance: Client, payments: list[str]) -> None:
         ask(finance)
-        for _death in range(services.MOST_CLAIMS):
-            assert services._claim() is not None
+        for _death in range(services.MAX_CLAIMS_WITHOUT_PROGRESS):
+            assert services._claim_export() is not None
             Export.objects.update(lease_expires_at=Now())
         assert services.write_unfinished() == 0
         assert the_export().status == ExportStatus.FAILED
@@ -282,7 +282,7 @@ class TestLong:
         self, finance: Client, payments: list[str], client: SignedClient
     ) -> None:
         ask(finance)
-        export = services._claim()
+        export = services._claim_export()
         assert export is not None
         services._write_chunk(export)
         shop.opened(client)
@@ -296,7 +296,7 @@ class TestLong:
         ask(finance)
         services.write_unfinished()
         assert services.prune_exports() == 0
-        Export.objects.update(created_at=Now() - services.KEPT_FOR)
+        Export.objects.update(created_at=Now() - services.RETENTION)
         assert services.prune_exports() > 0
         assert not ExportChunk.objects.exists()
         assert StaffAction.objects.filter(action="export.requested").exists()
