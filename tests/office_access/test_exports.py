@@ -110,7 +110,7 @@ def test_an_export_can_be_filtered(finance: Client, payments: list[str], client:
     assert [row["payment_no"] for row in rows(ask(finance, currency="jpy"))] == [paid]
     refused = ask(finance, actor="ana")
     assert refused.status_code == 409
-    assert "cannot be narrowed by: actor" in refused.content.decode()
+    assert "cannot be filtered by: actor" in refused.content.decode()
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
@@ -273,7 +273,7 @@ class TestLong:
     def test_a_long_export_lets_other_tasks_run(
         self, finance: Client, payments: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(services, "CHUNKS_AT_ONCE", 1)
+        monkeypatch.setattr(services, "CHUNKS_PER_TURN", 1)
         ask(finance)
         assert [services.write_unfinished() for _round in range(4)] == [1, 1, 1, 0]
         assert the_export().status == ExportStatus.DONE
