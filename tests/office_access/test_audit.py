@@ -77,7 +77,7 @@ def test_an_action_is_shown_with_its_label_and_its_code(acme) -> None:  # type: 
     browser.post(reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk]), {"reason": "fraud"})
     done = StaffAction.objects.get()
     page = reverse("admin:audit_staffaction_change", args=[done.pk])
-    for language, words in (("en", "Suspend the merchant"), ("zh-hans", "暂停商户")):
+    for language, words in (("en", "Suspend the merchant"), ("zh-hans", "停用商户")):
         for address in ("/admin/audit/staffaction/", page):
             html = browser.get(address, headers={"accept-language": language}).content.decode()
             assert words in html

@@ -79,7 +79,7 @@ def test_a_double_click_makes_one_merchant(admin: Client) -> None:
 )
 def test_an_error_is_shown_at_its_field(admin: Client, change: dict[str, str]) -> None:
     answer = admin.post(CREATE, {**NEW, **change})
-    assert answer.status_code == 200
+    assert answer.status_code == 422
     assert set(answer.context["form"].errors) == set(change)
     assert not Merchant.objects.exists()
 
