@@ -13,7 +13,7 @@ from backoffice.approvals.models import Approval
 from backoffice.approvals.saga_operations import ActionReason
 from backoffice.renderers.saga_effects import describe_effects
 from backoffice.saga_forms import ConfirmedForm, MarkResolvedForm, SagaForm, SkipStepForm
-from sagas.availability import MEANINGS, Operation, allowed
+from sagas.availability import MEANINGS, Operation, get_refusals
 from sagas.inspection import SagaView
 from staff.roles import Permission
 
@@ -40,7 +40,7 @@ def _perform(operation: Operation) -> Perform:
 
 
 def _find_obstacle(operation: Operation) -> Callable[[SagaView], str]:
-    return lambda saga: allowed(saga)[operation]
+    return lambda saga: get_refusals(saga)[operation]
 
 
 def _describe_effects(operation: Operation) -> Callable[[SagaView], Sequence[str]]:

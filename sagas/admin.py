@@ -1,4 +1,4 @@
-"""Sagas as staff see them. Looking only: what a person may do to a saga goes through its operations."""
+"""Read-only admin lists of sagas, steps, events and signals. The backoffice adds the actions."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
             {"fields": ("needs_attention", "attention_reason", "error_code", "error_message")},
         ),
         (
-            _("Who works on it"),
+            _("Worker and deadline"),
             {
                 "fields": (
                     "task_queue",
@@ -139,13 +139,22 @@ class SagaStepAdmin(ReadOnlyAdmin):
 
 @admin.register(SagaEvent)
 class SagaEventAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "saga", "kind", "step_name", "direction", "came_to", "duration_ms", "actor")
+    list_display = (
+        "created_at",
+        "saga",
+        "kind",
+        "step_name",
+        "direction",
+        "outcome_label",
+        "duration_ms",
+        "actor",
+    )
     list_filter = ("kind",)
     list_select_related = ("saga",)
     search_fields = ("=saga__business_id", "=saga__id")
 
     @admin.display(description=_("outcome"))
-    def came_to(self, event: SagaEvent) -> str | Promise:
+    def outcome_label(self, event: SagaEvent) -> str | Promise:
         return outcome_label(event.outcome)
 
 

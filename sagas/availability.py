@@ -1,5 +1,5 @@
-"""What a person may do to a saga, decided from its picture alone. The admin, the terminal and the operations
-themselves ask here, so that a button that can be pressed is an operation that would be done."""
+"""Which operations staff may perform on a saga, decided from its `SagaView` alone. The admin, the terminal and the
+operations themselves use these rules, so that an enabled button is an operation that will be performed."""
 
 from collections.abc import Callable
 
@@ -22,50 +22,48 @@ class Operation(models.TextChoices):
 
 
 MEANINGS = {
-    Operation.RETRY_NOW: gettext_lazy("Try the current step at once, with all its retries before it again."),
-    Operation.QUERY_CHANNEL: gettext_lazy("Ask what became of the call whose outcome is not known."),
-    Operation.SKIP_STEP: gettext_lazy("Declare the current step done, with the result that you give."),
-    Operation.COMPENSATE: gettext_lazy("Turn back now, and undo what was done, newest first."),
+    Operation.RETRY_NOW: gettext_lazy("Retries the current step at once and resets its retries."),
+    Operation.QUERY_CHANNEL: gettext_lazy("Queries the channel about the call whose outcome is unknown."),
+    Operation.SKIP_STEP: gettext_lazy("Marks the current step as completed, with the result that you enter."),
+    Operation.COMPENSATE: gettext_lazy("Compensates now: the attempted steps in reverse order."),
     Operation.MARK_RESOLVED: gettext_lazy(
-        "Close the case: nothing more is done, an open saga becomes failed."
+        "Closes the saga: no worker continues it, and an open saga becomes failed."
     ),
-    Operation.CANCEL: gettext_lazy("Turn back as soon as it is certain that the pivot has not happened."),
+    Operation.CANCEL: gettext_lazy("Compensates once it is certain that the pivot has not happened."),
 }
 
 
-def allowed(saga: SagaView) -> dict[Operation, str]:
-    """For each operation why it may not be done now, or nothing when it may."""
-    held = _held(saga)
+def get_refusals(saga: SagaView) -> dict[Operation, str]:
+    """For each operation the reason why it is not allowed now; empty when it is."""
+    held = _refuse_held(saga)
     return {operation: held or rule(saga) for operation, rule in _RULES.items()}
 
 
-def _held(saga: SagaView) -> str:
+def _refuse_held(saga: SagaView) -> str:
     if not saga.held_by:
         return ""
-    return _("%(worker)s is working on it: try again in a moment.") % {"worker": saga.held_by}
+    return _("%(worker)s holds the saga: try again in a moment.") % {"worker": saga.held_by}
 
 
-def _retry_now(saga: SagaView) -> str:
-    return _over(saga) or _unknown(saga)
+def _refuse_retry(saga: SagaView) -> str:
+    return _refuse_ended(saga) or _refuse_unknown(saga)
 
 
-def _ask_channel(saga: SagaView) -> str:
-    if why := _over(saga) or _unknown(saga):
-        return why
+def _refuse_query(saga: SagaView) -> str:
+    if reason := _refuse_ended(saga) or _refuse_unknown(saga):
+        return reason
     if saga.direction == Direction.COMPENSATING:
-        return _("A compensation asks by itself before it undoes anything: retry it.")
+        return _("A compensation queries the channel first by itself: retry it.")
     if saga.current is None or not saga.current.in_doubt:
         return _("No call is in doubt.")
     if not saga.current.can_be_queried:
-        return _("The other side of %(step)s cannot be asked: retry repeats the same call.") % {
-            "step": saga.current.name
-        }
+        return _("%(step)s cannot be queried: a retry repeats the same call.") % {"step": saga.current.name}
     return ""
 
 
-def _skip_step(saga: SagaView) -> str:
-    if why := _over(saga) or _unknown(saga):
-        return why
+def _refuse_skip(saga: SagaView) -> str:
+    if reason := _refuse_ended(saga) or _refuse_unknown(saga):
+        return reason
     step = saga.current
     if step is None:
         return _("No step is left to skip.")
@@ -73,37 +71,37 @@ def _skip_step(saga: SagaView) -> str:
         return _("%(step)s changes our own tables: retry it, or mark the saga resolved.") % {
             "step": step.name
         }
-    tried = step.in_doubt or step.status == StepStatus.FAILED or saga.waiting_for != ""
-    if not (saga.needs_attention or tried):
-        return _("%(step)s has not been tried yet.") % {"step": step.name}
+    was_tried = step.in_doubt or step.status == StepStatus.FAILED or saga.waiting_for != ""
+    if not (saga.needs_attention or was_tried):
+        return _("%(step)s has not been attempted yet.") % {"step": step.name}
     return ""
 
 
-def _compensate(saga: SagaView) -> str:
-    if why := _over(saga) or _unknown(saga) or _cannot_turn(saga):
-        return why
+def _refuse_compensation(saga: SagaView) -> str:
+    if reason := _refuse_ended(saga) or _refuse_unknown(saga) or _refuse_past_pivot(saga):
+        return reason
     if any(step.pivot and step.in_doubt for step in saga.steps):
-        return _("The pivot may have happened: ask the channel first.")
+        return _("The pivot may have happened: query the channel first.")
     return ""
 
 
-def _cancel(saga: SagaView) -> str:
-    if why := _over(saga) or _unknown(saga) or _cannot_turn(saga):
-        return why
-    return _("It has been asked to cancel already.") if saga.cancel_requested_at else ""
+def _refuse_cancellation(saga: SagaView) -> str:
+    if reason := _refuse_ended(saga) or _refuse_unknown(saga) or _refuse_past_pivot(saga):
+        return reason
+    return _("Its cancellation has already been requested.") if saga.cancel_requested_at else ""
 
 
-def _mark_resolved(saga: SagaView) -> str:
-    return _unknown(saga) if saga.needs_attention else _("It does not wait for a person.")
+def _refuse_resolution(saga: SagaView) -> str:
+    return _refuse_unknown(saga) if saga.needs_attention else _("The saga does not need review.")
 
 
-def _over(saga: SagaView) -> str:
+def _refuse_ended(saga: SagaView) -> str:
     if saga.is_active or (saga.status == SagaStatus.FAILED and saga.needs_attention):
         return ""
-    return _("It is over: %(status)s.") % {"status": saga.status.label}
+    return _("The saga has ended: %(status)s.") % {"status": saga.status.label}
 
 
-def _unknown(saga: SagaView) -> str:
+def _refuse_unknown(saga: SagaView) -> str:
     if saga.is_known:
         return ""
     return _("This release does not know %(definition)s version %(version)s.") % {
@@ -112,17 +110,17 @@ def _unknown(saga: SagaView) -> str:
     }
 
 
-def _cannot_turn(saga: SagaView) -> str:
+def _refuse_past_pivot(saga: SagaView) -> str:
     if saga.direction == Direction.COMPENSATING:
-        return _("It is turning back already.")
-    return _("It is past the pivot: from here on only forward.") if saga.past_pivot else ""
+        return _("The saga is already being compensated.")
+    return _("The saga is past the pivot: it can only go forward.") if saga.past_pivot else ""
 
 
 _RULES: dict[Operation, Callable[[SagaView], str]] = {
-    Operation.RETRY_NOW: _retry_now,
-    Operation.QUERY_CHANNEL: _ask_channel,
-    Operation.SKIP_STEP: _skip_step,
-    Operation.COMPENSATE: _compensate,
-    Operation.MARK_RESOLVED: _mark_resolved,
-    Operation.CANCEL: _cancel,
+    Operation.RETRY_NOW: _refuse_retry,
+    Operation.QUERY_CHANNEL: _refuse_query,
+    Operation.SKIP_STEP: _refuse_skip,
+    Operation.COMPENSATE: _refuse_compensation,
+    Operation.MARK_RESOLVED: _refuse_resolution,
+    Operation.CANCEL: _refuse_cancellation,
 }

@@ -1,7 +1,7 @@
-"""A saga as a person sees it: one frozen picture, taken with the database's clock.
+"""Read-only views of a saga for people, at one moment of the database's clock.
 
-What may be done to it (`sagas.availability`), its page and the terminal all go by this picture, and an operation
-says which one it was decided on: `revision`.
+The rules of `sagas.availability`, the saga's page and the terminal use the same view. Its `revision` tells an operation
+which state a person has seen.
 """
 
 import datetime as dt
@@ -35,7 +35,7 @@ class StepView:
     name: str
     kind: str  # local, external or waiting; empty when this release does not know the definition
     pivot: bool
-    can_be_queried: bool  # its other side can tell what became of a call
+    can_be_queried: bool  # the other system can be asked for the outcome of a call
     status: StepStatus
     in_doubt: bool
     compensating: bool
@@ -54,7 +54,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class SignalView:
-    """Something that was told to the saga from outside. `taken_by` is empty while no step has needed it."""
+    """A delivered signal. `taken_by` is the step that consumed it; empty while none has."""
 
     name: str
     signal_id: str
@@ -88,7 +88,7 @@ class SagaView:
     fence: int
     revision: int
     steps: tuple[StepView, ...]
-    resolutions: tuple[Resolution, ...]  # what a person who closes it may say
+    resolutions: tuple[Resolution, ...]  # staff choose one of them to close the saga
     seen_at: dt.datetime
 
     @property
@@ -97,7 +97,7 @@ class SagaView:
 
     @property
     def held_by(self) -> str:
-        """The worker whose lease runs."""
+        """The worker that holds the saga; empty when its lease has expired."""
         return self.lease_owner if self.is_leased else ""
 
     @property
@@ -106,7 +106,7 @@ class SagaView:
 
     @property
     def current(self) -> StepView | None:
-        """The step to be done next, or to be undone next."""
+        """The step to be executed or compensated next."""
         if self.direction == Direction.FORWARD:
             return next((step for step in self.steps if step.status != StepStatus.COMPLETED), None)
         undone = StepStatus.COMPENSATED
@@ -134,19 +134,19 @@ def get_saga_view(saga_id: uuid.UUID) -> SagaView | None:
 
 
 def get_saga_views(sagas: QuerySet[SagaInstance]) -> list[SagaView]:
-    """Pictures of a list, in its order: four queries, however long it is."""
+    """The views of these sagas in their order: four queries, however many they are."""
     rows = list(sagas.prefetch_related("steps", "signals"))
     now = database_now()
     return [build_saga_view(saga, list(saga.steps.all()), now) for saga in rows]
 
 
 def filter_due(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
-    """Those that a worker may claim now."""
+    """The sagas that a worker may claim now."""
     return sagas.filter(due_at__lte=Now())
 
 
 def filter_stuck(sagas: QuerySet[SagaInstance]) -> QuerySet[SagaInstance]:
-    """Those that have been due for `STUCK_AFTER_SECONDS` and that no worker has claimed."""
+    """The sagas that have been due for `STUCK_AFTER_SECONDS` and that no worker has claimed."""
     return sagas.filter(due_at__lt=Now() - dt.timedelta(seconds=STUCK_AFTER_SECONDS))
 
 
@@ -171,22 +171,22 @@ def build_saga_view(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datet
         deadline_at=saga.deadline_at,
         waiting_for=saga.waiting_for,
         waiting_until=saga.waiting_until,
-        signals=tuple(_signal(signal) for signal in saga.signals.all()),
+        signals=tuple(_build_signal_view(signal) for signal in saga.signals.all()),
         created_at=saga.created_at,
         ended_at=saga.completed_at or saga.compensated_at,
         fence=saga.fence,
         revision=saga.revision,
-        steps=tuple(_step(step, definition) for step in steps),
+        steps=tuple(_build_step_view(step, definition) for step in steps),
         resolutions=definition.resolutions if definition else (),
         seen_at=now,
     )
 
 
-def _signal(signal: SagaSignal) -> SignalView:
+def _build_signal_view(signal: SagaSignal) -> SignalView:
     return SignalView(signal.name, signal.signal_id, signal.received_at, signal.taken_by)
 
 
-def _step(step: SagaStep, definition: Definition | None) -> StepView:
+def _build_step_view(step: SagaStep, definition: Definition | None) -> StepView:
     spec = definition.get_step(step.step_name) if definition else None
     return StepView(
         order=step.step_order,

@@ -8,11 +8,11 @@ from sagas.availability import Operation
 OUTCOME_LABELS: dict[str, str | Promise] = {
     "success": _("Succeeded"),
     "failure": _("Failed for good"),
-    "transient": _("Did not happen, may be tried again"),
-    "unknown": _("Outcome not known"),
-    "notfound": _("The other side has never heard of it"),
-    "honoured": _("It had succeeded for good"),
-    "undecidable": _("A person must decide"),
+    "transient": _("Did not happen, can be retried"),
+    "unknown": _("Outcome unknown"),
+    "notfound": _("Not found in the other system"),
+    "honoured": _("Had already succeeded"),
+    "undecidable": _("Needs review"),
     **{operation.value: operation.label for operation in Operation},
 }
 

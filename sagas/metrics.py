@@ -4,7 +4,7 @@ from prometheus_client import Counter, Histogram
 
 STARTED = Counter("saga_started_total", "Sagas started", ["definition"])
 COMPLETED = Counter("saga_completed_total", "Sagas that completed every step", ["definition"])
-COMPENSATED = Counter("saga_compensated_total", "Sagas that were rolled back", ["definition"])
+COMPENSATED = Counter("saga_compensated_total", "Sagas that were compensated", ["definition"])
 FAILED = Counter("saga_failed_total", "Sagas whose compensation failed", ["definition"])
 NEEDS_REVIEW = Counter("saga_parked_total", "Sagas that stopped because they need review", ["definition"])
 LEASES_LOST = Counter("saga_leases_lost_total", "Workers whose lease expired", ["definition"])
@@ -20,7 +20,7 @@ DURATION = Histogram(
 
 
 def create_series(definition: str) -> None:
-    """Shows a definition's counters from the start, at zero: a rate needs a first value to grow from."""
+    """Creates the series of a definition with the value 0, because `rate()` needs a first value."""
     for counter in (STARTED, COMPLETED, COMPENSATED, FAILED, NEEDS_REVIEW, LEASES_LOST):
         counter.labels(definition)
     for status in ("completed", "compensated", "failed"):

@@ -1,4 +1,4 @@
-"""The saga tables. Column names follow the quick start; the engine's SQL is in `store.py`."""
+"""The saga tables. Column names follow the quick start; the engine's SQL is in `statements.py`."""
 
 from collections.abc import Mapping
 
@@ -56,24 +56,24 @@ class SagaInstance(models.Model):
     status = models.CharField(max_length=50, choices=SagaStatus, default=SagaStatus.PENDING)
     direction = models.CharField(max_length=20, choices=Direction, default=Direction.FORWARD)
     past_pivot = models.BooleanField(
-        default=False, help_text=_("From here on only forward: no compensation.")
+        default=False, help_text=_("The pivot has happened: the saga can only go forward.")
     )
     current_step = models.IntegerField(default=0)
     error_code = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
-    metadata = models.JSONField(default=dict, help_text=_("What the saga was started with."))
+    metadata = models.JSONField(default=dict, help_text=_("The data that the saga was started with."))
 
     task_queue = models.CharField(
         max_length=20,
         db_default=DEFAULT_TASK_QUEUE,
         editable=False,
-        help_text=_("Queues have workers of their own."),
+        help_text=_("Each queue has workers of its own."),
     )
     fairness_key = models.CharField(
         max_length=64,
         db_default=DEFAULT_FAIRNESS_KEY,
         editable=False,
-        help_text=_("Within a queue, keys are served in turns."),
+        help_text=_("Within a queue, keys take turns."),
     )
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -89,18 +89,18 @@ class SagaInstance(models.Model):
         ),
         output_field=models.DateTimeField(null=True),
         db_persist=True,
-        help_text=_("From when on a worker may claim it."),
+        help_text=_("A worker may claim the saga from then on."),
     )
     fence = models.BigIntegerField(
-        default=0, help_text=_("Grows with every claim: a stale worker writes nothing.")
+        default=0, help_text=_("The fencing token: each claim raises it, and a stale worker writes nothing.")
     )
     revision = models.BigIntegerField(
-        default=0, help_text=_("Grows with every write: what a person has seen.")
+        default=0, help_text=_("Each write raises it: it names the state that a person has seen.")
     )
     claims_without_progress = models.PositiveIntegerField(default=0)
     deadline_at = models.DateTimeField()
     waiting_for = models.CharField(
-        max_length=100, blank=True, db_default="", help_text=_("The signal without which it does not go on.")
+        max_length=100, blank=True, db_default="", help_text=_("The signal that the saga waits for.")
     )
     waiting_until = models.DateTimeField(null=True, blank=True)
     signals_received = models.PositiveIntegerField(db_default=0, editable=False)
@@ -175,9 +175,11 @@ class SagaStep(models.Model):
     step_name = models.CharField(max_length=255)
     status = models.CharField(max_length=50, choices=StepStatus, default=StepStatus.PENDING)
     in_doubt = models.BooleanField(
-        default=False, help_text=_("A call was begun and its outcome is not known.")
+        default=False, help_text=_("A call was started and its outcome is unknown.")
     )
-    compensating = models.BooleanField(default=False, help_text=_("Compensation of this step has begun."))
+    compensating = models.BooleanField(
+        default=False, help_text=_("The compensation of this step has started.")
+    )
     call_number = models.PositiveIntegerField(
         default=1,
         db_default=1,
@@ -227,8 +229,7 @@ class SagaStep(models.Model):
 
 
 class SagaSignal(models.Model):
-    """Something that was told to a saga from outside, once per `signal_id`. It stays here also when it came too early,
-    too late or for nobody."""
+    """A message for a saga from outside, stored once for each `signal_id`, also when no step ever needs it."""
 
     id = models.BigAutoField(primary_key=True)
     saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="signals", db_index=False)
@@ -237,7 +238,9 @@ class SagaSignal(models.Model):
     payload = models.JSONField(default=dict)
     received_at = models.DateTimeField(db_default=Now(), editable=False)
     taken_at = models.DateTimeField(null=True, blank=True)
-    taken_by = models.CharField(max_length=255, blank=True, db_default="", help_text=_("The step."))
+    taken_by = models.CharField(
+        max_length=255, blank=True, db_default="", help_text=_("The step that consumed it.")
+    )
 
     class Meta:
         db_table = "saga_signals"
@@ -251,7 +254,7 @@ class SagaSignal(models.Model):
 
 
 class SagaEvent(models.Model):
-    """Append-only: one row per attempt, per signal and per human action. The database refuses updates."""
+    """The history of a saga: one row for each attempt, signal and staff action. The database refuses updates."""
 
     class Kind(models.TextChoices):
         ATTEMPT = "attempt", _("Attempt")

@@ -1,5 +1,5 @@
-"""What others may ask of a running saga: programs at any moment, since the worker that holds it learns at its next
-commit, and people, who decide on what they saw."""
+"""Operations on a running saga: by programs at any moment (the worker that holds it notices at its next commit), and by
+staff, who decide on the revision that they have seen."""
 
 import uuid
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from common.clock import database_now
 from common.db import violates
 from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import inspection, registry, wakeups
-from sagas.availability import Operation, allowed
+from sagas.availability import Operation, get_refusals
 from sagas.definitions import Context, Definition
 from sagas.models import (
     ACTIVE_SAGA_STATUSES,
@@ -42,8 +42,8 @@ def wake_saga(*, saga_id: uuid.UUID) -> bool:
             id=saga_id, status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=True
         ).update(
             lease_expires_at=Now(),
-            # What failed past the point of no return is tried again. A failure that nobody was told of stands: the
-            # saga turns back once the calls beside it are decided.
+            # A step that failed past the pivot is tried again. Any other failure stays: the saga is compensated once
+            # the calls of its group are decided.
             error_code=Case(
                 When(_IN_REVIEW_FORWARD, then=Value("")), default=F("error_code"), output_field=TextField()
             ),
@@ -62,7 +62,7 @@ def wake_saga(*, saga_id: uuid.UUID) -> bool:
 
 
 def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:
-    """Asks a saga to turn back. It does, unless its pivot has happened or may have. False when it is over."""
+    """Requests that a saga is compensated: it is, unless its pivot has happened. False when the saga has ended."""
     with transaction.atomic():
         asked = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).update(
             cancel_requested_at=Now(), revision=F("revision") + 1, updated_at=Now()
@@ -84,10 +84,10 @@ def _send_wakeup(saga_id: uuid.UUID) -> None:
     )
 
 
-# --- What a person may do ----------------------------------------------------------------------------------
+# --- Operations of staff ------------------------------------------------------------------------------------
 #
-# Each is decided on the picture the person saw (`seen_revision`), takes the saga's next fence, so that a worker that
-# only sleeps writes nothing any more, and leaves one row of history, all in one transaction.
+# Each is decided on the revision that the person saw (`seen_revision`), raises the fencing token, so that a stale
+# worker writes nothing, and adds one row of history, all in one transaction.
 
 
 def unknown_saga(saga_id: uuid.UUID) -> UnknownObject:
@@ -104,30 +104,30 @@ class SagaChange:
 
 
 def retry_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
-    """The current step is tried at once with a fresh budget of retries. Reopens a saga whose compensation failed."""
+    """Retries the current step at once and resets its retries. Reopens a saga whose compensation failed."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         if step is not None:
             step.retry_count = 0
-            if step.status == StepStatus.FAILED:  # what stands is still to be undone
+            if step.status == StepStatus.FAILED:  # a completed step is still to be compensated
                 step.status = StepStatus.PENDING
-        _carry_on(saga)
+        _make_due(saga)
 
     return _perform(Operation.RETRY_NOW, change, saga_id, seen_revision, actor, reason)
 
 
 def query_channel(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
-    """Wakes the saga: the engine asks about a call in doubt before anything else. Its retries stay as they are."""
+    """Makes the saga due: the engine queries a call in doubt before anything else. The retries are not reset."""
 
     def change(saga: SagaInstance, _step: SagaStep | None) -> None:
-        _carry_on(saga)
+        _make_due(saga)
 
     return _perform(Operation.QUERY_CHANNEL, change, saga_id, seen_revision, actor, reason)
 
 
 def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: Json) -> SagaChange:
-    """The current step counts as done with `result`, which later steps will read. Going back it counts as undone,
-    and what the step itself once answered stays."""
+    """Marks the current step as completed with `result`, which later steps read. While compensating, marks it as
+    compensated; the step's own result stays."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         assert step is not None
@@ -138,32 +138,32 @@ def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
         else:
             step.status, step.compensate_data = StepStatus.COMPENSATED, dict(result)
             step.compensating, step.compensated_at = True, Now()
-        _carry_on(saga)
+        _make_due(saga)
 
     given = {"result": dict(result)}
     return _perform(Operation.SKIP_STEP, change, saga_id, seen_revision, actor, reason, given)
 
 
 def compensate_saga(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
-    """Turns the saga back. Merchants see the code below, never what staff wrote."""
+    """Compensates the saga now. Merchants see the code below, never the reason that staff wrote."""
 
     def change(saga: SagaInstance, step: SagaStep | None) -> None:
         saga.direction = Direction.COMPENSATING
         saga.error_code, saga.error_message = "compensated_by_staff", "rolled back by staff"
         if step is not None and step.in_doubt:
-            # The next worker calls at once, so that the compensation is begun, with its own retries, here.
+            # The next worker calls at once, so the compensation, which has retries of its own, starts here.
             step.status, step.compensating, step.retry_count = StepStatus.PENDING, True, 0
-        _carry_on(saga)
+        _make_due(saga)
 
     return _perform(Operation.COMPENSATE, change, saga_id, seen_revision, actor, reason)
 
 
 def cancel_saga(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
-    """What `request_cancel` does, by a person: a pivot in doubt is cleared up first."""
+    """`request_saga_cancellation` by staff: a pivot in doubt is queried first."""
 
     def change(saga: SagaInstance, _step: SagaStep | None) -> None:
         saga.cancel_requested_at = Now()
-        _carry_on(saga)
+        _make_due(saga)
 
     return _perform(Operation.CANCEL, change, saga_id, seen_revision, actor, reason)
 
@@ -191,7 +191,7 @@ def resolve_saga(
 
 
 def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -> Json:
-    """Locks business rows, so that it comes before the saga's row is taken: when that refuses, this is rolled back."""
+    """Locks business rows, and so runs before the saga's row is locked. If that refuses, this is rolled back."""
     saga = SagaInstance.objects.filter(id=saga_id, revision=seen_revision, needs_attention=True).first()
     if saga is None:
         return {}
@@ -234,18 +234,18 @@ def _perform(
     if not actor.strip() or not reason.strip():
         raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
-        saga = _take(saga_id, seen_revision)
+        saga = _lock_seen_saga(saga_id, seen_revision)
         steps = list(saga.steps.all())
-        # The picture is of what was seen: taking the saga changed its fence and revision only.
+        # The view is the one that was seen: locking the saga changed its fence and revision only.
         seen = inspection.build_saga_view(saga, steps, database_now())
-        if why := allowed(seen)[operation]:
-            raise NotPermitted(why)
+        if reason_against := get_refusals(seen)[operation]:
+            raise NotPermitted(reason_against)
         step = next((step for step in steps if seen.current and step.step_order == seen.current.order), None)
-        before = _facts(saga, step)
+        before = _get_changeable_values(saga, step)
         change(saga, step)
         saga.current_step = sum(step.status == StepStatus.COMPLETED for step in steps)
-        after = {**_facts(saga, step), **(given or {})}
-        _write(saga, step)
+        after = {**_get_changeable_values(saga, step), **(given or {})}
+        _save(saga, step)
         SagaEvent.objects.create(
             saga=saga,
             kind=SagaEvent.Kind.PERSON,
@@ -263,23 +263,24 @@ def _perform(
     return SagaChange(operation, saga_id, saga.revision, before, after)
 
 
-def _take(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
-    """Locks the saga as it was seen, with the next fence. Of two people at the same moment one gets it."""
+def _lock_seen_saga(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
+    """Locks the saga if it still has the revision that was seen, and raises its fence. Of two people at the same moment
+    one succeeds."""
     row = SagaInstance.objects.filter(id=saga_id)
-    taken = row.filter(revision=seen_revision).update(
+    locked = row.filter(revision=seen_revision).update(
         fence=F("fence") + 1, revision=F("revision") + 1, updated_at=Now()
     )
     saga = row.first()
     if saga is None:
         raise unknown_saga(saga_id)
-    if not taken:
+    if not locked:
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
     return saga
 
 
-def _carry_on(saga: SagaInstance) -> None:
-    """Due now, for whichever worker comes first. Who acts has all the time of the saga before them again, and a step
-    that waits its own: people come after the deadline as a rule, and it must not turn back what they just decided."""
+def _make_due(saga: SagaInstance) -> None:
+    """Makes the saga due now, with its whole deadline again: people usually act after the deadline, which must not
+    compensate what they have just decided. A step that waits has its whole timeout again."""
     saga.status = SagaStatus.IN_PROGRESS if saga.status == SagaStatus.FAILED else saga.status
     saga.needs_attention, saga.attention_reason = False, ""
     if saga.direction == Direction.FORWARD:
@@ -294,11 +295,11 @@ def _carry_on(saga: SagaInstance) -> None:
 
 def _definition(saga: SagaInstance) -> Definition:
     definition = registry.find_definition(saga.definition, saga.definition_version)
-    assert definition is not None, "what this release does not know is not carried on"
+    assert definition is not None, "an operation on a definition that this release does not know is refused"
     return definition
 
 
-def _write(saga: SagaInstance, step: SagaStep | None) -> None:
+def _save(saga: SagaInstance, step: SagaStep | None) -> None:
     if step is not None:
         if step.status != StepStatus.FAILED:
             step.next_retry_at = None
@@ -309,11 +310,11 @@ def _write(saga: SagaInstance, step: SagaStep | None) -> None:
     except IntegrityError as error:
         if not violates(error, "saga_one_open_per_business_object"):
             raise
-        raise NotPermitted(_("Another saga is at work on the same object: it must end first.")) from error
+        raise NotPermitted(_("Another saga of the same object is open: it must end first.")) from error
 
 
-def _facts(saga: SagaInstance, step: SagaStep | None) -> dict[str, Any]:
-    """What an operation may change, as plain values."""
+def _get_changeable_values(saga: SagaInstance, step: SagaStep | None) -> dict[str, Any]:
+    """The values that an operation may change."""
     facts: dict[str, Any] = {
         "status": str(saga.status),
         "direction": str(saga.direction),

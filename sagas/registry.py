@@ -1,4 +1,4 @@
-"""The definitions this process knows. Apps register theirs when they are ready."""
+"""The definitions that this process knows. Each app registers its own in `AppConfig.ready()`."""
 
 from sagas import metrics
 from sagas.definitions import Definition
@@ -7,7 +7,7 @@ _definitions: dict[tuple[str, int], Definition] = {}
 
 
 def register(definition: Definition) -> Definition:
-    """Old versions stay registered for as long as instances of them run."""
+    """Registers a definition, and returns it. Keep an old version registered while sagas of it are open."""
     known = _definitions.setdefault((definition.name, definition.version), definition)
     assert known is definition, f"{definition.name} version {definition.version} is registered twice"
     metrics.create_series(definition.name)

@@ -1,4 +1,4 @@
-"""Reads about sagas, for the apps above."""
+"""Reads sagas for other apps."""
 
 import uuid
 
@@ -22,12 +22,12 @@ def has_active_saga(*, definition: str, business_id: str) -> bool:
 
 
 def get_saga_failure(saga_id: uuid.UUID) -> Failure | None:
-    """Why a saga turned back; None when it did not."""
+    """The failure for which a saga is or was compensated. None when it has none."""
     row = SagaInstance.objects.filter(id=saga_id).values_list("error_code", "error_message").first()
     return Failure(*row) if row and row[0] else None
 
 
 def get_saga_trace_context(saga_id: uuid.UUID) -> dict[str, str]:
-    """Where the trace of a saga is carried on; empty when it has none."""
+    """The trace that a saga belongs to. Empty when it has none."""
     row = SagaInstance.objects.filter(id=saga_id).values_list("trace_context", flat=True).first()
     return dict(row or {})

@@ -1,8 +1,7 @@
-"""The engine's SQL. Every write after the first carries `fence = mine`; no row means somebody took over.
+"""The engine's SQL. Every write after the first says `fence = mine`; no row means that another worker holds the saga.
 
-Written by hand because one commit boundary is one statement: instance, steps and history change together. Casts
-tell PostgreSQL the types of parameters that it prepares a statement for.
-Lock order of the platform: business rows first, the saga's row last.
+It is written by hand because one statement writes instance, steps and history together. Casts tell PostgreSQL the types
+of parameters that it prepares a statement for. Lock order of the platform: business rows first, the saga's row last.
 """
 
 INSERT = """
@@ -88,8 +87,8 @@ WITH saga AS (
 SELECT cancel_requested, deadline_passed, age_seconds, signals_received, now() FROM saga
 """
 
-# What a claim changes and returns. The time for which a saga was due and no worker looked at it is added to its
-# deadline: an outage of ours or a backlog must not fail it. Only the database's clock is read.
+# What a claim changes and returns. The time for which the saga was due and unclaimed is added to its deadline, so that
+# neither an outage of ours nor a backlog fails it. Only the database's clock is read.
 _CLAIMED = """
     UPDATE saga_instances AS i SET
         fence = fence + 1, revision = revision + 1, status = 'in_progress', lease_owner = %(worker)s,
@@ -103,8 +102,8 @@ _CLAIMED = """
               coalesce(waiting_until <= now(), false) AS wait_is_over, signals_received, trace_context, task_queue,
               fairness_key
 """
-# `own` names no status, so that the index of due retries cannot serve it: among a thousand due steps it would be read
-# from end to end, for every claim.
+# `own` names no status, so that PostgreSQL cannot use the index of due retries here: every claim would read all due
+# steps in it.
 _OWN = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
 _RESUMED = """
     UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
@@ -121,12 +120,12 @@ WITH own AS MATERIALIZED ({_OWN.format(which="saga_id = %(id)s")}
 SELECT * FROM claimed
 """  # noqa: S608
 
-# What is due in a task queue, fairly between keys (ADR 22). `walk` goes from key to key in the index of what is due, at
-# most `keys` of them, so that a claim costs the same however many sagas wait and for however many keys. A place goes to
-# the key that holds the fewest, and no key holds more places than stay free: one key alone gets half of them, and a
-# newcomer always finds one. Of the sagas whose last worker died, `suspects` are taken: one of them may have killed it.
-# Each key's first sagas are read as the next few from its place in the index, and those of other keys are left out
-# afterwards: whatever the statistics say, the planner cannot look for them among everybody's that are due.
+# The due sagas of a task queue, fairly between keys (ADR 22). `walk` goes from key to key in the index of due sagas, at
+# most `keys` of them, so that the cost depends neither on the number of due sagas nor on the number of keys. A place
+# goes to the key that holds the fewest. No key holds more places than stay free: one key alone gets half of them, so a
+# new key always finds a place. Of the sagas whose last worker died, `suspects` are claimed: one of them may have killed
+# it. The first sagas of a key are read as the next rows of the index, and rows of other keys are dropped afterwards:
+# whatever the statistics are, the planner cannot read all due sagas instead.
 CLAIM_DUE = f"""
 WITH RECURSIVE walk AS (
     (SELECT fairness_key, due_at, 1 AS number FROM saga_instances
@@ -164,9 +163,9 @@ WITH RECURSIVE walk AS (
 ), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
 ), claimed AS ({_CLAIMED.format(which="id IN (SELECT id FROM locked)")}
 ), resumed AS ({_RESUMED})
-SELECT look.*, claimed.*
+SELECT totals.*, claimed.*
 FROM (SELECT (SELECT count(*) FROM turns) AS candidates, (SELECT count(*) FROM picked) AS picked,
-             (SELECT max(fairness_key) FROM walk) AS last_key, (SELECT count(*) FROM walk) AS walked) AS look
+             (SELECT max(fairness_key) FROM walk) AS last_key, (SELECT count(*) FROM walk) AS walked) AS totals
 LEFT JOIN claimed ON true
 """  # noqa: S608
 
@@ -176,7 +175,7 @@ SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_
 FROM saga_steps WHERE saga_id = ANY(%s) ORDER BY saga_id, step_order
 """
 
-PARK_UNKNOWN = """
+STOP_FOR_REVIEW = """
 UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_owner = '', lease_expires_at = NULL,
        revision = revision + 1, updated_at = now()
 WHERE id = %s AND fence = %s

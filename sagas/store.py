@@ -19,31 +19,31 @@ from sagas.models import Direction, StepStatus
 from sagas.outcomes import Failure
 from sagas.state import SagaState, StepState
 
-# A claim looks at so many fairness keys, and at so many sagas of each: what it costs is bounded.
+# A claim reads at most so many fairness keys, and so many sagas of each, so that its cost is bounded.
 KEYS_PER_CLAIM = 64
 SAGAS_PER_KEY = 24
 
 
 class LeaseLost(Exception):
-    """Another worker holds the saga now. Whatever this one was about to write must be rolled back."""
+    """Another worker holds the saga now. This worker must roll back what it was about to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSagas:
-    """Sagas that this process holds now."""
+    """The sagas of one claim, and what the next claim must know."""
 
     sagas: Sequence[SagaState]
-    more: bool  # due too, but left: for lack of places, or because their key holds enough
-    contended: bool  # another worker was faster with some
-    last_key: str  # where the next claim goes on; empty when all keys were looked at
+    has_more: bool  # further sagas are due: no place was free, or their key holds its share of the places
+    was_contended: bool  # another worker claimed some of them first
+    last_key: str  # the next claim continues after this fairness key; empty when all keys were read
 
 
-def worker_name() -> str:
+def get_worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
 def insert_saga(saga: SagaState, *, leased: bool) -> None:
-    """Writes a new saga, its steps and its first history in the caller's transaction."""
+    """Inserts a new saga, its steps and its first history, in the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             statements.INSERT,
@@ -56,25 +56,25 @@ def insert_saga(saga: SagaState, *, leased: bool) -> None:
                 "status": saga.status,
                 "past_pivot": saga.past_pivot,
                 "current_step": saga.current_step,
-                "metadata": _json(saga.data),
-                "lease_owner": worker_name() if leased else "",
+                "metadata": _to_json(saga.data),
+                "lease_owner": get_worker_name() if leased else "",
                 "lease_seconds": settings.SAGA_LEASE_SECONDS if leased else 0,
                 "deadline_seconds": saga.definition.deadline_seconds,
                 "fence": saga.fence,
                 "task_queue": saga.task_queue,
                 "fairness_key": saga.fairness_key,
-                "trace_context": _json(saga.trace_context),
-                "worker": worker_name(),
-                "steps": _json([_step_row(step) for step in saga.steps]),
-                "attempts": _attempt_rows(saga),
+                "trace_context": _to_json(saga.trace_context),
+                "worker": get_worker_name(),
+                "steps": _to_json([_build_step_row(step) for step in saga.steps]),
+                "attempts": _build_attempt_rows(saga),
             },
         )
         (now,) = cursor.fetchone()
-    _written(saga, now)
+    _mark_written(saga, now)
 
 
 def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
-    """Writes what changed and renews or gives back the lease. Raises `LeaseLost`."""
+    """Writes what changed, and renews or releases the lease. Raises `LeaseLost`."""
     with connection.cursor() as cursor:
         cursor.execute(
             statements.SAVE,
@@ -93,9 +93,9 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
                 "wait_seconds": saga.wait_seconds,
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
-                "worker": worker_name(),
-                "steps": _json([_step_row(step) for step in saga.steps]),
-                "attempts": _attempt_rows(saga),
+                "worker": get_worker_name(),
+                "steps": _to_json([_build_step_row(step) for step in saga.steps]),
+                "attempts": _build_attempt_rows(saga),
             },
         )
         row = cursor.fetchone()
@@ -103,11 +103,11 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
         raise LeaseLost(saga.id)
     *facts, now = row
     saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = facts
-    _written(saga, now)
+    _mark_written(saga, now)
 
 
-def _written(saga: SagaState, now: dt.datetime) -> None:
-    """What was to be written once has been, at `now` by the database's clock."""
+def _mark_written(saga: SagaState, now: dt.datetime) -> None:
+    """Clears what must be written only once. It was written at `now`, by the database's clock."""
     saga.attempts.clear()
     for step in saga.steps:
         step.intended_at = now if step.is_new_call else step.intended_at
@@ -116,11 +116,11 @@ def _written(saga: SagaState, now: dt.datetime) -> None:
 
 
 def claim_saga(saga_id: uuid.UUID) -> SagaState | None:
-    """Takes one saga for this worker, or answers None when it is not due, held by another or at rest."""
+    """Claims one saga. None when it is not due, or another worker holds it."""
     with connection.cursor() as cursor:
-        cursor.execute(statements.CLAIM, {"id": saga_id, **_holder()})
-        found = _known(cursor, _rows(cursor))
-        return _loaded_sagas(cursor, found)[0] if found else None
+        cursor.execute(statements.CLAIM, {"id": saga_id, **_get_lease_parameters()})
+        known = _find_definitions(cursor, _fetch_rows(cursor))
+        return _load_sagas(cursor, known)[0] if known else None
 
 
 def claim_due_sagas(
@@ -132,11 +132,11 @@ def claim_due_sagas(
     after: str = "",
     overdue_seconds: float = 0,
 ) -> ClaimedSagas:
-    """Takes due sagas of a queue for this worker, at most `places`, fairly between fairness keys.
+    """Claims due sagas of a queue, at most `places`, fairly between fairness keys.
 
-    `held` says how many sagas of each key this process holds already, `suspects` how many of those may be taken whose
-    last worker died. `after` is the `last_key` of the batch before. `overdue_seconds` leaves out what became due only
-    now. Costs the same however many are due.
+    `held` has the number of sagas of each key that this process holds already. At most `suspects` of the sagas whose
+    last worker died are claimed. `after` is the `last_key` of the claim before. Sagas that have been due for less than
+    `overdue_seconds` are left out. The cost does not depend on how many sagas are due.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -150,15 +150,15 @@ def claim_due_sagas(
                 overdue_seconds=overdue_seconds,
             ),
         )
-        rows = _rows(cursor)
-        look = rows[0]
+        rows = _fetch_rows(cursor)
+        totals = rows[0]
         claimed = [row for row in rows if row["id"] is not None]
-        found = _known(cursor, claimed)
+        known = _find_definitions(cursor, claimed)
         return ClaimedSagas(
-            sagas=_loaded_sagas(cursor, found),
-            more=look["candidates"] > len(claimed),
-            contended=look["picked"] > len(claimed),
-            last_key=look["last_key"] if look["walked"] == KEYS_PER_CLAIM else "",
+            sagas=_load_sagas(cursor, known),
+            has_more=totals["candidates"] > len(claimed),
+            was_contended=totals["picked"] > len(claimed),
+            last_key=totals["last_key"] if totals["walked"] == KEYS_PER_CLAIM else "",
         )
 
 
@@ -171,7 +171,7 @@ def get_claim_parameters(
     after: str,
     overdue_seconds: float = 0,
 ) -> dict[str, Any]:
-    """What `CLAIM_DUE` is to be run with."""
+    """The parameters of `CLAIM_DUE`."""
     return {
         "task_queue": task_queue,
         "places": places,
@@ -181,50 +181,50 @@ def get_claim_parameters(
         "overdue_seconds": overdue_seconds,
         "keys": KEYS_PER_CLAIM,
         "window": SAGAS_PER_KEY,
-        **_holder(),
+        **_get_lease_parameters(),
     }
 
 
-def _holder() -> dict[str, Any]:
-    return {"worker": worker_name(), "lease_seconds": settings.SAGA_LEASE_SECONDS}
+def _get_lease_parameters() -> dict[str, Any]:
+    return {"worker": get_worker_name(), "lease_seconds": settings.SAGA_LEASE_SECONDS}
 
 
-def _rows(cursor: CursorWrapper) -> list[dict[str, Any]]:
+def _fetch_rows(cursor: CursorWrapper) -> list[dict[str, Any]]:
     columns = [column.name for column in cursor.description]
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _known(cursor: CursorWrapper, rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Definition]]:
-    """Those whose definition this release has. The others are left to a person."""
+def _find_definitions(
+    cursor: CursorWrapper, rows: Sequence[dict[str, Any]]
+) -> list[tuple[dict[str, Any], Definition]]:
+    """The rows whose definition this release has, with it. The other sagas need review."""
     found = []
     for row in rows:
         definition = registry.find_definition(row["definition"], row["definition_version"])
         if definition is None:
             reason = f"no definition {row['definition']} version {row['definition_version']}"
-            cursor.execute(statements.PARK_UNKNOWN, [reason, row["id"], row["fence"]])
+            cursor.execute(statements.STOP_FOR_REVIEW, [reason, row["id"], row["fence"]])
         else:
             found.append((row, definition))
     return found
 
 
-def _loaded_sagas(
-    cursor: CursorWrapper, found: Sequence[tuple[dict[str, Any], Definition]]
-) -> list[SagaState]:
+def _load_sagas(cursor: CursorWrapper, found: Sequence[tuple[dict[str, Any], Definition]]) -> list[SagaState]:
     if not found:
         return []
     cursor.execute(statements.STEPS, [[row["id"] for row, _definition in found]])
     steps: dict[uuid.UUID, list[StepState]] = {row["id"]: [] for row, _definition in found}
     for *step, saga_id in cursor.fetchall():
-        steps[saga_id].append(_step_state(step))
-    return [_saga_state(row, definition, steps[row["id"]]) for row, definition in found]
+        steps[saga_id].append(_build_step_state(step))
+    return [_build_saga_state(row, definition, steps[row["id"]]) for row, definition in found]
 
 
-def _saga_state(row: dict[str, Any], definition: Definition, steps: list[StepState]) -> SagaState:
+def _build_saga_state(row: dict[str, Any], definition: Definition, steps: list[StepState]) -> SagaState:
     return SagaState(
         id=row["id"],
         definition=definition,
         business_id=row["business_id"],
-        data=_loaded(row["metadata"]),
+        data=_parse_json(row["metadata"]),
         steps=steps,
         task_queue=row["task_queue"],
         fairness_key=row["fairness_key"],
@@ -238,11 +238,11 @@ def _saga_state(row: dict[str, Any], definition: Definition, steps: list[StepSta
         waiting_for=row["waiting_for"],
         wait_is_over=row["wait_is_over"],
         signals_received=row["signals_received"],
-        trace_context=_loaded(row["trace_context"]),
+        trace_context=_parse_json(row["trace_context"]),
     )
 
 
-def _step_row(step: StepState) -> dict[str, Any]:
+def _build_step_row(step: StepState) -> dict[str, Any]:
     return {
         "id": step.id,
         "step_order": step.order,
@@ -264,7 +264,7 @@ def _step_row(step: StepState) -> dict[str, Any]:
     }
 
 
-def _step_state(row: Sequence[Any]) -> StepState:
+def _build_step_state(row: Sequence[Any]) -> StepState:
     return StepState(
         id=row[0],
         order=row[1],
@@ -272,7 +272,7 @@ def _step_state(row: Sequence[Any]) -> StepState:
         status=StepStatus(row[3]),
         in_doubt=row[4],
         compensating=row[5],
-        result=_loaded(row[6]),
+        result=_parse_json(row[6]),
         error_message=row[7],
         retry_count=row[8],
         max_retry_count=row[9],
@@ -281,8 +281,8 @@ def _step_state(row: Sequence[Any]) -> StepState:
     )
 
 
-def _attempt_rows(saga: SagaState) -> str:
-    return _json(
+def _build_attempt_rows(saga: SagaState) -> str:
+    return _to_json(
         [
             {
                 "step_name": attempt.step_name,
@@ -296,16 +296,16 @@ def _attempt_rows(saga: SagaState) -> str:
     )
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+def _to_json(value: Any) -> str:
+    return json.dumps(value, default=_encode_value, ensure_ascii=False)
 
 
-def _plain(value: Any) -> str:
+def _encode_value(value: Any) -> str:
     if isinstance(value, uuid.UUID | dt.datetime):
         return str(value)
-    raise TypeError(f"{type(value).__name__} does not belong in a saga")
+    raise TypeError(f"a saga cannot store a {type(value).__name__}")
 
 
-def _loaded(value: Any) -> Any:
+def _parse_json(value: Any) -> Any:
     # Django registers a psycopg loader that leaves jsonb as text for its JSONField to decode.
     return json.loads(value) if isinstance(value, str) else value

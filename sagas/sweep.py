@@ -1,4 +1,4 @@
-"""Celery beat's sweep: retries, compensations and recovery go on while no `run_sagas` worker runs (ADR 22)."""
+"""Celery's sweep: advances due sagas while no `run_sagas` worker runs (ADR 22)."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +10,18 @@ from django.db import connection, connections
 from sagas import engine
 from sagas.state import SagaState
 
-# A sweep claims for so long at most, so that sweeps of a backlog leave room to other periodic tasks. What it has
-# claimed by then it still continues: at most one call more.
+# A sweep claims for at most so long, so that a backlog leaves room for other periodic tasks. It still advances the
+# sagas that it has claimed by then: at most one call more for each.
 SWEEP_SECONDS = 5.0
 SWEEP_THREADS = 4
-# A `run_sagas` worker looks every SAGA_SWEEP_SECONDS: what has been due for so many times that is taken by none.
-MISSED_LOOKS = 5
+# A `run_sagas` worker polls every SAGA_SWEEP_SECONDS. A saga that was due for so many polls is not claimed by any.
+MISSED_POLLS = 5
 
 
-def sweep() -> int:
-    """Continues the sagas of every task queue that have been due for a while and that no `run_sagas` worker has taken.
+def sweep_due_sagas() -> int:
+    """Advances the sagas of every task queue that have been due for a while and that no worker has claimed.
 
-    Answers how many. Any number of sweeps may run, also beside workers: a saga is claimed by one of them only.
+    Returns their number. Sweeps may run beside each other and beside workers: each saga is claimed by one of them.
     """
     ends_at = time.monotonic() + SWEEP_SECONDS
     with ThreadPoolExecutor(SWEEP_THREADS, thread_name_prefix="sweep") as pool:
@@ -37,11 +37,11 @@ def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> i
             held={},
             suspects=1,
             after=after,
-            overdue_seconds=MISSED_LOOKS * settings.SAGA_SWEEP_SECONDS,
+            overdue_seconds=MISSED_POLLS * settings.SAGA_SWEEP_SECONDS,
         )
-        connection.close()  # none is held during calls
+        connection.close()  # no connection is held during calls
         for future in [pool.submit(_resume, saga) for saga in batch.sagas]:
-            future.result()  # an error ends the sweep; what it leaves is due again when its lease expires
+            future.result()  # an error ends the sweep; the other sagas are due again when their lease expires
         continued += len(batch.sagas)
         after = batch.last_key
         if not batch.sagas and not after:

@@ -1,4 +1,4 @@
-"""Celery's part of the engine."""
+"""Celery tasks of the saga engine."""
 
 from celery import shared_task
 
@@ -6,6 +6,6 @@ from sagas import sweep
 
 
 @shared_task(name="sagas.sweep")
-def sweep_due_sagas() -> int:
+def sweep_sagas() -> int:
     """Runs every SAGA_SWEEP_SECONDS on a queue of its own."""
-    return sweep.sweep()
+    return sweep.sweep_due_sagas()

@@ -1,4 +1,4 @@
-"""The worker of a task queue: claims due sagas, and continues each in a thread until it rests (ADR 22)."""
+"""The worker of a task queue: claims due sagas, and advances each in a thread until it is released (ADR 22)."""
 
 import threading
 from collections import Counter
@@ -11,18 +11,20 @@ from common.claim_loop import Claimed, ClaimLoop
 from sagas import engine, wakeups
 from sagas.state import SagaState
 
-# Of sagas whose last worker died, a process takes one at a time: if it is the saga that kills, the others that die with
-# it are different ones each time, and none of them is taken for a poison saga.
-SUSPECTS = 1
+# A process holds at most one saga whose last worker died. If that saga kills the process, the sagas that are
+# interrupted with it are different ones each time, so none of them is mistaken for a poison saga.
+MAX_SUSPECTS = 1
 
 
 class SagaWorker:
-    """`threads` sagas of one queue at a time."""
+    """Advances up to `threads` sagas of one queue at a time."""
 
     def __init__(self, *, task_queue: str, threads: int) -> None:
         self._task_queue = task_queue
-        self._after = ""  # the last key that was looked at in this round over all keys; empty when one begins
-        self._left = False  # whether something due was left in this round
+        self._last_key = (
+            ""  # where the last claim stopped; empty at the start of a round over all fairness keys
+        )
+        self._has_more = False  # whether due sagas were left unclaimed in this round
         self._loop = ClaimLoop(
             name=f"sagas-{task_queue}",
             places=threads,
@@ -32,7 +34,7 @@ class SagaWorker:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set, then lets the sagas under way come to rest."""
+        """Works until `stop` is set, then finishes the sagas that it holds."""
         listener = threading.Thread(
             target=wakeups.listen_for_wakeups,
             args=(self._task_queue,),
@@ -49,20 +51,20 @@ class SagaWorker:
             task_queue=self._task_queue,
             places=places,
             held=Counter(saga.fairness_key for saga in in_flight),
-            suspects=SUSPECTS - sum(saga.claims_without_progress > 1 for saga in in_flight),
-            after=self._after,
+            suspects=MAX_SUSPECTS - sum(saga.claims_without_progress > 1 for saga in in_flight),
+            after=self._last_key,
         )
-        self._left = batch.more or bool(self._after and self._left)
-        self._after = batch.last_key
+        self._has_more = batch.has_more or bool(self._last_key and self._has_more)
+        self._last_key = batch.last_key
         is_full = len(batch.sagas) == places
-        if batch.more and is_full:
-            wakeups.send_wakeup_now(self._task_queue)  # to another worker that has room
-        is_unfinished = batch.contended or bool(self._after)
+        if batch.has_more and is_full:
+            wakeups.send_wakeup_now(self._task_queue)  # for another worker that has a free place
+        is_unfinished = batch.was_contended or bool(self._last_key)
         return Claimed(
-            batch.sagas, more=self._left or is_unfinished, claim_again=is_unfinished and not is_full
+            batch.sagas, more=self._has_more or is_unfinished, claim_again=is_unfinished and not is_full
         )
 
 
 def _resume(saga: SagaState) -> None:
-    # During a call to the outside no connection is held: there may be more calls than connections.
+    # No database connection is held during a call: there may be more calls than connections.
     engine.resume_claimed_saga(saga, before_calls=connection.close)

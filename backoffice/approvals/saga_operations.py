@@ -15,7 +15,7 @@ from backoffice.approvals.thresholds import amount_at_stake, needs_approval
 from backoffice.services import saga_operations
 from common.errors import NotPermitted, StaleView
 from sagas import inspection
-from sagas.availability import Operation, allowed
+from sagas.availability import Operation, get_refusals
 from sagas.models import SagaInstance
 from sagas.operations import SagaChange, unknown_saga
 
@@ -109,7 +109,7 @@ def _request_approval(
     current = inspection.get_saga_view(saga.id)
     if current is None:
         raise unknown_saga(saga.id)
-    if obstacle := allowed(current)[operation]:
+    if obstacle := get_refusals(current)[operation]:
         raise NotPermitted(obstacle)
     if operation == Operation.SKIP_STEP:
         saga_operations.parse_result(result, saga.id)

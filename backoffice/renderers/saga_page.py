@@ -14,7 +14,7 @@ from backoffice.renderers.redaction import redacted_json
 from backoffice.renderers.saga_labels import describe_wait, format_duration, format_milliseconds, outcome_tone
 from backoffice.services.saga_inspection import SagaDetails
 from sagas import inspection, registry
-from sagas.graph import draw
+from sagas.graph import draw_definition
 from sagas.inspection import EventView, SagaView, StepView
 from sagas.labels import outcome_label
 from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
@@ -69,7 +69,7 @@ def page_context(saga: SagaView) -> dict[str, Any]:
         "now": _current_state(saga),
         "attempts": _attempts(history),
         "steps": [_step(step, payloads.get(step.order, {})) for step in saga.steps],
-        "graph": draw(definition) if definition else "",
+        "graph": draw_definition(definition) if definition else "",
     }
 
 

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from common.errors import UnknownObject
 from sagas import inspection, registry
-from sagas.availability import Operation, allowed
+from sagas.availability import Operation, get_refusals
 from sagas.definitions import Definition
 from sagas.inspection import EventView, SagaView
 from sagas.models import SagaInstance, SagaStatus, SagaStep
@@ -30,7 +30,7 @@ def find_saga_details(*, name: str) -> SagaDetails:
 
 
 def load_saga_details(*, saga: SagaView) -> SagaDetails:
-    return SagaDetails(saga=saga, history=inspection.get_saga_history(saga.id), operations=allowed(saga))
+    return SagaDetails(saga=saga, history=inspection.get_saga_history(saga.id), operations=get_refusals(saga))
 
 
 def find_saga(*, name: str) -> SagaView:

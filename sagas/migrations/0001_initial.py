@@ -51,19 +51,22 @@ class Migration(migrations.Migration):
                 (
                     "past_pivot",
                     models.BooleanField(
-                        default=False, help_text="From here on only forward: no compensation."
+                        default=False, help_text="The pivot has happened: the saga can only go forward."
                     ),
                 ),
                 ("current_step", models.IntegerField(default=0)),
                 ("error_code", models.CharField(blank=True, max_length=100)),
                 ("error_message", models.TextField(blank=True)),
-                ("metadata", models.JSONField(default=dict, help_text="What the saga was started with.")),
+                (
+                    "metadata",
+                    models.JSONField(default=dict, help_text="The data that the saga was started with."),
+                ),
                 (
                     "task_queue",
                     models.CharField(
                         db_default="default",
                         editable=False,
-                        help_text="Queues have workers of their own.",
+                        help_text="Each queue has workers of its own.",
                         max_length=20,
                     ),
                 ),
@@ -72,7 +75,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         db_default="shared",
                         editable=False,
-                        help_text="Within a queue, keys are served in turns.",
+                        help_text="Within a queue, keys take turns.",
                         max_length=64,
                     ),
                 ),
@@ -100,20 +103,22 @@ class Migration(migrations.Migration):
                                 ),
                             )
                         ),
-                        help_text="From when on a worker may claim it.",
+                        help_text="A worker may claim the saga from then on.",
                         output_field=models.DateTimeField(null=True),
                     ),
                 ),
                 (
                     "fence",
                     models.BigIntegerField(
-                        default=0, help_text="Grows with every claim: a stale worker writes nothing."
+                        default=0,
+                        help_text="The fencing token: each claim raises it, and a stale worker writes nothing.",
                     ),
                 ),
                 (
                     "revision",
                     models.BigIntegerField(
-                        default=0, help_text="Grows with every write: what a person has seen."
+                        default=0,
+                        help_text="Each write raises it: it names the state that a person has seen.",
                     ),
                 ),
                 ("claims_without_progress", models.PositiveIntegerField(default=0)),
@@ -123,7 +128,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="The signal without which it does not go on.",
+                        help_text="The signal that the saga waits for.",
                         max_length=100,
                     ),
                 ),
@@ -286,7 +291,9 @@ class Migration(migrations.Migration):
                 ("taken_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "taken_by",
-                    models.CharField(blank=True, db_default="", help_text="The step.", max_length=255),
+                    models.CharField(
+                        blank=True, db_default="", help_text="The step that consumed it.", max_length=255
+                    ),
                 ),
                 (
                     "saga",
@@ -335,12 +342,14 @@ class Migration(migrations.Migration):
                 (
                     "in_doubt",
                     models.BooleanField(
-                        default=False, help_text="A call was begun and its outcome is not known."
+                        default=False, help_text="A call was started and its outcome is unknown."
                     ),
                 ),
                 (
                     "compensating",
-                    models.BooleanField(default=False, help_text="Compensation of this step has begun."),
+                    models.BooleanField(
+                        default=False, help_text="The compensation of this step has started."
+                    ),
                 ),
                 (
                     "call_number",

@@ -95,8 +95,8 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_revi
     html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
         assert operate_page(operation, saga_in_review) not in html
-    assert html.count("It is over: Failed.") == len(Operation) - 1
-    assert "It does not wait for a person." in html
+    assert html.count("The saga has ended: Failed.") == len(Operation) - 1
+    assert "The saga does not need review." in html
 
 
 def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_review):
@@ -172,7 +172,7 @@ def test_a_result_that_is_no_json_object_is_refused(ana, saga_in_review, result)
 def test_what_is_not_possible_has_no_button(ana, saga_in_review):
     act(ana, Operation.MARK_RESOLVED, saga_in_review)
     html = text_of(ana.get(operate_page(Operation.RETRY_NOW, saga_in_review)))
-    assert "It is over: Failed." in html
+    assert "The saga has ended: Failed." in html
     assert seen_on(html) == []
     assert 'name="reason"' not in html
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.RETRY_NOW.value])

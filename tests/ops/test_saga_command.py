@@ -95,16 +95,16 @@ class TestShow:
     def test_says_why_not(self, done):
         told = saga("show", done.business_id)
         for verb in ("retry", "ask", "skip", "compensate", "cancel"):
-            assert line(told, verb) == f"{verb} no It is over: Completed."
-        assert line(told, "resolve") == "resolve no It does not wait for a person."
+            assert line(told, verb) == f"{verb} no The saga has ended: Completed."
+        assert line(told, "resolve") == "resolve no The saga does not need review."
         assert line(told, "waits for") == "waits for nothing: it has ended"
         assert "took" in line(told, "ended")
 
     def test_says_who_holds_it_and_until_when(self, define, begin):  # noqa: F811
         held = begin(define())
         told = saga("show", str(held.id))
-        assert line(told, "held by").startswith(f"held by {store.worker_name()}, lease ends in ")
-        assert "is working on it: try again" in line(told, "retry")
+        assert line(told, "held by").startswith(f"held by {store.get_worker_name()}, lease ends in ")
+        assert "holds the saga: try again" in line(told, "retry")
 
     def test_says_when_it_tries_again(self, world, define, begin, settings):  # noqa: F811
         world.answers("call4", Failure("no", "no"))
@@ -237,7 +237,7 @@ class TestOperate:
         assert not StaffAction.objects.exists()
 
     def test_what_is_not_allowed_leaves_no_trace(self, done):
-        assert refused("retry", str(done.id), "--reason", "x") == "It is over: Completed."
+        assert refused("retry", str(done.id), "--reason", "x") == "The saga has ended: Completed."
         assert not StaffAction.objects.exists()
 
     def test_who_and_why(self, saga_in_review, monkeypatch):

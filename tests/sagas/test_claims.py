@@ -57,7 +57,7 @@ def keys_of(batch: ClaimedSagas) -> Counter[str]:
 def test_one_key_alone_gets_half_of_the_places(due: Due) -> None:
     due("a", 20)
     batch = claim(12)
-    assert (len(batch.sagas), batch.more) == (6, True)
+    assert (len(batch.sagas), batch.has_more) == (6, True)
 
 
 def test_a_newcomer_finds_a_place_beside_a_backlog(due: Due) -> None:
@@ -202,7 +202,7 @@ def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
         thread.start()
         thread.join(30)
     (second,) = found
-    assert second.contended
+    assert second.was_contended
     assert not {saga.id for saga in first.sagas} & {saga.id for saga in second.sagas}
     assert {saga.id for saga in claim(8).sagas} | {saga.id for saga in first.sagas} == set(ids)
 

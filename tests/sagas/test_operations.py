@@ -8,7 +8,7 @@ from django.utils import translation
 
 from common.errors import NotPermitted, StaleView, UnknownObject
 from sagas import engine, inspection, operations, registry, store
-from sagas.availability import Operation, allowed
+from sagas.availability import Operation, get_refusals
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep
 from sagas.outcomes import AlreadySucceeded, CallNotFound, Failure, NeedsReview, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload
@@ -164,7 +164,7 @@ def test_every_operation_in_every_state(state, make, subtests):
         with subtests.test(operation.value):
             make.world.script.clear()
             saga = getattr(make, state)()
-            why_not = allowed(inspection.get_saga_view(saga.id))
+            why_not = get_refusals(inspection.get_saga_view(saga.id))
             assert {each for each, why in why_not.items() if not why} == ALLOWED[state], why_not
             before = everything(saga)
             if operation not in ALLOWED[state]:
@@ -269,7 +269,7 @@ def test_skipping_the_pivot_is_the_point_of_no_return(world, make):
     saga = make.pivot_in_doubt()
     act(SKIP, saga)
     assert reload(saga).past_pivot
-    assert allowed(inspection.get_saga_view(saga.id))[COMPENSATE]
+    assert get_refusals(inspection.get_saga_view(saga.id))[COMPENSATE]
 
 
 def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):

@@ -14,8 +14,8 @@ from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Transient
 from sagas.start import start_saga
-from sagas.sweep import MISSED_LOOKS
-from sagas.tasks import sweep_due_sagas
+from sagas.sweep import MISSED_POLLS
+from sagas.tasks import sweep_sagas
 from tests.sagas.conftest import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +45,7 @@ def waiting(define: Callable[..., Definition]) -> Begin:
 
 def nobody_looked() -> None:
     """As if every saga that is due had been due for longer than workers take to look."""
-    late = timedelta(seconds=(MISSED_LOOKS + 1) * settings.SAGA_SWEEP_SECONDS)
+    late = timedelta(seconds=(MISSED_POLLS + 1) * settings.SAGA_SWEEP_SECONDS)
     SagaInstance.objects.filter(lease_expires_at__isnull=False).update(
         lease_expires_at=F("lease_expires_at") - late
     )
@@ -66,13 +66,13 @@ def test_beat_runs_it_as_often_as_workers_look() -> None:
 def test_it_finishes_what_is_due_in_every_queue(waiting: Begin) -> None:
     sagas = [waiting(queue) for queue in settings.SAGA_TASK_QUEUES]
     nobody_looked()
-    assert sweep_due_sagas() == len(sagas)
+    assert sweep_sagas() == len(sagas)
     assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
 
 
 def test_it_leaves_to_workers_what_became_due_now(waiting: Begin) -> None:
     saga_id = waiting("test")
-    assert sweep_due_sagas() == 0
+    assert sweep_sagas() == 0
     assert status_of(saga_id) == SagaStatus.PENDING
 
 
@@ -80,9 +80,9 @@ def test_it_retries_and_then_compensates(waiting: Begin, world: World) -> None:
     world.answers("call2", Transient("busy"), Failure("refused", "no"))
     saga_id = waiting("test")
     nobody_looked()
-    assert sweep_due_sagas() == 1
+    assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.IN_PROGRESS
     nobody_looked()
-    assert sweep_due_sagas() == 1
+    assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.COMPENSATED
     assert world.happened == ["local1", "call2", "call2", "local1:undo"]

@@ -221,6 +221,6 @@ def test_what_cannot_be_called_together_is_refused(world):
 
 def test_a_group_is_drawn(group):
     with translation.override("en"):
-        drawn = graph.draw(group())
+        drawn = graph.draw_definition(group())
     assert "├─ together" in drawn
     assert drawn.index("together") < drawn.index("2 a ") < drawn.index("3 b ") < drawn.index("4 c ")

@@ -328,9 +328,9 @@ def test_people_see_what_it_waits_for(waiting, begin):
         story = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))
         assert f"the signal {NAME} until {until}" in story
         assert NAME in saga_text.format_sagas(saga_inspection.list_sagas(limit=1))
-        drawn = graph.draw(definition)
+        drawn = graph.draw_definition(definition)
     assert "waiting" in drawn
-    assert f"waits for {NAME}, after 1 min turns back" in drawn
+    assert f"waits for {NAME}, fails after 1 min" in drawn
     deliver(saga)
     assert SagaInstance.objects.filter(id=saga.id).count() == 1
     run_due()

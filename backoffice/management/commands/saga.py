@@ -69,7 +69,7 @@ class Command(BaseCommand):
                     self.stdout.write(saga_text.format_saga_details(story))
                 case "graph":
                     definition = saga_inspection.find_definition(name=options["name"])
-                    self.stdout.write(graph.draw(definition))
+                    self.stdout.write(graph.draw_definition(definition))
                 case verb:
                     self._operate(verb, **options)
         except OperationRefused as error:
