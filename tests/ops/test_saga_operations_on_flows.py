@@ -9,7 +9,7 @@ from backoffice.services.saga_inspection import find_saga
 from backoffice.services.saga_operations import operate
 from channels.simulator.models import SimulatedRefund
 from monitoring.services import run_checks
-from sagas.availability import Operation, allowed
+from sagas.availability import Operation, get_refusals
 from sagas.models import SagaInstance
 from tests.support import bank, shop
 from tests.support.background import finish, saga_of
@@ -83,7 +83,7 @@ def test_a_refund_that_the_bank_confirmed_on_the_phone_is_settled_by_skipping_th
     bank.deliver_webhooks(payment["payment_no"])
     refund = shop.data(shop.refund(client, payment, 3_000), 202)
     saga = saga_of(refund["refund_no"], "refund.create")
-    assert allowed(find_saga(name=refund["refund_no"]))[Operation.COMPENSATE], "the pivot is in doubt"
+    assert get_refusals(find_saga(name=refund["refund_no"]))[Operation.COMPENSATE], "the pivot is in doubt"
     at_bank = SimulatedRefund.objects.get(reference=refund["refund_no"])
     act(
         Operation.SKIP_STEP,
