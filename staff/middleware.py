@@ -17,7 +17,7 @@ BACK_OFFICE = "/admin/"
 _INVISIBLE_CHARACTERS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-# URL names of sign-in, sign-out and enrolment.
+# URL names of sign-in, sign-out and enrollment.
 PAGES_WITHOUT_SECOND_FACTOR = frozenset(
     {
         "login",

@@ -1,4 +1,4 @@
-"""Signing in with a second factor: enrolment, codes, replacement, reset, and the lock-out."""
+"""Signing in with a second factor: enrollment, codes, replacement, reset, and the lock-out."""
 
 import re
 import time
