@@ -1,8 +1,8 @@
-"""The account the servers run as.
+"""The account that the servers run as.
 
-PostgreSQL refuses to run as root, and Redis should not. Started by root they run as an unprivileged
-account, which may be unable to reach this project (say, under /root): then its files live in /var/lib
-instead, and what `.local` has is a link.
+PostgreSQL refuses to run as root, and Redis should not. Started by root, they run as an unprivileged
+account, which may be unable to reach this project (for example under /root). Then its files are in
+/var/lib, and `.local` has a link to them.
 """
 
 import os
@@ -28,24 +28,24 @@ class Account:
         return self.uid == os.getuid()
 
     def as_popen_arguments(self) -> dict[str, Any]:
-        """What subprocess needs to run a command as this account."""
+        """Arguments of `subprocess` that run a command as this account."""
         return {} if self.is_us else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
-    def become(self) -> None:
-        """Give up root for good; the caller is about to exec a server."""
+    def drop_privileges(self) -> None:
+        """Gives up root permanently, before the caller executes a server."""
         if not self.is_us:
             os.setgroups([])
             os.setgid(self.gid)
             os.setuid(self.uid)
 
-    def may(self, mode: str, path: Path) -> bool:
-        """Whether the account may read (r), write (w) or run (x) this path, as the kernel sees it."""
+    def has_access(self, mode: str, path: Path) -> bool:
+        """Whether the kernel lets the account read (r), write (w) or run (x) this path."""
         test = ["test", f"-{mode}", str(path)]
         return subprocess.run(test, cwd="/", check=False, **self.as_popen_arguments()).returncode == 0
 
 
 def server_account() -> Account:
-    """Ourselves, unless we are root: then `postgres` where the system has it, else `nobody`."""
+    """The current account. For root: `postgres` if the system has it, else `nobody`."""
     if os.getuid() != 0:
         return Account(os.getuid(), os.getgid())
     for name in ("postgres", "nobody"):
@@ -61,9 +61,9 @@ def server_account() -> Account:
 
 
 def prepare_home(home: Path) -> Account:
-    """Make the directory a server keeps its data in, and say who owns it.
+    """Makes the directory of a server's data. Returns its owner.
 
-    The owner of a directory that exists already wins, so that root can start what a plain user created.
+    An existing directory keeps its owner, so that root can start what a plain user created.
     """
     if not home.exists():
         _make_home(home)
@@ -79,16 +79,16 @@ def prepare_home(home: Path) -> Account:
 
 def _make_home(home: Path) -> None:
     account = server_account()
-    if account.may("x", home.parent):
+    if account.has_access("x", home.parent):
         home.mkdir(mode=0o700)
     else:
-        home.unlink(missing_ok=True)  # a link whose target is gone
+        home.unlink(missing_ok=True)  # a link without a target
         home.symlink_to(tempfile.mkdtemp(prefix=f"{home.name}-", dir=shared_directory()))
     os.chown(home, account.uid, account.gid)
 
 
 def shared_directory() -> Path:
-    """The place that every account can reach; only root ever needs it."""
+    """The directory that every account can reach. Only root needs it."""
     SHARED.mkdir(parents=True, exist_ok=True)
     SHARED.chmod(0o755)
     return SHARED

@@ -1,4 +1,4 @@
-"""The one error of the local stack: a line for the person who typed the command."""
+"""The error of the local stack, shown as one line."""
 
 import signal
 import sys
@@ -8,16 +8,16 @@ from types import FrameType
 
 
 class StackError(Exception):
-    """Says what is wrong and what to do about it."""
+    """The text says what is wrong and what to do."""
 
 
 def run(main: Callable[[], int]) -> None:
-    """Run a command; what a person can mend is one line on stderr, never a traceback.
+    """Runs a command. Errors that a person can mend are one line on stderr, without a traceback.
 
-    A request to stop becomes an exception, so that whatever the command began is undone.
+    A signal to stop becomes an exception, so that the command undoes what it began.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_on_signal)
     try:
         sys.exit(main())
     except StackError as error:
@@ -28,7 +28,7 @@ def run(main: Callable[[], int]) -> None:
         sys.exit(130)
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 

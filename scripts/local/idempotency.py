@@ -1,4 +1,4 @@
-"""Sends one payment twice under one Idempotency-Key and compares the answers. Needs nothing installed."""
+"""Sends one payment twice with one Idempotency-Key and compares the answers. Needs no packages."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from scripts.local import errors
 RULE = "========================================="
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     status: int
     body: bytes
 
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
         print("响应体:")
         try:
             print(json.dumps(json.loads(self.body), indent=2, ensure_ascii=False))
-        except ValueError:  # not our gateway: show what it is
+        except ValueError:  # not JSON: another server
             print(self.body.decode(errors="replace"))
 
 
@@ -45,20 +45,20 @@ def main() -> int:
     print(f"生成幂等性Key: {key}\n")
     print(f"测试数据:\n  订单号: {payment['order_no']}\n  金额: 10000 (100.00 USD)\n")
     try:
-        first, second = _ask_twice(base, key, json.dumps(payment).encode())
+        first, second = _send_twice(base, key, json.dumps(payment).encode())
     except urllib.error.URLError as error:
         advice = "请先运行 ./scripts/start-all-services.sh"
         print(f"❌ 无法连接 {base} ({error.reason}): {advice}", file=sys.stderr)
         return 1
-    return _judge(first, second)
+    return _print_verdict(first, second)
 
 
-def _ask_twice(base: str, key: str, body: bytes) -> tuple[Answer, Answer]:
+def _send_twice(base: str, key: str, body: bytes) -> tuple[HttpAnswer, HttpAnswer]:
     _heading("第一次请求 (应该创建新支付)", blank=False)
     first = _create_payment(base, key, body)
     first.show()
     print("\n等待2秒...\n", flush=True)
-    time.sleep(2)  # what the quick start shows: the repeat comes later, not within the same instant
+    time.sleep(2)  # as in the quick start
     _heading("第二次请求 (应该返回缓存响应)", blank=False)
     second = _create_payment(base, key, body)
     second.show()
@@ -66,7 +66,7 @@ def _ask_twice(base: str, key: str, body: bytes) -> tuple[Answer, Answer]:
     return first, second
 
 
-def _judge(first: Answer, second: Answer) -> int:
+def _print_verdict(first: HttpAnswer, second: HttpAnswer) -> int:
     _heading("结果验证", blank=False)
     if first.status != 200:
         verdict = f"❌ 幂等性测试失败: 第一次请求返回 {first.status}"
@@ -79,7 +79,7 @@ def _judge(first: Answer, second: Answer) -> int:
     return 0 if verdict.startswith("✅") else 1
 
 
-def _create_payment(base: str, key: str, body: bytes) -> Answer:
+def _create_payment(base: str, key: str, body: bytes) -> HttpAnswer:
     request = urllib.request.Request(
         f"{base}/api/v1/payments",
         data=body,
@@ -90,12 +90,12 @@ def _create_payment(base: str, key: str, body: bytes) -> Answer:
             "Idempotency-Key": key,
         },
     )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # localhost is no proxy's business
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy
     try:
         with direct.open(request, timeout=60) as response:
-            return Answer(response.status, response.read())
+            return HttpAnswer(response.status, response.read())
     except urllib.error.HTTPError as error:
-        return Answer(error.code, error.read())
+        return HttpAnswer(error.code, error.read())
 
 
 def _heading(text: str, blank: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Processes of a stack whose supervisord was killed: they carry the stack's mark in their environment."""
+"""Finds and ends processes of a stack whose supervisord was killed, by a mark in their environment."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ END_SECONDS = 40.0
 
 
 def find(stack: Stack) -> list[int]:
-    """Empty where there is no /proc (macOS): there a person has to look."""
+    """The process ids. Empty without /proc (macOS)."""
     wanted = os.fsencode(f"{MARK}={stack.local}")
     return [
         int(process.name)
@@ -22,9 +22,9 @@ def find(stack: Stack) -> list[int]:
 
 
 def end(stack: Stack) -> int:
-    """End them, at last by force, and say how many there were."""
+    """Ends them, after a while by force. Returns how many there were."""
     found = find(stack)
-    # For every one of our programs SIGINT is an orderly end; for PostgreSQL the only quick one.
+    # SIGINT ends all programs in order; for PostgreSQL it is the only quick way.
     _signal(found, signal.SIGINT)
     if not wait_until(lambda: not find(stack), END_SECONDS):
         _signal(find(stack), signal.SIGKILL)

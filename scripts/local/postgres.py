@@ -1,4 +1,4 @@
-"""One PostgreSQL cluster from the wheel: created once, run in the foreground under whoever supervises it."""
+"""A PostgreSQL cluster from the wheel: created once, run in the foreground by a supervisor."""
 
 import os
 import shutil
@@ -40,10 +40,10 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        return self.home.resolve() / "data"  # where home is a link, the account cannot pass the link itself
+        return self.home.resolve() / "data"  # the account cannot follow a link in a directory of root
 
     def create(self) -> Account:
-        """Make the cluster if there is none yet; a creation that was interrupted begins anew."""
+        """Makes the cluster if there is none. An interrupted creation starts again."""
         account = prepare_home(self.home)
         if not self.data.exists():
             require_space(self.home)
@@ -54,7 +54,7 @@ class Cluster:
         return account
 
     def is_ready(self) -> bool:
-        """Whether this very cluster takes connections: on its port there could be another."""
+        """Whether this cluster takes connections, and not another one on its port."""
         try:
             return (self.data / "postmaster.pid").read_text().rstrip().endswith("\nready")
         except FileNotFoundError:
@@ -62,7 +62,7 @@ class Cluster:
 
     def command(self, account: Account) -> list[str]:
         settings = {
-            "listen_addresses": "127.0.0.1,::1",  # where there is no IPv6 it says so in its log and goes on
+            "listen_addresses": "127.0.0.1,::1",  # without IPv6 it logs that and continues
             "port": str(self.port),
             "unix_socket_directories": "",  # TCP only: a socket's path is limited to some hundred characters
             "timezone": "UTC",
@@ -128,12 +128,12 @@ def ensure_database(database: Database) -> None:
 
 
 def main() -> int:
-    """Become the local stack's PostgreSQL; supervisord runs this."""
+    """Executes the local stack's PostgreSQL. supervisord runs this."""
     cluster = Cluster.of(Stack.from_environment())
     account = cluster.create()
     command = cluster.command(account)
     os.chdir("/")
-    account.become()
+    account.drop_privileges()
     os.execv(command[0], command)
 
 

@@ -1,4 +1,4 @@
-"""Asks the gateway whether it takes payments."""
+"""Checks whether the gateway takes payments."""
 
 import urllib.error
 import urllib.request
@@ -7,7 +7,7 @@ from scripts.local.config import Stack
 
 
 def is_ready(stack: Stack) -> bool:
-    # By address: `localhost` could be a proxy's business, and PORT on ::1 another program's.
+    # By address: a proxy may handle `localhost`, and another program may have PORT on ::1.
     url = f"http://127.0.0.1:{stack.web.port}/readyz"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -1,4 +1,4 @@
-"""One Redis server from the wheel. It keeps nothing on disk: PostgreSQL is the truth."""
+"""A Redis server from the wheel, without persistence: PostgreSQL holds all data."""
 
 import os
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Server:
         return [
             str(redis_binary("redis-server", account)),
             *("--port", str(self.port)),
-            *("--bind", "127.0.0.1", "-::1"),  # the dash: where there is no IPv6, do without
+            *("--bind", "127.0.0.1", "-::1"),  # the dash allows a missing IPv6
             *("--save", ""),
             *("--appendonly", "no"),
-            *("--databases", "64"),  # tests give each of their workers one
+            *("--databases", "64"),  # one for each test worker
             *("--set-proc-title", "no"),  # it would overwrite the environment that `leftovers` looks for
             *("--dir", str(self.home.resolve())),
         ]
@@ -52,12 +52,12 @@ def process_id(address: Address) -> int:
 
 
 def main() -> int:
-    """Become the local stack's Redis; supervisord runs this."""
+    """Executes the local stack's Redis. supervisord runs this."""
     server = Server.of(Stack.from_environment())
     account = server.create()
     command = server.command(account)
     os.chdir("/")
-    account.become()
+    account.drop_privileges()
     os.execv(command[0], command)
 
 

@@ -1,4 +1,4 @@
-"""The local stack's own secrets, made once: what is sealed with them must open again after a restart."""
+"""The local stack's secrets, made once: values encrypted with them must stay readable after a restart."""
 
 import base64
 import os
@@ -21,11 +21,11 @@ def _write(path: Path) -> None:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "SIMULATOR_WEBHOOK_SECRET": secrets.token_urlsafe(48),
         "PAYMENT_MASTER_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        # These two make `manage.py` in a terminal the same installation as the running stack.
+        # With these two, `manage.py` in a terminal uses the settings of the running stack.
         "LOCAL_STACK": "1",
         "PAYMENT_DEMO": "1",
     }
-    text = "# Made by scripts/start-all-services.sh. Without it the sealed data cannot be opened.\n"
+    text = "# Made by scripts/start-all-services.sh. Without it, encrypted data cannot be read.\n"
     text += "".join(f"{name}={value}\n" for name, value in values.items())
     partial = path.with_suffix(".new")
     partial.unlink(missing_ok=True)

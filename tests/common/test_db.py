@@ -1,4 +1,4 @@
-"""What the database refused is known by the name of the constraint, not by the words of the error."""
+"""A refused row is recognized by the constraint's name, not by the error's text."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -28,8 +28,8 @@ def things() -> None:
         pytest.param([0, "name_once"], "amount_positive", "name_once", id="check"),
     ],
 )
-def test_a_violated_constraint_is_known_by_its_name(row: list[object], broken: str, kept: str) -> None:
-    """The value that was refused is the other constraint's name, and stands in the error's text."""
+def test_a_violated_constraint_is_recognized_by_its_name(row: list[object], broken: str, kept: str) -> None:
+    """The refused value is the other constraint's name, so that the error's text contains it."""
     with pytest.raises(IntegrityError) as refused, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(INSERT, row)
     assert kept in str(refused.value)
@@ -37,5 +37,5 @@ def test_a_violated_constraint_is_known_by_its_name(row: list[object], broken: s
     assert not violates(refused.value, kept)
 
 
-def test_what_came_from_no_database_violates_nothing() -> None:
+def test_an_error_without_a_database_violates_no_constraint() -> None:
     assert not violates(IntegrityError("name_once"), "name_once")

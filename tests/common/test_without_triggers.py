@@ -1,4 +1,4 @@
-"""A test that fails while it writes past triggers does not leave the tests after it without them."""
+"""A test that fails while triggers are off does not leave them off for the next tests."""
 
 import pytest
 from django.db import DatabaseError, connection
@@ -15,21 +15,21 @@ def role() -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_write_that_fails_leaves_triggers_on() -> None:
+def test_triggers_are_on_after_a_failed_write() -> None:
     with pytest.raises(DatabaseError), without_triggers() as cursor:
         cursor.execute("SELECT 1 / 0")
     assert role() == "origin"
 
 
 @pytest.mark.django_db
-def test_they_are_on_again_inside_a_tests_own_transaction() -> None:
+def test_triggers_are_on_again_inside_a_transaction_of_the_test() -> None:
     with without_triggers():
         assert role() == "replica"
     assert role() == "origin"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_test_that_leaves_them_off_fails_itself() -> None:
+def test_a_test_that_leaves_triggers_off_fails() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
     with pytest.raises(AssertionError, match="left at replica"):

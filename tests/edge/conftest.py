@@ -1,4 +1,4 @@
-"""A gateway with few threads, and customers that ask it again and again."""
+"""A gateway with few threads, and customers that send requests all the time."""
 
 import os
 import socket
@@ -21,13 +21,13 @@ ATTACKERS = 200
 BIG = "/static/big.bin"
 BIG_BYTES = 4 * 2**20
 HEADER_SECONDS, REQUEST_SECONDS, STALLED_SECONDS = 1.5, 2.5, 2.5
-# From many addresses, as such clients are; none of them has more connections than an address may have.
+# Attackers use many addresses, each with fewer connections than the limit of an address.
 ATTACKING = tuple(f"127.0.1.{number}" for number in range(1, 11))
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a gateway with fewer threads than there are attackers of any kind."""
+    """The port of a gateway with fewer threads than attackers of each kind."""
     static: Path = tmp_path_factory.mktemp("static")
     (static / "big.bin").write_bytes(bytes(BIG_BYTES))
     port = free_port()
@@ -57,7 +57,7 @@ def is_up(port: int) -> bool:
 
 
 class HealthyCustomers:
-    """Ask again and again, each on a new connection, and remember how long it took."""
+    """Send requests, each on a new connection, and record the durations."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/healthz"

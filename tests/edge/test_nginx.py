@@ -1,4 +1,4 @@
-"""The edge of docker-compose.yml: a real nginx with our configuration before a real gateway, attacked."""
+"""The edge of docker-compose.yml: a real nginx with our configuration, before a real gateway, under attack."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 TEMPLATE = ROOT / "deploy" / "nginx" / "edge.conf.template"
-# What the image's own nginx.conf brings along, in a directory of the test.
+# The image's nginx.conf, in a directory of the test.
 AROUND = """
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
@@ -36,9 +36,9 @@ http {{
 
 @pytest.fixture(scope="module")
 def edge(gateway: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Its port. Checked by `nginx -t` first."""
+    """The port of the edge, whose configuration `nginx -t` has checked."""
     directory: Path = tmp_path_factory.mktemp("nginx")
-    directory.chmod(0o777)  # its worker has an account of its own
+    directory.chmod(0o777)  # its worker runs as another account
     for parent in directory.parents:
         if parent.owner() != "root" or parent == Path("/tmp"):
             break
@@ -75,13 +75,13 @@ def test_healthy_requests_are_answered_throughout(edge: int) -> None:
     assert max(customers.seconds) < 5, sorted(customers.seconds)[-5:]
 
 
-def test_an_address_has_a_share_of_the_connections(edge: int) -> None:
-    """Those beyond it are answered before their bodies have arrived."""
+def test_connections_per_address_are_limited(edge: int) -> None:
+    """Connections above the limit are answered before their bodies have arrived."""
     attack = Attack(edge, count=80, kinds=[Kind.DRIPPING_BODY], big=BIG, sources=["127.0.2.1"])
     with attack:
         wait_until(lambda: len(attack.answered) == 80 - 50, 10, "refusals")
 
 
-def test_metrics_stay_inside(edge: int) -> None:
+def test_metrics_are_not_public(edge: int) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{edge}/metrics", timeout=30)

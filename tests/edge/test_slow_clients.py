@@ -1,4 +1,4 @@
-"""The gateway by itself, without a proxy, under clients that hold connections and hardly use them."""
+"""The gateway without a proxy, with clients that hold connections and hardly use them."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.stack
 
 
 def test_healthy_requests_are_answered_throughout(gateway: int) -> None:
-    """There are more of each kind than threads, and the server closes all of them."""
+    """There are more slow clients of each kind than threads, and the server closes all of them."""
     kinds = list(Kind)
     assert ATTACKERS // len(kinds) > THREADS * WORKERS
     attack = Attack(gateway, count=ATTACKERS, kinds=kinds, big=BIG, sources=ATTACKING)
@@ -36,8 +36,8 @@ def test_healthy_requests_are_answered_throughout(gateway: int) -> None:
     assert max(customers.seconds) < 5, sorted(customers.seconds)[-5:]
 
 
-def test_an_address_has_a_share_of_the_connections(gateway: int) -> None:
-    """Of those beyond it each is closed at once."""
+def test_connections_per_address_are_limited(gateway: int) -> None:
+    """Connections above the limit are closed at once."""
     attack = Attack(gateway, count=ATTACKERS, kinds=[Kind.DRIPPING_BODY], big=BIG, sources=["127.0.2.1"])
     began = time.monotonic()
     with attack:
@@ -45,7 +45,7 @@ def test_an_address_has_a_share_of_the_connections(gateway: int) -> None:
         assert time.monotonic() - began < REQUEST_SECONDS
 
 
-def test_what_is_no_request_is_refused_in_the_shape_of_the_api(gateway: int) -> None:
+def test_an_invalid_request_gets_an_error_of_the_api(gateway: int) -> None:
     for sent, status in (
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
@@ -62,8 +62,8 @@ def test_what_is_no_request_is_refused_in_the_shape_of_the_api(gateway: int) -> 
             assert told["request_id"] == answer.headers["X-Request-Id"]
 
 
-def test_a_body_of_unknown_length_is_received_whole(gateway: int) -> None:
-    """Before the view sees it; gunicorn's threads showed it as empty."""
+def test_a_chunked_body_is_received_whole(gateway: int) -> None:
+    """The view gets it complete; with gunicorn's threads it was empty."""
     with socket.create_connection(("127.0.0.1", gateway), timeout=20) as client:
         head = b"POST /api/v1/payments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
@@ -72,11 +72,11 @@ def test_a_body_of_unknown_length_is_received_whole(gateway: int) -> None:
         assert answer.status == 401
 
 
-def test_a_log_line_names_nobody_from_the_request_before() -> None:
-    """A connection's thread forgets what a request bound, whatever came of it."""
+def test_log_lines_carry_nothing_of_the_previous_request() -> None:
+    """A thread clears what a request bound to its log lines, also after a failure."""
     connection = Connection.__new__(Connection)
     structlog.contextvars.bind_contextvars(merchant_id="of the request before")
-    connection.requests = []  # nothing to serve, as when a client is gone
+    connection.requests = []  # nothing to serve, as after the client has disconnected
     with pytest.raises(IndexError):
         connection.service()
     assert structlog.contextvars.get_contextvars() == {}

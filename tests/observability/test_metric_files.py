@@ -1,7 +1,8 @@
-"""One scrape counts for all processes, the dead included, and a gauge only for the living."""
+"""A scrape adds up the counters of all processes, dead ones included, and the gauges of living ones."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from prometheus_client import Metric
 from common import metric_files
 from scripts.local.config import ROOT
 
-COUNTING = """
+COUNTING_PROGRAM = """
 import sys
 from prometheus_client import Counter, Gauge, Histogram
 Counter("jobs", "Jobs", ["kind"]).labels("a").inc(3)
@@ -24,12 +25,12 @@ sys.stdin.read()
 """
 
 
-class Counting:
-    """A process that has counted, and lives until it is killed."""
+class CountingProcess:
+    """A process with metrics, which lives until it is killed."""
 
     def __init__(self, directory: Path, latest: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", COUNTING, str(latest)],
+            [sys.executable, "-c", COUNTING_PROGRAM, str(latest)],
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -43,7 +44,7 @@ class Counting:
         self._process.wait()
 
 
-def scraped(directory: Path) -> dict[str, float]:
+def scrape(directory: Path) -> dict[str, float]:
     metrics: list[Metric] = list(metric_files.collect(directory))
     return {
         sample.name + (json.dumps(sample.labels) if "le" in sample.labels else ""): sample.value
@@ -52,16 +53,16 @@ def scraped(directory: Path) -> dict[str, float]:
     }
 
 
-def test_counters_survive_and_gauges_die(tmp_path: Path) -> None:
-    first, second = Counting(tmp_path, 1), Counting(tmp_path, 2)
-    both = scraped(tmp_path)
+def test_counters_of_dead_processes_stay_and_gauges_go(tmp_path: Path) -> None:
+    first, second = CountingProcess(tmp_path, 1), CountingProcess(tmp_path, 2)
+    both = scrape(tmp_path)
     assert (both["jobs_total"], both["seconds_count"], both["open"], both["latest"]) == (6, 2, 10, 2)
     second.kill()
-    one = scraped(tmp_path)
+    one = scrape(tmp_path)
     assert (one["jobs_total"], one["seconds_count"], one["open"], one["latest"]) == (6, 2, 5, 2)
     first.kill()
-    assert "open" not in scraped(tmp_path)
-    assert list(tmp_path.glob("*.db")) == [], "the files of the dead are out of the way"
+    assert "open" not in scrape(tmp_path)
+    assert list(tmp_path.glob("*.db")) == [], "files of dead processes are moved away"
 
 
 def test_many_restarts_leave_few_files_and_every_count(
@@ -69,8 +70,8 @@ def test_many_restarts_leave_few_files_and_every_count(
 ) -> None:
     monkeypatch.setattr(metric_files, "MERGE_AT", 4)
     for number in range(1, 5):
-        Counting(tmp_path, number).kill()
-        found = scraped(tmp_path)
+        CountingProcess(tmp_path, number).kill()
+        found = scrape(tmp_path)
         assert (found["jobs_total"], found["seconds_sum"], found["latest"]) == (
             3 * number,
             1.5 * number,
@@ -84,34 +85,34 @@ def test_many_restarts_leave_few_files_and_every_count(
 def test_a_merge_that_is_killed_changes_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
-    """Right before the new generation shows, and right after, before the old one is removed."""
+    """Right before the new generation is published, and right after, before the old one is removed."""
     monkeypatch.setattr(metric_files, "MERGE_AT", 2)
-    Counting(tmp_path, 1).kill()
+    CountingProcess(tmp_path, 1).kill()
 
     class Killed(Exception):
         pass
 
-    def die(*_arguments: object, **_options: object) -> None:
+    def raise_killed(*_arguments: object, **_options: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
         if dies_at == "before":
-            patched.setattr(Path, "rename", _dying_rename(die))
+            patched.setattr(Path, "rename", _rename_that_raises(raise_killed))
         else:
-            patched.setattr(metric_files.shutil, "rmtree", lambda path, **options: None if options else die())  # type: ignore[attr-defined]
+            patched.setattr(shutil, "rmtree", lambda path, **options: None if options else raise_killed())
         with pytest.raises(Killed):
-            scraped(tmp_path)
-    assert scraped(tmp_path)["jobs_total"] == 3
-    assert scraped(tmp_path)["jobs_total"] == 3
+            scrape(tmp_path)
+    assert scrape(tmp_path)["jobs_total"] == 3
+    assert scrape(tmp_path)["jobs_total"] == 3
 
 
-def _dying_rename(die):  # type: ignore[no-untyped-def]
+def _rename_that_raises(raise_killed):  # type: ignore[no-untyped-def]
     rename = Path.rename
-    return lambda path, target: die() if path.name == "unfinished" else rename(path, target)
+    return lambda path, target: raise_killed() if path.name == "unfinished" else rename(path, target)
 
 
-def test_a_process_that_died_before_its_first_byte(tmp_path: Path) -> None:
-    Counting(tmp_path, 1).kill()
+def test_a_process_that_died_before_its_first_write_is_skipped(tmp_path: Path) -> None:
+    CountingProcess(tmp_path, 1).kill()
     (tmp_path / "counter_4194303.db").touch()
     (tmp_path / f"histogram_{os.getpid()}.db").touch()
-    assert scraped(tmp_path)["jobs_total"] == 3
+    assert scrape(tmp_path)["jobs_total"] == 3

@@ -1,4 +1,4 @@
-"""Alert rules by the real promtool, and what an operator finds when one of them fires."""
+"""Alert rules checked by the real promtool, and the documents of alerts and dashboards."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def test_configuration_and_rules_are_valid() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_rules_do_what_their_own_tests_say() -> None:
+def test_rules_pass_promtools_tests() -> None:
     tested = promtool("test", "rules", TESTS)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
@@ -36,7 +36,7 @@ def test_every_alert_is_tested() -> None:
     assert tested == ALERTS.keys()
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_runbook() -> None:
     chapters = set(re.findall(r"^### (\w+)$", (ROOT / "docs" / "OPERATIONS.md").read_text(), re.MULTILINE))
     assert chapters == ALERTS.keys()
     for name, rule in ALERTS.items():
@@ -45,7 +45,7 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda path: path.stem)
-def test_dashboards_are_whole(file: Path) -> None:
+def test_dashboards_use_known_data_sources(file: Path) -> None:
     dashboard = json.loads(file.read_text())
     assert dashboard["uid"] == file.stem
     sources = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/datasources.yml").read_text())
@@ -55,5 +55,5 @@ def test_dashboards_are_whole(file: Path) -> None:
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
-def test_the_dashboards_of_the_design_are_there() -> None:
+def test_every_subject_has_a_dashboard() -> None:
     assert {"payments", "sagas", "idempotency", "events", "channels"} <= {file.stem for file in DASHBOARDS}

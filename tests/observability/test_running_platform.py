@@ -1,4 +1,4 @@
-"""The platform as docker-compose.yml starts it, seen as an operator sees it: metrics, dashboards, traces, logs."""
+"""Metrics, dashboards, traces and logs of the platform, started as docker-compose.yml does."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def shop(platform: Containers) -> HttpShop:
 
 @pytest.fixture(scope="module")
 def endpoint(shop: HttpShop) -> Iterator[webhooks.Receiver]:
-    """The merchant's: it refuses the first thing that it is told, and takes it when it is told again."""
+    """The merchant's endpoint: it refuses the first delivery and accepts the second one."""
     with webhooks.Receiver() as running:
         running.respond = lambda _webhook: webhooks.WebhookResponse(
             500 if len(running.received) == 1 else 200
@@ -55,8 +55,8 @@ def endpoint(shop: HttpShop) -> Iterator[webhooks.Receiver]:
 
 @pytest.fixture(scope="module")
 def paid(platform: Containers, shop: HttpShop, endpoint: webhooks.Receiver) -> dict[str, Any]:
-    """A payment whose first call was made and not answered. A Celery worker found out, then the customer paid, and the
-    channel's webhook told."""
+    """A payment whose first call got no answer. A worker queried the channel, the customer paid, and the channel's
+    webhook reported it."""
     write = payment("timeout_after", subject="Coffee with a secret filling")
     reply = shop.send(write)
     assert reply.status == 202, str(reply)
@@ -73,7 +73,7 @@ def paid(platform: Containers, shop: HttpShop, endpoint: webhooks.Receiver) -> d
 
 @pytest.fixture(scope="module")
 def prometheus(platform: Containers, shop: HttpShop, paid: dict[str, Any]) -> Iterator[Scraper]:
-    """Looks at a platform on which each thing that is counted has happened."""
+    """Scrapes a platform on which every counted event has happened."""
     refund = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 1, "reason": "a test"})
     assert shop.send(refund).status == 200
     assert HttpShop(platform.url, "nobody", "nothing").get("/api/v1/payments").status == 401
@@ -90,7 +90,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
 
     def whole() -> list[SeenSpan]:
         found = platform.collector.trace_of(number)
-        # Each process sends its spans in its own time.
+        # Processes send their spans at different times.
         counts = [len(_only(found, name)) for name in ("payment.create resumed", "payment channel update")]
         ways_out = [len(_only(found, name)) for name in ("outbox publish", "webhook out")]
         return found if all(counts) and ways_out == [2, 3] else []
@@ -155,7 +155,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
             assert span.attributes["saga_id"] == retry.attributes["saga_id"], span
 
 
-def test_a_caller_does_not_choose_our_trace(platform: Containers, shop: HttpShop) -> None:
+def test_a_caller_does_not_join_our_trace(platform: Containers, shop: HttpShop) -> None:
     theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
     request = urllib.request.Request(
         f"{platform.url}/api/docs", headers={"traceparent": f"00-{theirs}-00f067aa0ba902b7-01"}
@@ -236,7 +236,7 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
     wait_until(lambda: prometheus.value("max(outbox_depth)") == 0, SECONDS, "the outbox to be empty")
 
 
-def test_rules_run_and_a_healthy_platform_wakes_nobody(prometheus: Scraper) -> None:
+def test_a_healthy_platform_raises_no_alert(prometheus: Scraper) -> None:
     def rules() -> list[dict[str, Any]]:
         found = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
         return found if all(rule["health"] != "unknown" for rule in found) else []
@@ -248,13 +248,13 @@ def test_rules_run_and_a_healthy_platform_wakes_nobody(prometheus: Scraper) -> N
 
 
 @pytest.mark.parametrize("dashboard", [*DASHBOARDS, ALERTS], ids=lambda path: path.stem)
-def test_every_expression_parses_and_asks_for_what_exists(prometheus: Scraper, dashboard: Path) -> None:
+def test_every_expression_of_a_dashboard_finds_series(prometheus: Scraper, dashboard: Path) -> None:
     for expression in _expressions(dashboard):
         prometheus.get("query", query=expression)  # a 400 when it does not parse
         _require_known(prometheus, expression)
 
 
-def test_recorded_expressions_ask_for_what_exists(prometheus: Scraper) -> None:
+def test_every_recording_rule_finds_series(prometheus: Scraper) -> None:
     for expression in RECORDED.values():
         _require_known(prometheus, expression)
 
@@ -286,7 +286,7 @@ def _manage(platform: Containers, command: str) -> subprocess.CompletedProcess[s
 
 
 def _python(platform: Containers, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """In the gateway's container, as it were."""
+    """Runs Python with the environment of the gateway's container."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -306,7 +306,7 @@ def _shown(shop: HttpShop, payment_no: str, field: str) -> dict[str, Any] | None
 
 
 def _pay(payment_url: str) -> None:
-    """As the customer's browser does: the page, its form, the button."""
+    """Pays as a browser does: loads the page and submits its form."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with browser.open(payment_url, timeout=30) as page:
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())

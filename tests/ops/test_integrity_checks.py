@@ -278,7 +278,7 @@ BREAKAGES = [
 
 
 def find(check: str) -> tuple[list[str], int]:
-    """As if it ran a minute later: within one transaction the clock of `now()` stands still."""
+    """Runs a check with a grace of -1 minute, because `now()` stands still within one transaction."""
     with connection.cursor() as cursor:
         violations, count = find_violations(cursor, registry.find_check(check), grace=timedelta(minutes=-1))
     return [violation.id for violation in violations], count
@@ -306,7 +306,7 @@ def test_each_check_finds_what_was_broken(
     test_a_healthy_platform_passes_every_check(world)
 
 
-def test_a_wrong_amount_in_the_books_is_told_from_both_sides(
+def test_a_wrong_amount_in_the_ledger_is_found_from_both_sides(
     world: World, sabotage: Callable[..., None]
 ) -> None:
     sabotage("UPDATE simulator_ledger SET amount = 2999 WHERE refund_reference = %(n)s", {"n": world.refund})
@@ -327,7 +327,7 @@ def _no_unique_order_numbers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_unique_order_numbers")
-def test_it_finds_order_numbers_that_were_used_twice(world: World, sabotage: Callable[..., None]) -> None:
+def test_duplicate_order_numbers_are_found(world: World, sabotage: Callable[..., None]) -> None:
     same = "SET order_no = 'ORDER-same' WHERE"
     numbers = dataclasses.asdict(world)
     sabotage(f"UPDATE payments {same} payment_no IN (%(paid)s, %(open)s)", numbers)

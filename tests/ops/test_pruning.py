@@ -1,4 +1,4 @@
-"""History goes when nobody needs it, and not a row sooner."""
+"""Pruning deletes history after its retention, and no row before."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -33,13 +33,13 @@ def age_sagas(sabotage: Sabotage, days: int = 31) -> None:
     sabotage(f"UPDATE saga_instances SET created_at = {past}, updated_at = {past}")
 
 
-def test_nothing_recent_goes(world: World) -> None:
+def test_recent_history_stays(world: World) -> None:
     before = row_counts()
     prune_history()
     assert row_counts() == before
 
 
-def test_old_finished_sagas_go_with_all_that_hangs_on_them(world: World, sabotage: Sabotage) -> None:
+def test_old_finished_sagas_are_deleted_with_their_steps_and_events(world: World, sabotage: Sabotage) -> None:
     age_sagas(sabotage)
     sagas = SagaInstance.objects.count()
     assert prune_history().sagas == sagas - 1
@@ -48,9 +48,7 @@ def test_old_finished_sagas_go_with_all_that_hangs_on_them(world: World, sabotag
     assert set(SagaEvent.objects.values_list("saga__business_id", flat=True)) == {world.open}
 
 
-def test_a_saga_that_ran_long_is_old_only_once_it_has_been_over_for_long(
-    world: World, sabotage: Sabotage
-) -> None:
+def test_the_age_of_a_saga_counts_from_its_end(world: World, sabotage: Sabotage) -> None:
     age_sagas(sabotage)
     sabotage("UPDATE saga_instances SET updated_at = now() - interval '29 days'")
     assert prune_history().sagas == 0
@@ -64,7 +62,7 @@ def test_a_saga_that_ran_long_is_old_only_once_it_has_been_over_for_long(
         "UPDATE saga_instances SET status = 'pending'",
     ],
 )
-def test_what_is_not_over_or_waits_for_a_person_stays(kept: str, world: World, sabotage: Sabotage) -> None:
+def test_open_sagas_and_sagas_that_need_review_stay(kept: str, world: World, sabotage: Sabotage) -> None:
     age_sagas(sabotage)
     sabotage(f"{kept} WHERE business_id = %(n)s", {"n": world.paid})
     prune_history()
@@ -79,7 +77,7 @@ def test_the_saga_of_an_open_refund_stays(client: SignedClient, sabotage: Sabota
     assert SagaInstance.objects.get().business_id == refund["refund_no"]
 
 
-def test_events_go_a_month_after_they_left_both_ways(world: World, sabotage: Sabotage) -> None:
+def test_events_are_deleted_a_month_after_both_ways_have_sent_them(world: World, sabotage: Sabotage) -> None:
     total = OutboxEvent.objects.count()
     sabotage("UPDATE outbox_events SET created_at = now() - interval '60 days'")
     assert prune_history().outbox_events == 0
@@ -91,7 +89,9 @@ def test_events_go_a_month_after_they_left_both_ways(world: World, sabotage: Sab
     assert prune_history().outbox_events == total
 
 
-def test_deliveries_go_after_a_month_and_then_their_events(client: SignedClient, sabotage: Sabotage) -> None:
+def test_deliveries_are_deleted_after_a_month_and_then_their_events(
+    client: SignedClient, sabotage: Sabotage
+) -> None:
     shop.opened(client, callback_url="http://127.0.0.1:9/callback")
     fanout.fan_out_batch()
     past = "now() - interval '31 days'"
@@ -102,7 +102,7 @@ def test_deliveries_go_after_a_month_and_then_their_events(client: SignedClient,
     assert (pruned.webhook_deliveries, pruned.outbox_events) == (1, 1)
 
 
-def test_what_stays_holds_up_nothing_behind_it(
+def test_rows_that_stay_do_not_block_rows_behind_them(
     client: SignedClient, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest of all was sent again yesterday, and so is one in the middle."""
@@ -123,7 +123,7 @@ def test_what_stays_holds_up_nothing_behind_it(
     assert (prune_history().webhook_deliveries, OutboxEvent.objects.count()) == (0, 2)
 
 
-def test_keys_nonces_and_old_runs_go_too(client: SignedClient, sabotage: Sabotage) -> None:
+def test_old_keys_nonces_and_runs_are_deleted(client: SignedClient, sabotage: Sabotage) -> None:
     shop.data(shop.create(client, key="old"))
     shop.data(shop.create(client))
     run_checks()
@@ -151,7 +151,7 @@ def test_it_works_in_small_batches_and_within_bounds(
     assert prune_history().outbox_events == total - 6
 
 
-def test_the_command_says_how_much_went(world: World, sabotage: Sabotage) -> None:
+def test_the_command_prints_the_number_of_deleted_rows(world: World, sabotage: Sabotage) -> None:
     age_sagas(sabotage)
     output = StringIO()
     call_command("prune_history", stdout=output)
@@ -160,7 +160,7 @@ def test_the_command_says_how_much_went(world: World, sabotage: Sabotage) -> Non
     assert counts["idempotency_keys"] == "0"
 
 
-def test_events_of_other_systems_go_by_age_and_by_number(
+def test_events_of_other_systems_are_deleted_by_age_and_by_number(
     world: World, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(6):
@@ -177,7 +177,7 @@ def test_events_of_other_systems_go_by_age_and_by_number(
     assert ChannelEvent.objects.exclude(effect="unknown_reference").count() == ours
 
 
-def test_channel_events_go_once_no_channel_sends_them_again(world: World, sabotage: Sabotage) -> None:
+def test_channel_events_are_deleted_when_no_channel_resends_them(world: World, sabotage: Sabotage) -> None:
     count = ChannelEvent.objects.count()
     assert count > 1
     sabotage("UPDATE channel_events SET received_at = now() - interval '89 days'")

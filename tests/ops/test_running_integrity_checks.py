@@ -39,7 +39,7 @@ def failed(**options: Any) -> set[str]:
     return {result.name for result in run_checks(**options).results if not result.passed}
 
 
-def test_a_charge_may_be_ahead_of_its_webhook_for_the_grace(client: SignedClient) -> None:
+def test_within_the_grace_a_charge_may_be_ahead_of_its_webhook(client: SignedClient) -> None:
     payment = shop.opened(client)
     bank.pay(payment)
     assert failed() == set()
@@ -48,7 +48,7 @@ def test_a_charge_may_be_ahead_of_its_webhook_for_the_grace(client: SignedClient
     assert failed(grace=AT_ONCE) == set()
 
 
-def test_since_leaves_out_what_is_older(world: World, sabotage: Callable[..., None]) -> None:
+def test_since_skips_older_rows(world: World, sabotage: Callable[..., None]) -> None:
     sabotage(ORDER_WAITS, {"n": world.paid})
     sabotage(
         "UPDATE payments SET created_at = now() - interval '3 hours' WHERE payment_no = %(n)s",
@@ -66,7 +66,7 @@ def test_a_pruned_saga_is_not_missed(world: World, sabotage: Callable[..., None]
     assert failed() == set()
 
 
-def test_fix_moves_an_order_to_where_its_payment_ended(
+def test_fix_sets_an_order_to_the_status_of_its_payment(
     world: World, sabotage: Callable[..., None], value: Callable[..., Any]
 ) -> None:
     for payment_no in (world.paid, world.declined):
@@ -79,7 +79,7 @@ def test_fix_moves_an_order_to_where_its_payment_ended(
     assert value(status, {"n": world.declined}) == "cancelled"
 
 
-def test_fix_leaves_to_a_person_what_only_a_person_can_decide(
+def test_fix_changes_nothing_that_needs_a_decision(
     world: World, sabotage: Callable[..., None], value: Callable[..., Any]
 ) -> None:
     sabotage("UPDATE payments SET refunded_minor = 1 WHERE payment_no = %(n)s", {"n": world.paid})
@@ -96,7 +96,7 @@ def test_fix_leaves_to_a_person_what_only_a_person_can_decide(
     assert value("SELECT refunded_minor FROM payments WHERE payment_no = %(n)s", {"n": world.paid}) == 1
 
 
-def test_fix_carries_on_a_saga_that_nobody_took(acme: NewMerchant) -> None:
+def test_fix_resumes_a_saga_without_a_worker(acme: NewMerchant) -> None:
     payment_id = uuid.uuid4()
     data = PaymentCreateData(
         payment_id=payment_id,
@@ -133,7 +133,7 @@ def test_fix_carries_on_a_saga_that_nobody_took(acme: NewMerchant) -> None:
     assert Payment.objects.get(id=payment_id).status == "succeeded"
 
 
-def test_a_retry_that_nobody_made_is_a_stuck_saga(
+def test_a_saga_with_an_overdue_retry_is_stuck(
     client: SignedClient, settings: Any, sabotage: Callable[..., None]
 ) -> None:
     settings.SAGA_RETRY_BASE_SECONDS = 1000
@@ -163,7 +163,7 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
     assert 'consistency_check_failed{check="order_items"} 0.0' in exposed, "its last word still counts"
 
 
-def test_the_task_looks_at_what_is_recent(world: World) -> None:
+def test_the_task_checks_recent_rows(world: World) -> None:
     assert check_consistency() == 0
     assert ConsistencyRun.objects.get().since is not None
     assert ConsistencyResult.objects.count() == len(check_names())
@@ -178,7 +178,7 @@ def run_command(*arguments: str) -> tuple[int, str]:
     return 0, output.getvalue()
 
 
-def test_the_command_prints_a_table_and_says_by_its_exit_code(
+def test_the_command_prints_a_table_and_exits_with_1_on_a_failure(
     world: World, sabotage: Callable[..., None]
 ) -> None:
     code, text = run_command()
@@ -206,7 +206,7 @@ def test_the_command_prints_json(world: World, sabotage: Callable[..., None]) ->
     assert (result["fixable"], result["fixed"]) == (True, 0)
 
 
-def test_more_offenders_than_a_sample_are_counted(world: World, sabotage: Callable[..., None]) -> None:
+def test_all_violations_are_counted_beyond_the_sample(world: World, sabotage: Callable[..., None]) -> None:
     sabotage(
         "INSERT INTO outbox_events (event_id, type, ordering_key, merchant_id, environment, subject_id, data,"
         " trace_context, created_at) SELECT gen_random_uuid(), 't', 'k', gen_random_uuid(), 'test',"
@@ -218,13 +218,13 @@ def test_more_offenders_than_a_sample_are_counted(world: World, sabotage: Callab
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nonsense"], ["--since", "yesterday"], ["--grace", "soon"]])
-def test_the_command_refuses_what_it_does_not_understand(arguments: list[str]) -> None:
+def test_the_command_refuses_invalid_options(arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         run_command(*arguments)
     assert not ConsistencyRun.objects.exists()
 
 
-def test_an_unknown_check_is_named() -> None:
+def test_an_unknown_check_is_refused() -> None:
     with pytest.raises(UnknownCheck, match="nonsense"):
         run_checks(only=["nonsense"])
 

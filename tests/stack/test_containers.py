@@ -38,7 +38,7 @@ def test_containers_have_the_documented_names() -> None:
     assert {"payment-postgres", "payment-redis", "payment-kafka", "payment-gateway"} <= names
 
 
-def test_strangers_reach_the_gateway_through_the_edge_alone() -> None:
+def test_only_the_edge_is_public() -> None:
     assert "ports" not in SERVICES["payment-gateway"]
     (subnet,) = COMPOSE["networks"]["default"]["ipam"]["config"]
     assert SERVICES["payment-gateway"]["environment"]["TRUSTED_PROXIES"] == subnet["subnet"]
@@ -72,13 +72,13 @@ def test_file_follows_the_compose_specification() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_dockerfile_is_sound() -> None:
+def test_dockerfile_passes_its_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     checked = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-def test_image_copies_what_exists_and_runs_as_nobody_special() -> None:
+def test_image_copies_existing_files_and_runs_without_root() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users[-1].partition(":")[0].isdigit()
@@ -93,7 +93,7 @@ def test_image_copies_what_exists_and_runs_as_nobody_special() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_every_container_is_limited_and_looked_after(name: str) -> None:
+def test_every_container_has_limits_and_a_health_check(name: str) -> None:
     service = SERVICES[name]
     limits = service["deploy"]["resources"]["limits"]
     assert {"cpus", "memory", "pids"} <= set(limits)

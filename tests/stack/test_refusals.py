@@ -1,4 +1,4 @@
-"""What is wrong is said in one line, before anything is started."""
+"""Problems are reported in one line, before any process starts."""
 
 import shutil
 import socket
@@ -46,7 +46,7 @@ def test_unreachable_redis(installation: Installation) -> None:
     )
 
 
-def test_port_that_is_none(installation: Installation) -> None:
+def test_invalid_port(installation: Installation) -> None:
     assert_one_line(installation, "PORT=forty", PORT="forty")
 
 
@@ -57,7 +57,7 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         config.require_space(tmp_path)
 
 
-def test_directory_that_is_no_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_directory_without_a_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").touch()
     monkeypatch.setenv("VENV_DIR", str(tmp_path))
     with pytest.raises(StackError, match="no virtual environment"):

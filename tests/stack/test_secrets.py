@@ -22,7 +22,7 @@ def test_weak_and_published_secrets_are_refused_on_a_deployed_host(given: str) -
         secret("SOME_SECRET", given, local=False, default="never used")
 
 
-def test_a_default_is_for_the_local_stack() -> None:
+def test_only_the_local_stack_has_defaults() -> None:
     assert secret("SOME_SECRET", "", local=True, default="d") == "d"
     assert secret("SOME_SECRET", GOOD, local=False, default="d") == GOOD
     with pytest.raises(ImproperlyConfigured):
@@ -35,7 +35,7 @@ def test_master_keys_are_keys(given: list[str]) -> None:
         master_keys(given, local=False)
 
 
-def test_published_master_keys_are_for_the_local_stack() -> None:
+def test_published_master_keys_are_refused_on_a_deployed_host() -> None:
     published = [key for key in PUBLISHED if key.endswith("=")]
     assert len(published) == 3
     for key in published:

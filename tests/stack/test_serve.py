@@ -129,7 +129,7 @@ def test_the_gateway_starts_without_redis(empty_database: str) -> None:
     assert gateway.stop() == 0
 
 
-def test_a_postgresql_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_postgresql_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boot, "OLDEST_POSTGRESQL", 990000)
     with pytest.raises(
         boot.BootError, match=r"数据库版本过低: .* runs PostgreSQL [0-9]+ — upgrade it to 99 or newer"

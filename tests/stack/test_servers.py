@@ -55,7 +55,7 @@ def test_binaries_the_account_cannot_reach_are_copied(
         assert version.returncode == 0, version.stderr
 
 
-def test_creation_that_was_interrupted_begins_anew(tmp_path: Path, shared: Path) -> None:
+def test_an_interrupted_creation_starts_again(tmp_path: Path, shared: Path) -> None:
     cluster = postgres.Cluster(tmp_path / "postgres", port=1)
     account.prepare_home(cluster.home)
     unfinished = cluster.data.with_name("data.new")
@@ -76,7 +76,7 @@ def test_data_of_another_user_is_refused(
         account.prepare_home(tmp_path / "postgres")
 
 
-def test_test_servers_are_gone_when_their_command_ends() -> None:
+def test_test_servers_end_with_their_command() -> None:
     """The command fails on purpose: its exit code is ours."""
     command = "echo $DB_PORT $REDIS_PORT $PROMETHEUS_MULTIPROC_DIR; exit 7"
     result = subprocess.run(
@@ -89,7 +89,7 @@ def test_test_servers_are_gone_when_their_command_ends() -> None:
     assert not Path(metrics).parent.exists()
 
 
-def test_a_cancelled_test_run_leaves_nothing() -> None:
+def test_a_cancelled_test_run_leaves_no_process() -> None:
     command = "echo $DB_PORT $REDIS_PORT; exec sleep 600"
     run = subprocess.Popen(
         [sys.executable, "-m", "scripts.local.testing", "sh", "-c", command],

@@ -16,7 +16,7 @@ from tests.stack.installation import Installation, listens
 pytestmark = pytest.mark.stack
 
 
-def test_two_lives_of_a_stack(installation: Installation) -> None:
+def test_a_stack_starts_stops_and_starts_again(installation: Installation) -> None:
     started = installation.run("start-all-services.sh")
     assert started.returncode == 0, started.stderr
     for shown in ("test-api-key", "test-signature", "/api/docs", "/admin/", "/metrics", "/checkout/"):
@@ -145,7 +145,7 @@ def assert_idempotency_script(installation: Installation) -> None:
     assert first["message"] == "创建成功"
 
 
-def test_an_interrupted_start_leaves_nothing(installation: Installation) -> None:
+def test_an_interrupted_start_leaves_no_process(installation: Installation) -> None:
     start = installation.begin("start-all-services.sh")
     assert wait_until(lambda: listens(installation.ports["DB_PORT"]), 60)
     start.terminate()
