@@ -93,7 +93,7 @@ def test_image_copies_existing_files_and_runs_without_root() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_every_container_has_limits_and_a_health_check(name: str) -> None:
+def test_every_container_has_limits(name: str) -> None:
     service = SERVICES[name]
     limits = service["deploy"]["resources"]["limits"]
     assert {"cpus", "memory", "pids"} <= set(limits)
