@@ -115,7 +115,7 @@ class RefundedPayment:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelEvent:
+class WebhookEvent:
     """A verified webhook. At most one of `payment`, `refund`, `dispute` and `refunded` is set; for events that are only
     acknowledged, none."""
 
@@ -390,7 +390,7 @@ class Channel(Protocol):
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         """Returns all refunds of the payment, those made in the channel's dashboard included."""
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         """Verifies the signature over the raw bytes. Raises `WebhookRefused`."""
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:

@@ -18,7 +18,6 @@ from channels.base import (
     CancelPayment,
     CapturePayment,
     Channel,
-    ChannelEvent,
     ChannelPayment,
     ChannelRefund,
     CreatePayment,
@@ -33,6 +32,7 @@ from channels.base import (
     RefundRef,
     RefundResult,
     UnknownOutcome,
+    WebhookEvent,
 )
 from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused
 from channels.shared_breaker_state import SharedBreakerState
@@ -165,7 +165,7 @@ class GuardedChannel:
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         return self._guard.call("find_refunds", lambda: self._channel.find_refunds(payment))
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         return self._channel.parse_webhook(body=body, headers=headers)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:

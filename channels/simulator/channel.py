@@ -6,7 +6,6 @@ from channels.base import (
     TEST,
     CancelPayment,
     CapturePayment,
-    ChannelEvent,
     ChannelLimits,
     ChannelPayment,
     ChannelRefund,
@@ -21,6 +20,7 @@ from channels.base import (
     RefundListResult,
     RefundRef,
     RefundResult,
+    WebhookEvent,
 )
 from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
@@ -134,8 +134,8 @@ class SimulatorChannel:
             lambda: bank.find_refunds(payment.reference),
         )
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
-        return webhooks.parse(body=body, headers=headers)
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
+        return webhooks.parse_webhook(body=body, headers=headers)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return listing.list_payments(window)

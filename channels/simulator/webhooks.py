@@ -12,11 +12,11 @@ from django.conf import settings
 
 from channels.base import (
     TEST,
-    ChannelEvent,
     ChannelPayment,
     ChannelRefund,
     PaymentState,
     RefundState,
+    WebhookEvent,
     WebhookRefused,
 )
 from channels.payloads import make_storable
@@ -33,7 +33,7 @@ def sign(body: bytes, *, timestamp: int) -> dict[str, str]:
     return {TIMESTAMP_HEADER: str(timestamp), SIGNATURE_HEADER: f"v1={_compute_mac(body, str(timestamp))}"}
 
 
-def parse(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
     """Raises `WebhookRefused` unless the bank signed exactly these bytes within the last five minutes."""
     found = {name.lower(): value for name, value in headers.items()}
     timestamp = found.get(TIMESTAMP_HEADER.lower(), "")
@@ -54,13 +54,13 @@ def _compute_mac(body: bytes, timestamp: str) -> str:
     return hmac.new(settings.SIMULATOR_WEBHOOK_SECRET.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def _read_event(body: bytes) -> ChannelEvent:
+def _read_event(body: bytes) -> WebhookEvent:
     try:
         payload = make_storable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     event = _read_object(payload)
-    return ChannelEvent(
+    return WebhookEvent(
         event_id=_read_text(event, "event_id"),
         event_type=_read_text(event, "type"),
         payment=_read_payment(_read_object(event["payment"])) if "payment" in event else None,

@@ -12,7 +12,6 @@ from channels.base import (
     TEST,
     CancelPayment,
     CapturePayment,
-    ChannelEvent,
     ChannelLimits,
     ChannelPayment,
     ChannelRefund,
@@ -29,6 +28,7 @@ from channels.base import (
     RefundRef,
     RefundResult,
     UnknownOutcome,
+    WebhookEvent,
 )
 from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
 from channels.stripe.amounts import UnsupportedAmount
@@ -99,7 +99,7 @@ class StripeChannel:
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return listing.list_refunds(window)
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         return webhooks.parse_webhook(body=body, headers=headers)
 
 

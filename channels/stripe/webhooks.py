@@ -11,9 +11,9 @@ import structlog
 from channels.base import (
     LIVE,
     TEST,
-    ChannelEvent,
     ChannelPayment,
     PaymentState,
+    WebhookEvent,
     WebhookRefused,
 )
 from channels.payloads import make_storable
@@ -57,7 +57,7 @@ EVENTS = tuple(
 )
 
 
-def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
     """Raises `WebhookRefused` unless Stripe signed these bytes in the last five minutes, for the event's environment.
 
     Events that we do not use are returned without an object.
@@ -92,24 +92,24 @@ def _verify_signature(body: bytes, headers: Mapping[str, str]) -> str:
     raise WebhookRefused(refusal)
 
 
-def _read_event(event: dict[str, Any], environment: str) -> ChannelEvent:
+def _read_event(event: dict[str, Any], environment: str) -> WebhookEvent:
     event_id, event_type = event.get("id"), event.get("type")
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
         raise Unreadable("no id or type")
     if event.get("account"):  # of an account that is connected to ours: not our money
         log.info("stripe.event_of_another_account", event_id=event_id)
-        return ChannelEvent(event_id, event_type)
+        return WebhookEvent(event_id, event_type)
     if event.get("api_version") != config.API_VERSION:
         log.warning("stripe.event_of_another_version", event_id=event_id, version=event.get("api_version"))
     subject: StripeJson = (event.get("data") or {}).get("object") or {}
     if event_type.startswith(DISPUTE_PREFIX):
-        return ChannelEvent(event_id, event_type, dispute=read_dispute(subject, environment))
+        return WebhookEvent(event_id, event_type, dispute=read_dispute(subject, environment))
     if event_type == CHARGE_REFUNDED:
-        return ChannelEvent(event_id, event_type, refunded=read_refunded_charge(subject, environment))
+        return WebhookEvent(event_id, event_type, refunded=read_refunded_charge(subject, environment))
     if event_type in REFUND_EVENTS:
         # Also a refund without our number: it was made in Stripe's dashboard.
-        return ChannelEvent(event_id, event_type, refund=read_refund(subject, environment))
-    return ChannelEvent(event_id, event_type, payment=_read_payment(event_type, subject, environment))
+        return WebhookEvent(event_id, event_type, refund=read_refund(subject, environment))
+    return WebhookEvent(event_id, event_type, payment=_read_payment(event_type, subject, environment))
 
 
 def _read_payment(event_type: str, subject: StripeJson, environment: str) -> ChannelPayment | None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from channels.base import ChannelEvent as ReportedEvent
-from channels.base import WebhookRefused
+from channels.base import WebhookEvent, WebhookRefused
 from channels.registry import UnknownChannel, get_webhook_channel
 from common import crash
 from common.db import insert_unless_exists
@@ -41,7 +40,7 @@ def receive_webhook(*, channel: str, body: bytes, headers: Mapping[str, str]) ->
     return _store_and_apply(event, channel, body, payment_reference)
 
 
-def _query_before_transaction(event: ReportedEvent, source: str) -> str:
+def _query_before_transaction(event: WebhookEvent, source: str) -> str:
     """Makes the queries that an event needs, because none may be made inside its transaction. Returns our reference of
     the payment whose dispute or refund it reports."""
     if event.dispute is not None:
@@ -55,7 +54,7 @@ def _query_before_transaction(event: ReportedEvent, source: str) -> str:
     return ""
 
 
-def _store_and_apply(event: ReportedEvent, source: str, body: bytes, payment_reference: str) -> UpdateEffect:
+def _store_and_apply(event: WebhookEvent, source: str, body: bytes, payment_reference: str) -> UpdateEffect:
     subject = event.payment or event.refund
     reference = (subject.reference if subject else "") or payment_reference
     row = ChannelEvent(
@@ -80,7 +79,7 @@ def _store_and_apply(event: ReportedEvent, source: str, body: bytes, payment_ref
     return effect
 
 
-def _apply(event: ReportedEvent, source: str, payment_reference: str) -> UpdateEffect:
+def _apply(event: WebhookEvent, source: str, payment_reference: str) -> UpdateEffect:
     if event.payment is not None:
         return apply_payment_update(update=event.payment, source=source)
     if event.refund is not None:

@@ -267,7 +267,7 @@ class TestSearch:
             api.v1.payment_intents.search({"query": f"metadata['{PAYMENT_NO}']:'PAY-1'"})
 
 
-class TestRefunds:
+class TestRefundRules:
     """docs.stripe.com/refunds"""
 
     def test_no_more_is_refunded_than_was_captured(self, fake: FakeStripe, api: stripe.StripeClient) -> None:

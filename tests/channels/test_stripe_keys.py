@@ -62,7 +62,7 @@ def get_saga_step(business_id: str, name: str) -> SagaStep:
     return SagaStep.objects.get(saga__business_id=business_id, step_name=name)
 
 
-class TestRefunds:
+class TestRefundKeys:
     def test_after_a_stored_500_the_refund_is_sent_with_a_new_key(
         self, fake: FakeStripe, client: SignedClient
     ) -> None:
@@ -163,7 +163,7 @@ class TestRefunds:
         assert refunded_amount(fake, payment) == 4_000
 
 
-class TestCreations:
+class TestCreationKeys:
     def test_after_a_stored_500_another_page_is_created(self, fake: FakeStripe, client: SignedClient) -> None:
         fake.plan_fault(Fault.FAIL_AFTER, CREATE)
         accepted = data(create(client, channel="stripe"), 202)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import ChannelEvent, ChannelPayment, PaymentState, WebhookRefused
+from channels.base import ChannelPayment, PaymentState, WebhookEvent, WebhookRefused
 from channels.simulator import webhooks
 from channels.simulator.channel import SimulatorChannel
 
@@ -132,4 +132,4 @@ def test_signed_wrong_fields_are_refused(
 
 def test_an_unknown_event_type_is_parsed_without_an_object(channel: SimulatorChannel) -> None:
     body, headers = _signed({"event_id": "evt_1", "type": "account.updated"})
-    assert channel.parse_webhook(body=body, headers=headers) == ChannelEvent("evt_1", "account.updated")
+    assert channel.parse_webhook(body=body, headers=headers) == WebhookEvent("evt_1", "account.updated")

@@ -11,7 +11,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from channels.base import ChannelEvent, PaymentState, RefundState
+from channels.base import PaymentState, RefundState, WebhookEvent
 from channels.simulator import notifications
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @dataclass
-class Receiver:
+class SimulatorReceiver:
     """A server at the platform's webhook address. Answers with `statuses` first, then with 200."""
 
     channel: SimulatorChannel
     statuses: list[int] = field(default_factory=list)
-    events: list[ChannelEvent] = field(default_factory=list)
+    events: list[WebhookEvent] = field(default_factory=list)
 
     def take(self, body: bytes, headers: Any) -> int:
         event = self.channel.parse_webhook(body=body, headers=headers)
@@ -41,8 +41,8 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(channel: SimulatorChannel, settings) -> Iterator[Receiver]:
-    taken = Receiver(channel)
+def receiver(channel: SimulatorChannel, settings) -> Iterator[SimulatorReceiver]:
+    taken = SimulatorReceiver(channel)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -66,7 +66,7 @@ def _make_due() -> None:
 
 
 def test_each_change_of_a_payment_sends_a_webhook(
-    channel: SimulatorChannel, shop: Shop, receiver: Receiver
+    channel: SimulatorChannel, shop: Shop, receiver: SimulatorReceiver
 ) -> None:
     payment = shop.pay(manual_capture=True)
     captured = channel.capture_payment(shop.capture(payment.reference, 6_000))
@@ -80,7 +80,7 @@ def test_each_change_of_a_payment_sends_a_webhook(
 
 
 def test_declines_and_cancellations_send_a_webhook(
-    channel: SimulatorChannel, shop: Shop, receiver: Receiver
+    channel: SimulatorChannel, shop: Shop, receiver: SimulatorReceiver
 ) -> None:
     channel.create_payment(shop.creation("auto_pay,pay_declined"))
     channel.cancel_payment(shop.cancellation(shop.create().reference))
@@ -96,14 +96,14 @@ def test_declines_and_cancellations_send_a_webhook(
     assert (refund.state, refund.failure_code) == (RefundState.FAILED, "refund_failed")
 
 
-def test_a_duplicate_webhook_has_the_same_event_id(shop: Shop, receiver: Receiver) -> None:
+def test_a_duplicate_webhook_has_the_same_event_id(shop: Shop, receiver: SimulatorReceiver) -> None:
     shop.pay("duplicate_webhook")
     assert notifications.deliver_due_notifications() == 2
     assert receiver.events[0] == receiver.events[1]
     assert notifications.deliver_due_notifications() == 0
 
 
-def test_a_late_webhook(shop: Shop, receiver: Receiver) -> None:
+def test_a_late_webhook(shop: Shop, receiver: SimulatorReceiver) -> None:
     shop.pay("late_webhook:60")
     assert notifications.deliver_due_notifications() == 0
     Notification.objects.update(due_at=F("due_at") - timedelta(seconds=61))
@@ -111,7 +111,7 @@ def test_a_late_webhook(shop: Shop, receiver: Receiver) -> None:
     assert receiver.types == ["payment.paid"]
 
 
-def test_webhooks_out_of_order(shop: Shop, receiver: Receiver) -> None:
+def test_webhooks_out_of_order(shop: Shop, receiver: SimulatorReceiver) -> None:
     shop.pay("out_of_order_webhook")
     assert notifications.deliver_due_notifications() == 1
     _make_due()
@@ -121,14 +121,14 @@ def test_webhooks_out_of_order(shop: Shop, receiver: Receiver) -> None:
     assert states == [PaymentState.PAID, PaymentState.PROCESSING]
 
 
-def test_a_payment_without_webhooks(shop: Shop, receiver: Receiver) -> None:
+def test_a_payment_without_webhooks(shop: Shop, receiver: SimulatorReceiver) -> None:
     shop.pay("no_webhook")
     assert notifications.deliver_due_notifications() == 0
     assert not Notification.objects.exists()
 
 
 @pytest.mark.parametrize("status", [301, 400, 404, 500])
-def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: Receiver, status: int) -> None:
+def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: SimulatorReceiver, status: int) -> None:
     receiver.statuses = [status, status]
     shop.pay()
     waits = []
@@ -163,7 +163,7 @@ def test_sending_ends_after_the_last_attempt(shop: Shop, settings) -> None:
     assert (row.due_at, row.delivered_at) == (None, None)
 
 
-def test_parallel_senders_send_each_webhook_once(shop: Shop, receiver: Receiver) -> None:
+def test_parallel_senders_send_each_webhook_once(shop: Shop, receiver: SimulatorReceiver) -> None:
     for _ in range(20):
         shop.pay()
     assert sum(at_once(*[notifications.deliver_due_notifications] * 4)) == 20
@@ -181,7 +181,7 @@ def test_no_two_senders_claim_one_webhook(shop: Shop) -> None:
     assert len(set(claimed)) == len(claimed) == 60
 
 
-def test_a_webhook_of_a_dead_sender_is_sent_by_another(shop: Shop, receiver: Receiver) -> None:
+def test_a_webhook_of_a_dead_sender_is_sent_by_another(shop: Shop, receiver: SimulatorReceiver) -> None:
     shop.pay()
     stale = notifications._claim()
     assert stale is not None

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from channels.base import (
     CancelPayment,
     CapturePayment,
-    ChannelEvent,
     ChannelLimits,
     ChannelPayment,
     ChannelRefund,
@@ -30,6 +29,7 @@ from channels.base import (
     RefundState,
     Reported,
     UnknownOutcome,
+    WebhookEvent,
     WebhookRefused,
 )
 from tests.channels.voucher.bank import VoucherBank
@@ -120,13 +120,13 @@ class VoucherChannel:
             if window.since <= created_at < window.until:
                 yield ListingEntry(replace(refund, payment_reference=payment_reference), created_at)
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> ChannelEvent:
+    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         lower = {name.lower(): value for name, value in headers.items()}
         signature = lower.get(SIGNATURE_HEADER.lower(), "")
         if not hmac.compare_digest(signature.encode(errors="replace"), sign(body).encode()):
             raise WebhookRefused("wrong signature")
         event = json.loads(body)
-        return ChannelEvent(event["id"], event["type"], self.bank.payments.get(event["reference"]))
+        return WebhookEvent(event["id"], event["type"], self.bank.payments.get(event["reference"]))
 
     def _change_payment(
         self, payment: PaymentRef, changeable_states: tuple[PaymentState, ...], **changes: Any

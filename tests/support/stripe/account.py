@@ -12,7 +12,7 @@ from tests.support.stripe.specification import JsonObject, build_null_fields, re
 
 
 @dataclass
-class Account:
+class StripeAccount:
     """Objects are as Stripe shows them. `session_intent_data` is what Stripe knows of a session and does not show."""
 
     sessions: dict[str, JsonObject] = field(default_factory=dict)

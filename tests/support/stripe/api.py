@@ -8,7 +8,7 @@ from typing import Any
 
 from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, parameters, refunds, sessions, specification
-from tests.support.stripe.account import Account
+from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.idempotency_keys import IdempotencyKeys
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter, StripeRequest, StripeResponse
 from tests.support.stripe.specification import JsonObject, PublishedOperation
@@ -19,7 +19,7 @@ MAX_PAGE = 100  # docs.stripe.com/api/pagination
 
 
 class FakeStripeApi:
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: StripeAccount) -> None:
         self.account = account
         self.keys = IdempotencyKeys(account.now)
         # The operations that were used, with their parameters.

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, refunds, sessions
-from tests.support.stripe.account import Account
+from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.api import FakeStripeApi
 from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, SLOW_DEBIT, VISA
 from tests.support.stripe.messages import StripeRequest, StripeResponse
@@ -52,7 +52,7 @@ class Fault(enum.Enum):
 class FakeStripe:
     def __init__(self) -> None:
         self.url = ""
-        self.account = Account()
+        self.account = StripeAccount()
         self.api = FakeStripeApi(self.account)
         self.faults: list[tuple[Fault, str]] = []
         self.delayed_requests: list[StripeRequest] = []

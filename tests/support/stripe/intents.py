@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from tests.support.stripe import amounts
-from tests.support.stripe.account import Account
+from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter
 from tests.support.stripe.specification import JsonObject, build_null_fields
 
@@ -22,7 +22,7 @@ _REDIRECTS = (
 )
 
 
-def create_intent(account: Account, params: JsonObject) -> JsonObject:
+def create_intent(account: StripeAccount, params: JsonObject) -> JsonObject:
     amount, currency = params["amount"], params["currency"]
     amounts.require_chargeable(amount, currency)
     _require_return_url(params)
@@ -62,7 +62,7 @@ def _require_return_url(params: JsonObject) -> None:
         raise InvalidParameter("`return_url` can only be used with `confirm=true`.", param="return_url")
 
 
-def new_intent(account: Account, **fields: Any) -> JsonObject:
+def new_intent(account: StripeAccount, **fields: Any) -> JsonObject:
     intent = account.create_object(
         "payment_intent",
         "pi",
@@ -84,7 +84,7 @@ def new_intent(account: Account, **fields: Any) -> JsonObject:
     return intent
 
 
-def confirm_intent(account: Account, intent: JsonObject, *, return_url: str | None) -> JsonObject:
+def confirm_intent(account: StripeAccount, intent: JsonObject, *, return_url: str | None) -> JsonObject:
     """docs.stripe.com/api/payment_intents/confirm. Raises `ErrorResponse` (402) when the card is declined."""
     match intent["payment_method"]:
         case str(card) if card == DECLINED_CARD:
@@ -111,7 +111,7 @@ def confirm_intent(account: Account, intent: JsonObject, *, return_url: str | No
     return intent
 
 
-def authorize_intent(account: Account, intent: JsonObject) -> None:
+def authorize_intent(account: StripeAccount, intent: JsonObject) -> None:
     """The bank agrees: the money is captured, or only authorized
     (docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
     charge = _create_charge(account, intent)
@@ -123,7 +123,7 @@ def authorize_intent(account: Account, intent: JsonObject) -> None:
         _take_money(account, intent, intent["amount"])
 
 
-def complete_3d_secure(account: Account, intent: JsonObject, *, passed: bool) -> None:
+def complete_3d_secure(account: StripeAccount, intent: JsonObject, *, passed: bool) -> None:
     """The customer returns from 3-D Secure (docs.stripe.com/payments/3d-secure/authentication-flow)."""
     assert intent["status"] == "requires_action", intent["status"]
     if passed:
@@ -133,7 +133,7 @@ def complete_3d_secure(account: Account, intent: JsonObject, *, passed: bool) ->
         fail_intent(account, intent, {"code": "payment_intent_authentication_failure"})
 
 
-def fail_intent(account: Account, intent: JsonObject, reason: JsonObject) -> None:
+def fail_intent(account: StripeAccount, intent: JsonObject, reason: JsonObject) -> None:
     """An attempt fails, and the intent requires another payment method
     (docs.stripe.com/payments/paymentintents/lifecycle)."""
     error = {"type": "card_error", "message": "The payment failed.", **reason}
@@ -143,13 +143,13 @@ def fail_intent(account: Account, intent: JsonObject, reason: JsonObject) -> Non
     account.emit_event("payment_intent.payment_failed", intent)
 
 
-def succeed_intent(account: Account, intent: JsonObject) -> None:
+def succeed_intent(account: StripeAccount, intent: JsonObject) -> None:
     """The bank decides a payment in processing."""
     assert intent["status"] == "processing", intent["status"]
     _take_money(account, intent, intent["amount"])
 
 
-def capture_intent(account: Account, intent_id: str, params: JsonObject) -> JsonObject:
+def capture_intent(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
     """docs.stripe.com/api/payment_intents/capture"""
     intent = account.get_intent(intent_id)
     amount = params.get("amount_to_capture", intent["amount_capturable"])
@@ -164,7 +164,7 @@ def capture_intent(account: Account, intent_id: str, params: JsonObject) -> Json
     return intent
 
 
-def cancel_intent(account: Account, intent_id: str, params: JsonObject) -> JsonObject:
+def cancel_intent(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
     """docs.stripe.com/api/payment_intents/cancel: the intent of an open Checkout Session ends only with its session."""
     intent = account.get_intent(intent_id)
     session = account.find_session_of_intent(intent_id)
@@ -179,7 +179,7 @@ def cancel_intent(account: Account, intent_id: str, params: JsonObject) -> JsonO
     return intent
 
 
-def end_intent(account: Account, intent: JsonObject, reason: str | None) -> None:
+def end_intent(account: StripeAccount, intent: JsonObject, reason: str | None) -> None:
     account.update_object(
         intent,
         status="canceled",
@@ -198,7 +198,7 @@ def _unexpected_state(intent: JsonObject, operation: str) -> ErrorResponse:
     )
 
 
-def _take_money(account: Account, intent: JsonObject, amount: int) -> None:
+def _take_money(account: StripeAccount, intent: JsonObject, amount: int) -> None:
     charge = account.charges[intent["latest_charge"]]
     account.update_object(charge, amount_captured=amount, captured=True, paid=True, status="succeeded")
     account.update_object(intent, status="succeeded", amount_received=amount, amount_capturable=0)
@@ -206,7 +206,7 @@ def _take_money(account: Account, intent: JsonObject, amount: int) -> None:
     account.emit_event("payment_intent.succeeded", intent)
 
 
-def _create_charge(account: Account, intent: JsonObject) -> JsonObject:
+def _create_charge(account: StripeAccount, intent: JsonObject) -> JsonObject:
     charge = account.create_object(
         "charge",
         "ch",
@@ -229,7 +229,7 @@ def _create_charge(account: Account, intent: JsonObject) -> JsonObject:
     return charge
 
 
-def _decline_card(account: Account, intent: JsonObject, reason: JsonObject) -> JsonObject:
+def _decline_card(account: StripeAccount, intent: JsonObject, reason: JsonObject) -> JsonObject:
     fail_intent(account, intent, reason)
     message = "Your card was declined."
     raise ErrorResponse(402, message, kind="card_error", payment_intent=deepcopy(intent), **reason)

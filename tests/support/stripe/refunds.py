@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.stripe import amounts
-from tests.support.stripe.account import Account
+from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.messages import ErrorResponse
 from tests.support.stripe.specification import JsonObject, build_null_fields
 
@@ -11,7 +11,7 @@ from tests.support.stripe.specification import JsonObject, build_null_fields
 UNPAID_STATUSES = ("failed", "canceled")
 
 
-def create_refund(account: Account, params: JsonObject) -> JsonObject:
+def create_refund(account: StripeAccount, params: JsonObject) -> JsonObject:
     """docs.stripe.com/api/refunds/create: at most what was captured and not refunded."""
     intent = account.get_intent(params["payment_intent"])
     charge = account.charges.get(intent["latest_charge"] or "")
@@ -44,7 +44,7 @@ def create_refund(account: Account, params: JsonObject) -> JsonObject:
     return refund
 
 
-def settle_refund(account: Account, refund_id: str, status: str, **fields: Any) -> JsonObject:
+def settle_refund(account: StripeAccount, refund_id: str, status: str, **fields: Any) -> JsonObject:
     """Ends a refund later, also one that had succeeded: the customer's bank may return it
     (docs.stripe.com/refunds#failed-refunds)."""
     refund = account.refunds[refund_id]
@@ -59,12 +59,12 @@ def settle_refund(account: Account, refund_id: str, status: str, **fields: Any) 
     return refund
 
 
-def _book_on_charge(account: Account, charge: JsonObject, amount: int) -> None:
+def _book_on_charge(account: StripeAccount, charge: JsonObject, amount: int) -> None:
     refunded = charge["amount_refunded"] + amount
     account.update_object(charge, amount_refunded=refunded, refunded=refunded == charge["amount_captured"])
 
 
-def open_dispute(account: Account, intent_id: str, **fields: Any) -> JsonObject:
+def open_dispute(account: StripeAccount, intent_id: str, **fields: Any) -> JsonObject:
     """The customer takes the money back through their bank (docs.stripe.com/disputes/how-disputes-work)."""
     intent = account.intents[intent_id]
     dispute = account.create_object(

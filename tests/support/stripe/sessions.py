@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.stripe import amounts, intents
-from tests.support.stripe.account import Account
+from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.intents import SLOW_DEBIT
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter
 from tests.support.stripe.specification import JsonObject
@@ -12,7 +12,7 @@ from tests.support.stripe.specification import JsonObject
 MIN_SECONDS, MAX_SECONDS = 30 * 60, 24 * 3600
 
 
-def create_session(account: Account, params: JsonObject) -> JsonObject:
+def create_session(account: StripeAccount, params: JsonObject) -> JsonObject:
     (item,) = params["line_items"]
     price = item["price_data"]
     amount, currency = price["unit_amount"] * item["quantity"], price["currency"]
@@ -53,7 +53,7 @@ def create_session(account: Account, params: JsonObject) -> JsonObject:
     return session
 
 
-def _read_expiry(account: Account, params: JsonObject) -> int:
+def _read_expiry(account: StripeAccount, params: JsonObject) -> int:
     """`expires_at` is 30 minutes to 24 hours after creation, by default 24 hours."""
     expires_at: int = params.get("expires_at", account.now() + MAX_SECONDS)
     lifetime = expires_at - account.now()
@@ -64,7 +64,7 @@ def _read_expiry(account: Account, params: JsonObject) -> int:
     return expires_at
 
 
-def expire_session(account: Account, session_id: str) -> JsonObject:
+def expire_session(account: StripeAccount, session_id: str) -> JsonObject:
     """docs.stripe.com/api/checkout/sessions/expire: only an open session can be expired."""
     session = account.get_session(session_id)
     if session["status"] != "open":
@@ -74,13 +74,13 @@ def expire_session(account: Account, session_id: str) -> JsonObject:
     return session
 
 
-def expire_due_sessions(account: Account) -> None:
+def expire_due_sessions(account: StripeAccount) -> None:
     for session in account.sessions.values():
         if session["status"] == "open" and session["expires_at"] <= account.now():
             _end_session(account, session)
 
 
-def _end_session(account: Account, session: JsonObject) -> None:
+def _end_session(account: StripeAccount, session: JsonObject) -> None:
     """Ends the session and its PaymentIntent, which exists where a customer has tried to pay."""
     account.update_object(session, status="expired", url=None)
     if session["payment_intent"]:
@@ -91,7 +91,7 @@ def _end_session(account: Account, session: JsonObject) -> None:
 # --- What customers do on the page ----------------------------------------------------------------------------------
 
 
-def pay_session(account: Account, session_id: str, card: str) -> bool:
+def pay_session(account: StripeAccount, session_id: str, card: str) -> bool:
     """Pays on the page. Returns False when the card is declined: the page stays open for another card.
 
     The PaymentIntent is created with the first attempt
@@ -109,7 +109,7 @@ def pay_session(account: Account, session_id: str, card: str) -> bool:
     return True
 
 
-def _get_or_create_intent(account: Account, session: JsonObject) -> JsonObject:
+def _get_or_create_intent(account: StripeAccount, session: JsonObject) -> JsonObject:
     if session["payment_intent"] is None:
         data = account.session_intent_data[session["id"]]
         fields: dict[str, Any] = {
@@ -122,7 +122,7 @@ def _get_or_create_intent(account: Account, session: JsonObject) -> JsonObject:
     return account.intents[session["payment_intent"]]
 
 
-def _complete_session(account: Account, session: JsonObject, intent: JsonObject, card: str) -> None:
+def _complete_session(account: StripeAccount, session: JsonObject, intent: JsonObject, card: str) -> None:
     is_paid = card != SLOW_DEBIT and intent["capture_method"] != "manual"
     account.update_object(
         session, status="complete", payment_status="paid" if is_paid else "unpaid", url=None
@@ -130,7 +130,7 @@ def _complete_session(account: Account, session: JsonObject, intent: JsonObject,
     account.emit_event("checkout.session.completed", session)
 
 
-def decide_payment(account: Account, session_id: str, *, is_paid: bool) -> None:
+def decide_payment(account: StripeAccount, session_id: str, *, is_paid: bool) -> None:
     """The bank decides a slow payment, days later (docs.stripe.com/checkout/fulfillment)."""
     session = account.sessions[session_id]
     intent = account.intents[session["payment_intent"]]
