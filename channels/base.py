@@ -209,33 +209,12 @@ class NotFoundAtChannel:
     """The channel does not know the payment or refund."""
 
 
-PaymentResult = (
-    Reported[ChannelPayment]
-    | Declined
-    | InvalidRequest
-    | NotProcessed
-    | UnknownOutcome
-    | NewKeyRequired
-    | NotFoundAtChannel
-)
-RefundResult = (
-    Reported[ChannelRefund]
-    | Declined
-    | InvalidRequest
-    | NotProcessed
-    | UnknownOutcome
-    | NewKeyRequired
-    | NotFoundAtChannel
-)
-RefundListResult = (
-    Reported[tuple[ChannelRefund, ...]]
-    | Declined
-    | InvalidRequest
-    | NotProcessed
-    | UnknownOutcome
-    | NewKeyRequired
-    | NotFoundAtChannel
-)
+# Every result that does not report the payment or refund itself.
+NotReported = Declined | InvalidRequest | NotProcessed | UnknownOutcome | NewKeyRequired | NotFoundAtChannel
+
+PaymentResult = Reported[ChannelPayment] | NotReported
+RefundResult = Reported[ChannelRefund] | NotReported
+RefundListResult = Reported[tuple[ChannelRefund, ...]] | NotReported
 
 
 # --- Requests -------------------------------------------------------------------------------------------

@@ -30,18 +30,7 @@ def build_refund_result(refund: base.ChannelRefund) -> Json:
     }
 
 
-# Every answer that does not report the payment or refund itself.
-NotReported = (
-    base.Declined
-    | base.InvalidRequest
-    | base.NotProcessed
-    | base.UnknownOutcome
-    | base.NewKeyRequired
-    | base.NotFoundAtChannel
-)
-
-
-def convert_call_answer(answer: NotReported) -> Outcome:
+def convert_call_answer(answer: base.NotReported) -> Outcome:
     """Converts the answer to a call that changes something at the channel."""
     match answer:
         case base.Declined(code, message):
@@ -63,7 +52,7 @@ def convert_call_answer(answer: NotReported) -> Outcome:
             assert_never(never)
 
 
-def convert_query_answer(answer: NotReported) -> Outcome:
+def convert_query_answer(answer: base.NotReported) -> Outcome:
     """Converts the answer to a query: a query that is refused decides nothing."""
     match answer:
         case base.Declined(code, message) | base.InvalidRequest(code, message):
