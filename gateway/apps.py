@@ -18,4 +18,4 @@ class GatewayConfig(AppConfig):
         from idempotency import metrics
 
         for route in ("/payments", "/refunds"):
-            metrics.announce(route)
+            metrics.create_series(route)

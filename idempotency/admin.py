@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column
 from idempotency.models import IdempotencyKey
 
-SHOWN = 4000
+SHOWN_CHARACTERS = 4000
 
 
 @admin.register(IdempotencyKey)
@@ -31,4 +31,4 @@ class IdempotencyKeyAdmin(ReadOnlyAdmin):
         if record.response_body is None:
             return ""
         text = bytes(record.response_body).decode(errors="replace")
-        return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
+        return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} …"

@@ -1,4 +1,4 @@
-"""Finished answers in Redis, for speed only. An entry proves itself by a MAC: a Redis that lies is ignored."""
+"""A copy of the stored answers in Redis, for speed only. A MAC protects each entry: a forged entry is ignored."""
 
 import base64
 import json
@@ -17,58 +17,60 @@ RETENTION_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """A finished answer and the fingerprints of the fields of the request that got it."""
+class StoredAnswer:
+    """The final answer of a request, and the fingerprints of the fields of that request."""
 
     status: int
     body: bytes
     fields: Mapping[str, str]
 
 
-def load(request: KeyedRequest) -> Remembered | None:
-    raw = attempt(lambda client: client.get(_name(request)), otherwise=None)
+def load_answer(request: KeyedRequest) -> StoredAnswer | None:
+    raw = attempt(lambda client: client.get(_get_redis_name(request)), otherwise=None)
     if raw is None:
         return None
     try:
         entry = json.loads(raw)
         payload, mac = entry["answer"], entry["mac"]
-        if not crypto.same(mac, _mac(request, payload)):
+        if not crypto.same(mac, _compute_mac(request, payload)):
             return None
         answer = json.loads(payload)
-        return Remembered(
+        return StoredAnswer(
             status=answer["status"],
             body=base64.b64decode(answer["body"]),
             fields=answer["fields"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None  # not one of ours
+        return None  # not an entry of ours
 
 
-def store(request: KeyedRequest, remembered: Remembered) -> None:
-    """Call after the commit that made the answer final. A second, unscoped entry lets an operator look a key up
-    by its bare name; the platform never reads it."""
+def store_answer(request: KeyedRequest, stored: StoredAnswer) -> None:
+    """Stores an answer. Call it after the commit that made the answer final.
+
+    A second entry without the scope lets an operator find a key by its name alone. The platform never reads it.
+    """
     payload = json.dumps(
         {
-            "status": remembered.status,
-            "body": base64.b64encode(remembered.body).decode(),
-            "fields": dict(remembered.fields),
+            "status": stored.status,
+            "body": base64.b64encode(stored.body).decode(),
+            "fields": dict(stored.fields),
         }
     )
-    entry = json.dumps({"answer": payload, "mac": _mac(request, payload)})
-    note = json.dumps({"state": "completed", "status": remembered.status, "entry": _name(request)})
+    entry = json.dumps({"answer": payload, "mac": _compute_mac(request, payload)})
+    note = json.dumps({"state": "completed", "status": stored.status, "entry": _get_redis_name(request)})
 
     def write(client: "redis.Redis") -> Any:
         pipeline = client.pipeline(transaction=False)
-        pipeline.set(_name(request), entry, ex=RETENTION_SECONDS)
+        pipeline.set(_get_redis_name(request), entry, ex=RETENTION_SECONDS)
         pipeline.set(f"{PREFIX}:{request.key}", note, ex=RETENTION_SECONDS)
         return pipeline.execute()
 
     attempt(write, otherwise=None)
 
 
-def _name(request: KeyedRequest) -> str:
+def _get_redis_name(request: KeyedRequest) -> str:
     return f"{PREFIX}:{request.key}:{request.scope_hash}"
 
 
-def _mac(request: KeyedRequest, payload: str) -> str:
+def _compute_mac(request: KeyedRequest, payload: str) -> str:
     return crypto.keyed_hash(f"{request.scope_hash}\n{payload}".encode(), purpose="idempotency-cache")

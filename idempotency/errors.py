@@ -4,7 +4,7 @@ from common.errors import ApiError, Retry
 
 
 class RequestInFlight(ApiError):
-    """Another request with this key is being worked on: the same answer will be there soon."""
+    """Another request with this key is being processed: the same answer will be there soon."""
 
     status, code, error_code = 409, 40901, "idempotency_in_flight"
     text = _("The request is being processed, please try again later")

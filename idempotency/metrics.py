@@ -7,8 +7,8 @@ CACHE_HITS = Counter("idempotency_cache_hits_total", "Answers replayed", ["route
 CONFLICTS = Counter("idempotency_conflicts_total", "Keys met in flight or reused", ["route", "kind"])
 
 
-def announce(route: str) -> None:
-    """Shows a route's counters from the start, at zero."""
+def create_series(route: str) -> None:
+    """Creates the series of a route with the value 0, because `rate()` needs a first value."""
     REQUESTS.labels(route)
     for source in ("redis", "postgres"):
         CACHE_HITS.labels(route, source)

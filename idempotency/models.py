@@ -17,7 +17,8 @@ class IdempotencyKey(models.Model):
     method = models.CharField(max_length=10)
     route = models.CharField(max_length=200)
     key = models.CharField(max_length=255)
-    # The id of what the request creates is decided with the claim: whoever resumes finds it, nobody makes a second.
+    # The id of the object that the request creates. It is fixed with the claim, so that a request that resumes the
+    # write never creates a second one.
     resource_id = models.UUIDField()
     field_fingerprints = models.JSONField()
     state = models.CharField(max_length=20, choices=State, default=State.IN_FLIGHT)

@@ -1,4 +1,4 @@
-"""A write that carries an Idempotency-Key, and how two of them are compared."""
+"""Requests with an Idempotency-Key, and the fingerprints by which two of them are compared."""
 
 import hashlib
 import json
@@ -16,8 +16,10 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """Two requests with the same scope claim to be the same write. `fields` holds a fingerprint of each field of
-    the body and of each name in the path, so that a difference can be named. `lenient_fields` may differ (ADR 20).
+    """A write of the API. Tenant, method, route and key are its scope: requests with one scope must be the same write.
+
+    `fields` has a fingerprint of each field of the body and of each name in the path, so that an error can name the
+    fields that differ. `lenient_fields` may differ (ADR 20).
     """
 
     tenant: str
@@ -33,7 +35,7 @@ class KeyedRequest:
         return hashlib.sha256(scope.encode()).hexdigest()[:32]
 
 
-def keyed_request(
+def read_keyed_request(
     request: HttpRequest,
     *,
     tenant: str,
@@ -42,9 +44,9 @@ def keyed_request(
     target: Mapping[str, Any] | None = None,
     lenient_fields: frozenset[str] = frozenset(),
 ) -> KeyedRequest:
-    """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` naming it.
+    """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` for the header.
 
-    `body` is the parsed body, already validated: an object. `target` holds what the path names.
+    `body` is the parsed and validated body, an object. `target` has the names in the path.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
@@ -54,11 +56,13 @@ def keyed_request(
         method=request.method or "",
         route=route,
         key=key,
-        fields={name: _fingerprint(value) for name, value in sorted({**body, **(target or {})}.items())},
+        fields={
+            name: _compute_fingerprint(value) for name, value in sorted({**body, **(target or {})}.items())
+        },
         lenient_fields=lenient_fields,
     )
 
 
-def _fingerprint(value: Any) -> str:
+def _compute_fingerprint(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

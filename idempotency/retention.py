@@ -1,4 +1,4 @@
-"""Old keys go, in batches small enough that nobody waits."""
+"""Deletes old keys in small batches, so that no request waits for a lock."""
 
 from datetime import timedelta
 
@@ -9,8 +9,8 @@ from idempotency.models import IdempotencyKey
 RETENTION = timedelta(days=7)
 
 
-def prune(*, batch: int = 1000) -> int:
-    """Deletes finished keys past their retention and answers how many went."""
+def prune_keys(*, batch: int = 1000) -> int:
+    """Deletes completed keys past their retention, at most `batch`, and returns their number."""
     old = IdempotencyKey.objects.filter(
         created_at__lt=Now() - RETENTION, state=IdempotencyKey.State.COMPLETED
     ).order_by("created_at")[:batch]

@@ -1,4 +1,4 @@
-"""Idempotent writes: each is done once, also when requests are repeated, answers are lost and processes are killed.
+"""Idempotent writes: each happens once, also when requests are repeated, answers are lost and processes are killed.
 
     claim_key()    ── one transaction: the key, and the rows that `begin` writes
     finish_claim() ── what comes after it, up to the final answer
@@ -30,7 +30,7 @@ from common.db import from_now, insert_unless_exists, repeat_on_conflict
 from common.errors import ApiError, ServiceUnavailable
 from common.ids import uuid7
 from idempotency import cache, metrics
-from idempotency.cache import Remembered
+from idempotency.cache import StoredAnswer
 from idempotency.errors import IdempotencyKeyReused, RequestInFlight
 from idempotency.models import IdempotencyKey
 from idempotency.request import KeyedRequest
@@ -41,7 +41,7 @@ State = IdempotencyKey.State
 
 
 class Claim(Generic[T]):
-    """A write that this request does under its Idempotency-Key, or without one.
+    """A write that this request performs, with an Idempotency-Key or without.
 
     `resource_id` is the id of what the write creates. `started` is what `begin` returned; None when a request that
     crashed began the write. `answer` is the final answer, once its transaction has committed.
@@ -60,13 +60,13 @@ class Claim(Generic[T]):
         self.resource_id = record.resource_id if record else uuid7()
         self.started: T | None = None
         self.answer = answer
-        self.is_done_before = answer is not None
+        self.was_answered_before = answer is not None
         self.is_superseded = False
         self._record, self._fence = record, fence
 
     def complete(self, answer: Answer) -> None:
         """Records the final answer in the transaction around the call."""
-        if self._record is not None and not self._complete(answer):
+        if self._record is not None and not self._complete_record(answer):
             # The lease had expired: a later request has claimed the key and answers for it.
             self.is_superseded = True
             return
@@ -75,15 +75,15 @@ class Claim(Generic[T]):
     def release(self) -> None:
         """Without a final answer: the next request with the key may resume the write at once."""
         if self._record is not None:
-            self._own_row().update(lease_expires_at=Now())
+            self._get_own_record().update(lease_expires_at=Now())
 
     def cache_answer(self, answer: Answer) -> None:
         if self._record is not None:
             fields = self._record.field_fingerprints
-            cache.store(self.request, Remembered(answer.status, answer.body, fields))
+            cache.store_answer(self.request, StoredAnswer(answer.status, answer.body, fields))
 
-    def _complete(self, answer: Answer) -> bool:
-        completed = self._own_row().update(
+    def _complete_record(self, answer: Answer) -> bool:
+        completed = self._get_own_record().update(
             state=State.COMPLETED,
             response_status=answer.status,
             response_body=answer.body,
@@ -91,7 +91,7 @@ class Claim(Generic[T]):
         )
         return bool(completed)
 
-    def _own_row(self) -> QuerySet[IdempotencyKey]:
+    def _get_own_record(self) -> QuerySet[IdempotencyKey]:
         assert self._record is not None
         return IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
 
@@ -106,10 +106,10 @@ def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim
     if request.key is None:
         return _begin_without_key(request, begin)
     metrics.REQUESTS.labels(request.route).inc()
-    remembered = cache.load(request)
-    if remembered is not None:
-        return _done_before(request, _replay(request, remembered, source="redis"))
-    record = _new_record(request)
+    stored = cache.load_answer(request)
+    if stored is not None:
+        return _make_answered_claim(request, _replay(request, stored, source="redis"))
+    record = _build_record(request)
     claim = Claim[T](request, record, fence=record.fence)
 
     def insert_and_begin() -> bool:
@@ -124,7 +124,7 @@ def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim
     except ApiError as error:
         if not error.is_final_answer:
             raise
-        return _done_before(request, _store_refusal(request, failure(error)))
+        return _make_answered_claim(request, _store_refusal(request, failure(error)))
     crash.reach("idempotency.claim.after_commit")
     return claim if is_new else _claim_again(request)
 
@@ -134,7 +134,7 @@ def finish_claim(claim: Claim[T], *, work: Callable[[Claim[T]], Answer]) -> Answ
 
     `work` passes a final answer to `claim.complete`; any other answer leaves the key in flight, and so does an error.
     """
-    while not claim.is_done_before:
+    while not claim.was_answered_before:
         try:
             answer = claim.answer or work(claim)
         except ApiError:
@@ -176,11 +176,11 @@ def _begin_without_key(request: KeyedRequest, begin: Callable[[Claim[T]], T]) ->
     return claim
 
 
-def _done_before(request: KeyedRequest, answer: Answer) -> Claim[T]:
+def _make_answered_claim(request: KeyedRequest, answer: Answer) -> Claim[T]:
     return Claim(request, None, answer=answer)
 
 
-def _new_record(request: KeyedRequest) -> IdempotencyKey:
+def _build_record(request: KeyedRequest) -> IdempotencyKey:
     assert request.key is not None
     return IdempotencyKey(
         tenant=request.tenant,
@@ -198,14 +198,14 @@ def _claim_again(request: KeyedRequest) -> Claim[T]:
     """The key is known: replays its answer, refuses while it is in flight, or resumes the write of a request that
     crashed."""
     expired = ExpressionWrapper(Q(lease_expires_at__lte=Now()), output_field=BooleanField())
-    record = _same_key(request).annotate(lease_expired=expired).first()
+    record = _find_records(request).annotate(lease_expired=expired).first()
     if record is None:  # its retention ended between our two statements
         raise ServiceUnavailable(headers={"Retry-After": "1"})
     if record.state == State.COMPLETED:
-        remembered = _remembered(record)
-        cache.store(request, remembered)
-        return _done_before(request, _replay(request, remembered, source="postgres"))
-    differing = _refuse_other_request(request, record.field_fingerprints)
+        stored = _get_stored_answer(record)
+        cache.store_answer(request, stored)
+        return _make_answered_claim(request, _replay(request, stored, source="postgres"))
+    differing = _require_same_request(request, record.field_fingerprints)
     claimed = record.lease_expired and IdempotencyKey.objects.filter(
         id=record.id, fence=record.fence, state=State.IN_FLIGHT
     ).update(
@@ -220,26 +220,26 @@ def _claim_again(request: KeyedRequest) -> Claim[T]:
 
 def _store_refusal(request: KeyedRequest, answer: Answer) -> Answer:
     """Stores a definite business refusal as the final answer of its key; its own work was rolled back."""
-    record = _new_record(request)
+    record = _build_record(request)
     record.state, record.response_status, record.response_body = State.COMPLETED, answer.status, answer.body
     record.completed_at = from_now()
     with transaction.atomic(durable=True):
         first = insert_unless_exists(record)
     if not first:
-        stored = _same_key(request).first()
+        stored = _find_records(request).first()
         if stored is None or stored.state != State.COMPLETED:
             raise RequestInFlight({"idempotency_key": request.key}, headers={"Retry-After": "1"})
-        return _replay(request, _remembered(stored), source="postgres")
-    cache.store(request, Remembered(answer.status, answer.body, request.fields))
+        return _replay(request, _get_stored_answer(stored), source="postgres")
+    cache.store_answer(request, StoredAnswer(answer.status, answer.body, request.fields))
     return answer
 
 
-def _replay(request: KeyedRequest, remembered: Remembered, *, source: str) -> Answer:
-    differing = _refuse_other_request(request, remembered.fields)
+def _replay(request: KeyedRequest, stored: StoredAnswer, *, source: str) -> Answer:
+    differing = _require_same_request(request, stored.fields)
     headers = {"Idempotent-Replayed": "true", **_mismatch_headers(request, differing)}
     metrics.CACHE_HITS.labels(request.route, source).inc()
     log.info("idempotency.replayed", idempotency_key=request.key, source=source)
-    return Answer(status=remembered.status, body=remembered.body, headers=headers)
+    return Answer(status=stored.status, body=stored.body, headers=headers)
 
 
 def _mismatch_headers(request: KeyedRequest, differing: Sequence[str]) -> dict[str, str]:
@@ -250,7 +250,7 @@ def _mismatch_headers(request: KeyedRequest, differing: Sequence[str]) -> dict[s
     return {"Idempotency-Payload-Mismatch": ", ".join(differing)}
 
 
-def _refuse_other_request(request: KeyedRequest, fields: Mapping[str, str]) -> list[str]:
+def _require_same_request(request: KeyedRequest, fields: Mapping[str, str]) -> list[str]:
     """Raises `IdempotencyKeyReused` naming the fields that differ; returns those that are allowed to."""
     names = sorted(fields.keys() | request.fields.keys())
     differing = [name for name in names if fields.get(name) != request.fields.get(name)]
@@ -260,16 +260,16 @@ def _refuse_other_request(request: KeyedRequest, fields: Mapping[str, str]) -> l
     return differing
 
 
-def _same_key(request: KeyedRequest) -> QuerySet[IdempotencyKey]:
+def _find_records(request: KeyedRequest) -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.filter(
         tenant=request.tenant, key=request.key or "", method=request.method, route=request.route
     )
 
 
-def _remembered(record: IdempotencyKey) -> Remembered:
+def _get_stored_answer(record: IdempotencyKey) -> StoredAnswer:
     assert record.response_status is not None
     assert record.response_body is not None
-    return Remembered(
+    return StoredAnswer(
         status=record.response_status,
         body=bytes(record.response_body),
         fields=record.field_fingerprints,

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from common.api.envelope import Answer, success
 from common.api.http import respond
-from idempotency.request import keyed_request
+from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 
@@ -33,7 +33,7 @@ def write_secret_once(
     target: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """Runs `write` once for each Idempotency-Key, in one commit with its record. `target` holds the ids in the path."""
-    keyed = keyed_request(
+    keyed = read_keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,

@@ -57,7 +57,7 @@ class Pruned:
 
 def prune_history() -> Pruned:
     pruned = Pruned(
-        idempotency_keys=_in_batches(lambda: retention.prune(batch=BATCH)),
+        idempotency_keys=_in_batches(lambda: retention.prune_keys(batch=BATCH)),
         request_nonces=_in_batches(lambda: prune_nonces(batch=BATCH)),
         sagas=_in_batches(_prune_sagas),
         webhook_deliveries=_prune_deliveries(),

@@ -18,7 +18,7 @@ COLOURS = {"pending": "info", "paid": "success", "cancelled": "warning"}
 
 
 class ItemMoney:
-    """An item's amounts: the currency is its order's."""
+    """The amounts of an item, in the currency of its order."""
 
     @admin.display(description=_("unit amount"))
     def unit_amount(self, item: OrderItem) -> str:

@@ -1,4 +1,4 @@
-"""Orders over HTTP. Cancelling one involves its payment and lives in the gateway."""
+"""The API of orders. Cancelling an order involves its payment, so the gateway has that endpoint."""
 
 import uuid
 from typing import ClassVar
@@ -13,7 +13,7 @@ from common.api.envelope import Answer, success
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import created_within, page_body, page_of
 from common.api.schema import enveloped, page_schema
-from idempotency.request import keyed_request
+from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_READ, ORDERS_WRITE
@@ -45,7 +45,7 @@ class OrderListView(APIView):
             ),
             metadata=values.get("metadata", {}),
         )
-        keyed = keyed_request(
+        keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
             route="/orders",
@@ -63,7 +63,7 @@ class OrderListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """Orders, newest first."""
         query = validated_query(OrderQuery, request)
-        found = selectors.orders_of(principal_of(request))
+        found = selectors.list_orders(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
         found = created_within(found, query)
@@ -77,5 +77,5 @@ class OrderView(APIView):
     @extend_schema(operation_id="orders_retrieve", responses=ORDER)
     def get(self, request: Request, order_no: str) -> HttpResponse:
         """One order, with its items."""
-        order = selectors.order_of(principal_of(request), order_no)
+        order = selectors.get_order(principal_of(request), order_no)
         return respond(success(order_body(order), message=_("Success")))

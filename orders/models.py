@@ -24,7 +24,7 @@ ORDER_TRANSITIONS: Mapping[OrderStatus, tuple[OrderStatus, ...]] = {
 
 
 class Order(models.Model):
-    """What is bought. The database guarantees that its items add up to its amount (deferred trigger)."""
+    """An order of a merchant. A deferred trigger guarantees that its items add up to its amount."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order_no = models.CharField(max_length=64)
@@ -72,8 +72,8 @@ class Order(models.Model):
 
 
 class OrderItem(models.Model):
-    """One line of an order. A free line has the amount 0; a discount or a rounding difference is negative. The
-    deferred trigger keeps the sum of all lines equal to the order's amount, which is positive."""
+    """One item of an order. The amount is 0 for a free item, and negative for a discount or a rounding difference. A
+    deferred trigger keeps the sum of the items equal to the order's amount, which is positive."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="items", db_index=False)

@@ -31,5 +31,5 @@ def order_body(order: Order) -> dict[str, Any]:
 
 
 def order_path(order: Order) -> str:
-    """Where the order is read: the `Location` of an answer that is not final."""
+    """The address of the order: the `Location` of an answer that is not final."""
     return f"/api/v1/orders/{order.order_no}"

@@ -1,4 +1,4 @@
-"""Reads, always within one merchant and environment."""
+"""Reads orders, always of one merchant and environment."""
 
 from django.db.models import QuerySet
 
@@ -7,15 +7,15 @@ from merchants.principal import Principal
 from orders.models import Order
 
 
-def orders_of(principal: Principal) -> QuerySet[Order]:
+def list_orders(principal: Principal) -> QuerySet[Order]:
     return Order.objects.filter(
         merchant_id=principal.merchant_id, environment=principal.environment
     ).prefetch_related("items")
 
 
-def order_of(principal: Principal, order_no: str) -> Order:
+def get_order(principal: Principal, order_no: str) -> Order:
     """Raises `NotFound`."""
-    order = orders_of(principal).filter(order_no=order_no).first()
+    order = list_orders(principal).filter(order_no=order_no).first()
     if order is None:
         raise NotFound({"order_no": order_no})
     return order

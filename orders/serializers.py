@@ -1,4 +1,4 @@
-"""What the order endpoints take, and what the documentation says they give."""
+"""Request bodies and queries of the order endpoints, and their answers in the API documents."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ from orders.models import OrderStatus
 MAX_ITEMS = 100
 
 
-# One expression for Python, JavaScript (ECMA-262) and RE2, so that what is published is what is enforced. ASCII
-# alone, so that no two numbers look alike; neither . nor .., which mean something else in an address.
+# One expression for Python, JavaScript (ECMA-262) and RE2, so that the published pattern is the enforced one. ASCII
+# only, so that no two numbers look alike; not . or .., which have a meaning in an address.
 ORDER_NO_PATTERN = r"^(\.*[A-Za-z0-9_:@+=~-][A-Za-z0-9_.:@+=~-]*|\.{3,})$"
 
 
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": 64, "pattern": ORDER_NO_PATTERN})
 class OrderNoField(serializers.RegexField):
-    """A merchant's number of an order: fit to stand in an address, up to 64 characters."""
+    """The merchant's number of an order: up to 64 characters that can stand in an address."""
 
     default_error_messages = {"invalid": _("Use A-Z, a-z, 0-9 and - _ . : @ + = ~ only.")}
 

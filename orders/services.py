@@ -1,4 +1,4 @@
-"""Orders: placed once, paid or cancelled once."""
+"""Places orders, and moves them to paid, cancelled and back to pending."""
 
 import datetime as dt
 import uuid
@@ -28,7 +28,7 @@ class ItemDraft:
 
 @dataclass(frozen=True, slots=True)
 class OrderDraft:
-    """An order as the merchant asks for it. Without items it gets one, made of its subject."""
+    """The order that a merchant requests. Without items it gets one item, named after its subject."""
 
     merchant_id: uuid.UUID
     environment: str
@@ -42,7 +42,7 @@ class OrderDraft:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """An order placed just now or before. `now` is the database's clock."""
+    """A new or an existing order. `now` is the database's clock."""
 
     order: Order
     is_new: bool
@@ -50,16 +50,16 @@ class FoundOrder:
 
 
 def place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> Order:
-    """A new order with its items. Raises `DuplicateOrderNo`. Runs in the caller's transaction."""
-    order = _insert(order_id, draft)
+    """Inserts a new order with its items, in the caller's transaction. Raises `DuplicateOrderNo`."""
+    order = _insert_order(order_id, draft)
     if order is None:
         raise DuplicateOrderNo({"order_no": draft.order_no})
     return order
 
 
 def find_or_place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> FoundOrder:
-    """A new order, or the one placed before under this number, locked. Runs in the caller's transaction."""
-    order = _insert(order_id, draft)
+    """Inserts a new order, or locks the existing one with this number, in the caller's transaction."""
+    order = _insert_order(order_id, draft)
     if order is not None:
         return FoundOrder(order, True, order.created_at)
     order = Order.objects.select_for_update().get(
@@ -68,8 +68,8 @@ def find_or_place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> FoundOrder
     return FoundOrder(order, False, database_now())
 
 
-def require_payable(*, order: Order, draft: OrderDraft) -> None:
-    """Raises `OrderNotPayable` and `OrderMismatch` when the order does not wait for this very amount."""
+def require_order_payable(*, order: Order, draft: OrderDraft) -> None:
+    """Raises `OrderNotPayable` when the order is not pending, `OrderMismatch` when its amount or currency differs."""
     if order.status != OrderStatus.PENDING:
         raise OrderNotPayable({"order_no": order.order_no, "status": order.status})
     if (order.amount_minor, order.currency) != (draft.amount_minor, draft.currency):
@@ -78,7 +78,7 @@ def require_payable(*, order: Order, draft: OrderDraft) -> None:
         )
 
 
-def _insert(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
+def _insert_order(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
     order = Order(
         id=order_id,
         order_no=draft.order_no,
@@ -108,14 +108,14 @@ def _insert(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
     return order
 
 
-def mark_paid(*, order_id: uuid.UUID) -> bool:
+def mark_order_paid(*, order_id: uuid.UUID) -> bool:
     """False when the order was not pending any more."""
-    return _move(Order.objects.filter(id=order_id), OrderStatus.PAID, paid_at=Now())
+    return _move_orders(Order.objects.filter(id=order_id), OrderStatus.PAID, paid_at=Now())
 
 
-def mark_cancelled(*, order_id: uuid.UUID) -> bool:
+def mark_order_cancelled(*, order_id: uuid.UUID) -> bool:
     """False when the order was not pending any more."""
-    return _move(Order.objects.filter(id=order_id), OrderStatus.CANCELLED, cancelled_at=Now())
+    return _move_orders(Order.objects.filter(id=order_id), OrderStatus.CANCELLED, cancelled_at=Now())
 
 
 def withdraw_order(*, order_id: uuid.UUID) -> None:
@@ -128,9 +128,11 @@ def withdraw_order(*, order_id: uuid.UUID) -> None:
 def reopen_order(*, order_id: uuid.UUID) -> bool:
     """Makes a cancelled order pending again, for a further attempt at its payment. False when it is paid, or when the
     merchant has cancelled the order itself."""
-    return _move(Order.objects.filter(id=order_id, withdrawn_at=None), OrderStatus.PENDING, cancelled_at=None)
+    return _move_orders(
+        Order.objects.filter(id=order_id, withdrawn_at=None), OrderStatus.PENDING, cancelled_at=None
+    )
 
 
-def _move(orders: QuerySet[Order], target: OrderStatus, **changes: Any) -> bool:
+def _move_orders(orders: QuerySet[Order], target: OrderStatus, **changes: Any) -> bool:
     movable = orders.filter(status__in=sources_of(ORDER_TRANSITIONS, target))
     return bool(movable.update(status=target, updated_at=Now(), **changes))

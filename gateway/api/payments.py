@@ -30,10 +30,10 @@ from gateway.services.cancel_order import cancel_order
 from gateway.services.cancel_payment import cancel_payment
 from gateway.services.capture_payment import capture_payment
 from gateway.services.create_payment import PaymentCommand, create_payment
-from idempotency.request import KeyedRequest, keyed_request
+from idempotency.request import KeyedRequest, read_keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
-from orders.selectors import order_of
+from orders.selectors import get_order
 from orders.serializers import OrderOutput
 
 FILTERS = {"status": "status", "order_no": "order_no", "channel": "channel"}
@@ -72,7 +72,7 @@ class PaymentListView(APIView):
             customer=values.get("customer", {}),
             metadata=values.get("metadata", {}),
         )
-        keyed = keyed_request(
+        keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
             route="/payments",
@@ -176,7 +176,7 @@ class OrderCancelView(APIView):
         principal, values = principal_of(request), validated(CancelInput, request.data)
         answer = cancel_order(
             principal=principal,
-            order=order_of(principal, order_no),
+            order=get_order(principal, order_no),
             request=_keyed(request, route="/orders/{order_no}/cancel", order_no=order_no),
             reason=values["reason"],
         )
@@ -184,7 +184,7 @@ class OrderCancelView(APIView):
 
 
 def _keyed(request: Request, *, route: str, **target: str) -> KeyedRequest:
-    return keyed_request(
+    return read_keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,

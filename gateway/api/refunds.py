@@ -16,7 +16,7 @@ from gateway.api.pages import respond_with_page
 from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
 from gateway.representation import refund_body
 from gateway.services.create_refund import create_refund
-from idempotency.request import keyed_request
+from idempotency.request import read_keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
 
@@ -37,7 +37,7 @@ class RefundListView(APIView):
         """Refunds a succeeded payment, in whole or in part."""
         principal, values = principal_of(request), validated(RefundInput, request.data)
         payment = selectors.get_payment(principal, values["payment_no"])
-        keyed = keyed_request(
+        keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
             route="/refunds",

@@ -112,7 +112,7 @@ def _find_or_place_order(data: PaymentCreateData) -> orders.FoundOrder:
         payment = selectors.find_payment_of_order(found.order)
         if payment is not None:
             raise DuplicateOrderNo({"order_no": data.order_no, "payment_no": payment.payment_no})
-        orders.require_payable(order=found.order, draft=draft)
+        orders.require_order_payable(order=found.order, draft=draft)
     return found
 
 

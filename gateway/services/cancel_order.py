@@ -15,7 +15,7 @@ from orders import services as orders
 from orders.errors import OrderPaid
 from orders.models import Order, OrderStatus
 from orders.representation import order_body, order_path
-from orders.selectors import order_of
+from orders.selectors import get_order
 from sagas.models import SagaStatus
 from sagas.state import SagaState
 
@@ -47,7 +47,7 @@ def _cancel_order_and_payment(
             return None  # the payment is closed or submitted: `build_answer` reads the order's status
 
     def build_answer(result: SagaResult) -> Answer:
-        current = order_of(principal, order.order_no)
+        current = get_order(principal, order.order_no)
         details = {
             "order_no": current.order_no,
             "payment_no": payment.payment_no,
@@ -72,6 +72,6 @@ def _cancel_order_without_payment(order: Order) -> Answer:
     if payment is not None:  # created while this request waited for the lock: a repetition cancels it too
         raise OperationInProgress({"order_no": locked.order_no, "payment_no": payment.payment_no})
     orders.withdraw_order(order_id=locked.id)
-    orders.mark_cancelled(order_id=locked.id)
+    orders.mark_order_cancelled(order_id=locked.id)
     locked.refresh_from_db()
     return success(order_body(locked), message=_("Cancelled"))

@@ -139,7 +139,7 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     )
     if moved:
         close_current_attempt(payment.id, AttemptStatus.SUCCEEDED, channel_trade_no=payment.channel_trade_no)
-        orders.mark_paid(order_id=payment.order_id)
+        orders.mark_order_paid(order_id=payment.order_id)
         emit_payment_event("payment.succeeded", payment)
     return moved
 
@@ -163,7 +163,7 @@ def close_unpaid_payment(*, payment: Payment, status: PaymentStatus, code: str, 
             failure_code=code,
             failure_message=message,
         )
-        orders.mark_cancelled(order_id=payment.order_id)
+        orders.mark_order_cancelled(order_id=payment.order_id)
         emit_payment_event(f"payment.{status}", payment)
     return moved
 

@@ -26,9 +26,9 @@ def update_orders(payment_nos: Sequence[str]) -> None:
             if payment is None or payment.status in OPEN_PAYMENT_STATUSES:
                 continue
             if payment.status == PaymentStatus.SUCCEEDED:
-                orders.mark_paid(order_id=payment.order_id)
+                orders.mark_order_paid(order_id=payment.order_id)
             else:
-                orders.mark_cancelled(order_id=payment.order_id)
+                orders.mark_order_cancelled(order_id=payment.order_id)
 
 
 # By the name of the check; called with the `id` of each violation.

@@ -1,4 +1,4 @@
-"""Items add up to their order's amount; which status may follow which."""
+"""Items add up to their order's amount; an order's status changes only as `ORDER_TRANSITIONS` says."""
 
 from django.db import migrations
 
@@ -43,7 +43,10 @@ CREATE CONSTRAINT TRIGGER order_items_still_add_up AFTER INSERT OR UPDATE OR DEL
 
 CREATE FUNCTION order_status_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.status <> NEW.status AND OLD.status <> 'pending' AND NOT (OLD.status = 'cancelled' AND NEW.status = 'pending' AND OLD.withdrawn_at IS NULL) THEN
+    IF OLD.status <> NEW.status AND NOT (
+        (OLD.status = 'pending' AND NEW.status IN ('paid', 'cancelled'))
+        OR (OLD.status = 'cancelled' AND NEW.status = 'pending' AND OLD.withdrawn_at IS NULL)
+    ) THEN
         RAISE EXCEPTION 'order % is % and cannot become %', OLD.order_no, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'order_status_moves_on';
     END IF;

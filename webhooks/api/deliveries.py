@@ -14,7 +14,7 @@ from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import Split, created_within, page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
-from idempotency.request import keyed_request
+from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
@@ -81,7 +81,7 @@ class DeliveryResendView(APIView):
         """Resends the delivery now, under the same webhook-id, whether it was delivered before or not."""
         principal = principal_of(request)
         validated(NoInput, request.data)
-        keyed = keyed_request(
+        keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
             route="/webhook-deliveries/{id}/resend",

@@ -15,7 +15,7 @@ from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import page_body, page_of
 from common.api.schema import ErrorSerializer, enveloped, page_schema
-from idempotency.request import keyed_request
+from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import WEBHOOKS_MANAGE
@@ -218,7 +218,7 @@ def _write_once(
     write: Callable[[uuid.UUID], Mapping[str, Any]],
     message: str,
 ) -> HttpResponse:
-    keyed = keyed_request(
+    keyed = read_keyed_request(
         request._request,
         tenant=principal_of(request).tenant,
         route=route,
