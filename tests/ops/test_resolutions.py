@@ -369,7 +369,7 @@ def test_on_the_page(client: SignedClient, line: InterceptedSimulator) -> None:
         "confirm": payment["payment_no"],
         "seen": f"{saga.pk}:{saga.revision}",
     }
-    assert ana.post(url, {**form, "resolution": "gone"}).status_code == 200
+    assert ana.post(url, {**form, "resolution": "gone"}).status_code == 422
     assert ana.post(url, form).status_code == 302
     assert Payment.objects.get(payment_no=payment["payment_no"]).status == "failed"
     assert StaffAction.objects.get().after["ending"] == "unpaid"

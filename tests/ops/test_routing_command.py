@@ -47,10 +47,10 @@ def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMercha
     [
         (("add", "atlantis", "--environment=test"), "no channel atlantis"),
         (("add", "stripe", "--environment=test", "--currency=XXX"), "currency XXX"),
-        (("add", "stripe", "--environment=test", "--min-amount=5"), "without a currency"),
+        (("add", "stripe", "--environment=test", "--min-amount=5"), "needs a currency"),
         (
             ("add", "stripe", "--environment=test", "--currency=USD", "--min-amount=9", "--max-amount=1"),
-            "above the largest",
+            "above the maximum",
         ),
         (("add", "stripe", "--environment=test", "--weight=0"), "at least 1"),
         (("add", "stripe", "--environment=test", "--merchant=nobody@example.com"), "nobody@example.com"),
