@@ -141,7 +141,8 @@ class TestKeys:
                 api.v1.payment_intents.create(charge(), with_key(key))
             fake.holding.set()
             assert error.value.http_status == 409
-            assert api.v1.payment_intents.create(charge(), with_key(key)).id == first.result().id
+            created = first.result()
+        assert api.v1.payment_intents.create(charge(), with_key(key)).id == created.id
 
 
 class TestSessions:
