@@ -1,4 +1,4 @@
-"""The rules of the circuit breaker, as functions of a state and the time, and what processes tell each other."""
+"""The rules of the circuit breaker as functions of state and time, and the state that processes share."""
 
 import json
 from dataclasses import replace
@@ -20,10 +20,10 @@ def good(state: BreakerState, now: float, *, probe: bool = False) -> BreakerStat
     return record_result(state, now, is_answered=True, is_probe=probe)
 
 
-def admitted(state: BreakerState, now: float, knocks: int) -> tuple[BreakerState, int]:
-    """How many of so many callers get through at one moment."""
+def admitted(state: BreakerState, now: float, callers: int) -> tuple[BreakerState, int]:
+    """How many of `callers` are admitted at one moment."""
     through = 0
-    for _knock in range(knocks):
+    for _admit in range(callers):
         state, answer = admit_call(state, now)
         through += isinstance(answer, CallAdmitted)
     return state, through
@@ -41,30 +41,30 @@ def opened() -> BreakerState:
 # --- Opening --------------------------------------------------------------------------------------------
 
 
-def test_it_opens_at_the_threshold_and_not_before() -> None:
+def test_it_opens_at_the_threshold() -> None:
     state = fault(fault(BreakerState(), 1), 2)
     assert state.phase is BreakerPhase.CLOSED
     assert admit_call(state, 2)[1] == CallAdmitted()
     assert fault(state, 3).phase is BreakerPhase.OPEN
 
 
-def test_a_channel_that_answers_more_often_than_not_stays_open_to_all() -> None:
+def test_it_stays_closed_while_most_calls_are_answered() -> None:
     state = fault(BreakerState(), 0)
     for second in range(1, 20):
         state = fault(good(good(state, second), second), second)
     assert state.phase is BreakerPhase.CLOSED
 
 
-def test_faults_of_long_ago_do_not_count() -> None:
+def test_old_faults_do_not_count() -> None:
     state = fault(fault(BreakerState(), 0), 1)
     assert fault(state, 1 + breaker.WINDOW_SECONDS).faults == 1
 
 
-def test_good_answers_alone_leave_no_trace() -> None:
+def test_good_answers_change_no_state() -> None:
     assert good(BreakerState(), 5) == BreakerState()
 
 
-def test_answers_of_calls_from_before_change_nothing_any_more(opened: BreakerState) -> None:
+def test_answers_to_earlier_calls_change_nothing(opened: BreakerState) -> None:
     assert fault(opened, 4) == opened
     assert good(opened, 4) == opened
     half_open, _ = admit_call(opened, 8)
@@ -75,9 +75,9 @@ def test_answers_of_calls_from_before_change_nothing_any_more(opened: BreakerSta
 # --- Refusing -------------------------------------------------------------------------------------------
 
 
-def test_who_is_refused_comes_back_after_the_pause_and_not_all_at_once(opened: BreakerState) -> None:
+def test_refused_callers_retry_after_the_pause_with_jitter(opened: BreakerState) -> None:
     waits = []
-    for _knock in range(1000):
+    for _admit in range(1000):
         _, answer = admit_call(opened, 4)
         assert isinstance(answer, CallRefused)
         waits.append(answer.retry_after_seconds)
@@ -90,7 +90,7 @@ def test_who_is_refused_comes_back_after_the_pause_and_not_all_at_once(opened: B
 # --- Half open ------------------------------------------------------------------------------------------
 
 
-def test_a_few_probes_get_through_when_the_pause_is_over(opened: BreakerState) -> None:
+def test_a_few_probes_are_admitted_after_the_pause(opened: BreakerState) -> None:
     state, through = admitted(opened, opened.until - 0.01, 100)
     assert through == 0
     state, through = admitted(state, opened.until, 100)
@@ -99,7 +99,7 @@ def test_a_few_probes_get_through_when_the_pause_is_over(opened: BreakerState) -
     assert answer == CallAdmitted(is_probe=True)
 
 
-def test_probes_that_were_never_answered_are_replaced(opened: BreakerState) -> None:
+def test_unanswered_probes_are_replaced(opened: BreakerState) -> None:
     state, _ = admitted(opened, 10, 100)
     assert admitted(state, 10 + breaker.PROBE_SECONDS, 100)[1] == 0
     assert admitted(state, 10.1 + breaker.PROBE_SECONDS, 100)[1] == breaker.PROBES
@@ -136,20 +136,20 @@ def test_recovery_ramps_up_second_by_second(recovering: BreakerState) -> None:
     assert (state, through) == (BreakerState(), 500)
 
 
-def test_a_relapse_while_recovering_opens_again_for_longer(recovering: BreakerState) -> None:
+def test_faults_during_recovery_open_it_for_longer(recovering: BreakerState) -> None:
     state = fault(recovering, 9, probe=True)
     assert (state.phase, state.until) == (BreakerPhase.OPEN, 9 + 10)
 
 
-def test_a_single_fault_among_many_good_answers_is_no_relapse(recovering: BreakerState) -> None:
+def test_one_fault_during_recovery_does_not_open_it(recovering: BreakerState) -> None:
     state = good(good(recovering, 9, probe=True), 9, probe=True)
     assert fault(state, 9, probe=True).phase is BreakerPhase.RECOVERING
 
 
-# --- What others left -----------------------------------------------------------------------------------
+# --- Stored state ----------------------------------------------------------------------------------------
 
 
-def test_a_state_survives_its_way_through_redis(opened: BreakerState, recovering: BreakerState) -> None:
+def test_a_state_is_stored_and_read(opened: BreakerState, recovering: BreakerState) -> None:
     for state in (BreakerState(), opened, recovering):
         assert breaker.parse_state(breaker.serialize_state(state), 10) == state
 
@@ -170,14 +170,14 @@ def test_a_state_survives_its_way_through_redis(opened: BreakerState, recovering
         breaker.serialize_state(BreakerState(BreakerPhase.OPEN, since=10, until=12, pause=10_000)),
     ],
 )
-def test_what_these_rules_cannot_have_written_closes_no_channel(text: str) -> None:
+def test_an_invalid_stored_state_is_ignored(text: str) -> None:
     assert breaker.parse_state(text, 10) == BreakerState()
 
 
 # --- Processes ------------------------------------------------------------------------------------------
 
 
-def _knock(state: BreakerState, now: float) -> tuple[BreakerState, object]:
+def _admit(state: BreakerState, now: float) -> tuple[BreakerState, object]:
     return admit_call(state, now)
 
 
@@ -185,34 +185,34 @@ def _fault(state: BreakerState, now: float) -> tuple[BreakerState, None]:
     return fault(state, now), None
 
 
-def test_processes_count_together_and_tell_each_other() -> None:
+def test_processes_share_the_state() -> None:
     processes = [SharedBreakerState("somebank", "test") for _ in range(3)]
     for process in processes:
         process.change(_fault)
-    assert all(isinstance(process.change(_knock), CallRefused) for process in processes)
-    assert isinstance(SharedBreakerState("somebank", "live").change(_knock), CallAdmitted)
-    assert isinstance(SharedBreakerState("otherbank", "test").change(_knock), CallAdmitted)
+    assert all(isinstance(process.change(_admit), CallRefused) for process in processes)
+    assert isinstance(SharedBreakerState("somebank", "live").change(_admit), CallAdmitted)
+    assert isinstance(SharedBreakerState("otherbank", "test").change(_admit), CallAdmitted)
 
 
-def test_without_redis_each_process_finds_out_for_itself(redis_down: None) -> None:
+def test_without_redis_each_process_has_its_own_state(redis_down: None) -> None:
     one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
     for _time in range(3):
         one.change(_fault)
-    assert isinstance(one.change(_knock), CallRefused)
-    assert isinstance(other.change(_knock), CallAdmitted)
+    assert isinstance(one.change(_admit), CallRefused)
+    assert isinstance(other.change(_admit), CallAdmitted)
 
 
-def test_a_flushed_redis_forgets_and_harms_nobody() -> None:
+def test_a_flushed_redis_resets_the_state() -> None:
     process = SharedBreakerState("somebank", "test")
     for _time in range(3):
         process.change(_fault)
-    assert isinstance(process.change(_knock), CallRefused)
+    assert isinstance(process.change(_admit), CallRefused)
     assert redis.attempt(lambda client: client.delete(process._key), otherwise=0) == 1
-    assert isinstance(process.change(_knock), CallAdmitted)
+    assert isinstance(process.change(_admit), CallAdmitted)
 
 
-def test_two_processes_at_the_same_moment_lose_no_fault() -> None:
-    """The second one writes between the first one's reading and writing."""
+def test_concurrent_faults_are_all_counted() -> None:
+    """The second process writes between the read and the write of the first."""
     one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
     between = [lambda: other.change(_fault)]
 
@@ -225,16 +225,16 @@ def test_two_processes_at_the_same_moment_lose_no_fault() -> None:
     assert one.change(slow) == 2
 
 
-def test_good_calls_ask_redis_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_calls_read_redis_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     process = SharedBreakerState("somebank", "test")
     assert not process.was_quiet
-    process.change(_knock)
+    process.change(_admit)
     assert process.was_quiet
     monkeypatch.setattr(shared_breaker_state.time, "monotonic", lambda: process._quiet_until + 0.001)
     assert not process.was_quiet
 
 
-def test_a_state_with_a_fault_is_never_taken_from_memory() -> None:
+def test_a_state_with_a_fault_is_always_read_from_redis() -> None:
     process = SharedBreakerState("somebank", "test")
     process.change(_fault)
     assert not process.was_quiet

@@ -1,4 +1,4 @@
-"""A channel's webhook is kept without the person who paid, and never whole when it is huge."""
+"""The stored payload of a channel event has no personal data and a limited size."""
 
 import json
 
@@ -41,7 +41,7 @@ CHARGE = {
 }
 
 
-def test_nothing_about_the_person() -> None:
+def test_personal_data_is_removed() -> None:
     kept = json.dumps(redacted_payload(CHARGE))
     for personal in (
         "jenny",
@@ -58,7 +58,7 @@ def test_nothing_about_the_person() -> None:
     assert "receipts/" not in kept
 
 
-def test_the_facts_about_money_stay() -> None:
+def test_facts_about_money_are_kept() -> None:
     charge = redacted_payload(CHARGE)["data"]["object"]
     for name in ("id", "amount", "currency", "payment_intent", "status", "outcome"):
         assert charge[name] == CHARGE["data"]["object"][name]
@@ -68,13 +68,13 @@ def test_the_facts_about_money_stay() -> None:
 
 
 @pytest.mark.parametrize("payload", [{"a": ["x" * 500] * 1_000, "type": "t"}, ["x" * 500] * 1_000])
-def test_what_is_huge_is_cut(payload: object) -> None:
+def test_a_huge_payload_is_cut(payload: object) -> None:
     kept = redacted_payload(payload)
     assert len(json.dumps(kept)) < MAX_PAYLOAD_CHARACTERS
     assert CUT in json.dumps(kept)
 
 
-def test_what_jsonb_cannot_hold_is_left_out() -> None:
+def test_values_that_jsonb_cannot_hold_are_replaced() -> None:
     assert redacted_payload({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
         "a": "x\ufffdy",
         "b": None,

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
+def simulator(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
     return intercept_simulator(monkeypatch)
 
 
@@ -60,11 +60,11 @@ def test_polling_intervals_double_up_to_six_hours(client: SignedClient) -> None:
 
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_a_payment_without_outcome_needs_review(
-    client: SignedClient, line: InterceptedSimulator, is_silent: bool
+    client: SignedClient, simulator: InterceptedSimulator, is_silent: bool
 ) -> None:
     payment = opened(client)
     if is_silent:
-        line.after = no_answer
+        simulator.after = no_answer
     poll_once()
     Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER + timedelta(minutes=5))
     poll_once()
@@ -73,18 +73,18 @@ def test_a_payment_without_outcome_needs_review(
     poll_once()
     row = Payment.objects.get()
     assert (row.status, row.needs_attention, row.next_check_at) == ("pending", True, None)
-    line.mend()
+    simulator.mend()
     bank.pay(payment)
     bank.deliver_webhooks(payment["payment_no"])
     assert get_payment(client, payment)["status"] == "succeeded", "a later webhook is applied"
 
 
 def test_polling_does_not_give_up_after_a_query_that_was_not_sent(
-    client: SignedClient, line: InterceptedSimulator
+    client: SignedClient, simulator: InterceptedSimulator
 ) -> None:
     opened(client)
     Payment.objects.update(expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
-    line.after = lambda operation, answer: NotProcessed(
+    simulator.after = lambda operation, answer: NotProcessed(
         "down", 1.0, is_channel_fault=False, spends_attempt=False
     )
     poll_once()
@@ -142,12 +142,12 @@ def test_a_cancel_finds_out_that_the_payment_is_paid(client: SignedClient) -> No
     "operate", [lambda c, p, k: refund(c, p, 1, key=k), lambda c, p, k: capture(c, p, key=k)]
 )
 def test_an_operation_can_be_repeated_when_the_channel_did_not_answer(
-    client: SignedClient, line: InterceptedSimulator, operate: Callable[..., Any]
+    client: SignedClient, simulator: InterceptedSimulator, operate: Callable[..., Any]
 ) -> None:
     payment, key = opened(client), new_no("key")
-    line.after = no_answer
+    simulator.after = no_answer
     error(operate(client, payment, key), 503, "service_unavailable")
-    line.mend()
+    simulator.mend()
     assert operate(client, payment, key).status_code == 409, "the key can be used again"
 
 

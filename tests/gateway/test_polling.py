@@ -93,8 +93,8 @@ def test_no_database_connection_is_held_during_the_call(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_due(*open_payments(client, 1))
-    line, held = intercept_simulator(monkeypatch), []
-    line.before = lambda _operation, _request: held.append(connection.connection is not None)
+    simulator, held = intercept_simulator(monkeypatch), []
+    simulator.before = lambda _operation, _request: held.append(connection.connection is not None)
     assert poll_due() == 1
     assert held == [False]
 

@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: every kind of difference between a channel's listing and our books, and nothing else."""
+"""`manage.py reconcile` lists every kind of difference between a channel's list and ours, and nothing else."""
 
 import datetime as dt
 import json
@@ -49,7 +49,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BATCH", 3)
 
 
-def test_books_that_agree(client: SignedClient) -> None:
+def test_no_differences(client: SignedClient) -> None:
     for simulate in ("", "auto_pay", "processing:900,auto_pay"):
         data(create(client, simulate))
     error(create(client, "decline"), 402, "payment_declined")
@@ -69,31 +69,31 @@ def test_books_that_agree(client: SignedClient) -> None:
     assert tally == {"compared": {"payments": 10, "refunds": 5}, "differences": 0}
 
 
-def in_the_bank(**changes: Any) -> Callable[[Body], None]:
+def change_at_bank(**changes: Any) -> Callable[[Body], None]:
     return lambda payment: SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(**changes)
 
 
-def gone_there(payment: Body) -> None:
+def delete_at_bank(payment: Body) -> None:
     SimulatedPayment.objects.filter(pk=payment["payment_no"]).delete()
 
 
-def gone_here(payment: Body) -> None:
+def delete_here(payment: Body) -> None:
     PaymentAttempt.objects.filter(reference=payment["payment_no"]).update(reference="PAY-another")
 
 
-def paid_and_untold(payment: Body) -> None:
+def pay_without_webhook(payment: Body) -> None:
     bank.pay(payment)
 
 
 @pytest.mark.parametrize(
     ("breakage", "expected"),
     [
-        (gone_there, ["missing_there"]),
-        (gone_here, ["missing_here", "missing_there"]),
-        (in_the_bank(amount=10_001), ["amount"]),
-        (in_the_bank(currency="EUR"), ["currency"]),
-        (in_the_bank(state="cancelled"), ["state"]),
-        (paid_and_untold, ["captured", "state"]),
+        (delete_at_bank, ["missing_there"]),
+        (delete_here, ["missing_here", "missing_there"]),
+        (change_at_bank(amount=10_001), ["amount"]),
+        (change_at_bank(currency="EUR"), ["currency"]),
+        (change_at_bank(state="cancelled"), ["state"]),
+        (pay_without_webhook, ["captured", "state"]),
     ],
 )
 def test_each_difference_of_a_payment(
@@ -144,7 +144,7 @@ def test_it_changes_nothing(client: SignedClient) -> None:
     assert writes == []
 
 
-def test_what_lies_outside_is_not_judged_and_the_margin_is_not_missed(client: SignedClient) -> None:
+def test_only_entries_within_the_times_are_compared(client: SignedClient) -> None:
     payment = opened(client)
     moment = Payment.objects.get().created_at
     # The bank wrote its row a little after the end of the window: that is no difference.
@@ -153,35 +153,33 @@ def test_what_lies_outside_is_not_judged_and_the_margin_is_not_missed(client: Si
         until=(PaymentAttempt.objects.get().created_at + dt.timedelta(microseconds=1)).isoformat(),
     )
     assert (found, tally["compared"]["payments"]) == ([], 0)
-    in_the_bank(state="cancelled")(payment)
+    change_at_bank(state="cancelled")(payment)
     found, _, _ = reconcile(since="2020-01-01", until="2020-01-01")
     assert found == []
     found, _, _ = reconcile(since=f"{TODAY:%Y-%m-%d}", until=f"{TODAY + dt.timedelta(days=1):%Y-%m-%d}")
     assert len(found) == 1
 
 
-def test_a_listing_that_breaks_off_is_no_clean_bill(
-    client: SignedClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = intercept_simulator(monkeypatch)
+def test_a_list_that_breaks_off_exits_with_2(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = intercept_simulator(monkeypatch)
     opened(client)
 
     def broken(entries: Iterator[ListingEntry[Any]]) -> Iterator[ListingEntry[Any]]:
         yield next(entries)
         raise ListingFailed("status 500")
 
-    line.after = lambda operation, answer: broken(answer) if operation == "list_payments" else answer
+    simulator.after = lambda operation, answer: broken(answer) if operation == "list_payments" else answer
     with pytest.raises(CommandError, match="broke off: status 500") as failed:
         reconcile()
     assert failed.value.returncode == 2
-    line.mend()
+    simulator.mend()
     assert reconcile()[2] == 0, "the temporary table of the broken run is gone"
 
 
 def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two thousand entries go by; never more than two batches of them are alive."""
+    """Of two thousand entries, never more than two batches are in memory."""
     monkeypatch.setattr(batches, "BATCH", 100)
-    line = intercept_simulator(monkeypatch)
+    simulator = intercept_simulator(monkeypatch)
     payment = opened(client)
     told = bank.get_channel_payment(payment["payment_no"])
     alive = most = 0
@@ -201,7 +199,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
 
         return entries() if _operation == "list_payments" else answer
 
-    line.after = many
+    simulator.after = many
     hour = dt.timedelta(hours=1)
     scope = ReconciliationScope("simulator", "test", TODAY - hour, TODAY + hour)
     assert sum(1 for _ in find_differences(scope=scope, tally=Tally())) == 2_001
@@ -229,14 +227,14 @@ def test_channels_that_cannot_be_reconciled(
     [("yesterday", UNTIL), ("2026-02-30", UNTIL), (UNTIL, SINCE), ("", UNTIL)],
     ids=["no date", "no such day", "backwards", "empty"],  # the same in every process
 )
-def test_times_that_make_no_sense(transactional_db: None, since: str, until: str) -> None:
+def test_invalid_times_are_refused(transactional_db: None, since: str, until: str) -> None:
     with pytest.raises(CommandError):
         reconcile(since=since, until=until)
 
 
-def test_a_person_can_read_it(client: SignedClient) -> None:
+def test_the_output_as_text(client: SignedClient) -> None:
     payment = opened(client)
-    in_the_bank(amount=10_001)(payment)
+    change_at_bank(amount=10_001)(payment)
     output = StringIO()
     with pytest.raises(SystemExit):
         call_command("reconcile", "--channel=simulator", f"--from={SINCE}", f"--to={UNTIL}", stdout=output)
@@ -249,8 +247,8 @@ def test_a_person_can_read_it(client: SignedClient) -> None:
 def test_the_window_reaches_the_channel_with_its_margin(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, asked = intercept_simulator(monkeypatch), []
-    line.before = lambda operation, request: asked.append(request)
+    simulator, asked = intercept_simulator(monkeypatch), []
+    simulator.before = lambda operation, request: asked.append(request)
     reconcile(since="2026-01-01", until="2026-01-31")
     first = asked[0]
     assert isinstance(first, ListingWindow)
