@@ -1,4 +1,4 @@
-"""How fast a backlog is worked off, compared with the normal rate: 1,000, 10,000 and 100,000 waiting sagas.
+"""The rate at which a backlog is worked off, compared with the normal rate: 1,000, 10,000 and 100,000 waiting sagas.
 
     python -m scripts.local.testing python -m benchmarks.backlog [--sizes 1000,10000,100000] [--seconds 30]
 

@@ -1,4 +1,4 @@
-"""What any Django project could do at best: a DRF view that validates a body and inserts one row."""
+"""The upper bound of a Django project: a DRF view that validates a body and inserts one row."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""How many events a second the relay carries to Kafka, and how old an event is when a consumer has it.
+"""The relay's events per second to Kafka, and the age of an event when a consumer reads it.
 
     python -m scripts.local.testing python -m benchmarks.events [--events 20000] [--seconds 10]
 
-Kafka is librdkafka's mock cluster in this process, spoken to over TCP. For the delay, payments are made and paid
-through the API, and `manage.py relay` carries their events. An event's age counts from the beginning of its
+Kafka is librdkafka's mock cluster in this process, over TCP. For the delay, payments are made and paid
+through the API, and `manage.py relay` sends their events. An event's age counts from the beginning of its
 transaction, so the commit is part of it.
 """
 

@@ -1,4 +1,4 @@
-"""What a hostile merchant costs the others: latency of one merchant's sagas alone, and beside another's slow backlog.
+"""The cost of a hostile merchant: latency of one merchant's sagas alone, and beside another's slow backlog.
 
     python -m scripts.local.testing python -m benchmarks.fairness [--sagas 60] [--backlog 300] [--slow 5]
 

@@ -1,4 +1,4 @@
-"""The saga that the benchmarks run: three EXTERNAL steps, the dearest kind, that do nothing. The first tells when."""
+"""The saga that the benchmarks run: three EXTERNAL steps, the most expensive kind, that do nothing. The first one returns its time."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What the back office costs beside a long history: each page with a thousand payments and with a million.
+"""The back office with a long history: each page with a thousand payments and with a million.
 
     python -m scripts.local.testing python -m benchmarks.office [--payments 1000000] [--rounds 9]
 

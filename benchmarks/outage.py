@@ -1,4 +1,4 @@
-"""What an outage of the workers costs: payments whose answer is lost are made while none runs, and then they start.
+"""Recovery from an outage of the workers: payments with lost answers are made while none runs, then workers start.
 
     python -m benchmarks.outage [--payments 2500] [--watch 150]
 

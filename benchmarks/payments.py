@@ -1,9 +1,9 @@
-"""How many payments a second, against a bare view on the same servers in the same run.
+"""Payments per second, compared with a bare view on the same servers in the same run.
 
     python -m scripts.local.testing python -m benchmarks.payments [--seconds 10] [--rounds 3]
 
-Both are asked by the same load generator (wrk) with as many connections; rounds alternate, so that whatever else
-the machine does hits both. Requests to POST /payments are really signed, each with its own Idempotency-Key.
+The same load generator (wrk) calls both with as many connections; rounds alternate, so that other load on the machine
+affects both. Requests to POST /payments are signed, each with its own Idempotency-Key.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The platform's settings and, for comparison, one bare view. Never used to serve anybody."""
+"""The platform's settings and, for comparison, one bare view. Never used in production."""
 
 from payment_platform.settings import *  # noqa: F403
 

@@ -1,8 +1,8 @@
-"""How long healthy requests take while clients hold connections and hardly use them.
+"""The duration of healthy requests while clients hold connections and hardly use them.
 
     python -m benchmarks.slow_clients --port 40003 --count 200 --seconds 20
 
-The gateway must run already; /healthz is asked, and `--big` (an address with a big answer) is read slowly.
+The gateway must run already. It requests /healthz, and `--big` (an address with a big answer) is read slowly.
 """
 
 import argparse

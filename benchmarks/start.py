@@ -1,9 +1,9 @@
-"""How soon an idle platform takes up a saga: from the commit that creates it to its first step in a worker.
+"""The delay of a saga on an idle platform: from the commit that creates it to its first step in a worker.
 
     python -m scripts.local.testing python -m benchmarks.start [--sagas 200]
 
-One saga at a time: the next begins when the last one is over. The worker looks by itself every
-SAGA_SWEEP_SECONDS, which is far longer: what is measured is the wake-up hint.
+One saga at a time: the next begins when the last one is over. The worker polls every
+SAGA_SWEEP_SECONDS, which is far longer, so this measures the wake-up hint.
 """
 
 import argparse

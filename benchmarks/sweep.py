@@ -1,4 +1,4 @@
-"""What a claim costs beside a long history: with and without finished sagas, in the same run.
+"""The cost of a claim with a long history: with and without finished sagas, in the same run.
 
     python -m scripts.local.testing python -m benchmarks.sweep [--steps 200000] [--due 2000] [--rounds 5]
 

@@ -1,9 +1,9 @@
-"""What traces cost POST /payments: off, against on with every request sampled, in the same run.
+"""The cost of traces for POST /payments: off, and on with every request sampled, in the same run.
 
     ./scripts/with-test-servers.sh .venv/bin/python -m benchmarks.tracing [--requests 400] [--rounds 3]
 
-Two gateways run at once, one without a collector and one that exports to a receiver in this process; they are asked in
-turn, so that whatever else the machine does hits both. The receiver reads and drops, as a collector on another machine
+Two gateways run at once, one without a collector and one that exports to a receiver in this process; they are called in
+turn, so that other load on the machine affects both. The receiver reads and drops, as a collector on another machine
 would cost nothing here.
 """
 

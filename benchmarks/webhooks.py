@@ -1,9 +1,9 @@
-"""How long the healthy endpoints wait while others are slow or dead, against as many healthy ones in the same run.
+"""The delay of healthy endpoints while others are slow or dead, compared with only healthy ones in the same run.
 
     python -m scripts.local.testing python -m benchmarks.webhooks [--seconds 30] [--rate 40]
 
-200 merchants have an endpoint each on loopback, told by `manage.py relay` and `manage.py deliver_webhooks`. Of the
-bad ones, 20 answer after five seconds and 20 never; the worker knows nothing of them when it begins. The delay is from
+200 merchants have an endpoint each on loopback, served by `manage.py relay` and `manage.py deliver_webhooks`. Of the
+bad ones, 20 answer after five seconds and 20 never; the worker does not know them when it starts. The delay is from
 the commit of an event to the moment at which its endpoint has read it.
 """
 
