@@ -1,4 +1,7 @@
-"""The saga that the benchmarks run: three EXTERNAL steps, the most expensive kind, that do nothing. The first one returns its time."""
+"""The saga of the benchmarks: three EXTERNAL steps, the most expensive kind, that do nothing.
+
+The first one returns its time.
+"""
 
 import time
 

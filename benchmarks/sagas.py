@@ -3,8 +3,9 @@
     python -m scripts.local.testing python -m benchmarks.sagas [--sagas 1000] [--workers 1,8,16]
 
 Each engine runs the sagas in one process with so many threads: ours starts a saga in a transaction and advances it,
-DBOS calls a `@workflow` of three `@step`s directly. Ours has three EXTERNAL steps, the most expensive kind. DBOS is installed
-on its first run into a virtual environment of its own (`.local/benchmarks`); without it only ours is measured.
+DBOS calls a `@workflow` of three `@step`s directly. Ours has three EXTERNAL steps, the most expensive
+kind. DBOS is installed on its first run into its own virtual environment (`.local/benchmarks`); without it only ours
+is measured.
 Commits are those that the server counted (pg_stat_database, all databases), those that only read included. Statements
 are those that each engine's database layer was given; BEGIN and COMMIT are not among them. `absurd-sdk` is not
 measured: it installs, but the schema it needs is in no package.
