@@ -145,7 +145,7 @@ class SurplusFilter(admin.SimpleListFilter):
     parameter_name = "surplus"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("taken", _("Taken")), ("left", _("Not given back yet"))]
+        return [("taken", _("Captured")), ("left", _("Not refunded yet"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[PaymentAttempt]) -> QuerySet[PaymentAttempt]:
         if self.value() not in ("taken", "left"):
