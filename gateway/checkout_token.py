@@ -1,4 +1,4 @@
-"""Signed links to the payment page: nobody finds another payment by guessing."""
+"""Signed links to the payment page: the link of another payment cannot be guessed."""
 
 import base64
 import uuid

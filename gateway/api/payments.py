@@ -155,7 +155,7 @@ class PaymentSyncView(APIView):
 
     @extend_schema(operation_id="payments_sync", request=NoInput, responses=WRITTEN)
     def post(self, request: Request, payment_no: str) -> HttpResponse:
-        """Asks the channel now and takes over what it says."""
+        """Queries the channel now and records its status."""
         principal = principal_of(request)
         validated(NoInput, request.data)
         payment = selectors.get_payment(principal, payment_no)

@@ -148,7 +148,7 @@ class PaymentOutput(serializers.Serializer[Any]):
     captured_amount = AmountOutput()
     refunded_amount = AmountOutput()
     refundable_amount = AmountOutput(
-        help_text=_("What may be refunded now: without what was refunded, is being refunded, or is disputed.")
+        help_text=_("The amount that can be refunded now: without refunded, pending and disputed amounts.")
     )
     disputed_amount = AmountOutput(help_text=_("In open and lost disputes."))
     refund_status = serializers.ChoiceField(choices=["none", "partial", "full"])

@@ -37,8 +37,8 @@ def get_next_attempt_number(*, payment: Payment) -> int:
 def record_duplicate_payment(
     *, payment: Payment, attempt: PaymentAttempt, captured_minor: int, channel_trade_no: str
 ) -> bool:
-    """Records what an earlier attempt took after a later one had replaced it: apart from the payment's own money, to
-    be refunded.
+    """Records the money that an earlier attempt captured after a later one had replaced it. It is kept apart from the
+    payment's own money, to be refunded.
 
     False when it was recorded before.
     """
