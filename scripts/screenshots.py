@@ -32,7 +32,7 @@ PAGES = {
     "order": "/admin/orders/order/> th a",
     "sagas": SAGAS,
     "saga": f"{SAGAS}> th a",
-    "saga-dialog": f"{SAGAS}> th a> [data-dialog=dialog-mark_resolved]",
+    "saga-dialog": f"{SAGAS}> th a> [data-dialog=mark_resolved-dialog]",
     "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> th a",
     "approvals": "/admin/approvals/approval/",
     "channel-events": "/admin/gateway/channelevent/",

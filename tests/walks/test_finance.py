@@ -67,7 +67,7 @@ def test_a_list_is_exported(desk, client, tmp_path: Path) -> None:
     fina = desk("fina", Role.FINANCE)
     fina.go("/admin/exports/export/")
     fina.page.get_by_role("link", name=f"{fina.says('New export')}…").click()
-    fina.page.get_by_label(fina.says("What")).select_option("payments")
+    fina.page.get_by_label(fina.says("Data")).select_option("payments")
     fina.page.get_by_label(fina.says("Reason")).fill("the month is closed")
     with fina.page.expect_download() as download:
         fina.button("New export").click()
