@@ -339,7 +339,7 @@ def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> No
     for resolution in registry.find_definition("refund.create", 1).resolutions:
         assert f"--as {resolution.name}" in told
     assert "Refunded: the channel has refunded the money" in told
-    assert "by hand: watch | refunded | not_refunded" in command("graph", "refund.create")
+    assert "resolutions: watch | refunded | not_refunded" in command("graph", "refund.create")
     words = ("resolve", str(saga.id), "--reason", "told on the phone", "--actor", "ana", "--as")
     with pytest.raises(CommandError, match="has no resolution gone"):
         command(*words, "gone")
