@@ -35,7 +35,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 # --- Many at once -------------------------------------------------------------------------------------------------
 
 
-def test_a_request_in_flight_is_not_begun_twice(client: SignedClient) -> None:
+def test_a_request_in_flight_is_not_started_twice(client: SignedClient) -> None:
     wanted, key = payment_request("slow:1.5"), new_no("key")
     first = in_background(lambda: client.post(PAYMENTS, wanted, idempotency_key=key))
     wait_until(lambda: IdempotencyKey.objects.filter(key=key).exists())
@@ -73,7 +73,7 @@ def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> N
         assert bank.read_ledger(json.loads(done.pop())["data"]["payment_no"]) == [("charge", 10_000)]
 
 
-def test_many_refunds_with_one_key_are_one(client: SignedClient) -> None:
+def test_many_refund_requests_with_one_key_make_one_refund(client: SignedClient) -> None:
     payment, key = paid(client), new_no("key")
     answers = at_once(*[lambda: refund(client, payment, 100, key=key)] * 20)
     assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
@@ -132,7 +132,7 @@ def test_a_redis_that_is_down_changes_no_answer(client: SignedClient, redis_down
         b'{"mac": "00", "answer": {"status": 200}}',
     ],
 )
-def test_nonsense_in_redis_is_not_believed(client: SignedClient, lie: bytes) -> None:
+def test_invalid_entries_in_redis_are_ignored(client: SignedClient, lie: bytes) -> None:
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     for name in _entries(key):
@@ -141,7 +141,7 @@ def test_nonsense_in_redis_is_not_believed(client: SignedClient, lie: bytes) -> 
     assert (again.status_code, again.content) == (200, first.content)
 
 
-def test_another_type_in_redis_is_not_believed(client: SignedClient) -> None:
+def test_an_entry_of_another_type_in_redis_is_ignored(client: SignedClient) -> None:
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     redis = get_redis_connection("default")
@@ -151,7 +151,7 @@ def test_another_type_in_redis_is_not_believed(client: SignedClient) -> None:
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == first.content
 
 
-def test_a_changed_answer_in_redis_is_not_believed(client: SignedClient) -> None:
+def test_a_changed_answer_in_redis_is_ignored(client: SignedClient) -> None:
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     redis = get_redis_connection("default")
@@ -163,7 +163,7 @@ def test_a_changed_answer_in_redis_is_not_believed(client: SignedClient) -> None
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == first.content
 
 
-def test_an_entry_copied_from_another_scope_is_not_believed(
+def test_an_entry_copied_from_another_scope_is_ignored(
     client: SignedClient, other_client: SignedClient
 ) -> None:
     """Genuine, and somebody else's: under the same key, and under another key of the same merchant."""
@@ -196,7 +196,7 @@ def test_redis_names_the_key_for_operators(client: SignedClient) -> None:
 
 @pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
 @pytest.mark.parametrize("simulate", ["auto_pay", "decline"])
-def test_the_repeat_of_a_killed_request_carries_it_on(
+def test_the_repetition_of_a_killed_request_resumes_it(
     client: SignedClient, line: InterceptedSimulator, moment: str, simulate: str
 ) -> None:
     wanted, key = payment_request(simulate), new_no("key")
@@ -221,9 +221,7 @@ def test_the_repeat_of_a_killed_request_carries_it_on(
     assert (again.content, again["Idempotent-Replayed"]) == (answer.content, "true")
 
 
-def test_the_background_may_be_faster_than_the_repeat(
-    client: SignedClient, line: InterceptedSimulator
-) -> None:
+def test_a_worker_may_finish_before_the_repetition(client: SignedClient, line: InterceptedSimulator) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
     line.kill_after("create_payment")
     with pytest.raises(Killed):
@@ -235,7 +233,7 @@ def test_the_background_may_be_faster_than_the_repeat(
     assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
-def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(
+def test_a_repetition_while_a_worker_holds_the_saga_is_refused(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     """The key's lease is over, the saga's is not: somebody may be calling the channel right now."""
@@ -250,7 +248,7 @@ def test_a_repeat_while_a_worker_is_on_it_is_told_to_wait(
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
 
 
-def test_many_repeats_of_a_killed_request_make_one_payment(
+def test_many_repetitions_of_a_killed_request_make_one_payment(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
@@ -265,7 +263,7 @@ def test_many_repeats_of_a_killed_request_make_one_payment(
     assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
-def test_a_killed_refund_is_carried_on_once(client: SignedClient, line: InterceptedSimulator) -> None:
+def test_a_killed_refund_is_resumed_once(client: SignedClient, line: InterceptedSimulator) -> None:
     payment, key = paid(client), new_no("key")
     line.kill_after("refund_payment")
     with pytest.raises(Killed):
@@ -293,7 +291,7 @@ def test_another_body_never_resumes_a_crashed_request(
     assert Payment.objects.count() == 1
 
 
-def test_a_failure_inside_us_is_500_and_the_repeat_heals_it(
+def test_an_internal_error_is_500_and_the_repetition_succeeds(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     wanted, key = payment_request(), new_no("key")

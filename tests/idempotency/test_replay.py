@@ -81,7 +81,7 @@ def test_every_write_replays(client: SignedClient) -> None:
         assert row_counts() == before, path
 
 
-def test_a_replay_says_what_was_true_then(client: SignedClient) -> None:
+def test_a_replay_is_the_answer_of_that_time(client: SignedClient) -> None:
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     data(cancel(client, data(first)))
@@ -96,7 +96,7 @@ def test_a_decline_is_an_answer_and_is_replayed(client: SignedClient) -> None:
     assert Payment.objects.count() == 1
 
 
-def test_refusals_are_answers_and_are_replayed(client: SignedClient) -> None:
+def test_final_refusals_are_replayed(client: SignedClient) -> None:
     taken, order, given = opened(client), ordered(client), paid(client)
     for path, body, status, code in (
         (PAYMENTS, payment_request(order_no=taken["order_no"]), 409, "duplicate_order_no"),
@@ -117,7 +117,7 @@ def test_refusals_are_answers_and_are_replayed(client: SignedClient) -> None:
     assert Refund.objects.count() == 0
 
 
-def test_what_was_no_answer_is_not_remembered(client: SignedClient) -> None:
+def test_answers_that_are_not_final_are_not_stored(client: SignedClient) -> None:
     key, payment = new_no("key"), paid(client)
     before = IdempotencyKey.objects.count()
     error(create(client, key=key, amount=-1), 400, "validation_failed")
@@ -139,7 +139,7 @@ def test_what_was_no_answer_is_not_remembered(client: SignedClient) -> None:
     data(refund(client, payment, 1, key=key))
 
 
-def test_without_a_key_nothing_is_remembered(client: SignedClient) -> None:
+def test_without_a_key_no_answer_is_stored(client: SignedClient) -> None:
     wanted = payment_request()
     data(client.post(PAYMENTS, wanted))
     error(client.post(PAYMENTS, wanted), 409, "duplicate_order_no")
@@ -162,7 +162,7 @@ def test_without_a_key_nothing_is_remembered(client: SignedClient) -> None:
     ],
     ids=lambda change: "+".join(change),
 )
-def test_another_body_is_refused_and_its_fields_are_named(client: SignedClient, change: dict) -> None:
+def test_a_different_body_is_refused_and_its_fields_are_named(client: SignedClient, change: dict) -> None:
     """Issue 10 C: "Created" with another order's payment is worse than any refusal."""
     key, wanted = new_no("key"), payment_request()
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
@@ -271,14 +271,14 @@ def test_another_merchants_request_with_the_same_key_and_body_is_its_own(
 
 
 @pytest.mark.parametrize("key", ["k", "a b:c/d?e=%00&{}[]\"'\\", "~" * 255])
-def test_any_printable_key_is_a_key(client: SignedClient, key: str) -> None:
+def test_every_printable_key_is_accepted(client: SignedClient, key: str) -> None:
     first = client.post(PAYMENTS, wanted := payment_request(), idempotency_key=key)
     data(first)
     assert_replayed(client.post(PAYMENTS, wanted, idempotency_key=key), first)
 
 
 @pytest.mark.parametrize("key", ["", "~" * 256, "a\tb", "a\x7fb", "caf\xe9", "a\x00b"])
-def test_what_is_no_key_is_refused_by_name(transactional_db: None, key: str) -> None:
+def test_an_invalid_key_is_refused_by_name(transactional_db: None, key: str) -> None:
     seed_demo_merchant()
     before = row_counts()
     answer = demo_client().post(PAYMENTS, payment_request(), idempotency_key=key)

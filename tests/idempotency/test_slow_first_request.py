@@ -31,7 +31,7 @@ def meanwhile(line: InterceptedSimulator, happens) -> None:
     line.after = after
 
 
-def test_an_answer_whose_commit_was_lost_is_never_said(
+def test_an_answer_whose_commit_was_rolled_back_is_never_sent(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
@@ -49,7 +49,9 @@ def test_an_answer_whose_commit_was_lost_is_never_said(
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == said.content
 
 
-def test_who_took_over_the_key_speaks_for_it(client: SignedClient, line: InterceptedSimulator) -> None:
+def test_the_request_that_claimed_the_key_last_answers(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     wanted, key = payment_request(), new_no("key")
     others = []
 

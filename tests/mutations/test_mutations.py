@@ -46,7 +46,7 @@ class Mutation:
 
 UNKNOWN_FAILS = r"""\1
             step.status, step.in_doubt = StepStatus.FAILED, False
-            _give_up(saga, Failure("outcome_unknown", reason))
+            _end_failed_group(saga, Failure("outcome_unknown", reason))
             return
 """
 
@@ -56,8 +56,8 @@ MUTATIONS = (
         "sagas/statements.py",
         r"( WHERE id = %\(id\)s\S*) AND fence = %\(fence\)s\S*(\n +RETURNING id, cancel_requested_at)",
         r"\1\2",
-        f"{ENGINE}::test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too",
-        "fences: ",
+        f"{ENGINE}::test_a_stale_worker_cannot_end_a_saga_that_another_worker_ended",
+        "fencing_tokens: ",
     ),
     Mutation(
         "unknown is taken for failure",
@@ -65,15 +65,15 @@ MUTATIONS = (
         r"(def _record_forward\b(?:.*\n)+? +case Unknown\(reason\):)\n",
         UNKNOWN_FAILS,
         f"{BANK}::test_a_charge_with_a_lost_answer_is_not_a_failure",
-        "late_money: ",
+        "late_payments_refunded: ",
     ),
     Mutation(
         "compensation skips what is in doubt",
         "sagas/state.py",
         r" or self\.in_doubt or ",
         " or ",
-        f"{ENGINE}::test_null_compensation",
-        "compensated: ",
+        f"{ENGINE}::test_a_call_that_never_arrived_is_compensated",
+        "compensated_sagas: ",
     ),
     Mutation(
         "a lease is never renewed",
@@ -89,15 +89,15 @@ MUTATIONS = (
         r"WHERE \{which\} AND due_at <= now\(\)",
         "WHERE {which} AND due_at <= now() AND lease_expires_at IS NULL",
         f"{ENGINE}::test_a_saga_with_an_expired_lease_is_claimed",
-        "on_time: ",
+        "saga_deadlines: ",
     ),
     Mutation(
         "compensation runs oldest first",
         "sagas/planner.py",
         r"in reversed\(saga\.steps\):",
         "in saga.steps:",
-        f"{ENGINE}::test_compensation_reverses_a_step_in_doubt_before_the_older_ones",
-        "reverse_order: ",
+        f"{ENGINE}::test_a_step_in_doubt_is_compensated_before_older_steps",
+        "compensation_order: ",
     ),
 )
 

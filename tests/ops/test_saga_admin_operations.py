@@ -17,7 +17,7 @@ from sagas.availability import Operation
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
 from sagas.outcomes import NeedsReview
 from sagas.state import SagaState
-from tests.sagas.conftest import World, begin, define, reload, world  # noqa: F401
+from tests.sagas.conftest import FakeSteps, begin, define, fake_steps, reload  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,9 +41,9 @@ def viewer(transactional_db) -> Client:
 
 
 @pytest.fixture
-def make(world: World, define, begin):  # noqa: F811
+def make(fake_steps: FakeSteps, define, begin):  # noqa: F811
     def _make() -> SagaState:
-        world.answers("call2", NeedsReview("amounts differ"))
+        fake_steps.answers("call2", NeedsReview("amounts differ"))
         return engine.advance_saga(begin(define()))
 
     return _make
@@ -263,7 +263,7 @@ def test_tampered_forms_are_not_found(ana, saga_in_review, seen):
     assert reload(saga_in_review).needs_attention
 
 
-def test_a_skip_says_what_the_result_usually_has(ana, saga_in_review, world, define, begin):  # noqa: F811
+def test_a_skip_says_what_the_result_usually_has(ana, saga_in_review, fake_steps, define, begin):  # noqa: F811
     url = operate_page(Operation.SKIP_STEP, saga_in_review)
     assert "{} if no later step reads it" in text_of(ana.get(url))
     finished = engine.advance_saga(begin(saga_in_review.definition))

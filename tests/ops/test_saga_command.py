@@ -23,8 +23,8 @@ from sagas.models import SagaEvent, SagaInstance, SagaStatus
 from sagas.outcomes import Failure, NeedsReview, Success, Unknown
 from sagas.state import SagaState
 from scripts.local.config import ROOT
-from tests.sagas.conftest import World as Steps
-from tests.sagas.conftest import begin, define, reload, world  # noqa: F401
+from tests.sagas.conftest import FakeSteps as Steps
+from tests.sagas.conftest import begin, define, fake_steps, reload  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Makes = Callable[..., SagaState]
@@ -52,13 +52,13 @@ def refused(*words: str) -> str:
 
 
 @pytest.fixture
-def saga_in_review(world: Steps, define, begin) -> SagaState:  # noqa: F811
-    world.answers("call2", NeedsReview("amounts differ"))
+def saga_in_review(fake_steps: Steps, define, begin) -> SagaState:  # noqa: F811
+    fake_steps.answers("call2", NeedsReview("amounts differ"))
     return engine.advance_saga(begin(define()))
 
 
 @pytest.fixture
-def done(world: Steps, define, begin) -> SagaState:  # noqa: F811
+def done(fake_steps: Steps, define, begin) -> SagaState:  # noqa: F811
     return engine.advance_saga(begin(define()))
 
 
@@ -106,9 +106,9 @@ class TestShow:
         assert line(told, "held by").startswith(f"held by {store.get_worker_name()}, lease ends in ")
         assert "holds the saga: try again" in line(told, "retry")
 
-    def test_says_when_it_tries_again(self, world, define, begin, settings):  # noqa: F811
-        world.answers("call4", Failure("no", "no"))
-        world.answers("call2:undo", Unknown("timeout"))
+    def test_says_when_it_tries_again(self, fake_steps, define, begin, settings):  # noqa: F811
+        fake_steps.answers("call4", Failure("no", "no"))
+        fake_steps.answers("call2:undo", Unknown("timeout"))
         waiting = engine.advance_saga(begin(define()))
         reload(waiting).steps.filter(next_retry_at__isnull=False).update(
             next_retry_at=reload(waiting).created_at.replace(year=2099)
@@ -138,7 +138,7 @@ class TestShow:
 
 
 class TestList:
-    def test_the_newest_first(self, saga_in_review, world, define, begin):  # noqa: F811
+    def test_the_newest_first(self, saga_in_review, fake_steps, define, begin):  # noqa: F811
         newer = engine.advance_saga(begin(define()))
         lines = saga("list").splitlines()
         assert lines[0].split()[:3] == ["ID", "DEFINITION", "BUSINESS"]
@@ -146,7 +146,7 @@ class TestList:
         assert "review: amounts differ" in lines[2]
         assert "1/4 call2" in lines[2]
 
-    def test_can_be_narrowed(self, saga_in_review, world, define, begin):  # noqa: F811
+    def test_can_be_narrowed(self, saga_in_review, fake_steps, define, begin):  # noqa: F811
         finished = engine.advance_saga(begin(define()))
         due = begin(define(), leased=False)
 
@@ -202,9 +202,9 @@ class TestOperate:
         assert {"before": action.before, "after": action.after} == event.detail
         assert action.before["attention_reason"] == before.attention_reason
 
-    def test_each_verb_by_business_id(self, world, define, begin):  # noqa: F811
+    def test_each_verb_by_business_id(self, fake_steps, define, begin):  # noqa: F811
         for verb in ("retry", "ask", "skip", "compensate", "resolve", "cancel"):
-            world.answers("call2", NeedsReview("amounts differ"))
+            fake_steps.answers("call2", NeedsReview("amounts differ"))
             waiting = engine.advance_saga(begin(define()))
             given = ("--result", '{"state": "paid"}') if verb == "skip" else ()
             assert saga(verb, waiting.business_id, "--reason", "so", *given).startswith(f"{verb}: done.")
@@ -259,8 +259,8 @@ class TestOperate:
         assert {**after, "_state": None} == {**before, "_state": None}
         assert not SagaEvent.objects.filter(saga_id=saga_in_review.id, kind=SagaEvent.Kind.PERSON).exists()
 
-    def test_the_saga_goes_on(self, saga_in_review, world):  # noqa: F811
-        world.answers("call2:query", Success())
+    def test_the_saga_goes_on(self, saga_in_review, fake_steps):  # noqa: F811
+        fake_steps.answers("call2:query", Success())
         saga("ask", str(saga_in_review.id), "--reason", "x")
         assert engine.resume_saga(saga_in_review.id) is not None
         assert reload(saga_in_review).status == SagaStatus.COMPLETED

@@ -109,7 +109,7 @@ def test_a_number_is_used_once(client: SignedClient) -> None:
     assert error(answer, 409, "duplicate_order_no")["order_no"] == payment["order_no"]
 
 
-def test_one_number_from_many_sides(client: SignedClient) -> None:
+def test_simultaneous_requests_place_one_order_for_a_number(client: SignedClient) -> None:
     wanted = order_request()
     answers = at_once(*[lambda: client.post(ORDERS, wanted)] * 12)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 11
@@ -150,14 +150,14 @@ def test_an_open_payment_is_cancelled_at_the_channel_first(client: SignedClient)
     assert bank.build_webhook(payment)["payment"]["state"] == "cancelled"
 
 
-def test_a_paid_order_says_to_refund(client: SignedClient) -> None:
+def test_cancelling_a_paid_order_is_refused_with_the_advice_to_refund(client: SignedClient) -> None:
     payment = paid(client)
     details = error(cancel_order(client, payment["order_no"]), 409, "order_paid")
     assert details["payment_no"] == payment["payment_no"]
     assert get_order(client, payment["order_no"])["status"] == "paid"
 
 
-def test_an_order_whose_customer_was_faster_stays_paid(client: SignedClient) -> None:
+def test_an_order_that_was_paid_before_its_cancellation_stays_paid(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
     error(cancel_order(client, payment["order_no"]), 409, "order_paid")
@@ -193,7 +193,7 @@ def test_cancelling_and_paying_an_order_at_the_same_moment(client: SignedClient)
 # --- What the database itself refuses -------------------------------------------------------------------------------
 
 
-def test_no_order_without_items_that_add_up(client: SignedClient) -> None:
+def test_the_database_refuses_an_order_whose_items_do_not_add_up(client: SignedClient) -> None:
     order = Order.objects.get(order_no=ordered(client)["order_no"])
     for wrong in (
         lambda: OrderItem.objects.filter(order=order).delete(),
@@ -211,7 +211,7 @@ def test_no_order_without_items_that_add_up(client: SignedClient) -> None:
             wrong()
 
 
-def test_no_order_comes_back_from_its_end(client: SignedClient) -> None:
+def test_the_database_refuses_to_reopen_an_ended_order(client: SignedClient) -> None:
     for order_no, end in ((paid(client)["order_no"], "paid"), (ordered(client)["order_no"], "cancelled")):
         if end == "cancelled":
             data(cancel_order(client, order_no))

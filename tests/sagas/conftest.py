@@ -15,7 +15,7 @@ from tests.support.sagas import run_due
 
 
 @dataclass
-class World:
+class FakeSteps:
     """What the steps of the test definitions do: scripted answers in, a list of what happened out."""
 
     happened: list[str] = field(default_factory=list)
@@ -49,12 +49,12 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def fake_steps() -> FakeSteps:
+    return FakeSteps()
 
 
 @pytest.fixture
-def define(world: World) -> Iterator[Callable[..., Definition]]:
+def define(fake_steps: FakeSteps) -> Iterator[Callable[..., Definition]]:
     """Registers a definition of two local and two external steps; `pivot` names the point of no return."""
     registered = []
 
@@ -68,22 +68,32 @@ def define(world: World) -> Iterator[Callable[..., Definition]]:
             business_type="test",
             deadline_seconds=deadline_seconds,
             steps=(
-                Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
+                Step(
+                    "local1",
+                    fake_steps.local("local1"),
+                    kind=LOCAL,
+                    compensate=fake_steps.local("local1:undo"),
+                ),
                 Step(
                     "call2",
-                    world.external("call2"),
+                    fake_steps.external("call2"),
                     kind=EXTERNAL,
-                    query=world.external("call2:query"),
-                    compensate=world.external("call2:undo"),
+                    query=fake_steps.external("call2:query"),
+                    compensate=fake_steps.external("call2:undo"),
                     retry=retry,
                     pivot=pivot == "call2",
                 ),
-                Step("local3", world.local("local3"), kind=LOCAL, compensate=world.local("local3:undo")),
+                Step(
+                    "local3",
+                    fake_steps.local("local3"),
+                    kind=LOCAL,
+                    compensate=fake_steps.local("local3:undo"),
+                ),
                 Step(
                     "call4",
-                    world.external("call4"),
+                    fake_steps.external("call4"),
                     kind=EXTERNAL,
-                    compensate=world.external("call4:undo"),
+                    compensate=fake_steps.external("call4:undo"),
                     retry=retry,
                     pivot=pivot == "call4",
                 ),
@@ -139,4 +149,4 @@ def expire_lease(saga_id: uuid.UUID) -> None:
         cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 
 
-__all__ = ["Transient", "Unknown", "World", "expire_lease", "reload", "run_due"]
+__all__ = ["FakeSteps", "Transient", "Unknown", "expire_lease", "reload", "run_due"]

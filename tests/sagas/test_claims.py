@@ -60,45 +60,45 @@ def test_one_key_alone_gets_half_of_the_places(due: Due) -> None:
     assert (len(batch.sagas), batch.has_more) == (6, True)
 
 
-def test_a_newcomer_finds_a_place_beside_a_backlog(due: Due) -> None:
+def test_a_new_key_finds_a_free_place_beside_a_backlog(due: Due) -> None:
     due("a", 20)
     newcomer = due("b", 1)
     batch = claim(6, held={"a": 6})
     assert [saga.id for saga in batch.sagas] == newcomer
 
 
-def test_two_keys_get_the_same_however_much_waits(due: Due) -> None:
+def test_two_keys_get_the_same_number_of_places(due: Due) -> None:
     due("a", 20)
     due("b", 5)
     assert keys_of(claim(12)) == {"a": 4, "b": 4}
 
 
-def test_with_more_keys_than_places_each_gets_one_at_most(due: Due) -> None:
+def test_with_more_keys_than_places_each_key_gets_at_most_one(due: Due) -> None:
     for number in range(9):
         due(f"key-{number}", 2)
     batch = claim(6)
     assert len(batch.sagas) == len(keys_of(batch)) == 6
 
 
-def test_of_a_key_the_longest_due_come_first(due: Due) -> None:
+def test_the_longest_due_sagas_of_a_key_come_first(due: Due) -> None:
     ids = due("a", 5)
     last = ids[-1]
     SagaInstance.objects.filter(id=last).update(lease_expires_at=Now() - dt.timedelta(minutes=1))
     assert claim(1).sagas[0].id == last
 
 
-def test_the_last_place_is_taken(due: Due) -> None:
+def test_the_last_place_is_used(due: Due) -> None:
     due("a", 2)
     assert len(claim(1).sagas) == 1
 
 
-def test_queues_are_apart(due: Due) -> None:
+def test_each_queue_is_claimed_separately(due: Due) -> None:
     due("a", 3, queue="another")
     assert claim(12).sagas == []
     assert len(store.claim_due_sagas(task_queue="another", places=12).sagas) == 3
 
 
-def test_keys_are_looked_at_in_bounded_portions(due: Due, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_reads_a_bounded_number_of_keys(due: Due, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "KEYS_PER_CLAIM", 4)
     for number in range(6):
         due(f"key-{number}", 1)
@@ -108,7 +108,7 @@ def test_keys_are_looked_at_in_bounded_portions(due: Due, monkeypatch: pytest.Mo
     assert (sorted(keys_of(second)), second.last_key) == (["key-4", "key-5"], "")
 
 
-def test_of_sagas_whose_worker_died_one_at_a_time_is_taken(due: Due) -> None:
+def test_one_suspect_at_a_time_is_claimed(due: Due) -> None:
     """One of them may be what it died of: the others must not be taken for poison with it."""
     struck = due("a", 4)
     SagaInstance.objects.filter(id__in=struck).update(claims_without_progress=1)
@@ -119,7 +119,7 @@ def test_of_sagas_whose_worker_died_one_at_a_time_is_taken(due: Due) -> None:
     assert claim(12, suspects=0).sagas == []
 
 
-def test_the_time_that_a_saga_waited_for_us_is_added_to_its_deadline(due: Due) -> None:
+def test_the_wait_for_a_worker_is_added_to_the_deadline(due: Due) -> None:
     """Fifteen minutes to live, an hour without workers."""
     (saga_id,) = due("a", 1)
     hour = dt.timedelta(hours=1)
@@ -132,14 +132,14 @@ def test_the_time_that_a_saga_waited_for_us_is_added_to_its_deadline(due: Due) -
     assert dt.timedelta(minutes=14) < row.deadline_at - row.updated_at <= dt.timedelta(minutes=15)
 
 
-def test_a_deadline_that_passed_before_it_was_due_has_passed(due: Due) -> None:
+def test_a_deadline_that_passed_before_the_saga_was_due_counts(due: Due) -> None:
     (saga_id,) = due("a", 1)
     hour, minute = dt.timedelta(hours=1), dt.timedelta(minutes=1)
     SagaInstance.objects.filter(id=saga_id).update(lease_expires_at=Now() - minute, deadline_at=Now() - hour)
     assert claim(1).sagas[0].deadline_passed
 
 
-def test_a_request_that_resumes_gives_the_time_back_too(due: Due) -> None:
+def test_a_request_that_resumes_a_saga_extends_the_deadline_too(due: Due) -> None:
     (saga_id,) = due("a", 1)
     hour = dt.timedelta(hours=1)
     SagaInstance.objects.filter(id=saga_id).update(
@@ -150,7 +150,7 @@ def test_a_request_that_resumes_gives_the_time_back_too(due: Due) -> None:
     assert not saga.deadline_passed
 
 
-def test_a_retry_is_due_when_its_step_says_so_whoever_wrote_it(due: Due) -> None:
+def test_the_trigger_keeps_due_at_in_step_with_the_retries_of_the_steps(due: Due) -> None:
     """The quick start's query reads the steps; what workers read follows them."""
     (saga_id,) = due("a", 1)
     SagaInstance.objects.filter(id=saga_id).update(lease_expires_at=None)
@@ -179,14 +179,14 @@ def hints_client():  # type: ignore[no-untyped-def]
     return get_redis_connection("default")
 
 
-def test_however_many_hints_are_sent_one_is_out(queue_of_its_own: str) -> None:
+def test_redis_holds_at_most_one_wakeup_for_a_queue(queue_of_its_own: str) -> None:
     for _again in range(50):
         wakeups.send_wakeup_now(queue_of_its_own)
     assert hints_client().llen(wakeups.redis_key(queue_of_its_own)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
+def test_a_saga_that_another_worker_is_claiming_is_skipped(due: Due) -> None:
     ids = due("a", 4)
     found: list[ClaimedSagas] = []
 
@@ -207,7 +207,7 @@ def test_what_another_worker_is_claiming_is_left_to_it(due: Due) -> None:
     assert {saga.id for saga in claim(8).sagas} | {saga.id for saga in first.sagas} == set(ids)
 
 
-def test_a_claim_raises_the_fence_of_what_it_takes_and_of_nothing_else(
+def test_a_claim_raises_the_fence_of_the_claimed_sagas_only(
     define: Callable[..., Definition], begin: Callable[..., SagaState], due: Due
 ) -> None:
     due("a", 6)

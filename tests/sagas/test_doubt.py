@@ -74,7 +74,7 @@ def definition() -> Definition:
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data(), single=st.booleans())
-def test_a_doubt_ends_with_the_truth(data: st.DataObject, single: bool) -> None:
+def test_a_step_in_doubt_ends_with_the_real_outcome(data: st.DataObject, single: bool) -> None:
     there = OtherSide(single)
     saga = create_state(definition(), saga_id=uuid.uuid4(), business_id="b", data={})
     last_query, last_was_lost = "", False

@@ -29,9 +29,9 @@ def statuses(saga):
     return [step.status for step in SagaStep.objects.filter(saga_id=saga.id)]
 
 
-def test_runs_every_step_in_order_and_completes(world, define, begin):
+def test_runs_every_step_in_order_and_completes(fake_steps, define, begin):
     saga = engine.advance_saga(begin(define()))
-    assert world.happened == ["local1", "call2", "local3", "call4"]
+    assert fake_steps.happened == ["local1", "call2", "local3", "call4"]
     row = reload(saga)
     assert (row.status, row.current_step, row.lease_expires_at) == (SagaStatus.COMPLETED, 4, None)
     assert row.completed_at is not None
@@ -45,7 +45,7 @@ def test_two_calls_cost_three_commits(define, begin):
     assert sum(query["sql"] == "COMMIT" for query in captured) == 3
 
 
-def test_intent_is_committed_before_the_call(world, define, begin):
+def test_intent_is_committed_before_the_call(fake_steps, define, begin):
     seen = []
 
     def look():
@@ -54,7 +54,7 @@ def test_intent_is_committed_before_the_call(world, define, begin):
             seen.append(cursor.fetchone())
         return Success()
 
-    world.answers("call2", look)
+    fake_steps.answers("call2", look)
     engine.advance_saga(begin(define()))
     assert seen == [("pending", True)]
 
@@ -68,91 +68,98 @@ def test_a_saga_exists_only_if_its_caller_commits(define):
     assert not SagaInstance.objects.filter(id=saga_id).exists()
 
 
-def test_definite_failure_compensates_what_ran_in_reverse(world, define, begin):
-    world.answers("call4", Failure("declined", "no"))
+def test_a_definite_failure_compensates_in_reverse_order(fake_steps, define, begin):
+    fake_steps.answers("call4", Failure("declined", "no"))
     saga = engine.advance_saga(begin(define()))
-    assert world.happened[4:] == ["local3:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.happened[4:] == ["local3:undo", "call2:undo", "local1:undo"]
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
     assert row.compensated_at is not None
     assert statuses(saga) == ["compensated", "compensated", "compensated", "failed"]
 
 
-def test_definite_failure_is_not_retried(world, define, begin):
-    world.answers("call2", Failure("declined", "no"))
+def test_a_definite_failure_is_not_retried(fake_steps, define, begin):
+    fake_steps.answers("call2", Failure("declined", "no"))
     engine.advance_saga(begin(define()))
-    assert world.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
 
 
-def test_unknown_waits_as_a_due_failed_step_and_then_asks_first(world, define, begin):
-    world.answers("call2", Unknown("timeout"))
-    world.answers("call2:query", Success({"found": True}))
+def test_an_unknown_outcome_waits_as_a_failed_step_and_then_queries_first(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("timeout"))
+    fake_steps.answers("call2:query", Success({"found": True}))
     saga = engine.advance_saga(begin(define()))
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.in_doubt, step.retry_count) == ("failed", True, 1)
     assert step.next_retry_at is not None
     assert reload(saga).lease_expires_at is None
     run_due()
-    assert world.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+    assert fake_steps.happened == ["local1", "call2", "call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_unknown_that_never_happened_is_repeated_with_the_same_key(world, define, begin):
-    world.answers("call2", Unknown("reset"))
-    world.answers("call2:query", CallNotFound())
+def test_a_call_that_is_not_found_is_repeated_with_the_same_key(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("reset"))
+    fake_steps.answers("call2:query", CallNotFound())
     saga = engine.advance_saga(begin(define()))
     run_due()
-    assert world.happened.count("call2") == 2
+    assert fake_steps.happened.count("call2") == 2
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_retries_used_up_compensates_the_step_in_doubt_too(world, define, begin):
-    world.answers("call2", Unknown("1"))
-    world.answers("call2:query", *[Unknown("still")] * 5)
+def test_exhausted_retries_compensate_the_step_in_doubt_too(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("1"))
+    fake_steps.answers("call2:query", *[Unknown("still")] * 5)
     saga = engine.advance_saga(begin(define(max_count=2)))
     run_due()
-    assert world.happened == ["local1", "call2", "call2:query", "call2:query", "call2:undo", "local1:undo"]
+    assert fake_steps.happened == [
+        "local1",
+        "call2",
+        "call2:query",
+        "call2:query",
+        "call2:undo",
+        "local1:undo",
+    ]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_a_payment_that_turns_out_paid_is_honoured(world, define, begin):
-    world.answers("call2", *[Unknown("lost")])
-    world.answers("call2:query", *[Unknown("lost")] * 5)
-    world.answers("call2:undo", AlreadySucceeded({"paid": True}))
+def test_a_payment_that_turns_out_paid_goes_forward(fake_steps, define, begin):
+    fake_steps.answers("call2", *[Unknown("lost")])
+    fake_steps.answers("call2:query", *[Unknown("lost")] * 5)
+    fake_steps.answers("call2:undo", AlreadySucceeded({"paid": True}))
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     row = reload(saga)
     assert (row.status, row.direction, row.past_pivot) == (SagaStatus.COMPLETED, Direction.FORWARD, True)
-    assert "local1:undo" not in world.happened
-    assert world.happened[-2:] == ["local3", "call4"]
+    assert "local1:undo" not in fake_steps.happened
+    assert fake_steps.happened[-2:] == ["local3", "call4"]
 
 
-def test_transient_spends_retries_and_our_own_refusals_do_not(world, define, begin):
-    world.answers("call2", *[Transient("breaker open", spends_attempt=False)] * 10, Transient("429"))
+def test_transient_failures_spend_retries_and_our_own_refusals_do_not(fake_steps, define, begin):
+    fake_steps.answers("call2", *[Transient("breaker open", spends_attempt=False)] * 10, Transient("429"))
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_retry_after_is_respected(world, define, begin):
-    world.answers("call2", Transient("429", retry_after_seconds=300))
+def test_retry_after_is_respected(fake_steps, define, begin):
+    fake_steps.answers("call2", Transient("429", retry_after_seconds=300))
     saga = engine.advance_saga(begin(define()))
     run_due()
-    assert world.happened.count("call2") == 1
+    assert fake_steps.happened.count("call2") == 1
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert 290 < (step.next_retry_at - reload(saga).updated_at).total_seconds() <= 301
 
 
-def test_a_local_step_that_refuses_keeps_the_outcome_before_it(world, define, begin):
-    world.answers("local3", StepFailed("full", "no room"), StepFailed("full", "no room"))
+def test_a_local_step_that_refuses_keeps_the_outcome_before_it(fake_steps, define, begin):
+    fake_steps.answers("local3", StepFailed("full", "no room"), StepFailed("full", "no room"))
     saga = engine.advance_saga(begin(define()))
-    assert world.happened == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
     assert reload(saga).error_code == "full"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").result == {"by": "call2"}
 
 
-def test_after_the_pivot_failure_is_left_to_a_person(world, define, begin):
-    world.answers("call4", Failure("gone", "gone"))
+def test_a_failure_after_the_pivot_needs_review(fake_steps, define, begin):
+    fake_steps.answers("call4", Failure("gone", "gone"))
     saga = engine.advance_saga(begin(define(pivot="call2")))
     row = reload(saga)
     assert (row.status, row.needs_attention, row.direction) == (
@@ -161,68 +168,68 @@ def test_after_the_pivot_failure_is_left_to_a_person(world, define, begin):
         Direction.FORWARD,
     )
     run_due()
-    assert not [name for name in world.happened if name.endswith(":undo")]
+    assert not [name for name in fake_steps.happened if name.endswith(":undo")]
 
 
-def test_a_pivot_in_doubt_is_never_compensated(world, define, begin):
-    world.answers("call4", *[Unknown("?")] * 9)
+def test_a_pivot_in_doubt_is_never_compensated(fake_steps, define, begin):
+    fake_steps.answers("call4", *[Unknown("?")] * 9)
     saga = engine.advance_saga(begin(define(pivot="call4")))
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
-    assert not [name for name in world.happened if name.endswith(":undo")]
+    assert not [name for name in fake_steps.happened if name.endswith(":undo")]
 
 
-def test_compensation_retries_and_then_asks_for_a_person(world, define, begin):
-    world.answers("call4", Failure("no", "no"))
-    world.answers("call2:undo", *[Unknown("?")] * 9)
+def test_a_compensation_is_retried_and_then_needs_review(fake_steps, define, begin):
+    fake_steps.answers("call4", Failure("no", "no"))
+    fake_steps.answers("call2:undo", *[Unknown("?")] * 9)
     saga = engine.advance_saga(begin(define(max_count=2)))
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.FAILED, True)
-    assert world.happened.count("call2:undo") == 3
-    assert "local1:undo" not in world.happened
+    assert fake_steps.happened.count("call2:undo") == 3
+    assert "local1:undo" not in fake_steps.happened
 
 
-def test_undecidable_parks_and_waking_asks_again(world, define, begin):
-    world.answers("call2", NeedsReview("amounts differ"))
+def test_a_saga_that_needs_review_queries_again_when_woken(fake_steps, define, begin):
+    fake_steps.answers("call2", NeedsReview("amounts differ"))
     saga = engine.advance_saga(begin(define()))
     assert reload(saga).attention_reason == "amounts differ"
     run_due()
-    assert world.happened == ["local1", "call2"]
+    assert fake_steps.happened == ["local1", "call2"]
     assert operations.wake_saga(saga_id=saga.id)
     run_due()
-    assert world.happened[2] == "call2:query"
+    assert fake_steps.happened[2] == "call2:query"
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_deadline_before_the_pivot_compensates(world, define, begin):
-    world.answers("call2", Transient("busy"))
+def test_deadline_before_the_pivot_compensates(fake_steps, define, begin):
+    fake_steps.answers("call2", Transient("busy"))
     saga = engine.advance_saga(begin(define(deadline_seconds=0)))
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "deadline_passed")
-    assert world.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
 
 
-def test_deadline_after_the_pivot_goes_forward(world, define, begin):
-    world.answers("call4", Transient("busy"))
+def test_deadline_after_the_pivot_goes_forward(fake_steps, define, begin):
+    fake_steps.answers("call4", Transient("busy"))
     saga = engine.advance_saga(begin(define(deadline_seconds=0, pivot="call2")))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_cancel_request_turns_a_waiting_saga_back(world, define, begin):
-    world.answers("call2", Unknown("?"))
+def test_a_cancellation_compensates_a_waiting_saga(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("?"))
     saga = engine.advance_saga(begin(define()))
     operations.request_saga_cancellation(saga_id=saga.id)
     run_due()
     assert reload(saga).error_code == "cancel_requested"
-    assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "call2:undo", "local1:undo"]
 
 
 @pytest.mark.parametrize("call", ["call2", "call4"])
-def test_cancel_request_during_a_call_is_seen_at_its_commit(world, define, begin, call):
+def test_a_cancellation_during_a_call_is_noticed_at_its_commit(fake_steps, define, begin, call):
     """Also during the last call: an accepted cancel never meets a saga that completes all the same."""
     saga = begin(define())
 
@@ -230,26 +237,26 @@ def test_cancel_request_during_a_call_is_seen_at_its_commit(world, define, begin
         assert operations.request_saga_cancellation(saga_id=saga.id)
         return Success()
 
-    world.answers(call, cancel_meanwhile)
+    fake_steps.answers(call, cancel_meanwhile)
     engine.advance_saga(saga)
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "cancel_requested")
-    assert world.happened[-1] == "local1:undo"
+    assert fake_steps.happened[-1] == "local1:undo"
 
 
-def test_cancel_request_past_the_pivot_changes_nothing(world, define, begin):
+def test_a_cancellation_past_the_pivot_changes_nothing(fake_steps, define, begin):
     saga = begin(define(pivot="call2"))
 
     def cancel_meanwhile():
         operations.request_saga_cancellation(saga_id=saga.id)
         return Success()
 
-    world.answers("call4", cancel_meanwhile)
+    fake_steps.answers("call4", cancel_meanwhile)
     engine.advance_saga(saga)
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 class TestFencing:
-    def test_a_worker_that_lost_its_lease_writes_nothing(self, world, define, begin):
+    def test_a_worker_that_lost_its_lease_writes_nothing(self, fake_steps, define, begin):
         """Double execution after lease expiry: the slow worker wakes up when another has finished."""
         slow = begin(define())
 
@@ -258,7 +265,7 @@ class TestFencing:
             engine.resume_saga(slow.id)
             return Success({"by": "the slow one"})
 
-        world.answers("call2", another_worker_takes_over)
+        fake_steps.answers("call2", another_worker_takes_over)
         engine.advance_saga(slow)
         row = reload(slow)
         assert row.status == SagaStatus.COMPLETED
@@ -269,7 +276,7 @@ class TestFencing:
             row.fence,
         }
 
-    def test_business_rows_of_a_lost_lease_are_rolled_back(self, world, define, begin):
+    def test_business_rows_of_a_lost_lease_are_rolled_back(self, fake_steps, define, begin):
         slow = begin(define())
 
         def lose_lease():
@@ -277,7 +284,7 @@ class TestFencing:
             assert store.claim_saga(slow.id) is not None
             return Success()
 
-        world.answers("call2", lose_lease)
+        fake_steps.answers("call2", lose_lease)
         events_before = SagaEvent.objects.filter(saga_id=slow.id).count()
         engine.advance_saga(slow)
         assert SagaEvent.objects.filter(saga_id=slow.id).count() == events_before
@@ -294,34 +301,34 @@ class TestFencing:
         assert claim_all() == []
         assert store.claim_saga(saga.id) is None
 
-    def test_a_saga_whose_worker_died_is_due_again_after_the_lease(self, world, define, begin):
+    def test_a_saga_whose_worker_died_is_due_again_after_the_lease(self, fake_steps, define, begin):
         saga = begin(define(), leased=False)
         claim_all()
         expire_lease(saga.id)
         run_due()
         assert reload(saga).status == SagaStatus.COMPLETED
 
-    def test_late_hints_are_harmless(self, world, define, begin):
+    def test_late_wakeups_are_harmless(self, fake_steps, define, begin):
         saga = engine.advance_saga(begin(define()))
         for _again in range(3):
             assert engine.resume_saga(saga.id) is None
-        assert world.happened == ["local1", "call2", "local3", "call4"]
+        assert fake_steps.happened == ["local1", "call2", "local3", "call4"]
 
 
-def test_a_killed_worker_is_followed_by_one_that_asks_first(world, define, begin):
-    world.answers("call2", SystemExit("the process dies inside the call"))
+def test_the_worker_after_a_killed_one_queries_first(fake_steps, define, begin):
+    fake_steps.answers("call2", SystemExit("the process dies inside the call"))
     saga = begin(define())
     with pytest.raises(SystemExit):
         engine.advance_saga(saga)
-    world.answers("call2:query", Success())
+    fake_steps.answers("call2:query", Success())
     expire_lease(saga.id)
     run_due()
-    assert world.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+    assert fake_steps.happened == ["local1", "call2", "call2:query", "local3", "call4"]
 
 
-def test_a_poison_saga_is_parked(world, define, begin):
-    world.answers("call2", SystemExit())
-    world.answers("call2:query", *[SystemExit()] * 50)
+def test_a_poison_saga_needs_review(fake_steps, define, begin):
+    fake_steps.answers("call2", SystemExit())
+    fake_steps.answers("call2:query", *[SystemExit()] * 50)
     saga = begin(define())
     for _claim in range(12):
         try:
@@ -331,10 +338,10 @@ def test_a_poison_saga_is_parked(world, define, begin):
     row = reload(saga)
     assert row.needs_attention
     assert "without progress" in row.attention_reason
-    assert world.happened.count("call2:query") == 5
+    assert fake_steps.happened.count("call2:query") == 5
 
 
-def test_an_unknown_version_parks(define, begin):
+def test_a_saga_of_an_unknown_version_needs_review(define, begin):
     saga = begin(define(), leased=False)
     SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
     run_due()
@@ -343,14 +350,14 @@ def test_an_unknown_version_parks(define, begin):
     assert "version 99" in row.attention_reason
 
 
-def test_at_rest_commits_with_the_outcome(world, define, begin):
+def test_on_release_commits_with_the_outcome(fake_steps, define, begin):
     saga = begin(define())
 
-    def fail_at_rest(_saga):
+    def fail_on_release(_saga):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        engine.advance_saga(saga, on_release=fail_at_rest)
+        engine.advance_saga(saga, on_release=fail_on_release)
     assert reload(saga).status == SagaStatus.IN_PROGRESS
 
 
@@ -373,7 +380,7 @@ def test_history_cannot_be_changed(define, begin):
         SagaEvent.objects.filter(saga_id=saga.id).update(outcome="success")
 
 
-def test_documents_retry_query_lists_exactly_the_due_steps(world, define, begin):
+def test_documents_retry_query_lists_exactly_the_due_steps(fake_steps, define, begin):
     query = """SELECT * FROM saga_steps
         WHERE status = 'failed' AND next_retry_at IS NOT NULL AND next_retry_at <= NOW() LIMIT 10"""
 
@@ -382,7 +389,7 @@ def test_documents_retry_query_lists_exactly_the_due_steps(world, define, begin)
             cursor.execute(query)
             return len(cursor.fetchall())
 
-    world.answers("call2", Unknown("?"))
+    fake_steps.answers("call2", Unknown("?"))
     engine.advance_saga(begin(define()))
     assert due() == 1
     run_due()

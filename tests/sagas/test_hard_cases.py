@@ -16,35 +16,35 @@ from tests.support.sagas import claim_all
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_null_compensation(world, define, begin):
+def test_a_call_that_never_arrived_is_compensated(fake_steps, define, begin):
     """The call never arrived, nobody can tell, and its compensation is asked for all the same."""
-    world.answers("call2", Unknown("lost before it arrived"))
-    world.answers("call2:query", *[Unknown("lost")] * 3)
+    fake_steps.answers("call2", Unknown("lost before it arrived"))
+    fake_steps.answers("call2:query", *[Unknown("lost")] * 3)
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
-    assert world.happened[-2:] == ["call2:undo", "local1:undo"]
+    assert fake_steps.happened[-2:] == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_compensation_reverses_a_step_in_doubt_before_the_older_ones(world, define, begin):
-    world.answers("call4", *[Unknown("lost")] * 3)
+def test_a_step_in_doubt_is_compensated_before_older_steps(fake_steps, define, begin):
+    fake_steps.answers("call4", *[Unknown("lost")] * 3)
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
-    assert world.happened[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.happened[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_unknown_is_no_failure(world, define, begin):
+def test_an_unknown_outcome_is_not_a_failure(fake_steps, define, begin):
     """It happened and its answer was lost: nothing is rolled back, the next worker finds it."""
-    world.answers("call2", Unknown("lost"))
-    world.answers("call2:query", Success({"found": True}))
+    fake_steps.answers("call2", Unknown("lost"))
+    fake_steps.answers("call2:query", Success({"found": True}))
     saga = engine.advance_saga(begin(define()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert world.happened.count("call2") == 1
+    assert fake_steps.happened.count("call2") == 1
 
 
-def test_double_execution_after_lease_expiry(world, define, begin):
+def test_a_call_is_repeated_with_the_same_key_after_the_lease_expired(fake_steps, define, begin):
     """The slow worker wakes up in its call when another is in the middle of the saga: it writes nothing."""
     slow = begin(define())
 
@@ -53,7 +53,7 @@ def test_double_execution_after_lease_expiry(world, define, begin):
         assert [saga.id for saga in claim_all()] == [slow.id]
         return Success({"by": "the slow one"})
 
-    world.answers("call2", another_takes_over)
+    fake_steps.answers("call2", another_takes_over)
     engine.advance_saga(slow)
     assert SagaStep.objects.get(saga_id=slow.id, step_name="call2").result is None
     expire_lease(slow.id)
@@ -63,7 +63,7 @@ def test_double_execution_after_lease_expiry(world, define, begin):
     assert set(SagaEvent.objects.filter(saga_id=slow.id).values_list("fence", flat=True)) == {1, row.fence}
 
 
-def test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too(world, define, begin):
+def test_a_stale_worker_cannot_end_a_saga_that_another_worker_ended(fake_steps, define, begin):
     slow = begin(define())
 
     def another_finishes():
@@ -71,12 +71,12 @@ def test_the_slow_worker_ends_its_saga_under_another_that_ended_it_too(world, de
         engine.resume_saga(slow.id)
         return Success({"by": "the slow one"})
 
-    world.answers("call4", another_finishes)
+    fake_steps.answers("call4", another_finishes)
     engine.advance_saga(slow)
     assert reload(slow).status == SagaStatus.COMPLETED
 
 
-def test_a_lease_is_renewed_with_every_commit(world, define, begin):
+def test_a_lease_is_renewed_with_every_commit(fake_steps, define, begin):
     """A saga of many calls is not taken from the worker that is still on it."""
     saga = begin(define())
     offered = []
@@ -89,17 +89,17 @@ def test_a_lease_is_renewed_with_every_commit(world, define, begin):
         offered.extend(claim_all())
         return Success()
 
-    world.answers("call2", the_lease_runs_out_before_the_commit)
-    world.answers("call4", somebody_claims)
+    fake_steps.answers("call2", the_lease_runs_out_before_the_commit)
+    fake_steps.answers("call4", somebody_claims)
     engine.advance_saga(saga)
     assert offered == []
     assert reload(saga).fence == 1
 
 
-def test_a_saga_with_an_expired_lease_is_claimed(world, define, begin):
+def test_a_saga_with_an_expired_lease_is_claimed(fake_steps, define, begin):
     """Killed in its call, and nobody sends a hint."""
-    world.answers("call2", SystemExit())
-    world.answers("call2:query", CallNotFound())
+    fake_steps.answers("call2", SystemExit())
+    fake_steps.answers("call2:query", CallNotFound())
     saga = begin(define())
     with pytest.raises(SystemExit):
         engine.advance_saga(saga)
@@ -108,22 +108,22 @@ def test_a_saga_with_an_expired_lease_is_claimed(world, define, begin):
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_no_hint_is_needed(world, define, begin):
+def test_no_wakeup_is_needed(fake_steps, define, begin):
     saga = begin(define(), leased=False)
-    assert world.happened == []
+    assert fake_steps.happened == []
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_a_definition_that_changes_under_running_sagas(world, define, begin):
+def test_an_open_saga_keeps_the_version_it_started_with(fake_steps, define, begin):
     """Who began with version 1 ends with its steps, forward or back; who begins now has version 2."""
     first = define()
     old, turned_back = begin(first, leased=False), begin(first, leased=False)
-    steps = (*first.steps[:2], Step("check5", world.external("check5"), kind=EXTERNAL))
+    steps = (*first.steps[:2], Step("check5", fake_steps.external("check5"), kind=EXTERNAL))
     second = registry.register(dataclasses.replace(first, version=2, steps=steps))
     try:
         new = begin(second, leased=False)
-        world.answers("call4", Success(), Failure("declined", "no"))
+        fake_steps.answers("call4", Success(), Failure("declined", "no"))
         run_due()
         names = {
             saga.id: list(SagaStep.objects.filter(saga_id=saga.id).values_list("step_name", flat=True))
@@ -134,12 +134,12 @@ def test_a_definition_that_changes_under_running_sagas(world, define, begin):
         ends = sorted([reload(old).status, reload(turned_back).status])
         assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
         assert reload(new).status == SagaStatus.COMPLETED
-        assert world.happened.count("check5") == 1
+        assert fake_steps.happened.count("check5") == 1
     finally:
         registry._definitions.pop((second.name, 2))
 
 
-def test_time_is_the_databases(world, define, begin, monkeypatch: pytest.MonkeyPatch):
+def test_only_the_clock_of_the_database_counts(fake_steps, define, begin, monkeypatch: pytest.MonkeyPatch):
     """A process whose clock is an hour off neither takes a lease nor loses one."""
     for drift in (3600.0, -3600.0):
         saga = begin(define())

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def seen(world, define_steps, begin):
+def seen(fake_steps, define_steps, begin):
     """A saga of one pivot, and the calls that were made, as (kind, key, intended_at)."""
     calls = []
 
     def handler(name):
         def handle(call):
             calls.append((name, call.key, call.intended_at))
-            return world.act(name)
+            return fake_steps.act(name)
 
         return handle
 
@@ -40,10 +40,10 @@ def suffixes(calls):
     return [(name, key.partition(":pay:forward")[2]) for name, key, _at in calls]
 
 
-def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
+def test_a_key_is_repeated_while_the_outcome_is_in_doubt(fake_steps, seen):
     saga, calls = seen
-    world.answers("pay", Unknown("lost"), Transient("busy"), Success())
-    world.answers("pay:query", CallNotFound(), CallNotFound())
+    fake_steps.answers("pay", Unknown("lost"), Transient("busy"), Success())
+    fake_steps.answers("pay:query", CallNotFound(), CallNotFound())
     engine.advance_saga(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -51,10 +51,10 @@ def test_a_key_is_repeated_while_the_outcome_is_in_doubt(world, seen):
     assert len({at for _name, _key, at in calls}) == 1, "what is computed from the moment changes with it"
 
 
-def test_a_key_that_is_used_up_is_replaced_at_once(world, seen):
+def test_a_used_up_key_is_replaced_at_once(fake_steps, seen):
     saga, calls = seen
-    world.answers("pay", Unknown("500"), NoEffect("500, kept under the key"))
-    world.answers("pay:query", CallNotFound())
+    fake_steps.answers("pay", Unknown("500"), NoEffect("500, kept under the key"))
+    fake_steps.answers("pay:query", CallNotFound())
     engine.advance_saga(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
@@ -64,11 +64,11 @@ def test_a_key_that_is_used_up_is_replaced_at_once(world, seen):
     assert (step.call_number, step.retry_count) == (2, 2)
 
 
-def test_a_query_that_knows_ends_the_doubt(world, seen):
+def test_a_query_with_a_definite_answer_ends_the_doubt(fake_steps, seen):
     """Nothing happened, and the new call is refused each time: the saga turns back and is nobody's case."""
     saga, calls = seen
-    world.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
-    world.answers("pay:query", NoEffect("still open", spends_attempt=False))
+    fake_steps.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
+    fake_steps.answers("pay:query", NoEffect("still open", spends_attempt=False))
     engine.advance_saga(saga)
     run_due()
     row = reload(saga)
@@ -80,9 +80,9 @@ def test_a_query_that_knows_ends_the_doubt(world, seen):
     assert suffixes(calls) == [("pay", ""), ("pay:query", ""), *[("pay", "#2")] * 3]
 
 
-def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, seen):
+def test_each_used_up_key_spends_an_attempt(fake_steps, seen):
     saga, calls = seen
-    world.answers("pay", *[NoEffect("500, kept under the key")] * 10)
+    fake_steps.answers("pay", *[NoEffect("500, kept under the key")] * 10)
     engine.advance_saga(saga)
     run_due()
     row = reload(saga)
@@ -90,10 +90,10 @@ def test_keys_that_are_used_up_one_after_the_other_use_up_the_attempts(world, se
     assert suffixes(calls) == [("pay", ""), ("pay", "#2"), ("pay", "#3"), ("pay", "#4")]
 
 
-def test_a_worker_that_dies_with_the_new_key_committed_leaves_it_to_the_next(world, seen):
+def test_the_next_worker_uses_a_new_key_that_was_committed(fake_steps, seen):
     saga, calls = seen
-    world.answers("pay", NoEffect("500, kept under the key"), SystemExit())
-    world.answers("pay:query", CallNotFound())
+    fake_steps.answers("pay", NoEffect("500, kept under the key"), SystemExit())
+    fake_steps.answers("pay:query", CallNotFound())
     with pytest.raises(SystemExit):
         engine.advance_saga(saga)
     expire_lease(saga.id)
@@ -103,13 +103,13 @@ def test_a_worker_that_dies_with_the_new_key_committed_leaves_it_to_the_next(wor
     assert len({at for _name, key, at in calls if key.endswith("#2")}) == 1
 
 
-def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(world, seen):
+def test_a_new_key_that_was_not_committed_is_never_used(fake_steps, seen):
     """It held the saga and had learned that the key is used up: the next worker finds the old intent, and learns it."""
     saga, calls = seen
-    world.answers("pay", Unknown("500"))
+    fake_steps.answers("pay", Unknown("500"))
     engine.advance_saga(saga)
-    world.answers("pay:query", CallNotFound(), CallNotFound())
-    world.answers("pay", SystemExit(), NoEffect("500, kept under the key"))
+    fake_steps.answers("pay:query", CallNotFound(), CallNotFound())
+    fake_steps.answers("pay", SystemExit(), NoEffect("500, kept under the key"))
     with pytest.raises(SystemExit):
         run_due()
     expire_lease(saga.id)
@@ -118,16 +118,16 @@ def test_a_worker_that_dies_before_the_new_key_is_committed_changes_nothing(worl
     assert [suffix for name, suffix in suffixes(calls) if name == "pay"] == ["", "", "", "#2"]
 
 
-def test_staff_who_retry_repeat_the_key_of_the_call_in_doubt(world, seen):
+def test_a_retry_by_staff_repeats_the_key_of_the_call_in_doubt(fake_steps, seen):
     saga, calls = seen
-    world.answers("pay", *[Unknown("lost")] * 4)
-    world.answers("pay:query", *[CallNotFound()] * 4)
+    fake_steps.answers("pay", *[Unknown("lost")] * 4)
+    fake_steps.answers("pay:query", *[CallNotFound()] * 4)
     engine.advance_saga(saga)
     run_due()
     row = reload(saga)
     assert row.needs_attention
     operations.retry_step(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="the bank is back")
-    world.answers("pay", NoEffect("500, kept under the key"))
+    fake_steps.answers("pay", NoEffect("500, kept under the key"))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert suffixes(calls)[-3:] == [("pay:query", ""), ("pay", ""), ("pay", "#2")]

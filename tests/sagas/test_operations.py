@@ -55,12 +55,12 @@ def everything(saga) -> tuple[Any, ...]:
 class Make:
     """Brings a new saga into each state that it can be found in."""
 
-    def __init__(self, world, define, begin):
-        self.world, self.define, self.begin = world, define, begin
+    def __init__(self, fake_steps, define, begin):
+        self.fake_steps, self.define, self.begin = fake_steps, define, begin
 
     def run(self, definition):
         """To where it rests; what is due at once is carried on by `run_due` where a state needs it."""
-        self.world.happened.clear()
+        self.fake_steps.happened.clear()
         return engine.advance_saga(self.begin(definition))
 
     def pending(self):
@@ -75,41 +75,41 @@ class Make:
         return saga
 
     def waiting_in_doubt(self):
-        self.world.answers("call2", Unknown("timeout"))
+        self.fake_steps.answers("call2", Unknown("timeout"))
         return self.run(self.define())
 
     def waiting_for_its_turn(self):
-        self.world.answers("call2", Transient("429", retry_after_seconds=300))
+        self.fake_steps.answers("call2", Transient("429", retry_after_seconds=300))
         return self.run(self.define())
 
     def waiting_and_never_asked(self):
-        self.world.answers("call4", Unknown("timeout"))
+        self.fake_steps.answers("call4", Unknown("timeout"))
         return self.run(self.define())
 
     def undecidable(self):
-        self.world.answers("call2", NeedsReview("amounts differ"))
+        self.fake_steps.answers("call2", NeedsReview("amounts differ"))
         return self.run(self.define())
 
     def failed_past_the_pivot(self):
-        self.world.answers("call4", Failure("gone", "gone"))
+        self.fake_steps.answers("call4", Failure("gone", "gone"))
         return self.run(self.define(pivot="call2"))
 
     def pivot_in_doubt(self):
-        self.world.answers("call2", Unknown("?"))
-        self.world.answers("call2:query", Unknown("?"))
+        self.fake_steps.answers("call2", Unknown("?"))
+        self.fake_steps.answers("call2:query", Unknown("?"))
         saga = self.run(self.define(pivot="call2", max_count=1))
         run_due()
         assert reload(saga).needs_attention
         return saga
 
     def compensation_waiting(self):
-        self.world.answers("call4", Failure("no", "no"))
-        self.world.answers("call2:undo", Unknown("?"))
+        self.fake_steps.answers("call4", Failure("no", "no"))
+        self.fake_steps.answers("call2:undo", Unknown("?"))
         return self.run(self.define())
 
     def compensation_failed(self):
-        self.world.answers("call4", Failure("no", "no"))
-        self.world.answers("call2:undo", Failure("no", "cannot be undone"))
+        self.fake_steps.answers("call4", Failure("no", "no"))
+        self.fake_steps.answers("call2:undo", Failure("no", "cannot be undone"))
         return self.run(self.define())
 
     def resolved(self):
@@ -121,7 +121,7 @@ class Make:
         return self.run(self.define())
 
     def compensated(self):
-        self.world.answers("call2", Failure("no", "no"))
+        self.fake_steps.answers("call2", Failure("no", "no"))
         return self.run(self.define())
 
     def of_an_unknown_version(self):
@@ -133,8 +133,8 @@ class Make:
 
 
 @pytest.fixture
-def make(world, define, begin):
-    return Make(world, define, begin)
+def make(fake_steps, define, begin):
+    return Make(fake_steps, define, begin)
 
 
 BEFORE_THE_PIVOT = {RETRY, COMPENSATE, CANCEL}
@@ -162,7 +162,7 @@ def test_every_operation_in_every_state(state, make, subtests):
     """What `allowed` says is what happens: done with its traces, or refused with the same words and no trace."""
     for operation in Operation:
         with subtests.test(operation.value):
-            make.world.script.clear()
+            make.fake_steps.script.clear()
             saga = getattr(make, state)()
             why_not = get_refusals(inspection.get_saga_view(saga.id))
             assert {each for each, why in why_not.items() if not why} == ALLOWED[state], why_not
@@ -190,37 +190,37 @@ def test_every_operation_in_every_state(state, make, subtests):
             )
 
 
-def test_retry_gives_a_fresh_budget(world, make):
+def test_retry_resets_the_retries(fake_steps, make):
     saga = make.pivot_in_doubt()
-    world.happened.clear()
-    world.answers("call2:query", Unknown("?"), Success())
+    fake_steps.happened.clear()
+    fake_steps.answers("call2:query", Unknown("?"), Success())
     act(RETRY, saga)
     run_due()
-    assert world.happened == ["call2:query", "call2:query", "local3", "call4"]
+    assert fake_steps.happened == ["call2:query", "call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_retry_reopens_a_failed_compensation(world, make):
+def test_retry_reopens_a_failed_compensation(fake_steps, make):
     saga = make.compensation_failed()
-    world.happened.clear()
+    fake_steps.happened.clear()
     act(RETRY, saga)
     assert (reload(saga).status, reload(saga).needs_attention) == (SagaStatus.IN_PROGRESS, False)
     run_due()
-    assert world.happened == ["call2:undo", "local1:undo"]
+    assert fake_steps.happened == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_retry_before_the_way_back_begins_forgets_nothing_that_stands(world, make):
+def test_retry_before_a_compensation_keeps_completed_steps(fake_steps, make):
     """Two people at once: one turns it back, the other retries before any worker has come."""
     saga = make.waiting_for_its_turn()
     act(COMPENSATE, saga)
     act(RETRY, saga)
     run_due()
-    assert world.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_retry_past_the_pivot_forgets_the_failure(make):
+def test_retry_past_the_pivot_clears_the_failure(make):
     saga = make.failed_past_the_pivot()
     act(RETRY, saga)
     run_due()
@@ -228,7 +228,7 @@ def test_retry_past_the_pivot_forgets_the_failure(make):
     assert (row.status, row.error_code, row.error_message) == (SagaStatus.COMPLETED, "", "")
 
 
-def test_a_failed_saga_is_not_reopened_beside_another_one(make):
+def test_a_failed_saga_is_not_reopened_beside_an_open_one(make):
     saga = make.compensation_failed()
     row = reload(saga)
     other = make.begin(registry.find_definition(row.definition, row.definition_version), leased=False)
@@ -239,19 +239,19 @@ def test_a_failed_saga_is_not_reopened_beside_another_one(make):
     assert everything(saga) == before
 
 
-def test_ask_asks_before_anything_else_and_spends_no_retry(world, make):
+def test_query_channel_queries_first_and_spends_no_retry(fake_steps, make):
     saga = make.pivot_in_doubt()
-    world.happened.clear()
-    world.answers("call2:query", CallNotFound())
+    fake_steps.happened.clear()
+    fake_steps.answers("call2:query", CallNotFound())
     act(ASK, saga)
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 1
     run_due()
-    assert world.happened == ["call2:query", "call2", "local3", "call4"]
+    assert fake_steps.happened == ["call2:query", "call2", "local3", "call4"]
 
 
-def test_a_skipped_step_is_done_with_the_result_of_a_person(world, make):
+def test_a_skipped_step_is_completed_with_the_given_result(fake_steps, make):
     saga = make.undecidable()
-    world.happened.clear()
+    fake_steps.happened.clear()
     act(SKIP, saga, result={"channel_trade_no": "T-1"})
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.in_doubt, step.result) == ("completed", False, {"channel_trade_no": "T-1"})
@@ -261,20 +261,20 @@ def test_a_skipped_step_is_done_with_the_result_of_a_person(world, make):
     assert event.detail["after"]["result"] == {"channel_trade_no": "T-1"}
     assert reload(saga).current_step == 2
     run_due()
-    assert world.happened == ["local3", "call4"]
+    assert fake_steps.happened == ["local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_skipping_the_pivot_is_the_point_of_no_return(world, make):
+def test_skipping_the_pivot_passes_the_pivot(fake_steps, make):
     saga = make.pivot_in_doubt()
     act(SKIP, saga)
     assert reload(saga).past_pivot
     assert get_refusals(inspection.get_saga_view(saga.id))[COMPENSATE]
 
 
-def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):
+def test_skipping_a_compensation_keeps_the_result_of_the_step(fake_steps, make):
     saga = make.compensation_failed()
-    world.happened.clear()
+    fake_steps.happened.clear()
     act(SKIP, saga, result={"undone": "by phone"})
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.result, step.compensate_data) == (
@@ -283,12 +283,12 @@ def test_skipping_a_compensation_keeps_what_the_step_answered(world, make):
         {"undone": "by phone"},
     )
     run_due()
-    assert world.happened == ["local1:undo"]
+    assert fake_steps.happened == ["local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
-def test_people_come_after_the_deadline_and_are_heard_all_the_same(world, define, begin):
-    world.answers("call2", NeedsReview("amounts differ"))
+def test_an_operation_after_the_deadline_extends_the_deadline(fake_steps, define, begin):
+    fake_steps.answers("call2", NeedsReview("amounts differ"))
     saga = engine.advance_saga(begin(define(deadline_seconds=60)))
     SagaInstance.objects.filter(id=saga.id).update(deadline_at=reload(saga).created_at)
     act(SKIP, saga)
@@ -296,42 +296,42 @@ def test_people_come_after_the_deadline_and_are_heard_all_the_same(world, define
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_compensate_undoes_the_call_in_doubt_with_its_own_retries(world, make):
-    world.answers("call2:query", *[Unknown("?")] * 2)
+def test_compensate_gives_the_call_in_doubt_retries_of_its_own(fake_steps, make):
+    fake_steps.answers("call2:query", *[Unknown("?")] * 2)
     saga = make.waiting_in_doubt()
     for _again in range(2):
         expire_lease(saga.id)
         engine.resume_saga(saga.id)
-    world.happened.clear()
-    world.answers("call2:undo", Unknown("?"), Unknown("?"), Success())
+    fake_steps.happened.clear()
+    fake_steps.answers("call2:undo", Unknown("?"), Unknown("?"), Success())
     act(COMPENSATE, saga)
     run_due()
-    assert world.happened == ["call2:undo", "call2:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.happened == ["call2:undo", "call2:undo", "call2:undo", "local1:undo"]
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "compensated_by_staff")
     assert "because" not in row.error_message, "merchants see it"
 
 
-def test_a_compensated_payment_that_turns_out_paid_is_honoured(world, make):
+def test_a_payment_that_turns_out_paid_while_compensated_goes_forward(fake_steps, make):
     saga = make.waiting_in_doubt()
-    world.answers("call2:undo", AlreadySucceeded({"paid": True}))
+    fake_steps.answers("call2:undo", AlreadySucceeded({"paid": True}))
     act(COMPENSATE, saga)
     run_due()
     row = reload(saga)
     assert (row.status, row.direction) == (SagaStatus.COMPLETED, Direction.FORWARD)
 
 
-def test_cancel_clears_up_a_pivot_in_doubt_first(world, make):
+def test_cancel_queries_a_pivot_in_doubt_first(fake_steps, make):
     saga = make.pivot_in_doubt()
-    world.happened.clear()
-    world.answers("call2:query", Success())
+    fake_steps.happened.clear()
+    fake_steps.answers("call2:query", Success())
     act(CANCEL, saga)
     run_due()
-    assert world.happened == ["call2:query", "local3", "call4"]
+    assert fake_steps.happened == ["call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_mark_resolved_closes_an_open_saga_as_failed(make):
+def test_resolving_closes_an_open_saga_as_failed(make):
     saga = make.pivot_in_doubt()
     act(RESOLVE, saga)
     row = reload(saga)
@@ -342,7 +342,7 @@ def test_mark_resolved_closes_an_open_saga_as_failed(make):
     assert reload(saga).revision == row.revision
 
 
-def test_mark_resolved_only_clears_the_flag_of_what_is_over(make):
+def test_resolving_a_failed_saga_only_clears_its_flag(make):
     saga = make.completed()
     SagaInstance.objects.filter(id=saga.id).update(needs_attention=True, attention_reason="late money")
     act(RESOLVE, saga)
@@ -350,7 +350,7 @@ def test_mark_resolved_only_clears_the_flag_of_what_is_over(make):
 
 
 class TestFencing:
-    def test_what_has_moved_on_is_not_touched(self, make):
+    def test_an_operation_on_an_old_revision_is_refused(self, make):
         saga = make.undecidable()
         seen = reload(saga).revision
         act(RETRY, saga)
@@ -361,7 +361,7 @@ class TestFencing:
         assert everything(saga) == before
 
     @pytest.mark.parametrize("rival", Operation)
-    def test_of_two_people_at_the_same_moment_one_succeeds(self, make, rival):
+    def test_one_of_two_simultaneous_operations_succeeds(self, make, rival):
         saga = make.undecidable()
         seen = reload(saga).revision
 
@@ -379,7 +379,7 @@ class TestFencing:
         assert SagaEvent.objects.filter(saga_id=saga.id, kind=SagaEvent.Kind.PERSON).count() == 1
 
     @pytest.mark.parametrize("operation", [RETRY, ASK, SKIP, COMPENSATE, CANCEL])
-    def test_a_worker_that_sleeps_writes_nothing_afterwards(self, world, define, begin, operation):
+    def test_a_stale_worker_writes_nothing_after_an_operation(self, fake_steps, define, begin, operation):
         slow = begin(define())
 
         def a_person_acts_meanwhile():
@@ -389,14 +389,14 @@ class TestFencing:
             return Success({"by": "the slow one"})
 
         person_left = []
-        world.answers("call2", a_person_acts_meanwhile)
+        fake_steps.answers("call2", a_person_acts_meanwhile)
         engine.advance_saga(slow)
         assert everything(slow) == person_left[0]
         run_due()
         assert reload(slow).status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
 
 
-def test_who_and_why_are_required(make):
+def test_actor_and_reason_are_required(make):
     saga = make.undecidable()
     before = everything(saga)
     for missing in ({"actor": " "}, {"reason": ""}, {"reason": "\n "}):
@@ -412,7 +412,7 @@ def test_a_saga_that_does_not_exist(make):
         act(RETRY, saga, revision=1)
 
 
-def test_the_operation_and_its_history_are_one(make, monkeypatch):
+def test_an_operation_and_its_history_are_one_transaction(make, monkeypatch):
     saga = make.undecidable()
     before = everything(saga)
 
@@ -425,14 +425,14 @@ def test_the_operation_and_its_history_are_one(make, monkeypatch):
     assert everything(saga) == before
 
 
-def test_a_picture_costs_the_same_for_one_and_for_many(make, django_assert_num_queries):
+def test_views_of_many_sagas_cost_as_many_queries_as_one(make, django_assert_num_queries):
     for _again in range(3):
         make.completed()
     with django_assert_num_queries(4):
         assert len(inspection.get_saga_views(SagaInstance.objects.all())) == 3
 
 
-def test_due_is_what_workers_claim(make):
+def test_filter_due_matches_what_workers_claim(make):
     for state in ("pending", "left_by_a_dead_worker", "waiting_in_doubt", "waiting_for_its_turn"):
         getattr(make, state)()
     for state in ("held", "undecidable", "completed", "compensation_failed"):

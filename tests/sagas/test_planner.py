@@ -69,7 +69,7 @@ def _grouped(draw, steps):
 
 @settings(max_examples=600, deadline=None)
 @given(definition=definitions(), data=st.data())
-def test_every_script_ends_well(definition, data):
+def test_every_script_ends_in_an_allowed_state(definition, data):
     saga = create_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
     happened, undone = set(), []
     for _move in range(200):
@@ -123,7 +123,7 @@ def _check_end(definition, saga, happened, undone):
             assert saga.needs_attention
 
 
-def test_waits_grow_with_full_jitter_up_to_the_cap(settings):
+def test_retry_pauses_grow_with_full_jitter_up_to_the_cap(settings):
     settings.SAGA_RETRY_BASE_SECONDS, settings.SAGA_RETRY_CAP_SECONDS = 1.0, 5.0
     definition = Definition(
         name="jitter",
@@ -147,7 +147,7 @@ def test_waits_grow_with_full_jitter_up_to_the_cap(settings):
     assert longest[5] > 4.8
 
 
-def test_a_rest_is_a_rest(settings):
+def test_a_released_saga_has_no_further_move(settings):
     definition = Definition(
         name="rest",
         version=1,

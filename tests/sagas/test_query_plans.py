@@ -116,11 +116,11 @@ def require_a_claim_reads_what_it_may_take(sql: str) -> None:
     assert blocks_of(found) <= KEYS * (store.SAGAS_PER_KEY + 10) + 20 * PLACES
 
 
-def test_a_claim_of_what_is_due_reads_what_it_may_take(history: None) -> None:
+def test_a_claim_of_due_sagas_reads_only_claimable_rows(history: None) -> None:
     require_a_claim_reads_what_it_may_take(statements.CLAIM_DUE)
 
 
-def test_a_claim_of_what_is_due_beside_the_dead_rows_of_a_history(lived_history: None) -> None:
+def test_a_claim_of_due_sagas_skips_dead_rows_of_a_history(lived_history: None) -> None:
     require_a_claim_reads_what_it_may_take(statements.CLAIM_DUE)
 
 
@@ -134,7 +134,7 @@ WORSE = {
 
 
 @pytest.mark.parametrize("how", WORSE)
-def test_a_worse_claim_is_noticed(lived_history: None, how: str) -> None:
+def test_a_worse_query_plan_is_noticed(lived_history: None, how: str) -> None:
     sql = statements.CLAIM_DUE.replace(*WORSE[how])
     assert sql != statements.CLAIM_DUE
     with pytest.raises(AssertionError):

@@ -49,20 +49,20 @@ STAFF = (operations.retry_step, operations.compensate_saga, operations.cancel_sa
 INDEX = st.integers(0, 20)
 
 
-def steps_of(world, pivot, on_timeout):
+def steps_of(fake_steps, pivot, on_timeout):
     retry = RetryPolicy(max_count=2, base_seconds=0.0)
 
     def call(name, **options):
-        undo = world.external(f"{name}:undo")
-        return Step(name, world.external(name), kind=EXTERNAL, compensate=undo, retry=retry, **options)
+        undo = fake_steps.external(f"{name}:undo")
+        return Step(name, fake_steps.external(name), kind=EXTERNAL, compensate=undo, retry=retry, **options)
 
     return (
-        Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
-        call("call2", query=world.external("call2:query")),
+        Step("local1", fake_steps.local("local1"), kind=LOCAL, compensate=fake_steps.local("local1:undo")),
+        call("call2", query=fake_steps.external("call2:query")),
         *together(call("a"), call("b")),
         Step(
             "wait5",
-            world.local("local:wait5"),
+            fake_steps.local("local:wait5"),
             kind=WAITING,
             signal="news",
             timeout_seconds=300,
@@ -75,16 +75,16 @@ def steps_of(world, pivot, on_timeout):
 class Schedules(RuleBasedStateMachine):
     """`held` are sagas that a worker has claimed and not yet carried on."""
 
-    def __init__(self, world, definitions):
+    def __init__(self, fake_steps, definitions):
         super().__init__()
-        self.world, self.definitions = world, definitions
-        self.world.script.clear()
+        self.fake_steps, self.definitions = fake_steps, definitions
+        self.fake_steps.script.clear()
         self.sagas, self.held = [], []
         SagaInstance.objects.all().delete()
 
     def teardown(self):
         """The chaos ends: everybody answers, leases and waits run out, and nobody is left in the middle."""
-        self.world.script.clear()
+        self.fake_steps.script.clear()
         for _round in range(40):
             self._time_passes()
             claimed = self._claim()
@@ -115,7 +115,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(sorted(ANSWERS)), which=INDEX)
     def answer(self, name, which):
-        self.world.answers(name, ANSWERS[name][which % len(ANSWERS[name])])
+        self.fake_steps.answers(name, ANSWERS[name][which % len(ANSWERS[name])])
 
     @rule(name=st.sampled_from(ALONE), which=INDEX)
     @precondition(lambda self: self.sagas)
@@ -129,7 +129,7 @@ class Schedules(RuleBasedStateMachine):
             engine.resume_saga(saga_id)
             return Success({"by": "the slow one"})
 
-        self.world.answers(name, another_takes_over)
+        self.fake_steps.answers(name, another_takes_over)
 
     @rule(which=INDEX)
     @precondition(lambda self: self.held)
@@ -202,15 +202,15 @@ def expire_active_lease(saga_id):
         expire_lease(saga_id)
 
 
-def test_any_schedule_ends_sound(world, define_steps, pytestconfig):
+def test_every_schedule_passes_the_integrity_checks(fake_steps, define_steps, pytestconfig):
     long = pytestconfig.getoption("--long", False)
     definitions = [
-        define_steps(*steps_of(world, pivot, on_timeout))
+        define_steps(*steps_of(fake_steps, pivot, on_timeout))
         for pivot in (False, True)
         for on_timeout in (OnTimeout.FAIL, OnTimeout.CONTINUE)
     ]
     run_state_machine_as_test(
-        lambda: Schedules(world, definitions),
+        lambda: Schedules(fake_steps, definitions),
         settings=hypothesis.settings(
             max_examples=300 if long else 8,
             stateful_step_count=60 if long else 30,

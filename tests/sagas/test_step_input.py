@@ -21,8 +21,8 @@ def inputs_of(saga) -> dict[str, dict]:
     return dict(SagaStep.objects.filter(saga_id=saga.id).values_list("step_name", "execute_data"))
 
 
-def test_each_step_has_its_data_and_the_results_of_earlier_steps(world, define, begin):
-    world.answers("call2", Success({"state": "paid"}))
+def test_each_step_has_its_data_and_the_results_of_earlier_steps(fake_steps, define, begin):
+    fake_steps.answers("call2", Success({"state": "paid"}))
     saga = engine.advance_saga(begin(define()))
     inputs = inputs_of(saga)
     assert all(given["data"] == {"n": 1} for given in inputs.values())
@@ -32,17 +32,17 @@ def test_each_step_has_its_data_and_the_results_of_earlier_steps(world, define, 
     assert set(inputs["call4"]["results"]) == {"local1", "call2", "local3"}
 
 
-def test_a_step_that_was_not_begun_has_none(world, define, begin):
-    world.answers("call2", Unknown("timeout"))
+def test_a_step_that_was_not_begun_has_none(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("timeout"))
     saga = engine.advance_saga(begin(define()))
     inputs = inputs_of(saga)
     assert inputs["call2"] is not None
     assert (inputs["local3"], inputs["call4"]) == (None, None)
 
 
-def test_a_retry_keeps_the_input_and_a_new_call_has_the_new_key(world, define, begin):
-    world.answers("call2", Unknown("timeout"), NoEffect("never arrived"))
-    world.answers("call2:query", NoEffect("not there", spends_attempt=False))
+def test_a_retry_keeps_the_input_and_a_new_call_has_the_new_key(fake_steps, define, begin):
+    fake_steps.answers("call2", Unknown("timeout"), NoEffect("never arrived"))
+    fake_steps.answers("call2:query", NoEffect("not there", spends_attempt=False))
     saga = engine.advance_saga(begin(define()))
     assert inputs_of(saga)["call2"]["key"] == f"{saga.id}:call2:forward"
     run_due()

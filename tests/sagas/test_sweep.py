@@ -16,7 +16,7 @@ from sagas.outcomes import Failure, Transient
 from sagas.start import start_saga
 from sagas.sweep import MISSED_POLLS
 from sagas.tasks import sweep_sagas
-from tests.sagas.conftest import World
+from tests.sagas.conftest import FakeSteps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Begin = Callable[[str], uuid.UUID]
@@ -56,28 +56,28 @@ def status_of(saga_id: uuid.UUID) -> str:
     return SagaInstance.objects.get(id=saga_id).status
 
 
-def test_beat_runs_it_as_often_as_workers_look() -> None:
+def test_beat_sweeps_as_often_as_workers_poll() -> None:
     entry = app.conf.beat_schedule["sagas.sweep"]
     assert entry["task"] in app.tasks
     assert entry["schedule"] == settings.SAGA_SWEEP_SECONDS
     assert entry["options"]["queue"] in {queue.name for queue in settings.CELERY_TASK_QUEUES}
 
 
-def test_it_finishes_what_is_due_in_every_queue(waiting: Begin) -> None:
+def test_the_sweep_finishes_due_sagas_of_every_queue(waiting: Begin) -> None:
     sagas = [waiting(queue) for queue in settings.SAGA_TASK_QUEUES]
     nobody_looked()
     assert sweep_sagas() == len(sagas)
     assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
 
 
-def test_it_leaves_to_workers_what_became_due_now(waiting: Begin) -> None:
+def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin) -> None:
     saga_id = waiting("test")
     assert sweep_sagas() == 0
     assert status_of(saga_id) == SagaStatus.PENDING
 
 
-def test_it_retries_and_then_compensates(waiting: Begin, world: World) -> None:
-    world.answers("call2", Transient("busy"), Failure("refused", "no"))
+def test_the_sweep_retries_and_then_compensates(waiting: Begin, fake_steps: FakeSteps) -> None:
+    fake_steps.answers("call2", Transient("busy"), Failure("refused", "no"))
     saga_id = waiting("test")
     nobody_looked()
     assert sweep_sagas() == 1
@@ -85,4 +85,4 @@ def test_it_retries_and_then_compensates(waiting: Begin, world: World) -> None:
     nobody_looked()
     assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.COMPENSATED
-    assert world.happened == ["local1", "call2", "call2", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "call2", "local1:undo"]

@@ -20,20 +20,24 @@ MEMBERS = ("a", "b", "c")
 
 
 @pytest.fixture
-def group(world, define_steps):
+def group(fake_steps, define_steps):
     """local1, then a, b and c together, then call5; `b` can be asked."""
 
     def _group(*, pivot="", max_count=3, deadline_seconds=600):
         retry = RetryPolicy(max_count=max_count, base_seconds=0.0)
 
         def call(name, **options):
-            undo = world.external(f"{name}:undo")
-            return Step(name, world.external(name), kind=EXTERNAL, compensate=undo, retry=retry, **options)
+            undo = fake_steps.external(f"{name}:undo")
+            return Step(
+                name, fake_steps.external(name), kind=EXTERNAL, compensate=undo, retry=retry, **options
+            )
 
         return define_steps(
-            Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
+            Step(
+                "local1", fake_steps.local("local1"), kind=LOCAL, compensate=fake_steps.local("local1:undo")
+            ),
             *([call("call2", pivot=True)] if pivot else []),
-            *together(call("a"), call("b", query=world.external("b:query")), call("c")),
+            *together(call("a"), call("b", query=fake_steps.external("b:query")), call("c")),
             call("call5"),
             deadline_seconds=deadline_seconds,
         )
@@ -41,7 +45,7 @@ def group(world, define_steps):
     return _group
 
 
-def test_the_calls_are_made_at_the_same_time(world, group, begin):
+def test_the_calls_are_made_at_the_same_time(fake_steps, group, begin):
     """Each waits for the others: one after the other they would never all be there."""
     meeting = threading.Barrier(3)
 
@@ -50,11 +54,11 @@ def test_the_calls_are_made_at_the_same_time(world, group, begin):
         return Success()
 
     for name in MEMBERS:
-        world.answers(name, meet)
+        fake_steps.answers(name, meet)
     saga = engine.advance_saga(begin(group()))
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert sorted(world.happened[1:4]) == ["a", "b", "c"]
-    assert world.happened[4:] == ["call5"]
+    assert sorted(fake_steps.happened[1:4]) == ["a", "b", "c"]
+    assert fake_steps.happened[4:] == ["call5"]
 
 
 def test_budget(group, begin):
@@ -65,7 +69,7 @@ def test_budget(group, begin):
     assert sum(query["sql"] == "COMMIT" for query in captured) == 3
 
 
-def test_intents_are_committed_together_before_the_first_call(world, group, begin):
+def test_intents_are_committed_together_before_the_first_call(fake_steps, group, begin):
     seen = []
 
     def look():
@@ -74,12 +78,12 @@ def test_intents_are_committed_together_before_the_first_call(world, group, begi
             seen.append(cursor.fetchone()[0])
         return Success()
 
-    world.answers("a", look)
+    fake_steps.answers("a", look)
     engine.advance_saga(begin(group()))
     assert seen == [3]
 
 
-def test_one_that_fails_waits_for_the_rest_and_all_is_undone_newest_first(world, group, begin):
+def test_a_failure_waits_for_the_group_and_is_compensated_newest_first(fake_steps, group, begin):
     failed = threading.Event()
 
     def fail():
@@ -90,46 +94,46 @@ def test_one_that_fails_waits_for_the_rest_and_all_is_undone_newest_first(world,
         assert failed.wait(30)
         return Success()
 
-    world.answers("a", fail)
-    world.answers("b", succeed_afterwards)
-    world.answers("c", succeed_afterwards)
+    fake_steps.answers("a", fail)
+    fake_steps.answers("b", succeed_afterwards)
+    fake_steps.answers("c", succeed_afterwards)
     saga = engine.advance_saga(begin(group()))
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
-    assert world.happened[4:] == ["c:undo", "b:undo", "local1:undo"]
+    assert fake_steps.happened[4:] == ["c:undo", "b:undo", "local1:undo"]
 
 
-def test_one_that_failed_waits_for_one_in_doubt(world, group, begin):
+def test_a_failed_call_waits_for_a_call_in_doubt(fake_steps, group, begin):
     """Nothing turns back before it is known, and what failed for good is not called again."""
-    world.answers("a", Failure("declined", "no"))
-    world.answers("b", Unknown("lost"))
-    world.answers("b:query", Success({"found": True}))
+    fake_steps.answers("a", Failure("declined", "no"))
+    fake_steps.answers("b", Unknown("lost"))
+    fake_steps.answers("b:query", Success({"found": True}))
     saga = engine.advance_saga(begin(group()))
     row = reload(saga)
     assert (row.status, row.direction, row.error_code) == (SagaStatus.IN_PROGRESS, "forward", "declined")
     run_due()
     assert reload(saga).status == SagaStatus.COMPENSATED
-    assert world.happened[4:] == ["b:query", "c:undo", "b:undo", "local1:undo"]
-    assert world.happened.count("a") == 1
+    assert fake_steps.happened[4:] == ["b:query", "c:undo", "b:undo", "local1:undo"]
+    assert fake_steps.happened.count("a") == 1
 
 
-def test_unknown_is_asked_about_and_the_others_are_left_alone(world, group, begin):
-    world.answers("b", Unknown("lost"))
-    world.answers("b:query", CallNotFound())
-    world.answers("c", Transient("busy"))
+def test_only_the_call_in_doubt_is_queried(fake_steps, group, begin):
+    fake_steps.answers("b", Unknown("lost"))
+    fake_steps.answers("b:query", CallNotFound())
+    fake_steps.answers("c", Transient("busy"))
     saga = engine.advance_saga(begin(group()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [world.happened.count(name) for name in MEMBERS] == [1, 2, 2]
+    assert [fake_steps.happened.count(name) for name in MEMBERS] == [1, 2, 2]
 
 
-def test_what_waits_waits_together_for_the_longest(world, group, begin):
+def test_retries_of_a_group_wait_for_the_latest(fake_steps, group, begin):
     """Nobody is called before the time that the other side asked for."""
-    world.answers("b", Transient("busy"))
-    world.answers("c", Transient("429", retry_after_seconds=300))
+    fake_steps.answers("b", Transient("busy"))
+    fake_steps.answers("c", Transient("429", retry_after_seconds=300))
     saga = engine.advance_saga(begin(group()))
     run_due()
-    assert [world.happened.count(name) for name in MEMBERS] == [1, 1, 1]
+    assert [fake_steps.happened.count(name) for name in MEMBERS] == [1, 1, 1]
     steps = SagaStep.objects.filter(saga_id=saga.id, status="failed")
     assert len({step.next_retry_at for step in steps}) == 1
     assert operations.wake_saga(saga_id=saga.id)
@@ -137,38 +141,38 @@ def test_what_waits_waits_together_for_the_longest(world, group, begin):
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_one_whose_retries_are_used_up_is_undone_in_its_place(world, group, begin):
-    world.answers("b", *[Unknown("lost")] * 5)
-    world.answers("b:query", *[Unknown("lost")] * 5)
+def test_a_call_with_exhausted_retries_is_compensated_in_order(fake_steps, group, begin):
+    fake_steps.answers("b", *[Unknown("lost")] * 5)
+    fake_steps.answers("b:query", *[Unknown("lost")] * 5)
     saga = engine.advance_saga(begin(group(max_count=1)))
     run_due()
     assert reload(saga).error_code == "outcome_unknown"
-    assert world.happened[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
+    assert fake_steps.happened[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
 
 
-def test_the_deadline_ends_the_wait_for_the_rest(world, group, begin):
-    world.answers("a", Failure("declined", "no"))
-    world.answers("b", Unknown("lost"))
+def test_the_deadline_ends_the_wait_for_the_group(fake_steps, group, begin):
+    fake_steps.answers("a", Failure("declined", "no"))
+    fake_steps.answers("b", Unknown("lost"))
     saga = engine.advance_saga(begin(group(deadline_seconds=0)))
     run_due()
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "declined")
-    assert "b:query" not in world.happened
+    assert "b:query" not in fake_steps.happened
 
 
-def test_past_the_pivot_it_is_a_persons_and_retry_calls_what_failed_again(world, group, begin):
-    world.answers("a", Failure("gone", "gone"))
-    world.answers("c", Failure("gone", "gone"))
+def test_a_group_that_fails_past_the_pivot_needs_review_and_can_be_retried(fake_steps, group, begin):
+    fake_steps.answers("a", Failure("gone", "gone"))
+    fake_steps.answers("c", Failure("gone", "gone"))
     saga = engine.advance_saga(begin(group(pivot="call2")))
     row = reload(saga)
     assert (row.needs_attention, row.direction) == (True, "forward")
     operations.retry_step(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="they are back")
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [world.happened.count(name) for name in MEMBERS] == [2, 1, 2]
+    assert [fake_steps.happened.count(name) for name in MEMBERS] == [2, 1, 2]
 
 
-def test_undecidable_parks_once_all_have_answered(world, group, begin):
-    world.answers("b", NeedsReview("amounts differ"))
+def test_a_group_needs_review_once_all_calls_have_ended(fake_steps, group, begin):
+    fake_steps.answers("b", NeedsReview("amounts differ"))
     saga = engine.advance_saga(begin(group()))
     assert reload(saga).attention_reason == "amounts differ"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="c").status == "completed"
@@ -177,9 +181,9 @@ def test_undecidable_parks_once_all_have_answered(world, group, begin):
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_a_worker_that_dies_in_one_of_the_calls(world, group, begin):
+def test_recovery_after_a_worker_died_in_one_call_of_a_group(fake_steps, group, begin):
     """None is recorded: the next worker asks about the one that can be asked, and repeats the others."""
-    world.answers("c", SystemExit())
+    fake_steps.answers("c", SystemExit())
     saga = begin(group())
     with pytest.raises(SystemExit):
         engine.advance_saga(saga)
@@ -187,10 +191,10 @@ def test_a_worker_that_dies_in_one_of_the_calls(world, group, begin):
     expire_lease(saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [world.happened.count(name) for name in ("a", "b", "b:query", "c")] == [2, 1, 1, 2]
+    assert [fake_steps.happened.count(name) for name in ("a", "b", "b:query", "c")] == [2, 1, 1, 2]
 
 
-def test_a_slow_worker_records_none_of_them(world, group, begin):
+def test_a_stale_worker_records_no_call_of_a_group(fake_steps, group, begin):
     saga = begin(group())
 
     def another_finishes():
@@ -199,15 +203,15 @@ def test_a_slow_worker_records_none_of_them(world, group, begin):
         connection.close()
         return Success({"by": "the slow one"})
 
-    world.answers("a", another_finishes)
+    fake_steps.answers("a", another_finishes)
     engine.advance_saga(saga)
     assert reload(saga).status == SagaStatus.COMPLETED
     assert SagaStep.objects.get(saga_id=saga.id, step_name="a").result != {"by": "the slow one"}
 
 
-def test_what_cannot_be_called_together_is_refused(world):
+def test_steps_that_cannot_be_called_together_are_refused(fake_steps):
     def step(name, **options):
-        return Step(name, world.external(name), **{"kind": EXTERNAL, **options})
+        return Step(name, fake_steps.external(name), **{"kind": EXTERNAL, **options})
 
     with pytest.raises(AssertionError, match="only EXTERNAL"):
         together(step("a"), step("b", kind=LOCAL))

@@ -24,21 +24,23 @@ NAME = "bank.settled"
 
 
 @pytest.fixture
-def waiting(world, define_steps):
+def waiting(fake_steps, define_steps):
     """local1, call2, wait3, call4."""
 
     def note(context):
-        world.act("local:wait3")
+        fake_steps.act("local:wait3")
         return {"heard": context.signal}
 
     def _waiting(*, on_timeout=OnTimeout.FAIL, timeout_seconds=60, pivot="", deadline_seconds=600):
         return define_steps(
-            Step("local1", world.local("local1"), kind=LOCAL, compensate=world.local("local1:undo")),
+            Step(
+                "local1", fake_steps.local("local1"), kind=LOCAL, compensate=fake_steps.local("local1:undo")
+            ),
             Step(
                 "call2",
-                world.external("call2"),
+                fake_steps.external("call2"),
                 kind=EXTERNAL,
-                compensate=world.external("call2:undo"),
+                compensate=fake_steps.external("call2:undo"),
                 pivot=pivot == "call2",
             ),
             Step(
@@ -48,9 +50,14 @@ def waiting(world, define_steps):
                 signal=NAME,
                 timeout_seconds=timeout_seconds,
                 on_timeout=on_timeout,
-                compensate=world.local("local:wait3:undo"),
+                compensate=fake_steps.local("local:wait3:undo"),
             ),
-            Step("call4", world.external("call4"), kind=EXTERNAL, compensate=world.external("call4:undo")),
+            Step(
+                "call4",
+                fake_steps.external("call4"),
+                kind=EXTERNAL,
+                compensate=fake_steps.external("call4:undo"),
+            ),
             deadline_seconds=deadline_seconds,
         )
 
@@ -74,37 +81,37 @@ def step(saga, name="wait3"):
     return SagaStep.objects.get(saga_id=saga.id, step_name=name)
 
 
-def test_waits_without_lease_and_without_work_for_workers(world, waiting, begin):
+def test_a_waiting_saga_has_no_lease_and_is_not_claimed(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     row = reload(saga)
     assert (row.status, row.waiting_for, row.lease_expires_at) == (SagaStatus.IN_PROGRESS, NAME, None)
     assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
     assert claim_all() == []
     assert engine.resume_saga(saga.id) is None
-    assert world.happened == ["local1", "call2"]
+    assert fake_steps.happened == ["local1", "call2"]
     deliver(saga)
     run_due()
 
 
-def test_a_signal_wakes_it_and_its_payload_is_read(world, waiting, begin):
+def test_a_signal_wakes_the_saga_and_its_payload_is_read(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     assert deliver(saga, amount=7) is SignalDelivery.WOKE
     run_due()
     row = reload(saga)
     assert (row.status, row.waiting_for, row.waiting_until) == (SagaStatus.COMPLETED, "", None)
     assert step(saga).result == {"heard": {"amount": 7}}
-    assert world.happened == ["local1", "call2", "local:wait3", "call4"]
+    assert fake_steps.happened == ["local1", "call2", "local:wait3", "call4"]
     assert SagaSignal.objects.get(saga_id=saga.id).taken_by == "wait3"
 
 
-def test_a_signal_that_comes_before_the_wait_is_kept(world, waiting, begin):
+def test_a_signal_that_comes_before_the_wait_is_kept(fake_steps, waiting, begin):
     saga = begin(waiting())
     assert deliver(saga, early=True) is SignalDelivery.KEPT
     assert engine.advance_saga(saga).status == SagaStatus.COMPLETED
     assert step(saga).result == {"heard": {"early": True}}
 
 
-def test_a_signal_that_comes_during_the_commit_that_begins_to_wait(waiting, begin, monkeypatch):
+def test_a_signal_during_the_commit_that_starts_the_wait_is_noticed(waiting, begin, monkeypatch):
     """After the engine has looked and before its row is written: nobody may wait for what is there."""
     saga = begin(waiting())
     save, delivered = store.save_saga, []
@@ -122,16 +129,16 @@ def test_a_signal_that_comes_during_the_commit_that_begins_to_wait(waiting, begi
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_the_same_signal_again_does_nothing(world, waiting, begin):
+def test_the_same_signal_again_does_nothing(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     assert [deliver(saga), deliver(saga)] == [SignalDelivery.WOKE, SignalDelivery.REPEATED]
     run_due()
     assert deliver(saga) is SignalDelivery.REPEATED
     assert SagaSignal.objects.filter(saga_id=saga.id).count() == 1
-    assert world.happened.count("local:wait3") == 1
+    assert fake_steps.happened.count("local:wait3") == 1
 
 
-def test_a_signal_of_another_name_is_kept_and_wakes_nobody(waiting, begin):
+def test_a_signal_of_another_name_is_kept_and_wakes_no_saga(waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     assert deliver(saga, name="bank.opened") is SignalDelivery.KEPT
     assert claim_all() == []
@@ -165,30 +172,30 @@ def test_a_signal_exists_only_if_its_caller_commits(waiting, begin):
     run_due()
 
 
-def test_an_unknown_saga_is_named(db):
+def test_a_signal_for_an_unknown_saga_is_refused(db):
     with pytest.raises(signals.UnknownSaga):
         signals.deliver_signal(saga_id="0194a000-0000-7000-8000-000000000000", name=NAME, signal_id="evt_1")
 
 
-def test_a_timeout_turns_back(world, waiting, begin):
+def test_a_timeout_compensates(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     let_the_wait_pass(saga)
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "signal_timed_out")
-    assert world.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+    assert fake_steps.happened == ["local1", "call2", "call2:undo", "local1:undo"]
 
 
-def test_a_timeout_goes_on_where_the_definition_says_so(world, waiting, begin):
+def test_a_timeout_continues_where_the_definition_says_so(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting(on_timeout=OnTimeout.CONTINUE)))
     let_the_wait_pass(saga)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert step(saga).result == {"timed_out": True}
-    assert "local:wait3" not in world.happened
+    assert "local:wait3" not in fake_steps.happened
 
 
-def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, begin):
+def test_a_timeout_past_the_pivot_needs_review_and_retry_waits_again(waiting, begin):
     saga = engine.advance_saga(begin(waiting(pivot="call2")))
     let_the_wait_pass(saga)
     run_due()
@@ -204,7 +211,7 @@ def test_a_timeout_past_the_pivot_is_a_persons_and_retry_waits_again(waiting, be
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_a_signal_that_meets_its_timeout_wins(waiting, begin):
+def test_a_signal_wins_over_a_timeout_at_the_same_moment(waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     let_the_wait_pass(saga)
     (claimed,) = claim_all()
@@ -221,7 +228,7 @@ def test_a_wait_never_outlasts_the_deadline(waiting, begin):
     run_due()
 
 
-def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting, begin):
+def test_a_claim_without_a_signal_neither_prolongs_the_wait_nor_counts_as_no_progress(waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     until = reload(saga).waiting_until
     for _time in range(8):
@@ -233,9 +240,9 @@ def test_looking_in_vain_neither_prolongs_the_wait_nor_counts_as_failing(waiting
     run_due()
 
 
-def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
+def test_a_handler_that_refuses_its_signal_compensates(fake_steps, waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
-    world.answers("local:wait3", StepFailed("short", "not the whole amount"))
+    fake_steps.answers("local:wait3", StepFailed("short", "not the whole amount"))
     deliver(saga)
     run_due()
     row = reload(saga)
@@ -244,11 +251,11 @@ def test_a_handler_that_refuses_its_signal_turns_back(world, waiting, begin):
 
 
 @pytest.mark.parametrize("commits", [False, True])
-def test_a_worker_that_dies_taking_up_a_signal(world, waiting, begin, commits):
+def test_recovery_after_a_worker_died_consuming_a_signal(fake_steps, waiting, begin, commits):
     """Before its commit the next worker takes it up, after it nobody does again."""
     saga = engine.advance_saga(begin(waiting()))
     deliver(saga)
-    world.answers("call4" if commits else "local:wait3", SystemExit())
+    fake_steps.answers("call4" if commits else "local:wait3", SystemExit())
     with pytest.raises(SystemExit):
         engine.resume_saga(saga.id)
     assert (SagaSignal.objects.get(saga_id=saga.id).taken_at is not None) == commits
@@ -258,7 +265,7 @@ def test_a_worker_that_dies_taking_up_a_signal(world, waiting, begin, commits):
     assert SagaEvent.objects.filter(saga_id=saga.id, step_name="wait3", outcome="success").count() == 1
 
 
-def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
+def test_a_stale_worker_consumes_no_signal(fake_steps, waiting, begin):
     """It has lost its lease: what it took up is there for the other one."""
     saga = begin(waiting())
 
@@ -268,7 +275,7 @@ def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
         deliver(saga)
         return Success()
 
-    world.answers("call2", another_takes_over)
+    fake_steps.answers("call2", another_takes_over)
     engine.advance_saga(saga)
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     expire_lease(saga.id)
@@ -276,7 +283,7 @@ def test_a_slow_worker_takes_up_no_signal(world, waiting, begin):
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_cancel_and_staff_reach_a_saga_that_waits(waiting, begin):
+def test_cancellation_and_operations_reach_a_waiting_saga(waiting, begin):
     cancelled, turned, skipped = (engine.advance_saga(begin(waiting())) for _ in range(3))
     operations.request_saga_cancellation(saga_id=cancelled.id)
     who = {"actor": "ana", "reason": "the bank has called"}
@@ -307,7 +314,7 @@ def test_budget(waiting, begin):
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
-def test_the_timeout_is_found_through_its_index(waiting, begin):
+def test_a_timeout_is_found_through_the_index_of_due_sagas(waiting, begin):
     saga = engine.advance_saga(begin(waiting()))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
@@ -320,7 +327,7 @@ def test_the_timeout_is_found_through_its_index(waiting, begin):
     run_due()
 
 
-def test_people_see_what_it_waits_for(waiting, begin):
+def test_staff_see_the_signal_that_a_saga_waits_for(waiting, begin):
     definition = waiting()
     saga = engine.advance_saga(begin(definition))
     until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
