@@ -68,7 +68,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
             visitor.picture(name)
             barriers += [f"{name} {language} {theme}: {each}" for each in serious(page)]
         page.locator("[data-dialog=compensate-dialog]").click()
-        page.locator("#dialog-compensate").wait_for()
+        page.locator("#compensate-dialog").wait_for()
         visitor.picture("dialog")
         barriers += [f"dialog {language} {theme}: {each}" for each in serious(page)]
     assert not barriers, "\n".join(barriers)
