@@ -1,5 +1,4 @@
-"""The history of a saga cannot be changed; a saga's status changes only as `SAGA_TRANSITIONS` says; `retry_at` follows the
-steps."""
+"""Refuses updates of the history and status changes that are not in `SAGA_TRANSITIONS`; keeps `retry_at` in step."""
 
 from django.db import migrations
 

@@ -16,18 +16,18 @@ from tests.support.sagas import run_due
 
 @dataclass
 class FakeSteps:
-    """What the steps of the test definitions do: scripted answers in, a list of what happened out."""
+    """The steps of the test definitions: they return scripted outcomes and record their executions."""
 
-    happened: list[str] = field(default_factory=list)
+    executed: list[str] = field(default_factory=list)
     script: dict[str, list[Outcome | BaseException | Callable[[], Outcome]]] = field(default_factory=dict)
 
     def answers(self, name: str, *outcomes: Outcome | BaseException | Callable[[], Outcome]) -> None:
-        """Scripts the next answers of a step, of its `name:query` or of its `name:undo`; after them, success."""
+        """Scripts the next outcomes of a step, of its `name:query` or of its `name:undo`; after them, success."""
         self.script.setdefault(name, []).extend(outcomes)
 
     def act(self, name: str) -> Outcome:
         assert not connection.in_atomic_block or name.startswith("local"), f"{name} ran inside a transaction"
-        self.happened.append(name)
+        self.executed.append(name)
         waiting = self.script.get(name)
         answer = waiting.pop(0) if waiting else Success({"by": name})
         if callable(answer):
@@ -55,7 +55,7 @@ def fake_steps() -> FakeSteps:
 
 @pytest.fixture
 def define(fake_steps: FakeSteps) -> Iterator[Callable[..., Definition]]:
-    """Registers a definition of two local and two external steps; `pivot` names the point of no return."""
+    """Registers a definition of two local and two external steps; `pivot` names the pivot."""
     registered = []
 
     def _define(
@@ -144,7 +144,7 @@ def reload(saga: SagaState) -> SagaInstance:
 
 
 def expire_lease(saga_id: uuid.UUID) -> None:
-    """What happens by itself once the worker has been dead for long enough."""
+    """Makes the lease expire now, as if the worker had been dead for long enough."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 

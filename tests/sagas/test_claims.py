@@ -1,4 +1,4 @@
-"""What a worker claims: fairly between keys, within its queue, and at a cost that does not depend on what waits."""
+"""A worker claims due sagas of its queue, fairly between keys, at a cost that does not depend on the backlog."""
 
 import datetime as dt
 import threading

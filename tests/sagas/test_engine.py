@@ -31,7 +31,7 @@ def statuses(saga):
 
 def test_runs_every_step_in_order_and_completes(fake_steps, define, begin):
     saga = engine.advance_saga(begin(define()))
-    assert fake_steps.happened == ["local1", "call2", "local3", "call4"]
+    assert fake_steps.executed == ["local1", "call2", "local3", "call4"]
     row = reload(saga)
     assert (row.status, row.current_step, row.lease_expires_at) == (SagaStatus.COMPLETED, 4, None)
     assert row.completed_at is not None
@@ -71,7 +71,7 @@ def test_a_saga_exists_only_if_its_caller_commits(define):
 def test_a_definite_failure_compensates_in_reverse_order(fake_steps, define, begin):
     fake_steps.answers("call4", Failure("declined", "no"))
     saga = engine.advance_saga(begin(define()))
-    assert fake_steps.happened[4:] == ["local3:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.executed[4:] == ["local3:undo", "call2:undo", "local1:undo"]
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
     assert row.compensated_at is not None
@@ -81,7 +81,7 @@ def test_a_definite_failure_compensates_in_reverse_order(fake_steps, define, beg
 def test_a_definite_failure_is_not_retried(fake_steps, define, begin):
     fake_steps.answers("call2", Failure("declined", "no"))
     engine.advance_saga(begin(define()))
-    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "local1:undo"]
 
 
 def test_an_unknown_outcome_waits_as_a_failed_step_and_then_queries_first(fake_steps, define, begin):
@@ -93,7 +93,7 @@ def test_an_unknown_outcome_waits_as_a_failed_step_and_then_queries_first(fake_s
     assert step.next_retry_at is not None
     assert reload(saga).lease_expires_at is None
     run_due()
-    assert fake_steps.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+    assert fake_steps.executed == ["local1", "call2", "call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -102,7 +102,7 @@ def test_a_call_that_is_not_found_is_repeated_with_the_same_key(fake_steps, defi
     fake_steps.answers("call2:query", CallNotFound())
     saga = engine.advance_saga(begin(define()))
     run_due()
-    assert fake_steps.happened.count("call2") == 2
+    assert fake_steps.executed.count("call2") == 2
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -111,7 +111,7 @@ def test_exhausted_retries_compensate_the_step_in_doubt_too(fake_steps, define, 
     fake_steps.answers("call2:query", *[Unknown("still")] * 5)
     saga = engine.advance_saga(begin(define(max_count=2)))
     run_due()
-    assert fake_steps.happened == [
+    assert fake_steps.executed == [
         "local1",
         "call2",
         "call2:query",
@@ -130,8 +130,8 @@ def test_a_payment_that_turns_out_paid_goes_forward(fake_steps, define, begin):
     run_due()
     row = reload(saga)
     assert (row.status, row.direction, row.past_pivot) == (SagaStatus.COMPLETED, Direction.FORWARD, True)
-    assert "local1:undo" not in fake_steps.happened
-    assert fake_steps.happened[-2:] == ["local3", "call4"]
+    assert "local1:undo" not in fake_steps.executed
+    assert fake_steps.executed[-2:] == ["local3", "call4"]
 
 
 def test_transient_failures_spend_retries_and_our_own_refusals_do_not(fake_steps, define, begin):
@@ -145,7 +145,7 @@ def test_retry_after_is_respected(fake_steps, define, begin):
     fake_steps.answers("call2", Transient("429", retry_after_seconds=300))
     saga = engine.advance_saga(begin(define()))
     run_due()
-    assert fake_steps.happened.count("call2") == 1
+    assert fake_steps.executed.count("call2") == 1
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert 290 < (step.next_retry_at - reload(saga).updated_at).total_seconds() <= 301
 
@@ -153,7 +153,7 @@ def test_retry_after_is_respected(fake_steps, define, begin):
 def test_a_local_step_that_refuses_keeps_the_outcome_before_it(fake_steps, define, begin):
     fake_steps.answers("local3", StepFailed("full", "no room"), StepFailed("full", "no room"))
     saga = engine.advance_saga(begin(define()))
-    assert fake_steps.happened == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "local3", "call2:undo", "local1:undo"]
     assert reload(saga).error_code == "full"
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").result == {"by": "call2"}
 
@@ -168,7 +168,7 @@ def test_a_failure_after_the_pivot_needs_review(fake_steps, define, begin):
         Direction.FORWARD,
     )
     run_due()
-    assert not [name for name in fake_steps.happened if name.endswith(":undo")]
+    assert not [name for name in fake_steps.executed if name.endswith(":undo")]
 
 
 def test_a_pivot_in_doubt_is_never_compensated(fake_steps, define, begin):
@@ -177,7 +177,7 @@ def test_a_pivot_in_doubt_is_never_compensated(fake_steps, define, begin):
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
-    assert not [name for name in fake_steps.happened if name.endswith(":undo")]
+    assert not [name for name in fake_steps.executed if name.endswith(":undo")]
 
 
 def test_a_compensation_is_retried_and_then_needs_review(fake_steps, define, begin):
@@ -187,8 +187,8 @@ def test_a_compensation_is_retried_and_then_needs_review(fake_steps, define, beg
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.FAILED, True)
-    assert fake_steps.happened.count("call2:undo") == 3
-    assert "local1:undo" not in fake_steps.happened
+    assert fake_steps.executed.count("call2:undo") == 3
+    assert "local1:undo" not in fake_steps.executed
 
 
 def test_a_saga_that_needs_review_queries_again_when_woken(fake_steps, define, begin):
@@ -196,10 +196,10 @@ def test_a_saga_that_needs_review_queries_again_when_woken(fake_steps, define, b
     saga = engine.advance_saga(begin(define()))
     assert reload(saga).attention_reason == "amounts differ"
     run_due()
-    assert fake_steps.happened == ["local1", "call2"]
+    assert fake_steps.executed == ["local1", "call2"]
     assert operations.wake_saga(saga_id=saga.id)
     run_due()
-    assert fake_steps.happened[2] == "call2:query"
+    assert fake_steps.executed[2] == "call2:query"
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -209,7 +209,7 @@ def test_deadline_before_the_pivot_compensates(fake_steps, define, begin):
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "deadline_passed")
-    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "local1:undo"]
 
 
 def test_deadline_after_the_pivot_goes_forward(fake_steps, define, begin):
@@ -225,7 +225,7 @@ def test_a_cancellation_compensates_a_waiting_saga(fake_steps, define, begin):
     operations.request_saga_cancellation(saga_id=saga.id)
     run_due()
     assert reload(saga).error_code == "cancel_requested"
-    assert fake_steps.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "call2:undo", "local1:undo"]
 
 
 @pytest.mark.parametrize("call", ["call2", "call4"])
@@ -240,7 +240,7 @@ def test_a_cancellation_during_a_call_is_noticed_at_its_commit(fake_steps, defin
     fake_steps.answers(call, cancel_meanwhile)
     engine.advance_saga(saga)
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "cancel_requested")
-    assert fake_steps.happened[-1] == "local1:undo"
+    assert fake_steps.executed[-1] == "local1:undo"
 
 
 def test_a_cancellation_past_the_pivot_changes_nothing(fake_steps, define, begin):
@@ -312,7 +312,7 @@ class TestFencing:
         saga = engine.advance_saga(begin(define()))
         for _again in range(3):
             assert engine.resume_saga(saga.id) is None
-        assert fake_steps.happened == ["local1", "call2", "local3", "call4"]
+        assert fake_steps.executed == ["local1", "call2", "local3", "call4"]
 
 
 def test_the_worker_after_a_killed_one_queries_first(fake_steps, define, begin):
@@ -323,7 +323,7 @@ def test_the_worker_after_a_killed_one_queries_first(fake_steps, define, begin):
     fake_steps.answers("call2:query", Success())
     expire_lease(saga.id)
     run_due()
-    assert fake_steps.happened == ["local1", "call2", "call2:query", "local3", "call4"]
+    assert fake_steps.executed == ["local1", "call2", "call2:query", "local3", "call4"]
 
 
 def test_a_poison_saga_needs_review(fake_steps, define, begin):
@@ -338,7 +338,7 @@ def test_a_poison_saga_needs_review(fake_steps, define, begin):
     row = reload(saga)
     assert row.needs_attention
     assert "without progress" in row.attention_reason
-    assert fake_steps.happened.count("call2:query") == 5
+    assert fake_steps.executed.count("call2:query") == 5
 
 
 def test_a_saga_of_an_unknown_version_needs_review(define, begin):

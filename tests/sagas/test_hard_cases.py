@@ -22,7 +22,7 @@ def test_a_call_that_never_arrived_is_compensated(fake_steps, define, begin):
     fake_steps.answers("call2:query", *[Unknown("lost")] * 3)
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
-    assert fake_steps.happened[-2:] == ["call2:undo", "local1:undo"]
+    assert fake_steps.executed[-2:] == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
@@ -30,7 +30,7 @@ def test_a_step_in_doubt_is_compensated_before_older_steps(fake_steps, define, b
     fake_steps.answers("call4", *[Unknown("lost")] * 3)
     saga = engine.advance_saga(begin(define(max_count=1)))
     run_due()
-    assert fake_steps.happened[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.executed[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
@@ -41,7 +41,7 @@ def test_an_unknown_outcome_is_not_a_failure(fake_steps, define, begin):
     saga = engine.advance_saga(begin(define()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert fake_steps.happened.count("call2") == 1
+    assert fake_steps.executed.count("call2") == 1
 
 
 def test_a_call_is_repeated_with_the_same_key_after_the_lease_expired(fake_steps, define, begin):
@@ -110,7 +110,7 @@ def test_a_saga_with_an_expired_lease_is_claimed(fake_steps, define, begin):
 
 def test_no_wakeup_is_needed(fake_steps, define, begin):
     saga = begin(define(), leased=False)
-    assert fake_steps.happened == []
+    assert fake_steps.executed == []
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
@@ -134,7 +134,7 @@ def test_an_open_saga_keeps_the_version_it_started_with(fake_steps, define, begi
         ends = sorted([reload(old).status, reload(turned_back).status])
         assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
         assert reload(new).status == SagaStatus.COMPLETED
-        assert fake_steps.happened.count("check5") == 1
+        assert fake_steps.executed.count("check5") == 1
     finally:
         registry._definitions.pop((second.name, 2))
 

@@ -65,7 +65,7 @@ def test_a_used_up_key_is_replaced_at_once(fake_steps, seen):
 
 
 def test_a_query_with_a_definite_answer_ends_the_doubt(fake_steps, seen):
-    """Nothing happened, and the new call is refused each time: the saga turns back and is nobody's case."""
+    """No call had an effect, and each new call is refused: the saga is compensated and needs no review."""
     saga, calls = seen
     fake_steps.answers("pay", Unknown("lost"), *[Transient("busy")] * 3)
     fake_steps.answers("pay:query", NoEffect("still open", spends_attempt=False))

@@ -59,8 +59,8 @@ class Make:
         self.fake_steps, self.define, self.begin = fake_steps, define, begin
 
     def run(self, definition):
-        """To where it rests; what is due at once is carried on by `run_due` where a state needs it."""
-        self.fake_steps.happened.clear()
+        """Advances the saga until it is released. Where a state needs more, it calls `run_due`."""
+        self.fake_steps.executed.clear()
         return engine.advance_saga(self.begin(definition))
 
     def pending(self):
@@ -192,21 +192,21 @@ def test_every_operation_in_every_state(state, make, subtests):
 
 def test_retry_resets_the_retries(fake_steps, make):
     saga = make.pivot_in_doubt()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     fake_steps.answers("call2:query", Unknown("?"), Success())
     act(RETRY, saga)
     run_due()
-    assert fake_steps.happened == ["call2:query", "call2:query", "local3", "call4"]
+    assert fake_steps.executed == ["call2:query", "call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
 def test_retry_reopens_a_failed_compensation(fake_steps, make):
     saga = make.compensation_failed()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     act(RETRY, saga)
     assert (reload(saga).status, reload(saga).needs_attention) == (SagaStatus.IN_PROGRESS, False)
     run_due()
-    assert fake_steps.happened == ["call2:undo", "local1:undo"]
+    assert fake_steps.executed == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
@@ -216,7 +216,7 @@ def test_retry_before_a_compensation_keeps_completed_steps(fake_steps, make):
     act(COMPENSATE, saga)
     act(RETRY, saga)
     run_due()
-    assert fake_steps.happened == ["local1", "call2", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
@@ -241,17 +241,17 @@ def test_a_failed_saga_is_not_reopened_beside_an_open_one(make):
 
 def test_query_channel_queries_first_and_spends_no_retry(fake_steps, make):
     saga = make.pivot_in_doubt()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     fake_steps.answers("call2:query", CallNotFound())
     act(ASK, saga)
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 1
     run_due()
-    assert fake_steps.happened == ["call2:query", "call2", "local3", "call4"]
+    assert fake_steps.executed == ["call2:query", "call2", "local3", "call4"]
 
 
 def test_a_skipped_step_is_completed_with_the_given_result(fake_steps, make):
     saga = make.undecidable()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     act(SKIP, saga, result={"channel_trade_no": "T-1"})
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.in_doubt, step.result) == ("completed", False, {"channel_trade_no": "T-1"})
@@ -261,7 +261,7 @@ def test_a_skipped_step_is_completed_with_the_given_result(fake_steps, make):
     assert event.detail["after"]["result"] == {"channel_trade_no": "T-1"}
     assert reload(saga).current_step == 2
     run_due()
-    assert fake_steps.happened == ["local3", "call4"]
+    assert fake_steps.executed == ["local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 
@@ -274,7 +274,7 @@ def test_skipping_the_pivot_passes_the_pivot(fake_steps, make):
 
 def test_skipping_a_compensation_keeps_the_result_of_the_step(fake_steps, make):
     saga = make.compensation_failed()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     act(SKIP, saga, result={"undone": "by phone"})
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
     assert (step.status, step.result, step.compensate_data) == (
@@ -283,7 +283,7 @@ def test_skipping_a_compensation_keeps_the_result_of_the_step(fake_steps, make):
         {"undone": "by phone"},
     )
     run_due()
-    assert fake_steps.happened == ["local1:undo"]
+    assert fake_steps.executed == ["local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
 
 
@@ -302,11 +302,11 @@ def test_compensate_gives_the_call_in_doubt_retries_of_its_own(fake_steps, make)
     for _again in range(2):
         expire_lease(saga.id)
         engine.resume_saga(saga.id)
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     fake_steps.answers("call2:undo", Unknown("?"), Unknown("?"), Success())
     act(COMPENSATE, saga)
     run_due()
-    assert fake_steps.happened == ["call2:undo", "call2:undo", "call2:undo", "local1:undo"]
+    assert fake_steps.executed == ["call2:undo", "call2:undo", "call2:undo", "local1:undo"]
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "compensated_by_staff")
     assert "because" not in row.error_message, "merchants see it"
@@ -323,11 +323,11 @@ def test_a_payment_that_turns_out_paid_while_compensated_goes_forward(fake_steps
 
 def test_cancel_queries_a_pivot_in_doubt_first(fake_steps, make):
     saga = make.pivot_in_doubt()
-    fake_steps.happened.clear()
+    fake_steps.executed.clear()
     fake_steps.answers("call2:query", Success())
     act(CANCEL, saga)
     run_due()
-    assert fake_steps.happened == ["call2:query", "local3", "call4"]
+    assert fake_steps.executed == ["call2:query", "local3", "call4"]
     assert reload(saga).status == SagaStatus.COMPLETED
 
 

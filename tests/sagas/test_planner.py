@@ -71,7 +71,7 @@ def _grouped(draw, steps):
 @given(definition=definitions(), data=st.data())
 def test_every_script_ends_in_an_allowed_state(definition, data):
     saga = create_state(definition, saga_id=uuid.uuid4(), business_id="b", data={})
-    happened, undone = set(), []
+    executed, undone = set(), []
     for _move in range(200):
         if data.draw(st.integers(0, 20)) == 0:
             saga.deadline_passed = True
@@ -93,9 +93,9 @@ def test_every_script_ends_in_an_allowed_state(definition, data):
                     step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
                 # What may have happened at the other side: a lost answer counts until a definite one replaces it.
                 if isinstance(outcome, Success | Unknown | NeedsReview):
-                    happened.add(step.name)
+                    executed.add(step.name)
                 elif isinstance(outcome, Failure | NoEffect):
-                    happened.discard(step.name)
+                    executed.discard(step.name)
             else:
                 outcome = data.draw(BACKWARD) if external else Success({})
                 if isinstance(outcome, Success):
@@ -104,10 +104,10 @@ def test_every_script_ends_in_an_allowed_state(definition, data):
         planner.align_retries(saga)
     else:
         raise AssertionError("the saga never came to rest")
-    _check_end(definition, saga, happened, undone)
+    _check_end(definition, saga, executed, undone)
 
 
-def _check_end(definition, saga, happened, undone):
+def _check_end(definition, saga, executed, undone):
     assert not saga.is_active or saga.needs_attention, "neither over nor left to a person"
     assert undone == sorted(undone, reverse=True), "compensated out of order"
     assert len(undone) == len(set(undone)), "compensated twice"
@@ -115,7 +115,7 @@ def _check_end(definition, saga, happened, undone):
         case SagaStatus.COMPLETED:
             assert all(step.status == StepStatus.COMPLETED for step in saga.steps)
         case SagaStatus.COMPENSATED:
-            compensable = [name for name in happened if definition.get_step(name).compensate is not None]
+            compensable = [name for name in executed if definition.get_step(name).compensate is not None]
             assert set(compensable) <= set(undone), "an attempted step was not compensated"
             assert not saga.past_pivot, "compensated after the point of no return"
             assert not any(step.in_doubt for step in saga.steps)

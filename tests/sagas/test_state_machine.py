@@ -73,7 +73,7 @@ def steps_of(fake_steps, pivot, on_timeout):
 
 
 class Schedules(RuleBasedStateMachine):
-    """`held` are sagas that a worker has claimed and not yet carried on."""
+    """`held` are sagas that a worker has claimed and not yet advanced."""
 
     def __init__(self, fake_steps, definitions):
         super().__init__()

@@ -27,7 +27,7 @@ def test_list_dashboard_and_check_agree(define, begin, past_the_threshold_second
     sagas = SagaInstance.objects.all()
     assert filter_stuck(sagas).exists() is is_stuck
     assert _filter_stuck(sagas, "yes").exists() is is_stuck
-    assert sagas.extra(where=[figures.WAITING["sagas_stuck"][1]]).exists() is is_stuck
+    assert sagas.extra(where=[figures.OPEN_ITEMS["sagas_stuck"][1]]).exists() is is_stuck
     (result,) = run_checks(only=["stuck_sagas"]).results
     assert result.passed is not is_stuck
     assert any(value == "stuck=yes" for _label, value in SagaInstanceAdmin.saved_views)

@@ -85,4 +85,4 @@ def test_the_sweep_retries_and_then_compensates(waiting: Begin, fake_steps: Fake
     nobody_looked()
     assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.COMPENSATED
-    assert fake_steps.happened == ["local1", "call2", "call2", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "call2", "local1:undo"]

@@ -57,8 +57,8 @@ def test_the_calls_are_made_at_the_same_time(fake_steps, group, begin):
         fake_steps.answers(name, meet)
     saga = engine.advance_saga(begin(group()))
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert sorted(fake_steps.happened[1:4]) == ["a", "b", "c"]
-    assert fake_steps.happened[4:] == ["call5"]
+    assert sorted(fake_steps.executed[1:4]) == ["a", "b", "c"]
+    assert fake_steps.executed[4:] == ["call5"]
 
 
 def test_budget(group, begin):
@@ -100,11 +100,11 @@ def test_a_failure_waits_for_the_group_and_is_compensated_newest_first(fake_step
     saga = engine.advance_saga(begin(group()))
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "declined")
-    assert fake_steps.happened[4:] == ["c:undo", "b:undo", "local1:undo"]
+    assert fake_steps.executed[4:] == ["c:undo", "b:undo", "local1:undo"]
 
 
 def test_a_failed_call_waits_for_a_call_in_doubt(fake_steps, group, begin):
-    """Nothing turns back before it is known, and what failed for good is not called again."""
+    """No compensation starts before every outcome is known, and a call that failed for good is not repeated."""
     fake_steps.answers("a", Failure("declined", "no"))
     fake_steps.answers("b", Unknown("lost"))
     fake_steps.answers("b:query", Success({"found": True}))
@@ -113,8 +113,8 @@ def test_a_failed_call_waits_for_a_call_in_doubt(fake_steps, group, begin):
     assert (row.status, row.direction, row.error_code) == (SagaStatus.IN_PROGRESS, "forward", "declined")
     run_due()
     assert reload(saga).status == SagaStatus.COMPENSATED
-    assert fake_steps.happened[4:] == ["b:query", "c:undo", "b:undo", "local1:undo"]
-    assert fake_steps.happened.count("a") == 1
+    assert fake_steps.executed[4:] == ["b:query", "c:undo", "b:undo", "local1:undo"]
+    assert fake_steps.executed.count("a") == 1
 
 
 def test_only_the_call_in_doubt_is_queried(fake_steps, group, begin):
@@ -124,7 +124,7 @@ def test_only_the_call_in_doubt_is_queried(fake_steps, group, begin):
     saga = engine.advance_saga(begin(group()))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [fake_steps.happened.count(name) for name in MEMBERS] == [1, 2, 2]
+    assert [fake_steps.executed.count(name) for name in MEMBERS] == [1, 2, 2]
 
 
 def test_retries_of_a_group_wait_for_the_latest(fake_steps, group, begin):
@@ -133,7 +133,7 @@ def test_retries_of_a_group_wait_for_the_latest(fake_steps, group, begin):
     fake_steps.answers("c", Transient("429", retry_after_seconds=300))
     saga = engine.advance_saga(begin(group()))
     run_due()
-    assert [fake_steps.happened.count(name) for name in MEMBERS] == [1, 1, 1]
+    assert [fake_steps.executed.count(name) for name in MEMBERS] == [1, 1, 1]
     steps = SagaStep.objects.filter(saga_id=saga.id, status="failed")
     assert len({step.next_retry_at for step in steps}) == 1
     assert operations.wake_saga(saga_id=saga.id)
@@ -147,7 +147,7 @@ def test_a_call_with_exhausted_retries_is_compensated_in_order(fake_steps, group
     saga = engine.advance_saga(begin(group(max_count=1)))
     run_due()
     assert reload(saga).error_code == "outcome_unknown"
-    assert fake_steps.happened[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
+    assert fake_steps.executed[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
 
 
 def test_the_deadline_ends_the_wait_for_the_group(fake_steps, group, begin):
@@ -156,7 +156,7 @@ def test_the_deadline_ends_the_wait_for_the_group(fake_steps, group, begin):
     saga = engine.advance_saga(begin(group(deadline_seconds=0)))
     run_due()
     assert (reload(saga).status, reload(saga).error_code) == (SagaStatus.COMPENSATED, "declined")
-    assert "b:query" not in fake_steps.happened
+    assert "b:query" not in fake_steps.executed
 
 
 def test_a_group_that_fails_past_the_pivot_needs_review_and_can_be_retried(fake_steps, group, begin):
@@ -168,7 +168,7 @@ def test_a_group_that_fails_past_the_pivot_needs_review_and_can_be_retried(fake_
     operations.retry_step(saga_id=saga.id, seen_revision=row.revision, actor="ana", reason="they are back")
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [fake_steps.happened.count(name) for name in MEMBERS] == [2, 1, 2]
+    assert [fake_steps.executed.count(name) for name in MEMBERS] == [2, 1, 2]
 
 
 def test_a_group_needs_review_once_all_calls_have_ended(fake_steps, group, begin):
@@ -191,7 +191,7 @@ def test_recovery_after_a_worker_died_in_one_call_of_a_group(fake_steps, group, 
     expire_lease(saga.id)
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
-    assert [fake_steps.happened.count(name) for name in ("a", "b", "b:query", "c")] == [2, 1, 1, 2]
+    assert [fake_steps.executed.count(name) for name in ("a", "b", "b:query", "c")] == [2, 1, 1, 2]
 
 
 def test_a_stale_worker_records_no_call_of_a_group(fake_steps, group, begin):

@@ -88,7 +88,7 @@ def test_a_waiting_saga_has_no_lease_and_is_not_claimed(fake_steps, waiting, beg
     assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
     assert claim_all() == []
     assert engine.resume_saga(saga.id) is None
-    assert fake_steps.happened == ["local1", "call2"]
+    assert fake_steps.executed == ["local1", "call2"]
     deliver(saga)
     run_due()
 
@@ -100,7 +100,7 @@ def test_a_signal_wakes_the_saga_and_its_payload_is_read(fake_steps, waiting, be
     row = reload(saga)
     assert (row.status, row.waiting_for, row.waiting_until) == (SagaStatus.COMPLETED, "", None)
     assert step(saga).result == {"heard": {"amount": 7}}
-    assert fake_steps.happened == ["local1", "call2", "local:wait3", "call4"]
+    assert fake_steps.executed == ["local1", "call2", "local:wait3", "call4"]
     assert SagaSignal.objects.get(saga_id=saga.id).taken_by == "wait3"
 
 
@@ -135,7 +135,7 @@ def test_the_same_signal_again_does_nothing(fake_steps, waiting, begin):
     run_due()
     assert deliver(saga) is SignalDelivery.REPEATED
     assert SagaSignal.objects.filter(saga_id=saga.id).count() == 1
-    assert fake_steps.happened.count("local:wait3") == 1
+    assert fake_steps.executed.count("local:wait3") == 1
 
 
 def test_a_signal_of_another_name_is_kept_and_wakes_no_saga(waiting, begin):
@@ -183,7 +183,7 @@ def test_a_timeout_compensates(fake_steps, waiting, begin):
     run_due()
     row = reload(saga)
     assert (row.status, row.error_code) == (SagaStatus.COMPENSATED, "signal_timed_out")
-    assert fake_steps.happened == ["local1", "call2", "call2:undo", "local1:undo"]
+    assert fake_steps.executed == ["local1", "call2", "call2:undo", "local1:undo"]
 
 
 def test_a_timeout_continues_where_the_definition_says_so(fake_steps, waiting, begin):
@@ -192,7 +192,7 @@ def test_a_timeout_continues_where_the_definition_says_so(fake_steps, waiting, b
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert step(saga).result == {"timed_out": True}
-    assert "local:wait3" not in fake_steps.happened
+    assert "local:wait3" not in fake_steps.executed
 
 
 def test_a_timeout_past_the_pivot_needs_review_and_retry_waits_again(waiting, begin):
@@ -252,7 +252,7 @@ def test_a_handler_that_refuses_its_signal_compensates(fake_steps, waiting, begi
 
 @pytest.mark.parametrize("commits", [False, True])
 def test_recovery_after_a_worker_died_consuming_a_signal(fake_steps, waiting, begin, commits):
-    """Before its commit the next worker takes it up, after it nobody does again."""
+    """Before the commit the next worker consumes the signal; after it no worker consumes it again."""
     saga = engine.advance_saga(begin(waiting()))
     deliver(saga)
     fake_steps.answers("call4" if commits else "local:wait3", SystemExit())

@@ -1,4 +1,4 @@
-"""Plays the saga workers by hand, in this process and without waiting."""
+"""Runs due sagas as workers do, in this process and without waiting."""
 
 from django.conf import settings
 
@@ -9,7 +9,7 @@ MAX_ROUNDS = 50
 
 
 def claim_all() -> list[SagaState]:
-    """Claims whatever is due in any queue, as if there were workers enough."""
+    """Claims all due sagas of every queue, as if there were enough workers."""
     claimed: list[SagaState] = []
     for queue in settings.SAGA_TASK_QUEUES:
         while batch := store.claim_due_sagas(task_queue=queue, places=100, suspects=100).sagas:
@@ -18,15 +18,15 @@ def claim_all() -> list[SagaState]:
 
 
 def run_due() -> None:
-    """What workers do until nothing is due."""
+    """Runs due sagas until none is due."""
     for _round in range(MAX_ROUNDS):
         if not run_once():
             return
-    raise AssertionError("the sagas do not come to rest")
+    raise AssertionError("sagas are still due")
 
 
 def run_once() -> int:
-    """Continues what is due now, and answers how many sagas that were."""
+    """Runs the sagas that are due now, and returns their number."""
     claimed = claim_all()
     for saga in claimed:
         engine.resume_claimed_saga(saga)
