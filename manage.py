@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError, InterfaceError
 
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.exit(f"ERROR {error}")
     except (DatabaseError, InterfaceError) as error:
-        if "--traceback" in sys.argv or trouble_of(error) is None:
+        if "--traceback" in sys.argv or classify_database_error(error) is None:
             raise
         sys.exit(f"ERROR PostgreSQL: {error}".rstrip())
 

@@ -25,7 +25,7 @@ class ResultInline(FlatInline):
 
     @admin.display(description=_("meaning"))
     def meaning(self, result: ConsistencyResult) -> str:
-        return registry.meaning_of(result.name)
+        return registry.get_check_meaning(result.name)
 
 
 @admin.register(ConsistencyRun)
@@ -48,4 +48,4 @@ class ConsistencyResultAdmin(ReadOnlyAdmin):
     @admin.display(description=_("meaning"))
     def meaning(self, result: ConsistencyResult) -> SafeString:
         """With the name, which the search finds."""
-        return format_html("{}<br><samp>{}</samp>", registry.meaning_of(result.name), result.name)
+        return format_html("{}<br><samp>{}</samp>", registry.get_check_meaning(result.name), result.name)

@@ -35,7 +35,7 @@ from django.db import connection
 
 from benchmarks.bare import TABLE
 from merchants.services import NewKey, create_merchant
-from merchants.signing import SignedParts, signature_of
+from merchants.signing import SignedParts, compute_signature
 
 CONNECTIONS = 16
 HIGHEST_RATE = 2000  # requests prepared for each second of the run
@@ -101,7 +101,7 @@ def _signed(key: NewKey, count: int) -> str:
             }
         )
         parts = SignedParts("POST", "/api/v1/payments", "", stamp, "", idempotency_key, body.encode())
-        lines.append(f"{idempotency_key} {signature_of(parts, secret=key.secret)} {stamp} {body}")
+        lines.append(f"{idempotency_key} {compute_signature(parts, secret=key.secret)} {stamp} {body}")
     return "\n".join(lines) + "\n"
 
 

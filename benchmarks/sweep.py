@@ -167,7 +167,7 @@ def _explain(due: int) -> None:
         (saga_id,) = cursor.fetchone()
         claim = {"id": saga_id, "worker": "benchmark", "lease_seconds": 30}
         values = store.get_claim_parameters(
-            task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, suspects=1, after=""
+            task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, possibly_poison=1, after=""
         )
         queries: dict[str, tuple[str, Any]] = {
             "claim of what is due": (statements.CLAIM_DUE, values),

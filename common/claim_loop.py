@@ -23,7 +23,7 @@ from prometheus_client import Gauge
 from psycopg_pool import PoolTimeout
 
 from common import database_pool, telemetry, tracing
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -119,7 +119,7 @@ class ClaimLoop(Generic[T]):
         try:
             claimed = self._claim(in_flight, free)
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
-            if trouble_of(error) is None:
+            if classify_database_error(error) is None:
                 raise
             log.warning("worker.database_lost", worker=self.name, reason=str(error))
             return None

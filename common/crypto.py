@@ -40,6 +40,6 @@ def keyed_hash(value: bytes, *, purpose: str) -> str:
     return hmac.new(_pepper(settings.KEYED_HASH_SECRET, purpose), value, hashlib.sha256).hexdigest()
 
 
-def same(left: str, right: str) -> bool:
+def equals_in_constant_time(left: str, right: str) -> bool:
     """Compares in constant time."""
     return hmac.compare_digest(left.encode(), right.encode())

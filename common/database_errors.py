@@ -10,11 +10,11 @@ from django.db import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 
 
-class DatabaseTrouble(enum.Enum):
+class DatabaseErrorKind(enum.Enum):
     """Why the database could not serve."""
 
     SESSION_LOST = enum.auto()  # it ended our session, does not answer, or no connection became free in time
-    READ_ONLY = enum.auto()  # a failover: the server is a standby now, or was fenced
+    READ_ONLY = enum.auto()  # a failover: the server is a standby now, or was isolated
     CONFLICT = enum.auto()  # a deadlock or a serialization failure: the same transaction will go through
     TIMEOUT = enum.auto()  # a statement or a lock took longer than it may
     EXHAUSTED = enum.auto()  # disk, memory or sessions of the server
@@ -27,39 +27,39 @@ class DatabaseTrouble(enum.Enum):
     @property
     def ends_session(self) -> bool:
         """Whether the connection must not be used again."""
-        return self in (DatabaseTrouble.SESSION_LOST, DatabaseTrouble.READ_ONLY)
+        return self in (DatabaseErrorKind.SESSION_LOST, DatabaseErrorKind.READ_ONLY)
 
 
 _RETRY_AFTER_SECONDS = {
-    DatabaseTrouble.SESSION_LOST: 2,
-    DatabaseTrouble.READ_ONLY: 3,
-    DatabaseTrouble.CONFLICT: 1,
-    DatabaseTrouble.TIMEOUT: 2,
-    DatabaseTrouble.EXHAUSTED: 5,
+    DatabaseErrorKind.SESSION_LOST: 2,
+    DatabaseErrorKind.READ_ONLY: 3,
+    DatabaseErrorKind.CONFLICT: 1,
+    DatabaseErrorKind.TIMEOUT: 2,
+    DatabaseErrorKind.EXHAUSTED: 5,
 }
 _BY_STATE = {
-    "25006": DatabaseTrouble.READ_ONLY,  # read_only_sql_transaction
-    "25P03": DatabaseTrouble.SESSION_LOST,  # idle_in_transaction_session_timeout: we were frozen
-    "25P04": DatabaseTrouble.SESSION_LOST,  # transaction_timeout
-    "40001": DatabaseTrouble.CONFLICT,  # serialization_failure
-    "40P01": DatabaseTrouble.CONFLICT,  # deadlock_detected
-    "55P03": DatabaseTrouble.TIMEOUT,  # lock_not_available
-    "57014": DatabaseTrouble.TIMEOUT,  # query_canceled: the statement timeout
-    "57P01": DatabaseTrouble.SESSION_LOST,  # admin_shutdown
-    "57P02": DatabaseTrouble.SESSION_LOST,  # crash_shutdown
-    "57P03": DatabaseTrouble.SESSION_LOST,  # cannot_connect_now
-    "57P04": DatabaseTrouble.SESSION_LOST,  # database_dropped
-    "57P05": DatabaseTrouble.SESSION_LOST,  # idle_session_timeout
+    "25006": DatabaseErrorKind.READ_ONLY,  # read_only_sql_transaction
+    "25P03": DatabaseErrorKind.SESSION_LOST,  # idle_in_transaction_session_timeout: we were frozen
+    "25P04": DatabaseErrorKind.SESSION_LOST,  # transaction_timeout
+    "40001": DatabaseErrorKind.CONFLICT,  # serialization_failure
+    "40P01": DatabaseErrorKind.CONFLICT,  # deadlock_detected
+    "55P03": DatabaseErrorKind.TIMEOUT,  # lock_not_available
+    "57014": DatabaseErrorKind.TIMEOUT,  # query_canceled: the statement timeout
+    "57P01": DatabaseErrorKind.SESSION_LOST,  # admin_shutdown
+    "57P02": DatabaseErrorKind.SESSION_LOST,  # crash_shutdown
+    "57P03": DatabaseErrorKind.SESSION_LOST,  # cannot_connect_now
+    "57P04": DatabaseErrorKind.SESSION_LOST,  # database_dropped
+    "57P05": DatabaseErrorKind.SESSION_LOST,  # idle_session_timeout
 }
 _BY_CLASS = {
-    "08": DatabaseTrouble.SESSION_LOST,  # connection_exception
-    "53": DatabaseTrouble.EXHAUSTED,  # insufficient_resources
-    "58": DatabaseTrouble.EXHAUSTED,  # system_error, such as an I/O error
+    "08": DatabaseErrorKind.SESSION_LOST,  # connection_exception
+    "53": DatabaseErrorKind.EXHAUSTED,  # insufficient_resources
+    "58": DatabaseErrorKind.EXHAUSTED,  # system_error, such as an I/O error
 }
 
 
-def trouble_of(error: BaseException | None) -> DatabaseTrouble | None:
-    """Why the database could not serve. None for a defect of ours, and for errors of another origin.
+def classify_database_error(error: BaseException | None) -> DatabaseErrorKind | None:
+    """Returns why the database could not serve. None for a defect of ours, and for errors of another origin.
 
     Accepts errors of Django and of psycopg.
     """
@@ -69,4 +69,4 @@ def trouble_of(error: BaseException | None) -> DatabaseTrouble | None:
         return known
     # Errors without a code come from the client library: the connection is closed, or could not be made.
     lost = OperationalError | InterfaceError | PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError
-    return DatabaseTrouble.SESSION_LOST if isinstance(error, lost) else None
+    return DatabaseErrorKind.SESSION_LOST if isinstance(error, lost) else None

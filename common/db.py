@@ -10,7 +10,7 @@ from django.db import DatabaseError, IntegrityError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
 from psycopg import Error as PostgresError
 
-from common.database_errors import DatabaseTrouble, trouble_of
+from common.database_errors import DatabaseErrorKind, classify_database_error
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ def repeat_on_conflict(transact: Callable[[], T]) -> T:
         try:
             return transact()
         except DatabaseError as error:
-            if trouble_of(error) is not DatabaseTrouble.CONFLICT:
+            if classify_database_error(error) is not DatabaseErrorKind.CONFLICT:
                 raise
             log.warning("database.conflict", error=str(error))
     return transact()

@@ -21,7 +21,7 @@ EXPORT_SECONDS = 2.0
 EXPORT_TIMEOUT_SECONDS = 5.0
 
 
-def is_on() -> bool:
+def is_enabled() -> bool:
     """Whether this installation collects traces at all."""
     return bool(settings.OTLP_ENDPOINT)
 
@@ -31,7 +31,7 @@ def configure_tracing(service_name: str) -> bool:
 
     `TRACE_SAMPLE_RATIO` of the requests are traced, each with all work that follows from it.
     """
-    if not is_on():
+    if not is_enabled():
         return False
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -51,7 +51,7 @@ def configure_tracing(service_name: str) -> bool:
 
 def flush() -> None:
     """Sends the remaining spans, for a process that ends without Python's exit handlers."""
-    if is_on():
+    if is_enabled():
         trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
 
 
@@ -90,33 +90,37 @@ def mark_failed(current: Span, error_type: str) -> None:
 
 @contextmanager
 def continue_trace(
-    stored: Mapping[str, str],
+    trace_context: Mapping[str, str],
     name: str,
     attributes: Attributes | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
 ) -> Iterator[Span]:
-    """Opens a span in the trace of `stored`, with a link to the current trace, such as that of a webhook."""
+    """Opens a span in the trace of `trace_context`, with a link to the current trace, such as that of a webhook."""
     here = trace.get_current_span().get_span_context()
     links = (Link(here),) if here.is_valid else ()
-    with span(name, attributes, kind=kind, context=stored_context(stored), links=links) as current:
+    with span(name, attributes, kind=kind, context=stored_context(trace_context), links=links) as current:
         yield current
 
 
 @contextmanager
-def use_trace(stored: Mapping[str, str]) -> Iterator[None]:
-    """Makes log lines name the trace of `stored`, without a span."""
-    token = attach(stored_context(stored))
+def use_trace(trace_context: Mapping[str, str]) -> Iterator[None]:
+    """Makes log lines name the trace of `trace_context`, without a span."""
+    token = attach(stored_context(trace_context))
     try:
         yield
     finally:
         detach(token)
 
 
-def record_span(name: str, stored: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:
-    """Records a span that ends now, in the trace of `stored`. Does nothing when that is empty."""
-    if stored:
+def record_span(name: str, trace_context: Mapping[str, str], started_ns: int, attributes: Attributes) -> None:
+    """Records a span that ends now, in the trace of `trace_context`. Does nothing when that is empty."""
+    if trace_context:
         _tracer.start_span(
-            name, stored_context(stored), SpanKind.PRODUCER, attributes=attributes, start_time=started_ns
+            name,
+            stored_context(trace_context),
+            SpanKind.PRODUCER,
+            attributes=attributes,
+            start_time=started_ns,
         ).end()
 
 
@@ -127,5 +131,5 @@ def current_context() -> dict[str, str]:
     return carrier
 
 
-def stored_context(stored: Mapping[str, str]) -> Context:
-    return propagate.extract(stored, context=Context())
+def stored_context(trace_context: Mapping[str, str]) -> Context:
+    return propagate.extract(trace_context, context=Context())

@@ -22,7 +22,7 @@ from django.db import connection
 from psycopg.rows import class_row
 
 from common import tracing
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 from common.postgresql.sessions import open_session
 from events import metrics
 from events.sinks.base import OutgoingEvent, Sink, SinkUnavailable
@@ -68,7 +68,7 @@ def _publish_until_stopped(sinks: Sequence[Sink], stop: threading.Event) -> None
                 if _wait_for_leadership(session, stop):
                     _publish_as_leader(session, sinks, stop)
         except psycopg.Error as error:
-            if trouble_of(error) is None:
+            if classify_database_error(error) is None:
                 raise
             if is_connected:
                 log.warning("relay.database_lost", reason=_first_line(error), retry_seconds=RECONNECT_SECONDS)

@@ -29,7 +29,7 @@ def refund_update_span(refund: Refund, source: str) -> Iterator[Span]:
 @contextmanager
 def _update_span(saga_id: UUID, subject: str, numbers: dict[str, str], source: str) -> Iterator[Span]:
     """`saga_id`: a payment or refund has the id of the saga that created it, and the saga's row keeps the trace."""
-    stored = selectors.get_saga_trace_context(saga_id) if tracing.is_on() else {}
+    stored = selectors.get_saga_trace_context(saga_id) if tracing.is_enabled() else {}
     attributes = {**numbers, "saga_id": str(saga_id), "channel.name": source}
     with (
         structlog.contextvars.bound_contextvars(**numbers),

@@ -32,7 +32,7 @@ def load_answer(request: KeyedRequest) -> StoredAnswer | None:
     try:
         entry = json.loads(raw)
         payload, mac = entry["answer"], entry["mac"]
-        if not crypto.same(mac, _compute_mac(request, payload)):
+        if not crypto.equals_in_constant_time(mac, _compute_mac(request, payload)):
             return None
         answer = json.loads(payload)
         return StoredAnswer(

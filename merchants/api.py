@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from common.api.envelope import success
 from common.api.fields import NoInput, PageQuery
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import page_body, page_of
+from common.api.pagination import load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from merchants import representation, selectors, serializers, services
 from merchants.principal import principal_of
@@ -56,7 +56,7 @@ class ApiKeysView(APIView):
         principal = principal_of(request)
         query = validated_query(PageQuery, request)
         found = selectors.keys_of(merchant_id=principal.merchant_id, environment=principal.environment)
-        page, now = page_of(found, cursor=query.get("cursor"), limit=query["limit"]), timezone.now()
+        page, now = load_page(found, cursor=query.get("cursor"), limit=query["limit"]), timezone.now()
         body = page_body(page, lambda key: representation.key_body(key, now=now))
         return respond(success(body, message=_("Success")))
 

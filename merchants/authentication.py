@@ -15,9 +15,9 @@ from merchants import errors, keys, metrics, selectors, services, throttling
 from merchants.credentials import Credentials, read_credentials
 from merchants.models import ApiKey, Environment, MerchantStatus
 from merchants.principal import Principal
-from merchants.signing import signature_of
+from merchants.signing import compute_signature
 
-CLOCK_SKEW_SECONDS = 300
+MAX_CLOCK_SKEW_SECONDS = 300
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def authenticate(credentials: Credentials) -> Principal:
     2. The key exists, the signature is right, the key is usable: one answer for all three, after the same work, so that
        neither answer nor time reveals which keys exist.
     3. The timestamp is fresh, by the database's clock, which is the same for all hosts.
-    4. What only the key's owner may learn: the merchant is active, the address is allowed.
+    4. The merchant is active and the address is allowed. Only the key's owner may learn this, so it follows check 2.
     5. The rate limit and the nonce. They come last, so that nobody can use up those of another merchant.
     """
     key, now = _require_valid_key(credentials)
@@ -74,21 +74,21 @@ def authenticate(credentials: Credentials) -> Principal:
 def _require_valid_key(credentials: Credentials) -> tuple[ApiKey, dt.datetime]:
     """Returns the key and the database's time. Raises `InvalidCredentials`."""
     key, now = selectors.find_presented_key(credentials.api_key) or (None, None)
-    is_genuine = _is_signature_genuine(credentials, key)
-    if key is None or now is None or not is_genuine or not key.is_usable_at(now):
-        log.info("authentication.refused", key=key.hint if key else None, genuine=is_genuine)
+    is_valid = _is_signature_valid(credentials, key)
+    if key is None or now is None or not is_valid or not key.is_usable_at(now):
+        log.info("authentication.refused", key=key.hint if key else None, signature_valid=is_valid)
         raise errors.InvalidCredentials(_refusal_details(credentials, key, now))
     return key, now
 
 
-def _is_signature_genuine(credentials: Credentials, key: ApiKey | None) -> bool:
+def _is_signature_valid(credentials: Credentials, key: ApiKey | None) -> bool:
     """Unseals a secret and computes one MAC also when there is no such key, so that time does not reveal it."""
     if credentials.api_key == keys.DEMO_KEY:  # a public key: its timing reveals nothing
         is_allowed = credentials.is_demo and key is not None and key.environment == Environment.TEST
-        return is_allowed and crypto.same(credentials.signature, keys.DEMO_SIGNATURE)
+        return is_allowed and crypto.equals_in_constant_time(credentials.signature, keys.DEMO_SIGNATURE)
     sealed_secret = key.sealed_secret if key else _decoy_secret(settings.PAYMENT_MASTER_KEYS[0])
-    expected = signature_of(credentials.parts, secret=crypto.unseal(sealed_secret))
-    return crypto.same(expected, credentials.signature.lower()) and key is not None
+    expected = compute_signature(credentials.parts, secret=crypto.unseal(sealed_secret))
+    return crypto.equals_in_constant_time(expected, credentials.signature.lower()) and key is not None
 
 
 @functools.cache
@@ -98,9 +98,10 @@ def _decoy_secret(_master_key: str) -> str:
 
 
 def _refusal_details(credentials: Credentials, key: ApiKey | None, now: dt.datetime | None) -> dict[str, str]:
-    """Returns the text that we signed, for a usable test key only. It holds nothing that was not in the request.
+    """Returns the canonical string that we expected to be signed, for a usable test key only. It holds nothing that was
+    not in the request.
 
-    The text is built for every refusal, so that time does not reveal which keys exist.
+    The string is built for every refusal, so that time does not reveal which keys exist.
     """
     canonical = credentials.parts.canonical().decode("latin-1")
     is_shown = (
@@ -116,9 +117,9 @@ def _refusal_details(credentials: Credentials, key: ApiKey | None, now: dt.datet
 def _require_fresh_timestamp(credentials: Credentials, now: dt.datetime) -> None:
     """Raises `TimestampOutOfRange`."""
     server_time = now.timestamp()
-    if abs(server_time - int(credentials.parts.timestamp)) > CLOCK_SKEW_SECONDS:
+    if abs(server_time - int(credentials.parts.timestamp)) > MAX_CLOCK_SKEW_SECONDS:
         raise errors.TimestampOutOfRange(
-            {"server_time": int(server_time), "tolerance_seconds": CLOCK_SKEW_SECONDS}
+            {"server_time": int(server_time), "tolerance_seconds": MAX_CLOCK_SKEW_SECONDS}
         )
 
 

@@ -42,6 +42,6 @@ class SignedParts:
         return "\n".join(lines).encode("latin-1", "replace")
 
 
-def signature_of(parts: SignedParts, *, secret: str) -> str:
+def compute_signature(parts: SignedParts, *, secret: str) -> str:
     """Returns the value of the X-Signature header."""
     return f"{VERSION}={hmac.new(secret.encode(), parts.canonical(), hashlib.sha256).hexdigest()}"

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
 from events.relay import LEADER_LOCK
-from monitoring.integrity.registry import check_names
+from monitoring.integrity.registry import list_check_names
 
 # Counting stops here, so that a scrape stays cheap.
 CAP = 10_000
@@ -194,7 +194,7 @@ def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
     failed = GaugeMetricFamily(
         "consistency_check_failed", "Whether an integrity check failed when it last ran", labels=["check"]
     )
-    cursor.execute(_LAST_RESULTS, [check_names()])
+    cursor.execute(_LAST_RESULTS, [list_check_names()])
     for name, passed in cursor.fetchall():
         failed.add_metric([name], 0.0 if passed else 1.0)
     yield failed

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 from common.metric_files import HostMetrics
 from monitoring.event_gauges import EventGauges
 from monitoring.gauges import BrokerGauges, DatabaseGauges
@@ -34,7 +34,7 @@ def _database_takes_writes() -> bool:
             )
             read_only, _any_saga = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
-        if trouble_of(error) is None:
+        if classify_database_error(error) is None:
             raise
         return False
     return bool(read_only == "off")

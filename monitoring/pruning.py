@@ -26,9 +26,9 @@ from monitoring.retention import (
     CHANNEL_EVENT_RETENTION,
     CONSISTENCY_RETENTION,
     EVENT_RETENTION,
+    MAX_UNKNOWN_EVENTS,
     SAGA_RETENTION,
     UNKNOWN_EVENT_RETENTION,
-    UNKNOWN_EVENTS_KEPT,
 )
 from sagas.models import SagaInstance, SagaStatus
 from webhooks.models import WebhookDelivery
@@ -149,7 +149,7 @@ def _prune_unknown_channel_events() -> int:
     """Deletes channel events about no payment of ours: those that are old, and the oldest of too many."""
     unknown = ChannelEvent.objects.filter(effect=UpdateEffect.UNKNOWN_REFERENCE)
     newest = unknown.order_by("-received_at").values_list("received_at", flat=True)
-    first_too_many = newest[UNKNOWN_EVENTS_KEPT : UNKNOWN_EVENTS_KEPT + 1].first()
+    first_too_many = newest[MAX_UNKNOWN_EVENTS : MAX_UNKNOWN_EVENTS + 1].first()
     too_old = Q(received_at__lt=Now() - UNKNOWN_EVENT_RETENTION)
     if first_too_many is not None:
         too_old |= Q(received_at__lte=first_too_many)

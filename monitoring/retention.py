@@ -10,4 +10,4 @@ CHANNEL_EVENT_RETENTION = timedelta(days=90)
 CONSISTENCY_RETENTION = timedelta(days=90)
 # Channel events about no payment of ours, such as those of another system on the same account.
 UNKNOWN_EVENT_RETENTION = timedelta(days=7)
-UNKNOWN_EVENTS_KEPT = 10_000
+MAX_UNKNOWN_EVENTS = 10_000

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import Answer, success
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import created_within, page_body, page_of
+from common.api.pagination import filter_created_range, load_page, page_body
 from common.api.schema import enveloped, page_schema
 from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
@@ -66,8 +66,8 @@ class OrderListView(APIView):
         found = selectors.list_orders(principal_of(request))
         if "status" in query:
             found = found.filter(status=query["status"])
-        found = created_within(found, query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"])
+        found = filter_created_range(found, query)
+        page = load_page(found, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, order_body), message=_("Success")))
 
 

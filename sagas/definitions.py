@@ -29,14 +29,14 @@ class OnTimeout(enum.StrEnum):
 
 
 # The calls of a group are made at the same time, each in a thread, and all within one lease.
-MAX_TOGETHER = 8
+MAX_PARALLEL_CALLS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often a step is retried after an attempt without a definite answer, and the bounds of the pauses."""
 
-    max_count: int = 3
+    max_retries: int = 3
     base_seconds: float | None = None  # None: the platform's SAGA_RETRY_BASE_SECONDS
     cap_seconds: float | None = None  # None: the platform's SAGA_RETRY_CAP_SECONDS
 
@@ -93,10 +93,10 @@ class LocalStep:
 class ExternalStep:
     """A step that calls another system.
 
-    - `query` asks the other system for the outcome of an earlier call. Without it, the same call is repeated.
+    - `query` queries the other system for the outcome of an earlier call. Without it, the same call is repeated.
     - `queries_before_each_repetition`: query also before a repetition of a call that was certainly not sent.
     - `before_next_call` runs when a call returns `NextCall`, inside the transaction that commits the next intent.
-    - `group` is the same for steps that are called at the same time; see `together`.
+    - `group` is the same for steps that are called at the same time; see `parallel`.
     """
 
     name: str
@@ -154,14 +154,16 @@ def Step(name: str, execute: Callable[..., Any], *, kind: StepKind, **options: A
     return _SPECS[kind](name, execute, **options)
 
 
-def together(*steps: StepSpec) -> tuple[StepSpec, ...]:
+def parallel(*steps: StepSpec) -> tuple[StepSpec, ...]:
     """Groups EXTERNAL steps: their intents are committed together, and their calls are made at the same time.
 
-    Written `*together(Step(…), Step(…))`. They are compensated in reverse order.
+    Written `*parallel(Step(…), Step(…))`. They are compensated in reverse order.
     """
-    assert 1 < len(steps) <= MAX_TOGETHER, f"between 2 and {MAX_TOGETHER} steps can be called together"
+    assert 1 < len(steps) <= MAX_PARALLEL_CALLS, (
+        f"between 2 and {MAX_PARALLEL_CALLS} steps can be called in parallel"
+    )
     calls = [step for step in steps if isinstance(step, ExternalStep)]
-    assert len(calls) == len(steps), "only EXTERNAL steps can be called together"
+    assert len(calls) == len(steps), "only EXTERNAL steps can be called in parallel"
     assert not any(step.pivot for step in calls), (
         "a pivot stands alone: a step that failed beside it could not be compensated"
     )

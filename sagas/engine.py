@@ -42,7 +42,7 @@ def claim_due_sagas(
     task_queue: str,
     places: int,
     held: Mapping[str, int],
-    suspects: int,
+    possibly_poison: int,
     after: str,
     overdue_seconds: float = 0,
 ) -> store.ClaimedSagas:
@@ -52,7 +52,7 @@ def claim_due_sagas(
             task_queue=task_queue,
             places=places,
             held=held,
-            suspects=suspects,
+            possibly_poison=possibly_poison,
             after=after,
             overdue_seconds=overdue_seconds,
         )

@@ -21,7 +21,7 @@ def draw_definition(definition: Definition) -> str:
     for order, step in enumerate(definition.steps, start=1):
         mark = "●" if step.pivot else "○"
         if _begins_group(definition, order):
-            lines.append("  ├─ " + _("together"))
+            lines.append("  ├─ " + _("in parallel"))
         lines.append(
             f"  {mark} {order} {step.name:<{width}}  {_pad(str(KIND_LABELS[step.kind]), 8)}  {_describe(step)}".rstrip()
         )
@@ -84,7 +84,7 @@ def _describe(step: StepSpec) -> str:
     elif not step.pivot:
         notes.append(_("nothing to compensate"))
     if isinstance(step, ExternalStep):
-        notes.append(_("%(count)d retries") % {"count": step.retry.max_count})
+        notes.append(_("%(count)d retries") % {"count": step.retry.max_retries})
     if step.pivot:
         notes.append(_("pivot"))
     return ", ".join(notes)

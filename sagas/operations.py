@@ -64,7 +64,7 @@ def wake_saga(*, saga_id: uuid.UUID) -> bool:
 def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:
     """Requests that a saga is compensated: it is, unless its pivot has happened. False when the saga has ended."""
     with transaction.atomic():
-        asked = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).update(
+        is_requested = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).update(
             cancel_requested_at=Now(), revision=F("revision") + 1, updated_at=Now()
         )
         SagaInstance.objects.filter(
@@ -73,9 +73,9 @@ def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:
             status__in=ACTIVE_SAGA_STATUSES,
             needs_attention=False,
         ).update(lease_expires_at=Now())
-        if asked:
+        if is_requested:
             _send_wakeup(saga_id)
-    return bool(asked)
+    return bool(is_requested)
 
 
 def _send_wakeup(saga_id: uuid.UUID) -> None:

@@ -113,7 +113,10 @@ def get_outcome_name(outcome: Outcome) -> str:
 
 
 class StepFailed(Exception):
-    """A LOCAL step raises it to refuse: the definite failure of a step inside our own database."""
+    """A LOCAL step or a resolution raises it to refuse: the definite failure of a step inside our own database.
+
+    The engine turns that of a step into `sagas.steps.StepRefused`, which also names the step.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)

@@ -131,7 +131,7 @@ def create_state(
     definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]
 ) -> SagaState:
     steps = [
-        StepState(id=uuid7(), order=order, name=spec.name, max_retry_count=spec.retry.max_count)
+        StepState(id=uuid7(), order=order, name=spec.name, max_retry_count=spec.retry.max_retries)
         for order, spec in enumerate(definition.steps, start=1)
     ]
     return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)

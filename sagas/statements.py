@@ -123,9 +123,9 @@ SELECT * FROM claimed
 # The due sagas of a task queue, fairly between keys (ADR 22). `walk` goes from key to key in the index of due sagas, at
 # most `keys` of them, so that the cost depends neither on the number of due sagas nor on the number of keys. A place
 # goes to the key that holds the fewest. No key holds more places than stay free: one key alone gets half of them, so a
-# new key always finds a place. Of the sagas whose last worker died, `suspects` are claimed: one of them may have killed
-# it. The first sagas of a key are read as the next rows of the index, and rows of other keys are dropped afterwards:
-# whatever the statistics are, the planner cannot read all due sagas instead.
+# new key always finds a place. Of the sagas whose last worker died, at most `possibly_poison` are claimed: one
+# of them may be a poison saga. The first sagas of a key are read as the next rows of the index, and rows of other keys
+# are dropped afterwards: whatever the statistics are, the planner cannot read all due sagas instead.
 CLAIM_DUE = f"""
 WITH RECURSIVE walk AS (
     (SELECT fairness_key, due_at, 1 AS number FROM saga_instances
@@ -138,9 +138,9 @@ WITH RECURSIVE walk AS (
         ORDER BY fairness_key, due_at LIMIT 1) AS following
     WHERE walk.number < %(keys)s::int
 ), candidates AS (
-    SELECT due.*, row_number() OVER (PARTITION BY due.is_suspect ORDER BY due.due_at, due.id) AS number
+    SELECT due.*, row_number() OVER (PARTITION BY due.may_be_poison ORDER BY due.due_at, due.id) AS number
     FROM walk CROSS JOIN LATERAL (
-        SELECT id, fairness_key, due_at, claims_without_progress > 0 AS is_suspect FROM (
+        SELECT id, fairness_key, due_at, claims_without_progress > 0 AS may_be_poison FROM (
             SELECT id, fairness_key, due_at, claims_without_progress FROM saga_instances
             WHERE task_queue = %(task_queue)s AND due_at IS NOT NULL AND fairness_key >= walk.fairness_key
             ORDER BY fairness_key, due_at LIMIT %(window)s::int) AS next
@@ -153,18 +153,19 @@ WITH RECURSIVE walk AS (
     FROM candidates LEFT JOIN (
         SELECT key AS fairness_key, value::int AS sagas FROM jsonb_each_text(%(held)s::jsonb)) AS held
         ON held.fairness_key = candidates.fairness_key
-    WHERE NOT is_suspect OR number <= %(suspects)s::int
-), turns AS (
-    SELECT id, rank, row_number() OVER (ORDER BY rank, due_at, id) AS turn FROM ranked
+    WHERE NOT may_be_poison OR number <= %(possibly_poison)s::int
+), ranked_by_fairness AS (
+    SELECT id, rank, row_number() OVER (ORDER BY rank, due_at, id) AS fair_rank FROM ranked
 ), picked AS MATERIALIZED (
-    SELECT id FROM turns WHERE turn <= %(places)s::int AND rank <= greatest(1, %(places)s::int - turn)
+    SELECT id FROM ranked_by_fairness
+    WHERE fair_rank <= %(places)s::int AND rank <= greatest(1, %(places)s::int - fair_rank)
 ), locked AS MATERIALIZED (
     SELECT id FROM saga_instances WHERE id IN (SELECT id FROM picked) AND due_at <= now() FOR UPDATE SKIP LOCKED
 ), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
 ), claimed AS ({_CLAIMED.format(which="id IN (SELECT id FROM locked)")}
 ), resumed AS ({_RESUMED})
 SELECT totals.*, claimed.*
-FROM (SELECT (SELECT count(*) FROM turns) AS candidates, (SELECT count(*) FROM picked) AS picked,
+FROM (SELECT (SELECT count(*) FROM ranked_by_fairness) AS candidates, (SELECT count(*) FROM picked) AS picked,
              (SELECT max(fairness_key) FROM walk) AS last_key, (SELECT count(*) FROM walk) AS walked) AS totals
 LEFT JOIN claimed ON true
 """  # noqa: S608

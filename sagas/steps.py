@@ -15,7 +15,8 @@ Refusals = Mapping[str, Failure]  # by the name of the step
 
 
 class StepRefused(Exception):
-    """A LOCAL step refused. What it wrote must be rolled back before its failure is recorded."""
+    """The engine's form of `StepFailed`, which handlers raise: it names the step that refused. What the step wrote must
+    be rolled back before its failure is recorded."""
 
     def __init__(self, step_name: str, failure: Failure) -> None:
         super().__init__(step_name)

@@ -128,15 +128,15 @@ def claim_due_sagas(
     task_queue: str,
     places: int,
     held: Mapping[str, int] | None = None,
-    suspects: int = 1,
+    possibly_poison: int = 1,
     after: str = "",
     overdue_seconds: float = 0,
 ) -> ClaimedSagas:
     """Claims due sagas of a queue, at most `places`, fairly between fairness keys.
 
-    `held` has the number of sagas of each key that this process holds already. At most `suspects` of the sagas whose
-    last worker died are claimed. `after` is the `last_key` of the claim before. Sagas that have been due for less than
-    `overdue_seconds` are left out. The cost does not depend on how many sagas are due.
+    `held` has the number of sagas of each key that this process holds already. Of the sagas whose last
+    worker died, at most `possibly_poison` are claimed. `after` is the `last_key` of the claim before. Sagas that have
+    been due for less than `overdue_seconds` are left out. The cost does not depend on how many sagas are due.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -145,7 +145,7 @@ def claim_due_sagas(
                 task_queue=task_queue,
                 places=places,
                 held=held or {},
-                suspects=suspects,
+                possibly_poison=possibly_poison,
                 after=after,
                 overdue_seconds=overdue_seconds,
             ),
@@ -167,7 +167,7 @@ def get_claim_parameters(
     task_queue: str,
     places: int,
     held: Mapping[str, int],
-    suspects: int,
+    possibly_poison: int,
     after: str,
     overdue_seconds: float = 0,
 ) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def get_claim_parameters(
         "task_queue": task_queue,
         "places": places,
         "held": json.dumps(dict(held)),
-        "suspects": suspects,
+        "possibly_poison": possibly_poison,
         "after": after,
         "overdue_seconds": overdue_seconds,
         "keys": KEYS_PER_CLAIM,

@@ -35,7 +35,7 @@ def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> i
             task_queue=task_queue,
             places=SWEEP_THREADS,
             held={},
-            suspects=1,
+            possibly_poison=1,
             after=after,
             overdue_seconds=MISSED_POLLS * settings.SAGA_SWEEP_SECONDS,
         )

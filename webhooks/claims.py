@@ -41,6 +41,11 @@ pending_endpoints AS (
         ORDER BY endpoint_id, due_at LIMIT 1) AS following
 )"""
 
+# 1. `calls_in_flight`: the calls of each endpoint that have not ended, and whether the endpoint is stalled.
+# 2. `candidates`: the first due deliveries of each endpoint that may have a further call. `queue_position` counts in
+#    the endpoint's queue; `fair_rank` adds its calls in flight, so that the endpoint with the fewest comes first.
+# 3. `chosen`: fills the free places fairly between merchants, then between the endpoints of one merchant.
+# 4. `locked`, `claimed`, `attempts`: takes the leases, raises the fencing tokens and writes the intents.
 # `candidates` reads the next few rows of the index from the endpoint's first one and drops those of other endpoints
 # afterwards. So the planner cannot choose to search all due deliveries, whatever the statistics say.
 CLAIM_SQL = f"""
@@ -51,18 +56,18 @@ WITH RECURSIVE {PENDING_ENDPOINTS}, calls_in_flight AS (
     FROM webhook_deliveries WHERE lease_expires_at > clock_timestamp() GROUP BY endpoint_id
 ), candidates AS (
     SELECT due.id, pending_endpoints.due_at, endpoint.merchant_id,
-           due.position + coalesce(calls_in_flight.calls, 0) AS position
+           due.queue_position + coalesce(calls_in_flight.calls, 0) AS fair_rank
     FROM pending_endpoints
     JOIN webhook_endpoints AS endpoint ON endpoint.id = pending_endpoints.endpoint_id
     LEFT JOIN calls_in_flight ON calls_in_flight.endpoint_id = pending_endpoints.endpoint_id
     CROSS JOIN LATERAL (
-        SELECT id, row_number() OVER (ORDER BY due_at) AS position FROM (
+        SELECT id, row_number() OVER (ORDER BY due_at) AS queue_position FROM (
             SELECT id, endpoint_id, due_at FROM webhook_deliveries
             WHERE status = 'pending' AND endpoint_id >= pending_endpoints.endpoint_id
             ORDER BY endpoint_id, due_at LIMIT %(max_calls)s) AS next
         WHERE next.endpoint_id = pending_endpoints.endpoint_id AND next.due_at <= clock_timestamp()) AS due
     WHERE pending_endpoints.due_at <= clock_timestamp() AND endpoint.status = 'enabled' AND endpoint.lane = %(lane)s
-      AND due.position <= %(max_calls)s - coalesce(calls_in_flight.calls, 0)
+      AND due.queue_position <= %(max_calls)s - coalesce(calls_in_flight.calls, 0)
       AND NOT coalesce(calls_in_flight.is_stalled, false)
 ), calls_of_merchant AS (
     SELECT endpoint.merchant_id, sum(calls_in_flight.calls) AS calls
@@ -72,8 +77,8 @@ WITH RECURSIVE {PENDING_ENDPOINTS}, calls_in_flight AS (
     SELECT candidates.id FROM candidates
     LEFT JOIN calls_of_merchant ON calls_of_merchant.merchant_id = candidates.merchant_id
     ORDER BY coalesce(calls_of_merchant.calls, 0)
-             + row_number() OVER (PARTITION BY candidates.merchant_id ORDER BY candidates.position, candidates.due_at),
-             candidates.position, candidates.due_at LIMIT %(places)s
+             + row_number() OVER (PARTITION BY candidates.merchant_id ORDER BY candidates.fair_rank, candidates.due_at),
+             candidates.fair_rank, candidates.due_at LIMIT %(places)s
 ), locked AS (
     SELECT id FROM webhook_deliveries
     WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND due_at <= clock_timestamp()

@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from opentelemetry.trace import SpanKind
 
@@ -20,24 +20,12 @@ from common.crypto import unseal
 from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
-from webhooks import endpoints, http_client, metrics, retry_schedule, signing
-from webhooks.claims import SLOW_SECONDS, ClaimedDelivery
+from webhooks import endpoint_state, http_client, metrics, retry_schedule, signing
+from webhooks.claims import ClaimedDelivery
 from webhooks.http_client import EndpointResponse
-from webhooks.models import (
-    AttemptOutcome,
-    DeliveryStatus,
-    DisabledReason,
-    EndpointKind,
-    EndpointStatus,
-    Lane,
-    WebhookAttempt,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
+from webhooks.models import AttemptOutcome, DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
-
-GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +115,7 @@ def record_outcome(claim: ClaimedDelivery, response: EndpointResponse) -> bool:
         error=redact(response.error, LOGS),
         duration_ms=response.duration_ms,
     )
-    _update_endpoint_health(claim, response)
+    endpoint_state.update_endpoint_state(claim, response)
     return True
 
 
@@ -140,26 +128,11 @@ def _delivery_changes(claim: ClaimedDelivery, response: EndpointResponse) -> dic
     if response.outcome == AttemptOutcome.SUCCESS:
         first_success = Coalesce(F("delivered_at"), Now())  # a resend does not change it
         return {**outcome, "status": DeliveryStatus.DELIVERED, "due_at": None, "delivered_at": first_success}
-    delay = None if response.status_code == GONE else retry_schedule.retry_delay_seconds(claim.attempt_count)
+    delay = (
+        None
+        if response.status_code == endpoint_state.GONE
+        else retry_schedule.retry_delay_seconds(claim.attempt_count)
+    )
     if delay is None:
         return {**outcome, "status": DeliveryStatus.FAILED, "due_at": None}
     return {**outcome, "due_at": Now() + timedelta(seconds=delay)}
-
-
-def _update_endpoint_health(claim: ClaimedDelivery, response: EndpointResponse) -> None:
-    """Sets the lane and `failing_since`, and disables an endpoint that is gone or has failed for too long. Writes the
-    row only when something changes, so that concurrent deliveries to one endpoint do not wait for its lock."""
-    endpoint = WebhookEndpoint.objects.filter(id=claim.endpoint_id)
-    if response.outcome == AttemptOutcome.SUCCESS:
-        lane = Lane.FAST if response.duration_ms < SLOW_SECONDS * 1000 else Lane.SLOW
-        endpoint.filter(~Q(lane=lane) | Q(failing_since__isnull=False)).update(lane=lane, failing_since=None)
-        return
-    endpoint.filter(Q(lane=Lane.FAST) | Q(failing_since__isnull=True)).update(
-        lane=Lane.SLOW, failing_since=Coalesce(F("failing_since"), Now())
-    )
-    enabled = endpoint.filter(kind=EndpointKind.REGISTERED, status=EndpointStatus.ENABLED)
-    if response.status_code == GONE:
-        endpoints.disable_endpoints(enabled, reason=DisabledReason.GONE)
-    else:
-        limit = Now() - timedelta(days=retry_schedule.DISABLE_AFTER_DAYS)
-        endpoints.disable_endpoints(enabled.filter(failing_since__lt=limit), reason=DisabledReason.FAILING)

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from psycopg_pool import PoolTimeout
 
 from common.crypto import seal
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 from common.db import insert_unless_exists
 from webhooks.models import EndpointKind, WebhookEndpoint
 from webhooks.signing import new_secret
@@ -55,7 +55,7 @@ def run(stop: threading.Event) -> None:
             claimed = fan_out_batch()
             is_connected = True
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
-            if trouble_of(error) is None:
+            if classify_database_error(error) is None:
                 raise
             if is_connected:
                 log.warning("fan_out.database_lost", reason=str(error), retry_seconds=RECONNECT_SECONDS)

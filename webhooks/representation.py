@@ -49,6 +49,7 @@ def delivery_body(delivery: WebhookDelivery) -> dict[str, Any]:
         "id": str(delivery.id),
         "event_id": str(delivery.event.event_id),
         "event_type": delivery.event.type,
+        # The number of the payment or refund. The outbox calls it the ordering key.
         "subject": delivery.event.ordering_key,
         "endpoint_id": str(delivery.endpoint_id),
         "url": delivery.callback_url or delivery.endpoint.url,

@@ -5,7 +5,6 @@ import random
 # Seconds to wait before each attempt, the first included. Together a little over three days.
 DELAYS_SECONDS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 JITTER = 0.2
-DISABLE_AFTER_DAYS = 5
 
 
 def retry_delay_seconds(attempts: int) -> float | None:

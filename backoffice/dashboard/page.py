@@ -98,7 +98,7 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         ],
         "tiles": _tiles(figures, request.user),
         "checks": [
-            {"passed": check.passed, "count": check.count, "meaning": registry.meaning_of(check.name)}
+            {"passed": check.passed, "count": check.count, "meaning": registry.get_check_meaning(check.name)}
             for check in figures.checks
         ],
     }

@@ -11,7 +11,7 @@ from channels.base import Declined, NewKeyRequired, NotProcessed, UnknownOutcome
 from channels.simulator.faults import TIMED_OUT, Script, ScriptedFault, SimulatedOperation
 from channels.simulator.models import CallCount
 from channels.simulator.router import ALIAS
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 
 R = TypeVar("R")
 
@@ -78,7 +78,7 @@ def _execute(execute: Callable[[], R]) -> R | Declined | UnknownOutcome:
         # The ledger has one entry for each key.
         return Declined("idempotency_mismatch", "This key was used for something else.")
     except (DatabaseError, InterfaceError) as error:
-        if trouble_of(error) is None:
+        if classify_database_error(error) is None:
             raise
         # The connection may have broken during the commit, so the bank may have done it. This is no channel fault: the
         # ledger is in our own database.

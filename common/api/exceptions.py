@@ -10,7 +10,7 @@ from rest_framework import exceptions as drf
 
 from common import errors
 from common.api.envelope import failure
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 from common.error_pages import render_error_page
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ def _translate(error: Exception) -> errors.ApiError:
 
 def database_unavailable(error: BaseException | None) -> errors.ServiceUnavailable | None:
     """Logs and returns a 503 with `Retry-After` when the database cannot serve. None for other errors."""
-    trouble = trouble_of(error)
+    trouble = classify_database_error(error)
     if trouble is None:
         return None
     log.error("request.database_unavailable", trouble=trouble.name.lower(), error=str(error))

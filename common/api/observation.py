@@ -60,7 +60,7 @@ class TraceMiddleware:
     """Opens a trace for each request, with a link to the caller's. Joining it would let callers decide on sampling."""
 
     def __init__(self, get_response: GetResponse) -> None:
-        if not tracing.is_on():
+        if not tracing.is_enabled():
             raise MiddlewareNotUsed
         self.get_response = get_response
 

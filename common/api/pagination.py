@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from common.errors import ValidationFailed
 
@@ -25,7 +26,7 @@ class Page(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class IndexPrefix:
     """A column that stands before `created_at` in the index of a list, and all its values.
 
     A list that is not narrowed to one value reads the newest rows of each value, instead of all rows.
@@ -35,25 +36,32 @@ class Split:
     values: Sequence[str]
 
 
-def page_of(
-    rows: QuerySet[M], *, cursor: str | None, limit: int, key: str = "id", split: Split | None = None
+def load_page(
+    rows: QuerySet[M],
+    *,
+    cursor: str | None,
+    limit: int,
+    key: str = "id",
+    index_prefix: IndexPrefix | None = None,
 ) -> Page[M]:
-    """One page, newest first. `key` is a unique UUID column that orders rows of the same time.
+    """Loads one page, newest first. `key` is a unique UUID column that orders rows of the same time.
 
     Every index of a list ends with `created_at` and `key`, both descending, so that a page reads its own rows only.
     Raises `ValidationFailed` for a wrong cursor.
     """
     if rows.query.is_empty():
-        return Page([], None)  # of `QuerySet.none()`, which is no part of a union
+        return Page([], None)  # Django refuses `QuerySet.none()` as a part of a union
     if cursor:
         at, last = _read_cursor(cursor)
         # The index can start at the first condition; the second excludes rows of the same time.
         rows = rows.filter(created_at__lte=at).filter(Q(created_at__lt=at) | Q(**{f"{key}__lt": last}))
     order = ("-created_at", f"-{key}")
-    if split:
+    if index_prefix:
         each = [
-            rows.filter(**{split.column: value}).order_by(*order).values_list("created_at", key)[: limit + 1]
-            for value in split.values
+            rows.filter(**{index_prefix.column: value})
+            .order_by(*order)
+            .values_list("created_at", key)[: limit + 1]
+            for value in index_prefix.values
         ]
         newest = each[0].union(*each[1:], all=True).order_by(*order)[: limit + 1]
         found = list(rows.filter(**{f"{key}__in": [row[1] for row in newest]}).order_by(*order))
@@ -63,7 +71,7 @@ def page_of(
     return Page(rows=found[:limit], next_cursor=_cursor_of(found[limit - 1], key) if more else None)
 
 
-def created_within(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
+def filter_created_range(rows: QuerySet[M], query: Mapping[str, Any]) -> QuerySet[M]:
     """Narrows to `created_from` and `created_to` of a `CreatedRangeQuery`."""
     if "created_from" in query:
         rows = rows.filter(created_at__gte=query["created_from"])
@@ -83,7 +91,7 @@ def _read_cursor(cursor: str) -> tuple[dt.datetime, uuid.UUID]:
         at = EPOCH + int(cursor[:TIME_DIGITS], 16) * MICROSECOND
         return at, uuid.UUID(hex=cursor[TIME_DIGITS:])
     except (ValueError, OverflowError) as error:
-        raise ValidationFailed({"cursor": ["not a cursor of this API"]}) from error
+        raise ValidationFailed({"cursor": [_("Use the `next_cursor` of an earlier answer.")]}) from error
 
 
 def page_body(page: Page[M], render: Any) -> dict[str, Any]:

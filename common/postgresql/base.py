@@ -16,7 +16,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg_pool import ConnectionPool
 
-from common.database_errors import trouble_of
+from common.database_errors import classify_database_error
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class _SessionEndWrapper(DatabaseErrorWrapper):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        trouble = trouble_of(exc_value) if isinstance(exc_value, psycopg.Error) else None
+        trouble = classify_database_error(exc_value) if isinstance(exc_value, psycopg.Error) else None
         if trouble is not None and trouble.ends_session:
             self.wrapper.session_is_over = True
         super().__exit__(exc_type, exc_value, traceback)

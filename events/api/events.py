@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from common.api.envelope import success
 from common.api.http import respond, validated_query
-from common.api.pagination import created_within, page_body, page_of
+from common.api.pagination import filter_created_range, load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from events import representation, selectors
 from events.api import serializers
@@ -42,8 +42,8 @@ class EventListView(APIView):
             found = found.filter(type=query["type"])
         if "subject" in query:
             found = found.filter(ordering_key=query["subject"])
-        found = created_within(found, query)
-        page = page_of(found, cursor=query.get("cursor"), limit=query["limit"], key="event_id")
+        found = filter_created_range(found, query)
+        page = load_page(found, cursor=query.get("cursor"), limit=query["limit"], key="event_id")
         return respond(success(page_body(page, representation.event_body), message=_("Success")))
 
 

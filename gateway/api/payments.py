@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from common.api.envelope import success
 from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import Split
+from common.api.pagination import IndexPrefix
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.pages import respond_with_page
@@ -88,8 +88,10 @@ class PaymentListView(APIView):
         payments = selectors.get_payments(principal_of(request))
         # The index of a channel's payments is ordered within each status.
         is_split = "channel" in query and "status" not in query
-        split = Split("status", PaymentStatus.values) if is_split else None
-        return respond_with_page(payments, query, filters=FILTERS, body_of=payment_body, split=split)
+        index_prefix = IndexPrefix("status", PaymentStatus.values) if is_split else None
+        return respond_with_page(
+            payments, query, filters=FILTERS, body_of=payment_body, index_prefix=index_prefix
+        )
 
 
 class PaymentView(APIView):

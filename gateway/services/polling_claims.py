@@ -50,10 +50,11 @@ WITH RECURSIVE walk AS (
     FROM candidates LEFT JOIN (
         SELECT key::uuid AS merchant_id, value::int AS calls FROM jsonb_each_text(%(held)s::jsonb)) AS held
         ON held.merchant_id = candidates.merchant_id
-), turns AS (
-    SELECT id, rank, row_number() OVER (ORDER BY rank, urgency DESC, id DESC) AS turn FROM ranked
+), ranked_by_fairness AS (
+    SELECT id, rank, row_number() OVER (ORDER BY rank, urgency DESC, id DESC) AS fair_rank FROM ranked
 ), picked AS MATERIALIZED (
-    SELECT id FROM turns WHERE turn <= %(places)s::int AND rank <= greatest(1, %(places)s::int - turn)
+    SELECT id FROM ranked_by_fairness
+    WHERE fair_rank <= %(places)s::int AND rank <= greatest(1, %(places)s::int - fair_rank)
 ), locked AS MATERIALIZED (
     SELECT id FROM {table}
     WHERE id IN (SELECT id FROM picked) AND next_check_at <= now() FOR UPDATE SKIP LOCKED
@@ -64,7 +65,7 @@ WITH RECURSIVE walk AS (
     WHERE id IN (SELECT id FROM locked)
     RETURNING id, merchant_id, check_count - 1 AS check_count
 ), progress AS (
-    SELECT (SELECT count(*) FROM turns) AS candidates, (SELECT count(*) FROM picked) AS picked,
+    SELECT (SELECT count(*) FROM ranked_by_fairness) AS candidates, (SELECT count(*) FROM picked) AS picked,
            (SELECT count(*) FROM walk) AS walked,
            (SELECT merchant_id FROM walk ORDER BY number DESC LIMIT 1) AS last_merchant
 )

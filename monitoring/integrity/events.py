@@ -17,10 +17,10 @@ OUTBOX_DRAINED = IntegrityCheck(
     """,
 )
 
-# A retried payment, a contradicted refund and an updated dispute may repeat an event.
+# A retried payment, a refund whose outcome the channel corrected later, and an updated dispute may repeat an event.
 EVENTS_ONCE = IntegrityCheck(
     "events_once",
-    _("A payment or refund has each of its events once."),
+    _("Each event of a payment or refund exists once."),
     """
     SELECT o.ordering_key AS id, o.type || ' ' || count(*) || ' times' AS detail
     FROM outbox_events o

@@ -28,15 +28,15 @@ class UnknownCheck(Exception):
     """There is no check of this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no check '{name}'. Choose from: {', '.join(check_names())}.")
+        super().__init__(f"There is no check '{name}'. Choose from: {', '.join(list_check_names())}.")
 
 
-def check_names() -> list[str]:
+def list_check_names() -> list[str]:
     return [check.name for check in CHECKS]
 
 
-def meaning_of(name: str) -> str:
-    """The text of a check's rule. Empty for a stored result whose check no longer exists."""
+def get_check_meaning(name: str) -> str:
+    """Returns the text of a check's rule. Empty for a stored result whose check no longer exists."""
     return next((str(check.meaning) for check in CHECKS if check.name == name), "")
 
 

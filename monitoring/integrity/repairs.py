@@ -1,4 +1,4 @@
-"""Repairs of violations, by check. A check has one only where it can do no harm, whatever else happens meanwhile."""
+"""Repairs of violations, by check. A repair exists only if it is safe at any time."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from sagas import engine, operations
 
 
 def resume_sagas(saga_ids: Sequence[str]) -> None:
-    """Does a worker's work. Claims and fencing tokens make it harmless beside a worker that comes after all."""
+    """Resumes sagas as a worker would. Claims and fencing tokens make it safe beside a worker."""
     for saga_id in map(uuid.UUID, saga_ids):
         operations.wake_saga(saga_id=saga_id)
         engine.resume_saga(saga_id)
@@ -19,7 +19,7 @@ def resume_sagas(saga_ids: Sequence[str]) -> None:
 
 def update_orders(payment_nos: Sequence[str]) -> None:
     """Moves pending orders to the status that follows from their payment. A payment that has ended never changes
-    again; an order that is not pending needs a person's decision."""
+    again; an order that is not pending needs review."""
     for payment_no in payment_nos:
         with transaction.atomic():
             payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()

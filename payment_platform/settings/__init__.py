@@ -9,6 +9,7 @@ from payment_platform.settings.channels import *
 from payment_platform.settings.database import *
 from payment_platform.settings.email import *
 from payment_platform.settings.events import *
+from payment_platform.settings.idempotency import *
 from payment_platform.settings.observability import *
 from payment_platform.settings.payments import *
 from payment_platform.settings.redis import *

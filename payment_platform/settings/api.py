@@ -1,4 +1,11 @@
-"""The API: Django REST framework, and the OpenAPI document."""
+"""The API: rate limits, Django REST framework, and the OpenAPI document."""
+
+from payment_platform.settings.base import env
+
+# Requests per second of one API key, on average.
+RATE_LIMIT_PER_SECOND: float = env.float("RATE_LIMIT_PER_SECOND", default=100.0)
+# Requests that one API key may send at once.
+RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["common.api.renderers.JsonRenderer"],

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from common.database_errors import DatabaseTrouble
+from common.database_errors import DatabaseErrorKind
 from gateway.models import Payment
 from sagas.models import SagaInstance
 from tests.support.shop import create, data, error, new_no, payment_request
@@ -20,19 +20,19 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 UNAVAILABLE = {
-    "25006": DatabaseTrouble.READ_ONLY,
-    "25P03": DatabaseTrouble.SESSION_LOST,
-    "53100": DatabaseTrouble.EXHAUSTED,
-    "53200": DatabaseTrouble.EXHAUSTED,
-    "53300": DatabaseTrouble.EXHAUSTED,
-    "55P03": DatabaseTrouble.TIMEOUT,
-    "57014": DatabaseTrouble.TIMEOUT,
-    "57P01": DatabaseTrouble.SESSION_LOST,
-    "57P02": DatabaseTrouble.SESSION_LOST,
-    "57P03": DatabaseTrouble.SESSION_LOST,
-    "57P05": DatabaseTrouble.SESSION_LOST,
-    "58030": DatabaseTrouble.EXHAUSTED,
-    "08006": DatabaseTrouble.SESSION_LOST,
+    "25006": DatabaseErrorKind.READ_ONLY,
+    "25P03": DatabaseErrorKind.SESSION_LOST,
+    "53100": DatabaseErrorKind.EXHAUSTED,
+    "53200": DatabaseErrorKind.EXHAUSTED,
+    "53300": DatabaseErrorKind.EXHAUSTED,
+    "55P03": DatabaseErrorKind.TIMEOUT,
+    "57014": DatabaseErrorKind.TIMEOUT,
+    "57P01": DatabaseErrorKind.SESSION_LOST,
+    "57P02": DatabaseErrorKind.SESSION_LOST,
+    "57P03": DatabaseErrorKind.SESSION_LOST,
+    "57P05": DatabaseErrorKind.SESSION_LOST,
+    "58030": DatabaseErrorKind.EXHAUSTED,
+    "08006": DatabaseErrorKind.SESSION_LOST,
 }
 
 

@@ -76,7 +76,9 @@ class TestUnusableKeys:
             return count
 
         monkeypatch.setattr(crypto, "unseal", counted("unseal", crypto.unseal))
-        monkeypatch.setattr(authentication, "signature_of", counted("mac", authentication.signature_of))
+        monkeypatch.setattr(
+            authentication, "compute_signature", counted("mac", authentication.compute_signature)
+        )
         steps = refusals()
         for _ in range(6):
             work.update(unseal=0, mac=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from merchants.signing import SignedParts, signature_of
+from merchants.signing import SignedParts, compute_signature
 
 SECRET = "sk_test_0123456789"
 PARTS = SignedParts(
@@ -25,7 +25,7 @@ def test_the_canonical_text_is_eight_lines():
 
 def test_the_signature_equals_the_one_of_openssl():
     assert (
-        signature_of(PARTS, secret=SECRET)
+        compute_signature(PARTS, secret=SECRET)
         == "v1=eb222cfc7ab14189fcf7e0ef9390c1791112dd880847d01943c32d0c91cdb91b"
     )
 
@@ -37,7 +37,7 @@ def test_absent_parts_are_empty_lines():
         b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )
     assert (
-        signature_of(parts, secret=SECRET)
+        compute_signature(parts, secret=SECRET)
         == "v1=85ce99fadcf76a6e2587097bd8f31c8f6ced5e6e969776bb19e890337e9dfc85"
     )
 

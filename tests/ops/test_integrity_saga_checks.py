@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from gateway.models import Payment
-from monitoring.integrity.registry import CHECKS, check_names
+from monitoring.integrity.registry import CHECKS, list_check_names
 from monitoring.integrity.search import SETTLED, find_all_violations
 from monitoring.models import ConsistencyResult
 from monitoring.services import run_checks
@@ -345,7 +345,7 @@ def test_the_hourly_run_makes_every_check(world: World, sabotage: Callable[..., 
     failed = ConsistencyResult.objects.get(passed=False)
     assert failed.name == "step_effects_once"
     assert failed.sample[0].endswith(": CallPaymentChannel forward succeeded twice")
-    assert set(ConsistencyResult.objects.values_list("name", flat=True)) == set(check_names())
+    assert set(ConsistencyResult.objects.values_list("name", flat=True)) == set(list_check_names())
 
 
 def test_a_refund_of_an_older_payment_breaks_no_rule_of_a_recent_run(

@@ -170,7 +170,7 @@ def test_events_of_other_systems_are_deleted_by_age_and_by_number(
     sabotage("UPDATE channel_events SET received_at = now() - interval '8 days' WHERE event_id = 'strange-3'")
     ours = ChannelEvent.objects.exclude(effect="unknown_reference").count()
     assert prune_history().unknown_channel_events == 1
-    monkeypatch.setattr(pruning, "UNKNOWN_EVENTS_KEPT", 3)
+    monkeypatch.setattr(pruning, "MAX_UNKNOWN_EVENTS", 3)
     assert prune_history().unknown_channel_events == 2
     left = ChannelEvent.objects.filter(effect="unknown_reference").values_list("event_id", flat=True)
     assert set(left) == {"strange-2", "strange-4", "strange-5"}

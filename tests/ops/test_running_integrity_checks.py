@@ -19,7 +19,7 @@ from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.flows.start import start_flow
 from gateway.models import Payment
 from merchants.services import NewMerchant
-from monitoring.integrity.registry import UnknownCheck, check_names
+from monitoring.integrity.registry import UnknownCheck, list_check_names
 from monitoring.models import ConsistencyResult, ConsistencyRun
 from monitoring.services import run_checks
 from monitoring.tasks import check_consistency
@@ -149,7 +149,7 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
     report = run_checks()
     run = ConsistencyRun.objects.get()
     assert (run.failed_checks, run.since, run.with_fixes) == (1, None, False)
-    assert run.results.count() == len(check_names())
+    assert run.results.count() == len(list_check_names())
     stored = run.results.get(name="order_follows_payment")
     assert (stored.passed, stored.count, stored.sample) == (False, 1, [world.paid])
     exposed = Client().get("/metrics").content.decode()
@@ -166,7 +166,7 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
 def test_the_task_checks_recent_rows(world: World) -> None:
     assert check_consistency() == 0
     assert ConsistencyRun.objects.get().since is not None
-    assert ConsistencyResult.objects.count() == len(check_names())
+    assert ConsistencyResult.objects.count() == len(list_check_names())
 
 
 def run_command(*arguments: str) -> tuple[int, str]:
@@ -183,7 +183,7 @@ def test_the_command_prints_a_table_and_exits_with_1_on_a_failure(
 ) -> None:
     code, text = run_command()
     assert code == 0
-    assert f"{len(check_names())} of {len(check_names())} checks passed" in text
+    assert f"{len(list_check_names())} of {len(list_check_names())} checks passed" in text
     sabotage(ORDER_WAITS, {"n": world.paid})
     code, text = run_command("--since", "24h")
     assert code == 1

@@ -59,9 +59,9 @@ def define(fake_steps: FakeSteps) -> Iterator[Callable[..., Definition]]:
     registered = []
 
     def _define(
-        *, pivot: str = "", deadline_seconds: int = 600, max_count: int = 3, version: int = 1
+        *, pivot: str = "", deadline_seconds: int = 600, max_retries: int = 3, version: int = 1
     ) -> Definition:
-        retry = RetryPolicy(max_count=max_count, base_seconds=0.0)
+        retry = RetryPolicy(max_retries=max_retries, base_seconds=0.0)
         definition = Definition(
             name=f"test.{uuid.uuid4().hex}",
             version=version,

@@ -116,7 +116,7 @@ def test_one_suspect_at_a_time_is_claimed(due: Due) -> None:
     claimed = [saga.id for saga in claim(12).sagas]
     assert len(set(claimed) & set(struck)) == 1
     assert set(claimed) >= set(sound)
-    assert claim(12, suspects=0).sagas == []
+    assert claim(12, possibly_poison=0).sagas == []
 
 
 def test_the_wait_for_a_worker_is_added_to_the_deadline(due: Due) -> None:

@@ -67,7 +67,7 @@ def definition() -> Definition:
         deadline_seconds=1,
         steps=(
             Step("reserve", nothing, kind=LOCAL, compensate=nothing),
-            Step("pay", nothing, kind=EXTERNAL, query=nothing, pivot=True, retry=RetryPolicy(max_count=3)),
+            Step("pay", nothing, kind=EXTERNAL, query=nothing, pivot=True, retry=RetryPolicy(max_retries=3)),
         ),
     )
 

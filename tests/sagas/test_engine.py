@@ -109,7 +109,7 @@ def test_a_call_that_is_not_found_is_repeated_with_the_same_key(fake_steps, defi
 def test_exhausted_retries_compensate_the_step_in_doubt_too(fake_steps, define, begin):
     fake_steps.answers("call2", Unknown("1"))
     fake_steps.answers("call2:query", *[Unknown("still")] * 5)
-    saga = engine.advance_saga(begin(define(max_count=2)))
+    saga = engine.advance_saga(begin(define(max_retries=2)))
     run_due()
     assert fake_steps.executed == [
         "local1",
@@ -126,7 +126,7 @@ def test_a_payment_that_turns_out_paid_goes_forward(fake_steps, define, begin):
     fake_steps.answers("call2", *[Unknown("lost")])
     fake_steps.answers("call2:query", *[Unknown("lost")] * 5)
     fake_steps.answers("call2:undo", AlreadySucceeded({"paid": True}))
-    saga = engine.advance_saga(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_retries=1)))
     run_due()
     row = reload(saga)
     assert (row.status, row.direction, row.past_pivot) == (SagaStatus.COMPLETED, Direction.FORWARD, True)
@@ -136,7 +136,7 @@ def test_a_payment_that_turns_out_paid_goes_forward(fake_steps, define, begin):
 
 def test_transient_failures_spend_retries_and_our_own_refusals_do_not(fake_steps, define, begin):
     fake_steps.answers("call2", *[Transient("breaker open", spends_attempt=False)] * 10, Transient("429"))
-    saga = engine.advance_saga(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_retries=1)))
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
 
@@ -183,7 +183,7 @@ def test_a_pivot_in_doubt_is_never_compensated(fake_steps, define, begin):
 def test_a_compensation_is_retried_and_then_needs_review(fake_steps, define, begin):
     fake_steps.answers("call4", Failure("no", "no"))
     fake_steps.answers("call2:undo", *[Unknown("?")] * 9)
-    saga = engine.advance_saga(begin(define(max_count=2)))
+    saga = engine.advance_saga(begin(define(max_retries=2)))
     run_due()
     row = reload(saga)
     assert (row.status, row.needs_attention) == (SagaStatus.FAILED, True)

@@ -20,7 +20,7 @@ def test_a_call_that_never_arrived_is_compensated(fake_steps, define, begin):
     """The call never arrived, nobody can tell, and its compensation is asked for all the same."""
     fake_steps.answers("call2", Unknown("lost before it arrived"))
     fake_steps.answers("call2:query", *[Unknown("lost")] * 3)
-    saga = engine.advance_saga(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_retries=1)))
     run_due()
     assert fake_steps.executed[-2:] == ["call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED
@@ -28,7 +28,7 @@ def test_a_call_that_never_arrived_is_compensated(fake_steps, define, begin):
 
 def test_a_step_in_doubt_is_compensated_before_older_steps(fake_steps, define, begin):
     fake_steps.answers("call4", *[Unknown("lost")] * 3)
-    saga = engine.advance_saga(begin(define(max_count=1)))
+    saga = engine.advance_saga(begin(define(max_retries=1)))
     run_due()
     assert fake_steps.executed[-4:] == ["call4:undo", "local3:undo", "call2:undo", "local1:undo"]
     assert reload(saga).status == SagaStatus.COMPENSATED

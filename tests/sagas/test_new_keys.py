@@ -31,7 +31,7 @@ def seen(fake_steps, define_steps, begin):
         kind=EXTERNAL,
         query=handler("pay:query"),
         pivot=True,
-        retry=RetryPolicy(max_count=3, base_seconds=0.0),
+        retry=RetryPolicy(max_retries=3, base_seconds=0.0),
     )
     return begin(define_steps(step)), calls
 

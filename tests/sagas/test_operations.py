@@ -97,7 +97,7 @@ class Make:
     def pivot_in_doubt(self):
         self.fake_steps.answers("call2", Unknown("?"))
         self.fake_steps.answers("call2:query", Unknown("?"))
-        saga = self.run(self.define(pivot="call2", max_count=1))
+        saga = self.run(self.define(pivot="call2", max_retries=1))
         run_due()
         assert reload(saga).needs_attention
         return saga

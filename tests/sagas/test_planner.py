@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagas import planner
-from sagas.definitions import EXTERNAL, LOCAL, Definition, RetryPolicy, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, Definition, RetryPolicy, Step, parallel
 from sagas.models import Direction, SagaStatus, StepStatus
 from sagas.outcomes import AlreadySucceeded, Failure, NeedsReview, NoEffect, Success, Transient, Unknown
 from sagas.planner import MakeCalls, Release, RunLocalStep
@@ -48,7 +48,7 @@ def definitions(draw):
             kind=kind,
             compensate=(lambda _seen: None) if draw(st.booleans()) else None,
             pivot=number == pivot,
-            retry=RetryPolicy(max_count=draw(st.integers(0, 2))),
+            retry=RetryPolicy(max_retries=draw(st.integers(0, 2))),
         )
         for number, kind in enumerate(kinds)
     )
@@ -63,7 +63,7 @@ def _grouped(draw, steps):
     for fits, run in itertools.groupby(steps, key=lambda step: step.kind is EXTERNAL and not step.pivot):
         neighbours = tuple(run)
         can = fits and len(neighbours) > 1
-        grouped += together(*neighbours) if can and draw(st.booleans()) else neighbours
+        grouped += parallel(*neighbours) if can and draw(st.booleans()) else neighbours
     return tuple(grouped)
 
 
@@ -130,7 +130,7 @@ def test_retry_pauses_grow_with_full_jitter_up_to_the_cap(settings):
         version=1,
         business_type="t",
         deadline_seconds=1,
-        steps=(Step("call", lambda _call: None, kind=EXTERNAL, retry=RetryPolicy(max_count=6)),),
+        steps=(Step("call", lambda _call: None, kind=EXTERNAL, retry=RetryPolicy(max_retries=6)),),
     )
     longest = [0.0] * 6
     for seed in range(300):

@@ -101,7 +101,7 @@ PLACES, KEYS = 12, 10
 
 def claim_values() -> dict[str, Any]:
     return store.get_claim_parameters(
-        task_queue="default", places=PLACES, held={"merchant-3": 2}, suspects=1, after=""
+        task_queue="default", places=PLACES, held={"merchant-3": 2}, possibly_poison=1, after=""
     )
 
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from common.errors import OperationRefused
 from sagas import engine, operations, signals, store
-from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, RetryPolicy, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, OnTimeout, RetryPolicy, Step, parallel
 from sagas.models import SagaInstance
 from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Success, Transient, Unknown
 from sagas.start import start_saga
@@ -50,7 +50,7 @@ INDEX = st.integers(0, 20)
 
 
 def steps_of(fake_steps, pivot, on_timeout):
-    retry = RetryPolicy(max_count=2, base_seconds=0.0)
+    retry = RetryPolicy(max_retries=2, base_seconds=0.0)
 
     def call(name, **options):
         undo = fake_steps.external(f"{name}:undo")
@@ -59,7 +59,7 @@ def steps_of(fake_steps, pivot, on_timeout):
     return (
         Step("local1", fake_steps.local("local1"), kind=LOCAL, compensate=fake_steps.local("local1:undo")),
         call("call2", query=fake_steps.external("call2:query")),
-        *together(call("a"), call("b")),
+        *parallel(call("a"), call("b")),
         Step(
             "wait5",
             fake_steps.local("local:wait5"),

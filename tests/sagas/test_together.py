@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from sagas import engine, graph, operations
-from sagas.definitions import EXTERNAL, LOCAL, WAITING, RetryPolicy, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, RetryPolicy, Step, parallel
 from sagas.models import SagaStatus, SagaStep
 from sagas.outcomes import CallNotFound, Failure, NeedsReview, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload, run_due
@@ -23,8 +23,8 @@ MEMBERS = ("a", "b", "c")
 def group(fake_steps, define_steps):
     """local1, then a, b and c together, then call5; `b` can be asked."""
 
-    def _group(*, pivot="", max_count=3, deadline_seconds=600):
-        retry = RetryPolicy(max_count=max_count, base_seconds=0.0)
+    def _group(*, pivot="", max_retries=3, deadline_seconds=600):
+        retry = RetryPolicy(max_retries=max_retries, base_seconds=0.0)
 
         def call(name, **options):
             undo = fake_steps.external(f"{name}:undo")
@@ -37,7 +37,7 @@ def group(fake_steps, define_steps):
                 "local1", fake_steps.local("local1"), kind=LOCAL, compensate=fake_steps.local("local1:undo")
             ),
             *([call("call2", pivot=True)] if pivot else []),
-            *together(call("a"), call("b", query=fake_steps.external("b:query")), call("c")),
+            *parallel(call("a"), call("b", query=fake_steps.external("b:query")), call("c")),
             call("call5"),
             deadline_seconds=deadline_seconds,
         )
@@ -144,7 +144,7 @@ def test_retries_of_a_group_wait_for_the_latest(fake_steps, group, begin):
 def test_a_call_with_exhausted_retries_is_compensated_in_order(fake_steps, group, begin):
     fake_steps.answers("b", *[Unknown("lost")] * 5)
     fake_steps.answers("b:query", *[Unknown("lost")] * 5)
-    saga = engine.advance_saga(begin(group(max_count=1)))
+    saga = engine.advance_saga(begin(group(max_retries=1)))
     run_due()
     assert reload(saga).error_code == "outcome_unknown"
     assert fake_steps.executed[-4:] == ["c:undo", "b:undo", "a:undo", "local1:undo"]
@@ -214,17 +214,17 @@ def test_steps_that_cannot_be_called_together_are_refused(fake_steps):
         return Step(name, fake_steps.external(name), **{"kind": EXTERNAL, **options})
 
     with pytest.raises(AssertionError, match="only EXTERNAL"):
-        together(step("a"), step("b", kind=LOCAL))
+        parallel(step("a"), step("b", kind=LOCAL))
     with pytest.raises(AssertionError, match="only EXTERNAL"):
-        together(step("a"), step("b", kind=WAITING, signal="s", timeout_seconds=1))
+        parallel(step("a"), step("b", kind=WAITING, signal="s", timeout_seconds=1))
     with pytest.raises(AssertionError, match="pivot"):
-        together(step("a"), step("b", pivot=True))
+        parallel(step("a"), step("b", pivot=True))
     with pytest.raises(AssertionError, match="between 2 and 8"):
-        together(*(step(str(number)) for number in range(9)))
+        parallel(*(step(str(number)) for number in range(9)))
 
 
 def test_a_group_is_drawn(group):
     with translation.override("en"):
         drawn = graph.draw_definition(group())
-    assert "├─ together" in drawn
-    assert drawn.index("together") < drawn.index("2 a ") < drawn.index("3 b ") < drawn.index("4 c ")
+    assert "├─ in parallel" in drawn
+    assert drawn.index("in parallel") < drawn.index("2 a ") < drawn.index("3 b ") < drawn.index("4 c ")

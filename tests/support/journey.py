@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from common import crash
 from sagas import registry, signals
-from sagas.definitions import EXTERNAL, LOCAL, WAITING, Call, Context, Definition, OnTimeout, Step, together
+from sagas.definitions import EXTERNAL, LOCAL, WAITING, Call, Context, Definition, OnTimeout, Step, parallel
 from sagas.outcomes import CallNotFound, Failure, Json, Outcome, Success
 from sagas.start import start_saga
 
@@ -64,7 +64,7 @@ def _journey(name: str, on_timeout: OnTimeout) -> Definition:
         deadline_seconds=_SECONDS,
         steps=(
             Step("Note", _local("Note"), kind=LOCAL, compensate=_local("Note", "compensating")),
-            *together(
+            *parallel(
                 Step("Hotel", _call("Hotel"), kind=EXTERNAL, compensate=_call("Hotel", "compensating")),
                 Step(
                     "Train",

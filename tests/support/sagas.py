@@ -12,7 +12,7 @@ def claim_all() -> list[SagaState]:
     """Claims all due sagas of every queue, as if there were enough workers."""
     claimed: list[SagaState] = []
     for queue in settings.SAGA_TASK_QUEUES:
-        while batch := store.claim_due_sagas(task_queue=queue, places=100, suspects=100).sagas:
+        while batch := store.claim_due_sagas(task_queue=queue, places=100, possibly_poison=100).sagas:
             claimed += batch
     return claimed
 

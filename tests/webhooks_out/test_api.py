@@ -30,7 +30,7 @@ from tests.support.webhooks import (
 )
 from webhooks import endpoints, resending
 from webhooks.models import WebhookDelivery, WebhookEndpoint
-from webhooks.tasks import cancel_leftovers
+from webhooks.tasks import cancel_deliveries_of_deleted_endpoints
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -140,7 +140,7 @@ def test_a_long_backlog_is_cancelled_in_batches(
     assert {webhook.path for webhook in receiver.received} == {"/other"}, (
         "pending deliveries of a deleted endpoint are not sent"
     )
-    assert [cancel_leftovers(), cancel_leftovers()] == [3, 0]
+    assert [cancel_deliveries_of_deleted_endpoints(), cancel_deliveries_of_deleted_endpoints()] == [3, 0]
     statuses = set(WebhookDelivery.objects.values_list("endpoint_id", "status"))
     assert {(str(endpoint_id), status) for endpoint_id, status in statuses} == {
         (gone["id"], "cancelled"),

@@ -14,7 +14,7 @@ from tests.support.shop import Body, data, opened
 from tests.support.signing import SignedClient
 from tests.support.webhooks import ENDPOINTS, deliver_due, endpoint_row, registered
 from webhooks.models import WebhookEndpoint
-from webhooks.tasks import send_notices
+from webhooks.tasks import send_disabled_endpoint_emails
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -45,7 +45,7 @@ def test_the_merchant_gets_one_email(
 ) -> None:
     endpoint = gone(client, receiver)
     assert mail.messages == [], "the webhook worker does not wait for the mail server"
-    assert [send_notices(), send_notices()] == [1, 0]
+    assert [send_disabled_endpoint_emails(), send_disabled_endpoint_emails()] == [1, 0]
     (message,) = mail.messages
     assert message["To"] == acme.merchant.email
     text = message.get_content()
@@ -63,11 +63,11 @@ def test_a_failed_email_is_sent_again_later(
     """When the mail server hangs up without an answer, it is not known whether it accepted the message."""
     gone(client, receiver)
     mail.hangs_up = True
-    assert [send_notices(), send_notices()] == [0, 0]
+    assert [send_disabled_endpoint_emails(), send_disabled_endpoint_emails()] == [0, 0]
     assert len(mail.messages) == 1, "the second attempt waits for the lease"
     expire_leases()
     mail.hangs_up = False
-    assert send_notices() == 1
+    assert send_disabled_endpoint_emails() == 1
     first, second = mail.messages
     assert first["Message-ID"] == second["Message-ID"]
 
@@ -78,9 +78,9 @@ def test_a_failed_email_delays_no_other(
     gone(client, receiver)
     gone(other_client, receiver)
     mail.hangs_up = True
-    send_notices()
+    send_disabled_endpoint_emails()
     mail.hangs_up = False
-    assert send_notices() == 1
+    assert send_disabled_endpoint_emails() == 1
     first, second = mail.messages
     assert first["To"] != second["To"]
 
@@ -96,7 +96,7 @@ def test_no_lock_is_held_while_the_mail_server_is_called(
         connection.close()
 
     mail.on_message = take_the_lock
-    assert send_notices() == 1
+    assert send_disabled_endpoint_emails() == 1
 
 
 def test_no_email_for_endpoints_that_need_none(
@@ -109,7 +109,7 @@ def test_no_email_for_endpoints_that_need_none(
     data(client.delete(f"{ENDPOINTS}/{gone(client, receiver)['id']}"))
     gone(client, receiver)
     WebhookEndpoint.objects.exclude(notice_due_at=None).update(disabled_at=Now() - dt.timedelta(days=4))
-    assert (send_notices(), mail.messages) == (0, [])
+    assert (send_disabled_endpoint_emails(), mail.messages) == (0, [])
 
 
 def test_without_a_mail_server_the_notice_stays_due(
@@ -117,5 +117,5 @@ def test_without_a_mail_server_the_notice_stays_due(
 ) -> None:
     endpoint = gone(client, receiver)
     assert settings.EMAIL_URL == ""
-    assert send_notices() == 0
+    assert send_disabled_endpoint_emails() == 0
     assert endpoint_row(endpoint).notice_due_at is not None

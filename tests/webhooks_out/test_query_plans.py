@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from common.api.pagination import created_within, page_of
+from common.api.pagination import filter_created_range, load_page
 from common.clock import database_now
 from common.crypto import seal
 from events import relay
@@ -116,8 +116,8 @@ def test_a_poll_for_the_last_minutes_reads_no_history(history: None, acme: NewMe
     """The page has a hundred rows, and a dozen events match."""
     mine = OutboxEvent.objects.filter(merchant_id=acme.merchant.pk, environment="test")
     since = {"created_from": database_now() - dt.timedelta(minutes=12)}
-    recent = created_within(mine, since)
-    assert 10 <= len(page_of(recent, cursor=None, limit=100, key="event_id").rows) <= 12
+    recent = filter_created_range(mine, since)
+    assert 10 <= len(load_page(recent, cursor=None, limit=100, key="event_id").rows) <= 12
     statement, values = recent.order_by("-created_at", "-event_id")[:101].query.sql_with_params()
     found = scans(statement, values)
     require_no_table_is_read_through(found)

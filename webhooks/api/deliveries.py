@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from common.api.envelope import Answer, success
 from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import Split, created_within, page_body, page_of
+from common.api.pagination import IndexPrefix, filter_created_range, load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
@@ -47,13 +47,13 @@ class DeliveryListView(APIView):
         deliveries = deliveries.filter(
             **{column: query[name] for name, column in columns.items() if name in query}
         )
-        deliveries = created_within(deliveries, query)
+        deliveries = filter_created_range(deliveries, query)
         by_status = (
-            Split("status", DeliveryStatus.values)
+            IndexPrefix("status", DeliveryStatus.values)
             if "endpoint_id" in query and "status" not in query
             else None
         )
-        page = page_of(deliveries, cursor=query.get("cursor"), limit=query["limit"], split=by_status)
+        page = load_page(deliveries, cursor=query.get("cursor"), limit=query["limit"], index_prefix=by_status)
         return respond(success(page_body(page, representation.delivery_body), message=_("Success")))
 
 

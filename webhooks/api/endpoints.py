@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from common.api.envelope import Answer, success
 from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
-from common.api.pagination import page_body, page_of
+from common.api.pagination import load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from idempotency.request import read_keyed_request
 from idempotency.services import write_in_one_commit
@@ -46,7 +46,7 @@ class EndpointListView(APIView):
         """Lists endpoints, newest first, including the one that signs for the `callback_url` of payments."""
         query = validated_query(serializers.EndpointQuery, request)
         rows = selectors.endpoints_of(principal_of(request))
-        page = page_of(rows, cursor=query.get("cursor"), limit=query["limit"])
+        page = load_page(rows, cursor=query.get("cursor"), limit=query["limit"])
         return respond(success(page_body(page, representation.endpoint_body), message=_("Success")))
 
     @extend_schema(

@@ -14,7 +14,7 @@ from common.api.parsers import parse_json
 from common.errors import MalformedBody
 from merchants import keys
 from merchants.credentials import PATH_SAFE
-from merchants.signing import WRITES, SignedParts, signature_of
+from merchants.signing import WRITES, SignedParts, compute_signature
 
 METHODS = ("GET", *sorted(WRITES))
 QUERY_SAFE = PATH_SAFE + "?%"
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             "X-API-Key": key,
             "X-Timestamp": parts.timestamp,
             "X-Nonce": parts.nonce,
-            "X-Signature": signature_of(parts, secret=secret),
+            "X-Signature": compute_signature(parts, secret=secret),
         }
         if parts.idempotency_key:
             headers["Idempotency-Key"] = parts.idempotency_key

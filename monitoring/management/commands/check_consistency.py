@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 from common.terminal import use_terminal_language
 from monitoring import services
 from monitoring.integrity.check import CheckResult
-from monitoring.integrity.registry import UnknownCheck, check_names
+from monitoring.integrity.registry import UnknownCheck, list_check_names
 from monitoring.integrity.search import GRACE
 from monitoring.services import CheckReport
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             help="Check only what was created since: 2025-01-24T08:00:00Z, or 30m, 24h, 7d ago.",
         )
         parser.add_argument(
-            "--only", action="append", default=[], metavar="NAME", help=", ".join(check_names())
+            "--only", action="append", default=[], metavar="NAME", help=", ".join(list_check_names())
         )
         parser.add_argument("--fix", action="store_true", help="Repair violations where that is safe.")
         parser.add_argument("--books", action="store_true", help="Has no effect: every run makes all checks.")
