@@ -13,5 +13,5 @@ def send_disabled_endpoint_emails() -> int:
 
 @shared_task(name="webhooks.cancel_leftovers")
 def cancel_deliveries_of_deleted_endpoints() -> int:
-    """Cancels a batch of the deliveries that the deletion of an endpoint left pending."""
+    """Cancels the deliveries that the deletion of an endpoint left pending."""
     return endpoints.cancel_leftover_deliveries()

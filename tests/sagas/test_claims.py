@@ -108,7 +108,7 @@ def test_a_claim_reads_a_bounded_number_of_keys(due: Due, monkeypatch: pytest.Mo
     assert (sorted(keys_of(second)), second.last_key) == (["key-4", "key-5"], "")
 
 
-def test_one_suspect_at_a_time_is_claimed(due: Due) -> None:
+def test_one_possibly_poison_saga_at_a_time_is_claimed(due: Due) -> None:
     """One of them may be what it died of: the others must not be taken for poison with it."""
     struck = due("a", 4)
     SagaInstance.objects.filter(id__in=struck).update(claims_without_progress=1)
