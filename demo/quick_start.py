@@ -120,7 +120,7 @@ def _start_payment(merchant_id: uuid.UUID) -> SagaState:
         expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
         metadata={"simulate": "auto_pay"},
     )
-    return payment_create.start_saga(data=data)
+    return payment_create.start_payment_create(data=data)
 
 
 def _choose_channel() -> tuple[str, bool]:

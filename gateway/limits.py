@@ -10,7 +10,11 @@ from gateway.errors import AmountNotSupported
 def find_refusal(
     *, channel: str, amount_minor: int, currency: str, expires_in_seconds: int | None = None
 ) -> ApiError | None:
-    """The reason why the channel cannot take a payment, capture or refund of this amount; None when it can."""
+    """The reason why the channel cannot take a payment, capture or refund of this amount; None when it can.
+
+    No minimum amount is checked. Stripe's minimums depend on the account's settlement currency, which is not known
+    here, and they change: Stripe's `amount_too_small` declines the payment, or another channel is tried.
+    """
     limits = get_channel_limits(channel)
     step = limits.get_amount_step(currency)
     if amount_minor % step:

@@ -60,8 +60,8 @@ def get_payment_of_saga(saga_id: uuid.UUID) -> Payment:
     return created or Payment.objects.get(attempts__opened_by=saga_id)
 
 
-def get_opening_saga_id(payment: Payment) -> uuid.UUID:
-    """The saga that began the current attempt: payment.create, or the payment.retry of a further attempt."""
+def get_creating_saga_id(payment: Payment) -> uuid.UUID:
+    """The creating saga, which began the current attempt: payment.create, or payment.retry for a further attempt."""
     if payment.reference == payment.payment_no:
         return payment.id
     further = payment.attempts.filter(opened_by__isnull=False).order_by("-number")

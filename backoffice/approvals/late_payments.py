@@ -18,13 +18,13 @@ from backoffice.services.late_payments import LatePaymentOperation
 from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
-from gateway.services.late_payments import get_late_amount_minor, require_late_payment
 from gateway.services.payment_reviews import (
     PaymentChange,
     find_open_reviews,
     list_open_reviews,
     lock_payment_in_review,
 )
+from gateway.services.refund_late_payments import get_late_amount_minor, require_late_payment
 
 
 def operate_or_request_approval(

@@ -11,8 +11,8 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.errors import OperationRefused
 from gateway.models import Payment
-from gateway.services.late_payments import refund_late_payments
 from gateway.services.payment_reviews import PaymentChange, resolve_open_reviews
+from gateway.services.refund_late_payments import refund_late_payments
 
 
 class LatePaymentOperation(models.TextChoices):

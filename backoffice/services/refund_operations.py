@@ -38,7 +38,7 @@ def start_refund(
         reason=reason,
         before=before,
     ) as entry:
-        saga = refund_create.start_saga(
+        saga = refund_create.start_refund_create(
             payment=payment,
             refund_id=refund_id,
             amount_minor=amount_minor,

@@ -20,12 +20,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class CustomerAction(enum.StrEnum):
-    """What the customer chooses, with the answer of the card's bank."""
+    """The customer's choice, which includes the bank's answer."""
 
     PAY = "pay"
     PAY_SLOWLY = "pay_slowly"
     DECLINE = "decline"
-    DECLINE_FOR_FUNDS = "decline_for_funds"
+    DECLINE_INSUFFICIENT_FUNDS = "decline_for_funds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ def _apply(payment: SimulatedPayment, action: CustomerAction) -> None:
         case CustomerAction.PAY_SLOWLY:
             ledger.start_processing(payment, SLOW_SECONDS)
         case CustomerAction.DECLINE:
-            ledger.refuse_card(payment, ledger.CARD_DECLINED)
-        case CustomerAction.DECLINE_FOR_FUNDS:
-            ledger.refuse_card(payment, ledger.INSUFFICIENT_FUNDS)
+            ledger.decline_card(payment, ledger.CARD_DECLINED)
+        case CustomerAction.DECLINE_INSUFFICIENT_FUNDS:
+            ledger.decline_card(payment, ledger.INSUFFICIENT_FUNDS)
 
 
 def _to_checkout(payment: SimulatedPayment, now: datetime) -> SimulatorCheckout:

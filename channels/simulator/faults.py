@@ -51,7 +51,7 @@ class NetworkFault:
     answer: UnknownOutcome | NotProcessed | None = None
     amount_ends: int | None = None
     seconds: float | None = None
-    is_kept: bool = False  # repeating the key repeats the error
+    is_error_stored: bool = False  # repeating the key repeats the error
 
 
 # Not a channel fault: a merchant's script must not open the circuit breaker for other merchants.
@@ -101,7 +101,7 @@ NETWORK_FAULTS = (
         "it does not happen: status 500, which the idempotency key keeps: only a new key goes through",
         False,
         _SERVER_ERROR,
-        is_kept=True,
+        is_error_stored=True,
     ),
     NetworkFault("reset", "it does not happen: the connection is reset", False, _RESET, 9907),
     NetworkFault("reset_after", "it happens, but the connection is reset before the answer", True, _RESET),

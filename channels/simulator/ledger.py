@@ -91,7 +91,7 @@ def decline_payment(payment: SimulatedPayment, reason: tuple[str, str] = CARD_DE
     _notify_of_payment(payment, "payment.declined")
 
 
-def refuse_card(payment: SimulatedPayment, reason: tuple[str, str]) -> None:
+def decline_card(payment: SimulatedPayment, reason: tuple[str, str]) -> None:
     """The bank refuses a card on the payment page. The payment stays open for another card."""
     payment.failure_code, payment.failure_message = reason
     payment.save(update_fields=["failure_code", "failure_message"])

@@ -32,18 +32,18 @@ def send_call(
 ) -> R | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
     """Sends a call to the bank and applies the network fault that the script has for it.
 
-    `reference` is the payment or refund that the call is about: its calls are counted, whatever their keys. R lost
+    `reference` is the payment or refund that the call is about: its calls are counted, whatever their keys. A lost
     answer is returned at once; only the slow faults wait.
     """
     scripted = script.network_faults.get(operation)
     if scripted is None:
         return _execute(execute)
     fault = scripted.fault
-    if fault.is_kept and key and _has_kept_error(operation, key):
+    if fault.is_error_stored and key and _has_stored_error(operation, key):
         return NewKeyRequired("the simulator keeps the answer 500 under this key")
-    if not _is_hit(scripted, operation, reference):
+    if not _applies_to_this_call(scripted, operation, reference):
         return _execute(execute)
-    if fault.is_kept and key:
+    if fault.is_error_stored and key:
         _count(f"{operation}:kept", key)
     result = _execute(execute) if fault.takes_effect else None
     if fault.answer is not None:
@@ -54,18 +54,18 @@ def send_call(
     return _execute(execute) if result is None else result
 
 
-def _is_hit(scripted: ScriptedFault, operation: SimulatedOperation, reference: str) -> bool:
+def _applies_to_this_call(scripted: ScriptedFault, operation: SimulatedOperation, reference: str) -> bool:
     return scripted.calls is None or _count(operation, reference) <= scripted.calls
 
 
-def _count(operation: str, about: str) -> int:
+def _count(operation: str, counted_key: str) -> int:
     with connections[ALIAS].cursor() as cursor:
-        cursor.execute(_COUNT_CALL, [operation, about])
+        cursor.execute(_COUNT_CALL, [operation, counted_key])
         (calls,) = cursor.fetchone()
     return int(calls)
 
 
-def _has_kept_error(operation: SimulatedOperation, key: str) -> bool:
+def _has_stored_error(operation: SimulatedOperation, key: str) -> bool:
     return CallCount.objects.filter(operation=f"{operation}:kept", key=key).exists()
 
 

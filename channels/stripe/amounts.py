@@ -1,4 +1,8 @@
-"""Converts our minor units into Stripe's, which differ for some currencies (docs.stripe.com/currencies)."""
+"""Converts our minor units into Stripe's, which differ for some currencies (docs.stripe.com/currencies).
+
+No minimum amount is checked: Stripe's minimums depend on the account's settlement currency and change. Its error
+`amount_too_small` is a decline (`channels/stripe/errors.py`), after which a fallback channel may be tried.
+"""
 
 from channels.base import Declined
 

@@ -15,7 +15,7 @@ from channels.stripe.refund_objects import read_refund
 
 
 def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-    """Lists pages, and PaymentIntents that charged a saved card. Raises `ListingFailed`."""
+    """Lists Checkout Sessions, and PaymentIntents that charged a saved card. Raises `ListingFailed`."""
     api = config.build_client(window.environment, window.timeout_seconds)
     try:
         params = _build_params(window, expand=["data.payment_intent"])
@@ -26,7 +26,7 @@ def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment
             if is_direct(intent):
                 yield ListingEntry(read_payment_intent(intent, window.environment), _read_created_at(intent))
     except (stripe.StripeError, Unreadable) as error:
-        raise ListingFailed(f"Stripe's list of payments broke off: {error}") from error
+        raise ListingFailed(f"Stripe's list of payments was not read completely: {error}") from error
 
 
 def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
@@ -38,7 +38,7 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
         for refund in _read_all(api.v1.refunds.list(params)):
             yield ListingEntry(read_refund(refund, window.environment), _read_created_at(refund))
     except (stripe.StripeError, Unreadable) as error:
-        raise ListingFailed(f"Stripe's list of refunds broke off: {error}") from error
+        raise ListingFailed(f"Stripe's list of refunds was not read completely: {error}") from error
 
 
 def _build_params(window: ListingWindow, **more: Any) -> Any:

@@ -29,7 +29,11 @@ def success(data: Any, *, message: str, status: int = 200) -> Answer:
 
 def accepted(data: Any, *, location: str) -> Answer:
     """202: the channel's answer is not known yet. `location` is where the outcome will be seen."""
-    body = {"code": 0, "message": _("Accepted: the channel's answer is awaited"), "data": data}
+    body = {
+        "code": 0,
+        "message": _("Accepted. The channel has not answered yet; query the status later."),
+        "data": data,
+    }
     headers = {"Location": location, "Retry-After": str(POLL_AFTER_SECONDS)}
     return Answer(status=202, body=to_json(body), headers=headers)
 

@@ -1,4 +1,4 @@
-"""What happens when money arrives that the payment does not wait for.
+"""What happens when a late or duplicate payment arrives.
 
 | money | what happens |
 | --- | --- |
@@ -7,8 +7,8 @@
 | funds held for a closed payment or an earlier attempt | released, or a review |
 
 LATE_MONEY_POLICY decides: "refund" refunds and releases at once, "park" opens a review, in which staff decide
-(`gateway/services/late_payments.py`). The caller's transaction holds the payment's lock. Repeating a call changes
-nothing. Held funds are handled where they are reported (`gateway/services/channel_updates/payments.py`).
+(`gateway/services/refund_late_payments.py`). The caller's transaction holds the payment's lock. Repeating a call
+changes nothing. Held funds are handled where they are reported (`gateway/services/channel_updates/payments.py`).
 """
 
 import structlog

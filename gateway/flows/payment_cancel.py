@@ -124,7 +124,7 @@ PAYMENT_CANCEL = register(
 )
 
 
-def start_saga(
+def start_payment_cancel(
     *,
     payment: Payment,
     saga_id: uuid.UUID,
@@ -158,7 +158,7 @@ def start_release_saga(*, payment: Payment, attempt: PaymentAttempt | None) -> b
     business_id = _build_business_id(payment, attempt)
     if selectors.has_active_saga(definition=PAYMENT_CANCEL.name, business_id=business_id):
         return False
-    start_saga(
+    start_payment_cancel(
         payment=payment,
         saga_id=uuid7(),
         final_status=PaymentStatus.CANCELLED,

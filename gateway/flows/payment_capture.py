@@ -94,7 +94,7 @@ PAYMENT_CAPTURE = register(
 )
 
 
-def start_saga(*, payment: Payment, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
+def start_payment_capture(*, payment: Payment, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
     """Starts payment.capture in the caller's transaction."""
     data = PaymentCaptureData(**read_existing_payment(payment), amount_minor=amount_minor)
     return start_flow(

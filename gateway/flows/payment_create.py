@@ -116,7 +116,7 @@ def _find_or_place_order(data: PaymentCreateData) -> orders.FoundOrder:
     return found
 
 
-def release_order(context: Context) -> None:
+def close_payment_and_order(context: Context) -> None:
     """Compensation: the payment fails, or is cancelled when that was requested, and its order is cancelled."""
     data = PaymentCreateData.read(context.data)
     failure = context.failure or Failure("unknown", "")
@@ -302,7 +302,7 @@ def activate_payment(context: Context) -> None:
             state_machine.mark_payment_processing(payment=payment)
 
 
-CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=release_order)
+CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=close_payment_and_order)
 CALL_CHANNEL = Step(
     CALL_PAYMENT_CHANNEL,
     call_channel,
@@ -329,7 +329,7 @@ PAYMENT_CREATE = register(
 )
 
 
-def start_saga(*, data: PaymentCreateData) -> SagaState:
+def start_payment_create(*, data: PaymentCreateData) -> SagaState:
     """Starts payment.create in the caller's transaction. Raises what `create_order` raises."""
     return start_flow(
         PAYMENT_CREATE,

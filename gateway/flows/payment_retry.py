@@ -13,7 +13,7 @@ import uuid
 
 from gateway import state_machine
 from gateway.flows.data import PaymentCreateData
-from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, release_order
+from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, close_payment_and_order
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.running import find_running_operation
 from gateway.flows.start import start_flow
@@ -57,7 +57,7 @@ PAYMENT_RETRY = register(
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
-            Step("ReopenPayment", reopen_payment, kind=LOCAL, compensate=release_order),
+            Step("ReopenPayment", reopen_payment, kind=LOCAL, compensate=close_payment_and_order),
             CALL_CHANNEL,
             ACTIVATE_PAYMENT,
         ),
@@ -66,7 +66,7 @@ PAYMENT_RETRY = register(
 )
 
 
-def start_saga(*, payment_no: str, saga_id: uuid.UUID, requested: PaymentCreateData) -> SagaState:
+def start_payment_retry(*, payment_no: str, saga_id: uuid.UUID, requested: PaymentCreateData) -> SagaState:
     """Starts payment.retry for the payment `payment_no`, with the values of `requested`. The caller's transaction holds
     the order's lock: of two requests at once the second finds the payment open.
 

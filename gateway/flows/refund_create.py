@@ -7,8 +7,6 @@
 
 import uuid
 
-from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
@@ -59,9 +57,7 @@ def reserve_refund(context: Context) -> None:
 
 def _reserve_on_payment(payment: Payment, data: RefundCreateData) -> None:
     require_refundable(payment=payment, amount_minor=data.amount_minor, late_payment=data.late_payment)
-    Payment.objects.filter(id=payment.id).update(
-        refund_pending_minor=F("refund_pending_minor") + data.amount_minor, updated_at=Now()
-    )
+    state_machine.reserve_refund(payment_id=payment.id, attempt_id=None, amount_minor=data.amount_minor)
 
 
 def require_refundable(*, payment: Payment, amount_minor: int, late_payment: bool = False) -> None:
@@ -89,9 +85,7 @@ def _reserve_on_attempt(payment: Payment, number: int, amount_minor: int) -> Pay
         raise RefundExceedsPayment(
             {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_refundable_minor}
         )
-    PaymentAttempt.objects.filter(id=attempt.id).update(
-        surplus_pending_minor=F("surplus_pending_minor") + amount_minor
-    )
+    state_machine.reserve_refund(payment_id=payment.id, attempt_id=attempt.id, amount_minor=amount_minor)
     return attempt
 
 
@@ -182,7 +176,7 @@ REFUND_CREATE = register(
 )
 
 
-def start_saga(
+def start_refund_create(
     *,
     payment: Payment,
     refund_id: uuid.UUID,

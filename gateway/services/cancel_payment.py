@@ -59,8 +59,8 @@ def start_cancel(
     reason: str,
     leased: bool = True,
 ) -> SagaState | None:
-    """Starts payment.cancel in the caller's transaction. While the payment is still being created, asks the creating
-    saga to compensate instead, and returns None.
+    """Starts payment.cancel in the caller's transaction. While the payment is still being created, requests the
+    creating saga to compensate instead, and returns None.
 
     Raises `PaymentNotCancellable`, `OperationInProgress`.
     """
@@ -68,9 +68,9 @@ def start_cancel(
     if not payment.is_open or payment.status == PaymentStatus.PROCESSING:
         # The channel decides about a payment that the customer has submitted.
         raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})
-    if operations.request_saga_cancellation(saga_id=selectors.get_opening_saga_id(payment)):
+    if operations.request_saga_cancellation(saga_id=selectors.get_creating_saga_id(payment)):
         return None
     refuse_second_operation(payment)
-    return payment_cancel.start_saga(
+    return payment_cancel.start_payment_cancel(
         payment=payment, saga_id=saga_id, final_status=final_status, reason=reason, leased=leased
     )

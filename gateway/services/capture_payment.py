@@ -26,7 +26,8 @@ def capture_payment(
     """Captures `amount_minor`, or the whole authorized amount when it is None. Queries the channel first when the
     payment is open and not known to be authorized.
 
-    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`, `ServiceUnavailable`.
+    Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `AmountNotSupported`, `OperationInProgress`,
+    `ServiceUnavailable`.
     """
     if payment.is_open and payment.status != PaymentStatus.AUTHORIZED:
         channel_queries.query_payment(payment=payment)
@@ -66,4 +67,4 @@ def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: in
         )
     limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
     refuse_second_operation(payment)
-    return payment_capture.start_saga(payment=payment, saga_id=saga_id, amount_minor=amount_minor)
+    return payment_capture.start_payment_capture(payment=payment, saga_id=saga_id, amount_minor=amount_minor)

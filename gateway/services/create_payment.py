@@ -61,7 +61,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
     route = _choose_route(principal, command)
 
     def begin(claim: Claim[SagaState | None]) -> SagaState:
-        return _start_saga(claim.resource_id, principal, command, route)
+        return _start_create_or_retry(claim.resource_id, principal, command, route)
 
     claim = claim_key(request, begin=begin)
     return run_claimed_saga(claim, build_answer=_build_answer)
@@ -85,7 +85,7 @@ def _choose_route(principal: Principal, command: PaymentCommand) -> Route:
     )
 
 
-def _start_saga(
+def _start_create_or_retry(
     payment_id: uuid.UUID, principal: Principal, command: PaymentCommand, route: Route
 ) -> SagaState:
     """Runs in the transaction that claims the key. The saga's first step creates order and payment in it."""
@@ -112,10 +112,10 @@ def _start_saga(
         metadata=command.metadata,
     )
     try:
-        return payment_create.start_saga(data=data)
+        return payment_create.start_payment_create(data=data)
     except DuplicateOrderNo as duplicate:
         # Nothing was written. The order is locked, and its payment may allow a further attempt.
-        return payment_retry.start_saga(
+        return payment_retry.start_payment_retry(
             payment_no=duplicate.details["payment_no"], saga_id=payment_id, requested=data
         )
 

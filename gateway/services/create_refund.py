@@ -24,7 +24,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
         channel_queries.query_payment(payment=payment)
 
     def begin(claim: Claim[SagaState | None]) -> SagaState:
-        return refund_create.start_saga(
+        return refund_create.start_refund_create(
             payment=payment, refund_id=claim.resource_id, amount_minor=amount_minor, reason=reason
         )
 

@@ -20,8 +20,8 @@ from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCo
 from gateway.services.cancel_payment import start_cancel
 from merchants.models import Environment
 
-BATCH = 100
-POLL_SECONDS = 5.0
+BATCH_SIZE = 100
+CLAIM_LOOP_SECONDS = 5.0
 MERCHANTS_PER_BATCH = 10_000  # merchants with pending payments: one index probe each
 PAYMENTS_PER_MERCHANT = 10
 
@@ -54,24 +54,29 @@ SELECT due.id FROM walk CROSS JOIN LATERAL (
             WHERE business_id = payment.payment_no
               AND definition IN ('payment.cancel', 'payment.create', 'payment.retry')
               AND status IN ('pending', 'in_progress'))
-        ORDER BY expires_at LIMIT %(each)s::int) AS first) AS due
+        ORDER BY expires_at LIMIT %(per_merchant)s::int) AS first) AS due
 WHERE walk.expires_at <= now()
 ORDER BY due.position, due.expires_at LIMIT %(batch)s::int
 """  # noqa: S608
 
 
 def build_expiry_loops() -> list[Callable[[threading.Event], None]]:
-    """Builds one loop for each environment; it starts the cancellations."""
+    """Builds one loop for each environment. Its claim does all the work: it starts the cancellations, which saga
+    workers run. So a claim hands out no items, and the loop's work is never called."""
 
     def build_loop(environment: str) -> ClaimLoop[None]:
         def expire(_in_flight: Sequence[None], _places: int) -> Claimed[None]:
-            return Claimed([], claim_again=expire_due_payments(environment=environment) >= BATCH)
+            return Claimed([], claim_again=expire_due_payments(environment=environment) >= BATCH_SIZE)
 
         def do_nothing(_item: None) -> None:
-            """Saga workers run the cancellations."""
+            """Is never called: a claim hands out no items."""
 
         return ClaimLoop(
-            name=f"expiry-{environment}", places=1, claim=expire, work=do_nothing, poll_seconds=POLL_SECONDS
+            name=f"expiry-{environment}",
+            places=1,
+            claim=expire,
+            work=do_nothing,
+            poll_seconds=CLAIM_LOOP_SECONDS,
         )
 
     return [build_loop(environment).run for environment in Environment.values]
@@ -108,13 +113,14 @@ def build_due_parameters(*, environment: str, first: uuid.UUID) -> dict[str, str
         "environment": environment,
         "first": first,
         "merchants": MERCHANTS_PER_BATCH,
-        "each": PAYMENTS_PER_MERCHANT,
-        "batch": BATCH,
+        "per_merchant": PAYMENTS_PER_MERCHANT,
+        "batch": BATCH_SIZE,
     }
 
 
 def _start_expiry(payment: Payment) -> bool:
     state_machine.record_expiry_attempt(payment=payment)
+    # `expiry_attempts` is the count from before this attempt: the cancellations that the channel has refused.
     if payment.expiry_attempts == MAX_EXPIRY_ATTEMPTS - 1:
         state_machine.open_review(
             payment=payment,

@@ -31,7 +31,7 @@ from merchants.models import Environment
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 2.0
+CLAIM_LOOP_SECONDS = 2.0  # between claims; `gateway/polling_intervals.py` has the intervals of polls
 REFUND_PLACES = 4
 # An authorization lives for a week, a bank's refund may take two.
 GIVE_UP_PAYMENT_AFTER = timedelta(days=10)  # since its expiry
@@ -49,7 +49,7 @@ class Poller:
             places=settings.CHANNEL_CALLS_PER_PROCESS if channel else REFUND_PLACES,
             claim=self._claim,
             work=poll_payment if channel else poll_refund,
-            poll_seconds=POLL_SECONDS,
+            poll_seconds=CLAIM_LOOP_SECONDS,
         )
 
     def run(self, stop: threading.Event) -> None:

@@ -3,7 +3,7 @@
 A place goes to the merchant that holds the fewest (ADR 22). Of one merchant's payments, the one comes first that is
 most overdue in relation to its interval: new payments, whose interval is a minute, and with time every other one.
 Larger amounts count for more. A claim moves the next poll on before the call, so that a crash delays one poll.
-Intervals double up to six hours.
+`gateway/polling_intervals.py` has the intervals.
 """
 
 import json
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from gateway.polling_intervals import LONGEST_POLL_INTERVAL_SECONDS, POLL_BASE_SECONDS
+
 # What one claim reads, so that its cost is bounded. A group: payments of one merchant that are polled equally often.
 GROUPS_PER_CLAIM = 200
 ROWS_PER_GROUP = 12
-LONGEST_INTERVAL_SECONDS = 6 * 3600
 NO_MERCHANT = uuid.UUID(int=0)
 
 # `walk` goes from group to group in the index of due polls. A merchant holds at most as many places as are left free.
@@ -36,7 +37,7 @@ WITH RECURSIVE walk AS (
     WHERE walk.number < %(groups)s::int
 ), candidates AS (
     SELECT due.id, walk.merchant_id,
-           extract(epoch FROM now() - due.next_check_at) / least(60 * 2 ^ least(walk.check_count, 20), %(longest)s)
+           extract(epoch FROM now() - due.next_check_at) / least({base} * 2 ^ least(walk.check_count, 20), %(longest)s)
                * length(due.amount_minor::text) AS urgency
     FROM walk CROSS JOIN LATERAL (
         SELECT id, next_check_at, amount_minor FROM {table}
@@ -60,7 +61,7 @@ WITH RECURSIVE walk AS (
     WHERE id IN (SELECT id FROM picked) AND next_check_at <= now() FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE {table} SET
-        next_check_at = now() + make_interval(secs => least(60 * 2 ^ least(check_count, 20), %(longest)s)),
+        next_check_at = now() + make_interval(secs => least({base} * 2 ^ least(check_count, 20), %(longest)s)),
         check_count = check_count + 1
     WHERE id IN (SELECT id FROM locked)
     RETURNING id, merchant_id, check_count - 1 AS check_count
@@ -75,9 +76,11 @@ SELECT progress.candidates, progress.picked, progress.walked, progress.last_merc
 FROM progress LEFT JOIN claimed ON true
 """
 CLAIM_PAYMENTS = _CLAIM.format(
-    table="payments", scope="environment = %(environment)s AND channel = %(channel)s"
+    base=POLL_BASE_SECONDS,
+    table="payments",
+    scope="environment = %(environment)s AND channel = %(channel)s",
 )
-CLAIM_REFUNDS = _CLAIM.format(table="refunds", scope="environment = %(environment)s")
+CLAIM_REFUNDS = _CLAIM.format(base=POLL_BASE_SECONDS, table="refunds", scope="environment = %(environment)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +137,5 @@ def build_claim_parameters(
         "after": after,
         "groups": GROUPS_PER_CLAIM,
         "rows": ROWS_PER_GROUP,
-        "longest": LONGEST_INTERVAL_SECONDS,
+        "longest": LONGEST_POLL_INTERVAL_SECONDS,
     }

@@ -34,6 +34,7 @@ from gateway.state_machine.refunds import (
     mark_refund_processing,
     mark_refund_succeeded,
     record_channel_refund,
+    reserve_refund,
     schedule_refund_query,
 )
 from gateway.state_machine.reviews import clear_needs_review, open_review, resolve_reviews
@@ -61,6 +62,7 @@ __all__ = [
     "record_late_payment",
     "record_refused_card",
     "reopen_payment",
+    "reserve_refund",
     "reset_expiry_attempts",
     "resolve_reviews",
     "schedule_payment_query",

@@ -18,13 +18,11 @@ from gateway.models import (
     PaymentStatus,
     build_attempt_reference,
 )
+from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.events import emit_payment_event
 from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
 from orders import services as orders
-
-# The channel's webhook usually comes earlier than this first query.
-FIRST_QUERY_SECONDS = 60
 
 # The wait after a refused cancellation of an expired payment; it doubles each time.
 EXPIRY_PAUSE_SECONDS = 10 * 60
@@ -37,7 +35,7 @@ WITH attempt AS (
 UPDATE payments SET
     channel_trade_no = %(channel_trade_no)s::text, payment_url = %(payment_url)s, updated_at = now(),
     next_check_at = CASE WHEN status IN ('pending', 'processing', 'authorized')
-                         THEN now() + make_interval(secs => %(first_query_seconds)s::float8) END
+                         THEN now() + make_interval(secs => %(first_poll_seconds)s::float8) END
 WHERE id = %(id)s
 """
 
@@ -54,7 +52,7 @@ def activate_payment(*, payment_id: uuid.UUID, channel_trade_no: str, payment_ur
                 "id": payment_id,
                 "channel_trade_no": channel_trade_no,
                 "payment_url": payment_url,
-                "first_query_seconds": FIRST_QUERY_SECONDS,
+                "first_poll_seconds": FIRST_POLL_SECONDS,
             },
         )
 

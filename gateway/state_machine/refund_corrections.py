@@ -14,8 +14,8 @@ from gateway.models import (
     RefundStatus,
     ReviewCode,
 )
+from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.payments import FIRST_QUERY_SECONDS
 from gateway.state_machine.refunds import review_failed_automatic_refund
 from gateway.state_machine.reviews import open_review, resolve_reviews
 
@@ -108,7 +108,7 @@ def _change_outcome(refund: Refund, source: RefundStatus, target: RefundStatus, 
         previous_status=source,
         contradicted_at=Now(),
         settled_at=Now(),
-        next_check_at=Now() + timedelta(seconds=FIRST_QUERY_SECONDS),
+        next_check_at=Now() + timedelta(seconds=FIRST_POLL_SECONDS),
         check_count=0,
         updated_at=Now(),
         **changes,

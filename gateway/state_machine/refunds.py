@@ -1,6 +1,7 @@
 """The state machine of refunds, up to their first outcome. A refund reserves its amount on the payment, or on the
 attempt whose duplicate payment it gives back."""
 
+import uuid
 from datetime import timedelta
 
 from django.db.models import F
@@ -16,8 +17,8 @@ from gateway.models import (
     RefundStatus,
     ReviewCode,
 )
+from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.payments import FIRST_QUERY_SECONDS
 from gateway.state_machine.reviews import open_review
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
@@ -26,13 +27,21 @@ def record_channel_refund(*, refund: Refund) -> None:
     """Records a refund that was made at the channel and reserves its amount. The caller holds the payment's lock and
     has checked that the amount fits."""
     refund.save(force_insert=True)
-    if refund.surplus_of_id is not None:
-        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
+    reserve_refund(
+        payment_id=refund.payment_id, attempt_id=refund.surplus_of_id, amount_minor=refund.amount_minor
+    )
+
+
+def reserve_refund(*, payment_id: uuid.UUID, attempt_id: uuid.UUID | None, amount_minor: int) -> None:
+    """Reserves the amount of a new refund on the attempt whose duplicate payment it gives back, or on the payment when
+    `attempt_id` is None. The caller holds the payment's lock and has checked that the amount fits."""
+    if attempt_id is not None:
+        PaymentAttempt.objects.filter(id=attempt_id).update(
+            surplus_pending_minor=F("surplus_pending_minor") + amount_minor
         )
     else:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") + refund.amount_minor, updated_at=Now()
+        Payment.objects.filter(id=payment_id).update(
+            refund_pending_minor=F("refund_pending_minor") + amount_minor, updated_at=Now()
         )
 
 
@@ -43,7 +52,7 @@ def mark_refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
     ).update(
         status=RefundStatus.PROCESSING,
         channel_refund_no=channel_refund_no,
-        next_check_at=Now() + timedelta(seconds=FIRST_QUERY_SECONDS),
+        next_check_at=Now() + timedelta(seconds=FIRST_POLL_SECONDS),
         updated_at=Now(),
     )
     return bool(moved)

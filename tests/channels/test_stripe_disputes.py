@@ -110,7 +110,9 @@ def test_a_disputed_amount_is_not_refunded(
         assert (details["disputed_amount"], details["refundable_amount"]) == (6_000, 4_000)
         with pytest.raises(PaymentDisputed), transaction.atomic():
             row = Payment.objects.select_for_update().get(id=payment.id)
-            refund_create.start_saga(payment=row, refund_id=uuid7(), amount_minor=4_001, reason="staff")
+            refund_create.start_refund_create(
+                payment=row, refund_id=uuid7(), amount_minor=4_001, reason="staff"
+            )
         error(refund(client, body, 10_001), 422, "refund_exceeds_payment")
     assert data(refund(client, body, 4_000))["status"] == "succeeded"
 

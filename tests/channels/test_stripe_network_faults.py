@@ -37,7 +37,7 @@ def fault(request: pytest.FixtureRequest) -> Fault:
     return request.param
 
 
-def finished(fake: FakeStripe, answer) -> None:
+def finish_background_work(fake: FakeStripe, answer) -> None:
     """Runs the background work to its end, and delivers delayed requests."""
     assert answer.status_code in (200, 202), answer.content
     background.finish()
@@ -45,18 +45,18 @@ def finished(fake: FakeStripe, answer) -> None:
     background.finish()
 
 
-def agree(fake: FakeStripe, payment: dict, client: SignedClient) -> dict:
+def assert_amounts_agree(fake: FakeStripe, payment: dict, client: SignedClient) -> dict:
     now = get_payment(client, payment)
     references = PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).values_list(
         "reference"
     )
-    taken, given = zip(*(fake.get_amounts(reference) for (reference,) in references), strict=True)
-    assert (sum(taken), sum(given)) == (now["captured_amount"], now["refunded_amount"])
+    captured, refunded = zip(*(fake.get_amounts(reference) for (reference,) in references), strict=True)
+    assert (sum(captured), sum(refunded)) == (now["captured_amount"], now["refunded_amount"])
     assert not SagaInstance.objects.filter(needs_attention=True).exists()
     return now
 
 
-def paid(fake: FakeStripe, client: SignedClient, **changes: object) -> dict:
+def create_paid_payment(fake: FakeStripe, client: SignedClient, **changes: object) -> dict:
     payment = opened(client, channel="stripe", **changes)
     fake.pay_session(payment["channel_trade_no"])
     return data(sync(client, payment))
@@ -66,7 +66,7 @@ def test_a_payment_is_created_once(fake: FakeStripe, client: SignedClient, fault
     fake.plan_fault(fault, CREATE)
     request = payment_request(channel="stripe")
     answer = client.post("/api/v1/payments", request, idempotency_key=new_no("key"))
-    finished(fake, answer)
+    finish_background_work(fake, answer)
     payment = get_payment(client, answer.json()["data"])
     assert payment["payment_url"].startswith("https://checkout.stripe.com/")
     ours = [s for s in fake.sessions.values() if s["client_reference_id"].startswith(payment["payment_no"])]
@@ -74,41 +74,41 @@ def test_a_payment_is_created_once(fake: FakeStripe, client: SignedClient, fault
     assert len(ours) == (2 if fault is Fault.FAIL_AFTER else 1)
     fake.pay_session(payment["channel_trade_no"])
     data(sync(client, payment))
-    assert agree(fake, payment, client)["status"] == "succeeded"
+    assert assert_amounts_agree(fake, payment, client)["status"] == "succeeded"
 
 
 def test_a_saved_card_is_charged_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
     fake.plan_fault(fault, CHARGE)
     answer = create(client, channel="stripe", metadata={"stripe_payment_method": VISA})
-    finished(fake, answer)
-    now = agree(fake, answer.json()["data"], client)
+    finish_background_work(fake, answer)
+    now = assert_amounts_agree(fake, answer.json()["data"], client)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
 
 
 def test_a_payment_is_cancelled_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
     payment = opened(client, channel="stripe")
     fake.plan_fault(fault, EXPIRE)
-    finished(fake, cancel(client, payment))
-    assert agree(fake, payment, client)["status"] == "cancelled"
+    finish_background_work(fake, cancel(client, payment))
+    assert assert_amounts_agree(fake, payment, client)["status"] == "cancelled"
     assert fake.sessions[payment["channel_trade_no"]]["status"] == "expired"
 
 
 def test_a_payment_is_captured_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
-    payment = paid(fake, client, capture_method="manual")
+    payment = create_paid_payment(fake, client, capture_method="manual")
     assert payment["status"] == "authorized"
     fake.plan_fault(fault, CAPTURE)
-    finished(fake, capture(client, payment, amount=7_000))
-    now = agree(fake, payment, client)
+    finish_background_work(fake, capture(client, payment, amount=7_000))
+    now = assert_amounts_agree(fake, payment, client)
     assert (now["status"], now["captured_amount"]) == ("succeeded", 7_000)
 
 
 def test_a_payment_is_refunded_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:
-    payment = paid(fake, client)
+    payment = create_paid_payment(fake, client)
     fake.plan_fault(fault, REFUND)
     answer = refund(client, payment, 4_000)
-    finished(fake, answer)
+    finish_background_work(fake, answer)
     assert get_refund(client, answer.json()["data"])["status"] == "succeeded"
-    assert agree(fake, payment, client)["refunded_amount"] == 4_000
+    assert assert_amounts_agree(fake, payment, client)["refunded_amount"] == 4_000
 
 
 def test_a_declined_card_stays_declined(fake: FakeStripe, client: SignedClient) -> None:
@@ -123,7 +123,7 @@ def test_a_cancel_after_the_customer_paid(fake: FakeStripe, client: SignedClient
     fake.pay_session(payment["channel_trade_no"])
     answer = cancel(client, payment)
     assert (answer.status_code, answer.json()["error_code"]) == (409, "payment_not_cancellable")
-    assert agree(fake, payment, client)["status"] == "succeeded"
+    assert assert_amounts_agree(fake, payment, client)["status"] == "succeeded"
 
 
 def test_a_compensated_creation_leaves_no_open_page(
@@ -142,7 +142,7 @@ def test_a_compensated_creation_leaves_no_open_page(
     fake.deliver_delayed_requests()
     ours = [s for s in fake.sessions.values() if s["client_reference_id"] == payment["payment_no"]]
     assert [session["status"] for session in ours] == ["expired"]
-    assert agree(fake, payment, client)["status"] == "failed"
+    assert assert_amounts_agree(fake, payment, client)["status"] == "failed"
 
 
 def test_a_lost_creation_is_repeated_not_queried(fake: FakeStripe, client: SignedClient) -> None:
@@ -156,7 +156,7 @@ def test_a_lost_creation_is_repeated_not_queried(fake: FakeStripe, client: Signe
 
 
 def test_no_secret_is_stored_in_the_database(fake: FakeStripe, client: SignedClient) -> None:
-    payment = paid(fake, client)
+    payment = create_paid_payment(fake, client)
     row = Payment.objects.get(payment_no=payment["payment_no"])
     saga = SagaInstance.objects.get(id=row.id)
     assert "sk_test" not in repr([vars(row), vars(saga), [vars(step) for step in saga.steps.all()]])

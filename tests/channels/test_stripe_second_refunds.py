@@ -10,7 +10,7 @@ import pytest
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentReview, Refund
 from gateway.services.reconciliation.comparison import DifferenceKind
-from gateway.services.reconciliation.differences import ReconciliationScope, Tally, find_differences
+from gateway.services.reconciliation.differences import ComparedCounts, ReconciliationScope, find_differences
 from gateway.services.reconciliation.unreported_refunds import record_unreported_refunds
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
@@ -60,7 +60,7 @@ def by_the_hourly_task(client: SignedClient, payment: Body, made: JsonObject) ->
 def differences_about(number: str) -> list[DifferenceKind]:
     now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
     scope = ReconciliationScope("stripe", "test", now - hour, now + hour)
-    found = find_differences(scope=scope, tally=Tally())
+    found = find_differences(scope=scope, counts=ComparedCounts())
     return [each.kind for each in found if each.channel_no == number]
 
 

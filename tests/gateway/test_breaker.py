@@ -20,13 +20,13 @@ def good(state: BreakerState, now: float, *, probe: bool = False) -> BreakerStat
     return record_result(state, now, is_answered=True, is_probe=probe)
 
 
-def admitted(state: BreakerState, now: float, callers: int) -> tuple[BreakerState, int]:
+def count_admitted(state: BreakerState, now: float, callers: int) -> tuple[BreakerState, int]:
     """How many of `callers` are admitted at one moment."""
-    through = 0
+    admitted_count = 0
     for _admit in range(callers):
         state, answer = admit_call(state, now)
-        through += isinstance(answer, CallAdmitted)
-    return state, through
+        admitted_count += isinstance(answer, CallAdmitted)
+    return state, admitted_count
 
 
 @pytest.fixture
@@ -91,18 +91,18 @@ def test_refused_callers_retry_after_the_pause_with_jitter(opened: BreakerState)
 
 
 def test_a_few_probes_are_admitted_after_the_pause(opened: BreakerState) -> None:
-    state, through = admitted(opened, opened.until - 0.01, 100)
-    assert through == 0
-    state, through = admitted(state, opened.until, 100)
-    assert (state.phase, through) == (BreakerPhase.HALF_OPEN, breaker.PROBES)
+    state, admitted_count = count_admitted(opened, opened.until - 0.01, 100)
+    assert admitted_count == 0
+    state, admitted_count = count_admitted(state, opened.until, 100)
+    assert (state.phase, admitted_count) == (BreakerPhase.HALF_OPEN, breaker.PROBES)
     _, answer = admit_call(opened, opened.until)
     assert answer == CallAdmitted(is_probe=True)
 
 
 def test_unanswered_probes_are_replaced(opened: BreakerState) -> None:
-    state, _ = admitted(opened, 10, 100)
-    assert admitted(state, 10 + breaker.PROBE_SECONDS, 100)[1] == 0
-    assert admitted(state, 10.1 + breaker.PROBE_SECONDS, 100)[1] == breaker.PROBES
+    state, _ = count_admitted(opened, 10, 100)
+    assert count_admitted(state, 10 + breaker.PROBE_SECONDS, 100)[1] == 0
+    assert count_admitted(state, 10.1 + breaker.PROBE_SECONDS, 100)[1] == breaker.PROBES
 
 
 def test_a_failed_probe_doubles_the_pause_up_to_a_limit(opened: BreakerState) -> None:
@@ -125,15 +125,15 @@ def recovering(opened: BreakerState) -> BreakerState:
 
 
 def test_recovery_ramps_up_second_by_second(recovering: BreakerState) -> None:
-    state, let_in = recovering, []
+    state, admitted_counts = recovering, []
     for second in range(breaker.RAMP_SECONDS):
-        state, early = admitted(state, 8 + second + 0.1, 500)
-        state, late = admitted(state, 8 + second + 0.9, 500)
-        let_in.append(early + late)
-    assert let_in[0] == breaker.PROBES
-    assert all(after == 2 * before for before, after in pairwise(let_in))
-    state, through = admitted(state, 8 + breaker.RAMP_SECONDS, 500)
-    assert (state, through) == (BreakerState(), 500)
+        state, early = count_admitted(state, 8 + second + 0.1, 500)
+        state, late = count_admitted(state, 8 + second + 0.9, 500)
+        admitted_counts.append(early + late)
+    assert admitted_counts[0] == breaker.PROBES
+    assert all(after == 2 * before for before, after in pairwise(admitted_counts))
+    state, admitted_count = count_admitted(state, 8 + breaker.RAMP_SECONDS, 500)
+    assert (state, admitted_count) == (BreakerState(), 500)
 
 
 def test_faults_during_recovery_open_it_for_longer(recovering: BreakerState) -> None:

@@ -177,7 +177,7 @@ def test_only_a_further_attempt_reopens_a_closed_payment(client: SignedClient) -
 
 def test_a_refused_card_on_the_page_leaves_the_payment_open(client: SignedClient) -> None:
     payment = opened(client)
-    bank.refuse_card(payment)
+    bank.decline_card(payment)
     assert bank.deliver_webhooks(payment["payment_no"]) == ["applied"]
     now = get_payment(client, payment)
     assert (now["status"], now["failure_code"]) == ("pending", "card_declined")

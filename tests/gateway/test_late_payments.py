@@ -16,7 +16,7 @@ from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule, UpdateEffect
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.refunds import apply_refund_update
-from gateway.services.late_payments import refund_late_payments
+from gateway.services.refund_late_payments import refund_late_payments
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import AdditionalChannel, add_channel

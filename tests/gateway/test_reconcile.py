@@ -15,7 +15,7 @@ from channels.simulator import bank as the_bank
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
 from gateway.models import Payment, PaymentAttempt
 from gateway.services.reconciliation import batches
-from gateway.services.reconciliation.differences import ReconciliationScope, Tally, find_differences
+from gateway.services.reconciliation.differences import ComparedCounts, ReconciliationScope, find_differences
 from tests.support import bank
 from tests.support.channels import intercept_simulator
 from tests.support.shop import Body, authorized, cancel, create, data, error, opened, paid, refund, sync
@@ -29,15 +29,15 @@ SINCE, UNTIL = (TODAY - dt.timedelta(hours=12)).isoformat(), (TODAY + dt.timedel
 
 
 def reconcile(*arguments: str, since: str = SINCE, until: str = UNTIL) -> tuple[list[Body], Body, int]:
-    """The differences, the tally, and the exit code."""
+    """The differences, the counts, and the exit code."""
     output, code = StringIO(), 0
     options = arguments or ("--channel=simulator",)
     try:
         call_command("reconcile", *options, f"--from={since}", f"--to={until}", "--json", stdout=output)
     except SystemExit as ended:
         code = int(ended.code or 0)
-    *found, tally = (json.loads(line) for line in output.getvalue().splitlines())
-    return found, tally, code
+    *found, counts = (json.loads(line) for line in output.getvalue().splitlines())
+    return found, counts, code
 
 
 def kinds(found: list[Body]) -> list[tuple[str, str]]:
@@ -64,9 +64,9 @@ def test_no_differences(client: SignedClient) -> None:
     data(cancel(client, late))
     bank.pay_closed_payment(late)
     bank.deliver_webhooks(late["payment_no"])
-    found, tally, code = reconcile()
+    found, counts, code = reconcile()
     assert (found, code) == ([], 0)
-    assert tally == {"compared": {"payments": 10, "refunds": 5}, "differences": 0}
+    assert counts == {"compared": {"payments": 10, "refunds": 5}, "differences": 0}
 
 
 def change_at_bank(**changes: Any) -> Callable[[Body], None]:
@@ -103,10 +103,10 @@ def test_each_difference_of_a_payment(
         opened(client)
     payment = opened(client)
     breakage(payment)
-    found, tally, code = reconcile()
+    found, counts, code = reconcile()
     assert [kind for kind, _ in kinds(found)] == expected
     assert {difference["reference"] for difference in found} <= {payment["payment_no"], "PAY-another"}
-    assert (tally["differences"], code) == (len(expected), 1)
+    assert (counts["differences"], code) == (len(expected), 1)
 
 
 def test_each_difference_of_a_refund(client: SignedClient) -> None:
@@ -148,11 +148,11 @@ def test_only_entries_within_the_times_are_compared(client: SignedClient) -> Non
     payment = opened(client)
     moment = Payment.objects.get().created_at
     # The bank wrote its row a little after the end of the window: that is no difference.
-    found, tally, _ = reconcile(
+    found, counts, _ = reconcile(
         since=(moment - dt.timedelta(hours=1)).isoformat(),
         until=(PaymentAttempt.objects.get().created_at + dt.timedelta(microseconds=1)).isoformat(),
     )
-    assert (found, tally["compared"]["payments"]) == ([], 0)
+    assert (found, counts["compared"]["payments"]) == ([], 0)
     change_at_bank(state="cancelled")(payment)
     found, _, _ = reconcile(since="2020-01-01", until="2020-01-01")
     assert found == []
@@ -202,7 +202,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
     simulator.after = many
     hour = dt.timedelta(hours=1)
     scope = ReconciliationScope("simulator", "test", TODAY - hour, TODAY + hour)
-    assert sum(1 for _ in find_differences(scope=scope, tally=Tally())) == 2_001
+    assert sum(1 for _ in find_differences(scope=scope, counts=ComparedCounts())) == 2_001
     assert most <= 2 * batches.BATCH + 2
 
 
@@ -261,7 +261,7 @@ def test_the_window_reaches_the_channel_with_its_margin(
 def test_a_refund_made_at_the_channel_is_compared_by_the_channels_number(client: SignedClient) -> None:
     payment = paid(client)
     number = the_bank.refund_at_bank(payment["payment_no"], 3_000)
-    (missing,), _tally, _code = reconcile()
+    (missing,), _counts, _code = reconcile()
     assert (missing["kind"], missing["channel_no"]) == ("refund_missing_here", number)
     data(sync(client, payment))
     assert reconcile()[0] == []

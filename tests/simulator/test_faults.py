@@ -24,7 +24,7 @@ from tests.simulator.conftest import Shop, ledger, ref
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
-LOSING = [fault for fault in faults.NETWORK_FAULTS if fault.answer is not None and not fault.is_kept]
+LOSING = [fault for fault in faults.NETWORK_FAULTS if fault.answer is not None and not fault.is_error_stored]
 
 
 # --- Network faults ----------------------------------------------------------------------------------

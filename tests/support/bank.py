@@ -32,7 +32,7 @@ def pay(payment: dict[str, Any]) -> None:
     assert customer.perform_action(payment["payment_url"].rsplit("/", 1)[1], customer.CustomerAction.PAY)
 
 
-def refuse_card(payment: dict[str, Any]) -> None:
+def decline_card(payment: dict[str, Any]) -> None:
     """The customer chooses a card that the bank declines: another card may be tried."""
     assert customer.perform_action(payment["payment_url"].rsplit("/", 1)[1], customer.CustomerAction.DECLINE)
 

@@ -12,8 +12,8 @@ from channels.base import ListingFailed
 from channels.registry import UnknownChannel
 from gateway.services.reconciliation.comparison import Difference
 from gateway.services.reconciliation.differences import (
+    ComparedCounts,
     ReconciliationScope,
-    Tally,
     find_differences,
     get_served_environments,
 )
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             "--json",
             action="store_true",
             dest="as_json",
-            help="Writes one JSON object a line, the tally last.",
+            help="Writes one JSON object a line, the counts last.",
         )
 
     def handle(
@@ -63,30 +63,30 @@ class Command(BaseCommand):
     ) -> None:
         if since >= until:
             raise CommandError("--from must lie before --to.", returncode=LISTING_FAILED)
-        tally, differences = Tally(), 0
+        counts, differences = ComparedCounts(), 0
         for served in _choose_environments(channel, environment):
             scope = ReconciliationScope(channel, served, since, until)
-            differences += self._write_differences(scope, tally, as_json=as_json)
-        self._write_tally(tally, differences, as_json=as_json)
+            differences += self._write_differences(scope, counts, as_json=as_json)
+        self._write_counts(counts, differences, as_json=as_json)
         if differences:
             sys.exit(1)
 
-    def _write_differences(self, scope: ReconciliationScope, tally: Tally, *, as_json: bool) -> int:
+    def _write_differences(self, scope: ReconciliationScope, counts: ComparedCounts, *, as_json: bool) -> int:
         count = 0
         try:
-            for difference in find_differences(scope=scope, tally=tally):
+            for difference in find_differences(scope=scope, counts=counts):
                 count += 1
                 self.stdout.write(_format_as_json(difference) if as_json else _format_as_text(difference))
         except ListingFailed as error:
             raise CommandError(f"The listing broke off: {error}", returncode=LISTING_FAILED) from error
         return count
 
-    def _write_tally(self, tally: Tally, differences: int, *, as_json: bool) -> None:
+    def _write_counts(self, counts: ComparedCounts, differences: int, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({"compared": asdict(tally), "differences": differences}))
+            self.stdout.write(json.dumps({"compared": asdict(counts), "differences": differences}))
         else:
             self.stdout.write(
-                f"{tally.payments} payments and {tally.refunds} refunds compared, {differences} differences."
+                f"{counts.payments} payments and {counts.refunds} refunds compared, {differences} differences."
             )
 
 

@@ -30,16 +30,16 @@ def apply_payment_update(*, update: ChannelPayment, source: str) -> UpdateEffect
         payment = selectors.lock_payment_by_reference(update.reference)
         if payment is None:
             return UpdateEffect.UNKNOWN_REFERENCE
-        earlier = selectors.find_earlier_attempt(payment, update.reference)
-        if not is_from_own_channel(source, earlier or payment, payment.environment):
+        earlier_attempt = selectors.find_earlier_attempt(payment, update.reference)
+        if not is_from_own_channel(source, earlier_attempt or payment, payment.environment):
             return UpdateEffect.UNKNOWN_REFERENCE
         with tracing.payment_update_span(payment, source) as span:
-            effect = _apply(payment, earlier, update)
+            effect = _apply(payment, earlier_attempt, update)
             span.set_attribute("outcome", effect)
             return effect
 
 
-def _apply(payment: Payment, earlier: PaymentAttempt | None, update: ChannelPayment) -> UpdateEffect:
+def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: ChannelPayment) -> UpdateEffect:
     mismatch = describe_payment_mismatch(
         update, reference=update.reference, amount_minor=payment.amount_minor, currency=payment.currency
     )
@@ -47,8 +47,8 @@ def _apply(payment: Payment, earlier: PaymentAttempt | None, update: ChannelPaym
         # Amount or currency differ: the update is not applied, because no rule can say which side is wrong.
         open_mismatch_review(payment, mismatch, subject=update.reference)
         return UpdateEffect.NEEDS_REVIEW
-    if earlier is not None:
-        return _apply_to_earlier_attempt(payment, earlier, update)
+    if earlier_attempt is not None:
+        return _apply_to_earlier_attempt(payment, earlier_attempt, update)
     return _apply_to_current_attempt(payment, update)
 
 
@@ -81,8 +81,8 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
         case PaymentState.PAID, _:
             # Money counts in every status. For a closed payment it is a late payment.
             return _receive_payment(payment, update)
-        case _ if _wake_opening_saga(payment):
-            # The saga that opens the payment queries the channel itself.
+        case _ if _wake_creating_saga(payment):
+            # The creating saga is running, and queries the channel itself.
             return UpdateEffect.SAGA_WOKEN
         case PaymentState.AUTHORIZED, status if status in CLOSED_UNPAID_STATUSES:
             # Nobody will capture what the channel holds for a closed payment.
@@ -102,7 +102,7 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
                 payment=payment, code=update.failure_code, message=update.failure_message
             )
         case ((PaymentState.DECLINED | PaymentState.CANCELLED), _):
-            status, code, message = _unpaid_end(update)
+            status, code, message = _map_unpaid_status(update)
             changed = state_machine.close_unpaid_payment(
                 payment=payment, status=status, code=code, message=message
             )
@@ -115,19 +115,19 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
         Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
-        operations.wake_saga(saga_id=selectors.get_opening_saga_id(payment))
+        operations.wake_saga(saga_id=selectors.get_creating_saga_id(payment))
     return effect
 
 
-def _wake_opening_saga(payment: Payment) -> bool:
-    saga_id = selectors.get_opening_saga_id(payment)
+def _wake_creating_saga(payment: Payment) -> bool:
+    saga_id = selectors.get_creating_saga_id(payment)
     if not saga_selectors.is_saga_active(saga_id):
         return False
     operations.wake_saga(saga_id=saga_id)
     return True
 
 
-def _unpaid_end(update: ChannelPayment) -> tuple[PaymentStatus, str, str]:
+def _map_unpaid_status(update: ChannelPayment) -> tuple[PaymentStatus, str, str]:
     """Status, failure code and failure message of a payment that the channel declined or cancelled."""
     if update.state == PaymentState.DECLINED:
         return PaymentStatus.FAILED, update.failure_code or "declined", update.failure_message

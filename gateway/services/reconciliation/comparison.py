@@ -11,14 +11,14 @@ from gateway.models import PaymentAttempt, PaymentStatus, Refund, RefundStatus
 class DifferenceKind(enum.StrEnum):
     """`missing_here`: the channel lists something that we do not know. `missing_there`: the opposite."""
 
-    MISSING_HERE = "missing_here"
-    MISSING_THERE = "missing_there"
+    NOT_FOUND_HERE = "missing_here"
+    NOT_FOUND_AT_CHANNEL = "missing_there"
     AMOUNT = "amount"
     CURRENCY = "currency"
     STATE = "state"
     CAPTURED = "captured"
-    REFUND_MISSING_HERE = "refund_missing_here"
-    REFUND_MISSING_THERE = "refund_missing_there"
+    REFUND_NOT_FOUND_HERE = "refund_missing_here"
+    REFUND_NOT_FOUND_AT_CHANNEL = "refund_missing_there"
     REFUND_AMOUNT = "refund_amount"
     REFUND_CURRENCY = "refund_currency"
     REFUND_STATE = "refund_state"
@@ -58,7 +58,7 @@ def compare_payment(
     if attempt is None:
         theirs = f"{listed.state} {listed.amount_minor} {listed.currency}"
         yield Difference(
-            DifferenceKind.MISSING_HERE, environment, listed.reference, "", theirs, listed.channel_trade_no
+            DifferenceKind.NOT_FOUND_HERE, environment, listed.reference, "", theirs, listed.channel_trade_no
         )
         return
     payment = attempt.payment
@@ -90,7 +90,7 @@ def compare_refund(environment: str, listed: ChannelRefund, refund: Refund | Non
     if refund is None:
         theirs = f"{listed.state} {listed.amount_minor} {listed.currency}"
         yield Difference(
-            DifferenceKind.REFUND_MISSING_HERE,
+            DifferenceKind.REFUND_NOT_FOUND_HERE,
             environment,
             listed.reference,
             "",

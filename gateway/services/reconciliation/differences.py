@@ -29,7 +29,7 @@ from gateway.services.reconciliation.our_rows import (
 )
 
 # The channel creates its row a moment after ours, and by its own clock.
-MARGIN = dt.timedelta(hours=1)
+CLOCK_MARGIN = dt.timedelta(hours=1)
 LISTING_TIMEOUT_SECONDS = 30.0
 
 T = TypeVar("T")
@@ -46,12 +46,12 @@ class ReconciliationScope:
 
     def build_window(self) -> ListingWindow:
         return ListingWindow(
-            self.environment, self.since - MARGIN, self.until + MARGIN, LISTING_TIMEOUT_SECONDS
+            self.environment, self.since - CLOCK_MARGIN, self.until + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
         )
 
 
 @dataclass(slots=True)
-class Tally:
+class ComparedCounts:
     """How many entries of the channel's list were compared."""
 
     payments: int = 0
@@ -71,36 +71,36 @@ def get_served_environments(channel: str) -> list[str]:
     return environments
 
 
-def find_differences(*, scope: ReconciliationScope, tally: Tally) -> Iterator[Difference]:
-    """Compares both sides and counts the channel's entries in `tally`.
+def find_differences(*, scope: ReconciliationScope, counts: ComparedCounts) -> Iterator[Difference]:
+    """Compares both sides and counts the channel's entries in `counts`.
 
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: the differences before it are valid.
     """
-    served = get_channel(scope.channel, scope.environment).channel
-    yield from _find_payment_differences(served, scope, tally)
-    yield from _find_refund_differences(served, scope, tally)
+    channel = get_channel(scope.channel, scope.environment).channel
+    yield from _find_payment_differences(channel, scope, counts)
+    yield from _find_refund_differences(channel, scope, counts)
 
 
 def _find_payment_differences(
-    served: GuardedChannel, scope: ReconciliationScope, tally: Tally
+    channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
     attempts = get_attempts(scope.channel, scope.environment)
     with listed_names_table():
-        for batch in split_into_batches(served.list_payments(scope.build_window())):
+        for batch in split_into_batches(channel.list_payments(scope.build_window())):
             references = [entry.value.reference for entry in batch]
             remember_listed(references)
             rows = {row.reference: row for row in attempts.filter(reference__in=references)}
             for payment in _select_created_within(batch, scope):
-                tally.payments += 1
+                counts.payments += 1
                 yield from compare_payment(scope.environment, payment, rows.get(payment.reference))
-        # Without a number of the channel, the attempt never reached it.
+        # Attempts without `channel_trade_no` are left out: they may never have reached the channel.
         ours = attempts.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
             channel_trade_no=""
         )
         for attempt in find_unlisted(ours):
             status = f"{attempt.payment.status} {attempt.channel_trade_no}"
             yield Difference(
-                DifferenceKind.MISSING_THERE,
+                DifferenceKind.NOT_FOUND_AT_CHANNEL,
                 scope.environment,
                 attempt.reference,
                 status,
@@ -110,17 +110,17 @@ def _find_payment_differences(
 
 
 def _find_refund_differences(
-    served: GuardedChannel, scope: ReconciliationScope, tally: Tally
+    channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
     refunds = get_refunds(scope.channel, scope.environment)
     with listed_names_table():
-        for batch in split_into_batches(served.list_refunds(scope.build_window())):
+        for batch in split_into_batches(channel.list_refunds(scope.build_window())):
             remember_listed(
                 name for entry in batch for name in (entry.value.reference, entry.value.channel_refund_no)
             )
             rows = find_listed_refunds(refunds, batch)
             for refund in _select_created_within(batch, scope):
-                tally.refunds += 1
+                counts.refunds += 1
                 yield from compare_refund(scope.environment, refund, choose_row(rows, refund))
         ours = refunds.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
             channel_refund_no=""
@@ -128,7 +128,7 @@ def _find_refund_differences(
         for row in find_unlisted(ours):
             status = f"{row.status} {row.channel_refund_no}"
             yield Difference(
-                DifferenceKind.REFUND_MISSING_THERE,
+                DifferenceKind.REFUND_NOT_FOUND_AT_CHANNEL,
                 scope.environment,
                 row.refund_no,
                 status,

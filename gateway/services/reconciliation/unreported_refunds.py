@@ -20,8 +20,8 @@ from gateway.services.channel_updates.refunds import apply_listed_refund
 from gateway.services.reconciliation.batches import split_into_batches
 from gateway.services.reconciliation.comparison import has_listed_outcome
 from gateway.services.reconciliation.differences import (
+    CLOCK_MARGIN,
     LISTING_TIMEOUT_SECONDS,
-    MARGIN,
     get_served_environments,
 )
 from gateway.services.reconciliation.our_rows import choose_row, find_listed_refunds, get_refunds
@@ -72,7 +72,7 @@ def _find_unreported_refunds(
     are valid."""
     now = timezone.now()
     window = ListingWindow(
-        environment, now - dt.timedelta(days=LOOK_BACK_DAYS), now + MARGIN, LISTING_TIMEOUT_SECONDS
+        environment, now - dt.timedelta(days=LOOK_BACK_DAYS), now + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
     )
     refunds = get_refunds(channel, environment)
     for batch in split_into_batches(islice(served.list_refunds(window), MAX_LISTED)):
