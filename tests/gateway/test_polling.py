@@ -121,7 +121,7 @@ def test_claims_use_their_indexes(client: SignedClient) -> None:
 def test_expiry_is_fair_between_merchants(
     client: SignedClient, other_client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry, "BATCH", 2)
+    monkeypatch.setattr(expiry, "BATCH_SIZE", 2)
     hostile, (other,) = open_payments(client, 4), open_payments(other_client, 1)
     Payment.objects.filter(payment_no__in=hostile).update(expires_at=Now() - 100 * MINUTE)
     Payment.objects.filter(payment_no=other).update(expires_at=Now())
