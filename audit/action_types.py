@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 class StaffActionType(models.TextChoices):
     REFUND = "refund.create", _("Refund")
-    PAYMENT_SYNC = "payment.sync", _("Query the channel")
+    PAYMENT_SYNC = "payment.sync", _("Sync with the channel")
     PAYMENT_CAPTURE = "payment.capture", _("Capture")
     PAYMENT_CANCEL = "payment.cancel", _("Cancel payment")
     PAYMENT_GIVE_BACK = "payment.give_back", _("Refund late payment")

@@ -60,14 +60,14 @@ class ResolveForm(ReasonForm):
         reviews = [
             (str(review.id), f"{review.code}: {review.text}"[:200]) for review in list_open_reviews(payment)
         ]
-        choices = self.fields["review"]
-        assert isinstance(choices, forms.ChoiceField)
-        choices.choices = [("", _("All open reviews")), *reviews]
+        review_field = self.fields["review"]
+        assert isinstance(review_field, forms.ChoiceField)
+        review_field.choices = [("", _("All open reviews")), *reviews]
 
 
 def _refund(actor: User, payment: Payment, data: dict[str, Any]) -> Performed | ApprovalRequested:
     try:
-        answer = refunds.refund_or_request_approval(
+        result = refunds.refund_or_request_approval(
             payment_id=payment.id,
             refund_id=data["refund_id"],
             amount_minor=_to_minor(data["amount"], payment),
@@ -76,11 +76,11 @@ def _refund(actor: User, payment: Payment, data: dict[str, Any]) -> Performed | 
         )
     except UnknownObject as error:
         raise Http404 from error
-    if isinstance(answer, Refund):
-        return Performed(_refund_message(answer))
+    if isinstance(result, Refund):
+        return Performed(_refund_message(result))
     text = _("Approval requested for a refund of %(amount)s: %(state)s.")
-    amount = money_text(answer.amount_minor, answer.currency)
-    return ApprovalRequested(text % {"amount": amount, "state": answer.get_state_display()})
+    amount = money_text(result.amount_minor, result.currency)
+    return ApprovalRequested(text % {"amount": amount, "state": result.get_state_display()})
 
 
 def _sync(actor: User, payment: Payment, data: dict[str, Any]) -> None:
@@ -104,16 +104,16 @@ def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> None:
 
 def _late_payment_action(operation: LatePaymentOperation) -> Perform:
     def perform(actor: User, payment: Payment, data: dict[str, Any]) -> ApprovalRequested | None:
-        answer = late_payments.operate_or_request_approval(
+        result = late_payments.operate_or_request_approval(
             operation=operation,
             payment_no=payment.payment_no,
             actor=actor.get_username(),
             reason=data["reason"],
             reviews=[data["review"]] if data.get("review") else [],
         )
-        if not isinstance(answer, Approval):
+        if not isinstance(result, Approval):
             return None
-        state = answer.get_state_display()
+        state = result.get_state_display()
         return ApprovalRequested(
             _("%(operation)s: %(state)s.") % {"operation": operation.label, "state": state}
         )
@@ -140,7 +140,7 @@ def _find_cancel_obstacle(payment: Payment) -> str:
 
 
 def _find_review_obstacle(payment: Payment) -> str:
-    return "" if payment.needs_attention else _("This payment needs no review.")
+    return "" if payment.needs_attention else _("This payment has no open review.")
 
 
 def list_amounts(payment: Payment) -> list[tuple[str, str]]:
@@ -171,7 +171,7 @@ PAYMENT_ACTIONS = (
     ),
     AdminAction(
         "sync",
-        gettext_lazy("Query the channel"),
+        gettext_lazy("Sync with the channel"),
         gettext_lazy("Queries the channel and applies its status. Nothing is charged or refunded."),
         Permission.SYNC,
         _sync,
@@ -224,7 +224,7 @@ def _describe_effects(payment: Payment, approval: Approval) -> Sequence[str]:
         "amount": money_text(approval.amount_minor, approval.currency),
         "refundable": money_text(payment.refundable_minor, payment.currency),
     }
-    return [_("%(amount)s is refunded, of %(refundable)s refundable now.") % values]
+    return [_("Refunds %(amount)s. Refundable now: %(refundable)s.") % values]
 
 
 def _approve(approval: Approval, approver: str) -> str:

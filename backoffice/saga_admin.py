@@ -46,7 +46,7 @@ class SagaPageAdmin(ActionsAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # u
             str(row.direction.label),
             describe_progress(row),
             _("revision %(revision)s") % {"revision": row.revision},
-            f"{_('Waiting for')}: {describe_wait(row)}",
+            f"{_('State')}: {describe_wait(row)}",
         )
 
     def page_context(self, request: HttpRequest, row: SagaView) -> dict[str, Any]:

@@ -4,6 +4,7 @@ No page may count or sort a big table: counts are estimates, lists have the orde
 (admin_lists.py), and a search is an exact match that an index answers.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -15,13 +16,16 @@ from django.db.models import Model, QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from common.admin_labels import label_of, set_field_labels
+from common.admin_labels import LABELS, label_of, set_field_labels
 from common.admin_lists import KeysetChangeList
 from common.money import EXPONENTS
+from common.redaction import PAGES, redact
 from common.secret_columns import without_secret_columns
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
@@ -141,6 +145,19 @@ def label_column(field: str, description: Promise, codes: type[TextChoices]) -> 
         return label_of(codes, getattr(row, field))
 
     return _described(column, description)
+
+
+def redacted_json_column(field: str) -> Column:
+    """A JSON field as indented text, redacted like every page (`common.redaction.PAGES`)."""
+
+    def column(_admin: Any, row: Any) -> str | SafeString:
+        value = getattr(row, field)
+        if value is None:
+            return "-"
+        text = json.dumps(redact(value, PAGES), ensure_ascii=False, indent=2)
+        return format_html('<pre class="office-pre" tabindex="0">{}</pre>', text)
+
+    return _described(column, LABELS[field])
 
 
 def flag_column(field: str, description: Promise) -> Column:

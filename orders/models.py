@@ -40,7 +40,9 @@ class Order(models.Model):
     paid_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When its cancellation was asked for: it is not paid for again.")
+        null=True,
+        blank=True,
+        help_text=_("When its cancellation was requested; no further attempt is allowed."),
     )
 
     class Meta:

@@ -7,7 +7,14 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, badge_column, choice_filter, flag_column, known_values_filter
+from common.admin import (
+    ReadOnlyAdmin,
+    badge_column,
+    choice_filter,
+    flag_column,
+    known_values_filter,
+    redacted_json_column,
+)
 from common.admin_lists import CreatedFilter
 from sagas import inspection, registry
 from sagas.labels import outcome_label
@@ -44,6 +51,8 @@ def definition_names() -> list[str]:
 class SagaInstanceAdmin(ReadOnlyAdmin):
     attention = flag_column("needs_attention", _("needs review"))
     coloured_status = badge_column("status", _("status"), COLOURS)
+    redacted_metadata = redacted_json_column("metadata")
+    readonly_fields = ("redacted_metadata",)
     list_display = (
         "business_id",
         "definition",
@@ -116,12 +125,17 @@ class SagaInstanceAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        (_("Data"), {"fields": ("metadata", "trace_context")}),
+        (_("Data"), {"fields": ("redacted_metadata", "trace_context")}),
     )
 
 
 @admin.register(SagaStep)
 class SagaStepAdmin(ReadOnlyAdmin):
+    redacted_execute_data = redacted_json_column("execute_data")
+    redacted_compensate_data = redacted_json_column("compensate_data")
+    redacted_result = redacted_json_column("result")
+    exclude = ("execute_data", "compensate_data", "result")
+    readonly_fields = ("redacted_execute_data", "redacted_compensate_data", "redacted_result")
     coloured_status = badge_column("status", _("status"), COLOURS)
     list_display = (
         "step_name",
@@ -139,6 +153,9 @@ class SagaStepAdmin(ReadOnlyAdmin):
 
 @admin.register(SagaEvent)
 class SagaEventAdmin(ReadOnlyAdmin):
+    redacted_detail = redacted_json_column("detail")
+    exclude = ("detail",)
+    readonly_fields = ("redacted_detail",)
     list_display = (
         "created_at",
         "saga",

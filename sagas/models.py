@@ -73,7 +73,7 @@ class SagaInstance(models.Model):
         max_length=64,
         db_default=DEFAULT_FAIRNESS_KEY,
         editable=False,
-        help_text=_("Within a queue, keys take turns."),
+        help_text=_("Keys of one queue are scheduled round robin."),
     )
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -119,7 +119,7 @@ class SagaInstance(models.Model):
         verbose_name = _("saga")
         verbose_name_plural = _("sagas")
         permissions = [
-            ("operate_sagainstance", "Can operate sagas: retry, ask, skip, compensate, resolve, cancel")
+            ("operate_sagainstance", "Can operate sagas: retry, query, skip, compensate, resolve, cancel")
         ]
         constraints = [
             models.CheckConstraint(

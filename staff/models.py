@@ -39,7 +39,7 @@ class StaffPermission(models.Model):
             ("capture_payment", "Can capture authorized payments"),
             ("sync_payment", "Can ask the channel about a payment"),
             ("resolve_saga", "Can mark sagas as resolved"),
-            ("approve_operation", "Can approve, as the second person, what another one asked for"),
+            ("approve_operation", "Can approve operations that another person requested"),
             ("export_rows", "Can export lists"),
             ("test_endpoint", "Can send test calls to webhook endpoints"),
             ("manage_routing", "Can add and end routing rules"),

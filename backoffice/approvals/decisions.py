@@ -71,7 +71,7 @@ def adopt(*, approval_id: uuid.UUID, actor: str) -> None:
 def reject(*, approval_id: uuid.UUID, actor: str, reason: str) -> None:
     """Rejects the request, or withdraws it when `actor` is the requester. Raises `NotPermitted`."""
     if not reason.strip():
-        raise NotPermitted(_("Give your name and a reason."))
+        raise NotPermitted(_("Give a reason."))
     with transaction.atomic():
         approval = lock_pending(approval_id)
         record_decision(approval, ApprovalState.REJECTED, actor, reason=reason)

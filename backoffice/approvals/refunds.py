@@ -15,6 +15,7 @@ from backoffice.approvals.thresholds import exceeds_limit
 from backoffice.services import refund_operations
 from common import crash
 from common.errors import UnknownObject
+from gateway import limits
 from gateway.errors import (
     AmountNotSupported,
     PaymentDisputed,
@@ -30,7 +31,8 @@ def refund_or_request_approval(
 ) -> Refund | Approval:
     """Refunds, or requests an approval. `refund_id` comes with the form: a form sent twice has one effect.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `NotPermitted` and `UnknownObject`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `AmountNotSupported`, `NotPermitted` and
+    `UnknownObject`.
     """
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
@@ -87,6 +89,7 @@ def _request_approval(
     payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
 ) -> Approval:
     """Refuses at once a refund that would be refused after the approval."""
+    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
     refund_create.require_refundable(payment=payment, amount_minor=amount_minor)
     return decisions.request_approval(
         Approval(

@@ -24,7 +24,7 @@ def describe_effects(saga: SagaView, operation: Operation, resolution: str = "")
             return _describe_compensation(saga)
         case Operation.CANCEL:
             return [
-                _("Compensates after its next commit, unless the pivot has happened."),
+                _("Starts the compensation after the running step, unless the saga has passed its pivot."),
                 *_describe_compensation(saga),
             ]
         case Operation.MARK_RESOLVED:
@@ -45,7 +45,7 @@ def _describe_retry(step: StepView | None) -> list[str]:
 
 
 def _describe_skip(saga: SagaView, step: StepView | None) -> list[str]:
-    lines = [_("Marks %(step)s as done. The channel is not called.") % _step_name(step)]
+    lines = [_("Marks %(step)s as completed. The channel is not called.") % _step_name(step)]
     later = [each.name for each in saga.steps if step and each.order > step.order]
     if later:
         lines.append(_("Next: %(steps)s.") % {"steps": ", ".join(later)})
@@ -54,20 +54,20 @@ def _describe_skip(saga: SagaView, step: StepView | None) -> list[str]:
 
 def _describe_compensation(saga: SagaView) -> list[str]:
     definition = registry.find_definition(saga.definition, saga.version)
-    undoable = {each.name for each in definition.steps if each.compensate} if definition else set()
+    compensable = {each.name for each in definition.steps if each.compensate} if definition else set()
     names = [
         step.name
         for step in reversed(saga.steps)
-        if step.was_attempted and step.status != StepStatus.COMPENSATED and step.name in undoable
+        if step.was_attempted and step.status != StepStatus.COMPENSATED and step.name in compensable
     ]
     if not names:
-        return [_("Nothing has to be undone: the saga ends as compensated.")]
-    return [_("Undoes in this order: %(steps)s.") % {"steps": " → ".join(names)}]
+        return [_("No step has to be compensated: the saga ends as compensated.")]
+    return [_("Compensates in this order: %(steps)s.") % {"steps": " → ".join(names)}]
 
 
 def _describe_resolve(saga: SagaView, resolution: str) -> list[str]:
     lines = [str(each.meaning) for each in saga.resolutions if each.name == resolution]
-    lines += [_("Calls nothing and undoes nothing. No worker continues this saga.")]
+    lines += [_("Calls no channel and compensates no step. No worker continues this saga.")]
     if saga.is_active:
         lines.append(_("The saga ends as failed."))
     lines += [

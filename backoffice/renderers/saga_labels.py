@@ -10,24 +10,24 @@ from sagas.models import StepStatus
 
 def describe_wait(saga: SagaView) -> str:
     if saga.needs_attention:
-        return _("review: %(reason)s") % {"reason": saga.attention_reason}
+        return _("Needs review: %(reason)s") % {"reason": saga.attention_reason}
     if not saga.is_active:
-        return _("nothing: it has ended")
+        return _("Ended")
     if saga.held_by:
-        return _("worker %(worker)s") % {"worker": saga.held_by}
+        return _("Worker %(worker)s") % {"worker": saga.held_by}
     step = saga.current
     if saga.lease_expires_at is None and step and step.next_retry_at and step.next_retry_at > saga.seen_at:
-        return _("retry of %(step)s in %(span)s") % {
+        return _("Retry of %(step)s in %(span)s") % {
             "step": step.name,
             "span": format_duration(step.next_retry_at - saga.seen_at),
         }
     if saga.lease_expires_at is None and saga.waiting_until and saga.waiting_until > saga.seen_at:
-        return _("the signal %(signal)s until %(moment)s, %(span)s from now") % {
+        return _("Signal %(signal)s; times out in %(span)s (%(moment)s UTC)") % {
             "signal": saga.waiting_for,
             "moment": saga.waiting_until.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "span": format_duration(saga.waiting_until - saga.seen_at),
         }
-    return _("a worker: it is due")
+    return _("Due; waiting for a worker")
 
 
 def describe_progress(saga: SagaView) -> str:

@@ -94,7 +94,7 @@ def format_json(details: SagaDetails, payloads: Payloads) -> str:
 def _current_state(saga: SagaView) -> list[tuple[str, str]]:
     """Returns labels and values of the current state."""
     step = saga.current
-    rows = [(_("Waiting for"), describe_wait(saga))]
+    rows = [(_("State"), describe_wait(saga))]
     if saga.is_active:
         if step is not None:
             rows.append((_("Step"), step.name))

@@ -103,7 +103,7 @@ def _facts(saga: SagaView) -> list[tuple[str, str]]:
     facts = [
         ("id", str(saga.id)),
         ("status", f"{saga.status.value}, {saga.direction.value}, {_pivot(saga)}"),
-        ("waits for", describe_wait(saga)),
+        ("state", describe_wait(saga)),
         ("held by", _holder(saga)),
         ("revision", f"{saga.revision} (fence {saga.fence})"),
         ("started", f"{_moment(saga.created_at)} ({format_age(saga, saga.created_at)})"),

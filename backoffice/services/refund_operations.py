@@ -24,7 +24,7 @@ def start_refund(
 ) -> SagaState:
     """Runs in the caller's transaction, which holds the payment's lock.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment` and `AmountNotSupported`.
     """
     before = {
         "refunded_minor": payment.refunded_minor,

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                     "withdrawn_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When its cancellation was asked for: it is not paid for again.",
+                        help_text="When its cancellation was requested; no further attempt is allowed.",
                         null=True,
                     ),
                 ),

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         db_default="shared",
                         editable=False,
-                        help_text="Within a queue, keys take turns.",
+                        help_text="Keys of one queue are scheduled round robin.",
                         max_length=64,
                     ),
                 ),
@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
                 "permissions": [
                     (
                         "operate_sagainstance",
-                        "Can operate sagas: retry, ask, skip, compensate, resolve, cancel",
+                        "Can operate sagas: retry, query, skip, compensate, resolve, cancel",
                     )
                 ],
                 "indexes": [

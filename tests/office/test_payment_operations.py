@@ -121,5 +121,5 @@ def test_the_page_offers_what_can_be_done_and_says_why_not(
     for operation in ("capture", "give_back", "resolve"):
         assert f"/{payment.pk}/{operation}/" not in html
     assert "Only an authorized payment can be captured." in html
-    assert "This payment needs no review." in html
+    assert "This payment has no open review." in html
     assert f"/{payment.pk}/sync/" not in sign_in("vera", "view_*").get(page).content.decode()

@@ -19,8 +19,10 @@ from django.urls import reverse
 from audit.models import StaffAction
 from backoffice.approvals import decisions, refunds
 from backoffice.approvals.models import Approval
+from channels.base import ChannelLimits
 from common.errors import NotPermitted
 from common.ids import uuid7
+from gateway.errors import AmountNotSupported
 from gateway.models import Payment, Refund
 from tests.support import background, bank, shop
 from tests.support.signing import SignedClient
@@ -79,7 +81,7 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     assert ben.get(place)["Location"] == reverse("admin:gateway_payment_change", args=[paid.pk])
     html = page(ben, paid)
     assert "requested by ana" in html
-    assert "15,000.00 USD is refunded, of 20,000.00 USD refundable now." in html
+    assert "Refunds 15,000.00 USD. Refundable now: 20,000.00 USD." in html
     assert "An approval is already pending for this object." in html
     assert decide(ben, paid) == 302
     assert decide(ben, paid) == 302, "the second press"
@@ -92,6 +94,16 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
         ("approval.approve", "ben", paid.payment_no),
     ]
     assert StaffAction.objects.get(action="refund.create").after["approved_by"] == "ben"
+
+
+def test_an_amount_that_the_channel_cannot_refund_is_refused_before_the_approval(paid, monkeypatch) -> None:
+    limits = ChannelLimits(amount_steps={paid.currency: 10})
+    monkeypatch.setattr("gateway.limits.get_channel_limits", lambda _channel: limits)
+    with pytest.raises(AmountNotSupported):
+        refunds.refund_or_request_approval(
+            payment_id=paid.pk, refund_id=uuid7(), amount_minor=1_500_001, actor="ana", reason="broken"
+        )
+    assert not Approval.objects.exists()
 
 
 def test_who_asked_cannot_agree_but_can_take_it_back(ana, paid) -> None:

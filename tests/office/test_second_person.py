@@ -211,9 +211,9 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
     html = page(ana, saga_in_review)
     for shown in (
         "CallPaymentChannel",
-        "Calls nothing and undoes nothing",
-        "turning back:",
-        "Lease holder" if saga_in_review.status == "in_progress" else "Waiting for",
+        "Calls no channel and compensates no step",
+        "compensation:",
+        "Lease holder" if saga_in_review.status == "in_progress" else "State",
         f'data-must-be="{saga_in_review.business_id}"',
     ):
         assert shown in html, shown
@@ -228,6 +228,22 @@ def test_the_download_is_whole_and_redacted(ana, saga_in_review) -> None:
     assert len(told["history"]) == saga_in_review.events.count()
     payment_url = next(step["result"]["payment_url"] for step in told["saga"]["steps"] if step["result"])
     assert payment_url == "•••"
+
+
+def test_a_card_number_in_the_data_of_a_saga_is_redacted(ana, saga_in_review) -> None:
+    metadata = {**saga_in_review.metadata, "subject": "card 4242 4242 4242 4242"}
+    with without_triggers():
+        SagaInstance.objects.filter(pk=saga_in_review.pk).update(metadata=metadata)
+        saga_in_review.steps.update(execute_data={"subject": "card 4242 4242 4242 4242"})
+    step = saga_in_review.steps.first()
+    assert step is not None
+    for url in (
+        reverse("admin:sagas_sagainstance_change", args=[saga_in_review.pk]),
+        reverse("admin:sagas_sagastep_change", args=[step.pk]),
+    ):
+        html = unescape(ana.get(url).content.decode())
+        assert "card " in html, url
+        assert "4242 4242" not in html, url
 
 
 def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None:  # type: ignore[no-untyped-def]

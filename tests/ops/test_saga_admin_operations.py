@@ -90,7 +90,7 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_revi
     html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
         assert operate_page(operation, saga_in_review) in html
-    assert "review: amounts differ" in html
+    assert "Needs review: amounts differ" in html
     act(ana, Operation.MARK_RESOLVED, saga_in_review)
     html = text_of(ana.get(page(saga_in_review)))
     for operation in Operation:
@@ -144,7 +144,7 @@ def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, saga_in_r
     assert conflict.status_code == 409
     assert f"you saw revision {revision}, now it is {revision + 1}" in html
     assert "kept" in html, "nobody types a reason twice"
-    assert "a worker: it is due" in html
+    assert "Due; waiting for a worker" in html
     assert not StaffAction.objects.exists()
     again = ana.post(url, {**said, "seen": seen_on(html)})
     assert again.status_code == 302

@@ -75,7 +75,7 @@ class TestShow:
             == f"{saga_in_review.definition.name} version 1 · {saga_in_review.business_id}"
         )
         assert line(told, "status") == "status in_progress, forward, no pivot"
-        assert line(told, "waits for") == "waits for review: amounts differ"
+        assert line(told, "state") == "state Needs review: amounts differ"
         assert line(told, "held by") == "held by nobody"
         assert line(told, "revision") == f"revision {reload(saga_in_review).revision} (fence 1)"
         assert "local completed 0 of 3" in line(told, "1 ")
@@ -97,7 +97,7 @@ class TestShow:
         for verb in ("retry", "ask", "skip", "compensate", "cancel"):
             assert line(told, verb) == f"{verb} no The saga has ended: Completed."
         assert line(told, "resolve") == "resolve no The saga does not need review."
-        assert line(told, "waits for") == "waits for nothing: it has ended"
+        assert line(told, "state") == "state Ended"
         assert "took" in line(told, "ended")
 
     def test_says_who_holds_it_and_until_when(self, define, begin):  # noqa: F811
@@ -114,7 +114,7 @@ class TestShow:
             next_retry_at=reload(waiting).created_at.replace(year=2099)
         )
         told = saga("show", str(waiting.id))
-        assert line(told, "waits for").startswith("waits for retry of call2 in ")
+        assert line(told, "state").startswith("state Retry of call2 in ")
         assert "failed, compensating in doubt 1 of 3 in " in line(told, "2→")
 
     def test_columns_are_aligned(self, saga_in_review):
@@ -143,7 +143,7 @@ class TestList:
         lines = saga("list").splitlines()
         assert lines[0].split()[:3] == ["ID", "DEFINITION", "BUSINESS"]
         assert [row.split()[0] for row in lines[1:]] == [str(newer.id), str(saga_in_review.id)]
-        assert "review: amounts differ" in lines[2]
+        assert "Needs review: amounts differ" in lines[2]
         assert "1/4 call2" in lines[2]
 
     def test_can_be_narrowed(self, saga_in_review, fake_steps, define, begin):  # noqa: F811
@@ -174,7 +174,9 @@ class TestTheTerminal:
         assert "Traceback" not in ran.stderr
         assert ran.stderr.splitlines()[-1].startswith("ERROR PostgreSQL: ")
 
-    @pytest.mark.parametrize(("locale", "words"), [("C.UTF-8", "review: "), ("zh_CN.UTF-8", "人工处理：")])
+    @pytest.mark.parametrize(
+        ("locale", "words"), [("C.UTF-8", "Needs review: "), ("zh_CN.UTF-8", "待人工处理：")]
+    )
     def test_speaks_the_terminals_language(self, saga_in_review, monkeypatch, locale, words):
         monkeypatch.delenv("LC_ALL", raising=False)
         monkeypatch.delenv("LC_MESSAGES", raising=False)

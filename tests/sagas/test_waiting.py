@@ -333,7 +333,8 @@ def test_staff_see_the_signal_that_a_saga_waits_for(waiting, begin):
     until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
     with translation.override("en"):
         story = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))
-        assert f"the signal {NAME} until {until}" in story
+        assert f"Signal {NAME}; times out in " in story
+        assert f"({until} UTC)" in story
         assert NAME in saga_text.format_sagas(saga_inspection.list_sagas(limit=1))
         drawn = graph.draw_definition(definition)
     assert "waiting" in drawn
