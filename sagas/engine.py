@@ -136,7 +136,7 @@ def _commit(
                 on_release(draft)
             store.save_saga(draft, keeps_lease=bool(intended))
             _require_nothing_arrived(saga, draft)
-            _reach_crash_points(saga, results, "saga.outcome.before_commit", "saga.new_call.before_commit")
+            _reach_points_before_commit(saga, results)
         return draft, intended
 
     while True:
@@ -151,7 +151,7 @@ def _commit(
         except _SignalArrived as arrived:
             saga.signals_received = arrived.signals_received
             continue
-        _reach_crash_points(saga, results, "saga.outcome.after_commit", "saga.new_call.after_commit")
+        _reach_points_after_commit(saga, results)
         if not intended:
             _count_release(draft)
         return draft, intended
@@ -185,14 +185,20 @@ def _require_nothing_arrived(saga: SagaState, draft: SagaState) -> None:
         raise _SignalArrived(draft.signals_received)
 
 
-def _reach_crash_points(
-    saga: SagaState, results: Sequence[CallResult], for_each: str, for_new_calls: str
-) -> None:
+def _reach_points_before_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
     for name in [result.step_name for result in results] or [""]:
-        crash.reach(for_each, name, saga.direction, saga_id=saga.id)
+        crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
     for result in results:
         if isinstance(result.outcome, NoEffect):
-            crash.reach(for_new_calls, result.step_name, saga.direction, saga_id=saga.id)
+            crash.reach("saga.new_call.before_commit", result.step_name, saga.direction, saga_id=saga.id)
+
+
+def _reach_points_after_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
+    for name in [result.step_name for result in results] or [""]:
+        crash.reach("saga.outcome.after_commit", name, saga.direction, saga_id=saga.id)
+    for result in results:
+        if isinstance(result.outcome, NoEffect):
+            crash.reach("saga.new_call.after_commit", result.step_name, saga.direction, saga_id=saga.id)
 
 
 def _count_release(saga: SagaState) -> None:

@@ -53,7 +53,23 @@ def _insert(cursor, table: str, copy: str) -> str:  # type: ignore[no-untyped-de
         f'"{name}" + age' if kind == "timestamp with time zone" else f'"{name}"'
         for name, kind in columns.items()
     )
-    return f'INSERT INTO public."{table}" ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {copy};\n'
+    insert = f'INSERT INTO public."{table}" ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {copy};\n'
+    return insert + _advance_sequence(cursor, table)
+
+
+def _advance_sequence(cursor, table: str) -> str:  # type: ignore[no-untyped-def]
+    """Rows that the test adds come after the restored ones, whatever the sequence has given meanwhile."""
+    cursor.execute(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name = %s AND is_identity = 'YES'",
+        [table],
+    )
+    advance = ""
+    for (column,) in cursor.fetchall():
+        sequence = f"pg_get_serial_sequence('public.\"{table}\"', '{column}')"
+        last = f'(SELECT max("{column}") FROM public."{table}")'
+        advance += f"PERFORM setval({sequence}, greatest({last}, nextval({sequence})));\n"
+    return advance
 
 
 def _now(cursor) -> str:  # type: ignore[no-untyped-def]
