@@ -22,7 +22,7 @@ from backoffice.approvals import decisions, late_payments, refunds
 from backoffice.approvals.models import REFUND, Approval
 from backoffice.refund_form import RefundForm
 from backoffice.services import payment_operations
-from backoffice.services.late_payments import LatePaymentOperation
+from backoffice.services.late_payments import PaymentReviewOperation
 from common.admin import money_text
 from common.admin_forms import amount_field
 from common.errors import UnknownObject
@@ -102,7 +102,7 @@ def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> None:
     )
 
 
-def _late_payment_action(operation: LatePaymentOperation) -> Perform:
+def _late_payment_action(operation: PaymentReviewOperation) -> Perform:
     def perform(actor: User, payment: Payment, data: dict[str, Any]) -> ApprovalRequested | None:
         result = late_payments.operate_or_request_approval(
             operation=operation,
@@ -194,19 +194,19 @@ PAYMENT_ACTIONS = (
         find_obstacle=_find_cancel_obstacle,
     ),
     AdminAction(
-        LatePaymentOperation.GIVE_BACK.value,
-        LatePaymentOperation.GIVE_BACK.label,
+        PaymentReviewOperation.REFUND_LATE_PAYMENT.value,
+        PaymentReviewOperation.REFUND_LATE_PAYMENT.label,
         gettext_lazy("Refunds money that arrived after the payment was closed, and duplicate payments."),
         Permission.REFUND,
-        _late_payment_action(LatePaymentOperation.GIVE_BACK),
+        _late_payment_action(PaymentReviewOperation.REFUND_LATE_PAYMENT),
         find_obstacle=_find_review_obstacle,
     ),
     AdminAction(
-        LatePaymentOperation.RESOLVE.value,
-        LatePaymentOperation.RESOLVE.label,
+        PaymentReviewOperation.RESOLVE.value,
+        PaymentReviewOperation.RESOLVE.label,
         gettext_lazy("Closes reviews that have been handled. No money is moved."),
         Permission.RESOLVE,
-        _late_payment_action(LatePaymentOperation.RESOLVE),
+        _late_payment_action(PaymentReviewOperation.RESOLVE),
         ResolveForm,
         find_obstacle=_find_review_obstacle,
     ),

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from backoffice.actions.approval_pages import ApprovalFlow
 from backoffice.actions.declaration import AdminAction, ApprovalRequested, Perform, ReasonForm, Scope
-from backoffice.approvals import saga_operations
+from backoffice.approvals import saga_approvals
 from backoffice.approvals.models import Approval
-from backoffice.approvals.saga_operations import ActionReason
+from backoffice.approvals.saga_approvals import ActionReason
 from backoffice.renderers.saga_effects import describe_effects
 from backoffice.saga_forms import ConfirmedForm, MarkResolvedForm, SagaForm, SkipStepForm
 from sagas.availability import MEANINGS, Operation, get_refusals
@@ -24,9 +24,9 @@ FORMS: dict[Operation, type[ReasonForm]] = {
 }
 
 
-def _perform(operation: Operation) -> Perform:
+def _operation_performer(operation: Operation) -> Perform:
     def perform(actor: User, saga: SagaView, data: dict[str, Any]) -> ApprovalRequested | None:
-        answer = saga_operations.operate_or_request_approval(
+        answer = saga_approvals.operate_or_request_approval(
             operation=operation,
             saga_id=saga.id,
             seen_revision=data["seen_revision"],
@@ -53,7 +53,7 @@ SAGA_ACTIONS = tuple(
         operation.label,
         MEANINGS[operation],
         Permission.OPERATE,
-        _perform(operation),
+        _operation_performer(operation),
         FORMS.get(operation, SagaForm),
         scope=Scope.ROWS,
         find_obstacle=_find_obstacle(operation),
@@ -67,7 +67,7 @@ SAGA_ACTIONS = tuple(
 
 
 def _find_pending(saga: SagaView) -> Approval | None:
-    return saga_operations.find_pending_for_saga(saga_id=saga.id)
+    return saga_approvals.find_pending_for_saga(saga_id=saga.id)
 
 
 def _describe_approval(saga: SagaView, approval: Approval) -> Sequence[str]:
@@ -75,7 +75,7 @@ def _describe_approval(saga: SagaView, approval: Approval) -> Sequence[str]:
 
 
 def _approve(approval: Approval, approver: str) -> str:
-    saga_operations.approve(approval_id=approval.pk, actor=approver)
+    saga_approvals.approve(approval_id=approval.pk, actor=approver)
     return _("Approved and done.")
 
 

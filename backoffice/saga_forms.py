@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.declaration import ReasonForm
-from backoffice.services import saga_operations
+from backoffice.services import audited_saga_operations
 
 
 class ReasonCode(models.TextChoices):
@@ -43,7 +43,7 @@ class SkipStepForm(SagaForm):
     def __init__(self, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         for saga in self.rows[:1]:
-            self.fields["result"].help_text = saga_operations.result_help(saga_id=saga.id)
+            self.fields["result"].help_text = audited_saga_operations.result_help(saga_id=saga.id)
 
 
 class ConfirmedForm(SagaForm):

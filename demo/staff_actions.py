@@ -3,10 +3,10 @@
 import datetime as dt
 
 from backoffice.approvals import decisions, refunds
-from backoffice.approvals import saga_operations as approvals
+from backoffice.approvals import saga_approvals as approvals
+from backoffice.approvals.limits import amount_at_stake, needs_approval
 from backoffice.approvals.models import Approval
-from backoffice.approvals.saga_operations import ActionReason
-from backoffice.approvals.thresholds import amount_at_stake, needs_approval
+from backoffice.approvals.saga_approvals import ActionReason
 from backoffice.exports import services as exports
 from backoffice.exports.models import Export, ExportStatus
 from backoffice.services import merchant_operations, routing_rules

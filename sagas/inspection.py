@@ -116,7 +116,7 @@ class SagaView:
 
 
 @dataclass(frozen=True, slots=True)
-class EventView:
+class SagaEventView:
     at: dt.datetime
     kind: str
     step_name: str
@@ -207,9 +207,9 @@ def _build_step_view(step: SagaStep, definition: Definition | None) -> StepView:
     )
 
 
-def get_saga_history(saga_id: uuid.UUID) -> tuple[EventView, ...]:
+def get_saga_history(saga_id: uuid.UUID) -> tuple[SagaEventView, ...]:
     return tuple(
-        EventView(
+        SagaEventView(
             at=event.created_at,
             kind=event.kind,
             step_name=event.step_name,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from backoffice.actions.declaration import ReasonForm
 from backoffice.actions.refusals import refusal_text
 from backoffice.approvals import decisions
-from backoffice.approvals.independence import find_approver_conflict, is_from_terminal
+from backoffice.approvals.approvers import find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import Approval
 from common.admin import ReadOnlyAdmin
 from common.admin_forms import with_theme_widgets

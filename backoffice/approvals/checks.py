@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from backoffice.approvals.thresholds import ANY_CURRENCY
+from backoffice.approvals.limits import ANY_CURRENCY
 from common.money import EXPONENTS
 
 HINT = "Set SECOND_PERSON_ABOVE=*=10000,JPY=1000000: amounts in major units, * for every other currency."

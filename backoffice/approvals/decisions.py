@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
-from backoffice.approvals.independence import account_changed_at, find_approver_conflict, is_from_terminal
+from backoffice.approvals.approvers import account_changed_at, find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
 from common.clock import database_now
 from common.db import violates

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from backoffice.approvals import decisions
+from backoffice.approvals.limits import exceeds_limit
 from backoffice.approvals.models import Approval, ApprovalState
-from backoffice.approvals.thresholds import exceeds_limit
 from backoffice.services import late_payments, refund_operations
-from backoffice.services.late_payments import LatePaymentOperation
+from backoffice.services.late_payments import PaymentReviewOperation
 from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
@@ -29,7 +29,7 @@ from gateway.services.refund_late_payments import get_late_amount_minor, require
 
 def operate_or_request_approval(
     *,
-    operation: LatePaymentOperation,
+    operation: PaymentReviewOperation,
     payment_no: str,
     actor: str,
     reason: str,
@@ -61,7 +61,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> PaymentChange:
             approval = decisions.lock_for_approval(approval_id, actor)
             _require_as_requested(approval, lock_payment_in_review(approval.business_id))
             done = late_payments.operate(
-                operation=LatePaymentOperation(approval.operation),
+                operation=PaymentReviewOperation(approval.operation),
                 payment_no=approval.business_id,
                 actor=approval.requested_by,
                 reason=approval.reason,
@@ -79,7 +79,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> PaymentChange:
 
 def describe_effects(approval: Approval, payment: Payment) -> list[str]:
     """Returns what the operation will do, for the approver."""
-    if approval.operation == LatePaymentOperation.GIVE_BACK:
+    if approval.operation == PaymentReviewOperation.REFUND_LATE_PAYMENT:
         return [
             _("%(amount)s is refunded.") % {"amount": money_text(approval.amount_minor, approval.currency)}
         ]
@@ -91,20 +91,20 @@ def describe_effects(approval: Approval, payment: Payment) -> list[str]:
     ]
 
 
-def _amount_at_stake_minor(operation: LatePaymentOperation, payment: Payment) -> int:
+def _amount_at_stake_minor(operation: PaymentReviewOperation, payment: Payment) -> int:
     """Includes earlier refunds without approval, so that a large refund cannot be split into small ones. Resolving
     moves no money, but may hide the whole payment."""
     late = get_late_amount_minor(payment)
-    if operation is LatePaymentOperation.GIVE_BACK:
+    if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
         return late + refund_operations.refunded_without_approval_minor(payment=payment)
     return max(payment.amount_minor, late)
 
 
 def _request_approval(
-    operation: LatePaymentOperation, payment: Payment, actor: str, reason: str, reviews: Collection[str]
+    operation: PaymentReviewOperation, payment: Payment, actor: str, reason: str, reviews: Collection[str]
 ) -> Approval:
     """Refuses at once an operation that would be refused after the approval."""
-    if operation is LatePaymentOperation.GIVE_BACK:
+    if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
         require_late_payment(payment)
         review_ids, amount_minor = "", get_late_amount_minor(payment)
     else:
@@ -128,7 +128,7 @@ def _request_approval(
 def _require_as_requested(approval: Approval, payment: Payment) -> None:
     """Refuses when the amount has changed, or when a request for all reviews finds new ones. The reviews that a request
     names are checked by the operation itself."""
-    if approval.operation == LatePaymentOperation.GIVE_BACK:
+    if approval.operation == PaymentReviewOperation.REFUND_LATE_PAYMENT:
         same = get_late_amount_minor(payment) == approval.amount_minor
     else:
         same = bool(approval.result) or not list_open_reviews(payment)

@@ -6,15 +6,15 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from backoffice.services.late_payments import LatePaymentOperation
+from backoffice.services.late_payments import PaymentReviewOperation
 from common.ids import uuid7
 from common.terminal import TERMINAL
 from sagas.availability import Operation
 
 REFUND: Final = "refund"
 # `saga_id` of a refund is the refund's id, which its saga will get. An operation on late payments has the payment's id.
-OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund")), *LatePaymentOperation.choices]
-PAYMENT_OPERATIONS: Final = (REFUND, *LatePaymentOperation.values)
+OPERATIONS: Final = [*Operation.choices, (REFUND, _("Refund")), *PaymentReviewOperation.choices]
+PAYMENT_OPERATIONS: Final = (REFUND, *PaymentReviewOperation.values)
 
 
 class ApprovalState(models.TextChoices):

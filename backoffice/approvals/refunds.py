@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from backoffice.approvals import decisions
+from backoffice.approvals.limits import exceeds_limit
 from backoffice.approvals.models import REFUND, Approval, ApprovalState
-from backoffice.approvals.thresholds import exceeds_limit
 from backoffice.services import refund_operations
 from common import crash
 from common.errors import UnknownObject

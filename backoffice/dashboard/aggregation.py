@@ -165,8 +165,8 @@ def _aggregate_calls() -> bool:
                 return False
             after = first - 1  # ids may have gaps, for instance after pruning
             settled = database_now() - COMMIT_DELAY
-            given = {"after": after, "most": CALLS_PER_BATCH, "settled": settled, "growth": GROWTH}
-            cursor.execute(_CALLS, given)
+            parameters = {"after": after, "most": CALLS_PER_BATCH, "settled": settled, "growth": GROWTH}
+            cursor.execute(_CALLS, parameters)
             (last,) = cursor.fetchone()
         if last is None:
             return False

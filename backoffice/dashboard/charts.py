@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from backoffice.dashboard.figures import OUTCOMES, Figures
+from backoffice.dashboard.figures import STATUS_GROUPS, Figures
 
 WIDTH, HEIGHT, FLOOR, LEFT = 960, 200, 22, 44
 
@@ -53,7 +53,8 @@ def payments_chart(figures: Figures, *, by_day: bool, list_url: str) -> Chart:
         for n, moment in enumerate(figures.moments)
     ]
     lines = [
-        GridLine(_height_to_y(highest * part, highest), f"{highest * part:,.0f}") for part in (0.0, 0.5, 1.0)
+        GridLine(_height_to_y(highest * fraction, highest), f"{highest * fraction:,.0f}")
+        for fraction in (0.0, 0.5, 1.0)
     ]
     return Chart(bars, lines)
 
@@ -71,7 +72,7 @@ def _bar(
 ) -> Bar:
     counts = figures.by_moment[moment]
     parts, reached = [], 0
-    for outcome in OUTCOMES:
+    for outcome in STATUS_GROUPS:
         count = counts.get(outcome, 0)
         if count:
             top = _height_to_y(reached + count, highest)

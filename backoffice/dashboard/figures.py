@@ -14,16 +14,17 @@ from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
 from sagas.thresholds import STUCK_AFTER_SECONDS
 
-MAX_LIVE = dt.timedelta(hours=3)  # that are read from the payments; more is reported as behind
-MAX_COUNT = 1000
+# The last hours are read from the payments themselves. If the aggregates are older than that, they are behind.
+MAX_LIVE = dt.timedelta(hours=3)
+MAX_OPEN_ITEMS = 1000
 
-OUTCOMES: dict[str, tuple[str, ...]] = {
+STATUS_GROUPS: dict[str, tuple[str, ...]] = {
     "succeeded": (PaymentStatus.SUCCEEDED,),
     "failed": (PaymentStatus.FAILED,),
     "closed": (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED),
     "open": tuple(OPEN_PAYMENT_STATUSES),
 }
-_OUTCOME_OF = {status: outcome for outcome, statuses in OUTCOMES.items() for status in statuses}
+_OUTCOME_OF = {status: outcome for outcome, statuses in STATUS_GROUPS.items() for status in statuses}
 
 _PAYMENTS = """
 SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, status, sum(count)
@@ -54,7 +55,7 @@ _OPEN_ITEMS = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(at))::float8
 FROM (SELECT {column} AS at FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}) AS bounded
 """
-# Open items, each found by a partial index and counted up to MAX_COUNT.
+# Open items, each found by a partial index and counted up to MAX_OPEN_ITEMS.
 OPEN_ITEMS = {
     "payments_attention": ("payments", "needs_attention", "created_at"),
     "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
@@ -84,11 +85,11 @@ class OpenItems:
 
     @property
     def is_truncated(self) -> bool:
-        return self.count >= MAX_COUNT
+        return self.count >= MAX_OPEN_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckOutcome:
     name: str
     passed: bool
     count: int
@@ -125,11 +126,11 @@ class Figures:
     by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_currency: dict[str, PaidTotal] = field(default_factory=dict)
     latencies: Sequence[Latency] = ()
-    waiting: dict[str, OpenItems] = field(default_factory=dict)
+    open_items: dict[str, OpenItems] = field(default_factory=dict)
     lags: dict[str, OpenItems] = field(default_factory=dict)
     run_id: int | None = None
     run_at: dt.datetime | None = None
-    checks: Sequence[CheckResult] = ()
+    checks: Sequence[CheckOutcome] = ()
     behind: bool = False
 
 
@@ -143,20 +144,22 @@ def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figur
     aggregated_until = _aggregated_until(now)
     live = max(aggregated_until, now - MAX_LIVE)
     figures.behind = aggregated_until < now - MAX_LIVE
-    given = {"unit": unit, "start": first, "live": live, "environment": environment}
-    _count_payments(figures, _rows(_PAYMENTS, given))
-    figures.by_currency = {name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PAID, given)}
-    figures.latencies = _latencies(_rows(_LATENCY, given))
+    parameters = {"unit": unit, "start": first, "live": live, "environment": environment}
+    _count_payments(figures, _rows(_PAYMENTS, parameters))
+    figures.by_currency = {
+        name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PAID, parameters)
+    }
+    figures.latencies = _latencies(_rows(_LATENCY, parameters))
     for name, (table, condition, column) in OPEN_ITEMS.items():
-        sql = _OPEN_ITEMS.format(table=table, condition=condition, column=column, most=MAX_COUNT)
-        figures.waiting[name] = OpenItems(*_rows(sql)[0])
-    figures.lags = {name: OpenItems(*_rows(sql, {"most": MAX_COUNT})[0]) for name, sql in LAGS.items()}
+        sql = _OPEN_ITEMS.format(table=table, condition=condition, column=column, most=MAX_OPEN_ITEMS)
+        figures.open_items[name] = OpenItems(*_rows(sql)[0])
+    figures.lags = {name: OpenItems(*_rows(sql, {"most": MAX_OPEN_ITEMS})[0]) for name, sql in LAGS.items()}
     _add_last_check(figures)
     return figures
 
 
 def success_rate(outcomes: Counter[str]) -> float | None:
-    """Returns succeeded of succeeded and failed. Payments that the customer abandoned are no failure of the channel."""
+    """Returns succeeded / (succeeded + failed). Payments that the customer abandoned do not count."""
     ended = outcomes["succeeded"] + outcomes["failed"]
     return outcomes["succeeded"] / ended if ended else None
 
@@ -188,8 +191,8 @@ def _latencies(rows: Iterable[tuple[str, int, int]]) -> list[Latency]:
     ]
 
 
-def _percentile(buckets: Sequence[tuple[int, int]], part: float) -> int:
-    wanted = part * sum(count for _bucket, count in buckets)
+def _percentile(buckets: Sequence[tuple[int, int]], fraction: float) -> int:
+    wanted = fraction * sum(count for _bucket, count in buckets)
     seen = 0
     for bucket, count in buckets:
         seen += count
@@ -202,7 +205,9 @@ def _add_last_check(figures: Figures) -> None:
     rows = _rows(_LAST_RUN)
     if rows:
         figures.run_id, figures.run_at = rows[0][0], rows[0][1]
-        figures.checks = [CheckResult(name, passed, count) for _run, _at, name, passed, count in rows if name]
+        figures.checks = [
+            CheckOutcome(name, passed, count) for _run, _at, name, passed, count in rows if name
+        ]
 
 
 def _first_moment(now: dt.datetime, by_day: bool) -> dt.datetime:
@@ -210,8 +215,8 @@ def _first_moment(now: dt.datetime, by_day: bool) -> dt.datetime:
     return hour.replace(hour=0) if by_day else hour
 
 
-def _rows(sql: str, given: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+def _rows(sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, given)
+        cursor.execute(sql, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.figures import OUTCOMES, Figures, OpenItems, load_figures, success_rate
+from backoffice.dashboard.figures import STATUS_GROUPS, Figures, OpenItems, load_figures, success_rate
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from common.admin import money_text
 from merchants.models import Environment
@@ -84,7 +84,7 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         "environments": _links("environment", dict(Environment.choices), environment, f"range={chosen}"),
         "chart": payments_chart(figures, by_day=by_day, list_url=payments_url),
         "chart_rows": _chart_rows(figures),
-        "outcomes": [(outcome, OUTCOME_LABELS[outcome]) for outcome in OUTCOMES],
+        "outcomes": [(outcome, OUTCOME_LABELS[outcome]) for outcome in STATUS_GROUPS],
         "channels": _channels(figures, payments_url),
         "amounts": _amounts(figures, payments_url),
         "latencies": [
@@ -117,7 +117,9 @@ def _links(name: str, choices: dict[Any, Any], chosen: str, other: str) -> list[
 
 def _chart_rows(figures: Figures) -> list[tuple[dt.datetime, list[int]]]:
     newest_first = reversed(figures.moments)
-    return [(moment, [figures.by_moment[moment][outcome] for outcome in OUTCOMES]) for moment in newest_first]
+    return [
+        (moment, [figures.by_moment[moment][outcome] for outcome in STATUS_GROUPS]) for moment in newest_first
+    ]
 
 
 def _since(figures: Figures) -> str:
@@ -157,23 +159,23 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
 def _tiles(figures: Figures, user: Any) -> list[dict[str, Any]]:
     """One tile for each list that the person may open."""
     tiles = [
-        *((words, figures.waiting[name], 0.0) for name, words in OPEN_ITEM_TILES.items()),
+        *((words, figures.open_items[name], 0.0) for name, words in OPEN_ITEM_TILES.items()),
         *((words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_TILES.items()),
     ]
     return [
-        _tile(words, waiting, patience)
-        for words, waiting, patience in tiles
+        _tile(words, open_items, patience)
+        for words, open_items, patience in tiles
         if user.has_perm(words[1].replace("_", ".view_"))
     ]
 
 
-def _tile(words: tuple[Any, str, str], waiting: OpenItems, patience_seconds: float = 0) -> dict[str, Any]:
+def _tile(words: tuple[Any, str, str], open_items: OpenItems, patience_seconds: float = 0) -> dict[str, Any]:
     label, admin, query = words
-    age = waiting.oldest_seconds
+    age = open_items.oldest_seconds
     late = age is not None and age > patience_seconds
     return {
         "label": label,
-        "count": f"{number_format(waiting.count, force_grouping=True)}{'+' if waiting.is_truncated else ''}",
+        "count": f"{number_format(open_items.count, force_grouping=True)}{'+' if open_items.is_truncated else ''}",
         "age": format_duration(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
         "tone": "danger" if late else "success",
         "icon": "warning" if late else "check_circle",

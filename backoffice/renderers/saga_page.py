@@ -15,7 +15,7 @@ from backoffice.renderers.saga_labels import describe_wait, format_duration, for
 from backoffice.services.saga_inspection import SagaDetails
 from sagas import inspection, registry
 from sagas.graph import draw_definition
-from sagas.inspection import EventView, SagaView, StepView
+from sagas.inspection import SagaEventView, SagaView, StepView
 from sagas.labels import outcome_label
 from sagas.models import Direction, SagaEvent, SagaStatus, SagaStep
 
@@ -109,12 +109,12 @@ def _current_state(saga: SagaView) -> list[tuple[str, str]]:
     return rows
 
 
-def _attempts(history: Sequence[EventView]) -> list[AttemptRow]:
+def _attempts(history: Sequence[SagaEventView]) -> list[AttemptRow]:
     longest = max((event.duration_ms or 0 for event in history), default=0)
     return [_attempt(event, longest) for event in history]
 
 
-def _attempt(event: EventView, longest: int) -> AttemptRow:
+def _attempt(event: SagaEventView, longest: int) -> AttemptRow:
     length = event.duration_ms or 0
     is_by_person = event.kind == SagaEvent.Kind.PERSON
     texts = [value for value in event.detail.values() if value and value is not True]  # without flags

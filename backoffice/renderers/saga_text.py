@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from backoffice.renderers.saga_labels import describe_progress, describe_wait, format_age, format_duration
 from backoffice.services.saga_inspection import SagaDetails
 from sagas.availability import Operation
-from sagas.inspection import EventView, SagaView, StepView
+from sagas.inspection import SagaEventView, SagaView, StepView
 from sagas.models import Direction, SagaEvent, StepStatus
 from sagas.operations import SagaChange
 from sagas.outcomes import Json
@@ -133,7 +133,7 @@ def _holder(saga: SagaView) -> str:
     return "nobody"
 
 
-def _steps(saga: SagaView, history: Sequence[EventView]) -> list[str]:
+def _steps(saga: SagaView, history: Sequence[SagaEventView]) -> list[str]:
     head = ("#", "STEP", "KIND", "STATUS", "IN DOUBT", "RETRIES", "NEXT TRY", "TOOK", "LAST CHANGE")
     rows = align_columns([head, *(_step(saga, step, history) for step in saga.steps)], indent=2)
     lines = rows[:1]
@@ -144,7 +144,7 @@ def _steps(saga: SagaView, history: Sequence[EventView]) -> list[str]:
     return lines
 
 
-def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple[str, ...]:
+def _step(saga: SagaView, step: StepView, history: Sequence[SagaEventView]) -> tuple[str, ...]:
     status = step.status.value
     if step.compensating and step.status != StepStatus.COMPENSATED:
         status += ", compensating"
@@ -162,7 +162,7 @@ def _step(saga: SagaView, step: StepView, history: Sequence[EventView]) -> tuple
     )
 
 
-def _total_duration(step_name: str, history: Sequence[EventView]) -> str:
+def _total_duration(step_name: str, history: Sequence[SagaEventView]) -> str:
     """Returns the duration of all calls of the step together."""
     spent = [event.duration_ms for event in history if event.step_name == step_name and event.duration_ms]
     return format_duration(dt.timedelta(milliseconds=sum(spent))) if spent else ""
@@ -178,7 +178,7 @@ def _signals(saga: SagaView) -> list[str]:
     return ["", "Signals", *align_columns([("RECEIVED", "SIGNAL", "ID", "TAKEN UP BY"), *rows], indent=2)]
 
 
-def _event(event: EventView) -> tuple[str, ...]:
+def _event(event: SagaEventView) -> tuple[str, ...]:
     arrow = ARROWS.get(event.direction, "·")
     if event.kind == SagaEvent.Kind.PERSON:
         text = f"{event.actor}: {event.reason} ({_changes(event.detail['before'], event.detail['after'])})"

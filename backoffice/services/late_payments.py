@@ -15,14 +15,14 @@ from gateway.services.payment_reviews import PaymentChange, resolve_open_reviews
 from gateway.services.refund_late_payments import refund_late_payments
 
 
-class LatePaymentOperation(models.TextChoices):
-    GIVE_BACK = "give_back", gettext_lazy("Refund late payment")
+class PaymentReviewOperation(models.TextChoices):
+    REFUND_LATE_PAYMENT = "give_back", gettext_lazy("Refund late payment")
     RESOLVE = "resolve", gettext_lazy("Mark resolved")
 
 
 def operate(
     *,
-    operation: LatePaymentOperation,
+    operation: PaymentReviewOperation,
     payment_no: str,
     actor: str,
     reason: str,
@@ -42,7 +42,7 @@ def operate(
         actor=actor,
         reason=reason,
     ) as entry:
-        if operation is LatePaymentOperation.GIVE_BACK:
+        if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
             done = refund_late_payments(payment_no=payment_no, actor=actor, reason=reason)
         else:
             done = resolve_open_reviews(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)

@@ -10,7 +10,7 @@ from common.errors import UnknownObject
 from sagas import inspection, registry
 from sagas.availability import Operation, get_refusals
 from sagas.definitions import Definition
-from sagas.inspection import EventView, SagaView
+from sagas.inspection import SagaEventView, SagaView
 from sagas.models import SagaInstance, SagaStatus, SagaStep
 
 CANDIDATES = 10
@@ -20,7 +20,7 @@ RECENT = 200
 @dataclass(frozen=True, slots=True)
 class SagaDetails:
     saga: SagaView
-    history: tuple[EventView, ...]
+    history: tuple[SagaEventView, ...]
     operations: Mapping[Operation, str]  # why not, or nothing
 
 

@@ -35,7 +35,7 @@ LOGIN_URL = "admin:login"
 EXPORT_STREAMED_ROWS: int = env.int("EXPORT_STREAMED_ROWS", default=10_000)
 # Rows of one export, at most.
 EXPORT_MAX_ROWS: int = env.int("EXPORT_MAX_ROWS", default=1_000_000)
-# Above these amounts a second person must approve (backoffice/approvals/thresholds.py). In major units of each
+# Above these amounts a second person must approve (backoffice/approvals/limits.py). In major units of each
 # currency; * is for all others: 10000 there is 10,000.00 USD, and the same number of minor units of a currency with
 # other decimals.
 SECOND_PERSON_ABOVE: dict[str, str] = env.dict(

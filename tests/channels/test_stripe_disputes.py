@@ -132,7 +132,7 @@ def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, 
     payment.refresh_from_db()
     assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")
     late_payments.operate(
-        operation=late_payments.LatePaymentOperation.RESOLVE,
+        operation=late_payments.PaymentReviewOperation.RESOLVE,
         payment_no=payment.payment_no,
         actor="ana",
         reason="compared",
@@ -144,7 +144,7 @@ def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, 
     done = PaymentReview.objects.get(code="mismatch")
     assert (done.resolution, done.resolved_by) == ("compared", "ana")
     late_payments.operate(
-        operation=late_payments.LatePaymentOperation.RESOLVE,
+        operation=late_payments.PaymentReviewOperation.RESOLVE,
         payment_no=payment.payment_no,
         actor="ana",
         reason="answered",

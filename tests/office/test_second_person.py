@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from audit.models import StaffAction
 from backoffice.approvals import decisions
-from backoffice.approvals import saga_operations as approvals
+from backoffice.approvals import saga_approvals as approvals
 from backoffice.approvals.models import Approval
 from common.errors import NotPermitted
 from gateway.models import Payment

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone, translation
 
 from audit.models import StaffAction
-from backoffice.approvals.independence import find_approver_conflict
+from backoffice.approvals.approvers import find_approver_conflict
 from common.errors import OperationRefused
 from staff import accounts, second_factor
 from staff.models import Authenticator

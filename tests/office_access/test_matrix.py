@@ -1,5 +1,5 @@
-"""Every address of the back office and every action, for every role. What is not decided here fails: a new page needs
-a line below, which is a decision about who may see it."""
+"""Every URL of the back office and every action, for every role. A URL that is missing below fails this test: add the
+roles that may see the new page."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,7 +29,7 @@ ROLES = {"V": "Viewer", "S": "Support", "F": "Finance", "O": "Operator", "A": "A
 ALL = "VSFOA"
 
 # Who sees the lists and pages of a model. Nobody adds, changes or deletes a row by hand.
-LOOK = {
+VIEW_PERMISSIONS = {
     "auth.Group": "A",
     "auth.User": "A",
     "approvals.Approval": "FOA",
@@ -97,7 +97,7 @@ PAGES = {
     "sagas_sagainstance_operate": "OA",
 }
 # What may be done, wherever the button is.
-VERBS = {
+OPERATION_PERMISSIONS = {
     "staff.approve_operation": "FOA",
     "staff.cancel_payment": "SA",
     "staff.capture_payment": "FA",
@@ -112,12 +112,12 @@ VERBS = {
     "staff.test_endpoint": "SOA",
     "sagas.operate_sagainstance": "OA",
 }
-# Addresses that lead on, to a page above or to nothing, or need parameters that only such a page gives.
-LEADING_ON = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
-# A search that leads to what it found, and the second person's word, which needs a wish that waits.
-LEADING_ON |= {"gateway_payment_decide", "gateway_payment_find", "sagas_sagainstance_decide"}
-# Addresses of forms of one's own second factor, and of the link that makes somebody a member of staff.
-LEADING_ON |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
+# URLs that redirect, or need parameters that only another page has.
+EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
+# A search that redirects to its result, and decisions, which need a pending approval.
+EXEMPT_URLS |= {"gateway_payment_decide", "gateway_payment_find", "sagas_sagainstance_decide"}
+# The forms of one's own second factor, and the link of an invitation.
+EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
 }
@@ -139,14 +139,14 @@ def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
         yield name, models.get("_".join((name or "").split("_")[:2]))
 
 
-def decided(name: str | None, model: type[Model] | None) -> str | None:
+def get_allowed_roles(name: str | None, model: type[Model] | None) -> str | None:
     if name in PAGES:
         return PAGES[name]
     label = model._meta.label if model else ""
     kind = (name or "").rpartition("_")[2]
-    if label in LOOK and kind in ("changelist", "change", "history", "json"):
-        return LOOK[label]
-    return "" if kind in ("add", "delete") and label in LOOK else None
+    if label in VIEW_PERMISSIONS and kind in ("changelist", "change", "history", "json"):
+        return VIEW_PERMISSIONS[label]
+    return "" if kind in ("add", "delete") and label in VIEW_PERMISSIONS else None
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def address_of(name: str, model: type[Model] | None) -> str:
     return reverse(f"admin:{name}", args=[quote(row.pk)])
 
 
-def may_look(letter: str, model: type[Model] | None) -> bool:
+def has_view_permission(letter: str, model: type[Model] | None) -> bool:
     assert model is not None
     request = RequestFactory().get("/")
     request.user = User.objects.get(username=ROLES[letter].lower())
@@ -176,22 +176,24 @@ def may_look(letter: str, model: type[Model] | None) -> bool:
 
 
 def test_every_address_has_a_decision_and_none_is_stale() -> None:
-    found = {(name, model) for name, model in addresses() if name not in LEADING_ON}
-    assert [name for name, model in found if decided(name, model) is None] == []
+    found = {(name, model) for name, model in addresses() if name not in EXEMPT_URLS}
+    assert [name for name, model in found if get_allowed_roles(name, model) is None] == []
     assert set(PAGES) - {name for name, _model in found} == set()
-    assert set(LOOK) - {model._meta.label for _name, model in found if model} == set()
+    assert set(VIEW_PERMISSIONS) - {model._meta.label for _name, model in found if model} == set()
 
 
 def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> None:
     browsers = {letter: signed_in(member(role.lower(), role)) for letter, role in ROLES.items()}
     stranger, without_role = Client(), signed_in(member("nobody"))
-    for name, model in sorted({each for each in addresses() if each[0] not in LEADING_ON}, key=str):
+    for name, model in sorted({each for each in addresses() if each[0] not in EXEMPT_URLS}, key=str):
         assert name is not None
-        allowed, address = decided(name, model) or "", address_of(name, model)
+        allowed, address = get_allowed_roles(name, model) or "", address_of(name, model)
         with subtests.test(name):
             for letter, browser in browsers.items():
                 if letter in allowed and name not in PAGES and letter != allowed[0]:
-                    assert may_look(letter, model)  # a page of rows is drawn once: drawing it is slow
+                    assert has_view_permission(
+                        letter, model
+                    )  # a page of rows is drawn once: drawing it is slow
                 else:
                     assert browser.get(address).status_code == (200 if letter in allowed else 403), letter
             assert "/login/" in stranger.get(address).headers.get("Location", "") or name == "jsi18n"
@@ -225,13 +227,14 @@ def test_every_permission_for_every_role(transactional_db: None) -> None:
     """Only view permissions and operations: no role adds, changes or deletes."""
     people = {letter: member(role.lower(), role) for letter, role in ROLES.items()}
     looking = {
-        f"{label.split('.')[0]}.view_{label.split('.')[1].lower()}": who for label, who in LOOK.items()
+        f"{label.split('.')[0]}.view_{label.split('.')[1].lower()}": who
+        for label, who in VIEW_PERMISSIONS.items()
     }
     given: dict[str, str] = {}
     for letter, person in people.items():
         for permission in person.get_all_permissions():
             given[permission] = given.get(permission, "") + letter
-    assert given == {**looking, **VERBS}
+    assert given == {**looking, **OPERATION_PERMISSIONS}
 
 
 def test_groups_equal_the_roles(transactional_db: None) -> None:

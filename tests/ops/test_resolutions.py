@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice.services.saga_operations import operate
+from backoffice.services.audited_saga_operations import operate
 from channels.base import Declined, Reported
 from common.errors import NotPermitted, StaleView
 from gateway.models import Payment, Refund

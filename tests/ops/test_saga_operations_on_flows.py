@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from backoffice.services.audited_saga_operations import operate
 from backoffice.services.saga_inspection import find_saga
-from backoffice.services.saga_operations import operate
 from channels.simulator.models import SimulatedRefund
 from monitoring.services import run_checks
 from sagas.availability import Operation, get_refusals

@@ -283,7 +283,7 @@ def test_no_crash_point_is_left_out() -> None:
         "webhook.call.after",
         "export.chunk.before_commit",  # these two: tests/office_access/test_exports.py
         "export.chunk.after_commit",
-        "refund_approval.before_commit",  # these two: tests/office/test_refund_by_two.py
+        "refund_approval.before_commit",  # these two: tests/office/test_refund_approval.py
         "refund_approval.after_commit",
         "saga.new_call.before_commit",  # these two: test_new_keys.py
         "saga.new_call.after_commit",

@@ -6,13 +6,13 @@ from backoffice.approvals import late_payments as approvals
 from backoffice.approvals.models import Approval
 from backoffice.management.commands.saga import logged_in, up_to_a_thousand
 from backoffice.services import late_payments
-from backoffice.services.late_payments import LatePaymentOperation
+from backoffice.services.late_payments import PaymentReviewOperation
 from common.errors import NotFound, OperationRefused
 from common.terminal import terminal_name, use_terminal_language
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
-VERBS = {"refund": LatePaymentOperation.GIVE_BACK, "resolve": LatePaymentOperation.RESOLVE}
+VERBS = {"refund": PaymentReviewOperation.REFUND_LATE_PAYMENT, "resolve": PaymentReviewOperation.RESOLVE}
 
 
 class Command(BaseCommand):
@@ -27,8 +27,8 @@ class Command(BaseCommand):
             act = actions.add_parser(verb, help=str(operation.label))
             act.add_argument("payment_no", metavar="PAYMENT_NO")
             act.add_argument("--reason", required=True)
-            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
-            if operation is LatePaymentOperation.RESOLVE:
+            act.add_argument("--actor", default=logged_in(), help="Default: the login name in this terminal.")
+            if operation is PaymentReviewOperation.RESOLVE:
                 act.add_argument(
                     "--review",
                     default="",

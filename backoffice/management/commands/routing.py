@@ -12,13 +12,13 @@ from merchants.models import Environment
 
 
 class Command(BaseCommand):
-    help = "Which channel takes payments that name none: list the rules in force, add one, end one."
+    help = "Lists, adds and ends routing rules, which choose the channel of a payment that names none."
 
     @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        actions.add_parser("list", help="The rules in force, the first that matches on top.")
-        add = actions.add_parser("add", help="A new rule. What is left out matches everything.")
+        actions.add_parser("list", help="Lists the active rules in the order in which they are tried.")
+        add = actions.add_parser("add", help="Adds a rule. An option that is left out matches everything.")
         add.add_argument("channel")
         add.add_argument("--environment", required=True, choices=Environment.values)
         add.add_argument(
@@ -29,11 +29,11 @@ class Command(BaseCommand):
         add.add_argument("--currency", default="")
         add.add_argument("--min-amount", type=int, help="In minor units; needs --currency.")
         add.add_argument("--max-amount", type=int, help="In minor units; needs --currency.")
-        end = actions.add_parser("end", help="The rule matches no more payments.")
+        end = actions.add_parser("end", help="Ends a rule: it matches no further payments.")
         end.add_argument("rule", type=int)
         for act in (add, end):
             act.add_argument("--reason", required=True)
-            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+            act.add_argument("--actor", default=logged_in(), help="Default: the login name in this terminal.")
 
     @use_terminal_language()
     def handle(self, *args: Any, action: str, **options: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backoffice.approvals import saga_operations
+from backoffice.approvals import saga_approvals
 from backoffice.approvals.models import Approval
 from backoffice.renderers import saga_text
 from backoffice.services import saga_inspection
@@ -15,20 +15,18 @@ from sagas.models import SagaStatus
 
 
 class Command(BaseCommand):
-    help = (
-        "Looks at sagas and operates them: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
-    )
+    help = "Shows and operates sagas: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
 
     @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listed = actions.add_parser("list", help="The newest sagas, or those that need something.")
+        listed = actions.add_parser("list", help="Lists the newest sagas, with filters.")
         listed.add_argument("--status", choices=SagaStatus.values, default="")
         listed.add_argument("--definition", default="", metavar="NAME")
-        listed.add_argument("--attention", action="store_true", help="Only those that wait for a person.")
-        listed.add_argument("--due", action="store_true", help="Only those that the next sweep picks up.")
+        listed.add_argument("--attention", action="store_true", help="Only sagas that need review.")
+        listed.add_argument("--due", action="store_true", help="Only sagas that a worker may claim now.")
         listed.add_argument("--limit", type=up_to_a_thousand, default=20, metavar="1-1000")
-        show = actions.add_parser("show", help="All there is to know about one saga.")
+        show = actions.add_parser("show", help="Shows one saga with its steps and history.")
         show.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
         drawn = actions.add_parser("graph", help="Draws a definition.")
         drawn.add_argument("name", metavar="DEFINITION")
@@ -36,22 +34,22 @@ class Command(BaseCommand):
             act = actions.add_parser(verb, help=str(operation.label))
             act.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
             act.add_argument("--reason", required=True)
-            act.add_argument("--actor", default=logged_in(), help="Default: who is logged in here.")
+            act.add_argument("--actor", default=logged_in(), help="Default: the login name in this terminal.")
             act.add_argument(
-                "--revision", type=int, help="The revision you looked at. Default: the present one."
+                "--revision", type=int, help="The revision that you have seen. Default: the current one."
             )
             if verb == "skip":
                 act.add_argument(
-                    "--result", default="", metavar="JSON", help="What the step is to have answered."
+                    "--result", default="", metavar="JSON", help="The result that the step gets."
                 )
             if verb == "resolve":
                 act.add_argument(
                     "--as",
                     default="",
                     dest="result",
-                    metavar="ENDING",
-                    help="What became of the payment or refund, as `graph` and `show` list it. "
-                    "Default: watch, which decides nothing.",
+                    metavar="RESOLUTION",
+                    help="The resolution, one of those that `graph` and `show` list. "
+                    "Default: watch, which changes no payment or refund.",
                 )
 
     @use_terminal_language()
@@ -89,12 +87,12 @@ class Command(BaseCommand):
         if not actor.strip():
             raise CommandError("--actor is missing: nobody is logged in here by name.")
         saga = saga_inspection.find_saga(name=name)
-        done = saga_operations.operate_or_request_approval(
+        done = saga_approvals.operate_or_request_approval(
             operation=saga_text.COMMAND_OPERATIONS[verb],
             saga_id=saga.id,
             seen_revision=saga.revision if revision is None else revision,
             actor=terminal_name(actor),
-            why=saga_operations.ActionReason(reason=reason),
+            why=saga_approvals.ActionReason(reason=reason),
             result=result,
         )
         if isinstance(done, Approval):

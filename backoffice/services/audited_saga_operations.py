@@ -38,7 +38,7 @@ def operate(
     """
     action = StaffActionType(f"saga.{operation.value}")
     with recording(action, ObjectType.SAGA, saga_id, actor=actor, reason=reason) as entry:
-        done = _perform(operation, saga_id, seen_revision, actor, reason, result)
+        done = _call_operation(operation, saga_id, seen_revision, actor, reason, result)
         optional = {"reason_code": reason_code, "ticket": ticket, "approved_by": approved_by}
         entry.before = done.before
         entry.after = {**done.after, **{name: value for name, value in optional.items() if value}}
@@ -56,7 +56,7 @@ def result_help(*, saga_id: uuid.UUID) -> str:
     }
 
 
-def _perform(
+def _call_operation(
     operation: Operation, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str, result: str
 ) -> SagaChange:
     if operation == Operation.SKIP_STEP:

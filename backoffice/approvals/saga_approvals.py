@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from backoffice.approvals import decisions
+from backoffice.approvals.limits import amount_at_stake, needs_approval
 from backoffice.approvals.models import PAYMENT_OPERATIONS, Approval, ApprovalState
-from backoffice.approvals.thresholds import amount_at_stake, needs_approval
-from backoffice.services import saga_operations
+from backoffice.services import audited_saga_operations
 from common.errors import NotPermitted, StaleView
 from sagas import inspection
 from sagas.availability import Operation, get_refusals
@@ -45,7 +45,7 @@ def operate_or_request_approval(
     amount_minor, currency = amount_at_stake(saga)
     if needs_approval(operation=operation, amount_minor=amount_minor, currency=currency):
         return _request_approval(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
-    return saga_operations.operate(
+    return audited_saga_operations.operate(
         operation=operation,
         saga_id=saga_id,
         seen_revision=seen_revision,
@@ -75,7 +75,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> SagaChange:
     try:
         with transaction.atomic():
             approval = decisions.lock_for_approval(approval_id, actor)
-            done = saga_operations.operate(
+            done = audited_saga_operations.operate(
                 operation=Operation(approval.operation),
                 saga_id=approval.saga_id,
                 seen_revision=approval.seen_revision,
@@ -112,7 +112,7 @@ def _request_approval(
     if obstacle := get_refusals(current)[operation]:
         raise NotPermitted(obstacle)
     if operation == Operation.SKIP_STEP:
-        saga_operations.parse_result(result, saga.id)
+        audited_saga_operations.parse_result(result, saga.id)
     return decisions.request_approval(
         Approval(
             operation=operation,
