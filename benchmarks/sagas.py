@@ -53,11 +53,11 @@ def main() -> None:
     for count in workers:
         ours = _run(sys.executable, "ours", chosen.sagas, count)
         theirs = _run(dbos, "dbos", chosen.sagas, count) if dbos else None
-        for engine, told in (("ours", ours), ("dbos", theirs)):
-            if told:
+        for engine, result in (("ours", ours), ("dbos", theirs)):
+            if result:
                 print(
-                    f"{count:>7}  {engine:<6} {told['rate']:>8.1f} {told['p50']:>8.2f} {told['p99']:>8.2f}"
-                    f" {told['commits']:>13.2f} {told['statements']:>16.2f}"
+                    f"{count:>7}  {engine:<6} {result['rate']:>8.1f} {result['p50']:>8.2f} {result['p99']:>8.2f}"
+                    f" {result['commits']:>13.2f} {result['statements']:>16.2f}"
                 )
         if theirs:
             print(f"         ratio {ours['rate'] / theirs['rate']:.2f} (aim: {AIM_RATIO:g})")
@@ -71,9 +71,9 @@ def _run(python: str, engine: str, sagas: int, workers: int) -> dict[str, Any]:
         *([] if engine == "dbos" else ["benchmarks.sagas"]),
     ]
     command += ["--engine", engine, "--sagas", str(sagas), "--workers", str(workers)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = [line for line in told.stdout.splitlines() if line.startswith("{")]
-    assert lines, f"{engine} did not run:\n{told.stdout[-2000:]}{told.stderr[-2000:]}"
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    assert lines, f"{engine} did not run:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer
 

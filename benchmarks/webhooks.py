@@ -141,7 +141,7 @@ def _wait_for(ids: set[str], receiver: Receiver) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not ids <= {webhook.message_id for webhook in list(receiver.received)}:
         if time.monotonic() > give_up_at:
-            sys.exit("Not every healthy endpoint was told.")
+            sys.exit("Not every healthy endpoint got its webhook.")
         time.sleep(0.1)
 
 

@@ -123,7 +123,7 @@ def test_every_migration_can_be_taken_back(empty: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> None:
-    """Whoever comes meanwhile does not wait behind it for longer than its lock timeout."""
+    """Other statements wait behind it for no longer than its lock timeout."""
     waits: list[float] = []
     done = threading.Event()
     holder = open_session()

@@ -18,8 +18,8 @@ TONES = {
 
 @source
 def channel_webhooks(subject: Subject) -> Iterator[Entry]:
-    told = ChannelEvent.objects.filter(reference__in=subject.references).order_by("-received_at")[:EACH]
-    for event in told:
+    events = ChannelEvent.objects.filter(reference__in=subject.references).order_by("-received_at")[:EACH]
+    for event in events:
         yield Entry(
             event.received_at,
             "webhook",

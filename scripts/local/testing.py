@@ -64,7 +64,7 @@ def run(command: list[str], environment: dict[str, str]) -> int:
 
 
 def _environment(directory: Path, database: Database, cache: Address) -> dict[str, str]:
-    # Fixed, so that a failure can be repeated; whoever sets one of these means it.
+    # Fixed, so that a failure can be repeated; a value from the environment comes first.
     defaults = {
         "LOCAL_STACK": "1",
         "PAYMENT_DEMO": "1",

@@ -95,9 +95,9 @@ def try_everything(stranger: SignedClient, payment: Body, given_back: Body) -> N
         missing = path.replace(payment["payment_no"], "PAY-20250101-000000000000")
         if body:
             body = {**body, "payment_no": "PAY-20250101-000000000000"}
-        told, of_nothing = json.loads(answer.content), None
+        result, of_nothing = json.loads(answer.content), None
         of_nothing = json.loads(stranger.post(missing, body, idempotency_key=new_no("key")).content)
-        assert (told["code"], told["error"]) == (of_nothing["code"], of_nothing["error"])
+        assert (result["code"], result["error"]) == (of_nothing["code"], of_nothing["error"])
     for path in (PAYMENTS, REFUNDS, ORDERS):
         assert data(stranger.get(path)) == {"items": [], "next_cursor": None}
     for query in (

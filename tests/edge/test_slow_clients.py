@@ -57,9 +57,9 @@ def test_an_invalid_request_gets_an_error_of_the_api(gateway: int) -> None:
             answer = http.client.HTTPResponse(client)
             answer.begin()
             assert answer.status == status, sent[:30]
-            told = json.loads(answer.read())
-            assert told["error_code"] == ("body_too_large" if status == 413 else "malformed_body")
-            assert told["request_id"] == answer.headers["X-Request-Id"]
+            body = json.loads(answer.read())
+            assert body["error_code"] == ("body_too_large" if status == 413 else "malformed_body")
+            assert body["request_id"] == answer.headers["X-Request-Id"]
 
 
 def test_a_chunked_body_is_received_whole(gateway: int) -> None:

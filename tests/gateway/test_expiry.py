@@ -32,8 +32,10 @@ def test_a_submitted_payment_is_neither_cancelled_nor_expired(client: SignedClie
     error(cancel(client, payment), 409, "payment_not_cancellable")
     error(cancel_order(client, payment["order_no"]), 409, "payment_not_cancellable")
     assert bank.read_ledger(payment["payment_no"]) == []
-    told = bank.build_webhook(payment, state="declined", failure_code="card_declined")
-    assert bank.read_effect(bank.send_webhook(told)) == "applied", "a decline after that takes effect at once"
+    webhook = bank.build_webhook(payment, state="declined", failure_code="card_declined")
+    assert bank.read_effect(bank.send_webhook(webhook)) == "applied", (
+        "a decline after that takes effect at once"
+    )
     assert get_payment(client, payment)["status"] == "failed"
 
 

@@ -56,8 +56,8 @@ def test_a_further_attempt_pays_the_order_after_a_decline(client: SignedClient) 
     assert [attempt["status"] for attempt in now["attempts"]] == ["declined", "succeeded"]
     assert get_order(client, ended["order_no"])["status"] == "paid"
     assert Payment.objects.count() == 1
-    told = OutboxEvent.objects.filter(ordering_key=payment["payment_no"]).order_by("id")
-    assert list(told.values_list("type", flat=True)) == [
+    result = OutboxEvent.objects.filter(ordering_key=payment["payment_no"]).order_by("id")
+    assert list(result.values_list("type", flat=True)) == [
         "payment.created",
         "payment.failed",
         "payment.retried",

@@ -92,7 +92,7 @@ def test_a_refused_query_decides_nothing(
     """The refund was made and the answer was lost: it stays open until a query is answered, and is made once."""
     line = intercept_simulator(monkeypatch)
     payment = paid(client, "refund:timeout_after")
-    line.after = lambda operation, told: answer if operation.startswith("find_") else told
+    line.after = lambda operation, reply: answer if operation.startswith("find_") else reply
     accepted = data(refund(client, payment, 4_000), 202)
     background.finish()
     assert get_refund(client, accepted)["status"] == "pending"

@@ -181,7 +181,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(batches, "BATCH", 100)
     simulator = intercept_simulator(monkeypatch)
     payment = opened(client)
-    told = bank.get_channel_payment(payment["payment_no"])
+    listed = bank.get_channel_payment(payment["payment_no"])
     alive = most = 0
 
     class Entry(ListingEntry[Any]):
@@ -195,7 +195,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
             for number in range(2_000):
                 alive += 1
                 most = max(most, alive)
-                yield Entry(replace(told, reference=f"PAY-{number}"), TODAY)
+                yield Entry(replace(listed, reference=f"PAY-{number}"), TODAY)
 
         return entries() if _operation == "list_payments" else answer
 

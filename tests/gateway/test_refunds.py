@@ -156,8 +156,8 @@ def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
     payment = paid(client, "refund_pending:0")
     waiting = data(refund(client, payment, 4_000))
     assert bank.settle_due_payments() == 1
-    told = [payload for payload in bank.list_webhooks(payment["payment_no"]) if "refund" in payload]
-    effects = [bank.read_effect(bank.send_webhook(payload)) for payload in told * 3]
+    reported = [payload for payload in bank.list_webhooks(payment["payment_no"]) if "refund" in payload]
+    effects = [bank.read_effect(bank.send_webhook(payload)) for payload in reported * 3]
     assert effects == ["applied", "nothing_new", "nothing_new"]
     assert get_refund(client, waiting)["status"] == "succeeded"
     assert _money(client, payment) == (4_000, 6_000, "partial")
@@ -167,7 +167,7 @@ def test_a_refund_webhook_settles_once(client: SignedClient) -> None:
 def test_a_refund_with_a_mismatch_needs_review(client: SignedClient, change: dict) -> None:
     payment = paid(client, "refund_pending:600")
     waiting = data(refund(client, payment, 4_000))
-    told = {
+    reported = {
         "reference": waiting["refund_no"],
         "channel_refund_no": waiting["channel_refund_no"],
         "state": "succeeded",
@@ -177,7 +177,7 @@ def test_a_refund_with_a_mismatch_needs_review(client: SignedClient, change: dic
         "failure_message": "",
     }
     answer = bank.send_webhook(
-        {"event_id": new_no("evt"), "type": "refund.succeeded", "refund": {**told, **change}}
+        {"event_id": new_no("evt"), "type": "refund.succeeded", "refund": {**reported, **change}}
     )
     assert bank.read_effect(answer) == "parked"
     assert Payment.objects.get(payment_no=payment["payment_no"]).needs_attention

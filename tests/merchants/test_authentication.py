@@ -108,8 +108,8 @@ class TestClock:
         """Sets the time of the database."""
 
         def stop(now):
-            told = Value(dt.datetime.fromtimestamp(now, dt.UTC), DateTimeField())
-            monkeypatch.setattr(selectors, "Now", lambda: told)
+            database_time = Value(dt.datetime.fromtimestamp(now, dt.UTC), DateTimeField())
+            monkeypatch.setattr(selectors, "Now", lambda: database_time)
 
         return stop
 

@@ -139,14 +139,18 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
         _version, trace_id, parent_id, _flags = message.headers["traceparent"].split("-")
         assert (trace_id, parent_id) == (request.trace_id, left[message.headers["ce_type"]].parent_id)
 
-    told = _only(spans, "webhook out")
-    assert {(span.service, span.kind) for span in told} == {("payment-webhooks", CLIENT)}
-    assert {span.attributes["event.id"] for span in told} == {one.headers["ce_id"] for one in messages}
-    for span in told:
+    deliveries = _only(spans, "webhook out")
+    assert {(span.service, span.kind) for span in deliveries} == {("payment-webhooks", CLIENT)}
+    assert {span.attributes["event.id"] for span in deliveries} == {one.headers["ce_id"] for one in messages}
+    for span in deliveries:
         assert span.parent_id == left[span.attributes["event.type"]].parent_id
-    assert sorted(span.attributes["webhook.outcome"] for span in told) == ["rejected", "success", "success"]
-    (refused,) = (span for span in told if span.attributes["webhook.outcome"] == "rejected")
-    (again,) = (span for span in told if span.attributes["webhook.attempt"] == 2)
+    assert sorted(span.attributes["webhook.outcome"] for span in deliveries) == [
+        "rejected",
+        "success",
+        "success",
+    ]
+    (refused,) = (span for span in deliveries if span.attributes["webhook.outcome"] == "rejected")
+    (again,) = (span for span in deliveries if span.attributes["webhook.attempt"] == 2)
     assert refused.attributes["http.response.status_code"] == 500
     assert again.attributes["event.id"] == refused.attributes["event.id"]
     for span in spans:

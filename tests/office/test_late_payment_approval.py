@@ -64,12 +64,17 @@ def page(browser: Client, payment: Payment) -> str:
 
 
 def terminal(verb: str, payment: Payment, actor: str) -> str:
-    told = StringIO()
+    recorded = StringIO()
     with translation.override("en"):
         call_command(
-            "payment_reviews", verb, payment.payment_no, "--reason=they rang", f"--actor={actor}", stdout=told
+            "payment_reviews",
+            verb,
+            payment.payment_no,
+            "--reason=they rang",
+            f"--actor={actor}",
+            stdout=recorded,
         )
-    return told.getvalue()
+    return recorded.getvalue()
 
 
 def refunded(payment: Payment) -> list[int]:
@@ -99,8 +104,8 @@ def test_one_requests_and_another_approves(
     late.refresh_from_db()
     assert not late.needs_attention
     assert refunded(late) == amounts
-    told = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
-    assert told == [
+    recorded = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
+    assert recorded == [
         ("approval.request", "ana", late.payment_no),
         (f"payment.{operation}", "ana", late.payment_no),
         ("approval.approve", "ben", late.payment_no),
@@ -129,8 +134,8 @@ def test_a_colleagues_name_in_the_terminal_is_no_second_person(
     assert (Approval.objects.get().state, Approval.objects.get().requested_by) == ("pending", "ana")
     assert decide(ben, late) == 302
     assert refunded(late) == ([2_000_000] if verb == "refund" else [])
-    told = list(StaffAction.objects.order_by("id").values_list("action", "actor")[:2])
-    assert told == [("approval.request", "terminal:ben"), ("approval.request", "ana")]
+    recorded = list(StaffAction.objects.order_by("id").values_list("action", "actor")[:2])
+    assert recorded == [("approval.request", "terminal:ben"), ("approval.request", "ana")]
 
 
 def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> None:

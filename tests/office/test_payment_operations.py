@@ -36,8 +36,8 @@ def act(browser: Client, payment: Payment, operation: str, **given: str) -> int:
     return browser.post(url, {"reason": "they rang", **given}).status_code
 
 
-def row(told: dict[str, Any]) -> Payment:
-    return Payment.objects.get(payment_no=told["payment_no"])
+def row(created: dict[str, Any]) -> Payment:
+    return Payment.objects.get(payment_no=created["payment_no"])
 
 
 def done(payment: Payment) -> tuple[str, str, str, str]:
@@ -46,9 +46,9 @@ def done(payment: Payment) -> tuple[str, str, str, str]:
 
 
 def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
-    told = shop.opened(client, "no_webhook")
-    payment = row(told)
-    bank.pay(told)
+    created = shop.opened(client, "no_webhook")
+    payment = row(created)
+    bank.pay(created)
     assert act(ana, payment, "sync") == 302
     payment.refresh_from_db()
     assert payment.status == "succeeded"
@@ -79,9 +79,9 @@ def test_what_nobody_will_pay_is_cancelled_and_the_merchant_reads_nothing_of_our
 
 
 def test_what_the_customer_has_paid_meanwhile_is_not_cancelled(ana: Client, client: SignedClient) -> None:
-    told = shop.opened(client, "no_webhook")
-    payment = row(told)
-    bank.pay(told)
+    created = shop.opened(client, "no_webhook")
+    payment = row(created)
+    bank.pay(created)
     assert act(ana, payment, "cancel") == 302
     payment.refresh_from_db()
     assert payment.status == "succeeded"
@@ -92,11 +92,11 @@ def test_late_money_is_given_back_or_the_case_is_closed(
     ana: Client, client: SignedClient, operation: str, settings
 ) -> None:
     settings.LATE_MONEY_POLICY = "park"
-    told = shop.opened(client)
-    payment = row(told)
+    created = shop.opened(client)
+    payment = row(created)
     act(ana, payment, "cancel")
-    bank.pay_closed_payment(told)
-    bank.deliver_webhooks(told["payment_no"])
+    bank.pay_closed_payment(created)
+    bank.deliver_webhooks(created["payment_no"])
     payment.refresh_from_db()
     assert payment.needs_attention
     assert act(ana, payment, operation) == 302

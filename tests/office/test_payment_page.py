@@ -26,9 +26,9 @@ def fina(sign_in: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def paid(client: SignedClient) -> Payment:
-    told = shop.paid(client, amount=123_456)
-    bank.deliver_webhooks(told["payment_no"])
-    return Payment.objects.get(payment_no=told["payment_no"])
+    created = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(created["payment_no"])
+    return Payment.objects.get(payment_no=created["payment_no"])
 
 
 def page(payment: Payment) -> str:

@@ -28,9 +28,9 @@ SHOWN = {
 
 @pytest.fixture
 def payment(client: SignedClient) -> Payment:
-    told = shop.paid(client, amount=123_456)
-    shop.data(shop.refund(client, told, 3_456))
-    return Payment.objects.get(payment_no=told["payment_no"])
+    created = shop.paid(client, amount=123_456)
+    shop.data(shop.refund(client, created, 3_456))
+    return Payment.objects.get(payment_no=created["payment_no"])
 
 
 @pytest.fixture

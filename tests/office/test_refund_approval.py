@@ -87,8 +87,8 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     assert decide(ben, paid) == 302, "the second press"
     assert given_back(paid) == [1_500_000]
     assert Refund.objects.get().status == "succeeded"
-    told = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
-    assert told == [
+    recorded = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
+    assert recorded == [
         ("approval.request", "ana", paid.payment_no),
         ("refund.create", "ana", paid.payment_no),
         ("approval.approve", "ben", paid.payment_no),

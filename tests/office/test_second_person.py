@@ -87,8 +87,8 @@ def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, saga_in_rev
     assert decide(ben, saga_in_review, "approve") == 302
     saga_in_review.refresh_from_db()
     assert not saga_in_review.needs_attention
-    told = list(StaffAction.objects.order_by("id").values_list("action", "actor"))
-    assert told == [
+    recorded = list(StaffAction.objects.order_by("id").values_list("action", "actor"))
+    assert recorded == [
         ("approval.request", "ana"),
         ("saga.mark_resolved", "ana"),
         ("approval.approve", "ben"),
@@ -167,7 +167,7 @@ def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, saga_in_revie
 
 
 def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
-    """Two forms of the same page: the second is refused by the database, in words."""
+    """Two forms of the same page: the database refuses the second one, and the page says so."""
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
     with pytest.raises(NotPermitted, match="An approval is already pending"):
@@ -223,10 +223,10 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
 
 def test_the_download_is_whole_and_redacted(ana, saga_in_review) -> None:
     answer = ana.get(reverse("admin:sagas_sagainstance_json", args=[saga_in_review.pk]))
-    told = json.loads(answer.content)
-    assert told["saga"]["business_id"] == saga_in_review.business_id
-    assert len(told["history"]) == saga_in_review.events.count()
-    payment_url = next(step["result"]["payment_url"] for step in told["saga"]["steps"] if step["result"])
+    recorded = json.loads(answer.content)
+    assert recorded["saga"]["business_id"] == saga_in_review.business_id
+    assert len(recorded["history"]) == saga_in_review.events.count()
+    payment_url = next(step["result"]["payment_url"] for step in recorded["saga"]["steps"] if step["result"])
     assert payment_url == "•••"
 
 
@@ -247,11 +247,18 @@ def test_a_card_number_in_the_data_of_a_saga_is_redacted(ana, saga_in_review) ->
 
 
 def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None:  # type: ignore[no-untyped-def]
-    told = StringIO()
+    recorded = StringIO()
     call_command(
-        "saga", "resolve", saga_in_review.business_id, "--reason", "by hand", "--actor", "ana", stdout=told
+        "saga",
+        "resolve",
+        saga_in_review.business_id,
+        "--reason",
+        "by hand",
+        "--actor",
+        "ana",
+        stdout=recorded,
     )
-    assert "another approve it" in told.getvalue()
+    assert "another approve it" in recorded.getvalue()
     saga_in_review.refresh_from_db()
     assert saga_in_review.needs_attention
     asked = Approval.objects.get()

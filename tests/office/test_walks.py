@@ -46,13 +46,13 @@ OPERATOR = ("view_*", "sagas.operate_sagainstance", "staff.approve_operation")
 def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
     """Looks at each page in each language and theme: none has an error, none a serious barrier."""
     settings.LOCAL_STACK = True
-    told = shop.paid(client, amount=123_456)
-    shop.data(shop.refund(client, told, 3_456))
+    created = shop.paid(client, amount=123_456)
+    shop.data(shop.refund(client, created, 3_456))
     shop.error(shop.create(client, "decline"), 402, "payment_declined")
-    bank.deliver_webhooks(told["payment_no"])
+    bank.deliver_webhooks(created["payment_no"])
     saga = make_saga_in_review(client, 2_000_000)
     run_checks()
-    payment = Payment.objects.get(payment_no=told["payment_no"])
+    payment = Payment.objects.get(payment_no=created["payment_no"])
     pages = {
         "dashboard": "/admin/",
         "list": "/admin/gateway/payment/",

@@ -1,4 +1,4 @@
-"""What merchants are told, as staff see it: in the payment's story, on the dashboard, and at the merchant."""
+"""Webhook deliveries as staff see them: in the payment's timeline, on the dashboard and on the merchant's page."""
 
 import json
 import re

@@ -137,7 +137,7 @@ def test_every_kind_of_export_has_rows(
     assert len(rows(ask(finance, kind="sagas"))) == 9
     leave_one_of_each()
     (delivery,) = rows(ask(finance, kind="deliveries", status="failed", merchant=acme.merchant.email))
-    told = WebhookDelivery.objects.select_related("event").get()
+    result = WebhookDelivery.objects.select_related("event").get()
     assert (
         delivery["id"],
         delivery["event"],
@@ -145,9 +145,9 @@ def test_every_kind_of_export_has_rows(
         delivery["address"],
         delivery["status"],
     ) == (
-        str(told.pk),
-        told.event.type,
-        told.event.ordering_key,
+        str(result.pk),
+        result.event.type,
+        result.event.ordering_key,
         "https://shop.example/hook",
         "failed",
     )

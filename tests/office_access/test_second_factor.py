@@ -188,7 +188,7 @@ def test_a_second_factor_is_not_required_on_the_local_stack(vera: User, settings
     assert sign_in(client).status_code == 302
     assert client.get(PAYMENTS).status_code == 200
     enrol(client, vera)
-    assert sign_in(browser()).status_code == 200, "whoever has enrolled is asked all the same"
+    assert sign_in(browser()).status_code == 200, "a user who has enrolled must enter a code all the same"
 
 
 @pytest.mark.parametrize(

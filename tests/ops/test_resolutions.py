@@ -138,8 +138,8 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     background.next_checks_are_due()
     poll_due()
     row.refresh_from_db()
-    told = bank.get_channel_payment(payment["payment_no"])
-    assert row.captured_minor == told.captured_minor, "the channel is believed"
+    reported = bank.get_channel_payment(payment["payment_no"])
+    assert row.captured_minor == reported.captured_minor, "the channel is believed"
 
 
 @pytest.mark.parametrize("make_case", OF_PAYMENTS)
@@ -265,7 +265,7 @@ def test_said_of_what_has_moved_on_nothing_becomes_true(
 def test_a_person_says_unpaid_while_the_bank_says_paid(
     client: SignedClient, line: InterceptedSimulator, _round: int
 ) -> None:
-    """Both lock the payment first. Whoever is second finds what the first has said, and no money is lost."""
+    """Both lock the payment first. The second one finds what the first one wrote, and no money is lost."""
     payment, saga = undecidable_cancel(client, line)
     line.mend()
 
@@ -322,8 +322,8 @@ def test_repeated_captures_and_refunds_hear_how_they_ended(
     assert shop.capture(client, payment, amount=4_000, key="a-capture").status_code == 402
     refund, saga = undecidable_refund(client, line)
     resolve(saga, "refunded")
-    told = shop.data(shop.refund(client, refund, 3_000, key="a-refund"))
-    assert told["status"] == "succeeded"
+    reported = shop.data(shop.refund(client, refund, 3_000, key="a-refund"))
+    assert reported["status"] == "succeeded"
 
 
 def command(*words: str) -> str:
@@ -335,10 +335,10 @@ def command(*words: str) -> str:
 
 def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> None:
     refund, saga = undecidable_refund(client, line)
-    told = command("show", str(saga.id))
+    reported = command("show", str(saga.id))
     for resolution in registry.find_definition("refund.create", 1).resolutions:
-        assert f"--as {resolution.name}" in told
-    assert "Refunded: the channel has refunded the money" in told
+        assert f"--as {resolution.name}" in reported
+    assert "Refunded: the channel has refunded the money" in reported
     assert "resolutions: watch | refunded | not_refunded" in command("graph", "refund.create")
     words = ("resolve", str(saga.id), "--reason", "told on the phone", "--actor", "ana", "--as")
     with pytest.raises(CommandError, match="has no resolution gone"):

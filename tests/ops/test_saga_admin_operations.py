@@ -107,8 +107,8 @@ def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_re
     html = text_of(ana.get(page(saga_in_review)))
     table = html[html.index("signals-title") :].split("</section>")[0]
     rows = [re.findall(r"<samp>(.*?)</samp>|(not received yet)", row) for row in table.split("<tr>")[2:]]
-    told = [[samp or word for samp, word in row] for row in rows]
-    assert told == [
+    shown = [[samp or word for samp, word in row] for row in rows]
+    assert shown == [
         ["bank.settled", "evt_1", "AwaitSettlement"],
         ["bank.settled", "evt_2", "not received yet"],
     ]

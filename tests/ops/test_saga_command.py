@@ -1,4 +1,4 @@
-"""Sagas in the terminal: found, told, drawn and operated."""
+"""Sagas in the terminal: shown, drawn and operated."""
 
 import datetime as dt
 import os
@@ -69,42 +69,42 @@ def line(text: str, start: str) -> str:
 
 class TestShow:
     def test_tells_the_whole_story(self, saga_in_review):
-        told = saga("show", str(saga_in_review.id))
+        printed = saga("show", str(saga_in_review.id))
         assert (
-            told.splitlines()[0]
+            printed.splitlines()[0]
             == f"{saga_in_review.definition.name} version 1 · {saga_in_review.business_id}"
         )
-        assert line(told, "status") == "status in_progress, forward, no pivot"
-        assert line(told, "state") == "state Needs review: amounts differ"
-        assert line(told, "held by") == "held by nobody"
-        assert line(told, "revision") == f"revision {reload(saga_in_review).revision} (fence 1)"
-        assert "local completed 0 of 3" in line(told, "1 ")
-        assert line(told, "2→").startswith("2→ call2 external pending in doubt 0 of 3")
-        assert line(told, "! amounts").endswith("amounts differ")
-        assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", told)
-        assert line(told, "skip") == "skip yes"
+        assert line(printed, "status") == "status in_progress, forward, no pivot"
+        assert line(printed, "state") == "state Needs review: amounts differ"
+        assert line(printed, "held by") == "held by nobody"
+        assert line(printed, "revision") == f"revision {reload(saga_in_review).revision} (fence 1)"
+        assert "local completed 0 of 3" in line(printed, "1 ")
+        assert line(printed, "2→").startswith("2→ call2 external pending in doubt 0 of 3")
+        assert line(printed, "! amounts").endswith("amounts differ")
+        assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", printed)
+        assert line(printed, "skip") == "skip yes"
         saga("resolve", str(saga_in_review.id), "--reason", "refunded by hand", "--actor", "ana")
         told_again = saga("show", str(saga_in_review.id))
         assert "mark_resolved" in told_again
         assert "ana: refunded by hand (" in told_again
         assert 'status: "in_progress" → "failed"' in told_again
         assert [
-            line(told, verb).split()[1] for verb in ("retry", "ask", "compensate", "resolve", "cancel")
+            line(printed, verb).split()[1] for verb in ("retry", "ask", "compensate", "resolve", "cancel")
         ] == ["yes"] * 5
 
     def test_says_why_not(self, done):
-        told = saga("show", done.business_id)
+        printed = saga("show", done.business_id)
         for verb in ("retry", "ask", "skip", "compensate", "cancel"):
-            assert line(told, verb) == f"{verb} no The saga has ended: Completed."
-        assert line(told, "resolve") == "resolve no The saga does not need review."
-        assert line(told, "state") == "state Ended"
-        assert "took" in line(told, "ended")
+            assert line(printed, verb) == f"{verb} no The saga has ended: Completed."
+        assert line(printed, "resolve") == "resolve no The saga does not need review."
+        assert line(printed, "state") == "state Ended"
+        assert "took" in line(printed, "ended")
 
     def test_says_who_holds_it_and_until_when(self, define, begin):  # noqa: F811
         held = begin(define())
-        told = saga("show", str(held.id))
-        assert line(told, "held by").startswith(f"held by {store.get_worker_name()}, lease ends in ")
-        assert "holds the saga: try again" in line(told, "retry")
+        printed = saga("show", str(held.id))
+        assert line(printed, "held by").startswith(f"held by {store.get_worker_name()}, lease ends in ")
+        assert "holds the saga: try again" in line(printed, "retry")
 
     def test_says_when_it_tries_again(self, fake_steps, define, begin, settings):  # noqa: F811
         fake_steps.answers("call4", Failure("no", "no"))
@@ -113,13 +113,13 @@ class TestShow:
         reload(waiting).steps.filter(next_retry_at__isnull=False).update(
             next_retry_at=reload(waiting).created_at.replace(year=2099)
         )
-        told = saga("show", str(waiting.id))
-        assert line(told, "state").startswith("state Retry of call2 in ")
-        assert "failed, compensating in doubt 1 of 3 in " in line(told, "2→")
+        printed = saga("show", str(waiting.id))
+        assert line(printed, "state").startswith("state Retry of call2 in ")
+        assert "failed, compensating in doubt 1 of 3 in " in line(printed, "2→")
 
     def test_columns_are_aligned(self, saga_in_review):
-        told = saga("show", str(saga_in_review.id)).split("Steps\n")[1].split("\n\n")[0].splitlines()
-        rows = [row for row in told if not row.lstrip().startswith("!")]
+        printed = saga("show", str(saga_in_review.id)).split("Steps\n")[1].split("\n\n")[0].splitlines()
+        rows = [row for row in printed if not row.lstrip().startswith("!")]
         start = rows[0].index("STATUS")
         assert {row[start:].split()[0] for row in rows[1:]} == {"completed", "pending"}
         assert align_columns([("a", "", "x"), ("bb", "", "")]) == ["a   x", "bb"]
@@ -190,9 +190,9 @@ class TestTheTerminal:
 class TestOperate:
     def test_does_it_and_leaves_both_traces(self, saga_in_review):
         before = reload(saga_in_review)
-        told = saga("retry", str(saga_in_review.id), "--reason", "the bank is back", "--actor", "ana")
-        assert told.startswith("retry: done. ")
-        assert "needs_attention: true → false" in told
+        printed = saga("retry", str(saga_in_review.id), "--reason", "the bank is back", "--actor", "ana")
+        assert printed.startswith("retry: done. ")
+        assert "needs_attention: true → false" in printed
         action, event = StaffAction.objects.get(), SagaEvent.objects.filter(saga_id=saga_in_review.id).last()
         assert (action.actor, action.action, action.object_type, action.object_id, action.reason) == (
             "terminal:ana",

@@ -1,4 +1,4 @@
-"""Operations on real payments and refunds: afterwards the platform and the bank tell the same story."""
+"""Operations on real payments and refunds: afterwards the platform and the bank agree."""
 
 from datetime import timedelta
 from typing import Any

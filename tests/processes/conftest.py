@@ -87,14 +87,14 @@ def _written(log: Path, since: int) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The size of the crash matrix that this run went through, its random schedules and recovery times."""
-    told: dict[str, list[Any]] = {"crash_cell": [], "schedule": [], "recovery": []}
+    figures: dict[str, list[Any]] = {"crash_cell": [], "schedule": [], "recovery": []}
     for report in terminalreporter.getreports("passed"):
         if type(report) is pytest.TestReport and report.when == "call":
             for name, value in report.user_properties:
-                told.setdefault(name, []).append(value)
-    if told["crash_cell"]:
-        terminalreporter.write_line(_matrix({tuple(cell) for cell in told["crash_cell"]}))
-    for line in told["schedule"] + told["recovery"]:
+                figures.setdefault(name, []).append(value)
+    if figures["crash_cell"]:
+        terminalreporter.write_line(_matrix({tuple(cell) for cell in figures["crash_cell"]}))
+    for line in figures["schedule"] + figures["recovery"]:
         terminalreporter.write_line(line)
 
 

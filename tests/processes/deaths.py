@@ -1,4 +1,4 @@
-"""A child of the Celery worker dies where it is told to."""
+"""A child of the Celery worker dies at a chosen crash point."""
 
 import contextlib
 import uuid

@@ -34,7 +34,7 @@ def _wait_for_status(books: Books, order_no: str, status: str, seconds: float) -
 def test_worker_dies_expiring(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
-    """One cancellation, whoever begins it in the end, and nobody can pay any more."""
+    """There is one cancellation, whichever process begins it, and the payment can no longer be paid."""
     begun = {point: shop.send(payment("no_webhook", amount=AMOUNT)).data for point in EXPIRY}
     for point, opened in begun.items():
         with subtests.test("dies", point=point):

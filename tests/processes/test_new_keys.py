@@ -50,7 +50,7 @@ def test_a_lost_cancel_of_what_the_customer_has_submitted(shop: HttpShop, books:
     """The bank works on the customer's payment, and the answer to the cancel is lost: the query says that nothing was
     cancelled, the cancel is refused for good, and the money that is held can be captured."""
     held = shop.send(payment("no_webhook,cancel:timeout_after", amount=AMOUNT, capture_method="manual")).data
-    # The customer submits on the bank's page, and no webhook has told us yet.
+    # The customer submits on the bank's page, and no webhook has come yet.
     submits = (
         "UPDATE simulator_payments SET state = 'processing', settles_at = now() + interval '8 s'"
         " WHERE reference = %s RETURNING reference"

@@ -65,7 +65,7 @@ def test_stopped_under_requests(platform: Platform, shop: HttpShop, books: Books
 
 
 def test_repeated_request_while_redis_is_stopped(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """No worker can be told: the merchant's own repetition finishes the payment."""
+    """No worker gets a wake-up hint: the merchant's own repetition finishes the payment."""
     platform.stop_redis()
     write = payment("auto_pay,no_webhook,timeout_after")
     assert shop.send(write).status == 202

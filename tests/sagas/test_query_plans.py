@@ -159,7 +159,7 @@ def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: st
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_instances") == 1
     assert looked_at(found, "saga_steps") <= 2 * STEPS
-    assert store.claim_saga(saga.id) is None, "no such definition: parked"
+    assert store.claim_saga(saga.id) is None, "no such definition: needs review"
     saga.refresh_from_db()
     assert saga.needs_attention, "it was due, so the plan above is that of a claim that worked"
 

@@ -332,9 +332,9 @@ def test_staff_see_the_signal_that_a_saga_waits_for(waiting, begin):
     saga = engine.advance_saga(begin(definition))
     until = reload(saga).waiting_until.strftime("%Y-%m-%d %H:%M:%S")
     with translation.override("en"):
-        story = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))
-        assert f"Signal {NAME}; times out in " in story
-        assert f"({until} UTC)" in story
+        text = saga_text.format_saga_details(saga_inspection.find_saga_details(name=str(saga.id)))
+        assert f"Signal {NAME}; times out in " in text
+        assert f"({until} UTC)" in text
         assert NAME in saga_text.format_sagas(saga_inspection.list_sagas(limit=1))
         drawn = graph.draw_definition(definition)
     assert "waiting" in drawn

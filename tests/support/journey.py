@@ -112,8 +112,8 @@ def begin(name: str, saga_id: str, refused: str = "") -> None:
 
 @shared_task(name="journey.tell")
 def tell(saga_id: str) -> None:
-    told = uuid.UUID(saga_id)
+    identifier = uuid.UUID(saga_id)
     with transaction.atomic():
-        signals.deliver_signal(saga_id=told, name=NEWS, signal_id="evt_1")
-        crash.reach("journey.tell.before_commit", saga_id=told)
-    crash.reach("journey.tell.after_commit", saga_id=told)
+        signals.deliver_signal(saga_id=identifier, name=NEWS, signal_id="evt_1")
+        crash.reach("journey.tell.before_commit", saga_id=identifier)
+    crash.reach("journey.tell.after_commit", saga_id=identifier)

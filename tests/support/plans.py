@@ -13,9 +13,9 @@ def scans(sql: str, params: Any) -> list[Plan]:
     """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
-        (told,) = cursor.fetchone()
+        (explained,) = cursor.fetchone()
         transaction.set_rollback(True)
-    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    plan = (json.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]
     return [node for node in _nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
 
 

@@ -1,4 +1,4 @@
-"""The admin lets a merchant in, and looks after its keys."""
+"""An Admin creates a merchant and manages its keys."""
 
 import re
 

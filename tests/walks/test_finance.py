@@ -21,10 +21,10 @@ pytestmark = [
 
 
 def test_a_part_is_refunded_by_keyboard(desk, client) -> None:
-    told = shop.paid(client, "refund_pending:3600", amount=123_456)
-    bank.deliver_webhooks(told["payment_no"])
-    shop.data(shop.refund(client, told, 20_000))
-    payment = Payment.objects.get(payment_no=told["payment_no"])
+    created = shop.paid(client, "refund_pending:3600", amount=123_456)
+    bank.deliver_webhooks(created["payment_no"])
+    shop.data(shop.refund(client, created, 20_000))
+    payment = Payment.objects.get(payment_no=created["payment_no"])
     fina = desk("fina", Role.FINANCE)
     fina.go(f"/admin/gateway/payment/{payment.pk}/change/")
     dialog = fina.opens("Refund")

@@ -26,8 +26,8 @@ def done() -> list[tuple[str, str, str]]:
 
 def test_what_needs_a_person_is_retried(desk, client) -> None:
     """Down a tile of the dashboard to a refund that a bank, ill for four calls, did not take."""
-    told = shop.paid(client, "refund:error_5xx*4")
-    shop.data(shop.refund(client, told, 3_000), 202)
+    created = shop.paid(client, "refund:error_5xx*4")
+    shop.data(shop.refund(client, created, 3_000), 202)
     finish()
     saga = SagaInstance.objects.get(definition="refund.create")
     assert saga.needs_attention
@@ -53,8 +53,8 @@ def test_what_needs_a_person_is_retried(desk, client) -> None:
 
 def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, settings) -> None:
     settings.SAGA_RETRY_BASE_SECONDS = settings.SAGA_RETRY_CAP_SECONDS = 3600
-    told = shop.data(shop.create(client, "no_webhook,timeout_after"), 202)
-    saga = saga_of(told["payment_no"], "payment.create")
+    created = shop.data(shop.create(client, "no_webhook,timeout_after"), 202)
+    saga = saga_of(created["payment_no"], "payment.create")
     oscar = desk("oscar", Role.OPERATOR)
     oscar.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
     operations.request_saga_cancellation(saga_id=saga.pk)  # by the merchant's program, meanwhile

@@ -18,9 +18,9 @@ pytestmark = [
 
 
 def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -> None:
-    told = shop.paid(client, amount=123_456)
-    bank.deliver_webhooks(told["payment_no"])
-    payment = Payment.objects.get(payment_no=told["payment_no"])
+    created = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(created["payment_no"])
+    payment = Payment.objects.get(payment_no=created["payment_no"])
     sue = desk("sue", Role.SUPPORT)
     for number in (payment.order_no, payment.channel_trade_no, payment.payment_no):
         sue.finds(number)
@@ -32,15 +32,15 @@ def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -
 
 
 def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
-    told = shop.paid(client, amount=123_456)
-    bank.deliver_webhooks(told["payment_no"])
-    payment = Payment.objects.get(payment_no=told["payment_no"])
+    created = shop.paid(client, amount=123_456)
+    bank.deliver_webhooks(created["payment_no"])
+    payment = Payment.objects.get(payment_no=created["payment_no"])
     sue = desk("sue", Role.SUPPORT)
     sue.finds(payment.order_no)
     expect(sue.page.get_by_text("1,234.56 USD").first).to_be_visible()
-    story = sue.page.get_by_role("region", name=sue.says("Timeline"))
+    timeline = sue.page.get_by_role("region", name=sue.says("Timeline"))
     for event in ("Payment created", "Channel update received", "Payment paid"):
-        expect(story.get_by_text(sue.says(event), exact=True).first).to_be_visible()
+        expect(timeline.get_by_text(sue.says(event), exact=True).first).to_be_visible()
     assert sue.why_not("Refund") == sue.says("Your role does not permit this action.")
     sue.page.get_by_role("button", name=f"{sue.says('Refund')}…").click(force=True)
     expect(sue.page.locator("dialog[open]")).to_have_count(0)

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         listed.add_argument("--attention", action="store_true", help="Only sagas that need review.")
         listed.add_argument("--due", action="store_true", help="Only sagas that a worker may claim now.")
         listed.add_argument("--limit", type=up_to_a_thousand, default=20, metavar="1-1000")
-        show = actions.add_parser("show", help="Shows one saga with its steps and history.")
+        show = actions.add_parser("show", help="Shows one saga with its steps and hidetails.")
         show.add_argument("name", metavar="ID", help="Saga id, payment number or refund number.")
         drawn = actions.add_parser("graph", help="Draws a definition.")
         drawn.add_argument("name", metavar="DEFINITION")
@@ -63,8 +63,8 @@ class Command(BaseCommand):
                         saga_inspection.find_definition(name=options["definition"])
                     self.stdout.write(saga_text.format_sagas(sagas))
                 case "show":
-                    story = saga_inspection.find_saga_details(name=options["name"])
-                    self.stdout.write(saga_text.format_saga_details(story))
+                    details = saga_inspection.find_saga_details(name=options["name"])
+                    self.stdout.write(saga_text.format_saga_details(details))
                 case "graph":
                     definition = saga_inspection.find_definition(name=options["name"])
                     self.stdout.write(graph.draw_definition(definition))
