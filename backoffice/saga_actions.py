@@ -1,4 +1,8 @@
-"""The admin actions on a saga, one for each operation, and the approvals of these operations."""
+"""The admin actions on a saga, one for each operation, and the approvals of these operations.
+
+From the button to the database: `approvals/saga_approvals.py` (asks for a second person above the limit) →
+`services/audited_saga_operations.py` (audit log) → `sagas/operations.py` (`compensate_saga` and its kin).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any

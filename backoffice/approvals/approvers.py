@@ -1,6 +1,8 @@
 """Checks whether two accounts count as two people (ADR 23).
 
-It reads the accounts and the audit log, which nobody can change.
+An approver also has the permission `APPROVE`: the roles Finance, Operator and Admin (`staff/roles.py`). The amounts
+are in `limits.py`, from the setting `SECOND_PERSON_ABOVE`. The check reads the accounts and the audit log, which nobody
+can change.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""The amount above which an operation needs an approval."""
+"""The amount above which an operation needs an approval: the setting `SECOND_PERSON_ABOVE`."""
 
 from decimal import Decimal
 from typing import Final

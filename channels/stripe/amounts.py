@@ -1,5 +1,6 @@
 """Converts our minor units into Stripe's, which differ for some currencies (docs.stripe.com/currencies).
 
+`gateway/limits.py` refuses a wrong step (10.001 KWD) before an order exists; the check here is the second one.
 No minimum amount is checked: Stripe's minimums depend on the account's settlement currency and change. Its error
 `amount_too_small` is a decline (`channels/stripe/errors.py`), after which a fallback channel may be tried.
 """

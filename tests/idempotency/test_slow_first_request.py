@@ -71,7 +71,7 @@ def test_the_request_that_claimed_the_key_last_answers(
 def test_another_body_is_refused_while_the_first_is_slow_and_after(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """A body that differs is compared with the first one, read from PostgreSQL and from Redis, whichever process finished it."""
+    """A body that differs is compared with the first one, from PostgreSQL and from Redis alike."""
     wanted, key = payment_request(), new_no("key")
     other = {**wanted, "subject": "Another name for it"}
     refused = []

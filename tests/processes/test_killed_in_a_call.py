@@ -72,7 +72,7 @@ def test_all_workers_of_a_host_in_a_slow_retry(platform: Platform, shop: HttpSho
 def test_all_workers_that_heard_the_hint_die_claiming(
     platform: Platform, shop: HttpShop, books: Books
 ) -> None:
-    """A worker takes the wake-up hint and dies before its claim is committed. A worker that starts later claims the saga."""
+    """A worker takes the wake-up hint and dies before its claim is committed. A later worker claims the saga."""
     write = payment("auto_pay,no_webhook,timeout_after")
     platform.arm_workers(crash_at="saga.claim.before_commit")
     dead = platform.dead_children()
