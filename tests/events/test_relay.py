@@ -92,7 +92,8 @@ def running(sink: Recorder) -> Iterator[threading.Event]:
 def leaders() -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted",
+            "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
+            " WHERE l.locktype = 'advisory' AND l.objid = %s AND l.granted",
             [relay.LEADER_LOCK],
         )
         return [pid for (pid,) in cursor.fetchall()]
