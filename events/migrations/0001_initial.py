@@ -49,7 +49,14 @@ class Migration(migrations.Migration):
                         name="outbox_not_fanned_out",
                     ),
                     models.Index(fields=["ordering_key", "id"], name="outbox_by_key"),
-                    models.Index(fields=["merchant_id", "environment", "-event_id"], name="outbox_list"),
+                    models.Index(
+                        name="outbox_by_merchant",
+                        fields=["merchant_id", "environment", "-created_at", "-event_id"],
+                    ),
+                    models.Index(
+                        name="outbox_by_merchant_type",
+                        fields=["merchant_id", "environment", "type", "-created_at", "-event_id"],
+                    ),
                 ],
             },
         ),

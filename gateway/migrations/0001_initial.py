@@ -599,7 +599,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="payment",
-            index=models.Index(fields=["merchant", "environment", "-id"], name="payment_list"),
+            index=models.Index(
+                name="payment_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                name="payment_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                name="payment_by_merchant_channel",
+                fields=["merchant", "environment", "channel", "status", "-created_at", "-id"],
+            ),
         ),
         migrations.AddIndex(
             model_name="payment",
@@ -774,7 +790,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="dispute",
-            index=models.Index(fields=["merchant", "environment", "-id"], name="dispute_list"),
+            index=models.Index(
+                name="dispute_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="dispute",
+            index=models.Index(
+                name="dispute_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
         ),
         migrations.AddIndex(
             model_name="dispute",
@@ -848,7 +873,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="refund",
-            index=models.Index(fields=["merchant", "environment", "-id"], name="refund_list"),
+            index=models.Index(
+                name="refund_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="refund",
+            index=models.Index(
+                name="refund_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
         ),
         migrations.AddIndex(
             model_name="refund",

@@ -109,7 +109,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="order",
-            index=models.Index(fields=["merchant", "environment", "-id"], name="order_list"),
+            index=models.Index(
+                name="order_by_merchant", fields=["merchant", "environment", "-created_at", "-id"]
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="order",
+            index=models.Index(
+                name="order_by_merchant_status",
+                fields=["merchant", "environment", "status", "-created_at", "-id"],
+            ),
         ),
         migrations.AddIndex(
             model_name="order",

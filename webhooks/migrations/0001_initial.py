@@ -324,7 +324,22 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",
-            index=models.Index(fields=["merchant_id", "environment", "-id"], name="webhook_delivery_list"),
+            index=models.Index(
+                name="delivery_by_merchant", fields=["merchant_id", "environment", "-created_at", "-id"]
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(
+                name="delivery_by_merchant_status",
+                fields=["merchant_id", "environment", "status", "-created_at", "-id"],
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(
+                name="delivery_by_endpoint_status", fields=["endpoint", "status", "-created_at", "-id"]
+            ),
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",
