@@ -100,10 +100,10 @@ def test_no_database_connection_is_held_during_the_call(
 
 
 def test_claims_use_their_indexes(client: SignedClient) -> None:
-    """Sequential scans are disabled, because the planner prefers them for few rows."""
+    """Sequential scans and sorts are disabled, because the planner prefers them for few rows."""
     make_due(*open_payments(client, 1))
     with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("SET enable_seqscan = off; SET enable_sort = off")
     values = build_claim_parameters(
         environment="test", channel="simulator", places=4, held={}, after=NO_MERCHANT
     )
@@ -115,7 +115,7 @@ def test_claims_use_their_indexes(client: SignedClient) -> None:
     found = scans(expiry.DUE_PAYMENTS, expiry.build_due_parameters(environment="test", first=NO_MERCHANT))
     assert "payment_expiry_by_merchant" in {node.get("Index Name") for node in found}
     with connection.cursor() as cursor:
-        cursor.execute("RESET enable_seqscan")
+        cursor.execute("RESET enable_seqscan; RESET enable_sort")
 
 
 def test_expiry_is_fair_between_merchants(

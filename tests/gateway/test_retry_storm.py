@@ -88,5 +88,5 @@ def _require_no_herd(per_second: list[int]) -> None:
     first = next(second for second, calls in enumerate(per_second) if calls)
     for second, calls in enumerate(per_second[first : first + breaker.RAMP_SECONDS]):
         assert calls <= breaker.PROBES * 2**second + breaker.PROBES, (second, per_second)
-    # Seven a second on average; on a slow machine, where more than a second passes, several come together.
+    # Seven a second on average.
     assert max(per_second) <= (REFUNDS + PAYMENTS) / 4, per_second
