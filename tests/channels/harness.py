@@ -1,6 +1,5 @@
 """A harness for each channel: its customers, its records, and calls that are lost, for the conformance tests."""
 
-import datetime as dt
 import itertools
 import secrets
 from dataclasses import replace
@@ -20,6 +19,7 @@ from channels.simulator.models import LedgerEntry, SimulatedPayment
 from channels.stripe.channel import StripeChannel
 from tests.channels.voucher.channel import VoucherChannel
 from tests.support import bank
+from tests.support.channels import build_creation
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 
 _numbers = itertools.count(1)
@@ -40,28 +40,6 @@ class ChannelHarness(Protocol):
 
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         """Loses the "request" or the "answer" of the refund, once."""
-
-
-def build_creation(**changes: Any) -> CreatePayment:
-    reference, now = f"PAY-{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
-    return replace(
-        CreatePayment(
-            key=f"create-{reference}",
-            reference=reference,
-            environment="test",
-            amount_minor=10_000,
-            currency="USD",
-            subject="Coffee",
-            description="",
-            return_url="https://shop.example/thanks",
-            manual_capture=False,
-            expires_in_seconds=1800,
-            timeout_seconds=10.0,
-            started_at=now,
-            intended_at=now,
-        ),
-        **changes,
-    )
 
 
 def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:

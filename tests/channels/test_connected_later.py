@@ -24,6 +24,7 @@ from tests.support.shop import (
 )
 from tests.support.signing import SignedClient
 from tests.support.stripe.fake import FakeStripe
+from tests.support.stripe.shop import create_paid_payment
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 QUIET = "no_webhook"
@@ -130,9 +131,7 @@ def test_the_simulator_is_never_queried_about_payments_of_stripe(
 def test_a_refund_without_its_channel_fails_and_moves_no_money(
     client: SignedClient, fake: FakeStripe, settings: Any
 ) -> None:
-    payment = opened(client, channel="stripe")
-    fake.pay_session(payment["channel_trade_no"])
-    data(sync(client, payment))
+    payment = create_paid_payment(fake, client)
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
     given_back = data(refund(client, payment, 3_000), 202)
     background.finish()

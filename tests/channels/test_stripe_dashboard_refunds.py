@@ -6,29 +6,22 @@ import pytest
 
 from channels.stripe import config
 from gateway.models import Refund
-from tests.support.shop import data, error, get_payment, opened, refund, sync
+from tests.support.shop import data, error, get_payment, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe
+from tests.support.stripe.shop import create_paid_payment, get_intent_id
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
-    payment: dict[str, Any] = opened(client, channel="stripe")
-    fake.pay_session(payment["channel_trade_no"])
-    data(sync(client, payment))
-    return payment
-
-
-def intent_of(fake: FakeStripe, payment: dict[str, Any]) -> str:
-    found: str = fake.sessions[payment["channel_trade_no"]]["payment_intent"]
-    return found
+    return create_paid_payment(fake, client)
 
 
 def in_the_dashboard(fake: FakeStripe, payment: dict[str, Any], amount: int) -> dict[str, Any]:
-    params: Any = {"payment_intent": intent_of(fake, payment), "amount": amount}
+    params: Any = {"payment_intent": get_intent_id(fake, payment), "amount": amount}
     return config.build_client("test", 5.0).v1.refunds.create(params).to_dict()
 
 
@@ -56,7 +49,7 @@ def test_all_refunds_of_a_refunded_charge_are_queried(
     own = data(refund(client, payment, 1_000))
     in_the_dashboard(fake, payment, 3_000)
     in_the_dashboard(fake, payment, 2_000)
-    charge = fake.account.charges[fake.get_intent(intent_of(fake, payment))["latest_charge"]]
+    charge = fake.account.charges[fake.get_intent(get_intent_id(fake, payment))["latest_charge"]]
     for _ in range(2):
         send(build_event("charge.refunded", charge))
         assert get_payment(client, payment)["refunded_amount"] == 6_000

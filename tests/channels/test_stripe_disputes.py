@@ -15,10 +15,11 @@ from gateway import state_machine
 from gateway.errors import PaymentDisputed
 from gateway.flows import refund_create
 from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
-from tests.support.shop import data, error, get_payment, opened, refund, sync
+from tests.support.shop import data, error, get_payment, refund
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe, Fault
+from tests.support.stripe.shop import create_paid_payment
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -26,9 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Payment:
     """A payment that was paid on Stripe's page. A dispute names its PaymentIntent, which we do not know."""
-    payment = opened(client, channel="stripe")
-    fake.pay_session(payment["channel_trade_no"])
-    data(sync(client, payment))
+    payment = create_paid_payment(fake, client)
     return Payment.objects.get(payment_no=payment["payment_no"])
 
 

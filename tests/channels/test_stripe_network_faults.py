@@ -24,6 +24,7 @@ from tests.support.shop import (
 )
 from tests.support.signing import SignedClient
 from tests.support.stripe.fake import DECLINED_CARD, VISA, FakeStripe, Fault
+from tests.support.stripe.shop import create_paid_payment
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -54,12 +55,6 @@ def assert_amounts_agree(fake: FakeStripe, payment: dict, client: SignedClient) 
     assert (sum(captured), sum(refunded)) == (now["captured_amount"], now["refunded_amount"])
     assert not SagaInstance.objects.filter(needs_attention=True).exists()
     return now
-
-
-def create_paid_payment(fake: FakeStripe, client: SignedClient, **changes: object) -> dict:
-    payment = opened(client, channel="stripe", **changes)
-    fake.pay_session(payment["channel_trade_no"])
-    return data(sync(client, payment))
 
 
 def test_a_payment_is_created_once(fake: FakeStripe, client: SignedClient, fault: Fault) -> None:

@@ -14,10 +14,11 @@ from gateway.services.reconciliation.differences import ComparedCounts, Reconcil
 from gateway.services.reconciliation.unreported_refunds import record_unreported_refunds
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
+from tests.support.shop import Body, data, get_payment, get_refund, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe, Fault
+from tests.support.stripe.shop import create_paid_payment
 from tests.support.stripe.specification import JsonObject
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -27,10 +28,7 @@ REFUND = "POST /v1/refunds"
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Body:
-    payment = opened(client, channel="stripe")
-    fake.pay_session(payment["channel_trade_no"])
-    synced: Body = data(sync(client, payment))
-    return synced
+    return create_paid_payment(fake, client)
 
 
 @pytest.fixture

@@ -10,24 +10,17 @@ from gateway.models import Refund
 from gateway.tasks import find_unreported_refunds
 from payment_platform.celery import app
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.shop import Body, data, get_payment, get_refund, opened, refund, sync
+from tests.support.shop import Body, data, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
+from tests.support.stripe.shop import create_paid_payment, get_intent_id
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
 @pytest.fixture
 def payment(fake: FakeStripe, client: SignedClient) -> Body:
-    payment = opened(client, channel="stripe")
-    fake.pay_session(payment["channel_trade_no"])
-    synced: Body = data(sync(client, payment))
-    return synced
-
-
-def intent_of(fake: FakeStripe, payment: Body) -> str:
-    found: str = fake.sessions[payment["channel_trade_no"]]["payment_intent"]
-    return found
+    return create_paid_payment(fake, client)
 
 
 def test_the_task_runs_every_hour() -> None:
@@ -39,7 +32,7 @@ def test_refunds_of_the_dashboard_are_booked_once(
     fake: FakeStripe, client: SignedClient, payment: Body
 ) -> None:
     own = data(refund(client, payment, 1_000))
-    numbers = {fake.refund_in_dashboard(intent_of(fake, payment), each)["id"] for each in (3_000, 2_000)}
+    numbers = {fake.refund_in_dashboard(get_intent_id(fake, payment), each)["id"] for each in (3_000, 2_000)}
     fake.requests_seen.clear()
     assert find_unreported_refunds() == 2
     assert set(fake.requests_seen) == {"GET /v1/refunds"}, "whose they are is in the list"
@@ -75,7 +68,7 @@ def test_a_refund_of_a_payment_that_is_not_ours_is_not_booked(fake: FakeStripe, 
 def test_the_task_fails_when_the_list_breaks_off_and_reads_it_again(
     fake: FakeStripe, client: SignedClient, payment: Body
 ) -> None:
-    fake.refund_in_dashboard(intent_of(fake, payment), 3_000)
+    fake.refund_in_dashboard(get_intent_id(fake, payment), 3_000)
     fake.plan_fault(Fault.EXPIRED_API_KEY, "GET /v1/refunds")
     with pytest.raises(ListingFailed):
         find_unreported_refunds()

@@ -97,7 +97,7 @@ BREAKAGES = [
     Breakage("fencing_tokens", "the end written under another's claim", instance("fence = fence + 1", PAID)),
     Breakage("fencing_tokens", "a fence of two workers", event(PAID, "Late", worker="min('another:1')")),
     Breakage("finished_sagas", "over, and held", instance("lease_owner = 'somebody:1'", PAID)),
-    Breakage("finished_sagas", "failed, and nobody told", instance("status = 'failed'", PAID)),
+    Breakage("finished_sagas", "failed without a review", instance("status = 'failed'", PAID)),
     Breakage(
         "saga_deadlines",
         "open for ever",

@@ -1,7 +1,6 @@
 """The simulator on real PostgreSQL, on its own connection, as the platform uses it."""
 
 import itertools
-import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from channels.base import (
 )
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry
+from tests.support.channels import build_creation
 
 T = TypeVar("T")
 
@@ -39,22 +39,7 @@ class Shop:
         self._numbers = itertools.count(1)
 
     def creation(self, simulate: str = "", **changes: Any) -> CreatePayment:
-        reference = f"PAY-{secrets.token_hex(6)}"
-        request = CreatePayment(
-            key=f"create-{reference}",
-            reference=reference,
-            environment="test",
-            amount_minor=10_000,
-            currency="USD",
-            subject="Coffee",
-            description="",
-            return_url="https://shop.example/thanks",
-            manual_capture=False,
-            expires_in_seconds=1800,
-            timeout_seconds=10.0,
-            metadata={"simulate": simulate} if simulate else {},
-        )
-        return replace(request, **changes)
+        return build_creation(metadata={"simulate": simulate} if simulate else {}, **changes)
 
     def pay(self, simulate: str = "", **changes: Any) -> ChannelPayment:
         """A payment the customer has paid (or authorized, with `manual_capture`)."""

@@ -5,6 +5,8 @@ simulator.before = lambda operation, request: seen.append(operation)
 simulator.after = lambda operation, result: replace(result, …)
 """
 
+import datetime as dt
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from django.conf import settings
 
 from channels import registry
-from channels.base import ChannelLimits
+from channels.base import ChannelLimits, CreatePayment
 from channels.simulator.channel import SimulatorChannel
 
 SIMULATOR_PATH = "channels.simulator.channel.SimulatorChannel"
@@ -112,3 +114,26 @@ def add_channel(monkeypatch: pytest.MonkeyPatch, name: str) -> AdditionalChannel
     monkeypatch.setitem(registry._instances, path, channel)
     monkeypatch.setattr(settings, "CHANNELS", [*settings.CHANNELS, path])
     return channel
+
+
+def build_creation(**changes: Any) -> CreatePayment:
+    """Builds the request that creates a payment, with a reference and a key of its own."""
+    reference, now = f"PAY-{secrets.token_hex(6)}", dt.datetime.now(dt.UTC)
+    return replace(
+        CreatePayment(
+            key=f"create-{reference}",
+            reference=reference,
+            environment="test",
+            amount_minor=10_000,
+            currency="USD",
+            subject="Coffee",
+            description="",
+            return_url="https://shop.example/thanks",
+            manual_capture=False,
+            expires_in_seconds=1800,
+            timeout_seconds=10.0,
+            started_at=now,
+            intended_at=now,
+        ),
+        **changes,
+    )
