@@ -57,10 +57,10 @@ def main() -> None:
             wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
             wait_until(_hostile_is_at_work, GIVEN_UP_SECONDS, "the hostile merchant's sagas to be claimed")
             beside += [_latency() for _ in range(chosen.sagas // 2)]
-            # Closed, so that the next round begins alone.
-            SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES).update(
-                status=SagaStatus.FAILED, lease_expires_at=None, lease_owner=""
-            )
+            # Closed, so that the next round begins alone. A pending saga must begin before it can fail.
+            hostile = SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES)
+            hostile.update(status=SagaStatus.IN_PROGRESS)
+            hostile.update(status=SagaStatus.FAILED, lease_expires_at=None, lease_owner="")
             time.sleep(chosen.slow + 1)
     finally:
         worker.terminate()
