@@ -26,11 +26,15 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Transient:
     """The call certainly did not happen, and a retry may succeed. `spends_attempt` is False when the platform itself
-    refused the call (an open circuit breaker, a shutdown)."""
+    refused the call (an open circuit breaker, a shutdown).
+
+    `extends_deadline`: the other system decides only after `retry_after_seconds`, and the saga waits for that, however
+    long it takes. It then has its whole deadline again."""
 
     reason: str
     retry_after_seconds: float | None = None
     spends_attempt: bool = True
+    extends_deadline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,8 @@ def _schedule_retry(step: StepState, saga: SagaState, outcome: Transient | Unkno
     delay = random.uniform(0, min(cap, base * 2**step.retry_count))  # noqa: S311
     if isinstance(outcome, Transient) and outcome.retry_after_seconds is not None:
         delay = max(delay, outcome.retry_after_seconds)
+        if outcome.extends_deadline:
+            saga.deadline_in_seconds = delay + saga.definition.deadline_seconds
     step.status, step.retry_in_seconds = StepStatus.FAILED, delay
     step.retry_count += spends
     return True

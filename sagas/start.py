@@ -21,6 +21,7 @@ def start_saga(
     business_id: str,
     data: Mapping[str, Any],
     leased: bool = True,
+    deadline_seconds: float | None = None,
     task_queue: str = DEFAULT_TASK_QUEUE,
     fairness_key: str = DEFAULT_FAIRNESS_KEY,
 ) -> SagaState:
@@ -28,7 +29,7 @@ def start_saga(
 
     With `leased`, this process holds the saga and must call `engine.advance_saga` after the commit. The LOCAL steps
     before the first call run here, and their exceptions go to the caller, whose transaction is rolled back. Without
-    `leased`, a worker claims the saga after the commit.
+    `leased`, a worker claims the saga after the commit. `deadline_seconds` replaces the definition's deadline.
 
     A worker serves one `task_queue`. Within it the fairness keys take turns, so a backlog of one key never delays the
     sagas of another.
@@ -36,7 +37,13 @@ def start_saga(
     assert connection.in_atomic_block, "a saga starts inside the transaction that creates its business object"
     known = registry.find_definition(definition.name, definition.version)
     assert known is definition, f"{definition.name} version {definition.version} is not registered"
-    saga = create_state(definition, saga_id=saga_id, business_id=business_id, data=dict(data))
+    saga = create_state(
+        definition,
+        saga_id=saga_id,
+        business_id=business_id,
+        data=dict(data),
+        deadline_seconds=deadline_seconds,
+    )
     saga.task_queue, saga.fairness_key = task_queue, fairness_key
     saga.trace_context = {**tracing.current_context(), "request_id": current_request_id()}
     if leased:

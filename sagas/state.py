@@ -80,6 +80,7 @@ class SagaState:
     fence: int = 1
     claims_without_progress: int = 0
     deadline_passed: bool = False
+    deadline_in_seconds: float | None = None  # of a new saga, or of a wait that extends it; not saved yet
     cancel_requested: bool = False
     waiting_for: str = ""  # the name of a signal; the step that needs it is the next one
     wait_seconds: float | None = None  # of a wait that begins now
@@ -128,13 +129,25 @@ class SagaState:
 
 
 def create_state(
-    definition: Definition, *, saga_id: uuid.UUID, business_id: str, data: dict[str, Any]
+    definition: Definition,
+    *,
+    saga_id: uuid.UUID,
+    business_id: str,
+    data: dict[str, Any],
+    deadline_seconds: float | None = None,
 ) -> SagaState:
     steps = [
         StepState(id=uuid7(), order=order, name=spec.name, max_retry_count=spec.retry.max_retries)
         for order, spec in enumerate(definition.steps, start=1)
     ]
-    return SagaState(id=saga_id, definition=definition, business_id=business_id, data=data, steps=steps)
+    return SagaState(
+        id=saga_id,
+        definition=definition,
+        business_id=business_id,
+        data=data,
+        steps=steps,
+        deadline_in_seconds=definition.deadline_seconds if deadline_seconds is None else deadline_seconds,
+    )
 
 
 def get_call_key(saga: SagaState, step: StepState, direction: Direction) -> str:

@@ -16,7 +16,7 @@ WITH saga AS (
         'forward', %(past_pivot)s, %(current_step)s, '', '', %(metadata)s::jsonb, %(lease_owner)s,
         CASE WHEN %(status)s::text IN ('pending', 'in_progress')
              THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,
-        %(fence)s::bigint, 1, 0, now() + make_interval(secs => %(deadline_seconds)s::float8), false, '',
+        %(fence)s::bigint, 1, 0, now() + make_interval(secs => %(deadline_in_seconds)s::float8), false, '',
         %(trace_context)s::jsonb, CASE WHEN %(status)s::text = 'completed' THEN now() END,
         %(task_queue)s, %(fairness_key)s)
 ), steps AS (
@@ -50,6 +50,9 @@ WITH saga AS (
         waiting_until = CASE WHEN %(waiting_for)s::text = '' THEN NULL
                              WHEN %(wait_seconds)s::float8 IS NULL THEN waiting_until
                              ELSE least(now() + make_interval(secs => %(wait_seconds)s::float8), deadline_at) END,
+        deadline_at = CASE WHEN %(deadline_in_seconds)s::float8 IS NULL THEN deadline_at
+                           ELSE greatest(deadline_at,
+                                         now() + make_interval(secs => %(deadline_in_seconds)s::float8)) END,
         lease_owner = CASE WHEN %(keeps_lease)s::bool THEN lease_owner ELSE '' END,
         lease_expires_at = CASE WHEN %(keeps_lease)s::bool
                                 THEN now() + make_interval(secs => %(lease_seconds)s::float8) END,

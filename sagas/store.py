@@ -59,7 +59,7 @@ def insert_saga(saga: SagaState, *, leased: bool) -> None:
                 "metadata": _to_json(saga.data),
                 "lease_owner": get_worker_name() if leased else "",
                 "lease_seconds": settings.SAGA_LEASE_SECONDS if leased else 0,
-                "deadline_seconds": saga.definition.deadline_seconds,
+                "deadline_in_seconds": saga.deadline_in_seconds,
                 "fence": saga.fence,
                 "task_queue": saga.task_queue,
                 "fairness_key": saga.fairness_key,
@@ -91,6 +91,7 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
                 "claims_without_progress": saga.claims_without_progress,
                 "waiting_for": saga.waiting_for,
                 "wait_seconds": saga.wait_seconds,
+                "deadline_in_seconds": saga.deadline_in_seconds,
                 "keeps_lease": keeps_lease,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
                 "worker": get_worker_name(),
@@ -109,6 +110,7 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
 def _mark_written(saga: SagaState, now: dt.datetime) -> None:
     """Clears what must be written only once. It was written at `now`, by the database's clock."""
     saga.attempts.clear()
+    saga.deadline_in_seconds = None
     for step in saga.steps:
         step.intended_at = now if step.is_new_call else step.intended_at
         step.execute_data = None

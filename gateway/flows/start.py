@@ -17,6 +17,7 @@ def start_flow(
     environment: str,
     merchant_id: uuid.UUID,
     leased: bool = True,
+    deadline_seconds: float | None = None,
 ) -> SagaState:
     """Starts a saga in the caller's transaction; `start_saga` has the details.
 
@@ -28,6 +29,7 @@ def start_flow(
         business_id=business_id,
         data=data.as_json(),
         leased=leased,
+        deadline_seconds=deadline_seconds,
         task_queue=environment,
         fairness_key=str(merchant_id),
     )

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from sagas import engine, operations, store
@@ -394,3 +395,36 @@ def test_documents_retry_query_lists_exactly_the_due_steps(fake_steps, define, b
     assert due() == 1
     run_due()
     assert due() == 0
+
+
+def test_a_wait_for_the_other_system_extends_the_deadline(fake_steps, define, begin):
+    """The step waits for an hour, beyond the saga's deadline, and spends no attempt."""
+    wait = Transient("not decided yet", 3600, spends_attempt=False, extends_deadline=True)
+    fake_steps.answers("call2", wait)
+    saga = engine.advance_saga(begin(define(deadline_seconds=600, max_retries=0)))
+    row = reload(saga)
+    assert 4190 < (row.deadline_at - row.created_at).total_seconds() < 4260
+    assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 0
+    SagaStep.objects.filter(saga_id=saga.id, step_name="call2").update(next_retry_at=Now())
+    run_due()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_waking_a_saga_again_and_again_extends_its_deadline_once(fake_steps, define, begin):
+    wait = Transient("not decided yet", 3600, spends_attempt=False, extends_deadline=True)
+    fake_steps.answers("call2", wait, wait, wait)
+    saga = engine.advance_saga(begin(define(deadline_seconds=600)))
+    for _again in range(2):
+        assert operations.wake_saga(saga_id=saga.id)
+        run_due()
+    row = reload(saga)
+    assert (row.deadline_at - row.created_at).total_seconds() < 4260
+    assert fake_steps.executed.count("call2") == 3
+
+
+def test_a_saga_can_have_a_deadline_of_its_own(define):
+    saga_id = uuid.uuid4()
+    with transaction.atomic():
+        start_saga(define(), saga_id=saga_id, business_id="B", data={}, deadline_seconds=60, leased=False)
+    row = SagaInstance.objects.get(id=saga_id)
+    assert 59 < (row.deadline_at - row.created_at).total_seconds() < 61
