@@ -30,6 +30,18 @@ def unseal(sealed: str) -> str:
         raise SecretUnreadable from error
 
 
+def reseal(sealed: str) -> str | None:
+    """Encrypts with the newest master key what an older one encrypted; None when the newest one did it already.
+
+    Raises `SecretUnreadable`.
+    """
+    try:
+        Fernet(settings.PAYMENT_MASTER_KEYS[0]).decrypt(sealed.encode())
+    except InvalidToken:
+        return seal(unseal(sealed))
+    return None
+
+
 @functools.cache
 def _pepper(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), f"pepper:{purpose}".encode(), "sha256")

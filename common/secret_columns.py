@@ -9,6 +9,12 @@ from typing import Any
 from django.db.models import ForeignKey, Model, QuerySet
 
 _SECRET_NAME = re.compile(r"^password$|^token$|_hash$|^(previous_)?sealed_|^session_(key|data)$")
+_SEALED_NAME = re.compile(r"^(previous_)?sealed_")
+
+
+def sealed_columns(model: type[Model]) -> list[str]:
+    """The names of the fields that hold values of `common.crypto.seal`."""
+    return [field.name for field in model._meta.concrete_fields if _SEALED_NAME.search(field.name)]
 
 
 def secret_columns(model: type[Model]) -> list[str]:
