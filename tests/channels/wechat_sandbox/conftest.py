@@ -1,0 +1,90 @@
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from channels.wechat.sandbox import operations, reading
+from channels.wechat.sandbox.faults import Fault, FaultKind
+from channels.wechat.sandbox.schedule import run_due
+from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox, wechat_sandbox
+
+
+class Shop:
+    """Receives the callbacks of all merchants; `status` is its answer to them. An OSError is raised instead."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, dict[str, str], bytes]] = []
+        self.status: int | OSError = 200
+
+    def receive(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        self.received.append((url, dict(headers), body))
+        if isinstance(self.status, OSError):
+            raise self.status
+        return self.status
+
+
+class Scene:
+    """A sandbox, its shop, and short names for what tests do with them."""
+
+    def __init__(self, sandbox: WechatSandbox, shop: Shop) -> None:
+        self.sandbox = sandbox
+        self.bank = sandbox.bank
+        self.shop = shop
+        self.sdk = sandbox.sdk()
+        self.merchant = sandbox.identities[FIRST_MCHID].merchant
+
+    def prepay(
+        self, number: str = "order-0001", total: int = 1000, **values: Any
+    ) -> tuple[int, dict[str, Any]]:
+        answer = self.sdk.pay(
+            description=values.pop("description", "茶"),
+            out_trade_no=number,
+            amount={"total": total},
+            **values,
+        )
+        return parsed(answer)
+
+    def paid(self, number: str = "order-0001", total: int = 1000) -> str:
+        """The transaction_id of a new order that is paid."""
+        assert self.prepay(number, total)[0] == 200
+        return operations.pay(self.bank, FIRST_MCHID, number)
+
+    def query(self, number: str = "order-0001") -> tuple[int, dict[str, Any]]:
+        return parsed(self.sdk.query(out_trade_no=number))
+
+    def refund(
+        self,
+        number: str = "refund-1",
+        order: str = "order-0001",
+        amount: int = 100,
+        total: int = 1000,
+        **values: Any,
+    ) -> tuple[int, dict[str, Any]]:
+        money = {"refund": amount, "total": total, "currency": "CNY"}
+        return parsed(self.sdk.refund(out_refund_no=number, out_trade_no=order, amount=money, **values))
+
+    def plan(self, kind: FaultKind, **values: Any) -> None:
+        self.bank.faults.plan(Fault(kind, **values))
+
+    def run(self, seconds: float = 0) -> None:
+        """Moves the clock and does what is due then."""
+        self.bank.advance_clock(seconds)
+        run_due(self.bank)
+
+    def notices(self) -> list[dict[str, Any] | None]:
+        """What the SDK makes of the callbacks: None where it refuses one."""
+        return [self.sdk.callback(headers, body) for _url, headers, body in self.shop.received]
+
+
+def parsed(answer: tuple[int, Any]) -> tuple[int, dict[str, Any]]:
+    status, body = answer
+    return status, json.loads(body) if body else {}
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    shop = Shop()
+    with wechat_sandbox(send_callback=shop.receive) as sandbox:
+        yield Scene(sandbox, shop)
+        assert reading.find_violations(reading.read_books(sandbox.bank.books)) == []
