@@ -6,7 +6,7 @@ A call that is refused here was certainly not made: it spends no attempt. A prob
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,8 +18,11 @@ from channels.base import (
     CancelPayment,
     CapturePayment,
     Channel,
+    ChannelAccount,
+    ChannelCapabilities,
     ChannelPayment,
     ChannelRefund,
+    CompletePayment,
     CreatePayment,
     CreateRefund,
     ListingEntry,
@@ -33,6 +36,7 @@ from channels.base import (
     RefundResult,
     UnknownOutcome,
     WebhookEvent,
+    WebhookRequest,
 )
 from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused
 from channels.shared_breaker_state import SharedBreakerState
@@ -46,12 +50,12 @@ PLACE_RETRY_SECONDS = (0.5, 2.0)
 
 
 class CallGuard:
-    """Admits the calls to one channel in one environment, for all threads of this process."""
+    """Admits the calls for one channel account, for all threads of this process."""
 
-    def __init__(self, channel: str, environment: str) -> None:
-        self._labels = (channel, environment)
-        metrics.initialize(channel, environment)
-        self._state = SharedBreakerState(channel, environment)
+    def __init__(self, channel: str, environment: str, account: str) -> None:
+        self._labels = (channel, environment, account)
+        metrics.initialize(channel, environment, account)
+        self._state = SharedBreakerState(channel, environment, account)
         # Per process and in memory: a killed process leaves no place taken.
         self._places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
 
@@ -62,10 +66,11 @@ class CallGuard:
 
     def call(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
         """Sends a call if it is admitted, in a span of its own."""
-        channel, environment = self._labels
+        channel, environment, account = self._labels
         attributes = {
             "channel.name": channel,
             "channel.environment": environment,
+            "channel.account": account,
             "channel.operation": operation,
         }
         with tracing.span(f"{channel} {operation}", attributes, kind=SpanKind.CLIENT) as span:
@@ -119,26 +124,32 @@ def _read_is_open(state: BreakerState, now: float) -> tuple[BreakerState, bool]:
     return state, state.phase is BreakerPhase.OPEN and now < state.until
 
 
-_guards: dict[tuple[str, str], CallGuard] = {}
+_guards: dict[tuple[str, str, str], CallGuard] = {}
 
 
-def get_guard(channel: str, environment: str) -> CallGuard:
-    guard = _guards.get((channel, environment))
+def get_guard(channel: str, account: ChannelAccount) -> CallGuard:
+    key = (channel, account.environment, account.label)
+    guard = _guards.get(key)
     # `setdefault`: two threads that create the first guard at the same time get the same one.
-    return guard or _guards.setdefault((channel, environment), CallGuard(channel, environment))
+    return guard or _guards.setdefault(key, CallGuard(*key))
 
 
 class GuardedChannel:
-    """A channel whose calls pass the guard of its environment.
+    """A channel for one of its accounts, whose guard all calls pass. Requests carry `account`.
 
     Queries pass it too: they change nothing, which makes them the best probes. Webhooks and listings do not: webhooks
     come in, and a listing of many pages says little about the channel's health.
     """
 
-    def __init__(self, channel: Channel, environment: str) -> None:
+    def __init__(self, channel: Channel, account: ChannelAccount) -> None:
         self.name = channel.name
+        self.account = account
         self._channel = channel
-        self._guard = get_guard(channel.name, environment)
+        self._guard = get_guard(channel.name, account)
+
+    @property
+    def capabilities(self) -> ChannelCapabilities:
+        return self._channel.capabilities
 
     @property
     def is_down(self) -> bool:
@@ -149,6 +160,9 @@ class GuardedChannel:
 
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
         return self._guard.call("find_payment", lambda: self._channel.find_payment(payment))
+
+    def complete_payment(self, request: CompletePayment) -> PaymentResult:
+        return self._guard.call("complete_payment", lambda: self._channel.complete_payment(request))
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         return self._guard.call("cancel_payment", lambda: self._channel.cancel_payment(request))
@@ -165,8 +179,8 @@ class GuardedChannel:
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
         return self._guard.call("find_refunds", lambda: self._channel.find_refunds(payment))
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-        return self._channel.parse_webhook(body=body, headers=headers)
+    def parse_webhook(self, request: WebhookRequest) -> WebhookEvent:
+        return self._channel.parse_webhook(self.account, request)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return self._channel.list_payments(window)

@@ -1,4 +1,8 @@
-"""Metrics of channels. The number of series depends only on the number of channels and environments."""
+"""Metrics of channels.
+
+The label `account` is the id of a channel account, or `platform` for the platform's own. The histogram has no such
+label: its many series would be multiplied by the number of merchants.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -8,6 +12,7 @@ from channels.base import (
     NewKeyRequired,
     NotFoundAtChannel,
     NotProcessed,
+    NotYet,
     PaymentResult,
     RefundListResult,
     RefundResult,
@@ -16,7 +21,8 @@ from channels.base import (
 )
 from channels.breaker import BreakerPhase
 
-_LABELS = ["channel", "environment"]
+_CHANNEL_LABELS = ["channel", "environment"]
+_ACCOUNT_LABELS = [*_CHANNEL_LABELS, "account"]
 _LEVELS = {
     BreakerPhase.CLOSED: 0,
     BreakerPhase.RECOVERING: 1,
@@ -32,55 +38,61 @@ _OUTCOMES: dict[type, str] = {
     UnknownOutcome: "unknown",
     NewKeyRequired: "keyusedup",
     NotFoundAtChannel: "missing",
+    NotYet: "notyet",
 }
 
-CALLS = Counter("channel_calls_total", "Calls to channels by outcome", [*_LABELS, "outcome"])
+CALLS = Counter("channel_calls_total", "Calls to channels by outcome", [*_ACCOUNT_LABELS, "outcome"])
 DURATION = Histogram(
     "channel_call_duration_seconds",
     "Duration of calls to channels",
-    [*_LABELS, "operation", "outcome"],
+    [*_CHANNEL_LABELS, "operation", "outcome"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 REFUSALS = Counter(
     "channel_refusals_total",
     "Calls that were not made: the breaker is open, or too many are in flight",
-    [*_LABELS, "why"],
+    [*_ACCOUNT_LABELS, "why"],
 )
-DISPUTES = Counter("channel_disputes_total", "Disputes that began or ended, as channels reported", _LABELS)
-BREAKER_CHANGES = Counter("channel_breaker_changes_total", "Changes of a breaker's state", [*_LABELS, "to"])
+DISPUTES = Counter(
+    "channel_disputes_total", "Disputes that began or ended, as channels reported", _CHANNEL_LABELS
+)
+BREAKER_CHANGES = Counter(
+    "channel_breaker_changes_total", "Changes of a breaker's state", [*_ACCOUNT_LABELS, "to"]
+)
 BREAKER = Gauge(
     "channel_breaker_state",
     "0 closed, 1 recovering, 2 half open, 3 open",
-    _LABELS,
+    _ACCOUNT_LABELS,
     multiprocess_mode="mostrecent",
 )
 
 
-def initialize(channel: str, environment: str) -> None:
+def initialize(channel: str, environment: str, account: str) -> None:
     """Exports the rare counters at zero from the start: `rate()` needs a first value."""
     DISPUTES.labels(channel, environment)
-    CALLS.labels(channel, environment, _OUTCOMES[InvalidRequest])
+    CALLS.labels(channel, environment, account, _OUTCOMES[InvalidRequest])
     for why in ("full", "breaker_open"):
-        REFUSALS.labels(channel, environment, why)
+        REFUSALS.labels(channel, environment, account, why)
     for phase in BreakerPhase:
-        BREAKER_CHANGES.labels(channel, environment, phase.value)
-    BREAKER.labels(channel, environment)
+        BREAKER_CHANGES.labels(channel, environment, account, phase.value)
+    BREAKER.labels(channel, environment, account)
 
 
-def set_breaker_phase(channel: str, environment: str, phase: BreakerPhase) -> None:
-    BREAKER.labels(channel, environment).set(_LEVELS[phase])
+def set_breaker_phase(channel: str, environment: str, account: str, phase: BreakerPhase) -> None:
+    BREAKER.labels(channel, environment, account).set(_LEVELS[phase])
 
 
 def count_call(
     channel: str,
     environment: str,
+    account: str,
     operation: str,
     result: PaymentResult | RefundResult | RefundListResult,
     *,
     seconds: float,
 ) -> None:
     outcome = outcome_of(result)
-    CALLS.labels(channel, environment, outcome).inc()
+    CALLS.labels(channel, environment, account, outcome).inc()
     DURATION.labels(channel, environment, operation, outcome).observe(seconds)
 
 

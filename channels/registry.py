@@ -1,16 +1,17 @@
 """The channels of this installation, as the setting CHANNELS lists them, and which of them serves a payment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from channels.base import TEST, Channel, ChannelLimits, NotProcessed
+from channels.base import LIVE, TEST, Channel, ChannelAccount, ChannelCapabilities, NotProcessed
 from channels.guard import GuardedChannel
 
-NO_LIMITS = ChannelLimits()
+NO_CAPABILITIES = ChannelCapabilities(methods=())
+WEBHOOK_PATH = "/api/v1/webhooks"
 
 _instances: dict[str, Channel] = {}  # by the dotted path of the class
 
@@ -43,8 +44,13 @@ def list_channel_names() -> tuple[str, ...]:
     return tuple(_channels())
 
 
+def get_platform_account(name: str, environment: str) -> ChannelAccount:
+    """Returns the platform's own account at a channel. Raises `UnknownChannel`."""
+    return _build_platform_account(_find_channel(name), environment)
+
+
 def get_channel(name: str, environment: str) -> AvailableChannel:
-    """Returns the channel that serves a new payment.
+    """Returns the channel that serves a new payment, with the platform's own account.
 
     With test keys, the sandbox channel serves in place of a channel that is not set up.
     Raises `UnknownChannel` and `ChannelNotAvailable`.
@@ -52,10 +58,10 @@ def get_channel(name: str, environment: str) -> AvailableChannel:
     channel = _find_channel(name)
     unavailable_reason = channel.get_unavailable_reason(environment)
     if unavailable_reason is None:
-        return AvailableChannel(GuardedChannel(channel, environment), sandbox=False)
+        return AvailableChannel(_guard(channel, environment), sandbox=False)
     sandbox = _find_sandbox()
     if environment == TEST and sandbox is not None:
-        return AvailableChannel(GuardedChannel(sandbox, environment), sandbox=True)
+        return AvailableChannel(_guard(sandbox, environment), sandbox=True)
     raise ChannelNotAvailable(name, environment, unavailable_reason)
 
 
@@ -72,21 +78,24 @@ def get_channel_of_payment(name: str, environment: str, *, sandbox: bool) -> Gua
         channel = _find_channel(name)
         if channel.get_unavailable_reason(environment) is not None:
             channel = None
-    return GuardedChannel(channel or cast(Channel, _DisconnectedChannel(name)), environment)
+    return _guard(channel or cast(Channel, _DisconnectedChannel(name)), environment)
 
 
-def get_webhook_channel(name: str) -> Channel:
-    """Returns the channel that verifies the calls of `POST /webhooks/{name}`. Raises `UnknownChannel`."""
+def get_webhook_channels(name: str) -> list[GuardedChannel]:
+    """Returns the channel with each of the platform's own accounts that can verify a call of `POST /webhooks/{name}`:
+    the address does not say for which environment the webhook is. Raises `UnknownChannel`."""
     channel = _find_channel(name)
-    if not channel.can_receive_webhooks():
+    accounts = [_build_platform_account(channel, environment) for environment in (LIVE, TEST)]
+    channels = [GuardedChannel(channel, each) for each in accounts if channel.can_receive_webhooks(each)]
+    if not channels:
         raise UnknownChannel(name)
-    return channel
+    return channels
 
 
-def get_channel_limits(name: str) -> ChannelLimits:
-    """Returns the limits of a channel, which also hold where the sandbox channel serves in its place."""
+def get_capabilities(name: str) -> ChannelCapabilities:
+    """Returns what a channel can do, which also holds where the sandbox channel serves in its place."""
     channel = _channels().get(name)
-    return channel.limits if channel else NO_LIMITS
+    return channel.capabilities if channel else NO_CAPABILITIES
 
 
 def is_sandbox_channel(name: str) -> bool:
@@ -117,6 +126,18 @@ def _find_channel(name: str) -> Channel:
     return channel
 
 
+def _build_platform_account(channel: Channel, environment: str) -> ChannelAccount:
+    return ChannelAccount(
+        environment,
+        credentials=channel.get_platform_credentials(environment),
+        webhook_url=f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{channel.name}",
+    )
+
+
+def _guard(channel: Channel, environment: str) -> GuardedChannel:
+    return GuardedChannel(channel, _build_platform_account(channel, environment))
+
+
 def _find_sandbox() -> Channel | None:
     return next((channel for channel in _channels().values() if channel.is_sandbox), None)
 
@@ -124,8 +145,13 @@ def _find_sandbox() -> Channel | None:
 class _DisconnectedChannel:
     """Takes the place of a channel that made a payment and is no longer set up: it processes no call."""
 
+    capabilities = NO_CAPABILITIES
+
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def get_platform_credentials(self, _environment: str) -> Mapping[str, str]:
+        return {}
 
     def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
         return lambda _request: NotProcessed(f"{self.name} is not connected any more", is_channel_fault=False)

@@ -1,4 +1,4 @@
-"""The breaker's state of one channel and environment, which all processes share through Redis.
+"""The breaker's state of one channel account, which all processes share through Redis.
 
 Without Redis each process keeps its own state, and finds out for itself that a channel is down.
 """
@@ -36,9 +36,9 @@ return 1
 
 
 class SharedBreakerState:
-    def __init__(self, channel: str, environment: str) -> None:
-        self.channel, self.environment = channel, environment
-        self._key = f"{PREFIX}:{channel}:{environment}"
+    def __init__(self, channel: str, environment: str, account: str) -> None:
+        self.channel, self.environment, self.account = channel, environment, account
+        self._key = f"{PREFIX}:{channel}:{environment}:{account}"
         self._lock = threading.Lock()
         self._own = BreakerState()  # by this process's monotonic clock
         self._quiet_until = 0.0
@@ -77,13 +77,16 @@ class SharedBreakerState:
 
     def _note_change(self, before: BreakerState, after: BreakerState) -> None:
         self._quiet_until = time.monotonic() + REFRESH_SECONDS if after.is_quiet else 0.0
-        metrics.set_breaker_phase(self.channel, self.environment, after.phase)
+        metrics.set_breaker_phase(self.channel, self.environment, self.account, after.phase)
         if after.phase is not before.phase:
-            metrics.BREAKER_CHANGES.labels(self.channel, self.environment, after.phase.value).inc()
+            metrics.BREAKER_CHANGES.labels(
+                self.channel, self.environment, self.account, after.phase.value
+            ).inc()
             log.warning(
                 "channel.breaker_changed",
                 channel=self.channel,
                 environment=self.environment,
+                account=self.account,
                 before=before.phase.value,
                 after=after.phase.value,
                 pause_seconds=after.pause,

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from channels.registry import get_channel_limits
+from channels.registry import get_capabilities
 from common.errors import ApiError, ValidationFailed
 from gateway.errors import AmountNotSupported
 
@@ -15,13 +15,14 @@ def find_refusal(
     No minimum amount is checked. Stripe's minimums depend on the account's settlement currency, which is not known
     here, and they change: Stripe's `amount_too_small` declines the payment, or another channel is tried.
     """
-    limits = get_channel_limits(channel)
-    step = limits.get_amount_step(currency)
+    capabilities = get_capabilities(channel)
+    step = capabilities.get_amount_step(currency)
     if amount_minor % step:
         return AmountNotSupported(
             {"channel": channel, "currency": currency, "amount": amount_minor, "multiple_of": step}
         )
-    max_seconds = limits.max_seconds_to_pay
+    method = capabilities.get_method("")
+    max_seconds = method.max_seconds_to_pay if method else None
     if expires_in_seconds is not None and max_seconds is not None and expires_in_seconds > max_seconds:
         text = _("At most %(seconds)s with channel %(channel)s.") % {
             "seconds": max_seconds,

@@ -4,23 +4,31 @@ from collections.abc import Iterator, Mapping
 
 from channels.base import (
     TEST,
+    ActionType,
     CancelPayment,
     CapturePayment,
-    ChannelLimits,
+    ChannelAccount,
+    ChannelCapabilities,
     ChannelPayment,
     ChannelRefund,
+    CompletePayment,
     CreatePayment,
     CreateRefund,
+    CredentialCheck,
+    CredentialField,
+    CredentialsAccepted,
     Declined,
     ListingEntry,
     ListingWindow,
     NotFoundAtChannel,
+    PaymentMethod,
     PaymentRef,
     PaymentResult,
     RefundListResult,
     RefundRef,
     RefundResult,
     WebhookEvent,
+    WebhookRequest,
 )
 from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
@@ -32,13 +40,22 @@ _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it 
 class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
-    limits = ChannelLimits()
+    credential_fields: tuple[CredentialField, ...] = ()
+    capabilities = ChannelCapabilities(
+        methods=(PaymentMethod("simulator", ActionType.REDIRECT, can_capture_manually=True),)
+    )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         return None if environment == TEST else "the simulator moves no real money."
 
-    def can_receive_webhooks(self) -> bool:
-        return True
+    def get_platform_credentials(self, environment: str) -> Mapping[str, str]:
+        return {}
+
+    def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
+        return CredentialsAccepted()
+
+    def can_receive_webhooks(self, account: ChannelAccount) -> bool:
+        return account.environment == TEST
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
         if request.environment != TEST:
@@ -67,6 +84,9 @@ class SimulatorChannel:
             payment.timeout_seconds,
             lambda: bank.find_payment(payment.reference),
         )
+
+    def complete_payment(self, request: CompletePayment) -> PaymentResult:
+        raise NotImplementedError("the simulator never reports a payment as approved: it charges by itself")
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         if request.payment.environment != TEST:
@@ -134,8 +154,8 @@ class SimulatorChannel:
             lambda: bank.find_refunds(payment.reference),
         )
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-        return webhooks.parse_webhook(body=body, headers=headers)
+    def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
+        return webhooks.parse_webhook(account, request)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return listing.list_payments(window)

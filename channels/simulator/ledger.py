@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
+from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RedirectAction, RefundState
 from channels.simulator import faults
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
@@ -18,6 +18,11 @@ EXPIRED = "expired"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
+
+
+def build_payment_url(payment: SimulatedPayment) -> str:
+    """The address of the simulator's page."""
+    return f"{settings.PUBLIC_BASE_URL}/checkout/{payment.token}"
 
 
 def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
@@ -28,10 +33,25 @@ def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
         amount_minor=payment.amount,
         currency=payment.currency,
         captured_minor=payment.captured,
-        payment_url=f"{settings.PUBLIC_BASE_URL}/checkout/{payment.token}",
+        next_action=RedirectAction(build_payment_url(payment)),
         failure_code=payment.failure_code,
         failure_message=payment.failure_message,
     )
+
+
+def describe_payment(payment: SimulatedPayment, reported: ChannelPayment) -> dict[str, Any]:
+    """The payment as the simulator's webhooks show it (docs/SIMULATOR.md)."""
+    return {
+        "reference": reported.reference,
+        "channel_trade_no": reported.channel_trade_no,
+        "state": reported.state,
+        "amount_minor": reported.amount_minor,
+        "currency": reported.currency,
+        "captured_minor": reported.captured_minor,
+        "payment_url": build_payment_url(payment),
+        "failure_code": reported.failure_code,
+        "failure_message": reported.failure_message,
+    }
 
 
 def to_channel_refund(refund: SimulatedRefund) -> ChannelRefund:
@@ -80,7 +100,10 @@ def decide_payment(payment: SimulatedPayment) -> None:
         _charge_payment(payment)
         if script.asks_for("out_of_order_webhook"):
             _queue_notification(
-                payment, "payment.processing", {"payment": asdict(before)}, delay=OUT_OF_ORDER_SECONDS
+                payment,
+                "payment.processing",
+                {"payment": describe_payment(payment, before)},
+                delay=OUT_OF_ORDER_SECONDS,
             )
 
 
@@ -241,7 +264,9 @@ def _add_entry(
 
 
 def _notify_of_payment(payment: SimulatedPayment, event_type: str) -> None:
-    _queue_notification(payment, event_type, {"payment": asdict(to_channel_payment(payment))})
+    _queue_notification(
+        payment, event_type, {"payment": describe_payment(payment, to_channel_payment(payment))}
+    )
 
 
 def _notify_of_refund(payment: SimulatedPayment, refund: SimulatedRefund, event_type: str) -> None:

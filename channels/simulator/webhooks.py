@@ -5,19 +5,22 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from django.conf import settings
 
 from channels.base import (
     TEST,
+    ChannelAccount,
     ChannelPayment,
     ChannelRefund,
+    ChannelUpdate,
     PaymentState,
+    RedirectAction,
     RefundState,
     WebhookEvent,
     WebhookRefused,
+    WebhookRequest,
 )
 from channels.payloads import make_storable
 
@@ -33,20 +36,20 @@ def sign(body: bytes, *, timestamp: int) -> dict[str, str]:
     return {TIMESTAMP_HEADER: str(timestamp), SIGNATURE_HEADER: f"v1={_compute_mac(body, str(timestamp))}"}
 
 
-def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
+def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
     """Raises `WebhookRefused` unless the bank signed exactly these bytes within the last five minutes."""
-    found = {name.lower(): value for name, value in headers.items()}
-    timestamp = found.get(TIMESTAMP_HEADER.lower(), "")
-    signature = found.get(SIGNATURE_HEADER.lower(), "")
+    if account.environment != TEST:
+        raise WebhookRefused("the simulator has test accounts only")
+    timestamp, signature = request.get_header(TIMESTAMP_HEADER), request.get_header(SIGNATURE_HEADER)
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise WebhookRefused("no timestamp")
     if not hmac.compare_digest(
-        signature.encode(errors="replace"), f"v1={_compute_mac(body, timestamp)}".encode()
+        signature.encode(errors="replace"), f"v1={_compute_mac(request.body, timestamp)}".encode()
     ):
         raise WebhookRefused("wrong signature")
     if abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         raise WebhookRefused("too old, or from the future")
-    return _read_event(body)
+    return _read_event(request.body)
 
 
 def _compute_mac(body: bytes, timestamp: str) -> str:
@@ -60,12 +63,12 @@ def _read_event(body: bytes) -> WebhookEvent:
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     event = _read_object(payload)
-    return WebhookEvent(
-        event_id=_read_text(event, "event_id"),
-        event_type=_read_text(event, "type"),
-        payment=_read_payment(_read_object(event["payment"])) if "payment" in event else None,
-        refund=_read_refund(_read_object(event["refund"])) if "refund" in event else None,
-    )
+    updates: list[ChannelUpdate] = []
+    if "payment" in event:
+        updates.append(_read_payment(_read_object(event["payment"])))
+    if "refund" in event:
+        updates.append(_read_refund(_read_object(event["refund"])))
+    return WebhookEvent(_read_text(event, "event_id"), _read_text(event, "type"), tuple(updates))
 
 
 def _read_payment(fields: dict[str, Any]) -> ChannelPayment:
@@ -76,7 +79,7 @@ def _read_payment(fields: dict[str, Any]) -> ChannelPayment:
         amount_minor=_read_value(fields, "amount_minor", int),
         currency=_read_text(fields, "currency"),
         captured_minor=_read_value(fields, "captured_minor", int),
-        payment_url=_read_value(fields, "payment_url", str),
+        next_action=RedirectAction(_read_value(fields, "payment_url", str)),
         failure_code=_read_value(fields, "failure_code", str),
         failure_message=_read_value(fields, "failure_message", str),
     )

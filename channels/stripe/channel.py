@@ -8,20 +8,23 @@ import stripe
 import structlog
 
 from channels.base import (
-    LIVE,
-    TEST,
+    ActionType,
     CancelPayment,
     CapturePayment,
-    ChannelLimits,
+    ChannelAccount,
+    ChannelCapabilities,
     ChannelPayment,
     ChannelRefund,
+    CompletePayment,
     CreatePayment,
     CreateRefund,
+    CredentialCheck,
     InvalidRequest,
     ListingEntry,
     ListingWindow,
     NewKeyRequired,
     NotFoundAtChannel,
+    PaymentMethod,
     PaymentRef,
     PaymentResult,
     RefundListResult,
@@ -29,8 +32,9 @@ from channels.base import (
     RefundResult,
     UnknownOutcome,
     WebhookEvent,
+    WebhookRequest,
 )
-from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, webhooks
+from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, setup, webhooks
 from channels.stripe.amounts import UnsupportedAmount
 from channels.stripe.fields import Unreadable
 
@@ -45,8 +49,16 @@ _NEEDED_OBJECT_MISSING = InvalidRequest(
 class StripeChannel:
     name = "stripe"
     is_sandbox = False
-    limits = ChannelLimits(
-        max_seconds_to_pay=payments.MAX_SESSION_SECONDS,
+    credential_fields = config.CREDENTIAL_FIELDS
+    capabilities = ChannelCapabilities(
+        methods=(
+            PaymentMethod(
+                "card",
+                ActionType.REDIRECT,
+                max_seconds_to_pay=payments.MAX_SESSION_SECONDS,
+                can_capture_manually=True,
+            ),
+        ),
         amount_steps=amounts.STEPS,
         # Stripe forgets keys after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests). The hour is for
         # clocks that differ and calls on their way.
@@ -54,15 +66,21 @@ class StripeChannel:
     )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
-        if config.get_secret_key(environment):
+        if self.get_platform_credentials(environment)[config.SECRET_KEY]:
             return None
         return f"STRIPE_{environment.upper()}_SECRET_KEY is not set."
 
-    def can_receive_webhooks(self) -> bool:
-        return any(config.get_webhook_secrets(environment) for environment in (TEST, LIVE))
+    def get_platform_credentials(self, environment: str) -> Mapping[str, str]:
+        return config.get_platform_credentials(environment)
+
+    def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
+        return setup.check_credentials(account, timeout_seconds)
+
+    def can_receive_webhooks(self, account: ChannelAccount) -> bool:
+        return bool(config.get_webhook_secrets(account))
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
-        api = config.build_client(request.environment, request.timeout_seconds)
+        api = config.build_client(request.account, request.timeout_seconds)
         result = _refuse_not_found(_call(lambda: payments.create_payment(api, request)))
         if isinstance(result, NewKeyRequired) and not payments.has_saved_card(request):
             # Nobody knows the address of a page that a call with this key may have created.
@@ -72,6 +90,9 @@ class StripeChannel:
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
         api = _build_client_for(payment)
         return _call(lambda: lookup.find_payment(api, payment))
+
+    def complete_payment(self, request: CompletePayment) -> PaymentResult:
+        raise NotImplementedError("Stripe never reports a payment as approved: it charges by itself")
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         api = _build_client_for(request.payment)
@@ -99,12 +120,12 @@ class StripeChannel:
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return listing.list_refunds(window)
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-        return webhooks.parse_webhook(body=body, headers=headers)
+    def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
+        return webhooks.parse_webhook(account, request)
 
 
 def _build_client_for(payment: PaymentRef) -> stripe.StripeClient:
-    return config.build_client(payment.environment, payment.timeout_seconds)
+    return config.build_client(payment.account, payment.timeout_seconds)
 
 
 def _call(send: Callable[[], R]) -> R:

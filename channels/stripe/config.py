@@ -1,11 +1,13 @@
-"""The keys and secrets of our accounts at Stripe, one for each environment, and the client that uses them."""
+"""The credentials of accounts at Stripe, and the client that uses them."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import stripe
 from django.conf import settings
 
+from channels.base import ChannelAccount, CredentialField
 from channels.stripe.http import DeadlineClient
 
 # Our code reads objects of this version, whatever the default version of the account is.
@@ -14,26 +16,40 @@ API_VERSION = "2026-10-28.endive"
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
-def get_secret_key(environment: str) -> str:
-    """Returns the API key; empty when this environment is not connected to Stripe."""
-    key: str = settings.STRIPE_SECRET_KEYS[environment]
-    return key
+SECRET_KEY, WEBHOOK_SECRETS = "secret_key", "webhook_secrets"
+CREDENTIAL_FIELDS = (
+    CredentialField(SECRET_KEY, "Secret key", help_text="Begins with sk_ or rk_."),
+    CredentialField(
+        WEBHOOK_SECRETS,
+        "Signing secrets of the webhook endpoint",
+        help_text="Each begins with whsec_. Several, separated by commas, during a rotation.",
+    ),
+)
 
 
-def get_webhook_secrets(environment: str) -> list[str]:
+def get_platform_credentials(environment: str) -> Mapping[str, str]:
+    """Returns the credentials of the platform's own account; empty values where settings are missing."""
+    return {
+        SECRET_KEY: settings.STRIPE_SECRET_KEYS[environment],
+        WEBHOOK_SECRETS: ",".join(settings.STRIPE_WEBHOOK_SECRETS[environment]),
+    }
+
+
+def get_webhook_secrets(account: ChannelAccount) -> list[str]:
     """Returns the signing secrets, newest first; several during a rotation."""
-    secrets: list[str] = settings.STRIPE_WEBHOOK_SECRETS[environment]
-    return secrets
+    values = (account.credentials, account.previous_credentials)
+    joined = ",".join(each.get(WEBHOOK_SECRETS, "") for each in values)
+    return [secret.strip() for secret in joined.split(",") if secret.strip()]
 
 
-def build_client(environment: str, timeout_seconds: float) -> stripe.StripeClient:
-    """Builds a client whose calls together end within `timeout_seconds`.
+def build_client(account: ChannelAccount, timeout_seconds: float) -> stripe.StripeClient:
+    """Builds a client of the account whose calls together end within `timeout_seconds`.
 
     The SDK's own retries are off: the saga repeats a call after a query.
     """
     addresses: Any = {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
     return stripe.StripeClient(
-        get_secret_key(environment),
+        account.credentials[SECRET_KEY],
         stripe_version=API_VERSION,
         base_addresses=addresses,
         max_network_retries=0,

@@ -3,7 +3,7 @@
 Stripe's search lags by up to a minute, more in an outage, and is not offered everywhere
 (docs.stripe.com/search#data-freshness); lists do not lag. So the lists of the time around the creation are read first,
 and only older payments are searched for. While the idempotency key of a creation lives, repeating the creation is the
-better query: see `ChannelLimits`.
+better query: see `ChannelCapabilities`.
 """
 
 import datetime as dt

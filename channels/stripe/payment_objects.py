@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from channels.base import ChannelPayment, PaymentState
+from channels.base import ChannelPayment, PaymentState, RedirectAction
 from channels.stripe import amounts
 from channels.stripe.errors import to_declined
 from channels.stripe.fields import StripeJson, Unreadable, read_number, read_text
@@ -57,7 +57,7 @@ def read_session(session: StripeJson, environment: str) -> ChannelPayment:
         amount_minor=amounts.from_stripe(read_number(session, "amount_total"), currency),
         currency=currency.upper(),
         captured_minor=captured_minor,
-        payment_url=str(session.get("url") or ""),
+        next_action=_to_redirect(str(session.get("url") or "")),
         failure_code=failure_code,
         failure_message=failure_message,
     )
@@ -89,7 +89,7 @@ def read_payment_intent(intent: StripeJson, environment: str) -> ChannelPayment:
         amount_minor=amounts.from_stripe(read_number(intent, "amount"), currency),
         currency=currency.upper(),
         captured_minor=amounts.from_stripe(captured, currency),
-        payment_url=_read_action_page(intent.get("next_action") or {}),
+        next_action=_to_redirect(_read_action_page(intent.get("next_action") or {})),
         failure_code=failure_code,
         failure_message=failure_message,
     )
@@ -127,6 +127,10 @@ def _ended_with_its_page(intent: StripeJson) -> bool:
     was_asked_for = intent.get("cancellation_reason") in _CALLERS_CANCELLATION_REASONS
     was_authorized = bool(intent.get("latest_charge")) and not intent.get("last_payment_error")
     return not is_direct(intent) and not was_asked_for and not was_authorized
+
+
+def _to_redirect(url: str) -> RedirectAction | None:
+    return RedirectAction(url) if url else None
 
 
 def _read_action_page(action: StripeJson) -> str:

@@ -10,7 +10,15 @@ import stripe
 import structlog
 from django.conf import settings
 
-from channels.base import LIVE, TEST
+from channels.base import (
+    LIVE,
+    TEST,
+    ChannelAccount,
+    CredentialCheck,
+    CredentialsAccepted,
+    CredentialsRefused,
+    CredentialsUnchecked,
+)
 from channels.stripe import config, webhooks
 
 log = structlog.get_logger(__name__)
@@ -28,11 +36,12 @@ class SetupFinding:
 
 def check_setup(environment: str) -> Iterator[SetupFinding]:
     """Checks one environment, `test` or `live`, with up to three requests to Stripe."""
-    if not config.get_secret_key(environment):
+    account = ChannelAccount(environment, credentials=config.get_platform_credentials(environment))
+    if not account.credentials[config.SECRET_KEY]:
         yield SetupFinding(f"{environment}: not connected (no secret key is set)", is_problem=False)
         return
-    api = config.build_client(environment, TIMEOUT_SECONDS)
-    if not config.get_webhook_secrets(environment):
+    api = config.build_client(account, TIMEOUT_SECONDS)
+    if not config.get_webhook_secrets(account):
         name = f"STRIPE_{environment.upper()}_WEBHOOK_SECRETS"
         yield SetupFinding(
             f"{environment}: no webhook secret is set, so that every event is refused: set {name}"
@@ -52,6 +61,26 @@ def check_setup(environment: str) -> Iterator[SetupFinding]:
         yield SetupFinding(
             f"{environment}: Stripe did not answer ({type(error).__name__}): check again later"
         )
+
+
+def check_credentials(account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
+    """Reads the account's balance: the key must be valid and of the account's mode."""
+    key = account.credentials.get(config.SECRET_KEY, "")
+    if not key.startswith((f"sk_{account.environment}_", f"rk_{account.environment}_")):
+        return CredentialsRefused(
+            f"The key does not begin with sk_{account.environment}_ or rk_{account.environment}_.",
+            config.SECRET_KEY,
+        )
+    api = config.build_client(account, timeout_seconds)
+    try:
+        is_live = api.v1.balance.retrieve().to_dict()["livemode"]
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        return CredentialsRefused(error.user_message or "Stripe refuses the key.", config.SECRET_KEY)
+    except stripe.StripeError as error:
+        return CredentialsUnchecked(f"Stripe did not answer: {type(error).__name__}")
+    if is_live is not (account.environment == LIVE):
+        return CredentialsRefused("The key belongs to the other mode of Stripe.", config.SECRET_KEY)
+    return CredentialsAccepted()
 
 
 def log_setup_problems() -> None:

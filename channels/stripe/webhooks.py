@@ -1,7 +1,6 @@
 """Verifies and parses Stripe's events: signed over the raw bytes, read like answers (docs.stripe.com/webhooks)."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +9,12 @@ import structlog
 
 from channels.base import (
     LIVE,
-    TEST,
+    ChannelAccount,
     ChannelPayment,
     PaymentState,
     WebhookEvent,
     WebhookRefused,
+    WebhookRequest,
 )
 from channels.payloads import make_storable
 from channels.stripe import config
@@ -57,14 +57,15 @@ EVENTS = tuple(
 )
 
 
-def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-    """Raises `WebhookRefused` unless Stripe signed these bytes in the last five minutes, for the event's environment.
+def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
+    """Raises `WebhookRefused` unless Stripe signed these bytes in the last five minutes, for this account.
 
-    Events that we do not use are returned without an object.
+    Events that we do not use are returned without an update.
     """
-    environment = _verify_signature(body, headers)
+    environment = account.environment
+    _verify_signature(account, request)
     try:
-        event = make_storable(json.loads(body))
+        event = make_storable(json.loads(request.body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
     if not isinstance(event, dict) or event.get("livemode") is not (environment == LIVE):
@@ -75,20 +76,19 @@ def parse_webhook(*, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
 
-def _verify_signature(body: bytes, headers: Mapping[str, str]) -> str:
-    """Returns the environment whose secret signed the body. Raises `WebhookRefused`."""
-    signature = {name.lower(): value for name, value in headers.items()}.get("stripe-signature", "")
+def _verify_signature(account: ChannelAccount, request: WebhookRequest) -> None:
+    """Raises `WebhookRefused` unless one of the account's secrets signed the body."""
+    signature = request.get_header("Stripe-Signature")
     refusal = "no secret is configured"
-    for environment in (LIVE, TEST):
-        for secret in config.get_webhook_secrets(environment):
-            try:
-                stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
-            except stripe.SignatureVerificationError as error:
-                refusal = error.user_message or "wrong signature"
-            except UnicodeDecodeError:
-                refusal = "not UTF-8"
-            else:
-                return environment
+    for secret in config.get_webhook_secrets(account):
+        try:
+            stripe.WebhookSignature.verify_header(request.body, signature, secret, TOLERANCE_SECONDS)
+        except stripe.SignatureVerificationError as error:
+            refusal = error.user_message or "wrong signature"
+        except UnicodeDecodeError:
+            refusal = "not UTF-8"
+        else:
+            return
     raise WebhookRefused(refusal)
 
 
@@ -103,13 +103,14 @@ def _read_event(event: dict[str, Any], environment: str) -> WebhookEvent:
         log.warning("stripe.event_of_another_version", event_id=event_id, version=event.get("api_version"))
     subject: StripeJson = (event.get("data") or {}).get("object") or {}
     if event_type.startswith(DISPUTE_PREFIX):
-        return WebhookEvent(event_id, event_type, dispute=read_dispute(subject, environment))
+        return WebhookEvent(event_id, event_type, (read_dispute(subject, environment),))
     if event_type == CHARGE_REFUNDED:
-        return WebhookEvent(event_id, event_type, refunded=read_refunded_charge(subject, environment))
+        return WebhookEvent(event_id, event_type, (read_refunded_charge(subject, environment),))
     if event_type in REFUND_EVENTS:
         # Also a refund without our number: it was made in Stripe's dashboard.
-        return WebhookEvent(event_id, event_type, refund=read_refund(subject, environment))
-    return WebhookEvent(event_id, event_type, payment=_read_payment(event_type, subject, environment))
+        return WebhookEvent(event_id, event_type, (read_refund(subject, environment),))
+    payment = _read_payment(event_type, subject, environment)
+    return WebhookEvent(event_id, event_type, (payment,) if payment else ())
 
 
 def _read_payment(event_type: str, subject: StripeJson, environment: str) -> ChannelPayment | None:

@@ -141,6 +141,7 @@ class PaymentOutput(serializers.Serializer[Any]):
     )
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(allow_null=True)
+    next_action = serializers.DictField(allow_null=True)
     checkout_url = serializers.CharField(
         help_text=_("Our payment page: it links to the channel's page and shows the result.")
     )

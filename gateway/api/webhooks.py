@@ -17,5 +17,10 @@ class ChannelWebhookView(APIView):
 
     @extend_schema(exclude=True)
     def post(self, request: Request, channel: str) -> HttpResponse:
-        effect = receive_webhook(channel=channel, body=request._request.body, headers=request.headers)
-        return respond(success({"effect": effect}, message=_("Received")))
+        received = receive_webhook(channel=channel, body=request._request.body, headers=request.headers)
+        acknowledgement = received.acknowledgement
+        if acknowledgement is None:
+            return respond(success({"effect": received.effect}, message=_("Received")))
+        return HttpResponse(
+            acknowledgement.body, content_type=acknowledgement.content_type, status=acknowledgement.status
+        )

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from channels import base
 from gateway.errors import REQUEST_INVALID
+from gateway.next_action import describe_next_action
 from sagas import outcomes
 from sagas.outcomes import Json, Outcome
 
@@ -14,7 +15,7 @@ def build_payment_result(payment: base.ChannelPayment) -> Json:
     return {
         "state": payment.state.value,
         "channel_trade_no": payment.channel_trade_no,
-        "payment_url": payment.payment_url,
+        "next_action": describe_next_action(payment.next_action),
         "captured_minor": payment.captured_minor,
         "failure_code": payment.failure_code,
         "failure_message": payment.failure_message,
@@ -46,7 +47,7 @@ def convert_call_answer(answer: base.NotReported) -> Outcome:
             return outcomes.Transient(reason, retry_after_seconds, answer.spends_attempt)
         case base.UnknownOutcome(reason):
             return outcomes.Unknown(reason, answer.spends_attempt)
-        case base.NotFoundAtChannel():
+        case base.NotFoundAtChannel() | base.NotYet():
             return outcomes.CallNotFound()
         case _ as never:
             assert_never(never)

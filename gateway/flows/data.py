@@ -97,7 +97,7 @@ class ExistingPaymentData(FlowData):
         began_at = self.attempt_began_at
         return PaymentRef(
             self.reference,
-            self.environment,
+            self.get_channel().account,
             timeout_seconds,
             self.channel_trade_no,
             dt.datetime.fromisoformat(began_at) if began_at else time_of(self.payment_id),

@@ -25,10 +25,11 @@ from channels.base import (
     Reported,
 )
 from channels.guard import GuardedChannel
-from channels.registry import get_channel_limits
+from channels.registry import get_capabilities
 from common.db import insert_together
 from events.outbox import build_event_row
 from gateway import metrics, selectors, state_machine
+from gateway.checkout_token import build_checkout_url
 from gateway.flows.channel_attempt import CALL_PAYMENT_CHANNEL, ChannelAttempt
 from gateway.flows.channel_outcomes import (
     build_payment_result,
@@ -133,7 +134,7 @@ def call_channel(call: Call) -> Outcome:
     data = PaymentCreateData.read(call.data)
     attempt = ChannelAttempt.read(data, call.results)
     channel = attempt.get_channel(data.environment)
-    answer = channel.create_payment(_build_creation(data, attempt, call))
+    answer = channel.create_payment(_build_creation(data, attempt, call, channel))
     if isinstance(answer, Reported):
         return _convert_payment(data, attempt, answer.value)
     if isinstance(answer, NewKeyRequired):
@@ -147,12 +148,14 @@ def call_channel(call: Call) -> Outcome:
     return outcome
 
 
-def _build_creation(data: PaymentCreateData, attempt: ChannelAttempt, call: Call) -> CreatePayment:
+def _build_creation(
+    data: PaymentCreateData, attempt: ChannelAttempt, call: Call, channel: GuardedChannel
+) -> CreatePayment:
     """The same for every repetition with the same key."""
     return CreatePayment(
         key=attempt.build_key(call.forward_key),
         reference=attempt.reference,
-        environment=data.environment,
+        account=channel.account,
         amount_minor=data.amount_minor,
         currency=data.currency,
         subject=data.subject,
@@ -164,6 +167,7 @@ def _build_creation(data: PaymentCreateData, attempt: ChannelAttempt, call: Call
         metadata=data.metadata,
         started_at=data.started_at,
         intended_at=call.intended_at,
+        checkout_url=build_checkout_url(data.payment_id),
     )
 
 
@@ -174,7 +178,7 @@ def _replace_attempt_with_used_key(
     under the old key after all, its updates do not touch this attempt, and its money is refunded."""
     if not answer.is_harmless:
         channel = attempt.get_channel(data.environment)
-        found = channel.find_payment(_build_payment_ref(data, attempt, call))
+        found = channel.find_payment(_build_payment_ref(data, attempt, call, channel))
         if isinstance(found, Reported):
             return _convert_payment(data, attempt, found.value)
         if not isinstance(found, NotFoundAtChannel):
@@ -209,7 +213,7 @@ def query_channel(call: Call) -> Outcome:
     channel = attempt.get_channel(data.environment)
     if _is_key_kept(channel, call):
         return CallNotFound()
-    answer = channel.find_payment(_build_payment_ref(data, attempt, call))
+    answer = channel.find_payment(_build_payment_ref(data, attempt, call, channel))
     if not isinstance(answer, Reported):
         return convert_query_answer(answer)
     if answer.value.state == PaymentState.DECLINED and attempt.fail_over(data):
@@ -220,16 +224,20 @@ def query_channel(call: Call) -> Outcome:
 
 def _is_key_kept(channel: GuardedChannel, call: Call) -> bool:
     """Whether the channel still keeps the answer to a call with the present key."""
-    kept_for = timedelta(seconds=get_channel_limits(channel.name).idempotency_key_lifetime_seconds)
+    kept_for = timedelta(seconds=get_capabilities(channel.name).idempotency_key_lifetime_seconds)
     return timezone.now() - call.intended_at < kept_for
 
 
 def _build_payment_ref(
-    data: PaymentCreateData, attempt: ChannelAttempt, call: Call, channel_trade_no: str = ""
+    data: PaymentCreateData,
+    attempt: ChannelAttempt,
+    call: Call,
+    channel: GuardedChannel,
+    channel_trade_no: str = "",
 ) -> PaymentRef:
     return PaymentRef(
         attempt.reference,
-        data.environment,
+        channel.account,
         call.timeout_seconds,
         channel_trade_no,
         data.started_at,
@@ -263,8 +271,8 @@ def cancel_at_channel(call: Call) -> Outcome:
     answer = channel.cancel_payment(
         CancelPayment(
             key=attempt.build_key(call.key),
-            payment=_build_payment_ref(data, attempt, call, channel_trade_no),
-            creation=_build_creation(data, attempt, call) if _is_key_kept(channel, call) else None,
+            payment=_build_payment_ref(data, attempt, call, channel, channel_trade_no),
+            creation=_build_creation(data, attempt, call, channel) if _is_key_kept(channel, call) else None,
         )
     )
     if isinstance(answer, NotFoundAtChannel):
@@ -287,7 +295,7 @@ def activate_payment(context: Context) -> None:
     state_machine.activate_payment(
         payment_id=data.payment_id,
         channel_trade_no=result["channel_trade_no"],
-        payment_url=result["payment_url"],
+        next_action=result["next_action"],
     )
     state = PaymentState(result["state"])
     if state == PaymentState.OPEN:

@@ -105,6 +105,7 @@ def refund_at_channel(call: Call) -> Outcome:
             amount_minor=data.amount_minor,
             currency=data.currency,
             reason=data.reason,
+            payment_amount_minor=data.payment_amount_minor,
             metadata=data.metadata,
         )
     )

@@ -113,6 +113,12 @@ class Migration(migrations.Migration):
                 ),
                 ("channel_trade_no", models.CharField(blank=True, max_length=255)),
                 ("payment_url", models.CharField(blank=True, max_length=2000)),
+                (
+                    "next_action",
+                    models.JSONField(
+                        blank=True, help_text="What the customer does to pay, as the API shows it.", null=True
+                    ),
+                ),
                 ("captured_minor", models.BigIntegerField(default=0)),
                 ("refunded_minor", models.BigIntegerField(default=0)),
                 ("refund_pending_minor", models.BigIntegerField(default=0)),

@@ -63,6 +63,9 @@ class Payment(models.Model):
     )
     channel_trade_no = models.CharField(max_length=255, blank=True)
     payment_url = models.CharField(max_length=2000, blank=True)
+    next_action = models.JSONField(
+        null=True, blank=True, help_text=_("What the customer does to pay, as the API shows it.")
+    )
     captured_minor = models.BigIntegerField(default=0)
     refunded_minor = models.BigIntegerField(default=0)
     refund_pending_minor = models.BigIntegerField(default=0)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from channels.base import (
+    ChannelAccount,
     NotFoundAtChannel,
     NotProcessed,
     PaymentRef,
@@ -102,7 +103,7 @@ def query_refunds_by_trade_no(*, trade_no: str, source: str, environment: str) -
 
 def try_query_payment(payment: Payment) -> QueryOutcome:
     channel = get_channel_of_payment(payment.channel, payment.environment, sandbox=payment.sandbox)
-    result = channel.find_payment(_payment_ref(payment, payment.environment))
+    result = channel.find_payment(_payment_ref(payment, channel.account))
     if isinstance(result, Reported):
         apply_payment_update(update=result.value, source=channel.name)
         return QueryOutcome.APPLIED
@@ -112,7 +113,7 @@ def try_query_payment(payment: Payment) -> QueryOutcome:
 def try_query_refund(refund: Refund) -> QueryOutcome:
     target = refund.surplus_of or refund.payment
     channel = get_channel_of_payment(target.channel, refund.environment, sandbox=target.sandbox)
-    payment_ref = _payment_ref(target, refund.environment)
+    payment_ref = _payment_ref(target, channel.account)
     result = channel.find_refund(RefundRef(refund.refund_no, payment_ref, refund.channel_refund_no))
     if isinstance(result, Reported):
         apply_refund_update(update=result.value, source=channel.name, is_current=True)
@@ -129,7 +130,7 @@ def try_query_all_refunds(payment: Payment) -> bool:
         paid.append(payment)
     for target in paid:
         channel = get_channel_of_payment(target.channel, payment.environment, sandbox=target.sandbox)
-        result = channel.find_refunds(_payment_ref(target, payment.environment))
+        result = channel.find_refunds(_payment_ref(target, channel.account))
         if not isinstance(result, Reported):
             has_answered = False
             continue
@@ -140,9 +141,9 @@ def try_query_all_refunds(payment: Payment) -> bool:
     return has_answered
 
 
-def _payment_ref(target: Payment | PaymentAttempt, environment: str) -> PaymentRef:
+def _payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> PaymentRef:
     began_at = None if target.channel_trade_no else selectors.get_attempt_start(target)
-    return PaymentRef(target.reference, environment, QUERY_TIMEOUT_SECONDS, target.channel_trade_no, began_at)
+    return PaymentRef(target.reference, account, QUERY_TIMEOUT_SECONDS, target.channel_trade_no, began_at)
 
 
 def _outcome_without_report(target: Payment | Refund, result: PaymentResult | RefundResult) -> QueryOutcome:

@@ -1,5 +1,6 @@
 """The state machine of payments."""
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,9 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from channels.base import ActionType
 from common.transitions import sources_of
+from gateway.checkout_token import build_checkout_url
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_PAYMENT_STATUSES,
@@ -33,15 +36,20 @@ WITH attempt AS (
     WHERE payment_id = %(id)s AND status IN ('calling', 'open')
 )
 UPDATE payments SET
-    channel_trade_no = %(channel_trade_no)s::text, payment_url = %(payment_url)s, updated_at = now(),
+    channel_trade_no = %(channel_trade_no)s::text, payment_url = %(payment_url)s,
+    next_action = %(next_action)s::jsonb, updated_at = now(),
     next_check_at = CASE WHEN status IN ('pending', 'processing', 'authorized')
                          THEN now() + make_interval(secs => %(first_poll_seconds)s::float8) END
 WHERE id = %(id)s
 """
 
 
-def activate_payment(*, payment_id: uuid.UUID, channel_trade_no: str, payment_url: str) -> None:
+def activate_payment(
+    *, payment_id: uuid.UUID, channel_trade_no: str, next_action: dict[str, Any] | None
+) -> None:
     """Records the channel's payment, for which the customer has to act; a webhook may have closed it already.
+
+    The payment's URL is the channel's page, or our payment page for an action that is not a redirect.
 
     One statement for payment and attempt, because every payment runs it.
     """
@@ -51,10 +59,19 @@ def activate_payment(*, payment_id: uuid.UUID, channel_trade_no: str, payment_ur
             {
                 "id": payment_id,
                 "channel_trade_no": channel_trade_no,
-                "payment_url": payment_url,
+                "payment_url": _choose_payment_url(payment_id, next_action),
+                "next_action": json.dumps(next_action) if next_action else None,
                 "first_poll_seconds": FIRST_POLL_SECONDS,
             },
         )
+
+
+def _choose_payment_url(payment_id: uuid.UUID, next_action: dict[str, Any] | None) -> str:
+    if next_action is None:
+        return ""
+    if next_action["type"] == ActionType.REDIRECT:
+        return str(next_action["url"])
+    return build_checkout_url(payment_id)
 
 
 def reopen_payment(
@@ -78,6 +95,7 @@ def reopen_payment(
         channel_reference=reference,
         channel_trade_no="",
         payment_url="",
+        next_action=None,
         failure_code="",
         failure_message="",
         closed_at=None,

@@ -14,6 +14,7 @@ PAYMENT: Example = {
     "sandbox": True,
     "channel_trade_no": "sim_7f3a2c9d",
     "payment_url": "https://pay.example.com/checkout/8sKq",
+    "next_action": {"type": "redirect", "url": "https://pay.example.com/checkout/8sKq"},
     "checkout_url": "https://pay.example.com/checkout/8sKq",
     "capture_method": "automatic",
     "captured_amount": 0,

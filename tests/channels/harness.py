@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from channels.base import (
     Channel,
+    ChannelAccount,
     ChannelPayment,
     CreatePayment,
     CreateRefund,
@@ -14,12 +15,13 @@ from channels.base import (
     PaymentState,
     Reported,
 )
+from channels.registry import get_platform_account
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry, SimulatedPayment
 from channels.stripe.channel import StripeChannel
 from tests.channels.voucher.channel import VoucherChannel
 from tests.support import bank
-from tests.support.channels import build_creation
+from tests.support.channels import TEST_ACCOUNT, build_creation
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 
 _numbers = itertools.count(1)
@@ -27,6 +29,7 @@ _numbers = itertools.count(1)
 
 class ChannelHarness(Protocol):
     channel: Channel
+    account: ChannelAccount
     # The creation itself pays (or authorizes), without a page.
     pays_at_once: bool
 
@@ -43,7 +46,7 @@ class ChannelHarness(Protocol):
 
 
 def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:
-    return PaymentRef(request.reference, request.environment, 10.0, trade_no, request.started_at)
+    return PaymentRef(request.reference, request.account, 10.0, trade_no, request.started_at)
 
 
 def build_refund(request: CreatePayment, payment: ChannelPayment, amount_minor: int) -> CreateRefund:
@@ -55,6 +58,7 @@ def build_refund(request: CreatePayment, payment: ChannelPayment, amount_minor: 
         amount_minor=amount_minor,
         currency=request.currency,
         reason="",
+        payment_amount_minor=request.amount_minor,
     )
 
 
@@ -80,6 +84,7 @@ class SimulatorHarness:
 
     def __init__(self) -> None:
         self.channel = SimulatorChannel()
+        self.account = TEST_ACCOUNT
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
@@ -102,6 +107,7 @@ class SimulatorHarness:
 class StripeHarness:
     def __init__(self, fake: FakeStripe, *, saved_card: bool) -> None:
         self.channel = StripeChannel()
+        self.account = get_platform_account("stripe", "test")
         self.fake, self.pays_at_once = fake, saved_card
         self._create = "POST /v1/payment_intents" if saved_card else "POST /v1/checkout/sessions"
 
@@ -109,7 +115,7 @@ class StripeHarness:
         if loses:
             self._plan(loses, self._create)
         metadata = {"stripe_payment_method": VISA} if self.pays_at_once else {}
-        return build_creation(metadata=metadata, **changes)
+        return build_creation(account=self.account, metadata=metadata, **changes)
 
     def pay(self, payment: ChannelPayment) -> None:
         assert self.fake.pay_session(payment.channel_trade_no)
@@ -130,6 +136,7 @@ class VoucherHarness:
 
     def __init__(self) -> None:
         self.channel = VoucherChannel()
+        self.account = TEST_ACCOUNT
         self._manual: set[str] = set()
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:

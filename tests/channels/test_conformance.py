@@ -18,6 +18,7 @@ from channels.base import (
     Reported,
     UnknownOutcome,
     WebhookRefused,
+    WebhookRequest,
 )
 from tests.channels.harness import (
     ChannelHarness,
@@ -42,7 +43,7 @@ class TestCreation:
         )
         assert payment.channel_trade_no
         assert payment.state == (PaymentState.PAID if harness.pays_at_once else PaymentState.OPEN)
-        assert bool(payment.payment_url) is not harness.pays_at_once
+        assert bool(payment.next_action) is not harness.pays_at_once
 
     @pytest.mark.parametrize("loses", ["", "request", "answer"])
     def test_one_key_creates_one_payment(self, harness: ChannelHarness, loses: str) -> None:
@@ -129,7 +130,7 @@ class TestCancel:
         assert harness.read_amounts(request.reference) == (10_000, 0)
 
     def test_cancelling_an_unknown_payment(self, harness: ChannelHarness) -> None:
-        request = build_creation()
+        request = build_creation(account=harness.account)
         answer = harness.channel.cancel_payment(
             CancelPayment("cancel-" + request.reference, build_ref(request))
         )
@@ -163,7 +164,7 @@ class TestCapture:
         assert harness.read_amounts(request.reference)[0] == amount
 
     def test_capturing_an_unknown_payment_is_refused(self, harness: ChannelHarness) -> None:
-        request = build_creation(manual_capture=True)
+        request = build_creation(account=harness.account, manual_capture=True)
         answer = harness.channel.capture_payment(
             CapturePayment("c-" + request.reference, build_ref(request), 1)
         )
@@ -218,8 +219,8 @@ class TestListing:
         harness.channel.refund_payment(refund)
         now = dt.datetime.now(dt.UTC)
         minute = dt.timedelta(minutes=1)
-        around = ListingWindow("test", now - minute, now + minute, 10.0)
-        before = ListingWindow("test", now - 10 * minute, now - 5 * minute, 10.0)
+        around = ListingWindow(harness.account, now - minute, now + minute, 10.0)
+        before = ListingWindow(harness.account, now - 10 * minute, now - 5 * minute, 10.0)
         listed = {entry.value.reference: entry for entry in harness.channel.list_payments(around)}
         assert listed[request.reference].value.captured_minor == 10_000
         assert around.since <= listed[request.reference].created_at < around.until
@@ -237,4 +238,4 @@ class TestWebhooks:
     ) -> None:
         for headers in ({}, {"Stripe-Signature": "t=1,v1=00"}, {"Stripe-Signature": "\ud800"}):
             with pytest.raises(WebhookRefused):
-                harness.channel.parse_webhook(body=body, headers=headers)
+                harness.channel.parse_webhook(harness.account, WebhookRequest(body, headers))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import stripe
 
-from channels.stripe import config
 from channels.stripe.metadata import PAYMENT_NO
+from tests.support.stripe.client import build_test_client
 from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe, Fault
 from tests.support.stripe.specification import JsonObject, NotPublished, require_valid_object
 
@@ -20,7 +20,7 @@ _keys = (f"key-{number}" for number in itertools.count(1))
 
 @pytest.fixture
 def api(fake: FakeStripe) -> stripe.StripeClient:
-    return config.build_client("test", 10.0)
+    return build_test_client(10.0)
 
 
 def page(fake: FakeStripe, **changes: Any) -> Any:
@@ -132,9 +132,7 @@ class TestKeys:
     ) -> None:
         key, fake.holding = next(_keys), threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(
-                config.build_client("test", 10.0).v1.payment_intents.create, charge(), with_key(key)
-            )
+            first = pool.submit(build_test_client(10.0).v1.payment_intents.create, charge(), with_key(key))
             while key not in fake.api.keys.running and not first.done():
                 threading.Event().wait(0.01)
             with pytest.raises(stripe.APIError) as error:
@@ -343,4 +341,4 @@ def test_an_object_that_differs_from_the_specification_is_refused(
 
 
 def _paid(fake: FakeStripe) -> str:
-    return config.build_client("test", 10.0).v1.payment_intents.create(charge()).id
+    return build_test_client(10.0).v1.payment_intents.create(charge()).id

@@ -24,7 +24,7 @@ def voucher(settings: Any, monkeypatch: pytest.MonkeyPatch) -> VoucherChannel:
     """The one line, and the instance that the registry then builds."""
     monkeypatch.setattr(registry, "_instances", {})
     settings.CHANNELS = [*settings.CHANNELS, PATH]
-    channel = registry.get_webhook_channel("voucher")
+    channel = registry._find_channel("voucher")
     assert isinstance(channel, VoucherChannel)
     return channel
 

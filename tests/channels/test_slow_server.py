@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels.base import PaymentRef, PaymentResult, UnknownOutcome
+from channels.registry import get_platform_account
 from channels.stripe.channel import StripeChannel
 
 DEADLINE_SECONDS = 1.0
@@ -70,7 +71,9 @@ def test_a_call_to_a_dripping_server_ends_at_its_deadline(server: DrippingServer
     answers: list[PaymentResult] = []
 
     def ask() -> None:
-        asked = PaymentRef("PAY-20250124-000001", "test", DEADLINE_SECONDS, "cs_test_1")
+        asked = PaymentRef(
+            "PAY-20250124-000001", get_platform_account("stripe", "test"), DEADLINE_SECONDS, "cs_test_1"
+        )
         answers.append(StripeChannel().find_payment(asked))
 
     caller = threading.Thread(target=ask, daemon=True)

@@ -7,7 +7,6 @@ from channels.base import PaymentState, RefundRef, Reported
 from channels.stripe import metadata
 from tests.channels.harness import (
     StripeHarness,
-    build_creation,
     build_ref,
     build_refund,
     create_open,
@@ -51,7 +50,7 @@ def test_metadata_of_a_merchant_never_replaces_our_entries(fake: FakeStripe, cli
 
 def test_a_refund_without_livemode_is_read(fake: FakeStripe) -> None:
     harness = StripeHarness(fake, saved_card=False)
-    request = build_creation()
+    request = harness.build_creation()
     refund = build_refund(request, create_paid(harness, request), 3_000)
     given = harness.channel.refund_payment(refund)
     assert isinstance(given, Reported)
@@ -62,7 +61,7 @@ def test_a_refund_without_livemode_is_read(fake: FakeStripe) -> None:
 
 def test_an_object_of_the_other_environment_has_no_reference(fake: FakeStripe) -> None:
     harness = StripeHarness(fake, saved_card=False)
-    request = build_creation(environment="test")
+    request = harness.build_creation()
     payment = create_open(harness, request)
     fake.sessions[payment.channel_trade_no]["metadata"][metadata.ENVIRONMENT] = "live"
     found = harness.channel.find_payment(build_ref(request, payment.channel_trade_no))

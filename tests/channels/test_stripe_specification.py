@@ -64,15 +64,15 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
         harness.channel.cancel_payment(CancelPayment("cancel", build_ref(left, payment.channel_trade_no)))
     for metadata in ({"stripe_customer": "cus_fake", "stripe_payment_method": CHALLENGED_CARD},
                      {"stripe_payment_method": DECLINED_CARD}):  # fmt: skip
-        card.channel.create_payment(build_creation(metadata=metadata))
-    page.channel.find_payment(build_ref(build_creation()))
+        card.channel.create_payment(build_creation(account=card.account, metadata=metadata))
+    page.channel.find_payment(build_ref(build_creation(account=page.account)))
     page.channel.find_refunds(build_ref(request, held.channel_trade_no))
     fake.add_webhook_endpoint(
         f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION
     )
     assert not [finding for finding in setup.check_setup("test") if finding.is_problem]
-    now = dt.datetime.now(dt.UTC)
-    around = ListingWindow("test", now - dt.timedelta(minutes=1), now + dt.timedelta(minutes=1), 10.0)
+    now, minute = dt.datetime.now(dt.UTC), dt.timedelta(minutes=1)
+    around = ListingWindow(page.account, now - minute, now + minute, 10.0)
     assert list(page.channel.list_payments(around))
     assert list(page.channel.list_refunds(around))
 

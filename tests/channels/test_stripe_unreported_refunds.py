@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from channels.base import ListingFailed
-from channels.stripe import config
 from gateway.models import Refund
 from gateway.tasks import find_unreported_refunds
 from payment_platform.celery import app
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import Body, data, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
+from tests.support.stripe.client import build_test_client
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 from tests.support.stripe.shop import create_paid_payment, get_intent_id
 
@@ -52,7 +52,7 @@ def test_a_changed_outcome_is_applied(fake: FakeStripe, client: SignedClient, pa
 
 
 def test_a_refund_of_a_payment_that_is_not_ours_is_not_booked(fake: FakeStripe, client: SignedClient) -> None:
-    api = config.build_client("test", 5.0)
+    api = build_test_client(5.0)
     params: Any = {
         "amount": 500,
         "currency": "usd",

@@ -186,16 +186,20 @@ def _fault(state: BreakerState, now: float) -> tuple[BreakerState, None]:
 
 
 def test_processes_share_the_state() -> None:
-    processes = [SharedBreakerState("somebank", "test") for _ in range(3)]
+    processes = [SharedBreakerState("somebank", "test", "platform") for _ in range(3)]
     for process in processes:
         process.change(_fault)
     assert all(isinstance(process.change(_admit), CallRefused) for process in processes)
-    assert isinstance(SharedBreakerState("somebank", "live").change(_admit), CallAdmitted)
-    assert isinstance(SharedBreakerState("otherbank", "test").change(_admit), CallAdmitted)
+    assert isinstance(SharedBreakerState("somebank", "live", "platform").change(_admit), CallAdmitted)
+    assert isinstance(SharedBreakerState("otherbank", "test", "platform").change(_admit), CallAdmitted)
+    assert isinstance(SharedBreakerState("somebank", "test", "another").change(_admit), CallAdmitted)
 
 
 def test_without_redis_each_process_has_its_own_state(redis_down: None) -> None:
-    one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
+    one, other = (
+        SharedBreakerState("somebank", "test", "platform"),
+        SharedBreakerState("somebank", "test", "platform"),
+    )
     for _time in range(3):
         one.change(_fault)
     assert isinstance(one.change(_admit), CallRefused)
@@ -203,7 +207,7 @@ def test_without_redis_each_process_has_its_own_state(redis_down: None) -> None:
 
 
 def test_a_flushed_redis_resets_the_state() -> None:
-    process = SharedBreakerState("somebank", "test")
+    process = SharedBreakerState("somebank", "test", "platform")
     for _time in range(3):
         process.change(_fault)
     assert isinstance(process.change(_admit), CallRefused)
@@ -213,7 +217,10 @@ def test_a_flushed_redis_resets_the_state() -> None:
 
 def test_concurrent_faults_are_all_counted() -> None:
     """The second process writes between the read and the write of the first."""
-    one, other = SharedBreakerState("somebank", "test"), SharedBreakerState("somebank", "test")
+    one, other = (
+        SharedBreakerState("somebank", "test", "platform"),
+        SharedBreakerState("somebank", "test", "platform"),
+    )
     between = [lambda: other.change(_fault)]
 
     def slow(state: BreakerState, now: float) -> tuple[BreakerState, int]:
@@ -226,7 +233,7 @@ def test_concurrent_faults_are_all_counted() -> None:
 
 
 def test_good_calls_read_redis_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = SharedBreakerState("somebank", "test")
+    process = SharedBreakerState("somebank", "test", "platform")
     assert not process.was_quiet
     process.change(_admit)
     assert process.was_quiet
@@ -235,7 +242,7 @@ def test_good_calls_read_redis_at_most_once_a_second(monkeypatch: pytest.MonkeyP
 
 
 def test_a_state_with_a_fault_is_always_read_from_redis() -> None:
-    process = SharedBreakerState("somebank", "test")
+    process = SharedBreakerState("somebank", "test", "platform")
     process.change(_fault)
     assert not process.was_quiet
     assert not replace(BreakerState(), faults=1).is_quiet

@@ -10,12 +10,13 @@ from django.db.models import F
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import ChannelLimits, NotProcessed, UnknownOutcome
+from channels.base import NotProcessed, UnknownOutcome
 from channels.breaker import BreakerPhase
 from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
+from tests.support.channels import CAPABILITIES
 from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
 from tests.support.polling import poll_due
 from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
@@ -43,7 +44,8 @@ def goes_down(
 
 
 def value(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, {"channel": "simulator", "environment": "test", **labels}) or 0.0
+    labels_of_simulator = {"channel": "simulator", "environment": "test", "account": "platform"}
+    return REGISTRY.get_sample_value(name, labels_of_simulator | labels) or 0.0
 
 
 # --- The breaker ----------------------------------------------------------------------------------------
@@ -182,11 +184,14 @@ class Stuck:
     name: str
     inside: threading.Semaphore
     let_go: threading.Event
-    limits = ChannelLimits()
+    capabilities = CAPABILITIES
     is_sandbox = False
 
     def get_unavailable_reason(self, environment: str) -> None:
         return None
+
+    def get_platform_credentials(self, environment: str) -> dict[str, str]:
+        return {}
 
     def __getattr__(self, _operation: str) -> Any:
         def wait(_request: Any) -> UnknownOutcome:

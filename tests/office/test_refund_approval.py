@@ -19,7 +19,7 @@ from django.urls import reverse
 from audit.models import StaffAction
 from backoffice.approvals import decisions, refunds
 from backoffice.approvals.models import Approval
-from channels.base import ChannelLimits
+from channels.base import ChannelCapabilities
 from common.errors import NotPermitted
 from common.ids import uuid7
 from gateway.errors import AmountNotSupported
@@ -97,8 +97,8 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
 
 
 def test_an_amount_that_the_channel_cannot_refund_is_refused_before_the_approval(paid, monkeypatch) -> None:
-    limits = ChannelLimits(amount_steps={paid.currency: 10})
-    monkeypatch.setattr("gateway.limits.get_channel_limits", lambda _channel: limits)
+    capabilities = ChannelCapabilities(methods=(), amount_steps={paid.currency: 10})
+    monkeypatch.setattr("gateway.limits.get_capabilities", lambda _channel: capabilities)
     with pytest.raises(AmountNotSupported):
         refunds.refund_or_request_approval(
             payment_id=paid.pk, refund_id=uuid7(), amount_minor=1_500_001, actor="ana", reason="broken"

@@ -21,7 +21,7 @@ from channels.base import (
 )
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry
-from tests.support.channels import build_creation
+from tests.support.channels import TEST_ACCOUNT, build_creation
 
 T = TypeVar("T")
 
@@ -65,6 +65,7 @@ class Shop:
             amount_minor=amount,
             currency="USD",
             reason="",
+            payment_amount_minor=10_000,
         )
         return replace(request, **changes)
 
@@ -78,7 +79,7 @@ def shop(channel: SimulatorChannel) -> Shop:
 
 
 def ref(reference: str) -> PaymentRef:
-    return PaymentRef(reference=reference, environment="test", timeout_seconds=10.0)
+    return PaymentRef(reference=reference, account=TEST_ACCOUNT, timeout_seconds=10.0)
 
 
 def ledger(reference: str) -> list[tuple[str, int]]:

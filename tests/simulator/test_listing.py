@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from channels.base import ListingWindow, PaymentState, RefundState
+from channels.base import ChannelAccount, ListingWindow, PaymentState, RefundState
 from channels.simulator import listing
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
@@ -16,7 +16,9 @@ MORNING = dt.datetime(2026, 3, 1, 8, tzinfo=dt.UTC)
 
 
 def _window(environment: str = "test", hours: float = 24) -> ListingWindow:
-    return ListingWindow(environment, MORNING, MORNING + dt.timedelta(hours=hours), timeout_seconds=10.0)
+    return ListingWindow(
+        ChannelAccount(environment), MORNING, MORNING + dt.timedelta(hours=hours), timeout_seconds=10.0
+    )
 
 
 @pytest.fixture(autouse=True)

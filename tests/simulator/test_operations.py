@@ -7,10 +7,20 @@ from django.db import connections, transaction
 from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
-from channels.base import Declined, NotFoundAtChannel, PaymentState, RefundRef, RefundState, Reported
+from channels.base import (
+    ChannelAccount,
+    Declined,
+    NotFoundAtChannel,
+    PaymentState,
+    RefundRef,
+    RefundState,
+    Reported,
+)
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
 from tests.simulator.conftest import Shop, ledger, ref
+
+LIVE_ACCOUNT = ChannelAccount("live")
 
 pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
@@ -27,7 +37,7 @@ def test_created_payment_is_open_with_a_page(shop: Shop) -> None:
     payment = shop.create()
     token = SimulatedPayment.objects.get(pk=payment.reference).token
     assert (payment.state, payment.amount_minor, payment.currency) == (PaymentState.OPEN, 10_000, "USD")
-    assert payment.payment_url.endswith(f"/checkout/{token}")
+    assert payment.next_action.url.endswith(f"/checkout/{token}")
     assert payment.channel_trade_no.startswith("sim_pay_")
     assert ledger(payment.reference) == []
 
@@ -69,8 +79,8 @@ def test_impossible_amounts_and_currencies_are_declined(
 
 def test_live_requests_are_refused(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.pay()
-    live = replace(ref(payment.reference), environment="live")
-    answer = channel.create_payment(shop.creation(environment="live"))
+    live = replace(ref(payment.reference), account=LIVE_ACCOUNT)
+    answer = channel.create_payment(shop.creation(account=LIVE_ACCOUNT))
     assert isinstance(answer, Declined)
     assert answer.code == "channel_not_live"
     assert channel.find_payment(live) == NotFoundAtChannel()

@@ -23,7 +23,7 @@ def browser() -> Client:
 
 
 def _address(payment: ChannelPayment) -> str:
-    return "/checkout/" + payment.payment_url.rsplit("/", 1)[1]
+    return "/checkout/" + payment.next_action.url.rsplit("/", 1)[1]
 
 
 def _seconds_left(payment: ChannelPayment) -> int:

@@ -21,7 +21,7 @@ def test_paying_against_cancelling(channel: SimulatorChannel, shop: Shop) -> Non
         payment = shop.create()
         _, answer = at_once(
             lambda payment=payment: customer.perform_action(
-                _token(payment.payment_url), customer.CustomerAction.PAY
+                _token(payment.next_action.url), customer.CustomerAction.PAY
             ),
             lambda payment=payment: channel.cancel_payment(shop.cancellation(payment.reference)),
         )
@@ -57,7 +57,7 @@ def test_one_key_from_many_threads(channel: SimulatorChannel, shop: Shop) -> Non
 def test_a_customer_who_clicks_many_times(channel: SimulatorChannel, shop: Shop) -> None:
     for _ in ROUNDS:
         payment = shop.create()
-        token = _token(payment.payment_url)
+        token = _token(payment.next_action.url)
         pay = [lambda token=token: customer.perform_action(token, customer.CustomerAction.PAY)] * 4
         decline = [lambda token=token: customer.perform_action(token, customer.CustomerAction.DECLINE)] * 4
         at_once(*pay, *decline)

@@ -2,14 +2,14 @@
 
 import json
 import time
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from channels.base import ChannelPayment, PaymentState, WebhookEvent, WebhookRefused
+from channels.base import WebhookEvent, WebhookRefused, WebhookRequest
 from channels.simulator import webhooks
 from channels.simulator.channel import SimulatorChannel
+from tests.support.channels import TEST_ACCOUNT
 
 
 def _signed(payload: object, *, age: int = 0) -> tuple[bytes, dict[str, str]]:
@@ -19,27 +19,39 @@ def _signed(payload: object, *, age: int = 0) -> tuple[bytes, dict[str, str]]:
 
 @pytest.fixture
 def payload() -> dict[str, Any]:
-    payment = ChannelPayment("PAY-1", "sim_pay_1", PaymentState.PAID, 10_000, "USD", 10_000)
-    return {"event_id": "sim_evt_1", "type": "payment.paid", "created": 1, "payment": asdict(payment)}
+    payment = {
+        "reference": "PAY-1",
+        "channel_trade_no": "sim_pay_1",
+        "state": "paid",
+        "amount_minor": 10_000,
+        "currency": "USD",
+        "captured_minor": 10_000,
+        "payment_url": "",
+        "failure_code": "",
+        "failure_message": "",
+    }
+    return {"event_id": "sim_evt_1", "type": "payment.paid", "created": 1, "payment": payment}
 
 
 def test_header_names_are_read_in_any_case(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
     body, headers = _signed(payload)
     for spelled in (headers, {name.upper(): value for name, value in headers.items()}):
-        assert channel.parse_webhook(body=body, headers=spelled).event_id == payload["event_id"]
+        assert (
+            channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, spelled)).event_id == payload["event_id"]
+        )
 
 
 @pytest.mark.parametrize("age", [-290, 0, 290])
 def test_a_recent_webhook_is_accepted(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
     body, headers = _signed(payload, age=age)
-    channel.parse_webhook(body=body, headers=headers)
+    channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
 
 
 @pytest.mark.parametrize("age", [-320, 310, 86_400])
 def test_an_old_webhook_is_refused(channel: SimulatorChannel, payload: dict[str, Any], age: int) -> None:
     body, headers = _signed(payload, age=age)
     with pytest.raises(WebhookRefused):
-        channel.parse_webhook(body=body, headers=headers)
+        channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
 
 
 def test_a_changed_body_is_refused(channel: SimulatorChannel, payload: dict[str, Any]) -> None:
@@ -54,7 +66,7 @@ def test_a_changed_body_is_refused(channel: SimulatorChannel, payload: dict[str,
     ]
     for other in changed:
         with pytest.raises(WebhookRefused):
-            channel.parse_webhook(body=other, headers=headers)
+            channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(other, headers))
 
 
 @pytest.mark.parametrize(
@@ -78,14 +90,14 @@ def test_a_forged_signature_is_refused(
 ) -> None:
     body, headers = _signed(payload)
     with pytest.raises(WebhookRefused):
-        channel.parse_webhook(body=body, headers={**headers, **forged} if forged else {})
+        channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, {**headers, **forged} if forged else {}))
 
 
 def test_another_secret_is_refused(channel: SimulatorChannel, payload: dict[str, Any], settings) -> None:
     body, headers = _signed(payload)
     settings.SIMULATOR_WEBHOOK_SECRET = "another"
     with pytest.raises(WebhookRefused):
-        channel.parse_webhook(body=body, headers=headers)
+        channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_another_secret_is_refused(channel: SimulatorChannel, payload: dict[str,
 def test_signed_nonsense_is_refused(channel: SimulatorChannel, body: bytes) -> None:
     body, headers = _signed(body)
     with pytest.raises(WebhookRefused):
-        channel.parse_webhook(body=body, headers=headers)
+        channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +139,11 @@ def test_signed_wrong_fields_are_refused(
 ) -> None:
     body, headers = _signed({**payload, "payment": {**payload["payment"], name: value}})
     with pytest.raises(WebhookRefused):
-        channel.parse_webhook(body=body, headers=headers)
+        channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
 
 
 def test_an_unknown_event_type_is_parsed_without_an_object(channel: SimulatorChannel) -> None:
     body, headers = _signed({"event_id": "evt_1", "type": "account.updated"})
-    assert channel.parse_webhook(body=body, headers=headers) == WebhookEvent("evt_1", "account.updated")
+    assert channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers)) == WebhookEvent(
+        "evt_1", "account.updated"
+    )

@@ -11,11 +11,12 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from channels.base import PaymentState, RefundState, WebhookEvent
+from channels.base import ChannelRefund, PaymentState, RefundState, WebhookEvent, WebhookRequest
 from channels.simulator import notifications
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification
 from tests.simulator.conftest import Shop, at_once
+from tests.support.channels import TEST_ACCOUNT
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -29,7 +30,7 @@ class SimulatorReceiver:
     events: list[WebhookEvent] = field(default_factory=list)
 
     def take(self, body: bytes, headers: Any) -> int:
-        event = self.channel.parse_webhook(body=body, headers=headers)
+        event = self.channel.parse_webhook(TEST_ACCOUNT, WebhookRequest(body, headers))
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 200:
             self.events.append(event)
@@ -73,9 +74,9 @@ def test_each_change_of_a_payment_sends_a_webhook(
     refund = channel.refund_payment(shop.refund(payment.reference, 2_000))
     assert notifications.deliver_due_notifications() == 3
     assert receiver.types == ["payment.authorized", "payment.paid", "refund.succeeded"]
-    assert receiver.events[0].payment == payment
-    assert receiver.events[1].payment == captured.value
-    assert receiver.events[2].refund == refund.value
+    assert receiver.events[0].updates == (payment,)
+    assert receiver.events[1].updates == (captured.value,)
+    assert receiver.events[2].updates == (refund.value,)
     assert notifications.deliver_due_notifications() == 0
 
 
@@ -92,7 +93,9 @@ def test_declines_and_cancellations_send_a_webhook(
         "payment.paid",
         "refund.failed",
     ]
-    refund = next(event.refund for event in receiver.events if event.refund)
+    refund = next(
+        each for event in receiver.events for each in event.updates if isinstance(each, ChannelRefund)
+    )
     assert (refund.state, refund.failure_code) == (RefundState.FAILED, "refund_failed")
 
 
@@ -116,7 +119,7 @@ def test_webhooks_out_of_order(shop: Shop, receiver: SimulatorReceiver) -> None:
     assert notifications.deliver_due_notifications() == 1
     _make_due()
     notifications.deliver_due_notifications()
-    states = [event.payment.state for event in receiver.events if event.payment]
+    states = [each.state for event in receiver.events for each in event.updates]
     assert receiver.types == ["payment.paid", "payment.processing"]
     assert states == [PaymentState.PAID, PaymentState.PROCESSING]
 

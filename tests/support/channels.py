@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 
 from channels import registry
-from channels.base import ChannelLimits, CreatePayment
+from channels.base import ActionType, ChannelAccount, ChannelCapabilities, CreatePayment, PaymentMethod
 from channels.simulator.channel import SimulatorChannel
 
 SIMULATOR_PATH = "channels.simulator.channel.SimulatorChannel"
@@ -31,6 +31,13 @@ CALLS = frozenset(
         "find_refunds",
         "list_refunds",
     ]
+)
+
+
+TEST_ACCOUNT = ChannelAccount("test")
+# Of a channel with one page, and without limits.
+CAPABILITIES = ChannelCapabilities(
+    methods=(PaymentMethod("page", ActionType.REDIRECT, can_capture_manually=True),)
 )
 
 
@@ -90,7 +97,7 @@ class AdditionalChannel(InterceptedSimulator):
     """A channel of another name with the simulator's ledger. Its script is in the payment's metadata under its name."""
 
     is_sandbox = False
-    limits = ChannelLimits()
+    capabilities = CAPABILITIES
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -123,7 +130,7 @@ def build_creation(**changes: Any) -> CreatePayment:
         CreatePayment(
             key=f"create-{reference}",
             reference=reference,
-            environment="test",
+            account=TEST_ACCOUNT,
             amount_minor=10_000,
             currency="USD",
             subject="Coffee",

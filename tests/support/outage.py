@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 
 from channels import breaker, guard
-from channels.base import NotProcessed, UnknownOutcome
+from channels.base import ChannelAccount, NotProcessed, UnknownOutcome
 from channels.breaker import BreakerPhase
 from channels.shared_breaker_state import SharedBreakerState
 from common import redis
@@ -53,7 +53,9 @@ def breaker_state(environment: str = "test") -> breaker.BreakerState:
 
 
 def breaker_of(channel: str, environment: str = "test") -> breaker.BreakerState:
-    return guard.get_guard(channel, environment)._state.change(lambda state, now: (state, state))
+    return guard.get_guard(channel, ChannelAccount(environment))._state.change(
+        lambda state, now: (state, state)
+    )
 
 
 def phase() -> BreakerPhase:
@@ -61,7 +63,7 @@ def phase() -> BreakerPhase:
 
 
 def shared(environment: str = "test") -> SharedBreakerState:
-    return guard.get_guard("simulator", environment)._state
+    return guard.get_guard("simulator", ChannelAccount(environment))._state
 
 
 def let_pass(seconds: float) -> None:

@@ -170,7 +170,15 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             (
                                 "state__in",
-                                ["open", "processing", "authorized", "paid", "declined", "cancelled"],
+                                [
+                                    "open",
+                                    "processing",
+                                    "approved",
+                                    "authorized",
+                                    "paid",
+                                    "declined",
+                                    "cancelled",
+                                ],
                             )
                         ),
                         name="simulator_payment_state_known",

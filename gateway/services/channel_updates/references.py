@@ -33,7 +33,7 @@ def find_payment_reference(trade_no: str, source: str, environment: str) -> str:
         return ""
     if channel.name != source:
         return ""
-    result = channel.find_payment(PaymentRef("", environment, QUERY_TIMEOUT_SECONDS, trade_no))
+    result = channel.find_payment(PaymentRef("", channel.account, QUERY_TIMEOUT_SECONDS, trade_no))
     if not isinstance(result, Reported | NotFoundAtChannel):
         raise ServiceUnavailable({"channel": source}, headers=RETRY_LATER)
     return result.value.reference if isinstance(result, Reported) else ""

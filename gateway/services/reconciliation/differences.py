@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from channels.base import LIVE, TEST, ListingEntry, ListingWindow
+from channels.base import LIVE, TEST, ChannelAccount, ListingEntry, ListingWindow
 from channels.guard import GuardedChannel
 from channels.registry import ChannelNotAvailable, get_channel
 from gateway.services.reconciliation.batches import (
@@ -44,9 +44,9 @@ class ReconciliationScope:
     since: dt.datetime
     until: dt.datetime
 
-    def build_window(self) -> ListingWindow:
+    def build_window(self, account: ChannelAccount) -> ListingWindow:
         return ListingWindow(
-            self.environment, self.since - CLOCK_MARGIN, self.until + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
+            account, self.since - CLOCK_MARGIN, self.until + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
         )
 
 
@@ -86,7 +86,7 @@ def _find_payment_differences(
 ) -> Iterator[Difference]:
     attempts = get_attempts(scope.channel, scope.environment)
     with listed_names_table():
-        for batch in split_into_batches(channel.list_payments(scope.build_window())):
+        for batch in split_into_batches(channel.list_payments(scope.build_window(channel.account))):
             references = [entry.value.reference for entry in batch]
             remember_listed(references)
             rows = {row.reference: row for row in attempts.filter(reference__in=references)}
@@ -114,7 +114,7 @@ def _find_refund_differences(
 ) -> Iterator[Difference]:
     refunds = get_refunds(scope.channel, scope.environment)
     with listed_names_table():
-        for batch in split_into_batches(channel.list_refunds(scope.build_window())):
+        for batch in split_into_batches(channel.list_refunds(scope.build_window(channel.account))):
             remember_listed(
                 name for entry in batch for name in (entry.value.reference, entry.value.channel_refund_no)
             )

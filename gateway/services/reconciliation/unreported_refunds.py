@@ -72,7 +72,7 @@ def _find_unreported_refunds(
     are valid."""
     now = timezone.now()
     window = ListingWindow(
-        environment, now - dt.timedelta(days=LOOK_BACK_DAYS), now + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
+        served.account, now - dt.timedelta(days=LOOK_BACK_DAYS), now + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
     )
     refunds = get_refunds(channel, environment)
     for batch in split_into_batches(islice(served.list_refunds(window), MAX_LISTED)):

@@ -9,20 +9,28 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from channels.base import (
+    ActionType,
     CancelPayment,
     CapturePayment,
-    ChannelLimits,
+    ChannelAccount,
+    ChannelCapabilities,
     ChannelPayment,
     ChannelRefund,
+    CompletePayment,
     CreatePayment,
     CreateRefund,
+    CredentialCheck,
+    CredentialField,
+    CredentialsAccepted,
     Declined,
     ListingEntry,
     ListingWindow,
     NotFoundAtChannel,
+    PaymentMethod,
     PaymentRef,
     PaymentResult,
     PaymentState,
+    RedirectAction,
     RefundListResult,
     RefundRef,
     RefundResult,
@@ -31,6 +39,7 @@ from channels.base import (
     UnknownOutcome,
     WebhookEvent,
     WebhookRefused,
+    WebhookRequest,
 )
 from tests.channels.voucher.bank import VoucherBank
 
@@ -41,7 +50,10 @@ R = TypeVar("R", PaymentResult, RefundResult)
 
 class VoucherChannel:
     name = "voucher"
-    limits = ChannelLimits()
+    capabilities = ChannelCapabilities(
+        methods=(PaymentMethod("voucher", ActionType.REDIRECT, can_capture_manually=True),)
+    )
+    credential_fields: tuple[CredentialField, ...] = ()
     is_sandbox = False
 
     def __init__(self) -> None:
@@ -50,7 +62,13 @@ class VoucherChannel:
     def get_unavailable_reason(self, environment: str) -> str | None:
         return None
 
-    def can_receive_webhooks(self) -> bool:
+    def get_platform_credentials(self, environment: str) -> Mapping[str, str]:
+        return {}
+
+    def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
+        return CredentialsAccepted()
+
+    def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return True
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
@@ -61,7 +79,7 @@ class VoucherChannel:
                 state=PaymentState.OPEN,
                 amount_minor=request.amount_minor,
                 currency=request.currency,
-                payment_url=f"https://voucher.example/{request.reference}",
+                next_action=RedirectAction(f"https://voucher.example/{request.reference}"),
             )
             self.bank.created_at.setdefault(request.reference, dt.datetime.now(dt.UTC))
             return Reported(self.bank.payments.setdefault(request.reference, payment))
@@ -71,6 +89,9 @@ class VoucherChannel:
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
         found = self.bank.payments.get(payment.reference)
         return Reported(found) if found else NotFoundAtChannel()
+
+    def complete_payment(self, request: CompletePayment) -> PaymentResult:
+        raise NotImplementedError("a voucher is never approved: it pays at once")
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         cancellable = (PaymentState.OPEN, PaymentState.AUTHORIZED)
@@ -120,13 +141,13 @@ class VoucherChannel:
             if window.since <= created_at < window.until:
                 yield ListingEntry(replace(refund, payment_reference=payment_reference), created_at)
 
-    def parse_webhook(self, *, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-        lower = {name.lower(): value for name, value in headers.items()}
-        signature = lower.get(SIGNATURE_HEADER.lower(), "")
-        if not hmac.compare_digest(signature.encode(errors="replace"), sign(body).encode()):
+    def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
+        signature = request.get_header(SIGNATURE_HEADER)
+        if not hmac.compare_digest(signature.encode(errors="replace"), sign(request.body).encode()):
             raise WebhookRefused("wrong signature")
-        event = json.loads(body)
-        return WebhookEvent(event["id"], event["type"], self.bank.payments.get(event["reference"]))
+        event = json.loads(request.body)
+        payment = self.bank.payments.get(event["reference"])
+        return WebhookEvent(event["id"], event["type"], (payment,) if payment else ())
 
     def _change_payment(
         self, payment: PaymentRef, changeable_states: tuple[PaymentState, ...], **changes: Any

@@ -1,0 +1,142 @@
+"""The objects that a channel reports, and the webhooks that bring them."""
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from channels.base.actions import NextAction
+
+
+class PaymentState(enum.StrEnum):
+    """The state of a payment at the channel."""
+
+    OPEN = "open"  # waits for the customer
+    PROCESSING = "processing"  # the customer has acted, the channel has not decided
+    APPROVED = "approved"  # the customer has agreed; the money moves when we complete the payment
+    AUTHORIZED = "authorized"  # held, to be captured
+    PAID = "paid"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+
+
+class RefundState(enum.StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPayment:
+    """A payment as the channel reports it. `reference` is ours; amounts are in minor units.
+
+    `channel_trade_no` is empty while the channel has no number of its own: a page that we signed and nobody opened.
+    `complete_before`: an approved payment must be completed until then.
+    """
+
+    reference: str
+    channel_trade_no: str
+    state: PaymentState
+    amount_minor: int
+    currency: str
+    captured_minor: int = 0
+    next_action: NextAction | None = None
+    failure_code: str = ""
+    failure_message: str = ""
+    payment_method: str = ""
+    complete_before: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRefund:
+    """A refund as the channel reports it.
+
+    `reference` is our refund number, empty for a refund that was made in the channel's dashboard. Such a refund names
+    its payment by `payment_reference` (our number) or by `payment_trade_no` alone (the channel's number).
+    """
+
+    reference: str
+    channel_refund_no: str
+    state: RefundState
+    amount_minor: int
+    currency: str
+    failure_code: str = ""
+    failure_message: str = ""
+    environment: str = ""
+    payment_reference: str = ""
+    payment_trade_no: str = ""
+
+
+class DisputeState(enum.StrEnum):
+    """The state of a dispute at the channel."""
+
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"  # ended without a decision
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDispute:
+    """The customer takes the money back through their bank. The channel names the payment by its own number alone.
+
+    `is_inquiry`: the bank only asks for information and has taken no money.
+    """
+
+    environment: str
+    channel_dispute_no: str
+    channel_trade_no: str
+    amount_minor: int
+    currency: str
+    reason: str
+    state: DisputeState
+    is_inquiry: bool = False
+    evidence_due_by: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedPayment:
+    """A payment that was refunded; the channel's event does not name the refund."""
+
+    environment: str
+    payment_trade_no: str
+
+
+ChannelUpdate = ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook as it came in. Header names are compared without regard to case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    def get_header(self, name: str) -> str:
+        wanted = name.lower()
+        return next((value for header, value in self.headers.items() if header.lower() == wanted), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The answer by which the channel knows that it need not send the webhook again."""
+
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """A verified webhook: the updates that it brings, in their order; none for an event that is only acknowledged.
+
+    `record` is what to store of it in place of the raw body, for example when the body is encrypted. Without
+    `acknowledgement` the platform answers 200 with its own JSON.
+    """
+
+    event_id: str
+    event_type: str
+    updates: tuple[ChannelUpdate, ...] = ()
+    record: bytes | None = None
+    acknowledgement: Acknowledgement | None = None
