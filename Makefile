@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-fast test-some lint hooks docs bench screenshots
+.PHONY: help run stop test test-fast test-some journeys lint hooks docs bench screenshots
 
 PYTHON ?= .venv/bin/python
 
@@ -20,6 +20,9 @@ test-fast: ## Run the tests that need neither processes nor a browser
 
 test-some: ## Run some tests: make test-some ARGS="tests/sagas -k fence"
 	./scripts/test.sh $(ARGS)
+
+journeys: ## Run the conformance tests of all channels and print their table
+	./scripts/test.sh tests/channels/test_conformance.py tests/channels/test_journeys.py -q -p tests.channels.journey_table
 
 lint: ## Run the formatter, the linter, the type checker and the import rules
 	$(PYTHON) -m ruff format .

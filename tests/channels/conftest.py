@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +7,8 @@ import pytest
 import stripe
 
 from channels.stripe import webhooks
-from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
+from tests.channels.harness import ChannelHarness
+from tests.channels.harnesses import HARNESSES, list_harnesses
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
@@ -48,29 +49,31 @@ def _check_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "json", SimpleNamespace(loads=loads))
 
 
-def _build_stripe_harness(request: pytest.FixtureRequest, *, saved_card: bool) -> StripeHarness:
-    fake: FakeStripe = request.getfixturevalue("fake")
-    return StripeHarness(fake, saved_card=saved_card)
-
-
-# A new channel adds one line to the first of these.
-HARNESSES_WITH_A_PAGE: dict[str, Callable[[pytest.FixtureRequest], ChannelHarness]] = {
-    "simulator": lambda _request: SimulatorHarness(),
-    "stripe page": lambda request: _build_stripe_harness(request, saved_card=False),
-    "voucher": lambda _request: VoucherHarness(),
-}
-HARNESSES = {
-    **HARNESSES_WITH_A_PAGE,
-    "stripe saved card": lambda request: _build_stripe_harness(request, saved_card=True),
-}
-
-
 @pytest.fixture(params=HARNESSES)
 def harness(request: pytest.FixtureRequest) -> ChannelHarness:
-    return HARNESSES[request.param](request)
+    return HARNESSES[request.param].build(request)
 
 
-@pytest.fixture(params=HARNESSES_WITH_A_PAGE)
+@pytest.fixture(params=list_harnesses(lambda entry: entry.is_stored))
+def stored_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return HARNESSES[request.param].build(request)
+
+
+@pytest.fixture(params=list_harnesses(lambda entry: entry.waits))
 def page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
-    """A harness of a channel whose payments wait for their customer."""
-    return HARNESSES_WITH_A_PAGE[request.param](request)
+    return HARNESSES[request.param].build(request)
+
+
+@pytest.fixture(params=list_harnesses(lambda entry: entry.waits and entry.is_stored))
+def stored_page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return HARNESSES[request.param].build(request)
+
+
+@pytest.fixture(params=list_harnesses(lambda entry: entry.captures))
+def capture_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return HARNESSES[request.param].build(request)
+
+
+@pytest.fixture(params=list_harnesses(lambda entry: entry.is_worldwide))
+def worldwide_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return HARNESSES[request.param].build(request)

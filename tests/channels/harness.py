@@ -1,6 +1,7 @@
-"""A harness for each channel: its customers, its records, and calls that are lost, for the conformance tests."""
+"""A harness for each channel, for the conformance tests."""
 
 import itertools
+import json
 import secrets
 from dataclasses import replace
 from typing import Any, Protocol
@@ -14,35 +15,60 @@ from channels.base import (
     PaymentRef,
     PaymentState,
     Reported,
+    WebhookRequest,
 )
 from channels.registry import get_platform_account
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import LedgerEntry, SimulatedPayment
+from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment
 from channels.stripe.channel import StripeChannel
-from tests.channels.voucher.channel import VoucherChannel
+from tests.channels.voucher.channel import SIGNATURE_HEADER, VoucherChannel
+from tests.channels.voucher.channel import sign as sign_voucher
 from tests.support import bank
 from tests.support.channels import TEST_ACCOUNT, build_creation
+from tests.support.stripe.events import sign
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 
 _numbers = itertools.count(1)
 
 
 class ChannelHarness(Protocol):
+    """One payment method of one channel: its customers, its clock, its records, its webhooks, and calls that are lost.
+
+    A harness of a channel whose clock is real leaves `pass_refund_pause` and `publish_lists` empty.
+    """
+
     channel: Channel
     account: ChannelAccount
+    currency: str
     # The creation itself pays (or authorizes), without a page.
     pays_at_once: bool
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         """Builds a creation. `loses`: what is lost of it, once: its "request" or its "answer"."""
 
-    def pay(self, payment: ChannelPayment) -> None: ...
+    def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
+        """Returns the fields of `POST /payments` that choose this channel and method. `loses` as above."""
+
+    def pay(self, payment: ChannelPayment) -> None:
+        """The customer takes the payment's next action and pays."""
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
         """Returns what was captured and refunded, by the channel's own records."""
 
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         """Loses the "request" or the "answer" of the refund, once."""
+
+    def settle_refunds(self) -> None:
+        """The channel finishes the refunds that it has accepted."""
+
+    def pass_refund_pause(self) -> None:
+        """The time passes that the channel wants between two refunds of one payment."""
+
+    def publish_lists(self) -> None:
+        """The time passes until the channel lists what has happened so far, such as in a daily statement."""
+
+    def take_webhooks(self) -> list[WebhookRequest]:
+        """Returns the webhooks that the channel has sent since the last time, oldest first."""
 
 
 def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:
@@ -80,15 +106,21 @@ def create_paid(harness: ChannelHarness, request: CreatePayment) -> ChannelPayme
 
 
 class SimulatorHarness:
+    currency = "USD"
     pays_at_once = False
 
     def __init__(self) -> None:
         self.channel = SimulatorChannel()
         self.account = TEST_ACCOUNT
+        self._sent: set[str] = set()
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
         return build_creation(metadata={"simulate": script} if script else {}, **changes)
+
+    def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
+        script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
+        return {"channel": "simulator", "metadata": {"simulate": script} if script else {}}
 
     def pay(self, payment: ChannelPayment) -> None:
         token = SimulatedPayment.objects.get(pk=payment.reference).token
@@ -103,8 +135,25 @@ class SimulatorHarness:
         script = {"request": "timeout_before", "answer": "timeout_after"}[what]
         return replace(refund, metadata={"simulate": f"refund:{script}"})
 
+    def settle_refunds(self) -> None:
+        """It settles refunds at once."""
+
+    def pass_refund_pause(self) -> None:
+        """It wants no pause."""
+
+    def publish_lists(self) -> None:
+        """It lists everything at once."""
+
+    def take_webhooks(self) -> list[WebhookRequest]:
+        due = Notification.objects.exclude(pk__in=self._sent).order_by("created_at")
+        payloads = {row.pk: row.payload for row in due}
+        self._sent |= set(payloads)
+        return [bank.build_webhook_request(payload) for payload in payloads.values()]
+
 
 class StripeHarness:
+    currency = "USD"
+
     def __init__(self, fake: FakeStripe, *, saved_card: bool) -> None:
         self.channel = StripeChannel()
         self.account = get_platform_account("stripe", "test")
@@ -117,6 +166,11 @@ class StripeHarness:
         metadata = {"stripe_payment_method": VISA} if self.pays_at_once else {}
         return build_creation(account=self.account, metadata=metadata, **changes)
 
+    def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
+        if loses:
+            self._plan(loses, self._create)
+        return {"channel": "stripe", "metadata": {"stripe_payment_method": VISA} if self.pays_at_once else {}}
+
     def pay(self, payment: ChannelPayment) -> None:
         assert self.fake.pay_session(payment.channel_trade_no)
 
@@ -127,23 +181,42 @@ class StripeHarness:
         self._plan(what, "POST /v1/refunds")
         return refund
 
+    def settle_refunds(self) -> None:
+        """It settles refunds at once."""
+
+    def pass_refund_pause(self) -> None:
+        """It wants no pause."""
+
+    def publish_lists(self) -> None:
+        """It lists everything at once."""
+
+    def take_webhooks(self) -> list[WebhookRequest]:
+        bodies = [json.dumps(event, indent=2).encode() for event in self.fake.take_events()]
+        return [WebhookRequest(body, {"Stripe-Signature": sign(body)}) for body in bodies]
+
     def _plan(self, what: str, request: str) -> None:
         self.fake.plan_fault(Fault.LOSE_REQUEST if what == "request" else Fault.LOSE_ANSWER, request)
 
 
 class VoucherHarness:
+    currency = "USD"
     pays_at_once = False
 
-    def __init__(self) -> None:
-        self.channel = VoucherChannel()
+    def __init__(self, channel: VoucherChannel) -> None:
+        self.channel = channel
         self.account = TEST_ACCOUNT
         self._manual: set[str] = set()
+        self._reported: set[str] = set()
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         request = build_creation(**changes)
         self.channel.bank.losses += [loses] if loses else []
         self._manual |= {request.reference} if request.manual_capture else set()
         return request
+
+    def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
+        self.channel.bank.losses += [loses] if loses else []
+        return {"channel": "voucher"}
 
     def pay(self, payment: ChannelPayment) -> None:
         held = payment.reference in self._manual
@@ -161,3 +234,26 @@ class VoucherHarness:
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         self.channel.bank.losses.append(what)
         return refund
+
+    def settle_refunds(self) -> None:
+        """It settles refunds at once."""
+
+    def pass_refund_pause(self) -> None:
+        """It wants no pause."""
+
+    def publish_lists(self) -> None:
+        """It lists everything at once."""
+
+    def take_webhooks(self) -> list[WebhookRequest]:
+        paid = [each for each in self.channel.bank.payments.values() if each.state == PaymentState.PAID]
+        bodies = [
+            json.dumps(
+                {"id": f"evt_{each.reference}", "type": "voucher.redeemed", "reference": each.reference}
+            )
+            for each in paid
+            if each.reference not in self._reported
+        ]
+        self._reported |= {each.reference for each in paid}
+        return [
+            WebhookRequest(body.encode(), {SIGNATURE_HEADER: sign_voucher(body.encode())}) for body in bodies
+        ]

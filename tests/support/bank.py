@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.test import Client
 
-from channels.base import ChannelPayment
+from channels.base import ChannelPayment, WebhookRequest
 from channels.simulator import bank as simulated_bank
 from channels.simulator import customer, ledger
 from channels.simulator.bank import lock_existing_payment
@@ -115,19 +115,27 @@ def build_webhook(payment: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
+def build_webhook_request(payload: dict[str, Any] | bytes, *, at: float | None = None) -> WebhookRequest:
+    """Signs a webhook as the bank does."""
+    body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
+    stamp = str(int(time.time() if at is None else at))
+    mac = hmac.new(settings.SIMULATOR_WEBHOOK_SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256)
+    return WebhookRequest(
+        body, {"Simulator-Timestamp": stamp, "Simulator-Signature": f"v1={mac.hexdigest()}"}
+    )
+
+
 def send_webhook(
     payload: dict[str, Any] | bytes, *, at: float | None = None, **headers: str | None
 ) -> HttpResponse:
     """Posts a webhook as the bank does. A header can be replaced, or left out with None."""
-    body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
-    stamp = str(int(time.time() if at is None else at))
-    mac = hmac.new(settings.SIMULATOR_WEBHOOK_SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256)
-    sent = {"Simulator-Timestamp": stamp, "Simulator-Signature": f"v1={mac.hexdigest()}"}
+    request = build_webhook_request(payload, at=at)
+    sent: dict[str, str | None] = {**request.headers}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     return Client(raise_request_exception=False).generic(
         "POST",
         WEBHOOKS,
-        body,
+        request.body,
         content_type="application/json",
         headers={name: value for name, value in sent.items() if value is not None},
     )

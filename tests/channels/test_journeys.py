@@ -1,0 +1,167 @@
+"""What every payment method of every channel must do through the API: each journey ends with equal records on both
+sides. A new channel adds a harness, and no test."""
+
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from channels.base import (
+    ChannelPayment,
+    FormAction,
+    NextAction,
+    PaymentState,
+    QrCodeAction,
+    RedirectAction,
+    SdkAction,
+    WebhookRequest,
+)
+from tests.channels.harness import ChannelHarness
+from tests.support import background
+from tests.support.auditing import _audited  # noqa: F401
+from tests.support.polling import poll_due
+from tests.support.shop import Body, cancel, create, data, get_payment, get_refund, refund
+from tests.support.signing import SignedClient
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+
+def create_payment(client: SignedClient, harness: ChannelHarness) -> Body:
+    payment: Body = data(create(client, currency=harness.currency, **harness.build_api_fields()))
+    return payment
+
+
+def pay(harness: ChannelHarness, payment: Body) -> None:
+    if harness.pays_at_once:
+        return
+    harness.pay(
+        ChannelPayment(
+            reference=payment["payment_no"],
+            channel_trade_no=payment["channel_trade_no"] or "",
+            state=PaymentState.OPEN,
+            amount_minor=payment["amount"],
+            currency=payment["currency"],
+            next_action=read_next_action(payment["next_action"]),
+        )
+    )
+
+
+def read_next_action(action: dict[str, Any]) -> NextAction:
+    match action["type"]:
+        case "redirect":
+            return RedirectAction(action["url"])
+        case "qr_code":
+            return QrCodeAction(action["content"])
+        case "form":
+            return FormAction(action["url"], action["fields"])
+        case _:
+            return SdkAction(action["params"])
+
+
+def send_webhook(harness: ChannelHarness, webhook: WebhookRequest) -> HttpResponse:
+    headers = {name: value for name, value in webhook.headers.items() if name.lower() != "content-type"}
+    content_type = webhook.get_header("Content-Type") or "application/json"
+    address = f"/api/v1/webhooks/{harness.channel.name}"
+    return Client().post(address, webhook.body, content_type=content_type, headers=headers)
+
+
+def deliver(harness: ChannelHarness, webhooks: list[WebhookRequest]) -> None:
+    """Delivers webhooks. Each is acknowledged as the channel wants it."""
+    for webhook in webhooks:
+        answer = send_webhook(harness, webhook)
+        assert answer.status_code == 200, answer.content
+        wanted = harness.channel.parse_webhook(harness.account, webhook).acknowledgement
+        if wanted is not None:
+            assert (answer.content, answer["Content-Type"]) == (wanted.body, wanted.content_type)
+
+
+def require_equal_records(client: SignedClient, harness: ChannelHarness, payment: Body) -> Body:
+    now = get_payment(client, payment)
+    ours = now["captured_amount"], now["refunded_amount"]
+    assert ours == harness.read_amounts(payment["payment_no"])
+    return now
+
+
+@pytest.mark.parametrize("order", ["once", "twice", "backwards"])
+def test_webhooks_report_the_payment(client: SignedClient, harness: ChannelHarness, order: str) -> None:
+    payment = create_payment(client, harness)
+    pay(harness, payment)
+    webhooks = harness.take_webhooks()
+    assert webhooks
+    deliver(harness, webhooks[::-1] if order == "backwards" else webhooks)
+    if order == "twice":
+        deliver(harness, webhooks)
+    assert require_equal_records(client, harness, payment)["status"] == "succeeded"
+
+
+def test_without_webhooks_a_poll_finds_the_payment(client: SignedClient, harness: ChannelHarness) -> None:
+    payment = create_payment(client, harness)
+    pay(harness, payment)
+    background.next_checks_are_due()
+    poll_due()
+    now = require_equal_records(client, harness, payment)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
+
+
+def test_a_forged_webhook_changes_nothing(client: SignedClient, page_harness: ChannelHarness) -> None:
+    payment = create_payment(client, page_harness)
+    pay(page_harness, payment)
+    webhooks = page_harness.take_webhooks()
+    for webhook in webhooks:
+        forged = WebhookRequest(webhook.body + b"x", webhook.headers)
+        assert send_webhook(page_harness, forged).status_code == 400
+    assert get_payment(client, payment)["status"] == "pending"
+    deliver(page_harness, webhooks)
+    assert require_equal_records(client, page_harness, payment)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("loses", ["request", "answer"])
+def test_a_lost_creation_is_made_once(client: SignedClient, harness: ChannelHarness, loses: str) -> None:
+    answer = create(client, currency=harness.currency, **harness.build_api_fields(loses=loses))
+    assert answer.status_code in (200, 202)
+    background.finish()
+    payment = get_payment(client, answer.json()["data"])
+    pay(harness, payment)
+    deliver(harness, harness.take_webhooks())
+    now = require_equal_records(client, harness, payment)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
+
+
+def test_a_cancelled_payment_takes_no_money(
+    client: SignedClient, stored_page_harness: ChannelHarness
+) -> None:
+    payment = create_payment(client, stored_page_harness)
+    assert data(cancel(client, payment))["status"] == "cancelled"
+    deliver(stored_page_harness, stored_page_harness.take_webhooks())
+    now = require_equal_records(client, stored_page_harness, payment)
+    assert (now["status"], now["captured_amount"]) == ("cancelled", 0)
+
+
+def test_a_payment_that_was_paid_first_is_not_cancelled(
+    client: SignedClient, page_harness: ChannelHarness
+) -> None:
+    payment = create_payment(client, page_harness)
+    pay(page_harness, payment)
+    cancel(client, payment)
+    background.finish()
+    deliver(page_harness, page_harness.take_webhooks())
+    assert require_equal_records(client, page_harness, payment)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("by", ["webhook", "poll"])
+def test_a_payment_is_refunded_in_two_parts(client: SignedClient, harness: ChannelHarness, by: str) -> None:
+    payment = create_payment(client, harness)
+    pay(harness, payment)
+    deliver(harness, harness.take_webhooks())
+    for amount in (2_500, 7_500):
+        given_back = refund(client, payment, amount).json()["data"]
+        harness.settle_refunds()
+        if by == "webhook":
+            deliver(harness, harness.take_webhooks())
+        background.next_checks_are_due()
+        poll_due()
+        assert get_refund(client, given_back)["status"] == "succeeded"
+        harness.pass_refund_pause()
+    now = require_equal_records(client, harness, payment)
+    assert (now["refunded_amount"], now["refund_status"]) == (10_000, "full")
