@@ -1,5 +1,6 @@
 """What the customer does next, as it is stored with a payment and shown in the API."""
 
+import datetime as dt
 from dataclasses import asdict
 from typing import Any, assert_never
 
@@ -26,3 +27,19 @@ def describe_next_action(action: NextAction | None) -> dict[str, Any] | None:
             return {"type": ActionType.FORM.value, "url": url, "fields": dict(fields)}
         case _ as never:
             assert_never(never)
+
+
+def read_next_action(stored: dict[str, Any] | None) -> NextAction | None:
+    """Reads what `describe_next_action` described."""
+    match stored:
+        case None:
+            return None
+        case {"type": ActionType.REDIRECT, "url": url}:
+            return RedirectAction(url)
+        case {"type": ActionType.QR_CODE, "content": content, "expires_at": expires_at}:
+            return QrCodeAction(content, dt.datetime.fromisoformat(expires_at) if expires_at else None)
+        case {"type": ActionType.SDK, "params": params}:
+            return SdkAction(params)
+        case {"type": ActionType.FORM, "url": url, "fields": fields}:
+            return FormAction(url, fields)
+    raise ValueError(f"not a next action: {stored.get('type')}")

@@ -4,7 +4,7 @@ from typing import Any
 
 from common.clock import rfc3339
 from gateway import checkout_token
-from gateway.models import Dispute, Payment, PaymentAttempt, Refund
+from gateway.models import Dispute, Payment, PaymentAttempt, PaymentStatus, Refund
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "sandbox": payment.sandbox,
         "channel_trade_no": payment.channel_trade_no or None,
         "payment_url": (payment.payment_url or None) if payment.is_open else None,
-        "next_action": payment.next_action if payment.is_open else None,
+        "next_action": payment.next_action if payment.status == PaymentStatus.PENDING else None,
         "checkout_url": checkout_token.build_checkout_url(payment.id),
         "capture_method": payment.capture_method,
         "captured_amount": payment.captured_minor,

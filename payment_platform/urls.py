@@ -1,10 +1,9 @@
 """All URLs of the platform. The API's routes are in the `urls.py` of each app."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from checkout.api import landing
 from monitoring import probes
 from payment_platform import home
 from payment_platform.api_docs import guides
@@ -25,8 +24,7 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/docs/events/<str:event_type>.schema.json", guides.event_schema, name="event_schema"),
     path("api/docs/<slug:name>", guides.guide, name="guide"),
-    re_path(r"^checkout/(?P<token>[\w-]{22}\.[\w-]{43})$", landing, name="landing"),
-    path("checkout/", include("checkout.simulator.urls")),
+    path("checkout/", include("checkout.urls")),
     path("admin/", include("staff.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -36,6 +36,9 @@ class SimulatorCheckout:
     status: str
     amount_minor: int
     currency: str
+    captured_minor: int
+    refunded_minor: int
+    refund_pending_minor: int
     subject: str
     description: str
     return_url: str
@@ -94,6 +97,9 @@ def _to_checkout(payment: SimulatedPayment, now: datetime) -> SimulatorCheckout:
         status=ledger.EXPIRED if is_expired else payment.state,
         amount_minor=payment.amount,
         currency=payment.currency,
+        captured_minor=payment.captured,
+        refunded_minor=payment.refunded,
+        refund_pending_minor=payment.refund_pending,
         subject=payment.subject,
         description=payment.description,
         return_url=payment.return_url,

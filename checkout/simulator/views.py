@@ -3,13 +3,33 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from channels.simulator import customer
 from channels.simulator.customer import CustomerAction, SimulatorCheckout
-from checkout.page import CheckoutPage, language_query, render_in_chosen_language, render_page
+from checkout.page import (
+    CheckoutPage,
+    language_query,
+    render_in_chosen_language,
+    render_page,
+    render_status,
+)
+from checkout.poll_limit import count_poll
+from checkout.states import Money, PageState, refine_state
 
 _ACTIONS = {action.value: action for action in CustomerAction}
+# The bank's states, and what the customer reads; the status is for the return URL, in the words of the API.
+_STATES = {
+    "open": (PageState.OPEN, "pending"),
+    "processing": (PageState.PROCESSING, "processing"),
+    "approved": (PageState.PROCESSING, "processing"),
+    "authorized": (PageState.AUTHORIZED, "authorized"),
+    "paid": (PageState.PAID, "succeeded"),
+    "declined": (PageState.DECLINED, "failed"),
+    "cancelled": (PageState.CANCELLED, "cancelled"),
+    "expired": (PageState.EXPIRED, "expired"),
+}
 
 
 class SeeOther(HttpResponseRedirect):
@@ -28,6 +48,31 @@ def show_checkout(request: HttpRequest, token: str) -> HttpResponse:
     )
 
 
+@never_cache
+@require_safe
+def show_status(request: HttpRequest, token: str) -> HttpResponse:
+    """Answers the script of an open page."""
+    checkout = customer.find_checkout(token)
+    if checkout is None:
+        return render_status(None)
+    wait = count_poll(checkout.reference)
+    return render_status(None if wait else _choose_state(checkout), retry_after_seconds=wait)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def open_by_form(request: HttpRequest) -> HttpResponse:
+    """The gateway of `simulator_form`: leads the browser that posted its form to the payment page.
+
+    Like a channel's gateway it takes forms of any site. It changes nothing.
+    """
+    token = request.POST.get("token", "")
+    if customer.find_checkout(token) is None:
+        return render_in_chosen_language(request, lambda: render_page(request, None))
+    return SeeOther(reverse("checkout", args=[token]) + language_query(request))
+
+
 def _perform_action(request: HttpRequest, token: str) -> HttpResponse:
     """Performs the action of the button or of the chosen card. The form sends no card number.
 
@@ -44,9 +89,9 @@ def _to_page(checkout: SimulatorCheckout | None) -> CheckoutPage | None:
         return None
     return CheckoutPage(
         number=checkout.reference,
-        status=checkout.status,
-        amount_minor=checkout.amount_minor,
-        currency=checkout.currency,
+        state=_choose_state(checkout),
+        api_status=_STATES[checkout.status][1],
+        money=_read_money(checkout),
         subject=checkout.subject,
         description=checkout.description,
         return_url=checkout.return_url,
@@ -54,4 +99,18 @@ def _to_page(checkout: SimulatorCheckout | None) -> CheckoutPage | None:
         seconds_left=checkout.seconds_left,
         sandbox=True,
         failure_code=checkout.failure_code,
+    )
+
+
+def _choose_state(checkout: SimulatorCheckout) -> PageState:
+    return refine_state(_STATES[checkout.status][0], _read_money(checkout))
+
+
+def _read_money(checkout: SimulatorCheckout) -> Money:
+    return Money(
+        amount_minor=checkout.amount_minor,
+        currency=checkout.currency,
+        captured_minor=checkout.captured_minor,
+        refunded_minor=checkout.refunded_minor,
+        refund_pending_minor=checkout.refund_pending_minor,
     )

@@ -18,6 +18,7 @@ from common.api.fields import (
     TextField,
     WholeNumberField,
 )
+from gateway.api.next_action import NextActionField
 from gateway.models import (
     AttemptStatus,
     CaptureMethod,
@@ -140,8 +141,18 @@ class PaymentOutput(serializers.Serializer[Any]):
         help_text=_("The simulator serves the payment in the channel's place.")
     )
     channel_trade_no = serializers.CharField(allow_null=True)
-    payment_url = serializers.CharField(allow_null=True)
-    next_action = serializers.DictField(allow_null=True)
+    payment_url = serializers.CharField(
+        allow_null=True,
+        help_text=_(
+            "Where the customer pays: the channel's page, or our payment page, which does the next action."
+        ),
+    )
+    next_action = NextActionField(
+        allow_null=True,
+        help_text=_(
+            "What the customer does next, for a page or an app of your own. Null when nothing is to be done."
+        ),
+    )
     checkout_url = serializers.CharField(
         help_text=_("Our payment page: it links to the channel's page and shows the result.")
     )

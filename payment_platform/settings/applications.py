@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "webhooks",
     "gateway",
     "channels.simulator",
+    "checkout",
     "audit",
     "monitoring",
     "backoffice",

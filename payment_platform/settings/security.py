@@ -61,8 +61,8 @@ CONTENT_SECURITY_POLICY = {
         "script-src": ["'self'"],
         "style-src": ["'self'"],
         "connect-src": ["'self'"],
-        # The payment page leads back to the merchant's site, on any host.
-        "form-action": ["*"],
+        # The payment page adds the host of a channel to which it posts a form (checkout/page.py).
+        "form-action": ["'self'"],
     },
 }
 # Directives that differ, by the beginning of the path: pages with scripts of other projects (staff/middleware.py).

@@ -23,6 +23,7 @@ from api_client.models import (
     PaymentInputRequest,
     PaymentInputRequestMetadata,
     PaymentStatus,
+    RedirectActionOutput,
     RefundInputRequest,
     RefundStatus,
     WebhookDeliveryStatus,
@@ -68,6 +69,12 @@ def main(url: str, key: str, secret: str, order_no: str) -> None:
     again = payments_create.sync_detailed(client=client, body=wanted, idempotency_key=f"{order_no}-1")
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.parsed == created.parsed
+
+    assert payment.next_action is None
+    wanted.order_no, wanted.metadata = f"{order_no}-open", PaymentInputRequestMetadata()
+    open_payment = payments_create.sync(client=client, body=wanted, idempotency_key=f"{order_no}-open").data
+    assert isinstance(open_payment.next_action, RedirectActionOutput)
+    assert open_payment.next_action.url == open_payment.payment_url
 
     part = RefundInputRequest(payment_no=payment.payment_no, amount=4_000, reason="one coffee back")
     refund = refunds_create.sync(client=client, body=part, idempotency_key=f"{order_no}-2").data

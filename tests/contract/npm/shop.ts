@@ -55,6 +55,25 @@ must(created.data !== undefined, JSON.stringify(created.error));
 const payment: components["schemas"]["PaymentOutput"] = created.data.data;
 must(payment.status === "succeeded", payment.status);
 
+// The type of the action decides what it holds.
+type Payment = components["schemas"]["PaymentOutput"];
+function leadCustomer({ next_action: action }: Payment): string {
+  switch (action?.type) {
+    case "redirect": return action.url;
+    case "qr_code": return action.content;
+    case "form": return action.url + Object.keys(action.fields).join();
+    case "sdk": return Object.values(action.params).join();
+    case undefined: return "";
+  }
+}
+const open = await api.POST("/api/v1/payments", {
+  params: { header: { "Idempotency-Key": `${orderNo}-open` } },
+  body: { order_no: `${orderNo}-open`, amount: 10000, currency: "USD", subject: "Two coffees", channel: "" },
+});
+must(open.data !== undefined, JSON.stringify(open.error));
+must(leadCustomer(open.data.data) === open.data.data.payment_url, "the customer goes to the page");
+must(leadCustomer(payment) === "", "nothing is to be done");
+
 const refund = await api.POST("/api/v1/refunds", {
   params: keyed(2),
   body: { payment_no: payment.payment_no, amount: 4000, reason: "one coffee back" },
