@@ -97,10 +97,14 @@ class ChannelDispute:
 
 @dataclass(frozen=True, slots=True)
 class RefundedPayment:
-    """A payment that was refunded; the channel's event does not name the refund."""
+    """A payment that was refunded; the channel's event does not report the refund itself.
+
+    `channel_refund_no` names it where the event does: that refund is queried. Otherwise all of the payment are.
+    """
 
     environment: str
     payment_trade_no: str
+    channel_refund_no: str = ""
 
 
 ChannelUpdate = ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment

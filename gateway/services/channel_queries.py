@@ -15,6 +15,7 @@ from channels.base import (
     NotProcessed,
     PaymentRef,
     PaymentResult,
+    RefundedPayment,
     RefundRef,
     RefundResult,
     Reported,
@@ -89,15 +90,20 @@ def query_payment_and_refunds(*, payment: Payment) -> None:
         raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
 
 
-def query_refunds_by_trade_no(*, trade_no: str, source: str, environment: str) -> None:
-    """Queries all refunds of the payment that the channel knows as `trade_no`: its event says that something of it was
-    refunded, and not what.
+def query_reported_refunds(*, update: RefundedPayment, source: str) -> None:
+    """Queries the refund that the channel's event names, or all of the payment where it names none.
 
-    Raises `ServiceUnavailable` when the channel does not answer.
+    Raises `ServiceUnavailable` when the channel does not report it: the channel sends its event again.
     """
-    reference = find_payment_reference(trade_no, source, environment)
+    reference = find_payment_reference(update.payment_trade_no, source, update.environment)
     payment = selectors.find_payment_by_reference(reference) if reference else None
-    if payment is not None and not try_query_all_refunds(payment):
+    if payment is None:
+        return
+    if update.channel_refund_no:
+        has_answered = _try_query_named_refund(payment, reference, update.channel_refund_no)
+    else:
+        has_answered = try_query_all_refunds(payment)
+    if not has_answered:
         raise ServiceUnavailable({"channel": source}, headers=RETRY_LATER)
 
 
@@ -139,6 +145,19 @@ def try_query_all_refunds(payment: Payment) -> bool:
                 update=update, source=channel.name, payment_reference=target.reference, is_current=True
             )
     return has_answered
+
+
+def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no: str) -> bool:
+    """Queries one refund by the channel's number. False when the channel does not report it."""
+    target = selectors.find_earlier_attempt(payment, reference) or payment
+    channel = get_channel_of_payment(target.channel, payment.environment, sandbox=target.sandbox)
+    result = channel.find_refund(RefundRef("", _payment_ref(target, channel.account), channel_refund_no))
+    if not isinstance(result, Reported):
+        return False
+    apply_listed_refund(
+        update=result.value, source=channel.name, payment_reference=target.reference, is_current=True
+    )
+    return True
 
 
 def _payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> PaymentRef:

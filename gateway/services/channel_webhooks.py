@@ -89,9 +89,7 @@ def _locate_payment(update: ChannelUpdate, source: str) -> _LocatedUpdate:
         case ChannelRefund():
             reference = find_payment_reference_of_refund(update, source)
         case RefundedPayment():
-            channel_queries.query_refunds_by_trade_no(
-                trade_no=update.payment_trade_no, source=source, environment=update.environment
-            )
+            channel_queries.query_reported_refunds(update=update, source=source)
     return _LocatedUpdate(update, reference)
 
 
