@@ -16,6 +16,7 @@ _SECRET_SHAPES = re.compile(
     | \bgAAAA[\w-]{20,}=*                                 # sealed values
     | (?i:\b(?:Bearer|Basic)\s+)[\w.~+/=-]{6,}
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----(?s:.*?)(?:-----END|$)
+    | \bMII[0-9A-Za-z+/]{200,}={0,2}                       # keys as bare base64
     | \bv1=[0-9a-fA-F]{64}\b                              # signatures of requests
     | \bv1,[\w+/]{43}=                                    # signatures of webhooks
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                     # user and password of an address
@@ -90,6 +91,7 @@ def _configured_secrets() -> tuple[str, ...]:
         settings.SIMULATOR_WEBHOOK_SECRET,
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
+        *(credentials["private_key"] for credentials in settings.ALIPAY_CREDENTIALS.values()),
         str(settings.DATABASES["default"]["PASSWORD"]),
         settings.EMAIL_HOST_PASSWORD or "",
     ]

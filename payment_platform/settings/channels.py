@@ -9,6 +9,7 @@ from payment_platform.settings.base import LOCAL_STACK, PORT, env
 CHANNELS = [
     "channels.simulator.channel.SimulatorChannel",
     "channels.stripe.channel.StripeChannel",
+    "channels.alipay.channel.AlipayChannel",
 ]
 # The channel of a payment that names none, while no routing rule matches.
 DEFAULT_CHANNELS = {"test": "simulator", "live": "stripe"}
@@ -43,6 +44,38 @@ STRIPE_WEBHOOK_SECRETS: dict[str, list[str]] = {
 }
 # Another server with Stripe's API, for tests.
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")
+# Alipay, the platform's own account of each environment: the application's number.
+_ALIPAY_APP_IDS = {
+    "test": env.str("ALIPAY_TEST_APP_ID", default=""),
+    "live": env.str("ALIPAY_LIVE_APP_ID", default=""),
+}
+# The 16 digits of the Alipay account that takes the money (PID); they begin with 2088.
+_ALIPAY_SELLER_IDS = {
+    "test": env.str("ALIPAY_TEST_SELLER_ID", default=""),
+    "live": env.str("ALIPAY_LIVE_SELLER_ID", default=""),
+}
+# The application's RSA2 private key: PEM, or one line of base64 as Alipay's key tool saves it.
+_ALIPAY_PRIVATE_KEYS = {
+    "test": env.str("ALIPAY_TEST_APP_PRIVATE_KEY", default="", multiline=True),
+    "live": env.str("ALIPAY_LIVE_APP_PRIVATE_KEY", default="", multiline=True),
+}
+# Alipay's public key, which its console shows for the application. It is not the application's public key.
+_ALIPAY_PUBLIC_KEYS = {
+    "test": env.str("ALIPAY_TEST_ALIPAY_PUBLIC_KEY", default="", multiline=True),
+    "live": env.str("ALIPAY_LIVE_ALIPAY_PUBLIC_KEY", default="", multiline=True),
+}
+# By the names of `CREDENTIAL_FIELDS` in channels/alipay/config.py.
+ALIPAY_CREDENTIALS: dict[str, dict[str, str]] = {
+    environment: {
+        "app_id": _ALIPAY_APP_IDS[environment],
+        "seller_id": _ALIPAY_SELLER_IDS[environment],
+        "private_key": _ALIPAY_PRIVATE_KEYS[environment],
+        "alipay_public_key": _ALIPAY_PUBLIC_KEYS[environment],
+    }
+    for environment in ("test", "live")
+}
+# Another server with Alipay's gateway, for tests. Empty: Alipay's own, and for test keys Alipay's sandbox.
+ALIPAY_GATEWAY_URL: str = env.str("ALIPAY_GATEWAY_URL", default="")
 for _environment, _key in STRIPE_SECRET_KEYS.items():
     if _key and not _key.startswith((f"sk_{_environment}_", f"rk_{_environment}_")):
         raise ImproperlyConfigured(
