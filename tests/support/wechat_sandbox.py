@@ -56,30 +56,36 @@ class WechatSandbox:
 
     def sdk(self, mchid: str = FIRST_MCHID, *, certificates: Path | None = None) -> WeChatPay:
         """The SDK with the public key, or with the folder of platform certificates when one is given."""
-        identity = self.identities[mchid]
-        merchant = identity.merchant
-        platform = self.bank.platform
-        options: dict[str, Any] = {
-            "public_key": format_public_key(platform.public_key_pair),
-            "public_key_id": merchant.public_key_id,
-        }
         if certificates is not None:
-            pem = platform.certificate.public_bytes(Encoding.PEM).decode()
+            pem = self.bank.platform.certificate.public_bytes(Encoding.PEM).decode()
             (certificates / "platform.pem").write_text(pem)
-            options = {"cert_dir": str(certificates)}
-        client = WeChatPay(
-            wechatpay_type=WeChatPayType.NATIVE,
-            mchid=mchid,
-            private_key=identity.private_key_pem,
-            cert_serial_no=merchant.certificate_serial,
-            apiv3_key=merchant.apiv3_key,
-            appid=merchant.appid,
-            notify_url="http://127.0.0.1:9/notify",
-            timeout=(5, 5),
-            **options,
-        )
+            client = _make_sdk(mchid, cert_dir=str(certificates))
+        else:
+            client = _sdk_with_public_key(mchid)
         client._core._gate_way = self.url
         return client
+
+
+@functools.cache
+def _sdk_with_public_key(mchid: str) -> WeChatPay:
+    """Made once: it checks the keys, which takes 45 ms."""
+    public_key = format_public_key(key_of("platform public key"))
+    return _make_sdk(mchid, public_key=public_key, public_key_id=identity_of(mchid).merchant.public_key_id)
+
+
+def _make_sdk(mchid: str, **options: Any) -> WeChatPay:
+    identity = identity_of(mchid)
+    return WeChatPay(
+        wechatpay_type=WeChatPayType.NATIVE,
+        mchid=mchid,
+        private_key=identity.private_key_pem,
+        cert_serial_no=identity.merchant.certificate_serial,
+        apiv3_key=identity.merchant.apiv3_key,
+        appid=identity.merchant.appid,
+        notify_url="http://127.0.0.1:9/notify",
+        timeout=(5, 5),
+        **options,
+    )
 
 
 @contextmanager

@@ -114,6 +114,8 @@ def _settle_refund(bank: Bank, values: Mapping[str, Any]) -> object:
 
 def _move_money(bank: Bank, values: Mapping[str, Any]) -> object:
     amount = _whole_number(values, "amount")
+    if amount == 0:
+        raise BadCommand("amount must not be 0")
     return {"balance": operations.move_money(bank, _mchid(bank, values), amount)}
 
 
