@@ -10,6 +10,7 @@ CHANNELS = [
     "channels.simulator.channel.SimulatorChannel",
     "channels.stripe.channel.StripeChannel",
     "channels.alipay.channel.AlipayChannel",
+    "channels.wechat.channel.WechatChannel",
 ]
 # The channel of a payment that names none, while no routing rule matches.
 DEFAULT_CHANNELS = {"test": "simulator", "live": "stripe"}
@@ -82,3 +83,35 @@ for _environment, _key in STRIPE_SECRET_KEYS.items():
             f"STRIPE_{_environment.upper()}_SECRET_KEY is not a {_environment} key: such a key begins with"
             f" sk_{_environment}_ or rk_{_environment}_."
         )
+# WeChat Pay (微信支付), the platform's own account, per environment: docs/CHANNELS.md, "WeChat Pay". WeChat Pay has no
+# test mode: the account of `test` moves real money, unless WECHAT_API_BASE is a sandbox.
+WECHAT_CREDENTIALS: dict[str, dict[str, str]] = {
+    "test": {
+        # The merchant number (mchid).
+        "mch_id": env.str("WECHAT_TEST_MCH_ID", default=""),
+        # The appid that is bound to the merchant number.
+        "app_id": env.str("WECHAT_TEST_APP_ID", default=""),
+        # Decrypts callbacks and platform certificates; 32 characters.
+        "api_v3_key": env.str("WECHAT_TEST_API_V3_KEY", default=""),
+        # The content of apiclient_key.pem; line breaks may be written as \\n.
+        "private_key": env.str("WECHAT_TEST_PRIVATE_KEY", multiline=True, default=""),
+        # The serial number of the API certificate that belongs to the private key.
+        "certificate_serial_no": env.str("WECHAT_TEST_CERTIFICATE_SERIAL_NO", default=""),
+        # PUB_KEY_ID_…; empty while the account uses platform certificates.
+        "public_key_id": env.str("WECHAT_TEST_PUBLIC_KEY_ID", default=""),
+        # The content of pub_key.pem.
+        "public_key": env.str("WECHAT_TEST_PUBLIC_KEY", multiline=True, default=""),
+    },
+    "live": {
+        "mch_id": env.str("WECHAT_LIVE_MCH_ID", default=""),
+        "app_id": env.str("WECHAT_LIVE_APP_ID", default=""),
+        "api_v3_key": env.str("WECHAT_LIVE_API_V3_KEY", default=""),
+        "private_key": env.str("WECHAT_LIVE_PRIVATE_KEY", multiline=True, default=""),
+        "certificate_serial_no": env.str("WECHAT_LIVE_CERTIFICATE_SERIAL_NO", default=""),
+        "public_key_id": env.str("WECHAT_LIVE_PUBLIC_KEY_ID", default=""),
+        "public_key": env.str("WECHAT_LIVE_PUBLIC_KEY", multiline=True, default=""),
+    },
+}
+# The server of WeChat Pay's API. Another one that speaks APIv3, for tests; https://api2.mch.weixin.qq.com when the main
+# one cannot be reached.
+WECHAT_API_BASE: str = env.str("WECHAT_API_BASE", default="https://api.mch.weixin.qq.com")

@@ -1,0 +1,171 @@
+"""Trade bills and fund flow bills (对账单): one file for each day in Beijing, from 10 o'clock on the next day.
+
+How to get them: pay.weixin.qq.com/doc/v3/merchant/4012556654 and …/4012084430. The file of trades:
+pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import structlog
+
+from channels.base import (
+    ChannelPayment,
+    ChannelRefund,
+    ListingEntry,
+    ListingFailed,
+    ListingWindow,
+    PaymentState,
+    RefundState,
+)
+from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
+from channels.wechat.config import UnusableCredentials
+from channels.wechat.fields import BEIJING, Unreadable, convert_yuan_to_fen, read_text
+from channels.wechat.payments import METHODS_BY_TRADE_TYPE
+from common.http_calls import AnswerLost
+
+log = structlog.get_logger(__name__)
+
+# WeChat Pay begins to make the files at 9 and advises to read them from 10 on.
+READY_AT = dt.time(10)
+TRADE_BILL, FUND_FLOW_BILL = "/v3/bill/tradebill", "/v3/bill/fundflowbill"
+_NOTHING_HAPPENED = "NO_STATEMENT_EXIST"  # pay.weixin.qq.com/doc/v3/merchant/4013071254
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+# 退款状态 of a row. A row is not changed later: whether a refund succeeds is queried.
+_REFUND_STATES = {
+    "SUCCESS": RefundState.SUCCEEDED,
+    "PROCESSING": RefundState.PENDING,
+    "FAIL": RefundState.FAILED,
+}
+
+Row = Mapping[str, str]
+
+
+def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
+    """Lists what was paid in the window: unpaid orders are on no statement."""
+    for row, traded_at in _read_trades(window, "SUCCESS"):
+        yield ListingEntry(_build_payment(row), traded_at)
+
+
+def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
+    for row, traded_at in _read_trades(window, "REFUND"):
+        yield ListingEntry(_build_refund(row, window.account.environment), traded_at)
+
+
+def download_statement(
+    client: WechatClient, path: str, day: dt.date, params: Mapping[str, str]
+) -> str | None:
+    """Downloads the file of one day; None for a day on which nothing happened.
+
+    Raises the exceptions of `WechatClient.get`.
+    """
+    try:
+        answer = client.get(path, {"bill_date": day.isoformat(), **params})
+    except ApiError as error:
+        if error.code == _NOTHING_HAPPENED:
+            return None
+        raise
+    content = client.download(read_text(answer, "download_url"))
+    digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    if answer.get("hash_type") != "SHA1" or digest != str(answer.get("hash_value")).lower():
+        raise Unreadable("the file has not the hash that was signed")
+    return content.decode("utf-8-sig")
+
+
+def read_rows(statement: str) -> Iterator[dict[str, str]]:
+    """Reads the rows of details, by the names of the first line.
+
+    Each field begins with a backtick, so that a comma within a product's name separates nothing. The details end with
+    the names of the summary. Raises `Unreadable`.
+    """
+    lines = statement.splitlines()
+    names = lines[0].split(",") if lines else []
+    for line in lines[1:]:
+        if not line.startswith("`"):
+            break
+        values = line[1:].rstrip(",").split(",`")
+        if len(values) != len(names):
+            raise Unreadable(f"a row of {len(values)} fields under {len(names)} names")
+        yield dict(zip(names, values, strict=True))
+    else:
+        raise Unreadable("the statement has no summary: it is not complete")
+
+
+def _read_trades(window: ListingWindow, trade_state: str) -> Iterator[tuple[Row, dt.datetime]]:
+    """Yields the rows of the window's days that are in this state. Raises `ListingFailed`."""
+    try:
+        for day in _list_days(window):
+            client = WechatClient(window.account, window.timeout_seconds)
+            statement = download_statement(client, TRADE_BILL, day, {"bill_type": "ALL"})
+            for row in read_rows(statement) if statement else ():
+                if row.get("交易状态") != trade_state:
+                    continue
+                traded_at = _read_time(row)
+                if window.since <= traded_at < window.until:
+                    yield row, traded_at
+    except (
+        ApiError,
+        UnverifiedAnswer,
+        Unreadable,
+        AnswerLost,
+        UnusableCredentials,
+        UnicodeDecodeError,
+    ) as error:
+        raise ListingFailed(f"the statement cannot be read: {error}") from error
+
+
+def _list_days(window: ListingWindow) -> Iterator[dt.date]:
+    """Yields the days of the window, and raises `ListingFailed` for one whose statement is not made yet."""
+    day = window.since.astimezone(BEIJING).date()
+    last = (window.until - dt.timedelta(microseconds=1)).astimezone(BEIJING).date()
+    now = dt.datetime.now(dt.UTC)
+    while day <= last:
+        ready_at = dt.datetime.combine(day + dt.timedelta(days=1), READY_AT, BEIJING)
+        if now < ready_at:
+            raise ListingFailed(
+                f"the statement of {day} is made on the next day, until {ready_at.isoformat()}"
+            )
+        yield day
+        day += dt.timedelta(days=1)
+
+
+def _build_payment(row: Row) -> ChannelPayment:
+    amount = _read_amount(row, "订单金额", "总金额")
+    return ChannelPayment(
+        reference=row["商户订单号"],
+        channel_trade_no=row["微信订单号"],
+        state=PaymentState.PAID,
+        amount_minor=amount,
+        currency=row["货币种类"],
+        captured_minor=amount,
+        payment_method=METHODS_BY_TRADE_TYPE.get(row["交易类型"], ""),
+    )
+
+
+def _build_refund(row: Row, environment: str) -> ChannelRefund:
+    status = row["退款状态"]
+    if status not in _REFUND_STATES:
+        raise Unreadable(f"a refund that is {status!r}")
+    return ChannelRefund(
+        reference=row["商户退款单号"],
+        channel_refund_no=row["微信退款单号"],
+        state=_REFUND_STATES[status],
+        amount_minor=_read_amount(row, "申请退款金额", "退款金额"),
+        currency=row["货币种类"],
+        environment=environment,
+        payment_reference=row["商户订单号"],
+        payment_trade_no=row["微信订单号"],
+    )
+
+
+def _read_amount(row: Row, name: str, name_in_old_files: str) -> int:
+    """Old merchants have files without the amounts before coupons (the page's first note)."""
+    return convert_yuan_to_fen(row.get(name) or row[name_in_old_files])
+
+
+def _read_time(row: Row) -> dt.datetime:
+    try:
+        return dt.datetime.strptime(row["交易时间"], _TIME_FORMAT).replace(tzinfo=BEIJING)
+    except ValueError as error:
+        raise Unreadable(f"not a time: {row['交易时间']!r}") from error
