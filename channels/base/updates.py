@@ -30,6 +30,7 @@ class RefundState(enum.StrEnum):
 class ChannelPayment:
     """A payment as the channel reports it. `reference` is ours; amounts are in minor units.
 
+    `amount_minor` is None where the channel does not say it of a payment that is not paid.
     `channel_trade_no` is empty while the channel has no number of its own: a page that we signed and nobody opened.
     `complete_before`: an approved payment must be completed until then.
     """
@@ -37,7 +38,7 @@ class ChannelPayment:
     reference: str
     channel_trade_no: str
     state: PaymentState
-    amount_minor: int
+    amount_minor: int | None
     currency: str
     captured_minor: int = 0
     next_action: NextAction | None = None

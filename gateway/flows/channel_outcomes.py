@@ -94,6 +94,7 @@ def describe_refund_mismatch(
 def _describe_mismatch(
     reported: base.ChannelPayment | base.ChannelRefund, reference: str, amount_minor: int, currency: str
 ) -> str:
-    theirs = (reported.reference, reported.amount_minor, reported.currency.upper())
+    reported_minor = amount_minor if reported.amount_minor is None else reported.amount_minor
+    theirs = (reported.reference, reported_minor, reported.currency.upper())
     ours = (reference, amount_minor, currency)
     return "" if theirs == ours else f"the channel reports {theirs}, we requested {ours}"

@@ -71,7 +71,7 @@ def compare_payment(
     else:
         states = (PaymentState.DECLINED, PaymentState.CANCELLED)
     status = payment.status if is_current else "given up"
-    is_same_amount = payment.amount_minor == listed.amount_minor
+    is_same_amount = listed.amount_minor in (None, payment.amount_minor)
     is_same_currency = payment.currency == listed.currency.upper()
     is_same_capture = captured_minor == listed.captured_minor
     for kind, ours, reported, is_same in (
