@@ -133,15 +133,17 @@ def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
     if trade_state not in _PAYMENT_STATES:
         raise Unreadable(f"an order that is {trade_state!r}")
     state = _PAYMENT_STATES[trade_state]
-    amount = read_object(fields, "amount")
-    total = read_fen(amount, "total")
+    is_paid = state == PaymentState.PAID
+    # Of an order that is not paid, WeChat Pay need not say the amount.
+    amount = read_object(fields, "amount") if is_paid or fields.get("amount") else {}
+    total = read_fen(amount, "total") if amount else None
     return ChannelPayment(
         reference=read_text(fields, "out_trade_no"),
         channel_trade_no=str(fields.get("transaction_id") or ""),
         state=state,
         amount_minor=total,
         currency=str(amount.get("currency") or CURRENCY),
-        captured_minor=total if state == PaymentState.PAID else 0,
+        captured_minor=total if is_paid and total else 0,
         payment_method=METHODS_BY_TRADE_TYPE.get(str(fields.get("trade_type")), ""),
     )
 

@@ -7,12 +7,14 @@ import pytest
 import stripe
 
 from channels.stripe import webhooks
+from channels.wechat import certificates
 from tests.channels.harness import ChannelHarness
 from tests.channels.harnesses import HARNESSES, list_harnesses
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.server import fake_stripe
+from tests.support.wechat.server import PlannedServer, run_planned_server
 
 WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
 
@@ -32,6 +34,22 @@ def fake(_session_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe
     _session_fake_stripe.reset()
     yield _session_fake_stripe
     assert not _session_fake_stripe.errors, _session_fake_stripe.errors
+
+
+@pytest.fixture(scope="session")
+def _session_planned_server() -> Iterator[PlannedServer]:
+    with run_planned_server() as planned:
+        yield planned
+
+
+@pytest.fixture
+def planned(_session_planned_server: PlannedServer, settings: Any) -> Iterator[PlannedServer]:
+    """In place of WeChat Pay, a server that answers as the test plans. No platform certificates are kept."""
+    settings.WECHAT_API_BASE = _session_planned_server.url
+    _session_planned_server.reset()
+    certificates.forget_certificates()
+    yield _session_planned_server
+    assert not _session_planned_server.answers, "an answer was not requested"
 
 
 @pytest.fixture(autouse=True)

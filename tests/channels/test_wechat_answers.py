@@ -33,10 +33,9 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.wechat.channel import WechatChannel
-from tests.channels.wechat import WEBHOOK_URL, build_account, planned  # noqa: F401
-from tests.channels.wechat import _session_planned_server  # noqa: F401
 from tests.support.channels import build_creation
 from tests.support.wechat import keys
+from tests.support.wechat.keys import WEBHOOK_URL, build_account
 from tests.support.wechat.server import PlannedServer, sign_headers
 
 CODE_URL = "weixin://wxpay/bizpayurl/up?pr=NwY5Mz9&groupid=00"
@@ -67,6 +66,8 @@ def order_body(trade_state: str, **changes: Any) -> str:
         "trade_state_desc": "…",
         "amount": {"total": 10_000, "payer_total": 10_000, "currency": "CNY", "payer_currency": "CNY"},
     }
+    if trade_state in ("NOTPAY", "CLOSED"):
+        del fields["amount"]
     if trade_state in ("SUCCESS", "REFUND"):
         fields |= {"transaction_id": "1217752501201407033233368018", "trade_type": "NATIVE"}
     return json.dumps(fields | changes)
@@ -82,7 +83,13 @@ def refund_body(status: str, **changes: Any) -> str:
         "user_received_account": "招商银行信用卡0403",
         "create_time": "2020-12-01T16:18:12+08:00",
         "status": status,
-        "amount": {"total": 10_000, "refund": 300, "payer_total": 10_000, "payer_refund": 300, "currency": "CNY"},
+        "amount": {
+            "total": 10_000,
+            "refund": 300,
+            "payer_total": 10_000,
+            "payer_refund": 300,
+            "currency": "CNY",
+        },
     }
     return json.dumps(fields | changes)
 
@@ -191,7 +198,9 @@ class TestRepeatedCreation:
         assert isinstance(result, Reported)
         assert result.value.state == state
 
-    def test_an_open_order_with_other_parameters_is_closed_and_made_anew(self, planned: PlannedServer) -> None:
+    def test_an_open_order_with_other_parameters_is_closed_and_made_anew(
+        self, planned: PlannedServer
+    ) -> None:
         """WeChat Pay gives no code for it any more."""
         planned.plan(403, error_body("OUT_TRADE_NO_USED"))
         planned.plan(200, order_body("NOTPAY"))
@@ -452,9 +461,7 @@ class TestStates:
             ("ABNORMAL", RefundState.PENDING, "refund_abnormal"),
         ],
     )
-    def test_of_a_refund(
-        self, planned: PlannedServer, status: str, state: RefundState, code: str
-    ) -> None:
+    def test_of_a_refund(self, planned: PlannedServer, status: str, state: RefundState, code: str) -> None:
         planned.plan(200, refund_body(status))
         result = channel.refund_payment(build_refund())
         assert isinstance(result, Reported)

@@ -6,7 +6,8 @@ import re
 
 import pytest
 from cryptography import x509
-from wechatpayv3 import WeChatPay, WeChatPayType, utils
+from wechatpayv3 import WeChatPay, utils
+from wechatpayv3.type import WeChatPayType
 
 from channels.base import ChannelAccount
 from channels.wechat import config, encryption, signing
@@ -107,7 +108,11 @@ def test_the_parameters_for_the_customers_browser_are_signed_as_the_sdk_signs_th
         timestamp=1554208460,
         nonce="593BEC0C930BF1AFEB40B4A08C8FB242",
     )
-    lines = ["1554208460", "593BEC0C930BF1AFEB40B4A08C8FB242", "prepay_id=wx201410272009395522657a690389285100"]
+    lines = [
+        "1554208460",
+        "593BEC0C930BF1AFEB40B4A08C8FB242",
+        "prepay_id=wx201410272009395522657a690389285100",
+    ]
     assert params["paySign"] == sdk.sign([keys.APP_ID, *lines])
     assert (params["package"], params["signType"], params["appId"]) == (lines[2], "RSA", keys.APP_ID)
 
@@ -116,7 +121,11 @@ def test_what_the_sdk_signs_is_verified() -> None:
     signature = utils.rsa_sign(keys.make_key("wechat"), "1554208460\nnonce\n{}\n")
     key = keys.make_key("wechat").public_key()
     assert signing.is_signed(key, signature, "1554208460", "nonce", "{}")
-    for lines in (("1554208461", "nonce", "{}"), ("1554208460", "nonce", "{} "), ("1554208460", "nonce{}", "")):
+    for lines in (
+        ("1554208461", "nonce", "{}"),
+        ("1554208460", "nonce", "{} "),
+        ("1554208460", "nonce{}", ""),
+    ):
         assert not signing.is_signed(key, signature, *lines)
     assert not signing.is_signed(keys.make_key("other").public_key(), signature, "1554208460", "nonce", "{}")
 

@@ -19,10 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from channels.base import ChannelAccount
+
 MERCHANT_ID, APP_ID = "1900000109", "wxd678efh567hg6787"
 API_V3_KEY = "0123456789abcdef0123456789ABCDEF"
 CERTIFICATE_SERIAL_NO = "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C"
 PUBLIC_KEY_ID = "PUB_KEY_ID_0119000001092024"
+WEBHOOK_URL = "https://pay.example/api/v1/webhooks/wechat"
 
 
 @functools.cache
@@ -72,6 +75,11 @@ def build_credentials(*, with_public_key: bool = True, **changes: str) -> dict[s
     if with_public_key:
         values |= {"public_key_id": PUBLIC_KEY_ID, "public_key": public_pem("wechat")}
     return values | changes
+
+
+def build_account(*, with_public_key: bool = True, **changes: Any) -> ChannelAccount:
+    credentials = build_credentials(with_public_key=with_public_key)
+    return ChannelAccount("test", **{"credentials": credentials, "webhook_url": WEBHOOK_URL, **changes})
 
 
 def encrypt(plain: bytes, *, original_type: str, api_v3_key: str = API_V3_KEY) -> dict[str, Any]:
