@@ -22,7 +22,7 @@ OTHERS = {
     "PROMETHEUS_MULTIPROC_DIR",
     "ADMIN_PASSWORD",
 }
-READ = re.compile(r'(?:env\.\w+|os\.environ(?:\.get|\.setdefault)?)[\(\[]\s*"([A-Z][A-Z_]+)"')
+READ = re.compile(r'(?:env\.\w+|os\.environ(?:\.get|\.setdefault)?)[\(\[]\s*"([A-Z][A-Z0-9_]+)"')
 OURS = (
     "audit backoffice channels checkout common demo events gateway idempotency merchants monitoring orders"
     " payment_platform sagas staff webhooks"
