@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 # Words that are the same in Chinese: names of things, and of what machines call them.
 NAMES = {
     "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
-    "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "wechat", "test", "live", "django",
-    "alipay", "hans", "esc", "cidr", "idempotency", "key", "ips",
+    "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
+    "alipay", "wechat", "hans", "esc", "cidr", "idempotency", "key", "ips",
     "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
 }  # fmt: skip
 OURS = {
