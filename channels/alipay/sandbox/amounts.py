@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 SMALLEST_FEN, LARGEST_FEN = 1, 10_000_000_000  # [0.01, 100000000]: open/028r8t, total_amount
-_YUAN = re.compile(r"\d{1,9}(\.\d{1,2})?")
+_YUAN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 
 
 def read_yuan(value: object) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from channels.alipay.sandbox import apps, bills, offers, refunds, trade_records, trades
 from channels.alipay.sandbox.amounts import read_yuan
 from channels.alipay.sandbox.books import Books
+from channels.alipay.sandbox.content import read_address, read_text
 from channels.alipay.sandbox.faults import Fault
 from channels.alipay.sandbox.refusals import business, invalid_field
 from channels.alipay.sandbox.trade_records import Trade
@@ -26,9 +27,8 @@ class Call:
 
 def precreate(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     """docs.open.alipay.com/api_1/alipay.trade.precreate. The trade comes into being when the code is scanned."""
-    content = {"product_code": apps.FACE_TO_FACE, **call.content}
     offer = offers.make_offer(
-        app=app, product=apps.FACE_TO_FACE, content=content, common=call.common, now=books.now
+        app=app, product=apps.FACE_TO_FACE, content=call.content, common=call.common, now=books.now
     )
     trades.check_offer(books, offer)
     offers.save(books.connection, offer)
@@ -48,7 +48,7 @@ def query(books: Books, app: apps.App, call: Call) -> dict[str, object]:
 def close(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     """open/02e7gn. A notify_url in the call is told of it for any product."""
     trade = _trade(books, app, call)
-    trades.close_unpaid(books, trade, notify_url=call.common.get("notify_url", ""))
+    trades.close_unpaid(books, trade, notify_url=read_address(call.common, "notify_url"))
     return {"out_trade_no": trade.out_trade_no, "trade_no": trade.trade_no}
 
 
@@ -130,10 +130,7 @@ def _numbers(call: Call) -> dict[str, str]:
 
 
 def _text(call: Call, name: str, *, longest: int = LONGEST_NUMBER) -> str:
-    value = call.content.get(name, "")
-    if not isinstance(value, str) or len(value) > longest:
-        raise invalid_field(name, f"应为字符串，最大长度 {longest}")
-    return value
+    return read_text(call.content, name, longest=longest)
 
 
 def _options(call: Call) -> list[str]:

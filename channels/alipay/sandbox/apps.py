@@ -13,6 +13,7 @@ from channels.alipay.sandbox import signatures
 PAGE_PAY = "FAST_INSTANT_TRADE_PAY"  # open/028r8t, product_code
 WAP_PAY = "QUICK_WAP_WAY"  # page of alipay.trade.wap.pay, product_code
 FACE_TO_FACE = "FACE_TO_FACE_PAYMENT"  # page of alipay.trade.precreate, product_code
+ORDER_CODE = "QR_CODE_OFFLINE"  # the same API with the product's newer name
 ALL_PRODUCTS = (PAGE_PAY, WAP_PAY, FACE_TO_FACE)
 
 

@@ -57,10 +57,11 @@ def open_signed_page(bank: Bank, fields: Mapping[str, str]) -> Page:
             offer = offers.make_offer(
                 app=request.app,
                 product=gateway.PAGE_METHODS[request.method],
-                content={"product_code": "", **request.content},
+                content=request.content,
                 common=request.common,
                 now=books.now,
             )
+            trades.check_offer(books, offer)
             offers.save(books.connection, offer)
     except Refusal as refusal:
         return _refused(refusal)
@@ -91,6 +92,9 @@ def act(bank: Bank, token: str, action: str) -> Page:
             app = apps.get(books.connection, offer.app_id)
             if action == "leave":
                 return _left(offer)
+            paid = _existing_trade(books, offer)
+            if action == "pay" and paid is not None and paid.is_paid:  # the second click on the button
+                return _paid(app, offer, paid, books)
             trade = trades.open_offer(books, offer)
             if action == "pay":
                 fault = books.faults.take(Operation.PAY, app_id=app.app_id, out_trade_no=offer.out_trade_no)

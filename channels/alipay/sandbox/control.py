@@ -42,6 +42,7 @@ class Control:
             ("GET", "faults"): lambda fields: self._bank.faults.list(),
             ("POST", "faults"): self.add_fault,
             ("DELETE", "faults"): self.clear_faults,
+            ("POST", "unreachable"): self.check_seconds,
             ("POST", "open"): self.open_trade,
             ("POST", "pay"): self.pay_trade,
             ("POST", "refund"): self.refund_in_console,
@@ -112,6 +113,13 @@ class Control:
         self._bank.faults.clear()
         return []
 
+    def check_seconds(self, fields: Fields) -> object:
+        """The server closes its door after this answer."""
+        seconds = fields["seconds"]
+        if not isinstance(seconds, (int, float)) or not 0 < seconds <= 9999:
+            raise ValueError("seconds: more than 0, at most 9999")
+        return {"seconds": seconds}
+
     def open_trade(self, fields: Fields) -> object:
         """The customer scans the code, or logs in on the page that was opened last."""
         upkeep.run(self._bank)
@@ -175,7 +183,8 @@ def _find(books: Books, fields: Fields) -> Trade:
 
 
 def _open(books: Books, fields: Fields) -> Trade:
-    offer = offers.latest_of(books.connection, app_id=fields["app_id"], out_trade_no=fields["out_trade_no"])
+    app = apps.get(books.connection, fields["app_id"])
+    offer = offers.latest_of(books.connection, app_id=app.app_id, out_trade_no=fields["out_trade_no"])
     if offer is None:
         raise ValueError(
             f"out_trade_no: nobody has opened a page or made a code for {fields['out_trade_no']}"

@@ -139,7 +139,9 @@ def make_fault(**values: object) -> Fault:
         raise ValueError(f"kind: for {fault.operation} one of {', '.join(kinds)}")
     if not isinstance(fault.times, int) or fault.times < ALWAYS or fault.times == 0:
         raise ValueError("times: a positive number, or -1 for all calls")
-    if fault.seconds is not None and not 0 <= fault.seconds <= 9999:
+    if fault.seconds is not None and not (
+        isinstance(fault.seconds, (int, float)) and 0 <= fault.seconds <= 9999
+    ):
         raise ValueError("seconds: 0 to 9999")
     if not isinstance(fault.fields, dict):
         raise ValueError("fields: an object")

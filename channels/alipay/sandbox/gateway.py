@@ -132,7 +132,7 @@ def _check_permission(app: apps.App, method: str) -> None:
 def _content(fields: Mapping[str, str]) -> dict[str, object]:
     try:
         content = json.loads(fields.get("biz_content") or "{}", parse_float=Decimal, parse_int=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise invalid("parameter", "参数无效：biz_content 不是 JSON") from None
     if not isinstance(content, dict):
         raise invalid("parameter", "参数无效：biz_content 应为 JSON 对象")

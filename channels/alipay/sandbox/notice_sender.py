@@ -52,7 +52,7 @@ class NoticeSender:
 
     def _send(self, notice: Notice) -> None:
         with self._bank.open_books() as books:
-            fields = notices.signed_fields(books, notice)
+            fields, sent_at = notices.signed_fields(books, notice), books.now
         charset = fields["charset"]
         body = urlencode(fields, encoding=charset)
         try:
@@ -69,7 +69,9 @@ class NoticeSender:
             is_acknowledged = response.status_code == 200 and response.content == notices.ACKNOWLEDGEMENT
             answer = f"{response.status_code} {response.text[:100]}"
         with self._bank.open_books() as books:
-            notices.record_attempt(books, notice, is_acknowledged=is_acknowledged, answer=answer)
+            notices.record_attempt(
+                books, notice, sent_at=sent_at, is_acknowledged=is_acknowledged, answer=answer
+            )
 
     def _run(self) -> None:
         while not self._is_stopping:

@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -130,12 +130,11 @@ def _fields(app: apps.App, trade: Trade, refund: RefundReport | None) -> dict[st
 def signed_fields(books: Books, notice: Notice) -> dict[str, str]:
     """Returns what is posted now: each attempt has its own notify_time, and so its own signature."""
     app = apps.get(books.connection, notice.app_id)
-    fields: dict[str, str] = {
-        **json.loads(notice.fields),
-        "notify_id": notice.notify_id,
-        "notify_time": books.time,
-    }
-    message = signatures.text_to_sign(fields, without=signatures.NOT_IN_NOTICES).encode(fields["charset"])
+    stored: dict[str, str] = json.loads(notice.fields)
+    charset = stored["charset"]
+    fields = {name: value.encode(charset, "replace").decode(charset) for name, value in stored.items()}
+    fields |= {"notify_id": notice.notify_id, "notify_time": books.time}
+    message = signatures.text_to_sign(fields, without=signatures.NOT_IN_NOTICES).encode(charset)
     key = _foreign_key() if notice.flaw == "forged" else app.signing_key
     fields["sign"] = signatures.sign(message, key)
     if notice.flaw == "tampered":
@@ -161,14 +160,16 @@ def next_attempt_at(connection: sqlite3.Connection) -> str | None:
     return None if row[0] is None else str(row[0])
 
 
-def record_attempt(books: Books, notice: Notice, *, is_acknowledged: bool, answer: str) -> None:
+def record_attempt(
+    books: Books, notice: Notice, *, sent_at: datetime, is_acknowledged: bool, answer: str
+) -> None:
     """Ends the notice or plans its repetition, and releases the notices of its trade that waited for it."""
     attempts = notice.attempts + 1
     state, next_time = "acknowledged", notice.next_attempt_at
     if not is_acknowledged:
         state = "given_up" if attempts > len(REPETITIONS) else "waiting"
         if state == "waiting":
-            next_time = write_time(books.now + timedelta(minutes=REPETITIONS[attempts - 1]))
+            next_time = write_time(sent_at + timedelta(minutes=REPETITIONS[attempts - 1]))
     books.connection.execute(
         "UPDATE notices SET state = ?, attempts = ?, next_attempt_at = ?, last_answer = ? WHERE id = ?",
         (state, attempts, next_time, answer, notice.id),

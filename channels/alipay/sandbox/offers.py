@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from channels.alipay.sandbox import apps
 from channels.alipay.sandbox.amounts import read_yuan
 from channels.alipay.sandbox.clock import read_time, write_time
+from channels.alipay.sandbox.content import Content, read_address, read_text
 from channels.alipay.sandbox.refusals import business, invalid_field
 
 QR_CODE_LIFE = timedelta(
@@ -22,7 +23,7 @@ QR_CODE_LIFE = timedelta(
 OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_]{1,64}")  # "at most 64 letters, digits and underscores": open/028r8t
 NOT_IN_SUBJECT = "/=&"  # "no special characters, such as /, = and &": open/028r8t, subject
 LONGEST = {"subject": 256, "body": 128, "passback_params": 512}  # open/028r8t
-_TIMEOUT = re.compile(r"([1-9]\d{0,5})([mhd])|1c")
+_TIMEOUT = re.compile(r"([1-9][0-9]{0,5})([mhd])|1c")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 LONGEST_TIMEOUT = timedelta(days=15)  # timeout_express: 1m to 15d, and 15d when it is empty
 
@@ -55,10 +56,11 @@ class Offer:
 
 
 def make_offer(
-    *, app: apps.App, product: str, content: Mapping[str, object], common: Mapping[str, str], now: datetime
+    *, app: apps.App, product: str, content: Content, common: Mapping[str, str], now: datetime
 ) -> Offer:
     """Checks biz_content against the description of its fields. Raises Refusal."""
-    if content.get("product_code", apps.FACE_TO_FACE) != product:
+    accepted = (apps.FACE_TO_FACE, apps.ORDER_CODE, None) if product == apps.FACE_TO_FACE else (product,)
+    if content.get("product_code") not in accepted:
         raise invalid_field("product_code", f"应为 {product}")
     try:
         total_fen = read_yuan(content.get("total_amount"))
@@ -83,9 +85,9 @@ def make_offer(
         subject=subject,
         body=_text(content, "body"),
         passback_params=_text(content, "passback_params"),
-        notify_url=common.get("notify_url", ""),
-        return_url=common.get("return_url", "") if product != apps.FACE_TO_FACE else "",
-        quit_url=_text(content, "quit_url") if product == apps.WAP_PAY else "",
+        notify_url=read_address(common, "notify_url"),
+        return_url=read_address(common, "return_url") if product != apps.FACE_TO_FACE else "",
+        quit_url=read_address(content, "quit_url") if product == apps.WAP_PAY else "",
         charset=common["charset"],
         valid_until=_valid_until(content, product, time_expire, now),
         time_expire=None if time_expire is None else write_time(time_expire),
@@ -113,23 +115,18 @@ def latest_of(connection: sqlite3.Connection, *, app_id: str, out_trade_no: str)
     return None if row is None else Offer(**dict(row))
 
 
-def _text(content: Mapping[str, object], name: str) -> str:
-    value = content.get(name, "")
-    if not isinstance(value, str):
-        raise invalid_field(name, "应为字符串")
-    if len(value) > LONGEST.get(name, 256):
-        raise invalid_field(name, f"最大长度 {LONGEST.get(name, 256)}")
-    return value
+def _text(content: Content, name: str) -> str:
+    return read_text(content, name, longest=LONGEST.get(name, 256))
 
 
-def _out_trade_no(content: Mapping[str, object]) -> str:
+def _out_trade_no(content: Content) -> str:
     value = content.get("out_trade_no")
     if not isinstance(value, str) or not OUT_TRADE_NO.fullmatch(value):
         raise invalid_field("out_trade_no", "64个字符以内，仅支持字母、数字、下划线")
     return value
 
 
-def _time_expire(content: Mapping[str, object], now: datetime) -> datetime | None:
+def _time_expire(content: Content, now: datetime) -> datetime | None:
     """`yyyy-MM-dd HH:mm:ss`, and without seconds as older versions of open/028r8t say."""
     text = _text(content, "time_expire")
     if not text:
@@ -143,7 +140,7 @@ def _time_expire(content: Mapping[str, object], now: datetime) -> datetime | Non
     return moment
 
 
-def _timeout(content: Mapping[str, object], name: str) -> timedelta | None:
+def _timeout(content: Content, name: str) -> timedelta | None:
     """1m to 15d in minutes, hours or days, no decimals. 1c (the end of the day) is not supported here."""
     text = _text(content, name)
     if not text:
@@ -154,9 +151,7 @@ def _timeout(content: Mapping[str, object], name: str) -> timedelta | None:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _valid_until(
-    content: Mapping[str, object], product: str, time_expire: datetime | None, now: datetime
-) -> str | None:
+def _valid_until(content: Content, product: str, time_expire: datetime | None, now: datetime) -> str | None:
     """A signed page has no other end than time_expire; a QR code ends after two hours at the latest."""
     if product != apps.FACE_TO_FACE:
         return None if time_expire is None else write_time(time_expire)

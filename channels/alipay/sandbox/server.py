@@ -1,5 +1,6 @@
 """The HTTP server: the gateway, the customer's pages, the bills' files and the control API."""
 
+import contextlib
 import http.server
 import ipaddress
 import json
@@ -25,12 +26,13 @@ from channels.alipay.sandbox.notice_sender import NoticeSender
 
 LARGEST_BODY = 1_000_000
 GATEWAY_PATH = "/gateway.do"
+_CLOSE, _OPEN = b"c", b"o"
 
 
 class SandboxServer:
     """`sends_notices`: a thread sends them when they are due; without it a test calls `sender.send_due()`.
 
-    `public_url`: the address in QR codes and links of bills, when it is not the one that the server listens on.
+    `base_url`: the address in QR codes and links of bills, when it is not the one that the server listens on.
     """
 
     def __init__(
@@ -41,17 +43,19 @@ class SandboxServer:
         path: str = IN_MEMORY,
         clock: Clock | None = None,
         sends_notices: bool = False,
-        public_url: str = "",
+        base_url: str = "",
     ) -> None:
         self.bank = Bank(path=path, clock=clock)
         self.sender = NoticeSender(self.bank)
         self.control = Control(self.bank, self.sender)
         self._sends_notices = sends_notices
         self._stopped, self._stopping = socket.socketpair()
-        self._http = _HttpServer((host, port), _Handler)
-        self._http.sandbox = self
+        self._door, self._doorbell = socket.socketpair()
+        self._http = _HttpServer((host, port), self)
+        self._unreachable_seconds = 0.0
+        self.door_open, self.door_closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve, name="alipay-sandbox", daemon=True)
-        self.base_url = public_url or f"http://{host}:{self._http.server_address[1]}"
+        self.base_url = base_url or f"http://{host}:{self._http.server_address[1]}"
         self.gateway_url = self.base_url + GATEWAY_PATH
 
     def start(self) -> None:
@@ -64,15 +68,42 @@ class SandboxServer:
         self._stopping.close()
         if self._thread.is_alive():
             self._thread.join()
-        self._http.server_close()
+        self._http.hang_up()
         self.sender.stop()
         self.bank.close()
-        self._stopped.close()
+        for end in (self._stopped, self._door, self._doorbell):
+            end.close()
+
+    def be_unreachable(self, seconds: float) -> None:
+        """Refuses connections for the given seconds, or until `be_reachable`. Open connections are closed."""
+        self._unreachable_seconds = seconds
+        self.door_closed.clear()
+        self._doorbell.send(_CLOSE)
+        self.door_closed.wait()
+
+    def be_reachable(self) -> None:
+        self.door_open.clear()
+        self._doorbell.send(_OPEN)
+        self.door_open.wait()
 
     def _serve(self) -> None:
-        watched: list[_HttpServer | socket.socket] = [self._http, self._stopped]
-        while self._stopped not in select.select(watched, [], [])[0]:
-            self._http.handle_request()
+        watched: list[_HttpServer | socket.socket] = [self._http, self._stopped, self._door]
+        while self._stopped not in (readable := select.select(watched, [], [])[0]):
+            if self._door not in readable:
+                self._http.handle_request()
+                continue
+            if self._door.recv(1) == _CLOSE:
+                self._http.hang_up()
+                self.door_closed.set()
+                self._wait_behind_the_door()
+                self._http = watched[0] = _HttpServer(self._http.server_address, self)
+            self.door_open.set()
+
+    def _wait_behind_the_door(self) -> None:
+        ringing = select.select([self._stopped, self._door], [], [], self._unreachable_seconds)[0]
+        if self._door in ringing:
+            self._door.recv(1)
+        self.door_closed.clear()
 
     def wait(self, seconds: float, connection: socket.socket | None = None) -> None:
         """Returns after the seconds, when the server stops, or when the caller closes its connection."""
@@ -85,7 +116,26 @@ class _HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
-    sandbox: SandboxServer
+
+    def __init__(self, address: Any, sandbox: SandboxServer) -> None:
+        self.sandbox = sandbox
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().close_request(request)
+
+    def hang_up(self) -> None:
+        """Closes the listening socket and the open connections."""
+        self.server_close()
+        for connection in self._connections.copy():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A caller that went away is no error of the sandbox."""
@@ -97,6 +147,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: _HttpServer
     protocol_version = "HTTP/1.1"
     timeout = 60
+    disable_nagle_algorithm = True  # headers and body are two writes
 
     def do_GET(self) -> None:
         self._route(b"")
@@ -107,6 +158,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > LARGEST_BODY:
+            self.rfile.read(min(int(length), 10 * LARGEST_BODY) if length.isdigit() else 0)
             self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b"", "text/plain")
             self.close_connection = True
             return
@@ -178,19 +230,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not ipaddress.ip_address(self.client_address[0]).is_loopback:
             self._send(HTTPStatus.FORBIDDEN, b"", "text/plain")
             return
+        fields: Any = None
         try:
             fields = json.loads(body) if body else {key: values[0] for key, values in parse_qs(query).items()}
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
-        if not isinstance(fields, dict):
-            status, result = 400, {"error": "the body is not a JSON object"}
-        else:
-            status, result = self._call_control(name, fields)
+        result: object = {"error": "the body is not a JSON object"}
+        status = 400
+        if isinstance(fields, dict):
+            status, result = self._sandbox.control.handle(self.command, name, fields)
         content = json.dumps(result, ensure_ascii=False, indent=1).encode()
         self._send(status, content, "application/json; charset=utf-8")
-
-    def _call_control(self, name: str, fields: dict[str, Any]) -> tuple[int, Any]:
-        return self._sandbox.control.handle(self.command, name, fields)
+        if name == "unreachable" and status == HTTPStatus.OK:
+            self._sandbox.be_unreachable(fields["seconds"])
 
     def _show(self, page: Page) -> None:
         if page.location:

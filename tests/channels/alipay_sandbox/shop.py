@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -71,7 +71,7 @@ class Shop:
         self.number += 1
         return f"{self.app_id}_{self.number}"
 
-    def sign(self, method: str, content: Any, **common: str) -> dict[str, str]:
+    def sign(self, method: str, content: Any, /, **common: str) -> dict[str, str]:
         fields = {
             "app_id": self.app_id,
             "method": method,
@@ -111,7 +111,7 @@ class Shop:
         assert verify_with_rsa(self.keys.alipay_public, inner, rest.removesuffix(b'"}'))
         return json.loads(inner)
 
-    def precreate(self, amount: str = "88.88", **content: Any) -> str:
+    def precreate(self, amount: object = "88.88", **content: Any) -> str:
         """Returns the order's number."""
         number = content.setdefault("out_trade_no", self.new_number())
         answer = self.call(
@@ -136,7 +136,7 @@ class Shop:
             self.sandbox.gateway_url, params={"charset": fields["charset"]}, data=fields, timeout=5
         )
 
-    def paid(self, amount: str = "88.88", **content: Any) -> str:
+    def paid(self, amount: object = "88.88", **content: Any) -> str:
         number = self.precreate(amount, **content)
         self.control("POST", "pay", app_id=self.app_id, out_trade_no=number)
         return number
@@ -174,6 +174,14 @@ class Receiver:
     url: str
     received: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     answers: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    arrived: Condition = field(default_factory=Condition)
+
+    def wait_for(self, path: str, count: int) -> bool:
+        """Waits until so many notices have come to this path."""
+        with self.arrived:
+            return self.arrived.wait_for(
+                lambda: sum(p == path for p, _ in self.received) >= count, timeout=10
+            )
 
     def notices_at(self, url: str) -> list[dict[str, str]]:
         return [fields for path, fields in self.received if self.url + path == url]
@@ -184,7 +192,9 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            found.received.append((self.path, dict(parse_qsl(body))))
+            with found.arrived:
+                found.received.append((self.path, dict(parse_qsl(body))))
+                found.arrived.notify_all()
             planned = found.answers.get(self.path, [])
             status, content = planned.pop(0) if planned else (200, b"success")
             self.send_response(status)
