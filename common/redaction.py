@@ -22,9 +22,9 @@ from common.sensitive_text import (
 
 _CREDENTIAL_NAMES = (
     r"secret|passw|authorization|credential|api[-_]?key$|master[-_]?key|private[-_]?key|signature|token|cookie"
-    r"|card[-_]?(no|num)|^pan$|^cv[vc]2?$"
+    r"|card[-_]?(no|num)|^pan$|^cv[vc]2?$|^next_action$"
 )
-_HIDDEN_ON_PAGES = r"cv[vc]|iban|account_number|payment_url|next_action|client_key|api_key"
+_HIDDEN_ON_PAGES = r"cv[vc]|iban|account_number|payment_url|client_key|api_key"
 # Names of fields in which channels report who paid and where they live (Stripe: billing_details, customer_details,
 # shipping, receipt_email, payment_method_details …). The platform reads none of them.
 _PERSONAL_NAMES = (

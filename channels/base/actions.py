@@ -3,7 +3,7 @@
 import datetime as dt
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class ActionType(enum.StrEnum):
@@ -32,7 +32,7 @@ class QrCodeAction:
 class SdkAction:
     """The shop's page or app passes `params` to the channel's own client library."""
 
-    params: Mapping[str, str]
+    params: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class FormAction:
     """The browser posts `fields` to a page of the channel."""
 
     url: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(repr=False)
 
 
 NextAction = RedirectAction | QrCodeAction | SdkAction | FormAction

@@ -134,6 +134,7 @@ def _new_payment(request: CreatePayment, script: faults.Script) -> SimulatedPaym
         token=secrets.token_urlsafe(24),
         create_key=request.key,
         environment=request.environment,
+        payment_method=request.payment_method,
         state=PaymentState.DECLINED if declined else PaymentState.OPEN,
         amount=request.amount_minor,
         currency=request.currency,

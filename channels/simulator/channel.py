@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from channels.base import (
     TEST,
-    ActionType,
     CancelPayment,
     CapturePayment,
     ChannelAccount,
@@ -21,7 +20,6 @@ from channels.base import (
     ListingEntry,
     ListingWindow,
     NotFoundAtChannel,
-    PaymentMethod,
     PaymentRef,
     PaymentResult,
     RefundListResult,
@@ -32,6 +30,7 @@ from channels.base import (
 )
 from channels.simulator import bank, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
+from channels.simulator.methods import METHODS
 from channels.simulator.network import send_call
 
 _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it serves test keys only.")
@@ -41,9 +40,7 @@ class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
     credential_fields: tuple[CredentialField, ...] = ()
-    capabilities = ChannelCapabilities(
-        methods=(PaymentMethod("simulator", ActionType.REDIRECT, can_capture_manually=True),)
-    )
+    capabilities = ChannelCapabilities(methods=METHODS)
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         return None if environment == TEST else "the simulator moves no real money."

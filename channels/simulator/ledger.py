@@ -7,22 +7,17 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models.functions import Now
 
-from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RedirectAction, RefundState
+from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.simulator import faults
+from channels.simulator.methods import build_payment_url, choose_next_action
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
 EXPIRED = "expired"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
-
-
-def build_payment_url(payment: SimulatedPayment) -> str:
-    """The address of the simulator's page."""
-    return f"{settings.PUBLIC_BASE_URL}/checkout/{payment.token}"
 
 
 def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
@@ -33,7 +28,7 @@ def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
         amount_minor=payment.amount,
         currency=payment.currency,
         captured_minor=payment.captured,
-        next_action=RedirectAction(build_payment_url(payment)),
+        next_action=choose_next_action(payment),
         failure_code=payment.failure_code,
         failure_message=payment.failure_message,
     )

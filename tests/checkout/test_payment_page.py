@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from channels.base import FormAction, RedirectAction
+from channels.base import FormAction, RedirectAction, SdkAction
 from checkout import poll_limit
 from checkout.actions import prepare_action
+from common.redaction import CHANNEL_EVENTS, LOGS, PAGES, STEP_INPUTS, RedactionRules, redact
 from gateway.models import Payment
+from gateway.next_action import describe_next_action
 from tests.support import bank
 from tests.support.channels import add_channel
 from tests.support.shop import Body, opened, refund
@@ -146,6 +148,14 @@ def test_wechats_client_is_called_in_wechat_only(payment: Body) -> None:
     page, _policy = show(payment, JSAPI, channel="north")
     assert "This payment cannot be continued here" in page
     assert "prepay_id" not in page
+
+
+@pytest.mark.parametrize("rules", [LOGS, CHANNEL_EVENTS, STEP_INPUTS, PAGES])
+def test_what_an_action_holds_is_hidden(rules: RedactionRules) -> None:
+    action = SdkAction({"prepay": "secret-of-a-client"})
+    hidden = redact({"payment": {"next_action": describe_next_action(action), "status": "open"}}, rules)
+    assert "secret-of-a-client" not in f"{hidden} {action!r}"
+    assert hidden["payment"]["status"] == "open"
 
 
 # --- Hostile values ---------------------------------------------------------------------------------------------

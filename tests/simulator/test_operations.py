@@ -18,6 +18,7 @@ from channels.base import (
 )
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
+from gateway.next_action import describe_next_action, read_next_action
 from tests.simulator.conftest import Shop, ledger, ref
 
 LIVE_ACCOUNT = ChannelAccount("live")
@@ -40,6 +41,23 @@ def test_created_payment_is_open_with_a_page(shop: Shop) -> None:
     assert payment.next_action.url.endswith(f"/checkout/{token}")
     assert payment.channel_trade_no.startswith("sim_pay_")
     assert ledger(payment.reference) == []
+
+
+def test_the_method_chooses_how_the_customer_comes_to_the_page(channel: SimulatorChannel, shop: Shop) -> None:
+    for method in ("simulator", "simulator_qr", "simulator_form"):
+        declared = channel.capabilities.get_method(method)
+        request = replace(shop.creation(), payment_method=method)
+        created = channel.create_payment(request)
+        found = channel.find_payment(ref(request.reference))
+        assert isinstance(created, Reported)
+        assert isinstance(found, Reported)
+        described = describe_next_action(created.value.next_action)
+        assert declared is not None
+        assert described is not None
+        assert described["type"] == declared.action
+        assert SimulatedPayment.objects.get(pk=request.reference).token in str(described)
+        assert found.value.next_action == created.value.next_action
+        assert read_next_action(described) == created.value.next_action
 
 
 def test_same_key_creates_once(channel: SimulatorChannel, shop: Shop) -> None:

@@ -129,6 +129,7 @@ class Migration(migrations.Migration):
                 ("token", models.CharField(help_text="Opens the payment page.", max_length=64, unique=True)),
                 ("create_key", models.CharField(max_length=255, null=True, unique=True)),
                 ("environment", models.CharField(max_length=10)),
+                ("payment_method", models.CharField(blank=True, max_length=50)),
                 ("state", models.CharField(default="open", max_length=20)),
                 ("amount", models.BigIntegerField()),
                 ("currency", models.CharField(max_length=3)),

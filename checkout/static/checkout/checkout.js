@@ -5,7 +5,7 @@ const FIRST_POLL_MILLISECONDS = 2000;
 const LONGEST_POLL_MILLISECONDS = 15000;
 // So long after the time to pay is over, the page stops asking.
 const POLL_AFTER_END_MILLISECONDS = 10 * 60 * 1000;
-const RETURN_MILLISECONDS = 5000;
+const RETURN_MILLISECONDS = 3000;
 
 let pollTimer = 0;
 let pollMilliseconds = FIRST_POLL_MILLISECONDS;
