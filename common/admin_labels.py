@@ -86,6 +86,7 @@ LABELS: dict[str, Promise] = {
     "payment": _("payment"),
     "payment_no": _("payment number"),
     "payment_url": _("payment page"),
+    "next_action": _("next action"),
     "position": _("position"),
     "published_at": _("published at"),
     "quantity": _("quantity"),
