@@ -81,16 +81,18 @@ def refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:
         amount_fen = read_yuan(call.content.get("refund_amount"))
     except ValueError:
         raise invalid_field("refund_amount", "单位为元，支持两位小数") from None
+    number = _text(call, "out_request_no")
     is_changed = refunds.refund(
         books,
         trade,
         amount_fen=amount_fen,
-        out_request_no=_text(call, "out_request_no"),
+        out_request_no=number,
         reason=_text(call, "refund_reason", longest=256),
         behaviour=call.behaviour,
     )
     trade = trade_records.get(books.connection, trade.trade_no)
-    return refunds.describe_call(books, trade, _options(call), is_changed=is_changed)
+    found = refunds.find(books, trade.trade_no, number or trade.out_trade_no)
+    return refunds.describe_call(trade, found, _options(call), is_changed=is_changed)
 
 
 def query_refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:

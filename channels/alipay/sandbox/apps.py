@@ -61,7 +61,11 @@ def register(
     refund_days: int = 365,
     fee_basis_points: int = 0,
 ) -> App:
-    """Raises ValueError when a key cannot be read or the app_id is taken."""
+    """Raises ValueError when a field is wrong, a key cannot be read, or the app_id is taken."""
+    if not all(isinstance(text, str) for text in (app_id, seller_id, name)):
+        raise ValueError("app_id, seller_id, name: texts")
+    if not all(type(number) is int for number in (refund_days, fee_basis_points)):
+        raise ValueError("refund_days, fee_basis_points: whole numbers")
     signatures.load_public_key(app_public_key)
     signatures.load_private_key(alipay_private_key)
     app = App(

@@ -29,6 +29,9 @@ def read_address(content: Content, name: str) -> str:
 
 
 def _is_web_address(text: str) -> bool:
+    """Printable ASCII only, because it becomes a header of an answer."""
+    if not all("!" <= character <= "~" for character in text):
+        return False
     try:
         address = urlsplit(text)
     except ValueError:

@@ -61,10 +61,11 @@ class Control:
         if call is None:
             return 404, {"error": f"no call {method} /control/{name}"}
         try:
+            _check_types(fields)
             result = call(fields)
         except KeyError as error:
             return 400, {"error": f"{error.args[0]}: missing"}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             return 400, {"error": str(error)}
         except Refusal as refusal:
             return 409, refusal.as_answer()
@@ -170,6 +171,12 @@ class Control:
             amount_fen = sign * read_yuan(fields["amount"])
             ledger.book_transfer(books, seller_id=fields["seller_id"], amount_fen=amount_fen)
             return {"balance_fen": ledger.balance_of(books, fields["seller_id"])}
+
+
+def _check_types(fields: Fields) -> None:
+    for name, value in fields.items():
+        if isinstance(value, (list, dict)) and name not in ("fields", "products"):
+            raise ValueError(f"{name}: a text or a number")
 
 
 def _find(books: Books, fields: Fields) -> Trade:

@@ -73,7 +73,7 @@ def make_offer(
         raise invalid_field("subject", "不可为空，不可使用特殊字符 / = &")
     seller_id = _text(content, "seller_id")
     if seller_id not in ("", app.seller_id):
-        raise business("ACQ.INVALID_PARAMETER", "收款账户不支持：seller_id")
+        raise business("ACQ.INVALID_RECEIVE_ACCOUNT")
     time_expire = _time_expire(content, now)
     timeout = _timeout(content, "timeout_express")
     return Offer(

@@ -121,7 +121,7 @@ def find(books: Books, trade_no: str, out_request_no: str) -> Refund | None:
 
 
 def describe_call(
-    books: Books, trade: Trade, options: Collection[str], *, is_changed: bool
+    trade: Trade, found: Refund | None, options: Collection[str], *, is_changed: bool
 ) -> dict[str, object]:
     """Answer to alipay.trade.refund. refund_fee is all that the trade has refunded so far."""
     refunded = write_yuan(trade.refunded_fen)
@@ -129,12 +129,13 @@ def describe_call(
         "buyer_logon_id": BUYER_LOGON_ID,
         "buyer_user_id": BUYER_ID,
         "fund_change": "Y" if is_changed else "N",
-        "gmt_refund_pay": books.time,
         "out_trade_no": trade.out_trade_no,
         "refund_fee": refunded,
         "send_back_fee": "0.00",
         "trade_no": trade.trade_no,
     }
+    if found is not None and found.decided_at is not None:
+        answer["gmt_refund_pay"] = found.decided_at
     if "refund_detail_item_list" in options:
         answer["refund_detail_item_list"] = [{"amount": refunded, "fund_channel": "ALIPAYACCOUNT"}]
         answer["send_back_fee"] = refunded

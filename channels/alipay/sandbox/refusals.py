@@ -47,6 +47,7 @@ SUB_MESSAGES = {
     "ACQ.SYSTEM_ERROR": "系统错误",
     "ACQ.INVALID_PARAMETER": "参数无效",
     "ACQ.ACCESS_FORBIDDEN": "无权限使用接口",
+    "ACQ.INVALID_RECEIVE_ACCOUNT": "收款账户不支持",
     "ACQ.TRADE_NOT_EXIST": "交易不存在",
     "ACQ.TRADE_HAS_SUCCESS": "交易已被支付",
     "ACQ.TRADE_HAS_CLOSE": "交易已经关闭",

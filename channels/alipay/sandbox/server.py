@@ -52,6 +52,7 @@ class SandboxServer:
         self._stopped, self._stopping = socket.socketpair()
         self._door, self._doorbell = socket.socketpair()
         self._http = _HttpServer((host, port), self)
+        self.is_stopping = False
         self._unreachable_seconds = 0.0
         self.door_open, self.door_closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve, name="alipay-sandbox", daemon=True)
@@ -65,6 +66,7 @@ class SandboxServer:
 
     def stop(self) -> None:
         """Ends also the calls whose answer a fault holds back."""
+        self.is_stopping = True
         self._stopping.close()
         if self._thread.is_alive():
             self._thread.join()
@@ -74,14 +76,14 @@ class SandboxServer:
         for end in (self._stopped, self._door, self._doorbell):
             end.close()
 
-    def be_unreachable(self, seconds: float) -> None:
-        """Refuses connections for the given seconds, or until `be_reachable`. Open connections are closed."""
+    def refuse_connections(self, seconds: float) -> None:
+        """Refuses connections for the given seconds, or until `accept_connections`. Open connections are closed."""
         self._unreachable_seconds = seconds
         self.door_closed.clear()
         self._doorbell.send(_CLOSE)
         self.door_closed.wait()
 
-    def be_reachable(self) -> None:
+    def accept_connections(self) -> None:
         self.door_open.clear()
         self._doorbell.send(_OPEN)
         self.door_open.wait()
@@ -138,8 +140,8 @@ class _HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that went away is no error of the sandbox."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """A caller that went away is no error of the sandbox, nor is a call that it did not finish when it stopped."""
+        if not isinstance(sys.exc_info()[1], ConnectionError) and not self.sandbox.is_stopping:
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -242,7 +244,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         content = json.dumps(result, ensure_ascii=False, indent=1).encode()
         self._send(status, content, "application/json; charset=utf-8")
         if name == "unreachable" and status == HTTPStatus.OK:
-            self._sandbox.be_unreachable(fields["seconds"])
+            self._sandbox.refuse_connections(fields["seconds"])
 
     def _show(self, page: Page) -> None:
         if page.location:

@@ -114,6 +114,16 @@ def test_unknown_pages(shop: Shop, path: str) -> None:
     assert "TRADE_NOT_EXIST" in shop.http.get(shop.sandbox.base_url + path, timeout=5).text
 
 
-def test_an_address_that_is_no_web_address(shop: Shop) -> None:
-    refused = shop.open_page(shop.page(return_url="javascript:alert(1)")).content.decode("gbk")
-    assert "return_url" in refused
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "https://",
+        "https://shop.example/\r\nSet-Cookie: a=b",
+        "https://shop.example/谢谢",
+    ],
+)
+def test_an_address_that_is_no_web_address(shop: Shop, address: str) -> None:
+    refused = shop.open_page(shop.page(return_url=address))
+    assert "return_url" in refused.content.decode("gbk")
+    assert "Set-Cookie" not in refused.headers

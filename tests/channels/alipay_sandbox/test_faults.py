@@ -139,14 +139,14 @@ def test_unreachable() -> None:
     server.start()
     session = requests.Session()
     session.get(f"{server.base_url}/control/clock", timeout=5)
-    server.be_unreachable(60)
+    server.refuse_connections(60)
     with pytest.raises(requests.ConnectionError, match="refused"):
         session.get(f"{server.base_url}/control/clock", timeout=5)
-    server.be_reachable()
+    server.accept_connections()
     answer = session.post(f"{server.base_url}/control/unreachable", json={"seconds": 60}, timeout=5)
     assert answer.status_code == 200
     assert server.door_closed.wait(5)
-    server.be_reachable()
+    server.accept_connections()
     assert session.get(f"{server.base_url}/control/clock", timeout=5).status_code == 200
     server.stop()
 

@@ -30,8 +30,10 @@ def test_partial_refunds_until_all_is_refunded(shop: Shop) -> None:
 
 def test_one_number_refunds_once(shop: Shop) -> None:
     number = shop.paid("10.00")
-    shop.refund(number, "4.00", "R1")
+    first = shop.refund(number, "4.00", "R1")
+    shop.wait(minutes=1)
     again = shop.refund(number, "4.00", "R1")
+    assert again["gmt_refund_pay"] == first["gmt_refund_pay"]
     assert (again["code"], again["fund_change"], again["refund_fee"]) == ("10000", "N", "4.00")
     other = shop.refund(number, "5.00", "R1")
     assert (other["code"], other["sub_code"]) == ("40004", "ACQ.DISCORDANT_REPEAT_REQUEST")

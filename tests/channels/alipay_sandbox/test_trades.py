@@ -50,7 +50,6 @@ def pay(shop: Shop, number: str) -> tuple[int, Any]:
         ("timeout_express", "1.5h"),
         ("timeout_express", "16d"),
         ("time_expire", "tomorrow"),
-        ("seller_id", "2088999999999999"),
     ],
 )
 def test_fields_are_checked(shop: Shop, field: str, value: object) -> None:
@@ -58,6 +57,17 @@ def test_fields_are_checked(shop: Shop, field: str, value: object) -> None:
     answer = shop.call(PRECREATE, content)
     assert (answer["code"], answer["sub_code"]) == ("40004", "ACQ.INVALID_PARAMETER")
     assert field in answer["sub_msg"]
+
+
+def test_another_sellers_account(shop: Shop) -> None:
+    content = {"out_trade_no": "1", "total_amount": "1.00", "subject": "茶", "seller_id": "2088999999999999"}
+    assert shop.call(PRECREATE, content)["sub_code"] == "ACQ.INVALID_RECEIVE_ACCOUNT"
+
+
+def test_the_trade_number_wins(shop: Shop) -> None:
+    first, second = shop.paid("1.00"), shop.paid("2.00")
+    trade_no = shop.query(first)["trade_no"]
+    assert shop.query(second, trade_no=trade_no)["out_trade_no"] == first
 
 
 @pytest.mark.parametrize(
