@@ -11,6 +11,10 @@ env = environ.Env()
 LOCAL_SECRETS = Path(env.str("LOCAL_DIR", default=str(BASE_DIR / ".local"))) / "secrets.env"
 if LOCAL_SECRETS.exists():
     env.read_env(LOCAL_SECRETS)
+# The accounts at the sandboxes, when the local stack was started with them.
+LOCAL_SANDBOXES = LOCAL_SECRETS.with_name("sandboxes.env")
+if LOCAL_SANDBOXES.exists():
+    env.read_env(LOCAL_SANDBOXES)
 
 # Django's debug pages. Only on a developer's own machine.
 DEBUG: bool = env.bool("DEBUG", default=False)

@@ -4,12 +4,17 @@ import json
 import os
 import shutil
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from scripts.local.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[2]
+# The programs of the sandboxes: the variable that moves the port, and the port.
+SANDBOXES = {
+    "wechat-sandbox": ("WECHAT_SANDBOX_PORT", 40004),
+    "alipay-sandbox": ("ALIPAY_SANDBOX_PORT", 40005),
+}
 MINIMUM_FREE_MB = 500  # a new cluster is 60 MB; the rest is room for its log to turn over
 
 
@@ -39,9 +44,11 @@ class Stack:
     database: Database
     redis: Address
     web: Address
+    # The port of each sandbox; empty without --with-sandboxes.
+    sandbox_ports: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls) -> "Stack":
+    def from_environment(cls, *, with_sandboxes: bool = False) -> "Stack":
         return cls(
             local=_directory("LOCAL_DIR", ROOT / ".local"),
             logs=_directory("LOG_DIR", ROOT / "logs"),
@@ -49,6 +56,11 @@ class Stack:
             redis=_server("REDIS_HOST", "REDIS_PORT", 40379),
             # Loopback only: the local stack has a well-known API key and a well-known admin password.
             web=Address(os.environ.get("WEB_HOST", "127.0.0.1"), _port("PORT", 40003), embedded=True),
+            sandbox_ports={
+                program: _port(variable, port)
+                for program, (variable, port) in SANDBOXES.items()
+                if with_sandboxes
+            },
         )
 
     @property
@@ -76,6 +88,7 @@ class Stack:
             database=Database(**values["database"]),
             redis=Address(**values["redis"]),
             web=Address(**values["web"]),
+            sandbox_ports=values.get("sandbox_ports", {}),
         )
 
     def save(self) -> None:

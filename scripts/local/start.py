@@ -1,5 +1,9 @@
-"""Starts the local stack and waits until it takes payments. On a failure it stops what it started."""
+"""Starts the local stack and waits until it takes payments. On a failure it stops what it started.
 
+With --with-sandboxes, also the sandboxes of WeChat Pay and Alipay, as the accounts of these channels for test keys.
+"""
+
+import argparse
 import fcntl
 import os
 import shutil
@@ -8,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from scripts.local import errors, leftovers, postgres, redis, secrets
-from scripts.local.config import ROOT, Stack, require_port, require_space
+from scripts.local import errors, leftovers, postgres, redis, sandboxes, secrets
+from scripts.local.config import ROOT, SANDBOXES, Stack, require_port, require_space
 from scripts.local.errors import StackError, tail
 from scripts.local.probe import is_ready
 from scripts.local.supervisor import Supervisor
@@ -31,7 +35,7 @@ RESTART_FREE_MB = 100
 
 
 def main() -> int:
-    wanted = Stack.from_environment()
+    wanted = Stack.from_environment(with_sandboxes=_parse_options().with_sandboxes)
     wanted.make_directories()
     with _lock_start(wanted):
         supervisor = Supervisor(wanted)
@@ -46,6 +50,14 @@ def main() -> int:
     return 0
 
 
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="start-all-services.sh", description=__doc__)
+    parser.add_argument(
+        "--with-sandboxes", action="store_true", help="start the sandboxes of WeChat Pay and Alipay too"
+    )
+    return parser.parse_args()
+
+
 def _start(stack: Stack, supervisor: Supervisor) -> None:
     _check_preconditions(stack)
     environment = _environment(stack)
@@ -53,6 +65,7 @@ def _start(stack: Stack, supervisor: Supervisor) -> None:
         undo.callback(leftovers.end, stack)  # if supervisord itself was killed
         undo.callback(supervisor.shutdown)
         _start_servers(stack, supervisor, environment)
+        _start_sandboxes(stack, supervisor)
         stack.save()
         undo.callback(stack.forget)
         _manage(stack, environment, "migrate", "--no-input")
@@ -64,7 +77,7 @@ def _start(stack: Stack, supervisor: Supervisor) -> None:
 
 def _resume(stack: Stack, supervisor: Supervisor) -> None:
     """Restarts dead processes. Does nothing on a healthy stack."""
-    supervisor.start(_servers(stack))
+    supervisor.start([*_servers(stack), *stack.sandbox_ports])
     _start_platform(stack, supervisor)
 
 
@@ -77,6 +90,8 @@ def _check_preconditions(stack: Stack) -> None:
         )
     require_space(stack.local, RESTART_FREE_MB)
     require_port(stack.web.port, "PORT", "the payment gateway")
+    for program, port in stack.sandbox_ports.items():
+        require_port(port, SANDBOXES[program][0], program)
     if stack.database.embedded:
         require_port(stack.database.port, "DB_PORT", "PostgreSQL")
         postgres.Cluster.of(stack).create()
@@ -112,6 +127,10 @@ def _environment(stack: Stack) -> dict[str, str]:
         "REDIS_PORT": str(stack.redis.port),
         "WEB_HOST": stack.web.host,
         "PORT": str(stack.web.port),
+        # supervisord's configuration names them also when the sandboxes are not started
+        **{
+            variable: str(stack.sandbox_ports.get(name, port)) for name, (variable, port) in SANDBOXES.items()
+        },
         "LOCAL_DIR": str(stack.local),
         "LOG_DIR": str(stack.logs),
         "STATIC_ROOT": str(stack.local / "static"),
@@ -145,6 +164,22 @@ def _start_servers(stack: Stack, supervisor: Supervisor, environment: dict[str, 
         raise StackError(f"PostgreSQL or Redis did not come up in {SERVER_SECONDS:.0f} s: see {stack.logs}")
     if stack.database.embedded:
         postgres.ensure_database(stack.database)
+
+
+def _start_sandboxes(stack: Stack, supervisor: Supervisor) -> None:
+    """Before the platform's processes, which read the settings that the sandboxes write."""
+    sandboxes.forget_settings(stack)
+    if not stack.sandbox_ports:
+        return
+    supervisor.start(stack.sandbox_ports)
+
+    def ready() -> bool:
+        supervisor.require_alive(stack.sandbox_ports)
+        return sandboxes.are_ready(stack)
+
+    if not wait_until(ready, SERVER_SECONDS):
+        raise StackError(f"the sandboxes did not come up in {SERVER_SECONDS:.0f} s: see {stack.logs}")
+    sandboxes.write_settings(stack)
 
 
 def _manage(stack: Stack, environment: dict[str, str], *command: str) -> None:
@@ -201,6 +236,8 @@ The payment platform is ready.
   Try it:    ./scripts/test-idempotency.sh
   State:     ./scripts/status-all-services.sh
   Stop:      ./scripts/stop-all-services.sh""")
+    for program, port in stack.sandbox_ports.items():
+        print(f"  Sandbox:   http://127.0.0.1:{port}/        {program}")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ def main() -> int:
     ):
         healthy &= reason is None
         print(_server_row(name, address, reason, programs[name].pid))
-    for name in PLATFORM:
+    ports = {"payment-gateway": stack.web.port, **stack.sandbox_ports}
+    for name in (*stack.sandbox_ports, *PLATFORM):
         program = programs[name]
         healthy &= program.is_up
-        port = stack.web.port if name == "payment-gateway" else ""
+        port = ports.get(name, "")
         print(ROW.format(name, program.state.lower(), program.pid or "", port))
     ready = is_ready(stack)
     print(f"\n{stack.url}/readyz: {'ready' if ready else 'NOT READY'}")

@@ -81,6 +81,8 @@ def _environment(directory: Path, database: Database, cache: Address) -> dict[st
         "REDIS_HOST": cache.host,
         "REDIS_PORT": str(cache.port),
         "PROMETHEUS_MULTIPROC_DIR": str(directory / "prometheus"),
+        # The local stack's secrets and sandboxes are no part of a test.
+        "LOCAL_DIR": str(directory),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
     # Without bytecode each pytest process compiles and rewrites every test anew: 12 s of CPU.

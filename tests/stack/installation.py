@@ -17,13 +17,14 @@ NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", ".local", "logs", ".*_cache", ".hypothesis", "tests", "benchmarks", "*.pyc.*"
 )
 # What a login shell has. Nothing of the test run: its DB_HOST would mean "use that server".
+PORTS = ("PORT", "DB_PORT", "REDIS_PORT", "WECHAT_SANDBOX_PORT", "ALIPAY_SANDBOX_PORT")
 KEPT = ("PATH", "HOME", "LANG", "PIP_FIND_LINKS", "PIP_INDEX_URL")
 
 
 class Installation:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = {name: free_port() for name in ("PORT", "DB_PORT", "REDIS_PORT")}
+        self.ports = {name: free_port() for name in PORTS}
         shutil.copytree(ROOT, directory, ignore=NOT_COPIED)
 
     @property

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.stack
 
 
 def test_a_stack_starts_stops_and_starts_again(installation: Installation) -> None:
-    started = installation.run("start-all-services.sh")
+    started = installation.run("start-all-services.sh", "--with-sandboxes")
     assert started.returncode == 0, started.stderr
     for shown in ("test-api-key", "test-signature", "/api/docs", "/admin/", "/metrics", "/checkout/"):
         assert shown in started.stdout
@@ -25,6 +25,7 @@ def test_a_stack_starts_stops_and_starts_again(installation: Installation) -> No
     assert "saga_started_total" in installation.get("/metrics")
     assert_database_as_documented(installation)
     assert_status_names_everything(installation)
+    assert_sandboxes_are_accounts_of_the_channels(installation)
     assert_idempotency_script(installation)
     assert_servers_that_were_ended_come_back(installation)
     assert "already running" in installation.run("start-all-services.sh").stdout
@@ -32,6 +33,7 @@ def test_a_stack_starts_stops_and_starts_again(installation: Installation) -> No
 
     assert_dying_program_is_named(installation)
     assert installation.run("start-all-services.sh").returncode == 0, "with the data of the first life"
+    assert not (installation.directory / ".local" / "sandboxes.env").exists(), "started without sandboxes"
     assert_killed_supervisor_is_noticed(installation)
     assert_stop_leaves_nothing(installation)
 
@@ -133,6 +135,20 @@ def assert_status_names_everything(installation: Installation) -> None:
         assert rows[service][0] == "running"
         assert rows[service][1].isdigit()
     assert rows["payment-gateway"][2] == str(installation.ports["PORT"])
+
+
+def assert_sandboxes_are_accounts_of_the_channels(installation: Installation) -> None:
+    settings = (installation.directory / ".local" / "sandboxes.env").read_text().splitlines()
+    ports = installation.ports
+    assert f"WECHAT_API_BASE=http://127.0.0.1:{ports['WECHAT_SANDBOX_PORT']}" in settings
+    assert f"ALIPAY_GATEWAY_URL=http://127.0.0.1:{ports['ALIPAY_SANDBOX_PORT']}/gateway.do" in settings
+    rows = installation.run("status-all-services.sh").stdout.splitlines()
+    for program, port in (
+        ("wechat-sandbox", "WECHAT_SANDBOX_PORT"),
+        ("alipay-sandbox", "ALIPAY_SANDBOX_PORT"),
+    ):
+        (row,) = (row.split() for row in rows if row.startswith(program))
+        assert (row[1], row[3]) == ("running", str(ports[port]))
 
 
 def assert_idempotency_script(installation: Installation) -> None:

@@ -1,4 +1,8 @@
-"""python -m channels.wechat.sandbox --port 40081 --data .local/wechat-sandbox"""
+"""Starts the sandbox: python -m channels.wechat.sandbox --port 40004 --data DIRECTORY
+
+The first start makes the keys, in the directory. Each start writes the settings of the platform that lead to this
+sandbox into settings.env in that directory, and prints them.
+"""
 
 import argparse
 import logging
@@ -7,21 +11,16 @@ import sys
 import threading
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from channels.wechat.sandbox.keys import KeyFolder, format_public_key, load_or_create
+from channels.wechat.sandbox.keys import KeyFolder, format_public_key, load_or_create, write_secretly
 from channels.wechat.sandbox.server import run_sandbox
 
 DEFAULT_MCHID = "1900000109"
+SETTINGS_FILE = "settings.env"
 
 
 def main() -> int:
     options = _parse_options()
     folder = load_or_create(options.data, options.mchid or [DEFAULT_MCHID])
-    base_url = options.base_url or f"http://127.0.0.1:{options.port}"
-    if options.print_settings:
-        sys.stdout.write(format_settings(folder, base_url))
-        return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -36,8 +35,12 @@ def main() -> int:
     ) as bank:
         if options.base_url:
             bank.base_url = options.base_url
-        sys.stdout.write(f"WeChat Pay sandbox at {bank.base_url}, books in {options.data}\n")
-        sys.stdout.write(format_settings(folder, bank.base_url))
+        settings = format_settings(folder, bank.base_url)
+        write_secretly(options.data / SETTINGS_FILE, settings)
+        sys.stdout.write(
+            f"# WeChat Pay sandbox at {bank.base_url}. Settings of the platform that lead to it:\n"
+        )
+        sys.stdout.write(settings)
         sys.stdout.flush()
         stopped.wait()
     return 0
@@ -57,33 +60,34 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--code-url", choices=("weixin", "http"), default="weixin", help="the kind of QR codes"
     )
-    parser.add_argument(
-        "--print-settings", action="store_true", help="make the keys, print settings, and end"
-    )
     return parser.parse_args()
 
 
 def format_settings(folder: KeyFolder, base_url: str) -> str:
-    """The settings of the platform for each merchant, one a line; line ends within a key are written as \\n."""
-    certificate = folder.platform.certificate.public_bytes(Encoding.PEM).decode()
+    """The settings of the platform that use the first merchant; line ends within a key are written as \\n.
+
+    The other merchants follow as comments: their values are the credentials of channel accounts.
+    """
     lines = []
-    for identity in folder.identities:
+    for number, identity in enumerate(folder.identities):
         merchant = identity.merchant
         settings = {
             "WECHAT_API_BASE": base_url,
-            "WECHAT_TEST_MCHID": merchant.mchid,
-            "WECHAT_TEST_APPID": merchant.appid,
-            "WECHAT_TEST_CERTIFICATE_SERIAL": merchant.certificate_serial,
+            "WECHAT_TEST_MCH_ID": merchant.mchid,
+            "WECHAT_TEST_APP_ID": merchant.appid,
+            "WECHAT_TEST_API_V3_KEY": merchant.apiv3_key,
             "WECHAT_TEST_PRIVATE_KEY": identity.private_key_pem,
-            "WECHAT_TEST_APIV3_KEY": merchant.apiv3_key,
+            "WECHAT_TEST_CERTIFICATE_SERIAL_NO": merchant.certificate_serial,
             "WECHAT_TEST_PUBLIC_KEY_ID": merchant.public_key_id,
             "WECHAT_TEST_PUBLIC_KEY": format_public_key(folder.platform.public_key_pair),
-            "WECHAT_TEST_PLATFORM_CERTIFICATE": certificate,
         }
-        lines += [
-            f"{name}={value.strip().replace(chr(10), chr(92) + 'n')}" for name, value in settings.items()
-        ]
+        mark = "# " if number else ""
+        lines += [f"{mark}{name}={_in_one_line(value)}" for name, value in settings.items()]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _in_one_line(value: str) -> str:
+    return value.strip().replace("\n", "\\n")
 
 
 if __name__ == "__main__":

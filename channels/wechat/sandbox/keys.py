@@ -108,7 +108,7 @@ def load_or_create(folder: Path, mchids: list[str]) -> KeyFolder:
     certificate_file = folder / "platform_certificate.pem"
     if not certificate_file.exists():
         certificate = make_certificate(certificate_key, "Tenpay.com Root CA")
-        _write(certificate_file, certificate.public_bytes(Encoding.PEM).decode())
+        write_secretly(certificate_file, certificate.public_bytes(Encoding.PEM).decode())
     platform = PlatformKeys(
         certificate_key, x509.load_pem_x509_certificate(certificate_file.read_bytes()), public_key_pair
     )
@@ -121,20 +121,20 @@ def _load_or_create_merchant(folder: Path, mchid: str) -> MerchantIdentity:
     if not values_file.exists():
         identity = make_merchant(mchid, key)
         values = {"serial": identity.merchant.certificate_serial, "apiv3_key": identity.merchant.apiv3_key}
-        _write(values_file, json.dumps(values))
+        write_secretly(values_file, json.dumps(values))
     values = json.loads(values_file.read_text())
     return make_merchant(mchid, key, serial=values["serial"], apiv3_key=values["apiv3_key"])
 
 
 def _load_or_create_key(file: Path) -> RSAPrivateKey:
     if not file.exists():
-        _write(file, format_private_key(make_key()))
+        write_secretly(file, format_private_key(make_key()))
     key = load_pem_private_key(file.read_bytes(), password=None)
     assert isinstance(key, RSAPrivateKey)
     return key
 
 
-def _write(file: Path, text: str) -> None:
+def write_secretly(file: Path, text: str) -> None:
     """Writes a whole file or none, which only its owner can read."""
     partial = file.with_suffix(".new")
     partial.unlink(missing_ok=True)
