@@ -1,10 +1,14 @@
-"""Pictures of the back office for docs/BACKOFFICE.md, made from the demo data of a running local stack.
+"""Pictures of the back office for docs/BACKOFFICE.md, made from the demo data of a running local stack, and contact
+sheets of the payment page for docs/CHANNELS.md, made from the pictures of its tests.
 
 ./scripts/start-all-services.sh
 .venv/bin/python manage.py seed_demo --payments 500
 .venv/bin/python -m scripts.screenshots                          # into docs/images/backoffice
 .venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page in every look
 pngquant --force --ext .png docs/images/backoffice/*.png         # a third of the size
+
+CHECKOUT_SCREENSHOTS=/tmp/shots ./scripts/test.sh tests/checkout/test_next_action_browser.py
+.venv/bin/python -m scripts.screenshots --sheets /tmp/shots      # into docs/images/checkout
 """
 
 import argparse
@@ -54,6 +58,12 @@ PAGES = {
 ON_A_PHONE = ("dashboard", "payments", "payment", "saga")
 
 
+SHEET_STYLE = (
+    "body{margin:0;background:#8a93a3;display:flex;flex-wrap:wrap;align-items:start;font:11px sans-serif}"
+    "figure{margin:6px}figcaption{padding:3px;color:#fff}"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     language: str = "en"
@@ -77,9 +87,13 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images" / "backoffice")
     parser.add_argument("--all", action="store_true", help="Every page, in every look.")
     parser.add_argument("--only", nargs="*", default=list(PAGES), choices=PAGES, metavar="PAGE")
+    parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="Contact sheets of the pictures in it.")
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password", default=os.environ.get("ADMIN_PASSWORD", "admin"))
     options = parser.parse_args()
+    if options.sheets:
+        _make_contact_sheets(options.sheets, ROOT / "docs" / "images" / "checkout")
+        return
     options.into.mkdir(parents=True, exist_ok=True)
     url = Stack.saved(Stack.from_environment()).url
     with sync_playwright() as playwright:
@@ -98,6 +112,28 @@ def main() -> None:
                 page.screenshot(path=options.into / f"{name}{suffix}.png", full_page=options.all)
                 print(f"{name}{suffix}: {page.title()}", flush=True)
             context.close()
+        browser.close()
+
+
+def _make_contact_sheets(pictures: Path, into: Path) -> None:
+    """One sheet for phones and one for desktops, with all pictures of the payment page side by side."""
+    into.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        for device, width in (("phone", 200), ("desktop", 480)):
+            page = browser.new_page(
+                viewport={"width": (width + 12) * (6 if device == "phone" else 3), "height": 600}
+            )
+            figures = "".join(
+                f"<figure><img src='{picture.as_uri()}' width={width}><figcaption>{picture.stem}</figcaption></figure>"
+                for picture in sorted(pictures.glob(f"{device}-*.png"))
+            )
+            sheet = pictures / f"{device}.html"
+            sheet.write_text(f"<style>{SHEET_STYLE}</style>{figures}")
+            page.goto(sheet.as_uri())
+            page.screenshot(path=into / f"{device}.png", full_page=True)
         browser.close()
 
 

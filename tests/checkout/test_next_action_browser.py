@@ -155,6 +155,10 @@ ACTIONS: dict[str, tuple[str, Body]] = {
         "alipay",
         {"type": "qr_code", "content": "https://qr.alipay.com/bax03431ljhokirwl38f00a7", "expires_at": None},
     ),
+    "ended-code": (
+        "wechat",
+        {"type": "qr_code", "content": "weixin://wxpay/x", "expires_at": "2026-01-01T00:00:00.000Z"},
+    ),
     "open-in-wechat": ("wechat", {"type": "sdk", "params": {"appId": "wx1"}}),
     "redirect": ("stripe", {"type": "redirect", "url": "https://checkout.stripe.com/c/pay/cs_test_a1"}),
     "other-client": ("paypal", {"type": "sdk", "params": {"client_token": "x"}}),
