@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from requests import PreparedRequest
 
 from channels.base import ChannelAccount
 from channels.wechat import certificates, config, signing
@@ -58,12 +59,18 @@ class Signature:
     nonce: str
     signature: str
     serial_no: str
+    scheme: str
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> "Signature":
         by_name = {name.lower(): value for name, value in headers.items()}
-        names = ("timestamp", "nonce", "signature", "serial")
-        return cls(*(by_name.get(f"wechatpay-{name}", "") for name in names))
+        return cls(
+            timestamp=by_name.get("wechatpay-timestamp", ""),
+            nonce=by_name.get("wechatpay-nonce", ""),
+            signature=by_name.get("wechatpay-signature", ""),
+            serial_no=by_name.get("wechatpay-serial", ""),
+            scheme=by_name.get("wechatpay-signature-type", signing.SCHEME),
+        )
 
 
 class WechatClient:
@@ -78,7 +85,7 @@ class WechatClient:
 
     def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Raises `ApiError`, `UnverifiedAnswer`, `Unreadable`, `AnswerLost` and `NotConnected`, as `post` does."""
-        return self._read("GET", self._send("GET", f"{path}?{urlencode(params)}"))
+        return self._read("GET", self._send("GET", f"{path}?{urlencode(params)}" if params else path))
 
     def post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
@@ -96,6 +103,8 @@ class WechatClient:
         """Raises `UnverifiedAnswer` unless WeChat Pay signed the body for this account in the last five minutes."""
         if not signature.signature or not signature.serial_no:
             raise UnverifiedAnswer("no signature")
+        if signature.scheme != signing.SCHEME:
+            raise UnverifiedAnswer("signed by another method")
         timestamp = signature.timestamp
         if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             raise UnverifiedAnswer("no timestamp")
@@ -114,10 +123,12 @@ class WechatClient:
     def _send(
         self, method: str, path_and_query: str, body: str = "", *, max_answer_bytes: int | None = None
     ) -> HttpAnswer:
+        url = PreparedRequest()
+        url.prepare_url(f"{self._api_base}{path_and_query}", None)
         authorization = signing.build_authorization(
             self.credentials,
             method,
-            path_and_query,
+            url.path_url,  # as it is sent
             body,
             timestamp=int(time.time()),
             nonce=signing.create_nonce(),
@@ -135,7 +146,7 @@ class WechatClient:
         limit = {"max_answer_bytes": max_answer_bytes} if max_answer_bytes else {}
         return send_request(
             method,
-            f"{self._api_base}{path_and_query}",
+            url.url or "",
             deadline=self._deadline,
             headers=headers,
             body=body.encode() or None,

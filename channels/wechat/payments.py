@@ -5,8 +5,8 @@ one with other parameters is refused (pay.weixin.qq.com/doc/v3/merchant/40127918
 """
 
 import datetime as dt
+import hashlib
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -170,14 +170,13 @@ def _find_refusal(request: CreatePayment) -> PaymentResult | None:
 
 
 def _build_order(client: WechatClient, request: CreatePayment, method: str) -> dict[str, Any]:
-    began_at = request.intended_at or request.started_at or dt.datetime.now(dt.UTC)
     order: dict[str, Any] = {
         "appid": client.credentials.app_id,
         "mchid": client.credentials.merchant_id,
         "description": shorten_bytes(request.subject, MAX_DESCRIPTION_BYTES) or request.reference,
         "out_trade_no": request.reference,
         # The same in each repetition, which WeChat Pay requires.
-        "time_expire": format_time(began_at + dt.timedelta(seconds=request.expires_in_seconds)),
+        "time_expire": format_time(_read_start(request) + dt.timedelta(seconds=request.expires_in_seconds)),
         "notify_url": client.webhook_url,
         "amount": {"total": request.amount_minor, "currency": CURRENCY},
     }
@@ -188,20 +187,24 @@ def _build_order(client: WechatClient, request: CreatePayment, method: str) -> d
     return order
 
 
+def _read_start(request: CreatePayment) -> dt.datetime:
+    return request.intended_at or request.started_at or dt.datetime.now(dt.UTC)
+
+
 def _read_action(
     client: WechatClient, request: CreatePayment, method: str, answer: Mapping[str, Any]
 ) -> NextAction:
+    began_at = _read_start(request)
     if method == NATIVE:
-        began_at = request.intended_at or request.started_at
         lives = dt.timedelta(seconds=min(request.expires_in_seconds, MAX_SECONDS_TO_PAY))
-        return QrCodeAction(read_text(answer, "code_url"), began_at + lives if began_at else None)
+        return QrCodeAction(read_text(answer, "code_url"), began_at + lives)
     if method == JSAPI:
+        prepay_id = read_text(answer, "prepay_id")
+        # The same in each repetition: one order has one set of parameters.
+        nonce = hashlib.sha256(prepay_id.encode()).hexdigest()[:32]
         return SdkAction(
             signing.build_bridge_params(
-                client.credentials,
-                read_text(answer, "prepay_id"),
-                timestamp=int(time.time()),
-                nonce=signing.create_nonce(),
+                client.credentials, prepay_id, timestamp=int(began_at.timestamp()), nonce=nonce
             )
         )
     url = read_text(answer, "h5_url")

@@ -42,6 +42,10 @@ _REFUND_STATES = {
 Row = Mapping[str, str]
 
 
+def read_clock() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
 def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
     """Lists what was paid in the window: unpaid orders are on no statement."""
     for row, traded_at in _read_trades(window, "SUCCESS"):
@@ -58,14 +62,17 @@ def download_statement(
 ) -> str | None:
     """Downloads the file of one day; None for a day on which nothing happened.
 
-    Raises the exceptions of `WechatClient.get`.
+    Raises the exceptions of `WechatClient.get`, and `Unreadable` while the file may still be made.
     """
     try:
         answer = client.get(path, {"bill_date": day.isoformat(), **params})
     except ApiError as error:
-        if error.code == _NOTHING_HAPPENED:
-            return None
-        raise
+        if error.code != _NOTHING_HAPPENED:
+            raise
+        ready_at = dt.datetime.combine(day + dt.timedelta(days=1), READY_AT, BEIJING)
+        if read_clock() < ready_at:
+            raise Unreadable(f"the statement of {day} is made until {ready_at.isoformat()}") from error
+        return None
     content = client.download(read_text(answer, "download_url"))
     digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
     if answer.get("hash_type") != "SHA1" or digest != str(answer.get("hash_value")).lower():
@@ -116,16 +123,10 @@ def _read_trades(window: ListingWindow, trade_state: str) -> Iterator[tuple[Row,
 
 
 def _list_days(window: ListingWindow) -> Iterator[dt.date]:
-    """Yields the days of the window, and raises `ListingFailed` for one whose statement is not made yet."""
+    """Yields the days in Beijing that the window touches."""
     day = window.since.astimezone(BEIJING).date()
     last = (window.until - dt.timedelta(microseconds=1)).astimezone(BEIJING).date()
-    now = dt.datetime.now(dt.UTC)
     while day <= last:
-        ready_at = dt.datetime.combine(day + dt.timedelta(days=1), READY_AT, BEIJING)
-        if now < ready_at:
-            raise ListingFailed(
-                f"the statement of {day} is made on the next day, until {ready_at.isoformat()}"
-            )
         yield day
         day += dt.timedelta(days=1)
 

@@ -47,7 +47,7 @@ SAGA_MATCHES_PAYMENT = IntegrityCheck(
     FROM payments p JOIN saga_instances s ON s.id = p.id
     WHERE p.created_at >= %(since)s
       AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.payment_id = p.id AND a.opened_by IS NOT NULL)
-      AND ((s.status = 'completed' AND p.channel_trade_no = '')
+      AND ((s.status = 'completed' AND p.channel_trade_no = '' AND p.next_action IS NULL)
         OR (s.status = 'compensated' AND p.status NOT IN ('failed', 'cancelled', 'expired')))
     UNION ALL
     SELECT r.refund_no

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +10,13 @@ from channels.stripe import webhooks
 from channels.wechat import certificates
 from tests.channels.harness import ChannelHarness
 from tests.channels.harnesses import HARNESSES, list_harnesses
+from tests.channels.wechat_harness import WechatHarness, build_credentials
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.server import fake_stripe
 from tests.support.wechat.server import PlannedServer, run_planned_server
+from tests.support.wechat_sandbox import wechat_sandbox
 
 WEBHOOK_SECRETS = ["whsec_new", "whsec_old"]
 
@@ -50,6 +52,22 @@ def planned(_session_planned_server: PlannedServer, settings: Any) -> Iterator[P
     certificates.forget_certificates()
     yield _session_planned_server
     assert not _session_planned_server.answers, "an answer was not requested"
+
+
+@pytest.fixture
+def wechat(request: pytest.FixtureRequest, settings: Any) -> Iterator[Callable[[str], WechatHarness]]:
+    """Builds a harness for a method of WeChat Pay, whose sandbox is connected for test keys."""
+    received: list[WechatHarness] = []
+    with wechat_sandbox(send_callback=lambda *webhook: received[-1].receive(*webhook)) as sandbox:
+        settings.WECHAT_API_BASE = sandbox.url
+        settings.WECHAT_CREDENTIALS = {"test": build_credentials(sandbox), "live": {}}
+        certificates.forget_certificates()
+
+        def build(method: str) -> WechatHarness:
+            received.append(WechatHarness(request, sandbox, method))
+            return received[-1]
+
+        yield build
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pytest
 from channels import registry
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
 from tests.channels.voucher.channel import VoucherChannel
+from tests.channels.wechat_harness import WechatHarness
 from tests.support.stripe.fake import FakeStripe
 
 
@@ -24,6 +25,11 @@ def _build_voucher_harness(request: pytest.FixtureRequest) -> VoucherHarness:
     channel = registry._find_channel("voucher")
     assert isinstance(channel, VoucherChannel)
     return VoucherHarness(channel)
+
+
+def _build_wechat_harness(request: pytest.FixtureRequest, *, method: str) -> WechatHarness:
+    build: Callable[[str], WechatHarness] = request.getfixturevalue("wechat")
+    return build(method)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ HARNESSES = {
         lambda request: _build_stripe_harness(request, saved_card=True), waits=False
     ),
     "voucher": HarnessEntry(_build_voucher_harness),
+    "wechat native": HarnessEntry(
+        lambda request: _build_wechat_harness(request, method="wechat_native"),
+        captures=False,
+        is_worldwide=False,
+    ),
 }
 
 
