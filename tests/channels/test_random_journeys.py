@@ -45,10 +45,8 @@ class RandomJourney:
 
     def run(self) -> None:
         for _ in range(STEPS):
-            step = self.dice.choice(
-                (self.pay, self.pay, self.deliver, self.deliver, self.cancel, self.refund, self.refund)
-                + (self.sync, self.poll, self.work, self.expire)
-            )
+            often, seldom = (self.pay, self.deliver, self.refund), (self.cancel, self.sync, self.poll)
+            step = self.dice.choice((*often, *often, *seldom, self.work, self.expire))
             self.history.append(step.__name__)
             step()
         self.come_to_rest()
@@ -65,7 +63,9 @@ class RandomJourney:
         self.dice.shuffle(self.webhooks)
         arriving = self.webhooks[: self.dice.randrange(3)]
         deliver(self.harness, arriving)
-        self.webhooks = self.webhooks[len(arriving) :] + [each for each in arriving if self.dice.random() < 0.3]
+        self.webhooks = self.webhooks[len(arriving) :] + [
+            each for each in arriving if self.dice.random() < 0.3
+        ]
 
     def cancel(self) -> None:
         self._expect(cancel(self.client, self.payment).status_code)
