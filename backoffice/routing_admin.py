@@ -5,16 +5,21 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.actions.admin import ActionsAdmin
+from backoffice import route_page
+from backoffice.actions.admin import ActionsAdmin, OfferedAction
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from channels.registry import list_channel_names
 from gateway.admin import RoutingRuleAdmin
-from gateway.models import RoutingRule
+from gateway.models import RoutingRule, RoutingStrategy
 from merchants.models import Environment
 from staff.roles import Permission
 
@@ -40,9 +45,21 @@ class RuleForm(ReasonForm):
         max_value=1_000_000,
         initial=1,
     )
+    strategy = forms.ChoiceField(
+        label=gettext_lazy("Strategy"),
+        help_text=RoutingRule._meta.get_field("strategy").help_text,
+        choices=RoutingStrategy.choices,
+        initial=RoutingStrategy.WEIGHT,
+    )
     merchant_email = forms.EmailField(
         label=gettext_lazy("Email of the merchant"),
         help_text=gettext_lazy("Empty: every merchant."),
+        required=False,
+    )
+    payment_method = forms.CharField(
+        label=gettext_lazy("Payment method"),
+        help_text=gettext_lazy("Empty: every payment method."),
+        max_length=40,
         required=False,
     )
     currency = forms.CharField(
@@ -58,9 +75,36 @@ class RuleForm(ReasonForm):
         label=gettext_lazy("Up to this amount, minor units"), min_value=0, max_value=10**15, required=False
     )
 
+    country = forms.CharField(
+        label=gettext_lazy("Country"),
+        help_text=gettext_lazy("Of the customer. Empty: every country."),
+        max_length=2,
+        required=False,
+    )
+    card_brand = forms.CharField(
+        label=gettext_lazy("Card brand"),
+        help_text=gettext_lazy("Such as visa. Empty: every card."),
+        max_length=20,
+        required=False,
+    )
+    card_bin = forms.CharField(
+        label=gettext_lazy("First digits of the card"),
+        help_text=gettext_lazy("The first digits of the card number. Empty: every card."),
+        max_length=8,
+        required=False,
+    )
+
     def clean_currency(self) -> str:
         currency: str = self.cleaned_data["currency"]
         return currency.upper()
+
+    def clean_country(self) -> str:
+        country: str = self.cleaned_data["country"]
+        return country.upper()
+
+    def clean_card_brand(self) -> str:
+        card_brand: str = self.cleaned_data["card_brand"]
+        return card_brand.lower()
 
 
 def _add(actor: User, _row: None, data: dict[str, Any]) -> None:
@@ -78,6 +122,19 @@ def _find_end_obstacle(rule: RoutingRule) -> str:
 
 @admin.register(RoutingRule)
 class RoutingRulePageAdmin(ActionsAdmin, RoutingRuleAdmin):  # type: ignore[misc]  # unfold's mixins
+    def get_urls(self) -> list[URLPattern]:
+        return [self._path("try/", self.try_view, "try"), *super().get_urls()]
+
+    def list_links(self, request: HttpRequest) -> list[OfferedAction]:
+        description = _("Shows which channel account would take a payment, and why.")
+        return [OfferedAction("try", _("Try the routing rules"), description, "", self._reverse("try"))]
+
+    def try_view(self, request: HttpRequest) -> TemplateResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {**route_page.build_context(request.GET), "back": self._reverse("changelist")}
+        return self._render(request, "backoffice/route_page.html", context)
+
     staff_actions = (
         AdminAction(
             "new",

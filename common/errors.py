@@ -128,6 +128,14 @@ class OperationRefused(Exception):
     """Base of the refusals of staff operations. Nothing was changed; `str(error)` says why, in the user's language."""
 
 
+class FieldsRefused(OperationRefused):
+    """Fields of a form or command are wrong; `fields` has what is wrong with each."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{field}: {text}" for field, text in fields.items()))
+        self.fields = dict(fields)
+
+
 class UnknownObject(OperationRefused):
     """The object of the operation does not exist."""
 

@@ -12,6 +12,7 @@ def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "sagas.sweep": sweep_seconds,
         "simulator.deliver_notifications": 1.0,
         "gateway.find_unreported_refunds": 3600.0,
+        "gateway.store_success_rates": 10.0,
         "merchants.flush_key_usage": 60.0,
         "webhooks.cancel_leftovers": 60.0,
         "webhooks.send_notices": 60.0,

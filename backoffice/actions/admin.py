@@ -39,7 +39,7 @@ from backoffice.actions.row_references import (
 )
 from backoffice.exports.list_filters import export_query
 from common.admin import ReadOnlyAdmin
-from common.errors import ApiError, OperationRefused
+from common.errors import ApiError, FieldsRefused, OperationRefused
 from staff.roles import Permission, has_permission
 
 MAX_ROWS = 50  # of one bulk action: as many as a page of the list has, and a link can name
@@ -85,6 +85,10 @@ class ActionsAdmin(ReadOnlyAdmin):
         """Title and facts of a row on the page of a bulk action."""
         return str(row), ()
 
+    def list_links(self, request: HttpRequest) -> list[OfferedAction]:
+        """Further buttons above the list."""
+        return []
+
     # --- addresses
 
     def get_urls(self) -> list[URLPattern]:
@@ -129,6 +133,7 @@ class ActionsAdmin(ReadOnlyAdmin):
             query = export_query(self.export_kind, request.GET)
             url = f"{reverse('admin:exports_export_new')}?{query}"
             offered.append(OfferedAction("export", _("Export"), _("Download this list as CSV."), "", url))
+        offered += self.list_links(request)
         return super().changelist_view(request, {**(extra_context or {}), "offered_actions": offered})
 
     def change_view(
@@ -212,7 +217,8 @@ class ActionsAdmin(ReadOnlyAdmin):
             rows = self._rows_of(request, object_id)  # it may have changed under the form
             form = action.build_form(rows, request.POST)
             form.is_valid()
-            return self._action_page(request, action, rows, form, refused=refusal_text(refused), status=409)
+            text = _show_at_fields(form, refused)
+            return self._action_page(request, action, rows, form, refused=text, status=409)
         return self._answer(request, action, row, result)
 
     def _rows_of(self, request: HttpRequest, object_id: str | None) -> list[Any]:
@@ -399,6 +405,15 @@ class ActionsAdmin(ReadOnlyAdmin):
     ) -> TemplateResponse:
         shared = {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, template, {**shared, **context}, status=status)
+
+
+def _show_at_fields(form: ReasonForm, refused: OperationRefused | ApiError) -> str:
+    """Shows what is wrong with fields of the form at these fields. Returns the text that is left to show."""
+    if isinstance(refused, FieldsRefused) and refused.fields.keys() <= form.fields.keys():
+        for field, text in refused.fields.items():
+            form.add_error(field, text)
+        return ""
+    return refusal_text(refused)
 
 
 def _user(request: HttpRequest) -> Any:

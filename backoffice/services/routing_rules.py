@@ -6,15 +6,15 @@ A rule is never edited. It is ended and another one is added, so that the audit 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
-from channels.registry import list_channel_names
-from common.errors import OperationRefused, UnknownObject
+from channels.registry import get_capabilities, list_channel_names
+from common.errors import FieldsRefused, OperationRefused, UnknownObject
 from common.money import EXPONENTS
-from gateway.models import RoutingRule
+from gateway.models import RoutingRule, RoutingStrategy
 from merchants.models import Merchant
 
 
@@ -26,36 +26,64 @@ class RuleDraft:
     channel: str
     priority: int = 0
     weight: int = 1
+    strategy: str = RoutingStrategy.WEIGHT
     merchant_email: str = ""
+    payment_method: str = ""
     currency: str = ""
     min_amount_minor: int | None = None
     max_amount_minor: int | None = None
+    country: str = ""
+    card_brand: str = ""
+    card_bin: str = ""
 
 
 def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
-    """Raises `OperationRefused`."""
+    """Raises `FieldsRefused` and `OperationRefused`."""
     _require_actor_and_reason(actor, reason)
-    if draft.channel not in list_channel_names():
-        raise OperationRefused(
-            _("There is no channel %(channel)s. Choose one of: %(known)s.")
-            % {"channel": draft.channel, "known": ", ".join(list_channel_names())}
-        )
-    if draft.currency and draft.currency not in EXPONENTS:
-        raise OperationRefused(_("The currency %s is not known.") % draft.currency)
-    fields: dict[str, Any] = asdict(draft)
-    email = fields.pop("merchant_email")
-    merchant = Merchant.objects.filter(email=email).first() if email else None
-    if email and merchant is None:
-        raise OperationRefused(_("There is no merchant with the e-mail %s.") % email)
-    rule = RoutingRule(merchant=merchant, **fields)
-    try:
-        rule.full_clean()
-    except ValidationError as error:
-        raise OperationRefused(" ".join(error.messages)) from error
+    rule = _build_rule(draft)
     with recording(StaffActionType.ROUTING_ADD, ObjectType.ROUTING_RULE, actor=actor, reason=reason) as entry:
         rule.save(force_insert=True)
         entry.object_id, entry.after = str(rule.pk), asdict(draft)
     return rule
+
+
+def _build_rule(draft: RuleDraft) -> RoutingRule:
+    """Raises `FieldsRefused`."""
+    fields: dict[str, Any] = asdict(draft)
+    email = fields.pop("merchant_email")
+    merchant = Merchant.objects.filter(email=email).first() if email else None
+    wrong = _find_wrong_fields(draft)
+    if email and merchant is None:
+        wrong["merchant_email"] = _("There is no merchant with the e-mail %s.") % email
+    rule = RoutingRule(merchant=merchant, **fields)
+    try:
+        rule.full_clean()
+    except ValidationError as error:
+        for field, details in error.error_dict.items():
+            for detail in details:
+                # The code of a violated constraint is the field that it is about.
+                name = str(detail.code) if field == NON_FIELD_ERRORS else field
+                wrong.setdefault(name, " ".join(detail.messages))
+    if wrong:
+        raise FieldsRefused(wrong)
+    return rule
+
+
+def _find_wrong_fields(draft: RuleDraft) -> dict[str, str]:
+    """What the table cannot check."""
+    wrong = {}
+    if draft.channel not in list_channel_names():
+        wrong["channel"] = _("There is no channel %(channel)s. Choose one of: %(known)s.") % {
+            "channel": draft.channel,
+            "known": ", ".join(list_channel_names()),
+        }
+    elif draft.payment_method and not get_capabilities(draft.channel).get_method(draft.payment_method):
+        names = ", ".join(method.name for method in get_capabilities(draft.channel).methods)
+        text = _("Channel %(channel)s does not offer this method. It offers: %(methods)s.")
+        wrong["payment_method"] = text % {"channel": draft.channel, "methods": names}
+    if draft.currency and draft.currency not in EXPONENTS:
+        wrong["currency"] = _("The currency %s is not known.") % draft.currency
+    return wrong
 
 
 def end(*, rule_id: int, actor: str, reason: str) -> None:

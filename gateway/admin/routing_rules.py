@@ -10,11 +10,16 @@ class RoutingRuleAdmin(ReadOnlyAdmin):
         "environment",
         "priority",
         "weight",
+        "strategy",
         "channel",
         "merchant",
+        "payment_method",
         "currency",
         "min_amount_minor",
         "max_amount_minor",
+        "country",
+        "card_brand",
+        "card_bin",
         "is_active",
     )
     list_filter = ("environment", "is_active")

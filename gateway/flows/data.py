@@ -40,6 +40,18 @@ class ItemData:
     unit_amount_minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelChoice:
+    """A channel, and the account at it, that can take an attempt. An empty account is the platform's own one."""
+
+    channel: str
+    channel_account: str = ""
+
+    @property
+    def account_id(self) -> uuid.UUID | None:
+        return uuid.UUID(self.channel_account) if self.channel_account else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
     """`fallback_channels` may be tried after `channel`, in this order. For a further attempt of a closed payment

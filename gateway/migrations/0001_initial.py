@@ -574,10 +574,50 @@ class Migration(migrations.Migration):
                         default=1, help_text="The share among matching rules of the same priority."
                     ),
                 ),
+                (
+                    "strategy",
+                    models.CharField(
+                        choices=[("weight", "Weight"), ("success_rate", "Success rate")],
+                        db_default="weight",
+                        default="weight",
+                        help_text="How matching rules of the same priority are ordered: by success rate when one of them says so. The weights then distribute 5 percent of the payments.",
+                        max_length=20,
+                    ),
+                ),
                 ("channel", models.CharField(max_length=30)),
+                (
+                    "payment_method",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Empty: every payment method.", max_length=40
+                    ),
+                ),
                 ("currency", models.CharField(blank=True, help_text="Empty: every currency.", max_length=3)),
                 ("min_amount_minor", models.BigIntegerField(blank=True, null=True)),
                 ("max_amount_minor", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "country",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="Of the customer. Empty: every country.",
+                        max_length=2,
+                    ),
+                ),
+                (
+                    "card_brand",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Such as visa. Empty: every card.", max_length=20
+                    ),
+                ),
+                (
+                    "card_bin",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="The first digits of the card number. Empty: every card.",
+                        max_length=8,
+                    ),
+                ),
                 ("is_active", models.BooleanField(default=True)),
                 (
                     "created_at",
@@ -994,6 +1034,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("weight__gte", 1), ("weight__lte", 1000000)),
                 name="routing_rule_weight",
+                violation_error_code="weight",
                 violation_error_message="The weight is at least 1.",
             ),
         ),
@@ -1006,7 +1047,33 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="routing_rule_amounts_need_a_currency",
+                violation_error_code="currency",
                 violation_error_message="An amount needs a currency.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="routingrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("strategy__in", ["weight", "success_rate"])),
+                name="routing_rule_strategy_known",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="routingrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("country", ""), ("country__regex", "^[A-Z]{2}$"), _connector="OR"),
+                name="routing_rule_country",
+                violation_error_code="country",
+                violation_error_message="A country is its two letters, such as DE.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="routingrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("card_bin", ""), ("card_bin__regex", "^[0-9]{1,8}$"), _connector="OR"),
+                name="routing_rule_card_bin",
+                violation_error_code="card_bin",
+                violation_error_message="Give up to eight digits.",
             ),
         ),
         migrations.AddConstraint(
@@ -1019,6 +1086,7 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="routing_rule_amounts_in_order",
+                violation_error_code="min_amount_minor",
                 violation_error_message="The minimum amount is above the maximum amount.",
             ),
         ),

@@ -18,7 +18,7 @@ from gateway.models.payment import (
 )
 from gateway.models.refund import OPEN_REFUND_STATUSES, Refund, RefundOrigin, RefundStatus
 from gateway.models.review import PaymentReview, ReviewCode
-from gateway.models.routing_rule import RoutingRule
+from gateway.models.routing_rule import RoutingRule, RoutingStrategy
 
 __all__ = [
     "CLOSED_DISPUTE_STATUSES",
@@ -41,6 +41,7 @@ __all__ = [
     "RefundStatus",
     "ReviewCode",
     "RoutingRule",
+    "RoutingStrategy",
     "UpdateEffect",
     "build_attempt_reference",
 ]

@@ -21,7 +21,8 @@ from gateway.flows import payment_create, payment_retry
 from gateway.flows.data import PaymentCreateData
 from gateway.models import PaymentStatus
 from gateway.representation import payment_body, payment_path
-from gateway.services.routing import Route, route_by_rules, route_to_channel
+from gateway.services.routing.matching import RoutedPayment
+from gateway.services.routing.routes import Route, route_by_rules, route_to_channel
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
 from idempotency.services import Claim, claim_key
@@ -68,21 +69,17 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
 
 
 def _choose_route(principal: Principal, command: PaymentCommand) -> Route:
-    if command.channel:
-        return route_to_channel(
-            channel=command.channel,
-            environment=principal.environment,
-            amount_minor=command.amount_minor,
-            currency=command.currency,
-            expires_in_seconds=command.expires_in_seconds,
-        )
-    return route_by_rules(
-        principal=principal,
+    payment = RoutedPayment(
+        merchant_id=principal.merchant_id,
+        environment=principal.environment,
         order_no=command.order_no,
         amount_minor=command.amount_minor,
         currency=command.currency,
         expires_in_seconds=command.expires_in_seconds,
     )
+    if command.channel:
+        return route_to_channel(channel=command.channel, payment=payment)
+    return route_by_rules(payment)
 
 
 def _start_create_or_retry(
@@ -98,9 +95,9 @@ def _start_create_or_retry(
         order_no=command.order_no,
         amount_minor=command.amount_minor,
         currency=command.currency,
-        channel=route.channel,
+        channel=route.choice.channel,
         sandbox=route.sandbox,
-        fallback_channels=list(route.fallback_channels),
+        fallback_channels=[choice.channel for choice in route.fallbacks],
         subject=command.subject,
         body=command.body,
         callback_url=command.callback_url,

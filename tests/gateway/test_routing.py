@@ -7,10 +7,11 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from gateway.errors import ChannelUnavailable
+from gateway.flows.data import ChannelChoice
 from gateway.models import RoutingRule
-from gateway.services import routing
-from gateway.services.routing import Route
-from merchants.principal import Principal
+from gateway.services.routing import draws, routes
+from gateway.services.routing.matching import RoutedPayment
+from gateway.services.routing.routes import Route
 from merchants.services import NewMerchant
 from tests.support.channels import add_channel
 from tests.support.fixtures import new_merchant
@@ -30,21 +31,18 @@ def rule(channel: str, **changes: Any) -> RoutingRule:
     return RoutingRule.objects.create(**{"environment": "test", "channel": channel, **changes})
 
 
-def principal_of(merchant: NewMerchant, environment: str = "test") -> Principal:
-    key = merchant.test_key if environment == "test" else merchant.live_key
-    return Principal(
-        merchant_id=merchant.merchant.id,
-        environment=environment,
-        key_id=key.api_key.id,
-        scopes=frozenset(),
-        is_demo=False,
-    )
+def route(channel: str, *fallbacks: str) -> Route:
+    return Route(ChannelChoice(channel), False, tuple(map(ChannelChoice, fallbacks)))
 
 
 def choose_route(merchant: NewMerchant, environment: str = "test", **changes: Any) -> Route:
     values = {"order_no": "ORDER-1", "amount_minor": 10_000, "currency": "USD", "expires_in_seconds": 1800}
-    values |= changes
-    return routing.route_by_rules(principal=principal_of(merchant, environment), **values)
+    payment = RoutedPayment(merchant_id=merchant.merchant.id, environment=environment, **(values | changes))
+    return routes.route_by_rules(payment)
+
+
+def choose_channel(merchant: NewMerchant, environment: str = "test", **changes: Any) -> str:
+    return choose_route(merchant, environment, **changes).choice.channel
 
 
 def test_test_payments_go_to_the_simulator_without_rules(client: SignedClient) -> None:
@@ -70,7 +68,7 @@ def test_a_rule_with_an_unknown_channel_is_reported(acme: NewMerchant) -> None:
         choose_route(acme)
     assert "atlantis" in str(refused.value.details)
     rule("north", priority=-1)
-    assert choose_route(acme) == Route("north", False)
+    assert choose_route(acme) == route("north")
 
 
 def test_the_highest_priority_is_first_and_the_others_are_fallbacks(acme: NewMerchant) -> None:
@@ -78,7 +76,7 @@ def test_the_highest_priority_is_first_and_the_others_are_fallbacks(acme: NewMer
     rule("south", priority=3)
     rule("west", priority=2)
     rule("south", priority=0)
-    assert choose_route(acme) == Route("south", False, ("west", "north"))
+    assert choose_route(acme) == route("south", "west", "north")
 
 
 def test_a_rule_matches_when_all_its_conditions_match(acme: NewMerchant) -> None:
@@ -90,33 +88,46 @@ def test_a_rule_matches_when_all_its_conditions_match(acme: NewMerchant) -> None
     rule("north", priority=5, currency="USD", min_amount_minor=10_001)
     rule("north", priority=4, currency="USD", max_amount_minor=9_999)
     rule("south", priority=3, currency="USD", min_amount_minor=10_000, max_amount_minor=10_000)
-    assert choose_route(acme) == Route("south", False)
-    assert choose_route(acme, currency="EUR").channel == "north"
-    assert choose_route(other).channel == "north"
-    assert choose_route(acme, "live").channel == "north"
-    assert choose_route(acme, amount_minor=10_001).channel == "north"
-    assert choose_route(acme, amount_minor=9_999).channel == "north"
+    assert choose_route(acme) == route("south")
+    assert choose_channel(acme, currency="EUR") == "north"
+    assert choose_channel(other) == "north"
+    assert choose_channel(acme, "live") == "north"
+    assert choose_channel(acme, amount_minor=10_001) == "north"
+    assert choose_channel(acme, amount_minor=9_999) == "north"
+
+
+def test_a_rule_about_something_unknown_does_not_match(acme: NewMerchant) -> None:
+    rule("south")
+    conditions = {"payment_method": "card", "country": "DE", "card_brand": "visa", "card_bin": "424242"}
+    for field, value in conditions.items():
+        special = rule("north", priority=1, **{field: value})
+        assert choose_channel(acme) == "south"
+        assert choose_channel(acme, **{field: value}) == "north"
+        assert choose_channel(acme, **{field: "other"}) == "south"
+        special.delete()
+    rule("west", priority=1, card_bin="42")
+    assert choose_channel(acme, card_bin="424242") == "west"
 
 
 def test_weights_distribute_orders_and_are_repeatable(acme: NewMerchant) -> None:
     rule("north", weight=3)
     rule("south", weight=1)
-    orders = [f"ORDER-{number}" for number in range(2_000)]
+    orders = [f"ORDER-{number}" for number in range(100)]
     first = [choose_route(acme, order_no=order) for order in orders]
     assert first == [choose_route(acme, order_no=order) for order in orders]
-    share = Counter(route.channel for route in first)["north"] / len(orders)
-    assert 0.7 < share < 0.8  # six standard deviations are 0.058
-    assert {route.fallback_channels for route in first} == {("north",), ("south",)}
+    assert {each.fallbacks for each in first} == {(ChannelChoice("north"),), (ChannelChoice("south"),)}
+    many = Counter(draws.order_by_weight({"north": 3, "south": 1}, str(number))[0] for number in range(4_000))
+    assert 0.7 < many["north"] / 4_000 < 0.8  # six standard deviations are 0.041
 
 
 def test_removing_a_rule_moves_no_order_between_other_rules(acme: NewMerchant) -> None:
     rule("north")
     rule("south")
     third = rule("west")
-    orders = [f"ORDER-{number}" for number in range(300)]
-    before = {order: choose_route(acme, order_no=order).channel for order in orders}
+    orders = [f"ORDER-{number}" for number in range(60)]
+    before = {order: choose_channel(acme, order_no=order) for order in orders}
     third.delete()
-    after = {order: choose_route(acme, order_no=order).channel for order in orders}
+    after = {order: choose_channel(acme, order_no=order) for order in orders}
     assert all(after[order] == channel for order, channel in before.items() if channel != "west")
 
 
@@ -136,6 +147,9 @@ def test_a_repeated_key_keeps_the_channel_after_the_rules_changed(client: Signed
         {"min_amount_minor": 1},
         {"currency": "USD", "min_amount_minor": 2, "max_amount_minor": 1},
         {"environment": "staging"},
+        {"strategy": "luck"},
+        {"country": "de"},
+        {"card_bin": "4242x"},
     ],
 )
 def test_an_invalid_rule_cannot_be_stored(transactional_db: None, wrong: dict[str, Any]) -> None:

@@ -138,6 +138,9 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
     its_page = reverse("admin:gateway_payment_change", args=[payment.pk])
     pages += [f"{its_page}?tab={tab}" for tab in TABS]
     pages += [reverse("admin:gateway_routingrule_new"), reverse("admin:exports_export_new")]
+    imagined = {"merchant_email": "", "environment": "test", "amount_minor": 1, "currency": "USD"}
+    imagined["merchant_email"] = Payment.objects.get(payment_no=paid["payment_no"]).merchant.email
+    pages.append(reverse("admin:gateway_routingrule_try", query=imagined))
     endpoint = WebhookEndpoint.objects.get()
     pages.append(reverse("admin:webhooks_webhookendpoint_test", args=[endpoint.pk]))
     english: dict[str, str] = {}

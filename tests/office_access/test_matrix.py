@@ -94,6 +94,7 @@ PAGES = {
     "gateway_payment_sync": "SFOA",
     "gateway_routingrule_end": "OA",
     "gateway_routingrule_new": "OA",
+    "gateway_routingrule_try": ALL,
     "sagas_sagainstance_operate": "OA",
 }
 # What may be done, wherever the button is.

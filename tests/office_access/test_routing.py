@@ -18,6 +18,7 @@ RULE = {
     "channel": "stripe",
     "priority": "5",
     "weight": "1",
+    "strategy": "weight",
     "currency": "usd",
     "max_amount_minor": "20000",
     "reason": "a new contract",
@@ -67,6 +68,31 @@ def test_an_invalid_rule_is_refused(oli, change: dict[str, str], status: int) ->
     assert oli.post(NEW, {**RULE, **change}).status_code == status
     assert not RoutingRule.objects.exists()
     assert not StaffAction.objects.exists()
+
+
+def test_an_error_is_shown_at_its_field(oli) -> None:
+    answer = oli.post(NEW, {**RULE, "currency": "XXX", "payment_method": "barter", "country": "d1"})
+    assert set(answer.context["form"].errors) == {"currency", "payment_method", "country"}
+
+
+def test_a_viewer_tries_the_rules(acme: NewMerchant) -> None:
+    viewer = signed_in(member("vic", "Viewer"))
+    rule = RoutingRule.objects.create(environment="test", channel="simulator", priority=7)
+    page = reverse("admin:gateway_routingrule_try")
+    assert page in viewer.get(reverse("admin:gateway_routingrule_changelist")).content.decode()
+    imagined = {
+        "merchant_email": acme.merchant.email,
+        "environment": "test",
+        "amount_minor": "100",
+        "currency": "usd",
+    }
+    shown = viewer.get(page, imagined)
+    (line,) = shown.context["lines"]
+    assert (line.place, line.channel, line.account, line.rule_id) == ("1", "simulator", "platform", rule.pk)
+    assert "Priority 7, the only rule of it." in shown.content.decode()
+    wrong = viewer.get(page, {**imagined, "currency": "XXX", "merchant_email": "nobody@example.com"})
+    assert set(wrong.context["form"].errors) == {"currency", "merchant_email"}
+    assert wrong.context["lines"] is None
 
 
 @pytest.mark.parametrize("change", ["add", "change", "delete"])

@@ -64,6 +64,45 @@ def test_nonsense_is_refused_and_nothing_is_written(arguments: tuple[str, ...], 
     assert not StaffAction.objects.exists()
 
 
+def test_every_condition_is_listed_and_each_wrong_field_is_named() -> None:
+    conditions = ("--currency=eur", "--country=de", "--card-brand=Visa", "--card-bin=424242")
+    routing("add", "stripe", "--environment=test", "--strategy=success_rate", *conditions, *WHY)
+    (made,) = RoutingRule.objects.all()
+    assert (made.country, made.card_brand, made.card_bin) == ("DE", "visa", "424242")
+    for part in ("success_rate", "EUR", "country DE", "card visa 424242"):
+        assert part in routing("list")
+    wrong = ("--currency=XXX", "--country=deu", "--card-bin=4242x", "--weight=0", "--method=barter")
+    with pytest.raises(CommandError) as refused:
+        routing("add", "stripe", "--environment=test", *wrong, *WHY)
+    for field in ("currency:", "country:", "card_bin:", "weight:", "payment_method:"):
+        assert field in str(refused.value)
+
+
+def test_a_dry_run_says_which_channel_would_take_a_payment_and_why(acme: NewMerchant) -> None:
+    add = ("add", "simulator", "--environment=test")
+    routing(*add, "--priority=2", *WHY)
+    routing(*add, "--priority=3", "--currency=EUR", *WHY)
+    routing(*add, "--priority=1", *WHY)
+
+    def try_route(*arguments: str) -> list[str]:
+        output = StringIO()
+        with translation.override("en"):
+            call_command("route_payment", f"--merchant={acme.merchant.email}", *arguments, stdout=output)
+        return output.getvalue().splitlines()
+
+    chosen, repeated, unmatched = try_route("--amount=100", "--currency=usd")
+    assert chosen.split()[:3] == ["1", "simulator", "platform"]
+    assert "Priority 2, the only rule of it." in chosen
+    assert "better rule" in repeated
+    assert "does not match (currency)" in unmatched
+    RoutingRule.objects.all().delete()
+    (default,) = try_route("--amount=100", "--currency=USD")
+    assert "no rule matches" in default
+    assert "not available" in try_route("--amount=1", "--currency=USD", "--environment=live")[0]
+    with pytest.raises(CommandError, match=r"currency: .*amount_minor: "):
+        try_route("--amount=0", "--currency=XXX")
+
+
 def test_nobody_changes_a_rule_without_saying_why() -> None:
     with pytest.raises(CommandError, match="Give your name and a reason"):
         routing("add", "stripe", "--environment=test", "--reason= ", "--actor=ana")

@@ -7,7 +7,7 @@ from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from common.errors import OperationRefused
 from common.terminal import terminal_name, use_terminal_language
-from gateway.models import RoutingRule
+from gateway.models import RoutingRule, RoutingStrategy
 from merchants.models import Environment
 
 
@@ -25,10 +25,20 @@ class Command(BaseCommand):
             "--priority", type=int, default=0, help="The matching rule with the highest priority is used."
         )
         add.add_argument("--weight", type=int, default=1, help="The share among rules of one priority.")
+        add.add_argument(
+            "--strategy",
+            choices=RoutingStrategy.values,
+            default=RoutingStrategy.WEIGHT.value,
+            help="How rules of one priority are ordered: by success rate when one of them says so.",
+        )
         add.add_argument("--merchant", default="", metavar="EMAIL")
         add.add_argument("--currency", default="")
         add.add_argument("--min-amount", type=int, help="In minor units; needs --currency.")
         add.add_argument("--max-amount", type=int, help="In minor units; needs --currency.")
+        add.add_argument("--method", default="", help="A payment method, such as card.")
+        add.add_argument("--country", default="", help="The customer's, as two letters.")
+        add.add_argument("--card-brand", default="", help="Such as visa.")
+        add.add_argument("--card-bin", default="", help="The first digits of the card number.")
         end = actions.add_parser("end", help="Ends a rule: it matches no further payments.")
         end.add_argument("rule", type=int)
         for act in (add, end):
@@ -64,6 +74,11 @@ def _draft(options: dict[str, Any]) -> RuleDraft:
         currency=options["currency"].upper(),
         min_amount_minor=options["min_amount"],
         max_amount_minor=options["max_amount"],
+        strategy=options["strategy"],
+        payment_method=options["method"],
+        country=options["country"].upper(),
+        card_brand=options["card_brand"].lower(),
+        card_bin=options["card_bin"],
     )
 
 
@@ -71,7 +86,10 @@ def _line(rule: RoutingRule) -> str:
     low, high = rule.min_amount_minor, rule.max_amount_minor
     amounts = "any amount" if low is None and high is None else f"{low or 0} to {high or 'any'}"
     who = rule.merchant.email if rule.merchant else "every merchant"
+    card = f"card {rule.card_brand} {rule.card_bin}".strip() if rule.card_brand or rule.card_bin else ""
+    country = f"country {rule.country}" if rule.country else ""
+    conditions = (rule.payment_method, rule.currency or "any currency", amounts, country, card, who)
     return (
-        f"{rule.pk:>5}  {rule.environment:<4}  priority {rule.priority:<4} weight {rule.weight:<5} "
-        f"{rule.channel:<12} {rule.currency or 'any currency'}, {amounts}, {who}"
+        f"{rule.pk:>5}  {rule.environment:<4}  priority {rule.priority:<4} {rule.strategy} {rule.weight:<5} "
+        f"{rule.channel:<12} {', '.join(filter(None, conditions))}"
     )

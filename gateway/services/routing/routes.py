@@ -1,0 +1,110 @@
+"""Routes a payment: reads what the decision needs to know, and turns it into a route."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Q
+
+from channels.registry import ChannelNotAvailable, UnknownChannel, get_channel
+from gateway import limits
+from gateway.errors import ChannelUnavailable
+from gateway.flows.data import ChannelChoice
+from gateway.models import RoutingRule
+from gateway.services.routing import success_rates
+from gateway.services.routing.decision import ChannelFacts, Decision, decide
+from gateway.services.routing.draws import OutcomeCounts
+from gateway.services.routing.matching import RoutedPayment
+from gateway.services.routing.success_rates import Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`sandbox` is about `choice`. `fallbacks` may be tried after it, in their order."""
+
+    choice: ChannelChoice
+    sandbox: bool
+    fallbacks: tuple[ChannelChoice, ...] = ()
+
+
+def route_to_channel(*, channel: str, payment: RoutedPayment) -> Route:
+    """Routes to the channel that the merchant named, without fallback channels.
+
+    Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
+    """
+    choice = ChannelChoice(channel)
+    facts = _inspect(choice, payment)
+    if facts.unavailable_reason:
+        raise ChannelUnavailable({"channel": [facts.unavailable_reason]})
+    if facts.refusal is not None:
+        raise facts.refusal
+    return Route(choice, facts.sandbox)
+
+
+def route_by_rules(payment: RoutedPayment) -> Route:
+    """Routes by the routing rules, or to the default channel. The route of an order is the same in every repetition
+    while rules, channels and success rates stay as they are; a payment that exists keeps its route in any case.
+
+    Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
+    """
+    decision = _decide(payment, _find_rules(payment))
+    error = decision.find_error()
+    if error is not None:
+        raise error
+    first, *rest = decision.usable
+    return Route(first.choice, first.facts.sandbox, tuple(candidate.choice for candidate in rest))
+
+
+def explain_route(payment: RoutedPayment) -> Decision:
+    """Decides as `route_by_rules` does, and includes the active rules that do not match."""
+    return _decide(payment, list(RoutingRule.objects.filter(environment=payment.environment, is_active=True)))
+
+
+def _decide(payment: RoutedPayment, rules: Sequence[RoutingRule]) -> Decision:
+    return decide(
+        payment=payment,
+        rules=rules,
+        choices={rule.pk: ChannelChoice(rule.channel) for rule in rules},
+        default=ChannelChoice(settings.DEFAULT_CHANNELS[payment.environment]),
+        inspect=lambda choice: _inspect(choice, payment),
+        count_outcomes=lambda choice: _count_outcomes(choice, payment),
+    )
+
+
+def _find_rules(payment: RoutedPayment) -> list[RoutingRule]:
+    """Leaves out what certainly does not match, so that a merchant does not pay for the rules of the others."""
+    rules = RoutingRule.objects.filter(
+        Q(merchant=None) | Q(merchant_id=payment.merchant_id),
+        Q(min_amount_minor=None) | Q(min_amount_minor__lte=payment.amount_minor),
+        Q(max_amount_minor=None) | Q(max_amount_minor__gte=payment.amount_minor),
+        environment=payment.environment,
+        is_active=True,
+        currency__in=("", payment.currency),
+    )
+    return list(rules)
+
+
+def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
+    try:
+        found = get_channel(choice.channel, payment.environment)
+    except (UnknownChannel, ChannelNotAvailable) as error:
+        return ChannelFacts(unavailable_reason=str(error))
+    refusal = limits.find_refusal(
+        channel=choice.channel,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        expires_in_seconds=payment.expires_in_seconds,
+    )
+    return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
+
+
+def _count_outcomes(choice: ChannelChoice, payment: RoutedPayment) -> OutcomeCounts:
+    return success_rates.read_counts(
+        Measured(
+            environment=payment.environment,
+            channel=choice.channel,
+            account=choice.channel_account,
+            payment_method=payment.payment_method,
+            currency=payment.currency,
+        )
+    )
