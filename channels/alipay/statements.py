@@ -82,13 +82,10 @@ def list_days(since: dt.datetime, until: dt.datetime) -> list[dt.date]:
 
 def download_statement(gateway: Gateway, day: dt.date) -> Iterator[StatementRow]:
     """Raises what `Gateway.call` raises, `Unreadable` and `StatementMissing`."""
-    age = dt.datetime.now(dt.UTC) - dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING)
-    if age < dt.timedelta():
-        raise StatementMissing(f"{day} is not over in Beijing")
     answer = gateway.call(DOWNLOAD_URL, {"bill_type": "trade", "bill_date": day.isoformat()})
     if answer.sub_code.upper() in _NO_STATEMENT:
         # Also the answer for a day without trades.
-        if age < CERTAIN_AFTER:
+        if _read_now() < dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING) + CERTAIN_AFTER:
             raise StatementMissing(f"Alipay has no statement of {day} yet")
         return
     if not answer.is_success:
@@ -154,6 +151,10 @@ def _read_row(header: Sequence[str], cells: Sequence[str]) -> StatementRow:
         amount_minor=abs(from_yuan(values["amount"])),
         completed_at=from_beijing_text(values["completed_at"]),
     )
+
+
+def _read_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _rejoin_subject(header: Sequence[str], cells: Sequence[str]) -> Sequence[str]:

@@ -11,6 +11,7 @@ from channels.wechat import certificates
 from tests.channels.harness import ChannelHarness
 from tests.channels.harnesses import HARNESSES, list_harnesses
 from tests.channels.wechat_harness import WechatHarness, build_credentials
+from tests.support.alipay.bank import AlipayBank, alipay_bank, connect
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
@@ -36,6 +37,19 @@ def fake(_session_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe
     _session_fake_stripe.reset()
     yield _session_fake_stripe
     assert not _session_fake_stripe.errors, _session_fake_stripe.errors
+
+
+@pytest.fixture(scope="session")
+def _session_alipay() -> Iterator[AlipayBank]:
+    with alipay_bank() as bank:
+        yield bank
+
+
+@pytest.fixture
+def alipay(_session_alipay: AlipayBank, settings: Any) -> AlipayBank:
+    """Alipay's sandbox as the platform's own account for test keys, without faults, at the time of the machine."""
+    connect(settings, _session_alipay)
+    return _session_alipay
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +116,11 @@ def page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
 
 @pytest.fixture(params=list_harnesses(lambda entry: entry.waits and entry.is_stored))
 def stored_page_harness(request: pytest.FixtureRequest) -> ChannelHarness:
+    return HARNESSES[request.param].build(request)
+
+
+@pytest.fixture(params=list_harnesses(lambda entry: entry.calls))
+def calling_harness(request: pytest.FixtureRequest) -> ChannelHarness:
     return HARNESSES[request.param].build(request)
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from channels import registry
+from tests.channels.alipay_harness import AlipayHarness
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
 from tests.channels.voucher.channel import VoucherChannel
 from tests.channels.wechat_harness import WechatHarness
@@ -32,12 +34,17 @@ def _build_wechat_harness(request: pytest.FixtureRequest, *, method: str) -> Wec
     return build(method)
 
 
+def _build_alipay_harness(request: pytest.FixtureRequest, method: str) -> AlipayHarness:
+    return AlipayHarness(request.getfixturevalue("alipay"), request.getfixturevalue("monkeypatch"), method)
+
+
 @dataclass(frozen=True)
 class HarnessEntry:
     """How a harness is built, and which journeys its payment method can take.
 
     `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted. `captures`:
-    it can be authorized first. `is_worldwide`: it takes many currencies.
+    it can be authorized first. `is_worldwide`: it takes many currencies. `calls`: its creation is a call, and not
+    only a page that is signed here.
     """
 
     build: Callable[[pytest.FixtureRequest], ChannelHarness]
@@ -45,6 +52,18 @@ class HarnessEntry:
     is_stored: bool = True
     captures: bool = True
     is_worldwide: bool = True
+    calls: bool = True
+
+
+def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
+    """A payment of Alipay exists there when the customer has opened its page or scanned its code, and not before."""
+    return HarnessEntry(
+        partial(_build_alipay_harness, method=method),
+        is_stored=False,
+        captures=False,
+        is_worldwide=False,
+        calls=calls,
+    )
 
 
 # A new channel adds one line for each of its payment methods.
@@ -60,6 +79,7 @@ HARNESSES = {
         captures=False,
         is_worldwide=False,
     ),
+    "alipay page": _describe_alipay_method("alipay_page", calls=False),
 }
 
 

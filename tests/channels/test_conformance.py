@@ -14,7 +14,9 @@ from channels.base import (
     InvalidRequest,
     ListingWindow,
     NotFoundAtChannel,
+    NotYet,
     PaymentState,
+    QrCodeAction,
     RefundRef,
     RefundState,
     Reported,
@@ -34,6 +36,17 @@ from tests.channels.harness import (
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 
+def require_one_payment(harness: ChannelHarness, request: CreatePayment) -> None:
+    first, second = (create_open(harness, request) for _ in range(2))
+    if isinstance(first.next_action, QrCodeAction):
+        # A channel may draw another code for the same payment.
+        second = replace(second, next_action=first.next_action)
+    assert first == second
+    if not harness.pays_at_once:
+        harness.pay(first)
+    assert harness.read_amounts(request.reference) == (10_000, 0)
+
+
 class TestCreation:
     def test_creation_reports_the_payment_and_its_page(self, harness: ChannelHarness) -> None:
         request = harness.build_creation()
@@ -46,17 +59,16 @@ class TestCreation:
         assert payment.state == (PaymentState.PAID if harness.pays_at_once else PaymentState.OPEN)
         assert bool(payment.next_action) is not harness.pays_at_once
 
-    @pytest.mark.parametrize("loses", ["", "request", "answer"])
-    def test_one_key_creates_one_payment(self, harness: ChannelHarness, loses: str) -> None:
-        request = harness.build_creation(loses=loses)
-        answers = [harness.channel.create_payment(request) for _ in range(3)]
-        if loses:
-            assert isinstance(answers.pop(0), UnknownOutcome)
-        assert answers[0] == answers[1]
-        assert isinstance(answers[0], Reported)
-        if not harness.pays_at_once:
-            harness.pay(answers[0].value)
-        assert harness.read_amounts(request.reference) == (10_000, 0)
+    def test_one_key_creates_one_payment(self, harness: ChannelHarness) -> None:
+        require_one_payment(harness, harness.build_creation())
+
+    @pytest.mark.parametrize("loses", ["request", "answer"])
+    def test_one_key_creates_one_payment_when_a_call_was_lost(
+        self, calling_harness: ChannelHarness, loses: str
+    ) -> None:
+        request = calling_harness.build_creation(loses=loses)
+        assert isinstance(calling_harness.channel.create_payment(request), UnknownOutcome)
+        require_one_payment(calling_harness, request)
 
     def test_a_payment_whose_answer_was_lost_is_found_by_our_number(
         self, stored_harness: ChannelHarness
@@ -140,7 +152,7 @@ class TestCancel:
             CancelPayment("cancel-" + request.reference, build_ref(request))
         )
         never = isinstance(answer, Reported) and answer.value.state == PaymentState.CANCELLED
-        assert never or answer == NotFoundAtChannel()
+        assert never or isinstance(answer, NotFoundAtChannel | NotYet)
 
     def test_cancelling_releases_an_authorized_amount(self, capture_harness: ChannelHarness) -> None:
         request = capture_harness.build_creation(manual_capture=True)

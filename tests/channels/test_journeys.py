@@ -117,7 +117,10 @@ def test_a_forged_webhook_changes_nothing(client: SignedClient, page_harness: Ch
 
 
 @pytest.mark.parametrize("loses", ["request", "answer"])
-def test_a_lost_creation_is_made_once(client: SignedClient, harness: ChannelHarness, loses: str) -> None:
+def test_a_lost_creation_is_made_once(
+    client: SignedClient, calling_harness: ChannelHarness, loses: str
+) -> None:
+    harness = calling_harness
     answer = create(client, currency=harness.currency, **harness.build_api_fields(loses=loses))
     assert answer.status_code in (200, 202)
     background.finish()
