@@ -53,7 +53,8 @@ class ChannelRefund:
     """A refund as the channel reports it.
 
     `reference` is our refund number, empty for a refund that was made in the channel's dashboard. Such a refund names
-    its payment by `payment_reference` (our number) or by `payment_trade_no` alone (the channel's number).
+    its payment by `payment_reference` (our number) or by `payment_trade_no` alone (the channel's number). A pending
+    refund with a `failure_code` waits for staff: the channel can neither complete nor end it.
     """
 
     reference: str

@@ -6,7 +6,8 @@ pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import structlog
 
@@ -16,13 +17,17 @@ from channels.base import (
     ListingEntry,
     ListingFailed,
     ListingWindow,
+    PaymentRef,
     PaymentState,
+    RefundRef,
     RefundState,
+    Reported,
 )
 from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
 from channels.wechat.config import UnusableCredentials
 from channels.wechat.fields import BEIJING, Unreadable, convert_yuan_to_fen, read_text
 from channels.wechat.payments import METHODS_BY_TRADE_TYPE
+from channels.wechat.refunds import find_refund
 from common.http_calls import AnswerLost
 
 log = structlog.get_logger(__name__)
@@ -32,14 +37,20 @@ READY_AT = dt.time(10)
 TRADE_BILL, FUND_FLOW_BILL = "/v3/bill/tradebill", "/v3/bill/fundflowbill"
 _NOTHING_HAPPENED = "NO_STATEMENT_EXIST"  # pay.weixin.qq.com/doc/v3/merchant/4013071254
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-# 退款状态 of a row. A row is not changed later: whether a refund succeeds is queried.
-_REFUND_STATES = {
-    "SUCCESS": RefundState.SUCCEEDED,
-    "PROCESSING": RefundState.PENDING,
-    "FAIL": RefundState.FAILED,
-}
+_SUCCEEDED = "SUCCESS"  # 退款状态
+# What a statement that cannot be read raises; KeyError: a column is missing.
+_FAILURES = (
+    ApiError,
+    UnverifiedAnswer,
+    Unreadable,
+    AnswerLost,
+    UnusableCredentials,
+    UnicodeDecodeError,
+    KeyError,
+)
 
 Row = Mapping[str, str]
+T = TypeVar("T")
 
 
 def read_clock() -> dt.datetime:
@@ -48,13 +59,12 @@ def read_clock() -> dt.datetime:
 
 def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
     """Lists what was paid in the window: unpaid orders are on no statement."""
-    for row, traded_at in _read_trades(window, "SUCCESS"):
-        yield ListingEntry(_build_payment(row), traded_at)
+    return _list_trades(window, "SUCCESS", _build_payment)
 
 
 def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
-    for row, traded_at in _read_trades(window, "REFUND"):
-        yield ListingEntry(_build_refund(row, window.account.environment), traded_at)
+    """Lists the refunds that were accepted in the window, those of the merchant platform included."""
+    return _list_trades(window, "REFUND", _build_refund)
 
 
 def download_statement(
@@ -86,8 +96,10 @@ def read_rows(statement: str) -> Iterator[dict[str, str]]:
     Each field begins with a backtick, so that a comma within a product's name separates nothing. The details end with
     the names of the summary. Raises `Unreadable`.
     """
-    lines = statement.splitlines()
-    names = lines[0].split(",") if lines else []
+    lines = [
+        line.rstrip("\r") for line in statement.split("\n")
+    ]  # names of products may have other line breaks
+    names = lines[0].split(",")
     for line in lines[1:]:
         if not line.startswith("`"):
             break
@@ -99,26 +111,19 @@ def read_rows(statement: str) -> Iterator[dict[str, str]]:
         raise Unreadable("the statement has no summary: it is not complete")
 
 
-def _read_trades(window: ListingWindow, trade_state: str) -> Iterator[tuple[Row, dt.datetime]]:
-    """Yields the rows of the window's days that are in this state. Raises `ListingFailed`."""
+def _list_trades(
+    window: ListingWindow, trade_state: str, build: Callable[[Row, ListingWindow], T]
+) -> Iterator[ListingEntry[T]]:
+    """Yields the window's rows that are in this state. Raises `ListingFailed`."""
     try:
         for day in _list_days(window):
             client = WechatClient(window.account, window.timeout_seconds)
             statement = download_statement(client, TRADE_BILL, day, {"bill_type": "ALL"})
-            for row in read_rows(statement) if statement else ():
-                if row.get("交易状态") != trade_state:
-                    continue
+            for row in [] if statement is None else read_rows(statement):
                 traded_at = _read_time(row)
-                if window.since <= traded_at < window.until:
-                    yield row, traded_at
-    except (
-        ApiError,
-        UnverifiedAnswer,
-        Unreadable,
-        AnswerLost,
-        UnusableCredentials,
-        UnicodeDecodeError,
-    ) as error:
+                if row["交易状态"] == trade_state and window.since <= traded_at < window.until:
+                    yield ListingEntry(build(row, window), traded_at)
+    except _FAILURES as error:
         raise ListingFailed(f"the statement cannot be read: {error}") from error
 
 
@@ -131,7 +136,7 @@ def _list_days(window: ListingWindow) -> Iterator[dt.date]:
         day += dt.timedelta(days=1)
 
 
-def _build_payment(row: Row) -> ChannelPayment:
+def _build_payment(row: Row, _window: ListingWindow) -> ChannelPayment:
     amount = _read_amount(row, "订单金额", "总金额")
     return ChannelPayment(
         reference=row["商户订单号"],
@@ -144,20 +149,26 @@ def _build_payment(row: Row) -> ChannelPayment:
     )
 
 
-def _build_refund(row: Row, environment: str) -> ChannelRefund:
-    status = row["退款状态"]
-    if status not in _REFUND_STATES:
-        raise Unreadable(f"a refund that is {status!r}")
-    return ChannelRefund(
+def _build_refund(row: Row, window: ListingWindow) -> ChannelRefund:
+    refund = ChannelRefund(
         reference=row["商户退款单号"],
         channel_refund_no=row["微信退款单号"],
-        state=_REFUND_STATES[status],
+        state=RefundState.SUCCEEDED,
         amount_minor=_read_amount(row, "申请退款金额", "退款金额"),
         currency=row["货币种类"],
-        environment=environment,
+        environment=window.account.environment,
         payment_reference=row["商户订单号"],
         payment_trade_no=row["微信订单号"],
     )
+    if row["退款状态"] == _SUCCEEDED:
+        return refund
+    # A row is not changed later: what became of a refund that was still under way is queried, as the page advises.
+    payment = PaymentRef(refund.payment_reference, window.account, window.timeout_seconds)
+    client = WechatClient(window.account, window.timeout_seconds)
+    found = find_refund(client, RefundRef(refund.reference, payment))
+    if not isinstance(found, Reported):
+        raise Unreadable(f"refund {refund.reference} of the statement is not reported: {found}")
+    return found.value
 
 
 def _read_amount(row: Row, name: str, name_in_old_files: str) -> int:

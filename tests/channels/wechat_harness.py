@@ -69,7 +69,10 @@ class WechatHarness:
         return {"channel": "wechat", "payment_method": self.method, **METHOD_FIELDS[self.method]}
 
     def pay(self, payment: ChannelPayment) -> None:
-        self.control("pay", out_trade_no=payment.reference)
+        self.pay_reference(payment.reference)
+
+    def pay_reference(self, reference: str) -> None:
+        self.control("pay", out_trade_no=reference)
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
         books = requests.get(f"{self.sandbox.url}/sandbox/books", timeout=5).json()

@@ -4,7 +4,7 @@ import structlog
 
 from channels.base import ChannelRefund, RefundState
 from gateway import state_machine
-from gateway.models import Refund, RefundStatus, UpdateEffect
+from gateway.models import OPEN_REFUND_STATUSES, Refund, RefundStatus, ReviewCode, UpdateEffect
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +45,34 @@ def apply_refund_outcome(*, refund: Refund, update: ChannelRefund, is_current: b
             )
         case RefundState.PENDING, _:
             changed = False
+    if refund.payment.needs_attention and changed and update.state != RefundState.PENDING:
+        state_machine.resolve_reviews(
+            payment=refund.payment,
+            codes=(ReviewCode.NO_OUTCOME,),
+            subject=refund.refund_no,
+            resolution=f"the channel reports the refund as {update.state}",
+            actor="channel",
+        )
+    if update.state == RefundState.PENDING and update.failure_code:
+        _review_blocked_refund(refund, update)
+        return UpdateEffect.NEEDS_REVIEW
     if is_current and not changed and update.state != RefundState.PENDING:
         state_machine.end_refund_confirmation(refund=refund)
     return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW
+
+
+def _review_blocked_refund(refund: Refund, update: ChannelRefund) -> None:
+    """The channel can neither complete nor end the refund without staff: the customer's card is dead, for instance.
+    The money may still reach the customer, so that the amount stays reserved."""
+    if refund.status not in OPEN_REFUND_STATUSES:
+        return
+    state_machine.open_review(
+        payment=refund.payment,
+        code=ReviewCode.NO_OUTCOME,
+        subject=refund.refund_no,
+        text=f"refund {refund.refund_no}: {update.failure_message or update.failure_code}",
+    )
+    log.warning("refund.blocked", refund_no=refund.refund_no, code=update.failure_code)
 
 
 def _failure_code(update: ChannelRefund) -> str:
