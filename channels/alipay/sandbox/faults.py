@@ -93,8 +93,12 @@ NOTICE_BEHAVIOURS: Mapping[str, tuple[str, float | None]] = {
     "late_webhook": ("the notice is sent the given seconds late", 10),
     "out_of_order_webhook": ("the notice is sent after the next notice of its trade", None),
     "no_webhook": ("the notice is never sent: only a query finds out", None),
-    "forged_webhook": ("a notice that another key has signed is sent in its place", None),
-    "tampered_webhook": ("the notice is sent with another total_amount than was signed", None),
+    "forged_webhook": ("before it, the notice is sent once as another key has signed it", None),
+    "tampered_webhook": (
+        "before it, the notice is sent once with another total_amount than was signed",
+        None,
+    ),
+    "contradict_webhook": ("the notice says what the given fields say, well signed", None),
 }
 PAY_BEHAVIOURS: Mapping[str, tuple[str, float | None]] = {
     "pay_declined": ("the customer's payment is declined on the page; the trade stays open", None),
@@ -104,7 +108,8 @@ ALWAYS = -1
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`times`: how many calls it still hits; -1: all. `code`, `sub_code` are for decline, `fields` for contradict."""
+    """`times`: how many calls it still hits; -1: all. `code`, `sub_code`, `sub_msg` are for decline, `fields` for both
+    kinds of contradiction."""
 
     operation: str
     kind: str

@@ -32,6 +32,16 @@ REPORTED_STATUSES: Mapping[str, frozenset[str]] = {
 }
 
 
+# Flaw and state of the rows that a behaviour makes of one notice. A flawed one is sent once, before the true one.
+_ROWS = {
+    "duplicate_webhook": [("", "waiting"), ("", "waiting")],
+    "out_of_order_webhook": [("", "held")],
+    "no_webhook": [("", "suppressed")],
+    "forged_webhook": [("forged", "waiting"), ("", "waiting")],
+    "tampered_webhook": [("tampered", "waiting"), ("", "waiting")],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RefundReport:
     """`total_fen`: all that was refunded so far, which refund_fee says."""
@@ -65,14 +75,14 @@ def report(
     is_payment = refund is None and trade.status in (SUCCESS, FINISHED) and trade.paid_at == books.time
     if not address or not (url or is_payment or trade.status in REPORTED_STATUSES[trade.product]):
         return
-    fields = _fields(app, trade, refund)
     fault = books.faults.take(Operation.NOTIFY, app_id=app.app_id, out_trade_no=trade.out_trade_no)
     kind = fault.kind if fault else ""
-    delay = fault.seconds or 0 if fault and kind == "late_webhook" else 0
-    state = {"no_webhook": "suppressed", "out_of_order_webhook": "held"}.get(kind, "waiting")
-    flaw = {"forged_webhook": "forged", "tampered_webhook": "tampered"}.get(kind, "")
+    fields = _fields(app, trade, refund)
+    if fault is not None and kind == "contradict_webhook":
+        fields |= {name: str(value) for name, value in fault.fields.items()}
     notify_id = f"{books.now:%Y%m%d}{secrets.token_hex(13)}"
-    for _ in range(2 if kind == "duplicate_webhook" else 1):
+    delay = timedelta(seconds=(fault.seconds or 0) if fault else 0)
+    for flaw, state in _ROWS.get(kind, [("", "waiting")]):
         books.connection.execute(
             "INSERT INTO notices (notify_id, app_id, trade_no, url, fields, flaw, state, next_attempt_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -84,7 +94,7 @@ def report(
                 json.dumps(fields, ensure_ascii=False),
                 flaw,
                 state,
-                write_time(books.now + timedelta(seconds=delay)),
+                write_time(books.now + delay),
             ),
         )
 
@@ -167,7 +177,7 @@ def record_attempt(
     attempts = notice.attempts + 1
     state, next_time = "acknowledged", notice.next_attempt_at
     if not is_acknowledged:
-        state = "given_up" if attempts > len(REPETITIONS) else "waiting"
+        state = "given_up" if notice.flaw or attempts > len(REPETITIONS) else "waiting"
         if state == "waiting":
             next_time = write_time(sent_at + timedelta(minutes=REPETITIONS[attempts - 1]))
     books.connection.execute(

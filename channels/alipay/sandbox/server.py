@@ -266,7 +266,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _reset(self) -> None:
         """Closes the connection so that the caller sees it reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.rfile.close()
         self.connection.close()
         self.close_connection = True
 

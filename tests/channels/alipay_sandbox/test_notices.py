@@ -191,10 +191,23 @@ class TestFaults:
 
     @pytest.mark.parametrize("kind", ["forged_webhook", "tampered_webhook"])
     def test_wrong_signature(self, shop: Shop, notices: Receiver, kind: str) -> None:
+        """Once, whatever the shop answers; the true one has the same notify_id."""
+        notices.answers[urlsplit(shop.notify_url).path] = [(200, b"fail")]
         shop.fault("notify", kind)
         shop.paid()
+        shop.sandbox.sender.send_due()
+        shop.wait(days=2)
+        wrong, true = sent(shop, notices)
+        assert not is_signed(shop, wrong)
+        assert is_signed(shop, true)
+        assert wrong["notify_id"] == true["notify_id"]
+
+    def test_contradicted(self, shop: Shop, notices: Receiver) -> None:
+        shop.fault("notify", "contradict_webhook", fields={"total_amount": "0.01", "seller_id": "2088"})
+        shop.paid()
         (notice,) = sent(shop, notices)
-        assert not is_signed(shop, notice)
+        assert is_signed(shop, notice)
+        assert (notice["total_amount"], notice["seller_id"]) == ("0.01", "2088")
 
     def test_repeated_after_it_was_acknowledged(self, shop: Shop, notices: Receiver) -> None:
         shop.paid()
