@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import time
+import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +158,7 @@ def _find_route(request: Request) -> tuple[_Route, str] | None:
     for route in ROUTES:
         match = route.path.fullmatch(request.path)
         if match and route.method == request.method:
-            return route, match[1] if match.groups() else ""
+            return route, urllib.parse.unquote(match[1]) if match.groups() else ""
     return None
 
 

@@ -9,7 +9,7 @@ from channels.wechat.sandbox.clock import Clock
 from channels.wechat.sandbox.faults import Faults
 from channels.wechat.sandbox.merchants import PlatformKeys, SandboxMerchant
 
-# Sends a callback and returns the HTTP status. Raises OSError or http.client.HTTPException.
+# Sends a callback and returns the HTTP status. Raises OSError, http.client.HTTPException or ValueError.
 SendCallback = Callable[[str, Mapping[str, str], bytes], int]
 
 

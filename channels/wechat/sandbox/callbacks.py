@@ -144,7 +144,7 @@ def _deliver(bank: Bank, callback: sqlite3.Row) -> None:
     error = ""
     try:
         status = bank.send_callback(callback["notify_url"], headers, body)
-    except (OSError, http.client.HTTPException) as failure:
+    except (OSError, http.client.HTTPException, ValueError) as failure:  # ValueError: not an address
         error = f"{type(failure).__name__}: {failure}"
     with bank.books.transaction() as db:
         db.execute(

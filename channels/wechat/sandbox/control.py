@@ -18,6 +18,9 @@ from channels.wechat.sandbox.schedule import run_due
 _Handler = Callable[[Bank, Mapping[str, Any]], object]
 
 
+_MAX_SECONDS = 10 * 365 * 86400
+
+
 class BadCommand(Exception):
     """The command is wrong: the text says what."""
 
@@ -79,8 +82,8 @@ def _whole_number(values: Mapping[str, Any], name: str) -> int:
 
 def _seconds(values: Mapping[str, Any], name: str) -> float:
     value = values.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise BadCommand(f"{name} must be a number")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _MAX_SECONDS:
+        raise BadCommand(f"{name} must be a number of at most ten years")
     return float(value)
 
 
@@ -144,10 +147,12 @@ def _plan_fault(bank: Bank, values: Mapping[str, Any]) -> object:
     kind = _text(values, "kind")
     if kind not in set(FaultKind):
         raise BadCommand(f"there is no fault {kind}: {', '.join(FaultKind)}")
-    _seconds({"seconds": 0, **values}, "seconds")
-    _whole_number({"status": 400, **values}, "status")
-    if values.get("times", 1) is not None:
-        _whole_number({"times": 1, **values}, "times")
+    if _seconds({"seconds": 0, **values}, "seconds") < 0:
+        raise BadCommand("seconds must not be negative")
+    if not 200 <= _whole_number({"status": 400, **values}, "status") <= 599:
+        raise BadCommand("status must be 200 to 599")
+    if values.get("times", 1) is not None and _whole_number({"times": 1, **values}, "times") < 1:
+        raise BadCommand("times must be at least 1, or null for always")
     if not isinstance(values.get("fields", {}), dict):
         raise BadCommand("fields must be an object")
     bank.faults.plan(Fault(**{**values, "kind": FaultKind(kind)}))

@@ -26,6 +26,8 @@ button.pay {{ background: #06743b; border-color: #06743b; color: #fff; }}
 input {{ box-sizing: border-box; width: 100%; padding: .6rem; font: inherit; border: 1px solid #8a8a8a;
   border-radius: .5rem; }}
 small {{ color: #5c5c5c; }} table {{ width: 100%; border-collapse: collapse; text-align: left; }}
+h1, h2 {{ font-size: 1.25rem; margin: 0 0 1rem; }}
+td:last-child {{ text-align: right; white-space: nowrap; padding-left: 1rem; }}
 td {{ padding: .4rem 0; border-top: 1px solid #e5e5e5; overflow-wrap: anywhere; }}
 </style></head><body><main>{content}
 <p><small>微信支付沙箱：不涉及真实资金。<br>A sandbox of WeChat Pay: no real money moves.</small></p>

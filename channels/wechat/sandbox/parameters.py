@@ -33,7 +33,7 @@ class Parameters:
 
     def _shown(self, name: str) -> object:
         value = self._values.get(name)
-        return value if isinstance(value, str | int | float) else None
+        return value if isinstance(value, str | int) else None
 
     def read_text(
         self,
@@ -89,6 +89,7 @@ class Parameters:
 def parse_body(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # refuses half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise param_error("body", "", "不是合法的JSON") from error
     if not isinstance(value, dict):

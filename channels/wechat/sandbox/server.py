@@ -22,6 +22,17 @@ MAX_BODY_BYTES = 1 << 20
 logger = logging.getLogger(__name__)
 
 
+def answer(bank: Bank, request: Request, *, is_local: bool) -> Answer | HangUp:
+    """`is_local`: the client is on this machine, and may use the control API."""
+    if request.path.startswith("/v3/"):
+        return api.serve(bank, request)
+    if not request.path.startswith("/sandbox/"):
+        return pages.serve(bank, request, is_local=is_local)
+    if not is_local:
+        return Answer(403, b'{"error": "only from this machine"}')
+    return control.serve(bank, request)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -63,24 +74,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(413, b"", "text/plain"))
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._send(self._answer(Request(self.command, self.path, headers, self.rfile.read(int(length)))))
-
-    def _answer(self, request: Request) -> Answer | HangUp:
+        request = Request(self.command, self.path, headers, self.rfile.read(int(length)))
         is_local = ipaddress.ip_address(self.client_address[0]).is_loopback
-        if request.path.startswith("/v3/"):
-            return api.serve(self.server.bank, request)
-        if not request.path.startswith("/sandbox/"):
-            return pages.serve(self.server.bank, request, is_local=is_local)
-        if not is_local:
-            return Answer(403, b'{"error": "only from this machine"}')
-        return control.serve(self.server.bank, request)
+        self._send(answer(self.server.bank, request, is_local=is_local))
 
     def _send(self, answer: Answer | HangUp) -> None:
         if isinstance(answer, HangUp):
             self.close_connection = True
             if answer is HangUp.RESET:
+                # Without waiting for what was sent, so that the kernel answers with a reset. Detached, because the
+                # base class would end the connection in order.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
+                socket.close(self.connection.detach())
             return
         self.send_response(answer.status)
         if answer.status != 204:

@@ -11,15 +11,15 @@ from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox, wechat_sand
 
 
 class Shop:
-    """Receives the callbacks of all merchants; `status` is its answer to them. An OSError is raised instead."""
+    """Receives the callbacks of all merchants; `status` is its answer to them. An exception is raised instead."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, dict[str, str], bytes]] = []
-        self.status: int | OSError = 200
+        self.status: int | BaseException = 200
 
     def receive(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         self.received.append((url, dict(headers), body))
-        if isinstance(self.status, OSError):
+        if isinstance(self.status, BaseException):
             raise self.status
         return self.status
 

@@ -59,6 +59,31 @@ def test_a_shop_that_cannot_be_reached_is_tried_again(scene: Scene) -> None:
     assert statuses(scene) == ["delivered"]
 
 
+def test_a_callback_survives_a_crash_while_it_is_sent(scene: Scene) -> None:
+    """The time of its retry is committed before it is sent."""
+    scene.shop.status = KeyboardInterrupt()
+    scene.paid()
+    with pytest.raises(KeyboardInterrupt):
+        scene.run()
+    scene.shop.status = 200
+    scene.run(seconds=16)
+    assert statuses(scene) == ["delivered"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://shop:99999/", f"http://{64 * 'a'}.com/", "http:///path"]
+)
+def test_an_address_that_is_none_stops_no_other_callback(scene: Scene, url: str) -> None:
+    scene.bank.send_callback = send_over_http
+    assert scene.prepay(notify_url=url)[0] == 200
+    operations.pay(scene.bank, FIRST_MCHID, "order-0001")
+    scene.run()
+    scene.bank.send_callback = scene.shop.receive
+    scene.paid("order-0002")
+    scene.run()
+    assert len(scene.shop.received) == 1
+
+
 def test_each_attempt_is_encrypted_and_signed_anew(scene: Scene) -> None:
     scene.shop.status = 500
     scene.paid()

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import requests
 
+from channels.wechat.sandbox.messages import Answer, Request
+from channels.wechat.sandbox.server import answer as answer_request
 from tests.channels.wechat_sandbox.conftest import Scene
 from tests.support.wechat_sandbox import FIRST_MCHID
 
@@ -75,6 +77,10 @@ def test_a_merchant_can_be_changed(scene: Scene) -> None:
         ("refunds", order(amount=-1), "amount must be positive"),
         ("refunds/settle", order(status="DONE"), "status must be SUCCESS, ABNORMAL or CLOSED"),
         ("clock", {"advance_seconds": "1"}, "advance_seconds must be a number"),
+        ("clock", {"advance_seconds": 1e300}, "advance_seconds must be a number of at most ten years"),
+        ("faults", {"kind": "slow", "seconds": -1}, "seconds must not be negative"),
+        ("faults", {"kind": "error", "status": 99}, "status must be 200 to 599"),
+        ("faults", {"kind": "error", "times": 0}, "times must be at least 1"),
         ("faults", {"kind": "typo"}, "there is no fault typo"),
         ("faults", {"kind": "slow", "second": 1}, "unknown: second"),
         ("faults", {"kind": "slow", "times": "1"}, "times must be a whole number"),
@@ -100,3 +106,15 @@ def test_only_json_is_taken(scene: Scene) -> None:
     answer = requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=5)
     assert answer.status_code == 400
     assert call(scene, "GET", "nothing")[0] == 404
+
+
+def test_another_machine_may_pay_but_sees_and_commands_nothing(scene: Scene) -> None:
+    code_url = scene.prepay()[1]["code_url"]
+
+    def get(path: str) -> int:
+        answer = answer_request(scene.bank, Request("GET", path, {}, b""), is_local=False)
+        assert isinstance(answer, Answer)
+        return answer.status
+
+    assert get(f"/pay/{code_url.rpartition('=')[2]}") == 200
+    assert (get("/"), get("/sandbox/books"), get("/v3/certificates")) == (404, 403, 401)

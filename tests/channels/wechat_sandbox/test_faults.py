@@ -32,6 +32,12 @@ def test_no_answer_comes(scene: Scene, kind: FaultKind, takes_effect: bool) -> N
     assert scene.prepay()[0] == 200
 
 
+def test_a_reset_is_a_reset(scene: Scene) -> None:
+    scene.plan(FaultKind.RESET)
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        scene.prepay()
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "status", "code", "takes_effect"),
     [

@@ -158,8 +158,26 @@ def test_headers_that_a_request_needs(scene: Scene) -> None:
 def test_unknown_addresses_and_odd_bodies_are_no_server_errors(scene: Scene) -> None:
     assert call(scene, "/v3/nothing").status_code == 404
     assert call(scene, PREPAY, method="GET").status_code == 404
-    for body in (b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 5000, b'"text"', b"null"):
+    for body in (
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        b'{"a": NaN}',
+        b"[" * 5000,
+        b'"text"',
+        b"null",
+        b'{"a": "\\ud800"}',
+    ):
         answer = call(scene, PREPAY, body)
         assert (answer.status_code, answer.json()["code"]) == (400, "PARAM_ERROR"), body
+    answer = call(scene, PREPAY, order(scene, amount={"total": float("inf")}).replace(b"Infinity", b"1e999"))
+    assert (answer.status_code, answer.json()["detail"]["field"]) == (400, "amount/total")
     answer = requests.post(scene.sandbox.url + PREPAY, data=b" " * (2 << 20), timeout=5)
     assert answer.status_code == 413
+
+
+def test_a_number_in_the_path_may_be_escaped(scene: Scene) -> None:
+    assert call(scene, PREPAY, order(scene, "A_-|*09")).status_code == 200
+    path = f"/v3/pay/transactions/out-trade-no/A_-%7C%2A09?mchid={FIRST_MCHID}"
+    assert call(scene, path, method="GET").json()["out_trade_no"] == "A_-|*09"
