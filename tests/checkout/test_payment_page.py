@@ -13,7 +13,7 @@ from channels.base import FormAction, RedirectAction, SdkAction
 from checkout import poll_limit
 from checkout.actions import prepare_action
 from common.redaction import CHANNEL_EVENTS, LOGS, PAGES, STEP_INPUTS, RedactionRules, redact
-from gateway.models import Payment
+from gateway.models import Payment, PaymentAttempt
 from gateway.next_action import describe_next_action
 from tests.support import bank
 from tests.support.channels import add_channel
@@ -231,6 +231,25 @@ def test_no_parameter_leads_elsewhere(payment: Body, query: str) -> None:
     assert b"evil.example" not in answer.content
 
 
+@pytest.mark.parametrize(
+    "token", ["", "x", "\0", "a" * 100_000, "支付", "../../admin", "//evil.example", "a/b?c#d"]
+)
+def test_the_simulators_gateway_leads_to_its_own_pages_alone(token: str) -> None:
+    browser = Client(raise_request_exception=False)
+    assert browser.post("/checkout/simulator/form", {"token": token}).status_code in (400, 404)
+    assert browser.post("/checkout/simulator/form", b"\xff\xfe", content_type="text/plain").status_code == 404
+    assert browser.get("/checkout/simulator/form").status_code == 405
+
+
+def test_the_simulators_gateway_leads_to_the_page(client: SignedClient) -> None:
+    payment = opened(client)
+    path = "/" + payment["payment_url"].split("/", 3)[3]
+    answer = Client(enforce_csrf_checks=True).post(
+        "/checkout/simulator/form?lang=en&next=https://evil.example", {"token": path.rsplit("/", 1)[1]}
+    )
+    assert (answer.status_code, answer["Location"]) == (303, f"{path}?lang=en")
+
+
 # --- The status -------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +305,14 @@ def test_late_money_is_never_denied(client: SignedClient, payment: Body) -> None
     assert "Nothing was charged" not in page
     change(payment, refunded_minor=10_000)
     assert "refunded it to you" in get(payment).content.decode()
+
+
+def test_money_of_an_earlier_attempt_is_never_denied(client: SignedClient, payment: Body) -> None:
+    bank.let_payment_expire(payment["payment_no"])
+    client.post(f"/api/v1/payments/{payment['payment_no']}/sync", {})
+    PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).update(surplus_minor=7_000)
+    assert "We received $70.00 after this payment had ended" in get(payment).content.decode()
+    assert json.loads(get(payment, "/status").content)["status"] == "late_held"
 
 
 def test_a_refund_is_shown_on_both_pages(client: SignedClient) -> None:
