@@ -107,6 +107,12 @@ CREATE TABLE IF NOT EXISTS notices (
     next_attempt_at TEXT NOT NULL,
     last_answer TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX IF NOT EXISTS offers_by_number ON offers (app_id, out_trade_no);
+CREATE INDEX IF NOT EXISTS unpaid_trades ON trades (expires_at) WHERE status = 'WAIT_BUYER_PAY';
+CREATE INDEX IF NOT EXISTS refundable_trades ON trades (app_id, paid_at) WHERE status = 'TRADE_SUCCESS';
+CREATE INDEX IF NOT EXISTS pending_refunds ON refunds (due_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS ledger_of_seller ON ledger (seller_id, amount_fen);
+CREATE INDEX IF NOT EXISTS waiting_notices ON notices (next_attempt_at) WHERE state = 'waiting';
 CREATE TABLE IF NOT EXISTS bill_links (
     token TEXT PRIMARY KEY,
     seller_id TEXT NOT NULL,

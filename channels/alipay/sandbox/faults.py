@@ -8,7 +8,7 @@ compares them.
 import enum
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 
 class Operation(enum.StrEnum):
@@ -133,10 +133,14 @@ class Fault:
 
 def make_fault(**values: object) -> Fault:
     """Raises ValueError that names the field."""
-    try:
-        fault = Fault(**values)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ValueError(f"fault: {error}") from error
+    known = {entry.name for entry in fields(Fault)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{name}: not a field of a fault, which has {', '.join(sorted(known))}")
+    for name in ("operation", "kind"):
+        if not isinstance(values.get(name), str):
+            raise ValueError(f"{name}: missing")
+    fault = Fault(**values)  # type: ignore[arg-type]
     if fault.operation not in set(Operation):
         raise ValueError(f"operation: one of {', '.join(Operation)}")
     kinds = kinds_of(fault.operation)

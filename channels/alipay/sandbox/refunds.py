@@ -73,6 +73,8 @@ def refund(
 
 def refund_in_console(books: Books, trade: Trade, *, amount_fen: int, number: str) -> None:
     """The merchant refunds in Alipay's console, without the API: the number is not one that we have given."""
+    if find(books, trade.trade_no, number) is not None:
+        raise ValueError(f"number: {number} is used")
     _check(trade, amount_fen, number, pending_fen=_pending_fen(books, trade))
     _insert(books, trade, number, amount_fen, origin="console")
 
@@ -88,7 +90,7 @@ def cancel(books: Books, trade: Trade) -> str:
         return "refund" if trade.is_paid else "close"
     if trade.status == FINISHED:
         raise business("ACQ.TRADE_HAS_FINISHED")
-    if trade.refunded_fen:
+    if trade.refunded_fen or _pending_fen(books, trade):
         raise business("ACQ.REASON_TRADE_REFUND_FEE_ERR")
     if not trades.paid_within(books, trade, CANCEL_WINDOW):
         raise business("ACQ.TRADE_CANCEL_TIME_OUT")
@@ -187,7 +189,7 @@ def _pending_fen(books: Books, trade: Trade) -> int:
 
 def _insert(books: Books, trade: Trade, number: str, amount_fen: int, *, origin: str) -> None:
     books.connection.execute(
-        "INSERT INTO refunds (trade_no, out_request_no, amount_fen, reason, state, origin, requested_at)"
+        "INSERT OR REPLACE INTO refunds (trade_no, out_request_no, amount_fen, reason, state, origin, requested_at)"
         " VALUES (?, ?, ?, '', 'pending', ?, ?)",
         (trade.trade_no, number, amount_fen, origin, books.time),
     )

@@ -167,7 +167,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._route(self.rfile.read(int(length)))
 
     def _route(self, body: bytes) -> None:
-        address = urlsplit(self.path)  # alipay-sdk-python writes the whole address in the request line
+        try:
+            address = urlsplit(self.path)  # alipay-sdk-python writes the whole address in the request line
+        except ValueError:
+            self._send(HTTPStatus.BAD_REQUEST, b"", "text/plain")
+            return
         head, _, rest = address.path.lstrip("/").partition("/")
         if address.path == GATEWAY_PATH:
             self._gateway(address.query, body)

@@ -112,14 +112,14 @@ def close_unpaid(books: Books, trade: Trade, *, notify_url: str = "") -> Trade:
 def close_overdue(books: Books) -> None:
     """Closes what was not paid in time, and finishes what can no longer be refunded."""
     for row in books.connection.execute(
-        "SELECT * FROM trades WHERE status = ? AND expires_at <= ?", (WAITING, books.time)
+        "SELECT * FROM trades WHERE status = 'WAIT_BUYER_PAY' AND expires_at <= ?", (books.time,)
     ).fetchall():
         close_unpaid(books, Trade(**dict(row)))
     for app in apps.all_of(books.connection):
         limit = write_time(books.now - timedelta(days=app.refund_days))
         for row in books.connection.execute(
-            "SELECT * FROM trades WHERE app_id = ? AND status = ? AND paid_at <= ?",
-            (app.app_id, SUCCESS, limit),
+            "SELECT * FROM trades WHERE app_id = ? AND status = 'TRADE_SUCCESS' AND paid_at <= ?",
+            (app.app_id, limit),
         ).fetchall():
             _finish(books, app, Trade(**dict(row)))
 

@@ -137,5 +137,7 @@ def test_a_refund_in_the_merchants_console(shop: Shop) -> None:
     number = shop.paid("10.00")
     shop.control("POST", "refund", app_id=shop.app_id, out_trade_no=number, amount="4.00", number="C1")
     assert shop.query_refund(number, "C1")["refund_amount"] == "4.00"
+    again = {"app_id": shop.app_id, "out_trade_no": number, "amount": "1.00", "number": "C1"}
+    assert shop.sandbox.control.handle("POST", "refund", again) == (400, {"error": "number: C1 is used"})
     assert shop.refund(number, "7.00", "R1")["sub_code"] == "ACQ.REASON_TRADE_REFUND_FEE_ERR"
     assert entries(shop) == [("payment", 1000), ("refund", -400)]

@@ -195,6 +195,12 @@ def test_what_cannot_be_cancelled(shop: Shop) -> None:
     partly = shop.paid("9.00")
     shop.refund(partly, "1.00", "1")
     assert cancel(shop, out_trade_no=partly)["sub_code"] == "ACQ.REASON_TRADE_REFUND_FEE_ERR"
+    pending = shop.paid("9.00")
+    shop.fault("refund", "refund_fails_later", seconds=60)
+    shop.refund(pending, "9.00")
+    assert cancel(shop, out_trade_no=pending)["sub_code"] == "ACQ.REASON_TRADE_REFUND_FEE_ERR"
+    shop.wait(seconds=60)
+    assert cancel(shop, out_trade_no=pending)["action"] == "refund"
     old = shop.paid()
     shop.wait(hours=24, seconds=1)
     assert cancel(shop, out_trade_no=old)["sub_code"] == "ACQ.TRADE_CANCEL_TIME_OUT"
