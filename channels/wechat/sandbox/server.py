@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +42,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        logger.exception("the connection of %s failed", client_address)
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the client did not wait for a slow answer
+            logger.exception("the connection of %s failed", client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
