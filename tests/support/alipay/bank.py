@@ -38,7 +38,9 @@ class AlipayBank:
         self.control("POST", "clock", advance_seconds=seconds)
 
     def fault(self, operation: str, kind: str, **fields: Any) -> None:
-        self.control("POST", "faults", operation=operation, kind=kind, app_id=APP_ID, **fields)
+        """The next call of the operation fails so. A download names no app."""
+        app = {} if operation == "download" else {"app_id": APP_ID}
+        self.control("POST", "faults", operation=operation, kind=kind, **app, **fields)
 
     def post_page(self, page: FormAction) -> requests.Response:
         """The customer's browser posts the form."""
