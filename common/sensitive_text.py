@@ -2,12 +2,15 @@
 
 import functools
 import re
+from collections.abc import Iterator, Mapping
 
 from django.conf import settings
 
 REDACTED, CARD = "[redacted]", "[card]"
 # Shorter values of settings are words, such as the local stack's password "postgres".
 SHORTEST_SECRET = 12
+# The names of the credentials of channels that are secret: `CredentialField.is_secret`.
+SECRET_CREDENTIALS = frozenset({"api_v3_key", "private_key"})
 
 _SECRET_SHAPES = re.compile(
     r"""
@@ -91,11 +94,18 @@ def _configured_secrets() -> tuple[str, ...]:
         settings.SIMULATOR_WEBHOOK_SECRET,
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
-        *(credentials["private_key"] for credentials in settings.ALIPAY_CREDENTIALS.values()),
+        *_read_channel_secrets(settings.ALIPAY_CREDENTIALS, settings.WECHAT_CREDENTIALS),
         str(settings.DATABASES["default"]["PASSWORD"]),
         settings.EMAIL_HOST_PASSWORD or "",
     ]
     return tuple(sorted({value for value in known if len(value) >= SHORTEST_SECRET}, key=len, reverse=True))
+
+
+def _read_channel_secrets(*accounts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """The secret credentials of the platform's own accounts at channels, by environment and name."""
+    for by_environment in accounts:
+        for credentials in by_environment.values():
+            yield from (value for name, value in credentials.items() if name in SECRET_CREDENTIALS)
 
 
 def _replace_secret(match: re.Match[str]) -> str:

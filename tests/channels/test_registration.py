@@ -11,6 +11,7 @@ from django.test import Client
 
 from channels import registry
 from channels.base import PaymentState
+from common import sensitive_text
 from tests.channels.voucher.channel import SIGNATURE_HEADER, VoucherChannel, sign
 from tests.support.shop import Body, create, data, error, get_payment, opened, refund
 from tests.support.signing import SignedClient
@@ -66,3 +67,25 @@ def test_the_registry_names_no_channel() -> None:
     source = Path(registry.__file__).read_text()
     for name in ("stripe", "simulator", "match "):
         assert name not in source.lower()
+
+
+def test_the_secret_credentials_of_all_channels_are_hidden_in_logs() -> None:
+    """Each channel declares which of its credentials are secret; `common/` cannot import the channels."""
+    secret = {
+        field.name
+        for name in registry.list_channel_names()
+        for field in registry._find_channel(name).credential_fields
+        if field.is_secret
+    }
+    # Stripe's are named by their own settings.
+    assert secret - {"secret_key", "webhook_secrets"} == sensitive_text.SECRET_CREDENTIALS
+
+
+def test_a_secret_credential_is_hidden(settings: Any) -> None:
+    key = "0123456789abcdefghijklmnopqrstuv"
+    settings.WECHAT_CREDENTIALS = {"test": {"api_v3_key": key, "mch_id": "1900000109012"}, "live": {}}
+    sensitive_text._configured_secrets.cache_clear()
+    try:
+        assert sensitive_text.hide_secrets(f"{key} of 1900000109012") == "[redacted] of 1900000109012"
+    finally:
+        sensitive_text._configured_secrets.cache_clear()

@@ -18,6 +18,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from gateway.models import ChannelEvent, PaymentReview
+from gateway.services.reconciliation import unreported_refunds
 from gateway.services.reconciliation.differences import (
     ComparedCounts,
     ReconciliationScope,
@@ -189,21 +190,21 @@ class TestRefundRules:
         native.control("money", amount=5_000)
         assert isinstance(native.channel.refund_payment(wanted), Reported)
 
-    def test_a_refund_made_in_the_merchant_platform_is_on_the_statement(
-        self, client: SignedClient, native: WechatHarness
+    def test_a_refund_made_in_the_merchant_platform_is_recorded_from_the_statement(
+        self, client: SignedClient, native: WechatHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         payment = data(create(client, channel="wechat", currency="CNY"))
         native.pay_reference(payment["payment_no"])
         deliver(native, native.take_webhooks())
         native.control("refunds", out_trade_no=payment["payment_no"], amount=2_500, reason="退货")
         native.settle_refunds()
-        now = dt.datetime.now(dt.UTC)
         native.publish_lists()
-        scope = ReconciliationScope(
-            "wechat", "test", now - dt.timedelta(minutes=5), now + dt.timedelta(minutes=5)
-        )
-        (difference,) = find_differences(scope=scope, counts=ComparedCounts())
-        assert difference.kind == "refund_missing_here"
+        later = dt.datetime.now(dt.UTC) + unreported_refunds.STATEMENT_DELAY + dt.timedelta(minutes=1)
+        monkeypatch.setattr(unreported_refunds.timezone, "now", lambda: later)
+        assert unreported_refunds.record_unreported_refunds() == 1
+        assert unreported_refunds.record_unreported_refunds() == 0
+        assert get_payment(client, payment)["refunded_amount"] == 2_500
+        assert native.read_amounts(payment["payment_no"]) == (10_000, 2_500)
 
 
 class TestAbnormalRefund:

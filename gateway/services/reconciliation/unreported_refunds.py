@@ -1,8 +1,8 @@
 """Records refunds that a channel made or settled and that no webhook reported: for instance in its dashboard, while the
 webhook endpoint was down.
 
-Every hour the channel's list of the last three days is compared with our refunds. `manage.py reconcile` finds older
-ones.
+Every hour the channel's list of three days is compared with our refunds: of the last three, or of the last three whose
+statements certainly exist. `manage.py reconcile` finds older ones.
 """
 
 import datetime as dt
@@ -12,9 +12,9 @@ from itertools import islice
 import structlog
 from django.utils import timezone
 
-from channels.base import ChannelRefund, ListingFailed, ListingWindow
+from channels.base import ChannelRefund, ListingFailed, ListingSource, ListingWindow
 from channels.guard import GuardedChannel
-from channels.registry import get_channel, list_channel_names
+from channels.registry import get_capabilities, get_channel, list_channel_names
 from gateway.models import UpdateEffect
 from gateway.services.channel_updates.refunds import apply_listed_refund
 from gateway.services.reconciliation.batches import split_into_batches
@@ -29,6 +29,8 @@ from gateway.services.reconciliation.our_rows import choose_row, find_listed_ref
 log = structlog.get_logger(__name__)
 
 LOOK_BACK_DAYS = 3
+# A day's statement certainly exists one day after the end of the day, wherever the day began.
+STATEMENT_DELAY = dt.timedelta(days=2)
 MAX_LISTED = 10_000  # in one run, for each channel and environment
 
 
@@ -70,10 +72,13 @@ def _find_unreported_refunds(
 ) -> Iterator[ChannelRefund]:
     """The listed refunds that we do not know, or know with another outcome. Raises `ListingFailed`: those before it
     are valid."""
-    now = timezone.now()
-    window = ListingWindow(
-        served.account, now - dt.timedelta(days=LOOK_BACK_DAYS), now + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
-    )
+    listing = get_capabilities(served.name).listing
+    if listing is ListingSource.NONE:
+        return
+    has_statements = listing is ListingSource.DAILY_STATEMENT
+    until = timezone.now() + (-STATEMENT_DELAY if has_statements else CLOCK_MARGIN)
+    since = until - dt.timedelta(days=LOOK_BACK_DAYS)
+    window = ListingWindow(served.account, since, until, LISTING_TIMEOUT_SECONDS)
     refunds = get_refunds(channel, environment)
     for batch in split_into_batches(islice(served.list_refunds(window), MAX_LISTED)):
         rows = find_listed_refunds(refunds, batch)
