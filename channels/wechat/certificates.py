@@ -20,7 +20,7 @@ from channels.wechat.config import WechatCredentials
 from channels.wechat.encryption import DecryptionFailed, decrypt_resource
 
 # An account's list is downloaded again after this time, and for an unknown serial number at most once in a pause: a
-# forged callback may name any number.
+# forged webhook may name any number.
 MAX_AGE_SECONDS = 12 * 3600.0
 PAUSE_SECONDS = 60.0
 PAUSE_AFTER_FAILURE_SECONDS = 2.0

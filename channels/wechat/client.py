@@ -27,7 +27,7 @@ from common.http_calls import AnswerLost, HttpAnswer, send_request
 
 log = structlog.get_logger(__name__)
 
-TOLERANCE_SECONDS = 300  # of the timestamps of answers and callbacks
+TOLERANCE_SECONDS = 300  # of the timestamps of answers and webhooks
 CERTIFICATES_PATH = "/v3/certificates"
 MAX_STATEMENT_BYTES = 256 * 1024 * 1024
 _OK, _NO_CONTENT, _UNAUTHORIZED, _SERVER_ERROR = 200, 204, 401, 500
@@ -53,7 +53,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The headers that sign an answer or a callback."""
+    """The headers that sign an answer or a webhook."""
 
     timestamp: str
     nonce: str

@@ -1,4 +1,4 @@
-"""Decrypts what WeChat Pay encrypts with the APIv3 key: resources of callbacks, platform certificates.
+"""Decrypts what WeChat Pay encrypts with the APIv3 key: resources of webhooks, platform certificates.
 
 AES-256-GCM: pay.weixin.qq.com/wiki/doc/apiv3_partner/wechatpay/wechatpay4_2.shtml.
 """

@@ -16,7 +16,7 @@ _YUAN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2}0*)?")
 
 
 class Unreadable(Exception):
-    """An answer, callback or statement has not the documented form."""
+    """An answer, webhook or statement has not the documented form."""
 
 
 def read_text(fields: Mapping[str, Any], name: str) -> str:

@@ -128,7 +128,7 @@ def close_order(client: WechatClient, reference: str) -> None:
 
 
 def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
-    """Reads an order from the answer of a query, or from a callback's resource."""
+    """Reads an order from the answer of a query, or from a webhook's resource."""
     trade_state = read_text(fields, "trade_state")
     if trade_state not in _PAYMENT_STATES:
         raise Unreadable(f"an order that is {trade_state!r}")

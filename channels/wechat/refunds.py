@@ -90,7 +90,7 @@ def find_refund(client: WechatClient, refund: RefundRef) -> RefundResult:
 
 
 def read_refund(fields: Mapping[str, Any], status_field: str, environment: str) -> ChannelRefund:
-    """Reads a refund. The field with its status is `status` in answers and `refund_status` in callbacks."""
+    """Reads a refund. The field with its status is `status` in answers and `refund_status` in webhooks."""
     status = read_text(fields, status_field)
     if status not in _REFUND_STATES:
         raise Unreadable(f"a refund that is {status!r}")

@@ -1,6 +1,6 @@
 """Signatures of APIv3: RSA-SHA256 (PKCS#1 v1.5) over lines that each end with a line feed.
 
-Requests: pay.weixin.qq.com/doc/v3/merchant/4012365342; answers and callbacks:
+Requests: pay.weixin.qq.com/doc/v3/merchant/4012365342; answers and webhooks:
 pay.weixin.qq.com/wiki/doc/apiv3/wechatpay/wechatpay4_1.shtml.
 """
 

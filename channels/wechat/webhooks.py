@@ -1,4 +1,4 @@
-"""Verifies, decrypts and parses callbacks (回调通知: pay.weixin.qq.com/doc/v3/merchant/4012791865 for refunds)."""
+"""Verifies, decrypts and parses webhooks (回调通知: pay.weixin.qq.com/doc/v3/merchant/4012791865 for refunds)."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ MAX_EVENT_ID = 36
 PAID_EVENT = "TRANSACTION.SUCCESS"
 REFUND_EVENTS = frozenset({"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"})
 
-# 200 with a body is right for callbacks of both kinds; that of refunds needs none.
+# 200 with a body is right for webhooks of both kinds; that of refunds needs none.
 ACKNOWLEDGEMENT = Acknowledgement(
     json.dumps({"code": "SUCCESS", "message": "成功"}, ensure_ascii=False).encode(), "application/json"
 )
@@ -58,7 +58,7 @@ def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEv
     except (Unreadable, ValueError, RecursionError, AttributeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
     except DecryptionFailed as error:
-        log.warning("wechat.callback_not_decrypted", account=account.label, reason=str(error))
+        log.warning("wechat.webhook_not_decrypted", account=account.label, reason=str(error))
         raise WebhookRefused(str(error)) from error
 
 

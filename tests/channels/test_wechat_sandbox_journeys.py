@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from channels.base import (
     CancelPayment,
@@ -44,7 +45,7 @@ def native(wechat: Callable[[str], WechatHarness]) -> WechatHarness:
 
 
 def test_from_the_code_to_the_statement(client: SignedClient, native: WechatHarness) -> None:
-    before = dt.datetime.now(dt.UTC)
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
     payment = data(create(client, channel="wechat", currency="CNY", amount=10_000))
     assert (payment["status"], payment["next_action"]["type"]) == ("pending", "qr_code")
     assert payment["next_action"]["content"].startswith("weixin://")
@@ -111,7 +112,7 @@ def test_an_unproved_answer_leaves_a_creation_in_doubt(
 @pytest.mark.parametrize(
     "kind", ["callback_forged", "callback_tampered", "callback_probed", "callback_stale"]
 )
-def test_a_callback_that_is_not_genuine_changes_nothing(
+def test_a_webhook_that_is_not_genuine_changes_nothing(
     client: SignedClient, native: WechatHarness, kind: str
 ) -> None:
     payment = data(create(client, channel="wechat", currency="CNY"))
@@ -124,7 +125,7 @@ def test_a_callback_that_is_not_genuine_changes_nothing(
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
-def test_while_switching_keys_every_callback_is_accepted(client: SignedClient, native: WechatHarness) -> None:
+def test_while_switching_keys_every_webhook_is_accepted(client: SignedClient, native: WechatHarness) -> None:
     native.control("merchants", signing_mode="switching", callback_public_key_percent=50)
     numbers = []
     for _ in range(8):
@@ -200,7 +201,7 @@ class TestRefundRules:
         native.settle_refunds()
         native.publish_lists()
         later = dt.datetime.now(dt.UTC) + unreported_refunds.STATEMENT_DELAY + dt.timedelta(minutes=1)
-        monkeypatch.setattr(unreported_refunds.timezone, "now", lambda: later)
+        monkeypatch.setattr(timezone, "now", lambda: later)
         assert unreported_refunds.record_unreported_refunds() == 1
         assert unreported_refunds.record_unreported_refunds() == 0
         assert get_payment(client, payment)["refunded_amount"] == 2_500

@@ -1,4 +1,4 @@
-"""Callbacks of WeChat Pay: verified over the raw bytes, decrypted, and refused when anything is not right."""
+"""Webhooks of WeChat Pay: verified over the raw bytes, decrypted, and refused when anything is not right."""
 
 import json
 import time
@@ -137,7 +137,7 @@ def test_a_probe_is_refused_without_a_warning() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-301, 302])
-def test_an_old_callback_and_one_from_the_future(seconds: int) -> None:
+def test_an_old_webhook_and_one_from_the_future(seconds: int) -> None:
     body = build_body(TRANSACTION)
     with pytest.raises(WebhookRefused, match="five minutes"):
         parse(body, sign_headers(body, timestamp=int(time.time()) + seconds))
@@ -196,12 +196,12 @@ def test_a_signed_body_of_another_shape_is_refused(body: bytes) -> None:
         parse(body)
 
 
-def test_a_callback_that_another_apiv3_key_encrypted() -> None:
+def test_a_webhook_that_another_apiv3_key_encrypted() -> None:
     """The merchant has changed the key and not told us."""
     account = build_account(credentials=keys.build_credentials(api_v3_key="n" * 32))
     with capture_logs() as logs, pytest.raises(WebhookRefused):
         parse(build_body(TRANSACTION), account=account)
-    assert logs[0]["event"] == "wechat.callback_not_decrypted"
+    assert logs[0]["event"] == "wechat.webhook_not_decrypted"
 
 
 def test_the_previous_credentials_are_accepted_during_a_rotation() -> None:
@@ -212,8 +212,8 @@ def test_the_previous_credentials_are_accepted_during_a_rotation() -> None:
     assert parse(build_body(TRANSACTION), account=account).updates
 
 
-def test_a_certificate_is_downloaded_to_verify_a_callback(planned: PlannedServer) -> None:
-    """While an account switches to the public key, WeChat Pay signs some callbacks with the certificate."""
+def test_a_certificate_is_downloaded_to_verify_a_webhook(planned: PlannedServer) -> None:
+    """While an account switches to the public key, WeChat Pay signs some webhooks with the certificate."""
     body, certificate = build_body(TRANSACTION), keys.make_certificate("platform")
     planned.plan(200, keys.build_certificates_answer(certificate), headers={})
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_a_forged_serial_number_costs_one_download_a_minute(planned: PlannedServ
     assert len(planned.requests) == 1
 
 
-def test_without_certificates_a_callback_is_refused_and_comes_again(planned: PlannedServer) -> None:
+def test_without_certificates_a_webhook_is_refused_and_comes_again(planned: PlannedServer) -> None:
     body = build_body(TRANSACTION)
     planned.plan(500, is_lost=True)
     with pytest.raises(WebhookRefused, match="platform certificates"):
