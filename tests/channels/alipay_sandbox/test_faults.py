@@ -8,13 +8,12 @@ import pytest
 import requests
 from rsa import VerificationError
 
-from channels.alipay.sandbox import faults
+from channels.alipay.sandbox import faults, gateway
 from channels.alipay.sandbox.server import SandboxServer
 from scripts.local.config import ROOT
 from tests.channels.alipay_sandbox.shop import Shop
 
 REFUND = "alipay.trade.refund"
-NO_ANSWER = (requests.ConnectionError, requests.Timeout)
 
 
 def is_refunded(shop: Shop, number: str) -> bool:
@@ -27,13 +26,20 @@ def is_refunded(shop: Shop, number: str) -> bool:
 )
 def test_no_answer(shop: Shop, kind: str, happens: bool) -> None:
     number = shop.paid("10.00")
-    shop.fault("refund", kind)
-    request = shop.sign(REFUND, {"out_trade_no": number, "refund_amount": "10.00", "out_request_no": "R1"})
-    with pytest.raises(NO_ANSWER) as error:
-        shop.post(request, timeout=0.05)
+    shop.fault(
+        "refund", kind, seconds=0
+    )  # hangs up at once, so that the caller need not wait for its own timeout
+    with pytest.raises(requests.ConnectionError) as error:
+        shop.refund(number, "10.00", "R1")
     assert ("reset" in str(error.value)) == kind.startswith("reset")
     assert is_refunded(shop, number) == happens
     assert shop.refund(number, "10.00", "R1")["fund_change"] == ("N" if happens else "Y")
+
+
+def test_the_caller_waits_in_vain(shop: Shop) -> None:
+    shop.fault("query", "timeout_before")
+    with pytest.raises(requests.Timeout):
+        shop.post(shop.sign("alipay.trade.query", {"out_trade_no": "1"}), timeout=0.05)
 
 
 @pytest.mark.parametrize(("kind", "happens"), [("error_5xx", False), ("error_5xx_after", True)])
@@ -99,12 +105,20 @@ def test_slow(shop: Shop, kind: str) -> None:
     assert time.monotonic() - begin >= 0.05
 
 
-def test_a_slow_call_happens_though_its_caller_has_gone(shop: Shop) -> None:
+@pytest.mark.parametrize(("kind", "waits"), [("slow", (0, 9)), ("slow_start", (9, 0))])
+def test_on_which_side_of_the_delay_it_happens(shop: Shop, kind: str, waits: tuple[float, float]) -> None:
+    """Before it is executed, or before it is answered."""
     number = shop.paid("10.00")
-    shop.fault("refund", "slow", seconds=0.1)
-    request = shop.sign(REFUND, {"out_trade_no": number, "refund_amount": "10.00", "out_request_no": "R1"})
-    with pytest.raises(requests.Timeout):
-        shop.post(request, timeout=0.05)
+    shop.fault("refund", kind, seconds=9)
+    fields = shop.sign(REFUND, {"out_trade_no": number, "refund_amount": "10.00", "out_request_no": "R1"})
+    before: list[float] = []
+
+    def wait(seconds: float) -> None:
+        assert not is_refunded(shop, number)
+        before.append(seconds)
+
+    answer = gateway.answer(shop.sandbox.bank, fields, base_url="", wait=wait)
+    assert (sum(before), answer.seconds) == waits
     assert is_refunded(shop, number)
 
 
