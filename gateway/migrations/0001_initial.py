@@ -587,9 +587,7 @@ class Migration(migrations.Migration):
                 ("channel", models.CharField(max_length=30)),
                 (
                     "payment_method",
-                    models.CharField(
-                        blank=True, db_default="", help_text="Empty: every payment method.", max_length=40
-                    ),
+                    models.CharField(blank=True, help_text="Empty: every payment method.", max_length=40),
                 ),
                 ("currency", models.CharField(blank=True, help_text="Empty: every currency.", max_length=3)),
                 ("min_amount_minor", models.BigIntegerField(blank=True, null=True)),
@@ -598,22 +596,18 @@ class Migration(migrations.Migration):
                     "country",
                     models.CharField(
                         blank=True,
-                        db_default="",
                         help_text="Of the customer. Empty: every country.",
                         max_length=2,
                     ),
                 ),
                 (
                     "card_brand",
-                    models.CharField(
-                        blank=True, db_default="", help_text="Such as visa. Empty: every card.", max_length=20
-                    ),
+                    models.CharField(blank=True, help_text="Such as visa. Empty: every card.", max_length=20),
                 ),
                 (
                     "card_bin",
                     models.CharField(
                         blank=True,
-                        db_default="",
                         help_text="The first digits of the card number. Empty: every card.",
                         max_length=8,
                     ),

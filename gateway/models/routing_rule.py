@@ -45,22 +45,17 @@ class RoutingRule(models.Model):
         related_name="+",
         help_text=_("Empty: every merchant."),
     )
-    payment_method = models.CharField(
-        max_length=40, blank=True, db_default="", help_text=_("Empty: every payment method.")
-    )
+    payment_method = models.CharField(max_length=40, blank=True, help_text=_("Empty: every payment method."))
     currency = models.CharField(max_length=3, blank=True, help_text=_("Empty: every currency."))
     min_amount_minor = models.BigIntegerField(null=True, blank=True)
     max_amount_minor = models.BigIntegerField(null=True, blank=True)
     country = models.CharField(
-        max_length=2, blank=True, db_default="", help_text=_("Of the customer. Empty: every country.")
+        max_length=2, blank=True, help_text=_("Of the customer. Empty: every country.")
     )
-    card_brand = models.CharField(
-        max_length=20, blank=True, db_default="", help_text=_("Such as visa. Empty: every card.")
-    )
+    card_brand = models.CharField(max_length=20, blank=True, help_text=_("Such as visa. Empty: every card."))
     card_bin = models.CharField(
         max_length=8,
         blank=True,
-        db_default="",
         help_text=_("The first digits of the card number. Empty: every card."),
     )
     is_active = models.BooleanField(default=True)
