@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +14,7 @@ from monitoring.integrity.registry import CHECKS, find_check
 from monitoring.integrity.repairs import REPAIRS
 from monitoring.integrity.search import GRACE, find_violations
 from monitoring.models import ConsistencyResult, ConsistencyRun
+from monitoring.sandbox_books import read_sandbox_books
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,8 @@ def run_checks(
     started_at = database_now()
     if isinstance(since, dt.timedelta):
         since = started_at - since
-    results = tuple(_run_check(check, since=since, grace=grace, fix=fix) for check in checks)
+    books = read_sandbox_books()
+    results = tuple(_run_check(check, since=since, grace=grace, fix=fix, books=books) for check in checks)
     report = CheckReport(started_at, database_now(), since, results)
     _store_report(report, with_fixes=fix)
     for result in results:
@@ -58,15 +60,20 @@ def run_checks(
 
 
 def _run_check(
-    check: IntegrityCheck, *, since: dt.datetime | None, grace: dt.timedelta, fix: bool
+    check: IntegrityCheck,
+    *,
+    since: dt.datetime | None,
+    grace: dt.timedelta,
+    fix: bool,
+    books: Mapping[str, str | None],
 ) -> CheckResult:
     began = time.monotonic()
-    violations, count = _find_violations(check, since, grace)
+    violations, count = _find_violations(check, since, grace, books)
     found = count
     repair = REPAIRS.get(check.name)
     if fix and repair is not None and violations:
         repair([violation.id for violation in violations])
-        violations, count = _find_violations(check, since, grace)
+        violations, count = _find_violations(check, since, grace, books)
     return CheckResult(
         name=check.name,
         means=str(check.meaning),
@@ -80,13 +87,16 @@ def _run_check(
 
 
 def _find_violations(
-    check: IntegrityCheck, since: dt.datetime | None, grace: dt.timedelta
+    check: IntegrityCheck,
+    since: dt.datetime | None,
+    grace: dt.timedelta,
+    books: Mapping[str, str | None],
 ) -> tuple[list[Violation], int]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
             f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_MINUTES}min'"
         )
-        return find_violations(cursor, check, since=since, grace=grace, limit=FETCHED_VIOLATIONS)
+        return find_violations(cursor, check, since=since, grace=grace, limit=FETCHED_VIOLATIONS, books=books)
 
 
 def _store_report(report: CheckReport, *, with_fixes: bool) -> None:

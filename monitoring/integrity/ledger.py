@@ -17,13 +17,14 @@ _LEDGER_TOTALS = """
 """
 
 # Our totals of each reference: the payment's own money, or the duplicate payment of another attempt.
-_OUR_TOTALS = f"""
+OUR_TOTALS = f"""
     SELECT a.reference, p.id AS payment_id, p.payment_no, p.status, p.needs_attention, p.created_at,
            a.reference = {REFERENCE} AS is_current,
            CASE WHEN a.reference = {REFERENCE} THEN p.captured_minor ELSE a.surplus_minor END AS taken,
            CASE WHEN a.reference = {REFERENCE} THEN p.refunded_minor ELSE a.surplus_refunded_minor END AS refunded,
            CASE WHEN a.reference = {REFERENCE} THEN p.refund_pending_minor ELSE a.surplus_pending_minor END AS pending,
-           p.environment = 'test' AND (a.sandbox OR a.channel = 'simulator') AS is_simulated
+           p.environment = 'test' AND (a.sandbox OR a.channel = 'simulator') AS is_simulated,
+           p.environment, CASE WHEN a.sandbox THEN '' ELSE a.channel END AS channel
     FROM payment_attempts a JOIN payments p ON p.id = a.payment_id
 """
 
@@ -105,7 +106,7 @@ LEDGER_AGREES = IntegrityCheck(
     SELECT l.reference AS id,
            'the simulator took ' || l.taken || ' and refunded ' || l.refunded || ', our payment says '
            || coalesce(o.taken || ' and ' || o.refunded, 'nothing') AS detail
-    FROM ({_LEDGER_TOTALS}) l LEFT JOIN ({_OUR_TOTALS}) o ON o.reference = l.reference
+    FROM ({_LEDGER_TOTALS}) l LEFT JOIN ({OUR_TOTALS}) o ON o.reference = l.reference
     WHERE l.last_at <= now() - make_interval(secs => %(grace)s) AND NOT coalesce(o.needs_attention, false)
       AND (o.taken, o.refunded) IS DISTINCT FROM (l.taken, l.refunded)
       AND NOT EXISTS (
@@ -113,7 +114,7 @@ LEDGER_AGREES = IntegrityCheck(
         WHERE i.needs_attention AND (i.metadata->>'payment_id') = o.payment_id::text)
     UNION
     SELECT o.reference, 'our payment took ' || o.taken || ', the simulator nothing'
-    FROM ({_OUR_TOTALS}) o
+    FROM ({OUR_TOTALS}) o
     WHERE o.taken > 0 AND o.is_simulated AND o.created_at >= %(since)s AND NOT EXISTS (
         SELECT 1 FROM simulator_ledger l WHERE l.reference = o.reference AND l.kind IN ('charge', 'capture'))
     """,
@@ -125,7 +126,7 @@ LATE_PAYMENTS_REFUNDED = IntegrityCheck(
     f"""
     SELECT l.reference AS id, 'holds ' || (l.taken - l.refunded) || ' although ' || CASE
            WHEN o.is_current THEN o.status ELSE 'the attempt was replaced' END AS detail
-    FROM ({_LEDGER_TOTALS}) l JOIN ({_OUR_TOTALS}) o ON o.reference = l.reference
+    FROM ({_LEDGER_TOTALS}) l JOIN ({OUR_TOTALS}) o ON o.reference = l.reference
     WHERE (NOT o.is_current OR o.status IN ('failed', 'cancelled', 'expired'))
       AND l.taken > l.refunded AND NOT o.needs_attention AND o.pending = 0
       AND NOT EXISTS (

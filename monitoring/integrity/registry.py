@@ -9,6 +9,7 @@ from monitoring.integrity import (
     refunds,
     saga_history,
     saga_state,
+    sandboxes,
 )
 from monitoring.integrity.check import IntegrityCheck
 
@@ -21,6 +22,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *saga_history.CHECKS,
     *events.CHECKS,
     *ledger.CHECKS,
+    *sandboxes.CHECKS,
 )
 
 

@@ -15,6 +15,8 @@ from monitoring.retention import SAGA_RETENTION
 GRACE = dt.timedelta(minutes=5)
 # Treats everything as long past its deadline: nothing may be unfinished. For tests.
 SETTLED = dt.timedelta(days=-1000)
+# No sandbox is used: its books are not compared.
+NO_BOOKS: Mapping[str, str | None] = {"wechat": None, "alipay": None}
 
 
 class Cursor(Protocol):
@@ -32,13 +34,15 @@ def find_all_violations(
     since: dt.datetime | None = None,
     grace: dt.timedelta = GRACE,
     skip: Container[str] = (),
+    books: Mapping[str, str | None] = NO_BOOKS,
 ) -> list[Violation]:
-    """The violations of every check but those named in `skip`. With `grace=SETTLED`, unfinished work is one too."""
+    """The violations of every check but those named in `skip`. With `grace=SETTLED`, unfinished work is one too.
+    `books` are those of the sandboxes (`monitoring.sandbox_books`)."""
     return [
         violation
         for check in CHECKS
         if check.name not in skip
-        for violation in find_violations(cursor, check, since=since, grace=grace)[0]
+        for violation in find_violations(cursor, check, since=since, grace=grace, books=books)[0]
     ]
 
 
@@ -49,6 +53,7 @@ def find_violations(
     since: dt.datetime | None = None,
     grace: dt.timedelta = GRACE,
     limit: int | None = None,
+    books: Mapping[str, str | None] = NO_BOOKS,
 ) -> tuple[list[Violation], int]:
     """At most `limit` violations, and how many there are: one statement, so that both agree."""
     cursor.execute(
@@ -59,6 +64,7 @@ def find_violations(
             "grace": grace.total_seconds(),
             "saga_retention": SAGA_RETENTION.total_seconds(),
             "limit": limit,
+            **{f"{channel}_books": text for channel, text in books.items()},
         },
     )
     rows = cursor.fetchall()

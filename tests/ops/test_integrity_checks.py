@@ -135,7 +135,7 @@ BREAKAGES = [
     Breakage(
         "saga_matches_payment",
         "created, and unknown at the channel",
-        "UPDATE payments SET channel_trade_no = '' WHERE payment_no = %(open)s",
+        "UPDATE payments SET channel_trade_no = '', next_action = NULL WHERE payment_no = %(open)s",
         "open",
     ),
     Breakage(
@@ -339,4 +339,5 @@ def test_duplicate_order_numbers_are_found(world: World, sabotage: Callable[...,
 
 def test_every_check_is_shown_to_fail() -> None:
     shown = {broken.check for broken in (*BREAKAGES, *test_integrity_saga_checks.BREAKAGES)}
-    assert shown | {"duplicate_order_numbers"} == set(registry.list_check_names())
+    elsewhere = {"duplicate_order_numbers", "wechat_sandbox_agrees", "alipay_sandbox_agrees"}
+    assert shown | elsewhere == set(registry.list_check_names())
