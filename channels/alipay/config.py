@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from channels.alipay import signing
 from channels.alipay.signing import InvalidKey
@@ -15,25 +16,22 @@ _GATEWAYS = {
     TEST: "https://openapi-sandbox.dl.alipaydev.com/gateway.do",
 }
 CREDENTIAL_FIELDS = (
-    CredentialField("app_id", "App ID (APPID)", is_secret=False, help_text="The application's number."),
+    CredentialField("app_id", gettext_noop("App id (APPID)"), is_secret=False),
     CredentialField(
         "seller_id",
-        "Seller ID (PID)",
+        gettext_noop("Seller id (PID)"),
         is_secret=False,
-        help_text="The 16 digits of the Alipay account that takes the money. They begin with 2088.",
+        help_text=gettext_noop("The 16 digits of the account that takes the money. They begin with 2088."),
     ),
-    CredentialField(
-        "private_key",
-        "Application private key",
-        is_multiline=True,
-        help_text="The RSA2 key whose public half is registered at Alipay: PEM, or as Alipay's key tool saves it.",
-    ),
+    CredentialField("private_key", gettext_noop("Application's private key (RSA2)"), is_multiline=True),
     CredentialField(
         "alipay_public_key",
-        "Alipay public key",
+        gettext_noop("Alipay's public key"),
         is_secret=False,
         is_multiline=True,
-        help_text="The key that Alipay's console shows after the upload. It is not the application's public key.",
+        help_text=gettext_noop(
+            "Shown by Alipay for the application. It is not the application's public key."
+        ),
     ),
 )
 # The ends of the names of the settings.
