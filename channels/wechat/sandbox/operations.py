@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from channels.wechat.sandbox import callbacks, customer, ledger, numbers, refunds
+from channels.wechat.sandbox import callbacks, customer, ledger, numbers, refund_decisions, refunds
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.clock import format_rfc3339
 from channels.wechat.sandbox.errors import order_not_exist, resource_not_exists
@@ -40,7 +40,7 @@ def close_by_system(bank: Bank, mchid: str, out_trade_no: str) -> bool:
 def refund_in_merchant_platform(
     bank: Bank, mchid: str, out_trade_no: str, amount: int, reason: str = ""
 ) -> dict[str, Any]:
-    """Staff of the merchant refund a paid order on pay.weixin.qq.com. Only `refund_notify_url` hears of it."""
+    """Staff of the merchant refund a paid order on pay.weixin.qq.com. Only `refund_notify_url` gets a callback."""
     merchant = bank.merchants[mchid]
     with bank.books.transaction() as db:
         order = _require_order(db, mchid, out_trade_no)
@@ -67,7 +67,7 @@ def settle_refund(bank: Bank, mchid: str, out_refund_no: str, status: str) -> No
         refund = refunds.find_refund(db, mchid, out_refund_no)
         if refund is None:
             raise resource_not_exists("退款单不存在")
-        refunds.settle(bank, db, refund, status)
+        refund_decisions.settle(bank, db, refund, status)
 
 
 def move_money(bank: Bank, mchid: str, amount: int) -> int:

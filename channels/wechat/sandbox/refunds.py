@@ -1,11 +1,11 @@
-"""Refunds: accepted by a request, decided later. doc/v3/merchant/4012556457 (apply), …/4012556458 (query)."""
+"""Refunds: applied for and queried; refund_decisions.py decides them later. doc/v3/merchant/4012556457 (apply), …/4012556458 (query)."""
 
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels.wechat.sandbox import callbacks, ledger, numbers
+from channels.wechat.sandbox import ledger, numbers
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.clock import format_rfc3339
 from channels.wechat.sandbox.errors import ApiError, frequency_limited, invalid_request, resource_not_exists
@@ -191,11 +191,11 @@ def query(bank: Bank, merchant: SandboxMerchant, out_refund_no: str) -> dict[str
         refund = find_refund(db, merchant.mchid, out_refund_no)
         if refund is None:
             raise resource_not_exists("退款单不存在")
-        order = _get_order(db, refund)
+        order = get_order(db, refund)
     return format_refund(refund, order)
 
 
-def _get_order(db: sqlite3.Connection, refund: sqlite3.Row) -> sqlite3.Row:
+def get_order(db: sqlite3.Connection, refund: sqlite3.Row) -> sqlite3.Row:
     row: sqlite3.Row = db.execute("SELECT * FROM orders WHERE id = ?", [refund["order_id"]]).fetchone()
     return row
 
@@ -227,65 +227,3 @@ def format_refund(refund: sqlite3.Row, order: sqlite3.Row) -> dict[str, Any]:
     if refund["status"] == "SUCCESS":
         answer["success_time"] = format_rfc3339(refund["settled_at"])
     return answer
-
-
-def settle_due(bank: Bank) -> int:
-    """Decides each refund whose time has come. Returns how many."""
-    now = bank.clock.now()
-    with bank.books.transaction() as db:
-        due = db.execute(
-            "SELECT * FROM refunds WHERE status = 'PROCESSING' AND settle_at <= ? ORDER BY settle_at, id",
-            [now],
-        ).fetchall()
-        for refund in due:
-            settle(bank, db, refund, refund["settle_as"])
-    return len(due)
-
-
-def settle(bank: Bank, db: sqlite3.Connection, refund: sqlite3.Row, status: str) -> None:
-    """Decides a refund: SUCCESS, ABNORMAL (the customer's account cannot take it; the merchant must act, so that it
-    may still succeed) or CLOSED (the money goes back to the merchant)."""
-    now = bank.clock.now()
-    changed = db.execute(
-        "UPDATE refunds SET status = ?, settled_at = ? WHERE id = ? AND status IN ('PROCESSING', 'ABNORMAL')",
-        [status, now, refund["id"]],
-    ).rowcount
-    if not changed:
-        return
-    if status == "CLOSED":
-        entry = {"order_id": refund["order_id"], "refund_id": refund["id"]}
-        ledger.write_entry(db, refund["mchid"], "refund_return", refund["amount"], now, **entry)
-        ledger.write_entry(db, refund["mchid"], "fee_again", -refund["fee"], now, **entry)
-    if refund["notify_url"]:
-        order = _get_order(db, refund)
-        callbacks.enqueue(
-            bank,
-            db,
-            mchid=refund["mchid"],
-            event_type=f"REFUND.{status}",
-            notify_url=refund["notify_url"],
-            resource=_format_notice(refund, order, status, now),
-            numbers_of_subject=(refund["out_refund_no"], order["out_trade_no"]),
-        )
-
-
-def _format_notice(refund: sqlite3.Row, order: sqlite3.Row, status: str, now: float) -> dict[str, Any]:
-    """What REFUND.… brings: wiki/doc/apiv3/apis/chapter3_1_11.shtml."""
-    notice: dict[str, Any] = {
-        "mchid": refund["mchid"],
-        "out_trade_no": order["out_trade_no"],
-        "transaction_id": order["transaction_id"],
-        "out_refund_no": refund["out_refund_no"],
-        "refund_id": refund["refund_id"],
-        "refund_status": status,
-        "user_received_account": RECEIVED_BY,
-        "amount": {
-            "total": order["total"],
-            "refund": refund["amount"],
-            "payer_total": order["total"],
-            "payer_refund": refund["amount"],
-        },
-    }
-    if status == "SUCCESS":
-        notice["success_time"] = format_rfc3339(now)
-    return notice

@@ -2,7 +2,7 @@
 
 import threading
 
-from channels.wechat.sandbox import callbacks, refunds
+from channels.wechat.sandbox import callbacks, refund_decisions
 from channels.wechat.sandbox.bank import Bank
 
 # How often the scheduler looks, when nothing woke it.
@@ -12,7 +12,7 @@ _INTERVAL_SECONDS = 0.5
 def run_due(bank: Bank) -> int:
     """Runs until nothing is due. Returns how many refunds were decided and callbacks sent."""
     done = 0
-    while count := refunds.settle_due(bank) + callbacks.deliver_due(bank):
+    while count := refund_decisions.settle_due(bank) + callbacks.deliver_due(bank):
         done += count
     return done
 

@@ -24,7 +24,7 @@ def order(**values: Any) -> dict[str, Any]:
     return {"mchid": FIRST_MCHID, "out_trade_no": "order-0001"} | values
 
 
-def test_a_whole_story_over_http(scene: Scene) -> None:
+def test_a_payment_and_its_refund_over_http(scene: Scene) -> None:
     scene.prepay()
     status, paid = post(scene, "pay", **order())
     assert status == 200
