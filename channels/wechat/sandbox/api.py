@@ -178,7 +178,7 @@ def _get_numbers(request: Request, number: str) -> list[str]:
 
 
 def _execute(bank: Bank, route: _Route, request: Request, number: str, fault: Fault | None) -> Answer:
-    """An answer is signed once the request's own signature was verified: doc/v3/merchant/4012365336."""
+    """An answer is signed once the request's own signature was verified: doc/global/v3/zh/4012354982."""
     try:
         merchant = verify_request(
             bank.merchants,

@@ -82,7 +82,7 @@ def pay(bank: Bank, order_id: int, *, is_forced: bool = False) -> str:
 def check_bridge_call(bank: Bank, parameters: Mapping[str, object]) -> str:
     """Checks what a shop's page gives to WeixinJSBridge, as WeChat does. Returns the prepay_id. Raises `CannotPay`.
 
-    doc/v3/merchant/4012791857: appId, timeStamp, nonceStr, package and signType are signed, in four lines, as paySign.
+    wiki/doc/apiv3/apis/chapter5_1_8.shtml: paySign signs appId, timeStamp, nonceStr and package, in four lines.
     """
     names = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")
     values = {name: parameters.get(name) for name in names}

@@ -88,7 +88,7 @@ def make_merchant(
 
 
 def make_apiv3_key() -> str:
-    """32 letters and digits: doc/v3/merchant/4013053267."""
+    """32 letters and digits: "微信支付使用的密钥key长度为32个字节", wiki/doc/apiv3/apis/chapter3_2_5.shtml."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
 
 

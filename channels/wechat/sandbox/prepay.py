@@ -1,7 +1,7 @@
 """The parameters of Native, JSAPI and H5 prepay.
 
 docs/merchant/products/native-payment/apilist.html, docs/merchant/products/h5-payment/apilist.html,
-doc/v3/merchant/4012791856 (JSAPI).
+doc/v3/merchant/4012525167 (JSAPI).
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Refunds: applied for and queried; refund_decisions.py decides them later. doc/v3/merchant/4012556457 (apply), …/4012556458 (query)."""
+"""Refunds: applied for and queried; refund_decisions.py decides them later. doc/v3/merchant/4012556457."""
 
 import sqlite3
 from collections.abc import Mapping

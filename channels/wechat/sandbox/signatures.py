@@ -1,8 +1,8 @@
 """Verifies requests, signs answers and callbacks, encrypts resources.
 
-Request: doc/v3/merchant/4012365336 (five lines). Answer and callback:
-docs/merchant/development/interface-rules/signature-verification.html (three lines). Resource:
-docs/merchant/apis/h5-payment/payment-notice.html (AEAD_AES_256_GCM).
+Request: wechatpay-api.gitbook.io/wechatpay-api-v3/qian-ming-zhi-nan-1/qian-ming-sheng-cheng (five lines).
+Answer and callback: docs/merchant/development/interface-rules/signature-verification.html (three lines).
+Resource: docs/merchant/apis/h5-payment/payment-notice.html (AEAD_AES_256_GCM).
 """
 
 import base64
@@ -23,12 +23,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from channels.wechat.sandbox.clock import format_rfc3339
 from channels.wechat.sandbox.errors import ApiError, resource_not_exists, sign_error
 from channels.wechat.sandbox.merchants import PlatformKeys, SandboxMerchant, SigningMode
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
-# A signature that WeChat Pay breaks on purpose, to see whether the merchant verifies: doc/v3/merchant/4016241880.
+# A signature that WeChat Pay breaks on purpose, in an answer or a callback, to see whether the merchant verifies:
+# doc/v3/merchant/4016241880, developers.weixin.qq.com/community/pay/article/doc/0004a879f60928d89340b8b9f64c13.
 PROBE_PREFIX = "WECHATPAY/SIGNTEST/"
 MAX_AGE_SECONDS = 300
 _PARAMETER = re.compile(r'\s*([a-z_]+)="([^"]*)"\s*(?:,|$)')
@@ -166,7 +168,7 @@ def encrypt_resource(merchant: SandboxMerchant, text: str, associated_data: str)
 
 
 def list_certificates(platform: PlatformKeys, merchant: SandboxMerchant) -> dict[str, Any]:
-    """GET /v3/certificates: doc/v3/merchant/4012551764. A merchant that has only the public key gets 404."""
+    """GET /v3/certificates: docs/merchant/products/platform-certificate/apilist.html. Only the public key: 404."""
     if merchant.signing_mode is SigningMode.PUBLIC_KEY:
         raise resource_not_exists("无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。")
     certificate = platform.certificate
@@ -175,8 +177,8 @@ def list_certificates(platform: PlatformKeys, merchant: SandboxMerchant) -> dict
         "data": [
             {
                 "serial_no": platform.certificate_serial,
-                "effective_time": certificate.not_valid_before_utc.isoformat(timespec="seconds"),
-                "expire_time": certificate.not_valid_after_utc.isoformat(timespec="seconds"),
+                "effective_time": format_rfc3339(certificate.not_valid_before_utc.timestamp()),
+                "expire_time": format_rfc3339(certificate.not_valid_after_utc.timestamp()),
                 "encrypt_certificate": encrypt_resource(merchant, pem, "certificate"),
             }
         ]

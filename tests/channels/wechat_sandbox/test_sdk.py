@@ -24,7 +24,6 @@ def test_the_sdk_pays_refunds_and_reads_what_happened(scene: Scene) -> None:
         "out_trade_no": "order-0001",
         "trade_state": "NOTPAY",
         "trade_state_desc": "订单未支付",
-        "attach": "留言",
     }
     transaction_id = operations.pay(scene.bank, FIRST_MCHID, "order-0001")
     assert re.fullmatch(r"42000\d{23}", transaction_id)
@@ -33,6 +32,7 @@ def test_the_sdk_pays_refunds_and_reads_what_happened(scene: Scene) -> None:
     assert (order["trade_state"], order["trade_type"], order["bank_type"]) == ("SUCCESS", "NATIVE", "OTHERS")
     assert order["amount"] == {"total": 1000, "payer_total": 1000, "currency": "CNY", "payer_currency": "CNY"}
     assert order["success_time"].endswith("+08:00")
+    assert order["attach"] == "留言"
     status, refund = scene.refund()
     assert (status, refund["status"], refund["amount"]["refund"]) == (200, "PROCESSING", 100)
     assert "success_time" not in refund
