@@ -27,7 +27,7 @@ _LOCALES = {"zh-hans": "zh_Hans_CN", "en": "en_US"}
 
 @dataclass(frozen=True, slots=True)
 class CheckoutPage:
-    """What the customer sees. `api_status` is for the return URL, in the words of the API.
+    """What the customer sees at `url`. `api_status` is for the return URL, in the words of the API.
 
     `action` is what the customer does next on the page of a channel; without one, an open page offers test cards.
     """
@@ -39,6 +39,7 @@ class CheckoutPage:
     subject: str
     description: str
     return_url: str
+    url: str
     expires_at: dt.datetime
     seconds_left: int
     sandbox: bool
@@ -142,7 +143,7 @@ def _prepare_action(request: HttpRequest, page: CheckoutPage, amount: str) -> Sh
         page.action,
         channel=page.channel,
         amount=amount,
-        page_url=request.build_absolute_uri(request.path),
+        page_url=page.url,
         user_agent=request.headers.get("User-Agent", ""),
         allows_http=page.sandbox,
     )

@@ -7,6 +7,7 @@ from django.db.models import Sum
 from channels.base import TEST, NextAction, QrCodeAction
 from checkout.page import CheckoutPage
 from checkout.states import Money, PageState, count_seconds, refine_state
+from gateway.checkout_token import build_checkout_url
 from gateway.models import Payment, PaymentStatus
 from gateway.next_action import read_next_action
 
@@ -38,6 +39,7 @@ def build_payment_page(payment: Payment, now: dt.datetime) -> CheckoutPage:
         subject=payment.subject,
         description=payment.body,
         return_url=payment.return_url,
+        url=build_checkout_url(payment.id),
         expires_at=ends_at,
         seconds_left=count_seconds(ends_at, now),
         sandbox=payment.environment == TEST,

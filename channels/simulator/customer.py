@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from channels.base import PaymentState
 from channels.simulator import bank, ledger, notifications
+from channels.simulator.methods import build_payment_url
 from channels.simulator.models import SimulatedPayment
 from channels.simulator.router import ALIAS
 
@@ -42,6 +43,7 @@ class SimulatorCheckout:
     subject: str
     description: str
     return_url: str
+    url: str
     failure_code: str
     expires_at: datetime
     seconds_left: int
@@ -103,6 +105,7 @@ def _to_checkout(payment: SimulatedPayment, now: datetime) -> SimulatorCheckout:
         subject=payment.subject,
         description=payment.description,
         return_url=payment.return_url,
+        url=build_payment_url(payment),
         failure_code=payment.failure_code,
         expires_at=payment.expires_at,
         seconds_left=max(0, math.ceil((payment.expires_at - now).total_seconds())),

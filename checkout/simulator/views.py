@@ -95,6 +95,7 @@ def _to_page(checkout: SimulatorCheckout | None) -> CheckoutPage | None:
         subject=checkout.subject,
         description=checkout.description,
         return_url=checkout.return_url,
+        url=checkout.url,
         expires_at=checkout.expires_at,
         seconds_left=checkout.seconds_left,
         sandbox=True,

@@ -1,19 +1,18 @@
 """Each next action in a real browser: scanned from the screen, posted, followed, and by WeChat's client."""
 
-import base64
 import re
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
 from channels.simulator.models import SimulatedPayment
 from gateway.models import Payment
 from gateway.next_action import describe_next_action
 from tests.checkout.conftest import PHONE, SHOP, Customer, Windows
+from tests.checkout.scanner import scan
 from tests.support import bank
 from tests.support.shop import Body, get_payment, opened
 from tests.support.signing import SignedClient
@@ -25,27 +24,6 @@ pytestmark = [
 
 DESKTOP = {"width": 1440, "height": 900}
 WECHAT_BROWSER = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.50(0x18003233)"
-_GRAY_PIXELS = """async (png) => {
-  const picture = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
-  const canvas = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
-  canvas.drawImage(picture, 0, 0);
-  const rgba = canvas.getImageData(0, 0, picture.width, picture.height).data;
-  let gray = "";
-  for (let i = 0; i < rgba.length; i += 4) {
-    gray += String.fromCharCode((rgba[i] + rgba[i + 1] + rgba[i + 2]) / 3);
-  }
-  return [picture.width, picture.height, btoa(gray)];
-}"""
-
-
-def scan(page: Page, scanner: Page) -> str:
-    """Reads the code from what is on the screen, as a phone's camera does."""
-    png = base64.b64encode(page.screenshot()).decode()
-    width, height, gray = scanner.evaluate(_GRAY_PIXELS, png)
-    image = memoryview(base64.b64decode(gray)).cast("B", shape=[height, width])
-    (code,) = zxingcpp.read_barcodes(image)
-    text: str = code.text
-    return text
 
 
 def create(client: SignedClient, method: str = "", **changes: Any) -> Body:

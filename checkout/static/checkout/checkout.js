@@ -106,15 +106,15 @@ async function showCurrentState() {
   let page;
   try {
     const answer = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
+    if (!answer.ok && answer.status !== 404) throw new Error(answer.statusText);
     page = new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
+    // The network or the server is away: the open page stays.
     pollTimer = setTimeout(showCurrentState, LONGEST_POLL_MILLISECONDS);
     return;
   }
-  const main = page.querySelector("main");
-  if (!main) return;
   document.title = page.title;
-  document.querySelector("main").replaceWith(document.importNode(main, true));
+  document.querySelector("main").replaceWith(document.importNode(page.querySelector("main"), true));
   enhance();
   document.querySelector("h1").focus({ preventScroll: true });
   returnToShop();
