@@ -35,11 +35,18 @@ log = structlog.get_logger(__name__)
 # WeChat Pay begins to make the files at 9 and advises to read them from 10 on.
 READY_AT = dt.time(10)
 TRADE_BILL, FUND_FLOW_BILL = "/v3/bill/tradebill", "/v3/bill/fundflowbill"
+# The path and the parameters of each kind of statement.
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "trades": (TRADE_BILL, {"bill_type": "ALL"}),
+    "basic": (FUND_FLOW_BILL, {"account_type": "BASIC"}),
+    "operation": (FUND_FLOW_BILL, {"account_type": "OPERATION"}),
+    "fees": (FUND_FLOW_BILL, {"account_type": "FEES"}),
+}
 _NOTHING_HAPPENED = "NO_STATEMENT_EXIST"  # pay.weixin.qq.com/doc/v3/merchant/4013071254
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _SUCCEEDED = "SUCCESS"  # 退款状态
 # What a statement that cannot be read raises; KeyError: a column is missing.
-_FAILURES = (
+FAILURES = (
     ApiError,
     UnverifiedAnswer,
     Unreadable,
@@ -67,13 +74,12 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
     return _list_trades(window, "REFUND", _build_refund)
 
 
-def download_statement(
-    client: WechatClient, path: str, day: dt.date, params: Mapping[str, str]
-) -> str | None:
-    """Downloads the file of one day; None for a day on which nothing happened.
+def download_statement(client: WechatClient, day: dt.date, kind: str) -> str | None:
+    """Downloads the file of one day, of one of the `KINDS`; None for a day on which nothing happened.
 
     Raises the exceptions of `WechatClient.get`, and `Unreadable` while the file may still be made.
     """
+    path, params = KINDS[kind]
     try:
         answer = client.get(path, {"bill_date": day.isoformat(), **params})
     except ApiError as error:
@@ -118,12 +124,12 @@ def _list_trades(
     try:
         for day in _list_days(window):
             client = WechatClient(window.account, window.timeout_seconds)
-            statement = download_statement(client, TRADE_BILL, day, {"bill_type": "ALL"})
+            statement = download_statement(client, day, "trades")
             for row in [] if statement is None else read_rows(statement):
                 traded_at = _read_time(row)
                 if row["交易状态"] == trade_state and window.since <= traded_at < window.until:
                     yield ListingEntry(build(row, window), traded_at)
-    except _FAILURES as error:
+    except FAILURES as error:
         raise ListingFailed(f"the statement cannot be read: {error}") from error
 
 

@@ -1,11 +1,13 @@
 """WeChat Pay through the API and against its sandbox: its own rules, faults of its server, and one whole journey."""
 
 import datetime as dt
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from channels.base import (
@@ -18,6 +20,7 @@ from channels.base import (
     Reported,
     UnknownOutcome,
 )
+from channels.wechat.fields import BEIJING
 from gateway.models import ChannelEvent, PaymentReview
 from gateway.services.reconciliation import unreported_refunds
 from gateway.services.reconciliation.differences import (
@@ -250,6 +253,35 @@ class TestAbnormalRefund:
         assert get_refund(client, given_back)["status"] == "failed"
         native.pass_refund_pause()
         assert data(refund(client, payment, 10_000))["status"] == "processing"
+
+
+class TestStatementCommand:
+    @pytest.mark.parametrize(("kind", "number"), [("trades", "商户订单号"), ("basic", "微信支付业务单号")])
+    def test_a_statement_is_written_as_it_is(self, native: WechatHarness, kind: str, number: str) -> None:
+        request = native.build_creation()
+        payment = create_paid(native, request)
+        today = dt.datetime.now(BEIJING).date().isoformat()
+        native.publish_lists()
+        written = io.StringIO()
+        call_command("wechat_statement", today, environment="test", kind=kind, stdout=written)
+        names, row, *_summary = written.getvalue().splitlines()
+        assert number in names
+        assert f"`{payment.channel_trade_no}" in row
+
+    @pytest.mark.parametrize(
+        ("day", "environment", "code", "text"),
+        [
+            ("2026-11-01", "test", 2, "Nothing happened"),
+            ("yesterday", "test", 1, "not a day"),
+            ("2026-11-01", "live", 1, "WECHAT_LIVE_MCH_ID"),
+        ],
+    )
+    def test_without_a_statement(
+        self, native: WechatHarness, day: str, environment: str, code: int, text: str
+    ) -> None:
+        with pytest.raises(CommandError, match=text) as refusal:
+            call_command("wechat_statement", day, environment=environment)
+        assert refusal.value.returncode == code
 
 
 class TestRepeatedCreation:
