@@ -108,6 +108,25 @@ def test_without_counts_both_channels_are_tried(acme: NewMerchant) -> None:
     assert min(chosen[ChannelChoice("north")], chosen[ChannelChoice("south")]) > 20
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff",
+        "[[",
+        "7",
+        "[7]",
+        "[[]]",
+        '{"a": 1}',
+        '[["test", "north", "", "", "USD", "x", 1]]',
+        '[["test", "north", "", "", "USD", NaN, 1]]',
+        '[["test", "north", "", "", "USD", -1, 1]]',
+        '[["test", "north", "", "", "USD", 1, 1, 1]]',
+    ],
+)
+def test_counts_that_we_did_not_write_are_ignored(text: bytes | str) -> None:
+    assert success_rates.parse_counts(text) == {}
+
+
 def test_draws_follow_the_counts() -> None:
     orders = [str(number) for number in range(2_000)]
     assert 0.03 < sum(map(is_exploring, orders)) / 2_000 < 0.07

@@ -6,6 +6,7 @@ rate behave like rules by weight with much exploration.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -141,4 +142,15 @@ _memory = _Memory()
 
 def _load() -> Counts:
     text: bytes | str | None = redis.attempt(lambda client: client.get(KEY), otherwise=None)
-    return {Measured(*row[:5]): OutcomeCounts(*row[5:]) for row in json.loads(text)} if text else {}
+    return parse_counts(text) if text else {}
+
+
+def parse_counts(text: bytes | str) -> Counts:
+    """Returns no counts for text that `store_success_rates` cannot have written."""
+    try:
+        rows = json.loads(text)
+        counts = {Measured(*map(str, row[:5])): OutcomeCounts(*map(float, row[5:])) for row in rows}
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return {}
+    numbers = [number for each in counts.values() for number in astuple(each)]
+    return counts if all(math.isfinite(number) and number >= 0 for number in numbers) else {}
