@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from checkout.states import Money, PageState
@@ -184,16 +184,16 @@ def _format_amounts(money: Money, locale: str) -> dict[str, str]:
 def _list_notes(state: PageState, money: Money, amounts: Mapping[str, str]) -> tuple[str, ...]:
     notes: list[str] = []
     if state in (PageState.PAID, PageState.REFUND_PENDING) and money.captured_minor < money.amount_minor:
-        notes.append(_now("%(captured)s of %(amount)s was charged. The rest was not taken.") % amounts)
+        notes.append(gettext("%(captured)s of %(amount)s was charged. The rest was not taken.") % amounts)
     if state == PageState.REFUND_PENDING and money.refunded_minor:
-        notes.append(_now("%(refunded)s was refunded to you before.") % amounts)
+        notes.append(gettext("%(refunded)s was refunded to you before.") % amounts)
     if state == PageState.LATE_HELD and money.returned_minor:
-        notes.append(_now("%(returned)s of it was refunded to you.") % amounts)
+        notes.append(gettext("%(returned)s of it was refunded to you.") % amounts)
     if money.captured_minor and money.surplus_minor:
         is_returned = money.surplus_refunded_minor >= money.surplus_minor
         notes.append(
-            _now("You paid %(surplus)s too much, which was refunded to you.") % amounts
+            gettext("You paid %(surplus)s too much, which was refunded to you.") % amounts
             if is_returned
-            else _now("You paid %(surplus)s too much, which will be refunded to you.") % amounts
+            else gettext("You paid %(surplus)s too much, which will be refunded to you.") % amounts
         )
     return tuple(notes)

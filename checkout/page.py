@@ -99,6 +99,7 @@ def render_page(request: HttpRequest, page: CheckoutPage | None) -> HttpResponse
         "left": has_left,
         "refused": _choose_card_declined_text(page),
         "waiting": page.state in WAITING_STATES,
+        "reload_seconds": _choose_reload_seconds(page, action),
         # The customer acts elsewhere, such as on the phone that scanned the code.
         "polled": page.state not in FINAL_STATES,
         "settled": page.state in (PageState.PAID, PageState.AUTHORIZED),
@@ -157,6 +158,13 @@ def _choose_result(
     if page.state == PageState.OPEN and page.action is not None and action is None:
         return show(messages.CANNOT_CONTINUE)
     return describe_state(page.state, page.money, locale=locale, failure_code=page.failure_code)
+
+
+def _choose_reload_seconds(page: CheckoutPage, action: ShownAction | None) -> int:
+    """How often the page reloads itself where scripts do not run; 0: never, because the customer fills in a form."""
+    if page.state in (PageState.PREPARING, PageState.PROCESSING):
+        return 2
+    return 10 if page.state in WAITING_STATES or (action and action.svg) else 0
 
 
 def _choose_card_declined_text(page: CheckoutPage) -> str | Promise:
