@@ -9,6 +9,7 @@ import pytest
 from channels.alipay import statements
 from channels.alipay.channel import AlipayChannel
 from channels.base import (
+    CancelPayment,
     CreateRefund,
     Declined,
     InvalidRequest,
@@ -16,6 +17,7 @@ from channels.base import (
     ListingWindow,
     NotFoundAtChannel,
     NotProcessed,
+    PaymentState,
     RefundedPayment,
     RefundRef,
     RefundState,
@@ -77,6 +79,19 @@ def test_a_repetition_of_the_refund_that_closed_the_trade_reports_it(
     harness.bank.fault("refund", "decline", code="40004", sub_code="ACQ.TRADE_HAS_CLOSE")
     assert channel.refund_payment(whole) == first
     assert read_refunded(harness, refund) == 10_000
+
+
+def test_a_trade_that_was_refunded_completely_is_closed_and_was_paid(
+    harness: AlipayHarness, refund: CreateRefund
+) -> None:
+    channel.refund_payment(replace(refund, amount_minor=10_000))
+    trade = harness.bank.find_trade(refund.payment.reference)
+    assert trade is not None
+    assert trade["status"] == "TRADE_CLOSED"
+    cancel = CancelPayment("c", refund.payment)
+    for answer in (channel.find_payment(refund.payment), channel.cancel_payment(cancel)):
+        assert isinstance(answer, Reported)
+        assert (answer.value.state, answer.value.captured_minor) == (PaymentState.PAID, 10_000)
 
 
 def test_another_amount_under_the_same_number_reports_what_was_refunded(
