@@ -3,6 +3,7 @@
 Several calls can share one deadline. Nothing is retried, no redirect is followed. A thread keeps its connections.
 """
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 
+_PARAMETERS = re.compile(r"\?\S*")
 _thread = threading.local()
 
 
@@ -130,4 +132,5 @@ def _is_refused(error: requests.exceptions.ConnectionError) -> bool:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    """Leaves out the parameters of the address: some providers want their signature there."""
+    return _PARAMETERS.sub("?…", f"{type(error).__name__}: {error}")[:300]

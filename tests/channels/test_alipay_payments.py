@@ -139,7 +139,9 @@ class TestCreation:
         account = get_platform_account("alipay", "test")
         request = build_creation(account=account, currency="CNY", payment_method="alipay_page")
         assert isinstance(channel.create_payment(request), Reported)
-        assert isinstance(channel.create_payment(replace(request, payment_method="alipay_qr")), NotProcessed)
+        refused = channel.create_payment(replace(request, payment_method="alipay_qr"))
+        assert isinstance(refused, NotProcessed)
+        assert "app_id" not in refused.reason  # nor anything else of the signed address
 
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(
