@@ -50,7 +50,8 @@ class _AccountCertificates:
         return certificate.public_key
 
 
-_accounts: dict[tuple[str, str], _AccountCertificates] = {}
+# By server, merchant number and APIv3 keys: an account with a wrong key delays no other one of the same merchant.
+_accounts: dict[tuple[str, str, tuple[bytes, ...]], _AccountCertificates] = {}
 
 
 def find_certificate_key(
@@ -63,7 +64,8 @@ def find_certificate_key(
 ) -> RSAPublicKey | None:
     """Returns the key of a valid certificate, and downloads the account's list when it is due. Raises what `download`
     raises."""
-    account = _accounts.setdefault((api_base, credentials.merchant_id), _AccountCertificates())
+    name = (api_base, credentials.merchant_id, credentials.api_v3_keys)
+    account = _accounts.setdefault(name, _AccountCertificates())
     key = account.find_key(serial_no)
     if key is not None or not account.lock.acquire(timeout=timeout_seconds):
         return key

@@ -23,8 +23,9 @@ from channels.wechat.refunds import read_refund
 
 log = structlog.get_logger(__name__)
 
-# WeChat Pay waits five seconds for the answer. Only a download of platform certificates takes time here.
-VERIFICATION_SECONDS = 3.0
+# WeChat Pay waits five seconds for the answer. Only a download of platform certificates takes time here, for the live
+# account and for the test account.
+VERIFICATION_SECONDS = 2.0
 # Begins the signatures of WeChat Pay's probes, which check that wrong signatures are refused
 # (pay.weixin.qq.com/doc/v3/merchant/4012075249).
 PROBE_PREFIX = "WECHATPAY/SIGNTEST/"

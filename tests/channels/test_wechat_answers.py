@@ -1,5 +1,6 @@
 """What answers of WeChat Pay mean: their codes, their signatures, and answers that are lost."""
 
+import datetime as dt
 import json
 import time
 from collections.abc import Callable
@@ -126,11 +127,12 @@ class TestCreation:
         assert "`" not in order["description"]
 
     def test_a_repetition_sends_the_same_parameters(self, planned: PlannedServer) -> None:
-        request = build_order()
+        request = build_order(intended_at=dt.datetime(2026, 11, 28, 4, 0, 0, tzinfo=dt.UTC))
         for _ in range(2):
             planned.plan(200, json.dumps({"code_url": CODE_URL}))
             channel.create_payment(request)
         assert planned.requests[0].body == planned.requests[1].body
+        assert json.loads(planned.requests[0].body)["time_expire"] == "2026-11-28T12:30:00+08:00"
 
     def test_jsapi_returns_signed_parameters(self, planned: PlannedServer) -> None:
         planned.plan(200, json.dumps({"prepay_id": "wx26112221580621e9b071c00d9e093b0000"}))
@@ -411,6 +413,15 @@ class TestPlatformCertificates:
         certificate = keys.make_certificate("platform")
         planned.plan(200, keys.build_certificates_answer(certificate, api_v3_key="o" * 32), headers={})
         assert isinstance(channel.find_payment(build_ref(account)), UnknownOutcome)
+
+    def test_an_account_with_a_wrong_key_delays_no_other_of_the_same_merchant(
+        self, planned: PlannedServer, account: ChannelAccount
+    ) -> None:
+        wrong = keys.build_credentials(with_public_key=False, api_v3_key="o" * 32)
+        for each, outcome in ((build_account(credentials=wrong), UnknownOutcome), (account, Reported)):
+            self.plan_signed(planned, "platform")
+            self.plan_certificates(planned, "platform")
+            assert isinstance(channel.find_payment(build_ref(each)), outcome)
 
     def test_both_kinds_are_accepted_while_switching(self, planned: PlannedServer) -> None:
         """WeChat Pay answers with the certificate until the switch is on, whatever the request asks for."""
