@@ -105,6 +105,8 @@ def test_a_rule_about_something_unknown_does_not_match(acme: NewMerchant) -> Non
         assert choose_channel(acme, **{field: value}) == "north"
         assert choose_channel(acme, **{field: "other"}) == "south"
         special.delete()
+    rule("north", priority=2, card_brand="visa")
+    assert choose_channel(acme, card_brand="Visa") == "north"
     rule("west", priority=1, card_bin="42")
     assert choose_channel(acme, card_bin="424242") == "west"
 

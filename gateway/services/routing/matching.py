@@ -40,7 +40,7 @@ def find_failed_condition(rule: RoutingRule, payment: RoutedPayment) -> str:
         "min_amount_minor": rule.min_amount_minor is None or rule.min_amount_minor <= payment.amount_minor,
         "max_amount_minor": rule.max_amount_minor is None or rule.max_amount_minor >= payment.amount_minor,
         "country": rule.country in ("", payment.country),
-        "card_brand": rule.card_brand in ("", payment.card_brand),
+        "card_brand": rule.card_brand in ("", payment.card_brand.lower()),
         "card_bin": payment.card_bin.startswith(rule.card_bin),
     }
     return next((field for field, is_met in conditions.items() if not is_met), "")
