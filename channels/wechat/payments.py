@@ -139,7 +139,7 @@ def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
     total = read_fen(amount, "total") if amount else None
     return ChannelPayment(
         reference=read_text(fields, "out_trade_no"),
-        channel_trade_no=str(fields.get("transaction_id") or ""),
+        channel_trade_no=read_text(fields, "transaction_id") if is_paid else "",
         state=state,
         amount_minor=total,
         currency=str(amount.get("currency") or CURRENCY),
@@ -150,6 +150,8 @@ def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
 
 def _find_refusal(request: CreatePayment) -> PaymentResult | None:
     """Refuses without a call what WeChat Pay can never accept."""
+    if (request.payment_method or NATIVE) not in _PATHS:
+        return InvalidRequest("PARAM_ERROR", "WeChat Pay has no such payment method", "payment_method")
     if request.currency != CURRENCY:
         return Declined("currency_not_supported", "WeChat Pay takes only CNY.", can_fail_over=True)
     if request.manual_capture:

@@ -1,0 +1,252 @@
+"""Orders and refunds of WeChat Pay: what is sent, and what their states mean."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from channels.base import (
+    CancelPayment,
+    Customer,
+    Declined,
+    InvalidRequest,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    PaymentState,
+    QrCodeAction,
+    RedirectAction,
+    RefundState,
+    Reported,
+    SdkAction,
+    UnknownOutcome,
+)
+from channels.wechat.channel import WechatChannel
+from tests.support.wechat import keys
+from tests.support.wechat.keys import WEBHOOK_URL
+from tests.support.wechat.messages import (
+    CODE_URL,
+    REFERENCE,
+    build_order,
+    build_ref,
+    build_refund,
+    error_body,
+    order_body,
+    refund_body,
+)
+from tests.support.wechat.server import PlannedServer
+
+channel = WechatChannel()
+
+
+class TestCreation:
+    def test_native_returns_a_code_for_the_customer(self, planned: PlannedServer) -> None:
+        planned.plan(200, json.dumps({"code_url": CODE_URL}))
+        request = build_order(subject="拿铁`\n" * 30)
+        result = channel.create_payment(request)
+        assert isinstance(result, Reported)
+        assert (result.value.state, result.value.channel_trade_no) == (PaymentState.OPEN, "")
+        assert isinstance(result.value.next_action, QrCodeAction)
+        assert result.value.next_action.content == CODE_URL
+        sent = planned.requests[0]
+        assert (sent.method, sent.path) == ("POST", "/v3/pay/transactions/native")
+        assert sent.headers["Wechatpay-Serial"] == keys.PUBLIC_KEY_ID
+        order = json.loads(sent.body)
+        assert order["amount"] == {"total": 10_000, "currency": "CNY"}
+        assert (order["out_trade_no"], order["notify_url"]) == (REFERENCE, WEBHOOK_URL)
+        assert order["time_expire"].endswith("+08:00")
+        assert len(order["description"].encode()) <= 127
+        assert "`" not in order["description"]
+
+    def test_a_repetition_sends_the_same_parameters(self, planned: PlannedServer) -> None:
+        request = build_order(intended_at=dt.datetime(2026, 11, 28, 4, 0, 0, tzinfo=dt.UTC))
+        for _ in range(2):
+            planned.plan(200, json.dumps({"code_url": CODE_URL}))
+            channel.create_payment(request)
+        assert planned.requests[0].body == planned.requests[1].body
+        assert json.loads(planned.requests[0].body)["time_expire"] == "2026-11-28T12:30:00+08:00"
+
+    def test_jsapi_returns_signed_parameters(self, planned: PlannedServer) -> None:
+        planned.plan(200, json.dumps({"prepay_id": "wx26112221580621e9b071c00d9e093b0000"}))
+        options = {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
+        result = channel.create_payment(
+            build_order(payment_method="wechat_jsapi", payment_method_options=options)
+        )
+        assert isinstance(result, Reported)
+        assert isinstance(result.value.next_action, SdkAction)
+        assert result.value.next_action.params["package"] == "prepay_id=wx26112221580621e9b071c00d9e093b0000"
+        assert json.loads(planned.requests[0].body)["payer"] == options
+
+    def test_h5_redirects_to_a_page_and_back_to_the_shop(self, planned: PlannedServer) -> None:
+        page = "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id=wx1&package=2"
+        planned.plan(200, json.dumps({"h5_url": page}))
+        result = channel.create_payment(
+            build_order(payment_method="wechat_h5", customer=Customer(client_ip="14.23.150.211"))
+        )
+        assert isinstance(result, Reported)
+        back = "&redirect_url=https%3A%2F%2Fshop.example%2Fthanks"
+        assert result.value.next_action == RedirectAction(page + back)
+        scene = json.loads(planned.requests[0].body)["scene_info"]
+        assert scene == {"payer_client_ip": "14.23.150.211", "h5_info": {"type": "Wap"}}
+
+    @pytest.mark.parametrize(
+        ("changes", "param"),
+        [
+            ({"payment_method": "wechat_jsapi"}, "payment_method_options.openid"),
+            ({"payment_method": "wechat_h5"}, "customer.client_ip"),
+            ({"reference": "PAY-" + "0" * 29}, "reference"),
+            ({"reference": "P#Y-1234"}, "reference"),
+            ({"payment_method": "card"}, "payment_method"),
+        ],
+    )
+    def test_what_wechat_pay_would_refuse_is_not_sent(
+        self, planned: PlannedServer, changes: dict[str, Any], param: str
+    ) -> None:
+        result = channel.create_payment(build_order(**changes))
+        assert isinstance(result, InvalidRequest)
+        assert result.param == param
+        assert not planned.requests
+
+    @pytest.mark.parametrize("changes", [{"currency": "USD"}, {"manual_capture": True}])
+    def test_what_another_channel_may_take_is_declined(
+        self, planned: PlannedServer, changes: dict[str, Any]
+    ) -> None:
+        result = channel.create_payment(build_order(**changes))
+        assert isinstance(result, Declined)
+        assert result.can_fail_over
+        assert not planned.requests
+
+
+class TestRepeatedCreation:
+    """An earlier creation has made the order, and its answer was lost."""
+
+    @pytest.mark.parametrize("code", ["OUT_TRADE_NO_USED", "INVALID_REQUEST", "ORDERPAID", "ORDER_CLOSED"])
+    @pytest.mark.parametrize(
+        ("trade_state", "state"), [("SUCCESS", PaymentState.PAID), ("CLOSED", PaymentState.CANCELLED)]
+    )
+    def test_the_order_is_reported_as_it_is(
+        self, planned: PlannedServer, code: str, trade_state: str, state: PaymentState
+    ) -> None:
+        planned.plan(400, error_body(code))
+        planned.plan(200, order_body(trade_state))
+        result = channel.create_payment(build_order())
+        assert isinstance(result, Reported)
+        assert result.value.state == state
+
+    def test_an_open_order_with_other_parameters_is_closed_and_made_anew(
+        self, planned: PlannedServer
+    ) -> None:
+        """WeChat Pay gives no code for it any more."""
+        planned.plan(403, error_body("OUT_TRADE_NO_USED"))
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(204)
+        result = channel.create_payment(build_order())
+        assert isinstance(result, NewKeyRequired)
+        assert result.is_harmless
+        assert planned.requests[-1].path == f"/v3/pay/transactions/out-trade-no/{REFERENCE}/close"
+
+    def test_an_open_order_that_is_not_closed_stays_in_doubt(self, planned: PlannedServer) -> None:
+        planned.plan(403, error_body("OUT_TRADE_NO_USED"))
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(500, error_body("SYSTEM_ERROR"))
+        assert isinstance(channel.create_payment(build_order()), UnknownOutcome)
+
+    def test_a_refusal_without_an_order_is_a_wrong_request(self, planned: PlannedServer) -> None:
+        planned.plan(400, error_body("INVALID_REQUEST"))
+        planned.plan(404, error_body("ORDER_NOT_EXIST"))
+        assert isinstance(channel.create_payment(build_order()), InvalidRequest)
+
+    def test_a_refusal_whose_order_cannot_be_queried_stays_in_doubt(self, planned: PlannedServer) -> None:
+        planned.plan(400, error_body("INVALID_REQUEST"))
+        planned.plan(500, error_body("SYSTEM_ERROR"))
+        assert isinstance(channel.create_payment(build_order()), UnknownOutcome)
+
+
+class TestStates:
+    @pytest.mark.parametrize(
+        ("trade_state", "state", "captured"),
+        [
+            ("NOTPAY", PaymentState.OPEN, 0),
+            ("PAYERROR", PaymentState.OPEN, 0),
+            ("USERPAYING", PaymentState.PROCESSING, 0),
+            ("SUCCESS", PaymentState.PAID, 10_000),
+            ("REFUND", PaymentState.PAID, 10_000),
+            ("CLOSED", PaymentState.CANCELLED, 0),
+            ("REVOKED", PaymentState.CANCELLED, 0),
+        ],
+    )
+    def test_of_a_payment(
+        self, planned: PlannedServer, trade_state: str, state: PaymentState, captured: int
+    ) -> None:
+        planned.plan(200, order_body(trade_state))
+        result = channel.find_payment(build_ref())
+        assert isinstance(result, Reported)
+        assert (result.value.state, result.value.captured_minor) == (state, captured)
+
+    @pytest.mark.parametrize(
+        ("status", "state", "code"),
+        [
+            ("PROCESSING", RefundState.PENDING, ""),
+            ("SUCCESS", RefundState.SUCCEEDED, ""),
+            ("CLOSED", RefundState.FAILED, "refund_closed"),
+            # The money is at WeChat Pay, and may still reach the customer.
+            ("ABNORMAL", RefundState.PENDING, "refund_abnormal"),
+        ],
+    )
+    def test_of_a_refund(self, planned: PlannedServer, status: str, state: RefundState, code: str) -> None:
+        planned.plan(200, refund_body(status))
+        result = channel.refund_payment(build_refund())
+        assert isinstance(result, Reported)
+        assert (result.value.state, result.value.failure_code) == (state, code)
+        assert result.value.amount_minor == 300
+
+    def test_a_refund_names_the_total_of_its_payment(self, planned: PlannedServer) -> None:
+        planned.plan(200, refund_body("PROCESSING"))
+        known = build_ref(channel_trade_no="1217752501201407033233368018")
+        channel.refund_payment(replace(build_refund(), payment=known))
+        sent = json.loads(planned.requests[0].body)
+        assert sent["amount"] == {"refund": 300, "total": 10_000, "currency": "CNY"}
+        assert sent["transaction_id"] == "1217752501201407033233368018"
+        assert sent["notify_url"] == WEBHOOK_URL
+
+    def test_an_unknown_state_decides_nothing(self, planned: PlannedServer) -> None:
+        planned.plan(200, order_body("ACCEPTED"))
+        assert isinstance(channel.find_payment(build_ref()), UnknownOutcome)
+
+
+class TestClosing:
+    def cancel(self) -> object:
+        return channel.cancel_payment(CancelPayment("key", build_ref()))
+
+    def test_an_open_order_is_closed(self, planned: PlannedServer) -> None:
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(204)
+        result = self.cancel()
+        assert isinstance(result, Reported)
+        assert result.value.state == PaymentState.CANCELLED
+        assert json.loads(planned.requests[1].body) == {"mchid": keys.MERCHANT_ID}
+
+    def test_a_customer_who_pays_in_between_was_faster(self, planned: PlannedServer) -> None:
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(400, error_body("ORDER_PAID"))
+        planned.plan(200, order_body("SUCCESS"))
+        result = self.cancel()
+        assert isinstance(result, Reported)
+        assert (result.value.state, result.value.captured_minor) == (PaymentState.PAID, 10_000)
+
+    def test_a_customer_who_is_paying_leaves_it_open(self, planned: PlannedServer) -> None:
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(202, error_body("USER_PAYING"))
+        assert isinstance(self.cancel(), UnknownOutcome)
+
+    def test_an_unsigned_answer_closes_nothing(self, planned: PlannedServer) -> None:
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(204, headers={})
+        assert isinstance(self.cancel(), UnknownOutcome)
+
+    def test_nothing_is_closed_that_does_not_exist(self, planned: PlannedServer) -> None:
+        planned.plan(404, error_body("ORDER_NOT_EXIST"))
+        assert self.cancel() == NotFoundAtChannel()
