@@ -26,6 +26,11 @@ class StaffActionType(models.TextChoices):
     KEY_ROTATE = "api_key.rotate", _("Rotate the key")
     KEY_REVOKE = "api_key.revoke", _("Revoke the key")
     KEY_VIEWED = "api_key.viewed", _("View the key")
+    CHANNEL_ACCOUNT_CREATE = "channel_account.create", _("Add a channel account")
+    CHANNEL_ACCOUNT_ROTATE = "channel_account.rotate", _("Rotate credentials")
+    CHANNEL_ACCOUNT_CHECK = "channel_account.check", _("Check credentials")
+    CHANNEL_ACCOUNT_DISABLE = "channel_account.disable", _("Disable the channel account")
+    CHANNEL_ACCOUNT_ENABLE = "channel_account.enable", _("Enable the channel account")
     ENDPOINT_TEST = "webhook_endpoint.test", _("Send test webhook")
     ROUTING_ADD = "routing_rule.add", _("Add a routing rule")
     ROUTING_END = "routing_rule.end", _("End the routing rule")
@@ -44,6 +49,7 @@ class StaffActionType(models.TextChoices):
 
 class ObjectType(models.TextChoices):
     API_KEY = "api_key", _("API key")
+    CHANNEL_ACCOUNT = "channel_account", _("Channel account")
     EXPORT = "export", _("Export")
     MERCHANT = "merchant", _("Merchant")
     PAYMENT = "payment", _("Payment")

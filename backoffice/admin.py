@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from backoffice import (  # noqa: F401  (each registers its pages)
     audit_admin,
+    channel_account_admin,
     export_admin,
     merchant_admin,
     payment_admin,

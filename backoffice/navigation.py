@@ -48,6 +48,7 @@ TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
         (
             ("merchants.merchant", "storefront"),
             ("merchants.apikey", "key"),
+            ("channel_accounts.storedchannelaccount", "account_balance"),
             ("idempotency.idempotencykey", "repeat"),
             ("merchants.requestnonce", "tag"),
         ),

@@ -7,7 +7,16 @@ from typing import cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from channels.base import LIVE, TEST, Channel, ChannelAccount, ChannelCapabilities, NotProcessed
+from channels.base import (
+    LIVE,
+    TEST,
+    Channel,
+    ChannelAccount,
+    ChannelCapabilities,
+    CredentialCheck,
+    CredentialField,
+    NotProcessed,
+)
 from channels.guard import GuardedChannel
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
@@ -79,6 +88,24 @@ def get_channel_of_payment(name: str, environment: str, *, sandbox: bool) -> Gua
         if channel.get_unavailable_reason(environment) is not None:
             channel = None
     return _guard(channel or cast(Channel, _DisconnectedChannel(name)), environment)
+
+
+def get_channel_with_account(name: str, account: ChannelAccount) -> GuardedChannel:
+    """Returns the channel for an account that was added, not the platform's own one. Raises `UnknownChannel`."""
+    return GuardedChannel(_find_channel(name), account)
+
+
+def get_credential_fields(name: str) -> tuple[CredentialField, ...]:
+    """Returns what an account consists of; nothing where only the platform has one. Raises `UnknownChannel`."""
+    return _find_channel(name).credential_fields
+
+
+def check_credentials(name: str, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
+    """Checks credentials with a call that changes nothing. Past the circuit breaker, which is for accounts in use.
+
+    Raises `UnknownChannel`.
+    """
+    return _find_channel(name).check_credentials(account, timeout_seconds)
 
 
 def get_webhook_channels(name: str) -> list[GuardedChannel]:

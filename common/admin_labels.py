@@ -229,6 +229,15 @@ LABELS: dict[str, Promise] = {
     "refunded": _("refunded"),
     "refund_pending": _("refund pending"),
     "refund_reference": _("refund number"),
+    "account_no": _("channel's account number"),
+    "capabilities": _("capabilities"),
+    "display_name": _("display name"),
+    "last_check_details": _("details of the last check"),
+    "last_check_result": _("result of the last check"),
+    "last_checked_at": _("last checked at"),
+    "previous_credentials_until": _("previous credentials accepted until"),
+    "webhook_token": _("webhook token"),
+    "channel_account": _("channel account"),
     "simulate": _("simulator script"),
 }
 

@@ -11,6 +11,8 @@ ORDERS_WRITE: Final = "orders:write"
 KEYS_MANAGE: Final = "keys:manage"
 WEBHOOKS_MANAGE: Final = "webhooks:manage"
 EVENTS_READ: Final = "events:read"
+CHANNEL_ACCOUNTS_READ: Final = "channel_accounts:read"
+CHANNEL_ACCOUNTS_WRITE: Final = "channel_accounts:write"
 
 ALL_SCOPES: Final = (
     PAYMENTS_READ,
@@ -22,6 +24,8 @@ ALL_SCOPES: Final = (
     KEYS_MANAGE,
     WEBHOOKS_MANAGE,
     EVENTS_READ,
+    CHANNEL_ACCOUNTS_READ,
+    CHANNEL_ACCOUNTS_WRITE,
 )
 
 # For views that any authenticated key may call.

@@ -16,6 +16,7 @@ urlpatterns = [
     path("", home.page, name="home"),
     path("demo-payment", home.demo_payment, name="demo_payment"),
     path("api/v1/", include("merchants.urls")),
+    path("api/v1/", include("channel_accounts.urls")),
     path("api/v1/", include("events.urls")),
     path("api/v1/", include("webhooks.urls")),
     path("api/v1/", include("orders.urls")),

@@ -26,6 +26,7 @@ class Permission(enum.StrEnum):
     MANAGE_ROUTING = "staff.manage_routing"
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
+    MANAGE_CHANNEL_ACCOUNTS = "staff.manage_channel_accounts"
     MANAGE_STAFF = "staff.manage_staff"
 
 
@@ -67,6 +68,7 @@ _PAYMENTS = _view_permissions(
     "webhooks.webhookdelivery",
     "webhooks.webhookattempt",
     "merchants.merchant",
+    "channel_accounts.storedchannelaccount",
     "monitoring.consistencyrun",
     "monitoring.consistencyresult",
 )

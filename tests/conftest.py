@@ -10,6 +10,7 @@ from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
+from channel_accounts.loaded_accounts import clear_cache
 from tests.support import clean_database, shares, template_database
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """A request leaves its language active in its thread."""
+    """A request leaves its language active in its thread, and channel accounts in the cache of its process."""
     translation.deactivate()
+    clear_cache()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

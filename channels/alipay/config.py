@@ -16,7 +16,7 @@ _GATEWAYS = {
     TEST: "https://openapi-sandbox.dl.alipaydev.com/gateway.do",
 }
 CREDENTIAL_FIELDS = (
-    CredentialField("app_id", gettext_noop("App id (APPID)"), is_secret=False),
+    CredentialField("app_id", gettext_noop("App id (APPID)"), is_secret=False, names_account=True),
     CredentialField(
         "seller_id",
         gettext_noop("Seller id (PID)"),

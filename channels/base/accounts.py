@@ -32,7 +32,11 @@ class ChannelAccount:
 
 @dataclass(frozen=True, slots=True)
 class CredentialField:
-    """One credential of an account. A secret one is never shown again after it was saved."""
+    """One credential of an account. A secret one is never shown again after it was saved.
+
+    `names_account`: it is the channel's own name of the account, which is not secret. `is_staff_only`: merchants cannot
+    set it, because it acts with the credentials of the platform.
+    """
 
     name: str
     label: str
@@ -40,6 +44,8 @@ class CredentialField:
     is_multiline: bool = False  # a key in PEM
     is_required: bool = True
     help_text: str = ""
+    names_account: bool = False
+    is_staff_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

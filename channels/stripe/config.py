@@ -6,6 +6,7 @@ from typing import Any
 
 import stripe
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from channels.base import ChannelAccount, CredentialField
 from channels.stripe.http import DeadlineClient
@@ -18,11 +19,13 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 
 SECRET_KEY, WEBHOOK_SECRETS = "secret_key", "webhook_secrets"
 CREDENTIAL_FIELDS = (
-    CredentialField(SECRET_KEY, "Secret key", help_text="Begins with sk_ or rk_."),
+    CredentialField(
+        SECRET_KEY, gettext_noop("Secret key"), help_text=gettext_noop("Begins with sk_ or rk_.")
+    ),
     CredentialField(
         WEBHOOK_SECRETS,
-        "Signing secrets of the webhook endpoint",
-        help_text="Each begins with whsec_. Several, separated by commas, during a rotation.",
+        gettext_noop("Signing secrets of the webhook endpoint"),
+        help_text=gettext_noop("Each begins with whsec_. Several, separated by commas, during a rotation."),
     ),
 )
 

@@ -19,7 +19,7 @@ PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 API_V3_KEY_BYTES = 32
 
 CREDENTIAL_FIELDS = (
-    CredentialField("mch_id", gettext_noop("Merchant number (mchid)"), is_secret=False),
+    CredentialField("mch_id", gettext_noop("Merchant number (mchid)"), is_secret=False, names_account=True),
     CredentialField("app_id", gettext_noop("App id (appid)"), is_secret=False),
     CredentialField("api_v3_key", gettext_noop("APIv3 key")),
     CredentialField("private_key", gettext_noop("Private key (apiclient_key.pem)"), is_multiline=True),

@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "common",
     "sagas",
     "merchants",
+    "channel_accounts",
     "idempotency",
     "events",
     "orders",

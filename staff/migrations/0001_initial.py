@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                     ("manage_routing", "Can add and end routing rules"),
                     ("manage_merchants", "Can create, suspend and reactivate merchants"),
                     ("manage_keys", "Can rotate and revoke API keys"),
+                    ("manage_channel_accounts", "Can add, check, rotate and disable channel accounts"),
                     ("manage_staff", "Can invite staff, set their roles and end their access"),
                 ],
                 "managed": False,

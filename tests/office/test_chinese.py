@@ -35,6 +35,7 @@ NAMES = {
 OURS = {
     "sagas",
     "merchants",
+    "channel_accounts",
     "idempotency",
     "events",
     "orders",

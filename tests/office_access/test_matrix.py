@@ -37,6 +37,7 @@ VIEW_PERMISSIONS = {
     "webhooks.WebhookAttempt": ALL,
     "webhooks.WebhookDelivery": ALL,
     "webhooks.WebhookEndpoint": ALL,
+    "channel_accounts.StoredChannelAccount": ALL,
     "exports.Export": "FA",
     "gateway.ChannelEvent": ALL,
     "gateway.Dispute": ALL,
@@ -78,6 +79,13 @@ PAGES = {
     "auth_user_reset_second_factor": "A",
     "auth_user_roles": "A",
     "auth_user_send_link": "A",
+    "channel_accounts_storedchannelaccount_add-alipay": "A",
+    "channel_accounts_storedchannelaccount_add-stripe": "A",
+    "channel_accounts_storedchannelaccount_add-wechat": "A",
+    "channel_accounts_storedchannelaccount_check": "A",
+    "channel_accounts_storedchannelaccount_disable": "A",
+    "channel_accounts_storedchannelaccount_enable": "A",
+    "channel_accounts_storedchannelaccount_rotate": "A",
     "webhooks_webhookendpoint_test": "SOA",
     "exports_export_download": "FA",
     "exports_export_new": "FA",
@@ -105,6 +113,7 @@ OPERATION_PERMISSIONS = {
     "staff.cancel_payment": "SA",
     "staff.capture_payment": "FA",
     "staff.export_rows": "FA",
+    "staff.manage_channel_accounts": "A",
     "staff.manage_keys": "A",
     "staff.manage_merchants": "A",
     "staff.manage_routing": "OA",
@@ -139,7 +148,8 @@ def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
                 yield pattern.name
 
     for name in walk(get_resolver().url_patterns):
-        yield name, models.get("_".join((name or "").split("_")[:2]))
+        prefixes = (prefix for prefix in models if (name or "").startswith(f"{prefix}_"))
+        yield name, models.get(max(prefixes, key=len, default=""))
 
 
 def get_allowed_roles(name: str | None, model: type[Model] | None) -> str | None:

@@ -31,6 +31,7 @@ SECRET = {
     "sessions.Session": {"session_key", "session_data"},
     "axes.AccessLog": {"session_hash"},
     "merchants.ApiKey": {"key_hash", "sealed_secret"},
+    "channel_accounts.StoredChannelAccount": {"sealed_credentials", "previous_sealed_credentials"},
     "webhooks.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
     "simulator.SimulatedPayment": {"token"},
     "staff.Authenticator": {"sealed_key"},

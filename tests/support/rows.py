@@ -7,6 +7,8 @@ from django.db import transaction
 from audit.models import StaffAction
 from backoffice.approvals.models import Approval
 from backoffice.exports.models import Export
+from channel_accounts.models import StoredChannelAccount
+from common.crypto import seal
 from events.models import OutboxEvent
 from gateway import state_machine
 from gateway.models import Dispute, Payment, ReviewCode, RoutingRule
@@ -38,6 +40,9 @@ def leave_one_of_each() -> None:
     )
     _a_delivery()
     _a_dispute_and_a_review()
+    StoredChannelAccount.objects.create(
+        environment="test", channel="stripe", display_name="Shop", sealed_credentials=seal("{}")
+    )
 
 
 def _a_dispute_and_a_review() -> None:

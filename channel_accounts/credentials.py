@@ -1,0 +1,56 @@
+"""Validates the credentials of an account by the fields that its channel declares, and seals them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from channels.base import CredentialField
+from common.crypto import seal, unseal
+from common.errors import ValidationFailed
+
+MAX_CREDENTIAL_LENGTH = 20_000
+
+
+def validate_credentials(fields: Sequence[CredentialField], given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the credentials that were given, without empty ones.
+
+    Raises `ValidationFailed`, which names each wrong one as `credentials.<name>` and repeats no value.
+    """
+    declared = {field.name: field for field in fields}
+    problems = {name: _("This field is not known.") for name in given if name not in declared}
+    values = {}
+    for name, field in declared.items():
+        value = given.get(name, "")
+        problem = _find_problem(field, value)
+        if problem:
+            problems[name] = problem
+        elif value.strip():
+            values[name] = value.strip()
+    if problems:
+        raise ValidationFailed({f"credentials.{name}": [problem] for name, problem in problems.items()})
+    return values
+
+
+def _find_problem(field: CredentialField, value: Any) -> str:
+    if not isinstance(value, str):
+        return _("Not a valid string.")
+    if field.is_required and not value.strip():
+        return _("This field is required.")
+    if len(value) > MAX_CREDENTIAL_LENGTH:
+        return _("Ensure this field has no more than %(max)d characters.") % {"max": MAX_CREDENTIAL_LENGTH}
+    text = value.replace("\r", "").replace("\n", "") if field.is_multiline else value.strip()
+    if not text.isprintable():
+        return _("Control characters and text direction overrides are not allowed.")
+    return ""
+
+
+def seal_credentials(credentials: Mapping[str, str]) -> str:
+    return seal(json.dumps(dict(credentials)))
+
+
+def unseal_credentials(sealed: str) -> dict[str, str]:
+    """Raises `SecretUnreadable`."""
+    credentials: dict[str, str] = json.loads(unseal(sealed)) if sealed else {}
+    return credentials

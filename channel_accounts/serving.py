@@ -1,0 +1,54 @@
+"""Channels with the account that serves a payment. An account id of None is the platform's own account."""
+
+import uuid
+
+from channel_accounts.loaded_accounts import (
+    find_account_by_webhook_token,
+    list_accounts_for,
+    load_account,
+)
+from channels import registry
+from channels.guard import GuardedChannel
+from channels.registry import AvailableChannel
+
+
+def choose_account(*, merchant_id: uuid.UUID, environment: str, channel: str) -> uuid.UUID | None:
+    """The account that takes a new payment of the merchant: the newest one of its active accounts; None: the platform's
+    own. Raises `ChannelNotAvailable` when all accounts of the merchant are disabled."""
+    accounts = list_accounts_for(merchant_id=merchant_id, environment=environment, channel=channel)
+    return accounts[0].id if accounts else None
+
+
+def get_channel_for_attempt(name: str, environment: str, account_id: uuid.UUID | None) -> AvailableChannel:
+    """The channel that serves a new attempt. A sandbox never takes the place of an account that was added.
+
+    Raises `UnknownChannel`, and `ChannelNotAvailable` for the platform's own account.
+    """
+    if account_id is None:
+        return registry.get_channel(name, environment)
+    account = load_account(account_id).account
+    return AvailableChannel(registry.get_channel_with_account(name, account), sandbox=False)
+
+
+def get_channel_of_payment(
+    name: str, environment: str, *, sandbox: bool, account_id: uuid.UUID | None
+) -> GuardedChannel:
+    """The channel that made an existing payment, with the account that it was made with, and never another one.
+
+    Raises `UnknownChannel`.
+    """
+    if account_id is None:
+        return registry.get_channel_of_payment(name, environment, sandbox=sandbox)
+    return registry.get_channel_with_account(name, load_account(account_id).account)
+
+
+def is_down(name: str, environment: str, account_id: uuid.UUID | None) -> bool:
+    """Whether the circuit breaker of the account is open. Raises as `get_channel_for_attempt`."""
+    return get_channel_for_attempt(name, environment, account_id).channel.is_down
+
+
+def find_webhook_channel(name: str, token: str) -> GuardedChannel | None:
+    """The channel with the account that has this token; None for an unknown one. Also for a disabled account: its
+    payments are still reported. Raises `UnknownChannel`."""
+    loaded = find_account_by_webhook_token(name, token)
+    return registry.get_channel_with_account(name, loaded.account) if loaded else None
