@@ -30,7 +30,7 @@ _HIDDEN_ON_PAGES = r"cv[vc]|iban|account_number|payment_url|client_key|api_key"
 _PERSONAL_NAMES = (
     r"address|e_?mail|phone|^(?:first|last|full|given|family|middle|sur)?_?name$|(?:holder|owner|customer|payer|buyer|cardholder)_?name"
     r"|^(?:billing_details|customer_details|shipping(?:_details)?|payer|buyer|individual|tax_ids?|collected_information"
-    r"|custom_fields)$|birth|^dob$|^ip$|_ip$|^ip_|user_agent|fingerprint|^last_?4$|iban|account_number|national_id|passport"
+    r"|custom_fields)$|birth|^dob$|^open_?id$|^ip$|_ip$|^ip_|user_agent|fingerprint|^last_?4$|iban|account_number|national_id|passport"
     r"|receipt_url|receipt_number|hosted_invoice_url"
 )
 

@@ -116,12 +116,34 @@ class ChannelRequestInvalid(ApiError):
 
 
 class AmountNotSupported(ApiError):
-    """The channel takes amounts of this currency in steps. Nothing was sent."""
+    """The payment method has a smallest and a largest amount, or the channel takes amounts of this currency in steps.
+    Nothing was sent."""
 
     status, code, error_code = 422, 42222, "amount_not_supported"
     text = _("The channel does not take this amount.")
     retry = Retry.CORRECTED
-    advice = "Choose an amount that is a multiple of `details.multiple_of`, in minor units."
+    advice = (
+        "Choose an amount from `details.min_amount` to `details.max_amount` that is a multiple of "
+        "`details.multiple_of`, in minor units; `details` names the limits that the amount breaks."
+    )
+
+
+class RefundWindowOver(ApiError):
+    status, code, error_code = 422, 42231, "refund_window_over"
+    text = _("The channel no longer refunds this payment: it was paid too long ago.")
+    retry = Retry.NO
+    advice = "Refund by other means; `details.refundable_until` says until when the channel refunded."
+    is_final_answer = True
+
+
+class RefundCountReached(ApiError):
+    status, code, error_code = 422, 42232, "refund_count_reached"
+    text = _("The channel makes no further refund of this payment.")
+    retry = Retry.NO
+    advice = (
+        "Refund by other means; `details.max_refunds` says how many refunds of one payment the channel makes."
+    )
+    is_final_answer = True
 
 
 def build_declined_error(error: type[ApiError], details: Mapping[str, Any]) -> ApiError:

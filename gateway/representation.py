@@ -16,6 +16,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "status": payment.status,
         "channel": payment.channel,
         "sandbox": payment.sandbox,
+        "payment_method": payment.payment_method or None,
         "channel_trade_no": payment.channel_trade_no or None,
         "payment_url": (payment.payment_url or None) if payment.is_open else None,
         "next_action": payment.next_action if payment.status == PaymentStatus.PENDING else None,

@@ -15,14 +15,7 @@ from backoffice.approvals.models import REFUND, Approval, ApprovalState
 from backoffice.services import refund_operations
 from common import crash
 from common.errors import UnknownObject
-from gateway import limits
-from gateway.errors import (
-    AmountNotSupported,
-    PaymentDisputed,
-    PaymentNotRefundable,
-    RefundExceedsPayment,
-)
-from gateway.flows import refund_create
+from gateway.flows import refund_checks
 from gateway.models import Payment, Refund
 
 
@@ -31,8 +24,7 @@ def refund_or_request_approval(
 ) -> Refund | Approval:
     """Refunds, or requests an approval. `refund_id` comes with the form: a form sent twice has one effect.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `AmountNotSupported`, `NotPermitted` and
-    `UnknownObject`.
+    Raises `NotPermitted`, `UnknownObject`, and one of `REFUND_REFUSALS`.
     """
     with transaction.atomic(durable=True):
         payment = Payment.objects.select_for_update().get(id=payment_id)
@@ -52,8 +44,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
     """Performs the approved refund.
 
     Raises `NotPermitted` when the request is decided or expired, or `actor` is not a second person;
-    `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment` and `AmountNotSupported` when the payment has
-    changed since the request.
+    one of `REFUND_REFUSALS` when the payment has changed since the request.
     """
     try:
         with transaction.atomic(durable=True):
@@ -69,7 +60,7 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> Refund:
             decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
             crash.reach("refund_approval.before_commit")
         crash.reach("refund_approval.after_commit")
-    except (AmountNotSupported, PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment):
+    except refund_checks.REFUND_REFUSALS:
         decisions.mark_stale(approval_id)
         raise
     return refund_operations.execute_refund(saga=saga)
@@ -89,8 +80,7 @@ def _request_approval(
     payment: Payment, refund_id: uuid.UUID, amount_minor: int, actor: str, reason: str
 ) -> Approval:
     """Refuses at once a refund that would be refused after the approval."""
-    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
-    refund_create.require_refundable(payment=payment, amount_minor=amount_minor)
+    refund_checks.require_refund_allowed(payment=payment, amount_minor=amount_minor)
     return decisions.request_approval(
         Approval(
             operation=REFUND,

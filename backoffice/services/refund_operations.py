@@ -24,7 +24,7 @@ def start_refund(
 ) -> SagaState:
     """Runs in the caller's transaction, which holds the payment's lock.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment` and `AmountNotSupported`.
+    Raises one of `REFUND_REFUSALS`.
     """
     before = {
         "refunded_minor": payment.refunded_minor,

@@ -69,7 +69,12 @@ class PaymentListView(APIView):
                 {"name": item["name"], "quantity": item["quantity"], "unit_amount_minor": item["unit_amount"]}
                 for item in values.get("items", [])
             ],
+            payment_method=values["payment_method"],
+            payment_method_options=values.get("payment_method_options", {}),
             customer=values.get("customer", {}),
+            client_ip=values.get("client_ip", ""),
+            locale=values.get("locale", ""),
+            country=values.get("country", ""),
             metadata=values.get("metadata", {}),
         )
         keyed = read_keyed_request(

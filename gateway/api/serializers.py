@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -55,6 +56,43 @@ class WebAddressField(TextField):
         return text
 
 
+class PaymentMethodOptionsField(MetadataField):
+    """The options of a payment method, by name."""
+
+    default_error_messages = {
+        "too_many": _("At most 20 options."),
+        "name_too_long": _("Names of options hold at most 40 characters."),
+    }
+
+
+class ClientAddressField(serializers.IPAddressField):
+    """An IPv4 or IPv6 address. Numbers are not turned into text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class CountryField(TextField):
+    """The two letters of a country in ISO 3166-1."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        message = _("Give the two capital letters of a country, such as CN.")
+        validators = [RegexValidator(r"\A[A-Z]{2}\Z", message=message)]
+        super().__init__(max_length=2, validators=validators, **kwargs)
+
+
+class LocaleField(TextField):
+    """A language, as in BCP 47: such as zh-CN."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        message = _("Give a language such as zh-CN or en.")
+        validators = [RegexValidator(r"\A[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z", message=message)]
+        super().__init__(max_length=35, validators=validators, **kwargs)
+
+
 class CustomerInput(StrictSerializer):
     id = TextField(max_length=255, required=False)
     email = serializers.EmailField(max_length=254, required=False)
@@ -75,12 +113,30 @@ class PaymentInput(StrictSerializer):
             "Empty or left out: the routing rules choose, and another channel may be tried after a decline."
         ),
     )
+    payment_method = TextField(
+        max_length=40,
+        allow_blank=True,
+        required=False,
+        default="",
+        help_text=_(
+            "As `GET /payment-methods` names it. Empty or left out: the first method of the chosen channel."
+        ),
+    )
+    payment_method_options = PaymentMethodOptionsField(
+        required=False, help_text=_("What the payment method requires or allows, such as `openid`.")
+    )
     subject = TextField(max_length=255)
     body = TextField(max_length=2000, allow_blank=True, required=False, default="", multiline=True)
     callback_url = WebhookUrlField(allow_blank=True, required=False, default="")
     return_url = WebAddressField(required=False, default="")
     items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)
     customer = CustomerInput(required=False)
+    client_ip = ClientAddressField(required=False, help_text=_("The address of the customer's device."))
+    locale = LocaleField(required=False, help_text=_("The customer's language, such as zh-CN."))
+    country = CountryField(
+        required=False,
+        help_text=_("The customer's country: a method that is not for it is refused, or not chosen."),
+    )
     metadata = MetadataField(required=False)
     expires_in = WholeNumberField(
         min_value=MIN_EXPIRY_SECONDS,
@@ -140,6 +196,7 @@ class PaymentOutput(serializers.Serializer[Any]):
     sandbox = serializers.BooleanField(
         help_text=_("The simulator serves the payment in the channel's place.")
     )
+    payment_method = serializers.CharField(allow_null=True)
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(
         allow_null=True,

@@ -6,9 +6,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from channels.base import PaymentRef
+from channels.base import Customer, PaymentRef
 from channels.guard import GuardedChannel
-from channels.registry import get_channel_of_payment
+from channels.registry import get_capabilities, get_channel_of_payment
 from common.ids import time_of
 from gateway import selectors
 from gateway.models import Payment, PaymentAttempt
@@ -54,8 +54,9 @@ class ChannelChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
-    """`fallback_channels` may be tried after `channel`, in this order. For a further attempt of a closed payment
-    `first_attempt` is above 1, and `opened_by` is the saga's id."""
+    """`fallback_channels` may be tried after `channel`, in this order. An empty `payment_method` is the first method of
+    each channel. For a further attempt of a closed payment `first_attempt` is above 1, and `opened_by` is the saga's
+    id."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -74,7 +75,12 @@ class PaymentCreateData(FlowData):
     capture_method: str
     expires_in_seconds: int
     items: list[dict[str, Any]] = field(default_factory=list)
-    customer: dict[str, Any] = field(default_factory=dict)
+    payment_method: str = ""
+    payment_method_options: dict[str, str] = field(default_factory=dict)
+    customer: dict[str, str] = field(default_factory=dict)
+    client_ip: str = ""
+    locale: str = ""
+    country: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     fallback_channels: list[str] = field(default_factory=list)
     first_attempt: int = 1
@@ -83,6 +89,18 @@ class PaymentCreateData(FlowData):
     @property
     def started_at(self) -> dt.datetime | None:
         return time_of(uuid.UUID(self.opened_by) if self.opened_by else self.payment_id)
+
+    @property
+    def expires_at(self) -> dt.datetime | None:
+        return self.started_at + dt.timedelta(seconds=self.expires_in_seconds) if self.started_at else None
+
+    def get_method_name(self, channel: str) -> str:
+        """The payment method at this channel."""
+        method = get_capabilities(channel).get_method(self.payment_method)
+        return method.name if method else self.payment_method
+
+    def build_customer(self) -> Customer:
+        return Customer(**self.customer, client_ip=self.client_ip, locale=self.locale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +119,8 @@ class ExistingPaymentData(FlowData):
     sandbox: bool
     # ISO 8601; empty when the channel's number is known.
     attempt_began_at: str = ""
+    expires_at: str = ""  # ISO 8601
+    payment_method: str = ""
 
     def get_channel(self) -> GuardedChannel:
         return get_channel_of_payment(self.channel, self.environment, sandbox=self.sandbox)
@@ -113,6 +133,8 @@ class ExistingPaymentData(FlowData):
             timeout_seconds,
             self.channel_trade_no,
             dt.datetime.fromisoformat(began_at) if began_at else time_of(self.payment_id),
+            dt.datetime.fromisoformat(self.expires_at) if self.expires_at else None,
+            self.payment_method,
         )
 
 
@@ -132,6 +154,8 @@ def read_existing_payment(payment: Payment, attempt: PaymentAttempt | None = Non
         "attempt_began_at": ""
         if source.channel_trade_no
         else selectors.get_attempt_start(source).isoformat(),
+        "expires_at": payment.expires_at.isoformat(),
+        "payment_method": payment.payment_method,
     }
 
 

@@ -78,6 +78,7 @@ def create_order(context: Context) -> None:
         currency=data.currency,
         channel=data.channel,
         sandbox=data.sandbox,
+        payment_method=data.get_method_name(data.channel),
         capture_method=data.capture_method,
         subject=data.subject,
         body=data.body,
@@ -167,6 +168,9 @@ def _build_creation(
         metadata=data.metadata,
         started_at=data.started_at,
         intended_at=call.intended_at,
+        payment_method=data.payment_method,
+        payment_method_options=data.payment_method_options,
+        customer=data.build_customer(),
         checkout_url=build_checkout_url(data.payment_id),
     )
 
@@ -241,6 +245,8 @@ def _build_payment_ref(
         call.timeout_seconds,
         channel_trade_no,
         data.started_at,
+        data.expires_at,
+        data.get_method_name(attempt.channel),
     )
 
 
@@ -257,6 +263,7 @@ def begin_next_attempt(context: Context) -> None:
         number=attempt.number,
         channel=attempt.channel,
         sandbox=attempt.sandbox,
+        payment_method=data.get_method_name(attempt.channel),
         code=declined["code"],
         message=declined["message"],
     )

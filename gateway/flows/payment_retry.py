@@ -36,6 +36,7 @@ def reopen_payment(context: Context) -> None:
         expires_in_seconds=data.expires_in_seconds,
         channel=data.channel,
         sandbox=data.sandbox,
+        payment_method=data.get_method_name(data.channel),
         capture_method=data.capture_method,
         subject=data.subject,
         body=data.body,

@@ -5,14 +5,15 @@
 3. SettleRefund (LOCAL)                 records the channel's outcome
 """
 
+import datetime as dt
 import uuid
 
 from django.utils import timezone
 
 from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
 from common.ids import public_number, uuid7
-from gateway import limits, state_machine
-from gateway.errors import PaymentDisputed, PaymentNotRefundable, RefundExceedsPayment
+from gateway import state_machine
+from gateway.errors import RefundExceedsPayment
 from gateway.flows.channel_outcomes import (
     build_refund_result,
     convert_call_answer,
@@ -21,18 +22,21 @@ from gateway.flows.channel_outcomes import (
     describe_refund_mismatch,
 )
 from gateway.flows.data import RefundCreateData, read_existing_payment
+from gateway.flows.refund_checks import get_earliest_call, require_amount_left, require_refund_allowed
 from gateway.flows.refund_resolutions import REFUND_RESOLUTIONS
 from gateway.flows.start import start_flow
-from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundOrigin
+from gateway.models import Payment, PaymentAttempt, Refund, RefundOrigin
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, NeedsReview, Outcome, Success
+from sagas.outcomes import Failure, Json, NeedsReview, Outcome, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
 
 
-def reserve_refund(context: Context) -> None:
-    """The payment's row lock makes refunds at the same time wait for each other. Raises `PaymentNotRefundable`,
-    `PaymentDisputed` and `RefundExceedsPayment`."""
+def reserve_refund(context: Context) -> Json:
+    """The payment's row lock makes refunds at the same time wait for each other. The result has the earliest time of
+    the call, for a channel that wants a pause between the refunds of a payment.
+
+    Raises one of `REFUND_REFUSALS`."""
     data = RefundCreateData.read(context.data)
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     if data.surplus_of is not None:
@@ -40,6 +44,7 @@ def reserve_refund(context: Context) -> None:
     else:
         attempt = None
         _reserve_on_payment(payment, data)
+    call_at = get_earliest_call(payment, attempt)
     Refund.objects.create(
         id=data.refund_id,
         refund_no=data.refund_no,
@@ -52,31 +57,16 @@ def reserve_refund(context: Context) -> None:
         reason=data.reason,
         origin=data.origin,
         channel=data.get_channel().name,
+        call_at=call_at,
     )
+    return {"call_at": call_at.isoformat()} if call_at else {}
 
 
 def _reserve_on_payment(payment: Payment, data: RefundCreateData) -> None:
-    require_refundable(payment=payment, amount_minor=data.amount_minor, late_payment=data.late_payment)
+    if not data.late_payment:
+        require_refund_allowed(payment=payment, amount_minor=data.amount_minor)
+    require_amount_left(payment=payment, amount_minor=data.amount_minor)
     state_machine.reserve_refund(payment_id=payment.id, attempt_id=None, amount_minor=data.amount_minor)
-
-
-def require_refundable(*, payment: Payment, amount_minor: int, late_payment: bool = False) -> None:
-    """Raises `PaymentNotRefundable`, `PaymentDisputed` and `RefundExceedsPayment`."""
-    if payment.status != PaymentStatus.SUCCEEDED and not late_payment:
-        raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
-    if amount_minor <= payment.refundable_minor:
-        return
-    details = {
-        "payment_no": payment.payment_no,
-        "payment_amount": payment.amount_minor,
-        "captured_amount": payment.captured_minor,
-        "refunded_amount": payment.refunded_minor,
-        "pending_amount": payment.refund_pending_minor,
-        "refundable_amount": payment.refundable_minor,
-    }
-    if amount_minor <= payment.unrefunded_minor:
-        raise PaymentDisputed({**details, "disputed_amount": payment.disputed_minor})
-    raise RefundExceedsPayment(details)
 
 
 def _reserve_on_attempt(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
@@ -97,6 +87,9 @@ def release_reservation(context: Context) -> None:
 
 def refund_at_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
+    if (pause_seconds := _get_pause_seconds(call)) > 0:
+        reason = "the channel wants a pause between the refunds of a payment"
+        return Transient(reason, pause_seconds, spends_attempt=False)
     answer = data.get_channel().refund_payment(
         CreateRefund(
             key=call.key,
@@ -115,6 +108,11 @@ def refund_at_channel(call: Call) -> Outcome:
     return (
         _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
     )
+
+
+def _get_pause_seconds(call: Call) -> float:
+    call_at = call.results["ReserveRefund"].get("call_at")
+    return (dt.datetime.fromisoformat(call_at) - timezone.now()).total_seconds() if call_at else 0.0
 
 
 def query_channel(call: Call) -> Outcome:
@@ -185,9 +183,7 @@ def start_refund_create(
     reason: str,
     origin: RefundOrigin = RefundOrigin.MERCHANT,
 ) -> SagaState:
-    """Starts refund.create in the caller's transaction. Raises `PaymentNotRefundable`, `PaymentDisputed`,
-    `RefundExceedsPayment`, `AmountNotSupported`."""
-    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
+    """Starts refund.create in the caller's transaction. Raises one of `REFUND_REFUSALS`."""
     return _start(payment, refund_id, amount_minor, reason, origin=origin)
 
 

@@ -89,6 +89,15 @@ class Migration(migrations.Migration):
                 ("channel", models.CharField(max_length=30)),
                 ("sandbox", models.BooleanField(default=False)),
                 (
+                    "payment_method",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="The method of the current attempt.",
+                        max_length=40,
+                    ),
+                ),
+                (
                     "capture_method",
                     models.CharField(
                         choices=[("automatic", "Automatic"), ("manual", "Manual")],
@@ -467,6 +476,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("channel_refund_no", models.CharField(blank=True, max_length=255)),
+                (
+                    "call_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Earliest time of the channel call: the channel wants a pause after the last refund.",
+                        null=True,
+                    ),
+                ),
                 ("failure_code", models.CharField(blank=True, max_length=100)),
                 ("failure_message", models.TextField(blank=True)),
                 (

@@ -47,6 +47,9 @@ class Payment(models.Model):
     status = models.CharField(max_length=20, choices=PaymentStatus, default=PaymentStatus.PENDING)
     channel = models.CharField(max_length=30)
     sandbox = models.BooleanField(default=False)
+    payment_method = models.CharField(
+        max_length=40, blank=True, db_default="", help_text=_("The method of the current attempt.")
+    )
     capture_method = models.CharField(max_length=20, choices=CaptureMethod, default=CaptureMethod.AUTOMATIC)
     subject = models.CharField(max_length=255)
     body = models.TextField(blank=True)

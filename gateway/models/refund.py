@@ -57,6 +57,11 @@ class Refund(models.Model):
         help_text=_("The channel that makes the refund; the refund number below is its own."),
     )
     channel_refund_no = models.CharField(max_length=255, blank=True)
+    call_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text=_("Earliest time of the channel call: the channel wants a pause after the last refund."),
+    )
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
     contradicted_at = models.DateTimeField(

@@ -65,6 +65,11 @@ def start_capture(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: in
         raise CaptureExceedsPayment(
             {"payment_no": payment.payment_no, "authorized_amount": payment.amount_minor}
         )
-    limits.require_amount(channel=payment.channel, amount_minor=amount_minor, currency=payment.currency)
+    limits.require_capture_allowed(
+        channel=payment.channel,
+        authorized_minor=payment.amount_minor,
+        amount_minor=amount_minor,
+        currency=payment.currency,
+    )
     refuse_second_operation(payment)
     return payment_capture.start_payment_capture(payment=payment, saga_id=saga_id, amount_minor=amount_minor)

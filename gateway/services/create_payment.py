@@ -19,7 +19,8 @@ from gateway import selectors
 from gateway.errors import PaymentDeclined, build_declined_error
 from gateway.flows import payment_create, payment_retry
 from gateway.flows.data import PaymentCreateData
-from gateway.models import PaymentStatus
+from gateway.limits import CARD_BIN, CARD_BRAND
+from gateway.models import CaptureMethod, PaymentStatus
 from gateway.representation import payment_body, payment_path
 from gateway.services.routing.matching import RoutedPayment
 from gateway.services.routing.routes import Route, route_by_rules, route_to_channel
@@ -48,7 +49,12 @@ class PaymentCommand:
     capture_method: str
     expires_in_seconds: int
     items: list[dict[str, Any]] = field(default_factory=list)
-    customer: dict[str, Any] = field(default_factory=dict)
+    payment_method: str = ""
+    payment_method_options: dict[str, str] = field(default_factory=dict)
+    customer: dict[str, str] = field(default_factory=dict)
+    client_ip: str = ""
+    locale: str = ""
+    country: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,6 +82,12 @@ def _choose_route(principal: Principal, command: PaymentCommand) -> Route:
         amount_minor=command.amount_minor,
         currency=command.currency,
         expires_in_seconds=command.expires_in_seconds,
+        payment_method=command.payment_method,
+        country=command.country,
+        card_brand=command.payment_method_options.get(CARD_BRAND, ""),
+        card_bin=command.payment_method_options.get(CARD_BIN, ""),
+        payment_method_options=command.payment_method_options,
+        is_captured_manually=command.capture_method == CaptureMethod.MANUAL,
     )
     if command.channel:
         return route_to_channel(channel=command.channel, payment=payment)
@@ -105,7 +117,12 @@ def _start_create_or_retry(
         capture_method=command.capture_method,
         expires_in_seconds=command.expires_in_seconds,
         items=command.items,
+        payment_method=command.payment_method,
+        payment_method_options=command.payment_method_options,
         customer=command.customer,
+        client_ip=command.client_ip,
+        locale=command.locale,
+        country=command.country,
         metadata=command.metadata,
     )
     try:

@@ -18,7 +18,8 @@ from sagas.state import SagaState
 def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: KeyedRequest) -> Answer:
     """Refunds a payment, in whole or in part. Queries the channel first when the payment is not known to be paid.
 
-    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`.
+    Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`, and what the
+    channel's limits refuse. A channel that wants a pause between refunds is called after it: the answer is 202.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         channel_queries.query_payment(payment=payment)

@@ -15,7 +15,14 @@ from gateway.state_machine.events import emit_paid_twice
 
 
 def begin_next_attempt(
-    *, payment: Payment, number: int, channel: str, sandbox: bool, code: str, message: str
+    *,
+    payment: Payment,
+    number: int,
+    channel: str,
+    sandbox: bool,
+    payment_method: str,
+    code: str,
+    message: str,
 ) -> None:
     """Ends the current attempt as declined (`code`, `message`) and begins attempt `number` at `channel`. The caller
     holds the payment's lock."""
@@ -25,7 +32,12 @@ def begin_next_attempt(
         payment=payment, number=number, reference=reference, channel=channel, sandbox=sandbox
     )
     Payment.objects.filter(id=payment.id).update(
-        channel=channel, sandbox=sandbox, channel_reference=reference, channel_trade_no="", updated_at=Now()
+        channel=channel,
+        sandbox=sandbox,
+        payment_method=payment_method,
+        channel_reference=reference,
+        channel_trade_no="",
+        updated_at=Now(),
     )
 
 

@@ -1,8 +1,10 @@
 """The payment that is routed, and the conditions of a rule that it fails."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.limits import PaymentTerms
 from gateway.models import RoutingRule
 
 
@@ -20,6 +22,22 @@ class RoutedPayment:
     country: str = ""
     card_brand: str = ""
     card_bin: str = ""
+    # None: unknown, and not checked.
+    payment_method_options: Mapping[str, str] | None = None
+    is_captured_manually: bool = False
+
+    @property
+    def terms(self) -> PaymentTerms:
+        """What the payment requires of a channel."""
+        return PaymentTerms(
+            amount_minor=self.amount_minor,
+            currency=self.currency,
+            payment_method=self.payment_method,
+            payment_method_options=self.payment_method_options,
+            expires_in_seconds=self.expires_in_seconds,
+            is_captured_manually=self.is_captured_manually,
+            country=self.country,
+        )
 
     @property
     def order_key(self) -> str:

@@ -89,12 +89,7 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
         found = get_channel(choice.channel, payment.environment)
     except (UnknownChannel, ChannelNotAvailable) as error:
         return ChannelFacts(unavailable_reason=str(error))
-    refusal = limits.find_refusal(
-        channel=choice.channel,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        expires_in_seconds=payment.expires_in_seconds,
-    )
+    refusal = limits.find_refusal(channel=choice.channel, terms=payment.terms)
     return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
 
 
