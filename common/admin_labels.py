@@ -206,6 +206,7 @@ LABELS: dict[str, Promise] = {
     "max_amount_minor": _("up to this amount, minor units"),
     "is_active": _("in force"),
     "channel_reference": _("channel reference"),
+    "call_at": _("earliest call"),
     "captured_minor": _("captured, minor units"),
     "refunded_minor": _("refunded, minor units"),
     "refund_pending_minor": _("refund pending, minor units"),

@@ -11,6 +11,7 @@ class GatewayConfig(AppConfig):
         from gateway.flows import (  # noqa: F401
             payment_cancel,
             payment_capture,
+            payment_complete,
             payment_create,
             payment_retry,
             refund_create,

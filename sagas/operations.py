@@ -2,14 +2,14 @@
 staff, who decide on the revision that they have seen."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, TextField, Value, When
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 
@@ -37,10 +37,17 @@ _IN_REVIEW_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
 
 def wake_saga(*, saga_id: uuid.UUID) -> bool:
     """Makes a saga due now that waits or needs review. False when it has ended or a worker holds it already."""
+    return _wake(SagaInstance.objects.filter(id=saga_id))
+
+
+def wake_sagas_of(*, business_id: str, definitions: Sequence[str]) -> bool:
+    """Like `wake_saga`, for the sagas of these definitions about one business object."""
+    return _wake(SagaInstance.objects.filter(business_id=business_id, definition__in=definitions))
+
+
+def _wake(sagas: QuerySet[SagaInstance]) -> bool:
     with transaction.atomic():
-        woken = SagaInstance.objects.filter(
-            id=saga_id, status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=True
-        ).update(
+        woken = sagas.filter(status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=True).update(
             lease_expires_at=Now(),
             # A step that failed past the pivot is tried again. Any other failure stays: the saga is compensated once
             # the calls of its group are decided.
@@ -57,7 +64,8 @@ def wake_saga(*, saga_id: uuid.UUID) -> bool:
             updated_at=Now(),
         )
         if woken:
-            _send_wakeup(saga_id)
+            for task_queue in sagas.values_list("task_queue", flat=True).distinct():
+                wakeups.send_wakeup_after_commit(task_queue)
     return bool(woken)
 
 

@@ -17,6 +17,7 @@ def build_payment_result(payment: base.ChannelPayment) -> Json:
         "channel_trade_no": payment.channel_trade_no,
         "next_action": describe_next_action(payment.next_action),
         "captured_minor": payment.captured_minor,
+        "complete_before": payment.complete_before.isoformat() if payment.complete_before else "",
         "failure_code": payment.failure_code,
         "failure_message": payment.failure_message,
     }
@@ -48,6 +49,7 @@ def convert_call_answer(answer: base.NotReported) -> Outcome:
         case base.UnknownOutcome(reason):
             return outcomes.Unknown(reason, answer.spends_attempt)
         case base.NotFoundAtChannel() | base.NotYet():
+            # A creation is repeated: nobody holds a page of a payment whose creation was not answered.
             return outcomes.CallNotFound()
         case _ as never:
             assert_never(never)

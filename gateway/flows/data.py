@@ -173,6 +173,11 @@ class PaymentCaptureData(ExistingPaymentData):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCompleteData(ExistingPaymentData):
+    manual_capture: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefundCreateData(ExistingPaymentData):
     refund_id: uuid.UUID
     refund_no: str

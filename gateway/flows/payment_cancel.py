@@ -1,16 +1,20 @@
 """payment.cancel: cancels a payment that is not paid.
 
-1. CancelAtChannel (EXTERNAL, pivot)   the channel decides: cancelled, or paid because the customer was faster
+1. CancelAtChannel (EXTERNAL, pivot)   the channel decides: cancelled, or paid because the customer was faster. A page
+                                       that the channel cannot close is waited for
 2. CancelOrder (LOCAL)                 records what the channel decided
 """
 
 import uuid
+
+from django.utils import timezone
 
 from channels.base import (
     CancelPayment,
     ChannelPayment,
     NewKeyRequired,
     NotFoundAtChannel,
+    NotYet,
     PaymentState,
     Reported,
 )
@@ -35,6 +39,8 @@ from sagas.outcomes import Failure, NeedsReview, NoEffect, Outcome, Success, Tra
 from sagas.registry import register
 from sagas.state import SagaState
 
+MIN_WAIT_SECONDS = 1.0  # our clock may be ahead of the channel's
+
 _FINAL_STATES = (PaymentState.CANCELLED, PaymentState.DECLINED, PaymentState.PAID)
 
 
@@ -45,10 +51,24 @@ def cancel_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, NotFoundAtChannel):
         return Success({"state": PaymentState.CANCELLED.value})
+    if isinstance(answer, NotYet):
+        return _wait_for_page_to_end(answer)
     if isinstance(answer, NewKeyRequired):
         return count_call_before_query(query_channel(call))
     return (
         _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    )
+
+
+def _wait_for_page_to_end(answer: NotYet) -> Outcome:
+    """The customer can still pay on a page that the channel cannot close: the saga waits, and spends no attempt. Money
+    that comes meanwhile wins."""
+    seconds = (answer.until - timezone.now()).total_seconds()
+    return Transient(
+        f"the customer can still pay until {answer.until:%Y-%m-%d %H:%M:%S} UTC",
+        max(seconds, MIN_WAIT_SECONDS),
+        spends_attempt=False,
+        extends_deadline=True,
     )
 
 
@@ -59,7 +79,7 @@ def query_channel(call: Call) -> Outcome:
     answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
     if isinstance(answer, Reported) and answer.value.state in _FINAL_STATES:
         return _convert_payment(data, answer.value)
-    if isinstance(answer, Reported | NotFoundAtChannel):
+    if isinstance(answer, Reported | NotFoundAtChannel | NotYet):
         state = answer.value.state if isinstance(answer, Reported) else "unknown"
         return NoEffect(f"not cancelled: the channel has the payment as {state}", spends_attempt=False)
     return convert_query_answer(answer)
@@ -69,6 +89,9 @@ def _convert_payment(data: PaymentCancelData, payment: ChannelPayment) -> Outcom
     match payment.state:
         case PaymentState.CANCELLED | PaymentState.DECLINED:
             return Success(build_payment_result(payment))
+        case PaymentState.APPROVED:
+            # Money moves only when we complete the payment, and a closed payment is never completed.
+            return Success({**build_payment_result(payment), "state": PaymentState.CANCELLED.value})
         case PaymentState.PAID:
             mismatch = describe_payment_mismatch(
                 payment,

@@ -20,6 +20,7 @@ from channels.base import (
     InvalidRequest,
     NewKeyRequired,
     NotFoundAtChannel,
+    NotYet,
     PaymentRef,
     PaymentState,
     Reported,
@@ -38,6 +39,7 @@ from gateway.flows.channel_outcomes import (
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCreateData
+from gateway.flows.payment_complete import complete_approved_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.received_payments import receive_payment
 from gateway.flows.start import start_flow
@@ -185,7 +187,7 @@ def _replace_attempt_with_used_key(
         found = channel.find_payment(_build_payment_ref(data, attempt, call, channel))
         if isinstance(found, Reported):
             return _convert_payment(data, attempt, found.value)
-        if not isinstance(found, NotFoundAtChannel):
+        if not isinstance(found, NotFoundAtChannel | NotYet):
             return convert_query_answer(found)
     failure = Failure("channel_error", answer.reason)
     next_attempt = attempt.repeat_at_same_channel(data) or attempt.fail_over(data)
@@ -282,12 +284,14 @@ def cancel_at_channel(call: Call) -> Outcome:
             creation=_build_creation(data, attempt, call, channel) if _is_key_kept(channel, call) else None,
         )
     )
-    if isinstance(answer, NotFoundAtChannel):
+    if isinstance(answer, NotFoundAtChannel | NotYet):
+        # No customer has got the page of a payment that is still being created.
         return Success({"state": "missing"})
     if not isinstance(answer, Reported):
         return convert_call_answer(answer)
     match answer.value.state:
-        case PaymentState.CANCELLED | PaymentState.DECLINED:
+        case PaymentState.CANCELLED | PaymentState.DECLINED | PaymentState.APPROVED:
+            # An approved payment that we never complete lapses.
             return Success(build_payment_result(answer.value))
         case PaymentState.PAID | PaymentState.PROCESSING:
             outcome = _convert_payment(data, attempt, answer.value)
@@ -315,6 +319,8 @@ def activate_payment(context: Context) -> None:
             state_machine.mark_payment_authorized(payment=payment)
         case PaymentState.PROCESSING:
             state_machine.mark_payment_processing(payment=payment)
+        case PaymentState.APPROVED:
+            complete_approved_payment(payment=payment, complete_before=result["complete_before"])
 
 
 CREATE_ORDER = Step("CreateOrder", create_order, kind=LOCAL, compensate=close_payment_and_order)

@@ -6,12 +6,12 @@ from gateway.errors import OperationInProgress
 from gateway.models import Payment
 from sagas import selectors
 
-ALL_OPERATIONS = ("payment.create", "payment.retry", "payment.cancel", "payment.capture")
+ALL_OPERATIONS = ("payment.create", "payment.retry", "payment.cancel", "payment.capture", "payment.complete")
 
 
 def refuse_second_operation(payment: Payment) -> None:
-    """Raises `OperationInProgress` while a cancellation or a capture of the payment is running."""
-    operation = find_running_operation(payment, ("payment.cancel", "payment.capture"))
+    """Raises `OperationInProgress` while a cancellation, capture or completion of the payment is running."""
+    operation = find_running_operation(payment, ("payment.cancel", "payment.capture", "payment.complete"))
     if operation is not None:
         raise OperationInProgress({"payment_no": payment.payment_no, "operation": operation})
 

@@ -13,6 +13,7 @@ from channels.base import (
     ChannelAccount,
     NotFoundAtChannel,
     NotProcessed,
+    NotYet,
     PaymentRef,
     PaymentResult,
     RefundedPayment,
@@ -43,6 +44,7 @@ RETRY_SOON = {"Retry-After": "5"}
 class QueryOutcome(enum.Enum):
     APPLIED = enum.auto()
     NOT_FOUND = enum.auto()  # the channel does not know the payment or refund
+    NOT_YET = enum.auto()  # the customer has not begun to pay
     NO_ANSWER = enum.auto()
     NOT_SENT = enum.auto()  # the circuit breaker refused the query
 
@@ -55,7 +57,7 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
         """Nothing is written before the query."""
 
     def query_and_answer(claim: Claim[None]) -> Answer:
-        if try_query_payment(payment) is not QueryOutcome.APPLIED:
+        if try_query_payment(payment) not in (QueryOutcome.APPLIED, QueryOutcome.NOT_YET):
             raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
             try_query_refund(refund)
@@ -162,7 +164,16 @@ def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no:
 
 def _payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> PaymentRef:
     began_at = None if target.channel_trade_no else selectors.get_attempt_start(target)
-    return PaymentRef(target.reference, account, QUERY_TIMEOUT_SECONDS, target.channel_trade_no, began_at)
+    payment = target.payment if isinstance(target, PaymentAttempt) else target
+    return PaymentRef(
+        target.reference,
+        account,
+        QUERY_TIMEOUT_SECONDS,
+        target.channel_trade_no,
+        began_at,
+        payment.expires_at,
+        payment.payment_method if payment is target else "",
+    )
 
 
 def _outcome_without_report(target: Payment | Refund, result: PaymentResult | RefundResult) -> QueryOutcome:
@@ -170,6 +181,8 @@ def _outcome_without_report(target: Payment | Refund, result: PaymentResult | Re
     if isinstance(result, NotProcessed) and not result.spends_attempt:
         _reschedule_poll(target, result)
         return QueryOutcome.NOT_SENT
+    if isinstance(result, NotYet):
+        return QueryOutcome.NOT_YET
     return QueryOutcome.NOT_FOUND if isinstance(result, NotFoundAtChannel) else QueryOutcome.NO_ANSWER
 
 

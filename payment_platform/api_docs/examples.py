@@ -13,6 +13,7 @@ PAYMENT: Example = {
     "channel": "stripe",
     "sandbox": True,
     "channel_trade_no": "sim_7f3a2c9d",
+    "payment_method": "card",
     "payment_url": "https://pay.example.com/checkout/8sKq",
     "next_action": {"type": "redirect", "url": "https://pay.example.com/checkout/8sKq"},
     "checkout_url": "https://pay.example.com/checkout/8sKq",

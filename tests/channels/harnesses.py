@@ -55,6 +55,10 @@ class HarnessEntry:
     calls: bool = True
 
 
+def _describe_wechat_method(method: str) -> HarnessEntry:
+    return HarnessEntry(partial(_build_wechat_harness, method=method), captures=False, is_worldwide=False)
+
+
 def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
     """A payment of Alipay exists there when the customer has opened its page or scanned its code, and not before."""
     return HarnessEntry(
@@ -74,12 +78,12 @@ HARNESSES = {
         lambda request: _build_stripe_harness(request, saved_card=True), waits=False
     ),
     "voucher": HarnessEntry(_build_voucher_harness),
-    "wechat native": HarnessEntry(
-        lambda request: _build_wechat_harness(request, method="wechat_native"),
-        captures=False,
-        is_worldwide=False,
-    ),
+    "wechat native": _describe_wechat_method("wechat_native"),
+    "wechat jsapi": _describe_wechat_method("wechat_jsapi"),
+    "wechat h5": _describe_wechat_method("wechat_h5"),
     "alipay page": _describe_alipay_method("alipay_page", calls=False),
+    "alipay wap": _describe_alipay_method("alipay_wap", calls=False),
+    "alipay qr": _describe_alipay_method("alipay_qr", calls=True),
 }
 
 

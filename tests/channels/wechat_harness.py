@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.db.models import F
 
 from channels.base import (
     ChannelAccount,
@@ -19,6 +20,7 @@ from channels.registry import get_platform_account
 from channels.wechat import statements
 from channels.wechat.channel import WechatChannel
 from channels.wechat.sandbox.keys import format_public_key
+from gateway.models import Refund
 from tests.support.channels import build_creation
 from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox
 
@@ -28,7 +30,7 @@ PAUSE_SECONDS, REFUND_SECONDS = 61, 3
 METHOD_FIELDS: dict[str, dict[str, Any]] = {
     "wechat_native": {},
     "wechat_jsapi": {"payment_method_options": {"openid": OPENID}},
-    "wechat_h5": {"customer": {"client_ip": SHOP_IP}},
+    "wechat_h5": {"client_ip": SHOP_IP},
 }
 
 
@@ -91,7 +93,9 @@ class WechatHarness:
         self.advance(REFUND_SECONDS)
 
     def pass_refund_pause(self) -> None:
+        """Passes on both sides: the platform waits by itself before it sends the next refund."""
         self.advance(PAUSE_SECONDS)
+        Refund.objects.update(created_at=F("created_at") - dt.timedelta(seconds=PAUSE_SECONDS))
 
     def publish_lists(self) -> None:
         """Two days later, the statements of all days until now are certain."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from channels.base import ActionType, ChannelCapabilities, PaymentMethod
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
 from gateway.models import RoutingRule
@@ -23,8 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture(autouse=True)
 def _banks(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = tuple(PaymentMethod(name, ActionType.REDIRECT) for name in ("page", "other"))
     for name in ("north", "south", "west"):
-        add_channel(monkeypatch, name)
+        add_channel(monkeypatch, name).capabilities = ChannelCapabilities(methods)
 
 
 def rule(channel: str, **changes: Any) -> RoutingRule:
@@ -98,7 +100,7 @@ def test_a_rule_matches_when_all_its_conditions_match(acme: NewMerchant) -> None
 
 def test_a_rule_about_something_unknown_does_not_match(acme: NewMerchant) -> None:
     rule("south")
-    conditions = {"payment_method": "card", "country": "DE", "card_brand": "visa", "card_bin": "424242"}
+    conditions = {"payment_method": "page", "country": "DE", "card_brand": "visa", "card_bin": "424242"}
     for field, value in conditions.items():
         special = rule("north", priority=1, **{field: value})
         assert choose_channel(acme) == "south"

@@ -285,7 +285,15 @@ def test_an_unknown_definition():
 
 
 @pytest.mark.parametrize(
-    "name", ["payment.create", "payment.retry", "payment.cancel", "payment.capture", "refund.create"]
+    "name",
+    [
+        "payment.create",
+        "payment.retry",
+        "payment.cancel",
+        "payment.capture",
+        "payment.complete",
+        "refund.create",
+    ],
 )
 def test_the_documentation_shows_what_the_command_draws(name):
     blocks = re.findall(r"```text\n(.*?)```", Path(settings.BASE_DIR, "docs/SAGAS.md").read_text(), re.DOTALL)

@@ -115,8 +115,10 @@ class AdditionalChannel(InterceptedSimulator):
         )
 
 
-def add_channel(monkeypatch: pytest.MonkeyPatch, name: str) -> AdditionalChannel:
-    channel = AdditionalChannel(name)
+def add_channel(
+    monkeypatch: pytest.MonkeyPatch, name: str, channel: AdditionalChannel | None = None
+) -> AdditionalChannel:
+    channel = channel or AdditionalChannel(name)
     path = f"tests.support.channels.{name}"
     monkeypatch.setitem(registry._instances, path, channel)
     monkeypatch.setattr(settings, "CHANNELS", [*settings.CHANNELS, path])

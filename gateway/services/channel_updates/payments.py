@@ -8,6 +8,7 @@ from gateway import selectors, state_machine, tracing
 from gateway.flows.channel_outcomes import describe_payment_mismatch
 from gateway.flows.late_payments import handle_duplicate_payment, is_refund_automatic
 from gateway.flows.payment_cancel import start_release_saga
+from gateway.flows.payment_complete import complete_approved_payment
 from gateway.flows.received_payments import receive_payment
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
@@ -89,6 +90,9 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
             return _release_held_funds(payment, None)
         case PaymentState.AUTHORIZED, _:
             changed = state_machine.mark_payment_authorized(payment=payment)
+        case PaymentState.APPROVED, _:
+            before = update.complete_before.isoformat() if update.complete_before else ""
+            changed = complete_approved_payment(payment=payment, complete_before=before)
         case PaymentState.PROCESSING, _:
             changed = state_machine.mark_payment_processing(payment=payment)
         case PaymentState.OPEN, PaymentStatus.PROCESSING:
@@ -115,7 +119,11 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
         Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
-        operations.wake_saga(saga_id=selectors.get_creating_saga_id(payment))
+        # Those that wait: the creation, a cancellation of a page that was still open, a completion.
+        operations.wake_sagas_of(
+            business_id=payment.payment_no,
+            definitions=("payment.create", "payment.retry", "payment.cancel", "payment.complete"),
+        )
     return effect
 
 

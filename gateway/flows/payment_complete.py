@@ -1,0 +1,170 @@
+"""payment.complete: charges, or with manual capture authorizes, what the customer has approved (ADR 33).
+
+1. MarkProcessing (LOCAL)               the payment is processing    compensation: the payment fails
+2. CompleteAtChannel (EXTERNAL, pivot)  the channel moves the money, at the latest at the saga's deadline
+3. RecordCompletion (LOCAL)             records the channel's outcome
+"""
+
+import datetime as dt
+
+from django.utils import timezone
+
+from channels.base import ChannelPayment, CompletePayment, NewKeyRequired, PaymentState, Reported
+from common.ids import uuid7
+from gateway import state_machine
+from gateway.flows.channel_outcomes import (
+    build_payment_result,
+    convert_call_answer,
+    convert_query_answer,
+    count_call_before_query,
+    describe_payment_mismatch,
+)
+from gateway.flows.data import PaymentCompleteData, read_existing_payment
+from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
+from gateway.flows.received_payments import receive_payment
+from gateway.flows.running import find_running_operation
+from gateway.flows.start import start_flow
+from gateway.models import CaptureMethod, Payment, PaymentStatus
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, RetryPolicy, Step
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, Outcome, Success
+from sagas.registry import register
+
+COMPLETABLE_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
+
+
+def mark_processing(context: Context) -> None:
+    state_machine.mark_payment_processing(payment=_lock_payment(context))
+
+
+def close_payment(context: Context) -> None:
+    """Compensation: the payment fails. One that was reported paid meanwhile stays paid."""
+    failure = context.failure or Failure("unknown", "")
+    state_machine.close_unpaid_payment(
+        payment=_lock_payment(context),
+        status=PaymentStatus.FAILED,
+        code=failure.code,
+        message=failure.message,
+    )
+
+
+def complete_at_channel(call: Call) -> Outcome:
+    data = PaymentCompleteData.read(call.data)
+    answer = data.get_channel().complete_payment(
+        CompletePayment(
+            key=call.key,
+            payment=data.build_payment_ref(call.timeout_seconds),
+            amount_minor=data.payment_amount_minor,
+            currency=data.currency,
+            manual_capture=data.manual_capture,
+        )
+    )
+    if isinstance(answer, NewKeyRequired):
+        return count_call_before_query(query_channel(call))
+    if isinstance(answer, Reported):
+        return _convert_payment(data, answer.value)
+    return convert_call_answer(answer)
+
+
+def query_channel(call: Call) -> Outcome:
+    """After a lost answer. While the payment is still approved, the call is repeated with its key."""
+    data = PaymentCompleteData.read(call.data)
+    answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
+    if not isinstance(answer, Reported):
+        return convert_query_answer(answer)
+    if answer.value.state == PaymentState.APPROVED:
+        return CallNotFound()
+    return _convert_payment(data, answer.value)
+
+
+def _convert_payment(data: PaymentCompleteData, payment: ChannelPayment) -> Outcome:
+    match payment.state:
+        case PaymentState.PAID | PaymentState.AUTHORIZED | PaymentState.PROCESSING:
+            mismatch = describe_payment_mismatch(
+                payment,
+                reference=data.reference,
+                amount_minor=data.payment_amount_minor,
+                currency=data.currency,
+            )
+            return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
+        case PaymentState.APPROVED:
+            return NeedsReview("the channel accepted the completion and still has the payment as approved")
+    return Failure(payment.failure_code or "approval_gone", payment.failure_message or "the approval is gone")
+
+
+def record_completion(context: Context) -> None:
+    result = context.results["CompleteAtChannel"]
+    payment = _lock_payment(context)
+    match PaymentState(result["state"]):
+        case PaymentState.PAID:
+            receive_payment(payment=payment, captured_minor=result["captured_minor"])
+        case PaymentState.AUTHORIZED:
+            state_machine.mark_payment_authorized(payment=payment)
+
+
+def _lock_payment(context: Context) -> Payment:
+    return Payment.objects.select_for_update().get(id=context.data["payment_id"])
+
+
+PAYMENT_COMPLETE = register(
+    Definition(
+        name="payment.complete",
+        version=1,
+        business_type="payment",
+        deadline_seconds=3 * 3600,
+        steps=(
+            Step("MarkProcessing", mark_processing, kind=LOCAL, compensate=close_payment),
+            Step(
+                "CompleteAtChannel",
+                complete_at_channel,
+                kind=EXTERNAL,
+                query=query_channel,
+                pivot=True,
+                retry=RetryPolicy(max_retries=8),
+            ),
+            Step("RecordCompletion", record_completion, kind=LOCAL),
+        ),
+        resolutions=PAYMENT_RESOLUTIONS,
+    )
+)
+
+
+def complete_approved_payment(*, payment: Payment, complete_before: str) -> bool:
+    """Starts payment.complete in the caller's transaction, which holds the payment's lock. A worker runs it. A payment
+    whose approval has lapsed already fails.
+
+    False when nothing is to be completed: the payment is closed or paid already, or another operation on it is running.
+    A cancellation wins: what we do not complete lapses at the channel. `complete_before` is in ISO 8601, or empty.
+    """
+    operations = ("payment.cancel", "payment.complete")
+    if payment.status not in COMPLETABLE_STATUSES or find_running_operation(payment, operations):
+        return False
+    seconds_left = _get_seconds_left(complete_before)
+    if seconds_left is not None and seconds_left <= 0:
+        return state_machine.close_unpaid_payment(
+            payment=payment,
+            status=PaymentStatus.FAILED,
+            code="approval_lapsed",
+            message="the approval lapsed before it was completed",
+        )
+    state_machine.mark_payment_processing(payment=payment)
+    data = PaymentCompleteData(
+        **read_existing_payment(payment),
+        manual_capture=payment.capture_method == CaptureMethod.MANUAL,
+    )
+    start_flow(
+        PAYMENT_COMPLETE,
+        saga_id=uuid7(),
+        business_id=payment.payment_no,
+        data=data,
+        leased=False,
+        deadline_seconds=seconds_left,
+        environment=payment.environment,
+        merchant_id=payment.merchant_id,
+    )
+    return True
+
+
+def _get_seconds_left(complete_before: str) -> float | None:
+    if not complete_before:
+        return None
+    return (dt.datetime.fromisoformat(complete_before) - timezone.now()).total_seconds()
