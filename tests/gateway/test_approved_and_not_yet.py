@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from channels.base import (
     CancelPayment,
+    ChannelPayment,
     CompletePayment,
     Declined,
     NotFoundAtChannel,
@@ -47,10 +48,12 @@ class ApprovingChannel(AdditionalChannel):
         self.after = self._show_approval
 
     def _show_approval(self, _operation: str, result: Any) -> Any:
-        value = getattr(result, "value", None)
-        if getattr(value, "reference", "") not in self.approved or value.state != PaymentState.OPEN:
+        if not isinstance(result, Reported) or not isinstance(result.value, ChannelPayment):
             return result
-        return Reported(replace(value, state=PaymentState.APPROVED, complete_before=self.complete_before))
+        payment = result.value
+        if payment.reference not in self.approved or payment.state != PaymentState.OPEN:
+            return result
+        return Reported(replace(payment, state=PaymentState.APPROVED, complete_before=self.complete_before))
 
     def complete_payment(self, request: CompletePayment) -> PaymentResult:
         self.completions.append(request.key)
