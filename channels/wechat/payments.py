@@ -167,7 +167,7 @@ def _find_refusal(request: CreatePayment) -> PaymentResult | None:
             "PARAM_ERROR", "JSAPI needs the openid of the customer", "payment_method_options.openid"
         )
     if request.payment_method == H5 and not request.customer.client_ip:
-        return InvalidRequest("PARAM_ERROR", "H5 needs the IP address of the customer", "customer.client_ip")
+        return InvalidRequest("PARAM_ERROR", "H5 needs the IP address of the customer", "client_ip")
     return None
 
 

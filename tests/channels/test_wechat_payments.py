@@ -94,7 +94,7 @@ class TestCreation:
         ("changes", "param"),
         [
             ({"payment_method": "wechat_jsapi"}, "payment_method_options.openid"),
-            ({"payment_method": "wechat_h5"}, "customer.client_ip"),
+            ({"payment_method": "wechat_h5"}, "client_ip"),
             ({"reference": "PAY-" + "0" * 29}, "reference"),
             ({"reference": "P#Y-1234"}, "reference"),
             ({"payment_method": "card"}, "payment_method"),
