@@ -34,8 +34,7 @@ class AlipayHarness:
 
     def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
         self._lose("create", loses)
-        method = {} if self.method == "alipay_page" else {"payment_method": self.method}
-        return {"channel": "alipay", **method}
+        return {"channel": "alipay", "payment_method": self.method}
 
     def pay(self, payment: ChannelPayment) -> None:
         if isinstance(payment.next_action, FormAction):

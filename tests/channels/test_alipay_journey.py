@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from channels.base import FormAction
-from gateway.models import ChannelEvent, PaymentReview
+from gateway.models import ChannelEvent, Payment, PaymentReview
 from gateway.services.reconciliation.differences import (
     ComparedCounts,
     ReconciliationScope,
@@ -22,7 +22,7 @@ from tests.channels.test_journeys import deliver, send_webhook
 from tests.support import background
 from tests.support.alipay.bank import alipay_bank, connect
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.shop import Body, create, data, get_payment, refund
+from tests.support.shop import Body, cancel, create, data, get_payment, refund
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -155,3 +155,43 @@ def test_a_lost_refund_happens_once(client: SignedClient, harness: AlipayHarness
     deliver(harness, harness.take_webhooks())
     assert get_payment(client, payment)["refunded_amount"] == 3_000
     assert harness.read_amounts(payment["payment_no"]) == (10_000, 3_000)
+
+
+class TestUnopenedPages:
+    """Nothing at Alipay can be closed, and the customer may still hold the page."""
+
+    def test_a_cancellation_waits_and_a_payment_meanwhile_wins(
+        self, client: SignedClient, harness: AlipayHarness
+    ) -> None:
+        payment = create_page(client)
+        page = read_form(payment)
+        assert cancel(client, payment).status_code == 202
+        assert get_payment(client, payment)["status"] == "pending"
+        assert harness.bank.post_page(page).status_code == 200
+        harness.bank.pay(payment["payment_no"])
+        deliver(harness, harness.take_webhooks())
+        background.finish()
+        assert get_payment(client, payment)["status"] == "succeeded"
+        assert harness.read_amounts(payment["payment_no"]) == (10_000, 0)
+
+    def test_after_the_end_of_the_page_it_is_cancelled_and_late_money_is_refunded(
+        self, client: SignedClient, harness: AlipayHarness
+    ) -> None:
+        payment = create_page(client)
+        page = read_form(payment)
+        ended = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
+        Payment.objects.filter(payment_no=payment["payment_no"]).update(expires_at=ended)
+        assert data(cancel(client, payment))["status"] == "cancelled"
+        # Alipay's clock is late: it still takes the payment.
+        assert harness.bank.post_page(page).status_code == 200
+        harness.bank.pay(payment["payment_no"])
+        deliver(harness, harness.take_webhooks())
+        background.finish()
+        deliver(harness, harness.take_webhooks())
+        now = get_payment(client, payment)
+        assert (now["status"], now["captured_amount"], now["refunded_amount"]) == (
+            "cancelled",
+            10_000,
+            10_000,
+        )
+        assert harness.read_amounts(payment["payment_no"]) == (10_000, 10_000)
