@@ -8,9 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Route, expect
 
-from channels.simulator.models import SimulatedPayment
 from gateway.models import Payment
-from gateway.next_action import describe_next_action
 from tests.checkout.conftest import PHONE, SHOP, Customer, Windows
 from tests.checkout.scanner import scan
 from tests.support import bank
@@ -26,14 +24,9 @@ DESKTOP = {"width": 1440, "height": 900}
 WECHAT_BROWSER = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.50(0x18003233)"
 
 
-def create(client: SignedClient, method: str = "", **changes: Any) -> Body:
+def create(client: SignedClient, method: str = "simulator", **changes: Any) -> Body:
     wanted = {"subject": "两杯咖啡 Two coffees", "amount": 12_800, "currency": "CNY", "return_url": SHOP}
-    payment = opened(client, **{**wanted, **changes})
-    if method:
-        SimulatedPayment.objects.filter(pk=payment["payment_no"]).update(payment_method=method)
-        action = describe_next_action(bank.get_channel_payment(payment["payment_no"]).next_action)
-        set_action(payment, action, payment_url=payment["checkout_url"])
-    return get_payment(client, payment)
+    return opened(client, payment_method=method, **{**wanted, **changes})
 
 
 def open_page(customer: Customer, payment: Body, query: str = "") -> None:

@@ -158,6 +158,25 @@ def test_what_an_action_holds_is_hidden(rules: RedactionRules) -> None:
     assert hidden["payment"]["status"] == "open"
 
 
+@pytest.mark.parametrize(
+    ("channel", "method", "action"),
+    [
+        ("wechat", "wechat_native", "qr_code"),
+        ("alipay", "alipay_qr", "qr_code"),
+        ("alipay", "alipay_page", "form"),
+        ("alipay", "alipay_wap", "form"),
+        ("wechat", "wechat_h5", "redirect"),
+    ],
+)
+def test_the_simulator_acts_like_the_channel_in_whose_place_it_serves(
+    client: SignedClient, channel: str, method: str, action: str
+) -> None:
+    wanted = {"payment_method": method, "currency": "CNY", "client_ip": "203.0.113.7"}
+    payment = opened(client, channel=channel, **wanted)
+    assert payment["sandbox"]
+    assert payment["next_action"]["type"] == action
+
+
 # --- Hostile values ---------------------------------------------------------------------------------------------
 
 
