@@ -113,6 +113,17 @@ def test_a_rule_about_something_unknown_does_not_match(acme: NewMerchant) -> Non
     assert choose_channel(acme, card_bin="424242") == "west"
 
 
+def test_the_api_tells_what_rules_are_about(client: SignedClient) -> None:
+    rule("south")
+    rule("north", priority=1, payment_method="other", country="DE")
+    rule("west", priority=2, card_brand="visa", card_bin="4242")
+    wanted = {"channel": ..., "payment_method": "other"}
+    card = {"payment_method_options": {"card_brand": "Visa", "card_bin": "424242"}}
+    for fields, channel in (({}, "south"), ({"country": "DE"}, "north"), (card, "west")):
+        payment = data(client.post(PAYMENTS, payment_request(**wanted, **fields)))
+        assert payment["channel"] == channel
+
+
 def test_weights_distribute_orders_and_are_repeatable(acme: NewMerchant) -> None:
     rule("north", weight=3)
     rule("south", weight=1)

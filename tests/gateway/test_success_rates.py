@@ -27,7 +27,7 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-NORTH = Measured("test", "north", "", "", "USD")
+NORTH = Measured("test", "north", "", "page", "USD")
 
 
 @pytest.fixture(autouse=True)

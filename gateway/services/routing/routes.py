@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Q
 
-from channels.registry import ChannelNotAvailable, UnknownChannel, get_channel
+from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities, get_channel
 from gateway import limits
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
@@ -94,12 +94,13 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
 
 
 def _count_outcomes(choice: ChannelChoice, payment: RoutedPayment) -> OutcomeCounts:
+    method = get_capabilities(choice.channel).get_method(payment.payment_method)
     return success_rates.read_counts(
         Measured(
             environment=payment.environment,
             channel=choice.channel,
             account=choice.channel_account,
-            payment_method=payment.payment_method,
+            payment_method=method.name if method else payment.payment_method,
             currency=payment.currency,
         )
     )

@@ -48,7 +48,8 @@ CHANNEL_FAILURE_CODES = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What outcomes are counted for. An empty `account` is the platform's own."""
+    """What outcomes are counted for. An empty `account` is the platform's own; `payment_method` is that of the last
+    attempt of the payment."""
 
     environment: str
     channel: str
@@ -60,7 +61,7 @@ class Measured:
 Counts = Mapping[Measured, OutcomeCounts]
 
 _COUNT = """
-SELECT p.environment, a.channel, '', '', p.currency,
+SELECT p.environment, a.channel, '', p.payment_method, p.currency,
        coalesce(sum(outcome.weight) FILTER (WHERE outcome.succeeded), 0),
        coalesce(sum(outcome.weight) FILTER (WHERE NOT outcome.succeeded), 0)
 FROM payment_attempts a
@@ -74,7 +75,7 @@ WHERE a.channel = ANY(%(channels)s) AND a.created_at > now() - %(window)s * inte
   AND (a.status = %(succeeded)s
        OR a.status = %(open)s AND p.status = 'authorized' AND p.channel_reference = a.reference
        OR a.status = %(declined)s AND a.failure_code = ANY(%(codes)s))
-GROUP BY p.environment, a.channel, p.currency
+GROUP BY p.environment, a.channel, p.payment_method, p.currency
 """
 
 
