@@ -61,6 +61,11 @@ class AccountListView(APIView):
         Enter `webhook_url` of the response at the channel.
         """
         principal, values = principal_of(request), validated(serializers.AccountInput, request.data)
+        services.validate_new_credentials(
+            channel=values["channel"],
+            credentials=values["credentials"],
+            payment_methods=values.get("payment_methods", []),
+        )
 
         def check() -> CheckedCredentials:
             return services.check_new_credentials(
@@ -127,6 +132,7 @@ class RotateAccountView(APIView):
         """
         values = validated(serializers.RotateCredentialsInput, request.data)
         account = selectors.get_account(principal_of(request), account_id)
+        services.validate_new_credentials(channel=account.channel, credentials=values["credentials"])
 
         def check() -> CheckedCredentials:
             return services.check_new_credentials(

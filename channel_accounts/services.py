@@ -63,6 +63,19 @@ class CheckedCredentials:
     credentials: Mapping[str, str] = field(repr=False)
 
 
+def validate_new_credentials(
+    *,
+    channel: str,
+    credentials: Mapping[str, object],
+    payment_methods: Sequence[str] = (),
+    is_staff: bool = False,
+) -> dict[str, str]:
+    """Validates what needs no call of the channel. Some fields are only for staff. Raises `ValidationFailed`."""
+    fields = [field for field in _get_fields(channel) if is_staff or not field.is_staff_only]
+    _require_known_methods(channel, payment_methods)
+    return validate_credentials(fields, credentials)
+
+
 def check_new_credentials(
     *,
     channel: str,
@@ -71,12 +84,11 @@ def check_new_credentials(
     save_unchecked: bool,
     is_staff: bool = False,
 ) -> CheckedCredentials:
-    """Validates credentials and calls the channel with them. Nothing is stored. Some fields are only for staff.
+    """Validates credentials and calls the channel with them. Nothing is stored.
 
     Raises `ValidationFailed`, which names the wrong field, and `CredentialsNotChecked`, unless `save_unchecked`.
     """
-    fields = [field for field in _get_fields(channel) if is_staff or not field.is_staff_only]
-    values = validate_credentials(fields, credentials)
+    values = validate_new_credentials(channel=channel, credentials=credentials, is_staff=is_staff)
     check = check_credentials(channel, ChannelAccount(environment, credentials=values), CHECK_TIMEOUT_SECONDS)
     match check:
         case CredentialsRefused(message, name):
@@ -155,13 +167,18 @@ def update_account(
 def rotate_credentials(
     *, account_id: uuid.UUID, checked: CheckedCredentials, overlap: dt.timedelta = DEFAULT_OVERLAP
 ) -> StoredChannelAccount:
-    """Calls use the new credentials from now on. For `overlap`, webhooks are also accepted with the previous ones."""
+    """Calls use the new credentials from now on. For `overlap`, webhooks are also accepted with the previous ones.
+
+    A repetition with the same credentials keeps the previous ones: its caller may have lost the first answer.
+    """
     row = _lock_account(account_id)
     row.updated_at = database_now()
-    row.previous_sealed_credentials, row.previous_credentials_until = "", None
-    if overlap:
-        row.previous_sealed_credentials = row.sealed_credentials
-        row.previous_credentials_until = row.updated_at + overlap
+    previous = row.sealed_credentials
+    if unseal_credentials(previous) == checked.credentials:
+        previous = row.previous_sealed_credentials
+    has_overlap = bool(overlap and previous)
+    row.previous_sealed_credentials = previous if has_overlap else ""
+    row.previous_credentials_until = row.updated_at + overlap if has_overlap else None
     row.sealed_credentials, row.account_no = seal_credentials(checked.credentials), checked.account_no
     row.last_checked_at, row.last_check_result = row.updated_at, checked.result
     row.last_check_details = checked.details
@@ -192,7 +209,10 @@ def check_stored_credentials(*, account: StoredChannelAccount) -> CheckedCredent
 
 @transaction.atomic
 def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
+    """Records the result, unless the credentials were rotated while the channel was called: it is not about them."""
     row = _lock_account(account_id)
+    if unseal_credentials(row.sealed_credentials) != checked.credentials:
+        return row
     row.last_checked_at = row.updated_at = database_now()
     row.last_check_result, row.last_check_details = checked.result, checked.details
     row.save(update_fields=["last_checked_at", "last_check_result", "last_check_details", "updated_at"])
@@ -214,15 +234,18 @@ def _lock_account(account_id: uuid.UUID) -> StoredChannelAccount:
 
 
 def _saved(row: StoredChannelAccount, change: str) -> StoredChannelAccount:
-    transaction.on_commit(loaded_accounts.clear_cache)
-    log.info(
-        "channel_account.changed",
-        change=change,
-        channel_account=str(row.id),
-        channel=row.channel,
-        environment=row.environment,
-        merchant_id=str(row.merchant_id) if row.merchant_id else None,
-    )
+    def announce() -> None:
+        loaded_accounts.clear_cache()
+        log.info(
+            "channel_account.changed",
+            change=change,
+            channel_account=str(row.id),
+            channel=row.channel,
+            environment=row.environment,
+            merchant_id=str(row.merchant_id) if row.merchant_id else None,
+        )
+
+    transaction.on_commit(announce)
     return row
 
 

@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
 
 from audit.models import StaffAction
+from channels.registry import get_credential_fields, list_channel_names
 from sagas.availability import Operation
 from sagas.models import SagaInstance
 from staff.groups import sync_groups
@@ -79,9 +80,6 @@ PAGES = {
     "auth_user_reset_second_factor": "A",
     "auth_user_roles": "A",
     "auth_user_send_link": "A",
-    "channel_accounts_storedchannelaccount_add-alipay": "A",
-    "channel_accounts_storedchannelaccount_add-stripe": "A",
-    "channel_accounts_storedchannelaccount_add-wechat": "A",
     "channel_accounts_storedchannelaccount_check": "A",
     "channel_accounts_storedchannelaccount_disable": "A",
     "channel_accounts_storedchannelaccount_enable": "A",
@@ -104,6 +102,12 @@ PAGES = {
     "gateway_routingrule_new": "OA",
     "gateway_routingrule_try": ALL,
     "sagas_sagainstance_operate": "OA",
+}
+# One page for each channel that has accounts.
+PAGES |= {
+    f"channel_accounts_storedchannelaccount_add-{name}": "A"
+    for name in list_channel_names()
+    if get_credential_fields(name)
 }
 # Pages that need a permission for their model, which each role has.
 PAGES_OF_A_MODEL = {"gateway_routingrule_try"}
