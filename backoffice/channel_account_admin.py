@@ -1,7 +1,8 @@
 """The pages of channel accounts. Each channel that has accounts gets a form with the credentials that it declares."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django import forms
@@ -19,6 +20,7 @@ from channel_accounts.credentials import MAX_CREDENTIAL_LENGTH
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.base import CredentialField
 from channels.registry import get_credential_fields, list_channel_names
+from common.errors import FieldsRefused, ValidationFailed
 from merchants.models import Environment
 from staff.roles import Permission
 
@@ -95,12 +97,25 @@ def _split_credentials(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     return credentials, {name: value for name, value in data.items() if not name.startswith(PREFIX)}
 
 
+@contextmanager
+def _errors_at_fields() -> Iterator[None]:
+    """Shows what a service finds wrong with a credential at its field of the form."""
+    try:
+        yield
+    except ValidationFailed as error:
+        texts = {name: " ".join(map(str, problems)) for name, problems in error.details.items()}
+        raise FieldsRefused(
+            {name.replace("credentials.", PREFIX, 1): text for name, text in texts.items()}
+        ) from error
+
+
 def _build_create(channel: str) -> Perform:
     def create(actor: User, _row: None, data: dict[str, Any]) -> Performed:
         credentials, values = _split_credentials(data)
-        account = channel_account_operations.create_account(
-            channel=channel, credentials=credentials, actor=actor.get_username(), **values
-        )
+        with _errors_at_fields():
+            account = channel_account_operations.create_account(
+                channel=channel, credentials=credentials, actor=actor.get_username(), **values
+            )
         text = _("Account %(name)s added. %(result)s")
         return Performed(
             text % {"name": account.display_name, "result": account.get_last_check_result_display()}
@@ -112,9 +127,10 @@ def _build_create(channel: str) -> Perform:
 def _rotate(actor: User, account: StoredChannelAccount, data: dict[str, Any]) -> None:
     credentials, values = _split_credentials(data)
     overlap = dt.timedelta(hours=values.pop("overlap_hours"))
-    channel_account_operations.rotate_credentials(
-        account=account, credentials=credentials, overlap=overlap, actor=actor.get_username(), **values
-    )
+    with _errors_at_fields():
+        channel_account_operations.rotate_credentials(
+            account=account, credentials=credentials, overlap=overlap, actor=actor.get_username(), **values
+        )
 
 
 def _check(actor: User, account: StoredChannelAccount, data: dict[str, Any]) -> Performed:

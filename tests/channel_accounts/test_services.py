@@ -1,6 +1,7 @@
 """Rotation with overlap, the cache of a process, and which account serves a payment."""
 
 import datetime as dt
+import time
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management import call_command
 from django.db import IntegrityError
 from django.utils import timezone
 
-from channel_accounts import loaded_accounts, services, serving
+from channel_accounts import loaded_accounts, selectors, services, serving
 from channel_accounts.credentials import unseal_credentials
 from channel_accounts.errors import TooManyAccounts
 from channel_accounts.loaded_accounts import UnknownAccount, load_account
@@ -91,15 +92,15 @@ def test_another_process_sees_a_write_after_a_few_seconds(monkeypatch: pytest.Mo
     assert load_account(account.id).display_name == "Shop"
     StoredChannelAccount.objects.filter(pk=account.pk).update(display_name="Shop 2")
     assert load_account(account.id).display_name == "Shop"
-    later = loaded_accounts.time.monotonic() + loaded_accounts.CACHE_SECONDS + 1
-    monkeypatch.setattr(loaded_accounts.time, "monotonic", lambda: later)
+    later = time.monotonic() + loaded_accounts.CACHE_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert load_account(account.id).display_name == "Shop 2"
 
 
 def test_a_row_that_was_read_before_a_write_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The write commits between the statement of a reader and its turn at the cache."""
     account = add()
-    find = loaded_accounts.selectors.find_account
+    find = selectors.find_account
 
     def find_and_write(account_id: uuid.UUID) -> StoredChannelAccount | None:
         row = find(account_id)
@@ -107,7 +108,7 @@ def test_a_row_that_was_read_before_a_write_is_not_kept(monkeypatch: pytest.Monk
         return row
 
     with monkeypatch.context() as racing:
-        racing.setattr(loaded_accounts.selectors, "find_account", find_and_write)
+        racing.setattr(selectors, "find_account", find_and_write)
         assert load_account(account.id).is_active
     assert not load_account(account.id).is_active
 
