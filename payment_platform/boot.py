@@ -25,7 +25,14 @@ MIGRATION_LOCK = 4003  # any number, the same in every instance
 MIGRATION_WAIT_SECONDS = 300
 MIGRATION_POLL_SECONDS = 0.5
 SAGA_TABLES = {"saga_instances", "saga_steps"}
-FLOWS = {"payment.create", "payment.retry", "payment.cancel", "payment.capture", "refund.create"}
+FLOWS = {
+    "payment.create",
+    "payment.retry",
+    "payment.cancel",
+    "payment.capture",
+    "payment.complete",
+    "refund.create",
+}
 METRICS = {
     "idempotency_requests",
     "idempotency_cache_hits",

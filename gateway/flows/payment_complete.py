@@ -1,16 +1,28 @@
 """payment.complete: charges, or with manual capture authorizes, what the customer has approved (ADR 33).
 
 1. MarkProcessing (LOCAL)               the payment is processing    compensation: the payment fails
-2. CompleteAtChannel (EXTERNAL, pivot)  the channel moves the money, at the latest at the saga's deadline
+2. CompleteAtChannel (EXTERNAL, pivot)  the channel charges what its customer has approved
 3. RecordCompletion (LOCAL)             records the channel's outcome
+
+The saga's deadline is the end of the approval. An attempt is completed by one saga at most: its id follows from the
+attempt, and so does the key of the call.
 """
 
 import datetime as dt
+import uuid
 
 from django.utils import timezone
 
-from channels.base import ChannelPayment, CompletePayment, NewKeyRequired, PaymentState, Reported
-from common.ids import uuid7
+from channels.base import (
+    ChannelPayment,
+    CompletePayment,
+    Declined,
+    NewKeyRequired,
+    NotFoundAtChannel,
+    NotYet,
+    PaymentState,
+    Reported,
+)
 from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
@@ -25,15 +37,21 @@ from gateway.flows.received_payments import receive_payment
 from gateway.flows.running import find_running_operation
 from gateway.flows.start import start_flow
 from gateway.models import CaptureMethod, Payment, PaymentStatus
+from sagas import selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, RetryPolicy, Step
-from sagas.outcomes import CallNotFound, Failure, NeedsReview, Outcome, Success
+from sagas.models import SagaStatus
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, Outcome, StepFailed, Success, Transient
 from sagas.registry import register
 
+APPROVAL_GONE = "approval_gone"
 COMPLETABLE_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
 
 
 def mark_processing(context: Context) -> None:
-    state_machine.mark_payment_processing(payment=_lock_payment(context))
+    payment = _lock_payment(context)
+    if payment.status not in COMPLETABLE_STATUSES or payment.reference != context.data["reference"]:
+        raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
+    state_machine.mark_payment_processing(payment=payment)
 
 
 def close_payment(context: Context) -> None:
@@ -60,38 +78,46 @@ def complete_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, NewKeyRequired):
         return count_call_before_query(query_channel(call))
-    if isinstance(answer, Reported):
-        return _convert_payment(data, answer.value)
-    return convert_call_answer(answer)
+    if isinstance(answer, NotFoundAtChannel | NotYet):
+        return Failure(APPROVAL_GONE, "the channel does not know the payment any more")
+    if isinstance(answer, Declined):
+        # An earlier call, whose answer was lost, may have charged it meanwhile.
+        queried = query_channel(call)
+        return queried if isinstance(queried, Success | NeedsReview) else convert_call_answer(answer)
+    return (
+        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    )
 
 
 def query_channel(call: Call) -> Outcome:
-    """After a lost answer. While the payment is still approved, the call is repeated with its key."""
+    """After a lost answer. While nothing was charged, the call is repeated with its key."""
     data = PaymentCompleteData.read(call.data)
     answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
     if not isinstance(answer, Reported):
         return convert_query_answer(answer)
-    if answer.value.state == PaymentState.APPROVED:
+    if answer.value.state in (PaymentState.OPEN, PaymentState.APPROVED):
         return CallNotFound()
     return _convert_payment(data, answer.value)
 
 
 def _convert_payment(data: PaymentCompleteData, payment: ChannelPayment) -> Outcome:
     match payment.state:
-        case PaymentState.PAID | PaymentState.AUTHORIZED | PaymentState.PROCESSING:
-            mismatch = describe_payment_mismatch(
-                payment,
-                reference=data.reference,
-                amount_minor=data.payment_amount_minor,
-                currency=data.currency,
-            )
-            return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
-        case PaymentState.APPROVED:
-            return NeedsReview("the channel accepted the completion and still has the payment as approved")
-    return Failure(payment.failure_code or "approval_gone", payment.failure_message or "the approval is gone")
+        case PaymentState.DECLINED | PaymentState.CANCELLED:
+            message = payment.failure_message or "the approval is gone"
+            return Failure(payment.failure_code or APPROVAL_GONE, message)
+        case PaymentState.OPEN | PaymentState.APPROVED:
+            return Transient(f"the channel still has the payment as {payment.state}")
+    mismatch = describe_payment_mismatch(
+        payment,
+        reference=data.reference,
+        amount_minor=data.payment_amount_minor,
+        currency=data.currency,
+    )
+    return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
 
 
 def record_completion(context: Context) -> None:
+    """While the channel has the payment as processing, so have we: an update brings the end."""
     result = context.results["CompleteAtChannel"]
     payment = _lock_payment(context)
     match PaymentState(result["state"]):
@@ -132,20 +158,24 @@ def complete_approved_payment(*, payment: Payment, complete_before: str) -> bool
     """Starts payment.complete in the caller's transaction, which holds the payment's lock. A worker runs it. A payment
     whose approval has lapsed already fails.
 
-    False when nothing is to be completed: the payment is closed or paid already, or another operation on it is running.
-    A cancellation wins: what we do not complete lapses at the channel. `complete_before` is in ISO 8601, or empty.
+    False when nothing is to be completed: the payment is closed or paid, its cancellation is running, or this attempt
+    has had its saga. What we do not complete lapses at the channel. `complete_before` is in ISO 8601, or empty.
     """
-    operations = ("payment.cancel", "payment.complete")
-    if payment.status not in COMPLETABLE_STATUSES or find_running_operation(payment, operations):
+    if payment.status not in COMPLETABLE_STATUSES or find_running_operation(payment, ("payment.cancel",)):
         return False
+    saga_id = uuid.uuid5(payment.id, f"{PAYMENT_COMPLETE.name} {payment.reference}")
+    earlier = selectors.get_saga_status(saga_id)
     seconds_left = _get_seconds_left(complete_before)
-    if seconds_left is not None and seconds_left <= 0:
+    is_lapsed = seconds_left is not None and seconds_left <= 0
+    if is_lapsed and earlier in (None, SagaStatus.COMPENSATED):  # nothing was charged, and nothing will be
         return state_machine.close_unpaid_payment(
             payment=payment,
             status=PaymentStatus.FAILED,
             code="approval_lapsed",
             message="the approval lapsed before it was completed",
         )
+    if earlier is not None:
+        return False
     state_machine.mark_payment_processing(payment=payment)
     data = PaymentCompleteData(
         **read_existing_payment(payment),
@@ -153,7 +183,7 @@ def complete_approved_payment(*, payment: Payment, complete_before: str) -> bool
     )
     start_flow(
         PAYMENT_COMPLETE,
-        saga_id=uuid7(),
+        saga_id=saga_id,
         business_id=payment.payment_no,
         data=data,
         leased=False,

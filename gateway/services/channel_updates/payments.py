@@ -91,6 +91,7 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
         case PaymentState.AUTHORIZED, _:
             changed = state_machine.mark_payment_authorized(payment=payment)
         case PaymentState.APPROVED, _:
+            _record_trade_no(payment, update)
             before = update.complete_before.isoformat() if update.complete_before else ""
             changed = complete_approved_payment(payment=payment, complete_before=before)
         case PaymentState.PROCESSING, _:
@@ -114,9 +115,7 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
 
 
 def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
-    if not payment.channel_trade_no:
-        payment.channel_trade_no = update.channel_trade_no
-        Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
+    _record_trade_no(payment, update)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
         # Those that wait: the creation, a cancellation of a page that was still open, a completion.
@@ -125,6 +124,12 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
             definitions=("payment.create", "payment.retry", "payment.cancel", "payment.complete"),
         )
     return effect
+
+
+def _record_trade_no(payment: Payment, update: ChannelPayment) -> None:
+    if not payment.channel_trade_no:
+        payment.channel_trade_no = update.channel_trade_no
+        Payment.objects.filter(id=payment.id).update(channel_trade_no=update.channel_trade_no)
 
 
 def _wake_creating_saga(payment: Payment) -> bool:

@@ -34,15 +34,17 @@ class Difference:
     channel_no: str = ""  # the channel's own number, to look it up there
 
 
+# Without money: an approval that we do not complete lapses.
+_UNPAID_STATES = (PaymentState.DECLINED, PaymentState.CANCELLED, PaymentState.APPROVED)
 # The states in which a channel may list an unpaid payment of each status.
 _PAYMENT_STATES: dict[str, tuple[PaymentState, ...]] = {
-    PaymentStatus.PENDING: (PaymentState.OPEN,),
-    PaymentStatus.PROCESSING: (PaymentState.PROCESSING,),
+    PaymentStatus.PENDING: (PaymentState.OPEN, PaymentState.APPROVED),
+    PaymentStatus.PROCESSING: (PaymentState.PROCESSING, PaymentState.APPROVED),
     PaymentStatus.AUTHORIZED: (PaymentState.AUTHORIZED,),
     PaymentStatus.SUCCEEDED: (PaymentState.PAID,),
-    PaymentStatus.FAILED: (PaymentState.DECLINED, PaymentState.CANCELLED),
-    PaymentStatus.CANCELLED: (PaymentState.CANCELLED, PaymentState.DECLINED),
-    PaymentStatus.EXPIRED: (PaymentState.CANCELLED, PaymentState.DECLINED),
+    PaymentStatus.FAILED: _UNPAID_STATES,
+    PaymentStatus.CANCELLED: _UNPAID_STATES,
+    PaymentStatus.EXPIRED: _UNPAID_STATES,
 }
 _REFUND_STATES: dict[str, RefundState] = {
     RefundStatus.PENDING: RefundState.PENDING,
@@ -69,7 +71,7 @@ def compare_payment(
     elif is_current:
         states = _PAYMENT_STATES[payment.status]
     else:
-        states = (PaymentState.DECLINED, PaymentState.CANCELLED)
+        states = _UNPAID_STATES
     status = payment.status if is_current else "given up"
     is_same_amount = listed.amount_minor in (None, payment.amount_minor)
     is_same_currency = payment.currency == listed.currency.upper()
