@@ -45,3 +45,8 @@ def find_account_by_no(*, channel: str, environment: str, account_no: str) -> St
         channel=channel, environment=environment, account_no=account_no
     ).exclude(account_no="")
     return accounts.order_by("-id").first()
+
+
+def get_accounts_of_channel(channel: str) -> QuerySet[StoredChannelAccount]:
+    """The accounts of all merchants, and those of the platform, oldest first."""
+    return StoredChannelAccount.objects.filter(channel=channel).order_by("id")

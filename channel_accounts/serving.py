@@ -2,10 +2,12 @@
 
 import uuid
 
+from channel_accounts import selectors
 from channel_accounts.loaded_accounts import (
     find_account_by_webhook_token,
     list_accounts_for,
     load_account,
+    to_channel_account,
 )
 from channels import registry
 from channels.guard import GuardedChannel
@@ -17,6 +19,11 @@ def choose_account(*, merchant_id: uuid.UUID, environment: str, channel: str) ->
     own. Raises `ChannelNotAvailable` when all accounts of the merchant are disabled."""
     accounts = list_accounts_for(merchant_id=merchant_id, environment=environment, channel=channel)
     return accounts[0].id if accounts else None
+
+
+def require_no_own_account(*, merchant_id: uuid.UUID, environment: str, channel: str) -> None:
+    """For the platform's own account: raises `ChannelNotAvailable` when all accounts of the merchant are disabled."""
+    list_accounts_for(merchant_id=merchant_id, environment=environment, channel=channel)
 
 
 def get_channel_for_attempt(name: str, environment: str, account_id: uuid.UUID | None) -> AvailableChannel:
@@ -45,6 +52,12 @@ def get_channel_of_payment(
 def is_down(name: str, environment: str, account_id: uuid.UUID | None) -> bool:
     """Whether the circuit breaker of the account is open. Raises as `get_channel_for_attempt`."""
     return get_channel_for_attempt(name, environment, account_id).channel.is_down
+
+
+def get_channels_of_accounts(name: str) -> list[GuardedChannel]:
+    """The channel with each account that was added to it, disabled ones included. Raises `UnknownChannel`."""
+    rows = selectors.get_accounts_of_channel(name)
+    return [registry.get_channel_with_account(name, to_channel_account(row)) for row in rows]
 
 
 def find_webhook_channel(name: str, token: str) -> GuardedChannel | None:

@@ -1,5 +1,6 @@
 """Payments, refunds and disputes as the API and events show them: amounts in minor units, times in UTC."""
 
+import uuid
 from typing import Any
 
 from common.clock import rfc3339
@@ -15,6 +16,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "currency": payment.currency,
         "status": payment.status,
         "channel": payment.channel,
+        "channel_account": _id_or_none(payment.channel_account_id),
         "sandbox": payment.sandbox,
         "payment_method": payment.payment_method or None,
         "channel_trade_no": payment.channel_trade_no or None,
@@ -62,6 +64,7 @@ def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
         "channel": attempt.channel,
+        "channel_account": _id_or_none(attempt.channel_account_id),
         "sandbox": attempt.sandbox,
         "status": attempt.status,
         "channel_trade_no": attempt.channel_trade_no or None,
@@ -87,6 +90,7 @@ def refund_body(refund: Refund) -> dict[str, Any]:
         "status": refund.status,
         "origin": refund.origin,
         "reason": refund.reason,
+        "channel_account": _id_or_none(refund.channel_account_id),
         "channel_refund_no": refund.channel_refund_no or None,
         "failure_code": refund.failure_code or None,
         "failure_message": refund.failure_message or None,
@@ -111,9 +115,15 @@ def dispute_body(dispute: Dispute) -> dict[str, Any]:
         "is_inquiry": dispute.is_inquiry,
         "evidence_due_by": rfc3339(dispute.evidence_due_by),
         "channel": dispute.channel,
+        "channel_account": _id_or_none(dispute.channel_account_id),
         "channel_dispute_no": dispute.channel_dispute_no,
         "environment": dispute.environment,
         "created_at": rfc3339(dispute.created_at),
         "updated_at": rfc3339(dispute.updated_at),
         "closed_at": rfc3339(dispute.closed_at),
     }
+
+
+def _id_or_none(account_id: uuid.UUID | None) -> str | None:
+    """None: the platform's own account."""
+    return str(account_id) if account_id else None

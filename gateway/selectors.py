@@ -8,8 +8,11 @@ import uuid
 
 from django.db.models import Q, QuerySet
 
+from channel_accounts.serving import get_channel_of_payment
+from channels.guard import GuardedChannel
 from common.errors import NotFound
 from gateway.models import Dispute, Payment, PaymentAttempt, Refund
+from gateway.update_source import UpdateSource
 from merchants.principal import Principal
 from orders.models import Order
 
@@ -94,10 +97,21 @@ def find_payment_by_reference(reference: str) -> Payment | None:
     )
 
 
-def find_attempt_reference(trade_no: str, *, channel: str, environment: str) -> str:
+def get_channel_of(target: Payment | PaymentAttempt, environment: str) -> GuardedChannel:
+    """The channel that made the payment or attempt, with the account that it was made with."""
+    return get_channel_of_payment(
+        target.channel, environment, sandbox=target.sandbox, account_id=target.channel_account_id
+    )
+
+
+def find_attempt_reference(trade_no: str, *, source: UpdateSource, environment: str) -> str:
     """The reference of the payment with the channel's number `trade_no`; empty when there is none."""
     payment = Payment.objects.filter(
-        channel_trade_no=trade_no, channel=channel, environment=environment, sandbox=False
+        channel_trade_no=trade_no,
+        channel=source.channel,
+        channel_account_id=source.account_id,
+        environment=environment,
+        sandbox=False,
     ).first()
     return payment.reference if payment else ""
 
@@ -109,9 +123,9 @@ def find_earlier_attempt(payment: Payment, reference: str) -> PaymentAttempt | N
     return payment.attempts.filter(reference=reference).first()
 
 
-def lock_refund(*, reference: str, channel: str, number: str) -> Refund | None:
+def lock_refund(*, reference: str, source: UpdateSource, number: str) -> Refund | None:
     """Locks the refund with the channel's own `number`, or else with our number `reference`, after its payment."""
-    refund_id = _find_refund_id(reference, channel, number)
+    refund_id = _find_refund_id(reference, source, number)
     if refund_id is None:
         return None
     payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=refund_id)
@@ -120,17 +134,17 @@ def lock_refund(*, reference: str, channel: str, number: str) -> Refund | None:
     return refund
 
 
-def has_refund(*, reference: str, channel: str, number: str) -> bool:
-    return _find_refund_id(reference, channel, number) is not None
+def has_refund(*, reference: str, source: UpdateSource, number: str) -> bool:
+    return _find_refund_id(reference, source, number) is not None
 
 
-def _find_refund_id(reference: str, channel: str, number: str) -> uuid.UUID | None:
+def _find_refund_id(reference: str, source: UpdateSource, number: str) -> uuid.UUID | None:
     """The row with the channel's number, or else the row with our number if it has no other number of the channel:
     a second refund that the channel made under one number of ours is another movement of money (ADR 19)."""
     condition = Q(refund_no=reference)
     if number:
         condition = Q(refund_no=reference, channel_refund_no__in=("", number))
-        condition |= Q(channel=channel, channel_refund_no=number)
+        condition |= Q(channel=source.channel, channel_account_id=source.account_id, channel_refund_no=number)
     refunds = Refund.objects.filter(condition).order_by("-channel_refund_no")
     return refunds.values_list("id", flat=True).first()
 

@@ -26,4 +26,5 @@ urlpatterns = [
     path("orders/<str:order_no>/cancel", OrderCancelView.as_view()),
     path("channel/payments/<str:channel_trade_no>/cancel", ChannelPaymentCancelView.as_view()),
     path("webhooks/<str:channel>", ChannelWebhookView.as_view()),
+    path("webhooks/<str:channel>/<str:token>", ChannelWebhookView.as_view()),
 ]

@@ -193,6 +193,9 @@ class PaymentOutput(serializers.Serializer[Any]):
     currency = CurrencyOutput()
     status = serializers.ChoiceField(choices=PaymentStatus.choices)
     channel = serializers.CharField()
+    channel_account = serializers.UUIDField(
+        allow_null=True, help_text=_("The merchant's own account at the channel; null: the platform's.")
+    )
     sandbox = serializers.BooleanField(
         help_text=_("The simulator serves the payment in the channel's place.")
     )
@@ -238,6 +241,9 @@ class PaymentOutput(serializers.Serializer[Any]):
 class PaymentAttemptOutput(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     channel = serializers.CharField()
+    channel_account = serializers.UUIDField(
+        allow_null=True, help_text=_("The merchant's own account at the channel; null: the platform's.")
+    )
     sandbox = serializers.BooleanField()
     status = serializers.ChoiceField(choices=AttemptStatus.choices)
     channel_trade_no = serializers.CharField(allow_null=True)
@@ -266,6 +272,9 @@ class DisputeOutput(serializers.Serializer[Any]):
         allow_null=True, help_text=_("Answer the dispute at the channel before this time.")
     )
     channel = serializers.CharField()
+    channel_account = serializers.UUIDField(
+        allow_null=True, help_text=_("The merchant's own account at the channel; null: the platform's.")
+    )
     channel_dispute_no = serializers.CharField()
     environment = serializers.ChoiceField(choices=Environment.choices)
     created_at = serializers.DateTimeField()
@@ -289,6 +298,9 @@ class RefundOutput(serializers.Serializer[Any]):
         help_text=_("Who requested it; channel: it was made at the channel, for example in its dashboard."),
     )
     reason = serializers.CharField()
+    channel_account = serializers.UUIDField(
+        allow_null=True, help_text=_("The merchant's own account at the channel; null: the platform's.")
+    )
     channel_refund_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)

@@ -16,8 +16,10 @@ class ChannelWebhookView(APIView):
     permission_classes = ()
 
     @extend_schema(exclude=True)
-    def post(self, request: Request, channel: str) -> HttpResponse:
-        received = receive_webhook(channel=channel, body=request._request.body, headers=request.headers)
+    def post(self, request: Request, channel: str, token: str = "") -> HttpResponse:
+        received = receive_webhook(
+            channel=channel, token=token, body=request._request.body, headers=request.headers
+        )
         acknowledgement = received.acknowledgement
         if acknowledgement is None:
             return respond(success({"effect": received.effect}, message=_("Received")))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from channel_accounts.serving import get_channel_for_attempt, get_channel_of_payment, is_down
 from channels.guard import GuardedChannel
-from channels.registry import get_channel, get_channel_of_payment, is_down
-from gateway.flows.data import PaymentCreateData
+from gateway.flows.data import ChannelChoice, PaymentCreateData
 from gateway.models import build_attempt_reference
 from sagas.outcomes import Json
 
@@ -20,7 +20,7 @@ class ChannelAttempt:
 
     payment_no: str
     number: int
-    channel: str
+    choice: ChannelChoice
     sandbox: bool
     first_number: int
 
@@ -28,15 +28,19 @@ class ChannelAttempt:
     def read(cls, data: PaymentCreateData, results: Mapping[str, Json]) -> Self:
         result = results.get(CALL_PAYMENT_CHANNEL, {})
         if "attempt" not in result:
-            return cls(data.payment_no, data.first_attempt, data.channel, data.sandbox, data.first_attempt)
-        return cls(
-            data.payment_no, result["attempt"], result["channel"], result["sandbox"], data.first_attempt
-        )
+            return cls(data.payment_no, data.first_attempt, data.choices[0], data.sandbox, data.first_attempt)
+        choice = ChannelChoice(result["channel"], result["channel_account"])
+        return cls(data.payment_no, result["attempt"], choice, result["sandbox"], data.first_attempt)
 
     def to_result(self) -> Json:
         if self.number == self.first_number:
             return {}
-        return {"attempt": self.number, "channel": self.channel, "sandbox": self.sandbox}
+        return {
+            "attempt": self.number,
+            "channel": self.choice.channel,
+            "channel_account": self.choice.channel_account,
+            "sandbox": self.sandbox,
+        }
 
     @property
     def reference(self) -> str:
@@ -47,12 +51,13 @@ class ChannelAttempt:
         return call_key if self.number == self.first_number else f"{call_key}:{self.number}"
 
     def get_channel(self, environment: str) -> GuardedChannel:
-        return get_channel_of_payment(self.channel, environment, sandbox=self.sandbox)
+        return get_channel_of_payment(
+            self.choice.channel, environment, sandbox=self.sandbox, account_id=self.choice.account_id
+        )
 
     def repeat_at_same_channel(self, data: PaymentCreateData) -> Self | None:
         """The next attempt, at the same channel; None after too many."""
-        channels = (data.channel, *data.fallback_channels)
-        repetitions = self.number - self.first_number - channels.index(self.channel)
+        repetitions = self.number - self.first_number - data.choices.index(self.choice)
         if repetitions >= MAX_REPETITIONS_PER_CHANNEL:
             return None
         return replace(self, number=self.number + 1)
@@ -60,11 +65,10 @@ class ChannelAttempt:
     def fail_over(self, data: PaymentCreateData) -> Self | None:
         """The next attempt, at the next fallback channel that is up, or at the next one if all are down. None when
         there is none."""
-        channels = (data.channel, *data.fallback_channels)
-        left = channels[channels.index(self.channel) + 1 :]
+        left = data.choices[data.choices.index(self.choice) + 1 :]
         if not left:
             return None
-        up = (channel for channel in left if not is_down(channel, data.environment))
-        channel = next(up, left[0])
-        sandbox = get_channel(channel, data.environment).sandbox
-        return replace(self, number=self.number + 1, channel=channel, sandbox=sandbox)
+        up = (each for each in left if not is_down(each.channel, data.environment, each.account_id))
+        choice = next(up, left[0])
+        available = get_channel_for_attempt(choice.channel, data.environment, choice.account_id)
+        return replace(self, number=self.number + 1, choice=choice, sandbox=available.sandbox)

@@ -6,9 +6,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from channel_accounts.serving import get_channel_of_payment
 from channels.base import Customer, PaymentRef
 from channels.guard import GuardedChannel
-from channels.registry import get_capabilities, get_channel_of_payment
+from channels.registry import get_capabilities
 from common.ids import time_of
 from gateway import selectors
 from gateway.models import Payment, PaymentAttempt
@@ -54,9 +55,9 @@ class ChannelChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
-    """`fallback_channels` may be tried after `channel`, in this order. An empty `payment_method` is the first method of
-    each channel. For a further attempt of a closed payment `first_attempt` is above 1, and `opened_by` is the saga's
-    id."""
+    """`fallback_channels`, as JSON of `ChannelChoice`, may be tried after `channel`, in this order. An empty
+    `payment_method` is the first method of each channel. For a further attempt of a closed payment `first_attempt` is
+    above 1, and `opened_by` is the saga's id."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -82,9 +83,20 @@ class PaymentCreateData(FlowData):
     locale: str = ""
     country: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
-    fallback_channels: list[str] = field(default_factory=list)
+    channel_account: str = ""
+    fallback_channels: list[dict[str, str]] = field(default_factory=list)
     first_attempt: int = 1
     opened_by: str = ""
+
+    @property
+    def choices(self) -> tuple[ChannelChoice, ...]:
+        """The chosen channel, then the fallback channels."""
+        chosen = ChannelChoice(self.channel, self.channel_account)
+        return (chosen, *(ChannelChoice(**choice) for choice in self.fallback_channels))
+
+    @property
+    def channel_account_id(self) -> uuid.UUID | None:
+        return self.choices[0].account_id
 
     @property
     def started_at(self) -> dt.datetime | None:
@@ -117,13 +129,18 @@ class ExistingPaymentData(FlowData):
     currency: str
     reference: str
     sandbox: bool
+    # The id of the account of the attempt; empty: the platform's own.
+    channel_account: str = ""
     # ISO 8601; empty when the channel's number is known.
     attempt_began_at: str = ""
     expires_at: str = ""  # ISO 8601
     payment_method: str = ""
 
     def get_channel(self) -> GuardedChannel:
-        return get_channel_of_payment(self.channel, self.environment, sandbox=self.sandbox)
+        choice = ChannelChoice(self.channel, self.channel_account)
+        return get_channel_of_payment(
+            self.channel, self.environment, sandbox=self.sandbox, account_id=choice.account_id
+        )
 
     def build_payment_ref(self, timeout_seconds: float) -> PaymentRef:
         began_at = self.attempt_began_at
@@ -151,6 +168,7 @@ def read_existing_payment(payment: Payment, attempt: PaymentAttempt | None = Non
         "currency": payment.currency,
         "reference": source.reference,
         "sandbox": source.sandbox,
+        "channel_account": str(source.channel_account_id or ""),
         "attempt_began_at": ""
         if source.channel_trade_no
         else selectors.get_attempt_start(source).isoformat(),

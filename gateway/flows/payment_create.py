@@ -79,6 +79,7 @@ def create_order(context: Context) -> None:
         amount_minor=data.amount_minor,
         currency=data.currency,
         channel=data.channel,
+        channel_account_id=data.channel_account_id,
         sandbox=data.sandbox,
         payment_method=data.get_method_name(data.channel),
         capture_method=data.capture_method,
@@ -94,7 +95,11 @@ def create_order(context: Context) -> None:
     )
     created = state_machine.build_payment_event("payment.created", payment)
     attempt = PaymentAttempt(
-        payment=payment, reference=payment.channel_reference, channel=data.channel, sandbox=data.sandbox
+        payment=payment,
+        reference=payment.channel_reference,
+        channel=data.channel,
+        channel_account_id=data.channel_account_id,
+        sandbox=data.sandbox,
     )
     insert_together(payment, attempt, build_event_row(created))
     metrics.count_payment_event(created.type, payment)
@@ -248,7 +253,7 @@ def _build_payment_ref(
         channel_trade_no,
         data.started_at,
         data.expires_at,
-        data.get_method_name(attempt.channel),
+        data.get_method_name(attempt.choice.channel),
     )
 
 
@@ -263,9 +268,10 @@ def begin_next_attempt(context: Context) -> None:
     state_machine.begin_next_attempt(
         payment=payment,
         number=attempt.number,
-        channel=attempt.channel,
+        channel=attempt.choice.channel,
+        channel_account_id=attempt.choice.account_id,
         sandbox=attempt.sandbox,
-        payment_method=data.get_method_name(attempt.channel),
+        payment_method=data.get_method_name(attempt.choice.channel),
         code=declined["code"],
         message=declined["message"],
     )

@@ -35,6 +35,7 @@ def reopen_payment(context: Context) -> None:
         opened_by=context.saga_id,
         expires_in_seconds=data.expires_in_seconds,
         channel=data.channel,
+        channel_account_id=data.channel_account_id,
         sandbox=data.sandbox,
         payment_method=data.get_method_name(data.channel),
         capture_method=data.capture_method,

@@ -45,6 +45,7 @@ def reserve_refund(context: Context) -> Json:
         attempt = None
         _reserve_on_payment(payment, data)
     call_at = get_earliest_call(payment, attempt)
+    channel = data.get_channel()
     Refund.objects.create(
         id=data.refund_id,
         refund_no=data.refund_no,
@@ -56,7 +57,8 @@ def reserve_refund(context: Context) -> Json:
         currency=data.currency,
         reason=data.reason,
         origin=data.origin,
-        channel=data.get_channel().name,
+        channel=channel.name,
+        channel_account_id=channel.account.id,
         call_at=call_at,
     )
     return {"call_at": call_at.isoformat()} if call_at else {}

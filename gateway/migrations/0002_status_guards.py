@@ -44,6 +44,33 @@ END $$;
 CREATE TRIGGER payment_attempt_moves_on BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW
     WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION payment_attempt_moves_on();
 
+CREATE FUNCTION payment_attempt_keeps_its_account() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'attempt % keeps its channel and account', OLD.reference
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_attempt_account_fixed';
+END $$;
+CREATE TRIGGER payment_attempt_account_fixed BEFORE UPDATE OF channel, sandbox, channel_account_id, payment_id
+    ON payment_attempts FOR EACH ROW
+    WHEN ((OLD.channel, OLD.sandbox, OLD.channel_account_id, OLD.payment_id)
+          IS DISTINCT FROM (NEW.channel, NEW.sandbox, NEW.channel_account_id, NEW.payment_id))
+    EXECUTE FUNCTION payment_attempt_keeps_its_account();
+
+CREATE FUNCTION payment_account_is_own() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM channel_accounts AS account
+        WHERE account.id = NEW.channel_account_id AND account.channel = NEW.channel
+            AND account.environment = NEW.environment
+            AND (account.merchant_id IS NULL OR account.merchant_id = NEW.merchant_id)
+    ) THEN
+        RAISE EXCEPTION 'payment % cannot use the account of another merchant', NEW.payment_no
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_account_is_own';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER payment_account_is_own BEFORE INSERT OR UPDATE OF channel_account_id ON payments FOR EACH ROW
+    WHEN (NEW.channel_account_id IS NOT NULL) EXECUTE FUNCTION payment_account_is_own();
+
 CREATE FUNCTION refund_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.refund_no, OLD.payment_id, OLD.amount_minor, OLD.currency)
@@ -84,7 +111,11 @@ DROP TRIGGER payment_reviews_follow ON payment_reviews;
 DROP FUNCTION payment_reviews_follow();
 DROP TRIGGER refund_moves_on ON refunds;
 DROP TRIGGER payment_attempt_moves_on ON payment_attempts;
+DROP TRIGGER payment_account_is_own ON payments;
+DROP TRIGGER payment_attempt_account_fixed ON payment_attempts;
 DROP TRIGGER payment_moves_on ON payments;
+DROP FUNCTION payment_account_is_own();
+DROP FUNCTION payment_attempt_keeps_its_account();
 DROP FUNCTION refund_moves_on();
 DROP FUNCTION payment_attempt_moves_on();
 DROP FUNCTION payment_moves_on();

@@ -5,6 +5,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
 from gateway.models.payment import Payment
 
@@ -40,6 +41,15 @@ class PaymentAttempt(models.Model):
         help_text=_("The reference by which the channel knows the attempt."),
     )
     channel = models.CharField(max_length=30)
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("Never changes. Empty: the platform's own account."),
+    )
     sandbox = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=20, choices=AttemptStatus, default=AttemptStatus.CALLING)
     channel_trade_no = models.CharField(max_length=255, blank=True)

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
 
 
@@ -25,6 +26,15 @@ class ChannelEvent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     channel = models.CharField(max_length=30)
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("The account that the webhook is for. Empty: the platform's own."),
+    )
     event_id = models.CharField(max_length=255)
     type = models.CharField(max_length=100)
     reference = models.CharField(max_length=64, blank=True)
@@ -36,7 +46,13 @@ class ChannelEvent(models.Model):
         db_table = "channel_events"
         verbose_name = _("channel event")
         verbose_name_plural = _("channel events")
-        constraints = [models.UniqueConstraint(name="channel_event_once", fields=["channel", "event_id"])]
+        constraints = [
+            models.UniqueConstraint(
+                name="channel_event_once",
+                fields=["channel", "channel_account", "event_id"],
+                nulls_distinct=False,
+            )
+        ]
         indexes = [
             models.Index(name="channel_event_by_reference", fields=["reference", "received_at"]),
             models.Index(

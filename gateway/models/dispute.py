@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
 from gateway.models.attempt import PaymentAttempt
 from gateway.models.payment import Payment
@@ -39,6 +40,15 @@ class Dispute(models.Model):
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     environment = models.CharField(max_length=10)
     channel = models.CharField(max_length=30)
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("The account of the disputed payment. Empty: the platform's own."),
+    )
     channel_dispute_no = models.CharField(max_length=255)
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
@@ -57,7 +67,11 @@ class Dispute(models.Model):
         verbose_name = _("dispute")
         verbose_name_plural = _("disputes")
         constraints = [
-            models.UniqueConstraint(name="dispute_once", fields=["channel", "channel_dispute_no"]),
+            models.UniqueConstraint(
+                name="dispute_once",
+                fields=["channel", "channel_account", "channel_dispute_no"],
+                nulls_distinct=False,
+            ),
             models.CheckConstraint(name="dispute_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(name="dispute_status_known", condition=Q(status__in=DisputeStatus.values)),
         ]

@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
 from merchants.models import Merchant
 from orders.models import Order
@@ -49,6 +50,15 @@ class Payment(models.Model):
     sandbox = models.BooleanField(default=False)
     payment_method = models.CharField(
         max_length=40, blank=True, db_default="", help_text=_("The method of the current attempt.")
+    )
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("The account of the current attempt. Empty: the platform's own."),
     )
     capture_method = models.CharField(max_length=20, choices=CaptureMethod, default=CaptureMethod.AUTOMATIC)
     subject = models.CharField(max_length=255)

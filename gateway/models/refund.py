@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
 from gateway.models.attempt import PaymentAttempt
 from gateway.models.payment import Payment
@@ -56,6 +57,15 @@ class Refund(models.Model):
         db_default="",
         help_text=_("The channel that makes the refund; the refund number below is its own."),
     )
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("The account that makes the refund. Empty: the platform's own."),
+    )
     channel_refund_no = models.CharField(max_length=255, blank=True)
     call_at = models.DateTimeField(
         null=True,
@@ -96,7 +106,8 @@ class Refund(models.Model):
             models.CheckConstraint(name="refund_origin_known", condition=Q(origin__in=RefundOrigin.values)),
             models.UniqueConstraint(
                 name="refund_channel_no_once",
-                fields=["channel", "channel_refund_no"],
+                fields=["channel", "channel_account", "channel_refund_no"],
+                nulls_distinct=False,
                 condition=~Q(channel="") & ~Q(channel_refund_no=""),
             ),
             models.CheckConstraint(

@@ -21,7 +21,6 @@ from channels.base import (
     RefundResult,
     Reported,
 )
-from channels.registry import get_channel_of_payment
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
@@ -31,6 +30,7 @@ from gateway.representation import payment_body
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.references import RETRY_LATER, find_payment_reference
 from gateway.services.channel_updates.refunds import apply_listed_refund, apply_refund_update
+from gateway.update_source import UpdateSource
 from idempotency.request import KeyedRequest
 from idempotency.services import Claim, claim_key, finish_claim
 from merchants.principal import Principal
@@ -92,7 +92,7 @@ def query_payment_and_refunds(*, payment: Payment) -> None:
         raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
 
 
-def query_reported_refunds(*, update: RefundedPayment, source: str) -> None:
+def query_reported_refunds(*, update: RefundedPayment, source: UpdateSource) -> None:
     """Queries the refund that the channel's event names, or all of the payment where it names none.
 
     Raises `ServiceUnavailable` when the channel does not report it: the channel sends its event again.
@@ -106,25 +106,25 @@ def query_reported_refunds(*, update: RefundedPayment, source: str) -> None:
     else:
         has_answered = try_query_all_refunds(payment)
     if not has_answered:
-        raise ServiceUnavailable({"channel": source}, headers=RETRY_LATER)
+        raise ServiceUnavailable({"channel": source.channel}, headers=RETRY_LATER)
 
 
 def try_query_payment(payment: Payment) -> QueryOutcome:
-    channel = get_channel_of_payment(payment.channel, payment.environment, sandbox=payment.sandbox)
+    channel = selectors.get_channel_of(payment, payment.environment)
     result = channel.find_payment(_payment_ref(payment, channel.account))
     if isinstance(result, Reported):
-        apply_payment_update(update=result.value, source=channel.name)
+        apply_payment_update(update=result.value, source=UpdateSource.of(channel))
         return QueryOutcome.APPLIED
     return _outcome_without_report(payment, result)
 
 
 def try_query_refund(refund: Refund) -> QueryOutcome:
     target = refund.surplus_of or refund.payment
-    channel = get_channel_of_payment(target.channel, refund.environment, sandbox=target.sandbox)
+    channel = selectors.get_channel_of(target, refund.environment)
     payment_ref = _payment_ref(target, channel.account)
     result = channel.find_refund(RefundRef(refund.refund_no, payment_ref, refund.channel_refund_no))
     if isinstance(result, Reported):
-        apply_refund_update(update=result.value, source=channel.name, is_current=True)
+        apply_refund_update(update=result.value, source=UpdateSource.of(channel), is_current=True)
         return QueryOutcome.APPLIED
     return _outcome_without_report(refund, result)
 
@@ -137,14 +137,17 @@ def try_query_all_refunds(payment: Payment) -> bool:
     if payment.captured_minor:
         paid.append(payment)
     for target in paid:
-        channel = get_channel_of_payment(target.channel, payment.environment, sandbox=target.sandbox)
+        channel = selectors.get_channel_of(target, payment.environment)
         result = channel.find_refunds(_payment_ref(target, channel.account))
         if not isinstance(result, Reported):
             has_answered = False
             continue
         for update in result.value:
             apply_listed_refund(
-                update=update, source=channel.name, payment_reference=target.reference, is_current=True
+                update=update,
+                source=UpdateSource.of(channel),
+                payment_reference=target.reference,
+                is_current=True,
             )
     return has_answered
 
@@ -152,12 +155,15 @@ def try_query_all_refunds(payment: Payment) -> bool:
 def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no: str) -> bool:
     """Queries one refund by the channel's number. False when the channel does not report it."""
     target = selectors.find_earlier_attempt(payment, reference) or payment
-    channel = get_channel_of_payment(target.channel, payment.environment, sandbox=target.sandbox)
+    channel = selectors.get_channel_of(target, payment.environment)
     result = channel.find_refund(RefundRef("", _payment_ref(target, channel.account), channel_refund_no))
     if not isinstance(result, Reported):
         return False
     apply_listed_refund(
-        update=result.value, source=channel.name, payment_reference=target.reference, is_current=True
+        update=result.value,
+        source=UpdateSource.of(channel),
+        payment_reference=target.reference,
+        is_current=True,
     )
     return True
 

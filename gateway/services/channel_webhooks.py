@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from django.db import transaction
 
+from channel_accounts.loaded_accounts import find_account_id_by_no
+from channel_accounts.serving import find_webhook_channel
 from channels.base import (
     Acknowledgement,
     ChannelDispute,
@@ -32,8 +35,11 @@ from gateway.services.channel_updates.references import (
     find_payment_reference_of_refund,
 )
 from gateway.services.channel_updates.refunds import apply_refund_update
+from gateway.update_source import UpdateSource
 
 MAX_TYPE, MAX_REFERENCE = 100, 64
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +58,65 @@ class _LocatedUpdate:
     payment_reference: str
 
 
-def receive_webhook(*, channel: str, body: bytes, headers: Mapping[str, str]) -> ReceivedWebhook:
+def receive_webhook(
+    *, channel: str, token: str = "", body: bytes, headers: Mapping[str, str]
+) -> ReceivedWebhook:
     """Verifies, stores and applies one webhook. A repeated event changes nothing.
 
-    Raises `NotFound` for an unknown channel, `WebhookRejected` for a webhook that the channel did not sign, and
-    `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
+    `token` names the account; without it the webhook is for the platform's own account. It changes the payments of that
+    account alone. Raises `NotFound` for an unknown channel or token, `WebhookRejected` for a webhook that the channel
+    did not sign, and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
     """
-    try:
-        channels = get_webhook_channels(channel)
-    except UnknownChannel as error:
-        raise NotFound({"channel": channel}) from error
-    event = _parse_webhook(channels, WebhookRequest(body, headers))
+    served, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
+    source, reported = UpdateSource.of(served), event.updates
+    if event.account_no:
+        source, reported = _find_other_account(served, event)
     # Queries may not be made inside the transaction that applies the updates.
-    updates = [_locate_payment(update, channel) for update in event.updates]
-    effect = _store_and_apply(event, updates, channel, body if event.record is None else event.record)
+    updates = [_locate_payment(update, source) for update in reported]
+    effect = _store_and_apply(event, updates, source, body if event.record is None else event.record)
     return ReceivedWebhook(effect, event.acknowledgement)
 
 
-def _parse_webhook(channels: list[GuardedChannel], request: WebhookRequest) -> WebhookEvent:
+def _find_channels(channel: str, token: str) -> list[GuardedChannel]:
+    """The channel with each account that may verify the webhook. Raises `NotFound`."""
+    try:
+        if not token:
+            return get_webhook_channels(channel)
+        served = find_webhook_channel(channel, token)
+    except UnknownChannel as error:
+        raise NotFound({"channel": channel}) from error
+    if served is None:
+        raise NotFound({"channel": channel})
+    return [served]
+
+
+def _find_other_account(
+    served: GuardedChannel, event: WebhookEvent
+) -> tuple[UpdateSource, tuple[ChannelUpdate, ...]]:
+    """The account that the event is about, and its updates: none for an account that is not in our tables."""
+    account_id = find_account_id_by_no(
+        channel=served.name, environment=served.account.environment, account_no=event.account_no
+    )
+    if account_id is None:
+        log.info("channel.event_of_unknown_account", channel=served.name, event_id=event.event_id)
+        return UpdateSource.of(served), ()
+    return UpdateSource(served.name, account_id), event.updates
+
+
+def _parse_webhook(
+    channels: list[GuardedChannel], request: WebhookRequest
+) -> tuple[GuardedChannel, WebhookEvent]:
     """Returns the event of the first account for which the webhook was signed. Raises `WebhookRejected`."""
     reason = ""
     for channel in channels:
         try:
-            return channel.parse_webhook(request)
+            return channel, channel.parse_webhook(request)
         except WebhookRefused as error:
             reason = str(error)
     raise WebhookRejected({"reason": reason})
 
 
-def _locate_payment(update: ChannelUpdate, source: str) -> _LocatedUpdate:
+def _locate_payment(update: ChannelUpdate, source: UpdateSource) -> _LocatedUpdate:
     """Makes the queries that an update needs."""
     reference = ""
     match update:
@@ -94,10 +130,11 @@ def _locate_payment(update: ChannelUpdate, source: str) -> _LocatedUpdate:
 
 
 def _store_and_apply(
-    event: WebhookEvent, updates: list[_LocatedUpdate], source: str, record: bytes
+    event: WebhookEvent, updates: list[_LocatedUpdate], source: UpdateSource, record: bytes
 ) -> UpdateEffect:
     row = ChannelEvent(
-        channel=source,
+        channel=source.channel,
+        channel_account_id=source.account_id,
         event_id=event.event_id,
         type=event.event_type[:MAX_TYPE],
         reference=next(filter(None, map(_get_reference, updates)), "")[:MAX_REFERENCE],
@@ -126,7 +163,7 @@ def _get_reference(located: _LocatedUpdate) -> str:
     return located.payment_reference
 
 
-def _apply(located: _LocatedUpdate, source: str) -> UpdateEffect:
+def _apply(located: _LocatedUpdate, source: UpdateSource) -> UpdateEffect:
     match located.update:
         case ChannelPayment() as payment:
             return apply_payment_update(update=payment, source=source)

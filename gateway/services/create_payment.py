@@ -6,6 +6,7 @@
 4. Commit 2: record the outcome and the answer.
 """
 
+import dataclasses
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,8 +109,9 @@ def _start_create_or_retry(
         amount_minor=command.amount_minor,
         currency=command.currency,
         channel=route.choice.channel,
+        channel_account=route.choice.channel_account,
         sandbox=route.sandbox,
-        fallback_channels=[choice.channel for choice in route.fallbacks],
+        fallback_channels=[dataclasses.asdict(choice) for choice in route.fallbacks],
         subject=command.subject,
         body=command.body,
         callback_url=command.callback_url,

@@ -19,20 +19,27 @@ def begin_next_attempt(
     payment: Payment,
     number: int,
     channel: str,
+    channel_account_id: uuid.UUID | None,
     sandbox: bool,
     payment_method: str,
     code: str,
     message: str,
 ) -> None:
-    """Ends the current attempt as declined (`code`, `message`) and begins attempt `number` at `channel`. The caller
-    holds the payment's lock."""
+    """Ends the current attempt as declined (`code`, `message`) and begins attempt `number` at `channel`, with this
+    account. The caller holds the payment's lock."""
     close_current_attempt(payment.id, AttemptStatus.DECLINED, failure_code=code, failure_message=message)
     reference = build_attempt_reference(payment.payment_no, number)
     PaymentAttempt.objects.create(
-        payment=payment, number=number, reference=reference, channel=channel, sandbox=sandbox
+        payment=payment,
+        number=number,
+        reference=reference,
+        channel=channel,
+        channel_account_id=channel_account_id,
+        sandbox=sandbox,
     )
     Payment.objects.filter(id=payment.id).update(
         channel=channel,
+        channel_account_id=channel_account_id,
         sandbox=sandbox,
         payment_method=payment_method,
         channel_reference=reference,

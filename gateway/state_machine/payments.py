@@ -81,6 +81,7 @@ def reopen_payment(
     opened_by: uuid.UUID,
     expires_in_seconds: int,
     channel: str,
+    channel_account_id: uuid.UUID | None,
     sandbox: bool,
     **changes: Any,
 ) -> bool:
@@ -91,6 +92,7 @@ def reopen_payment(
         payment,
         PaymentStatus.PENDING,
         channel=channel,
+        channel_account_id=channel_account_id,
         sandbox=sandbox,
         channel_reference=reference,
         channel_trade_no="",
@@ -112,6 +114,7 @@ def reopen_payment(
             number=number,
             reference=reference,
             channel=channel,
+            channel_account_id=channel_account_id,
             sandbox=sandbox,
             opened_by=opened_by,
         )

@@ -19,6 +19,7 @@ from events.models import OutboxEvent
 from gateway import state_machine
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services.channel_updates.disputes import apply_dispute_update
+from gateway.update_source import UpdateSource
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
@@ -78,7 +79,9 @@ def _disputed(payment: Payment) -> None:
             state=state,
             evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
         )
-        apply_dispute_update(update=update, payment_reference=payment.payment_no, source="simulator")
+        apply_dispute_update(
+            update=update, payment_reference=payment.payment_no, source=UpdateSource("simulator")
+        )
 
 
 def test_every_event_matches_its_schema(client: SignedClient) -> None:  # noqa: F811

@@ -9,6 +9,7 @@ from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
 from gateway.services.channel_queries import try_query_all_refunds
 from gateway.services.channel_updates.refunds import apply_refund_update
+from gateway.update_source import UpdateSource
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.shop import (
@@ -181,7 +182,9 @@ def test_another_channel_cannot_report_it(client: SignedClient) -> None:
     refund_at_channel(payment, 3_000)
     update = next(iter(the_bank.find_refunds(payment["payment_no"]).value))
     assert (
-        apply_refund_update(update=update, payment_reference=payment["payment_no"], source="stripe")
+        apply_refund_update(
+            update=update, payment_reference=payment["payment_no"], source=UpdateSource("stripe")
+        )
         == "unknown_reference"
     )
     assert not Refund.objects.exists()

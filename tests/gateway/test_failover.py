@@ -13,6 +13,7 @@ from channels.base import UnknownOutcome
 from gateway.flows.payment_create import PAYMENT_CREATE
 from gateway.models import Payment, PaymentAttempt, RoutingRule
 from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.update_source import UpdateSource
 from sagas import registry as sagas_registry
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background, bank
@@ -275,8 +276,8 @@ def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClien
     payment = data(create(client, north=ELSEWHERE))
     bank.pay(payment)
     update = bank.get_channel_payment(f"{payment['payment_no']}-2")
-    assert apply_payment_update(update=update, source="north") == "unknown_reference"
-    assert apply_payment_update(update=update, source="south") == "applied"
+    assert apply_payment_update(update=update, source=UpdateSource("north")) == "unknown_reference"
+    assert apply_payment_update(update=update, source=UpdateSource("south")) == "applied"
     assert get_payment(client, payment)["status"] == "succeeded"
 
 

@@ -17,6 +17,7 @@ from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule, UpdateE
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.refunds import apply_refund_update
 from gateway.services.refund_late_payments import refund_late_payments
+from gateway.update_source import UpdateSource
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import AdditionalChannel, add_channel
@@ -66,7 +67,7 @@ def pay_earlier_attempt(payment: Body, *, holds: bool = False) -> UpdateEffect:
     found = SimulatedPayment.objects.filter(pk=reference)
     found.update(state="open", failure_code="", failure_message="", manual_capture=holds)
     bank.pay({"payment_url": f"/checkout/{found.get().token}"})
-    return apply_payment_update(update=bank.get_channel_payment(reference), source="north")
+    return apply_payment_update(update=bank.get_channel_payment(reference), source=UpdateSource("north"))
 
 
 def events_of(payment: Body, kind: str) -> list[Body]:
@@ -164,13 +165,13 @@ def test_a_duplicate_payment_is_refunded_and_the_payment_continues(
     payment = fail_over(client, south)
     assert pay_earlier_attempt(payment) == "late_money"
     update = bank.get_channel_payment(payment["payment_no"])
-    assert apply_payment_update(update=update, source="north") == "nothing_new", "one event"
+    assert apply_payment_update(update=update, source=UpdateSource("north")) == "nothing_new", "one event"
     background.finish()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
     if not south:
         bank.pay(payment)
         update = bank.get_channel_payment(f"{payment['payment_no']}-2")
-        assert apply_payment_update(update=update, source="south") == "applied"
+        assert apply_payment_update(update=update, source=UpdateSource("south")) == "applied"
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 0)
     first, second = now["attempts"]
@@ -228,9 +229,11 @@ def test_only_the_channel_of_an_attempt_can_report_it(
     update = replace(
         bank.get_channel_payment(payment["payment_no"]), state=PaymentState.PAID, captured_minor=10_000
     )
-    assert apply_payment_update(update=update, source="south") == "unknown_reference"
+    assert apply_payment_update(update=update, source=UpdateSource("south")) == "unknown_reference"
     assert (
-        apply_payment_update(update=replace(update, captured_minor=1, amount_minor=1), source="north")
+        apply_payment_update(
+            update=replace(update, captured_minor=1, amount_minor=1), source=UpdateSource("north")
+        )
         == "parked"
     )
     assert PaymentAttempt.objects.filter(surplus_minor__gt=0).count() == 0
@@ -255,10 +258,14 @@ def test_a_failed_refund_succeeds(client: SignedClient) -> None:
     refunded = declined_refund(client, payment, 4_000)
     bank.complete_failed_refund(refunded["refund_no"])
     update = build_refund_update(refunded, RefundState.SUCCEEDED)
-    assert apply_refund_update(update=update, source="simulator") == "nothing_new", "it may be an old report"
+    assert apply_refund_update(update=update, source=UpdateSource("simulator")) == "nothing_new", (
+        "it may be an old report"
+    )
     assert Refund.objects.get().next_check_at is not None, "the channel is queried"
-    assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
-    assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
+    assert apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == "applied"
+    assert (
+        apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == "nothing_new"
+    )
     now, row = get_payment(client, payment), get_refund(client, refunded)
     assert (now["refunded_amount"], now["refundable_amount"]) == (4_000, 6_000), "it cannot be refunded again"
     assert (row["status"], row["previous_status"]) == ("succeeded", "failed")
@@ -278,8 +285,10 @@ def test_a_failed_refund_succeeds_after_the_amount_was_refunded_again(
     Payment.objects.update(metadata={})
     data(refund(client, payment, 7_000))
     update = build_refund_update(refunded, RefundState.SUCCEEDED)
-    assert apply_refund_update(update=update, source="simulator", is_current=True) == "applied"
-    assert apply_refund_update(update=update, source="simulator", is_current=True) == "nothing_new"
+    assert apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == "applied"
+    assert (
+        apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == "nothing_new"
+    )
     assert get_payment(client, payment)["refunded_amount"] == 10_000
     row = get_refund(client, refunded)
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
@@ -313,7 +322,7 @@ def test_the_channel_is_queried_after_a_changed_outcome(client: SignedClient) ->
     payment = paid(client)
     refunded = data(refund(client, payment, 10_000))
     update = build_refund_update(refunded, RefundState.FAILED)
-    assert apply_refund_update(update=update, source="simulator") == "applied"
+    assert apply_refund_update(update=update, source=UpdateSource("simulator")) == "applied"
     for _ in range(2):
         assert Refund.objects.get().next_check_at is not None
         Refund.objects.update(next_check_at=Now())
@@ -350,7 +359,7 @@ def test_the_database_refuses_to_change_a_settled_refund(client: SignedClient) -
 def test_a_report_that_agrees_changes_nothing(client: SignedClient) -> None:
     refunded = data(refund(client, paid(client), 4_000))
     update = build_refund_update(refunded, RefundState.SUCCEEDED)
-    assert apply_refund_update(update=update, source="simulator") == "nothing_new"
+    assert apply_refund_update(update=update, source=UpdateSource("simulator")) == "nothing_new"
     assert not Payment.objects.get().needs_attention
 
 

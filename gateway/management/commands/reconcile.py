@@ -9,13 +9,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
 from channels.base import ListingFailed
+from channels.guard import GuardedChannel
 from channels.registry import UnknownChannel
 from gateway.services.reconciliation.comparison import Difference
 from gateway.services.reconciliation.differences import (
     ComparedCounts,
     ReconciliationScope,
     find_differences,
-    get_served_environments,
+    get_served_channels,
 )
 
 LISTING_FAILED = 2  # exit code
@@ -64,8 +65,9 @@ class Command(BaseCommand):
         if since >= until:
             raise CommandError("--from must lie before --to.", returncode=LISTING_FAILED)
         counts, differences = ComparedCounts(), 0
-        for served in _choose_environments(channel, environment):
-            scope = ReconciliationScope(channel, served, since, until)
+        for served in _choose_accounts(channel, environment):
+            account = served.account
+            scope = ReconciliationScope(channel, account.environment, since, until, account.id)
             differences += self._write_differences(scope, counts, as_json=as_json)
         self._write_counts(counts, differences, as_json=as_json)
         if differences:
@@ -90,12 +92,12 @@ class Command(BaseCommand):
             )
 
 
-def _choose_environments(channel: str, environment: str | None) -> list[str]:
+def _choose_accounts(channel: str, environment: str | None) -> list[GuardedChannel]:
     try:
-        served = get_served_environments(channel)
+        served = get_served_channels(channel)
     except UnknownChannel as error:
         raise CommandError(str(error), returncode=LISTING_FAILED) from error
-    chosen = [name for name in served if environment in (None, name)]
+    chosen = [each for each in served if environment in (None, each.account.environment)]
     if not chosen:
         condition = f" with {environment} keys" if environment else ""
         raise CommandError(

@@ -24,12 +24,13 @@ from gateway.models import (
 )
 from gateway.services.channel_updates.references import RETRY_LATER
 from gateway.services.channel_updates.refund_outcomes import apply_refund_outcome
+from gateway.update_source import UpdateSource
 
 log = structlog.get_logger(__name__)
 
 
 def record_dashboard_refund(
-    *, payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: str
+    *, payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: UpdateSource
 ) -> UpdateEffect:
     """Records a refund of the payment, or of the duplicate payment that `attempt` took. The caller holds the payment's
     lock and has found no row of the refund.
@@ -52,7 +53,8 @@ def record_dashboard_refund(
         currency=payment.currency,
         reason=f"second refund for {reused_no} at {source}" if reused_no else f"refunded at {source}",
         origin=RefundOrigin.CHANNEL,
-        channel=source,
+        channel=source.channel,
+        channel_account_id=source.account_id,
         channel_refund_no=update.channel_refund_no,
     )
     state_machine.record_channel_refund(refund=refund)
@@ -89,7 +91,7 @@ def _is_too_early(payment: Payment, attempt: PaymentAttempt | None, update: Chan
 
 
 def _review_excess(
-    payment: Payment, update: ChannelRefund, left_minor: int, source: str, reused_no: str
+    payment: Payment, update: ChannelRefund, left_minor: int, source: UpdateSource, reused_no: str
 ) -> UpdateEffect:
     """Opens one review for a refund of more than is left to refund."""
     reviewed = PaymentReview.objects.filter(
@@ -109,7 +111,7 @@ def _review_excess(
     return UpdateEffect.NEEDS_REVIEW
 
 
-def _review_second_refund(refund: Refund, source: str, reused_no: str) -> None:
+def _review_second_refund(refund: Refund, source: UpdateSource, reused_no: str) -> None:
     state_machine.open_review(
         payment=refund.payment,
         code=ReviewCode.MISMATCH,

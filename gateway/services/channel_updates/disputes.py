@@ -25,6 +25,7 @@ from gateway.models import (
     UpdateEffect,
 )
 from gateway.services.channel_updates.references import is_from_own_channel
+from gateway.update_source import UpdateSource
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +38,10 @@ _STATUSES = {
 }
 
 
-def apply_dispute_update(*, update: ChannelDispute, source: str, payment_reference: str) -> UpdateEffect:
-    """Applies the update that the channel `source` reports, in the caller's transaction.
+def apply_dispute_update(
+    *, update: ChannelDispute, source: UpdateSource, payment_reference: str
+) -> UpdateEffect:
+    """Applies the update that `source` reports, in the caller's transaction.
 
     Updates may arrive in any order and more than once. A closed dispute is not opened again. A dispute of an unknown
     payment is only logged and counted.
@@ -47,11 +50,15 @@ def apply_dispute_update(*, update: ChannelDispute, source: str, payment_referen
     attempt = selectors.find_earlier_attempt(payment, payment_reference) if payment else None
     if payment is None or not is_from_own_channel(source, attempt or payment, payment.environment):
         log.warning("payment.disputed", reference="", status=update.state.value, reason=update.reason)
-        _count(source, update.environment)
+        _count(source.channel, update.environment)
         return UpdateEffect.DISPUTED
     known = (
         Dispute.objects.select_for_update()
-        .filter(channel=source, channel_dispute_no=update.channel_dispute_no)
+        .filter(
+            channel=source.channel,
+            channel_account_id=source.account_id,
+            channel_dispute_no=update.channel_dispute_no,
+        )
         .first()
     )
     if known is None:
@@ -63,7 +70,7 @@ def apply_dispute_update(*, update: ChannelDispute, source: str, payment_referen
 
 
 def _create_dispute(
-    payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispute, source: str
+    payment: Payment, attempt: PaymentAttempt | None, update: ChannelDispute, source: UpdateSource
 ) -> None:
     dispute = Dispute(
         dispute_no=public_number("DSP", timezone.now().date()),
@@ -71,7 +78,8 @@ def _create_dispute(
         attempt=attempt,
         merchant_id=payment.merchant_id,
         environment=payment.environment,
-        channel=source,
+        channel=source.channel,
+        channel_account_id=source.account_id,
         channel_dispute_no=update.channel_dispute_no,
         currency=update.currency,
         **_reported_values(update),
@@ -140,5 +148,5 @@ def _record_change(dispute: Dispute, event_type: str) -> None:
         _count(dispute.channel, dispute.environment)
 
 
-def _count(source: str, environment: str) -> None:
-    transaction.on_commit(metrics.DISPUTES.labels(source, environment).inc)
+def _count(channel: str, environment: str) -> None:
+    transaction.on_commit(metrics.DISPUTES.labels(channel, environment).inc)

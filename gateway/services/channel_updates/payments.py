@@ -19,14 +19,15 @@ from gateway.models import (
     UpdateEffect,
 )
 from gateway.services.channel_updates.references import is_from_own_channel
+from gateway.update_source import UpdateSource
 from sagas import operations
 from sagas import selectors as saga_selectors
 
 log = structlog.get_logger(__name__)
 
 
-def apply_payment_update(*, update: ChannelPayment, source: str) -> UpdateEffect:
-    """Applies the update that the channel `source` reports. Applying it again changes nothing."""
+def apply_payment_update(*, update: ChannelPayment, source: UpdateSource) -> UpdateEffect:
+    """Applies the update that `source` reports. Applying it again changes nothing."""
     with transaction.atomic():
         payment = selectors.lock_payment_by_reference(update.reference)
         if payment is None:
@@ -34,7 +35,7 @@ def apply_payment_update(*, update: ChannelPayment, source: str) -> UpdateEffect
         earlier_attempt = selectors.find_earlier_attempt(payment, update.reference)
         if not is_from_own_channel(source, earlier_attempt or payment, payment.environment):
             return UpdateEffect.UNKNOWN_REFERENCE
-        with tracing.payment_update_span(payment, source) as span:
+        with tracing.payment_update_span(payment, source.channel) as span:
             effect = _apply(payment, earlier_attempt, update)
             span.set_attribute("outcome", effect)
             return effect

@@ -12,6 +12,7 @@ from gateway.services.channel_updates.dashboard_refunds import record_dashboard_
 from gateway.services.channel_updates.payments import open_mismatch_review
 from gateway.services.channel_updates.references import is_from_own_channel
 from gateway.services.channel_updates.refund_outcomes import apply_refund_outcome
+from gateway.update_source import UpdateSource
 from sagas import operations
 from sagas import selectors as saga_selectors
 
@@ -19,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 
 def apply_refund_update(
-    *, update: ChannelRefund, source: str, payment_reference: str = "", is_current: bool = False
+    *, update: ChannelRefund, source: UpdateSource, payment_reference: str = "", is_current: bool = False
 ) -> UpdateEffect:
-    """Applies the update that the channel `source` reports. Applying it again changes nothing.
+    """Applies the update that `source` reports. Applying it again changes nothing.
 
     `payment_reference`: the payment of a refund that we may not know; without it an unknown refund is not recorded.
     `is_current` as in `apply_refund_outcome`. Raises `ServiceUnavailable` when the refund cannot be recorded yet: the
@@ -37,14 +38,14 @@ def apply_refund_update(
         attempt = selectors.find_earlier_attempt(payment, payment_reference)
         if not is_from_own_channel(source, attempt or payment, payment.environment):
             return effect
-        if selectors.has_refund(reference="", channel=source, number=update.channel_refund_no):
+        if selectors.has_refund(reference="", source=source, number=update.channel_refund_no):
             # Another process recorded it while we waited for the payment's lock.
             return _apply_to_known_refund(update, source, is_current=is_current)
         return record_dashboard_refund(payment=payment, attempt=attempt, update=update, source=source)
 
 
 def apply_listed_refund(
-    *, update: ChannelRefund, source: str, payment_reference: str, is_current: bool
+    *, update: ChannelRefund, source: UpdateSource, payment_reference: str, is_current: bool
 ) -> UpdateEffect:
     """Applies a refund from a list. The next list has a refund again that cannot be recorded yet."""
     try:
@@ -56,16 +57,14 @@ def apply_listed_refund(
         return UpdateEffect.NOTHING_NEW
 
 
-def _apply_to_known_refund(update: ChannelRefund, source: str, *, is_current: bool) -> UpdateEffect:
-    refund = selectors.lock_refund(
-        reference=update.reference, channel=source, number=update.channel_refund_no
-    )
+def _apply_to_known_refund(update: ChannelRefund, source: UpdateSource, *, is_current: bool) -> UpdateEffect:
+    refund = selectors.lock_refund(reference=update.reference, source=source, number=update.channel_refund_no)
     if refund is None:
         return UpdateEffect.UNKNOWN_REFERENCE
     payment = refund.payment
     if not is_from_own_channel(source, refund.surplus_of or payment, payment.environment):
         return UpdateEffect.UNKNOWN_REFERENCE
-    with tracing.refund_update_span(refund, source) as span:
+    with tracing.refund_update_span(refund, source.channel) as span:
         effect = _apply(refund, update, is_current=is_current)
         span.set_attribute("outcome", effect)
         return effect

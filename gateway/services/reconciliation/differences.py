@@ -2,10 +2,12 @@
 side is right."""
 
 import datetime as dt
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from channel_accounts.serving import get_channel_for_attempt, get_channels_of_accounts
 from channels.base import LIVE, TEST, ChannelAccount, ListingEntry, ListingWindow
 from channels.guard import GuardedChannel
 from channels.registry import ChannelNotAvailable, get_channel
@@ -37,12 +39,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationScope:
-    """What is compared: the payments and refunds of a channel created from `since` on and before `until`."""
+    """What is compared: the payments and refunds of one account at a channel, created from `since` on and before
+    `until`. An account of None is the platform's own."""
 
     channel: str
     environment: str
     since: dt.datetime
     until: dt.datetime
+    account_id: uuid.UUID | None = None
 
     def build_window(self, account: ChannelAccount) -> ListingWindow:
         return ListingWindow(
@@ -58,17 +62,18 @@ class ComparedCounts:
     refunds: int = 0
 
 
-def get_served_environments(channel: str) -> list[str]:
-    """The environments that the channel serves itself, without the simulator in its place. Raises `UnknownChannel`."""
-    environments = []
+def get_served_channels(channel: str) -> list[GuardedChannel]:
+    """The channel with each of its accounts, without the simulator in its place: the platform's own ones, then those
+    that were added, disabled ones included. Raises `UnknownChannel`."""
+    served = []
     for environment in (TEST, LIVE):
         try:
             available = get_channel(channel, environment)
         except ChannelNotAvailable:
             continue
         if not available.sandbox:
-            environments.append(environment)
-    return environments
+            served.append(available.channel)
+    return served + get_channels_of_accounts(channel)
 
 
 def find_differences(*, scope: ReconciliationScope, counts: ComparedCounts) -> Iterator[Difference]:
@@ -76,7 +81,7 @@ def find_differences(*, scope: ReconciliationScope, counts: ComparedCounts) -> I
 
     Raises `UnknownChannel`, `ChannelNotAvailable`, and `ListingFailed`: the differences before it are valid.
     """
-    channel = get_channel(scope.channel, scope.environment).channel
+    channel = get_channel_for_attempt(scope.channel, scope.environment, scope.account_id).channel
     yield from _find_payment_differences(channel, scope, counts)
     yield from _find_refund_differences(channel, scope, counts)
 
@@ -84,7 +89,7 @@ def find_differences(*, scope: ReconciliationScope, counts: ComparedCounts) -> I
 def _find_payment_differences(
     channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
-    attempts = get_attempts(scope.channel, scope.environment)
+    attempts = get_attempts(scope.channel, scope.environment, scope.account_id)
     with listed_names_table():
         for batch in split_into_batches(channel.list_payments(scope.build_window(channel.account))):
             references = [entry.value.reference for entry in batch]
@@ -112,7 +117,7 @@ def _find_payment_differences(
 def _find_refund_differences(
     channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
-    refunds = get_refunds(scope.channel, scope.environment)
+    refunds = get_refunds(scope.channel, scope.environment, scope.account_id)
     with listed_names_table():
         for batch in split_into_batches(channel.list_refunds(scope.build_window(channel.account))):
             remember_listed(

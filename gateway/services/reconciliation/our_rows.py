@@ -1,5 +1,6 @@
 """Our attempts and refunds at a channel, and the names by which both sides know them."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 
 from django.db.models import Model, Q, QuerySet
@@ -9,24 +10,26 @@ from channels.registry import is_sandbox_channel
 from gateway.models import PaymentAttempt, Refund, RefundOrigin
 
 
-def get_attempts(channel: str, environment: str) -> QuerySet[PaymentAttempt]:
-    at_channel = _at_channel("", channel)
+def get_attempts(channel: str, environment: str, account_id: uuid.UUID | None) -> QuerySet[PaymentAttempt]:
+    at_channel = _at_channel("", channel, account_id)
     return PaymentAttempt.objects.filter(at_channel, payment__environment=environment).select_related(
         "payment"
     )
 
 
-def get_refunds(channel: str, environment: str) -> QuerySet[Refund]:
-    of_payment = Q(surplus_of=None) & _at_channel("payment__", channel)
-    of_duplicate_payment = Q(surplus_of__isnull=False) & _at_channel("surplus_of__", channel)
+def get_refunds(channel: str, environment: str, account_id: uuid.UUID | None) -> QuerySet[Refund]:
+    of_payment = Q(surplus_of=None) & _at_channel("payment__", channel, account_id)
+    of_duplicate_payment = Q(surplus_of__isnull=False) & _at_channel("surplus_of__", channel, account_id)
     return Refund.objects.filter(of_payment | of_duplicate_payment, environment=environment)
 
 
-def _at_channel(path: str, channel: str) -> Q:
-    """The simulator also lists what it did in the place of other channels (`sandbox`)."""
-    is_named = Q(**{f"{path}channel": channel})
+def _at_channel(path: str, channel: str, account_id: uuid.UUID | None) -> Q:
+    """The simulator also lists what it did in the place of other channels (`sandbox`), for the platform's account."""
+    is_named = Q(**{f"{path}channel": channel, f"{path}channel_account": account_id})
     is_sandbox = Q(**{f"{path}sandbox": True})
-    return is_named | is_sandbox if is_sandbox_channel(channel) else is_named & ~is_sandbox
+    if account_id is None and is_sandbox_channel(channel):
+        return is_named | is_sandbox
+    return is_named & ~is_sandbox
 
 
 def get_listed_name(row: Model) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Q
 
-from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities, get_channel
+from channel_accounts.serving import choose_account, get_channel_for_attempt, require_no_own_account
+from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities
 from gateway import limits
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
@@ -28,11 +29,12 @@ class Route:
 
 
 def route_to_channel(*, channel: str, payment: RoutedPayment) -> Route:
-    """Routes to the channel that the merchant named, without fallback channels.
+    """Routes to the channel that the merchant named, with the merchant's own account if it has one. There are no
+    fallback channels.
 
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
     """
-    choice = ChannelChoice(channel)
+    choice = _choose_account(channel, payment)
     facts = _inspect(choice, payment)
     if facts.unavailable_reason:
         raise ChannelUnavailable({"channel": [facts.unavailable_reason]})
@@ -64,8 +66,8 @@ def _decide(payment: RoutedPayment, rules: Sequence[RoutingRule]) -> Decision:
     return decide(
         payment=payment,
         rules=rules,
-        choices={rule.pk: ChannelChoice(rule.channel) for rule in rules},
-        default=ChannelChoice(settings.DEFAULT_CHANNELS[payment.environment]),
+        choices={rule.pk: _choose_account(rule.channel, payment) for rule in rules},
+        default=_choose_account(settings.DEFAULT_CHANNELS[payment.environment], payment),
         inspect=lambda choice: _inspect(choice, payment),
         count_outcomes=lambda choice: _count_outcomes(choice, payment),
     )
@@ -84,9 +86,25 @@ def _find_rules(payment: RoutedPayment) -> list[RoutingRule]:
     return list(rules)
 
 
+def _choose_account(channel: str, payment: RoutedPayment) -> ChannelChoice:
+    """The merchant's own account at the channel, or the platform's. `_inspect` refuses the platform's where all
+    accounts of the merchant are disabled."""
+    try:
+        account_id = choose_account(
+            merchant_id=payment.merchant_id, environment=payment.environment, channel=channel
+        )
+    except ChannelNotAvailable:
+        return ChannelChoice(channel)
+    return ChannelChoice(channel, str(account_id or ""))
+
+
 def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
     try:
-        found = get_channel(choice.channel, payment.environment)
+        if choice.account_id is None:
+            require_no_own_account(
+                merchant_id=payment.merchant_id, environment=payment.environment, channel=choice.channel
+            )
+        found = get_channel_for_attempt(choice.channel, payment.environment, choice.account_id)
     except (UnknownChannel, ChannelNotAvailable) as error:
         return ChannelFacts(unavailable_reason=str(error))
     refusal = limits.find_refusal(channel=choice.channel, terms=payment.terms)
