@@ -49,8 +49,8 @@ def convert_call_answer(answer: base.NotReported) -> Outcome:
         case base.UnknownOutcome(reason):
             return outcomes.Unknown(reason, answer.spends_attempt)
         case base.NotFoundAtChannel() | base.NotYet():
-            # A creation is repeated: nobody holds a page of a payment whose creation was not answered.
-            return outcomes.CallNotFound()
+            # About a payment that the channel has reported before: only a query, and then a person, can tell.
+            return outcomes.Unknown("the channel does not know the payment")
         case _ as never:
             assert_never(never)
 
@@ -60,6 +60,9 @@ def convert_query_answer(answer: base.NotReported) -> Outcome:
     match answer:
         case base.Declined(code, message) | base.InvalidRequest(code, message):
             return outcomes.Unknown(f"the channel refused the query: {message or code}")
+        case base.NotFoundAtChannel() | base.NotYet():
+            # A creation is repeated: nobody holds a page of a payment whose creation was not answered.
+            return outcomes.CallNotFound()
     return convert_call_answer(answer)
 
 

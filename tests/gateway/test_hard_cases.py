@@ -9,11 +9,23 @@ from channels.base import CreatePayment, Declined, NotFoundAtChannel
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import SimulatedPayment
 from gateway.models import Payment
+from sagas import operations
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
-from tests.support.shop import cancel, create, data, get_order, get_payment, opened
+from tests.support.shop import (
+    authorized,
+    cancel,
+    capture,
+    create,
+    data,
+    get_order,
+    get_payment,
+    opened,
+    paid,
+    refund,
+)
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -147,3 +159,29 @@ def test_a_charge_with_a_lost_answer_is_not_a_failure(client: SignedClient) -> N
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
+
+
+@pytest.mark.parametrize("operation", ["capture", "refund"])
+def test_the_channel_does_not_know_what_it_has_reported(
+    client: SignedClient, line: InterceptedSimulator, operation: str
+) -> None:
+    """Nobody can say what became of the money: the saga needs review, and no worker fails over it."""
+    if operation == "capture":
+        payment = authorized(client, "no_webhook")
+        calls = {"capture_payment", "find_payment"}
+    else:
+        payment = paid(client)
+        calls = {"refund_payment", "find_refund"}
+    line.after = lambda called, result: NotFoundAtChannel() if called in calls else result
+    answer = capture(client, payment) if operation == "capture" else refund(client, payment, 1_000)
+    assert answer.status_code == 202
+    background.finish()
+    number = payment["payment_no"] if operation == "capture" else data(answer, 202)["refund_no"]
+    flow = "payment.capture" if operation == "capture" else "refund.create"
+    saga = background.saga_of(number, flow)
+    assert (saga.needs_attention, saga.status) == (True, "in_progress")
+    line.mend()
+    operations.wake_saga(saga_id=saga.id)
+    background.finish()
+    saga.refresh_from_db()
+    assert (saga.needs_attention, saga.status) == (False, "completed")
