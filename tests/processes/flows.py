@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Reply, Write, payment
@@ -12,13 +13,14 @@ AMOUNT, PART = 10_000, 4_000
 @dataclass(frozen=True)
 class Flow:
     """`prepare` makes the write on a healthy platform; `verify` looks at the books when it is answered; `ends` is how
-    its saga does."""
+    its saga does. `verify_at_channel` looks at the books of a sandbox as well."""
 
     name: str
     step: str
     prepare: Callable[[HttpShop], Write]
     verify: Callable[[Books, Write, Reply], None]
     ends: str = "completed"
+    verify_at_channel: Callable[[HttpShop, Reply], None] = lambda _shop, _reply: None
 
     def __str__(self) -> str:
         return self.name
@@ -150,6 +152,80 @@ def _verify_rolled_back(books: Books, write: Write, reply: Reply) -> None:
     assert reply.status == 402
 
 
+def _send_creation(shop: HttpShop, channel: str, method: str) -> dict[str, Any]:
+    return shop.send(payment(amount=AMOUNT, channel=channel, payment_method=method, currency="CNY")).data
+
+
+def _prepare_wechat_create(_shop: HttpShop) -> Write:
+    return payment(amount=AMOUNT, channel="wechat", payment_method="wechat_native", currency="CNY")
+
+
+def _verify_open(books: Books, write: Write, reply: Reply) -> None:
+    opened = books.require_one_payment(write.body["order_no"])
+    assert opened["status"] == reply.data["status"] == "pending"
+    assert reply.data["next_action"]["type"] == "qr_code"
+
+
+def _verify_order_at_wechat(shop: HttpShop, reply: Reply) -> None:
+    """One order, which the customer can pay."""
+    number = reply.data["payment_no"]
+    orders = [each for each in shop.customers.read_wechat_books().orders if each.out_trade_no == number]
+    assert [(each.total, each.state) for each in orders] == [(AMOUNT, "NOTPAY")]
+
+
+def _prepare_wechat_refund(shop: HttpShop) -> Write:
+    opened = _send_creation(shop, "wechat", "wechat_native")
+    shop.customers.pay_at_wechat(opened["payment_no"])
+    return _prepare_refund_of(shop, opened)
+
+
+def _prepare_refund_of(shop: HttpShop, opened: dict[str, Any]) -> Write:
+    """The platform knows that the customer has paid, by a webhook or because it is asked to query now."""
+    number = opened["payment_no"]
+    assert shop.send(Write(f"/api/v1/payments/{number}/sync", {})).data["status"] == "succeeded"
+    return Write("/api/v1/refunds", {"payment_no": number, "amount": PART, "reason": "half empty"})
+
+
+def _verify_one_refund(books: Books, write: Write, reply: Reply) -> None:
+    paid = books.payment_by_no(write.body["payment_no"])
+    (refund,) = books.rows("SELECT * FROM refunds WHERE payment_id = %s", paid["id"])
+    assert refund["refund_no"] == reply.data["refund_no"]
+    assert refund["amount_minor"] == PART == paid["refunded_minor"] + paid["refund_pending_minor"]
+    assert paid["captured_minor"] == AMOUNT
+
+
+def _verify_refund_at_wechat(shop: HttpShop, reply: Reply) -> None:
+    """The money has left once."""
+    books, number = shop.customers.read_wechat_books(), reply.data["payment_no"]
+    refunds = [each for each in books.refunds if each.out_trade_no == number]
+    assert [(each.out_refund_no, each.amount) for each in refunds] == [(reply.data["refund_no"], PART)]
+
+
+def _prepare_alipay_create(_shop: HttpShop) -> Write:
+    return payment(amount=AMOUNT, channel="alipay", payment_method="alipay_qr", currency="CNY")
+
+
+def _verify_trade_at_alipay(shop: HttpShop, reply: Reply) -> None:
+    """There is no trade before the customer scans the code, and one after that."""
+    number = reply.data["payment_no"]
+    assert shop.customers.find_alipay_trades(number) == []
+    shop.customers.pay_at_alipay(number)
+    (trade,) = shop.customers.find_alipay_trades(number)
+    assert (trade["total_fen"], trade["refunded_fen"]) == (AMOUNT, 0)
+
+
+def _prepare_alipay_refund(shop: HttpShop) -> Write:
+    opened = _send_creation(shop, "alipay", "alipay_qr")
+    shop.customers.pay_at_alipay(opened["payment_no"])
+    return _prepare_refund_of(shop, opened)
+
+
+def _verify_refund_at_alipay(shop: HttpShop, reply: Reply) -> None:
+    """The money has left once."""
+    (trade,) = shop.customers.find_alipay_trades(reply.data["payment_no"])
+    assert (trade["total_fen"], trade["refunded_fen"]) == (AMOUNT, PART)
+
+
 CREATE, REFUND = "CallPaymentChannel", "CallChannelRefund"
 
 PAYMENT_CREATE = Flow("payment.create", CREATE, _prepare_create, _verify_create)
@@ -160,6 +236,34 @@ PAYMENT_CAPTURE = Flow("payment.capture", "CaptureAtChannel", _prepare_capture, 
 REFUND_CREATE = Flow("refund.create", REFUND, _prepare_refund, _verify_refund)
 REFUND_DECLINED = Flow(
     "refund.create declined", REFUND, _prepare_declined_refund, _verify_declined_refund, "compensated"
+)
+WECHAT_CREATE = Flow(
+    "payment.create at WeChat Pay",
+    CREATE,
+    _prepare_wechat_create,
+    _verify_open,
+    verify_at_channel=_verify_order_at_wechat,
+)
+WECHAT_REFUND = Flow(
+    "refund.create at WeChat Pay",
+    REFUND,
+    _prepare_wechat_refund,
+    _verify_one_refund,
+    verify_at_channel=_verify_refund_at_wechat,
+)
+ALIPAY_CREATE = Flow(
+    "payment.create at Alipay",
+    CREATE,
+    _prepare_alipay_create,
+    _verify_open,
+    verify_at_channel=_verify_trade_at_alipay,
+)
+ALIPAY_REFUND = Flow(
+    "refund.create at Alipay",
+    REFUND,
+    _prepare_alipay_refund,
+    _verify_one_refund,
+    verify_at_channel=_verify_refund_at_alipay,
 )
 REFUND_PENDING = Flow("refund.create pending", REFUND, _prepare_pending_refund, _verify_pending_refund)
 
@@ -172,6 +276,10 @@ FLOWS = (
     REFUND_CREATE,
     REFUND_DECLINED,
     REFUND_PENDING,
+    WECHAT_CREATE,
+    WECHAT_REFUND,
+    ALIPAY_CREATE,
+    ALIPAY_REFUND,
 )
 # The one flow whose compensation calls the bank: every other one is undone in the commit that records the refusal.
 PAYMENT_ROLLED_BACK = Flow(

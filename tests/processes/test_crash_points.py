@@ -259,6 +259,7 @@ def _require_final_answer(shop: HttpShop, books: Books, flow: Flow, write: Write
         "true",
     )
     flow.verify(books, write, again)
+    flow.verify_at_channel(shop, again)
 
 
 def test_no_crash_point_is_left_out() -> None:

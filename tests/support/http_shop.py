@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.sandboxes import Customers
 from tests.support.signing import SignedClient
 from tests.support.waiting import LOADED_SECONDS
 
@@ -78,7 +79,9 @@ def payment(simulate: str = "", *, amount: int = 10_000, **fields: Any) -> Write
 
 
 class HttpShop:
-    def __init__(self, url: str, key: str, secret: str) -> None:
+    def __init__(self, url: str, key: str, secret: str, customers: Customers | None = None) -> None:
+        """`customers` pay at the sandboxes."""
+        self._customers = customers
         self._address = urlsplit(url).netloc
         self._signer = SignedClient(key, secret)
         self._threads = ThreadPoolExecutor(32)
@@ -115,6 +118,11 @@ class HttpShop:
         data = self.send(payment(script, **fields)).data
         assert data["status"] == "succeeded", data
         return data
+
+    @property
+    def customers(self) -> Customers:
+        assert self._customers is not None, "this platform uses no sandboxes"
+        return self._customers
 
     def _request(self, method: str, path: str, body: bytes, key: str | None) -> Reply:
         headers = self._signer.signed_headers(method, path, body, idempotency_key=key)

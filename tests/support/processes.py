@@ -36,6 +36,7 @@ from scripts.local.errors import tail
 from scripts.local.postgres import Cluster, ensure_database
 from scripts.local.redis import Server
 from tests.support.armable import ARM_SIGNAL, DIRECTORY
+from tests.support.sandboxes import Customers, Sandbox
 from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 2.0
@@ -172,6 +173,8 @@ class Platform:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.arms = self._directory("arms")
+        self.wechat = Sandbox("wechat", free_port(), self.directory / "wechat")
+        self.alipay = Sandbox("alipay", free_port(), self.directory / "alipay")
         self.environment = self._environment()
         self._cluster = Cluster(self.directory / "postgres", self.database.port, POSTGRES_SETTINGS)
         self._redis_server = Server(self.directory / "redis", self.cache.port)
@@ -182,6 +185,10 @@ class Platform:
         self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
         self.worker = self._workers("worker")
         self.spare_worker = self._workers("spare")  # runs only while a test wants it
+        self.sandboxes = [
+            self._ours(f"{each.name}-sandbox", [sys.executable, *each.arguments])
+            for each in (self.wechat, self.alipay)
+        ]
         self.postgres = self._server("postgres")
         self.redis = self._server("redis")
         self.merchant: dict[str, str] = {}
@@ -203,7 +210,12 @@ class Platform:
 
     @property
     def processes(self) -> list[Process]:
-        return [self.web, self.worker, self.spare_worker, self.beat, self.redis, self.postgres]
+        ours = [self.web, self.worker, self.spare_worker, self.beat]
+        return [*ours, *self.sandboxes, self.redis, self.postgres]
+
+    @property
+    def customers(self) -> Customers:
+        return Customers(self.wechat, self.alipay)
 
     def heal(self) -> None:
         """Everything runs, nobody is armed, no spare worker: how each test finds the platform."""
@@ -233,6 +245,7 @@ class Platform:
         return (self.web, self.worker, self.beat)
 
     def _start(self) -> None:
+        self._start_sandboxes()
         self.postgres.account = self._cluster.create()
         self.postgres.command = self._cluster.command(self.postgres.account)
         self.start_postgres()
@@ -254,6 +267,15 @@ class Platform:
         for process in (self.web, self.worker, self.beat):
             process.start()
         self.wait_until_ready()
+
+    def _start_sandboxes(self) -> None:
+        """Every process of the platform gets the settings that lead to them."""
+        for process in self.sandboxes:
+            process.start()
+        for sandbox, process in zip((self.wechat, self.alipay), self.sandboxes, strict=True):
+            wait_until(lambda each=sandbox: each.is_ready(), START_SECONDS, process.name)
+            for ours in (self, self.web, self.worker, self.spare_worker, self.beat):
+                ours.environment.update(sandbox.read_settings())
 
     def _end(self) -> None:
         for process in self.processes:
