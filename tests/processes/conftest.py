@@ -58,7 +58,7 @@ def platform(running_platform: Platform, request: pytest.FixtureRequest) -> Plat
 
 @pytest.fixture
 def shop(platform: Platform) -> HttpShop:
-    return HttpShop(platform.url, **platform.merchant, customers=platform.customers)
+    return HttpShop(platform.url, **platform.merchant).invite(platform.customers)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import secrets
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.sandboxes import Customers
@@ -79,9 +79,8 @@ def payment(simulate: str = "", *, amount: int = 10_000, **fields: Any) -> Write
 
 
 class HttpShop:
-    def __init__(self, url: str, key: str, secret: str, customers: Customers | None = None) -> None:
-        """`customers` pay at the sandboxes."""
-        self._customers = customers
+    def __init__(self, url: str, key: str, secret: str) -> None:
+        self._customers: Customers | None = None
         self._address = urlsplit(url).netloc
         self._signer = SignedClient(key, secret)
         self._threads = ThreadPoolExecutor(32)
@@ -123,6 +122,11 @@ class HttpShop:
     def customers(self) -> Customers:
         assert self._customers is not None, "this platform uses no sandboxes"
         return self._customers
+
+    def invite(self, customers: Customers) -> Self:
+        """From now on, these customers pay at the sandboxes."""
+        self._customers = customers
+        return self
 
     def _request(self, method: str, path: str, body: bytes, key: str | None) -> Reply:
         headers = self._signer.signed_headers(method, path, body, idempotency_key=key)
