@@ -68,10 +68,9 @@ def validate_new_credentials(
     channel: str,
     credentials: Mapping[str, object],
     payment_methods: Sequence[str] = (),
-    is_staff: bool = False,
 ) -> dict[str, str]:
-    """Validates what needs no call of the channel. Some fields are only for staff. Raises `ValidationFailed`."""
-    fields = [field for field in _get_fields(channel) if is_staff or not field.is_staff_only]
+    """Validates what needs no call of the channel. Raises `ValidationFailed`."""
+    fields = _get_fields(channel)
     _require_known_methods(channel, payment_methods)
     return validate_credentials(fields, credentials)
 
@@ -82,13 +81,12 @@ def check_new_credentials(
     environment: str,
     credentials: Mapping[str, object],
     save_unchecked: bool,
-    is_staff: bool = False,
 ) -> CheckedCredentials:
     """Validates credentials and calls the channel with them. Nothing is stored.
 
     Raises `ValidationFailed`, which names the wrong field, and `CredentialsNotChecked`, unless `save_unchecked`.
     """
-    values = validate_new_credentials(channel=channel, credentials=credentials, is_staff=is_staff)
+    values = validate_new_credentials(channel=channel, credentials=credentials)
     check = check_credentials(channel, ChannelAccount(environment, credentials=values), CHECK_TIMEOUT_SECONDS)
     match check:
         case CredentialsRefused(message, name):

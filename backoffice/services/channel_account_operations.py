@@ -43,7 +43,6 @@ def create_account(
         environment=environment,
         credentials=credentials,
         save_unchecked=save_unchecked,
-        is_staff=True,
     )
     with recording(
         StaffActionType.CHANNEL_ACCOUNT_CREATE, ObjectType.CHANNEL_ACCOUNT, actor=actor, reason=reason
@@ -74,7 +73,6 @@ def rotate_credentials(
         environment=account.environment,
         credentials=credentials,
         save_unchecked=save_unchecked,
-        is_staff=True,
     )
     with recording(
         StaffActionType.CHANNEL_ACCOUNT_ROTATE,

@@ -34,8 +34,7 @@ class ChannelAccount:
 class CredentialField:
     """One credential of an account. A secret one is never shown again after it was saved.
 
-    `names_account`: it is the channel's own name of the account, which is not secret. `is_staff_only`: merchants cannot
-    set it, because it acts with the credentials of the platform.
+    `names_account`: it is the channel's own number of the account, which is not secret.
     """
 
     name: str
@@ -45,7 +44,6 @@ class CredentialField:
     is_required: bool = True
     help_text: str = ""
     names_account: bool = False
-    is_staff_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
