@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text='What is switched on: {"payment_methods": [...]}. Empty: all that the channel offers.',
+                        help_text="What is switched on. Empty: all that the channel offers.",
                     ),
                 ),
                 (
