@@ -1,6 +1,7 @@
 from django.urls import path
 
 from gateway.api.disputes import DisputeListView, DisputeView
+from gateway.api.payment_methods import PaymentMethodListView
 from gateway.api.payments import (
     ChannelPaymentCancelView,
     OrderCancelView,
@@ -19,6 +20,7 @@ urlpatterns = [
     path("payments/<str:payment_no>/cancel", PaymentCancelView.as_view()),
     path("payments/<str:payment_no>/capture", PaymentCaptureView.as_view()),
     path("payments/<str:payment_no>/sync", PaymentSyncView.as_view()),
+    path("payment-methods", PaymentMethodListView.as_view()),
     path("refunds", RefundListView.as_view()),
     path("refunds/<str:refund_no>", RefundView.as_view()),
     path("disputes", DisputeListView.as_view()),

@@ -3,12 +3,14 @@
 import datetime as dt
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.utils import timezone
 
 from channels.base import ActionType, AmountLimits, ChannelCapabilities, PaymentMethod, RefundRules
-from gateway.models import Payment, Refund
+from channels.guard import GuardedChannel
+from gateway.models import Payment, Refund, RoutingRule
 from orders.models import Order
 from sagas.models import SagaInstance
 from tests.support import background
@@ -229,3 +231,60 @@ class TestCaptures:
         )
         assert list(error(capture(client, payment, amount=4_000), 400, "validation_failed")) == ["amount"]
         assert data(capture(client, payment, amount=10_000))["status"] == "succeeded"
+
+
+class TestPaymentMethods:
+    PATH = "/api/v1/payment-methods"
+
+    def list_methods(self, client: SignedClient, **query: Any) -> list[dict[str, Any]]:
+        values = {"amount": 10_000, "currency": "CNY", **query}
+        found: list[dict[str, Any]] = data(client.get(f"{self.PATH}?{urlencode(values)}"))["items"]
+        return found
+
+    def test_what_a_method_requires(self, client: SignedClient, tight: AdditionalChannel) -> None:
+        card, wallet = (each for each in self.list_methods(client) if each["channel"] == "tight")
+        assert card == {
+            "payment_method": "card",
+            "channel": "tight",
+            "sandbox": False,
+            "next_action": "redirect",
+            "min_amount": 100,
+            "max_amount": 50_000,
+            "multiple_of": 10,
+            "max_expires_in": 7200,
+            "can_capture_manually": False,
+            "required_options": ["openid"],
+            "optional_options": ["scene"],
+        }
+        assert (wallet["payment_method"], wallet["min_amount"]) == ("wallet", None)
+
+    @pytest.mark.parametrize("changes", [{"amount": 90}, {"currency": "USD"}, {"country": "US"}])
+    def test_what_cannot_take_the_payment_is_left_out(
+        self, client: SignedClient, tight: AdditionalChannel, changes: dict[str, Any]
+    ) -> None:
+        names = [(each["channel"], each["payment_method"]) for each in self.list_methods(client, **changes)]
+        assert ("tight", "card") not in names
+        assert ("tight", "wallet") in names
+
+    def test_routing_comes_first_and_what_is_down_is_left_out(
+        self, client: SignedClient, tight: AdditionalChannel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.list_methods(client)[0]["channel"] == "simulator"
+        RoutingRule.objects.create(environment="test", channel="tight")
+        assert self.list_methods(client)[0]["channel"] == "tight"
+        monkeypatch.setattr(GuardedChannel, "is_down", property(lambda channel: channel.name == "tight"))
+        channels = {each["channel"] for each in self.list_methods(client)}
+        assert "tight" not in channels
+        assert "simulator" in channels
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("amount", "0"), ("amount", "x"), ("currency", "XXY"), ("country", "china")]
+    )
+    def test_malformed_queries(self, client: SignedClient, field: str, value: str) -> None:
+        values = {"amount": "10000", "currency": "CNY", field: value}
+        assert list(error(client.get(f"{self.PATH}?{urlencode(values)}"), 400, "validation_failed")) == [
+            field
+        ]
+
+    def test_live_keys_see_no_sandbox(self, live_client: SignedClient) -> None:
+        assert not [each for each in self.list_methods(live_client) if each["channel"] == "simulator"]
