@@ -19,6 +19,7 @@ from channels.base import (
 )
 from gateway.models import UpdateEffect
 from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.update_source import UpdateSource
 from sagas.models import SagaInstance
 from tests.support import background, bank
 from tests.support.approving import ApprovingChannel, approved, build_completion, build_ref
@@ -43,15 +44,15 @@ def test_we_complete_what_the_customer_approved(client: SignedClient, approving:
     payment = approved(client, approving)
     assert data(sync(client, payment))["status"] == "processing"
     error(cancel(client, payment), 409, "payment_not_cancellable")
+    saga = background.saga_of(payment["payment_no"], "payment.complete")
+    left = (saga.deadline_at - saga.created_at).total_seconds()
+    assert 3 * 3600 - 120 < left <= 3 * 3600
     assert data(sync(client, payment))["status"] == "processing"
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
     data(sync(client, payment))
     background.finish()
     assert len(approving.completions) == 1
-    saga = background.saga_of(payment["payment_no"], "payment.complete")
-    left = (saga.deadline_at - saga.created_at).total_seconds()
-    assert 3 * 3600 - 120 < left <= 3 * 3600
 
 
 def test_the_creation_itself_is_approved(client: SignedClient, approving: ApprovingChannel) -> None:
@@ -258,7 +259,7 @@ def test_an_earlier_attempt_is_never_completed(client: SignedClient, approving: 
         amount_minor=payment["amount"],
         currency=payment["currency"],
     )
-    assert apply_payment_update(update=late, source="approving") == UpdateEffect.NOTHING_NEW
+    assert apply_payment_update(update=late, source=UpdateSource("approving")) == UpdateEffect.NOTHING_NEW
     background.finish()
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"]) == ("pending", 0)

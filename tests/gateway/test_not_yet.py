@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from channels.base import CancelPayment, NotFoundAtChannel, NotYet, PaymentResult
+from channels.base import CancelPayment, NotFoundAtChannel, NotYet, PaymentRef, PaymentResult
 from gateway.models import Payment
 from gateway.services import expiry
 from sagas.models import SagaInstance
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.channels import AdditionalChannel, add_channel
+from tests.support.channels import TEST_ACCOUNT, AdditionalChannel, add_channel
 from tests.support.sagas import run_due
 from tests.support.shop import cancel, create, data, get_payment, opened, sync
 from tests.support.signing import SignedClient
@@ -89,6 +89,20 @@ def test_the_update_wakes_the_cancellation(client: SignedClient, page: Additiona
     saga = background.saga_of(payment["payment_no"], "payment.cancel")
     assert saga.due_at <= timezone.now()
     run_due()
+
+
+def test_the_channel_closes_the_payment_meanwhile(client: SignedClient, page: AdditionalChannel) -> None:
+    """The cancellation ends with it, so that a further attempt need not wait for the end of the page."""
+    payment = open_page(client)
+    data(cancel(client, payment), 202)
+    del page.find_payment, page.cancel_payment  # type: ignore[attr-defined]
+    ref = PaymentRef(payment["payment_no"], TEST_ACCOUNT, 10.0)
+    page._simulator.cancel_payment(CancelPayment("by-channel", ref))
+    assert data(sync(client, payment))["status"] == "cancelled"
+    run_due()
+    assert background.saga_of(payment["payment_no"], "payment.cancel").status == "completed"
+    again = data(create(client, order_no=payment["order_no"], channel="page"))
+    assert again["status"] == "pending"
 
 
 def test_an_expired_payment_closes_only_after_its_page(client: SignedClient, page: AdditionalChannel) -> None:
