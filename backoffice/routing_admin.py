@@ -56,6 +56,14 @@ class RuleForm(ReasonForm):
         help_text=gettext_lazy("Empty: every merchant."),
         required=False,
     )
+    channel_account = forms.CharField(
+        label=gettext_lazy("Channel account"),
+        help_text=gettext_lazy(
+            "Its id. Empty: the newest account of the merchant at the channel, or the platform's."
+        ),
+        max_length=36,
+        required=False,
+    )
     payment_method = forms.CharField(
         label=gettext_lazy("Payment method"),
         help_text=gettext_lazy("Empty: every payment method."),

@@ -22,6 +22,7 @@ LABELS: dict[str, Promise] = {
     "card_bin": _("first digits of the card"),
     "card_brand": _("card brand"),
     "channel": _("channel"),
+    "channel_account": _("channel account"),
     "channel_refund_no": _("channel's refund number"),
     "channel_trade_no": _("channel's number"),
     "check_count": _("status queries"),

@@ -3,6 +3,7 @@
 A rule is never edited. It is ended and another one is added, so that the audit log shows which rules were in force.
 """
 
+import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
+from channel_accounts.models import StoredChannelAccount
 from channels.registry import get_capabilities, list_channel_names
 from common.errors import FieldsRefused, OperationRefused, UnknownObject
 from common.money import EXPONENTS
@@ -20,7 +22,8 @@ from merchants.models import Merchant
 
 @dataclass(frozen=True, slots=True)
 class RuleDraft:
-    """Empty fields match everything. Amounts are in minor units of `currency`, and need one."""
+    """Empty fields match everything; an empty `channel_account` (an id) means that of the merchant or the platform.
+    Amounts are in minor units of `currency`, and need one."""
 
     environment: str
     channel: str
@@ -28,6 +31,7 @@ class RuleDraft:
     weight: int = 1
     strategy: str = RoutingStrategy.WEIGHT
     merchant_email: str = ""
+    channel_account: str = ""
     payment_method: str = ""
     currency: str = ""
     min_amount_minor: int | None = None
@@ -50,12 +54,16 @@ def add(*, draft: RuleDraft, actor: str, reason: str) -> RoutingRule:
 def _build_rule(draft: RuleDraft) -> RoutingRule:
     """Raises `FieldsRefused`."""
     fields: dict[str, Any] = asdict(draft)
-    email = fields.pop("merchant_email")
+    email, account_id = fields.pop("merchant_email"), fields.pop("channel_account")
     merchant = Merchant.objects.filter(email=email).first() if email else None
     wrong = _find_wrong_fields(draft)
     if email and merchant is None:
         wrong["merchant_email"] = _("There is no merchant with the e-mail %s.") % email
-    rule = RoutingRule(merchant=merchant, **fields)
+    account = _find_account(account_id)
+    if account_id:
+        reason = _find_account_obstacle(account, draft, merchant)
+        wrong |= {"channel_account": reason} if reason else {}
+    rule = RoutingRule(merchant=merchant, channel_account=account, **fields)
     try:
         rule.full_clean()
     except ValidationError as error:
@@ -67,6 +75,28 @@ def _build_rule(draft: RuleDraft) -> RoutingRule:
     if wrong:
         raise FieldsRefused(wrong)
     return rule
+
+
+def _find_account(account_id: str) -> StoredChannelAccount | None:
+    try:
+        return StoredChannelAccount.objects.filter(id=uuid.UUID(account_id)).first() if account_id else None
+    except ValueError:
+        return None
+
+
+def _find_account_obstacle(
+    account: StoredChannelAccount | None, draft: RuleDraft, merchant: Merchant | None
+) -> str:
+    """Why the rule cannot name this account; empty when it can."""
+    if account is None:
+        return _("There is no such channel account.")
+    if account.channel != draft.channel:
+        return _("This is an account at %(channel)s.") % {"channel": account.channel}
+    if account.environment != draft.environment:
+        return _("This account is for %(environment)s.") % {"environment": account.environment}
+    if account.merchant_id is not None and (merchant is None or account.merchant_id != merchant.id):
+        return _("This is the account of a merchant: name that merchant in the rule.")
+    return ""
 
 
 def _find_wrong_fields(draft: RuleDraft) -> dict[str, str]:

@@ -12,6 +12,7 @@ class RoutingRuleAdmin(ReadOnlyAdmin):
         "weight",
         "strategy",
         "channel",
+        "channel_account",
         "merchant",
         "payment_method",
         "currency",
@@ -23,5 +24,5 @@ class RoutingRuleAdmin(ReadOnlyAdmin):
         "is_active",
     )
     list_filter = ("environment", "is_active")
-    list_select_related = ("merchant",)
-    raw_id_fields = ("merchant",)
+    list_select_related = ("merchant", "channel_account")
+    raw_id_fields = ("merchant", "channel_account")

@@ -644,6 +644,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "channel_account",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: the newest account of the merchant at the channel, or the platform's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="channel_accounts.storedchannelaccount",
+                    ),
+                ),
+                (
                     "merchant",
                     models.ForeignKey(
                         blank=True,

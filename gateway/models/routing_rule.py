@@ -5,6 +5,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.models import StoredChannelAccount
 from merchants.models import Environment, Merchant
 
 
@@ -37,6 +38,14 @@ class RoutingRule(models.Model):
         ),
     )
     channel = models.CharField(max_length=30)
+    channel_account = models.ForeignKey(
+        StoredChannelAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Empty: the newest account of the merchant at the channel, or the platform's."),
+    )
     merchant = models.ForeignKey(
         Merchant,
         on_delete=models.CASCADE,

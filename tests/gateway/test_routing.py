@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from channel_accounts.credentials import seal_credentials
+from channel_accounts.loaded_accounts import clear_cache
+from channel_accounts.models import StoredChannelAccount
 from channels.base import ActionType, ChannelCapabilities, PaymentMethod
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
@@ -122,6 +125,25 @@ def test_the_api_tells_what_rules_are_about(client: SignedClient) -> None:
     for fields, channel in (({}, "south"), ({"country": "DE"}, "north"), (card, "west")):
         payment = data(client.post(PAYMENTS, payment_request(**wanted, **fields)))
         assert payment["channel"] == channel
+
+
+def test_a_rule_with_an_account_never_sends_money_elsewhere(acme: NewMerchant) -> None:
+    def account(**changes: Any) -> StoredChannelAccount:
+        values = {"environment": "test", "channel": "north", "display_name": "A"}
+        return StoredChannelAccount.objects.create(
+            **values, sealed_credentials=seal_credentials({}), **changes
+        )
+
+    own, others = account(merchant=acme.merchant), account(merchant=new_merchant(name="Other").merchant)
+    rule("south")
+    rule("north", priority=2, channel_account=others)
+    named = rule("north", priority=1, channel_account=own)
+    assert choose_route(acme).choice == ChannelChoice("north", str(own.id))
+    assert [each.channel for each in choose_route(acme).fallbacks] == ["south"]
+    StoredChannelAccount.objects.filter(id=own.id).update(status="disabled")
+    clear_cache()
+    assert choose_route(acme) == route("south")
+    named.delete()
 
 
 def test_weights_distribute_orders_and_are_repeatable(acme: NewMerchant) -> None:

@@ -1,14 +1,17 @@
 """Routing rules from the terminal: each change is audited, nonsense is refused, payments follow."""
 
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
 from audit.models import StaffAction
+from channel_accounts.models import StoredChannelAccount
 from gateway.models import RoutingRule
 from merchants.services import NewMerchant
+from tests.support.fixtures import new_merchant
 from tests.support.shop import create, data
 from tests.support.signing import SignedClient
 
@@ -76,6 +79,32 @@ def test_every_condition_is_listed_and_each_wrong_field_is_named() -> None:
         routing("add", "stripe", "--environment=test", *wrong, *WHY)
     for field in ("currency:", "country:", "card_bin:", "weight:", "payment_method:"):
         assert field in str(refused.value)
+
+
+def test_a_rule_names_an_account_of_its_own_channel_environment_and_merchant(acme: NewMerchant) -> None:
+    def account(**changes: Any) -> StoredChannelAccount:
+        values = {"environment": "test", "channel": "stripe", "display_name": "A", "sealed_credentials": "x"}
+        return StoredChannelAccount.objects.create(**(values | changes))
+
+    shared, own = account(), account(merchant=acme.merchant)
+    add = ("add", "stripe", "--environment=test", *WHY)
+    mine = f"--merchant={acme.merchant.email}"
+    routing(*add, f"--account={shared.id}")
+    routing(*add, f"--account={own.id}", mine)
+    assert str(own.id) in routing("list")
+    assert set(RoutingRule.objects.values_list("channel_account", flat=True)) == {shared.id, own.id}
+    other = new_merchant(name="Other")
+    for wrong, text in (
+        ((f"--account={own.id}",), "name that merchant"),
+        ((f"--account={own.id}", f"--merchant={other.merchant.email}"), "name that merchant"),
+        ((f"--account={account(channel='simulator').id}",), "account at simulator"),
+        ((f"--account={account(environment='live').id}",), "account is for live"),
+        (("--account=00000000-0000-0000-0000-000000000000",), "no such channel account"),
+        (("--account=mine",), "no such channel account"),
+    ):
+        with pytest.raises(CommandError, match=f"channel_account: .*{text}"):
+            routing(*add, *wrong)
+    assert RoutingRule.objects.count() == 2
 
 
 def test_a_dry_run_says_which_channel_would_take_a_payment_and_why(acme: NewMerchant) -> None:

@@ -35,6 +35,9 @@ class Command(BaseCommand):
         add.add_argument("--currency", default="")
         add.add_argument("--min-amount", type=int, help="In minor units; needs --currency.")
         add.add_argument("--max-amount", type=int, help="In minor units; needs --currency.")
+        add.add_argument(
+            "--account", default="", metavar="ID", help="A channel account; else the merchant's."
+        )
         add.add_argument("--method", default="", help="A payment method, such as card.")
         add.add_argument("--country", default="", help="The customer's, as two letters.")
         add.add_argument("--card-brand", default="", help="Such as visa.")
@@ -75,6 +78,7 @@ def _draft(options: dict[str, Any]) -> RuleDraft:
         min_amount_minor=options["min_amount"],
         max_amount_minor=options["max_amount"],
         strategy=options["strategy"],
+        channel_account=options["account"],
         payment_method=options["method"],
         country=options["country"].upper(),
         card_brand=options["card_brand"].lower(),
@@ -88,7 +92,8 @@ def _line(rule: RoutingRule) -> str:
     who = rule.merchant.email if rule.merchant else "every merchant"
     card = f"card {rule.card_brand} {rule.card_bin}".strip() if rule.card_brand or rule.card_bin else ""
     country = f"country {rule.country}" if rule.country else ""
-    conditions = (rule.payment_method, rule.currency or "any currency", amounts, country, card, who)
+    account = f"account {rule.channel_account_id}" if rule.channel_account_id else ""
+    conditions = (rule.payment_method, rule.currency or "any currency", amounts, country, card, account, who)
     return (
         f"{rule.pk:>5}  {rule.environment:<4}  priority {rule.priority:<4} {rule.strategy} {rule.weight:<5} "
         f"{rule.channel:<12} {', '.join(filter(None, conditions))}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Q
 
+from channel_accounts.loaded_accounts import load_account
 from channel_accounts.serving import choose_account, get_channel_for_attempt, require_no_own_account
 from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities
 from gateway import limits
@@ -66,7 +67,7 @@ def _decide(payment: RoutedPayment, rules: Sequence[RoutingRule]) -> Decision:
     return decide(
         payment=payment,
         rules=rules,
-        choices={rule.pk: _choose_account(rule.channel, payment) for rule in rules},
+        choices={rule.pk: _choose_for_rule(rule, payment) for rule in rules},
         default=_choose_account(settings.DEFAULT_CHANNELS[payment.environment], payment),
         inspect=lambda choice: _inspect(choice, payment),
         count_outcomes=lambda choice: _count_outcomes(choice, payment),
@@ -84,6 +85,12 @@ def _find_rules(payment: RoutedPayment) -> list[RoutingRule]:
         currency__in=("", payment.currency),
     )
     return list(rules)
+
+
+def _choose_for_rule(rule: RoutingRule, payment: RoutedPayment) -> ChannelChoice:
+    if rule.channel_account_id is not None:
+        return ChannelChoice(rule.channel, str(rule.channel_account_id))
+    return _choose_account(rule.channel, payment)
 
 
 def _choose_account(channel: str, payment: RoutedPayment) -> ChannelChoice:
@@ -107,6 +114,12 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
         found = get_channel_for_attempt(choice.channel, payment.environment, choice.account_id)
     except (UnknownChannel, ChannelNotAvailable) as error:
         return ChannelFacts(unavailable_reason=str(error))
+    if choice.account_id is not None:
+        loaded = load_account(choice.account_id)
+        if not loaded.is_active:
+            return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is disabled.")
+        if loaded.merchant_id not in (None, payment.merchant_id):
+            return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is another merchant's.")
     refusal = limits.find_refusal(channel=choice.channel, terms=payment.terms)
     return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
 

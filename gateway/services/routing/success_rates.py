@@ -61,7 +61,7 @@ class Measured:
 Counts = Mapping[Measured, OutcomeCounts]
 
 _COUNT = """
-SELECT p.environment, a.channel, '', p.payment_method, p.currency,
+SELECT p.environment, a.channel, coalesce(a.channel_account_id::text, ''), p.payment_method, p.currency,
        coalesce(sum(outcome.weight) FILTER (WHERE outcome.succeeded), 0),
        coalesce(sum(outcome.weight) FILTER (WHERE NOT outcome.succeeded), 0)
 FROM payment_attempts a
@@ -75,7 +75,7 @@ WHERE a.channel = ANY(%(channels)s) AND a.created_at > now() - %(window)s * inte
   AND (a.status = %(succeeded)s
        OR a.status = %(open)s AND p.status = 'authorized' AND p.channel_reference = a.reference
        OR a.status = %(declined)s AND a.failure_code = ANY(%(codes)s))
-GROUP BY p.environment, a.channel, p.payment_method, p.currency
+GROUP BY p.environment, a.channel, a.channel_account_id, p.payment_method, p.currency
 """
 
 
