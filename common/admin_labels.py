@@ -239,7 +239,6 @@ LABELS: dict[str, Promise] = {
     "last_checked_at": _("last checked at"),
     "previous_credentials_until": _("previous credentials accepted until"),
     "webhook_token": _("webhook token"),
-    "channel_account": _("channel account"),
     "simulate": _("simulator script"),
 }
 

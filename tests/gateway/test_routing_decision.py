@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import AmountNotSupported, ChannelUnavailable
@@ -53,6 +53,7 @@ facts_of_channels = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(conditions, max_size=6), facts_of_channels, st.text(max_size=5))
 def test_every_rule_is_explained_and_the_order_is_right(
     drawn: list[dict[str, Any]], facts: dict[str, ChannelFacts], order_no: str
