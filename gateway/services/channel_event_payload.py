@@ -18,8 +18,12 @@ CUT: Final = "[cut]"
 
 
 def stored_payload(body: bytes, *, max_bytes: int) -> Any:
-    """What is stored of the body of an event."""
-    payload = json.loads(body)
+    """What is stored of the body of an event. Of a body that is not JSON, and for which the channel gives no record,
+    only the size: nothing says which of it is personal."""
+    try:
+        payload = json.loads(body)
+    except ValueError:
+        return {"unreadable": True, "bytes": len(body)}
     if len(body) <= max_bytes:
         return redacted_payload(payload)
     beginning = json.dumps(redacted_payload(payload), ensure_ascii=False)[:BEGINNING_CHARACTERS]

@@ -1,6 +1,6 @@
 """Receives webhooks of channels: each verified event is stored once, in the transaction that applies its updates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -144,9 +144,9 @@ def _store_and_apply(
     with transaction.atomic(durable=True):
         if not insert_unless_exists(row):
             return UpdateEffect.NOTHING_NEW
-        effects = [_apply(each, source) for each in updates]
-        changes = (each for each in effects if each != UpdateEffect.NOTHING_NEW)
-        effect = next(changes, UpdateEffect.NOTHING_NEW)
+        # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
+        effects = [_apply(each, source) for each in sorted(updates, key=_get_reference)]
+        effect = _choose_effect(effects)
         if effect == UpdateEffect.UNKNOWN_REFERENCE:
             payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
             ChannelEvent.objects.filter(id=row.id).update(effect=effect, payload=payload)
@@ -155,6 +155,13 @@ def _store_and_apply(
         crash.reach("channel.event.before_commit", row.reference)
     crash.reach("channel.event.after_commit", row.reference)
     return effect
+
+
+def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:
+    """The effect that is stored with the event: a change rather than an update that is not about us."""
+    changes = [each for each in effects if each != UpdateEffect.NOTHING_NEW]
+    known = (each for each in changes if each != UpdateEffect.UNKNOWN_REFERENCE)
+    return next(known, changes[0] if changes else UpdateEffect.NOTHING_NEW)
 
 
 def _get_reference(located: _LocatedUpdate) -> str:
