@@ -65,7 +65,7 @@ class StoredChannelAccount(models.Model):
     capabilities = models.JSONField(
         default=dict,
         blank=True,
-        help_text=_("What is switched on. Empty: all that the channel offers."),
+        help_text=_("The payment methods that are switched on. Empty: all that the channel offers."),
     )
     status = models.CharField(max_length=20, choices=AccountStatus, default=AccountStatus.ACTIVE)
     webhook_token = models.CharField(

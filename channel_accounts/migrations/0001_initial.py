@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="What is switched on. Empty: all that the channel offers.",
+                        help_text="The payment methods that are switched on. Empty: all that the channel offers.",
                     ),
                 ),
                 (

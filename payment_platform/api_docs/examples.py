@@ -11,6 +11,7 @@ PAYMENT: Example = {
     "currency": "USD",
     "status": "pending",
     "channel": "stripe",
+    "channel_account": None,
     "sandbox": True,
     "channel_trade_no": "sim_7f3a2c9d",
     "payment_method": "card",
@@ -39,6 +40,7 @@ PAYMENT: Example = {
 REFUND: Example = {
     "refund_no": "REF-20261127-771204938851",
     "payment_no": "PAY-20261127-482913570164",
+    "channel_account": None,
     "amount": 5000,
     "currency": "USD",
     "status": "succeeded",
