@@ -48,7 +48,11 @@ class ReadOnlyAdmin(ModelAdmin):
         super().__init__(model, admin_site)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return without_secret_columns(super().get_queryset(request))
+        rows = super().get_queryset(request)
+        if not isinstance(self.list_select_related, bool):
+            # Django joins these only to rows that join nothing else, such as a table without its secret columns.
+            rows = rows.select_related(*self.list_select_related)
+        return without_secret_columns(rows)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return KeysetChangeList
