@@ -102,16 +102,6 @@ def find_account_by_webhook_token(channel: str, token: str) -> LoadedAccount | N
     return load_account(account_id) if account_id else None
 
 
-def find_account_id_by_no(*, channel: str, environment: str, account_no: str) -> uuid.UUID | None:
-    """The account that the channel knows by this name."""
-
-    def find() -> uuid.UUID | None:
-        row = selectors.find_account_by_no(channel=channel, environment=environment, account_no=account_no)
-        return row.id if row else None
-
-    return _cache.get(("no", channel, environment, account_no), find)
-
-
 def list_accounts_for(*, merchant_id: uuid.UUID, environment: str, channel: str) -> tuple[LoadedAccount, ...]:
     """The active accounts that may take a new payment of the merchant, newest first: its own ones, or if it has none,
     those that the platform has added. Empty: the platform's own account, of the settings, serves the merchant.

@@ -115,11 +115,6 @@ class StoredChannelAccount(models.Model):
             models.Index(
                 name="channel_account_serving", fields=["environment", "channel", "merchant", "-id"]
             ),
-            models.Index(
-                name="channel_account_by_no",
-                fields=["channel", "environment", "account_no"],
-                condition=~Q(account_no=""),
-            ),
         ]
 
     def __str__(self) -> str:

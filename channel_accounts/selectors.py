@@ -39,14 +39,6 @@ def find_account_by_token(channel: str, token: str) -> StoredChannelAccount | No
     return StoredChannelAccount.objects.filter(channel=channel, webhook_token=token).first()
 
 
-def find_account_by_no(*, channel: str, environment: str, account_no: str) -> StoredChannelAccount | None:
-    """The newest account that the channel knows by this name."""
-    accounts = StoredChannelAccount.objects.filter(
-        channel=channel, environment=environment, account_no=account_no
-    ).exclude(account_no="")
-    return accounts.order_by("-id").first()
-
-
 def get_accounts_of_channel(channel: str) -> QuerySet[StoredChannelAccount]:
     """The accounts of all merchants, and those of the platform, oldest first."""
     return StoredChannelAccount.objects.filter(channel=channel).order_by("id")

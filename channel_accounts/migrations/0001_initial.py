@@ -126,11 +126,6 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["environment", "channel", "merchant", "-id"], name="channel_account_serving"
                     ),
-                    models.Index(
-                        condition=models.Q(("account_no", ""), _negated=True),
-                        fields=["channel", "environment", "account_no"],
-                        name="channel_account_by_no",
-                    ),
                 ],
                 "constraints": [
                     models.CheckConstraint(

@@ -138,8 +138,7 @@ class WebhookEvent:
     """A verified webhook: the updates that it brings, in their order; none for an event that is only acknowledged.
 
     `record` is what to store of it in place of the raw body, for example when the body is encrypted. Without
-    `acknowledgement` the platform answers 200 with its own JSON. `account_no`: the event is about another account than
-    the one that verified it, which the channel knows by this name (Stripe Connect).
+    `acknowledgement` the platform answers 200 with its own JSON.
     """
 
     event_id: str
@@ -147,4 +146,3 @@ class WebhookEvent:
     updates: tuple[ChannelUpdate, ...] = ()
     record: bytes | None = None
     acknowledgement: Acknowledgement | None = None
-    account_no: str = ""

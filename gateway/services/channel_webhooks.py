@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
 from django.db import transaction
 
-from channel_accounts.loaded_accounts import find_account_id_by_no
 from channel_accounts.serving import find_webhook_channel
 from channels.base import (
     Acknowledgement,
@@ -39,8 +37,6 @@ from gateway.update_source import UpdateSource
 
 MAX_TYPE, MAX_REFERENCE = 100, 64
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class ReceivedWebhook:
@@ -68,11 +64,9 @@ def receive_webhook(
     did not sign, and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
     """
     served, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
-    source, reported = UpdateSource.of(served), event.updates
-    if event.account_no:
-        source, reported = _find_other_account(served, event)
+    source = UpdateSource.of(served)
     # Queries may not be made inside the transaction that applies the updates.
-    updates = [_locate_payment(update, source) for update in reported]
+    updates = [_locate_payment(update, source) for update in event.updates]
     effect = _store_and_apply(event, updates, source, body if event.record is None else event.record)
     return ReceivedWebhook(effect, event.acknowledgement)
 
@@ -88,19 +82,6 @@ def _find_channels(channel: str, token: str) -> list[GuardedChannel]:
     if served is None:
         raise NotFound({"channel": channel})
     return [served]
-
-
-def _find_other_account(
-    served: GuardedChannel, event: WebhookEvent
-) -> tuple[UpdateSource, tuple[ChannelUpdate, ...]]:
-    """The account that the event is about, and its updates: none for an account that is not in our tables."""
-    account_id = find_account_id_by_no(
-        channel=served.name, environment=served.account.environment, account_no=event.account_no
-    )
-    if account_id is None:
-        log.info("channel.event_of_unknown_account", channel=served.name, event_id=event.event_id)
-        return UpdateSource.of(served), ()
-    return UpdateSource(served.name, account_id), event.updates
 
 
 def _parse_webhook(
