@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 
 from channels import breaker, metrics
 from channels.base import (
+    PLATFORM,
     CancelPayment,
     CapturePayment,
     Channel,
@@ -57,7 +58,10 @@ class CallGuard:
         metrics.initialize(channel, environment, account)
         self._state = SharedBreakerState(channel, environment, account)
         # Per process and in memory: a killed process leaves no place taken.
-        self._places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
+        self._channel_places = _get_channel_places(channel, environment)
+        # An account that was added takes at most half of its channel's places, so that it never takes those of others.
+        places = settings.CHANNEL_CALLS_PER_PROCESS
+        self._places = threading.BoundedSemaphore(places if account == PLATFORM else max(1, places // 2))
 
     @property
     def is_open(self) -> bool:
@@ -84,6 +88,9 @@ class CallGuard:
     def _send_in_a_place(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
         if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
             return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
+        if not self._channel_places.acquire(timeout=PLACE_WAIT_SECONDS):
+            self._places.release()
+            return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
         try:
             admission = CallAdmitted() if self._state.was_quiet else self._state.change(breaker.admit_call)
             if isinstance(admission, CallRefused):
@@ -91,6 +98,7 @@ class CallGuard:
             started = time.perf_counter()
             result = send()
         finally:
+            self._channel_places.release()
             self._places.release()
         seconds = time.perf_counter() - started
         metrics.count_call(*self._labels, operation, result, seconds=seconds)
@@ -125,6 +133,13 @@ def _read_is_open(state: BreakerState, now: float) -> tuple[BreakerState, bool]:
 
 
 _guards: dict[tuple[str, str, str], CallGuard] = {}
+_channel_places: dict[tuple[str, str], threading.BoundedSemaphore] = {}
+
+
+def _get_channel_places(channel: str, environment: str) -> threading.BoundedSemaphore:
+    """The places in flight that all accounts of a channel share."""
+    places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
+    return _channel_places.setdefault((channel, environment), places)
 
 
 def get_guard(channel: str, account: ChannelAccount) -> CallGuard:

@@ -2,6 +2,7 @@
 
 from channels.base.accounts import (
     LIVE,
+    PLATFORM,
     TEST,
     ChannelAccount,
     CredentialCheck,
@@ -72,6 +73,7 @@ from channels.base.updates import (
 
 __all__ = [
     "LIVE",
+    "PLATFORM",
     "TEST",
     "Acknowledgement",
     "ActionType",

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 # Environments.
 TEST, LIVE = "test", "live"
+# The label of the platform's own account.
+PLATFORM = "platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class ChannelAccount:
     @property
     def label(self) -> str:
         """Names the account in metrics, breaker keys and logs."""
-        return str(self.id) if self.id else "platform"
+        return str(self.id) if self.id else PLATFORM
 
 
 @dataclass(frozen=True, slots=True)

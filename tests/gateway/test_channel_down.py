@@ -10,8 +10,10 @@ from django.db.models import F
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import NotProcessed, UnknownOutcome
+from channels.base import ChannelAccount, NotFoundAtChannel, NotProcessed, UnknownOutcome
 from channels.breaker import BreakerPhase
+from channels.guard import get_guard
+from common.ids import uuid7
 from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
@@ -222,6 +224,35 @@ def test_a_slow_channel_uses_no_more_than_its_share_of_threads(
 
     stuck.let_go.set()
     assert [answer.result().status_code for answer in waiting] == [202, 202]
+
+
+def test_an_account_takes_at_most_half_of_the_places_of_its_channel(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.CHANNEL_CALLS_PER_PROCESS = 4
+    inside, let_go = threading.Semaphore(0), threading.Event()
+
+    def hang() -> UnknownOutcome:
+        inside.release()
+        assert let_go.wait(20)
+        return UnknownOutcome("timeout")
+
+    slow, other, third = (get_guard("somebank", ChannelAccount("test", uuid7())) for _account in range(3))
+    waiting = [in_background(lambda: slow.call("find_payment", hang)) for _thread in range(2)]
+    for _thread in waiting:
+        assert inside.acquire(timeout=10)
+    assert isinstance(slow.call("find_payment", hang), NotProcessed)
+    answered = NotFoundAtChannel()
+    for guard in (other, third, get_guard("somebank", ChannelAccount("test"))):
+        assert guard.call("find_payment", lambda: answered) is answered
+
+    waiting += [in_background(lambda: other.call("find_payment", hang)) for _thread in range(2)]
+    for _thread in range(2):
+        assert inside.acquire(timeout=10)
+    refused = third.call("find_payment", lambda: answered)
+    assert isinstance(refused, NotProcessed), "all accounts together leave threads to other channels"
+    assert get_guard("otherbank", ChannelAccount("test")).call("find_payment", lambda: answered) is answered
+    let_go.set()
+    assert all(isinstance(each.result(), UnknownOutcome) for each in waiting)
+    assert third.call("find_payment", lambda: answered) is answered
 
 
 def test_a_place_is_released_after_every_kind_of_call(
