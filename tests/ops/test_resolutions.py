@@ -241,14 +241,28 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
 
 
 def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: InterceptedSimulator) -> None:
+    """The webhook wakes the cancellation, whose queries are still answered wrongly: it needs review again."""
     payment, saga = undecidable_cancel(client, line)
-    line.mend()
-    shop.data(shop.sync(client, payment))
+    assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "applied"
+    background.finish()
+    saga.refresh_from_db()
     with translation.override("en"), pytest.raises(NotPermitted, match="is paid"):
         resolve(saga, "unpaid")
     saga.refresh_from_db()
     assert saga.needs_attention
     assert not StaffAction.objects.exists()
+
+
+def test_a_cancellation_in_review_ends_by_itself_when_the_payment_is_paid(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
+    payment, saga = undecidable_cancel(client, line)
+    line.mend()
+    shop.data(shop.sync(client, payment))
+    background.finish()
+    saga.refresh_from_db()
+    assert (saga.status, saga.needs_attention) == (SagaStatus.COMPLETED, False)
+    assert shop.get_payment(client, payment)["status"] == "succeeded"
 
 
 def test_said_of_what_has_moved_on_nothing_becomes_true(
