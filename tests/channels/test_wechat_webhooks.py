@@ -136,7 +136,7 @@ def test_a_probe_is_refused_without_a_warning() -> None:
     ]
 
 
-@pytest.mark.parametrize("seconds", [-301, 302])
+@pytest.mark.parametrize("seconds", [-301, 400])
 def test_an_old_webhook_and_one_from_the_future(seconds: int) -> None:
     body = build_body(TRANSACTION)
     with pytest.raises(WebhookRefused, match="five minutes"):
