@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="package")
 def running_platform() -> Iterator[Platform]:
     """When all tests are done, the auditor judges everything that happened."""
-    with Platform() as platform:
+    with Platform(has_sandboxes=True) as platform:
         yield platform
         platform.heal()
         books = Books(platform.database)

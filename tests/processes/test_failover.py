@@ -38,7 +38,15 @@ class ReplicatedPlatform(Platform):
         self.relay = self._ours("relay", [*command, "relay"])
         self.webhooks = self._ours("webhooks", [*command, "deliver_webhooks"])
 
+    def use_new_primary(self) -> None:
+        """The address leads to the new primary. Tests of this file may be shared out among processes, so that each of
+        them must find what it needs without the others."""
+        if not self.is_switched:
+            self.switch_over()
+        self.address.switch(self.new.database.port)
+
     def _start(self) -> None:
+        self.is_switched = False
         self.address.__enter__()
         super()._start()
         self.new.copy(self.old)
@@ -55,6 +63,7 @@ class ReplicatedPlatform(Platform):
 
     def switch_over(self) -> None:
         """As operators do it: the old primary comes back as a standby, on the address that everybody knows."""
+        self.is_switched = True
         self.old.stop()
         self.new.promote()
         self.old.start_as_standby_of(self.new)
@@ -103,7 +112,7 @@ def test_address_leads_to_a_standby_and_then_to_the_new_primary(platform: Replic
 def test_sessions_turn_read_only(platform: ReplicatedPlatform) -> None:
     """A server that is fenced, or a cloud's writer that becomes a reader, keeps its sessions open."""
     shop = HttpShop(platform.url, platform.merchant["key"], platform.merchant["secret"])
-    platform.address.switch(platform.new.database.port)
+    platform.use_new_primary()
     wait_until(lambda: shop.get("/readyz").status == 200, RECONNECT_SECONDS + LOADED_SECONDS, "the platform")
     write = payment("auto_pay,no_webhook")
     with connect(platform.new.database) as operator:
@@ -120,6 +129,7 @@ def test_sessions_turn_read_only(platform: ReplicatedPlatform) -> None:
 
 def test_several_hosts(platform: ReplicatedPlatform) -> None:
     """`DB_HOST` with the standby first: it is passed over, by the pool and by sessions outside it."""
+    platform.use_new_primary()
     standby, primary = platform.old.database, platform.new.database
     hosts = {
         "DB_HOST": f"{standby.host},{primary.host}",

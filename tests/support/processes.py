@@ -165,7 +165,7 @@ class Process:
 class Platform:
     """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_sandboxes: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="payment-processes-"))
         self.directory.chmod(0o755)  # the servers' account passes through
         self.database = Database("127.0.0.1", free_port(), embedded=True)
@@ -185,10 +185,10 @@ class Platform:
         self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
         self.worker = self._workers("worker")
         self.spare_worker = self._workers("spare")  # runs only while a test wants it
-        self.sandboxes = [
-            self._ours(f"{each.name}-sandbox", [sys.executable, *each.arguments])
-            for each in (self.wechat, self.alipay)
-        ]
+        self.sandboxes = {
+            each: self._ours(f"{each.name}-sandbox", [sys.executable, *each.arguments])
+            for each in ((self.wechat, self.alipay) if has_sandboxes else ())
+        }
         self.postgres = self._server("postgres")
         self.redis = self._server("redis")
         self.merchant: dict[str, str] = {}
@@ -211,7 +211,7 @@ class Platform:
     @property
     def processes(self) -> list[Process]:
         ours = [self.web, self.worker, self.spare_worker, self.beat]
-        return [*ours, *self.sandboxes, self.redis, self.postgres]
+        return [*ours, *self.sandboxes.values(), self.redis, self.postgres]
 
     @property
     def customers(self) -> Customers:
@@ -270,9 +270,9 @@ class Platform:
 
     def _start_sandboxes(self) -> None:
         """Every process of the platform gets the settings that lead to them."""
-        for process in self.sandboxes:
+        for process in self.sandboxes.values():
             process.start()
-        for sandbox, process in zip((self.wechat, self.alipay), self.sandboxes, strict=True):
+        for sandbox, process in self.sandboxes.items():
             wait_until(lambda each=sandbox: each.is_ready(), START_SECONDS, process.name)
             for ours in (self, self.web, self.worker, self.spare_worker, self.beat):
                 ours.environment.update(sandbox.read_settings())
