@@ -91,11 +91,6 @@ def load_account(account_id: uuid.UUID) -> LoadedAccount:
     return loaded
 
 
-def get_channel_account(account_id: uuid.UUID) -> ChannelAccount:
-    """Raises `UnknownAccount`."""
-    return load_account(account_id).account
-
-
 def find_account_by_webhook_token(channel: str, token: str) -> LoadedAccount | None:
     """Also a disabled account: its payments are still served."""
     account_id = _cache.get(("token", channel, token), lambda: _find_id(channel, token)) if token else None

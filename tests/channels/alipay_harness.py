@@ -12,7 +12,6 @@ from channels.registry import get_platform_account
 from tests.support.alipay.bank import AlipayBank
 from tests.support.channels import build_creation
 
-REFUND_QUERY_PAUSE_SECONDS = 10
 STATEMENT_DAYS = 2
 
 

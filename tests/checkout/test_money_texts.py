@@ -6,8 +6,6 @@ from django.utils import translation
 from checkout.messages import MESSAGES, describe_state
 from checkout.states import CLOSED_UNPAID_STATES, Money, PageState, refine_state
 
-NOT_CHARGED = {"en": "Nothing was charged", "zh-hans": "扣款"}
-
 
 def usd(**moved: int) -> Money:
     return Money(

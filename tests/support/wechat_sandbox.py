@@ -16,9 +16,9 @@ from channels.wechat.sandbox.callbacks import send_over_http
 from channels.wechat.sandbox.keys import (
     MerchantIdentity,
     format_public_key,
-    make_certificate,
     make_key,
     make_merchant,
+    make_platform,
 )
 from channels.wechat.sandbox.merchants import PlatformKeys, SigningMode
 from channels.wechat.sandbox.server import run_sandbox
@@ -33,8 +33,7 @@ def key_of(owner: str) -> RSAPrivateKey:
 
 @functools.cache
 def platform_keys() -> PlatformKeys:
-    key = key_of("platform certificate")
-    return PlatformKeys(key, make_certificate(key, "Tenpay.com Root CA"), key_of("platform public key"))
+    return make_platform(key_of("platform certificate"), key_of("platform public key"))
 
 
 def identity_of(mchid: str, signing_mode: SigningMode = SigningMode.PUBLIC_KEY) -> MerchantIdentity:
