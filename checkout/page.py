@@ -100,7 +100,7 @@ def render_page(request: HttpRequest, page: CheckoutPage | None) -> HttpResponse
         "refused": _choose_card_declined_text(page),
         "waiting": page.state in WAITING_STATES,
         "reload_seconds": _choose_reload_seconds(page, action),
-        # The customer acts elsewhere, such as on the phone that scanned the code.
+        # The customer acts on another device, such as the phone that scanned the code.
         "polled": page.state not in FINAL_STATES,
         "settled": page.state in (PageState.PAID, PageState.AUTHORIZED),
         "action": action,

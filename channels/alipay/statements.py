@@ -163,8 +163,8 @@ def _rejoin_subject(header: Sequence[str], cells: Sequence[str]) -> Sequence[str
     if len(cells) == len(header):
         return cells
     start = header.index(_COLUMNS["subject"])
-    surplus = len(cells) - len(header)
-    for joined in range(surplus + 1):
+    extra_cells = len(cells) - len(header)
+    for joined in range(extra_cells + 1):
         after = start + joined + 1
         if after < len(cells) and _is_time(cells[after]):
             return [*cells[:start], ",".join(cells[start:after]), *cells[after:]]

@@ -46,7 +46,7 @@ def query(books: Books, app: apps.App, call: Call) -> dict[str, object]:
 
 
 def close(books: Books, app: apps.App, call: Call) -> dict[str, object]:
-    """open/02e7gn. A notify_url in the call is told of it for any product."""
+    """open/02e7gn. A notify_url in the call gets a notice of it for any product."""
     trade = _trade(books, app, call)
     trades.close_unpaid(books, trade, notify_url=read_address(call.common, "notify_url"))
     return {"out_trade_no": trade.out_trade_no, "trade_no": trade.trade_no}
