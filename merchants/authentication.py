@@ -15,6 +15,7 @@ from merchants import errors, keys, metrics, selectors, services, throttling
 from merchants.credentials import Credentials, read_credentials
 from merchants.models import ApiKey, Environment, MerchantStatus
 from merchants.principal import Principal
+from merchants.selectors import PresentedKey
 from merchants.signing import compute_signature
 
 MAX_CLOCK_SKEW_SECONDS = 300
@@ -52,10 +53,11 @@ def authenticate(credentials: Credentials) -> Principal:
     4. The merchant is active and the address is allowed. Only the key's owner may learn this, so it follows check 2.
     5. The rate limit and the nonce. They come last, so that nobody can use up those of another merchant.
     """
-    key, now = _require_valid_key(credentials)
+    presented = _require_valid_key(credentials)
+    key = presented.key
     if not credentials.is_demo:
-        _require_fresh_timestamp(credentials, now)
-    if key.merchant.status != MerchantStatus.ACTIVE:
+        _require_fresh_timestamp(credentials, presented.now)
+    if presented.merchant_status != MerchantStatus.ACTIVE:
         raise errors.MerchantSuspended
     if key.allowed_ips and not _is_within(credentials.address, key.allowed_ips):
         raise errors.AddressNotAllowed({"address": credentials.address})
@@ -71,14 +73,16 @@ def authenticate(credentials: Credentials) -> Principal:
     )
 
 
-def _require_valid_key(credentials: Credentials) -> tuple[ApiKey, dt.datetime]:
-    """Returns the key and the database's time. Raises `InvalidCredentials`."""
-    key, now = selectors.find_presented_key(credentials.api_key) or (None, None)
-    is_valid = _is_signature_valid(credentials, key)
-    if key is None or now is None or not is_valid or not key.is_usable_at(now):
-        log.info("authentication.refused", key=key.hint if key else None, signature_valid=is_valid)
-        raise errors.InvalidCredentials(_refusal_details(credentials, key, now))
-    return key, now
+def _require_valid_key(credentials: Credentials) -> PresentedKey:
+    """Raises `InvalidCredentials`."""
+    presented = selectors.find_presented_key(credentials.api_key)
+    is_valid = _is_signature_valid(credentials, presented.key if presented else None)
+    if presented is None or not is_valid or not presented.key.is_usable_at(presented.now):
+        log.info(
+            "authentication.refused", key=presented.key.hint if presented else None, signature_valid=is_valid
+        )
+        raise errors.InvalidCredentials(_refusal_details(credentials, presented))
+    return presented
 
 
 def _is_signature_valid(credentials: Credentials, key: ApiKey | None) -> bool:
@@ -97,7 +101,7 @@ def _decoy_secret(_master_key: str) -> str:
     return crypto.seal(keys.generate_key(Environment.TEST).secret)
 
 
-def _refusal_details(credentials: Credentials, key: ApiKey | None, now: dt.datetime | None) -> dict[str, str]:
+def _refusal_details(credentials: Credentials, presented: PresentedKey | None) -> dict[str, str]:
     """Returns the canonical string that we expected to be signed, for a usable test key only. It holds nothing that was
     not in the request.
 
@@ -105,10 +109,9 @@ def _refusal_details(credentials: Credentials, key: ApiKey | None, now: dt.datet
     """
     canonical = credentials.parts.canonical().decode("latin-1")
     is_shown = (
-        key is not None
-        and now is not None
-        and key.environment == Environment.TEST
-        and key.is_usable_at(now)
+        presented is not None
+        and presented.key.environment == Environment.TEST
+        and presented.key.is_usable_at(presented.now)
         and credentials.api_key != keys.DEMO_KEY
     )
     return {"canonical_string": canonical} if is_shown else {}

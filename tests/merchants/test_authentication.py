@@ -3,9 +3,9 @@
 import datetime as dt
 import itertools
 import time
+from dataclasses import replace
 
 import pytest
-from django.db.models import DateTimeField, Value
 from django.test import Client, RequestFactory
 
 from merchants import authentication, metrics, selectors
@@ -25,6 +25,15 @@ def test_a_signed_request_is_admitted(client, acme):
     assert data["id"] == str(acme.merchant.pk)
     assert data["environment"] == "test"
     assert data["key_id"] == str(acme.test_key.api_key.pk)
+
+
+def test_the_presented_key_is_the_row_that_the_orm_reads(acme):
+    found = selectors.find_presented_key(acme.test_key.key)
+    read = ApiKey.objects.select_related("merchant").get(pk=found.key.pk)
+    names = [field.attname for field in ApiKey._meta.concrete_fields]
+    assert [getattr(found.key, name) for name in names] == [getattr(read, name) for name in names]
+    assert found.merchant_status == read.merchant.status
+    assert not found.key._state.adding
 
 
 def test_path_query_and_body_are_signed_as_sent(client):
@@ -106,10 +115,11 @@ class TestClock:
     @pytest.fixture
     def freeze(self, monkeypatch):
         """Sets the time of the database."""
+        find = selectors.find_presented_key
 
         def stop(now):
-            database_time = Value(dt.datetime.fromtimestamp(now, dt.UTC), DateTimeField())
-            monkeypatch.setattr(selectors, "Now", lambda: database_time)
+            frozen = dt.datetime.fromtimestamp(now, dt.UTC)
+            monkeypatch.setattr(selectors, "find_presented_key", lambda key: replace(find(key), now=frozen))
 
         return stop
 
