@@ -67,7 +67,7 @@ def _verify_refund(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _prepare_cancel(shop: HttpShop) -> Write:
-    opened = shop.send(payment("no_webhook", amount=AMOUNT)).data
+    opened = shop.repeat_until_final(payment("no_webhook", amount=AMOUNT), 0).data
     return Write(f"/api/v1/payments/{opened['payment_no']}/cancel", {"reason": "changed my mind"})
 
 
@@ -82,7 +82,8 @@ def _verify_cancel(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _prepare_capture(shop: HttpShop) -> Write:
-    held = shop.send(payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")).data
+    opening = payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")
+    held = shop.repeat_until_final(opening, 0).data
     assert held["status"] == "authorized", held
     return Write(f"/api/v1/payments/{held['payment_no']}/capture", {"amount": PART})
 
@@ -153,7 +154,8 @@ def _verify_rolled_back(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _send_creation(shop: HttpShop, channel: str, method: str) -> dict[str, Any]:
-    return shop.send(payment(amount=AMOUNT, channel=channel, payment_method=method, currency="CNY")).data
+    opening = payment(amount=AMOUNT, channel=channel, payment_method=method, currency="CNY")
+    return shop.repeat_until_final(opening, 0).data
 
 
 def _prepare_wechat_create(_shop: HttpShop) -> Write:
@@ -182,7 +184,8 @@ def _prepare_wechat_refund(shop: HttpShop) -> Write:
 def _prepare_refund_of(shop: HttpShop, opened: dict[str, Any]) -> Write:
     """The platform knows that the customer has paid, by a webhook or because it is asked to query now."""
     number = opened["payment_no"]
-    assert shop.send(Write(f"/api/v1/payments/{number}/sync", {})).data["status"] == "succeeded"
+    sync = Write(f"/api/v1/payments/{number}/sync", {})
+    assert shop.repeat_until_final(sync, 0).data["status"] == "succeeded"
     return Write("/api/v1/refunds", {"payment_no": number, "amount": PART, "reason": "half empty"})
 
 

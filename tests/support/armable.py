@@ -14,12 +14,15 @@ import os
 import signal
 from pathlib import Path
 
+from tests.support.process_table import read_start
+
 ARM_SIGNAL = signal.SIGRTMIN + 3
 DIRECTORY = "TEST_ARM_DIRECTORY"
 
 
 def make_armable(role: str) -> None:
-    """Call in the main thread of the process. Its sign in the directory says that it is listening."""
+    """Call in the main thread of the process. Its sign in the directory says that it is listening, and since when the
+    process runs: numbers of processes that died are given to new processes and threads."""
     directory = Path(os.environ[DIRECTORY])
     orders = directory / f"orders.{os.getpid()}"
     taken: list[str] = []
@@ -31,7 +34,9 @@ def make_armable(role: str) -> None:
 
     signal.signal(ARM_SIGNAL, take_orders)
     # The sign first: whoever writes standing orders and then finds no sign is read here, and no order is missed.
-    (directory / f"{role}.{os.getpid()}").touch()
+    new = directory / f"new-sign.{os.getpid()}"
+    new.write_text(str(read_start(os.getpid())))
+    new.rename(directory / f"{role}.{os.getpid()}")
     standing = directory / f"standing.{role}"
     if standing.exists():
         _obey(standing.read_text())

@@ -36,6 +36,7 @@ from scripts.local.errors import tail
 from scripts.local.postgres import Cluster, ensure_database
 from scripts.local.redis import Server
 from tests.support.armable import ARM_SIGNAL, DIRECTORY
+from tests.support.process_table import is_alive, read_parent, read_start
 from tests.support.sandboxes import Customers, Sandbox
 from tests.support.waiting import wait_until
 
@@ -327,9 +328,9 @@ class Platform:
         for child in self.worker_children():
             self.arm(child, crash_at=crash_at, lose_answer_of=lose_answer_of, spares=spares)
 
-    def dead_children(self) -> set[int]:
-        """Of all Celery workers so far, also those that had only just started."""
-        return {pid for pid in self._signs("worker") if not is_alive(pid)}
+    def dead_children(self) -> set[tuple[int, int]]:
+        """Number and start of each, of all workers so far, also those that had only just started."""
+        return {sign for sign in self._signs("worker") if read_start(sign[0]) != sign[1]}
 
     def _order(self, orders: Path, crash_at: str, lose_answer_of: str, spares: Sequence[uuid.UUID]) -> None:
         environment = {
@@ -343,10 +344,12 @@ class Platform:
 
     def _armable(self, role: str, under: Process) -> list[int]:
         under.revive()
-        return sorted(pid for pid in self._signs(role) if under.pid in _ancestors(pid))
+        living = [pid for pid, start in self._signs(role) if read_start(pid) == start]
+        return sorted(pid for pid in living if under.pid in _ancestors(pid))
 
-    def _signs(self, role: str) -> list[int]:
-        return [int(sign.suffix[1:]) for sign in self.arms.glob(f"{role}.*")]
+    def _signs(self, role: str) -> list[tuple[int, int]]:
+        """Number and start of each process that ever listened. The number alone may be that of a thread by now."""
+        return [(int(sign.suffix[1:]), int(sign.read_text())) for sign in self.arms.glob(f"{role}.*")]
 
     def _web_is_ready(self) -> bool:
         self.web.revive()
@@ -440,28 +443,15 @@ class Platform:
         return Process(name, [], self.directory / f"{name}.log", dict(os.environ), server_account())
 
 
-def is_alive(pid: int) -> bool:
-    return _parent(pid) is not None
-
-
 def wait_for_death(pid: int) -> None:
     """A process that dies closes its connections first: who sees that may still find it there for a moment."""
     wait_until(lambda: not is_alive(pid), 30.0, f"the end of process {pid}")
 
 
-def _parent(pid: int) -> int | None:
-    """None when the process is gone, also when only its exit status is left."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[1])
-
-
 def _ancestors(pid: int) -> set[int]:
     """Its parent, and that one's."""
-    parent = _parent(pid)
-    return set() if parent is None else {parent, _parent(parent) or 0}
+    parent = read_parent(pid)
+    return set() if parent is None else {parent, read_parent(parent) or 0}
 
 
 def free_port() -> int:
