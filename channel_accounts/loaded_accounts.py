@@ -19,7 +19,7 @@ from channel_accounts import selectors
 from channel_accounts.credentials import unseal_credentials
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.base import ChannelAccount
-from channels.registry import WEBHOOK_PATH, ChannelNotAvailable
+from channels.registry import WEBHOOK_PATH
 
 CACHE_SECONDS = 5.0
 MAX_CACHED = 10_000
@@ -41,6 +41,9 @@ class LoadedAccount:
     is_active: bool
     display_name: str
     payment_methods: tuple[str, ...]
+
+    def has_switched_on(self, payment_method: str) -> bool:
+        return not self.payment_methods or payment_method in self.payment_methods
 
     @property
     def id(self) -> uuid.UUID:
@@ -97,21 +100,14 @@ def find_account_by_webhook_token(channel: str, token: str) -> LoadedAccount | N
     return load_account(account_id) if account_id else None
 
 
-def list_accounts_for(*, merchant_id: uuid.UUID, environment: str, channel: str) -> tuple[LoadedAccount, ...]:
-    """The active accounts that may take a new payment of the merchant, newest first: its own ones, or if it has none,
-    those that the platform has added. Empty: the platform's own account, of the settings, serves the merchant.
-
-    Raises `ChannelNotAvailable` when all accounts of the merchant are disabled: its money never goes to the platform's
-    account because of that.
-    """
-    own, shared = _cache.get(
+def list_accounts_at(
+    *, merchant_id: uuid.UUID, environment: str, channel: str
+) -> tuple[tuple[LoadedAccount, ...], tuple[LoadedAccount, ...]]:
+    """The merchant's own accounts, and those that the platform has added. Newest first, disabled ones included."""
+    return _cache.get(
         ("for", merchant_id, environment, channel),
         lambda: _load_accounts_at(merchant_id, environment, channel),
     )
-    active = tuple(each for each in own or shared if each.is_active)
-    if own and not active:
-        raise ChannelNotAvailable(channel, environment, "all accounts of the merchant are disabled.")
-    return active
 
 
 def to_channel_account(row: StoredChannelAccount) -> ChannelAccount:

@@ -5,7 +5,7 @@ import uuid
 from channel_accounts import selectors
 from channel_accounts.loaded_accounts import (
     find_account_by_webhook_token,
-    list_accounts_for,
+    list_accounts_at,
     load_account,
     to_channel_account,
 )
@@ -14,16 +14,22 @@ from channels.guard import GuardedChannel
 from channels.registry import AvailableChannel
 
 
-def choose_account(*, merchant_id: uuid.UUID, environment: str, channel: str) -> uuid.UUID | None:
-    """The account that takes a new payment of the merchant: the newest one of its active accounts; None: the platform's
-    own. Raises `ChannelNotAvailable` when all accounts of the merchant are disabled."""
-    accounts = list_accounts_for(merchant_id=merchant_id, environment=environment, channel=channel)
-    return accounts[0].id if accounts else None
+def choose_account(
+    *, merchant_id: uuid.UUID, environment: str, channel: str, payment_method: str
+) -> uuid.UUID | None:
+    """The account for a new payment of the merchant; None: the platform's own.
 
+    The newest one of its accounts that is active and has switched on the method. Of a merchant without accounts: such a
+    one of those that the platform has added, else the platform's own.
 
-def require_no_own_account(*, merchant_id: uuid.UUID, environment: str, channel: str) -> None:
-    """For the platform's own account: raises `ChannelNotAvailable` when all accounts of the merchant are disabled."""
-    list_accounts_for(merchant_id=merchant_id, environment=environment, channel=channel)
+    Where none of the merchant's accounts can take the payment, it is one of them all the same, which the caller then
+    refuses: the money never goes to the platform's account because of that.
+    """
+    own, shared = list_accounts_at(merchant_id=merchant_id, environment=environment, channel=channel)
+    active = [each for each in own or shared if each.is_active]
+    fitting = [each for each in active if each.has_switched_on(payment_method)]
+    chosen = next(iter([*fitting, *active, *own] if own else fitting), None)
+    return chosen.id if chosen else None
 
 
 def get_channel_for_attempt(name: str, environment: str, account_id: uuid.UUID | None) -> AvailableChannel:

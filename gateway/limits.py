@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from channels.base import ChannelCapabilities, PaymentMethod
+from channels.base import ChannelCapabilities, PaymentMethod, RequestField
 from channels.registry import get_capabilities
 from common.errors import ApiError, ValidationFailed
 from gateway.errors import AmountNotSupported, RefundCountReached, RefundWindowOver
@@ -20,13 +20,16 @@ CARD_BRAND, CARD_BIN = "card_brand", "card_bin"
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
     """What a payment requires of a channel. An empty `payment_method` is the channel's first one; an empty `country` is
-    unknown, and so are `expires_in_seconds` and `payment_method_options` when they are None."""
+    unknown, and so are `expires_in_seconds`, `payment_method_options` and `given_fields` when they are None.
+
+    `given_fields`: the fields of the request that a payment method can require, and that it has."""
 
     amount_minor: int
     currency: str
     payment_method: str = ""
     payment_method_options: Mapping[str, Any] | None = field(default_factory=dict)
     expires_in_seconds: int | None = None
+    given_fields: frozenset[RequestField] | None = None
     is_captured_manually: bool = False
     country: str = ""
 
@@ -107,6 +110,14 @@ def _check_capture_method(offer: _Offer, terms: PaymentTerms) -> ApiError | None
     return _refuse("capture_method", text % {"method": offer.method.name})
 
 
+def _check_fields(offer: _Offer, terms: PaymentTerms) -> ApiError | None:
+    if terms.given_fields is None:
+        return None
+    required = _("Payment method %(method)s requires this.") % {"method": offer.method.name}
+    missing = [field for field in offer.method.required_fields if field not in terms.given_fields]
+    return ValidationFailed({field.value: [required] for field in missing}) if missing else None
+
+
 def _check_options(offer: _Offer, terms: PaymentTerms) -> ApiError | None:
     if terms.payment_method_options is None:
         return None
@@ -126,6 +137,7 @@ _CHECKS: tuple[Callable[[_Offer, PaymentTerms], ApiError | None], ...] = (
     _check_amount,
     _check_lifetime,
     _check_capture_method,
+    _check_fields,
     _check_options,
 )
 

@@ -25,6 +25,7 @@ from channels.base.capabilities import (
     ListingSource,
     PaymentMethod,
     RefundRules,
+    RequestField,
 )
 from channels.base.protocol import (
     Channel,
@@ -123,6 +124,7 @@ __all__ = [
     "RefundState",
     "RefundedPayment",
     "Reported",
+    "RequestField",
     "SdkAction",
     "UnknownOutcome",
     "WebhookEvent",

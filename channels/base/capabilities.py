@@ -15,13 +15,21 @@ class AmountLimits:
     max_minor: int | None = None
 
 
+class RequestField(enum.StrEnum):
+    """A field of `POST /payments` that a payment method can require, by its name in the API."""
+
+    CLIENT_IP = "client_ip"
+    RETURN_URL = "return_url"
+    CUSTOMER_EMAIL = "customer.email"
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
     """One way to pay that a channel offers, by the name that merchants give as `payment_method`.
 
     `currencies` holds each currency that it takes, with its limits; empty means that the channel decides. `countries`
-    are those of its customers; empty means every country. `required_options` are the entries that
-    `payment_method_options` must have, `optional_options` those that it may have.
+    are those of its customers; empty means every country. `required_fields` are the fields that the request must have,
+    `required_options` the entries that `payment_method_options` must have, `optional_options` those that it may have.
     """
 
     name: str
@@ -30,6 +38,7 @@ class PaymentMethod:
     countries: frozenset[str] = frozenset()
     max_seconds_to_pay: int | None = None
     can_capture_manually: bool = False
+    required_fields: tuple[RequestField, ...] = ()
     required_options: tuple[str, ...] = ()
     optional_options: tuple[str, ...] = ()
 

@@ -32,6 +32,7 @@ from channels.base import (
     RefundResult,
     RefundRules,
     Reported,
+    RequestField,
     UnknownOutcome,
     WebhookEvent,
     WebhookRequest,
@@ -50,12 +51,19 @@ _CURRENCIES = {CURRENCY: AmountLimits(min_minor=1)}
 _NO_AUTHORIZATION = Declined("capture_not_supported", "WeChat Pay takes the money at once.")
 
 
-def _build_method(name: str, action: ActionType, *required_options: str) -> PaymentMethod:
+def _build_method(
+    name: str,
+    action: ActionType,
+    *,
+    required_fields: tuple[RequestField, ...] = (),
+    required_options: tuple[str, ...] = (),
+) -> PaymentMethod:
     return PaymentMethod(
         name,
         action,
         currencies=_CURRENCIES,
         max_seconds_to_pay=payments.MAX_SECONDS_TO_PAY,
+        required_fields=required_fields,
         required_options=required_options,
     )
 
@@ -67,8 +75,8 @@ class WechatChannel:
     capabilities = ChannelCapabilities(
         methods=(
             _build_method(payments.NATIVE, ActionType.QR_CODE),
-            _build_method(payments.JSAPI, ActionType.SDK, "openid"),
-            _build_method(payments.H5, ActionType.REDIRECT),
+            _build_method(payments.JSAPI, ActionType.SDK, required_options=("openid",)),
+            _build_method(payments.H5, ActionType.REDIRECT, required_fields=(RequestField.CLIENT_IP,)),
         ),
         # A query reports an order, but not the code for the customer: only a repeated creation returns one.
         idempotency_key_lifetime_seconds=payments.MAX_SECONDS_TO_PAY,

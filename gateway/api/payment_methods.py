@@ -17,7 +17,7 @@ from common.api.http import respond, validated_query
 from common.api.schema import ErrorSerializer, enveloped
 from common.money import MAX_AMOUNT_MINOR
 from gateway.api.serializers import CountryField
-from gateway.services.payment_methods import OfferedMethod, list_payment_methods
+from gateway.services.payment_methods import OfferedMethod, RefusedMethod, list_payment_methods
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ
 
@@ -46,13 +46,32 @@ class PaymentMethodOutput(serializers.Serializer[Any]):
         allow_null=True, help_text=gettext_lazy("The largest `expires_in`.")
     )
     can_capture_manually = serializers.BooleanField()
+    required_fields = serializers.ListField(
+        child=serializers.CharField(),
+        help_text=gettext_lazy("Fields that `POST /payments` must have for it, such as `client_ip`."),
+    )
     required_options = serializers.ListField(child=serializers.CharField())
     optional_options = serializers.ListField(child=serializers.CharField())
 
 
+class RefusedMethodOutput(serializers.Serializer[Any]):
+    payment_method = serializers.CharField()
+    channel = serializers.CharField()
+    error_code = serializers.CharField(help_text=gettext_lazy("What `POST /payments` would answer."))
+    details = serializers.DictField()
+
+
 PAYMENT_METHODS = enveloped(
     "PaymentMethodsAnswer",
-    inline_serializer("PaymentMethodList", fields={"items": PaymentMethodOutput(many=True)}),
+    inline_serializer(
+        "PaymentMethodList",
+        fields={
+            "items": PaymentMethodOutput(many=True),
+            "refused": RefusedMethodOutput(
+                many=True, help_text=gettext_lazy("Methods that cannot take such a payment, with the reason.")
+            ),
+        },
+    ),
 )
 
 
@@ -70,13 +89,17 @@ class PaymentMethodListView(APIView):
         Pass `payment_method` and `channel` of the one that the customer chooses to `POST /payments`.
         """
         query = validated_query(PaymentMethodQuery, request)
-        offered = list_payment_methods(
+        methods = list_payment_methods(
             principal=principal_of(request),
             amount_minor=query["amount"],
             currency=query["currency"],
             country=query.get("country", ""),
         )
-        return respond(success({"items": [_describe(each) for each in offered]}, message=_("Success")))
+        body = {
+            "items": [_describe(each) for each in methods.offered],
+            "refused": [_describe_refusal(each) for each in methods.refused],
+        }
+        return respond(success(body, message=_("Success")))
 
 
 def _describe(offered: OfferedMethod) -> dict[str, Any]:
@@ -92,6 +115,16 @@ def _describe(offered: OfferedMethod) -> dict[str, Any]:
         "multiple_of": offered.multiple_of,
         "max_expires_in": method.max_seconds_to_pay,
         "can_capture_manually": method.can_capture_manually,
+        "required_fields": [field.value for field in method.required_fields],
         "required_options": list(method.required_options),
         "optional_options": list(method.optional_options),
+    }
+
+
+def _describe_refusal(refused: RefusedMethod) -> dict[str, Any]:
+    return {
+        "payment_method": refused.method.name,
+        "channel": refused.channel,
+        "error_code": refused.error.error_code,
+        "details": refused.error.details,
     }

@@ -14,6 +14,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from channels.base import RequestField
 from common.api.envelope import Answer, accepted, failure, success
 from common.ids import public_number
 from gateway import selectors
@@ -88,11 +89,21 @@ def _choose_route(principal: Principal, command: PaymentCommand) -> Route:
         card_brand=command.payment_method_options.get(CARD_BRAND, ""),
         card_bin=command.payment_method_options.get(CARD_BIN, ""),
         payment_method_options=command.payment_method_options,
+        given_fields=_list_given_fields(command),
         is_captured_manually=command.capture_method == CaptureMethod.MANUAL,
     )
     if command.channel:
         return route_to_channel(channel=command.channel, payment=payment)
     return route_by_rules(payment)
+
+
+def _list_given_fields(command: PaymentCommand) -> frozenset[RequestField]:
+    values = {
+        RequestField.CLIENT_IP: command.client_ip,
+        RequestField.RETURN_URL: command.return_url,
+        RequestField.CUSTOMER_EMAIL: command.customer.get("email", ""),
+    }
+    return frozenset(name for name, value in values.items() if value)
 
 
 def _start_create_or_retry(

@@ -1,21 +1,11 @@
 """GET /payment-methods: the ways to pay that a merchant can offer a customer now."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from django.conf import settings
-
-from channel_accounts.serving import choose_account, get_channel_for_attempt
 from channels.base import PaymentMethod
-from channels.registry import (
-    AvailableChannel,
-    ChannelNotAvailable,
-    UnknownChannel,
-    get_capabilities,
-    list_channel_names,
-)
-from gateway import limits
-from gateway.limits import PaymentTerms
+from channels.registry import get_capabilities, list_channel_names
+from common.errors import ApiError
 from gateway.services.routing import routes
 from gateway.services.routing.decision import Verdict
 from gateway.services.routing.matching import RoutedPayment
@@ -33,61 +23,53 @@ class OfferedMethod:
     multiple_of: int
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedMethod:
+    """A method of a channel that is set up, with the error that `POST /payments` would answer."""
+
+    channel: str
+    method: PaymentMethod
+    error: ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethods:
+    offered: Sequence[OfferedMethod]
+    refused: Sequence[RefusedMethod]
+
+
 def list_payment_methods(
     *, principal: Principal, amount_minor: int, currency: str, country: str = ""
-) -> Sequence[OfferedMethod]:
-    """The methods of all channels that are set up and work, and can take such a payment. First those of the channels
-    that the routing rules choose, in their order."""
-    offered = []
-    for name in _order_channels(principal, amount_minor, currency, country):
-        available = _find_working_channel(name, principal)
-        if available is None:
-            continue
-        capabilities = get_capabilities(name)
-        for method in _find_fitting_methods(name, amount_minor, currency, country):
-            step = capabilities.get_amount_step(currency)
-            offered.append(OfferedMethod(name, available.sandbox, method, currency, step))
-    return offered
-
-
-def _order_channels(principal: Principal, amount_minor: int, currency: str, country: str) -> Sequence[str]:
-    decision = routes.explain_route(
-        RoutedPayment(
-            merchant_id=principal.merchant_id,
-            environment=principal.environment,
-            order_no="",
-            amount_minor=amount_minor,
-            currency=currency,
-            expires_in_seconds=settings.PAYMENT_EXPIRES_IN_SECONDS,
-            country=country,
-        )
+) -> PaymentMethods:
+    """The methods of all channels that are set up and work. First those of the channels that the routing rules choose,
+    in their order. Whether a method can take the payment is decided by the same function as for `POST /payments`."""
+    payment = RoutedPayment(
+        merchant_id=principal.merchant_id,
+        environment=principal.environment,
+        order_no="",
+        amount_minor=amount_minor,
+        currency=currency,
+        expires_in_seconds=None,
+        country=country,
     )
+    offered, refused = [], []
+    for channel in _order_channels(payment):
+        capabilities = get_capabilities(channel)
+        for method in capabilities.methods:
+            _choice, facts = routes.inspect_channel(
+                channel=channel, payment=replace(payment, payment_method=method.name)
+            )
+            if facts.unavailable_reason or facts.is_down:
+                continue
+            if facts.refusal is not None:
+                refused.append(RefusedMethod(channel, method, facts.refusal))
+                continue
+            step = capabilities.get_amount_step(currency)
+            offered.append(OfferedMethod(channel, facts.sandbox, method, currency, step))
+    return PaymentMethods(offered, refused)
+
+
+def _order_channels(payment: RoutedPayment) -> Sequence[str]:
+    decision = routes.explain_route(payment)
     matching = (each for each in decision.candidates if each.verdict is not Verdict.NO_MATCH)
     return list(dict.fromkeys([*(each.choice.channel for each in matching), *list_channel_names()]))
-
-
-def _find_working_channel(name: str, principal: Principal) -> AvailableChannel | None:
-    """The channel with the account that takes the merchant's payments. None when it is not set up, or its circuit
-    breaker is open."""
-    environment = principal.environment
-    try:
-        account_id = choose_account(merchant_id=principal.merchant_id, environment=environment, channel=name)
-        available = get_channel_for_attempt(name, environment, account_id)
-    except (UnknownChannel, ChannelNotAvailable):
-        return None
-    return None if available.channel.is_down else available
-
-
-def _find_fitting_methods(
-    channel: str, amount_minor: int, currency: str, country: str
-) -> Iterator[PaymentMethod]:
-    for method in get_capabilities(channel).methods:
-        terms = PaymentTerms(
-            amount_minor=amount_minor,
-            currency=currency,
-            payment_method=method.name,
-            payment_method_options=None,
-            country=country,
-        )
-        if limits.find_refusal(channel=channel, terms=terms) is None:
-            yield method

@@ -17,7 +17,6 @@ from channel_accounts.errors import TooManyAccounts
 from channel_accounts.loaded_accounts import UnknownAccount, load_account
 from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount
 from channel_accounts.services import CheckedCredentials
-from channels.registry import ChannelNotAvailable
 from channels.stripe.config import get_webhook_secrets
 from common.errors import ValidationFailed
 from common.ids import uuid7
@@ -114,7 +113,9 @@ def test_a_row_that_was_read_before_a_write_is_not_kept(monkeypatch: pytest.Monk
 
 
 def choose(merchant: NewMerchant) -> uuid.UUID | None:
-    return serving.choose_account(merchant_id=merchant.merchant.pk, environment="test", channel="stripe")
+    return serving.choose_account(
+        merchant_id=merchant.merchant.pk, environment="test", channel="stripe", payment_method="card"
+    )
 
 
 def test_a_merchants_own_account_comes_first(acme: NewMerchant) -> None:
@@ -128,9 +129,8 @@ def test_a_merchants_own_account_comes_first(acme: NewMerchant) -> None:
     services.set_account_status(account_id=newer.id, status=AccountStatus.DISABLED)
     assert choose(acme) == own.id
     services.set_account_status(account_id=own.id, status=AccountStatus.DISABLED)
-    with pytest.raises(ChannelNotAvailable, match="disabled"):
-        choose(acme)
-    assert serving.choose_account(merchant_id=acme.merchant.pk, environment="live", channel="stripe") is None
+    # The caller refuses it: the money never goes to the platform's account.
+    assert choose(acme) == newer.id
 
 
 def test_a_webhook_token_finds_its_account_at_its_channel_alone() -> None:

@@ -8,12 +8,21 @@ from urllib.parse import urlencode
 import pytest
 from django.utils import timezone
 
-from channels.base import ActionType, AmountLimits, ChannelCapabilities, PaymentMethod, RefundRules
+from channels.base import (
+    ActionType,
+    AmountLimits,
+    ChannelCapabilities,
+    PaymentMethod,
+    RefundRules,
+    RequestField,
+)
 from channels.guard import GuardedChannel
 from gateway.models import Payment, Refund, RoutingRule
+from merchants.services import NewMerchant
 from orders.models import Order
 from sagas.models import SagaInstance
 from tests.support import background
+from tests.support.channel_accounts import add_account
 from tests.support.channels import AdditionalChannel, add_channel
 from tests.support.shop import capture, create, data, error, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
@@ -26,6 +35,7 @@ CARD = PaymentMethod(
     currencies={"CNY": AmountLimits(100, 50_000), "JPY": AmountLimits()},
     countries=frozenset({"CN", "SG"}),
     max_seconds_to_pay=7200,
+    required_fields=(RequestField.CLIENT_IP,),
     required_options=("openid",),
     optional_options=("scene",),
 )
@@ -34,6 +44,7 @@ FITTING: dict[str, Any] = {
     "currency": "CNY",
     "amount": 10_000,
     "country": "CN",
+    "client_ip": "203.0.113.7",
     "payment_method_options": {"openid": "o-1"},
 }
 
@@ -67,6 +78,7 @@ def paid(client: SignedClient, **changes: Any) -> dict[str, Any]:
         ("country", "US"),
         ("expires_in", 7201),
         ("capture_method", "manual"),
+        ("client_ip", ...),
     ],
 )
 def test_a_field_beyond_the_capabilities(
@@ -74,6 +86,16 @@ def test_a_field_beyond_the_capabilities(
 ) -> None:
     details = error(create(client, channel="tight", **{**FITTING, field: value}), 400, "validation_failed")
     assert list(details) == [field]
+    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [("wechat_h5", "client_ip"), ("wechat_jsapi", "payment_method_options.openid")],
+)
+def test_what_the_methods_of_wechat_pay_require(client: SignedClient, method: str, field: str) -> None:
+    refused = create(client, channel="wechat", currency="CNY", payment_method=method)
+    assert list(error(refused, 400, "validation_failed")) == [field]
     assert not Order.objects.exists()
 
 
@@ -116,9 +138,12 @@ def test_what_fits_reaches_the_channel(client: SignedClient, tight: AdditionalCh
             client,
             channel="tight",
             customer={"id": "c-7", "email": "ana@example.com", "phone": "+86 10"},
-            client_ip="2001:db8::7",
             locale="zh-CN",
-            **{**FITTING, "payment_method_options": {"openid": "o-1", "scene": "h5"}},
+            **{
+                **FITTING,
+                "client_ip": "2001:db8::7",
+                "payment_method_options": {"openid": "o-1", "scene": "h5"},
+            },
         )
     )
     assert payment["payment_method"] == "card"
@@ -238,8 +263,12 @@ class TestPaymentMethods:
 
     def list_methods(self, client: SignedClient, **query: Any) -> list[dict[str, Any]]:
         values = {"amount": 10_000, "currency": "CNY", **query}
-        found: list[dict[str, Any]] = data(client.get(f"{self.PATH}?{urlencode(values)}"))["items"]
+        found: list[dict[str, Any]] = self.read(client, **values)["items"]
         return found
+
+    def read(self, client: SignedClient, **query: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = data(client.get(f"{self.PATH}?{urlencode(query)}"))
+        return answer
 
     def test_what_a_method_requires(self, client: SignedClient, tight: AdditionalChannel) -> None:
         card, wallet = (each for each in self.list_methods(client) if each["channel"] == "tight")
@@ -253,6 +282,7 @@ class TestPaymentMethods:
             "multiple_of": 10,
             "max_expires_in": 7200,
             "can_capture_manually": False,
+            "required_fields": ["client_ip"],
             "required_options": ["openid"],
             "optional_options": ["scene"],
         }
@@ -262,9 +292,31 @@ class TestPaymentMethods:
     def test_what_cannot_take_the_payment_is_left_out(
         self, client: SignedClient, tight: AdditionalChannel, changes: dict[str, Any]
     ) -> None:
-        names = [(each["channel"], each["payment_method"]) for each in self.list_methods(client, **changes)]
+        answer = self.read(client, **{"amount": 10_000, "currency": "CNY", **changes})
+        names = [(each["channel"], each["payment_method"]) for each in answer["items"]]
         assert ("tight", "card") not in names
         assert ("tight", "wallet") in names
+        (refused,) = [each for each in answer["refused"] if each["channel"] == "tight"]
+        payment = {**FITTING, "channel": "tight", **changes}
+        body = create(client, **payment).json()
+        assert (refused["error_code"], refused["details"]) == (body["error_code"], body["details"])
+
+    def test_a_method_that_the_account_has_switched_off(
+        self, client: SignedClient, acme: NewMerchant, tight: AdditionalChannel
+    ) -> None:
+        """The list, a payment with the method and the dry run say the same."""
+        account = add_account(acme, "tight", payment_methods=["wallet"])
+        answer = self.read(client, amount=10_000, currency="CNY")
+        names = [each["payment_method"] for each in answer["items"] if each["channel"] == "tight"]
+        assert names == ["wallet"]
+        (refused,) = [each for each in answer["refused"] if each["channel"] == "tight"]
+        assert refused["payment_method"] == "card"
+        details = error(create(client, channel="tight", **FITTING), 400, "validation_failed")
+        assert details == refused["details"]
+        assert str(account.id) in details["payment_method"][0]
+        assert not Order.objects.exists()
+        wallet = data(create(client, channel="tight", payment_method="wallet"))
+        assert wallet["channel_account"] == str(account.id)
 
     def test_routing_comes_first_and_what_is_down_is_left_out(
         self, client: SignedClient, tight: AdditionalChannel, monkeypatch: pytest.MonkeyPatch

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from channel_accounts.credentials import seal_credentials
+from backoffice.renderers.route_decision import list_lines
 from channel_accounts.loaded_accounts import clear_cache
 from channel_accounts.models import StoredChannelAccount
 from channels.base import ActionType, ChannelCapabilities, PaymentMethod
+from common.errors import ValidationFailed
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
 from gateway.models import RoutingRule
@@ -17,6 +18,7 @@ from gateway.services.routing import draws, routes
 from gateway.services.routing.matching import RoutedPayment
 from gateway.services.routing.routes import Route
 from merchants.services import NewMerchant
+from tests.support.channel_accounts import add_account
 from tests.support.channels import add_channel
 from tests.support.fixtures import new_merchant
 from tests.support.shop import PAYMENTS, create, data, error, get_payment, new_no, payment_request
@@ -128,13 +130,7 @@ def test_the_api_tells_what_rules_are_about(client: SignedClient) -> None:
 
 
 def test_a_rule_with_an_account_never_sends_money_elsewhere(acme: NewMerchant) -> None:
-    def account(**changes: Any) -> StoredChannelAccount:
-        values = {"environment": "test", "channel": "north", "display_name": "A"}
-        return StoredChannelAccount.objects.create(
-            **values, sealed_credentials=seal_credentials({}), **changes
-        )
-
-    own, others = account(merchant=acme.merchant), account(merchant=new_merchant(name="Other").merchant)
+    own, others = add_account(acme, "north"), add_account(new_merchant(name="Other"), "north")
     rule("south")
     rule("north", priority=2, channel_account=others)
     named = rule("north", priority=1, channel_account=own)
@@ -144,6 +140,42 @@ def test_a_rule_with_an_account_never_sends_money_elsewhere(acme: NewMerchant) -
     clear_cache()
     assert choose_route(acme) == route("south")
     named.delete()
+
+
+class TestMethodsThatAnAccountHasSwitchedOn:
+    def test_the_newest_account_that_has_the_method_takes_the_payment(self, acme: NewMerchant) -> None:
+        page = add_account(acme, "north", payment_methods=["page"])
+        other = add_account(acme, "north", payment_methods=["other"])
+        rule("north")
+        # A payment that names no method has the channel's first one.
+        for method, account in (("page", page), ("other", other), ("", page)):
+            assert choose_route(acme, payment_method=method).choice == ChannelChoice("north", str(account.id))
+
+    def test_the_money_goes_to_no_account_of_the_platform_instead(self, acme: NewMerchant) -> None:
+        add_account(None, "north")
+        own = add_account(acme, "north", payment_methods=["page"])
+        rule("north")
+        with pytest.raises(ValidationFailed) as refused:
+            choose_route(acme, payment_method="other")
+        assert list(refused.value.details) == ["payment_method"]
+        rule("south")
+        assert choose_route(acme, payment_method="other") == route("south")
+        assert choose_route(acme, payment_method="page").choice == ChannelChoice("north", str(own.id))
+
+    def test_an_account_that_a_rule_names(self, acme: NewMerchant) -> None:
+        own = add_account(acme, "north", payment_methods=["page"])
+        rule("north", channel_account=own)
+        with pytest.raises(ValidationFailed):
+            choose_route(acme, payment_method="other")
+
+    def test_the_dry_run_says_why(self, acme: NewMerchant) -> None:
+        own = add_account(acme, "north", payment_methods=["page"])
+        rule("north")
+        payment = RoutedPayment(acme.merchant.id, "test", "", 10_000, "USD", 1800, payment_method="other")
+        (line,) = list_lines(routes.explain_route(payment))
+        assert (line.place, line.account) == ("", str(own.id))
+        assert "page" in line.reason
+        assert "other" in line.reason
 
 
 def test_weights_distribute_orders_and_are_repeatable(acme: NewMerchant) -> None:

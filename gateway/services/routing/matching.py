@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from channels.base import RequestField
 from gateway.limits import PaymentTerms
 from gateway.models import RoutingRule
 
@@ -17,13 +18,14 @@ class RoutedPayment:
     order_no: str
     amount_minor: int
     currency: str
-    expires_in_seconds: int
+    expires_in_seconds: int | None
     payment_method: str = ""
     country: str = ""
     card_brand: str = ""
     card_bin: str = ""
     # None: unknown, and not checked.
     payment_method_options: Mapping[str, str] | None = None
+    given_fields: frozenset[RequestField] | None = None
     is_captured_manually: bool = False
 
     @property
@@ -35,6 +37,7 @@ class RoutedPayment:
             payment_method=self.payment_method,
             payment_method_options=self.payment_method_options,
             expires_in_seconds=self.expires_in_seconds,
+            given_fields=self.given_fields,
             is_captured_manually=self.is_captured_manually,
             country=self.country,
         )

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
-from channel_accounts.loaded_accounts import load_account
-from channel_accounts.serving import choose_account, get_channel_for_attempt, require_no_own_account
+from channel_accounts.loaded_accounts import LoadedAccount, load_account
+from channel_accounts.serving import choose_account, get_channel_for_attempt
 from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities
+from common.errors import ValidationFailed
 from gateway import limits
 from gateway.errors import ChannelUnavailable
 from gateway.flows.data import ChannelChoice
@@ -35,13 +37,18 @@ def route_to_channel(*, channel: str, payment: RoutedPayment) -> Route:
 
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`.
     """
-    choice = _choose_account(channel, payment)
-    facts = _inspect(choice, payment)
+    choice, facts = inspect_channel(channel=channel, payment=payment)
     if facts.unavailable_reason:
         raise ChannelUnavailable({"channel": [facts.unavailable_reason]})
     if facts.refusal is not None:
         raise facts.refusal
     return Route(choice, facts.sandbox)
+
+
+def inspect_channel(*, channel: str, payment: RoutedPayment) -> tuple[ChannelChoice, ChannelFacts]:
+    """The account at the channel that the payment would get, and whether it can take the payment."""
+    choice = _choose_account(channel, payment)
+    return choice, _inspect(choice, payment)
 
 
 def route_by_rules(payment: RoutedPayment) -> Route:
@@ -94,44 +101,53 @@ def _choose_for_rule(rule: RoutingRule, payment: RoutedPayment) -> ChannelChoice
 
 
 def _choose_account(channel: str, payment: RoutedPayment) -> ChannelChoice:
-    """The merchant's own account at the channel, or the platform's. `_inspect` refuses the platform's where all
-    accounts of the merchant are disabled."""
-    try:
-        account_id = choose_account(
-            merchant_id=payment.merchant_id, environment=payment.environment, channel=channel
-        )
-    except ChannelNotAvailable:
-        return ChannelChoice(channel)
+    """The merchant's own account at the channel, or the platform's. `_inspect` says whether it takes the payment."""
+    account_id = choose_account(
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        channel=channel,
+        payment_method=_name_method(channel, payment),
+    )
     return ChannelChoice(channel, str(account_id or ""))
+
+
+def _name_method(channel: str, payment: RoutedPayment) -> str:
+    """The payment's method, which is the channel's first one when the payment names none."""
+    method = get_capabilities(channel).get_method(payment.payment_method)
+    return method.name if method else payment.payment_method
 
 
 def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
     try:
-        if choice.account_id is None:
-            require_no_own_account(
-                merchant_id=payment.merchant_id, environment=payment.environment, channel=choice.channel
-            )
         found = get_channel_for_attempt(choice.channel, payment.environment, choice.account_id)
     except (UnknownChannel, ChannelNotAvailable) as error:
         return ChannelFacts(unavailable_reason=str(error))
+    refusal = limits.find_refusal(channel=choice.channel, terms=payment.terms)
     if choice.account_id is not None:
         loaded = load_account(choice.account_id)
         if not loaded.is_active:
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is disabled.")
         if loaded.merchant_id not in (None, payment.merchant_id):
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is another merchant's.")
-    refusal = limits.find_refusal(channel=choice.channel, terms=payment.terms)
+        refusal = refusal or _refuse_method(loaded, _name_method(choice.channel, payment))
     return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
 
 
+def _refuse_method(account: LoadedAccount, payment_method: str) -> ValidationFailed | None:
+    if account.has_switched_on(payment_method):
+        return None
+    text = _("Channel account %(account)s has not switched on %(method)s. It has switched on: %(methods)s.")
+    values = {"account": account.id, "method": payment_method, "methods": ", ".join(account.payment_methods)}
+    return ValidationFailed({"payment_method": [text % values]})
+
+
 def _count_outcomes(choice: ChannelChoice, payment: RoutedPayment) -> OutcomeCounts:
-    method = get_capabilities(choice.channel).get_method(payment.payment_method)
     return success_rates.read_counts(
         Measured(
             environment=payment.environment,
             channel=choice.channel,
             account=choice.channel_account,
-            payment_method=method.name if method else payment.payment_method,
+            payment_method=_name_method(choice.channel, payment),
             currency=payment.currency,
         )
     )
