@@ -42,7 +42,9 @@ from channels.base import (
 from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused
 from channels.shared_breaker_state import SharedBreakerState
 from common import tracing
+from common.outside_calls import release_connections
 
+E = TypeVar("E")
 R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
 
 # How long a call waits for a place in flight: a fast channel frees one within this time.
@@ -95,6 +97,7 @@ class CallGuard:
             admission = CallAdmitted() if self._state.was_quiet else self._state.change(breaker.admit_call)
             if isinstance(admission, CallRefused):
                 return self._refuse("breaker_open", admission.retry_after_seconds)
+            release_connections()
             started = time.perf_counter()
             result = send()
         finally:
@@ -153,7 +156,8 @@ class GuardedChannel:
     """A channel for one of its accounts, whose guard all calls pass. Requests carry `account`.
 
     Queries pass it too: they change nothing, which makes them the best probes. Webhooks and listings do not: webhooks
-    come in, and a listing of many pages says little about the channel's health.
+    come in, and a listing of many pages says little about the channel's health. Whatever calls the channel, it holds
+    no database connection meanwhile.
     """
 
     def __init__(self, channel: Channel, account: ChannelAccount) -> None:
@@ -195,10 +199,22 @@ class GuardedChannel:
         return self._guard.call("find_refunds", lambda: self._channel.find_refunds(payment))
 
     def parse_webhook(self, request: WebhookRequest) -> WebhookEvent:
+        release_connections()  # a signature may name a certificate that is still to be downloaded
         return self._channel.parse_webhook(self.account, request)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-        return self._channel.list_payments(window)
+        return _read_without_connection(self._channel.list_payments(window))
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
-        return self._channel.list_refunds(window)
+        return _read_without_connection(self._channel.list_refunds(window))
+
+
+def _read_without_connection(entries: Iterator[E]) -> Iterator[E]:
+    """Each entry may be on a page that is still to be requested."""
+    while True:
+        release_connections()
+        try:
+            entry = next(entries)
+        except StopIteration:
+            return
+        yield entry

@@ -18,6 +18,7 @@ from channels.base import (
     NotProcessed,
 )
 from channels.guard import GuardedChannel
+from common.outside_calls import release_connections
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
 WEBHOOK_PATH = "/api/v1/webhooks"
@@ -105,7 +106,9 @@ def check_credentials(name: str, account: ChannelAccount, timeout_seconds: float
 
     Raises `UnknownChannel`.
     """
-    return _find_channel(name).check_credentials(account, timeout_seconds)
+    channel = _find_channel(name)
+    release_connections()
+    return channel.check_credentials(account, timeout_seconds)
 
 
 def get_webhook_channels(name: str) -> list[GuardedChannel]:

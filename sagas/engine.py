@@ -26,7 +26,6 @@ from sagas.store import LeaseLost
 log = structlog.get_logger(__name__)
 
 OnRelease = Callable[[SagaState], None]
-BeforeCalls = Callable[[], None]
 
 
 def resume_saga(saga_id: uuid.UUID, *, on_release: OnRelease | None = None) -> SagaState | None:
@@ -63,9 +62,7 @@ def claim_due_sagas(
     return claimed
 
 
-def resume_claimed_saga(
-    saga: SagaState, *, on_release: OnRelease | None = None, before_calls: BeforeCalls | None = None
-) -> SagaState:
+def resume_claimed_saga(saga: SagaState, *, on_release: OnRelease | None = None) -> SagaState:
     """Advances a saga that this process has claimed, in the trace of the request that started it."""
     started_by = {"begun_by_request_id": saga.trace_context.get("request_id", "")}
     span_name = f"{saga.definition.name} resumed"
@@ -73,19 +70,16 @@ def resume_claimed_saga(
         structlog.contextvars.bound_contextvars(**started_by),
         tracing.continue_trace(saga.trace_context, span_name, get_log_fields(saga)) as span,
     ):
-        released = advance_saga(saga, on_release=on_release, before_calls=before_calls)
+        released = advance_saga(saga, on_release=on_release)
         span.set_attribute("saga.status", released.status)
         return released
 
 
-def advance_saga(
-    saga: SagaState, *, on_release: OnRelease | None = None, before_calls: BeforeCalls | None = None
-) -> SagaState:
+def advance_saga(saga: SagaState, *, on_release: OnRelease | None = None) -> SagaState:
     """Continues a saga that this process holds until it is released: ended, waiting, or in need of review.
 
     `on_release` runs inside the transaction that releases it, so that an API answer that depends on the saga commits
-    with it. `before_calls` runs before each call, with no transaction open. When the lease is lost, nothing is written
-    and the last known state is returned.
+    with it. When the lease is lost, nothing is written and the last known state is returned.
     """
     if not saga.is_active:
         return saga
@@ -93,9 +87,7 @@ def advance_saga(
         intended = _get_intended_calls(saga)
         try:
             while True:
-                if intended and before_calls is not None:
-                    before_calls()
-                results = calls.make_calls(saga, intended)
+                results = calls.make_calls(saga, intended) if intended else []
                 saga, intended = _commit(saga, results, on_release)
                 if not intended:
                     return saga

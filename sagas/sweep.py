@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connections
 
+from common.outside_calls import release_connections
 from sagas import engine
 from sagas.state import SagaState
 
@@ -39,7 +40,7 @@ def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> i
             after=after,
             overdue_seconds=MISSED_POLLS * settings.SAGA_SWEEP_SECONDS,
         )
-        connection.close()  # no connection is held during calls
+        release_connections()  # this thread only waits for the calls of the others
         for future in [pool.submit(_resume, saga) for saga in batch.sagas]:
             future.result()  # an error ends the sweep; the other sagas are due again when their lease expires
         continued += len(batch.sagas)
@@ -52,6 +53,6 @@ def _sweep_queue(task_queue: str, pool: ThreadPoolExecutor, ends_at: float) -> i
 def _resume(saga: SagaState) -> None:
     structlog.contextvars.clear_contextvars()
     try:
-        engine.resume_claimed_saga(saga, before_calls=connection.close)
+        engine.resume_claimed_saga(saga)
     finally:
         connections.close_all()

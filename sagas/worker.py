@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import connection
 
 from common.claim_loop import Claimed, ClaimLoop
 from sagas import engine, wakeups
@@ -29,7 +28,7 @@ class SagaWorker:
             name=f"sagas-{task_queue}",
             places=threads,
             claim=self._claim,
-            work=_resume,
+            work=engine.resume_claimed_saga,
             poll_seconds=settings.SAGA_SWEEP_SECONDS,
         )
 
@@ -69,8 +68,3 @@ class SagaWorker:
         return Claimed(
             batch.sagas, more=self._has_more or is_unfinished, claim_again=is_unfinished and not is_full
         )
-
-
-def _resume(saga: SagaState) -> None:
-    # No database connection is held during a call: there may be more calls than connections.
-    engine.resume_claimed_saga(saga, before_calls=connection.close)

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from opentelemetry.trace import SpanKind
@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from common import crash, tracing
 from common.api.renderers import to_json
 from common.crypto import unseal
+from common.outside_calls import release_connections
 from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
@@ -48,7 +49,7 @@ def attempt_delivery(claim: ClaimedDelivery) -> EndpointResponse:
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=message.timestamp, body=message.body, secrets=message.secrets
     )
-    connection.close()  # back to the pool, which has fewer connections than there may be calls
+    release_connections()
     crash.reach("webhook.call.before")
     response = _call_endpoint(claim, message, {**headers, "Content-Type": "application/json"})
     crash.reach("webhook.call.after")

@@ -33,8 +33,22 @@ def send_call(
     """Sends a call to the bank and applies the network fault that the script has for it.
 
     `reference` is the payment or refund that the call is about: its calls are counted, whatever their keys. A lost
-    answer is returned at once; only the slow faults wait.
+    answer is returned at once; only the slow faults wait. The bank keeps its own connection no longer than it works.
     """
+    try:
+        return _send(script, operation, reference, key, timeout_seconds, execute)
+    finally:
+        _release_connection()
+
+
+def _send(
+    script: Script,
+    operation: SimulatedOperation,
+    reference: str,
+    key: str,
+    timeout_seconds: float,
+    execute: Callable[[], R],
+) -> R | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
     scripted = script.network_faults.get(operation)
     if scripted is None:
         return _execute(execute)
@@ -48,10 +62,16 @@ def send_call(
     result = _execute(execute) if fault.takes_effect else None
     if fault.answer is not None:
         return fault.answer
+    _release_connection()
     time.sleep(min(scripted.seconds, timeout_seconds))
     if scripted.seconds >= timeout_seconds:
         return TIMED_OUT
     return _execute(execute) if result is None else result
+
+
+def _release_connection() -> None:
+    if not connections[ALIAS].in_atomic_block:
+        connections[ALIAS].close()
 
 
 def _applies_to_this_call(scripted: ScriptedFault, operation: SimulatedOperation, reference: str) -> bool:

@@ -2,8 +2,14 @@
 
 After a failover an address can lead to a standby. It accepts connections and reads, and refuses each write with 25006;
 Django's own check of a pooled connection (an empty query) passes there.
+
+A request takes a connection more than once, because it gives it back before each call of a channel. So a connection is
+checked only when it has been idle for a while. A session that breaks in less costs the same as one that breaks during a
+request.
 """
 
+import math
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar
@@ -19,6 +25,13 @@ from psycopg_pool import ConnectionPool
 from common.database_errors import classify_database_error
 
 log = structlog.get_logger(__name__)
+
+TRUSTED_IDLE_SECONDS = 1.0
+
+
+class PooledSession(psycopg.Connection[Any]):
+    # When it came back to the pool, by this process's monotonic clock. A new session was never checked.
+    idle_since = -math.inf
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -44,6 +57,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 kwargs={**self.get_connection_params(), "autocommit": True},
                 open=False,
                 configure=self._configure_connection,
+                connection_class=PooledSession,
                 check=require_writable,
                 **options,
             )
@@ -57,6 +71,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _close(self) -> Any:
         if self.session_is_over and self.connection is not None:
             self.connection.close()  # the pool replaces closed sessions
+        if isinstance(self.connection, PooledSession):
+            self.connection.idle_since = time.monotonic()
         self.session_is_over = False
         return super()._close()  # type: ignore[misc]
 
@@ -76,12 +92,14 @@ class _SessionEndWrapper(DatabaseErrorWrapper):
         super().__exit__(exc_type, exc_value, traceback)
 
 
-def require_writable(session: "psycopg.Connection[Any]") -> None:
-    """Checks a pooled connection before its use, in one round trip like Django's check.
+def require_writable(session: PooledSession) -> None:
+    """Checks a pooled connection that has been idle before its use, in one round trip like Django's check.
 
     The server reports both settings whenever they change (protocol parameters since PostgreSQL 14), so that they are
     current after the round trip. Raises psycopg's `OperationalError`, upon which the pool makes another connection.
     """
+    if time.monotonic() - session.idle_since < TRUSTED_IDLE_SECONDS:
+        return
     ConnectionPool.check_connection(session)
     for setting in ("in_hot_standby", "default_transaction_read_only"):
         if session.info.parameter_status(setting) == "on":

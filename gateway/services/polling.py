@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from channels.registry import list_channel_names
@@ -86,7 +86,6 @@ def build_pollers() -> list[Callable[[threading.Event], None]]:
 def poll_payment(poll: ClaimedPoll) -> None:
     payment = Payment.objects.get(id=poll.id)
     payment.check_count = poll.check_count
-    connection.close()
     if try_query_payment(payment) is not QueryOutcome.NOT_SENT:
         _give_up_payment(payment)
 
@@ -94,7 +93,6 @@ def poll_payment(poll: ClaimedPoll) -> None:
 def poll_refund(poll: ClaimedPoll) -> None:
     refund = Refund.objects.select_related("payment", "surplus_of").get(id=poll.id)
     refund.check_count = poll.check_count
-    connection.close()
     if try_query_refund(refund) is not QueryOutcome.NOT_SENT:
         _give_up_refund(refund)
 

@@ -1,12 +1,18 @@
-"""The statements and commits of requests; no transaction is open while a channel is called."""
+"""The statements and commits of requests; no database connection is held while a channel is called."""
 
+import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.utils import timezone
 
+from channels.base import ListingWindow
+from channels.registry import get_channel
+from gateway.models import Payment
 from tests.support import background
 from tests.support.channels import InterceptedSimulator, intercept_simulator
+from tests.support.connections import require_no_connection
 from tests.support.polling import poll_due
 from tests.support.shop import (
     PAYMENTS,
@@ -98,15 +104,13 @@ def test_lists_cost_the_same_for_many_as_for_one(client: SignedClient) -> None:
         assert costs[0] == costs[1] <= 2, path
 
 
-def test_no_transaction_is_open_while_the_channel_is_called(
+def test_no_connection_is_held_while_the_channel_is_called(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     called: list[str] = []
 
     def look(operation: str, _request: object) -> None:
-        assert not connection.in_atomic_block, operation
-        assert connection.get_autocommit(), operation
-        # The intent of this call is committed: another connection sees it.
+        require_no_connection()
         called.append(operation)
 
     line.before = look
@@ -133,12 +137,26 @@ def test_no_transaction_is_open_while_the_channel_is_called(
     }
 
 
+def test_no_connection_is_held_while_a_list_is_read(client: SignedClient, line: InterceptedSimulator) -> None:
+    def check_each(_operation: str, entries: Iterator[Any]) -> Iterator[Any]:
+        for entry in entries:
+            require_no_connection()
+            yield entry
+
+    data(refund(client, paid(client), 1))
+    line.after = check_each
+    channel, now = get_channel("simulator", "test").channel, timezone.now()
+    hour = dt.timedelta(hours=1)
+    window = ListingWindow(channel.account, now - hour, now + hour, timeout_seconds=10)
+    for entries in (channel.list_payments(window), channel.list_refunds(window)):
+        assert [Payment.objects.exists() for _entry in entries]
+
+
 def test_the_intent_is_committed_before_the_call(client: SignedClient, line: InterceptedSimulator) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from django.db import connections
 
-    from gateway.models import Payment
     from sagas.models import SagaStep
 
     seen: list[tuple[str, bool]] = []

@@ -4,14 +4,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 import stripe
 
 from channels.stripe import webhooks
 from channels.wechat import certificates
+from common import http_calls
 from tests.channels.harness import ChannelHarness
 from tests.channels.harnesses import HARNESSES, HarnessEntry, list_harnesses
 from tests.channels.wechat_harness import WechatHarness, build_credentials
 from tests.support.alipay.bank import AlipayBank, alipay_bank, connect
+from tests.support.connections import require_no_connection
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
@@ -97,6 +100,21 @@ def _check_fields_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(stripe.StripeObject, "to_dict", to_dict)
     monkeypatch.setattr(webhooks, "json", SimpleNamespace(loads=loads))
+
+
+@pytest.fixture
+def _no_connection_in_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests through the API: a call of a channel fails when the thread holds a database connection.
+
+    All channels but the simulator send their calls with the session that this function returns.
+    """
+    get_session = http_calls._get_session
+
+    def check_and_get_session() -> requests.Session:
+        require_no_connection()
+        return get_session()
+
+    monkeypatch.setattr(http_calls, "_get_session", check_and_get_session)
 
 
 def _build_harness_fixture(can: Callable[[HarnessEntry], bool]) -> Any:

@@ -30,7 +30,10 @@ from tests.support.shop import REFUNDS, Body, cancel, create, data, error, get_p
 from tests.support.signing import SignedClient
 from tests.support.wechat_sandbox import FIRST_MCHID, SECOND_MCHID, WechatSandbox, wechat_sandbox
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 
 SEEDS, LONG_SEEDS, STEPS = 3, 60, 24
 

@@ -24,7 +24,10 @@ from tests.support.polling import poll_due
 from tests.support.shop import Body, cancel, create, data, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 
 
 def create_payment(client: SignedClient, harness: ChannelHarness) -> Body:

@@ -18,7 +18,10 @@ from tests.support.polling import expire_due, poll_due
 from tests.support.shop import REFUNDS, Body, cancel, create, get_payment, sync
 from tests.support.signing import SignedClient
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 
 SEEDS, LONG_SEEDS, STEPS = 3, 100, 12
 # The outcome is final, or a program is still working on it, or the outcome of the same key is not known yet.

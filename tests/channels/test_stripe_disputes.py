@@ -21,7 +21,10 @@ from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe, Fault
 from tests.support.stripe.shop import create_paid_payment
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from tests.support.signing import SignedClient
 from tests.support.stripe.events import build_event, send, send_raw, sign
 from tests.support.stripe.fake import FakeStripe
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 
 ACKNOWLEDGED = (
     "payment_intent.created",

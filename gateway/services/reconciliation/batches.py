@@ -1,11 +1,11 @@
-"""Reads both sides in batches. A temporary table keeps the names that the channel has listed."""
+"""Reads both sides in batches. A temporary file keeps the names that the channel has listed."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TypeVar
 
-from django.db import connection
 from django.db.models import Model, QuerySet
 
 from gateway.services.reconciliation.our_rows import get_listed_name
@@ -21,40 +21,33 @@ def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
         yield batch
 
 
+class ListedNames:
+    """What the channel has listed: too much for memory, perhaps. It is in a file of SQLite, because a temporary table
+    of PostgreSQL would need one session from the first call of the channel to the last one."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+        file.execute("CREATE TABLE listed (name TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, names: Iterable[str]) -> None:
+        self._file.executemany("INSERT OR IGNORE INTO listed VALUES (?)", ((name,) for name in names))
+
+    def find_unlisted(self, rows: QuerySet[M]) -> Iterator[M]:
+        """Those of our rows that the channel has not listed, oldest first."""
+        after = None
+        while True:
+            remaining = rows.filter(pk__gt=after) if after is not None else rows
+            batch = list(remaining.order_by("pk")[:BATCH])
+            if not batch:
+                return
+            yield from (row for row in batch if not self._contains(get_listed_name(row)))
+            after = batch[-1].pk
+
+    def _contains(self, name: str) -> bool:
+        return self._file.execute("SELECT 1 FROM listed WHERE name = ?", [name]).fetchone() is not None
+
+
 @contextmanager
-def listed_names_table() -> Iterator[None]:
-    """The table exists in this session only, and outside of a transaction: none is open while the channel is read."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE reconciled (reference text PRIMARY KEY)")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP TABLE reconciled")
-
-
-def remember_listed(names: Iterable[str]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO reconciled (reference) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
-            [list(names)],
-        )
-
-
-def find_unlisted(rows: QuerySet[M]) -> Iterator[M]:
-    """Those of our rows that the channel has not listed, oldest first."""
-    after = None
-    while True:
-        remaining = rows.filter(pk__gt=after) if after is not None else rows
-        batch = list(remaining.order_by("pk")[:BATCH])
-        if not batch:
-            return
-        listed = _select_listed([get_listed_name(row) for row in batch])
-        yield from (row for row in batch if get_listed_name(row) not in listed)
-        after = batch[-1].pk
-
-
-def _select_listed(names: list[str]) -> set[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT reference FROM reconciled WHERE reference = ANY(%s)", [names])
-        return {name for (name,) in cursor.fetchall()}
+def open_listed_names() -> Iterator[ListedNames]:
+    with closing(sqlite3.connect("")) as file:  # a file without a name, which ends with the connection
+        yield ListedNames(file)

@@ -11,12 +11,7 @@ from channel_accounts.serving import get_channel_for_attempt, get_channels_of_ac
 from channels.base import LIVE, TEST, ChannelAccount, ListingEntry, ListingWindow
 from channels.guard import GuardedChannel
 from channels.registry import ChannelNotAvailable, get_channel
-from gateway.services.reconciliation.batches import (
-    find_unlisted,
-    listed_names_table,
-    remember_listed,
-    split_into_batches,
-)
+from gateway.services.reconciliation.batches import open_listed_names, split_into_batches
 from gateway.services.reconciliation.comparison import (
     Difference,
     DifferenceKind,
@@ -90,10 +85,10 @@ def _find_payment_differences(
     channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
     attempts = get_attempts(scope.channel, scope.environment, scope.account_id)
-    with listed_names_table():
+    with open_listed_names() as listed:
         for batch in split_into_batches(channel.list_payments(scope.build_window(channel.account))):
             references = [entry.value.reference for entry in batch]
-            remember_listed(references)
+            listed.add(references)
             rows = {row.reference: row for row in attempts.filter(reference__in=references)}
             for payment in _select_created_within(batch, scope):
                 counts.payments += 1
@@ -102,7 +97,7 @@ def _find_payment_differences(
         ours = attempts.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
             channel_trade_no=""
         )
-        for attempt in find_unlisted(ours):
+        for attempt in listed.find_unlisted(ours):
             status = f"{attempt.payment.status} {attempt.channel_trade_no}"
             yield Difference(
                 DifferenceKind.NOT_FOUND_AT_CHANNEL,
@@ -118,9 +113,9 @@ def _find_refund_differences(
     channel: GuardedChannel, scope: ReconciliationScope, counts: ComparedCounts
 ) -> Iterator[Difference]:
     refunds = get_refunds(scope.channel, scope.environment, scope.account_id)
-    with listed_names_table():
+    with open_listed_names() as listed:
         for batch in split_into_batches(channel.list_refunds(scope.build_window(channel.account))):
-            remember_listed(
+            listed.add(
                 name for entry in batch for name in (entry.value.reference, entry.value.channel_refund_no)
             )
             rows = find_listed_refunds(refunds, batch)
@@ -130,7 +125,7 @@ def _find_refund_differences(
         ours = refunds.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
             channel_refund_no=""
         )
-        for row in find_unlisted(ours):
+        for row in listed.find_unlisted(ours):
             status = f"{row.status} {row.channel_refund_no}"
             yield Difference(
                 DifferenceKind.REFUND_NOT_FOUND_AT_CHANNEL,
