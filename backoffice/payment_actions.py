@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -20,6 +21,7 @@ from backoffice.actions.declaration import (
 )
 from backoffice.approvals import decisions, late_payments, refunds
 from backoffice.approvals.models import REFUND, Approval
+from backoffice.payment_outcomes import describe_cancel, describe_capture, describe_query, describe_refund
 from backoffice.refund_form import RefundForm
 from backoffice.services import payment_operations
 from backoffice.services.late_payments import PaymentReviewOperation
@@ -77,33 +79,39 @@ def _refund(actor: User, payment: Payment, data: dict[str, Any]) -> Performed | 
     except UnknownObject as error:
         raise Http404 from error
     if isinstance(result, Refund):
-        return Performed(_refund_message(result))
+        return describe_refund(result)
     text = _("Approval requested for a refund of %(amount)s: %(state)s.")
     amount = money_text(result.amount_minor, result.currency)
     return ApprovalRequested(text % {"amount": amount, "state": result.get_state_display()})
 
 
-def _sync(actor: User, payment: Payment, data: dict[str, Any]) -> None:
+def _sync(actor: User, payment: Payment, data: dict[str, Any]) -> Performed:
     payment_operations.sync_payment(payment=payment, actor=actor.get_username(), reason=data["reason"])
+    payment.refresh_from_db()
+    return describe_query(payment)
 
 
-def _capture(actor: User, payment: Payment, data: dict[str, Any]) -> None:
-    payment_operations.capture_payment(
+def _capture(actor: User, payment: Payment, data: dict[str, Any]) -> Performed:
+    saga = payment_operations.capture_payment(
         payment_id=payment.pk,
         amount_minor=_to_minor(data["amount"], payment),
         actor=actor.get_username(),
         reason=data["reason"],
     )
+    payment.refresh_from_db()
+    return describe_capture(payment, saga)
 
 
-def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> None:
-    payment_operations.cancel_payment(
+def _cancel(actor: User, payment: Payment, data: dict[str, Any]) -> Performed:
+    saga = payment_operations.cancel_payment(
         payment_id=payment.pk, actor=actor.get_username(), reason=data["reason"]
     )
+    payment.refresh_from_db()
+    return describe_cancel(payment, saga)
 
 
 def _late_payment_action(operation: PaymentReviewOperation) -> Perform:
-    def perform(actor: User, payment: Payment, data: dict[str, Any]) -> ApprovalRequested | None:
+    def perform(actor: User, payment: Payment, data: dict[str, Any]) -> Performed | ApprovalRequested:
         result = late_payments.operate_or_request_approval(
             operation=operation,
             payment_no=payment.payment_no,
@@ -112,13 +120,19 @@ def _late_payment_action(operation: PaymentReviewOperation) -> Perform:
             reviews=[data["review"]] if data.get("review") else [],
         )
         if not isinstance(result, Approval):
-            return None
+            return _describe_review_operation(operation)
         state = result.get_state_display()
         return ApprovalRequested(
             _("%(operation)s: %(state)s.") % {"operation": operation.label, "state": state}
         )
 
     return perform
+
+
+def _describe_review_operation(operation: PaymentReviewOperation) -> Performed:
+    if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
+        return Performed(_("The refund has started. The timeline shows its outcome."), messages.INFO)
+    return Performed(_("Resolved. No money was moved."))
 
 
 def _to_minor(amount: Decimal, payment: Payment) -> int:
@@ -227,19 +241,11 @@ def _describe_effects(payment: Payment, approval: Approval) -> Sequence[str]:
     return [_("Refunds %(amount)s. Refundable now: %(refundable)s.") % values]
 
 
-def _approve(approval: Approval, approver: str) -> str:
+def _approve(approval: Approval, approver: str) -> Performed:
     if approval.operation == REFUND:
-        return _refund_message(refunds.approve(approval_id=approval.pk, actor=approver))
+        return describe_refund(refunds.approve(approval_id=approval.pk, actor=approver))
     late_payments.approve(approval_id=approval.pk, actor=approver)
-    return _("%(operation)s: done.") % {"operation": approval.get_operation_display()}
-
-
-def _refund_message(refund: Refund) -> str:
-    amount = money_text(refund.amount_minor, refund.currency)
-    return _("Refund of %(amount)s: %(status)s.") % {
-        "amount": amount,
-        "status": refund.get_status_display(),
-    }
+    return _describe_review_operation(PaymentReviewOperation(approval.operation))
 
 
 PAYMENT_APPROVALS = ApprovalFlow(_find_pending, _describe_effects, _approve)

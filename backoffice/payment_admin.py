@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from backoffice import lookup
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.payment_actions import PAYMENT_ACTIONS, PAYMENT_APPROVALS, list_amounts
-from backoffice.renderers.payment_labels import channel_url, status_icon, status_label, status_tone
+from backoffice.renderers.payment_labels import channel_url, label_payment
 from backoffice.renderers.payment_tabs import tab
 from backoffice.timeline.payment_timeline import load_subject
 from common.admin import money_text
@@ -48,9 +48,7 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
             "payment": row,
             "open_reviews": list_open_reviews(row) if row.needs_attention else [],
             "amount": money_text(row.amount_minor, row.currency),
-            "status_icon": status_icon(row),
-            "status_tone": status_tone(row),
-            "status_label": status_label(row),
+            "label": label_payment(subject),
             "channel_url": channel_url(row),
             "money": list_amounts(row),
             "sagas": subject.sagas,

@@ -11,7 +11,16 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
 from backoffice.actions.approval_pages import ApprovalFlow
-from backoffice.actions.declaration import AdminAction, ApprovalRequested, Perform, ReasonForm, Scope
+from backoffice.actions.declaration import (
+    DONE,
+    STARTED,
+    AdminAction,
+    ApprovalRequested,
+    Perform,
+    Performed,
+    ReasonForm,
+    Scope,
+)
 from backoffice.approvals import saga_approvals
 from backoffice.approvals.models import Approval
 from backoffice.approvals.saga_approvals import ActionReason
@@ -65,6 +74,7 @@ SAGA_ACTIONS = tuple(
         waits_for_approval=True,
         is_dialog=True,
         is_bulk=operation != Operation.SKIP_STEP,  # one result fits one step
+        rows_message=DONE if operation == Operation.MARK_RESOLVED else STARTED,
     )
     for operation in Operation
 )
@@ -78,9 +88,11 @@ def _describe_approval(saga: SagaView, approval: Approval) -> Sequence[str]:
     return describe_effects(saga, Operation(approval.operation), approval.result)
 
 
-def _approve(approval: Approval, approver: str) -> str:
+def _approve(approval: Approval, approver: str) -> Performed:
     saga_approvals.approve(approval_id=approval.pk, actor=approver)
-    return _("Approved and done.")
+    if approval.operation == Operation.MARK_RESOLVED:
+        return Performed(_("Approved and done."))
+    return Performed(_("Approved. A worker continues the saga; this page shows the outcome."))
 
 
 SAGA_APPROVALS = ApprovalFlow(_find_pending, _describe_approval, _approve)

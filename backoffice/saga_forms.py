@@ -22,7 +22,9 @@ class ReasonCode(models.TextChoices):
 
 class SagaForm(ReasonForm):
     field_order = ("resolution", "result", "reason_code", "reason", "ticket", "confirm")
-    reason_code = forms.ChoiceField(label=gettext_lazy("Reason"), choices=ReasonCode)
+    reason_code = forms.ChoiceField(
+        label=gettext_lazy("Reason"), choices=[("", gettext_lazy("Choose a reason")), *ReasonCode.choices]
+    )
     reason = forms.CharField(
         label=gettext_lazy("Note"),
         max_length=2000,
@@ -71,7 +73,6 @@ class MarkResolvedForm(ConfirmedForm):
 
     resolution = forms.ChoiceField(
         label=gettext_lazy("Resolution"),
-        required=False,
         help_text=gettext_lazy("Takes effect at once. The merchant is notified."),
     )
 
@@ -80,6 +81,7 @@ class MarkResolvedForm(ConfirmedForm):
         resolutions = self.rows[0].resolutions if len(self.rows) == 1 else ()
         choices = self.fields["resolution"]
         if resolutions and isinstance(choices, forms.ChoiceField):
-            choices.choices = [(each.name, each.meaning) for each in resolutions]
+            known = [(each.name, each.meaning) for each in resolutions]
+            choices.choices = [("", gettext_lazy("Choose a resolution")), *known]
         else:
             del self.fields["resolution"]

@@ -1,7 +1,7 @@
 """The payment page of every payment, at its signed link: the page, its status and the picture of its code."""
 
+import structlog
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.views.csrf import csrf_failure as django_csrf_failure
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -19,9 +19,12 @@ from checkout.page import (
 from checkout.payment import build_payment_page, choose_payment_state
 from checkout.poll_limit import count_poll
 from checkout.states import PageState
+from common.api.error_pages import render_status_page
 from common.clock import database_now
 from gateway import checkout_token, selectors
 from gateway.models import Payment
+
+log = structlog.get_logger(__name__)
 
 
 @never_cache
@@ -63,10 +66,11 @@ def show_code_picture(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's CSRF_FAILURE_VIEW: customers get a page of the checkout, staff get Django's page."""
+    """Django's CSRF_FAILURE_VIEW: customers get a page of the checkout, everybody else the page for 403."""
     if request.path.startswith("/checkout/"):
         return render_in_chosen_language(request, lambda: render_stale_form(request))
-    return django_csrf_failure(request, reason=reason)
+    log.warning("request.csrf_refused", path=request.path, reason=reason)
+    return render_status_page(request, 403)
 
 
 def _find_payment(token: str) -> Payment | None:

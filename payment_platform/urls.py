@@ -9,6 +9,7 @@ from payment_platform import home
 from payment_platform.api_docs import guides
 
 handler400 = "common.api.exceptions.bad_request"
+handler403 = "common.api.exceptions.permission_denied"
 handler404 = "common.api.exceptions.page_not_found"
 handler500 = "common.api.exceptions.server_error"
 

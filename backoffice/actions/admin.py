@@ -248,8 +248,8 @@ class ActionsAdmin(ReadOnlyAdmin):
                 return result
             case ApprovalRequested(message):
                 messages.warning(request, message)
-            case Performed(message):
-                messages.success(request, message)
+            case Performed(message, level):
+                messages.add_message(request, level, message)
             case None:
                 messages.success(request, _("%(operation)s: done.") % {"operation": action.label})
         return redirect(self._page_url(row))
@@ -339,8 +339,7 @@ class ActionsAdmin(ReadOnlyAdmin):
 
     def _report_counts(self, request: HttpRequest, action: AdminAction, done: int, requested: int) -> None:
         if done:
-            text = _("%(operation)s: done for %(count)d.")
-            messages.success(request, text % {"operation": action.label, "count": done})
+            messages.success(request, str(action.rows_message) % {"operation": action.label, "count": done})
         if requested:
             text = _("%(operation)s: approval requested for %(count)d, because of the amount.")
             messages.warning(request, text % {"operation": action.label, "count": requested})

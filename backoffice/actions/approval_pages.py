@@ -10,14 +10,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from backoffice.actions.declaration import ReasonForm
+from backoffice.actions.declaration import Performed, ReasonForm
 from backoffice.actions.refusals import refusal_text
 from backoffice.approvals import decisions
 from backoffice.approvals.approvers import find_approver_conflict, is_from_terminal
 from backoffice.approvals.models import Approval
-from common.admin import ReadOnlyAdmin
+from common.admin import ReadOnlyAdmin, money_text
 from common.admin_forms import with_theme_widgets
 from common.errors import ApiError, OperationRefused
 from staff.roles import Permission, has_permission
@@ -26,11 +28,11 @@ from staff.roles import Permission, has_permission
 @dataclass(frozen=True, slots=True)
 class ApprovalFlow:
     """How an admin class handles approvals of its objects. `approve` takes the approval and the approver's name,
-    performs the operation and returns the message for the approver; it raises `OperationRefused` or `ApiError`."""
+    performs the operation and returns what the approver reads; it raises `OperationRefused` or `ApiError`."""
 
     find_pending: Callable[[Any], Approval | None]
     describe_effects: Callable[[Any, Approval], Sequence[str]]
-    approve: Callable[[Approval, str], str]
+    approve: Callable[[Approval, str], Performed]
 
 
 class RejectForm(ReasonForm):
@@ -41,6 +43,16 @@ class RejectForm(ReasonForm):
         with_theme_widgets(self)
 
 
+class ApproveForm(forms.Form):
+    """Shown with the request and its effects, so that nobody approves by one click on another page."""
+
+    approval = forms.UUIDField(widget=forms.HiddenInput)
+    approve = forms.CharField(widget=forms.HiddenInput, initial="1")
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(auto_id="approve_%s", initial={"approval": approval.pk})
+
+
 def approval_context(request: HttpRequest, approval: Approval, *, decide_url: str) -> dict[str, Any]:
     """For `backoffice/parts/approval.html`."""
     return {
@@ -48,8 +60,21 @@ def approval_context(request: HttpRequest, approval: Approval, *, decide_url: st
         "decide_url": decide_url,
         "can_be_adopted": is_from_terminal(approval.requested_by),
         "decision_obstacle": _decision_obstacle(request, approval),
+        "approval_facts": _list_facts(approval),
+        "approve_form": ApproveForm(approval),
         "reject_form": RejectForm(approval),
     }
+
+
+def _list_facts(approval: Approval) -> list[tuple[str, str]]:
+    facts = [
+        (_("requested by"), approval.requested_by),
+        (_("requested at"), date_format(localtime(approval.requested_at), "DATETIME_FORMAT")),
+        (_("reason"), approval.reason),
+    ]
+    if approval.amount_minor:
+        facts.insert(0, (_("amount"), money_text(approval.amount_minor, approval.currency)))
+    return facts
 
 
 def _decision_obstacle(request: HttpRequest, approval: Approval) -> str:
@@ -63,8 +88,9 @@ def _decision_obstacle(request: HttpRequest, approval: Approval) -> str:
 def decide(
     request: HttpRequest, model_admin: ReadOnlyAdmin, flow: ApprovalFlow, row: Any, *, back: str
 ) -> HttpResponse:
-    """Approves, rejects or adopts the pending approval. A rejection requires a reason: in a dialog, or on a page of its
-    own where there are no dialogs. The requester may withdraw without the permission to approve."""
+    """Approves, rejects or adopts the pending approval. Approving and rejecting have a dialog, or a page of their own
+    where there are no dialogs. A rejection requires a reason. The requester may withdraw without the permission to
+    approve."""
     actor = request.user.get_username()
     approval = flow.find_pending(row)
     approves, adopts = "approve" in request.POST, "adopt" in request.POST
@@ -78,6 +104,8 @@ def decide(
     if approval is None or (is_post and request.POST.get("approval") != str(approval.pk)):
         messages.error(request, _("This approval has been decided already."))
         return redirect(back)
+    if not is_post and "approve" in request.GET:
+        return _approve_page(request, model_admin, approval, flow.describe_effects(row, approval), back)
     form = RejectForm(approval, request.POST if is_post else None)
     if not (approves or adopts) and not form.is_valid():
         return _reject_page(request, model_admin, approval, form, back, status=422 if is_post else 200)
@@ -86,13 +114,32 @@ def decide(
             decisions.adopt(approval_id=approval.pk, actor=actor)
             messages.warning(request, _("You are now the requester. Another account must approve."))
         elif approves:
-            messages.success(request, flow.approve(approval, actor))
+            done = flow.approve(approval, actor)
+            messages.add_message(request, done.level, done.message)
         else:
             decisions.reject(approval_id=approval.pk, actor=actor, reason=form.cleaned_data["reason"])
             messages.success(request, _("Rejected. Nothing was changed."))
     except (OperationRefused, ApiError) as refused:
         messages.error(request, refusal_text(refused))
     return redirect(back)
+
+
+def _approve_page(
+    request: HttpRequest, model_admin: ReadOnlyAdmin, approval: Approval, effects: Sequence[str], back: str
+) -> HttpResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": _("Approve"),
+        "original": approval,
+        "description": approval.get_operation_display(),
+        "obstacle": _decision_obstacle(request, approval),
+        "effects": effects,
+        "facts": _list_facts(approval),
+        "form": ApproveForm(approval),
+        "back": back,
+    }
+    return TemplateResponse(request, "backoffice/action_page.html", context)
 
 
 def _reject_page(

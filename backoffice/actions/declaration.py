@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpResponseBase
 from django.utils.functional import Promise
@@ -46,9 +47,11 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """The action is done; `message` replaces the usual one."""
+    """The action ran; `message` replaces the usual one. `level` is one of Django's message levels: the action may have
+    been refused by the channel, or its outcome may not be known yet."""
 
     message: str
+    level: int = messages.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,10 @@ def _nothing(_row: Any) -> Sequence[Any]:
     return ()
 
 
+DONE = _("%(operation)s: done for %(count)d.")
+STARTED = _("%(operation)s: started for %(count)d. A worker continues each saga; its page shows the outcome.")
+
+
 def _no_initial(_row: Any) -> Mapping[str, Any]:
     return {}
 
@@ -90,7 +97,7 @@ class AdminAction:
     """`find_obstacle` returns why the action is unavailable for a row, or an empty text. `describe_effects` says what
     it will do; `list_facts` returns labels and values to know before. `waits_for_approval`: unavailable while an
     approval for the row is pending. `is_dialog`: the form is also a dialog on the row's page. `is_bulk`: also offered
-    for a selection of the list."""
+    for a selection of the list. `rows_message`: what staff read after an action on rows."""
 
     name: str
     label: str | Promise
@@ -106,6 +113,7 @@ class AdminAction:
     waits_for_approval: bool = False
     is_dialog: bool = False
     is_bulk: bool = False
+    rows_message: str | Promise = DONE
 
     def build_form(
         self, rows: Sequence[Any], data: Any = None, initial: Mapping[str, Any] | None = None

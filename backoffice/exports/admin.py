@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,7 +20,7 @@ from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
 from backoffice.exports import services
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
-from common.admin import badge_column, flag_column
+from common.admin import badge_column
 from common.errors import OperationRefused
 from merchants.models import Environment
 from staff.roles import Permission
@@ -125,7 +126,6 @@ def _find_download_obstacle(export: Export) -> str:
 @admin.register(Export)
 class ExportAdmin(ActionsAdmin):
     coloured_status = badge_column("status", gettext_lazy("status"), COLOURS)
-    cut = flag_column("is_cut", gettext_lazy("cut at the limit"))
     staff_actions = (
         AdminAction(
             "new",
@@ -151,7 +151,7 @@ class ExportAdmin(ActionsAdmin):
         "what",
         "coloured_status",
         "rows_written",
-        "cut",
+        "completeness",
         "requested_by",
         "finished_at",
     )
@@ -163,8 +163,7 @@ class ExportAdmin(ActionsAdmin):
         "narrowed",
         "status",
         "rows_written",
-        "row_limit",
-        "is_cut",
+        "completeness",
         "requested_by",
         "reason",
         "created_at",
@@ -174,6 +173,16 @@ class ExportAdmin(ActionsAdmin):
     @admin.display(description=gettext_lazy("Data"))
     def what(self, export: Export) -> str | Promise:
         return KINDS[export.kind].label if export.kind in KINDS else export.kind
+
+    @admin.display(description=gettext_lazy("complete"))
+    def completeness(self, export: Export) -> str:
+        if export.status != ExportStatus.DONE:
+            return "—"
+        if export.is_cut:
+            return _("Incomplete: more than %(limit)s rows match") % {
+                "limit": number_format(export.row_limit)
+            }
+        return _("All rows")
 
     @admin.display(description=gettext_lazy("filters"))
     def narrowed(self, export: Export) -> str:

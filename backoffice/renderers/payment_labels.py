@@ -1,13 +1,23 @@
-"""The status of a payment as label, icon and colour."""
+"""The one status that staff read on a payment's page: its label, colour and reason.
 
+It is derived from the payment, its sagas, refunds, reviews and disputes: "Succeeded" alone would hide a refund that
+needs review.
+"""
+
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.models import Payment, PaymentStatus
+from backoffice.timeline.registry import Subject, Tone
+from common.admin import money_text
+from gateway.models import Payment, PaymentStatus, RefundStatus
+from gateway.models.dispute import CLOSED_DISPUTE_STATUSES
+from gateway.models.refund import OPEN_REFUND_STATUSES
 from merchants.models import Environment
+from sagas.models import SagaStatus
 
 STATUS_DISPLAY: dict[str, tuple[str, str, str | Promise]] = {
     PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Pending: waiting for the customer")),
@@ -27,21 +37,76 @@ DASHBOARDS = {
 }
 
 
-def status_icon(payment: Payment) -> str:
-    return STATUS_DISPLAY[payment.status][0]
+@dataclass(frozen=True, slots=True)
+class PaymentLabel:
+    """`tone` is the colour. `reason` explains a trouble; it is empty when there is none, or when the page lists the
+    open reviews."""
+
+    icon: str
+    tone: str
+    text: str
+    reason: str = ""
 
 
-def status_tone(payment: Payment) -> str:
-    return STATUS_DISPLAY[payment.status][1]
+def label_payment(subject: Subject) -> PaymentLabel:
+    payment = subject.payment
+    trouble = (
+        _find_stopped_saga(subject)
+        or _find_review(payment)
+        or _find_dispute(payment)
+        or _find_unsuccessful_refund(subject)
+    )
+    if trouble is not None:
+        return replace(
+            trouble, text=f"{_label_money(payment) or payment.get_status_display()} · {trouble.text}"
+        )
+    icon, tone, text = STATUS_DISPLAY[payment.status]
+    return PaymentLabel(icon, tone, _label_money(payment) or str(text))
 
 
-def status_label(payment: Payment) -> str:
+def _label_money(payment: Payment) -> str:
+    """Returns what became of the money where the status alone does not say it."""
     if payment.status == PaymentStatus.SUCCEEDED and payment.refunded_minor:
         whole = payment.refunded_minor >= payment.captured_minor
         return _("Refunded") if whole else _("Partially refunded")
     if payment.captured_minor and payment.status != PaymentStatus.SUCCEEDED:
         return _("Closed, with a late payment")
-    return str(STATUS_DISPLAY[payment.status][2])
+    return ""
+
+
+def _find_stopped_saga(subject: Subject) -> PaymentLabel | None:
+    for saga in subject.sagas:
+        if saga.needs_attention:
+            text = _("%(saga)s needs review") % {"saga": saga.definition}
+            return PaymentLabel("error", Tone.DANGER, text, saga.attention_reason)
+        creates_it = saga.id == subject.payment.id
+        if creates_it and subject.payment.is_open and saga.status == SagaStatus.FAILED:
+            text = _("%(saga)s failed") % {"saga": saga.definition}
+            return PaymentLabel("error", Tone.DANGER, text, saga.error_message)
+    return None
+
+
+def _find_review(payment: Payment) -> PaymentLabel | None:
+    return PaymentLabel("warning", Tone.DANGER, _("needs review")) if payment.needs_attention else None
+
+
+def _find_dispute(payment: Payment) -> PaymentLabel | None:
+    dispute = payment.disputes.exclude(status__in=CLOSED_DISPUTE_STATUSES).order_by("-created_at").first()
+    if dispute is None:
+        return None
+    amount = money_text(dispute.amount_minor, dispute.currency)
+    return PaymentLabel("gavel", Tone.DANGER, _("open dispute"), f"{amount} · {dispute.reason}")
+
+
+def _find_unsuccessful_refund(subject: Subject) -> PaymentLabel | None:
+    """Looks at the newest refund only: an earlier one that failed has been repeated, or was given up."""
+    for refund in subject.refunds[:1]:
+        if refund.status == RefundStatus.FAILED:
+            reason = f"{refund.refund_no} · {refund.failure_message or refund.failure_code}"
+            return PaymentLabel("undo", Tone.WARNING, _("the last refund failed"), reason)
+        if refund.status in OPEN_REFUND_STATUSES:
+            return PaymentLabel("undo", Tone.INFO, _("a refund is in progress"), refund.refund_no)
+    return None
 
 
 def channel_url(payment: Payment) -> str:

@@ -66,16 +66,13 @@ def _describe_compensation(saga: SagaView) -> list[str]:
 
 
 def _describe_resolve(saga: SagaView, resolution: str) -> list[str]:
-    lines = [str(each.meaning) for each in saga.resolutions if each.name == resolution]
+    chosen = [each for each in saga.resolutions if each.name == resolution]
+    lines = [str(each.meaning) for each in chosen]
     lines += [_("Calls no channel and compensates no step. No worker continues this saga.")]
-    if saga.is_active:
-        lines.append(_("The saga ends as failed."))
-    lines += [
-        _("The outcome of %(step)s remains unknown: money may have moved.") % _step_name(step)
-        for step in saga.steps
-        if step.in_doubt
-    ]
-    return lines
+    if chosen and chosen[0] != saga.resolutions[0]:
+        return lines  # staff have found out what became of the money; the first resolution leaves it open
+    text = _("The outcome of %(step)s is unknown: money may have moved. Look it up at the channel.")
+    return lines + [text % _step_name(step) for step in saga.steps if step.in_doubt]
 
 
 def _step_name(step: StepView | None) -> dict[str, str]:

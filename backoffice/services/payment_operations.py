@@ -14,6 +14,7 @@ from gateway.services import channel_queries
 from gateway.services.cancel_payment import start_cancel
 from gateway.services.capture_payment import start_capture
 from sagas import engine
+from sagas.state import SagaState
 
 # The reason that merchants see. What staff typed stays in the audit log.
 PUBLIC_REASON = "cancelled by staff"
@@ -34,8 +35,9 @@ def sync_payment(*, payment: Payment, actor: str, reason: str) -> None:
     channel_queries.query_payment_and_refunds(payment=payment)
 
 
-def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
-    """Cancels at the channel, which refuses when it was paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
+def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> SagaState | None:
+    """Cancels at the channel, which refuses when it was paid. Returns None while the payment is still being created:
+    the saga that creates it then cancels it. Raises `PaymentNotCancellable`, `OperationInProgress`."""
     with recording(
         StaffActionType.PAYMENT_CANCEL, ObjectType.PAYMENT, actor=actor, reason=reason, durable=True
     ) as entry:
@@ -48,11 +50,10 @@ def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> None:
             reason=PUBLIC_REASON,
         )
         entry.after = {"saga": str(saga.id if saga else payment_id)}
-    if saga is not None:
-        engine.advance_saga(saga)
+    return engine.advance_saga(saga) if saga is not None else None
 
 
-def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> None:
+def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> SagaState:
     """Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`."""
     with recording(
         StaffActionType.PAYMENT_CAPTURE, ObjectType.PAYMENT, actor=actor, reason=reason, durable=True
@@ -61,4 +62,4 @@ def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, rea
         entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
         saga = start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
         entry.after = {"saga": str(saga.id), "amount_minor": amount_minor, "currency": payment.currency}
-    engine.advance_saga(saga)
+    return engine.advance_saga(saga)

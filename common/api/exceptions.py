@@ -10,8 +10,8 @@ from rest_framework import exceptions as drf
 
 from common import errors
 from common.api.envelope import failure
+from common.api.error_pages import render_error_page, render_status_page
 from common.database_errors import classify_database_error
-from common.error_pages import render_error_page
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +87,11 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, errors.NotFound())
 
 
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403, for pages of the back office: the API has its own refusals."""
+    return render_status_page(request, 403)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for what fails outside DRF (middleware, admin). Called while the error is being handled."""
     return _answer(request, database_unavailable(sys.exception()) or errors.InternalError())
@@ -99,4 +104,4 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _answer(request: HttpRequest, error: errors.ApiError) -> HttpResponse:
     """JSON below /api/, a page for people elsewhere."""
-    return respond(error) if request.path.startswith("/api/") else render_error_page(error)
+    return respond(error) if request.path.startswith("/api/") else render_error_page(request, error)

@@ -4,9 +4,9 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from common import origin
+from common.api.error_pages import render_error_page
 from common.api.exceptions import respond
 from common.api.request_id import begin_request
-from common.error_pages import render_error_page
 from common.errors import LengthRequired, MalformedBody, NotFound
 
 
@@ -38,7 +38,7 @@ class RefuseUnservableMiddleware:
             return respond(NotFound())
         # The API's serializers refuse it with the field's name; in the back office any parameter may become a lookup.
         if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
-            return render_error_page(MalformedBody())
+            return render_error_page(request, MalformedBody())
         if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
             return respond(LengthRequired())
         return self.get_response(request)

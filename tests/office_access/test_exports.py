@@ -217,6 +217,8 @@ class TestLong:
         ask(finance)
         services.write_unfinished()
         assert (the_export().rows_written, the_export().is_cut) == (5, True)
+        page = reverse("admin:exports_export_change", args=[the_export().pk])
+        assert "Incomplete: more than 5 rows match" in finance.get(page).content.decode()
         assert len(rows(download(finance, the_export()))) == 5
 
     def test_a_limit_that_fits_exactly_truncates_nothing(
@@ -226,6 +228,8 @@ class TestLong:
         ask(finance)
         services.write_unfinished()
         assert (the_export().rows_written, the_export().is_cut) == (7, False)
+        page = reverse("admin:exports_export_change", args=[the_export().pk])
+        assert "All rows" in finance.get(page).content.decode()
 
     def test_the_next_worker_resumes_after_a_crash(self, finance: Client, payments: list[str]) -> None:
         ask(finance)

@@ -111,6 +111,12 @@ class Desk:
         self.page.keyboard.press("Control+A")
         self.page.keyboard.type(text)
 
+    def chooses(self, label: str, value: str) -> None:
+        """An option of a list in the open dialog. Nothing is chosen before."""
+        field = self.page.locator("dialog[open]").get_by_label(self.says(label), exact=True)
+        assert field.input_value() == ""
+        field.select_option(value)
+
     def sends(self, text: str) -> None:
         """Presses a button by keyboard, and waits for the page that answers."""
         self.tabs_to(self.button(text))
