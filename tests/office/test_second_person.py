@@ -60,7 +60,7 @@ def resolve(browser: Client, saga: SagaInstance, **more: str) -> None:
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
     said = {"reason_code": "incident", "reason": "settled by hand", "ticket": "OPS-7"}
     seen = SagaInstance.objects.get(pk=saga.pk).revision
-    form = {**said, **more, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
+    form = {"resolution": "watch", **said, **more, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
     assert browser.post(url, form).status_code == 302
 
 
@@ -274,3 +274,29 @@ def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None
     assert Approval.objects.get().decided_by == "ben"
     (line,) = StaffAction.objects.filter(action="approval.approve")
     assert (line.address, line.after["account_unchanged_for_hours"]) == ("127.0.0.1", 0)
+
+
+def test_a_resolution_and_a_reason_must_be_chosen(ana, saga_in_review) -> None:
+    url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
+    seen = f"{saga_in_review.pk}:{saga_in_review.revision}"
+    answer = ana.post(url, {"reason": "x", "confirm": saga_in_review.business_id, "seen": [seen]})
+    assert answer.status_code == 422
+    assert set(answer.context["form"].errors) == {"resolution", "reason_code"}
+    assert not Approval.objects.exists()
+
+
+def test_before_approving_the_request_and_its_effects_are_shown(ana, ben, saga_in_review) -> None:
+    resolve(ana, saga_in_review)
+    url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
+    html = unescape(ben.get(f"{url}?approve=1").content.decode())
+    for text in (
+        "20,000.00 USD",
+        "settled by hand",
+        "Calls no channel and compensates no step.",
+        'name="approve"',
+    ):
+        assert text in html, text
+    own = unescape(ana.get(f"{url}?approve=1").content.decode())
+    assert 'name="approve"' not in own
+    assert "Another person must approve it" in own
+    assert Approval.objects.get().state == "pending"

@@ -128,7 +128,8 @@ def test_each_operation_is_done_and_recorded(ana, saga_in_review, operation):
         "the bank says so",
     )
     assert (event.kind, event.actor, event.reason) == ("person", "ana", "the bank says so")
-    assert f"{operation.label}: done for 1." in text_of(ana.get(page(saga_in_review)))
+    said = "done" if operation == Operation.MARK_RESOLVED else "started"
+    assert f"{operation.label}: {said} for 1." in text_of(ana.get(page(saga_in_review)))
     if operation == Operation.SKIP_STEP:
         assert SagaStep.objects.get(saga_id=saga_in_review.id, step_name="call2").result == {"state": "paid"}
 
@@ -197,7 +198,7 @@ class TestList:
         url = reverse("admin:sagas_sagainstance_operate", args=[Operation.CANCEL.value])
         partly = ana.post(url, {"reason": "all of them", "reason_code": "other", "seen": seen})
         assert partly.status_code == 409
-        assert "Cancel: done for 2." in text_of(partly)
+        assert "Cancel: started for 2." in text_of(partly)
         assert f"you saw revision {revision}" in text_of(partly)
         assert str(sagas[1].id) not in text_of(partly)
         assert StaffAction.objects.count() == 2

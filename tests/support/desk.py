@@ -113,7 +113,8 @@ class Desk:
 
     def chooses(self, label: str, value: str) -> None:
         """An option of a list in the open dialog. Nothing is chosen before."""
-        field = self.page.locator("dialog[open]").get_by_label(self.says(label), exact=True)
+        dialog = self.page.locator("dialog[open]")
+        field = dialog.locator("select").and_(dialog.get_by_label(self.says(label)))
         assert field.input_value() == ""
         field.select_option(value)
 
