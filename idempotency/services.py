@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -38,6 +38,12 @@ from idempotency.request import KeyedRequest
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 State = IdempotencyKey.State
+
+_COMPLETE = """
+UPDATE idempotency_keys SET
+    state = 'completed', response_status = %(status)s, response_body = %(body)s, completed_at = STATEMENT_TIMESTAMP()
+WHERE id = %(id)s AND fence = %(fence)s AND state = 'in_flight'
+"""
 
 
 class Claim(Generic[T]):
@@ -75,7 +81,8 @@ class Claim(Generic[T]):
     def release(self) -> None:
         """Without a final answer: the next request with the key may resume the write at once."""
         if self._record is not None:
-            self._get_own_record().update(lease_expires_at=Now())
+            own = IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
+            own.update(lease_expires_at=Now())
 
     def cache_answer(self, answer: Answer) -> None:
         if self._record is not None:
@@ -83,17 +90,18 @@ class Claim(Generic[T]):
             cache.store_answer(self.request, StoredAnswer(answer.status, answer.body, fields))
 
     def _complete_record(self, answer: Answer) -> bool:
-        completed = self._get_own_record().update(
-            state=State.COMPLETED,
-            response_status=answer.status,
-            response_body=answer.body,
-            completed_at=Now(),
-        )
-        return bool(completed)
-
-    def _get_own_record(self) -> QuerySet[IdempotencyKey]:
         assert self._record is not None
-        return IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _COMPLETE,
+                {
+                    "id": self._record.id,
+                    "fence": self._fence,
+                    "status": answer.status,
+                    "body": answer.body,
+                },
+            )
+            return bool(cursor.rowcount)
 
 
 def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim[T]:

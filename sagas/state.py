@@ -93,6 +93,7 @@ class SagaState:
         None  # `data` as `execute_data` of the steps shows it; made when first needed
     )
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
+    written: dict[str, Any] = field(default_factory=dict)  # see `Context.written`
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"
@@ -125,7 +126,9 @@ class SagaState:
     def make_draft(self) -> "SagaState":
         """A copy that can be changed, and thrown away when its transaction fails."""
         steps = [dataclasses.replace(step) for step in self.steps]
-        return dataclasses.replace(self, steps=steps, attempts=list(self.attempts), found_no_signal=False)
+        return dataclasses.replace(
+            self, steps=steps, attempts=list(self.attempts), written={}, found_no_signal=False
+        )
 
 
 def create_state(

@@ -113,7 +113,9 @@ def _call_handler(
     assert handler is not None
     if refusals and step.name in refusals:
         return refusals[step.name]
-    context = Context(saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {})
+    context = Context(
+        saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {}, saga.written
+    )
     try:
         return Success(handler(context) or {})
     except StepFailed as refused:

@@ -61,6 +61,9 @@ from sagas.outcomes import (
 from sagas.registry import register
 from sagas.state import SagaState
 
+# In `Context.written`: the payment as its last step left it, so that the answer needs no query.
+ACTIVATED_PAYMENT = "activated_payment"
+
 
 def create_order(context: Context) -> None:
     """Creates order, items, payment, first attempt and event in the transaction that starts the saga.
@@ -309,13 +312,14 @@ def activate_payment(context: Context) -> None:
     """Records where the customer pays, and the state that the channel has reported already."""
     data = PaymentCreateData.read(context.data)
     result = context.results[CALL_PAYMENT_CHANNEL]
-    state_machine.activate_payment(
+    payment = state_machine.activate_payment(
         payment_id=data.payment_id,
         channel_trade_no=result["channel_trade_no"],
         next_action=result["next_action"],
     )
     state = PaymentState(result["state"])
     if state == PaymentState.OPEN:
+        context.written[ACTIVATED_PAYMENT] = payment
         return
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     match state:

@@ -148,7 +148,8 @@ def _start_create_or_retry(
 
 
 def _build_answer(result: SagaResult) -> Answer:
-    payment = selectors.get_payment_of_saga(result.saga_id)
+    activated = result.written.get(payment_create.ACTIVATED_PAYMENT)
+    payment = activated or selectors.get_payment_of_saga(result.saga_id)
     # A failed saga is over for the merchant when staff, or the channel, have ended the payment.
     is_closed_by_hand = result.status == SagaStatus.FAILED and not payment.is_open
     is_undone = result.status == SagaStatus.COMPENSATED or is_closed_by_hand

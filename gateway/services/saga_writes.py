@@ -4,8 +4,9 @@ The saga has the claim's `resource_id`, so a request that repeats a crashed one 
 """
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
 
@@ -22,11 +23,12 @@ ACCEPTED = 202
 @dataclass(frozen=True, slots=True)
 class SagaResult:
     """`failure` is the reason of a compensation. `status` is None when no saga has the id: the request was passed to a
-    saga that ran already."""
+    saga that ran already. `written` has what the saga's steps wrote in the transaction of the answer."""
 
     saga_id: uuid.UUID
     status: SagaStatus | None
     failure: Failure | None
+    written: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Builds the answer to a request. 202 means that the outcome is not known yet, and is never final.
@@ -39,7 +41,8 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
 
     def run_saga(claim: Claim[SagaState | None]) -> Answer:
         def record_answer(saga: SagaState) -> None:
-            _record_if_final(claim, build_answer(SagaResult(claim.resource_id, saga.status, saga.failure)))
+            result = SagaResult(claim.resource_id, saga.status, saga.failure, saga.written)
+            _record_if_final(claim, build_answer(result))
 
         if claim.started is not None:
             engine.advance_saga(claim.started, on_release=record_answer)

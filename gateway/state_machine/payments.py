@@ -10,6 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from channels.base import ActionType
+from common.model_rows import ModelRow
 from common.transitions import sources_of
 from gateway.checkout_token import build_checkout_url
 from gateway.models import (
@@ -30,7 +31,8 @@ from orders import services as orders
 # The wait after a refused cancellation of an expired payment; it doubles each time.
 EXPIRY_PAUSE_SECONDS = 10 * 60
 
-_ACTIVATE = """
+_PAYMENT = ModelRow(Payment)
+_ACTIVATE = f"""
 WITH attempt AS (
     UPDATE payment_attempts SET status = 'open', channel_trade_no = %(channel_trade_no)s::text, finished_at = now()
     WHERE payment_id = %(id)s AND status IN ('calling', 'open')
@@ -41,13 +43,15 @@ UPDATE payments SET
     next_check_at = CASE WHEN status IN ('pending', 'processing', 'authorized')
                          THEN now() + make_interval(secs => %(first_poll_seconds)s::float8) END
 WHERE id = %(id)s
-"""
+RETURNING {_PAYMENT.columns}
+"""  # noqa: S608
 
 
 def activate_payment(
     *, payment_id: uuid.UUID, channel_trade_no: str, next_action: dict[str, Any] | None
-) -> None:
-    """Records the channel's payment, for which the customer has to act; a webhook may have closed it already.
+) -> Payment:
+    """Records the channel's payment, for which the customer has to act; a webhook may have closed it already. Returns
+    the payment as it then is.
 
     The payment's URL is the channel's page, or our payment page for an action that is not a redirect.
 
@@ -64,6 +68,9 @@ def activate_payment(
                 "first_poll_seconds": FIRST_POLL_SECONDS,
             },
         )
+        row = cursor.fetchone()
+    assert row is not None, "payments are never deleted"
+    return _PAYMENT.build(row)
 
 
 def _choose_payment_url(payment_id: uuid.UUID, next_action: dict[str, Any] | None) -> str:
