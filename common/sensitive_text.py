@@ -10,7 +10,7 @@ REDACTED, CARD = "[redacted]", "[card]"
 # Shorter values of settings are words, such as the local stack's password "postgres".
 SHORTEST_SECRET = 12
 # The names of the credentials of channels that are secret: `CredentialField.is_secret`.
-SECRET_CREDENTIALS = frozenset({"api_v3_key", "private_key"})
+SECRET_CREDENTIALS = frozenset({"api_v3_key", "client_secret", "private_key"})
 
 _SECRET_SHAPES = re.compile(
     r"""
@@ -94,7 +94,9 @@ def _configured_secrets() -> tuple[str, ...]:
         settings.SIMULATOR_WEBHOOK_SECRET,
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
-        *_read_channel_secrets(settings.ALIPAY_CREDENTIALS, settings.WECHAT_CREDENTIALS),
+        *_read_channel_secrets(
+            settings.ALIPAY_CREDENTIALS, settings.WECHAT_CREDENTIALS, settings.PAYPAL_CREDENTIALS
+        ),
         str(settings.DATABASES["default"]["PASSWORD"]),
         settings.EMAIL_HOST_PASSWORD or "",
     ]

@@ -11,6 +11,7 @@ CHANNELS = [
     "channels.stripe.channel.StripeChannel",
     "channels.alipay.channel.AlipayChannel",
     "channels.wechat.channel.WechatChannel",
+    "channels.paypal.channel.PayPalChannel",
 ]
 # The channel of a payment that names none, while no routing rule matches.
 DEFAULT_CHANNELS = {"test": "simulator", "live": "stripe"}
@@ -116,3 +117,24 @@ WECHAT_CREDENTIALS: dict[str, dict[str, str]] = {
 # The server of WeChat Pay's API. Another one that speaks APIv3, for tests; https://api2.mch.weixin.qq.com when the main
 # one cannot be reached.
 WECHAT_API_BASE: str = env.str("WECHAT_API_BASE", default="https://api.mch.weixin.qq.com")
+# PayPal, the platform's own account of each environment: docs/CHANNELS.md, "PayPal".
+PAYPAL_CREDENTIALS: dict[str, dict[str, str]] = {
+    "test": {
+        # The client id of the app in PayPal's sandbox.
+        "client_id": env.str("PAYPAL_TEST_CLIENT_ID", default=""),
+        # The app's secret.
+        "client_secret": env.str("PAYPAL_TEST_CLIENT_SECRET", default=""),
+        # The id that PayPal gives to the webhook address. Without it webhooks are refused.
+        "webhook_id": env.str("PAYPAL_TEST_WEBHOOK_ID", default=""),
+    },
+    "live": {
+        # The client id of the live app.
+        "client_id": env.str("PAYPAL_LIVE_CLIENT_ID", default=""),
+        # The live app's secret.
+        "client_secret": env.str("PAYPAL_LIVE_CLIENT_SECRET", default=""),
+        # The id of the live webhook address. Without it webhooks are refused.
+        "webhook_id": env.str("PAYPAL_LIVE_WEBHOOK_ID", default=""),
+    },
+}
+# Another server with PayPal's API, for tests. Empty: PayPal's own, and for test keys PayPal's sandbox.
+PAYPAL_API_BASE: str = env.str("PAYPAL_API_BASE", default="")

@@ -18,6 +18,7 @@ STATEMENT_DAYS = 2
 class AlipayHarness:
     currency = "CNY"
     pays_at_once = False
+    approves = False
 
     def __init__(self, bank: AlipayBank, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
         self.channel = AlipayChannel()

@@ -7,6 +7,8 @@ import pytest
 import requests
 import stripe
 
+from channels.paypal import certificates as paypal_certificates
+from channels.paypal import tokens
 from channels.stripe import webhooks
 from channels.wechat import certificates
 from common import http_calls
@@ -16,6 +18,8 @@ from tests.channels.wechat_harness import WechatHarness, build_credentials
 from tests.support.alipay.bank import AlipayBank, alipay_bank, connect
 from tests.support.connections import require_no_connection
 from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
+from tests.support.paypal.fake import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, FakePayPal
+from tests.support.paypal.server import fake_paypal
 from tests.support.stripe import checked_reads
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.server import fake_stripe
@@ -53,6 +57,25 @@ def alipay(_session_alipay: AlipayBank, settings: Any) -> AlipayBank:
     """Alipay's sandbox as the platform's own account for test keys, without faults, at the time of the machine."""
     connect(settings, _session_alipay)
     return _session_alipay
+
+
+@pytest.fixture(scope="session")
+def _session_paypal() -> Iterator[FakePayPal]:
+    with fake_paypal() as paypal:
+        yield paypal
+
+
+@pytest.fixture
+def paypal(_session_paypal: FakePayPal, settings: Any) -> Iterator[FakePayPal]:
+    """A fake of PayPal as the platform's own account for test keys, without planned faults and recorded requests."""
+    settings.PAYPAL_API_BASE = _session_paypal.url
+    account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "webhook_id": WEBHOOK_ID}
+    settings.PAYPAL_CREDENTIALS = {"test": account, "live": dict.fromkeys(account, "")}
+    tokens.forget_tokens()
+    paypal_certificates.forget_certificates()
+    _session_paypal.reset()
+    yield _session_paypal
+    assert not _session_paypal.errors, _session_paypal.errors
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +153,8 @@ def _build_harness_fixture(can: Callable[[HarnessEntry], bool]) -> Any:
 harness = _build_harness_fixture(lambda _entry: True)
 stored_harness = _build_harness_fixture(lambda entry: entry.is_stored)
 page_harness = _build_harness_fixture(lambda entry: entry.waits)
+searchable_harness = _build_harness_fixture(lambda entry: entry.is_searchable)
+searchable_capture_harness = _build_harness_fixture(lambda entry: entry.is_searchable and entry.captures)
 stored_page_harness = _build_harness_fixture(lambda entry: entry.waits and entry.is_stored)
 calling_harness = _build_harness_fixture(lambda entry: entry.calls)
 capture_harness = _build_harness_fixture(lambda entry: entry.captures)

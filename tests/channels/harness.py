@@ -10,6 +10,7 @@ from channels.base import (
     Channel,
     ChannelAccount,
     ChannelPayment,
+    CompletePayment,
     CreatePayment,
     CreateRefund,
     PaymentRef,
@@ -42,6 +43,8 @@ class ChannelHarness(Protocol):
     currency: str
     # The creation itself pays (or authorizes), without a page.
     pays_at_once: bool
+    # The customer only approves, and a call of ours moves the money: `PaymentState.APPROVED`.
+    approves: bool
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         """Builds a creation. `loses`: what is lost of it, once: its "request" or its "answer"."""
@@ -50,7 +53,7 @@ class ChannelHarness(Protocol):
         """Returns the fields of `POST /payments` that choose this channel and method. `loses` as above."""
 
     def pay(self, payment: ChannelPayment) -> None:
-        """The customer takes the payment's next action and pays."""
+        """The customer takes the payment's next action, and pays or approves."""
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
         """Returns what was captured and refunded, by the channel's own records."""
@@ -94,11 +97,27 @@ def create_open(harness: ChannelHarness, request: CreatePayment) -> ChannelPayme
     return answer.value
 
 
+def pay(harness: ChannelHarness, request: CreatePayment, payment: ChannelPayment) -> None:
+    """The customer pays, and what was only approved is completed."""
+    if not harness.pays_at_once:
+        harness.pay(payment)
+    if harness.approves:
+        answer = harness.channel.complete_payment(
+            CompletePayment(
+                key=f"complete-{request.reference}",
+                payment=build_ref(request, payment.channel_trade_no),
+                amount_minor=request.amount_minor,
+                currency=request.currency,
+                manual_capture=request.manual_capture,
+            )
+        )
+        assert isinstance(answer, Reported), answer
+
+
 def create_paid(harness: ChannelHarness, request: CreatePayment) -> ChannelPayment:
     """Creates a payment that is paid, or authorized with `manual_capture`."""
     payment = create_open(harness, request)
-    if not harness.pays_at_once:
-        harness.pay(payment)
+    pay(harness, request, payment)
     answer = harness.channel.find_payment(build_ref(request, payment.channel_trade_no))
     assert isinstance(answer, Reported), answer
     assert answer.value.state in (PaymentState.PAID, PaymentState.AUTHORIZED)
@@ -108,6 +127,7 @@ def create_paid(harness: ChannelHarness, request: CreatePayment) -> ChannelPayme
 class SimulatorHarness:
     currency = "USD"
     pays_at_once = False
+    approves = False
 
     def __init__(self) -> None:
         self.channel = SimulatorChannel()
@@ -153,6 +173,7 @@ class SimulatorHarness:
 
 class StripeHarness:
     currency = "USD"
+    approves = False
 
     def __init__(self, fake: FakeStripe, *, saved_card: bool) -> None:
         self.channel = StripeChannel()
@@ -201,6 +222,7 @@ class StripeHarness:
 class VoucherHarness:
     currency = "USD"
     pays_at_once = False
+    approves = False
 
     def __init__(self, channel: VoucherChannel) -> None:
         self.channel = channel

@@ -9,6 +9,7 @@ import pytest
 from channels import registry
 from tests.channels.alipay_harness import AlipayHarness
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
+from tests.channels.paypal_harness import PayPalHarness
 from tests.channels.voucher.channel import VoucherChannel
 from tests.channels.wechat_harness import WechatHarness
 from tests.support.stripe.fake import FakeStripe
@@ -42,14 +43,15 @@ def _build_alipay_harness(request: pytest.FixtureRequest, method: str) -> Alipay
 class HarnessEntry:
     """How a harness is built, and which journeys its payment method can take.
 
-    `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted. `captures`:
-    it can be authorized first. `is_worldwide`: it takes many currencies. `calls`: its creation is a call, and not
-    only a page that is signed here.
+    `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted.
+    `is_searchable`: our number alone finds it. `captures`: it can be authorized first. `is_worldwide`: it takes many
+    currencies. `calls`: its creation is a call, and not only a page that is signed here.
     """
 
     build: Callable[[pytest.FixtureRequest], ChannelHarness]
     waits: bool = True
     is_stored: bool = True
+    is_searchable: bool = True
     captures: bool = True
     is_worldwide: bool = True
     calls: bool = True
@@ -64,6 +66,7 @@ def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
     return HarnessEntry(
         partial(_build_alipay_harness, method=method),
         is_stored=False,
+        is_searchable=False,
         captures=False,
         is_worldwide=False,
         calls=calls,
@@ -84,6 +87,11 @@ HARNESSES = {
     "alipay page": _describe_alipay_method("alipay_page", calls=False),
     "alipay wap": _describe_alipay_method("alipay_wap", calls=False),
     "alipay qr": _describe_alipay_method("alipay_qr", calls=True),
+    "paypal": HarnessEntry(
+        lambda request: PayPalHarness(request.getfixturevalue("paypal")),
+        is_searchable=False,
+        is_worldwide=False,
+    ),
 }
 
 

@@ -37,6 +37,7 @@ METHOD_FIELDS: dict[str, dict[str, Any]] = {
 class WechatHarness:
     currency = "CNY"
     pays_at_once = False
+    approves = False
 
     def __init__(self, request: pytest.FixtureRequest, sandbox: WechatSandbox, method: str) -> None:
         self.sandbox = sandbox

@@ -10,6 +10,7 @@ from django.db.models import F
 from django.http import HttpResponse
 
 from channels.simulator import bank
+from channels.paypal import errors as paypal_errors
 from channels.stripe import errors as stripe_errors
 from common import redis
 from gateway.flows.data import ChannelChoice
@@ -145,6 +146,11 @@ def test_the_codes_of_the_channels_are_known() -> None:
         "payment_intent_invalid_currency",
         "amount_too_large",
         "amount_too_small",
+        "auth_capture_not_enabled",
+        "payee_blocked_transaction",
+        "transaction_blocked_by_payee",
+        "transaction_receiving_limit_exceeded",
     }
-    codes = {bank.ACQUIRER_UNAVAILABLE, *stripe_errors._FAILOVER_CODES}
+    of_paypal = {issue.lower() for issue in paypal_errors._ACCOUNT_DECLINES}
+    codes = {bank.ACQUIRER_UNAVAILABLE, *stripe_errors._FAILOVER_CODES, *of_paypal}
     assert codes - about_the_payment <= set(success_rates.CHANNEL_FAILURE_CODES)

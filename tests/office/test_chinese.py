@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 NAMES = {
     "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
     "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
-    "alipay", "wechat", "hans", "esc", "cidr", "idempotency", "key", "ips",
+    "alipay", "wechat", "paypal", "hans", "esc", "cidr", "idempotency", "key", "ips",
     "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
 }  # fmt: skip
 OURS = {

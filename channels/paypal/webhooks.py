@@ -1,0 +1,162 @@
+"""Verifies and parses PayPal's webhooks (developer.paypal.com/api/rest/webhooks/rest, "Message verification").
+
+The signature is checked here and not by PayPal's `verify-webhook-signature`: that call would take the time of a
+webhook, needs PayPal to answer, and wants the event as a JSON value that has to come out byte for byte as it came in.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from channels.base import (
+    ChannelAccount,
+    ChannelDispute,
+    ChannelUpdate,
+    DisputeState,
+    WebhookEvent,
+    WebhookRefused,
+    WebhookRequest,
+)
+from channels.paypal.amounts import read_money
+from channels.paypal.certificates import get_public_key
+from channels.paypal.client import PayPalClient
+from channels.paypal.config import get_webhook_ids
+from channels.paypal.errors import FAILURES, PayPalError
+from channels.paypal.fields import UnexpectedAnswer, read_list, read_object, read_text, read_time
+from channels.paypal.orders import find_order_id, read_order, read_refund
+from channels.paypal.payments import ORDERS
+
+ALGORITHM = "SHA256withRSA"
+QUERY_TIMEOUT_SECONDS = 5.0
+_REFUND_EVENTS = ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.REFUND.")
+_PAYMENT_EVENTS = ("CHECKOUT.ORDER.", "PAYMENT.CAPTURE.", "PAYMENT.AUTHORIZATION.")
+_DISPUTE_EVENTS = ("CUSTOMER.DISPUTE.",)
+# developer.paypal.com/docs/api/customer-disputes/v1: `status`, and `dispute_outcome.outcome_code` once it is RESOLVED.
+_DISPUTE_STATES = {
+    "OPEN": DisputeState.NEEDS_RESPONSE,
+    "WAITING_FOR_SELLER_RESPONSE": DisputeState.NEEDS_RESPONSE,
+    "WAITING_FOR_BUYER_RESPONSE": DisputeState.UNDER_REVIEW,
+    "UNDER_REVIEW": DisputeState.UNDER_REVIEW,
+    "OTHER": DisputeState.UNDER_REVIEW,
+}
+_DISPUTE_OUTCOMES = {
+    "RESOLVED_BUYER_FAVOUR": DisputeState.LOST,
+    "ACCEPTED": DisputeState.LOST,
+    "RESOLVED_SELLER_FAVOUR": DisputeState.WON,
+    "DENIED": DisputeState.WON,
+    # PayPal itself pays the customer, and the merchant keeps the money.
+    "RESOLVED_WITH_PAYOUT": DisputeState.WON,
+}
+
+
+def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
+    _verify(account, request)
+    try:
+        event = json.loads(request.body)
+        if not isinstance(event, dict):
+            raise UnexpectedAnswer("the event is not an object")
+        event_id, event_type = read_text(event, "id"), read_text(event, "event_type")
+        if not event_id or not event_type:
+            raise UnexpectedAnswer("the event has no id or type")
+        return WebhookEvent(
+            event_id, event_type, _read_updates(account, event_type, read_object(event, "resource"))
+        )
+    except (ValueError, RecursionError) as error:
+        raise WebhookRefused("the event is not JSON") from error
+    except FAILURES as error:
+        # PayPal sends the event again, up to 25 times in 3 days, and polling asks for the status anyway.
+        raise WebhookRefused(f"the event cannot be applied now: {error}") from error
+
+
+def _verify(account: ChannelAccount, request: WebhookRequest) -> None:
+    """The signature is over `transmission id|time|webhook id|CRC-32 of the raw body in decimal`."""
+    if request.get_header("Paypal-Auth-Algo") != ALGORITHM:
+        raise WebhookRefused("the signature's algorithm is not SHA256withRSA")
+    webhook_ids = get_webhook_ids(account)
+    if not webhook_ids:
+        raise WebhookRefused("the account has no webhook id")
+    try:
+        signature = base64.b64decode(request.get_header("Paypal-Transmission-Sig"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise WebhookRefused("the signature is not base64") from error
+    if not signature:
+        raise WebhookRefused("the signature is missing")
+    key = get_public_key(request.get_header("Paypal-Cert-Url"), account.environment)
+    transmission = (
+        request.get_header("Paypal-Transmission-Id"),
+        request.get_header("Paypal-Transmission-Time"),
+    )
+    for webhook_id in webhook_ids:
+        signed = "|".join((*transmission, webhook_id, str(zlib.crc32(request.body))))
+        try:
+            key.verify(signature, signed.encode(errors="replace"), PKCS1v15(), SHA256())
+        except InvalidSignature:
+            continue
+        return
+    raise WebhookRefused("wrong signature")
+
+
+def _read_updates(
+    account: ChannelAccount, event_type: str, resource: Mapping[str, Any]
+) -> tuple[ChannelUpdate, ...]:
+    if event_type.startswith(_REFUND_EVENTS):
+        return (read_refund(resource, account.environment),)
+    if event_type.startswith(_DISPUTE_EVENTS):
+        return _read_disputes(resource, account.environment)
+    if event_type.startswith(_PAYMENT_EVENTS):
+        return _query_order(account, event_type, resource)
+    return ()
+
+
+def _query_order(
+    account: ChannelAccount, event_type: str, resource: Mapping[str, Any]
+) -> tuple[ChannelUpdate, ...]:
+    """Queries the order that the event is about. A capture or authorization does not say the order's amount, an order
+    does not say its captures, and both are as old as the event."""
+    order_id = (
+        read_text(resource, "id") if event_type.startswith("CHECKOUT.ORDER.") else find_order_id(resource)
+    )
+    if not order_id.isalnum():
+        return ()
+    try:
+        order = PayPalClient(account, QUERY_TIMEOUT_SECONDS).get(f"{ORDERS}/{order_id}")
+    except PayPalError as error:
+        if error.status == 404:  # it has lapsed without money
+            return ()
+        raise
+    try:
+        return (read_order(order, account.environment).payment,)
+    except UnexpectedAnswer:  # an order of another application of the merchant
+        return ()
+
+
+def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[ChannelUpdate, ...]:
+    """One for each transaction that is disputed. PayPal names the capture: `find_payment` finds its payment."""
+    status = read_text(dispute, "status")
+    outcome = read_text(read_object(dispute, "dispute_outcome"), "outcome_code")
+    state = _DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW)
+    if status == "RESOLVED":
+        state = _DISPUTE_OUTCOMES.get(outcome, DisputeState.CLOSED)
+    amount_minor, currency = read_money(dispute.get("dispute_amount"))
+    return tuple(
+        ChannelDispute(
+            environment=environment,
+            channel_dispute_no=read_text(dispute, "dispute_id"),
+            channel_trade_no=read_text(transaction, "seller_transaction_id"),
+            amount_minor=amount_minor,
+            currency=currency,
+            reason=read_text(dispute, "reason").lower(),
+            state=state,
+            # The customer writes to the merchant, and PayPal holds no money back yet.
+            is_inquiry=read_text(dispute, "dispute_life_cycle_stage") == "INQUIRY",
+            evidence_due_by=read_time(dispute, "seller_response_due_date"),
+        )
+        for transaction in read_list(dispute, "disputed_transactions")[:1]
+    )

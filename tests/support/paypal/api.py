@@ -1,0 +1,308 @@
+"""The endpoints of the fake: authentication, idempotency, and the answers, each checked against what is published."""
+
+import base64
+import datetime as dt
+import json
+import re
+import secrets
+import urllib.parse
+from collections.abc import Callable
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+
+from tests.support.paypal.account import PayPalAccount, build_link, format_time, read_payments
+from tests.support.paypal.messages import ErrorResponse, PayPalRequest, PayPalResponse, not_found
+from tests.support.paypal.specification import (
+    ERROR,
+    JsonObject,
+    NotPublished,
+    PublishedOperation,
+    find_faults,
+    find_operation,
+    require_valid,
+)
+
+CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID = (
+    "AfakeClientOfTheTests",
+    "EfakeSecretOfTheTests",
+    "8PT597110X687430LKGECATA",
+)
+TOKEN_SECONDS = 32_400
+# "The server stores keys for 6 hours" (orders), "for 45 days" (payments): PayPal-Request-Id of each operation.
+ORDER_KEYS, PAYMENT_KEYS = dt.timedelta(hours=6), dt.timedelta(days=45)
+# "It takes a maximum of three hours for executed transactions to appear in the list transactions call."
+LIST_LAG = dt.timedelta(hours=3)
+MAX_RANGE = dt.timedelta(days=31)
+MINIMAL = ("id", "status", "links", "payment_source")
+# Headers of HTTP itself, and what our HTTP client sends.
+_HTTP_HEADERS = frozenset(
+    "host user-agent accept accept-encoding connection content-type content-length authorization".split()
+)
+_STATUSES = {
+    "COMPLETED": "S",
+    "PARTIALLY_REFUNDED": "S",
+    "REFUNDED": "S",
+    "PENDING": "P",
+    "DECLINED": "D",
+    "FAILED": "D",
+    "CANCELLED": "V",
+}
+
+
+class FakePayPalApi:
+    def __init__(self, account: PayPalAccount, read_certificate: Callable[[str], bytes]) -> None:
+        self.account = account
+        self._read_certificate = read_certificate
+        self.credentials = {CLIENT_ID: CLIENT_SECRET}
+        self.tokens: dict[str, dt.datetime] = {}
+        # The object that a key made, and when: "PayPal returns the latest status of the previous request"
+        # (developer.paypal.com/reference/guidelines/idempotency).
+        self.keys: dict[tuple[str, str], tuple[str, dt.datetime]] = {}
+        self.used_models: set[str] = set()
+
+    def execute(self, request: PayPalRequest) -> PayPalResponse:
+        if request.path.startswith("/v1/notifications/certs/"):
+            return PayPalResponse(
+                200, self._read_certificate(request.path), {"Content-Type": "application/x-pem-file"}
+            )
+        try:
+            if request.path.startswith("/v1/notifications/webhooks/"):
+                return self._show_webhook(request)
+            operation = find_operation(request.method, request.path)
+            return self._execute(operation, request)
+        except ErrorResponse as error:
+            require_valid(ERROR, error.body)
+            return PayPalResponse(error.status, error.body)
+
+    def _execute(self, operation: PublishedOperation, request: PayPalRequest) -> PayPalResponse:
+        self._require_published_parameters(operation, request)
+        if operation.template == "/v1/oauth2/token":
+            return self._issue_token(operation, request)
+        self._authenticate(request)
+        body = self._read_body(operation, request)
+        status, answer = self._run(operation, request, body)
+        if answer is None:
+            return PayPalResponse(status)
+        require_valid(operation.answer, answer)
+        self.used_models.add(operation.answer)
+        if (
+            request.headers.get("prefer", "return=minimal") != "return=representation"
+            and request.method == "POST"
+        ):
+            answer = {name: answer[name] for name in MINIMAL if name in answer}
+        return PayPalResponse(status, deepcopy(answer))
+
+    def _require_published_parameters(self, operation: PublishedOperation, request: PayPalRequest) -> None:
+        unknown = set(request.headers) - operation.headers - _HTTP_HEADERS
+        unknown |= set(request.query) - operation.query
+        if unknown:
+            raise NotPublished(f"{operation} has no {sorted(unknown)}")
+
+    def _read_body(self, operation: PublishedOperation, request: PayPalRequest) -> JsonObject:
+        if request.method == "GET":
+            return {}
+        if request.headers.get("content-type") != "application/json":
+            raise NotPublished(f"{operation}: PayPal answers 415 without Content-Type: application/json")
+        body: JsonObject = json.loads(request.body or b"{}")
+        if operation.body and (faults := find_faults(operation.body, body)):
+            raise NotPublished(f"{operation}:\n" + "\n".join(faults))
+        if not operation.body and body:
+            raise NotPublished(f"{operation} has no body")
+        require_lengths(body)
+        return body
+
+    # --- Authentication ----------------------------------------------------------------------------------------------
+
+    def _issue_token(self, operation: PublishedOperation, request: PayPalRequest) -> PayPalResponse:
+        if dict(urllib.parse.parse_qsl(request.body.decode())) != {"grant_type": "client_credentials"}:
+            raise NotPublished("grant_type is not client_credentials")
+        basic = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
+        client_id, _, secret = basic.partition(":")
+        if self.credentials.get(client_id) != secret:
+            # The errors of OAuth 2.0 (RFC 6749, 5.2) have a shape of their own.
+            error = {"error": "invalid_client", "error_description": "Client Authentication failed"}
+            return PayPalResponse(401, error)
+        token = secrets.token_urlsafe(40)
+        self.tokens[token] = self.account.now() + dt.timedelta(seconds=TOKEN_SECONDS)
+        answer = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": TOKEN_SECONDS,
+            "scope": "https://uri.paypal.com/services/checkout/one-click-with-merchant-issued-token",
+        }
+        require_valid(operation.answer, answer)
+        return PayPalResponse(200, answer)
+
+    def _authenticate(self, request: PayPalRequest) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if (
+            scheme != "Bearer"
+            or self.tokens.get(token, dt.datetime.min.replace(tzinfo=dt.UTC)) < self.account.now()
+        ):
+            raise ErrorResponse(401)
+
+    # --- Operations --------------------------------------------------------------------------------------------------
+
+    def _run(
+        self, operation: PublishedOperation, request: PayPalRequest, body: JsonObject
+    ) -> tuple[int, JsonObject | None]:
+        parts = request.path.strip("/").split("/")
+        account = self.account
+        match request.method, parts[2], parts[3:]:
+            case "POST", "orders", []:
+                return self._once(request, ORDER_KEYS, account.orders.get, lambda: account.create_order(body))
+            case "GET", "orders", [order_id]:
+                return 200, account.get_order(order_id)
+            case "POST", "orders", [order_id, "capture"]:
+                return self._once(
+                    request, ORDER_KEYS, account.get_order, lambda: account.capture_order(order_id)
+                )
+            case "POST", "orders", [order_id, "authorize"]:
+                return self._once(
+                    request, ORDER_KEYS, account.get_order, lambda: account.authorize_order(order_id)
+                )
+            case "GET", "authorizations", [authorization_id]:
+                return 200, account.get_authorization(authorization_id)
+            case "POST", "authorizations", [authorization_id, "capture"]:
+                return self._once(
+                    request,
+                    PAYMENT_KEYS,
+                    account.get_capture,
+                    lambda: account.capture_authorization(authorization_id, body),
+                )
+            case "POST", "authorizations", [authorization_id, "void"]:
+                _status, voided = self._once(
+                    request, PAYMENT_KEYS, account.get_authorization, lambda: account.void(authorization_id)
+                )
+                is_whole = request.headers.get("prefer") == "return=representation"
+                return (200, voided) if is_whole else (204, None)
+            case "GET", "captures", [capture_id]:
+                return 200, account.get_capture(capture_id)
+            case "POST", "captures", [capture_id, "refund"]:
+                return self._once(
+                    request, PAYMENT_KEYS, account.get_refund, lambda: account.refund(capture_id, body)
+                )
+            case "GET", "refunds", [refund_id]:
+                return 200, account.get_refund(refund_id)
+            case "GET", "transactions", []:
+                return 200, self._search(request.query)
+        raise NotPublished(f"{operation} is not in the fake")
+
+    def _once(
+        self,
+        request: PayPalRequest,
+        kept_for: dt.timedelta,
+        find: Callable[[str], JsonObject | None],
+        make: Callable[[], JsonObject],
+    ) -> tuple[int, JsonObject]:
+        """Makes an object once for each key. A refusal made nothing, so that its repetition is executed again."""
+        key = request.headers.get("paypal-request-id", "")
+        if len(key) > 108:
+            raise ErrorResponse(400, "INVALID_STRING_LENGTH", "PayPal-Request-Id")
+        name, now = (request.path, key), self.account.now()
+        if key and name in self.keys and now - self.keys[name][1] < kept_for:
+            known = find(self.keys[name][0])
+            assert known is not None
+            return 200, known
+        made = make()
+        if key:
+            self.keys[name] = (made["id"], now)
+        return 201, made
+
+    # --- Transaction search and webhooks ---------------------------------------------------------------------------
+
+    def _search(self, query: JsonObject) -> JsonObject:
+        since, until = (dt.datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))
+        if until - since > MAX_RANGE:
+            raise ErrorResponse(400, "INVALID_DATE_RANGE")
+        found = [
+            {"transaction_info": transaction}
+            for transaction in self._list_transactions()
+            if since <= dt.datetime.fromisoformat(transaction["transaction_initiation_date"]) <= until
+            and query.get("transaction_type") in (None, transaction["transaction_event_code"])
+        ]
+        size, page = int(query.get("page_size", 100)), int(query.get("page", 1))
+        return {
+            "transaction_details": found[(page - 1) * size : page * size],
+            "account_number": "BFZYMUQFHMCK4",
+            "start_date": query["start_date"],
+            "end_date": query["end_date"],
+            "last_refreshed_datetime": format_time(self.account.now() - LIST_LAG),
+            "page": page,
+            "total_items": len(found),
+            "total_pages": -(-len(found) // size),
+            "links": [build_link("https://api-m.sandbox.paypal.com/v1/reporting/transactions", "self")],
+        }
+
+    def _list_transactions(self) -> list[JsonObject]:
+        """Balance-affecting ones alone, as without `balance_affecting_records_only=N`."""
+        account, listed = self.account, []
+        known = [(each, "T0006", "") for each in account.captures.values()]
+        known += [(each, "T1107", account.capture_of[each["id"]]) for each in account.refunds.values()]
+        for each, code, related in known:
+            created_at = account.created_at[each["id"]]
+            if created_at + LIST_LAG > account.now() or each["status"] in ("DECLINED", "FAILED"):
+                continue
+            amount = dict(each["amount"])
+            if code == "T1107":
+                amount["value"] = f"-{amount['value']}"
+            transaction = {
+                "transaction_id": each["id"],
+                "transaction_event_code": code,
+                "transaction_initiation_date": created_at.strftime("%Y-%m-%dT%H:%M:%S+0000"),
+                "transaction_updated_date": created_at.strftime("%Y-%m-%dT%H:%M:%S+0000"),
+                "transaction_amount": amount,
+                "transaction_status": _STATUSES[each["status"]],
+                **{
+                    name: each[field]
+                    for name, field in (("invoice_id", "invoice_id"), ("custom_field", "custom_id"))
+                    if field in each
+                },
+            }
+            if related:
+                transaction |= {"paypal_reference_id": related, "paypal_reference_id_type": "TXN"}
+            listed.append(transaction)
+        return sorted(listed, key=lambda each: str(each["transaction_initiation_date"]))
+
+    def _show_webhook(self, request: PayPalRequest) -> PayPalResponse:
+        """developer.paypal.com/docs/api/webhooks/v1, "Show webhook details"; the SDK has no webhooks."""
+        self._authenticate(request)
+        if request.path.rpartition("/")[2] != WEBHOOK_ID:
+            raise not_found()
+        events = [{"name": "*", "description": "ALL"}]
+        return PayPalResponse(
+            200, {"id": WEBHOOK_ID, "url": "https://pay.example/webhooks/paypal", "event_types": events}
+        )
+
+    def get_amounts(self, reference: str) -> tuple[Decimal, Decimal]:
+        """Returns what was captured and refunded for a payment of ours, over all its orders."""
+        captured = refunded = Decimal(0)
+        for order in self.account.orders.values():
+            if order["purchase_units"][0].get("custom_id") != reference:
+                continue
+            for capture in read_payments(order).get("captures", []):
+                if capture["status"] in ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"):
+                    captured += Decimal(capture["amount"]["value"])
+            for refund in read_payments(order).get("refunds", []):
+                if refund["status"] == "COMPLETED":
+                    refunded += Decimal(refund["amount"]["value"])
+        return captured, refunded
+
+
+# The lengths of the reference, which the SDK's models do not have.
+_LENGTHS = {"custom_id": 127, "invoice_id": 127, "description": 127, "note_to_payer": 255, "value": 32}
+_URL = re.compile(r"https?://\S{1,4000}")
+
+
+def require_lengths(value: Any) -> None:
+    if isinstance(value, list):
+        for each in value:
+            require_lengths(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if isinstance(each, str) and not 1 <= len(each) <= _LENGTHS.get(name, 4000):
+                raise ErrorResponse(400, "INVALID_STRING_LENGTH", name)
+            if name.endswith("_url") and not _URL.fullmatch(each):
+                raise ErrorResponse(400, "INVALID_PARAMETER_SYNTAX", name)
+            require_lengths(each)
