@@ -9,8 +9,8 @@ import pytest
 from django.db.models import F
 from django.http import HttpResponse
 
-from channels.simulator import bank
 from channels.paypal import errors as paypal_errors
+from channels.simulator import bank
 from channels.stripe import errors as stripe_errors
 from common import redis
 from gateway.flows.data import ChannelChoice
