@@ -3,9 +3,10 @@ import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -17,14 +18,36 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+# No draw and no clock decides a test: each run tries the same examples. `--long` draws others.
+for name, derandomize in {"same": True, "others": False}.items():
+    hypothesis.settings.register_profile(
+        name,
+        derandomize=derandomize,
+        deadline=None,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Each process of the test run has a Redis database of its own, as it has in PostgreSQL: what one test sees,
     counts or flushes is nobody else's."""
     worker: str = getattr(config, "workerinput", {}).get("workerid", "gw0")
     address = f"redis://{settings.REDIS_HOST}:{settings.REDIS_PORT}/{int(worker.removeprefix('gw')) + 1}"
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
+    _be_patient()
+    hypothesis.settings.load_profile("others" if config.getoption("--long") else "same")
     if config.getoption("--record-seconds"):
         config.pluginmanager.register(shares.Recorder(writes=not hasattr(config, "workerinput")))
+
+
+def _be_patient() -> None:
+    """A loaded machine is slow, and a test may hold a lock or a transaction while another thread comes to it. Tests of
+    outages have servers or limits of their own."""
+    settings.CACHES["default"]["OPTIONS"] |= {"SOCKET_TIMEOUT": 60.0, "SOCKET_CONNECT_TIMEOUT": 60.0}
+    options = settings.DATABASES[DEFAULT_DB_ALIAS]["OPTIONS"]  # the simulator's too
+    options["pool"] |= {"timeout": 60}
+    options["options"] += " -c lock_timeout=60000 -c idle_in_transaction_session_timeout=60000"
 
 
 @pytest.hookimpl(wrapper=True)

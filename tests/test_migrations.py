@@ -3,7 +3,6 @@ taken back."""
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from django.db.models import NOT_PROVIDED, GeneratedField
 
 from common.postgresql.operations import AddCheckOnline, AddUniqueOnline
 from common.postgresql.sessions import open_session
+from tests.support.threads import wait_until, waiting_for_locks
 
 OURS = (
     "approvals audit dashboard events exports gateway idempotency merchants monitoring orders sagas staff webhooks"
@@ -119,20 +119,18 @@ def test_every_migration_can_be_taken_back(empty: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> None:
-    """Other statements wait behind it for no longer than its lock timeout."""
-    waits: list[float] = []
-    done = threading.Event()
+    """Other statements wait behind it for no longer than its lock timeout: then they run, although the payment still
+    holds the table."""
+    reads, done = [], threading.Event()
     holder = open_session()
     holder.autocommit = False
     holder.execute("LOCK TABLE refunds IN ROW EXCLUSIVE MODE")
 
-    def pay() -> None:
+    def read() -> None:
         with open_session() as session:
-            while not done.is_set():
-                began = time.monotonic()
+            while not done.wait(0.01):
                 session.execute("SELECT count(*) FROM refunds")
-                waits.append(time.monotonic() - began)
-                done.wait(0.05)
+                reads.append(True)
 
     def migrate() -> None:
         try:
@@ -140,16 +138,20 @@ def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> Non
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=pay), threading.Thread(target=migrate)]
+    threads = [threading.Thread(target=read), threading.Thread(target=migrate)]
     for thread in threads:
         thread.start()
-    time.sleep(4)  # longer than its lock timeout: it has given way at least once
-    holder.rollback()
-    holder.close()
-    threads[1].join()
-    done.set()
-    threads[0].join()
-    assert max(waits) < 2 + 3, "behind the lock that it waited for"
+    try:
+        # Both stand in line: migrate for the table, and a read behind it.
+        wait_until(lambda: waiting_for_locks() == 2, seconds=60)
+        before = len(reads)
+        wait_until(lambda: len(reads) > before, seconds=60)
+    finally:
+        holder.rollback()
+        holder.close()
+        threads[1].join()
+        done.set()
+        threads[0].join()
 
 
 def _schema() -> dict[str, Any]:

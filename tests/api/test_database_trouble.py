@@ -93,7 +93,7 @@ def test_a_broken_session_is_closed(failing: Failing, client: SignedClient, code
     session = _session()
     assert create(client).status_code == 503
     connection.close()
-    wait_until(lambda: not _is_open(session), 10, "the end of the session")
+    wait_until(lambda: not _is_open(session), 60, "the end of the session")
 
 
 def test_a_healthy_session_is_kept(failing: Failing, client: SignedClient) -> None:

@@ -15,10 +15,12 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# One timeout for each use until the outage is known, and what a loaded machine adds. It was 5 to 10 s.
+# One timeout for each use until the outage is known. It was 5 to 10 s.
 FIRST_SECONDS = 3.0
 # Of five payments, two wait for the reconnecting thread.
 NEXT_FIVE_SECONDS = 6.0
+# On a loaded machine everything takes longer: so many times what two requests take there with Redis.
+LOADED = 20
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def server(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
     settings.RATE_LIMIT_PER_SECOND = 100
     with own_redis() as server:
         cache = settings.CACHES["default"]
-        settings.CACHES = {"default": {**cache, "LOCATION": server.url}}
+        seconds = settings.REDIS_TIMEOUT_SECONDS
+        options = {**cache["OPTIONS"], "SOCKET_TIMEOUT": seconds, "SOCKET_CONNECT_TIMEOUT": seconds}
+        settings.CACHES = {"default": {**cache, "LOCATION": server.url, "OPTIONS": options}}
         monkeypatch.setattr(current_app.conf, "broker_write_url", server.url)
         yield server
 
@@ -56,16 +60,18 @@ def test_payments_continue_without_redis(
     server: OwnRedis, client: SignedClient, harm: Callable[[OwnRedis], None]
 ) -> None:
     body, key = payment_request("auto_pay"), new_no("KEY")
+    began = time.monotonic()
     before = client.post("/api/v1/payments", body, idempotency_key=key)
     page = "/checkout/" + opened(client)["payment_url"].rpartition("/")[2]
+    loaded_seconds = LOADED * (time.monotonic() - began)
     harm(server)
-    with _at_most(FIRST_SECONDS):
+    with _at_most(FIRST_SECONDS + loaded_seconds):
         assert Client().post(page, {"action": "pay"}).status_code == 303  # with a hint for a worker
-    with _at_most(NEXT_FIVE_SECONDS):
+    with _at_most(NEXT_FIVE_SECONDS + loaded_seconds):
         for _ in range(4):
             assert data(create(client, "auto_pay"))["status"] == "succeeded"
         assert client.post("/api/v1/payments", body, idempotency_key=key).content == before.content
-    with _at_most(FIRST_SECONDS):
+    with _at_most(FIRST_SECONDS + loaded_seconds):
         assert client.get("/readyz").status_code == 200
 
 
@@ -73,7 +79,7 @@ def test_redis_is_used_again_when_it_answers(server: OwnRedis, client: SignedCli
     _freeze(server)
     data(create(client, "auto_pay"))
     server.process.signal(signal.SIGCONT)
-    deadline = time.monotonic() + 10 * redis.PAUSE_AFTER_FAILURE_SECONDS
+    deadline = time.monotonic() + 60
     while redis.attempt(lambda connection: connection.ping(), otherwise=False) is False:
         assert time.monotonic() < deadline
     body, key = payment_request("auto_pay"), new_no("KEY")

@@ -83,7 +83,7 @@ class Street:
         return Shop(mchid, test_client_of(merchant), account)
 
     def control(self, path: str, **values: Any) -> None:
-        answer = requests.post(f"{self.sandbox.url}/sandbox/{path}", json=values, timeout=5)
+        answer = requests.post(f"{self.sandbox.url}/sandbox/{path}", json=values, timeout=60)
         assert answer.ok, answer.text
 
     def read_books(self, shop: Shop) -> Snapshot:

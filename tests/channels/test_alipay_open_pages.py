@@ -83,7 +83,7 @@ def test_a_page_that_is_open_by_then_is_closed(client: SignedClient, harness: Al
     data(cancel(client, payment), 202)
     if harness.method == "alipay_page":
         form = payment["next_action"]
-        harness.bank.http.post(form["url"], data=form["fields"], timeout=5)
+        harness.bank.http.post(form["url"], data=form["fields"], timeout=60)
     harness.bank.open(payment["payment_no"])
     background.finish()
     assert get_payment(client, payment)["status"] == "cancelled"

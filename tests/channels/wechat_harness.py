@@ -78,7 +78,7 @@ class WechatHarness:
         self.control("pay", out_trade_no=reference)
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
-        books = requests.get(f"{self.sandbox.url}/sandbox/books", timeout=5).json()
+        books = requests.get(f"{self.sandbox.url}/sandbox/books", timeout=60).json()
         paid = [
             each for each in books["orders"] if each["out_trade_no"] == reference and each["transaction_id"]
         ]
@@ -122,7 +122,7 @@ class WechatHarness:
     def control(self, path: str, *, mchid: str | None = FIRST_MCHID, **values: Any) -> dict[str, Any]:
         """Sends a command to the sandbox."""
         fields = values if mchid is None or path == "run-due" else {"mchid": mchid, **values}
-        answer = requests.post(f"{self.sandbox.url}/sandbox/{path}", json=fields, timeout=5)
+        answer = requests.post(f"{self.sandbox.url}/sandbox/{path}", json=fields, timeout=60)
         assert answer.ok, answer.text
         result: dict[str, Any] = answer.json()
         return result

@@ -78,7 +78,7 @@ class HealthyCustomers:
         while not self._over.wait(0.05):
             began = time.monotonic()
             try:
-                with urllib.request.urlopen(self.url, timeout=10) as answer:
+                with urllib.request.urlopen(self.url, timeout=60) as answer:
                     answer.read()
             except OSError as error:
                 self.failures.append(str(error))

@@ -1,7 +1,6 @@
 """A channel that is down or slow: payments, waiting sagas and the poller."""
 
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,7 +197,7 @@ class Stuck:
     def __getattr__(self, _operation: str) -> Any:
         def wait(_request: Any) -> UnknownOutcome:
             self.inside.release()
-            assert self.let_go.wait(20)
+            assert self.let_go.wait(60)
             return UnknownOutcome("timeout")
 
         return wait
@@ -212,12 +211,11 @@ def test_a_slow_channel_uses_no_more_than_its_share_of_threads(
     monkeypatch.setitem(registry._instances, "channels.stripe.channel.StripeChannel", stuck)
     waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
     for _thread in waiting:
-        assert stuck.inside.acquire(timeout=10)
+        assert stuck.inside.acquire(timeout=60)
 
-    began = time.monotonic()
     third = data(create(client, channel="stripe"), 202)
     assert opened(client, channel="simulator")["payment_url"]
-    assert time.monotonic() - began < 2
+    assert not any(answer.done() for answer in waiting), "neither waited for the slow calls"
     step = SagaStep.objects.get(saga__business_id=third["payment_no"], step_name="CallPaymentChannel")
     assert (step.retry_count, step.in_doubt) == (0, False)
     assert "in flight" in step.error_message
@@ -232,13 +230,13 @@ def test_an_account_takes_at_most_half_of_the_places_of_its_channel(settings) ->
 
     def hang() -> UnknownOutcome:
         inside.release()
-        assert let_go.wait(20)
+        assert let_go.wait(60)
         return UnknownOutcome("timeout")
 
     slow, other, third = (get_guard("somebank", ChannelAccount("test", uuid7())) for _account in range(3))
     waiting = [in_background(lambda: slow.call("find_payment", hang)) for _thread in range(2)]
     for _thread in waiting:
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
     assert isinstance(slow.call("find_payment", hang), NotProcessed)
     answered = NotFoundAtChannel()
     for guard in (other, third, get_guard("somebank", ChannelAccount("test"))):
@@ -246,7 +244,7 @@ def test_an_account_takes_at_most_half_of_the_places_of_its_channel(settings) ->
 
     waiting += [in_background(lambda: other.call("find_payment", hang)) for _thread in range(2)]
     for _thread in range(2):
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
     refused = third.call("find_payment", lambda: answered)
     assert isinstance(refused, NotProcessed), "all accounts together leave threads to other channels"
     assert get_guard("otherbank", ChannelAccount("test")).call("find_payment", lambda: answered) is answered

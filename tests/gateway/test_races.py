@@ -1,5 +1,6 @@
 """Concurrent actions of merchants, customers and channels."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ from tests.support.shop import (
     payment_request,
 )
 from tests.support.signing import SignedClient
-from tests.support.threads import at_once, in_background, wait_until
+from tests.support.threads import at_once, in_background
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -35,12 +36,24 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
     return intercept_simulator(monkeypatch)
 
 
-def test_cancelling_while_the_channel_is_being_called(client: SignedClient) -> None:
+def test_cancelling_while_the_channel_is_being_called(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """The cancel was accepted, so the payment must be cancelled, also when the creation call succeeds."""
-    creating, key = in_background(lambda: create(client, "slow:1.5")), new_no("key")
-    wait_until(Payment.objects.exists)
+    calling, answers = threading.Event(), threading.Event()
+
+    def wait(operation: str, answer: object) -> object:
+        if operation == "create_payment":
+            calling.set()
+            assert answers.wait(60)
+        return answer
+
+    line.after = wait
+    creating, key = in_background(lambda: create(client)), new_no("key")
+    assert calling.wait(60)
     payment = {"payment_no": Payment.objects.get().payment_no}
     assert cancel(client, payment, key=key).status_code == 202
+    answers.set()
     creating.result()
     background.finish()
     assert get_payment(client, payment)["status"] == "cancelled"

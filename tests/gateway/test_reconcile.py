@@ -156,7 +156,7 @@ def test_only_entries_within_the_times_are_compared(client: SignedClient) -> Non
     change_at_bank(state="cancelled")(payment)
     found, _, _ = reconcile(since="2020-01-01", until="2020-01-01")
     assert found == []
-    found, _, _ = reconcile(since=f"{TODAY:%Y-%m-%d}", until=f"{TODAY + dt.timedelta(days=1):%Y-%m-%d}")
+    found, _, _ = reconcile(since=f"{moment:%Y-%m-%d}", until=f"{moment + dt.timedelta(days=1):%Y-%m-%d}")
     assert len(found) == 1
 
 

@@ -211,7 +211,7 @@ class TestRotate:
         assert (new["replaces"]["id"], new["replaces"]["status"]) == (str(old_id), "retiring")
         assert new["replaces"]["replaced_by"] == new["id"]
         left = dt.datetime.fromisoformat(new["replaces"]["retires_at"]) - timezone.now()
-        assert dt.timedelta(hours=23, minutes=59) < left < dt.timedelta(hours=24)
+        assert dt.timedelta(hours=23, minutes=50) < left < dt.timedelta(hours=24)
         assert (new["scopes"], new["label"]) == (new["replaces"]["scopes"], new["replaces"]["label"])
 
     def test_the_old_key_ends_with_the_overlap(self, client, acme):
@@ -230,7 +230,7 @@ class TestRotate:
         life = dt.datetime.fromisoformat(rotated["expires_at"]) - dt.datetime.fromisoformat(
             rotated["created_at"]
         )
-        assert abs(life - 2 * day) < dt.timedelta(minutes=1)
+        assert abs(life - 2 * day) < dt.timedelta(minutes=10)
 
     def test_only_an_active_key_is_rotated_and_only_once(self, client, acme):
         new = data(client.post(KEYS, {}))

@@ -180,9 +180,9 @@ def test_recursive_structures_are_cut() -> None:
 def test_redaction_takes_linear_time(word: str) -> None:
     """A pattern that tried each start of a word again took 760 ms for 2,000 characters, and 100 times that for ten
     times as many."""
-    started = time.perf_counter()
+    started = time.thread_time()
     hide_emails(hide_secrets(word * (20_000 // len(word))))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 @pytest.mark.parametrize("hostile", ["\n", "\r\n", "\x1b[31m", "\x00", "\u2028", "\x85", "\u202e", "\ud800"])

@@ -107,7 +107,7 @@ def test_rotation_with_overlap(admin: Client, account: StoredChannelAccount) -> 
     assert unseal_credentials(account.previous_sealed_credentials)["secret_key"] == KEY
     assert account.previous_credentials_until is not None
     left = account.previous_credentials_until - timezone.now()
-    assert dt.timedelta(hours=1, minutes=59) < left <= dt.timedelta(hours=2)
+    assert dt.timedelta(hours=1, minutes=50) < left <= dt.timedelta(hours=2)
     assert entries()[-1] == ("channel_account.rotate", "admin", "moved")
     refused = admin.post(page(account, "rotate"), form(CREDENTIALS, overlap_hours="-1"))
     assert list(refused.context["form"].errors) == ["overlap_hours"]

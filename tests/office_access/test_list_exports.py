@@ -148,7 +148,9 @@ def test_an_export_can_be_filtered_by_the_day_of_payment(client: SignedClient) -
     browser = signed_in(member("fin", "Finance"))
     shop.opened(client)
     paid = shop.paid(client)["payment_no"]
-    today = timezone.now().date().isoformat()
+    paid_at = Payment.objects.get(payment_no=paid).paid_at
+    assert paid_at is not None
+    today = paid_at.date().isoformat()
     given = {"kind": "payments", "reason": "month's end", "paid_from": today, "paid_until": today}
     answer = browser.post("/admin/exports/export/new/", given)
     content = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]

@@ -50,6 +50,13 @@ def sign_in(client: Client, token: str = "", *, password: str = PASSWORD, name: 
     return client.post(LOGIN, {"username": name, "password": password, "otp_token": token}, **extra)
 
 
+@pytest.fixture(autouse=True)
+def _no_code_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All codes of a test belong to the moment at which it began."""
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began)
+
+
 def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
     totp = TOTP(key)
     totp.time = time.time() + 30 * steps_ahead

@@ -70,7 +70,8 @@ def test_the_sweep_finishes_due_sagas_of_every_queue(waiting: Begin) -> None:
     assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
 
 
-def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin) -> None:
+def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "SAGA_SWEEP_SECONDS", 60)  # what is due for minutes is new
     saga_id = waiting("test")
     assert sweep_sagas() == 0
     assert status_of(saga_id) == SagaStatus.PENDING

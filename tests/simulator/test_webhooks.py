@@ -15,6 +15,7 @@ from channels.base import ChannelRefund, PaymentState, RefundState, WebhookEvent
 from channels.simulator import notifications
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification
+from common.clock import database_now
 from tests.simulator.conftest import Shop, at_once
 from tests.support.channels import TEST_ACCOUNT
 
@@ -134,15 +135,20 @@ def test_a_payment_without_webhooks(shop: Shop, receiver: SimulatorReceiver) -> 
 def test_a_refused_webhook_is_sent_again_later(shop: Shop, receiver: SimulatorReceiver, status: int) -> None:
     receiver.statuses = [status, status]
     shop.pay()
-    waits = []
+    pauses = []
     for _ in range(2):
+        before = database_now()
         assert notifications.deliver_due_notifications() == 1
-        row = Notification.objects.annotate(now=Now()).get()
-        waits.append((row.due_at - row.now).total_seconds())
+        after = database_now()
+        row = Notification.objects.get()
+        assert row.due_at is not None
+        pauses.append((row.due_at - after, row.due_at - before))
         assert str(status) in row.last_error
+        Notification.objects.update(due_at=F("due_at") + timedelta(hours=1))
         assert notifications.deliver_due_notifications() == 0, "it waits"
         _make_due()
-    assert 0 < waits[0] < 1.1 < waits[1] < 2.1
+    for seconds, (at_least, at_most) in zip((1, 2), pauses, strict=True):
+        assert at_least <= timedelta(seconds=seconds) <= at_most
     notifications.deliver_due_notifications()
     assert receiver.types == ["payment.paid"]
     assert Notification.objects.get().due_at is None

@@ -64,7 +64,7 @@ class Customers:
         return books
 
     def find_alipay_trades(self, payment_no: str) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self._alipay.url}/control/trades", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._alipay.url}/control/trades", timeout=60) as answer:
             return [trade for trade in json.load(answer) if trade["out_trade_no"] == _to_alipay(payment_no)]
 
 
@@ -76,6 +76,6 @@ def _to_alipay(payment_no: str) -> str:
 def _post(url: str, body: dict[str, str]) -> None:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{url} {body}: {error.read().decode()}") from error

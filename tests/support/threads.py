@@ -41,7 +41,7 @@ def in_background(call: Callable[[], T]) -> "Future[T]":
     return future
 
 
-def wait_until(holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
+def wait_until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Polls for something that another thread brings about. Fails when it does not come."""
     give_up_at = time.monotonic() + seconds
     while not holds():

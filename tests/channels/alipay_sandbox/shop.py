@@ -133,7 +133,7 @@ class Shop:
     def open_page(self, fields: dict[str, str]) -> requests.Response:
         """The customer's browser posts the form, and follows to the cashier."""
         return self.http.post(
-            self.sandbox.gateway_url, params={"charset": fields["charset"]}, data=fields, timeout=5
+            self.sandbox.gateway_url, params={"charset": fields["charset"]}, data=fields, timeout=60
         )
 
     def paid(self, amount: object = "88.88", **content: Any) -> str:
@@ -180,7 +180,7 @@ class Receiver:
         """Waits until so many notices have come to this path."""
         with self.arrived:
             return self.arrived.wait_for(
-                lambda: sum(p == path for p, _ in self.received) >= count, timeout=10
+                lambda: sum(p == path for p, _ in self.received) >= count, timeout=60
             )
 
     def notices_at(self, url: str) -> list[dict[str, str]]:

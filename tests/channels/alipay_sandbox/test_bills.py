@@ -45,7 +45,7 @@ def test_detail_and_summary(shop: Shop) -> None:
     shop.refund(number, "1.00", "R2")  # belongs to the next day in Beijing
     shop.wait(hours=9)
 
-    response = shop.http.get(ask(shop, date)["bill_download_url"], timeout=5)
+    response = shop.http.get(ask(shop, date)["bill_download_url"], timeout=60)
     compact = date.replace("-", "")
     stem = f"{shop.seller_id}0156_{compact}"
     assert response.headers["Content-Disposition"] == f"attachment; filename={stem}.csv.zip"
@@ -93,7 +93,7 @@ def test_fees(shop: Shop, keys: Any) -> None:
     date = today(shop)
     shop.paid("88.88")
     shop.wait(hours=34)
-    content = shop.http.get(ask(shop, date)["bill_download_url"], timeout=5).content
+    content = shop.http.get(ask(shop, date)["bill_download_url"], timeout=60).content
     detail, summary = files(content).values()
     assert dict(zip(DETAIL_COLUMNS.split(","), detail[5].split(","), strict=True))["服务费（元）"] == "-0.53"
     assert summary[6].endswith("-0.53,0.00,88.35")
@@ -132,7 +132,7 @@ def test_a_month(shop: Shop) -> None:
     number = shop.paid("7.00")
     assert ask(shop, month)["sub_code"] == "isv.invalid_arguments"
     shop.wait(days=35)
-    detail, _ = files(shop.http.get(ask(shop, month)["bill_download_url"], timeout=5).content).values()
+    detail, _ = files(shop.http.get(ask(shop, month)["bill_download_url"], timeout=60).content).values()
     assert number in detail[5]
 
 
@@ -142,7 +142,7 @@ def test_a_link_works_for_30_seconds(shop: Shop) -> None:
     shop.wait(hours=34)
     link = ask(shop, date)["bill_download_url"]
     shop.wait(seconds=30)
-    assert shop.http.get(link, timeout=5).content.startswith(b"PK")
+    assert shop.http.get(link, timeout=60).content.startswith(b"PK")
     shop.wait(seconds=1)
-    assert shop.http.get(link, timeout=5).content.decode("gbk") == "下载超时,请重新下载"
-    assert not shop.http.get(link[:-1], timeout=5).content.startswith(b"PK")
+    assert shop.http.get(link, timeout=60).content.decode("gbk") == "下载超时,请重新下载"
+    assert not shop.http.get(link[:-1], timeout=60).content.startswith(b"PK")

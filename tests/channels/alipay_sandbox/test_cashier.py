@@ -16,7 +16,7 @@ def click(shop: Shop, page: requests.Response, action: str) -> requests.Response
     assert f"value={action} " in page.text
     (address,) = re.findall(r"action='([^']+)'", page.text)
     return shop.http.post(
-        shop.sandbox.base_url + address, data={"action": action}, timeout=5, allow_redirects=False
+        shop.sandbox.base_url + address, data={"action": action}, timeout=60, allow_redirects=False
     )
 
 
@@ -70,12 +70,12 @@ def test_left(shop: Shop) -> None:
 def test_the_link_of_a_code(shop: Shop) -> None:
     content = {"out_trade_no": shop.new_number(), "total_amount": "3.00", "subject": "<b>茶<b>"}
     link = shop.call("alipay.trade.precreate", content)["qr_code"]
-    page = shop.http.get(link, timeout=5)
+    page = shop.http.get(link, timeout=60)
     assert "<b>茶<b>" not in page.text
     assert "<b>茶<b>" in unescape(page.text)
     assert shop.query(content["out_trade_no"])["trade_status"] == "WAIT_BUYER_PAY"
     assert "付款成功" in click(shop, page, "pay").text
-    assert "TRADE_HAS_SUCCESS" in shop.http.get(link, timeout=5).text
+    assert "TRADE_HAS_SUCCESS" in shop.http.get(link, timeout=60).text
 
 
 @pytest.mark.parametrize("method", PAGES)
@@ -111,7 +111,7 @@ def test_a_signed_page_works_until_time_expire(shop: Shop) -> None:
 
 @pytest.mark.parametrize("path", ["/cashier/unknown", "/qr/unknown"])
 def test_unknown_pages(shop: Shop, path: str) -> None:
-    assert "TRADE_NOT_EXIST" in shop.http.get(shop.sandbox.base_url + path, timeout=5).text
+    assert "TRADE_NOT_EXIST" in shop.http.get(shop.sandbox.base_url + path, timeout=60).text
 
 
 @pytest.mark.parametrize(

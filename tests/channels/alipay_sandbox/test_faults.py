@@ -141,10 +141,10 @@ def test_half_a_bill(shop: Shop) -> None:
     shop.wait(hours=34)
     bill = {"bill_type": "trade", "bill_date": date}
     link = shop.call("alipay.data.dataservice.bill.downloadurl.query", bill)["bill_download_url"]
-    whole = shop.http.get(link, timeout=5).content
+    whole = shop.http.get(link, timeout=60).content
     shop.control("POST", "faults", operation="download", kind="garbage")
-    assert whole.startswith(shop.http.get(link, timeout=5).content)
-    assert shop.http.get(link, timeout=5).content == whole
+    assert whole.startswith(shop.http.get(link, timeout=60).content)
+    assert shop.http.get(link, timeout=60).content == whole
 
 
 def test_unreachable() -> None:
@@ -152,16 +152,16 @@ def test_unreachable() -> None:
     server = SandboxServer()
     server.start()
     session = requests.Session()
-    session.get(f"{server.base_url}/control/clock", timeout=5)
+    session.get(f"{server.base_url}/control/clock", timeout=60)
     server.refuse_connections(60)
     with pytest.raises(requests.ConnectionError, match="refused"):
-        session.get(f"{server.base_url}/control/clock", timeout=5)
+        session.get(f"{server.base_url}/control/clock", timeout=60)
     server.accept_connections()
-    answer = session.post(f"{server.base_url}/control/unreachable", json={"seconds": 60}, timeout=5)
+    answer = session.post(f"{server.base_url}/control/unreachable", json={"seconds": 60}, timeout=60)
     assert answer.status_code == 200
-    assert server.door_closed.wait(5)
+    assert server.door_closed.wait(60)
     server.accept_connections()
-    assert session.get(f"{server.base_url}/control/clock", timeout=5).status_code == 200
+    assert session.get(f"{server.base_url}/control/clock", timeout=60).status_code == 200
     server.stop()
 
 

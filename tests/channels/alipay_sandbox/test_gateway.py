@@ -116,7 +116,7 @@ def test_requests_and_answers_are_in_the_charset_of_the_request(shop: Shop, char
 
 def test_parameters_may_all_be_in_the_body(shop: Shop) -> None:
     body = shop.http.post(
-        shop.sandbox.gateway_url, data=shop.sign(QUERY, {"out_trade_no": "1"}), timeout=5
+        shop.sandbox.gateway_url, data=shop.sign(QUERY, {"out_trade_no": "1"}), timeout=60
     ).content
     assert shop.read(body, QUERY)["sub_code"] == "ACQ.TRADE_NOT_EXIST"
 

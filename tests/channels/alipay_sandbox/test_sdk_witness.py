@@ -67,11 +67,11 @@ def test_precreate_query_refund_and_its_query(sdk: DefaultAlipayClient, shop: Sh
     assert not unscanned.is_success()
     assert (unscanned.code, unscanned.sub_code) == ("40004", "ACQ.TRADE_NOT_EXIST")
 
-    shop.http.get(offered.qr_code, timeout=5)
+    shop.http.get(offered.qr_code, timeout=60)
     scanned = call(sdk, AlipayTradeQueryRequest(), AlipayTradeQueryResponse(), {"out_trade_no": number})
     assert (scanned.trade_status, scanned.buyer_pay_amount) == ("WAIT_BUYER_PAY", "0.00")
 
-    shop.http.post(offered.qr_code.replace("/qr/", "/cashier/"), data={"action": "pay"}, timeout=5)
+    shop.http.post(offered.qr_code.replace("/qr/", "/cashier/"), data={"action": "pay"}, timeout=60)
     paid = call(sdk, AlipayTradeQueryRequest(), AlipayTradeQueryResponse(), {"trade_no": scanned.trade_no})
     assert (paid.trade_status, paid.total_amount, paid.receipt_amount) == ("TRADE_SUCCESS", "88.88", "88.88")
 
@@ -119,19 +119,19 @@ def test_page_pay(sdk: DefaultAlipayClient, shop: Shop, notices: Receiver, http_
     request.notify_url, request.return_url = shop.notify_url, "https://shop.example/done?order=7"
     page = sdk.page_execute(request, http_method)
     if http_method == "GET":
-        cashier = shop.http.get(page, timeout=5)
+        cashier = shop.http.get(page, timeout=60)
     else:
         (address,) = re.findall(r'action="([^"]+)"', page)
         fields = {
             name: unescape(value) for name, value in re.findall(r'name="(biz_content)" value="([^"]*)"', page)
         }
-        cashier = shop.http.post(address, data=fields, timeout=5)
+        cashier = shop.http.post(address, data=fields, timeout=60)
     assert "茶 “quoted” Tea" in unescape(cashier.text)
     assert shop.query(number)["sub_code"] == "ACQ.TRADE_NOT_EXIST"  # the page alone makes no trade
 
-    shop.http.post(cashier.url, data={"action": "login"}, timeout=5)
+    shop.http.post(cashier.url, data={"action": "login"}, timeout=60)
     assert shop.query(number)["trade_status"] == "WAIT_BUYER_PAY"
-    back = shop.http.post(cashier.url, data={"action": "pay"}, timeout=5, allow_redirects=False)
+    back = shop.http.post(cashier.url, data={"action": "pay"}, timeout=60, allow_redirects=False)
     assert shop.query(number)["trade_status"] == "TRADE_SUCCESS"
 
     fields = dict(parse_qsl(urlsplit(back.headers["Location"]).query))
@@ -160,7 +160,7 @@ def test_bill(sdk: DefaultAlipayClient, shop: Shop) -> None:
         AlipayDataDataserviceBillDownloadurlQueryResponse(),
         {"bill_type": "trade", "bill_date": today},
     )
-    assert shop.http.get(bill.bill_download_url, timeout=5).content.startswith(b"PK")
+    assert shop.http.get(bill.bill_download_url, timeout=60).content.startswith(b"PK")
 
 
 def test_the_sdk_refuses_an_answer_with_a_wrong_signature(sdk: DefaultAlipayClient, shop: Shop) -> None:

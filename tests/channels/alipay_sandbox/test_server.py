@@ -103,13 +103,13 @@ def test_notices_are_sent_by_themselves(keys: Keys, notices: Receiver) -> None:
 def test_the_control_api_over_http(shop: Shop) -> None:
     base = f"{shop.sandbox.base_url}/control"
     number = shop.precreate()
-    trade = shop.http.post(f"{base}/pay", json=_order(shop, number), timeout=5).json()
+    trade = shop.http.post(f"{base}/pay", json=_order(shop, number), timeout=60).json()
     assert trade["status"] == "TRADE_SUCCESS"
-    trades = shop.http.get(f"{base}/trades", params={"seller_id": shop.seller_id}, timeout=5).json()
+    trades = shop.http.get(f"{base}/trades", params={"seller_id": shop.seller_id}, timeout=60).json()
     assert [trade["out_trade_no"] for trade in trades] == [number]
-    apps = shop.http.get(f"{base}/apps", timeout=5).json()
+    apps = shop.http.get(f"{base}/apps", timeout=60).json()
     assert all("private" not in name for app in apps for name in app)
-    clock = shop.http.get(f"{base}/clock", timeout=5).json()
+    clock = shop.http.get(f"{base}/clock", timeout=60).json()
     assert clock["now"] == shop.query(number)["send_pay_date"]
 
 
@@ -136,16 +136,16 @@ def test_the_control_api_over_http(shop: Shop) -> None:
 def test_errors_of_the_control_api(
     shop: Shop, method: str, path: str, body: str, status: int, named: str
 ) -> None:
-    response = shop.http.request(method, f"{shop.sandbox.base_url}/control/{path}", data=body, timeout=5)
+    response = shop.http.request(method, f"{shop.sandbox.base_url}/control/{path}", data=body, timeout=60)
     assert response.status_code == status
     assert named in response.json()["error"]
 
 
 def test_other_addresses(shop: Shop) -> None:
     for path in ("/", "/favicon.ico", "/gateway"):
-        assert shop.http.get(shop.sandbox.base_url + path, timeout=5).status_code == 404
-    assert shop.http.post(shop.sandbox.gateway_url, data=b"x" * 1_000_001, timeout=5).status_code == 413
-    empty = shop.http.get(shop.sandbox.gateway_url, timeout=5).json()
+        assert shop.http.get(shop.sandbox.base_url + path, timeout=60).status_code == 404
+    assert shop.http.post(shop.sandbox.gateway_url, data=b"x" * 1_000_001, timeout=60).status_code == 413
+    empty = shop.http.get(shop.sandbox.gateway_url, timeout=60).json()
     assert empty["error_response"]["sub_code"] == "isv.missing-app-id"
 
 

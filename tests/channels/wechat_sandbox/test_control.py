@@ -12,7 +12,7 @@ from tests.support.wechat_sandbox import FIRST_MCHID
 
 
 def call(scene: Scene, method: str, path: str, **values: Any) -> tuple[int, Any]:
-    answer = requests.request(method, f"{scene.sandbox.url}/sandbox/{path}", json=values or None, timeout=5)
+    answer = requests.request(method, f"{scene.sandbox.url}/sandbox/{path}", json=values or None, timeout=60)
     return answer.status_code, answer.json()
 
 
@@ -100,10 +100,10 @@ def test_only_json_is_taken(scene: Scene) -> None:
     """So that a page in a browser on this machine cannot send commands."""
     url = f"{scene.sandbox.url}/sandbox/clock"
     answer = requests.post(
-        url, data='{"advance_seconds": 1}', headers={"Content-Type": "text/plain"}, timeout=5
+        url, data='{"advance_seconds": 1}', headers={"Content-Type": "text/plain"}, timeout=60
     )
     assert (answer.status_code, scene.bank.clock.offset_seconds) == (400, 0)
-    answer = requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=5)
+    answer = requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=60)
     assert answer.status_code == 400
     assert call(scene, "GET", "nothing")[0] == 404
 

@@ -18,11 +18,11 @@ SCENE_INFO = {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}
 
 
 def act(url: str, action: str) -> requests.Response:
-    return requests.post(url, data={"action": action}, timeout=5)
+    return requests.post(url, data={"action": action}, timeout=60)
 
 
 def get(url: str, **query: Any) -> requests.Response:
-    return requests.get(url, params=query, timeout=5)
+    return requests.get(url, params=query, timeout=60)
 
 
 def test_the_code_leads_to_the_page_on_which_one_pays(scene: Scene) -> None:

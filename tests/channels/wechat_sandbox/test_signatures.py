@@ -58,7 +58,7 @@ def call(
             f'timestamp="{at}",serial_no="{serial}"'
         )
     sent = {"Authorization": authorization, "Accept": "application/json", **(headers or {})}
-    return requests.request(method, scene.sandbox.url + path, data=body, headers=sent, timeout=5)
+    return requests.request(method, scene.sandbox.url + path, data=body, headers=sent, timeout=60)
 
 
 def test_a_signed_request_is_answered_with_a_signature(scene: Scene) -> None:
@@ -174,7 +174,7 @@ def test_unknown_addresses_and_odd_bodies_are_no_server_errors(scene: Scene) -> 
         assert (answer.status_code, answer.json()["code"]) == (400, "PARAM_ERROR"), body
     answer = call(scene, PREPAY, order(scene, amount={"total": float("inf")}).replace(b"Infinity", b"1e999"))
     assert (answer.status_code, answer.json()["detail"]["field"]) == (400, "amount/total")
-    answer = requests.post(scene.sandbox.url + PREPAY, data=b" " * (2 << 20), timeout=5)
+    answer = requests.post(scene.sandbox.url + PREPAY, data=b" " * (2 << 20), timeout=60)
     assert answer.status_code == 413
 
 

@@ -24,7 +24,7 @@ class AlipayBank:
 
     def control(self, method: str, name: str, **fields: Any) -> Any:
         options: dict[str, Any] = {"params": fields} if method != "POST" else {"json": fields}
-        answer = self.http.request(method, f"{self.url}/control/{name}", **options, timeout=5)
+        answer = self.http.request(method, f"{self.url}/control/{name}", **options, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -44,7 +44,7 @@ class AlipayBank:
 
     def post_page(self, page: FormAction) -> requests.Response:
         """The customer's browser posts the form."""
-        return self.http.post(page.url, data=dict(page.fields), timeout=5)
+        return self.http.post(page.url, data=dict(page.fields), timeout=60)
 
     def open(self, reference: str) -> None:
         """The customer scans the code, or logs in on the page that was posted."""
