@@ -58,6 +58,21 @@ def test_test_payments_go_to_the_simulator_without_rules(client: SignedClient) -
     assert len(get_payment(client, payment)["attempts"]) == 1
 
 
+def test_without_rules_the_payment_method_leads_to_its_channel(
+    client: SignedClient, acme: NewMerchant
+) -> None:
+    """What `GET /payment-methods` offers can be sent as it stands, with no `channel`."""
+    assert choose_channel(acme, payment_method="page") == "north"
+    assert choose_channel(acme, payment_method="simulator_qr") == "simulator"
+    payment = data(client.post(PAYMENTS, payment_request(channel=..., payment_method="card")))
+    assert (payment["channel"], payment["sandbox"]) == ("stripe", True)
+
+
+def test_a_payment_method_that_no_channel_has_is_named(client: SignedClient) -> None:
+    answer = client.post(PAYMENTS, payment_request(channel=..., payment_method="cheque"))
+    assert list(error(answer, 400, "validation_failed")["payment_method"]) != []
+
+
 def test_live_payments_are_refused_without_rules_and_without_stripe(live_client: SignedClient) -> None:
     details = error(live_client.post(PAYMENTS, payment_request(channel=...)), 422, "channel_not_available")
     assert "stripe" in details["channel"][0]
@@ -154,11 +169,11 @@ class TestMethodsThatAnAccountHasSwitchedOn:
     def test_the_money_goes_to_no_account_of_the_platform_instead(self, acme: NewMerchant) -> None:
         add_account(None, "north")
         own = add_account(acme, "north", payment_methods=["page"])
-        rule("north")
+        rule("north", priority=2)
         with pytest.raises(ValidationFailed) as refused:
             choose_route(acme, payment_method="other")
         assert list(refused.value.details) == ["payment_method"]
-        rule("south")
+        rule("south", priority=1)
         assert choose_route(acme, payment_method="other") == route("south")
         assert choose_route(acme, payment_method="page").choice == ChannelChoice("north", str(own.id))
 

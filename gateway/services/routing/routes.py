@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from channel_accounts.loaded_accounts import LoadedAccount, load_account
 from channel_accounts.serving import choose_account, get_channel_for_attempt
-from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities
+from channels.registry import ChannelNotAvailable, UnknownChannel, get_capabilities, list_channel_names
 from common.errors import ValidationFailed
 from gateway import limits
 from gateway.errors import ChannelUnavailable
@@ -75,10 +75,21 @@ def _decide(payment: RoutedPayment, rules: Sequence[RoutingRule]) -> Decision:
         payment=payment,
         rules=rules,
         choices={rule.pk: _choose_for_rule(rule, payment) for rule in rules},
-        default=_choose_account(settings.DEFAULT_CHANNELS[payment.environment], payment),
+        default=_choose_account(_name_default_channel(payment), payment),
         inspect=lambda choice: _inspect(choice, payment),
         count_outcomes=lambda choice: _count_outcomes(choice, payment),
     )
+
+
+def _name_default_channel(payment: RoutedPayment) -> str:
+    """The channel of `DEFAULT_CHANNELS`, or the first one that has the payment's method when that channel has not."""
+    default: str = settings.DEFAULT_CHANNELS[payment.environment]
+    names = (name for name in (default, *list_channel_names()) if _has_method(name, payment.payment_method))
+    return next(names, default)
+
+
+def _has_method(channel: str, payment_method: str) -> bool:
+    return get_capabilities(channel).get_method(payment_method) is not None
 
 
 def _find_rules(payment: RoutedPayment) -> list[RoutingRule]:
