@@ -1,88 +1,96 @@
-"""The sidebar: models grouped by task. A link is shown only with the permission to view its model."""
+"""The menu: eight entries for the daily work, and one page with everything else. A link is shown only with the
+permission to view its model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-# A task with its models and their icons, the most used model first.
-TASKS: Sequence[tuple[Promise, Sequence[tuple[str, str]]]] = (
+Items = Sequence[tuple[str, str]]  # a model and its icon
+
+MENU: Items = (
+    ("gateway.payment", "payments"),
+    ("gateway.refund", "undo"),
+    ("gateway.dispute", "gavel"),
+    ("orders.order", "shopping_bag"),
+    ("sagas.sagainstance", "account_tree"),
+    ("approvals.approval", "how_to_reg"),
+    ("merchants.merchant", "storefront"),
+)
+# The page "More". Models that no group names are listed in the last one, which holds the tables as they are stored.
+MORE: Sequence[tuple[Promise, Items]] = (
     (
-        _("Payments"),
+        _("Setup"),
         (
-            ("gateway.payment", "payments"),
-            ("gateway.paymentattempt", "bolt"),
-            ("gateway.paymentreview", "flag"),
+            ("channel_accounts.storedchannelaccount", "account_balance"),
             ("gateway.routingrule", "alt_route"),
+            ("webhooks.webhookendpoint", "link"),
+            ("merchants.apikey", "key"),
+            ("auth.user", "group"),
+            ("auth.group", "badge"),
         ),
     ),
-    (_("Refunds"), (("gateway.refund", "undo"), ("gateway.dispute", "gavel"))),
-    (_("Orders"), (("orders.order", "shopping_bag"), ("orders.orderitem", "list"))),
     (
-        _("Sagas"),
+        _("Records"),
         (
-            ("sagas.sagainstance", "account_tree"),
-            ("approvals.approval", "how_to_reg"),
+            ("audit.staffaction", "policy"),
+            ("exports.export", "download"),
+            ("gateway.paymentreview", "flag"),
+            ("webhooks.webhookdelivery", "outbox"),
+            ("gateway.channelevent", "webhook"),
+            ("monitoring.consistencyrun", "fact_check"),
+        ),
+    ),
+    (
+        _("Technical tables"),
+        (
+            ("gateway.paymentattempt", "bolt"),
+            ("orders.orderitem", "list"),
             ("sagas.sagastep", "footprint"),
             ("sagas.sagaevent", "timeline"),
             ("sagas.sagasignal", "notifications"),
-        ),
-    ),
-    (
-        _("Webhooks and events"),
-        (
-            ("gateway.channelevent", "webhook"),
             ("events.outboxevent", "campaign"),
-            ("webhooks.webhookendpoint", "link"),
-            ("webhooks.webhookdelivery", "outbox"),
             ("webhooks.webhookattempt", "send"),
-        ),
-    ),
-    (
-        _("Merchants"),
-        (
-            ("merchants.merchant", "storefront"),
-            ("merchants.apikey", "key"),
-            ("channel_accounts.storedchannelaccount", "account_balance"),
             ("idempotency.idempotencykey", "repeat"),
             ("merchants.requestnonce", "tag"),
-        ),
-    ),
-    (_("Audit"), (("audit.staffaction", "policy"), ("exports.export", "download"))),
-    (
-        _("System"),
-        (
-            ("monitoring.consistencyrun", "fact_check"),
             ("monitoring.consistencyresult", "rule"),
-            ("auth.user", "group"),
-            ("auth.group", "badge"),
         ),
     ),
 )
 
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    """Called by the theme. Models that no task names are listed under the last one."""
-    models = {model._meta.label_lower: model for model in admin.site._registry}
-    grouped = {label for _title, items in TASKS for label, _icon in items}
-    rest = [(label, "settings") for label in sorted(models) if label not in grouped]
-    found: list[dict[str, Any]] = [
-        {"title": None, "items": [_home()], "separator": False},
-    ]
-    for title, items in TASKS:
-        here = [*items, *rest] if title is TASKS[-1][0] else items
-        links = [_link(models[label], icon) for label, icon in here if label in models]
-        found.append({"title": title, "items": links, "separator": True, "collapsible": False})
-    return found
+    """The menu, called by the theme."""
+    home = {"title": _("Dashboard"), "icon": "monitoring", "link": reverse("admin:index")}
+    more = {"title": _("More"), "icon": "apps", "link": reverse("admin_more")}
+    models = _registered_models()
+    entries = [home, *(_link(models[label], icon) for label, icon in MENU), more]
+    return [{"title": None, "items": entries, "separator": False}]
 
 
-def _home() -> dict[str, Any]:
-    return {"title": _("Dashboard"), "icon": "monitoring", "link": reverse("admin:index")}
+def show_more(request: HttpRequest) -> TemplateResponse:
+    models = _registered_models()
+    named = {label for items in (MENU, *(items for _title, items in MORE)) for label, _icon in items}
+    rest = [(label, "settings") for label in sorted(models) if label not in named]
+    shown = []
+    for title, items in MORE:
+        links = [
+            _link(models[label], icon) for label, icon in (*items, *(rest if title is MORE[-1][0] else ()))
+        ]
+        if permitted := [link for link in links if link["permission"](request)]:
+            shown.append({"title": title, "links": permitted})
+    context = {**admin.site.each_context(request), "title": _("More"), "groups": shown}
+    return TemplateResponse(request, "backoffice/more.html", context)
+
+
+def _registered_models() -> dict[str, Any]:
+    return {model._meta.label_lower: model for model in admin.site._registry}
 
 
 def _link(model: Any, icon: str) -> dict[str, Any]:

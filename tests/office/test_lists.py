@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -166,3 +168,14 @@ def test_what_is_not_understood_is_said(vera: Client) -> None:
     answer = vera.get(reverse("admin:gateway_payment_changelist"), by)
     assert answer.status_code == 200
     assert answer.content.decode().count("is not valid and was ignored") == 4
+
+
+def test_every_list_is_reached_from_the_menu_or_the_page_more(sign_in: Callable[..., Client]) -> None:
+    root = Client()
+    root.force_login(User.objects.create_superuser("root"))
+    menu, more = (root.get(page).content.decode() for page in ("/admin/", reverse("admin_more")))
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+        assert f'href="{reverse(name)}"' in menu + more, model
+    stranger = sign_in("vera").get(reverse("admin_more")).content.decode()
+    assert "/admin/gateway/payment/" not in stranger

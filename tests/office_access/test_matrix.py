@@ -68,6 +68,7 @@ VIEW_PERMISSIONS = {
 }
 # Pages on which something is done, by the name of their address.
 PAGES = {
+    "admin_more": ALL,
     "index": ALL,
     "search": ALL,
     "password_change": ALL,
