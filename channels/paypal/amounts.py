@@ -14,7 +14,7 @@ CURRENCIES = tuple(
     "AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF ILS JPY MXN MYR NOK NZD PHP PLN SEK SGD THB TWD USD".split()
 )
 AMOUNT_STEPS = {currency: 10 ** EXPONENTS[currency] for currency in _WHOLE if EXPONENTS[currency]}
-_VALUE = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<fraction>\d{1,3}))?")
+_VALUE = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<fraction>\d{1,3}))?", re.ASCII)
 
 
 def to_money(amount_minor: int, currency: str) -> dict[str, str]:

@@ -18,12 +18,13 @@ WEBHOOKS = "/v1/notifications/webhooks"
 
 def check_credentials(account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
     credentials = Credentials.read(account.credentials)
-    if credentials.webhook_id and not credentials.webhook_id.isalnum():
+    webhook_id = credentials.webhook_id
+    if webhook_id and not (webhook_id.isascii() and webhook_id.isalnum()):
         return CredentialsRefused("A webhook id has letters and digits alone.", "webhook_id")
     try:
         request_token(get_api_base(account.environment), credentials, Deadline(timeout_seconds))
-        if credentials.webhook_id:
-            PayPalClient(account, timeout_seconds).get(f"{WEBHOOKS}/{credentials.webhook_id}")
+        if webhook_id:
+            PayPalClient(account, timeout_seconds).get(f"{WEBHOOKS}/{webhook_id}")
     except CredentialsRejected:
         # PayPal does not say which of the two is wrong, or that they are those of the other environment.
         return CredentialsRefused(

@@ -64,7 +64,7 @@ def _list(
             created_at = read_time(transaction, "transaction_initiation_date")
             if created_at is None:
                 raise UnexpectedAnswer("a transaction without its time")
-            # PayPal's times have seconds, and both ends of its range belong to it.
+            # Both ends of PayPal's range belong to it.
             if window.since <= created_at < window.until:
                 yield ListingEntry(read(transaction), created_at)
     except FAILURES as error:
@@ -72,9 +72,11 @@ def _list(
 
 
 def _read_transactions(window: ListingWindow, event_code: str) -> Iterator[Mapping[str, Any]]:
-    since = window.since
-    while since < window.until:
-        until = min(since + MAX_WINDOW, window.until)
+    # PayPal's times have whole seconds.
+    since = window.since.replace(microsecond=0)
+    end = (window.until + dt.timedelta(seconds=1)).replace(microsecond=0)
+    while since < end:
+        until = min(since + MAX_WINDOW, end)
         page, pages = 1, 1
         while page <= pages:
             parameters = {

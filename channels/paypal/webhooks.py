@@ -65,9 +65,8 @@ def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEv
         event_id, event_type = read_text(event, "id"), read_text(event, "event_type")
         if not event_id or not event_type:
             raise UnexpectedAnswer("the event has no id or type")
-        return WebhookEvent(
-            event_id, event_type, _read_updates(account, event_type, read_object(event, "resource"))
-        )
+        updates = _read_updates(account, event_type, read_object(event, "resource"))
+        return WebhookEvent(event_id, event_type, updates)
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("the event is not JSON") from error
     except FAILURES as error:
@@ -123,7 +122,7 @@ def _query_order(
     order_id = (
         read_text(resource, "id") if event_type.startswith("CHECKOUT.ORDER.") else find_order_id(resource)
     )
-    if not order_id.isalnum():
+    if not (order_id.isascii() and order_id.isalnum()):
         return ()
     try:
         order = PayPalClient(account, QUERY_TIMEOUT_SECONDS).get(f"{ORDERS}/{order_id}")

@@ -55,6 +55,7 @@ class FakePayPalApi:
         self.account = account
         self._read_certificate = read_certificate
         self.credentials = {CLIENT_ID: CLIENT_SECRET}
+        self.webhook_ids = {WEBHOOK_ID}
         self.tokens: dict[str, dt.datetime] = {}
         # The object that a key made, and when: "PayPal returns the latest status of the previous request"
         # (developer.paypal.com/reference/guidelines/idempotency).
@@ -268,11 +269,12 @@ class FakePayPalApi:
     def _show_webhook(self, request: PayPalRequest) -> PayPalResponse:
         """developer.paypal.com/docs/api/webhooks/v1, "Show webhook details"; the SDK has no webhooks."""
         self._authenticate(request)
-        if request.path.rpartition("/")[2] != WEBHOOK_ID:
+        webhook_id = request.path.rpartition("/")[2]
+        if webhook_id not in self.webhook_ids:
             raise not_found()
         events = [{"name": "*", "description": "ALL"}]
         return PayPalResponse(
-            200, {"id": WEBHOOK_ID, "url": "https://pay.example/webhooks/paypal", "event_types": events}
+            200, {"id": webhook_id, "url": "https://pay.example/webhooks/paypal", "event_types": events}
         )
 
     def get_amounts(self, reference: str) -> tuple[Decimal, Decimal]:

@@ -74,7 +74,7 @@ class FakePayPal:
         self.account.ahead = dt.timedelta()
         self.account.capture_status, self.account.refund_status = ("COMPLETED", ""), "COMPLETED"
         self.account.declines_instrument = False
-        self.api.credentials = {CLIENT_ID: CLIENT_SECRET}
+        self.api.credentials, self.api.webhook_ids = {CLIENT_ID: CLIENT_SECRET}, {WEBHOOK_ID}
         self.certificates = {CERTIFICATE_PATH: build_certificate()}
 
     def get_amounts(self, reference: str) -> tuple[Decimal, Decimal]:
