@@ -37,7 +37,8 @@ class PayPalHarness:
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
         captured, refunded = self.fake.get_amounts(reference)
-        return int(captured.scaleb(EXPONENTS[self.currency])), int(refunded.scaleb(EXPONENTS[self.currency]))
+        minor_units = 10 ** EXPONENTS[self.currency]
+        return int(captured * minor_units), int(refunded * minor_units)
 
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         self._lose("POST /v2/payments/captures/.*/refund", what)

@@ -277,9 +277,10 @@ class FakePayPalApi:
             200, {"id": webhook_id, "url": "https://pay.example/webhooks/paypal", "event_types": events}
         )
 
-    def get_amounts(self, reference: str) -> tuple[Decimal, Decimal]:
+    def get_amounts(self, reference: str) -> tuple[Decimal | int, Decimal | int]:
         """Returns what was captured and refunded for a payment of ours, over all its orders."""
-        captured = refunded = Decimal(0)
+        captured: Decimal | int = 0
+        refunded: Decimal | int = 0
         for order in self.account.orders.values():
             if order["purchase_units"][0].get("custom_id") != reference:
                 continue

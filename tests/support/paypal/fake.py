@@ -77,7 +77,7 @@ class FakePayPal:
         self.api.credentials, self.api.webhook_ids = {CLIENT_ID: CLIENT_SECRET}, {WEBHOOK_ID}
         self.certificates = {CERTIFICATE_PATH: build_certificate()}
 
-    def get_amounts(self, reference: str) -> tuple[Decimal, Decimal]:
+    def get_amounts(self, reference: str) -> tuple[Decimal | int, Decimal | int]:
         with self._lock:
             return self.api.get_amounts(reference)
 
