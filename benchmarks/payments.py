@@ -22,6 +22,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
@@ -70,12 +71,14 @@ def main() -> None:
         cursor.execute(TABLE)
     merchant = create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com")
     bare, payments = [], []
-    with tempfile.TemporaryDirectory() as folder, _gateway() as base:
+    with tempfile.TemporaryDirectory() as folder, start_gateway() as gateway:
         for number in range(chosen.rounds):
-            bare.append(_load(base, _file(folder, "bare.lua", BARE_SCRIPT), chosen.seconds))
-            requests = _file(folder, "requests", _signed(merchant.test_key, chosen.seconds * HIGHEST_RATE))
+            bare.append(_load(gateway.base, _file(folder, "bare.lua", BARE_SCRIPT), chosen.seconds))
+            requests = _file(
+                folder, "requests", sign_requests(merchant.test_key, chosen.seconds * HIGHEST_RATE)
+            )
             script = _file(folder, "payments.lua", SCRIPT % (requests, merchant.test_key.key))
-            payments.append(_load(base, script, chosen.seconds))
+            payments.append(_load(gateway.base, script, chosen.seconds))
             print(f"round {number + 1}: bare {bare[-1]:7.1f}/s   POST /payments {payments[-1]:7.1f}/s")
     ratio = statistics.median(payments) / statistics.median(bare)
     print(
@@ -84,7 +87,8 @@ def main() -> None:
     print(f"ratio: {ratio:.2f} (aim: at least 0.33)")
 
 
-def _signed(key: NewKey, count: int) -> str:
+def sign_requests(key: NewKey, count: int, *, simulate: str = "") -> str:
+    """A request a line: Idempotency-Key, signature, time, body. `simulate` is the simulator's script."""
     lines = []
     stamp = str(int(time.time()))
     for _number in range(count):
@@ -98,6 +102,7 @@ def _signed(key: NewKey, count: int) -> str:
                 "subject": "Benchmark",
                 "callback_url": "http://localhost:8080/callback",
                 "return_url": "http://localhost:8080/return",
+                **({"metadata": {"simulate": simulate}} if simulate else {}),
             }
         )
         parts = SignedParts("POST", "/api/v1/payments", "", stamp, "", idempotency_key, body.encode())
@@ -111,23 +116,31 @@ def _file(folder: str, name: str, text: str) -> Path:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    base: str
+    pid: int
+
+
 @contextmanager
-def _gateway() -> Iterator[str]:
+def start_gateway(*, worker_class: str = "") -> Iterator[Gateway]:
+    """Two processes. `worker_class` is another worker of gunicorn, to compare."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port), "WEB_WORKERS": "2", "WEB_THREADS": "8"}
+    environment = {"WEB_WORKERS": "2", "WEB_THREADS": "8", **os.environ, "PORT": str(port)}
     command = [
         "gunicorn",
         "--config",
         "python:payment_platform.gunicorn_conf",
+        *(["--worker-class", worker_class] if worker_class else []),
         "payment_platform.wsgi:application",
     ]
     process = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(f"{base}/readyz")
-        yield base
+        yield Gateway(base, process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -2,6 +2,7 @@
 
 import time
 
+from common.outside_calls import call_outside
 from sagas import registry
 from sagas.definitions import EXTERNAL, Call, Definition, Step
 from sagas.outcomes import Outcome, Success
@@ -10,7 +11,8 @@ NAME = "benchmark.slow"
 
 
 def _wait(call: Call) -> Outcome:
-    time.sleep(call.data["seconds"])
+    with call_outside():
+        time.sleep(call.data["seconds"])
     return Success()
 
 

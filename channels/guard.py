@@ -1,10 +1,9 @@
-"""Guards every channel with a circuit breaker and a limit to the calls in flight.
+"""Guards every channel with a circuit breaker and limits to the calls in flight.
 
 A call that is refused here was certainly not made: it spends no attempt. A probe that fails spends no attempt either.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +14,6 @@ from opentelemetry.trace import SpanKind
 
 from channels import breaker, metrics
 from channels.base import (
-    PLATFORM,
     CancelPayment,
     CapturePayment,
     Channel,
@@ -40,15 +38,14 @@ from channels.base import (
     WebhookRequest,
 )
 from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefused
+from channels.call_places import CallPlaces
 from channels.shared_breaker_state import SharedBreakerState
 from common import tracing
-from common.outside_calls import release_connections
+from common.outside_calls import call_outside, fairness_key, release_connections
 
 E = TypeVar("E")
 R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
 
-# How long a call waits for a place in flight: a fast channel frees one within this time.
-PLACE_WAIT_SECONDS = 0.05
 PLACE_RETRY_SECONDS = (0.5, 2.0)
 
 
@@ -59,11 +56,7 @@ class CallGuard:
         self._labels = (channel, environment, account)
         metrics.initialize(channel, environment, account)
         self._state = SharedBreakerState(channel, environment, account)
-        # Per process and in memory: a killed process leaves no place taken.
-        self._channel_places = _get_channel_places(channel, environment)
-        # An account that was added takes at most half of its channel's places, so that it never takes those of others.
-        places = settings.CHANNEL_CALLS_PER_PROCESS
-        self._places = threading.BoundedSemaphore(places if account == PLATFORM else max(1, places // 2))
+        self._places = _get_call_places()
 
     @property
     def is_open(self) -> bool:
@@ -88,21 +81,14 @@ class CallGuard:
             return result
 
     def _send_in_a_place(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
-        if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
-            return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
-        if not self._channel_places.acquire(timeout=PLACE_WAIT_SECONDS):
-            self._places.release()
-            return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
-        try:
+        with call_outside(), self._places.take(self._labels, fairness_key.get()) as has_place:
+            if not has_place:
+                return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
             admission = CallAdmitted() if self._state.was_quiet else self._state.change(breaker.admit_call)
             if isinstance(admission, CallRefused):
                 return self._refuse("breaker_open", admission.retry_after_seconds)
-            release_connections()
             started = time.perf_counter()
             result = send()
-        finally:
-            self._channel_places.release()
-            self._places.release()
         seconds = time.perf_counter() - started
         metrics.count_call(*self._labels, operation, result, seconds=seconds)
         return self._record(result, is_probe=admission.is_probe)
@@ -136,13 +122,12 @@ def _read_is_open(state: BreakerState, now: float) -> tuple[BreakerState, bool]:
 
 
 _guards: dict[tuple[str, str, str], CallGuard] = {}
-_channel_places: dict[tuple[str, str], threading.BoundedSemaphore] = {}
+_call_places: dict[str, CallPlaces] = {}
 
 
-def _get_channel_places(channel: str, environment: str) -> threading.BoundedSemaphore:
-    """The places in flight that all accounts of a channel share."""
-    places = threading.BoundedSemaphore(settings.CHANNEL_CALLS_PER_PROCESS)
-    return _channel_places.setdefault((channel, environment), places)
+def _get_call_places() -> CallPlaces:
+    """The places that all calls of this process share."""
+    return _call_places.setdefault("all", CallPlaces(settings.CHANNEL_CALLS_PER_PROCESS))
 
 
 def get_guard(channel: str, account: ChannelAccount) -> CallGuard:

@@ -18,7 +18,7 @@ from channels.base import (
     NotProcessed,
 )
 from channels.guard import GuardedChannel
-from common.outside_calls import release_connections
+from common.outside_calls import call_outside
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
 WEBHOOK_PATH = "/api/v1/webhooks"
@@ -107,8 +107,8 @@ def check_credentials(name: str, account: ChannelAccount, timeout_seconds: float
     Raises `UnknownChannel`.
     """
     channel = _find_channel(name)
-    release_connections()
-    return channel.check_credentials(account, timeout_seconds)
+    with call_outside():
+        return channel.check_credentials(account, timeout_seconds)
 
 
 def get_webhook_channels(name: str) -> list[GuardedChannel]:

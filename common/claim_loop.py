@@ -8,6 +8,7 @@ takes due items for this process; an item is *due* at a time in its row, and a c
 *lease*; items *in flight* are claimed and not finished; *held* counts them for each merchant or fairness key.
 """
 
+import functools
 import signal
 import threading
 import time
@@ -18,12 +19,15 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from prometheus_client import Gauge
 from psycopg_pool import PoolTimeout
 
 from common import database_pool, telemetry, tracing
 from common.database_errors import classify_database_error
+from common.outside_calls import hold_place
+from common.work_places import WorkPlace, WorkPlaces
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -52,6 +56,12 @@ class Claimed(Generic[T]):
     items: Sequence[T]
     more: bool = False
     claim_again: bool = False
+
+
+@functools.cache
+def _get_work_places() -> WorkPlaces:
+    """The places for work of all loops in this process. Most of the work in flight waits for another system."""
+    return WorkPlaces(settings.WORKER_PLACES)
 
 
 class ClaimLoop(Generic[T]):
@@ -135,11 +145,14 @@ class ClaimLoop(Generic[T]):
 
     def _work_on(self, item: T) -> None:
         structlog.contextvars.clear_contextvars()
-        try:
-            self._work(item)
-        finally:
-            database_pool.record_usage()
-            connections.close_all()
+        place = WorkPlace(_get_work_places(), self.name)
+        place.take_again()
+        with hold_place(place):
+            try:
+                self._work(item)
+            finally:
+                database_pool.record_usage()
+                connections.close_all()
 
     def _finish(self, item: T, future: "Future[None]") -> None:
         with self._lock:

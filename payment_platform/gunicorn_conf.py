@@ -22,7 +22,7 @@ bind = f"[{HOST}]:{settings.PORT}" if ":" in HOST else f"{HOST}:{settings.PORT}"
 worker_class = "payment_platform.web_worker.BufferingWorker"
 # Gateway processes.
 workers = int(os.environ.get("WEB_WORKERS", "2"))
-# Requests at a time in one process.
+# Requests that one process works on at a time. Those that wait for a channel are not counted.
 threads = int(os.environ.get("WEB_THREADS", "8"))
 # Loads the application before the port is opened: a gateway that cannot start never listens.
 preload_app = True
@@ -40,9 +40,6 @@ control_socket_disable = True
 logconfig_dict = {
     "loggers": {
         "gunicorn.error": {"handlers": [], "propagate": True},
-        "waitress.queue": {
-            "level": "ERROR"
-        },  # its warnings are one line for each request that waits for a thread
     }
 }
 

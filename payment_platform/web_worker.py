@@ -2,7 +2,8 @@
 
 gunicorn's threaded worker gives a connection a thread with its first byte, so that sixteen clients that send slowly
 block a gateway of sixteen threads. Here waitress's event loop receives whole requests and sends buffered answers for
-all connections of a process, within deadlines and limits; gunicorn manages the processes.
+all connections of a process, within deadlines and limits; gunicorn manages the processes. `admission.py` decides which
+request gets a thread, and when.
 """
 
 import os
@@ -19,16 +20,20 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error
 
 from common import errors
 from common.api.client_address import is_trusted_proxy
 from common.api.envelope import failure
 from common.api.request_id import begin_request
+from payment_platform.admission import Admission, Lane, choose_lane
 
 log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 1
+REFUSING_THREADS = 2
+RETRY_AFTER_SECONDS = "2"
 KEEP_ALIVE_SECONDS = 5.0
 # Time limit for all headers, from the opening of a connection or its last answer. Arriving bytes do not extend it.
 HEADER_SECONDS = float(os.environ.get("WEB_HEADER_SECONDS", "10"))
@@ -59,24 +64,51 @@ class RequestTask(WSGITask):
         return environ
 
 
+class TooManyRequests(Error):
+    """The lane of the request is full, or the request has waited too long (`admission.py`)."""
+
+    code, reason = 503, "Service Unavailable"
+
+
 class RefusalTask(ErrorTask):
-    """Refuses invalid and too large requests with an error of the API."""
+    """Refuses invalid, too large and too many requests with an error of the API."""
 
     def execute(self) -> None:
         error = self.request.error
         request_id = begin_request(None)
-        log.info("request.refused", status=error.code, reason=error.body, request_id=request_id)
-        answer = failure(errors.BodyTooLarge() if error.code == 413 else errors.MalformedBody())
+        answer = failure(_choose_error(error.code))
         self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", "application/json"), ("X-Request-Id", request_id)]
-        self.set_close_on_finish()
+        self.response_headers += [
+            ("Content-Type", "application/json"),
+            ("X-Request-Id", request_id),
+            *answer.headers.items(),
+        ]
+        if not isinstance(error, TooManyRequests):  # which is counted, and the connection stays open
+            log.info("request.refused", status=error.code, reason=error.body, request_id=request_id)
+            self.set_close_on_finish()
         self.content_length = len(answer.body)  # type: ignore[assignment]  # waitress starts it as None
         self.write(answer.body)
 
 
+def _choose_error(status: int) -> errors.ApiError:
+    if status == 503:
+        return errors.ServiceUnavailable(headers={"Retry-After": RETRY_AFTER_SECONDS})
+    return errors.BodyTooLarge() if status == 413 else errors.MalformedBody()
+
+
 class Connection(HTTPChannel):
+    """A client's connection, and the request of it that is served next (`admission.Request`)."""
+
     task_class = RequestTask
     error_task_class = RefusalTask
+
+    @property
+    def lane(self) -> Lane:
+        request = self.requests[0]
+        return choose_lane(getattr(request, "command", ""), getattr(request, "path", ""))
+
+    def refuse(self) -> None:
+        self.requests[0].error = TooManyRequests("too many requests wait")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.waiting_since = time.time()
@@ -153,9 +185,42 @@ class Listener(TcpWSGIServer):
             min(waiting, key=lambda channel: channel.waiting_since).abort()
 
     def maintenance(self, now: float) -> None:
+        self.task_dispatcher.check_queues()
         for channel in list(self.active_channels.values()):
             if channel.is_overdue(now):
                 channel.abort()
+
+
+def listen(
+    application: Any,
+    listening: socket.socket,
+    connections: dict[int, Any],
+    admission: Admission,
+    *,
+    backlog: int,
+) -> Listener:
+    """Serves an open socket. `wasyncore.loop` with these `connections` does the work."""
+    adjustments = Adjustments(
+        backlog=backlog,
+        ident="",
+        cleanup_interval=LOOP_SECONDS,
+        connection_limit=2 * MAX_CONNECTIONS,  # never reached, because the listener closes connections
+        max_request_header_size=HEADER_BYTES,
+        max_request_body_size=BODY_BYTES,
+        inbuf_overflow=IN_MEMORY_BYTES,
+        outbuf_high_watermark=OUTPUT_BYTES,
+        log_socket_errors=False,
+    )
+    return Listener(
+        application,
+        connections,
+        True,
+        listening,
+        dispatcher=admission,
+        adj=adjustments,
+        sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
+        bind_socket=False,
+    )
 
 
 class BufferingWorker(Worker):
@@ -165,42 +230,17 @@ class BufferingWorker(Worker):
         super().init_process()
 
     def run(self) -> None:
-        adjustments = Adjustments(
-            threads=self.cfg.threads,
-            backlog=self.cfg.backlog,
-            ident="",
-            cleanup_interval=LOOP_SECONDS,
-            connection_limit=2 * MAX_CONNECTIONS,  # never reached, because the listener closes connections
-            max_request_header_size=HEADER_BYTES,
-            max_request_body_size=BODY_BYTES,
-            inbuf_overflow=IN_MEMORY_BYTES,
-            outbuf_high_watermark=OUTPUT_BYTES,
-            log_socket_errors=False,
-        )
-        threads = ThreadedTaskDispatcher()
-        threads.set_thread_count(self.cfg.threads)
+        places = self.cfg.threads
+        threads = places + settings.CHANNEL_CALLS_PER_PROCESS + REFUSING_THREADS
+        admission = Admission(places=places, threads=threads)
         self.listeners = [
-            Listener(
-                self.wsgi,
-                self.connections,
-                True,
-                listener.sock,
-                dispatcher=threads,
-                adj=adjustments,
-                sockinfo=(
-                    listener.sock.family,
-                    listener.sock.type,
-                    listener.sock.proto,
-                    listener.getsockname(),
-                ),
-                bind_socket=False,
-            )
+            listen(self.wsgi, listener.sock, self.connections, admission, backlog=self.cfg.backlog)
             for listener in self.sockets
         ]
         while self.alive and self.ppid == os.getppid():
             self._run_once()
         self._drain()
-        threads.shutdown()
+        admission.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

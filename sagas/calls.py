@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from common import crash, tracing
-from common.outside_calls import release_connections
+from common.outside_calls import call_for, release_connections
 from sagas.definitions import Call, ExternalStep
 from sagas.models import Direction
 from sagas.outcomes import CallNotFound, Outcome, Unknown, get_outcome_name
@@ -29,6 +29,11 @@ def make_calls(saga: SagaState, steps: Sequence[StepState]) -> list[CallResult]:
     """Makes the calls of these steps at the same time, waits for all, and returns their results in the order of the
     steps."""
     release_connections()
+    with call_for(saga.fairness_key):
+        return _make_calls(saga, steps)
+
+
+def _make_calls(saga: SagaState, steps: Sequence[StepState]) -> list[CallResult]:
     if len(steps) < 2:
         return [_make_call(saga, step) for step in steps]
     with ThreadPoolExecutor(len(steps), thread_name_prefix="saga-call") as threads:

@@ -35,6 +35,7 @@ SOURCES = {
     "payment_platform/settings/observability.py": "Metrics, traces and logs",
     "payment_platform/settings/applications.py": "Static files",
     "payment_platform/gunicorn_conf.py": "Web processes",
+    "payment_platform/admission.py": "Admission of requests",
     "payment_platform/web_worker.py": "Slow and hostile clients",
 }
 TYPES = {

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 from common import crash, tracing
 from common.api.renderers import to_json
 from common.crypto import unseal
-from common.outside_calls import release_connections
+from common.outside_calls import call_outside
 from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
@@ -49,10 +49,10 @@ def attempt_delivery(claim: ClaimedDelivery) -> EndpointResponse:
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=message.timestamp, body=message.body, secrets=message.secrets
     )
-    release_connections()
-    crash.reach("webhook.call.before")
-    response = _call_endpoint(claim, message, {**headers, "Content-Type": "application/json"})
-    crash.reach("webhook.call.after")
+    with call_outside():
+        crash.reach("webhook.call.before")
+        response = _call_endpoint(claim, message, {**headers, "Content-Type": "application/json"})
+        crash.reach("webhook.call.after")
     record_outcome(claim, response)
     metrics.DELIVERIES.labels(response.outcome.value).inc()
     metrics.DELIVERY_SECONDS.observe(response.duration_ms / 1000)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -32,7 +31,8 @@ from merchants.models import Environment
 log = structlog.get_logger(__name__)
 
 CLAIM_LOOP_SECONDS = 2.0  # between claims; `gateway/polling_intervals.py` has the intervals of polls
-REFUND_PLACES = 4
+# Of each channel and environment, and of the refunds of an environment.
+PAYMENT_PLACES, REFUND_PLACES = 16, 4
 # An authorization lives for a week, a bank's refund may take two.
 GIVE_UP_PAYMENT_AFTER = timedelta(days=10)  # since its expiry
 GIVE_UP_REFUND_AFTER = timedelta(days=21)  # since its creation
@@ -46,7 +46,7 @@ class Poller:
         self._after: uuid.UUID = NO_MERCHANT
         self._loop = ClaimLoop(
             name=f"polls-{environment}-{channel or 'refunds'}",
-            places=settings.CHANNEL_CALLS_PER_PROCESS if channel else REFUND_PLACES,
+            places=PAYMENT_PLACES if channel else REFUND_PLACES,
             claim=self._claim,
             work=poll_payment if channel else poll_refund,
             poll_seconds=CLAIM_LOOP_SECONDS,

@@ -6,9 +6,11 @@ from payment_platform.settings.base import env
 SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
 # Each task queue has workers of its own, so that test traffic never takes a place of live traffic: manage.py run_sagas.
 SAGA_TASK_QUEUES = ("live", "test", "default")
-# Sagas at a time in one worker, per task queue. Twice CHANNEL_CALLS_PER_PROCESS: one merchant's sagas, and one
-# channel's calls, then hold at most half of a worker.
-SAGA_WORKER_THREADS: int = env.int("SAGA_WORKER_THREADS", default=12)
+# Sagas at a time in one worker, per task queue. One merchant's sagas hold at most half of them.
+SAGA_WORKER_THREADS: int = env.int("SAGA_WORKER_THREADS", default=64)
+# Of the sagas, polls and deliveries that a worker process has in flight, those that it works on at a time. Those that
+# wait for a channel or a merchant's endpoint are not counted.
+WORKER_PLACES: int = env.int("WORKER_PLACES", default=8)
 # How long a worker holds a saga. A channel call must end well within the lease: see sagas.definitions.
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", default=30.0)
 # The pause before the first retry of a step; it doubles with each one, with full jitter.

@@ -1,6 +1,7 @@
 """A channel that is down or slow: payments, waiting sagas and the poller."""
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from prometheus_client import REGISTRY
 from channels import registry
 from channels.base import ChannelAccount, NotFoundAtChannel, NotProcessed, UnknownOutcome
 from channels.breaker import BreakerPhase
+from channels.call_places import CallPlaces
 from channels.guard import get_guard
 from common.ids import uuid7
 from gateway.models import Payment
@@ -203,29 +205,31 @@ class Stuck:
         return wait
 
 
-def test_a_slow_channel_uses_no_more_than_its_share_of_threads(
+def test_a_slow_channel_takes_no_more_than_its_share_of_the_places(
     client: SignedClient, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CHANNEL_CALLS_PER_PROCESS = 2
+    """Of eight places, one merchant gets three at a channel that hangs."""
+    settings.CHANNEL_CALLS_PER_PROCESS = 8
     stuck = Stuck("stripe", threading.Semaphore(0), threading.Event())
     monkeypatch.setitem(registry._instances, "channels.stripe.channel.StripeChannel", stuck)
-    waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(2)]
+    waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(3)]
     for _thread in waiting:
         assert stuck.inside.acquire(timeout=60)
 
-    third = data(create(client, channel="stripe"), 202)
+    refused = data(create(client, channel="stripe"), 202)
     assert opened(client, channel="simulator")["payment_url"]
     assert not any(answer.done() for answer in waiting), "neither waited for the slow calls"
-    step = SagaStep.objects.get(saga__business_id=third["payment_no"], step_name="CallPaymentChannel")
+    step = SagaStep.objects.get(saga__business_id=refused["payment_no"], step_name="CallPaymentChannel")
     assert (step.retry_count, step.in_doubt) == (0, False)
     assert "in flight" in step.error_message
 
     stuck.let_go.set()
-    assert [answer.result().status_code for answer in waiting] == [202, 202]
+    assert [answer.result().status_code for answer in waiting] == [202, 202, 202]
 
 
-def test_an_account_takes_at_most_half_of_the_places_of_its_channel(settings) -> None:  # type: ignore[no-untyped-def]
-    settings.CHANNEL_CALLS_PER_PROCESS = 4
+def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # type: ignore[no-untyped-def]
+    """Each account that hangs gets fewer places than the one before, and a newcomer always finds one."""
+    settings.CHANNEL_CALLS_PER_PROCESS = 16
     inside, let_go = threading.Semaphore(0), threading.Event()
 
     def hang() -> UnknownOutcome:
@@ -233,24 +237,35 @@ def test_an_account_takes_at_most_half_of_the_places_of_its_channel(settings) ->
         assert let_go.wait(60)
         return UnknownOutcome("timeout")
 
-    slow, other, third = (get_guard("somebank", ChannelAccount("test", uuid7())) for _account in range(3))
-    waiting = [in_background(lambda: slow.call("find_payment", hang)) for _thread in range(2)]
-    for _thread in waiting:
-        assert inside.acquire(timeout=60)
-    assert isinstance(slow.call("find_payment", hang), NotProcessed)
+    waiting = []
+    shares = (8, 4, 2)
+    for share in shares:
+        guard = get_guard("somebank", ChannelAccount("test", uuid7()))
+        for _thread in range(share):
+            waiting.append(in_background(lambda guard=guard: guard.call("find_payment", hang)))
+            assert inside.acquire(timeout=60)
+        assert isinstance(guard.call("find_payment", hang), NotProcessed), "it has its share"
     answered = NotFoundAtChannel()
-    for guard in (other, third, get_guard("somebank", ChannelAccount("test"))):
+    for guard in (
+        get_guard("somebank", ChannelAccount("test", uuid7())),
+        get_guard("somebank", ChannelAccount("test")),
+        get_guard("otherbank", ChannelAccount("test")),
+    ):
         assert guard.call("find_payment", lambda: answered) is answered
-
-    waiting += [in_background(lambda: other.call("find_payment", hang)) for _thread in range(2)]
-    for _thread in range(2):
-        assert inside.acquire(timeout=60)
-    refused = third.call("find_payment", lambda: answered)
-    assert isinstance(refused, NotProcessed), "all accounts together leave threads to other channels"
-    assert get_guard("otherbank", ChannelAccount("test")).call("find_payment", lambda: answered) is answered
     let_go.set()
     assert all(isinstance(each.result(), UnknownOutcome) for each in waiting)
-    assert third.call("find_payment", lambda: answered) is answered
+
+
+def test_a_slow_merchant_leaves_places_to_others_of_the_same_account() -> None:
+    places = CallPlaces(9)
+    with ExitStack() as held:
+        taken = [held.enter_context(places.take("account", "slow")) for _call in range(4)]
+        assert taken == [True, True, True, False]
+        assert held.enter_context(places.take("account", "other"))
+    with ExitStack() as held:
+        assert all(held.enter_context(places.take("account", "slow")) for _call in range(3)), (
+            "all were released"
+        )
 
 
 def test_a_place_is_released_after_every_kind_of_call(

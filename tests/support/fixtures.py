@@ -72,7 +72,7 @@ def _forget_outages(monkeypatch: pytest.MonkeyPatch) -> None:
     """No outage of Redis or of a channel is left over."""
     monkeypatch.setattr(redis, "_paused_until", 0.0)
     monkeypatch.setattr(guard, "_guards", {})
-    monkeypatch.setattr(guard, "_channel_places", {})
+    monkeypatch.setattr(guard, "_call_places", {})
     monkeypatch.setattr(shared_breaker_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
 
 

@@ -1,0 +1,190 @@
+"""Which requests a gateway process works on, which ones wait, and which ones it refuses (ADR 37).
+
+A request has no thread before it has a place for work. The lanes take turns, and by the rule of fair shares none takes
+the places of all others. A lane that is full answers 503 before any work: the client repeats the request.
+"""
+
+import enum
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from common.outside_calls import hold_place
+from common.work_places import WorkPlace, WorkPlaces
+
+log = structlog.get_logger(__name__)
+
+# Requests of one lane that wait in one process, at most. Above that they are answered 503 at once.
+QUEUE_LENGTH = int(os.environ.get("WEB_QUEUE_LENGTH", "160"))
+# How long a request waits, at most, before it is answered 503.
+QUEUE_SECONDS = float(os.environ.get("WEB_QUEUE_SECONDS", "8"))
+
+REFUSED = Counter("http_requests_refused_total", "Requests answered 503 before any work", ["lane"])
+WAITING = Gauge(
+    "http_requests_waiting", "Requests that wait for a place", ["lane"], multiprocess_mode="livesum"
+)
+
+
+class Lane(enum.StrEnum):
+    PROBES = "probes"
+    WEBHOOKS = "webhooks"
+    READS = "reads"
+    WRITES = "writes"
+    PAGES = "pages"  # the back office, payment pages, documents
+
+
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def choose_lane(method: str, path: str) -> Lane:
+    if path in _PROBES:
+        return Lane.PROBES
+    if not path.startswith("/api/v1/"):
+        return Lane.PAGES
+    if method in _READING:
+        return Lane.READS
+    return Lane.WEBHOOKS if path.startswith("/api/v1/webhooks/") else Lane.WRITES
+
+
+class Request(Protocol):
+    """A connection whose next request has arrived."""
+
+    @property
+    def lane(self) -> Lane: ...
+    def refuse(self) -> None:
+        """Lets `service` answer 503."""
+
+    def service(self) -> None:
+        """Answers the request. May begin the next one of the connection with `add_task`."""
+
+    def cancel(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    request: Request
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A request for the next free thread. `place` is None for one that is refused."""
+
+    request: Request
+    place: WorkPlace | None
+
+
+class Admission:
+    """Starts requests in up to `threads` threads, of which `places` work at a time; the others are in calls.
+
+    It takes the part of waitress's dispatcher. A thread is started when none is idle.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: int,
+        threads: int,
+        queue_length: int = QUEUE_LENGTH,
+        queue_seconds: float = QUEUE_SECONDS,
+    ) -> None:
+        self._places = WorkPlaces(places, on_release=self._start_next)
+        self._max_threads, self._queue_length, self._queue_seconds = threads, queue_length, queue_seconds
+        self._waiting: Mapping[Lane, deque[_Arrived]] = {lane: deque() for lane in Lane}
+        self._turns = deque(Lane)
+        self._started: deque[_Started] = deque()
+        self._threads = self._idle = 0
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._has_started = threading.Condition(self._lock)
+
+    def add_task(self, request: Request) -> None:
+        with self._lock:
+            queue = self._waiting[request.lane]
+            if len(queue) >= self._queue_length:
+                self._refuse(request)
+            else:
+                queue.append(_Arrived(request))
+                self._start_waiting()
+
+    def check_queues(self) -> None:
+        """Refuses requests that have waited too long. Called every second."""
+        with self._lock:
+            for lane, queue in self._waiting.items():
+                self._refuse_overdue(queue)
+                WAITING.labels(lane).set(len(queue))
+
+    def shutdown(self) -> None:
+        with self._lock:
+            self._is_over = True
+            for queue in self._waiting.values():
+                while queue:
+                    queue.popleft().request.cancel()
+            self._has_started.notify_all()
+
+    def _start_next(self) -> None:
+        with self._lock:
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Starts requests as long as there are places, one of each lane in turn."""
+        lanes_without_start = 0
+        while lanes_without_start < len(self._turns):
+            lane = self._turns[0]
+            self._turns.rotate(-1)
+            queue = self._waiting[lane]
+            self._refuse_overdue(queue)
+            place = self._places.try_take(lane) if queue else None
+            if place is None:
+                lanes_without_start += 1
+                continue
+            lanes_without_start = 0
+            self._start(_Started(queue.popleft().request, place))
+
+    def _refuse_overdue(self, queue: deque[_Arrived]) -> None:
+        oldest = time.monotonic() - self._queue_seconds
+        while queue and queue[0].at < oldest:
+            self._refuse(queue.popleft().request)
+
+    def _refuse(self, request: Request) -> None:
+        REFUSED.labels(request.lane).inc()
+        request.refuse()
+        self._start(_Started(request, None))
+
+    def _start(self, started: _Started) -> None:
+        self._started.append(started)
+        if self._idle >= len(self._started):
+            self._has_started.notify()
+        elif self._threads < self._max_threads:
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"request-{self._threads}", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not self._started and not self._is_over:
+                    self._has_started.wait()
+                self._idle -= 1
+                if not self._started:
+                    return
+                started = self._started.popleft()
+            self._serve(started)
+
+    def _serve(self, started: _Started) -> None:
+        try:
+            if started.place is None:
+                started.request.service()
+                return
+            with hold_place(started.place):
+                started.request.service()
+        except Exception:
+            log.exception("request.connection_failed")

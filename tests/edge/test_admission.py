@@ -1,0 +1,194 @@
+"""Which requests get a place, which ones wait, and which ones are refused before any work."""
+
+import http.client
+import json
+import socket
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from waitress import wasyncore
+
+from common.outside_calls import call_outside
+from payment_platform.admission import Admission, Lane, choose_lane
+from payment_platform.web_worker import listen
+from tests.support.threads import in_background
+
+
+@dataclass
+class FakeRequest:
+    """Works until it is let go, or calls another system until then."""
+
+    lane: Lane
+    calls: bool = False
+    begun: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+    is_refused: bool = False
+    is_cancelled: bool = False
+
+    def refuse(self) -> None:
+        self.is_refused = True
+
+    def service(self) -> None:
+        if not self.is_refused:
+            self._work()
+        self.done.set()
+
+    def _work(self) -> None:
+        if not self.calls:
+            self.begun.set()
+            assert self.let_go.wait(60)
+            return
+        with call_outside():
+            self.begun.set()
+            assert self.let_go.wait(60)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def build(places: int = 8, *, threads: int = 64, length: int = 100, seconds: float = 60) -> Admission:
+    return Admission(places=places, threads=threads, queue_length=length, queue_seconds=seconds)
+
+
+def send(admission: Admission, lane: Lane, count: int = 1, *, calls: bool = False) -> list[FakeRequest]:
+    requests = [FakeRequest(lane, calls) for _request in range(count)]
+    for request in requests:
+        admission.add_task(request)
+    return requests
+
+
+def finish(*groups: list[FakeRequest]) -> None:
+    """In this order: each may begin when those before it have ended."""
+    for request in (request for group in groups for request in group):
+        request.let_go.set()
+    for request in (request for group in groups for request in group):
+        assert request.done.wait(60)
+
+
+def test_hundreds_of_requests_wait_for_channels_while_others_are_served() -> None:
+    admission = build(places=2, threads=304, length=300)
+    waiting = send(admission, Lane.WRITES, 300, calls=True)
+    for request in waiting:
+        assert request.begun.wait(60)
+    finish(send(admission, Lane.READS))
+    finish(waiting)
+    admission.shutdown()
+
+
+def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
+    admission = build(places=8)
+    flood = send(admission, Lane.WRITES, 20)
+    for request in flood[:4]:
+        assert request.begun.wait(60)
+    assert not any(request.begun.is_set() for request in flood[4:])
+    for lane in (Lane.PROBES, Lane.WEBHOOKS, Lane.READS, Lane.PAGES):
+        finish(send(admission, lane))
+    finish(flood)
+    admission.shutdown()
+
+
+def test_lanes_take_turns() -> None:
+    """Of one place, a lane with few requests waits for one request of the long lane at most."""
+    admission = build(places=1)
+    first = send(admission, Lane.WRITES)
+    assert first[0].begun.wait(60)
+    queued = send(admission, Lane.WRITES, 10)
+    read = send(admission, Lane.READS)
+    finish(first, queued[:1], read)
+    assert sum(request.begun.is_set() for request in queued) <= 2
+    finish(queued)
+    admission.shutdown()
+
+
+def test_a_full_lane_refuses_before_any_work() -> None:
+    admission = build(places=1, length=3)
+    held = send(admission, Lane.WRITES)
+    assert held[0].begun.wait(60)
+    more = send(admission, Lane.WRITES, 5)
+    for request in more[3:]:
+        assert request.done.wait(60)
+    assert Counter(request.is_refused for request in more) == {False: 3, True: 2}
+    assert not any(request.begun.is_set() for request in more[3:])
+    webhook = send(admission, Lane.WEBHOOKS)
+    assert not webhook[0].is_refused, "the other lanes are not full"
+    finish(held, more[:3], webhook)
+    admission.shutdown()
+
+
+def test_a_request_that_has_waited_too_long_is_refused() -> None:
+    admission = build(places=1)
+    held = send(admission, Lane.WRITES)
+    assert held[0].begun.wait(60)
+    late = send(admission, Lane.WRITES, 3)
+    admission._queue_seconds = -1
+    admission.check_queues()
+    for request in late:
+        assert request.done.wait(60)
+        assert request.is_refused
+    finish(held)
+    admission.shutdown()
+
+
+def test_a_stop_cancels_what_has_not_begun() -> None:
+    admission = build(places=1)
+    held = send(admission, Lane.WRITES)
+    assert held[0].begun.wait(60)
+    waiting = send(admission, Lane.WRITES, 2)
+    admission.shutdown()
+    assert all(request.is_cancelled for request in waiting)
+    finish(held)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "lane"),
+    [
+        ("GET", "/healthz", Lane.PROBES),
+        ("GET", "/metrics", Lane.PROBES),
+        ("POST", "/api/v1/payments", Lane.WRITES),
+        ("DELETE", "/api/v1/webhook-endpoints/1", Lane.WRITES),
+        ("GET", "/api/v1/payments/PAY-1", Lane.READS),
+        ("POST", "/api/v1/webhooks/stripe", Lane.WEBHOOKS),
+        ("POST", "/api/v1/webhooks/wechat/token", Lane.WEBHOOKS),
+        ("POST", "/api/v1/webhook-endpoints", Lane.WRITES),
+        ("POST", "/admin/login/", Lane.PAGES),
+        ("GET", "/pay/token", Lane.PAGES),
+        ("", "", Lane.PAGES),
+    ],
+)
+def test_lanes(method: str, path: str, lane: Lane) -> None:
+    assert choose_lane(method, path) is lane
+
+
+def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection() -> None:
+    """Two requests on one connection, to a process that starts none."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connections: dict[int, Any] = {}
+        admission = build(length=0)
+        listener = listen(None, listening, connections, admission, backlog=8)
+        over = threading.Event()
+        loop = in_background(lambda: _loop(connections, over))
+        client = http.client.HTTPConnection(*listening.getsockname(), timeout=20)
+        sockets = set()
+        for _request in range(2):
+            client.request("POST", "/api/v1/payments", b"{}", {"Content-Type": "application/json"})
+            sockets.add(client.sock)
+            answer = client.getresponse()
+            body = json.loads(answer.read())
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+            assert body["error_code"] == "service_unavailable"
+            assert body["request_id"] == answer.headers["X-Request-Id"]
+        assert len(sockets) == 1
+        client.close()
+        over.set()
+        listener.pull_trigger()
+        loop.result()
+        admission.shutdown()
+
+
+def _loop(connections: dict[int, Any], over: threading.Event) -> None:
+    while not over.is_set():
+        wasyncore.loop(timeout=1, use_poll=True, map=connections, count=1)
