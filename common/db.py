@@ -1,5 +1,8 @@
 """Database helpers that Django's ORM does not have."""
 
+import datetime as dt
+import functools
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,18 +107,57 @@ def insert_together(*rows: models.Model) -> None:
 
 def _insert(row: models.Model, alias: str) -> tuple[str, list[Any]]:
     """The INSERT of a row. Table and column names come from the model; values are parameters."""
-    connection = connections[alias]
-    columns, places, params = [], [], []
-    for field in row._meta.concrete_fields:
-        value = getattr(row, field.attname)
-        if isinstance(value, DatabaseDefault) or (value is None and field.primary_key):
-            continue
-        columns.append(f'"{field.column}"')
-        if isinstance(value, _FromNow):
+    values = row.__dict__
+    places, params = [], []
+    for field, plain_type in _get_columns(type(row)):
+        value = values[field.attname]
+        if type(value) is plain_type:
+            places.append("%s")
+            params.append(value)
+        elif type(value) is DatabaseDefault or (value is None and field.primary_key):
+            places.append("")
+        elif value is None:
+            places.append("NULL")
+        elif type(value) is _FromNow:
             places.append("STATEMENT_TIMESTAMP() + make_interval(secs => %s::float8)")
             params.append(value.seconds)
         else:
             places.append("%s")
-            params.append(field.get_db_prep_save(value, connection))
-    sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(places)})'  # noqa: S608
-    return sql, params
+            params.append(field.get_db_prep_save(value, connections[alias]))
+    return _compile_insert(type(row), tuple(places)), params
+
+
+# Values of these types go to psycopg as they are. Everything else is prepared by the field.
+_PLAIN_TYPES = {
+    "BigIntegerField": int,
+    "BooleanField": bool,
+    "CharField": str,
+    "DateTimeField": dt.datetime,
+    "PositiveIntegerField": int,
+    "PositiveSmallIntegerField": int,
+    "TextField": str,
+    "UUIDField": uuid.UUID,
+}
+
+
+@functools.cache
+def _get_columns(model: type[models.Model]) -> "list[tuple[models.Field[Any, Any], type | None]]":
+    """The model's fields with a column, and the type of their plain values."""
+    return [
+        (field, _PLAIN_TYPES.get((field.target_field if field.is_relation else field).get_internal_type()))
+        for field in model._meta.concrete_fields
+    ]
+
+
+@functools.lru_cache(maxsize=512)
+def _compile_insert(model: type[models.Model], places: tuple[str, ...]) -> str:
+    """`places` has the value of each column as SQL; an empty one leaves the column to its default."""
+    given = [
+        (field.column, place)
+        for field, place in zip(model._meta.concrete_fields, places, strict=True)
+        if place
+    ]
+    columns = ", ".join(f'"{column}"' for column, _place in given)
+    return (
+        f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({", ".join(place for _, place in given)})'  # noqa: S608
+    )
