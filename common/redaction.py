@@ -5,6 +5,7 @@ There is one walk through a value (`redact`) and one set of rules for each purpo
 The result holds plain JSON types only, so that a renderer never falls back on an object's `repr`.
 """
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, MutableMapping
@@ -35,7 +36,7 @@ _PERSONAL_NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RedactionRules:
     """`hidden_names`: the value of a field with such a name is replaced whole. `clean_text` is applied to every text.
     Deeper values become the name of their type; of longer mappings and lists only the beginning is kept."""
@@ -76,6 +77,10 @@ PAGES = RedactionRules(
 )
 
 
+# No whole number of fewer digits is a card number or contains a secret.
+_SHORT_NUMBER = 10**11
+
+
 def redact(value: Any, rules: RedactionRules) -> Any:
     """A copy of the value in plain JSON types, redacted."""
     return _redact(value, rules, name="", depth=0)
@@ -90,18 +95,20 @@ def redact_log_event(_logger: Any, _method: str, event: MutableMapping[str, Any]
         elif name in ("exception", "stack") and isinstance(value, str):
             clean[name] = _clean_traceback(value)
         else:
-            clean[LOGS.clean_text(str(name))] = _redact(value, LOGS, name=str(name), depth=0)
+            clean[_clean_name(LOGS, str(name))] = _redact(value, LOGS, name=str(name), depth=0)
     return clean
 
 
 def _redact(value: Any, rules: RedactionRules, *, name: str, depth: int) -> Any:
-    if rules.hidden_names.search(name) and value not in (None, "", True, False, [], {}):
+    if name and _is_hidden(rules, name) and value not in (None, "", True, False, [], {}):
         return rules.replacement
     match value:
-        case None | bool():
+        case None | bool() | "":
             return value
         case float():
             return value if math.isfinite(value) else None  # JSON has no other numbers
+        case int() if -_SHORT_NUMBER < value < _SHORT_NUMBER:
+            return value
         case int():
             shown = rules.clean_text(str(value))
             return value if shown == str(value) else shown
@@ -113,7 +120,7 @@ def _redact(value: Any, rules: RedactionRules, *, name: str, depth: int) -> Any:
             return f"[{type(value).__name__}]"
         case Mapping():
             return {
-                rules.clean_text(str(key)): _redact(inner, rules, name=str(key), depth=depth + 1)
+                _clean_name(rules, str(key)): _redact(inner, rules, name=str(key), depth=depth + 1)
                 for key, inner in islice(value.items(), rules.max_items)
             }
         case [str() as header, _] if rules.hidden_names.search(header):  # a header, as HTTP libraries keep it
@@ -122,6 +129,17 @@ def _redact(value: Any, rules: RedactionRules, *, name: str, depth: int) -> Any:
             items = islice(value, rules.max_items)
             return [_redact(inner, rules, name="", depth=depth + 1) for inner in items]
     return rules.clean_text(_text_of(value))
+
+
+# Most names are those of our own fields and come again with each value. A merchant's metadata brings others.
+@functools.lru_cache(maxsize=2048)
+def _is_hidden(rules: RedactionRules, name: str) -> bool:
+    return rules.hidden_names.search(name) is not None
+
+
+@functools.lru_cache(maxsize=2048)
+def _clean_name(rules: RedactionRules, name: str) -> str:
+    return rules.clean_text(name)
 
 
 def _text_of(value: Any) -> str:
