@@ -144,9 +144,13 @@ _PLAIN_TYPES = {
 def _get_columns(model: type[models.Model]) -> "list[tuple[models.Field[Any, Any], type | None]]":
     """The model's fields with a column, and the type of their plain values."""
     return [
-        (field, _PLAIN_TYPES.get((field.target_field if field.is_relation else field).get_internal_type()))
+        (field, _PLAIN_TYPES.get(_get_target(field).get_internal_type()))
         for field in model._meta.concrete_fields
     ]
+
+
+def _get_target(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
+    return field.target_field if isinstance(field, models.ForeignKey) else field
 
 
 @functools.lru_cache(maxsize=512)

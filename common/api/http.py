@@ -17,7 +17,7 @@ def validated(serializer: type[BaseSerializer[Any]], data: Any) -> dict[str, Any
     """Raises DRF's `ValidationError` naming each wrong field."""
     values: dict[str, Any]
     try:
-        values = _get_shared(serializer).run_validation(data)
+        values = _get_shared(serializer).run_validation(data)  # type: ignore[arg-type]  # classes are hashable
     except ValidationError:
         # Again with a new instance: DRF keeps the error texts of an instance in the language of its first error.
         checked = serializer(data=data)
