@@ -1,4 +1,4 @@
-"""Types of staff actions and of their objects: the stored code, which exports show, and its label."""
+"""Types of audited actions and of their objects: the stored code, which exports show, and its label."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +27,7 @@ class StaffActionType(models.TextChoices):
     KEY_REVOKE = "api_key.revoke", _("Revoke the key")
     KEY_VIEWED = "api_key.viewed", _("View the key")
     CHANNEL_ACCOUNT_CREATE = "channel_account.create", _("Add a channel account")
+    CHANNEL_ACCOUNT_UPDATE = "channel_account.update", _("Change the channel account")
     CHANNEL_ACCOUNT_ROTATE = "channel_account.rotate", _("Rotate credentials")
     CHANNEL_ACCOUNT_CHECK = "channel_account.check", _("Check credentials")
     CHANNEL_ACCOUNT_DISABLE = "channel_account.disable", _("Disable the channel account")

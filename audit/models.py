@@ -1,4 +1,4 @@
-"""The audit log: the actions of staff."""
+"""The audit log: the actions of staff, and changes that merchants make to their channel accounts over the API."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -11,8 +11,9 @@ from common.origin import current_address
 
 
 class StaffAction(models.Model):
-    """One action of a member of staff: actor, action, object, reason, state before and after. Written in the
-    transaction of the action. The table is append-only: a trigger refuses UPDATE, DELETE and TRUNCATE.
+    """One action of a member of staff, or change of a merchant: actor, action, object, reason, state before and after.
+    Written in the transaction of the action. The actor of a merchant's change is its API key, as `api_key:<id>`. The
+    table is append-only: a trigger refuses UPDATE, DELETE and TRUNCATE.
 
     `request_id` and `address` have defaults that read the current HTTP request, so no caller can leave them out.
     """

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from channel_accounts import selectors, serializers, services
+from channel_accounts import audited_changes, selectors, serializers, services
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channel_accounts.representation import account_body
 from channel_accounts.services import CheckedCredentials
@@ -76,7 +76,8 @@ class AccountListView(APIView):
             )
 
         def create(account_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
-            return services.create_account(
+            return audited_changes.create_account(
+                actor=_name_actor(request),
                 merchant_id=principal.merchant_id,
                 environment=principal.environment,
                 channel=values["channel"],
@@ -110,7 +111,9 @@ class AccountView(APIView):
         account = selectors.get_account(principal_of(request), account_id)
 
         def change(_resource_id: uuid.UUID) -> Answer:
-            changed = services.update_account(account_id=account.id, **changes)
+            changed = audited_changes.update_account(
+                account_id=account.id, actor=_name_actor(request), **changes
+            )
             return success(account_body(changed), message=_("Changed"))
 
         keyed = _read_keyed(request, f"{ROUTE}/{{id}}", account_id)
@@ -144,7 +147,9 @@ class RotateAccountView(APIView):
 
         def rotate(_resource_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
             overlap = dt.timedelta(seconds=values["overlap_seconds"])
-            return services.rotate_credentials(account_id=account.id, checked=checked, overlap=overlap)
+            return audited_changes.rotate_credentials(
+                account_id=account.id, checked=checked, overlap=overlap, actor=_name_actor(request)
+            )
 
         keyed = _read_keyed(request, f"{ROUTE}/{{id}}/rotate", account_id)
         return _write_after_check(keyed, check=check, write=rotate, message=_("Changed"))
@@ -167,7 +172,9 @@ class CheckAccountView(APIView):
             return services.check_stored_credentials(account=account)
 
         def record(_resource_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
-            return services.record_check(account_id=account.id, checked=checked)
+            return audited_changes.record_check(
+                account_id=account.id, checked=checked, actor=_name_actor(request)
+            )
 
         keyed = _read_keyed(request, f"{ROUTE}/{{id}}/check", account_id)
         return _write_after_check(keyed, check=check, write=record, message=_("Success"))
@@ -204,11 +211,17 @@ def _set_status(request: Request, account_id: uuid.UUID, status: AccountStatus, 
     account = selectors.get_account(principal_of(request), account_id)
 
     def change(_resource_id: uuid.UUID) -> Answer:
-        changed = services.set_account_status(account_id=account.id, status=status)
+        changed = audited_changes.set_account_status(
+            account_id=account.id, status=status, actor=_name_actor(request)
+        )
         return success(account_body(changed), message=_("Changed"))
 
     keyed = _read_keyed(request, f"{ROUTE}/{{id}}/{verb}", account_id)
     return respond(write_in_one_commit(keyed, write=change))
+
+
+def _name_actor(request: Request) -> str:
+    return audited_changes.name_api_key(principal_of(request).key_id)
 
 
 def _read_keyed(request: Request, route: str, account_id: uuid.UUID | None = None) -> KeyedRequest:

@@ -150,7 +150,7 @@ def update_account(
     payment_methods: Sequence[str] | None = None,
 ) -> StoredChannelAccount:
     """Changes what is given. Raises `ValidationFailed`."""
-    row = _lock_account(account_id)
+    row = lock_account(account_id)
     if display_name is not None:
         row.display_name = display_name
     if payment_methods is not None:
@@ -169,7 +169,7 @@ def rotate_credentials(
 
     A repetition with the same credentials keeps the previous ones: its caller may have lost the first answer.
     """
-    row = _lock_account(account_id)
+    row = lock_account(account_id)
     row.updated_at = database_now()
     previous = row.sealed_credentials
     if unseal_credentials(previous) == checked.credentials:
@@ -208,7 +208,7 @@ def check_stored_credentials(*, account: StoredChannelAccount) -> CheckedCredent
 @transaction.atomic
 def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
     """Records the result, unless the credentials were rotated while the channel was called: it is not about them."""
-    row = _lock_account(account_id)
+    row = lock_account(account_id)
     if unseal_credentials(row.sealed_credentials) != checked.credentials:
         return row
     row.last_checked_at = row.updated_at = database_now()
@@ -220,14 +220,14 @@ def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> Store
 @transaction.atomic
 def set_account_status(*, account_id: uuid.UUID, status: AccountStatus) -> StoredChannelAccount:
     """A disabled account takes no new payments. Its payments are still queried, captured, cancelled and refunded."""
-    row = _lock_account(account_id)
+    row = lock_account(account_id)
     if row.status != status:
         row.status, row.updated_at = status, database_now()
         row.save(update_fields=["status", "updated_at"])
     return _saved(row, status.value)
 
 
-def _lock_account(account_id: uuid.UUID) -> StoredChannelAccount:
+def lock_account(account_id: uuid.UUID) -> StoredChannelAccount:
     return StoredChannelAccount.objects.select_for_update(no_key=True).get(id=account_id)
 
 

@@ -159,6 +159,10 @@ class GuardedChannel:
     def is_down(self) -> bool:
         return self._guard.is_open
 
+    @property
+    def moves_real_money(self) -> bool:
+        return self._channel.moves_real_money(self.account)
+
     def create_payment(self, request: CreatePayment) -> PaymentResult:
         return self._guard.call("create_payment", lambda: self._channel.create_payment(request))
 

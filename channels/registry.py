@@ -183,5 +183,8 @@ class _DisconnectedChannel:
     def get_platform_credentials(self, _environment: str) -> Mapping[str, str]:
         return {}
 
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return account.environment == LIVE
+
     def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
         return lambda _request: NotProcessed(f"{self.name} is not connected any more", is_channel_fault=False)

@@ -42,7 +42,8 @@ class CheckoutPage:
     url: str
     expires_at: dt.datetime
     seconds_left: int
-    sandbox: bool
+    moves_real_money: bool
+    allows_http: bool  # links of the channel may be without TLS
     channel: str = ""
     failure_code: str = ""
     action: NextAction | None = None
@@ -146,7 +147,7 @@ def _prepare_action(request: HttpRequest, page: CheckoutPage, amount: str) -> Sh
         amount=amount,
         page_url=page.url,
         user_agent=request.headers.get("User-Agent", ""),
-        allows_http=page.sandbox,
+        allows_http=page.allows_http,
     )
 
 

@@ -4,7 +4,9 @@ import datetime as dt
 
 from django.db.models import Sum
 
-from channels.base import TEST, NextAction, QrCodeAction
+from channel_accounts.serving import get_channel_of_payment
+from channels.base import LIVE, TEST, NextAction, QrCodeAction
+from channels.registry import UnknownChannel
 from checkout.page import CheckoutPage
 from checkout.states import Money, PageState, count_seconds, refine_state
 from gateway.checkout_token import build_checkout_url
@@ -42,11 +44,25 @@ def build_payment_page(payment: Payment, now: dt.datetime) -> CheckoutPage:
         url=build_checkout_url(payment.id),
         expires_at=ends_at,
         seconds_left=count_seconds(ends_at, now),
-        sandbox=payment.environment == TEST,
+        moves_real_money=_moves_real_money(payment),
+        allows_http=payment.environment == TEST,
         channel=payment.channel,
         failure_code=payment.failure_code,
         action=action,
     )
+
+
+def _moves_real_money(payment: Payment) -> bool:
+    try:
+        channel = get_channel_of_payment(
+            payment.channel,
+            payment.environment,
+            sandbox=payment.sandbox,
+            account_id=payment.channel_account_id,
+        )
+    except UnknownChannel:  # it was removed from the settings
+        return payment.environment == LIVE
+    return channel.moves_real_money
 
 
 def read_money(payment: Payment) -> Money:

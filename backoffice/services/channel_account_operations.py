@@ -1,23 +1,17 @@
-"""Staff actions on channel accounts, each in one transaction with its audit log entry, which has no credentials."""
+"""Staff actions on channel accounts: each calls the channel where needed, and then writes the audited change."""
 
 import datetime as dt
 import uuid
 from collections.abc import Mapping
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit.action_types import ObjectType, StaffActionType
-from audit.recording import recording
-from channel_accounts import services
+from channel_accounts import audited_changes, services
 from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount
 from common.errors import OperationRefused
 from common.ids import uuid7
 from merchants.models import Merchant
-
-STATUS_ACTIONS = {
-    AccountStatus.DISABLED: StaffActionType.CHANNEL_ACCOUNT_DISABLE,
-    AccountStatus.ACTIVE: StaffActionType.CHANNEL_ACCOUNT_ENABLE,
-}
 
 
 def create_account(
@@ -44,19 +38,16 @@ def create_account(
         credentials=credentials,
         save_unchecked=save_unchecked,
     )
-    with recording(
-        StaffActionType.CHANNEL_ACCOUNT_CREATE, ObjectType.CHANNEL_ACCOUNT, actor=actor, reason=reason
-    ) as entry:
-        account = services.create_account(
-            merchant_id=merchant.pk if merchant else None,
-            environment=environment,
-            channel=channel,
-            display_name=display_name,
-            checked=checked,
-            account_id=uuid7(),
-        )
-        entry.object_id, entry.after = str(account.id), _describe(account)
-    return account
+    return audited_changes.create_account(
+        merchant_id=merchant.pk if merchant else None,
+        environment=environment,
+        channel=channel,
+        display_name=display_name,
+        checked=checked,
+        account_id=uuid7(),
+        actor=actor,
+        reason=reason,
+    )
 
 
 def rotate_credentials(
@@ -74,54 +65,20 @@ def rotate_credentials(
         credentials=credentials,
         save_unchecked=save_unchecked,
     )
-    with recording(
-        StaffActionType.CHANNEL_ACCOUNT_ROTATE,
-        ObjectType.CHANNEL_ACCOUNT,
-        account.pk,
-        actor=actor,
-        reason=reason,
-        before=_describe(account),
-    ) as entry:
-        entry.after = _describe(
-            services.rotate_credentials(account_id=account.pk, checked=checked, overlap=overlap)
-        )
+    audited_changes.rotate_credentials(
+        account_id=account.pk, checked=checked, overlap=overlap, actor=actor, reason=reason
+    )
 
 
 def check_account(*, account: StoredChannelAccount, actor: str, reason: str) -> CheckResult:
     checked = services.check_stored_credentials(account=account)
-    with recording(
-        StaffActionType.CHANNEL_ACCOUNT_CHECK,
-        ObjectType.CHANNEL_ACCOUNT,
-        account.pk,
-        actor=actor,
-        reason=reason,
-        before=_describe(account),
-    ) as entry:
-        entry.after = _describe(services.record_check(account_id=account.pk, checked=checked))
+    audited_changes.record_check(account_id=account.pk, checked=checked, actor=actor, reason=reason)
     return checked.result
 
 
+@transaction.atomic
 def set_account_status(*, account_id: uuid.UUID, status: AccountStatus, actor: str, reason: str) -> None:
     """Raises `OperationRefused` when the account has this status already."""
-    with recording(
-        STATUS_ACTIONS[status], ObjectType.CHANNEL_ACCOUNT, account_id, actor=actor, reason=reason
-    ) as entry:
-        row = StoredChannelAccount.objects.select_for_update(no_key=True).get(pk=account_id)
-        if row.status == status:
-            raise OperationRefused(_("This has been done already. Reload the page."))
-        entry.before = {"status": row.status}
-        services.set_account_status(account_id=account_id, status=status)
-        entry.after = {"status": status.value}
-
-
-def _describe(account: StoredChannelAccount) -> dict[str, str | None]:
-    until = account.previous_credentials_until
-    return {
-        "channel": account.channel,
-        "environment": account.environment,
-        "merchant": str(account.merchant_id) if account.merchant_id else None,
-        "display_name": account.display_name,
-        "status": account.status,
-        "last_check_result": account.last_check_result,
-        "previous_credentials_until": until.isoformat() if until else None,
-    }
+    if services.lock_account(account_id).status == status:
+        raise OperationRefused(_("This has been done already. Reload the page."))
+    audited_changes.set_account_status(account_id=account_id, status=status, actor=actor, reason=reason)

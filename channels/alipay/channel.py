@@ -11,6 +11,7 @@ from channels.alipay.config import WrongCredential
 from channels.alipay.fields import Unreadable, from_alipay_number
 from channels.alipay.gateway import Gateway, NotVerified
 from channels.base import (
+    LIVE,
     ActionType,
     AmountLimits,
     CancelPayment,
@@ -103,6 +104,11 @@ class AlipayChannel:
         if answer.sub_code == errors.TRADE_NOT_EXIST:
             return CredentialsAccepted(f"Alipay knows the application {account.credentials['app_id']}.")
         return errors.describe_refused_check(answer)
+
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return account.environment == LIVE or config.is_production(
+            config.get_gateway_url(account.environment)
+        )
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return bool(account.credentials.get("alipay_public_key") and account.credentials.get("app_id"))

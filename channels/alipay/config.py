@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext_noop
@@ -87,8 +88,19 @@ def read_credentials(account: ChannelAccount) -> Credentials:
         seller_id=seller_id,
         private_key=given["private_key"],
         alipay_public_keys=public_keys,
-        gateway_url=settings.ALIPAY_GATEWAY_URL or _GATEWAYS[account.environment],
+        gateway_url=get_gateway_url(account.environment),
     )
+
+
+def get_gateway_url(environment: str) -> str:
+    url: str = settings.ALIPAY_GATEWAY_URL or _GATEWAYS[environment]
+    return url
+
+
+def is_production(gateway_url: str) -> bool:
+    """Alipay's sandbox (alipaydev.com) moves no real money (opendocs.alipay.com/common/02kkv7)."""
+    host = urlsplit(gateway_url).hostname or ""
+    return f".{host}".endswith(".alipay.com")
 
 
 def get_platform_credentials(environment: str) -> Mapping[str, str]:

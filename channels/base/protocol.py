@@ -50,6 +50,9 @@ class Channel(Protocol):
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         """Checks credentials with a call that changes nothing."""
 
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        """Whether payments of the account move real money. What the account's API is decides, not its environment."""
+
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         """Says whether the channel can verify webhooks of this account."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from channels.base import (
+    LIVE,
     ActionType,
     AmountLimits,
     CancelPayment,
@@ -33,8 +34,10 @@ from channels.paypal.amounts import AMOUNT_STEPS, CURRENCIES
 from channels.paypal.config import (
     CREDENTIAL_FIELDS,
     find_missing_setting,
+    get_api_base,
     get_platform_credentials,
     get_webhook_ids,
+    is_production,
 )
 from channels.paypal.errors import FAILURES, Result, convert_failure
 from channels.paypal.orders import METHOD, REDIRECT_SECONDS
@@ -74,6 +77,9 @@ class PayPalChannel:
 
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         return credential_check.check_credentials(account, timeout_seconds)
+
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return account.environment == LIVE or is_production(get_api_base(account.environment))
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return bool(get_webhook_ids(account))

@@ -65,6 +65,12 @@ def get_api_base(environment: str) -> str:
     return (settings.PAYPAL_API_BASE or _API_BASES[environment]).rstrip("/")
 
 
+def is_production(api_base: str) -> bool:
+    """The sandbox is another host (developer.paypal.com/api/rest/requests)."""
+    host = urlsplit(api_base).hostname or ""
+    return f".{host}".endswith(".paypal.com") and not f".{host}".endswith(".sandbox.paypal.com")
+
+
 def is_certificate_url(url: str, environment: str) -> bool:
     """Whether PayPal itself serves the certificate. Nothing that PayPal did not write may be fetched as its key."""
     if settings.PAYPAL_API_BASE:

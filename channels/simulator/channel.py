@@ -51,6 +51,9 @@ class SimulatorChannel:
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         return CredentialsAccepted()
 
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return False
+
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return account.environment == TEST
 

@@ -8,6 +8,7 @@ import stripe
 import structlog
 
 from channels.base import (
+    LIVE,
     ActionType,
     CancelPayment,
     CapturePayment,
@@ -75,6 +76,9 @@ class StripeChannel:
 
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         return setup.check_credentials(account, timeout_seconds)
+
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return account.environment == LIVE  # keys of test mode cannot (docs.stripe.com/keys)
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return bool(config.get_webhook_secrets(account))

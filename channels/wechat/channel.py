@@ -6,6 +6,7 @@ from typing import TypeVar
 import structlog
 
 from channels.base import (
+    LIVE,
     ActionType,
     AmountLimits,
     CancelPayment,
@@ -94,6 +95,10 @@ class WechatChannel:
 
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         return credential_check.check_credentials(account, timeout_seconds)
+
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        """WeChat Pay has no test mode: an account for test keys moves real money, unless its API is a sandbox."""
+        return account.environment == LIVE or config.is_production(config.get_api_base())
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         """Every account that can call can verify: with WeChat Pay's public key, or with platform certificates."""

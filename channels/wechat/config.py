@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
@@ -112,6 +113,12 @@ def get_unavailable_reason(environment: str) -> str | None:
 def get_api_base() -> str:
     base: str = settings.WECHAT_API_BASE
     return base.rstrip("/")
+
+
+def is_production(api_base: str) -> bool:
+    """Also the second host of APIv3, api2.mch.weixin.qq.com."""
+    host = urlsplit(api_base).hostname or ""
+    return f".{host}".endswith((".weixin.qq.com", ".wechatpay.cn"))
 
 
 def _require_match(pattern: re.Pattern[str], values: Mapping[str, str], name: str, form: str) -> None:

@@ -98,7 +98,8 @@ def _to_page(checkout: SimulatorCheckout | None) -> CheckoutPage | None:
         url=checkout.url,
         expires_at=checkout.expires_at,
         seconds_left=checkout.seconds_left,
-        sandbox=True,
+        moves_real_money=False,
+        allows_http=True,
         failure_code=checkout.failure_code,
     )
 

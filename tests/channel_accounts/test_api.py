@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from audit.models import StaffAction
 from channel_accounts import services
 from channel_accounts.models import StoredChannelAccount
+from merchants.models import ApiKey
 from tests.channel_accounts.accounts import (
     ACCOUNTS,
     CREDENTIALS,
@@ -63,6 +65,39 @@ def dump_of_tables() -> str:
         cursor.execute("SELECT string_agg(encode(response_body, 'escape'), ' ') FROM idempotency_keys")
         dump += cursor.fetchone()[0]
     return dump
+
+
+def test_changes_are_in_the_audit_log(client: SignedClient, stripe: FakeStripe) -> None:
+    account = added(client)
+    path = f"{ACCOUNTS}/{account['id']}"
+    data(client.patch(path, {"payment_methods": ["card"]}))
+    change = {"credentials": NEW_CREDENTIALS}
+    data(client.post(f"{path}/rotate", change, idempotency_key=new_no("key")))
+    data(client.post(f"{path}/check", {}, idempotency_key=new_no("key")))
+    for verb in ("disable", "disable", "enable"):
+        data(client.post(f"{path}/{verb}", {}, idempotency_key=new_no("key")))
+    entries = list(StaffAction.objects.filter(object_id=account["id"]).order_by("id"))
+    assert [entry.action.partition(".")[2] for entry in entries] == [
+        "create",
+        "update",
+        "rotate",
+        "check",
+        "disable",
+        "enable",
+    ]
+    key = ApiKey.objects.get(id=entries[0].actor.partition(":")[2])
+    assert {entry.actor for entry in entries} == {f"api_key:{key.id}"}
+    assert (entries[1].before["payment_methods"], entries[1].after["payment_methods"]) == ([], ["card"])
+    assert entries[2].after["previous_credentials_until"]
+    assert (entries[4].before, entries[4].after) == ({"status": "active"}, {"status": "disabled"})
+
+
+def test_a_change_that_is_refused_is_not_recorded(client: SignedClient, stripe: FakeStripe) -> None:
+    account = added(client)
+    recorded = StaffAction.objects.count()
+    wrong = {"payment_methods": ["cash"]}
+    error(client.patch(f"{ACCOUNTS}/{account['id']}", wrong), 400, "validation_failed")
+    assert StaffAction.objects.count() == recorded
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from channels.base import FormAction, RedirectAction, SdkAction
+from channels.simulator.channel import SimulatorChannel
 from checkout import poll_limit
 from checkout.actions import prepare_action
 from common.redaction import CHANNEL_EVENTS, LOGS, PAGES, STEP_INPUTS, RedactionRules, redact
@@ -175,6 +176,15 @@ def test_the_simulator_acts_like_the_channel_in_whose_place_it_serves(
     payment = opened(client, channel=channel, **wanted)
     assert payment["sandbox"]
     assert payment["next_action"]["type"] == action
+
+
+def test_the_banner_follows_the_money(payment: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account for test keys may move real money: WeChat Pay has no test mode."""
+    page, _policy = show(payment, CODE)
+    assert "no real money is moved" in page
+    monkeypatch.setattr(SimulatorChannel, "moves_real_money", lambda _channel, _account: True)
+    page, _policy = show(payment, CODE)
+    assert "no real money is moved" not in page
 
 
 # --- Hostile values ---------------------------------------------------------------------------------------------

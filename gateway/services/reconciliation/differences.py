@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from django.db.models import QuerySet
+
 from channel_accounts.serving import get_channel_for_attempt, get_channels_of_accounts
-from channels.base import LIVE, TEST, ChannelAccount, ListingEntry, ListingWindow
+from channels.base import LIVE, TEST, ChannelAccount, ListingEntry, ListingSource, ListingWindow
 from channels.guard import GuardedChannel
-from channels.registry import ChannelNotAvailable, get_channel
+from channels.registry import ChannelNotAvailable, get_capabilities, get_channel
+from gateway.models import PaymentAttempt, Refund
 from gateway.services.reconciliation.batches import open_listed_names, split_into_batches
 from gateway.services.reconciliation.comparison import (
     Difference,
@@ -23,10 +26,13 @@ from gateway.services.reconciliation.our_rows import (
     find_listed_refunds,
     get_attempts,
     get_refunds,
+    select_paid_within,
 )
 
 # The channel creates its row a moment after ours, and by its own clock.
 CLOCK_MARGIN = dt.timedelta(hours=1)
+# A statement has the time of the payment; ours is when we learned of it: by webhook, or by a query much later.
+LEARNED_WITHIN = dt.timedelta(days=1)
 LISTING_TIMEOUT_SECONDS = 30.0
 
 T = TypeVar("T")
@@ -35,7 +41,11 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class ReconciliationScope:
     """What is compared: the payments and refunds of one account at a channel, created from `since` on and before
-    `until`. An account of None is the platform's own."""
+    `until`. An account of None is the platform's own.
+
+    A daily statement lists what was paid and refunded on a day, not what was created. Our payments are then those that
+    were paid in the period, and none of the next day's statement is needed, which may not exist yet.
+    """
 
     channel: str
     environment: str
@@ -43,9 +53,35 @@ class ReconciliationScope:
     until: dt.datetime
     account_id: uuid.UUID | None = None
 
+    @property
+    def has_statements(self) -> bool:
+        return get_capabilities(self.channel).listing is ListingSource.DAILY_STATEMENT
+
     def build_window(self, account: ChannelAccount) -> ListingWindow:
+        if self.has_statements:
+            return ListingWindow(account, self.since - LEARNED_WITHIN, self.until, LISTING_TIMEOUT_SECONDS)
         return ListingWindow(
             account, self.since - CLOCK_MARGIN, self.until + CLOCK_MARGIN, LISTING_TIMEOUT_SECONDS
+        )
+
+    def select_attempts(self, attempts: QuerySet[PaymentAttempt]) -> QuerySet[PaymentAttempt]:
+        """Our attempts that the channel must list. Those without `channel_trade_no` may never have reached it."""
+        period = (self.since, self.until)
+        if self.has_statements:
+            return select_paid_within(attempts, *period)
+        return attempts.filter(created_at__gte=self.since, created_at__lt=self.until).exclude(
+            channel_trade_no=""
+        )
+
+    def select_refunds(self, refunds: QuerySet[Refund]) -> QuerySet[Refund]:
+        """Our refunds that the channel must list.
+
+        A refund of a day's last minutes is on the next day's statement when the channel executed it a little later.
+        With statements the period therefore begins and ends an hour earlier.
+        """
+        shift = CLOCK_MARGIN if self.has_statements else dt.timedelta()
+        return refunds.filter(created_at__gte=self.since - shift, created_at__lt=self.until - shift).exclude(
+            channel_refund_no=""
         )
 
 
@@ -93,11 +129,7 @@ def _find_payment_differences(
             for payment in _select_created_within(batch, scope):
                 counts.payments += 1
                 yield from compare_payment(scope.environment, payment, rows.get(payment.reference))
-        # Attempts without `channel_trade_no` are left out: they may never have reached the channel.
-        ours = attempts.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
-            channel_trade_no=""
-        )
-        for attempt in listed.find_unlisted(ours):
+        for attempt in listed.find_unlisted(scope.select_attempts(attempts)):
             status = f"{attempt.payment.status} {attempt.channel_trade_no}"
             yield Difference(
                 DifferenceKind.NOT_FOUND_AT_CHANNEL,
@@ -122,10 +154,7 @@ def _find_refund_differences(
             for refund in _select_created_within(batch, scope):
                 counts.refunds += 1
                 yield from compare_refund(scope.environment, refund, choose_row(rows, refund))
-        ours = refunds.filter(created_at__gte=scope.since, created_at__lt=scope.until).exclude(
-            channel_refund_no=""
-        )
-        for row in listed.find_unlisted(ours):
+        for row in listed.find_unlisted(scope.select_refunds(refunds)):
             status = f"{row.status} {row.channel_refund_no}"
             yield Difference(
                 DifferenceKind.REFUND_NOT_FOUND_AT_CHANNEL,

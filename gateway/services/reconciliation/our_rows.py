@@ -1,9 +1,11 @@
 """Our attempts and refunds at a channel, and the names by which both sides know them."""
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, NullIf
 
 from channels.base import ChannelRefund, ListingEntry
 from channels.registry import is_sandbox_channel
@@ -21,6 +23,16 @@ def get_refunds(channel: str, environment: str, account_id: uuid.UUID | None) ->
     of_payment = Q(surplus_of=None) & _at_channel("payment__", channel, account_id)
     of_duplicate_payment = Q(surplus_of__isnull=False) & _at_channel("surplus_of__", channel, account_id)
     return Refund.objects.filter(of_payment | of_duplicate_payment, environment=environment)
+
+
+def select_paid_within(
+    attempts: QuerySet[PaymentAttempt], since: dt.datetime, until: dt.datetime
+) -> QuerySet[PaymentAttempt]:
+    """The attempts that took money in the period: the payment's own, and duplicate payments of other attempts."""
+    is_current = Q(reference=Coalesce(NullIf("payment__channel_reference", Value("")), "payment__payment_no"))
+    own = Q(payment__captured_minor__gt=0, payment__paid_at__gte=since, payment__paid_at__lt=until)
+    duplicate = Q(surplus_minor__gt=0, finished_at__gte=since, finished_at__lt=until)
+    return attempts.filter(is_current & own | ~is_current & duplicate)
 
 
 def _at_channel(path: str, channel: str, account_id: uuid.UUID | None) -> Q:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from channels.base import (
+    LIVE,
     ActionType,
     CancelPayment,
     CapturePayment,
@@ -67,6 +68,9 @@ class VoucherChannel:
 
     def check_credentials(self, account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
         return CredentialsAccepted()
+
+    def moves_real_money(self, account: ChannelAccount) -> bool:
+        return account.environment == LIVE
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         return True
