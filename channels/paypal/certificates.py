@@ -1,11 +1,14 @@
 """The certificates whose keys sign webhooks, from PayPal's own hosts, kept in the memory of the process.
 
-Over HTTPS the host proves that a certificate is PayPal's; its own dates are checked as well.
+Over HTTPS the host proves that a certificate is PayPal's; its own dates are checked as well. Anybody can name a
+certificate that does not exist, so that a process downloads few in a minute: PayPal has few, and sends again what was
+refused.
 """
 
 import datetime as dt
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -19,6 +22,7 @@ from common.http_calls import AnswerLost, send_request
 TIMEOUT_SECONDS = 5.0
 MAX_CERTIFICATE_BYTES = 64 * 1024
 MAX_KEPT = 100
+MAX_DOWNLOADS, DOWNLOADS_SECONDS = 10, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class _Certificate:
 
 
 _kept: OrderedDict[str, _Certificate] = OrderedDict()
+_downloads: deque[float] = deque(maxlen=MAX_DOWNLOADS)  # when they began, of the monotonic clock
 _lock = threading.Lock()
 
 
@@ -38,6 +43,8 @@ def get_public_key(url: str, environment: str) -> RSAPublicKey:
         raise WebhookRefused("the certificate is not at PayPal")
     with _lock:
         certificate = _kept.get(url)
+        if certificate is None:
+            _count_download()
     if certificate is None:
         certificate = _read(_download(url))
         with _lock:
@@ -52,6 +59,14 @@ def get_public_key(url: str, environment: str) -> RSAPublicKey:
 def forget_certificates() -> None:
     with _lock:
         _kept.clear()
+        _downloads.clear()
+
+
+def _count_download() -> None:
+    now = time.monotonic()
+    if len(_downloads) == MAX_DOWNLOADS and now - _downloads[0] < DOWNLOADS_SECONDS:
+        raise WebhookRefused("too many certificates were downloaded in the last minute")
+    _downloads.append(now)
 
 
 def _download(url: str) -> bytes:

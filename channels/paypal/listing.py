@@ -94,8 +94,16 @@ def _read_transactions(window: ListingWindow, event_code: str) -> Iterator[Mappi
                 # Each range ends where the next begins.
                 if (read_time(transaction, "transaction_initiation_date") or since) < until:
                     yield transaction
-            pages, page = int(answer.get("total_pages") or 0), page + 1
+            pages, page = _read_pages(answer), page + 1
         since = until
+
+
+def _read_pages(answer: Mapping[str, Any]) -> int:
+    """An empty list has no pages."""
+    pages = answer.get("total_pages", 0)
+    if not isinstance(pages, int):
+        raise UnexpectedAnswer("total_pages is no number")
+    return pages
 
 
 def _format(time: dt.datetime) -> str:

@@ -54,7 +54,7 @@ def _build_order(request: CreatePayment) -> dict[str, Any]:
         "invoice_id": request.reference,
         "amount": to_money(request.amount_minor, request.currency),
     }
-    if description := request.subject[:MAX_DESCRIPTION].strip():
+    if description := " ".join(request.subject.split())[:MAX_DESCRIPTION]:
         unit["description"] = description
     context = {
         # Our platform has no addresses: the merchant has asked for one before.

@@ -35,7 +35,7 @@ def refund_payment(request: CreateRefund) -> RefundResult:
         "invoice_id": request.reference,
         "custom_id": payment.reference,
     }
-    if note := request.reason[:MAX_NOTE].strip():
+    if note := " ".join(request.reason.split())[:MAX_NOTE]:
         body["note_to_payer"] = note
     try:
         path = f"{CAPTURES}/{order.capture_ids[0]}/refund"

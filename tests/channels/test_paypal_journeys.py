@@ -19,7 +19,10 @@ from tests.support.sagas import run_once
 from tests.support.shop import Body, create, data, error, get_payment
 from tests.support.signing import SignedClient
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
 CAPTURE = "POST /v2/checkout/orders/.*/capture"
 HOUR, DAY = 3600, 86_400
 

@@ -37,8 +37,8 @@ from common.deadlines import Deadline
 from tests.channels.harness import build_ref, build_refund
 from tests.support.channels import build_creation
 from tests.support.paypal import specification
-from tests.support.paypal.account import CURRENCIES as PUBLISHED_CURRENCIES
 from tests.support.paypal.fake import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, FakePayPal, Fault
+from tests.support.paypal.values import CURRENCIES as PUBLISHED_CURRENCIES
 
 channel = PayPalChannel()
 ORDERS, TOKEN = "POST /v2/checkout/orders", "POST /v1/oauth2/token"

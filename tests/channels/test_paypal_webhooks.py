@@ -115,6 +115,12 @@ class TestSignature:
             self.refuse(account, webhook)
         assert parse(account, webhook) == ()
 
+    def test_forged_webhooks_make_few_downloads(self, paypal: FakePayPal, account: ChannelAccount) -> None:
+        for number in range(30):
+            path = f"/v1/notifications/certs/CERT-{number}"
+            self.refuse(account, build_webhook(UNKNOWN, paypal.url, "0FORGED", path=path))
+        assert len(paypal.requests_seen) == certificates.MAX_DOWNLOADS
+
     def test_kept_certificates_are_bounded(
         self, paypal: FakePayPal, account: ChannelAccount, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -301,6 +307,7 @@ def build_dispute(capture_id: str, **changes: Any) -> Body:
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+@pytest.mark.usefixtures("_no_connection_in_calls")
 class TestAddressOfAnAccount:
     """Two merchants with accounts of their own: `/api/v1/webhooks/paypal/{token}`."""
 

@@ -5,21 +5,16 @@ developer.paypal.com/docs/api/payments/v2) and their lists of errors.
 """
 
 import datetime as dt
-import re
 import secrets
 from copy import deepcopy
 from decimal import Decimal
 
-from tests.support.paypal.messages import ErrorResponse, not_found, refuse
+from tests.support.paypal.messages import not_found, refuse
 from tests.support.paypal.specification import JsonObject
+from tests.support.paypal.values import build_link, format_time, read_amount, require_amount
 
 HOST = "https://api-m.sandbox.paypal.com"
 CHECKOUT = "https://www.sandbox.paypal.com/checkoutnow?token="
-# developer.paypal.com/api/rest/reference/currency-codes
-CURRENCIES = frozenset(
-    "AUD BRL CAD CNY CZK DKK EUR HKD HUF ILS JPY MYR MXN TWD NZD NOK PHP PLN GBP SGD SEK CHF THB USD".split()
-)
-WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
 # The field `links` of the order: 6 hours until the payer is redirected, and 6 hours to approve and capture.
 LIFETIME = dt.timedelta(hours=6)
 # "An authorized payment expires 29 days after it was made" (developer.paypal.com/docs/api/payments/v2).
@@ -311,31 +306,3 @@ class PayPalAccount:
 def read_payments(order: JsonObject) -> JsonObject:
     payments: JsonObject = order["purchase_units"][0].get("payments", {})
     return payments
-
-
-def read_amount(amount: JsonObject) -> JsonObject:
-    return {"currency_code": amount["currency_code"], "value": amount["value"]}
-
-
-def require_amount(amount: JsonObject) -> None:
-    """Issues of the Orders and Payments reference; three decimals exist for no currency of PayPal's."""
-    currency, value = amount["currency_code"], amount["value"]
-    if not re.fullmatch(r"-?\d{1,15}(\.\d+)?", value):
-        raise ErrorResponse(400, "INVALID_PARAMETER_SYNTAX", value)
-    if currency not in CURRENCIES:
-        raise refuse("CURRENCY_NOT_SUPPORTED")
-    if Decimal(value) <= 0:
-        raise refuse("CANNOT_BE_ZERO_OR_NEGATIVE")
-    decimals = len(value.partition(".")[2])
-    if currency in WITHOUT_DECIMALS and decimals:
-        raise refuse("DECIMALS_NOT_SUPPORTED")
-    if decimals > 2:
-        raise refuse("DECIMAL_PRECISION")
-
-
-def build_link(href: str, rel: str, method: str = "GET") -> JsonObject:
-    return {"href": href, "rel": rel, "method": method}
-
-
-def format_time(time: dt.datetime) -> str:
-    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,10 +8,9 @@ import secrets
 import urllib.parse
 from collections.abc import Callable
 from copy import deepcopy
-from decimal import Decimal
 from typing import Any
 
-from tests.support.paypal.account import PayPalAccount, build_link, format_time, read_payments
+from tests.support.paypal.account import PayPalAccount
 from tests.support.paypal.messages import ErrorResponse, PayPalRequest, PayPalResponse, not_found
 from tests.support.paypal.specification import (
     ERROR,
@@ -22,6 +21,7 @@ from tests.support.paypal.specification import (
     find_operation,
     require_valid,
 )
+from tests.support.paypal.transactions import search_transactions
 
 CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID = (
     "AfakeClientOfTheTests",
@@ -31,27 +31,15 @@ CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID = (
 TOKEN_SECONDS = 32_400
 # "The server stores keys for 6 hours" (orders), "for 45 days" (payments): PayPal-Request-Id of each operation.
 ORDER_KEYS, PAYMENT_KEYS = dt.timedelta(hours=6), dt.timedelta(days=45)
-# "It takes a maximum of three hours for executed transactions to appear in the list transactions call."
-LIST_LAG = dt.timedelta(hours=3)
-MAX_RANGE = dt.timedelta(days=31)
 MINIMAL = ("id", "status", "links", "payment_source")
 # Headers of HTTP itself, and what our HTTP client sends.
 _HTTP_HEADERS = frozenset(
     "host user-agent accept accept-encoding connection content-type content-length authorization".split()
 )
-_STATUSES = {
-    "COMPLETED": "S",
-    "PARTIALLY_REFUNDED": "S",
-    "REFUNDED": "S",
-    "PENDING": "P",
-    "DECLINED": "D",
-    "FAILED": "D",
-    "CANCELLED": "V",
-}
 
 
 class FakePayPalApi:
-    def __init__(self, account: PayPalAccount, read_certificate: Callable[[str], bytes]) -> None:
+    def __init__(self, account: PayPalAccount, read_certificate: Callable[[str], bytes | None]) -> None:
         self.account = account
         self._read_certificate = read_certificate
         self.credentials = {CLIENT_ID: CLIENT_SECRET}
@@ -64,9 +52,8 @@ class FakePayPalApi:
 
     def execute(self, request: PayPalRequest) -> PayPalResponse:
         if request.path.startswith("/v1/notifications/certs/"):
-            return PayPalResponse(
-                200, self._read_certificate(request.path), {"Content-Type": "application/x-pem-file"}
-            )
+            certificate = self._read_certificate(request.path)
+            return PayPalResponse(404 if certificate is None else 200, certificate)
         try:
             if request.path.startswith("/v1/notifications/webhooks/"):
                 return self._show_webhook(request)
@@ -187,7 +174,7 @@ class FakePayPalApi:
             case "GET", "refunds", [refund_id]:
                 return 200, account.get_refund(refund_id)
             case "GET", "transactions", []:
-                return 200, self._search(request.query)
+                return 200, search_transactions(account, request.query)
         raise NotPublished(f"{operation} is not in the fake")
 
     def _once(
@@ -211,61 +198,6 @@ class FakePayPalApi:
             self.keys[name] = (made["id"], now)
         return 201, made
 
-    # --- Transaction search and webhooks ---------------------------------------------------------------------------
-
-    def _search(self, query: JsonObject) -> JsonObject:
-        since, until = (dt.datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))
-        if until - since > MAX_RANGE:
-            raise ErrorResponse(400, "INVALID_DATE_RANGE")
-        found = [
-            {"transaction_info": transaction}
-            for transaction in self._list_transactions()
-            if since <= dt.datetime.fromisoformat(transaction["transaction_initiation_date"]) <= until
-            and query.get("transaction_type") in (None, transaction["transaction_event_code"])
-        ]
-        size, page = int(query.get("page_size", 100)), int(query.get("page", 1))
-        return {
-            "transaction_details": found[(page - 1) * size : page * size],
-            "account_number": "BFZYMUQFHMCK4",
-            "start_date": query["start_date"],
-            "end_date": query["end_date"],
-            "last_refreshed_datetime": format_time(self.account.now() - LIST_LAG),
-            "page": page,
-            "total_items": len(found),
-            "total_pages": -(-len(found) // size),
-            "links": [build_link("https://api-m.sandbox.paypal.com/v1/reporting/transactions", "self")],
-        }
-
-    def _list_transactions(self) -> list[JsonObject]:
-        """Balance-affecting ones alone, as without `balance_affecting_records_only=N`."""
-        account, listed = self.account, []
-        known = [(each, "T0006", "") for each in account.captures.values()]
-        known += [(each, "T1107", account.capture_of[each["id"]]) for each in account.refunds.values()]
-        for each, code, related in known:
-            created_at = account.created_at[each["id"]]
-            if created_at + LIST_LAG > account.now() or each["status"] in ("DECLINED", "FAILED"):
-                continue
-            amount = dict(each["amount"])
-            if code == "T1107":
-                amount["value"] = f"-{amount['value']}"
-            transaction = {
-                "transaction_id": each["id"],
-                "transaction_event_code": code,
-                "transaction_initiation_date": created_at.strftime("%Y-%m-%dT%H:%M:%S+0000"),
-                "transaction_updated_date": created_at.strftime("%Y-%m-%dT%H:%M:%S+0000"),
-                "transaction_amount": amount,
-                "transaction_status": _STATUSES[each["status"]],
-                **{
-                    name: each[field]
-                    for name, field in (("invoice_id", "invoice_id"), ("custom_field", "custom_id"))
-                    if field in each
-                },
-            }
-            if related:
-                transaction |= {"paypal_reference_id": related, "paypal_reference_id_type": "TXN"}
-            listed.append(transaction)
-        return sorted(listed, key=lambda each: str(each["transaction_initiation_date"]))
-
     def _show_webhook(self, request: PayPalRequest) -> PayPalResponse:
         """developer.paypal.com/docs/api/webhooks/v1, "Show webhook details"; the SDK has no webhooks."""
         self._authenticate(request)
@@ -276,21 +208,6 @@ class FakePayPalApi:
         return PayPalResponse(
             200, {"id": webhook_id, "url": "https://pay.example/webhooks/paypal", "event_types": events}
         )
-
-    def get_amounts(self, reference: str) -> tuple[Decimal | int, Decimal | int]:
-        """Returns what was captured and refunded for a payment of ours, over all its orders."""
-        captured: Decimal | int = 0
-        refunded: Decimal | int = 0
-        for order in self.account.orders.values():
-            if order["purchase_units"][0].get("custom_id") != reference:
-                continue
-            for capture in read_payments(order).get("captures", []):
-                if capture["status"] in ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"):
-                    captured += Decimal(capture["amount"]["value"])
-            for refund in read_payments(order).get("refunds", []):
-                if refund["status"] == "COMPLETED":
-                    refunded += Decimal(refund["amount"]["value"])
-        return captured, refunded
 
 
 # The lengths of the reference, which the SDK's models do not have.

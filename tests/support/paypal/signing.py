@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from channels.base import WebhookRequest
-from tests.support.paypal.account import format_time
+from tests.support.paypal.values import format_time
 
 CERTIFICATE_PATH = "/v1/notifications/certs/CERT-360caa42-fca2a594-ab66f33d"
 
