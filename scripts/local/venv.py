@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.local import errors
+from scripts.local import alipay_sdk, errors
 from scripts.local.config import ROOT, require_space
 from scripts.local.errors import StackError
 
-FIRST_INSTALL_MB = 1000
+FIRST_INSTALL_MB = 1200
 EVERYTHING = "requirements-dev.txt"  # includes the other files
 DATA = "requirements-data.txt"  # goes with EVERYTHING, without dependencies
 
@@ -44,6 +44,7 @@ def ensure(requirements: str) -> None:
         _install(python, "-r", requirements)
         if requirements == EVERYTHING:
             _install(python, "--no-deps", "-r", DATA)
+            alipay_sdk.install_parts(python, ROOT)
         _stamp(directory, requirements).write_text(wanted)
 
 
@@ -59,8 +60,14 @@ def _stamp(directory: Path, requirements: str) -> Path:
 
 
 def _fingerprint() -> str:
-    """One hash over all requirement files, since they include each other."""
-    files = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("constraints*.txt")])
+    """One hash over all requirement files, since they include each other, and over what is installed in part."""
+    files = sorted(
+        [
+            *ROOT.glob("requirements*.txt"),
+            *ROOT.glob("constraints*.txt"),
+            ROOT / "scripts/local/alipay_sdk.py",
+        ]
+    )
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
