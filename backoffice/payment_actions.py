@@ -25,6 +25,7 @@ from backoffice.payment_outcomes import describe_cancel, describe_capture, descr
 from backoffice.refund_form import RefundForm
 from backoffice.services import payment_operations
 from backoffice.services.late_payments import PaymentReviewOperation
+from channels.registry import get_capabilities
 from common.admin import money_text
 from common.admin_forms import amount_field
 from common.errors import UnknownObject
@@ -38,15 +39,25 @@ from staff.roles import Permission
 class CaptureForm(ReasonForm):
     def __init__(self, data: Any = None, **kwargs: Any) -> None:
         (payment,) = kwargs["rows"]
-        held = Decimal(payment.amount_minor).scaleb(-EXPONENTS[payment.currency])
+        # When nothing is held any more, the operation itself refuses, with its reason.
+        capturable_minor = payment.capturable_minor or payment.authorized_minor
+        held = Decimal(capturable_minor).scaleb(-EXPONENTS[payment.currency])
         kwargs["initial"] = {**kwargs.get("initial", {}), "amount": held}
         super().__init__(data, **kwargs)
+        can_repeat = get_capabilities(payment.channel).is_repeated_capture_allowed
         self.fields["amount"] = amount_field(
             payment.currency,
-            payment.amount_minor,
-            help_text=_("The part that is not captured is released."),
+            capturable_minor,
+            help_text="" if can_repeat else _("The part that is not captured is released."),
         )
-        self.order_fields(["amount", "reason"])
+        if can_repeat:
+            self.fields["is_final"] = forms.BooleanField(
+                label=_("Last capture"),
+                required=False,
+                initial=True,
+                help_text=_("The part that is not captured is released. Otherwise it stays held."),
+            )
+        self.order_fields(["amount", "is_final", "reason"])
 
 
 class ResolveForm(ReasonForm):
@@ -95,6 +106,7 @@ def _capture(actor: User, payment: Payment, data: dict[str, Any]) -> Performed:
     saga = payment_operations.capture_payment(
         payment_id=payment.pk,
         amount_minor=_to_minor(data["amount"], payment),
+        is_final=data.get("is_final", True),
         actor=actor.get_username(),
         reason=data["reason"],
     )
@@ -140,7 +152,7 @@ def _to_minor(amount: Decimal, payment: Payment) -> int:
 
 
 def find_refund_obstacle(payment: Payment) -> str:
-    if payment.status != PaymentStatus.SUCCEEDED:
+    if not payment.has_refundable_status:
         return _("Only a succeeded payment can be refunded.")
     return "" if payment.refundable_minor > 0 else _("Nothing is left to refund.")
 
@@ -161,6 +173,7 @@ def list_amounts(payment: Payment) -> list[tuple[str, str]]:
     return [
         (label, money_text(amount_minor, payment.currency))
         for label, amount_minor in (
+            (_("capturable"), payment.capturable_minor),
             (_("captured"), payment.captured_minor),
             (_("refunded"), payment.refunded_minor),
             (_("refund pending"), payment.refund_pending_minor),

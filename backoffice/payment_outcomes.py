@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 
 from backoffice.actions.declaration import Performed
 from common.admin import money_text
+from gateway import selectors
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from sagas.models import SagaStatus
 from sagas.state import SagaState
@@ -33,6 +34,8 @@ def describe_cancel(payment: Payment, saga: SagaState | None) -> Performed:
     """`saga` is None while the payment is still being created: its own saga cancels it."""
     if payment.status == PaymentStatus.CANCELLED:
         return Performed(_("Payment cancelled."))
+    if selectors.is_rest_released(payment):
+        return Performed(_("The rest of the authorization was released."))
     if payment.captured_minor:
         return Performed(_("The customer has paid meanwhile. Nothing was cancelled."), messages.WARNING)
     if saga is None:

@@ -24,6 +24,7 @@ from channels.base import (
     CompletePayment,
     CreatePayment,
     CreateRefund,
+    IncrementAuthorization,
     ListingEntry,
     ListingWindow,
     NewKeyRequired,
@@ -177,6 +178,11 @@ class GuardedChannel:
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
         return self._guard.call("capture_payment", lambda: self._channel.capture_payment(request))
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        return self._guard.call(
+            "increment_authorization", lambda: self._channel.increment_authorization(request)
+        )
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         return self._guard.call("refund_payment", lambda: self._channel.refund_payment(request))

@@ -9,6 +9,8 @@ PAYMENT_TYPES: Final = (
     "payment.created",
     "payment.retried",
     "payment.authorized",
+    "payment.authorization_incremented",
+    "payment.captured",
     "payment.succeeded",
     "payment.failed",
     "payment.cancelled",

@@ -13,6 +13,7 @@ class GatewayConfig(AppConfig):
             payment_capture,
             payment_complete,
             payment_create,
+            payment_increment_authorization,
             payment_retry,
             refund_create,
         )

@@ -68,7 +68,45 @@ class CaptureExceedsPayment(ApiError):
     status, code, error_code = 422, 42221, "capture_exceeds_payment"
     text = _("The capture exceeds the authorized amount.")
     retry = Retry.CORRECTED
-    advice = "Capture at most the authorized amount."
+    advice = "Capture at most `details.capturable_amount`."
+    is_final_answer = True
+
+
+class RepeatedCaptureNotSupported(ApiError):
+    """Nothing was sent. `details.max_captures` is there when the channel limits the number of captures."""
+
+    status, code, error_code = 422, 42223, "repeated_capture_not_supported"
+    text = _("The channel captures this payment no further time.")
+    retry = Retry.CORRECTED
+    advice = "Capture once, with `final_capture: true` or without it: the rest is released."
+    is_final_answer = True
+
+
+class IncrementNotSupported(ApiError):
+    """Nothing was sent. `details.max_increments` is there when the limit of the channel is reached."""
+
+    status, code, error_code = 422, 42224, "increment_not_supported"
+    text = _("The channel cannot increment this authorization.")
+    retry = Retry.NO
+    advice = "Take the difference as a payment of its own."
+    is_final_answer = True
+
+
+class PaymentNotIncrementable(ApiError):
+    status, code, error_code = 409, 40923, "payment_not_incrementable"
+    text = _("Only an authorized payment of which nothing was captured can be incremented.")
+    retry = Retry.NO
+    advice = "Look at the payment's `status` and `captured_amount`."
+    is_final_answer = True
+
+
+class IncrementTooSmall(ApiError):
+    """`amount` is the new total, not the difference."""
+
+    status, code, error_code = 422, 42225, "increment_too_small"
+    text = _("The new amount must be above the authorized amount.")
+    retry = Retry.CORRECTED
+    advice = "Give the new total, above `details.authorized_amount`."
     is_final_answer = True
 
 
@@ -98,6 +136,16 @@ class CaptureDeclined(ApiError):
     text = _("The channel declined the capture.")
     retry = Retry.NO
     advice = "Look at `details.failure_code` and at the payment's `status`."
+    is_final_answer = True
+
+
+class IncrementDeclined(ApiError):
+    """The authorization is as it was before."""
+
+    status, code, error_code = 402, 40204, "increment_declined"
+    text = _("The increment of the authorization was declined.")
+    retry = Retry.NO
+    advice = "Look at `details.failure_code`. The payment can be captured up to `details.authorized_amount`."
     is_final_answer = True
 
 

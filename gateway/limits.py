@@ -11,7 +11,13 @@ from django.utils.translation import gettext as _
 from channels.base import ChannelCapabilities, PaymentMethod, RequestField
 from channels.registry import get_capabilities
 from common.errors import ApiError, ValidationFailed
-from gateway.errors import AmountNotSupported, RefundCountReached, RefundWindowOver
+from gateway.errors import (
+    AmountNotSupported,
+    IncrementNotSupported,
+    RefundCountReached,
+    RefundWindowOver,
+    RepeatedCaptureNotSupported,
+)
 
 # Options of every method, for routing rules alone: what the merchant knows about the customer's card.
 CARD_BRAND, CARD_BIN = "card_brand", "card_bin"
@@ -127,6 +133,9 @@ def _check_options(offer: _Offer, terms: PaymentTerms) -> ApiError | None:
     unknown = _("Payment method %(method)s does not know this.") % {"method": method.name}
     known = (*method.required_options, *method.optional_options, CARD_BRAND, CARD_BIN)
     wrong |= {name: [unknown] for name in given if name not in known}
+    for name, values in method.option_values.items():
+        if name in given and given[name] not in values:
+            wrong[name] = [_("Give one of: %(values)s.") % {"values": ", ".join(values)}]
     details = {f"payment_method_options.{name}": texts for name, texts in wrong.items()}
     return ValidationFailed(details) if details else None
 
@@ -142,12 +151,50 @@ _CHECKS: tuple[Callable[[_Offer, PaymentTerms], ApiError | None], ...] = (
 )
 
 
-def require_capture_allowed(*, channel: str, authorized_minor: int, amount_minor: int, currency: str) -> None:
-    """Raises `AmountNotSupported` and `ValidationFailed`."""
+def require_capture_allowed(
+    *,
+    channel: str,
+    capturable_minor: int,
+    amount_minor: int,
+    currency: str,
+    is_final: bool,
+    earlier_count: int,
+) -> None:
+    """`earlier_count`: the captures of the payment that did not fail.
+
+    Raises `AmountNotSupported`, `RepeatedCaptureNotSupported` and `ValidationFailed`.
+    """
     require_amount_step(channel=channel, amount_minor=amount_minor, currency=currency)
-    if amount_minor < authorized_minor and not get_capabilities(channel).is_partial_capture_allowed:
+    capabilities = get_capabilities(channel)
+    if amount_minor < capturable_minor and not capabilities.is_partial_capture_allowed:
         text = _("Channel %(channel)s captures only the whole amount.")
         raise _refuse("amount", text % {"channel": channel})
+    if not is_final and not capabilities.is_repeated_capture_allowed:
+        raise RepeatedCaptureNotSupported({"channel": channel})
+    if capabilities.max_captures is not None and earlier_count >= capabilities.max_captures:
+        raise RepeatedCaptureNotSupported({"channel": channel, "max_captures": capabilities.max_captures})
+
+
+def require_increment_allowed(
+    *, channel: str, payment_method: str, amount_minor: int, currency: str, earlier_count: int
+) -> None:
+    """`amount_minor` is the new total, `earlier_count` the increments of the payment, failed ones too.
+
+    Raises `AmountNotSupported` and `IncrementNotSupported`.
+    """
+    capabilities = get_capabilities(channel)
+    if not capabilities.max_authorization_increments:
+        raise IncrementNotSupported({"channel": channel})
+    if earlier_count >= capabilities.max_authorization_increments:
+        details = {"channel": channel, "max_increments": capabilities.max_authorization_increments}
+        raise IncrementNotSupported(details)
+    method = capabilities.get_method(payment_method)
+    if method is None:
+        require_amount_step(channel=channel, amount_minor=amount_minor, currency=currency)
+        return
+    terms = PaymentTerms(amount_minor=amount_minor, currency=currency, payment_method=payment_method)
+    if (refusal := _check_amount(_Offer(channel, capabilities, method), terms)) is not None:
+        raise refusal
 
 
 def require_refund_allowed(

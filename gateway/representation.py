@@ -5,7 +5,16 @@ from typing import Any
 
 from common.clock import rfc3339
 from gateway import checkout_token
-from gateway.models import Dispute, Payment, PaymentAttempt, PaymentStatus, Refund
+from gateway.models import (
+    AuthorizationIncrement,
+    Capture,
+    CaptureMethod,
+    Dispute,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    Refund,
+)
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
@@ -24,6 +33,8 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "next_action": payment.next_action if payment.status == PaymentStatus.PENDING else None,
         "checkout_url": checkout_token.build_checkout_url(payment.id),
         "capture_method": payment.capture_method,
+        "authorized_amount": _authorized_amount(payment),
+        "capturable_amount": payment.capturable_minor,
         "captured_amount": payment.captured_minor,
         "refunded_amount": payment.refunded_minor,
         "refundable_amount": payment.refundable_minor,
@@ -44,18 +55,29 @@ def payment_body(payment: Payment) -> dict[str, Any]:
     }
 
 
+def _authorized_amount(payment: Payment) -> int:
+    was_authorized = payment.status == PaymentStatus.AUTHORIZED or (
+        payment.status == PaymentStatus.SUCCEEDED and payment.capture_method == CaptureMethod.MANUAL
+    )
+    return payment.authorized_minor if was_authorized else 0
+
+
 def payment_path(payment: Payment) -> str:
     """The `Location` of an answer that is not final."""
     return f"/api/v1/payments/{payment.payment_no}"
 
 
 def payment_detail(payment: Payment) -> dict[str, Any]:
-    """The payment with its attempts, first to last, and its disputes."""
+    """The payment with its attempts, captures and authorization increments, first to last, and its disputes."""
     attempts = payment.attempts.order_by("number")
+    captures = payment.captures.order_by("number")
+    increments = payment.authorization_increments.order_by("number")
     disputes = payment.disputes.order_by("id")
     return {
         **payment_body(payment),
         "attempts": [attempt_body(attempt) for attempt in attempts],
+        "captures": [capture_body(capture) for capture in captures],
+        "authorization_increments": [increment_body(increment) for increment in increments],
         "disputes": [dispute_body(dispute) for dispute in disputes],
     }
 
@@ -74,6 +96,33 @@ def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
         "surplus_refunded_amount": attempt.surplus_refunded_minor,
         "created_at": rfc3339(attempt.created_at),
         "finished_at": rfc3339(attempt.finished_at),
+    }
+
+
+def capture_body(capture: Capture) -> dict[str, Any]:
+    return {
+        "number": capture.number,
+        "amount": capture.amount_minor,
+        "final_capture": capture.is_final,
+        "made_at_channel": capture.is_made_at_channel,
+        "status": capture.status,
+        "failure_code": capture.failure_code or None,
+        "failure_message": capture.failure_message or None,
+        "created_at": rfc3339(capture.created_at),
+        "settled_at": rfc3339(capture.settled_at),
+    }
+
+
+def increment_body(increment: AuthorizationIncrement) -> dict[str, Any]:
+    return {
+        "number": increment.number,
+        "previous_amount": increment.previous_minor,
+        "amount": increment.amount_minor,
+        "status": increment.status,
+        "failure_code": increment.failure_code or None,
+        "failure_message": increment.failure_message or None,
+        "created_at": rfc3339(increment.created_at),
+        "settled_at": rfc3339(increment.settled_at),
     }
 
 

@@ -11,7 +11,15 @@ from django.db.models import Q, QuerySet
 from channel_accounts.serving import get_channel_of_payment
 from channels.guard import GuardedChannel
 from common.errors import NotFound
-from gateway.models import Dispute, Payment, PaymentAttempt, Refund
+from gateway.models import (
+    AuthorizationIncrement,
+    CaptureStatus,
+    Dispute,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    Refund,
+)
 from gateway.update_source import UpdateSource
 from merchants.principal import Principal
 from orders.models import Order
@@ -69,6 +77,29 @@ def get_creating_saga_id(payment: Payment) -> uuid.UUID:
         return payment.id
     further = payment.attempts.filter(opened_by__isnull=False).order_by("-number")
     return further.values_list("opened_by", flat=True).first() or payment.id
+
+
+def is_rest_released(payment: Payment) -> bool:
+    """Whether the payment was captured in part, and what was left was released instead of captured."""
+    if payment.status != PaymentStatus.SUCCEEDED:
+        return False
+    made = payment.captures.filter(status=CaptureStatus.SUCCEEDED).values_list("is_final", flat=True)
+    return bool(made) and not any(made)
+
+
+def list_authorized_totals(payment: Payment, reference: str) -> set[int]:
+    """The amounts that a channel may report of this attempt: the payment's own, and those of its increments."""
+    increments = payment.authorization_increments.filter(reference=reference)
+    totals = increments.values_list("amount_minor", flat=True)
+    return {payment.amount_minor, *totals}
+
+
+def find_increment(payment: Payment, amount_minor: int) -> AuthorizationIncrement | None:
+    """The newest increment of the current attempt to this total."""
+    increments = payment.authorization_increments.filter(
+        reference=payment.reference, amount_minor=amount_minor
+    )
+    return increments.order_by("-number").first()
 
 
 def find_payment_of_any_merchant(payment_id: uuid.UUID) -> Payment | None:

@@ -5,6 +5,7 @@ from gateway.api.payment_methods import PaymentMethodListView
 from gateway.api.payments import (
     ChannelPaymentCancelView,
     OrderCancelView,
+    PaymentAuthorizationIncrementView,
     PaymentCancelView,
     PaymentCaptureView,
     PaymentListView,
@@ -19,6 +20,7 @@ urlpatterns = [
     path("payments/<str:payment_no>", PaymentView.as_view()),
     path("payments/<str:payment_no>/cancel", PaymentCancelView.as_view()),
     path("payments/<str:payment_no>/capture", PaymentCaptureView.as_view()),
+    path("payments/<str:payment_no>/increment-authorization", PaymentAuthorizationIncrementView.as_view()),
     path("payments/<str:payment_no>/sync", PaymentSyncView.as_view()),
     path("payment-methods", PaymentMethodListView.as_view()),
     path("refunds", RefundListView.as_view()),

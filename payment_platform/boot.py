@@ -31,6 +31,7 @@ FLOWS = {
     "payment.cancel",
     "payment.capture",
     "payment.complete",
+    "payment.increment_authorization",
     "refund.create",
 }
 METRICS = {

@@ -38,6 +38,11 @@ INSERT INTO paid_hours (hour, environment, currency, captured_minor, refunded_mi
 SELECT date_trunc('hour', at, 'UTC'), environment, currency, sum(paid), sum(refunded) FROM (
     SELECT paid_at AS at, environment, currency, captured_minor AS paid, 0 AS refunded FROM payments
     WHERE paid_at >= %(start)s AND paid_at < %(end)s
+      AND NOT EXISTS (SELECT FROM captures WHERE payment_id = payments.id AND status = 'succeeded')
+    UNION ALL
+    SELECT capture.settled_at, payment.environment, payment.currency, capture.amount_minor, 0
+    FROM captures AS capture JOIN payments AS payment ON payment.id = capture.payment_id
+    WHERE capture.settled_at >= %(start)s AND capture.settled_at < %(end)s AND capture.status = 'succeeded'
     UNION ALL
     SELECT settled_at, environment, currency, 0, amount_minor FROM refunds
     WHERE settled_at >= %(start)s AND settled_at < %(end)s AND status = 'succeeded' AND surplus_of_id IS NULL

@@ -43,6 +43,11 @@ SELECT currency, sum(paid), sum(refunded) FROM (
     UNION ALL
     SELECT currency, captured_minor, 0 FROM payments
     WHERE paid_at >= %(live)s AND environment = %(environment)s
+      AND NOT EXISTS (SELECT FROM captures WHERE payment_id = payments.id AND status = 'succeeded')
+    UNION ALL
+    SELECT payment.currency, capture.amount_minor, 0
+    FROM captures AS capture JOIN payments AS payment ON payment.id = capture.payment_id
+    WHERE capture.settled_at >= %(live)s AND capture.status = 'succeeded' AND payment.environment = %(environment)s
     UNION ALL
     SELECT currency, 0, amount_minor FROM refunds
     WHERE settled_at >= %(live)s AND status = 'succeeded' AND surplus_of_id IS NULL AND environment = %(environment)s

@@ -69,6 +69,8 @@ def _label_money(payment: Payment) -> str:
     if payment.status == PaymentStatus.SUCCEEDED and payment.refunded_minor:
         whole = payment.refunded_minor >= payment.captured_minor
         return _("Refunded") if whole else _("Partially refunded")
+    if payment.is_partly_captured:
+        return _("Partially captured")
     if payment.captured_minor and payment.status != PaymentStatus.SUCCEEDED:
         return _("Closed, with a late payment")
     return ""

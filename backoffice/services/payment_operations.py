@@ -53,13 +53,22 @@ def cancel_payment(*, payment_id: uuid.UUID, actor: str, reason: str) -> SagaSta
     return engine.advance_saga(saga) if saga is not None else None
 
 
-def capture_payment(*, payment_id: uuid.UUID, amount_minor: int, actor: str, reason: str) -> SagaState:
-    """Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `OperationInProgress`."""
+def capture_payment(
+    *, payment_id: uuid.UUID, amount_minor: int, is_final: bool, actor: str, reason: str
+) -> SagaState:
+    """Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `RepeatedCaptureNotSupported`, `OperationInProgress`."""
     with recording(
         StaffActionType.PAYMENT_CAPTURE, ObjectType.PAYMENT, actor=actor, reason=reason, durable=True
     ) as entry:
         payment = Payment.objects.select_for_update().get(id=payment_id)
         entry.object_id, entry.before = payment.payment_no, {"status": payment.status}
-        saga = start_capture(payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor)
-        entry.after = {"saga": str(saga.id), "amount_minor": amount_minor, "currency": payment.currency}
+        saga = start_capture(
+            payment_id=payment_id, saga_id=uuid7(), amount_minor=amount_minor, is_final=is_final
+        )
+        entry.after = {
+            "saga": str(saga.id),
+            "amount_minor": amount_minor,
+            "currency": payment.currency,
+            "is_final": is_final,
+        }
     return engine.advance_saga(saga)

@@ -2,6 +2,7 @@
 
 from backoffice.timeline import (  # noqa: F401  (each is a source)
     attempts,
+    captures,
     channel_webhooks,
     deliveries,
     milestones,

@@ -27,6 +27,7 @@ from channels.base import (
     CredentialsAccepted,
     CredentialsRefused,
     CredentialsUnchecked,
+    IncrementAuthorization,
     InvalidRequest,
     ListingEntry,
     ListingFailed,
@@ -132,6 +133,9 @@ class AlipayChannel:
         return _call_for(request.payment, lambda gateway: payments.cancel_payment(gateway, request))
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
+        return _CAPTURES_AT_ONCE
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
         return _CAPTURES_AT_ONCE
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:

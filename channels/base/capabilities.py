@@ -30,6 +30,7 @@ class PaymentMethod:
     `currencies` holds each currency that it takes, with its limits; empty means that the channel decides. `countries`
     are those of its customers; empty means every country. `required_fields` are the fields that the request must have,
     `required_options` the entries that `payment_method_options` must have, `optional_options` those that it may have.
+    `option_values` are the only values of some options.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PaymentMethod:
     required_fields: tuple[RequestField, ...] = ()
     required_options: tuple[str, ...] = ()
     optional_options: tuple[str, ...] = ()
+    option_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ class ChannelCapabilities:
 
     `methods`: the first one is used for a payment that names none. `amount_steps`: amounts of a currency must be
     multiples of so many minor units. `idempotency_key_lifetime_seconds`: for so long after its intent, repeating a
-    creation with its key reports its outcome better than a query does; 0 where a query is exact.
+    creation with its key reports its outcome better than a query does; 0 where a query is exact. `max_captures` of one
+    payment, where repeated captures are allowed (None: no limit); `max_authorization_increments` counts declined ones
+    too.
     """
 
     methods: tuple[PaymentMethod, ...]
@@ -75,6 +79,8 @@ class ChannelCapabilities:
     refunds: RefundRules = field(default_factory=RefundRules)
     is_partial_capture_allowed: bool = True
     is_repeated_capture_allowed: bool = False
+    max_captures: int | None = None
+    max_authorization_increments: int = 0
     listing: ListingSource = ListingSource.API
 
     def get_method(self, name: str) -> PaymentMethod | None:

@@ -11,6 +11,7 @@ from channels.base.requests import (
     CompletePayment,
     CreatePayment,
     CreateRefund,
+    IncrementAuthorization,
     ListingEntry,
     ListingWindow,
     PaymentRef,
@@ -63,6 +64,9 @@ class Channel(Protocol):
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult: ...
     def capture_payment(self, request: CapturePayment) -> PaymentResult: ...
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        """Only for channels whose `max_authorization_increments` is above 0. A decline leaves the authorization."""
+
     def refund_payment(self, request: CreateRefund) -> RefundResult: ...
     def find_refund(self, refund: RefundRef) -> RefundResult: ...
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:

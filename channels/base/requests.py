@@ -104,12 +104,26 @@ class CompletePayment:
 
 @dataclass(frozen=True, slots=True)
 class CapturePayment:
-    """Takes an authorized amount. The last capture (`is_final`) releases the rest."""
+    """Takes an authorized amount. The last capture (`is_final`) releases the rest.
+
+    `captured_before_minor` is the total of the earlier captures. A repetition with the same key captures nothing more:
+    a channel without such keys compares its total with ours. Only one capture of a payment is in flight.
+    """
 
     key: str
     payment: PaymentRef
     amount_minor: int
     is_final: bool = True
+    captured_before_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementAuthorization:
+    """Authorizes a larger amount. `amount_minor` is the new total, so that a repetition authorizes nothing more."""
+
+    key: str
+    payment: PaymentRef
+    amount_minor: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class ChannelPayment:
 
     `amount_minor` is None where the channel does not say it of a payment that is not paid.
     `channel_trade_no` is empty while the channel has no number of its own: a page that we signed and nobody opened.
+    `captured_minor` is the total of all captures: of an authorized payment, those that were not final.
     `complete_before`: an approved payment must be completed until then.
     """
 

@@ -17,6 +17,7 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     CredentialCheck,
+    IncrementAuthorization,
     ListingEntry,
     ListingWindow,
     PaymentMethod,
@@ -98,6 +99,9 @@ class PayPalChannel:
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
         return _run(lambda: payments.capture_payment(request))
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        raise NotImplementedError("PayPal's channel declares no increments of an authorization")
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         return _run(lambda: refunds.refund_payment(request))

@@ -17,6 +17,7 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     Declined,
+    IncrementAuthorization,
     NotFoundAtChannel,
     PaymentResult,
     PaymentState,
@@ -95,20 +96,41 @@ def cancel_payment(request: CancelPayment) -> PaymentResult:
 
 
 def capture_payment(request: CapturePayment) -> PaymentResult:
-    """Captures the authorized amount or a part of it, once; the rest is released."""
+    """Captures what is held or a part of it, once for each key. A final capture releases the rest."""
     with transaction.atomic(using=ALIAS):
         payment = lock_payment(Q(pk=request.payment.reference))
         if payment is None:
             return _UNKNOWN_PAYMENT
         captures = LedgerEntry.objects.filter(reference=payment.pk, kind=LedgerKind.CAPTURE)
-        if captures.filter(key=request.key).exists():
-            is_same = payment.state == PaymentState.PAID and payment.captured == request.amount_minor
+        existing = captures.filter(key=request.key).first()
+        if existing is not None:
+            is_same = existing.amount == request.amount_minor
             return Reported(ledger.to_channel_payment(payment)) if is_same else _MISMATCH
         if payment.state != PaymentState.AUTHORIZED:
             return Declined("not_capturable", f"The payment is {payment.state}: nothing is held.")
-        if not 1 <= request.amount_minor <= payment.amount:
-            return Declined("capture_exceeds_authorization", f"At most {payment.amount} can be captured.")
-        ledger.capture_payment(payment, request.amount_minor, key=request.key)
+        held = payment.amount - payment.captured
+        if not 1 <= request.amount_minor <= held:
+            return Declined("capture_exceeds_authorization", f"At most {held} can be captured.")
+        ledger.capture_payment(payment, request.amount_minor, key=request.key, is_final=request.is_final)
+        return Reported(ledger.to_channel_payment(payment))
+
+
+def increment_authorization(request: IncrementAuthorization, script: faults.Script) -> PaymentResult:
+    """Holds more, once for each key. As at Stripe, only while nothing was captured."""
+    with transaction.atomic(using=ALIAS):
+        payment = lock_payment(Q(pk=request.payment.reference))
+        if payment is None:
+            return _UNKNOWN_PAYMENT
+        authorizations = LedgerEntry.objects.filter(reference=payment.pk, kind=LedgerKind.AUTHORIZE)
+        if authorizations.filter(key=request.key).exists():
+            return Reported(ledger.to_channel_payment(payment))
+        if payment.state != PaymentState.AUTHORIZED or payment.captured:
+            return Declined("not_incrementable", "Only an authorization without captures can be incremented.")
+        if request.amount_minor <= payment.amount:
+            return Declined("increment_too_small", f"{payment.amount} is authorized already.")
+        if script.asks_for("increment_declined"):
+            return Declined(*ledger.CARD_DECLINED)
+        ledger.increment_authorization(payment, request.amount_minor, key=request.key)
         return Reported(ledger.to_channel_payment(payment))
 
 
@@ -229,7 +251,7 @@ def refund_at_bank(reference: str, amount: int) -> str:
 
 
 def _decline_refund(payment: SimulatedPayment, request: CreateRefund) -> Declined | None:
-    if payment.state != PaymentState.PAID:
+    if payment.state != PaymentState.PAID and not payment.captured:
         return Declined("not_refundable", f"The payment is {payment.state}: there is nothing to give back.")
     if request.currency != payment.currency:
         return Declined("currency_mismatch", f"The payment is in {payment.currency}.")

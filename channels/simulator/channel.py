@@ -17,6 +17,7 @@ from channels.base import (
     CredentialField,
     CredentialsAccepted,
     Declined,
+    IncrementAuthorization,
     ListingEntry,
     ListingWindow,
     NotFoundAtChannel,
@@ -40,7 +41,9 @@ class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
     credential_fields: tuple[CredentialField, ...] = ()
-    capabilities = ChannelCapabilities(methods=METHODS)
+    capabilities = ChannelCapabilities(
+        methods=METHODS, is_repeated_capture_allowed=True, max_authorization_increments=10
+    )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         return None if environment == TEST else "the simulator moves no real money."
@@ -110,6 +113,19 @@ class SimulatorChannel:
             request.key,
             request.payment.timeout_seconds,
             lambda: bank.capture_payment(request),
+        )
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        if request.payment.environment != TEST:
+            return _NOT_LIVE
+        script = bank.get_script(request.payment.reference)
+        return send_call(
+            script,
+            SimulatedOperation.INCREMENT,
+            request.payment.reference,
+            request.key,
+            request.payment.timeout_seconds,
+            lambda: bank.increment_authorization(request, script),
         )
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:

@@ -27,6 +27,7 @@ class SimulatedOperation(enum.StrEnum):
     QUERY = "query"
     CANCEL = "cancel"
     CAPTURE = "capture"
+    INCREMENT = "increment"
     REFUND = "refund"
     QUERY_REFUND = "query_refund"
 
@@ -70,6 +71,12 @@ BEHAVIOURS = (
     ),
     Behaviour("auto_pay", "the customer pays at once, without the page (held when capture is manual)", 9913),
     Behaviour("authorize", "the money is held at once, without the page, and waits for a capture", 9914),
+    Behaviour("increment_declined", "increments of the authorization are declined: card_declined"),
+    Behaviour(
+        "authorization_lapses",
+        "what is held is released after the given seconds; what was captured is kept",
+        seconds=5.0,
+    ),
     Behaviour(
         "processing", "the customer pays, and the bank decides only after the given seconds", 9915, 5.0
     ),
@@ -119,7 +126,7 @@ _BY_AMOUNT: Mapping[int, str] = {
     **{ends: name for name, (_, ends) in SHORTHANDS.items()},
 }
 _RULE = re.compile(
-    r"(?:(?P<operation>create|query|cancel|capture|refund|query_refund):)?(?P<name>[a-z0-9_]+)"
+    r"(?:(?P<operation>create|query|cancel|capture|increment|refund|query_refund):)?(?P<name>[a-z0-9_]+)"
     r"(?::(?P<seconds>\d{1,4}(?:\.\d{1,3})?))?(?:\*(?P<calls>[1-9]\d{0,3}|always))?",
     re.ASCII,
 )

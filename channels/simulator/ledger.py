@@ -15,6 +15,7 @@ from channels.simulator.methods import build_payment_url, choose_next_action
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
 EXPIRED = "expired"
+AUTHORIZATION_LAPSED = "authorization_lapsed"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
@@ -129,29 +130,53 @@ def _charge_payment(payment: SimulatedPayment) -> None:
 
 def _authorize_payment(payment: SimulatedPayment) -> None:
     payment.state = PaymentState.AUTHORIZED
+    script = faults.parse_script(payment.simulate)
+    if script.asks_for("authorization_lapses"):
+        payment.settles_at = Now() + timedelta(seconds=script.behaviours["authorization_lapses"])
     payment.failure_code = payment.failure_message = ""
     payment.save(update_fields=["state", "settles_at", "failure_code", "failure_message"])
     _add_entry(payment, LedgerKind.AUTHORIZE, payment.amount, key=payment.channel_trade_no)
     _notify_of_payment(payment, "payment.authorized")
 
 
-def capture_payment(payment: SimulatedPayment, amount: int, *, key: str) -> None:
-    """Captures the authorized amount, or a part of it and releases the rest."""
-    payment.state, payment.captured = PaymentState.PAID, amount
-    payment.save(update_fields=["state", "captured"])
+def capture_payment(payment: SimulatedPayment, amount: int, *, key: str, is_final: bool = True) -> None:
+    """Captures what is held, or a part of it. A final capture releases the rest."""
+    payment.captured += amount
     _add_entry(payment, LedgerKind.CAPTURE, amount, key=key)
-    if amount < payment.amount:
-        _add_entry(payment, LedgerKind.VOID, payment.amount - amount, key=key)
-    _notify_of_payment(payment, "payment.paid")
+    if is_final:
+        _release_rest(payment, key=key)
+    else:
+        payment.save(update_fields=["captured"])
+        _notify_of_payment(payment, "payment.captured")
+
+
+def increment_authorization(payment: SimulatedPayment, amount: int, *, key: str) -> None:
+    """Holds more, up to the new total `amount`."""
+    _add_entry(payment, LedgerKind.AUTHORIZE, amount - payment.amount, key=key)
+    payment.amount = amount
+    payment.save(update_fields=["amount"])
+    _notify_of_payment(payment, "payment.authorized")
 
 
 def cancel_payment(payment: SimulatedPayment, *, key: str, failure_code: str = "") -> None:
-    """Cancels an open payment, or releases an authorized one."""
+    """Cancels an open payment, or releases what is held. A payment that was captured in part is then paid."""
+    if payment.captured:
+        _release_rest(payment, key=key)
+        return
     if payment.state == PaymentState.AUTHORIZED:
         _add_entry(payment, LedgerKind.VOID, payment.amount, key=key)
-    payment.state, payment.failure_code = PaymentState.CANCELLED, failure_code
-    payment.save(update_fields=["state", "failure_code"])
+    payment.state, payment.failure_code, payment.settles_at = PaymentState.CANCELLED, failure_code, None
+    payment.save(update_fields=["state", "failure_code", "settles_at"])
     _notify_of_payment(payment, "payment.cancelled")
+
+
+def _release_rest(payment: SimulatedPayment, *, key: str) -> None:
+    """Ends the captures: the payment is paid with what was captured."""
+    payment.state, payment.settles_at = PaymentState.PAID, None
+    payment.save(update_fields=["state", "captured", "settles_at"])
+    if payment.captured < payment.amount:
+        _add_entry(payment, LedgerKind.VOID, payment.amount - payment.captured, key=key)
+    _notify_of_payment(payment, "payment.paid")
 
 
 # --- Refunds ----------------------------------------------------------------------------------------
@@ -233,7 +258,11 @@ def apply_due_changes(payment: SimulatedPayment, now: datetime) -> None:
     if payment.state == PaymentState.OPEN and payment.expires_at <= now:
         cancel_payment(payment, key=f"expiry-{payment.channel_trade_no}", failure_code=EXPIRED)
     if payment.settles_at is not None and payment.settles_at <= now:
-        decide_payment(payment)
+        if payment.state == PaymentState.AUTHORIZED:
+            key = f"lapse-{payment.channel_trade_no}"
+            cancel_payment(payment, key=key, failure_code=AUTHORIZATION_LAPSED)
+        else:
+            decide_payment(payment)
     if payment.refund_pending or payment.refunded:
         for refund in payment.refunds.filter(settles_at__lte=now).order_by("created_at"):
             if refund.state == RefundState.PENDING:

@@ -36,7 +36,9 @@ class SimulatedPayment(models.Model):
     failure_code = models.CharField(max_length=50, blank=True)
     failure_message = models.TextField(blank=True)
     expires_at = models.DateTimeField()
-    settles_at = models.DateTimeField(null=True, help_text=_("When a payment in processing is decided."))
+    settles_at = models.DateTimeField(
+        null=True, help_text=_("When a payment in processing is decided, or an authorization lapses.")
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -58,8 +60,9 @@ class SimulatedPayment(models.Model):
                 ),
             ),
             models.CheckConstraint(
-                name="simulator_payment_settles_only_in_processing",
-                condition=models.Q(settles_at__isnull=True) | models.Q(state=PaymentState.PROCESSING.value),
+                name="simulator_payment_settles_only_when_undecided",
+                condition=models.Q(settles_at__isnull=True)
+                | models.Q(state__in=[PaymentState.PROCESSING.value, PaymentState.AUTHORIZED.value]),
             ),
         ]
         indexes = [
@@ -129,7 +132,8 @@ class LedgerKind(models.TextChoices):
 class LedgerEntry(models.Model):
     """One movement of money: authorized, charged, released or refunded. The database refuses updates and deletes.
 
-    The unique constraints make it impossible to use one key twice or to charge one payment twice.
+    The unique constraints make it impossible to use one key twice or to charge one payment twice. A trigger (migration
+    0002) refuses to capture and release more than was authorized.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -150,7 +154,7 @@ class LedgerEntry(models.Model):
             models.UniqueConstraint(
                 name="simulator_ledger_once_per_payment",
                 fields=["reference", "kind"],
-                condition=~models.Q(kind__in=["refund", "refund_return"]),
+                condition=models.Q(kind__in=["charge", "void"]),
             ),
             models.CheckConstraint(name="simulator_ledger_amount", condition=models.Q(amount__gt=0)),
         ]

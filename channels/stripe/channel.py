@@ -20,6 +20,7 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     CredentialCheck,
+    IncrementAuthorization,
     InvalidRequest,
     ListingEntry,
     ListingWindow,
@@ -58,9 +59,16 @@ class StripeChannel:
                 ActionType.REDIRECT,
                 max_seconds_to_pay=payments.MAX_SESSION_SECONDS,
                 can_capture_manually=True,
+                optional_options=payments.CARD_FEATURES,
+                option_values=dict.fromkeys(payments.CARD_FEATURES, payments.FEATURE_VALUES),
             ),
         ),
         amount_steps=amounts.STEPS,
+        # docs.stripe.com/payments/multicapture, docs.stripe.com/payments/incremental-authorization. The card and the
+        # merchant's account decide whether a payment can do it.
+        is_repeated_capture_allowed=True,
+        max_captures=50,
+        max_authorization_increments=10,
         # Stripe forgets keys after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests). The hour is for
         # clocks that differ and calls on their way.
         idempotency_key_lifetime_seconds=23 * 3600,
@@ -105,6 +113,10 @@ class StripeChannel:
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
         api = _build_client_for(request.payment)
         return _refuse_not_found(_call(lambda: payments.capture_payment(api, request)))
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        api = _build_client_for(request.payment)
+        return _refuse_not_found(_call(lambda: payments.increment_authorization(api, request)))
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         api = _build_client_for(request.payment)

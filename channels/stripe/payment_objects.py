@@ -42,6 +42,7 @@ def read_session(session: StripeJson, environment: str) -> ChannelPayment:
     state, captured, failure_code = _read_session_state(session)
     failure_message = ""
     currency = read_text(session, "currency")
+    amount_minor = amounts.from_stripe(read_number(session, "amount_total"), currency)
     captured_minor = amounts.from_stripe(captured, currency)
     intent = session.get("payment_intent")
     if session.get("status") == "complete" and isinstance(intent, Mapping):
@@ -49,12 +50,14 @@ def read_session(session: StripeJson, environment: str) -> ChannelPayment:
         # Nobody can pay on a complete page any more: an intent that waits for another payment method has failed.
         state = PaymentState.DECLINED if payment.state == PaymentState.OPEN else payment.state
         captured_minor = payment.captured_minor
+        # An increment of the authorization changes the intent, not the session.
+        amount_minor = payment.amount_minor or amount_minor
         failure_code, failure_message = payment.failure_code, payment.failure_message
     return ChannelPayment(
         reference=read_reference(session, PAYMENT_NO, environment),
         channel_trade_no=read_text(session, "id"),
         state=state,
-        amount_minor=amounts.from_stripe(read_number(session, "amount_total"), currency),
+        amount_minor=amount_minor,
         currency=currency.upper(),
         captured_minor=captured_minor,
         next_action=_to_redirect(str(session.get("url") or "")),
@@ -81,7 +84,9 @@ def read_payment_intent(intent: StripeJson, environment: str) -> ChannelPayment:
     currency = read_text(intent, "currency")
     state = _read_intent_state(intent)
     failure_code, failure_message = _read_failure(intent, state)
-    captured = read_number(intent, "amount_received") if state == PaymentState.PAID else 0
+    # Also of an authorized payment: what was captured so far (docs.stripe.com/payments/multicapture).
+    has_captures = state in (PaymentState.PAID, PaymentState.AUTHORIZED)
+    captured = read_number(intent, "amount_received") if has_captures else 0
     return ChannelPayment(
         reference=read_reference(intent, PAYMENT_NO, environment),
         channel_trade_no=read_text(intent, "id"),

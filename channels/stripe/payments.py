@@ -12,6 +12,7 @@ from channels.base import (
     CapturePayment,
     CreatePayment,
     Declined,
+    IncrementAuthorization,
     InvalidRequest,
     NewKeyRequired,
     NotFoundAtChannel,
@@ -26,10 +27,22 @@ from channels.stripe.payment_objects import read_payment_intent, read_session
 
 # Metadata with which the merchant charges a customer's saved card at once, without a page.
 SAVED_CARD, CUSTOMER = "stripe_payment_method", "stripe_customer"
+# What a merchant may request for a card (docs.stripe.com/api/checkout/sessions/create, `payment_method_options.card`).
+# Nothing is requested by default: Stripe refuses the request for an account that is not eligible.
+MULTICAPTURE, INCREMENTAL_AUTHORIZATION = "request_multicapture", "request_incremental_authorization"
+CARD_FEATURES = (MULTICAPTURE, INCREMENTAL_AUTHORIZATION)
+FEATURE_VALUES = ("if_available", "never")
 # The lifetime of a Checkout Session, from its creation (docs.stripe.com/api/checkout/sessions/create, `expires_at`).
 MIN_SESSION_SECONDS, MAX_SESSION_SECONDS = 30 * 60, 24 * 3600
 # For so long after its intent a creation can be repeated: longer than the deadline of its saga.
 REPEAT_SECONDS = 20 * 60
+_NO_MULTICAPTURE = Declined(
+    "multicapture_unavailable", "Stripe captures this payment once: create it with request_multicapture."
+)
+_NO_INCREMENTAL_AUTHORIZATION = Declined(
+    "incremental_authorization_unavailable",
+    "Stripe does not increment this payment: create it with request_incremental_authorization.",
+)
 # How far Stripe's clock and ours may differ.
 CLOCK_SECONDS = 60
 
@@ -68,10 +81,18 @@ def _create_session(api: stripe.StripeClient, request: CreatePayment, amount: in
         "expires_at": _compute_session_expiry(request),
         "expand": lookup.EXPAND_INTENT,
     }
+    if features := _get_card_features(request):
+        params["payment_method_options"] = {"card": features}
     if request.return_url:
         params["cancel_url"] = request.return_url
     session = api.v1.checkout.sessions.create(params, {"idempotency_key": request.key})
     return Reported(read_session(session.to_dict(), request.environment))
+
+
+def _get_card_features(request: CreatePayment) -> dict[str, str]:
+    """The requested features of an authorization. A payment that is captured at once has none."""
+    options = request.payment_method_options if request.manual_capture else {}
+    return {name: options[name] for name in CARD_FEATURES if options.get(name)}
 
 
 def _compute_session_expiry(request: CreatePayment) -> int:
@@ -102,6 +123,8 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
         "capture_method": "manual" if request.manual_capture else "automatic",
         "metadata": build_metadata(request.metadata, ours, request.environment),
     }
+    if features := _get_card_features(request):
+        params["payment_method_options"] = {"card": features}
     if request.metadata.get(CUSTOMER):
         params["customer"] = request.metadata[CUSTOMER]
     intent = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
@@ -122,6 +145,10 @@ def cancel_payment(api: stripe.StripeClient, request: CancelPayment) -> PaymentR
     try:
         if payment.state == PaymentState.OPEN and lookup.is_session_id(payment.channel_trade_no):
             api.v1.checkout.sessions.expire(payment.channel_trade_no)
+        elif payment.captured_minor and payment.state == PaymentState.AUTHORIZED:
+            # Releases what is held: docs.stripe.com/payments/multicapture#close-payment
+            release: Any = {"amount_to_capture": 0, "final_capture": True}
+            api.v1.payment_intents.capture(lookup.find_payment_intent_id(api, ref), release)
         elif payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
             api.v1.payment_intents.cancel(lookup.find_payment_intent_id(api, ref))
         else:
@@ -149,10 +176,13 @@ def _find_payment_to_cancel(api: stripe.StripeClient, request: CancelPayment) ->
 
 
 def capture_payment(api: stripe.StripeClient, request: CapturePayment) -> PaymentResult:
-    """Sends no idempotency key, as `cancel_payment`: Stripe captures a payment once."""
+    """Sends a final capture without idempotency key, as `cancel_payment`: Stripe makes one. Of captures that are not
+    final it would make several, so these have keys."""
     found = lookup.find_payment(api, request.payment)
     if not isinstance(found, Reported) or found.value.state == PaymentState.PAID:
         return found
+    if found.value.captured_minor != request.captured_before_minor:
+        return found  # by an earlier call, whose answer was lost
     try:
         amount = amounts.to_stripe(request.amount_minor, found.value.currency)
     except UnsupportedAmount as error:
@@ -161,7 +191,45 @@ def capture_payment(api: stripe.StripeClient, request: CapturePayment) -> Paymen
     if not intent_id:
         return NotFoundAtChannel()
     params: Any = {"amount_to_capture": amount}
-    intent = api.v1.payment_intents.capture(intent_id, params)
+    options: Any = None
+    if not request.is_final:
+        if not _is_available(api, intent_id, "multicapture"):
+            return _NO_MULTICAPTURE
+        params["final_capture"] = False
+        options = {"idempotency_key": request.key}
+    intent = api.v1.payment_intents.capture(intent_id, params, options)
     payment = read_payment_intent(intent.to_dict(), request.payment.environment)
     # The payment keeps the id of its session.
     return Reported(replace(payment, channel_trade_no=found.value.channel_trade_no))
+
+
+def increment_authorization(api: stripe.StripeClient, request: IncrementAuthorization) -> PaymentResult:
+    """docs.stripe.com/payments/incremental-authorization: the call has the new total."""
+    found = lookup.find_payment(api, request.payment)
+    if not isinstance(found, Reported) or found.value.state != PaymentState.AUTHORIZED:
+        return found
+    try:
+        amount = amounts.to_stripe(request.amount_minor, found.value.currency)
+    except UnsupportedAmount as error:
+        return error.to_result()
+    if found.value.amount_minor == request.amount_minor:
+        return found  # by an earlier call, whose answer was lost
+    intent_id = lookup.find_payment_intent_id(api, request.payment)
+    if not intent_id:
+        return NotFoundAtChannel()
+    if not _is_available(api, intent_id, "incremental_authorization"):
+        return _NO_INCREMENTAL_AUTHORIZATION
+    params: Any = {"amount": amount}
+    intent = api.v1.payment_intents.increment_authorization(
+        intent_id, params, {"idempotency_key": request.key}
+    )
+    payment = read_payment_intent(intent.to_dict(), request.payment.environment)
+    return Reported(replace(payment, channel_trade_no=found.value.channel_trade_no))
+
+
+def _is_available(api: stripe.StripeClient, intent_id: str, feature: str) -> bool:
+    """Whether Stripe offers the feature for this payment, whose card and account decide it."""
+    params: Any = {"expand": ["latest_charge"]}
+    charge = api.v1.payment_intents.retrieve(intent_id, params).to_dict().get("latest_charge") or {}
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    return (card.get(feature) or {}).get("status") == "available"

@@ -20,6 +20,7 @@ from channels.base import (
     CreateRefund,
     CredentialCheck,
     Declined,
+    IncrementAuthorization,
     InvalidRequest,
     ListingEntry,
     ListingSource,
@@ -128,6 +129,9 @@ class WechatChannel:
         )
 
     def capture_payment(self, _request: CapturePayment) -> PaymentResult:
+        return _NO_AUTHORIZATION
+
+    def increment_authorization(self, _request: IncrementAuthorization) -> PaymentResult:
         return _NO_AUTHORIZATION
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:

@@ -89,6 +89,15 @@ class WholeNumberField(serializers.IntegerField):
         return number
 
 
+class StrictBooleanField(serializers.BooleanField):
+    """true or false. Text and numbers are refused."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if type(data) is not bool:
+            self.fail("invalid", input=data)
+        return data
+
+
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_AMOUNT_MINOR})
 class AmountOutput(serializers.IntegerField):
     """An amount in an answer: minor units. 64 bits, because 32 end at 21 million dollars."""

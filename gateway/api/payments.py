@@ -18,6 +18,7 @@ from gateway.api.pages import respond_with_page
 from gateway.api.serializers import (
     CancelInput,
     CaptureInput,
+    IncrementAuthorizationInput,
     PaymentDetailOutput,
     PaymentInput,
     PaymentOutput,
@@ -30,6 +31,7 @@ from gateway.services.cancel_order import cancel_order
 from gateway.services.cancel_payment import cancel_payment
 from gateway.services.capture_payment import capture_payment
 from gateway.services.create_payment import PaymentCommand, create_payment
+from gateway.services.increment_authorization import increment_authorization
 from idempotency.request import KeyedRequest, read_keyed_request
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
@@ -104,7 +106,7 @@ class PaymentView(APIView):
 
     @extend_schema(operation_id="payments_retrieve", responses=PAYMENT_DETAIL)
     def get(self, request: Request, payment_no: str) -> HttpResponse:
-        """One payment, with every attempt at it."""
+        """One payment, with its attempts, captures, authorization increments and disputes."""
         payment = selectors.get_payment(principal_of(request), payment_no)
         return respond(success(payment_detail(payment), message=_("Success")))
 
@@ -145,14 +147,41 @@ class PaymentCaptureView(APIView):
 
     @extend_schema(operation_id="payments_capture", request=CaptureInput, responses=WRITTEN)
     def post(self, request: Request, payment_no: str) -> HttpResponse:
-        """Takes an authorized amount, or part of it; the rest is released."""
+        """Takes an authorized amount, or part of it; the rest is released.
+
+        With `final_capture: false` the rest stays held, and the payment stays `authorized` for further captures.
+        """
         principal, values = principal_of(request), validated(CaptureInput, request.data)
         payment = selectors.get_payment(principal, payment_no)
         answer = capture_payment(
             principal=principal,
             payment=payment,
             amount_minor=values.get("amount"),
+            is_final=values["final_capture"],
             request=_keyed(request, route="/payments/{payment_no}/capture", payment_no=payment_no),
+        )
+        return respond(answer)
+
+
+class PaymentAuthorizationIncrementView(APIView):
+    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+
+    @extend_schema(
+        operation_id="payments_increment_authorization",
+        request=IncrementAuthorizationInput,
+        responses=WRITTEN,
+    )
+    def post(self, request: Request, payment_no: str) -> HttpResponse:
+        """Authorizes a larger amount, before the first capture. A decline leaves the authorization as it was."""
+        principal, values = principal_of(request), validated(IncrementAuthorizationInput, request.data)
+        payment = selectors.get_payment(principal, payment_no)
+        answer = increment_authorization(
+            principal=principal,
+            payment=payment,
+            amount_minor=values["amount"],
+            request=_keyed(
+                request, route="/payments/{payment_no}/increment-authorization", payment_no=payment_no
+            ),
         )
         return respond(answer)
 

@@ -15,6 +15,7 @@ from common.api.fields import (
     CurrencyField,
     CurrencyOutput,
     MetadataField,
+    StrictBooleanField,
     StrictSerializer,
     TextField,
     WholeNumberField,
@@ -23,7 +24,9 @@ from gateway.api.next_action import NextActionField
 from gateway.models import (
     AttemptStatus,
     CaptureMethod,
+    CaptureStatus,
     DisputeStatus,
+    IncrementStatus,
     PaymentStatus,
     RefundOrigin,
     RefundStatus,
@@ -161,7 +164,16 @@ class CancelInput(StrictSerializer):
 
 
 class CaptureInput(StrictSerializer):
-    amount = AmountField(required=False, help_text=_("Minor units; all of it when left out."))
+    amount = AmountField(required=False, help_text=_("Minor units; all that is left when left out."))
+    final_capture = StrictBooleanField(
+        required=False,
+        default=True,
+        help_text=_("Releases what is not captured. False: it stays held, for further captures."),
+    )
+
+
+class IncrementAuthorizationInput(StrictSerializer):
+    amount = AmountField(help_text=_("Minor units: the new total, not the difference."))
 
 
 class RefundInput(StrictSerializer):
@@ -217,7 +229,11 @@ class PaymentOutput(serializers.Serializer[Any]):
         help_text=_("Our payment page: it links to the channel's page and shows the result.")
     )
     capture_method = serializers.ChoiceField(choices=CaptureMethod.choices)
-    captured_amount = AmountOutput()
+    authorized_amount = AmountOutput(
+        help_text=_("Authorized in all: the amount and its increments. 0 until the channel authorizes it.")
+    )
+    capturable_amount = AmountOutput(help_text=_("Held by the channel, and can be captured now."))
+    captured_amount = AmountOutput(help_text=_("The total of all captures."))
     refunded_amount = AmountOutput()
     refundable_amount = AmountOutput(
         help_text=_("The amount that can be refunded now: without refunded, pending and disputed amounts.")
@@ -257,6 +273,31 @@ class PaymentAttemptOutput(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class CaptureOutput(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    amount = AmountOutput()
+    final_capture = serializers.BooleanField()
+    made_at_channel = serializers.BooleanField(
+        help_text=_("Not requested through this API, for example made in the channel's dashboard.")
+    )
+    status = serializers.ChoiceField(choices=CaptureStatus.choices)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(allow_null=True)
+
+
+class AuthorizationIncrementOutput(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    previous_amount = AmountOutput()
+    amount = AmountOutput(help_text=_("Authorized in all, if it succeeds."))
+    status = serializers.ChoiceField(choices=IncrementStatus.choices)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(allow_null=True)
+
+
 class DisputeOutput(serializers.Serializer[Any]):
     dispute_no = serializers.CharField()
     payment_no = serializers.CharField()
@@ -284,6 +325,8 @@ class DisputeOutput(serializers.Serializer[Any]):
 
 class PaymentDetailOutput(PaymentOutput):
     attempts = PaymentAttemptOutput(many=True, help_text=_("The attempts, first to last."))
+    captures = CaptureOutput(many=True, help_text=_("Of an authorized amount, first to last."))
+    authorization_increments = AuthorizationIncrementOutput(many=True)
     disputes = DisputeOutput(many=True)
 
 

@@ -125,6 +125,7 @@ class ExistingPaymentData(FlowData):
     environment: str
     channel: str
     channel_trade_no: str
+    # What the channel authorizes in all: the amount and its increments.
     payment_amount_minor: int
     currency: str
     reference: str
@@ -164,7 +165,7 @@ def read_existing_payment(payment: Payment, attempt: PaymentAttempt | None = Non
         "environment": payment.environment,
         "channel": source.channel,
         "channel_trade_no": source.channel_trade_no,
-        "payment_amount_minor": payment.amount_minor,
+        "payment_amount_minor": payment.authorized_minor,
         "currency": payment.currency,
         "reference": source.reference,
         "sandbox": source.sandbox,
@@ -187,6 +188,24 @@ class PaymentCancelData(ExistingPaymentData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCaptureData(ExistingPaymentData):
+    """`captured_before_minor` is the total of the earlier captures: with it, the channel's total tells whether this
+    capture has happened. The capture has the saga's id."""
+
+    capture_id: uuid.UUID
+    amount_minor: int
+    is_final: bool
+    captured_before_minor: int
+
+    @property
+    def captured_after_minor(self) -> int:
+        return self.captured_before_minor + self.amount_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationIncrementData(ExistingPaymentData):
+    """`amount_minor` is the new total. The increment has the saga's id."""
+
+    increment_id: uuid.UUID
     amount_minor: int
 
 

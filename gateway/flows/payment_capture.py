@@ -1,12 +1,16 @@
-"""payment.capture: takes an authorized amount, or part of it; the rest is released.
+"""payment.capture: takes an authorized amount, or part of it. A final capture releases the rest (ADR 35).
 
-1. CaptureAtChannel (EXTERNAL, pivot)
-2. RecordCapture (LOCAL)
+1. ReserveCapture (LOCAL)               records the capture    compensation: the capture failed
+2. CaptureAtChannel (EXTERNAL, pivot)
+3. RecordCapture (LOCAL)                the payment succeeds, or stays authorized for further captures
+
+One capture of a payment is in flight at a time, so the channel's total tells whether it has happened.
 """
 
 import uuid
 
 from channels.base import CapturePayment, ChannelPayment, Declined, NewKeyRequired, PaymentState, Reported
+from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_call_answer,
@@ -16,20 +20,45 @@ from gateway.flows.channel_outcomes import (
 )
 from gateway.flows.data import PaymentCaptureData, read_existing_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.flows.received_payments import receive_payment
+from gateway.flows.received_payments import receive_partial_capture, receive_payment
 from gateway.flows.start import start_flow
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, NeedsReview, NoEffect, Outcome, Success, Transient
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Outcome, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
+
+_AUTHORIZATION_GONE = Failure("authorization_gone", "the authorization is not there any more")
+
+
+def reserve_capture(context: Context) -> None:
+    data = PaymentCaptureData.read(context.data)
+    state_machine.begin_capture(
+        capture_id=data.capture_id,
+        payment=_lock_payment(data),
+        amount_minor=data.amount_minor,
+        is_final=data.is_final,
+    )
+
+
+def give_capture_up(context: Context) -> None:
+    """Compensation. The channel may have ended the authorization: a query tells."""
+    data = PaymentCaptureData.read(context.data)
+    payment = _lock_payment(data)
+    failure = context.failure or Failure("unknown", "")
+    state_machine.mark_capture_failed(capture_id=data.capture_id, code=failure.code, message=failure.message)
+    state_machine.schedule_payment_query(payment=payment)
 
 
 def capture_at_channel(call: Call) -> Outcome:
     data = PaymentCaptureData.read(call.data)
     answer = data.get_channel().capture_payment(
         CapturePayment(
-            key=call.key, payment=data.build_payment_ref(call.timeout_seconds), amount_minor=data.amount_minor
+            key=call.key,
+            payment=data.build_payment_ref(call.timeout_seconds),
+            amount_minor=data.amount_minor,
+            is_final=data.is_final,
+            captured_before_minor=data.captured_before_minor,
         )
     )
     if isinstance(answer, NewKeyRequired):
@@ -44,23 +73,26 @@ def capture_at_channel(call: Call) -> Outcome:
 
 
 def query_channel(call: Call) -> Outcome:
-    """After a lost answer. A channel captures a payment once: while it is authorized nothing was captured, and of two
-    capture calls in flight it refuses the second."""
+    """After a lost answer. A call that has not happened may still be on its way. Of two final captures in flight the
+    channel refuses the second; it would accept a second one that is not final, so that one is repeated with its key."""
     data = PaymentCaptureData.read(call.data)
     answer = data.get_channel().find_payment(data.build_payment_ref(call.timeout_seconds))
-    if isinstance(answer, Reported) and answer.value.state == PaymentState.AUTHORIZED:
-        return NoEffect("not captured: the channel has it as authorized", spends_attempt=False)
-    return (
-        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_query_answer(answer)
-    )
+    if not isinstance(answer, Reported):
+        return convert_query_answer(answer)
+    payment = answer.value
+    if payment.state == PaymentState.AUTHORIZED and payment.captured_minor == data.captured_before_minor:
+        if data.is_final:
+            return NoEffect("not captured: the channel has it as authorized", spends_attempt=False)
+        return CallNotFound()
+    return _convert_payment(data, payment)
 
 
 def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outcome:
     if payment.state in (PaymentState.CANCELLED, PaymentState.DECLINED):
-        return Failure(
-            payment.failure_code or "authorization_gone", "the authorization is not there any more"
-        )
-    if payment.state != PaymentState.PAID:
+        if data.captured_before_minor:
+            return NeedsReview(f"the channel reports {payment.state} after a capture")
+        return Failure(payment.failure_code or _AUTHORIZATION_GONE.code, _AUTHORIZATION_GONE.message)
+    if payment.state not in (PaymentState.PAID, PaymentState.AUTHORIZED):
         return Transient(f"the channel still has the payment as {payment.state}")
     mismatch = describe_payment_mismatch(
         payment,
@@ -68,15 +100,33 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
         amount_minor=data.payment_amount_minor,
         currency=data.currency,
     )
-    if not mismatch and payment.captured_minor != data.amount_minor:
-        mismatch = f"the channel captured {payment.captured_minor}, we requested {data.amount_minor}"
-    return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
+    if mismatch:
+        return NeedsReview(mismatch)
+    is_paid = payment.state == PaymentState.PAID
+    if payment.captured_minor == data.captured_after_minor and (is_paid or not data.is_final):
+        return Success(build_payment_result(payment))
+    if payment.captured_minor == data.captured_before_minor:
+        # The authorization has lapsed, or the channel's answer is older than the call.
+        return _AUTHORIZATION_GONE if is_paid else Transient("the channel still has it as authorized")
+    return NeedsReview(
+        f"the channel has it as {payment.state} and captured {payment.captured_minor},"
+        f" we requested {data.captured_after_minor}"
+    )
 
 
 def record_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
-    receive_payment(payment=payment, captured_minor=context.results["CaptureAtChannel"]["captured_minor"])
+    payment = _lock_payment(data)
+    result = context.results["CaptureAtChannel"]
+    if result["state"] == PaymentState.AUTHORIZED:
+        receive_partial_capture(payment=payment, captured_minor=result["captured_minor"])
+    else:
+        receive_payment(payment=payment, captured_minor=result["captured_minor"])
+    state_machine.mark_capture_succeeded(capture_id=data.capture_id)
+
+
+def _lock_payment(data: PaymentCaptureData) -> Payment:
+    return Payment.objects.select_for_update().get(id=data.payment_id)
 
 
 PAYMENT_CAPTURE = register(
@@ -86,6 +136,7 @@ PAYMENT_CAPTURE = register(
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
+            Step("ReserveCapture", reserve_capture, kind=LOCAL, compensate=give_capture_up),
             Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=query_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),
@@ -94,9 +145,17 @@ PAYMENT_CAPTURE = register(
 )
 
 
-def start_payment_capture(*, payment: Payment, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
-    """Starts payment.capture in the caller's transaction."""
-    data = PaymentCaptureData(**read_existing_payment(payment), amount_minor=amount_minor)
+def start_payment_capture(
+    *, payment: Payment, saga_id: uuid.UUID, amount_minor: int, is_final: bool
+) -> SagaState:
+    """Starts payment.capture in the caller's transaction, which holds the payment's lock."""
+    data = PaymentCaptureData(
+        **read_existing_payment(payment),
+        capture_id=saga_id,
+        amount_minor=amount_minor,
+        is_final=is_final,
+        captured_before_minor=payment.captured_minor,
+    )
     return start_flow(
         PAYMENT_CAPTURE,
         saga_id=saga_id,

@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway import selectors, state_machine
+from gateway.flows.data import PaymentCaptureData
 from gateway.flows.late_payments import handle_duplicate_payment
-from gateway.flows.received_payments import receive_payment
+from gateway.flows.received_payments import receive_partial_capture, receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
@@ -17,6 +18,7 @@ from sagas.outcomes import StepFailed
 
 def _watch_payment(context: Context) -> None:
     payment, earlier_attempt = _lock_payment(context)
+    _give_capture_up(context)
     if earlier_attempt is None and (
         state_machine.schedule_payment_query(payment=payment) or payment.status == PaymentStatus.SUCCEEDED
     ):
@@ -36,6 +38,10 @@ def _close_unpaid(context: Context) -> None:
         return
     if payment.status == PaymentStatus.SUCCEEDED:
         raise StepFailed("paid", _("%(no)s is paid: refund it instead.") % {"no": payment.payment_no})
+    if payment.is_partly_captured:
+        text = _("%(no)s is captured in part: choose another resolution, then cancel the payment.")
+        raise StepFailed("partly_captured", text % {"no": payment.payment_no})
+    _give_capture_up(context)
     state_machine.close_unpaid_payment(
         payment=payment, status=PaymentStatus.FAILED, code="resolved_by_staff", message="closed by staff"
     )
@@ -43,9 +49,10 @@ def _close_unpaid(context: Context) -> None:
 
 def _record_as_paid(context: Context) -> None:
     payment, earlier_attempt = _lock_payment(context)
-    # The data of payment.capture has the amount to capture, which may be less than the payment's.
-    amount_minor = context.data.get("amount_minor", payment.amount_minor)
-    if earlier_attempt is None:
+    amount_minor = payment.captured_minor or payment.amount_minor
+    if "capture_id" in context.data:
+        _record_capture(payment, PaymentCaptureData.read(context.data))
+    elif earlier_attempt is None:
         receive_payment(payment=payment, captured_minor=amount_minor)
     else:
         handle_duplicate_payment(
@@ -53,6 +60,24 @@ def _record_as_paid(context: Context) -> None:
             attempt=earlier_attempt,
             captured_minor=amount_minor,
             channel_trade_no=earlier_attempt.channel_trade_no,
+        )
+
+
+def _record_capture(payment: Payment, data: PaymentCaptureData) -> None:
+    if data.is_final:
+        receive_payment(payment=payment, captured_minor=data.captured_after_minor)
+    else:
+        receive_partial_capture(payment=payment, captured_minor=data.captured_after_minor)
+    state_machine.mark_capture_succeeded(capture_id=data.capture_id)
+
+
+def _give_capture_up(context: Context) -> None:
+    """Ends the capture of a payment.capture. What the channel has captured all the same, a later update brings."""
+    if "capture_id" in context.data:
+        state_machine.mark_capture_failed(
+            capture_id=PaymentCaptureData.read(context.data).capture_id,
+            code="resolved_by_staff",
+            message="closed by staff",
         )
 
 

@@ -18,7 +18,7 @@ from gateway.errors import (
     RefundExceedsPayment,
     RefundWindowOver,
 )
-from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from gateway.models import Payment, PaymentAttempt, Refund, RefundStatus
 
 # What `require_refund_allowed` and `require_amount_left` raise.
 REFUND_REFUSALS = (
@@ -34,7 +34,7 @@ REFUND_REFUSALS = (
 
 def require_refund_allowed(*, payment: Payment, amount_minor: int) -> None:
     """Raises one of `REFUND_REFUSALS`."""
-    if payment.status != PaymentStatus.SUCCEEDED:
+    if not payment.has_refundable_status:
         raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
     require_amount_left(payment=payment, amount_minor=amount_minor)
     limits.require_refund_allowed(

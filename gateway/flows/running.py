@@ -6,12 +6,19 @@ from gateway.errors import OperationInProgress
 from gateway.models import Payment
 from sagas import selectors
 
-ALL_OPERATIONS = ("payment.create", "payment.retry", "payment.cancel", "payment.capture", "payment.complete")
+# Those that change what an existing payment holds.
+_EXCLUSIVE_OPERATIONS = (
+    "payment.cancel",
+    "payment.capture",
+    "payment.complete",
+    "payment.increment_authorization",
+)
+ALL_OPERATIONS = ("payment.create", "payment.retry", *_EXCLUSIVE_OPERATIONS)
 
 
 def refuse_second_operation(payment: Payment) -> None:
-    """Raises `OperationInProgress` while a cancellation, capture or completion of the payment is running."""
-    operation = find_running_operation(payment, ("payment.cancel", "payment.capture", "payment.complete"))
+    """Raises `OperationInProgress` while one of the exclusive operations of the payment is running."""
+    operation = find_running_operation(payment, _EXCLUSIVE_OPERATIONS)
     if operation is not None:
         raise OperationInProgress({"payment_no": payment.payment_no, "operation": operation})
 

@@ -89,6 +89,12 @@ class Migration(migrations.Migration):
                         blank=True, help_text="What the customer does to pay, as the API shows it.", null=True
                     ),
                 ),
+                (
+                    "authorization_increment_minor",
+                    models.BigIntegerField(
+                        db_default=0, default=0, help_text="Authorized in addition to the amount."
+                    ),
+                ),
                 ("captured_minor", models.BigIntegerField(default=0)),
                 ("refunded_minor", models.BigIntegerField(default=0)),
                 ("refund_pending_minor", models.BigIntegerField(default=0)),
@@ -815,11 +821,17 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     ("amount_minor__gt", 0),
-                    ("amount_minor__gte", models.F("captured_minor")),
+                    ("authorization_increment_minor__gte", 0),
                     (
                         "captured_minor__gte",
                         django.db.models.expressions.CombinedExpression(
                             models.F("refunded_minor"), "+", models.F("refund_pending_minor")
+                        ),
+                    ),
+                    (
+                        "captured_minor__lte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("amount_minor"), "+", models.F("authorization_increment_minor")
                         ),
                     ),
                     ("refund_pending_minor__gte", 0),
@@ -1179,5 +1191,150 @@ class Migration(migrations.Migration):
                 violation_error_code="min_amount_minor",
                 violation_error_message="The minimum amount is above the maximum amount.",
             ),
+        ),
+        migrations.CreateModel(
+            name="AuthorizationIncrement",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField()),
+                (
+                    "reference",
+                    models.CharField(help_text="The attempt whose authorization it is.", max_length=64),
+                ),
+                ("previous_minor", models.BigIntegerField(help_text="The authorized amount before.")),
+                ("amount_minor", models.BigIntegerField(help_text="The authorized amount afterwards.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("succeeded", "Succeeded"), ("failed", "Failed")],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                ("failure_code", models.CharField(blank=True, db_default="", max_length=100)),
+                ("failure_message", models.TextField(blank=True, db_default="")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="authorization_increments",
+                        to="gateway.payment",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "authorization increment",
+                "verbose_name_plural": "authorization increments",
+                "db_table": "authorization_increments",
+                "constraints": [
+                    models.UniqueConstraint(fields=("payment", "number"), name="increment_number_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "pending")),
+                        fields=("payment",),
+                        name="increment_one_in_flight",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", models.F("previous_minor"))),
+                        name="increment_increases",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "succeeded", "failed"])),
+                        name="increment_status_known",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Capture",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField()),
+                ("amount_minor", models.BigIntegerField()),
+                ("is_final", models.BooleanField(help_text="It releases what it does not capture.")),
+                (
+                    "is_made_at_channel",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Not requested here, for example made in a dashboard.",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("succeeded", "Succeeded"), ("failed", "Failed")],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                ("failure_code", models.CharField(blank=True, db_default="", max_length=100)),
+                ("failure_message", models.TextField(blank=True, db_default="")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="captures",
+                        to="gateway.payment",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "payment capture",
+                "verbose_name_plural": "payment captures",
+                "db_table": "captures",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "succeeded")),
+                        fields=["settled_at"],
+                        name="capture_settled",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("payment", "number"), name="capture_number_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "pending")),
+                        fields=("payment",),
+                        name="capture_one_in_flight",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_final", True), ("status", "succeeded")),
+                        fields=("payment",),
+                        name="capture_final_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_minor__gt", 0)), name="capture_amount_positive"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "succeeded", "failed"])),
+                        name="capture_status_known",
+                    ),
+                ],
+            },
         ),
     ]

@@ -25,6 +25,11 @@ BEGIN
         RAISE EXCEPTION 'payment % is % and cannot become %', OLD.payment_no, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_status_moves_on';
     END IF;
+    IF NEW.captured_minor < OLD.captured_minor OR (OLD.status = 'authorized' AND OLD.captured_minor > 0
+            AND NEW.status IN ('failed', 'cancelled', 'expired')) THEN
+        RAISE EXCEPTION 'payment % has captured % and keeps it', OLD.payment_no, OLD.captured_minor
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_captured_kept';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER payment_moves_on BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION payment_moves_on();
@@ -71,6 +76,40 @@ END $$;
 CREATE TRIGGER payment_account_is_own BEFORE INSERT OR UPDATE OF channel_account_id ON payments FOR EACH ROW
     WHEN (NEW.channel_account_id IS NOT NULL) EXECUTE FUNCTION payment_account_is_own();
 
+CREATE FUNCTION capture_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.payment_id, OLD.number, OLD.amount_minor, OLD.is_final, OLD.is_made_at_channel)
+       IS DISTINCT FROM (NEW.payment_id, NEW.number, NEW.amount_minor, NEW.is_final, NEW.is_made_at_channel) THEN
+        RAISE EXCEPTION 'capture % cannot change what it is', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'capture_identity_fixed';
+    END IF;
+    IF OLD.status <> NEW.status AND NOT (OLD.status = 'pending' AND NEW.status IN ('succeeded', 'failed')) THEN
+        RAISE EXCEPTION 'capture % is % and cannot become %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'capture_status_moves_on';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER capture_moves_on BEFORE UPDATE ON captures FOR EACH ROW EXECUTE FUNCTION capture_moves_on();
+
+CREATE FUNCTION increment_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.payment_id, OLD.number, OLD.previous_minor, OLD.amount_minor)
+       IS DISTINCT FROM (NEW.payment_id, NEW.number, NEW.previous_minor, NEW.amount_minor) THEN
+        RAISE EXCEPTION 'authorization increment % cannot change what it is', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'increment_identity_fixed';
+    END IF;
+    IF OLD.status <> NEW.status AND NOT (
+        (OLD.status = 'pending' AND NEW.status IN ('succeeded', 'failed'))
+        OR (OLD.status = 'failed' AND NEW.status = 'succeeded')
+    ) THEN
+        RAISE EXCEPTION 'authorization increment % is % and cannot become %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'increment_status_moves_on';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER increment_moves_on BEFORE UPDATE ON authorization_increments
+    FOR EACH ROW EXECUTE FUNCTION increment_moves_on();
+
 CREATE FUNCTION refund_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.refund_no, OLD.payment_id, OLD.amount_minor, OLD.currency)
@@ -107,6 +146,10 @@ CREATE TRIGGER payment_reviews_follow AFTER INSERT OR UPDATE ON payment_reviews
 """
 
 BACKWARD = """
+DROP TRIGGER increment_moves_on ON authorization_increments;
+DROP TRIGGER capture_moves_on ON captures;
+DROP FUNCTION increment_moves_on();
+DROP FUNCTION capture_moves_on();
 DROP TRIGGER payment_reviews_follow ON payment_reviews;
 DROP FUNCTION payment_reviews_follow();
 DROP TRIGGER refund_moves_on ON refunds;

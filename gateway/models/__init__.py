@@ -6,6 +6,8 @@ from gateway.models.attempt import (
     PaymentAttempt,
     build_attempt_reference,
 )
+from gateway.models.authorization_increment import AuthorizationIncrement, IncrementStatus
+from gateway.models.capture import Capture, CaptureStatus
 from gateway.models.channel_event import ChannelEvent, UpdateEffect
 from gateway.models.dispute import CLOSED_DISPUTE_STATUSES, Dispute, DisputeStatus
 from gateway.models.payment import (
@@ -28,10 +30,14 @@ __all__ = [
     "OPEN_PAYMENT_STATUSES",
     "OPEN_REFUND_STATUSES",
     "AttemptStatus",
+    "AuthorizationIncrement",
+    "Capture",
     "CaptureMethod",
+    "CaptureStatus",
     "ChannelEvent",
     "Dispute",
     "DisputeStatus",
+    "IncrementStatus",
     "Payment",
     "PaymentAttempt",
     "PaymentReview",

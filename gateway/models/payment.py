@@ -79,6 +79,9 @@ class Payment(models.Model):
     next_action = models.JSONField(
         null=True, blank=True, help_text=_("What the customer does to pay, as the API shows it.")
     )
+    authorization_increment_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Authorized in addition to the amount.")
+    )
     captured_minor = models.BigIntegerField(default=0)
     refunded_minor = models.BigIntegerField(default=0)
     refund_pending_minor = models.BigIntegerField(default=0)
@@ -122,8 +125,9 @@ class Payment(models.Model):
                     refunded_minor__gte=0,
                     refund_pending_minor__gte=0,
                     captured_minor__gte=F("refunded_minor") + F("refund_pending_minor"),
-                    amount_minor__gte=F("captured_minor"),
+                    captured_minor__lte=F("amount_minor") + F("authorization_increment_minor"),
                     amount_minor__gt=0,
+                    authorization_increment_minor__gte=0,
                 ),
             ),
             models.CheckConstraint(name="payment_disputed_not_negative", condition=Q(disputed_minor__gte=0)),
@@ -180,6 +184,26 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return self.payment_no
+
+    @property
+    def authorized_minor(self) -> int:
+        """The amount that the channel authorizes in all: captured at most."""
+        return self.amount_minor + self.authorization_increment_minor
+
+    @property
+    def capturable_minor(self) -> int:
+        """The amount that the channel holds and that can be captured now."""
+        return self.authorized_minor - self.captured_minor if self.status == PaymentStatus.AUTHORIZED else 0
+
+    @property
+    def is_partly_captured(self) -> bool:
+        """Some of the held funds were captured, and the rest is still held."""
+        return self.status == PaymentStatus.AUTHORIZED and self.captured_minor > 0
+
+    @property
+    def has_refundable_status(self) -> bool:
+        """The merchant may refund what was captured."""
+        return self.status == PaymentStatus.SUCCEEDED or self.is_partly_captured
 
     @property
     def unrefunded_minor(self) -> int:

@@ -24,7 +24,10 @@ from sagas.state import SagaState
 def cancel_payment(
     *, principal: Principal, payment: Payment, request: KeyedRequest, reason: str = ""
 ) -> Answer:
-    """Ends a payment that is not paid. Raises `PaymentNotCancellable`, `OperationInProgress`."""
+    """Ends a payment that is not paid, or releases what is left of one that was captured in part: that one succeeds.
+
+    Raises `PaymentNotCancellable`, `OperationInProgress`.
+    """
 
     def begin(claim: Claim[SagaState | None]) -> SagaState | None:
         return start_cancel(
@@ -38,6 +41,8 @@ def cancel_payment(
         current = selectors.get_payment(principal, payment.payment_no)
         if current.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED):
             return success(payment_body(current), message=_("Cancelled"))
+        if result.status == SagaStatus.COMPLETED and selectors.is_rest_released(current):
+            return success(payment_body(current), message=_("The rest of the authorization was released."))
         # The creating saga got the request, and has gone forward: the customer was faster.
         is_too_late = (
             result.status is None and saga_selectors.get_saga_status(payment.id) == SagaStatus.COMPLETED

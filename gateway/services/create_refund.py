@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 from common.api.envelope import Answer, accepted, failure, success
 from gateway.errors import RefundDeclined, build_declined_error
 from gateway.flows import refund_create
-from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
+from gateway.models import Payment, Refund, RefundStatus
 from gateway.representation import refund_body, refund_path
 from gateway.services import channel_queries
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
@@ -21,7 +21,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
     Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`, and what the
     channel's limits refuse. A channel that wants a pause between refunds is called after it: the answer is 202.
     """
-    if payment.status != PaymentStatus.SUCCEEDED:
+    if not payment.has_refundable_status:
         channel_queries.query_payment(payment=payment)
 
     def begin(claim: Claim[SagaState | None]) -> SagaState:

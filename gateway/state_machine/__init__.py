@@ -9,6 +9,16 @@ from gateway.state_machine.attempts import (
     get_next_attempt_number,
     record_duplicate_payment,
 )
+from gateway.state_machine.authorization_increments import (
+    begin_increment,
+    mark_increment_failed,
+    mark_increment_succeeded,
+)
+from gateway.state_machine.captures import (
+    begin_capture,
+    mark_capture_failed,
+    mark_capture_succeeded,
+)
 from gateway.state_machine.events import build_payment_event
 from gateway.state_machine.payments import (
     activate_payment,
@@ -18,6 +28,7 @@ from gateway.state_machine.payments import (
     mark_payment_succeeded,
     record_expiry_attempt,
     record_late_payment,
+    record_partial_capture,
     record_refused_card,
     reopen_payment,
     reset_expiry_attempts,
@@ -41,6 +52,8 @@ from gateway.state_machine.reviews import clear_needs_review, open_review, resol
 
 __all__ = [
     "activate_payment",
+    "begin_capture",
+    "begin_increment",
     "begin_next_attempt",
     "build_payment_event",
     "change_refund_to_failed",
@@ -49,6 +62,10 @@ __all__ = [
     "close_unpaid_payment",
     "end_refund_confirmation",
     "get_next_attempt_number",
+    "mark_capture_failed",
+    "mark_capture_succeeded",
+    "mark_increment_failed",
+    "mark_increment_succeeded",
     "mark_payment_authorized",
     "mark_payment_processing",
     "mark_payment_succeeded",
@@ -60,6 +77,7 @@ __all__ = [
     "record_duplicate_payment",
     "record_expiry_attempt",
     "record_late_payment",
+    "record_partial_capture",
     "record_refused_card",
     "reopen_payment",
     "reserve_refund",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from events.outbox import Event, append_event
 from gateway import metrics, representation
-from gateway.models import Payment, PaymentAttempt, Refund
+from gateway.models import AuthorizationIncrement, Capture, Payment, PaymentAttempt, Refund
 
 
 def build_payment_event(event_type: str, payment: Payment) -> Event:
@@ -30,6 +30,23 @@ def emit_paid_twice(payment: Payment, attempt: PaymentAttempt) -> None:
     append_event(
         replace(build_payment_event("payment.paid_twice", payment), subject_id=attempt.id, data=body)
     )
+
+
+def emit_capture(payment: Payment, capture: Capture) -> None:
+    """For a capture that leaves the payment authorized."""
+    body = {**representation.payment_body(payment), "capture": representation.capture_body(capture)}
+    append_event(replace(build_payment_event("payment.captured", payment), subject_id=capture.id, data=body))
+    metrics.count_payment_event("payment.captured", payment)
+
+
+def emit_increment(payment: Payment, increment: AuthorizationIncrement) -> None:
+    event_type = "payment.authorization_incremented"
+    body = {
+        **representation.payment_body(payment),
+        "authorization_increment": representation.increment_body(increment),
+    }
+    append_event(replace(build_payment_event(event_type, payment), subject_id=increment.id, data=body))
+    metrics.count_payment_event(event_type, payment)
 
 
 def emit_refund_event(event_type: str, refund: Refund) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from channels.base import ActionType
 from common.model_rows import ModelRow
@@ -17,6 +17,7 @@ from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_PAYMENT_STATUSES,
     AttemptStatus,
+    CaptureMethod,
     Payment,
     PaymentAttempt,
     PaymentStatus,
@@ -24,7 +25,8 @@ from gateway.models import (
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.attempts import close_current_attempt
-from gateway.state_machine.events import emit_payment_event
+from gateway.state_machine.captures import settle_captures
+from gateway.state_machine.events import emit_capture, emit_payment_event
 from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
 from orders import services as orders
 
@@ -105,6 +107,7 @@ def reopen_payment(
         channel_trade_no="",
         payment_url="",
         next_action=None,
+        authorization_increment_minor=0,
         failure_code="",
         failure_message="",
         closed_at=None,
@@ -152,12 +155,15 @@ def mark_payment_authorized(*, payment: Payment) -> bool:
 
 
 def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
-    """The money was captured: the order is paid."""
+    """The money was captured, in all `captured_minor`: the order is paid."""
+    was_captured_apart = payment.status == PaymentStatus.AUTHORIZED or (
+        payment.capture_method == CaptureMethod.MANUAL
+    )
     moved = _move(
         payment,
         PaymentStatus.SUCCEEDED,
         captured_minor=captured_minor,
-        paid_at=Now(),
+        paid_at=Coalesce("paid_at", Now()),
         closed_at=Now(),
         next_check_at=None,
         failure_code="",
@@ -166,13 +172,29 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     if moved:
         close_current_attempt(payment.id, AttemptStatus.SUCCEEDED, channel_trade_no=payment.channel_trade_no)
         orders.mark_order_paid(order_id=payment.order_id)
+        if was_captured_apart:
+            settle_captures(payment=payment, is_final=True)
         emit_payment_event("payment.succeeded", payment)
     return moved
 
 
+def record_partial_capture(*, payment: Payment, captured_minor: int) -> bool:
+    """Records that `captured_minor` was captured in all, while the channel holds the rest: the payment stays
+    authorized. False when at least as much was recorded before."""
+    recorded = Payment.objects.filter(
+        id=payment.id, status=PaymentStatus.AUTHORIZED, captured_minor__lt=captured_minor
+    ).update(captured_minor=captured_minor, paid_at=Coalesce("paid_at", Now()), updated_at=Now())
+    if recorded:
+        payment.refresh_from_db()
+        if (capture := settle_captures(payment=payment, is_final=False)) is not None:
+            emit_capture(payment, capture)
+    return bool(recorded)
+
+
 def close_unpaid_payment(*, payment: Payment, status: PaymentStatus, code: str, message: str) -> bool:
-    """Ends a payment without money, as failed, cancelled or expired, and cancels its order."""
-    moved = _move(
+    """Ends a payment without money, as failed, cancelled or expired, and cancels its order. Nothing may have been
+    captured."""
+    moved = payment.captured_minor == 0 and _move(
         payment,
         status,
         failure_code=code,

@@ -3,7 +3,7 @@ a test compares the three."""
 
 from collections.abc import Mapping
 
-from gateway.models import AttemptStatus, PaymentStatus, RefundStatus
+from gateway.models import AttemptStatus, CaptureStatus, IncrementStatus, PaymentStatus, RefundStatus
 
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, tuple[PaymentStatus, ...]] = {
     PaymentStatus.PENDING: (
@@ -46,6 +46,19 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptStatus, tuple[AttemptStatus, ...]] = {
     # A duplicate payment.
     AttemptStatus.DECLINED: (AttemptStatus.SUCCEEDED,),
     AttemptStatus.CANCELLED: (AttemptStatus.SUCCEEDED,),
+}
+
+CAPTURE_TRANSITIONS: Mapping[CaptureStatus, tuple[CaptureStatus, ...]] = {
+    CaptureStatus.PENDING: (CaptureStatus.SUCCEEDED, CaptureStatus.FAILED),
+    CaptureStatus.SUCCEEDED: (),
+    CaptureStatus.FAILED: (),
+}
+
+INCREMENT_TRANSITIONS: Mapping[IncrementStatus, tuple[IncrementStatus, ...]] = {
+    IncrementStatus.PENDING: (IncrementStatus.SUCCEEDED, IncrementStatus.FAILED),
+    IncrementStatus.SUCCEEDED: (),
+    # The channel reports the larger amount after all.
+    IncrementStatus.FAILED: (IncrementStatus.SUCCEEDED,),
 }
 
 REFUND_TRANSITIONS: Mapping[RefundStatus, tuple[RefundStatus, ...]] = {

@@ -61,7 +61,21 @@ SAGA_MATCHES_PAYMENT = IntegrityCheck(
     WHERE s.created_at >= %(since)s AND s.status = 'completed'
       AND coalesce(nullif(s.metadata->>'reference', ''), p.payment_no) = p.channel_reference
       AND ((s.definition = 'payment.cancel' AND p.status IN ('pending', 'processing', 'authorized'))
-        OR (s.definition = 'payment.capture' AND p.status <> 'succeeded'))
+        OR (s.definition = 'payment.capture' AND p.status <> 'succeeded'
+            AND NOT (p.status = 'authorized' AND p.captured_minor > 0
+                AND EXISTS (SELECT 1 FROM captures c WHERE c.id = s.id AND NOT c.is_final))))
+    UNION ALL
+    SELECT s.business_id
+    FROM saga_instances s LEFT JOIN captures c ON c.id = s.id
+    WHERE s.definition = 'payment.capture' AND s.created_at >= %(since)s
+      AND ((s.status = 'completed' AND c.status IS DISTINCT FROM 'succeeded')
+        OR (s.status = 'compensated' AND c.status IS DISTINCT FROM 'failed'))
+    UNION ALL
+    SELECT s.business_id
+    FROM saga_instances s LEFT JOIN authorization_increments n ON n.id = s.id
+    WHERE s.definition = 'payment.increment_authorization' AND s.created_at >= %(since)s
+      AND ((s.status = 'completed' AND n.status IS DISTINCT FROM 'succeeded')
+        OR (s.status = 'compensated' AND n.status IS NULL))
     """,
 )
 
@@ -90,13 +104,13 @@ OPEN_PAYMENTS_WATCHED = IntegrityCheck(
 
 SAGAS_ONCE = IntegrityCheck(
     "sagas_once",
-    _("A payment or refund is created by one saga, and a payment is captured by one saga."),
+    _("A payment or refund is created by one saga, and one final capture ends the captures of a payment."),
     """
     SELECT i.business_id AS id, i.definition || ' ' || count(*) || ' times' AS detail
-    FROM saga_instances i
+    FROM saga_instances i LEFT JOIN captures c ON c.id = i.id
     WHERE i.created_at >= %(since)s
       AND (i.definition IN ('payment.create', 'refund.create')
-        OR (i.definition = 'payment.capture' AND i.status = 'completed'))
+        OR (i.definition = 'payment.capture' AND i.status = 'completed' AND coalesce(c.is_final, true)))
     GROUP BY i.business_id, i.definition HAVING count(*) > 1
     """,
 )
@@ -115,7 +129,10 @@ CREATED_PAYMENTS = IntegrityCheck(
     WHERE i.definition = 'payment.create' AND i.status = 'completed' AND i.created_at >= %(since)s
       AND (p.id IS NULL OR o.id IS NULL OR ({IS_SIMULATED} AND (
             b.reference IS NULL OR b.create_key IS NULL OR b.channel_trade_no <> p.channel_trade_no
-         OR b.amount <> p.amount_minor OR b.currency <> p.currency)))
+         OR b.currency <> p.currency
+         OR (b.amount <> p.amount_minor + p.authorization_increment_minor AND NOT EXISTS (
+                SELECT 1 FROM authorization_increments n
+                WHERE n.payment_id = p.id AND n.status <> 'succeeded' AND n.amount_minor = b.amount)))))
     """,
 )
 
@@ -155,6 +172,54 @@ CANCELLED_PAYMENTS = IntegrityCheck(
     """,
 )
 
+# A payment that was paid at once has no captures.
+CAPTURES_ADD_UP = IntegrityCheck(
+    "captures_add_up",
+    _(
+        "The captures of a payment add up to its captured amount, and each open one has a saga or needs review."
+    ),
+    """
+    WITH touched AS (
+        SELECT id FROM payments WHERE created_at >= %(since)s
+        UNION
+        SELECT payment_id FROM captures WHERE created_at >= %(since)s
+    )
+    SELECT p.payment_no AS id, 'captured ' || p.captured_minor || ', captures of ' || c.made AS detail
+    FROM touched JOIN payments p ON p.id = touched.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) AS made, count(*) AS count
+        FROM captures WHERE payment_id = p.id) AS c
+    WHERE (c.count > 0 OR (p.status = 'authorized' AND p.captured_minor > 0))
+      AND p.captured_minor <> c.made AND NOT p.needs_attention
+    UNION ALL
+    SELECT p.payment_no, 'capture ' || c.number || ' is pending without a saga'
+    FROM captures c JOIN payments p ON p.id = c.payment_id LEFT JOIN saga_instances i ON i.id = c.id
+    WHERE c.created_at >= %(since)s AND c.status = 'pending'
+      AND (i.id IS NULL OR (i.status NOT IN ('pending', 'in_progress') AND NOT i.needs_attention))
+    """,
+)
+
+# A further attempt begins with the payment's amount.
+INCREMENTS_ADD_UP = IntegrityCheck(
+    "increments_add_up",
+    _("The authorized amount of a payment is the largest one that was authorized."),
+    """
+    WITH touched AS (
+        SELECT id FROM payments WHERE created_at >= %(since)s
+        UNION
+        SELECT payment_id FROM authorization_increments WHERE created_at >= %(since)s
+    )
+    SELECT p.payment_no AS id,
+           'authorized ' || (p.amount_minor + p.authorization_increment_minor) || ', increments up to '
+           || coalesce(n.amount_minor, p.amount_minor) AS detail
+    FROM touched JOIN payments p ON p.id = touched.id
+    CROSS JOIN LATERAL (
+        SELECT max(amount_minor) AS amount_minor FROM authorization_increments
+        WHERE payment_id = p.id AND reference = p.channel_reference AND status = 'succeeded') AS n
+    WHERE p.amount_minor + p.authorization_increment_minor <> coalesce(n.amount_minor, p.amount_minor)
+    """,
+)
+
 CAPTURED_PAYMENTS = IntegrityCheck(
     "captured_payments",
     _("A completed payment.capture took the requested amount once; a compensated one took nothing."),
@@ -165,8 +230,7 @@ CAPTURED_PAYMENTS = IntegrityCheck(
     JOIN payments p ON p.id = (i.metadata->>'payment_id')::uuid AND {IS_SIMULATED}
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.amount), 0) AS amount FROM simulator_ledger l
-        WHERE l.reference = {REFERENCE} AND l.kind = 'capture'
-          AND (i.status = 'completed' OR l.key LIKE i.id || ':%%')) AS taken
+        WHERE l.reference = {REFERENCE} AND l.kind = 'capture' AND l.key LIKE i.id || ':%%') AS taken
     WHERE i.definition = 'payment.capture' AND i.created_at >= %(since)s
       AND ((i.status = 'completed' AND taken.amount <> (i.metadata->>'amount_minor')::bigint)
         OR (i.status = 'compensated' AND taken.amount <> 0))
@@ -202,5 +266,7 @@ CHECKS = (
     COMPENSATED_PAYMENTS,
     CANCELLED_PAYMENTS,
     CAPTURED_PAYMENTS,
+    CAPTURES_ADD_UP,
+    INCREMENTS_ADD_UP,
     DISPUTED_AMOUNTS,
 )

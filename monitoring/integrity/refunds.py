@@ -52,7 +52,8 @@ REFUND_LIMITS = IntegrityCheck(
         SELECT coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) + sum(late_refunded_minor) AS done,
                sum(amount_minor) FILTER (WHERE status IN ('pending', 'processing')) AS pending
         FROM refunds WHERE payment_id = p.id AND surplus_of_id IS NULL) r
-    WHERE p.refunded_minor + p.refund_pending_minor > p.captured_minor OR p.captured_minor > p.amount_minor
+    WHERE p.refunded_minor + p.refund_pending_minor > p.captured_minor
+       OR p.captured_minor > p.amount_minor + p.authorization_increment_minor
        OR least(p.refunded_minor, p.refund_pending_minor) < 0
        OR p.refunded_minor <> coalesce(r.done, 0) OR p.refund_pending_minor <> coalesce(r.pending, 0)
     """,

@@ -19,6 +19,8 @@ PAYMENT: Example = {
     "next_action": {"type": "redirect", "url": "https://pay.example.com/checkout/8sKq"},
     "checkout_url": "https://pay.example.com/checkout/8sKq",
     "capture_method": "automatic",
+    "authorized_amount": 0,
+    "capturable_amount": 0,
     "captured_amount": 0,
     "refunded_amount": 0,
     "refundable_amount": 0,
@@ -82,7 +84,8 @@ REQUEST_EXAMPLES: dict[str, Example] = {
         "customer": {"email": "li@example.com"},
         "metadata": {"basket": "7"},
     },
-    "payments_capture": {"amount": 8000},
+    "payments_capture": {"amount": 8000, "final_capture": True},
+    "payments_increment_authorization": {"amount": 12000},
     "payments_cancel": {"reason": "the customer changed their mind"},
     "refunds_create": {
         "payment_no": "PAY-20261127-482913570164",

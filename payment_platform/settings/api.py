@@ -62,6 +62,7 @@ SPECTACULAR_SETTINGS = {
         "OrderStatus": "orders.models.OrderStatus",
         "Environment": "merchants.models.Environment",
         "DisputeStatus": "gateway.models.DisputeStatus",
+        "OperationStatus": "gateway.models.CaptureStatus",  # also of increments
         "RefundOrigin": "gateway.models.RefundOrigin",
         "RefundState": ["none", "partial", "full"],
         "Scope": "merchants.scopes.ALL_SCOPES",

@@ -158,4 +158,5 @@ searchable_capture_harness = _build_harness_fixture(lambda entry: entry.is_searc
 stored_page_harness = _build_harness_fixture(lambda entry: entry.waits and entry.is_stored)
 calling_harness = _build_harness_fixture(lambda entry: entry.calls)
 capture_harness = _build_harness_fixture(lambda entry: entry.captures)
+repeated_capture_harness = _build_harness_fixture(lambda entry: entry.captures_repeatedly)
 worldwide_harness = _build_harness_fixture(lambda entry: entry.is_worldwide)

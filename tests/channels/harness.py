@@ -74,6 +74,13 @@ class ChannelHarness(Protocol):
         """Returns the webhooks that the channel has sent since the last time, oldest first."""
 
 
+class RepeatedCaptureHarness(ChannelHarness, Protocol):
+    """Of a payment method that captures in parts."""
+
+    # The `payment_method_options` that request it.
+    repeated_capture_options: dict[str, str]
+
+
 def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:
     return PaymentRef(request.reference, request.account, 10.0, trade_no, request.started_at)
 
@@ -128,6 +135,7 @@ class SimulatorHarness:
     currency = "USD"
     pays_at_once = False
     approves = False
+    repeated_capture_options: dict[str, str] = {}
 
     def __init__(self) -> None:
         self.channel = SimulatorChannel()
@@ -174,6 +182,7 @@ class SimulatorHarness:
 class StripeHarness:
     currency = "USD"
     approves = False
+    repeated_capture_options = {"request_multicapture": "if_available"}
 
     def __init__(self, fake: FakeStripe, *, saved_card: bool) -> None:
         self.channel = StripeChannel()

@@ -44,8 +44,9 @@ class HarnessEntry:
     """How a harness is built, and which journeys its payment method can take.
 
     `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted.
-    `is_searchable`: our number alone finds it. `captures`: it can be authorized first. `is_worldwide`: it takes many
-    currencies. `calls`: its creation is a call, and not only a page that is signed here.
+    `is_searchable`: our number alone finds it. `captures`: it can be authorized first. `captures_repeatedly`: and
+    captured in parts. `is_worldwide`: it takes many currencies. `calls`: its creation is a call, and not only a page
+    that is signed here.
     """
 
     build: Callable[[pytest.FixtureRequest], ChannelHarness]
@@ -53,6 +54,7 @@ class HarnessEntry:
     is_stored: bool = True
     is_searchable: bool = True
     captures: bool = True
+    captures_repeatedly: bool = False
     is_worldwide: bool = True
     calls: bool = True
 
@@ -75,10 +77,14 @@ def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
 
 # A new channel adds one line for each of its payment methods.
 HARNESSES = {
-    "simulator": HarnessEntry(lambda _request: SimulatorHarness()),
-    "stripe page": HarnessEntry(lambda request: _build_stripe_harness(request, saved_card=False)),
+    "simulator": HarnessEntry(lambda _request: SimulatorHarness(), captures_repeatedly=True),
+    "stripe page": HarnessEntry(
+        lambda request: _build_stripe_harness(request, saved_card=False), captures_repeatedly=True
+    ),
     "stripe saved card": HarnessEntry(
-        lambda request: _build_stripe_harness(request, saved_card=True), waits=False
+        lambda request: _build_stripe_harness(request, saved_card=True),
+        waits=False,
+        captures_repeatedly=True,
     ),
     "voucher": HarnessEntry(_build_voucher_harness),
     "wechat native": _describe_wechat_method("wechat_native"),

@@ -18,11 +18,11 @@ from channels.base import (
     WebhookRequest,
 )
 from common.outside_calls import release_connections
-from tests.channels.harness import ChannelHarness
+from tests.channels.harness import ChannelHarness, RepeatedCaptureHarness
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.polling import poll_due
-from tests.support.shop import Body, cancel, create, data, get_payment, get_refund, refund
+from tests.support.shop import Body, cancel, capture, create, data, error, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
 
 pytestmark = [
@@ -183,3 +183,59 @@ def test_a_payment_is_refunded_in_two_parts(client: SignedClient, harness: Chann
         harness.pass_refund_pause()
     now = require_equal_records(client, harness, payment)
     assert (now["refunded_amount"], now["refund_status"]) == (10_000, "full")
+
+
+def hold_payment(client: SignedClient, harness: RepeatedCaptureHarness) -> Body:
+    """A payment whose money is held, and that can be captured in parts."""
+    answer = create(
+        client,
+        currency=harness.currency,
+        capture_method="manual",
+        payment_method_options=harness.repeated_capture_options,
+        **harness.build_api_fields(),
+    )
+    payment: Body = data(answer)
+    pay(harness, payment)
+    deliver(harness, harness.take_webhooks())
+    shown: Body = get_payment(client, payment)
+    assert (shown["status"], shown["capturable_amount"]) == ("authorized", 10_000)
+    return shown
+
+
+def test_parts_are_captured_and_the_last_one_releases_the_rest(
+    client: SignedClient, repeated_capture_harness: RepeatedCaptureHarness
+) -> None:
+    harness = repeated_capture_harness
+    payment = hold_payment(client, harness)
+    data(capture(client, payment, amount=3_000, final_capture=False))
+    deliver(harness, harness.take_webhooks())
+    now = require_equal_records(client, harness, payment)
+    assert (now["status"], now["captured_amount"], now["capturable_amount"]) == ("authorized", 3_000, 7_000)
+    data(capture(client, payment, amount=4_000))
+    deliver(harness, harness.take_webhooks())
+    now = require_equal_records(client, harness, payment)
+    assert (now["status"], now["captured_amount"]) == ("succeeded", 7_000)
+
+
+def test_a_cancellation_after_a_capture_releases_the_rest(
+    client: SignedClient, repeated_capture_harness: RepeatedCaptureHarness
+) -> None:
+    harness = repeated_capture_harness
+    payment = hold_payment(client, harness)
+    data(capture(client, payment, amount=3_000, final_capture=False))
+    assert data(cancel(client, payment))["status"] == "succeeded"
+    deliver(harness, harness.take_webhooks())
+    assert require_equal_records(client, harness, payment)["captured_amount"] == 3_000
+
+
+def test_no_more_is_refunded_than_was_captured_so_far(
+    client: SignedClient, repeated_capture_harness: RepeatedCaptureHarness
+) -> None:
+    harness = repeated_capture_harness
+    payment = hold_payment(client, harness)
+    data(capture(client, payment, amount=3_000, final_capture=False))
+    error(refund(client, payment, 3_001), 422, "refund_exceeds_payment")
+    data(refund(client, payment, 3_000))
+    harness.settle_refunds()
+    deliver(harness, harness.take_webhooks())
+    assert require_equal_records(client, harness, payment)["refunded_amount"] == 3_000

@@ -24,7 +24,7 @@ from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
 from tests.support.receiver import Receiver, WebhookResponse
-from tests.support.shop import authorized, cancel, create, data, opened, paid, refund
+from tests.support.shop import authorized, cancel, capture, create, data, increment, opened, paid, refund
 from tests.support.signing import SignedClient
 from tests.support.webhooks import ENDPOINTS, deliver_due, registered
 
@@ -94,7 +94,9 @@ def test_every_event_matches_its_schema(client: SignedClient) -> None:  # noqa: 
         refund(client, paid(client, "refund_declined"), 100)
         create(client, "decline", order_no="tried-again")
         create(client, order_no="tried-again")
-        authorized(client)
+        held = authorized(client)
+        data(increment(client, held, 11_000))
+        data(capture(client, held, amount=1_000, final_capture=False))
         waiting = opened(client)
         data(cancel(client, waiting))
         closed = Payment.objects.get(payment_no=waiting["payment_no"])

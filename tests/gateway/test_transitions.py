@@ -7,9 +7,22 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from common.ids import uuid7
-from gateway.models import AttemptStatus, Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
+from gateway.models import (
+    AttemptStatus,
+    AuthorizationIncrement,
+    Capture,
+    CaptureStatus,
+    IncrementStatus,
+    Payment,
+    PaymentAttempt,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+)
 from gateway.state_machine.transitions import (
     ATTEMPT_TRANSITIONS,
+    CAPTURE_TRANSITIONS,
+    INCREMENT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
     REFUND_TRANSITIONS,
 )
@@ -109,6 +122,30 @@ def test_refunds(acme: NewMerchant) -> None:
         RefundStatus, insert, refused_by="refund_status_moves_on", changes=changes
     )
     assert accepted == pairs_of(REFUND_TRANSITIONS) == pairs_in_documents("refund")
+
+
+def test_captures(acme: NewMerchant) -> None:
+    payment = insert_payment(acme, PaymentStatus.AUTHORIZED)
+
+    def insert(status: str) -> Capture:
+        return Capture.objects.create(
+            payment=payment, number=1, amount_minor=1, is_final=False, status=status
+        )
+
+    accepted = pairs_the_database_accepts(CaptureStatus, insert, refused_by="capture_status_moves_on")
+    assert accepted == pairs_of(CAPTURE_TRANSITIONS) == pairs_in_documents("capture")
+
+
+def test_authorization_increments(acme: NewMerchant) -> None:
+    payment = insert_payment(acme, PaymentStatus.AUTHORIZED)
+
+    def insert(status: str) -> AuthorizationIncrement:
+        return AuthorizationIncrement.objects.create(
+            payment=payment, number=1, reference="PAY-1", previous_minor=1, amount_minor=2, status=status
+        )
+
+    accepted = pairs_the_database_accepts(IncrementStatus, insert, refused_by="increment_status_moves_on")
+    assert accepted == pairs_of(INCREMENT_TRANSITIONS) == pairs_in_documents("increment")
 
 
 @pytest.mark.parametrize("status", [AttemptStatus.DECLINED, AttemptStatus.CANCELLED])

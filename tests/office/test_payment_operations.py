@@ -60,11 +60,16 @@ def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> Non
     for too_much in ("60.001", "100.01", "0", ""):
         assert act(ana, payment, "capture", amount=too_much) == 422, "the form again"
     assert not StaffAction.objects.exists()
-    assert act(ana, payment, "capture", amount="60") == 302
-    assert act(ana, payment, "capture", amount="60") == 409
+    assert act(ana, payment, "capture", amount="20") == 302, "not the last one"
+    payment.refresh_from_db()
+    assert (payment.status, payment.captured_minor) == ("authorized", 2_000)
+    assert act(ana, payment, "capture", amount="81", is_final="on") == 422, "more than is held"
+    assert act(ana, payment, "capture", amount="40", is_final="on") == 302
+    assert act(ana, payment, "capture", amount="40", is_final="on") == 409
     payment.refresh_from_db()
     assert (payment.status, payment.captured_minor) == ("succeeded", 6_000)
-    assert done(payment) == ("ana", "payment.capture", payment.payment_no, "they rang")
+    operations = StaffAction.objects.order_by("id").values_list("actor", "action", "object_id")
+    assert [*operations] == [("ana", "payment.capture", payment.payment_no)] * 2
 
 
 def test_what_nobody_will_pay_is_cancelled_and_the_merchant_reads_nothing_of_ours(

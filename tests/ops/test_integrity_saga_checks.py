@@ -183,6 +183,26 @@ BREAKAGES = [
         "taken and taken back",
         instance("status = 'compensated'", saga("payment.capture", "captured")),
     ),
+    Breakage(
+        "captures_add_up",
+        "a capture without money",
+        "INSERT INTO captures (id, payment_id, number, amount_minor, is_final, status)"
+        " SELECT gen_random_uuid(), id, 2, 1, false, 'succeeded' FROM payments WHERE payment_no = %(captured)s",
+        "captured",
+    ),
+    Breakage(
+        "captures_add_up",
+        "an open capture without a saga",
+        "INSERT INTO captures (id, payment_id, number, amount_minor, is_final, status)"
+        " SELECT gen_random_uuid(), id, 2, 1, false, 'pending' FROM payments WHERE payment_no = %(captured)s",
+        "captured",
+    ),
+    Breakage(
+        "increments_add_up",
+        "authorized without an increment",
+        "UPDATE payments SET authorization_increment_minor = 1 WHERE payment_no = %(captured)s",
+        "captured",
+    ),
     Breakage("finished_refunds", "no refund here", "DELETE FROM refunds WHERE refund_no = %(refund)s"),
     Breakage(
         "finished_refunds",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes.flows import FLOWS, LONG_FLOWS
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop
 from tests.support.processes import Platform
@@ -29,6 +30,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         long = metafunc.config.getoption("--long", False)
         count = metafunc.config.getoption("--seeds", None) or (LONG_SEEDS if long else SEEDS)
         metafunc.parametrize("seed", range(first, first + count))
+    if "flow" in metafunc.fixturenames:
+        long_flows = LONG_FLOWS if metafunc.config.getoption("--long", False) else ()
+        metafunc.parametrize("flow", (*FLOWS, *long_flows), ids=str)
 
 
 @pytest.fixture(scope="package")

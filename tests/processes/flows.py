@@ -97,6 +97,39 @@ def _verify_capture(books: Books, write: Write, reply: Reply) -> None:
     books.require_agreement(captured)
 
 
+def _prepare_second_capture(shop: HttpShop) -> Write:
+    held = shop.send(payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")).data
+    path, part = f"/api/v1/payments/{held['payment_no']}/capture", {"amount": PART, "final_capture": False}
+    assert shop.send(Write(path, part)).data["captured_amount"] == PART
+    return Write(path, part)
+
+
+def _verify_second_capture(books: Books, write: Write, reply: Reply) -> None:
+    """The bank has captured twice, and holds the rest."""
+    number = write.path.split("/")[-2]
+    captured = books.payment_by_no(number)
+    assert captured["status"] == reply.data["status"] == "authorized"
+    assert captured["captured_minor"] == reply.data["captured_amount"] == 2 * PART
+    assert books.ledger(number) == {"authorize": [AMOUNT], "capture": [PART, PART]}
+    rows = books.rows("SELECT * FROM captures WHERE payment_id = %s ORDER BY number", captured["id"])
+    assert [(row["status"], row["amount_minor"]) for row in rows] == [("succeeded", PART)] * 2
+    books.require_agreement(captured)
+
+
+def _prepare_increment(shop: HttpShop) -> Write:
+    held = shop.send(payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")).data
+    path = f"/api/v1/payments/{held['payment_no']}/increment-authorization"
+    return Write(path, {"amount": AMOUNT + PART})
+
+
+def _verify_increment(books: Books, write: Write, reply: Reply) -> None:
+    number = write.path.split("/")[-2]
+    held = books.payment_by_no(number)
+    assert reply.data["authorized_amount"] == AMOUNT + PART
+    assert (held["status"], held["authorization_increment_minor"]) == ("authorized", PART)
+    assert books.ledger(number) == {"authorize": [AMOUNT, PART]}
+
+
 def _prepare_authorized(_shop: HttpShop) -> Write:
     return payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")
 
@@ -236,6 +269,12 @@ PAYMENT_DECLINED = Flow("payment.create declined", CREATE, _prepare_decline, _ve
 PAYMENT_AUTHORIZED = Flow("payment.create authorized", CREATE, _prepare_authorized, _verify_authorized)
 PAYMENT_CANCEL = Flow("payment.cancel", "CancelAtChannel", _prepare_cancel, _verify_cancel)
 PAYMENT_CAPTURE = Flow("payment.capture", "CaptureAtChannel", _prepare_capture, _verify_capture)
+SECOND_CAPTURE = Flow(
+    "payment.capture in part", "CaptureAtChannel", _prepare_second_capture, _verify_second_capture
+)
+INCREMENT = Flow(
+    "payment.increment_authorization", "IncrementAtChannel", _prepare_increment, _verify_increment
+)
 REFUND_CREATE = Flow("refund.create", REFUND, _prepare_refund, _verify_refund)
 REFUND_DECLINED = Flow(
     "refund.create declined", REFUND, _prepare_declined_refund, _verify_declined_refund, "compensated"
@@ -284,6 +323,8 @@ FLOWS = (
     ALIPAY_CREATE,
     ALIPAY_REFUND,
 )
+# Their answers are lost in every run; with --long their processes die as well.
+LONG_FLOWS = (SECOND_CAPTURE, INCREMENT)
 # The one flow whose compensation calls the bank: every other one is undone in the commit that records the refusal.
 PAYMENT_ROLLED_BACK = Flow(
     "payment.create rolled back", CREATE, _prepare_silent, _verify_rolled_back, "compensated"

@@ -16,7 +16,7 @@ import pytest
 
 from scripts.local.config import ROOT
 from tests.processes.deaths import worker_dies
-from tests.processes.flows import FLOWS, PAYMENT_ROLLED_BACK, Flow
+from tests.processes.flows import FLOWS, LONG_FLOWS, PAYMENT_ROLLED_BACK, Flow
 from tests.processes.test_crash_without_saga import NO_SAGA
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, NoAnswer, Write
@@ -76,7 +76,6 @@ def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> N
     wait_for_death(web)
 
 
-@pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_web_worker_dies(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
 ) -> None:
@@ -93,7 +92,6 @@ def test_web_worker_dies(
             _require_final_answer(shop, books, flow, write)
 
 
-@pytest.mark.parametrize("flow", FLOWS, ids=str)
 def test_celery_worker_dies_in_the_retry(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
 ) -> None:
@@ -184,7 +182,7 @@ def test_answer_is_lost(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
 ) -> None:
     """The call happened and is reported as a timeout: 202, and the Celery worker finds out."""
-    writes = [(flow, flow.prepare(shop)) for flow in FLOWS]
+    writes = [(flow, flow.prepare(shop)) for flow in (*FLOWS, *LONG_FLOWS)]
     for flow, write in writes:
         with subtests.test("lost", flow=flow.name):
             platform.arm(platform.web_worker(), lose_answer_of=flow.step)

@@ -25,6 +25,7 @@ CALLS = frozenset(
         "find_payment",
         "cancel_payment",
         "capture_payment",
+        "increment_authorization",
         "list_payments",
         "refund_payment",
         "find_refund",

@@ -109,6 +109,12 @@ def capture(client: SignedClient, payment: Body, *, key: str | None = None, **bo
     return client.post(f"{PAYMENTS}/{payment['payment_no']}/capture", body, idempotency_key=key)
 
 
+def increment(client: SignedClient, payment: Body, amount: int, *, key: str | None = None) -> TestResponse:
+    """Asks for a larger authorization: `amount` is the new total."""
+    path = f"{PAYMENTS}/{payment['payment_no']}/increment-authorization"
+    return client.post(path, {"amount": amount}, idempotency_key=key)
+
+
 def sync(client: SignedClient, payment: Body, *, key: str | None = None) -> TestResponse:
     return client.post(f"{PAYMENTS}/{payment['payment_no']}/sync", {}, idempotency_key=key)
 

@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("kind", "key"), name="simulator_ledger_once_per_key"),
                     models.UniqueConstraint(
-                        condition=models.Q(("kind__in", ["refund", "refund_return"]), _negated=True),
+                        condition=models.Q(("kind__in", ["charge", "void"])),
                         fields=("reference", "kind"),
                         name="simulator_ledger_once_per_payment",
                     ),
@@ -146,7 +146,10 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField()),
                 (
                     "settles_at",
-                    models.DateTimeField(help_text="When a payment in processing is decided.", null=True),
+                    models.DateTimeField(
+                        help_text="When a payment in processing is decided, or an authorization lapses.",
+                        null=True,
+                    ),
                 ),
                 (
                     "created_at",
@@ -200,9 +203,11 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("settles_at__isnull", True), ("state", "processing"), _connector="OR"
+                            ("settles_at__isnull", True),
+                            ("state__in", ["processing", "authorized"]),
+                            _connector="OR",
                         ),
-                        name="simulator_payment_settles_only_in_processing",
+                        name="simulator_payment_settles_only_when_undecided",
                     ),
                 ],
             },

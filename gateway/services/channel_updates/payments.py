@@ -9,7 +9,7 @@ from gateway.flows.channel_outcomes import describe_payment_mismatch
 from gateway.flows.late_payments import handle_duplicate_payment, is_refund_automatic
 from gateway.flows.payment_cancel import start_release_saga
 from gateway.flows.payment_complete import complete_approved_payment
-from gateway.flows.received_payments import receive_payment
+from gateway.flows.received_payments import receive_partial_capture, receive_payment
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     Payment,
@@ -43,8 +43,13 @@ def apply_payment_update(*, update: ChannelPayment, source: UpdateSource) -> Upd
 
 def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: ChannelPayment) -> UpdateEffect:
     mismatch = describe_payment_mismatch(
-        update, reference=update.reference, amount_minor=payment.amount_minor, currency=payment.currency
+        update,
+        reference=update.reference,
+        amount_minor=_choose_expected_amount(payment, update),
+        currency=payment.currency,
     )
+    if earlier_attempt is None and not mismatch:
+        mismatch = _describe_lost_capture(payment, update)
     if mismatch:
         # Amount or currency differ: the update is not applied, because no rule can say which side is wrong.
         open_mismatch_review(payment, mismatch, subject=update.reference)
@@ -52,6 +57,27 @@ def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: Cha
     if earlier_attempt is not None:
         return _apply_to_earlier_attempt(payment, earlier_attempt, update)
     return _apply_to_current_attempt(payment, update)
+
+
+def _choose_expected_amount(payment: Payment, update: ChannelPayment) -> int:
+    """The amount that the update should report. One that is older than an increment, or newer than our record of it,
+    reports another total of the payment."""
+    reported = update.amount_minor
+    if reported in (None, payment.authorized_minor):
+        return payment.authorized_minor
+    totals = selectors.list_authorized_totals(payment, update.reference)
+    return reported if reported in totals else payment.authorized_minor
+
+
+def _describe_lost_capture(payment: Payment, update: ChannelPayment) -> str:
+    """Describes an end that contradicts the captures that we know; empty without a contradiction."""
+    has_ended = update.state in (PaymentState.PAID, PaymentState.CANCELLED, PaymentState.DECLINED)
+    if not (payment.is_partly_captured and has_ended and update.captured_minor < payment.captured_minor):
+        return ""
+    return (
+        f"the channel reports {update.state} with {update.captured_minor} captured, "
+        f"we know of {payment.captured_minor}"
+    )
 
 
 def open_mismatch_review(payment: Payment, mismatch: str, *, subject: str) -> None:
@@ -90,7 +116,7 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
             # Nobody will capture what the channel holds for a closed payment.
             return _release_held_funds(payment, None)
         case PaymentState.AUTHORIZED, _:
-            changed = state_machine.mark_payment_authorized(payment=payment)
+            changed = _apply_authorization(payment, update)
         case PaymentState.APPROVED, _:
             _record_trade_no(payment, update)
             before = update.complete_before.isoformat() if update.complete_before else ""
@@ -117,8 +143,29 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
     return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW
 
 
+def _apply_authorization(payment: Payment, update: ChannelPayment) -> bool:
+    """The channel holds funds; some of them may have been captured, and others added."""
+    changed = state_machine.mark_payment_authorized(payment=payment)
+    changed |= _apply_increment(payment, update)
+    if update.captured_minor > payment.captured_minor:
+        effect = receive_partial_capture(payment=payment, captured_minor=update.captured_minor)
+        changed |= effect == UpdateEffect.APPLIED
+    return changed
+
+
+def _apply_increment(payment: Payment, update: ChannelPayment) -> bool:
+    """The channel authorizes more than we know: an increment whose answer is still missing."""
+    if update.amount_minor is None or update.amount_minor <= payment.authorized_minor:
+        return False
+    increment = selectors.find_increment(payment, update.amount_minor)
+    return increment is not None and state_machine.mark_increment_succeeded(
+        increment_id=increment.id, payment=payment
+    )
+
+
 def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
     _record_trade_no(payment, update)
+    _apply_increment(payment, update)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
         # Those that wait: the creation, a cancellation of a page that was still open, a completion.

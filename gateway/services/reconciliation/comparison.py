@@ -66,18 +66,18 @@ def compare_payment(
     payment = attempt.payment
     is_current = attempt.reference == payment.reference
     captured_minor = payment.captured_minor if is_current else attempt.surplus_minor
-    if captured_minor:
+    if captured_minor and not (is_current and payment.is_partly_captured):
         states: tuple[PaymentState, ...] = (PaymentState.PAID,)
     elif is_current:
         states = _PAYMENT_STATES[payment.status]
     else:
         states = _UNPAID_STATES
     status = payment.status if is_current else "given up"
-    is_same_amount = listed.amount_minor in (None, payment.amount_minor)
+    is_same_amount = listed.amount_minor in (None, payment.authorized_minor)
     is_same_currency = payment.currency == listed.currency.upper()
     is_same_capture = captured_minor == listed.captured_minor
     for kind, ours, reported, is_same in (
-        (DifferenceKind.AMOUNT, payment.amount_minor, listed.amount_minor, is_same_amount),
+        (DifferenceKind.AMOUNT, payment.authorized_minor, listed.amount_minor, is_same_amount),
         (DifferenceKind.CURRENCY, payment.currency, listed.currency, is_same_currency),
         (DifferenceKind.STATE, status, listed.state, listed.state in states),
         (DifferenceKind.CAPTURED, captured_minor, listed.captured_minor, is_same_capture),

@@ -24,6 +24,7 @@ from channels.base import (
     CredentialField,
     CredentialsAccepted,
     Declined,
+    IncrementAuthorization,
     ListingEntry,
     ListingWindow,
     NotFoundAtChannel,
@@ -104,6 +105,9 @@ class VoucherChannel:
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
         changes = {"state": PaymentState.PAID, "captured_minor": request.amount_minor}
         return self._change_payment(request.payment, (PaymentState.AUTHORIZED,), **changes)
+
+    def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
+        raise NotImplementedError("a voucher declares no increments")
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         def refund() -> RefundResult:

@@ -28,6 +28,10 @@ class StripeAccount:
     search_lags: bool = True
     has_search: bool = True
     ahead_seconds: float = 0.0
+    declines_increments: bool = False
+    # How often a charge was captured, and an intent incremented.
+    captures: dict[str, int] = field(default_factory=dict)
+    increments: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)

@@ -91,6 +91,8 @@ class FakeStripeApi:
                 found = account.get_intent(parts[3])
             case "POST /v1/payment_intents/{intent}/capture":
                 found = intents.capture_intent(account, parts[3], params)
+            case "POST /v1/payment_intents/{intent}/increment_authorization":
+                found = intents.increment_authorization(account, parts[3], params)
             case "POST /v1/payment_intents/{intent}/cancel":
                 found = intents.cancel_intent(account, parts[3], params)
             case "POST /v1/refunds":

@@ -27,11 +27,19 @@ from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe import intents, refunds, sessions
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.api import FakeStripeApi
-from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, SLOW_DEBIT, VISA
+from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, INCREMENTAL_CARD, SLOW_DEBIT, VISA
 from tests.support.stripe.messages import StripeRequest, StripeResponse
 from tests.support.stripe.specification import JsonObject
 
-__all__ = ["CHALLENGED_CARD", "DECLINED_CARD", "SLOW_DEBIT", "VISA", "FakeStripe", "Fault"]
+__all__ = [
+    "CHALLENGED_CARD",
+    "DECLINED_CARD",
+    "INCREMENTAL_CARD",
+    "SLOW_DEBIT",
+    "VISA",
+    "FakeStripe",
+    "Fault",
+]
 
 
 class Fault(enum.Enum):
@@ -77,7 +85,7 @@ class FakeStripe:
             recorded.clear()
         self.account.search_lags, self.account.has_search = True, True
         self.account.refund_status, self.holding = "succeeded", None
-        self.account.ahead_seconds = 0.0
+        self.account.ahead_seconds, self.account.declines_increments = 0.0, False
         self.account.endpoints.clear()
 
     # --- Reading Stripe's objects ----------------------------------------------------------------------------------
@@ -156,6 +164,11 @@ class FakeStripe:
     def complete_3d_secure(self, intent_id: str, *, passed: bool) -> None:
         with self._lock:
             intents.complete_3d_secure(self.account, self.account.intents[intent_id], passed=passed)
+
+    def expire_authorization(self, intent_id: str) -> None:
+        """The time in which an authorization can be captured ends."""
+        with self._lock:
+            intents.expire_authorization(self.account, self.account.intents[intent_id])
 
     def refund_in_dashboard(self, intent_id: str, amount: int) -> JsonObject:
         """Staff of the merchant refund in Stripe's dashboard: without our metadata."""

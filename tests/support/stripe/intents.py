@@ -12,7 +12,12 @@ from tests.support.stripe.specification import JsonObject, build_null_fields
 VISA, DECLINED_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
 CHALLENGED_CARD = "pm_card_authenticationRequired"
 SLOW_DEBIT = "pm_usBankAccount"  # the bank decides days later
-CARDS = (VISA, DECLINED_CARD, CHALLENGED_CARD, SLOW_DEBIT)
+# docs.stripe.com/payments/incremental-authorization#test-your-integration
+INCREMENTAL_CARD = "pm_card_debit_incrementalAuthAuthorized"
+CARDS = (VISA, DECLINED_CARD, CHALLENGED_CARD, SLOW_DEBIT, INCREMENTAL_CARD)
+# The cards that offer a feature, if it was requested (docs.stripe.com/payments/multicapture#test-your-integration).
+FEATURE_CARDS = {"multicapture": (VISA,), "incremental_authorization": (INCREMENTAL_CARD,)}
+MAX_CAPTURES, MAX_INCREMENTS = 50, 10
 # docs.stripe.com/api/payment_intents/cancel
 CANCELLABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
 
@@ -38,6 +43,7 @@ def create_intent(account: StripeAccount, params: JsonObject) -> JsonObject:
         metadata=params.get("metadata", {}),
         customer=params.get("customer"),
         payment_method=params.get("payment_method"),
+        payment_method_options=build_card_options(params.get("payment_method_options", {})),
         automatic_payment_methods={"allow_redirects": "always", **params.get("automatic_payment_methods", {})}
         if params.get("automatic_payment_methods")
         else {"allow_redirects": "always", "enabled": True},
@@ -150,9 +156,10 @@ def succeed_intent(account: StripeAccount, intent: JsonObject) -> None:
 
 
 def capture_intent(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
-    """docs.stripe.com/api/payment_intents/capture"""
+    """docs.stripe.com/api/payment_intents/capture, docs.stripe.com/payments/multicapture"""
     intent = account.get_intent(intent_id)
     amount = params.get("amount_to_capture", intent["amount_capturable"])
+    is_final = params.get("final_capture", True)
     amounts.require_multiple_of_ten(amount, intent["currency"], "amount_to_capture")
     if intent["status"] != "requires_capture":
         raise _unexpected_state(intent, "captured")
@@ -160,13 +167,95 @@ def capture_intent(account: StripeAccount, intent_id: str, params: JsonObject) -
         raise InvalidParameter(
             "More than can be captured.", code="amount_too_large", param="amount_to_capture"
         )
-    _take_money(account, intent, amount)
+    if not is_final and not _is_available(account, intent, "multicapture"):
+        raise InvalidParameter("Multicapture is not available.", param="final_capture")
+    if amount == 0 and not (is_final and intent["amount_received"]):  # only to release what is left
+        raise InvalidParameter("Invalid integer", code="parameter_invalid_integer", param="amount_to_capture")
+    charge = account.charges[intent["latest_charge"]]
+    account.captures[charge["id"]] = account.captures.get(charge["id"], 0) + 1
+    assert account.captures[charge["id"]] <= MAX_CAPTURES, "beyond the documented limit"
+    if is_final:
+        _take_money(account, intent, intent["amount_received"] + amount)
+    else:
+        _take_part(account, intent, amount)
     return intent
+
+
+def _take_part(account: StripeAccount, intent: JsonObject, amount: int) -> None:
+    """A capture that is not final: docs.stripe.com/payments/multicapture#webhooks"""
+    charge = account.charges[intent["latest_charge"]]
+    account.update_object(charge, amount_captured=charge["amount_captured"] + amount)
+    account.update_object(
+        intent,
+        amount_received=intent["amount_received"] + amount,
+        amount_capturable=intent["amount_capturable"] - amount,
+    )
+    account.emit_event("charge.updated", charge)
+    account.emit_event("payment_intent.amount_capturable_updated", intent)
+
+
+def expire_authorization(account: StripeAccount, intent: JsonObject) -> None:
+    """The authorization window ends: docs.stripe.com/payments/multicapture#final-capture"""
+    assert intent["status"] == "requires_capture", intent["status"]
+    if intent["amount_received"]:
+        _take_money(account, intent, intent["amount_received"])
+    else:
+        end_intent(account, intent, "expired")
+
+
+def increment_authorization(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
+    """docs.stripe.com/payments/incremental-authorization"""
+    intent = account.get_intent(intent_id)
+    amount = params["amount"]
+    amounts.require_multiple_of_ten(amount, intent["currency"], "amount")
+    if intent["status"] != "requires_capture":
+        raise _unexpected_state(intent, "incremented")
+    if intent["amount_received"] or not _is_available(account, intent, "incremental_authorization"):
+        raise ErrorResponse(400, "This PaymentIntent does not support incremental authorization.")
+    if amount <= intent["amount"]:
+        raise InvalidParameter("The amount must be greater than the authorized amount.", param="amount")
+    account.increments[intent_id] = account.increments.get(intent_id, 0) + 1
+    if account.increments[intent_id] > MAX_INCREMENTS:
+        raise ErrorResponse(400, "Too many incremental authorization attempts.")
+    if account.declines_increments:
+        reason = {"code": "card_declined", "decline_code": "generic_decline"}
+        raise ErrorResponse(402, "Your card was declined.", kind="card_error", **reason)
+    account.update_object(account.charges[intent["latest_charge"]], amount=amount)
+    account.update_object(intent, amount=amount, amount_capturable=amount)
+    return intent
+
+
+def build_card_options(options: JsonObject) -> JsonObject:
+    """The options as a PaymentIntent shows them."""
+    if "card" not in options:
+        return {}
+    return {"card": {**build_null_fields("payment_intent_payment_method_options_card"), **options["card"]}}
+
+
+def _is_available(account: StripeAccount, intent: JsonObject, feature: str) -> bool:
+    details = account.charges[intent["latest_charge"]]["payment_method_details"]
+    return bool(details["card"][feature]["status"] == "available")
+
+
+def _build_card_details(intent: JsonObject) -> JsonObject:
+    """A feature that was not requested is unavailable (docs.stripe.com/payments/incremental-authorization)."""
+    requested = intent["payment_method_options"].get("card", {})
+    features = {
+        feature: {
+            "status": "available"
+            if requested.get(f"request_{feature}") == "if_available" and intent["payment_method"] in cards
+            else "unavailable"
+        }
+        for feature, cards in FEATURE_CARDS.items()
+    }
+    card = {**build_null_fields("payment_method_details_card"), "exp_month": 12, "exp_year": 2040}
+    return {"type": "card", "card": {**card, **features}}
 
 
 def cancel_intent(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
     """docs.stripe.com/api/payment_intents/cancel: the intent of an open Checkout Session ends only with its session."""
     intent = account.get_intent(intent_id)
+    assert not intent["amount_received"], "Stripe does not document the cancellation after a capture"
     session = account.find_session_of_intent(intent_id)
     if session is not None and session["status"] == "open":
         message = "You cannot cancel the PaymentIntent of a Checkout Session. Expire the session instead."
@@ -222,6 +311,9 @@ def _create_charge(account: StripeAccount, intent: JsonObject) -> JsonObject:
         paid=intent["payment_method"] != SLOW_DEBIT,
         payment_intent=intent["id"],
         payment_method=intent["payment_method"],
+        payment_method_details=_build_card_details(intent)
+        if intent["payment_method"] != SLOW_DEBIT
+        else None,
         refunded=False,
         status="pending" if intent["payment_method"] == SLOW_DEBIT else "succeeded",
     )

@@ -15,7 +15,8 @@ def create_refund(account: StripeAccount, params: JsonObject) -> JsonObject:
     """docs.stripe.com/api/refunds/create: at most what was captured and not refunded."""
     intent = account.get_intent(params["payment_intent"])
     charge = account.charges.get(intent["latest_charge"] or "")
-    if charge is None or not charge["captured"]:
+    # Also before the last capture: docs.stripe.com/payments/multicapture#refunds
+    if charge is None or not (charge["captured"] or charge["amount_captured"]):
         raise ErrorResponse(400, f"This PaymentIntent ({intent['id']}) has no successful charge to refund.")
     left = charge["amount_captured"] - charge["amount_refunded"]
     if left == 0:

@@ -37,7 +37,7 @@ def create_session(account: StripeAccount, params: JsonObject) -> JsonObject:
         metadata=params.get("metadata", {}),
         mode=params["mode"],
         payment_method_collection="if_required",
-        payment_method_options={},
+        payment_method_options=_build_card_options(params.get("payment_method_options", {})),
         payment_method_types=["card"],
         payment_status="unpaid",
         phone_number_collection={"enabled": False},
@@ -51,6 +51,11 @@ def create_session(account: StripeAccount, params: JsonObject) -> JsonObject:
     account.sessions[session["id"]] = session
     account.session_intent_data[session["id"]] = params.get("payment_intent_data", {})
     return session
+
+
+def _build_card_options(options: JsonObject) -> JsonObject:
+    """The options as a session shows them; 3-D Secure is `automatic` by default."""
+    return {"card": {"request_three_d_secure": "automatic", **options["card"]}} if "card" in options else {}
 
 
 def _read_expiry(account: StripeAccount, params: JsonObject) -> int:
@@ -117,6 +122,7 @@ def _get_or_create_intent(account: StripeAccount, session: JsonObject) -> JsonOb
             "currency": session["currency"],
             "capture_method": data.get("capture_method", "automatic_async"),
             "metadata": data.get("metadata", {}),
+            "payment_method_options": intents.build_card_options(session["payment_method_options"]),
         }
         account.update_object(session, payment_intent=intents.new_intent(account, **fields)["id"])
     return account.intents[session["payment_intent"]]

@@ -1,0 +1,66 @@
+"""The captures of an authorized payment, and the increments of its authorization."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+
+from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from common.admin import money_text
+from gateway.models import AuthorizationIncrement, Capture
+
+TONES = {"succeeded": Tone.SUCCESS, "failed": Tone.DANGER}
+
+
+@source
+def captures(subject: Subject) -> Iterator[Entry]:
+    currency = subject.payment.currency
+    for capture in Capture.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
+        facts = [Fact(_("amount"), money_text(capture.amount_minor, currency)), *_describe_failure(capture)]
+        if capture.is_final:
+            facts.append(Fact(_("last capture"), _("yes")))
+        if capture.is_made_at_channel:
+            facts.append(Fact(_("made at the channel"), _("yes")))
+        title = _("Capture %(number)d: %(status)s")
+        values = {"number": capture.number, "status": capture.get_status_display()}
+        yield Entry(
+            capture.settled_at or capture.created_at,
+            "payments",
+            _("Capture"),
+            title % values,
+            TONES.get(capture.status, Tone.INFO),
+            facts=facts,
+            duration_ms=_count_ms(capture.created_at, capture.settled_at),
+        )
+
+
+@source
+def authorization_increments(subject: Subject) -> Iterator[Entry]:
+    currency = subject.payment.currency
+    increments = AuthorizationIncrement.objects.filter(payment=subject.payment)
+    for increment in increments.order_by("-number")[:EACH]:
+        title = _("Authorization increment %(number)d: %(status)s")
+        values = {"number": increment.number, "status": increment.get_status_display()}
+        yield Entry(
+            increment.settled_at or increment.created_at,
+            "expand_less",
+            _("Authorization increment"),
+            title % values,
+            TONES.get(increment.status, Tone.INFO),
+            facts=[
+                Fact(_("before"), money_text(increment.previous_minor, currency)),
+                Fact(_("amount"), money_text(increment.amount_minor, currency)),
+                *_describe_failure(increment),
+            ],
+            duration_ms=_count_ms(increment.created_at, increment.settled_at),
+        )
+
+
+def _describe_failure(row: Capture | AuthorizationIncrement) -> list[Fact]:
+    if not row.failure_code:
+        return []
+    return [Fact(_("failure"), f"{row.failure_code} {row.failure_message}".strip(), is_code=True)]
+
+
+def _count_ms(created_at: dt.datetime, settled_at: dt.datetime | None) -> int | None:
+    return round((settled_at - created_at).total_seconds() * 1000) if settled_at else None
