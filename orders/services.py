@@ -42,11 +42,15 @@ class OrderDraft:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """A new or an existing order. `now` is the database's clock."""
+    """A new or an existing order. `now` is the database's clock.
+
+    The caller inserts the `items` of a new order, together with its own rows; a deferred trigger requires them.
+    """
 
     order: Order
     is_new: bool
     now: dt.datetime
+    items: tuple[OrderItem, ...] = ()
 
 
 def place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> Order:
@@ -54,14 +58,16 @@ def place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> Order:
     order = _insert_order(order_id, draft)
     if order is None:
         raise DuplicateOrderNo({"order_no": draft.order_no})
+    insert_together(*_build_items(order, draft))
     return order
 
 
 def find_or_place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> FoundOrder:
-    """Inserts a new order, or locks the existing one with this number, in the caller's transaction."""
+    """Inserts a new order without its items, or locks the existing one with this number, in the caller's
+    transaction."""
     order = _insert_order(order_id, draft)
     if order is not None:
-        return FoundOrder(order, True, order.created_at)
+        return FoundOrder(order, True, order.created_at, _build_items(order, draft))
     order = Order.objects.select_for_update().get(
         merchant_id=draft.merchant_id, environment=draft.environment, order_no=draft.order_no
     )
@@ -89,23 +95,22 @@ def _insert_order(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
         subject=draft.subject,
         metadata=draft.metadata,
     )
-    if not insert_unless_exists(order):
-        return None
+    return order if insert_unless_exists(order) else None
+
+
+def _build_items(order: Order, draft: OrderDraft) -> tuple[OrderItem, ...]:
     items = draft.items or (ItemDraft(draft.subject, 1, draft.amount_minor),)
-    insert_together(
-        *(
-            OrderItem(
-                order=order,
-                position=position,
-                name=item.name,
-                quantity=item.quantity,
-                unit_amount_minor=item.unit_amount_minor,
-                amount_minor=item.amount_minor,
-            )
-            for position, item in enumerate(items, start=1)
+    return tuple(
+        OrderItem(
+            order=order,
+            position=position,
+            name=item.name,
+            quantity=item.quantity,
+            unit_amount_minor=item.unit_amount_minor,
+            amount_minor=item.amount_minor,
         )
+        for position, item in enumerate(items, start=1)
     )
-    return order
 
 
 def mark_order_paid(*, order_id: uuid.UUID) -> bool:

@@ -21,16 +21,17 @@ class FlowData:
     """Plain values only: they are stored as JSON, and people read them."""
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            name: str(value) if isinstance(value, uuid.UUID) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values}
 
     @classmethod
     def read(cls, data: Json) -> Self:
-        types = {field.name: field.type for field in dataclasses.fields(cls)}
+        fields = cls.__dataclass_fields__
         return cls(
-            **{name: uuid.UUID(value) if types[name] is uuid.UUID else value for name, value in data.items()}
+            **{
+                name: uuid.UUID(value) if fields[name].type is uuid.UUID else value
+                for name, value in data.items()
+            }
         )
 
 

@@ -104,7 +104,7 @@ def create_order(context: Context) -> None:
         channel_account_id=data.channel_account_id,
         sandbox=data.sandbox,
     )
-    insert_together(payment, attempt, build_event_row(created))
+    insert_together(*placed.items, payment, attempt, build_event_row(created))
     metrics.count_payment_event(created.type, payment)
 
 
