@@ -1,6 +1,5 @@
 """The data that each flow is started with. It is stored in `saga_instances.metadata`, and every step reads it."""
 
-import dataclasses
 import datetime as dt
 import uuid
 from dataclasses import dataclass, field

@@ -57,7 +57,7 @@ def test_a_payment_costs_two_commits(client: SignedClient, simulate: str, status
     assert answer.status_code == status
     assert found.commits == 2, _explain(found)
     if not simulate:
-        assert len(found.statements) <= 16, _explain(found)
+        assert len(found.statements) <= 8, _explain(found)
 
 
 def test_a_cached_replay_costs_only_the_query_of_the_api_key(client: SignedClient) -> None:

@@ -1,0 +1,61 @@
+"""The cost of the most frequent requests, in counts (docs/PERFORMANCE.md). Benchmarks measure times."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+
+from tests.support import bank
+from tests.support.shop import PAYMENTS, create, data, new_no, opened, paid, payment_request, refund
+from tests.support.signing import SignedClient
+from tests.support.work import Work, measure_work
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+
+Prepare = Callable[[], Callable[[], object]]
+
+# Function calls may differ by 10 % and include those of the test's client; the other counts are exact. A change that
+# needs less lowers the budget.
+CREATION = Work(statements=8, commits=2, database_round_trips=12, redis_round_trips=3, function_calls=12_400)
+REPLAY = Work(statements=1, commits=0, database_round_trips=1, redis_round_trips=2, function_calls=6_050)
+REFUND = Work(statements=17, commits=2, database_round_trips=21, redis_round_trips=3, function_calls=38_000)
+WEBHOOK = Work(statements=13, commits=1, database_round_trips=15, redis_round_trips=0, function_calls=18_300)
+FUNCTION_CALL_TOLERANCE = 0.1
+
+
+def test_creation(client: SignedClient) -> None:
+    require_budget(CREATION, lambda: lambda: data(create(client, key=new_no("key"))))
+
+
+def test_replay(client: SignedClient) -> None:
+    wanted, key = payment_request(), new_no("key")
+
+    def send() -> None:
+        assert data(client.post(PAYMENTS, wanted, idempotency_key=key)) == first
+
+    first = data(client.post(PAYMENTS, wanted, idempotency_key=key))
+    require_budget(REPLAY, lambda: send)
+
+
+def test_refund(client: SignedClient) -> None:
+    payment = paid(client)
+    require_budget(REFUND, lambda: lambda: data(refund(client, payment, 1, key=new_no("key"))))
+
+
+def test_webhook_in(client: SignedClient) -> None:
+    def prepare() -> Callable[[], object]:
+        payment = opened(client)
+        webhook = bank.build_webhook(payment, state="paid", captured_minor=payment["amount"])
+        return lambda: bank.read_effect(bank.send_webhook(webhook))
+
+    require_budget(WEBHOOK, prepare)
+
+
+def require_budget(budget: Work, prepare: Prepare) -> None:
+    found = asdict(measure_work(prepare))
+    expected = asdict(budget)
+    calls, expected_calls = found.pop("function_calls"), expected.pop("function_calls")
+    assert (found, calls) == (
+        expected,
+        pytest.approx(expected_calls, rel=FUNCTION_CALL_TOLERANCE),
+    )
