@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from gateway.failure_codes import describe_failure
 from gateway.models import AttemptStatus, PaymentAttempt
 
 TONES = {
@@ -21,9 +22,7 @@ def attempts(subject: Subject) -> Iterator[Entry]:
         if attempt.channel_trade_no:
             facts.append(Fact(_("channel's number"), attempt.channel_trade_no, is_code=True))
         if attempt.failure_code:
-            facts.append(
-                Fact(_("failure"), f"{attempt.failure_code} {attempt.failure_message}".strip(), is_code=True)
-            )
+            facts.append(Fact(_("failure"), describe_failure(attempt.failure_code, attempt.failure_message)))
         duration = attempt.finished_at - attempt.created_at if attempt.finished_at else None
         yield Entry(
             attempt.created_at,

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
 from common.admin import money_text
+from gateway.failure_codes import describe_failure
 from gateway.models import Refund, RefundOrigin, RefundStatus
 
 TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
@@ -37,5 +38,5 @@ def _facts(refund: Refund) -> list[Fact]:
     if refund.reason:
         facts.append(Fact(_("reason"), refund.reason, is_code=True))
     if refund.failure_code:
-        facts.append(Fact(_("failure"), f"{refund.failure_code} {refund.failure_message}", is_code=True))
+        facts.append(Fact(_("failure"), describe_failure(refund.failure_code, refund.failure_message)))
     return facts

@@ -7,6 +7,7 @@ from django.utils import translation
 
 import orders.errors  # noqa: F401 - registers its error classes
 from common.errors import ApiError
+from gateway.failure_codes import FAILURE_LABELS
 
 INTRODUCTION = """\
 # Errors
@@ -37,6 +38,17 @@ no answer at all, comes from the network or a proxy: repeat the same request wit
 """
 
 
+FAILURE_CODES = """
+## Failure codes
+
+`failure_code` of a payment, of its attempts and of a refund, and of `details` of a decline. `failure_message` is the
+channel's own text. A code that is not listed is the channel's own, such as Stripe's decline codes.
+
+| failure_code | meaning |
+| --- | --- |
+"""
+
+
 def documented_errors() -> list[type[ApiError]]:
     """Every error that the API answers with, by HTTP status and number."""
     return sorted(_concrete(ApiError), key=lambda error: (error.status, error.code))
@@ -49,7 +61,9 @@ def error_codes() -> list[str]:
 def errors_page() -> str:
     """`docs/ERRORS.md`."""
     with translation.override("en"):
-        return INTRODUCTION + "".join(_line(error) for error in documented_errors())
+        errors = "".join(_line(error) for error in documented_errors())
+        codes = "".join(f"| `{code}` | {label} |\n" for code, label in sorted(FAILURE_LABELS.items()))
+        return INTRODUCTION + errors + FAILURE_CODES + codes
 
 
 def _concrete(base: type[ApiError]) -> Iterator[type[ApiError]]:

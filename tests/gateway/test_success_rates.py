@@ -9,9 +9,11 @@ import pytest
 from django.db.models import F
 from django.http import HttpResponse
 
+from channels.alipay import errors as alipay_errors
 from channels.paypal import errors as paypal_errors
 from channels.simulator import bank
 from channels.stripe import errors as stripe_errors
+from channels.wechat import errors as wechat_errors
 from common import redis
 from gateway.flows.data import ChannelChoice
 from gateway.models import PaymentAttempt, RoutingRule
@@ -152,5 +154,7 @@ def test_the_codes_of_the_channels_are_known() -> None:
         "transaction_receiving_limit_exceeded",
     }
     of_paypal = {issue.lower() for issue in paypal_errors._ACCOUNT_DECLINES}
-    codes = {bank.ACQUIRER_UNAVAILABLE, *stripe_errors._FAILOVER_CODES, *of_paypal}
+    of_wechat = {code for code, can_fail_over in wechat_errors._DECLINES.values() if can_fail_over}
+    of_alipay = set(alipay_errors._FAILOVER_DECLINES.values())
+    codes = {bank.ACQUIRER_UNAVAILABLE, *stripe_errors._FAILOVER_CODES, *of_paypal, *of_wechat, *of_alipay}
     assert codes - about_the_payment <= set(success_rates.CHANNEL_FAILURE_CODES)

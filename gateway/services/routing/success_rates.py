@@ -35,6 +35,7 @@ KEY = "payment-gateway:success-rates"
 CHANNEL_FAILURE_CODES = (
     "acquirer_unavailable",
     "channel_error",
+    "channel_limit",
     "deadline_passed",
     "issuer_not_available",
     "outcome_unknown",
@@ -42,6 +43,7 @@ CHANNEL_FAILURE_CODES = (
     "payee_account_locked_or_closed",
     "payee_account_restricted",
     "payment_method_not_available",
+    "payment_refused",
     "processing_error",
     "reenter_transaction",
     "retries_exhausted",
