@@ -16,7 +16,7 @@ from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, Perform, Performed, ReasonForm, Scope
 from backoffice.services import channel_account_operations
 from channel_accounts.admin import ChannelAccountAdmin
-from channel_accounts.credentials import MAX_CREDENTIAL_LENGTH
+from channel_accounts.credentials import get_max_length
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.base import CredentialField
 from channels.registry import get_credential_fields, list_channel_names
@@ -41,7 +41,7 @@ def _build_credential_field(field: CredentialField) -> forms.CharField:
         label=_(field.label),
         help_text=_(field.help_text) if field.help_text else "",
         required=field.is_required,
-        max_length=MAX_CREDENTIAL_LENGTH,
+        max_length=get_max_length(field),
         widget=widget(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 

@@ -10,7 +10,9 @@ from channels.base import CredentialField
 from common.crypto import seal, unseal
 from common.errors import ValidationFailed
 
-MAX_CREDENTIAL_LENGTH = 20_000
+# A key in PEM: RSA with 4096 bits has 3,272 characters. Much longer keys would keep a process busy with each call.
+MAX_KEY_LENGTH = 5_000
+MAX_LENGTH = 500
 
 
 def validate_credentials(fields: Sequence[CredentialField], given: Mapping[str, Any]) -> dict[str, str]:
@@ -33,13 +35,20 @@ def validate_credentials(fields: Sequence[CredentialField], given: Mapping[str, 
     return values
 
 
+def get_max_length(field: CredentialField) -> int:
+    return MAX_KEY_LENGTH if field.is_multiline else MAX_LENGTH
+
+
 def _find_problem(field: CredentialField, value: Any) -> str:
     if not isinstance(value, str):
         return _("Not a valid string.")
     if field.is_required and not value.strip():
         return _("This field is required.")
-    if len(value) > MAX_CREDENTIAL_LENGTH:
-        return _("Ensure this field has no more than %(max)d characters.") % {"max": MAX_CREDENTIAL_LENGTH}
+    max_length = get_max_length(field)
+    if len(value) > max_length:
+        return _("Ensure this field has no more than %(max)d characters.") % {"max": max_length}
+    if not value.isascii():
+        return _("Only ASCII characters are allowed.")  # they are sent in headers
     text = value.replace("\r", "").replace("\n", "") if field.is_multiline else value.strip()
     if not text.isprintable():
         return _("Control characters and text direction overrides are not allowed.")

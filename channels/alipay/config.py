@@ -12,6 +12,7 @@ from channels.alipay.signing import InvalidKey
 from channels.base import LIVE, TEST, ChannelAccount, CredentialField
 
 # opendocs.alipay.com/open/270/105899 (production) and opendocs.alipay.com/common/02kkv7 (Alipay's own sandbox).
+MAX_APP_ID = 32  # docs.open.alipay.com/api_1/alipay.trade.query, common parameters: String(32)
 _GATEWAYS = {
     LIVE: "https://openapi.alipay.com/gateway.do",
     TEST: "https://openapi-sandbox.dl.alipaydev.com/gateway.do",
@@ -69,6 +70,8 @@ def read_credentials(account: ChannelAccount) -> Credentials:
     for field in CREDENTIAL_FIELDS:
         if not given.get(field.name):
             raise WrongCredential(field.name, "it is missing")
+    if not (given["app_id"].isascii() and given["app_id"].isdigit() and len(given["app_id"]) <= MAX_APP_ID):
+        raise WrongCredential("app_id", f"it is not a number of at most {MAX_APP_ID} digits")
     seller_id = given["seller_id"]
     if not (seller_id.isascii() and seller_id.isdigit() and len(seller_id) == 16 and seller_id[:4] == "2088"):
         raise WrongCredential("seller_id", "it is not 16 digits that begin with 2088")

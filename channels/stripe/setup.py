@@ -63,6 +63,10 @@ def check_setup(environment: str) -> Iterator[SetupFinding]:
         )
 
 
+# Each webhook is compared with all of them.
+MAX_WEBHOOK_SECRETS = 5
+
+
 def check_credentials(account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
     """Reads the account's balance: the key must be valid and of the account's mode."""
     key = account.credentials.get(config.SECRET_KEY, "")
@@ -71,6 +75,8 @@ def check_credentials(account: ChannelAccount, timeout_seconds: float) -> Creden
             f"The key does not begin with sk_{account.environment}_ or rk_{account.environment}_.",
             config.SECRET_KEY,
         )
+    if len(config.get_webhook_secrets(account)) > MAX_WEBHOOK_SECRETS:
+        return CredentialsRefused(f"At most {MAX_WEBHOOK_SECRETS} signing secrets.", config.WEBHOOK_SECRETS)
     api = config.build_client(account, timeout_seconds)
     try:
         is_live = api.v1.balance.retrieve().to_dict()["livemode"]
