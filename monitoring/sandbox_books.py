@@ -27,10 +27,12 @@ Movement = tuple[str, str, int, dt.datetime]
 def read_sandbox_books() -> Mapping[str, str | None]:
     """Returns the totals of each reference as JSON, by channel. None for a channel that uses no sandbox of this
     machine, and for a sandbox that does not answer."""
-    return {
-        "wechat": _read(settings.WECHAT_API_BASE, _read_wechat),
-        "alipay": _read(settings.ALIPAY_GATEWAY_URL, _read_alipay),
-    }
+    return read_books_at(settings.WECHAT_API_BASE, settings.ALIPAY_GATEWAY_URL)
+
+
+def read_books_at(wechat_address: str, alipay_address: str) -> Mapping[str, str | None]:
+    """Like `read_sandbox_books`, of the sandboxes at these addresses."""
+    return {"wechat": _read(wechat_address, _read_wechat), "alipay": _read(alipay_address, _read_alipay)}
 
 
 def _read(address: str, read_movements: Any) -> str | None:
@@ -57,7 +59,8 @@ def _read_alipay(url: str) -> Iterator[Movement]:
         for entry in _fetch(f"{url}/control/ledger?{query}")["entries"]:
             if entry["out_trade_no"]:
                 at = dt.datetime.fromisoformat(entry["booked_at"]).replace(tzinfo=BEIJING)
-                yield entry["out_trade_no"], entry["kind"], entry["amount_fen"], at
+                # Alipay allows no hyphens: PAY-… is PAY_… there.
+                yield entry["out_trade_no"].replace("_", "-"), entry["kind"], entry["amount_fen"], at
 
 
 def _fetch(url: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from channels.alipay import statements
+from channels.alipay import statements, trades
 from channels.alipay.channel import AlipayChannel
 from channels.base import ChannelPayment, CreatePayment, CreateRefund, FormAction, WebhookRequest
 from channels.registry import get_platform_account
@@ -62,6 +62,9 @@ class AlipayHarness:
         self.bank.advance(STATEMENT_DAYS * 86_400)
         later = dt.datetime.now(dt.UTC) + dt.timedelta(days=STATEMENT_DAYS)
         self._monkeypatch.setattr(statements, "_read_now", lambda: later)
+
+    def end_pages(self) -> None:
+        self._monkeypatch.setattr(trades, "CLOCK_MARGIN", dt.timedelta(days=-1))
 
     def take_webhooks(self) -> list[WebhookRequest]:
         return self.bank.take_notices()

@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 class ChannelHarness(Protocol):
     """One payment method of one channel: its customers, its clock, its records, its webhooks, and calls that are lost.
 
-    A harness of a channel whose clock is real leaves `pass_refund_pause` and `publish_lists` empty.
+    A harness of a channel whose clock is real leaves `pass_refund_pause`, `publish_lists` and `end_pages` empty.
     """
 
     channel: Channel
@@ -69,6 +69,9 @@ class ChannelHarness(Protocol):
 
     def publish_lists(self) -> None:
         """The time passes until the channel lists what has happened so far, such as in a daily statement."""
+
+    def end_pages(self) -> None:
+        """The time passes in which customers can still pay on a page that the channel cannot close."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         """Returns the webhooks that the channel has sent since the last time, oldest first."""
@@ -172,6 +175,9 @@ class SimulatorHarness:
     def publish_lists(self) -> None:
         """It lists everything at once."""
 
+    def end_pages(self) -> None:
+        """It closes every page."""
+
     def take_webhooks(self) -> list[WebhookRequest]:
         due = Notification.objects.exclude(pk__in=self._sent).order_by("created_at")
         payloads = {row.pk: row.payload for row in due}
@@ -219,6 +225,9 @@ class StripeHarness:
 
     def publish_lists(self) -> None:
         """It lists everything at once."""
+
+    def end_pages(self) -> None:
+        """It closes every page."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         bodies = [json.dumps(event, indent=2).encode() for event in self.fake.take_events()]
@@ -274,6 +283,9 @@ class VoucherHarness:
 
     def publish_lists(self) -> None:
         """It lists everything at once."""
+
+    def end_pages(self) -> None:
+        """It closes every page."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         paid = [each for each in self.channel.bank.payments.values() if each.state == PaymentState.PAID]

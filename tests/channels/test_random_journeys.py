@@ -24,6 +24,7 @@ pytestmark = [
 ]
 
 SEEDS, LONG_SEEDS, STEPS = 3, 100, 12
+WORKER_ROUNDS = 5
 # The outcome is final, or a program is still working on it, or the outcome of the same key is not known yet.
 EXPECTED_STATUSES = (200, 202, 402, 409, 422, 503)
 
@@ -87,7 +88,8 @@ class RandomJourney:
         poll_due()
 
     def work(self) -> None:
-        background.finish()
+        """A cancellation that waits for the end of the customer's page goes on waiting."""
+        background.run_rounds(WORKER_ROUNDS)
 
     def expire(self) -> None:
         if self.dice.random() < 0.2:
@@ -96,6 +98,7 @@ class RandomJourney:
 
     def come_to_rest(self) -> None:
         """Everything that is due later happens now, until nothing changes."""
+        self.harness.end_pages()
         for _ in range(3):
             background.finish()
             self.harness.settle_refunds()

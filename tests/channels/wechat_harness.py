@@ -104,6 +104,9 @@ class WechatHarness:
         later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
         self._monkeypatch.setattr(statements, "read_clock", lambda: later)
 
+    def end_pages(self) -> None:
+        """It closes every order."""
+
     def take_webhooks(self) -> list[WebhookRequest]:
         self.control("run-due", now=True)
         taken, self.webhooks = self.webhooks, []

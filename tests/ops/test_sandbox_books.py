@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from monitoring import sandbox_books
 from monitoring.integrity.registry import find_check
 from monitoring.integrity.search import NO_BOOKS, find_violations
-from tests.support.shop import paid, refund
+from tests.support.alipay.bank import alipay_bank, connect
+from tests.support.shop import create, data, paid, refund
 from tests.support.signing import SignedClient
 from tests.support.wechat_sandbox import wechat_sandbox
 
@@ -77,3 +78,13 @@ def test_the_books_of_a_running_sandbox_are_read(settings: Any) -> None:
         settings.WECHAT_API_BASE = sandbox.url
         assert sandbox_books.read_sandbox_books()["wechat"] == "[]"
     assert sandbox_books.read_sandbox_books()["wechat"] is None, "it has ended"
+
+
+def test_payments_at_alipay_have_our_numbers_in_its_books(client: SignedClient, settings: Any) -> None:
+    """Alipay knows them by numbers without hyphens."""
+    with alipay_bank() as bank:
+        connect(settings, bank)
+        payment = data(create(client, channel="alipay", payment_method="alipay_qr", currency="CNY"))
+        bank.pay(payment["payment_no"])
+        (entry,) = json.loads(sandbox_books.read_sandbox_books()["alipay"] or "[]")
+        assert (entry["reference"], entry["taken"], entry["refunded"]) == (payment["payment_no"], 10_000, 0)

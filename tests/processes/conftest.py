@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tests.processes.flows import FLOWS, LONG_FLOWS
+from tests.processes.settling import settle
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop
 from tests.support.processes import Platform
 
 LOG_BYTES = 12_000
 SETTLE_SECONDS = 60.0
-SEEDS, LONG_SEEDS = 2, 25
+SEEDS, LONG_SEEDS = 2, 10
 _PLATFORM = pytest.StashKey[Platform]()
 _SIZES = pytest.StashKey[dict[str, int]]()
 
@@ -36,14 +37,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="package")
-def running_platform() -> Iterator[Platform]:
-    """When all tests are done, the auditor judges everything that happened."""
-    with Platform(has_sandboxes=True) as platform:
+def running_platform(pytestconfig: pytest.Config) -> Iterator[Platform]:
+    """When all tests are done, the auditor judges everything that happened. Only the long mode has time for a circuit
+    breaker, which delays what it refuses by half a minute."""
+    long = pytestconfig.getoption("--long", False)
+    with Platform(has_sandboxes=True, has_circuit_breaker=long) as platform:
         yield platform
         platform.heal()
-        books = Books(platform.database)
+        books = Books(platform.database, platform.read_sandbox_books)
         try:
-            books.wait_until_settled(SETTLE_SECONDS, supervise=platform.supervise)
+            settle(platform, _build_shop(platform), books, SETTLE_SECONDS)
         finally:
             books.close()
 
@@ -62,12 +65,16 @@ def platform(running_platform: Platform, request: pytest.FixtureRequest) -> Plat
 
 @pytest.fixture
 def shop(platform: Platform) -> HttpShop:
+    return _build_shop(platform)
+
+
+def _build_shop(platform: Platform) -> HttpShop:
     return HttpShop(platform.url, **platform.merchant).invite(platform.customers)
 
 
 @pytest.fixture
 def books(platform: Platform) -> Iterator[Books]:
-    books = Books(platform.database)
+    books = Books(platform.database, platform.read_sandbox_books)
     yield books
     books.close()
 

@@ -1,8 +1,9 @@
-"""Random runs: merchants pay, capture, cancel and refund with scripted faults while workers are killed, Redis is
-flushed and, in the long mode, PostgreSQL is restarted. When everything has come to rest, the auditor judges.
+"""Random runs over the simulator and the sandboxes of WeChat Pay and Alipay at the same time: merchants pay, capture,
+cancel and refund with scripted faults while workers and sandboxes are killed, Redis is flushed and, in the long mode,
+PostgreSQL is restarted. When everything has come to rest, the auditor judges, with the books of every channel.
 
     pytest tests/processes/test_random_schedules.py                      a few seeds, a few seconds each
-    pytest tests/processes/test_random_schedules.py --long               many, longer, with PostgreSQL restarts
+    pytest tests/processes/test_random_schedules.py --long               more, longer, with PostgreSQL restarts
 
 A seed fixes what is sent and what is done to the processes; the moments at which they meet are the machine's.
 """
@@ -15,92 +16,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from tests.processes.random_merchants import FINAL, Merchant
+from tests.processes.settling import settle
 from tests.support.books import Books, Row
-from tests.support.http_shop import HttpShop, NoAnswer, Reply, Write, payment
+from tests.support.http_shop import HttpShop, NoAnswer
 from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, Platform
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 
 MERCHANTS = 4
 SHORT_SECONDS, LONG_SECONDS = 6.0, 20.0
 SETTLE_SECONDS = 60.0
-FAULTS = (
-    "",
-    "timeout_after",
-    "timeout_before",
-    "error_5xx",
-    "reset_after",
-    "slow:0.8",
-    "slow_start:0.8",
-    "timeout_after*always,query:timeout_before*always",
-    "timeout_after,query:timeout_before*2",
-    "refund:timeout_after",
-    "refund:reset",
-    "cancel:timeout_after",
-    "cancel:timeout_before",
-    "capture:reset_after",
-    "refund_declined",
-    "refund_pending:1",
-    "duplicate_webhook",
-)
-ENDINGS = ("auto_pay", "auto_pay", "auto_pay", "authorize", "decline", "no_webhook")
-FINAL = (200, 402, 404, 409, 422)
-
-
-class Merchant(threading.Thread):
-    """One program that sends what its dice say, repeats what was not answered, and never waits for long."""
-
-    def __init__(self, shop: HttpShop, seed: str, end: threading.Event) -> None:
-        super().__init__(name=seed)
-        self.shop, self.dice, self.end = shop, random.Random(seed), end
-        self.writes: list[Write] = []
-        self.statuses: Counter[int] = Counter()
-        self.silent: set[str] = set()  # payments about which the bank answers no question, ever
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            while not self.end.is_set():
-                self._pay()
-        except Exception as error:  # noqa: BLE001 - raised in the test's own thread
-            self.error = error
-
-    def _pay(self) -> None:
-        ending, fault = self.dice.choice(ENDINGS), self.dice.choice(FAULTS)
-        manual = {"capture_method": "manual"} if ending == "authorize" else {}
-        script = ",".join(filter(None, (ending, fault)))
-        reply = self._send(payment(script, amount=10_000, **manual))
-        if reply is None or reply.status not in (200, 202):
-            return
-        number = reply.data["payment_no"]
-        if "query:timeout_before*always" in script:
-            self.silent.add(number)
-        for _ in range(self.dice.randrange(3)):
-            self._send(self._change(number))
-
-    def _change(self, number: str) -> Write:
-        kind = self.dice.choice(("refund", "refund", "cancel", "capture"))
-        if kind == "refund":
-            return Write(
-                "/api/v1/refunds", {"payment_no": number, "amount": self.dice.choice((2_000, 6_000))}
-            )
-        body = {"amount": 4_000} if kind == "capture" else {}
-        return Write(f"/api/v1/payments/{number}/{kind}", body)
-
-    def _send(self, write: Write) -> Reply | None:
-        self.writes.append(write)
-        for _attempt in range(1 + self.dice.randrange(3)):
-            try:
-                reply = self.shop.send(write)
-            except NoAnswer:
-                continue
-            self.statuses[reply.status] += 1
-            assert reply.status in (*FINAL, 202, 503), str(reply)
-            return reply
-        return None
 
 
 class Chaos:
@@ -110,7 +41,13 @@ class Chaos:
         self.platform, self.dice = platform, dice
         self.blows: Counter[str] = Counter()
         self.kinds: list[Callable[[], None]] = [self.kill_web, self.kill_child, self.kill_child, self.flush]
-        self.kinds += [self.freeze_child, self.kill_worker]
+        self.kinds += [
+            self.freeze_child,
+            self.kill_worker,
+            self.kill_beat,
+            self.kill_sandbox,
+            self.lose_alipay,
+        ]
         if long:
             self.kinds += [self.restart_postgres, self.restart_redis]
 
@@ -143,6 +80,19 @@ class Chaos:
     def kill_worker(self) -> None:
         self.platform.worker.kill()
         self.platform.worker.start()
+
+    def kill_beat(self) -> None:
+        self.platform.beat.kill()
+        self.platform.beat.start()
+
+    def kill_sandbox(self) -> None:
+        """A provider that is down, for as long as it takes to start again."""
+        process = self.dice.choice(list(self.platform.sandboxes.values()))
+        process.kill()
+        process.start()
+
+    def lose_alipay(self) -> None:
+        self.platform.customers.try_to_refuse_connections(self.dice.choice((0.3, 1.5)))
 
     def flush(self) -> None:
         with self.platform.redis_client() as client:
@@ -189,13 +139,14 @@ def test_random_schedule(
             raise merchant.error
     platform.heal()
     _finish(platform, shop, merchants)
-    books.wait_until_settled(SETTLE_SECONDS, supervise=platform.supervise)
+    settle(platform, shop, books, SETTLE_SECONDS)
     record_property("schedule", _summary(books, began, seed, merchants, chaos))
 
 
 def _finish(platform: Platform, shop: HttpShop, merchants: list[Merchant]) -> None:
     """Each write gets one last word: what it says must agree with the books, too. Only whether money of a payment can
     be moved about which the bank stays silent nobody can ever tell: that is neither done nor refused."""
+    shop.customers.forget_faults()
     for merchant in merchants:
         for write in merchant.writes:
             platform.supervise()
@@ -204,8 +155,24 @@ def _finish(platform: Platform, shop: HttpShop, merchants: list[Merchant]) -> No
             ):
                 assert shop.send(write).status in (*FINAL, 202, 503)
                 continue
+            if write.path.endswith("/cancel"):
+                _let_customer_pay(shop, write.path.split("/")[-2])
             reply = shop.repeat_until_final(write, IDEMPOTENCY_LEASE_SECONDS + SETTLE_SECONDS)
             assert reply.status in FINAL, str(reply)
+
+
+def _let_customer_pay(shop: HttpShop, payment_no: str) -> None:
+    """At Alipay, a cancellation waits for hours until the customer's page has ended; or until the customer pays."""
+    opened = wait_until(lambda: _try_to_read(shop, payment_no), SETTLE_SECONDS, payment_no)
+    if opened["channel"] == "alipay" and opened["status"] == "pending":
+        shop.customers.try_to_pay("alipay", payment_no, opened["next_action"])
+
+
+def _try_to_read(shop: HttpShop, payment_no: str) -> dict[str, Any] | None:
+    try:
+        return shop.get(f"/api/v1/payments/{payment_no}").data
+    except NoAnswer:
+        return None
 
 
 def _summary(books: Books, began: Row, seed: int, merchants: list[Merchant], chaos: Chaos) -> str:
@@ -216,4 +183,7 @@ def _summary(books: Books, began: Row, seed: int, merchants: list[Merchant], cha
     )
     blows = ", ".join(f"{name} {count}" for name, count in sorted(chaos.blows.items()))
     ends = ", ".join(f"{row['definition']} {row['status']} {row['count']}" for row in sagas)
-    return f"seed {seed}: {sum(len(merchant.writes) for merchant in merchants)} writes; {blows}; {ends}"
+    paid = sum((merchant.customers_paid for merchant in merchants), Counter[str]())
+    at_sandboxes = ", ".join(f"{count} at {name}" for name, count in sorted(paid.items()))
+    writes = sum(len(merchant.writes) for merchant in merchants)
+    return f"seed {seed}: {writes} writes; customers paid {at_sandboxes}; {blows}; {ends}"

@@ -23,13 +23,14 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import redis
 
+from monitoring.sandbox_books import read_books_at
 from scripts.local.account import Account, server_account
 from scripts.local.config import ROOT, Address, Database
 from scripts.local.errors import tail
@@ -46,6 +47,8 @@ RETRY_BASE_SECONDS = 0.2
 IDEMPOTENCY_LEASE_SECONDS = 2.5
 # Shorter than the lease, so that no call outlives its lease by being slow.
 CHANNEL_TIMEOUT_SECONDS = 1.6
+# No circuit breaker ever opens.
+NO_BREAKER_FAULTS = 1_000_000
 # How soon after a kill the platform must be done, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
 START_SECONDS = 60.0
@@ -166,7 +169,7 @@ class Process:
 class Platform:
     """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
 
-    def __init__(self, *, has_sandboxes: bool = False) -> None:
+    def __init__(self, *, has_sandboxes: bool = False, has_circuit_breaker: bool = True) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="payment-processes-"))
         self.directory.chmod(0o755)  # the servers' account passes through
         self.database = Database("127.0.0.1", free_port(), embedded=True)
@@ -177,6 +180,8 @@ class Platform:
         self.wechat = Sandbox("wechat", free_port(), self.directory / "wechat")
         self.alipay = Sandbox("alipay", free_port(), self.directory / "alipay")
         self.environment = self._environment()
+        if not has_circuit_breaker:
+            self.environment["CHANNEL_BREAKER_FAULTS"] = str(NO_BREAKER_FAULTS)
         self._cluster = Cluster(self.directory / "postgres", self.database.port, POSTGRES_SETTINGS)
         self._redis_server = Server(self.directory / "redis", self.cache.port)
         celery = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app"]
@@ -218,6 +223,11 @@ class Platform:
     def customers(self) -> Customers:
         return Customers(self.wechat, self.alipay)
 
+    def read_sandbox_books(self) -> Mapping[str, str | None]:
+        books = read_books_at(self.wechat.url, self.alipay.url)
+        assert all(books.values()), books
+        return books
+
     def heal(self) -> None:
         """Everything runs, nobody is armed, no spare worker: how each test finds the platform."""
         self.spare_worker.kill()
@@ -228,6 +238,7 @@ class Platform:
         self.start_postgres()
         self.start_redis()
         self.wait_until_ready()
+        self.wait_for_sandboxes()
         self.arm(self.web_worker())
         self.arm_workers()
 
@@ -243,7 +254,7 @@ class Platform:
 
     @property
     def _supervised(self) -> tuple[Process, ...]:
-        return (self.web, self.worker, self.beat)
+        return (self.web, self.worker, self.beat, *self.sandboxes.values())
 
     def _start(self) -> None:
         self._start_sandboxes()
@@ -271,12 +282,14 @@ class Platform:
 
     def _start_sandboxes(self) -> None:
         """Every process of the platform gets the settings that lead to them."""
-        for process in self.sandboxes.values():
-            process.start()
-        for sandbox, process in self.sandboxes.items():
-            wait_until(lambda each=sandbox: each.is_ready(), START_SECONDS, process.name)
+        self.wait_for_sandboxes()
+        for sandbox in self.sandboxes:
             for ours in (self, self.web, self.worker, self.spare_worker, self.beat):
                 ours.environment.update(sandbox.read_settings())
+
+    def wait_for_sandboxes(self) -> None:
+        for sandbox, process in self.sandboxes.items():
+            wait_until(lambda s=sandbox, p=process: p.revive() or s.is_ready(), START_SECONDS, process.name)
 
     def _end(self) -> None:
         for process in self.processes:

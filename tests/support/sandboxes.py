@@ -1,9 +1,12 @@
 """The sandboxes of WeChat Pay and Alipay, which a platform of processes uses: their settings, customers and books."""
 
+import http.client
 import json
 import socket
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 from channels.wechat.sandbox.reading import Snapshot, fetch_books, find_violations
 
 SETTINGS_FILE = "settings.env"
+PATIENCE_SECONDS = 60.0  # with a sandbox on a machine that does something else
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,10 @@ class Sandbox:
 
 
 class Customers:
-    """The customers and the books of both sandboxes."""
+    """The customers, the faults and the books of both sandboxes.
+
+    What begins with `try_` returns False when the sandbox refuses it or does not run.
+    """
 
     def __init__(self, wechat: Sandbox, alipay: Sandbox) -> None:
         self._wechat, self._alipay = wechat, alipay
@@ -58,14 +65,74 @@ class Customers:
             {"app_id": self._app_id, "out_trade_no": _to_alipay(payment_no)},
         )
 
+    def try_to_pay(self, channel: str, payment_no: str, next_action: Mapping[str, Any] | None) -> bool:
+        """The customer takes the next action of the payment and pays."""
+        if channel == "wechat":
+            return self.try_to_pay_late(payment_no, is_forced=False)
+        if next_action is not None and next_action["type"] == "form":
+            form = urllib.parse.urlencode(next_action["fields"]).encode()
+            if not _try_to_send(urllib.request.Request(next_action["url"], form)):
+                return False
+        return _try_to_post(
+            f"{self._alipay.url}/control/pay",
+            {"app_id": self._app_id, "out_trade_no": _to_alipay(payment_no)},
+        )
+
+    def try_to_pay_late(self, payment_no: str, *, is_forced: bool = True) -> bool:
+        """The customer was entering the password while WeChat Pay closed the order."""
+        body = {"mchid": self._merchant_id, "out_trade_no": payment_no, "force": is_forced}
+        return _try_to_post(f"{self._wechat.url}/sandbox/pay", body)
+
+    def try_to_plan(self, channel: str, fault: Mapping[str, Any]) -> bool:
+        """The next call, webhook or refund that the fault fits goes wrong."""
+        path = {
+            "wechat": f"{self._wechat.url}/sandbox/faults",
+            "alipay": f"{self._alipay.url}/control/faults",
+        }
+        return _try_to_post(path[channel], fault)
+
+    def try_to_refuse_connections(self, seconds: float) -> bool:
+        """Alipay cannot be reached for so long."""
+        return _try_to_post(f"{self._alipay.url}/control/unreachable", {"seconds": seconds})
+
+    def forget_faults(self) -> None:
+        for url in (f"{self._wechat.url}/sandbox/faults", f"{self._alipay.url}/control/faults"):
+            headers = {"Content-Type": "application/json"}
+            urllib.request.urlopen(
+                urllib.request.Request(url, headers=headers, method="DELETE"), timeout=PATIENCE_SECONDS
+            ).close()
+
+    def send_again(self) -> int:
+        """The providers send again each webhook that is not acknowledged. Returns the number of these webhooks."""
+        callbacks = self._read(f"{self._wechat.url}/sandbox/callbacks")
+        events = {
+            each["event_id"]
+            for each in callbacks
+            if each["signing"] == "genuine" and each["status"] != "delivered"
+        }
+        notices = self._read(f"{self._alipay.url}/control/notices")
+        waiting = {
+            each["notify_id"] for each in notices if not each["flaw"] and each["state"] != "acknowledged"
+        }
+        for event_id in events:
+            _post(f"{self._wechat.url}/sandbox/callbacks/resend", {"event_id": event_id})
+        for notify_id in waiting:
+            _post(f"{self._alipay.url}/control/notices/repeat", {"notify_id": notify_id})
+        return len(events) + len(waiting)
+
     def read_wechat_books(self) -> Snapshot:
         books = fetch_books(self._wechat.url)
         assert not find_violations(books), find_violations(books)
         return books
 
     def find_alipay_trades(self, payment_no: str) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self._alipay.url}/control/trades", timeout=60) as answer:
-            return [trade for trade in json.load(answer) if trade["out_trade_no"] == _to_alipay(payment_no)]
+        trades = self._read(f"{self._alipay.url}/control/trades")
+        return [trade for trade in trades if trade["out_trade_no"] == _to_alipay(payment_no)]
+
+    def _read(self, url: str) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+            return found
 
 
 def _to_alipay(payment_no: str) -> str:
@@ -73,9 +140,28 @@ def _to_alipay(payment_no: str) -> str:
     return payment_no.replace("-", "_")
 
 
-def _post(url: str, body: dict[str, str]) -> None:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def _post(url: str, body: Mapping[str, Any]) -> None:
     try:
-        urllib.request.urlopen(request, timeout=60).close()
+        urllib.request.urlopen(_build_post(url, body), timeout=PATIENCE_SECONDS).close()
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{url} {body}: {error.read().decode()}") from error
+
+
+def _try_to_post(url: str, body: Mapping[str, Any]) -> bool:
+    return _try_to_send(_build_post(url, body))
+
+
+def _try_to_send(request: urllib.request.Request) -> bool:
+    try:
+        urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        if error.code not in (400, 404, 409):
+            raise
+        return False
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _build_post(url: str, body: Mapping[str, Any]) -> urllib.request.Request:
+    return urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
