@@ -29,7 +29,7 @@ from channels.base import (
     WebhookEvent,
     WebhookRequest,
 )
-from channels.simulator import bank, faults, listing, webhooks
+from channels.simulator import bank, completion, faults, listing, webhooks
 from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
 from channels.simulator.methods import METHODS
 from channels.simulator.network import send_call
@@ -89,7 +89,16 @@ class SimulatorChannel:
         )
 
     def complete_payment(self, request: CompletePayment) -> PaymentResult:
-        raise NotImplementedError("the simulator never reports a payment as approved: it charges by itself")
+        if request.payment.environment != TEST:
+            return _NOT_LIVE
+        return send_call(
+            bank.get_script(request.payment.reference),
+            SimulatedOperation.COMPLETE,
+            request.payment.reference,
+            request.key,
+            request.payment.timeout_seconds,
+            lambda: completion.complete_payment(request),
+        )
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
         if request.payment.environment != TEST:

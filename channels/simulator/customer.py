@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from channels.base import PaymentState
 from channels.simulator import bank, ledger, notifications
-from channels.simulator.methods import build_payment_url
+from channels.simulator.methods import APPROVAL, build_payment_url
 from channels.simulator.models import SimulatedPayment
 from channels.simulator.router import ALIAS
 
@@ -84,6 +84,8 @@ def _apply(payment: SimulatedPayment, action: CustomerAction) -> None:
     match action:
         case CustomerAction.PAY:
             ledger.submit_payment(payment)
+        case CustomerAction.PAY_SLOWLY if payment.payment_method == APPROVAL:
+            ledger.approve_payment(payment)
         case CustomerAction.PAY_SLOWLY:
             ledger.start_processing(payment, SLOW_SECONDS)
         case CustomerAction.DECLINE:

@@ -28,6 +28,7 @@ class SimulatedOperation(enum.StrEnum):
     CANCEL = "cancel"
     CAPTURE = "capture"
     INCREMENT = "increment"
+    COMPLETE = "complete"
     REFUND = "refund"
     QUERY_REFUND = "query_refund"
 
@@ -75,6 +76,11 @@ BEHAVIOURS = (
     Behaviour(
         "authorization_lapses",
         "what is held is released after the given seconds; what was captured is kept",
+        seconds=5.0,
+    ),
+    Behaviour(
+        "approval_lapses",
+        "what the customer has approved must be completed within the given seconds, not three hours",
         seconds=5.0,
     ),
     Behaviour(
@@ -126,7 +132,7 @@ _BY_AMOUNT: Mapping[int, str] = {
     **{ends: name for name, (_, ends) in SHORTHANDS.items()},
 }
 _RULE = re.compile(
-    r"(?:(?P<operation>create|query|cancel|capture|increment|refund|query_refund):)?(?P<name>[a-z0-9_]+)"
+    rf"(?:(?P<operation>{'|'.join(SimulatedOperation)}):)?(?P<name>[a-z0-9_]+)"
     r"(?::(?P<seconds>\d{1,4}(?:\.\d{1,3})?))?(?:\*(?P<calls>[1-9]\d{0,3}|always))?",
     re.ASCII,
 )

@@ -11,14 +11,15 @@ from django.db.models.functions import Now
 
 from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.simulator import faults
-from channels.simulator.methods import build_payment_url, choose_next_action
+from channels.simulator.methods import APPROVAL, build_payment_url, choose_next_action
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
-EXPIRED = "expired"
-AUTHORIZATION_LAPSED = "authorization_lapsed"
+EXPIRED, AUTHORIZATION_LAPSED, APPROVAL_LAPSED = "expired", "authorization_lapsed", "approval_lapsed"
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
+# As at PayPal: an approved order must be captured within three hours.
+APPROVAL_SECONDS = 3 * 3600.0
 
 
 def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
@@ -32,12 +33,15 @@ def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
         next_action=choose_next_action(payment),
         failure_code=payment.failure_code,
         failure_message=payment.failure_message,
+        complete_before=payment.complete_before if payment.state == PaymentState.APPROVED else None,
     )
 
 
 def describe_payment(payment: SimulatedPayment, reported: ChannelPayment) -> dict[str, Any]:
     """The payment as the simulator's webhooks show it (docs/SIMULATOR.md)."""
-    return {
+    deadline = reported.complete_before
+    approval = {"complete_before": deadline.isoformat()} if deadline else {}
+    return approval | {
         "reference": reported.reference,
         "channel_trade_no": reported.channel_trade_no,
         "state": reported.state,
@@ -68,7 +72,25 @@ def to_channel_refund(refund: SimulatedRefund) -> ChannelRefund:
 
 
 def submit_payment(payment: SimulatedPayment) -> None:
-    """The customer submits the payment. The bank decides at once, or later when the script says so."""
+    """The customer submits the payment, or with `simulator_approval` approves it."""
+    if payment.payment_method == APPROVAL:
+        approve_payment(payment)
+    else:
+        execute_payment(payment)
+
+
+def approve_payment(payment: SimulatedPayment) -> None:
+    """No money moves before the platform completes the payment."""
+    seconds = faults.parse_script(payment.simulate).behaviours.get("approval_lapses", APPROVAL_SECONDS)
+    payment.state, payment.complete_before = PaymentState.APPROVED, Now() + timedelta(seconds=seconds)
+    payment.failure_code = payment.failure_message = ""
+    payment.save(update_fields=["state", "complete_before", "failure_code", "failure_message"])
+    payment.refresh_from_db(fields=["complete_before"])
+    _notify_of_payment(payment, "payment.approved")
+
+
+def execute_payment(payment: SimulatedPayment) -> None:
+    """The bank decides at once, or later when the script says so."""
     script = faults.parse_script(payment.simulate)
     if script.asks_for("processing"):
         start_processing(payment, script.behaviours["processing"])
@@ -249,14 +271,17 @@ def return_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
 def has_due_changes(payment: SimulatedPayment, now: datetime) -> bool:
     """Whether something has fallen due that is not written yet."""
     is_expired = payment.state == PaymentState.OPEN and payment.expires_at <= now
+    is_lapsed = payment.state == PaymentState.APPROVED and payment.complete_before <= now
     is_decided = payment.settles_at is not None and payment.settles_at <= now
-    return is_expired or is_decided or payment.refund_pending > 0
+    return is_expired or is_lapsed or is_decided or payment.refund_pending > 0
 
 
 def apply_due_changes(payment: SimulatedPayment, now: datetime) -> None:
     """Writes what has fallen due, so that all callers see the same."""
     if payment.state == PaymentState.OPEN and payment.expires_at <= now:
         cancel_payment(payment, key=f"expiry-{payment.channel_trade_no}", failure_code=EXPIRED)
+    if payment.state == PaymentState.APPROVED and payment.complete_before <= now:
+        cancel_payment(payment, key=f"lapse-{payment.channel_trade_no}", failure_code=APPROVAL_LAPSED)
     if payment.settles_at is not None and payment.settles_at <= now:
         if payment.state == PaymentState.AUTHORIZED:
             key = f"lapse-{payment.channel_trade_no}"

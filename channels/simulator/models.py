@@ -39,6 +39,10 @@ class SimulatedPayment(models.Model):
     settles_at = models.DateTimeField(
         null=True, help_text=_("When a payment in processing is decided, or an authorization lapses.")
     )
+    complete_before = models.DateTimeField(
+        null=True, help_text=_("Until when an approved payment must be completed.")
+    )
+    complete_key = models.CharField(unique=True, max_length=255, null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -1,5 +1,6 @@
 """Signs, verifies and parses the bank's webhooks: HMAC-SHA256 over the timestamp and the raw bytes."""
 
+import datetime as dt
 import hashlib
 import hmac
 import json
@@ -82,6 +83,7 @@ def _read_payment(fields: dict[str, Any]) -> ChannelPayment:
         next_action=RedirectAction(_read_value(fields, "payment_url", str)),
         failure_code=_read_value(fields, "failure_code", str),
         failure_message=_read_value(fields, "failure_message", str),
+        complete_before=_read_time(fields, "complete_before") if "complete_before" in fields else None,
     )
 
 
@@ -119,6 +121,16 @@ def _read_text(fields: dict[str, Any], name: str) -> str:
     if not text or len(text) > 255 or "\\u0000" in text:
         raise WebhookRefused(f"{name} is empty or too long")
     return text
+
+
+def _read_time(fields: dict[str, Any], name: str) -> dt.datetime:
+    try:
+        time_read = dt.datetime.fromisoformat(_read_text(fields, name))
+    except ValueError as error:
+        raise WebhookRefused(f"{name} is not a time") from error
+    if time_read.tzinfo is None:
+        raise WebhookRefused(f"{name} has no time zone")
+    return time_read
 
 
 S = TypeVar("S", PaymentState, RefundState)

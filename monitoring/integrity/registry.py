@@ -1,6 +1,7 @@
 """All integrity checks, in the order in which they run. docs/guides/add-an-integrity-check.md says how to add one."""
 
 from monitoring.integrity import (
+    approvals,
     events,
     ledger,
     merchants,
@@ -17,6 +18,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *orders.CHECKS,
     *merchants.CHECKS,
     *payments.CHECKS,
+    *approvals.CHECKS,
     *refunds.CHECKS,
     *saga_state.CHECKS,
     *saga_history.CHECKS,

@@ -203,6 +203,20 @@ BREAKAGES = [
         "UPDATE payments SET authorization_increment_minor = 1 WHERE payment_no = %(captured)s",
         "captured",
     ),
+    Breakage(
+        "completed_approvals",
+        "completed, and still approved at the bank",
+        f"WITH completed AS (UPDATE saga_instances SET definition = 'payment.complete'"
+        f" WHERE id = {saga('payment.capture', 'captured')})"
+        " UPDATE simulator_payments SET state = 'approved' WHERE reference = %(captured)s",
+    ),
+    Breakage(
+        "completed_approvals",
+        "undone, and taken",
+        instance(
+            "definition = 'payment.complete', status = 'compensated'", saga("payment.capture", "captured")
+        ),
+    ),
     Breakage("finished_refunds", "no refund here", "DELETE FROM refunds WHERE refund_no = %(refund)s"),
     Breakage(
         "finished_refunds",

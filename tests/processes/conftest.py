@@ -1,12 +1,13 @@
 """One platform of real processes for the whole directory; every test finds it whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.processes.flows import FLOWS, LONG_FLOWS
+from tests.processes.deaths import OF_A_STEP, Cell
+from tests.processes.flows import FLOWS, LONG_FLOWS, Flow
 from tests.processes.settling import settle
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop
@@ -77,6 +78,17 @@ def books(platform: Platform) -> Iterator[Books]:
     books = Books(platform.database, platform.read_sandbox_books)
     yield books
     books.close()
+
+
+@pytest.fixture
+def cell(record_property: Callable[[str, object], None]) -> Cell:
+    """Counts one cell of the matrix; the summary adds them up."""
+
+    def count(flow: Flow, direction: str, process: str, point: str) -> None:
+        step = flow.step if point in (*OF_A_STEP, "lost") else ""
+        record_property("crash_cell", [flow.name, step, direction, process, point])
+
+    return count
 
 
 @pytest.hookimpl(wrapper=True)

@@ -262,7 +262,12 @@ def _verify_refund_at_alipay(shop: HttpShop, reply: Reply) -> None:
     assert (trade["total_fen"], trade["refunded_fen"]) == (AMOUNT, PART)
 
 
-CREATE, REFUND = "CallPaymentChannel", "CallChannelRefund"
+def _prepare_approval(_shop: HttpShop) -> Write:
+    """Its creation answers that the customer has approved: a worker completes it."""
+    return payment("auto_pay,no_webhook", amount=AMOUNT, payment_method="simulator_approval")
+
+
+CREATE, REFUND, COMPLETE = "CallPaymentChannel", "CallChannelRefund", "CompleteAtChannel"
 
 PAYMENT_CREATE = Flow("payment.create", CREATE, _prepare_create, _verify_create)
 PAYMENT_DECLINED = Flow("payment.create declined", CREATE, _prepare_decline, _verify_decline, "compensated")
@@ -325,6 +330,8 @@ FLOWS = (
 )
 # Their answers are lost in every run; with --long their processes die as well.
 LONG_FLOWS = (SECOND_CAPTURE, INCREMENT)
+# The one flow that a request never runs itself: workers do (test_completion.py).
+PAYMENT_COMPLETE = Flow("payment.complete", COMPLETE, _prepare_approval, _verify_create)
 # The one flow whose compensation calls the bank: every other one is undone in the commit that records the refusal.
 PAYMENT_ROLLED_BACK = Flow(
     "payment.create rolled back", CREATE, _prepare_silent, _verify_rolled_back, "compensated"

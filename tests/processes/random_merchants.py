@@ -25,6 +25,8 @@ FAULTS = (
     "cancel:timeout_after",
     "cancel:timeout_before",
     "capture:reset_after",
+    "complete:timeout_after",
+    "complete:reset",
     "refund_declined",
     "refund_pending:1",
     "duplicate_webhook",
@@ -104,7 +106,8 @@ class Merchant(threading.Thread):
         ending, fault = self.dice.choice(ENDINGS), self.dice.choice(FAULTS)
         manual = {"capture_method": "manual"} if ending == "authorize" else {}
         script = ",".join(filter(None, (ending, fault)))
-        reply = self._send(payment(script, amount=AMOUNT, **manual))
+        method = self.dice.choice(("simulator", "simulator", "simulator_approval"))
+        reply = self._send(payment(script, amount=AMOUNT, payment_method=method, **manual))
         if reply is None or reply.status not in (200, 202):
             return
         number = reply.data["payment_no"]

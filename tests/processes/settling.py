@@ -2,9 +2,10 @@
 
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Write
-from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, Platform
+from tests.support.processes import Platform
 from tests.support.waiting import wait_until
 
+SYNC_SECONDS = 60.0
 # Payments whose customer may have paid, and refunds that the provider may have decided, without a webhook.
 _OPEN_AT_SANDBOXES = """
     SELECT p.payment_no FROM payments p
@@ -25,6 +26,11 @@ def settle(platform: Platform, shop: HttpShop, books: Books, seconds: float) -> 
     wait_until(all_webhooks_arrived, seconds, "the last webhook to be acknowledged", interval=0.5)
     for row in books.rows(_OPEN_AT_SANDBOXES):
         platform.supervise()
-        sync = Write(f"/api/v1/payments/{row['payment_no']}/sync", {})
-        assert shop.repeat_until_final(sync, IDEMPOTENCY_LEASE_SECONDS + seconds).status == 200
+        sync_payment(shop, row["payment_no"])
     books.wait_until_settled(seconds, supervise=platform.supervise)
+
+
+def sync_payment(shop: HttpShop, payment_no: str) -> None:
+    """The platform queries the payment, its open refunds and those that the channel lists."""
+    sync = Write(f"/api/v1/payments/{payment_no}/sync", {})
+    assert shop.repeat_until_final(sync, SYNC_SECONDS).status == 200

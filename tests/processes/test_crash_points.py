@@ -10,12 +10,11 @@ that each blow falls on the saga it is meant for.
 import re
 import signal
 import uuid
-from collections.abc import Callable
 
 import pytest
 
 from scripts.local.config import ROOT
-from tests.processes.deaths import worker_dies
+from tests.processes.deaths import CLAIM_OF_SAGA, IN_A_RETRY, OF_A_STEP, Cell, name_point, worker_dies
 from tests.processes.flows import FLOWS, LONG_FLOWS, PAYMENT_ROLLED_BACK, Flow
 from tests.processes.test_crash_without_saga import NO_SAGA
 from tests.support.books import Books
@@ -35,13 +34,9 @@ pytestmark = pytest.mark.processes
 
 # The claim of the key and the first rows of the flow are one commit.
 CLAIM_OF_KEY = ("idempotency.claim.before_commit", "idempotency.claim.after_commit")
-CLAIM_OF_SAGA = ("saga.claim.before_commit", "saga.claim.after_commit")
-# The intent is committed before the call, the outcome after it; these take the step's name and direction.
-OF_A_STEP = ("saga.call.before", "saga.call.after", "saga.outcome.before_commit", "saga.outcome.after_commit")
 
 NOTHING_WRITTEN = "idempotency.claim.before_commit"
 IN_A_REQUEST = CLAIM_OF_KEY + OF_A_STEP
-IN_A_RETRY = CLAIM_OF_SAGA + OF_A_STEP
 FIRST_RETRY_SECONDS = RETRY_BASE_SECONDS + SWEEP_SECONDS + LOADED_SECONDS
 # Three retries, each after at most its jittered wait and a sweep.
 ALL_RETRIES_SECONDS = (
@@ -49,23 +44,6 @@ ALL_RETRIES_SECONDS = (
 )
 # The second death has to wait for the lease of the first.
 DEATH_AFTER_LEASE_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + LOADED_SECONDS
-
-Cell = Callable[[Flow, str, str, str], None]
-
-
-@pytest.fixture
-def cell(record_property: Callable[[str, object], None]) -> Cell:
-    """Counts one cell of the matrix; the summary adds them up."""
-
-    def count(flow: Flow, direction: str, process: str, point: str) -> None:
-        step = flow.step if point in (*OF_A_STEP, "lost") else ""
-        record_property("crash_cell", [flow.name, step, direction, process, point])
-
-    return count
-
-
-def _armed(point: str, flow: Flow, direction: str = "forward") -> str:
-    return f"{point}:{flow.step}:{direction}" if point in OF_A_STEP else point
 
 
 def _web_dies(platform: Platform, shop: HttpShop, write: Write, point: str) -> None:
@@ -82,7 +60,7 @@ def test_web_worker_dies(
     writes = {point: flow.prepare(shop) for point in IN_A_REQUEST}
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            _web_dies(platform, shop, write, _armed(point, flow))
+            _web_dies(platform, shop, write, name_point(point, flow))
             assert (books.key(write.key) is None) == (point == NOTHING_WRITTEN)
             cell(flow, "forward", "web", point)
     for point, write in writes.items():
@@ -101,7 +79,7 @@ def test_celery_worker_dies_in_the_retry(
     struck: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            with worker_dies(platform, _armed(point, flow), struck, FIRST_RETRY_SECONDS):
+            with worker_dies(platform, name_point(point, flow), struck, FIRST_RETRY_SECONDS):
                 assert shop.send(write).status == 202
             platform.arm_workers()
             struck.append(books.require_saga(write.key)["id"])
@@ -122,7 +100,7 @@ def test_celery_worker_dies_compensating(
     for point, write in writes.items():
         with subtests.test("dies", point=point):
             first = "saga.call.before" if point in CLAIM_OF_SAGA else point
-            with worker_dies(platform, _armed(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
+            with worker_dies(platform, name_point(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
                 assert shop.send(write).status == 202
             if point in CLAIM_OF_SAGA:
                 with worker_dies(platform, point, struck, DEATH_AFTER_LEASE_SECONDS):
@@ -146,7 +124,7 @@ def test_web_worker_dies_compensating(
     for point, write in writes.items():
         with subtests.test("dies", point=point):
             assert shop.send(cancels[point]).status == 202
-            _web_dies_repeating(platform, shop, write, _armed(point, flow, "compensating"))
+            _web_dies_repeating(platform, shop, write, name_point(point, flow, "compensating"))
             cell(flow, "compensating", "web", point)
     for process in (platform.worker, platform.beat):
         process.signal(signal.SIGCONT)

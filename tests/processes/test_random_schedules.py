@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.processes.random_merchants import FINAL, Merchant
-from tests.processes.settling import settle
+from tests.processes.settling import settle, sync_payment
 from tests.support.books import Books, Row
 from tests.support.http_shop import HttpShop, NoAnswer
 from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, Platform
@@ -166,6 +166,7 @@ def _let_customer_pay(shop: HttpShop, payment_no: str) -> None:
     opened = wait_until(lambda: _try_to_read(shop, payment_no), SETTLE_SECONDS, payment_no)
     if opened["channel"] == "alipay" and opened["status"] == "pending":
         shop.customers.try_to_pay("alipay", payment_no, opened["next_action"])
+        sync_payment(shop, payment_no)  # the notice may be lost
 
 
 def _try_to_read(shop: HttpShop, payment_no: str) -> dict[str, Any] | None:

@@ -152,6 +152,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "complete_before",
+                    models.DateTimeField(
+                        help_text="Until when an approved payment must be completed.", null=True
+                    ),
+                ),
+                ("complete_key", models.CharField(max_length=255, null=True, unique=True)),
+                (
                     "created_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(), editable=False
