@@ -54,6 +54,9 @@ class PayPalHarness:
         """PayPal lists a transaction up to three hours later."""
         self.fake.advance_clock(LIST_SECONDS)
 
+    def end_pages(self) -> None:
+        """What nobody completes moves no money."""
+
     def take_webhooks(self) -> list[WebhookRequest]:
         return self.fake.take_webhooks()
 
