@@ -22,7 +22,8 @@ test-some: ## Run some tests: make test-some ARGS="tests/sagas -k fence"
 	./scripts/test.sh $(ARGS)
 
 journeys: ## Run the conformance tests of all channels and print their table
-	./scripts/test.sh tests/channels/test_conformance.py tests/channels/test_journeys.py -q -p tests.channels.journey_table
+	./scripts/test.sh tests/channels/test_conformance.py tests/channels/test_journeys.py \
+		tests/channels/test_late_and_lost_journeys.py -q -p tests.channels.journey_table
 
 lint: ## Run the formatter, the linter, the type checker and the import rules
 	$(PYTHON) -m ruff format .

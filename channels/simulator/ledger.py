@@ -268,10 +268,15 @@ def return_refund(payment: SimulatedPayment, refund: SimulatedRefund) -> None:
 # --- Due changes ------------------------------------------------------------------------------------
 
 
+def has_lapsed(payment: SimulatedPayment, now: datetime) -> bool:
+    deadline = payment.complete_before
+    return payment.state == PaymentState.APPROVED and deadline is not None and deadline <= now
+
+
 def has_due_changes(payment: SimulatedPayment, now: datetime) -> bool:
     """Whether something has fallen due that is not written yet."""
     is_expired = payment.state == PaymentState.OPEN and payment.expires_at <= now
-    is_lapsed = payment.state == PaymentState.APPROVED and payment.complete_before <= now
+    is_lapsed = has_lapsed(payment, now)
     is_decided = payment.settles_at is not None and payment.settles_at <= now
     return is_expired or is_lapsed or is_decided or payment.refund_pending > 0
 
@@ -280,7 +285,7 @@ def apply_due_changes(payment: SimulatedPayment, now: datetime) -> None:
     """Writes what has fallen due, so that all callers see the same."""
     if payment.state == PaymentState.OPEN and payment.expires_at <= now:
         cancel_payment(payment, key=f"expiry-{payment.channel_trade_no}", failure_code=EXPIRED)
-    if payment.state == PaymentState.APPROVED and payment.complete_before <= now:
+    if has_lapsed(payment, now):
         cancel_payment(payment, key=f"lapse-{payment.channel_trade_no}", failure_code=APPROVAL_LAPSED)
     if payment.settles_at is not None and payment.settles_at <= now:
         if payment.state == PaymentState.AUTHORIZED:

@@ -51,6 +51,22 @@ class AlipayHarness:
         self._lose("refund", what)
         return refund
 
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        assert operation == "cancel", "Alipay captures at once"
+        self._lose("cancel", what)
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        if isinstance(payment.next_action, FormAction):
+            assert self.bank.post_page(payment.next_action).status_code == 200
+        self.bank.open(payment.reference)
+
+    def pay_late(self, reference: str) -> None:
+        """A trade that is closed takes no money."""
+        raise NotImplementedError
+
+    def contradict_query(self, reference: str) -> None:
+        self.bank.fault("query", "contradict", fields={"total_amount": "100.01"})
+
     def settle_refunds(self) -> None:
         """It settles refunds at once."""
 

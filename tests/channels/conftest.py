@@ -159,4 +159,7 @@ stored_page_harness = _build_harness_fixture(lambda entry: entry.waits and entry
 calling_harness = _build_harness_fixture(lambda entry: entry.calls)
 capture_harness = _build_harness_fixture(lambda entry: entry.captures)
 repeated_capture_harness = _build_harness_fixture(lambda entry: entry.captures_repeatedly)
+approving_harness = _build_harness_fixture(lambda entry: entry.approves)
+late_harness = _build_harness_fixture(lambda entry: entry.takes_late_money)
+contradicting_harness = _build_harness_fixture(lambda entry: entry.can_contradict)
 worldwide_harness = _build_harness_fixture(lambda entry: entry.is_worldwide)

@@ -61,6 +61,18 @@ class ChannelHarness(Protocol):
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         """Loses the "request" or the "answer" of the refund, once."""
 
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        """Loses the "request" or the "answer" of the payment's next "cancel", "capture" or "complete", once."""
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """The customer takes the payment's next action and does not pay yet: from now on a query finds it."""
+
+    def pay_late(self, reference: str) -> None:
+        """Money arrives for a payment that is closed. Only where the method `takes_late_money`."""
+
+    def contradict_query(self, reference: str) -> None:
+        """The next query reports another amount than the webhooks. Only where the method `can_contradict`."""
+
     def settle_refunds(self) -> None:
         """The channel finishes the refunds that it has accepted."""
 
@@ -137,25 +149,27 @@ def create_paid(harness: ChannelHarness, request: CreatePayment) -> ChannelPayme
 class SimulatorHarness:
     currency = "USD"
     pays_at_once = False
-    approves = False
     repeated_capture_options: dict[str, str] = {}
 
-    def __init__(self) -> None:
+    def __init__(self, method: str = "simulator") -> None:
         self.channel = SimulatorChannel()
         self.account = TEST_ACCOUNT
+        self.method, self.approves = method, method == "simulator_approval"
         self._sent: set[str] = set()
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
-        script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
-        return build_creation(metadata={"simulate": script} if script else {}, **changes)
+        return build_creation(metadata=self._build_metadata(loses), payment_method=self.method, **changes)
 
     def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
+        metadata = self._build_metadata(loses)
+        return {"channel": "simulator", "payment_method": self.method, "metadata": metadata}
+
+    def _build_metadata(self, loses: str) -> dict[str, str]:
         script = {"": "", "request": "timeout_before", "answer": "timeout_after"}[loses]
-        return {"channel": "simulator", "metadata": {"simulate": script} if script else {}}
+        return {"simulate": script} if script else {}
 
     def pay(self, payment: ChannelPayment) -> None:
-        token = SimulatedPayment.objects.get(pk=payment.reference).token
-        bank.pay({"payment_url": f"/{token}"})
+        bank.pay({"payment_url": f"/{self._get_token(payment.reference)}"})
 
     def read_amounts(self, reference: str) -> tuple[int, int]:
         rows = list(LedgerEntry.objects.filter(reference=reference).values_list("kind", "amount"))
@@ -165,6 +179,23 @@ class SimulatorHarness:
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         script = {"request": "timeout_before", "answer": "timeout_after"}[what]
         return replace(refund, metadata={"simulate": f"refund:{script}"})
+
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        script = {"request": "timeout_before", "answer": "timeout_after"}[what]
+        SimulatedPayment.objects.filter(pk=reference).update(simulate=f"{operation}:{script}")
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """It knows the payment from its creation on."""
+
+    def pay_late(self, reference: str) -> None:
+        bank.pay_closed_payment({"payment_no": reference, "payment_url": f"/{self._get_token(reference)}"})
+
+    def contradict_query(self, reference: str) -> None:
+        """Its records are what the integrity checks compare."""
+        raise NotImplementedError
+
+    def _get_token(self, reference: str) -> str:
+        return SimulatedPayment.objects.get(pk=reference).token
 
     def settle_refunds(self) -> None:
         """It settles refunds at once."""
@@ -217,6 +248,20 @@ class StripeHarness:
         self._plan(what, "POST /v1/refunds")
         return refund
 
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        self._plan(what, f"POST .*/(expire|{operation})")
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """It knows the payment from its creation on."""
+
+    def pay_late(self, reference: str) -> None:
+        """tests/channels/test_stripe_late_payments.py has these journeys."""
+        raise NotImplementedError
+
+    def contradict_query(self, reference: str) -> None:
+        """The fake's records are those of its webhooks."""
+        raise NotImplementedError
+
     def settle_refunds(self) -> None:
         """It settles refunds at once."""
 
@@ -245,13 +290,11 @@ class VoucherHarness:
     def __init__(self, channel: VoucherChannel) -> None:
         self.channel = channel
         self.account = TEST_ACCOUNT
-        self._manual: set[str] = set()
         self._reported: set[str] = set()
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
         request = build_creation(**changes)
         self.channel.bank.losses += [loses] if loses else []
-        self._manual |= {request.reference} if request.manual_capture else set()
         return request
 
     def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
@@ -259,7 +302,7 @@ class VoucherHarness:
         return {"channel": "voucher"}
 
     def pay(self, payment: ChannelPayment) -> None:
-        held = payment.reference in self._manual
+        held = payment.reference in self.channel.bank.manual
         self.channel.bank.payments[payment.reference] = replace(
             payment,
             state=PaymentState.AUTHORIZED if held else PaymentState.PAID,
@@ -274,6 +317,19 @@ class VoucherHarness:
     def lose(self, refund: CreateRefund, what: str) -> CreateRefund:
         self.channel.bank.losses.append(what)
         return refund
+
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        self.channel.bank.losses.append(what)
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """It knows the payment from its creation on."""
+
+    def pay_late(self, reference: str) -> None:
+        self.pay(replace(self.channel.bank.payments[reference], state=PaymentState.OPEN))
+
+    def contradict_query(self, reference: str) -> None:
+        found = self.channel.bank.payments[reference]
+        self.channel.bank.payments[reference] = replace(found, amount_minor=10_001)
 
     def settle_refunds(self) -> None:
         """It settles refunds at once."""

@@ -46,7 +46,8 @@ class HarnessEntry:
     `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted.
     `is_searchable`: our number alone finds it. `captures`: it can be authorized first. `captures_repeatedly`: and
     captured in parts. `is_worldwide`: it takes many currencies. `calls`: its creation is a call, and not only a page
-    that is signed here.
+    that is signed here. `approves`: we complete what the customer approves. `takes_late_money`: money can arrive for a
+    closed payment. `can_contradict`: its records can be made to differ from its webhooks.
     """
 
     build: Callable[[pytest.FixtureRequest], ChannelHarness]
@@ -57,10 +58,19 @@ class HarnessEntry:
     captures_repeatedly: bool = False
     is_worldwide: bool = True
     calls: bool = True
+    approves: bool = False
+    takes_late_money: bool = False
+    can_contradict: bool = False
 
 
 def _describe_wechat_method(method: str) -> HarnessEntry:
-    return HarnessEntry(partial(_build_wechat_harness, method=method), captures=False, is_worldwide=False)
+    return HarnessEntry(
+        partial(_build_wechat_harness, method=method),
+        captures=False,
+        is_worldwide=False,
+        takes_late_money=True,
+        can_contradict=True,
+    )
 
 
 def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
@@ -72,12 +82,18 @@ def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
         captures=False,
         is_worldwide=False,
         calls=calls,
+        can_contradict=True,
     )
 
 
 # A new channel adds one line for each of its payment methods.
 HARNESSES = {
-    "simulator": HarnessEntry(lambda _request: SimulatorHarness(), captures_repeatedly=True),
+    "simulator": HarnessEntry(
+        lambda _request: SimulatorHarness(), captures_repeatedly=True, takes_late_money=True
+    ),
+    "simulator approval": HarnessEntry(
+        lambda _request: SimulatorHarness("simulator_approval"), captures_repeatedly=True, approves=True
+    ),
     "stripe page": HarnessEntry(
         lambda request: _build_stripe_harness(request, saved_card=False), captures_repeatedly=True
     ),
@@ -86,7 +102,7 @@ HARNESSES = {
         waits=False,
         captures_repeatedly=True,
     ),
-    "voucher": HarnessEntry(_build_voucher_harness),
+    "voucher": HarnessEntry(_build_voucher_harness, takes_late_money=True, can_contradict=True),
     "wechat native": _describe_wechat_method("wechat_native"),
     "wechat jsapi": _describe_wechat_method("wechat_jsapi"),
     "wechat h5": _describe_wechat_method("wechat_h5"),
@@ -97,6 +113,7 @@ HARNESSES = {
         lambda request: PayPalHarness(request.getfixturevalue("paypal")),
         is_searchable=False,
         is_worldwide=False,
+        approves=True,
     ),
 }
 

@@ -44,6 +44,26 @@ class PayPalHarness:
         self._lose("POST /v2/payments/captures/.*/refund", what)
         return refund
 
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        """An unpaid order is not ended by a call."""
+        paths = {
+            "complete": "/v2/checkout/orders/.*/(capture|authorize)",
+            "capture": ".*/authorizations/.*/capture",
+        }
+        if operation != "cancel":
+            self._lose(f"POST {paths[operation]}", what)
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """It knows the payment from its creation on."""
+
+    def pay_late(self, reference: str) -> None:
+        """What is not completed lapses."""
+        raise NotImplementedError
+
+    def contradict_query(self, reference: str) -> None:
+        """The fake's records are those of its webhooks."""
+        raise NotImplementedError
+
     def settle_refunds(self) -> None:
         """It settles refunds at once."""
 

@@ -39,15 +39,17 @@ def create_payment(client: SignedClient, harness: ChannelHarness) -> Body:
 def pay(harness: ChannelHarness, payment: Body) -> None:
     if harness.pays_at_once:
         return
-    harness.pay(
-        ChannelPayment(
-            reference=payment["payment_no"],
-            channel_trade_no=payment["channel_trade_no"] or "",
-            state=PaymentState.OPEN,
-            amount_minor=payment["amount"],
-            currency=payment["currency"],
-            next_action=read_next_action(payment["next_action"]),
-        )
+    harness.pay(build_channel_payment(payment))
+
+
+def build_channel_payment(payment: Body) -> ChannelPayment:
+    return ChannelPayment(
+        reference=payment["payment_no"],
+        channel_trade_no=payment["channel_trade_no"] or "",
+        state=PaymentState.OPEN,
+        amount_minor=payment["amount"],
+        currency=payment["currency"],
+        next_action=read_next_action(payment["next_action"]),
     )
 
 

@@ -90,6 +90,21 @@ class WechatHarness:
         self.plan(what, "refund")
         return refund
 
+    def lose_call(self, operation: str, what: str, reference: str) -> None:
+        assert operation == "cancel", "WeChat Pay captures at once"
+        self.plan(what, "close")
+
+    def open_page(self, payment: ChannelPayment) -> None:
+        """It knows the payment from its creation on."""
+
+    def pay_late(self, reference: str) -> None:
+        """The customer was entering the password while the order was closed."""
+        self.control("pay", out_trade_no=reference, force=True)
+
+    def contradict_query(self, reference: str) -> None:
+        fields = {"amount.total": 10_001}
+        self.control("faults", mchid=None, kind="contradiction", operation="query", fields=fields)
+
     def settle_refunds(self) -> None:
         self.advance(REFUND_SECONDS)
 

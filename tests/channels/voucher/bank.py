@@ -11,6 +11,8 @@ class VoucherBank:
     payments: dict[str, ChannelPayment] = field(default_factory=dict)
     # The payment's reference and the refund, by the refund's reference.
     refunds: dict[str, tuple[str, ChannelRefund]] = field(default_factory=dict)
+    # The references of payments that are authorized first.
+    manual: set[str] = field(default_factory=set)
     created_at: dict[str, dt.datetime] = field(default_factory=dict)
     # "request" or "answer": what the next write calls lose.
     losses: list[str] = field(default_factory=list)

@@ -86,6 +86,8 @@ class VoucherChannel:
                 currency=request.currency,
                 next_action=RedirectAction(f"https://voucher.example/{request.reference}"),
             )
+            if request.manual_capture:
+                self.bank.manual.add(request.reference)
             self.bank.created_at.setdefault(request.reference, dt.datetime.now(dt.UTC))
             return Reported(self.bank.payments.setdefault(request.reference, payment))
 
