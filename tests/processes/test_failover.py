@@ -118,7 +118,7 @@ def test_sessions_turn_read_only(platform: ReplicatedPlatform) -> None:
     with connect(platform.new.database) as operator:
         operator.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         operator.execute("SELECT pg_reload_conf()")
-        wait_until(lambda: shop.get("/readyz").status == 503, 10, "/readyz to notice")
+        wait_until(lambda: shop.get("/readyz").status == 503, LOADED_SECONDS, "/readyz to notice")
         reply = shop.send(write)
         assert (reply.status, reply.json["error_code"]) == (503, "service_unavailable"), reply
         operator.execute("SET default_transaction_read_only = off")

@@ -47,7 +47,7 @@ def test_counts_survive_their_process(platform: Platform, shop: HttpShop, books:
 
 
 def _scrape(platform: Platform) -> dict[str, float]:
-    with urllib.request.urlopen(f"{platform.url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{platform.url}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return {
         name: float(value) for name, value in re.findall(r"^([a-z_]+\{[^}]*\}) (\S+)$", text, re.MULTILINE)

@@ -51,7 +51,7 @@ class Installation:
         return subprocess.Popen([self.directory / "scripts" / script], cwd="/", env=self.environment(**extra))
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as response:
             return response.read().decode()
 
     def kill_supervisor(self) -> None:

@@ -95,7 +95,7 @@ def assert_dying_program_is_named(installation: Installation) -> None:
 
 def assert_killed_supervisor_is_noticed(installation: Installation) -> None:
     installation.kill_supervisor()
-    assert wait_until(lambda: installation.run("status-all-services.sh").returncode == 1, 10)
+    assert wait_until(lambda: installation.run("status-all-services.sh").returncode == 1, 60)
     refused = installation.run("start-all-services.sh")
     assert refused.returncode != 0
     assert "stop-all-services.sh" in refused.stderr

@@ -149,10 +149,10 @@ class Process:
         self.signal(signal.SIGCONT)
         self.signal(number)
         try:
-            self._popen.wait(20)
+            self._popen.wait(60)
         finally:
             self.signal(signal.SIGKILL)
-            self._popen.wait(20)
+            self._popen.wait(60)
 
     def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -86,7 +86,7 @@ class Shop:
         signature = self.keys.app.sign(message.encode(fields["charset"]), padding.PKCS1v15(), hashes.SHA256())
         return {**fields, "sign": base64.b64encode(signature).decode()}
 
-    def post(self, fields: dict[str, str], timeout: float = 5) -> requests.Response:
+    def post(self, fields: dict[str, str], timeout: float = 60) -> requests.Response:
         """Like the SDKs: common parameters in the query string, biz_content in the body."""
         charset = fields.get("charset", "utf-8")
         query = {name: value for name, value in fields.items() if name != "biz_content"}
