@@ -24,7 +24,7 @@ def test_the_simulator_serves_in_place_of_stripe_only_without_a_secret(settings)
         registry.get_channel("stripe", "live")
 
 
-@pytest.mark.parametrize("name", ["", "paypal", "Stripe", "simulator "])
+@pytest.mark.parametrize("name", ["", "adyen", "Stripe", "simulator "])
 def test_other_names_are_unknown(name: str) -> None:
     with pytest.raises(UnknownChannel, match="simulator, stripe"):
         registry.get_channel(name, "test")
