@@ -253,6 +253,20 @@ class TestEvents:
         )
         assert (second.reference, second.payment_trade_no, second.amount_minor) == ("", capture["id"], 500)
 
+    def test_a_refund_with_the_numbers_of_its_payment_is_not_ours(
+        self, paypal: FakePayPal, account: ChannelAccount
+    ) -> None:
+        refund = {
+            "id": "1JU08902781691411",
+            "status": "COMPLETED",
+            "amount": {"currency_code": "USD", "value": "5.00"},
+            "invoice_id": "PAY-1",
+            "custom_id": "PAY-1",
+        }
+        body = build_event("PAYMENT.CAPTURE.REFUNDED", "refund", refund)
+        [update] = parse(account, build_webhook(body, paypal.url, WEBHOOK_ID))
+        assert (update.reference, update.payment_reference) == ("", "PAY-1")
+
     @pytest.mark.parametrize(
         ("changes", "state"),
         [
