@@ -251,6 +251,36 @@ class TestCompletion:
             assert end_authorization(action, ref).value.state == ended
             assert paypal.get_amounts(request.reference) == (40 if action == "capture" else 0, 0)
 
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "state"),
+        [
+            ("capture", "capture", PaymentState.PAID),
+            ("capture", "void", PaymentState.CANCELLED),
+            ("void", "capture", PaymentState.PAID),
+            ("void", "void", PaymentState.CANCELLED),
+        ],
+    )
+    def test_staff_end_the_authorization_on_paypals_site_first(
+        self, paypal: FakePayPal, account: ChannelAccount, ours: str, theirs: str, state: PaymentState
+    ) -> None:
+        request, payment = approve(paypal, account, manual_capture=True)
+        complete(request, payment)
+        [number] = [
+            each["id"]
+            for each in paypal.account.authorizations.values()
+            if each["custom_id"] == request.reference
+        ]
+        at_paypal = paypal.account
+        act = {
+            "capture": lambda: at_paypal.capture_authorization(number, {"final_capture": True}),
+            "void": lambda: at_paypal.void(number),
+        }
+        paypal.run_before(f"POST /v2/payments/authorizations/{number}/{ours}", act[theirs])
+        answer = end_authorization(ours, build_ref(request, payment.channel_trade_no))
+        assert isinstance(answer, Reported)
+        assert answer.value.state == state
+        assert paypal.get_amounts(request.reference) == (100 if theirs == "capture" else 0, 0)
+
 
 class TestFailures:
     @pytest.mark.parametrize(
