@@ -22,6 +22,8 @@ from common.outside_calls import call_outside
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
 WEBHOOK_PATH = "/api/v1/webhooks"
+# The last part of the address of webhooks about accounts that are connected to the platform's own.
+CONNECTED_ACCOUNTS = "connect"
 
 _instances: dict[str, Channel] = {}  # by the dotted path of the class
 

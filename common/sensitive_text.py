@@ -94,6 +94,7 @@ def _configured_secrets() -> tuple[str, ...]:
         settings.SIMULATOR_WEBHOOK_SECRET,
         *settings.STRIPE_SECRET_KEYS.values(),
         *(secret for secrets in settings.STRIPE_WEBHOOK_SECRETS.values() for secret in secrets),
+        *(secret for secrets in settings.STRIPE_CONNECT_WEBHOOK_SECRETS.values() for secret in secrets),
         *_read_channel_secrets(
             settings.ALIPAY_CREDENTIALS, settings.WECHAT_CREDENTIALS, settings.PAYPAL_CREDENTIALS
         ),

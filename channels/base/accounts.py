@@ -1,5 +1,6 @@
 """Accounts at channels, and their credentials."""
 
+import enum
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,11 @@ from dataclasses import dataclass, field
 TEST, LIVE = "test", "live"
 # The label of the platform's own account.
 PLATFORM = "platform"
+
+
+class AccountKind(enum.StrEnum):
+    OWN = "own"  # acts with keys of its own
+    CONNECTED = "connected"  # the platform's own keys act for it; only staff add and change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class ChannelAccount:
 class CredentialField:
     """One credential of an account. A secret one is never shown again after it was saved.
 
-    `names_account`: it is the channel's own number of the account, which is not secret.
+    `names_account`: it is the channel's own number of the account, which is not secret. `kind`: the kind of account
+    that consists of it.
     """
 
     name: str
@@ -46,6 +53,7 @@ class CredentialField:
     is_required: bool = True
     help_text: str = ""
     names_account: bool = False
+    kind: AccountKind = AccountKind.OWN
 
 
 @dataclass(frozen=True, slots=True)

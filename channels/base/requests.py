@@ -29,7 +29,8 @@ class CreatePayment:
     `started_at` is when the attempt started, `intended_at` when the intent of the call with this key was committed.
     Both are the same for every repetition. `metadata` is the merchant's. `payment_method` is one that the channel
     declares, empty for its first one; `payment_method_options` are the merchant's, by the names that it declares.
-    `checkout_url` is our payment page.
+    `checkout_url` is our payment page. `application_fee_minor` is what the platform takes of the payment; 0 but for
+    accounts that are connected to the platform's.
     """
 
     key: str
@@ -50,6 +51,7 @@ class CreatePayment:
     payment_method_options: Mapping[str, Any] = field(default_factory=dict)
     customer: Customer = field(default_factory=Customer)
     checkout_url: str = ""
+    application_fee_minor: int = 0
 
     @property
     def environment(self) -> str:
@@ -128,7 +130,8 @@ class IncrementAuthorization:
 
 @dataclass(frozen=True, slots=True)
 class CreateRefund:
-    """`payment_amount_minor` is the whole amount of the payment."""
+    """`payment_amount_minor` is the whole amount of the payment. `returns_application_fee`: the platform gives back its
+    part of the application fee."""
 
     key: str
     reference: str
@@ -138,6 +141,7 @@ class CreateRefund:
     reason: str
     payment_amount_minor: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    returns_application_fee: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,12 @@ class RefundedPayment:
     channel_refund_no: str = ""
 
 
-ChannelUpdate = ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment
+@dataclass(frozen=True, slots=True)
+class DisconnectedAccount:
+    """The owner of a connected account has ended the platform's access to it: no call for it succeeds any more."""
+
+
+ChannelUpdate = ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment | DisconnectedAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,9 @@ class WebhookEvent:
 
     `record` is what to store of it in place of the raw body, for example when the body is encrypted. Without
     `acknowledgement` the platform answers 200 with its own JSON.
+
+    `connected_account_no` is set only by the platform's own account: the event is about the connected account that has
+    this number at the channel. Nothing but the channel's signature with the platform's secret may choose an account.
     """
 
     event_id: str
@@ -147,3 +155,4 @@ class WebhookEvent:
     updates: tuple[ChannelUpdate, ...] = ()
     record: bytes | None = None
     acknowledgement: Acknowledgement | None = None
+    connected_account_no: str = ""

@@ -36,3 +36,9 @@ def from_stripe(amount: int, currency: str) -> int:
     A fraction of our minor unit, which cannot happen, is rounded up, so that the amount differs from ours.
     """
     return -(-amount // 100) if currency.upper() in _TWO_DECIMALS_AT_STRIPE else amount
+
+
+def round_down(stripe_amount: int, currency: str) -> int:
+    """Rounds an amount in Stripe's units down to one that Stripe takes, but not to zero. The currency is ours."""
+    step = 100 if currency in _TWO_DECIMALS_AT_STRIPE else STEPS.get(currency, 1)
+    return max(step, stripe_amount // step * step)

@@ -89,46 +89,43 @@ class StripeChannel:
         return account.environment == LIVE  # keys of test mode cannot (docs.stripe.com/keys)
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
-        return bool(config.get_webhook_secrets(account))
+        return bool(config.get_webhook_secrets(account) or config.get_connect_webhook_secrets(account))
 
     def create_payment(self, request: CreatePayment) -> PaymentResult:
-        api = config.build_client(request.account, request.timeout_seconds)
-        result = _refuse_not_found(_call(lambda: payments.create_payment(api, request)))
+        result = _refuse_not_found(
+            _call(request.account, request.timeout_seconds, lambda api: payments.create_payment(api, request))
+        )
         if isinstance(result, NewKeyRequired) and not payments.has_saved_card(request):
             # Nobody knows the address of a page that a call with this key may have created.
             return replace(result, is_harmless=True)
         return result
 
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
-        api = _build_client_for(payment)
-        return _call(lambda: lookup.find_payment(api, payment))
+        return _call_for(payment, lambda api: lookup.find_payment(api, payment))
 
     def complete_payment(self, request: CompletePayment) -> PaymentResult:
         raise NotImplementedError("Stripe never reports a payment as approved: it charges by itself")
 
     def cancel_payment(self, request: CancelPayment) -> PaymentResult:
-        api = _build_client_for(request.payment)
-        return _call(lambda: payments.cancel_payment(api, request))
+        return _call_for(request.payment, lambda api: payments.cancel_payment(api, request))
 
     def capture_payment(self, request: CapturePayment) -> PaymentResult:
-        api = _build_client_for(request.payment)
-        return _refuse_not_found(_call(lambda: payments.capture_payment(api, request)))
+        return _refuse_not_found(
+            _call_for(request.payment, lambda api: payments.capture_payment(api, request))
+        )
 
     def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
         api = _build_client_for(request.payment)
         return _refuse_not_found(_call(lambda: payments.increment_authorization(api, request)))
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
-        api = _build_client_for(request.payment)
-        return _refuse_not_found(_call(lambda: refunds.create_refund(api, request)))
+        return _refuse_not_found(_call_for(request.payment, lambda api: refunds.create_refund(api, request)))
 
     def find_refund(self, refund: RefundRef) -> RefundResult:
-        api = _build_client_for(refund.payment)
-        return _call(lambda: refunds.find_refund(api, refund))
+        return _call_for(refund.payment, lambda api: refunds.find_refund(api, refund))
 
     def find_refunds(self, payment: PaymentRef) -> RefundListResult:
-        api = _build_client_for(payment)
-        return _call(lambda: refunds.find_refunds(api, payment))
+        return _call_for(payment, lambda api: refunds.find_refunds(api, payment))
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return listing.list_payments(window)
@@ -140,14 +137,14 @@ class StripeChannel:
         return webhooks.parse_webhook(account, request)
 
 
-def _build_client_for(payment: PaymentRef) -> stripe.StripeClient:
-    return config.build_client(payment.account, payment.timeout_seconds)
+def _call_for(payment: PaymentRef, send: Callable[[stripe.StripeClient], R]) -> R:
+    return _call(payment.account, payment.timeout_seconds, send)
 
 
-def _call(send: Callable[[], R]) -> R:
+def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[stripe.StripeClient], R]) -> R:
     """Converts every exception of a call into a result."""
     try:
-        return send()
+        return send(config.build_client(account, timeout_seconds))
     except stripe.StripeError as error:
         return errors.to_result(error)
     except UnsupportedAmount as error:

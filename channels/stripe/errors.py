@@ -19,6 +19,9 @@ from channels.stripe.http import SENT_METHOD, NotConnected
 log = structlog.get_logger(__name__)
 
 BUSY_SECONDS = 1.0
+# 403: the account in the header Stripe-Account does not exist, or is not connected any more
+# (docs.stripe.com/error-codes#account-invalid).
+ACCOUNT_INVALID = "account_invalid"
 
 # Decline codes that have another name in the port; the others keep theirs (docs.stripe.com/declines/codes).
 _PORT_CODES = {
@@ -94,6 +97,9 @@ def to_result(error: stripe.StripeError) -> ErrorResult:
             return to_declined(details, default_code=error.code or "card_declined")
         case stripe.RateLimitError():  # also an object that another request has locked
             return NotProcessed("Stripe is busy", _read_retry_after(error))
+        case stripe.PermissionError() if error.code == ACCOUNT_INVALID:
+            log.error("stripe.no_access_to_account", request_id=error.request_id)
+            return NotProcessed("Stripe gives the platform no access to this connected account")
         case stripe.AuthenticationError() | stripe.PermissionError():
             log.error("stripe.refuses_our_key", request_id=error.request_id, code=error.code)
             return NotProcessed("Stripe refuses our API key")

@@ -16,8 +16,8 @@ from channels.stripe.refund_objects import read_refund
 
 def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
     """Lists Checkout Sessions, and PaymentIntents that charged a saved card. Raises `ListingFailed`."""
-    api = config.build_client(window.account, window.timeout_seconds)
     try:
+        api = config.build_client(window.account, window.timeout_seconds)
         params = _build_params(window, expand=["data.payment_intent"])
         for session in _read_all(api.v1.checkout.sessions.list(params)):
             if session.get("amount_total") is not None:
@@ -31,8 +31,8 @@ def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment
 
 def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
     """Raises `ListingFailed`."""
-    api = config.build_client(window.account, window.timeout_seconds)
     try:
+        api = config.build_client(window.account, window.timeout_seconds)
         # A refund made in the dashboard does not name our payment; its PaymentIntent does.
         params = _build_params(window, expand=["data.payment_intent"])
         for refund in _read_all(api.v1.refunds.list(params)):

@@ -20,8 +20,9 @@ from channels.base import (
     PaymentState,
     Reported,
 )
-from channels.stripe import amounts, errors, lookup
+from channels.stripe import amounts, config, errors, lookup
 from channels.stripe.amounts import UnsupportedAmount
+from channels.stripe.fields import StripeJson, read_number
 from channels.stripe.metadata import DIRECT, PAYMENT_NO, build_metadata
 from channels.stripe.payment_objects import read_payment_intent, read_session
 
@@ -43,6 +44,10 @@ _NO_INCREMENTAL_AUTHORIZATION = Declined(
     "incremental_authorization_unavailable",
     "Stripe does not increment this payment: create it with request_incremental_authorization.",
 )
+_NO_MULTICAPTURE_WITH_FEE = Declined(
+    "multicapture_unavailable", "A payment with an application fee is captured once."
+)
+APPLICATION_FEE = "application_fee_amount"
 # How far Stripe's clock and ours may differ.
 CLOCK_SECONDS = 60
 
@@ -68,15 +73,17 @@ def _create_session(api: stripe.StripeClient, request: CreatePayment, amount: in
     if request.description:
         product["description"] = request.description[:500]
     price = {"currency": request.currency.lower(), "unit_amount": amount, "product_data": product}
+    intent_data: dict[str, Any] = {
+        "metadata": metadata,
+        "capture_method": "manual" if request.manual_capture else "automatic",
+        **_build_application_fee(request),
+    }
     params: Any = {
         "mode": "payment",
         "client_reference_id": request.reference,
         "line_items": [{"quantity": 1, "price_data": price}],
         "metadata": metadata,
-        "payment_intent_data": {
-            "metadata": metadata,
-            "capture_method": "manual" if request.manual_capture else "automatic",
-        },
+        "payment_intent_data": intent_data,
         "success_url": request.return_url or settings.PUBLIC_BASE_URL,
         "expires_at": _compute_session_expiry(request),
         "expand": lookup.EXPAND_INTENT,
@@ -122,6 +129,7 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
         "return_url": request.return_url or settings.PUBLIC_BASE_URL,
         "capture_method": "manual" if request.manual_capture else "automatic",
         "metadata": build_metadata(request.metadata, ours, request.environment),
+        **_build_application_fee(request),
     }
     if features := _get_card_features(request):
         params["payment_method_options"] = {"card": features}
@@ -129,6 +137,12 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
         params["customer"] = request.metadata[CUSTOMER]
     intent = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
     return Reported(read_payment_intent(intent.to_dict(), request.environment))
+
+
+def _build_application_fee(request: CreatePayment) -> dict[str, int]:
+    """docs.stripe.com/connect/direct-charges#collect-fees: the fee must be positive and less than the amount."""
+    fee = request.application_fee_minor
+    return {APPLICATION_FEE: amounts.to_stripe(fee, request.currency)} if fee else {}
 
 
 def cancel_payment(api: stripe.StripeClient, request: CancelPayment) -> PaymentResult:
@@ -192,13 +206,20 @@ def capture_payment(api: stripe.StripeClient, request: CapturePayment) -> Paymen
         return NotFoundAtChannel()
     params: Any = {"amount_to_capture": amount}
     options: Any = None
+    has_fee = False
+    if config.get_connected_account(request.payment.account):
+        intent = api.v1.payment_intents.retrieve(intent_id).to_dict()
+        has_fee = bool(intent.get(APPLICATION_FEE))
+        params.update(_reduce_application_fee(intent, amount, found.value.currency))
     if not request.is_final:
+        if has_fee:
+            return _NO_MULTICAPTURE_WITH_FEE
         if not _is_available(api, intent_id, "multicapture"):
             return _NO_MULTICAPTURE
         params["final_capture"] = False
         options = {"idempotency_key": request.key}
-    intent = api.v1.payment_intents.capture(intent_id, params, options)
-    payment = read_payment_intent(intent.to_dict(), request.payment.environment)
+    captured = api.v1.payment_intents.capture(intent_id, params, options)
+    payment = read_payment_intent(captured.to_dict(), request.payment.environment)
     # The payment keeps the id of its session.
     return Reported(replace(payment, channel_trade_no=found.value.channel_trade_no))
 
@@ -233,3 +254,12 @@ def _is_available(api: stripe.StripeClient, intent_id: str, feature: str) -> boo
     charge = api.v1.payment_intents.retrieve(intent_id, params).to_dict().get("latest_charge") or {}
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     return (card.get(feature) or {}).get("status") == "available"
+
+
+def _reduce_application_fee(intent: StripeJson, captured: int, currency: str) -> dict[str, int]:
+    """The fee of a partial capture: reduced in proportion, rounded down. Without it Stripe takes the fee of the whole
+    amount, capped at what was captured (docs.stripe.com/api/payment_intents/capture)."""
+    fee, amount = intent.get(APPLICATION_FEE), read_number(intent, "amount")
+    if not fee or captured >= amount:
+        return {}
+    return {APPLICATION_FEE: amounts.round_down(fee * captured // amount, currency)}

@@ -37,6 +37,9 @@ def create_refund(api: stripe.StripeClient, request: CreateRefund) -> RefundResu
         "amount": amount,
         "metadata": build_metadata({}, {REFUND_NO: request.reference}, request.payment.environment),
     }
+    if request.returns_application_fee:
+        # Without it the platform keeps its fee (docs.stripe.com/connect/direct-charges#issue-refunds).
+        params["refund_application_fee"] = True
     refund = api.v1.refunds.create(params, {"idempotency_key": request.key})
     return Reported(read_refund(refund.to_dict(), request.payment.environment))
 

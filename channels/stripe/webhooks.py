@@ -11,6 +11,7 @@ from channels.base import (
     LIVE,
     ChannelAccount,
     ChannelPayment,
+    DisconnectedAccount,
     PaymentState,
     WebhookEvent,
     WebhookRefused,
@@ -55,32 +56,39 @@ EVENTS = tuple(
         }
     )
 )
+# The owner of a connected account has ended the platform's access to it (docs.stripe.com/connect/webhooks).
+DEAUTHORIZED = "account.application.deauthorized"
+# The events that the Connect endpoint must send.
+CONNECT_EVENTS = tuple(sorted((*EVENTS, DEAUTHORIZED)))
 
 
 def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
     """Raises `WebhookRefused` unless Stripe signed these bytes in the last five minutes, for this account.
 
-    Events that we do not use are returned without an update.
+    Events that we do not use are returned without an update. Only a signature with the secret of the platform's Connect
+    endpoint lets an event name the account that it is about (`account`, docs.stripe.com/connect/webhooks).
     """
-    environment = account.environment
-    _verify_signature(account, request)
+    is_from_connect_endpoint = _verify_signature(account, request)
     try:
         event = make_storable(json.loads(request.body))
     except (ValueError, RecursionError) as error:
         raise WebhookRefused("not JSON") from error
-    if not isinstance(event, dict) or event.get("livemode") is not (environment == LIVE):
-        raise WebhookRefused("signed for the other environment")
     try:
-        return _read_event(event, environment)
+        return _read_verified_event(event, account, is_from_connect_endpoint=is_from_connect_endpoint)
     except (Unreadable, AttributeError, TypeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
 
-def _verify_signature(account: ChannelAccount, request: WebhookRequest) -> None:
-    """Raises `WebhookRefused` unless one of the account's secrets signed the body."""
+def _verify_signature(account: ChannelAccount, request: WebhookRequest) -> bool:
+    """Returns whether the Connect endpoint's secret signed the body; False: a secret of the account itself.
+
+    Raises `WebhookRefused` when none of them did.
+    """
     signature = request.get_header("Stripe-Signature")
     refusal = "no secret is configured"
-    for secret in config.get_webhook_secrets(account):
+    own = ((secret, False) for secret in config.get_webhook_secrets(account))
+    connect = ((secret, True) for secret in config.get_connect_webhook_secrets(account))
+    for secret, is_from_connect_endpoint in (*own, *connect):
         try:
             stripe.WebhookSignature.verify_header(request.body, signature, secret, TOLERANCE_SECONDS)
         except stripe.SignatureVerificationError as error:
@@ -88,17 +96,40 @@ def _verify_signature(account: ChannelAccount, request: WebhookRequest) -> None:
         except UnicodeDecodeError:
             refusal = "not UTF-8"
         else:
-            return
+            return is_from_connect_endpoint
     raise WebhookRefused(refusal)
 
 
-def _read_event(event: dict[str, Any], environment: str) -> WebhookEvent:
-    event_id, event_type = event.get("id"), event.get("type")
+def _read_verified_event(
+    event: Any, account: ChannelAccount, *, is_from_connect_endpoint: bool
+) -> WebhookEvent:
+    """Raises `WebhookRefused`, `Unreadable`, `AttributeError`, `TypeError`."""
+    if not isinstance(event, dict):
+        raise WebhookRefused("not an object")
+    is_of_environment = event.get("livemode") is (account.environment == LIVE)
+    if not is_of_environment and not (is_from_connect_endpoint and event.get("livemode") is False):
+        raise WebhookRefused("signed for the other environment")
+    event_id, event_type, named = event.get("id"), event.get("type"), event.get("account") or ""
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
         raise Unreadable("no id or type")
-    if event.get("account"):  # of an account that is connected to ours: not our money
+    connected = config.get_connected_account(account)
+    if connected and named != connected:
+        raise WebhookRefused("about another account")
+    if is_from_connect_endpoint is not bool(named) or not is_of_environment:
+        # Of an account that this endpoint does not serve: not our money. Stripe sends a live Connect endpoint the
+        # events of test mode too.
         log.info("stripe.event_of_another_account", event_id=event_id)
         return WebhookEvent(event_id, event_type)
+    found = _read_event(event, event_id, event_type, account.environment)
+    if not named:
+        return found
+    if event_type == DEAUTHORIZED:
+        found = replace(found, updates=(DisconnectedAccount(),))
+    # A connected account that verifies for itself has no other account to name.
+    return found if connected else replace(found, connected_account_no=str(named))
+
+
+def _read_event(event: dict[str, Any], event_id: str, event_type: str, environment: str) -> WebhookEvent:
     if event.get("api_version") != config.API_VERSION:
         log.warning("stripe.event_of_another_version", event_id=event_id, version=event.get("api_version"))
     subject: StripeJson = (event.get("data") or {}).get("object") or {}

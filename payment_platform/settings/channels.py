@@ -45,6 +45,12 @@ STRIPE_WEBHOOK_SECRETS: dict[str, list[str]] = {
     "test": env.list("STRIPE_TEST_WEBHOOK_SECRETS", default=[]),
     "live": env.list("STRIPE_LIVE_WEBHOOK_SECRETS", default=[]),
 }
+# The signing secrets of the Connect endpoint, which receives the events of the accounts that are connected to the
+# platform's, newest first. Only an event that is signed with one of these may name another account.
+STRIPE_CONNECT_WEBHOOK_SECRETS: dict[str, list[str]] = {
+    "test": env.list("STRIPE_TEST_CONNECT_WEBHOOK_SECRETS", default=[]),
+    "live": env.list("STRIPE_LIVE_CONNECT_WEBHOOK_SECRETS", default=[]),
+}
 # Another server with Stripe's API, for tests.
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")
 # Alipay, the platform's own account of each environment: the application's number.
@@ -84,6 +90,12 @@ for _environment, _key in STRIPE_SECRET_KEYS.items():
         raise ImproperlyConfigured(
             f"STRIPE_{_environment.upper()}_SECRET_KEY is not a {_environment} key: such a key begins with"
             f" sk_{_environment}_ or rk_{_environment}_."
+        )
+for _environment, _secrets in STRIPE_CONNECT_WEBHOOK_SECRETS.items():
+    if set(_secrets) & set(STRIPE_WEBHOOK_SECRETS["test"] + STRIPE_WEBHOOK_SECRETS["live"]):
+        raise ImproperlyConfigured(
+            f"STRIPE_{_environment.upper()}_CONNECT_WEBHOOK_SECRETS has a secret of another endpoint: the Connect"
+            " endpoint has a signing secret of its own."
         )
 # WeChat Pay (微信支付), the platform's own account, per environment: docs/CHANNELS.md, "WeChat Pay". WeChat Pay has no
 # test mode: the account of `test` moves real money, unless WECHAT_API_BASE is a sandbox.
