@@ -7,14 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels.stripe.config import API_VERSION
+from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe.messages import ErrorResponse
 from tests.support.stripe.specification import JsonObject, build_null_fields, require_valid_object
+
+PLATFORM_NUMBER, APPLICATION = "acct_platform", "ca_fake"
 
 
 @dataclass
 class StripeAccount:
-    """Objects are as Stripe shows them. `session_intent_data` is what Stripe knows of a session and does not show."""
+    """Objects are as Stripe shows them. `session_intent_data` is what Stripe knows of a session and does not show.
 
+    `application`: the Connect application of the platform that the account is connected to; empty: the platform's own.
+    """
+
+    number: str = PLATFORM_NUMBER
+    application: str = ""
+    can_charge: bool = True
+    application_fees: dict[str, JsonObject] = field(default_factory=dict)
     sessions: dict[str, JsonObject] = field(default_factory=dict)
     intents: dict[str, JsonObject] = field(default_factory=dict)
     charges: dict[str, JsonObject] = field(default_factory=dict)
@@ -33,14 +43,11 @@ class StripeAccount:
     captures: dict[str, int] = field(default_factory=dict)
     increments: dict[str, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._numbers = itertools.count(1)
-
     def now(self) -> int:
         return int(time.time() + self.ahead_seconds)
 
     def new_id(self, prefix: str) -> str:
-        return f"{prefix}_{next(self._numbers):06d}"
+        return f"{prefix}_{next(_object_numbers):06d}"
 
     def create_object(self, name: str, prefix: str, **fields: Any) -> JsonObject:
         """Creates an object. A nullable field that is not given is null."""
@@ -52,8 +59,12 @@ class StripeAccount:
         return require_valid_object(stripe_object)
 
     def emit_event(self, kind: str, subject: JsonObject) -> None:
-        """Stores the event that Stripe would send, with a snapshot of the object (docs.stripe.com/api/events)."""
-        self.events.append(build_event(kind, subject, created=self.now()))
+        """Stores the event that Stripe would send, with a snapshot of the object (docs.stripe.com/api/events).
+
+        An event of a connected account names it (docs.stripe.com/connect/webhooks).
+        """
+        named = {"account": self.number} if self.application else {}
+        self.events.append(build_event(kind, subject, created=self.now(), **named))
 
     def get_intent(self, intent_id: str) -> JsonObject:
         return _find(self.intents, intent_id, "payment_intent", "intent")
@@ -64,10 +75,18 @@ class StripeAccount:
     def get_refund(self, refund_id: str) -> JsonObject:
         return _find(self.refunds, refund_id, "refund", "refund")
 
+    def get_amounts(self, payment_no: str) -> tuple[int, int]:
+        """Returns what was captured and refunded for a payment of ours, over all its PaymentIntents."""
+        ours = [i for i in self.intents.values() if i["metadata"].get(PAYMENT_NO) == payment_no]
+        charges = [self.charges[i["latest_charge"]] for i in ours if i["latest_charge"]]
+        return sum(i["amount_received"] for i in ours), sum(c["amount_refunded"] for c in charges)
+
     def find_session_of_intent(self, intent_id: str) -> JsonObject | None:
         return next((s for s in self.sessions.values() if s["payment_intent"] == intent_id), None)
 
 
+# No two accounts have objects with the same id.
+_object_numbers = itertools.count(1)
 _event_numbers = itertools.count(1)
 
 

@@ -104,6 +104,8 @@ class FakeStripeApi:
             case "GET /v1/balance":
                 money = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
                 found = {"object": "balance", "available": money, "pending": money, "livemode": False}
+            case "GET /v1/account":
+                found = {"object": "account", "id": account.number, "charges_enabled": account.can_charge}
             case "GET /v1/payment_intents/search":
                 return self._search(params)
             case _ if operation.template in self._listed_objects():

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from tests.support.stripe import amounts
+from tests.support.stripe import amounts, application_fees
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter
 from tests.support.stripe.specification import JsonObject, build_null_fields
@@ -31,6 +31,7 @@ def create_intent(account: StripeAccount, params: JsonObject) -> JsonObject:
     amount, currency = params["amount"], params["currency"]
     amounts.require_chargeable(amount, currency)
     _require_return_url(params)
+    application_fees.require_allowed(account, params, amount)
     if params.get("customer") and params["customer"] not in account.customers:
         raise InvalidParameter("No such customer", code="resource_missing", param="customer")
     if params.get("payment_method") not in (None, *CARDS):
@@ -41,6 +42,7 @@ def create_intent(account: StripeAccount, params: JsonObject) -> JsonObject:
         currency=currency,
         capture_method=params.get("capture_method", "automatic_async"),
         metadata=params.get("metadata", {}),
+        application_fee_amount=params.get("application_fee_amount"),
         customer=params.get("customer"),
         payment_method=params.get("payment_method"),
         payment_method_options=build_card_options(params.get("payment_method_options", {})),
@@ -76,6 +78,7 @@ def new_intent(account: StripeAccount, **fields: Any) -> JsonObject:
             "amount_capturable": 0,
             "amount_details": {"tip": {}},
             "amount_received": 0,
+            "application": account.application or None,
             "confirmation_method": "automatic",
             "livemode": False,
             "payment_method_options": {},
@@ -171,9 +174,13 @@ def capture_intent(account: StripeAccount, intent_id: str, params: JsonObject) -
         raise InvalidParameter("Multicapture is not available.", param="final_capture")
     if amount == 0 and not (is_final and intent["amount_received"]):  # only to release what is left
         raise InvalidParameter("Invalid integer", code="parameter_invalid_integer", param="amount_to_capture")
+    assert is_final or not intent["application_fee_amount"], "the fake does not know fees of several captures"
     charge = account.charges[intent["latest_charge"]]
     account.captures[charge["id"]] = account.captures.get(charge["id"], 0) + 1
     assert account.captures[charge["id"]] <= MAX_CAPTURES, "beyond the documented limit"
+    if "application_fee_amount" in params:
+        application_fees.require_allowed(account, params, intent["amount"])
+        intent["application_fee_amount"] = params["application_fee_amount"]
     if is_final:
         _take_money(account, intent, intent["amount_received"] + amount)
     else:
@@ -290,6 +297,7 @@ def _unexpected_state(intent: JsonObject, operation: str) -> ErrorResponse:
 def _take_money(account: StripeAccount, intent: JsonObject, amount: int) -> None:
     charge = account.charges[intent["latest_charge"]]
     account.update_object(charge, amount_captured=amount, captured=True, paid=True, status="succeeded")
+    application_fees.collect(account, intent, charge, amount)
     account.update_object(intent, status="succeeded", amount_received=amount, amount_capturable=0)
     account.emit_event("charge.succeeded", charge)
     account.emit_event("payment_intent.succeeded", intent)
@@ -301,6 +309,8 @@ def _create_charge(account: StripeAccount, intent: JsonObject) -> JsonObject:
         "ch",
         amount=intent["amount"],
         amount_captured=0,
+        application=account.application or None,
+        application_fee_amount=intent["application_fee_amount"],
         amount_refunded=0,
         billing_details=build_null_fields("billing_details"),
         captured=False,

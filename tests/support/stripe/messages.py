@@ -14,6 +14,7 @@ class StripeRequest:
     key: str | None
     authorization: str
     version: str = ""
+    account: str = ""  # the header Stripe-Account
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.stripe import amounts
+from tests.support.stripe import amounts, application_fees
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.messages import ErrorResponse
 from tests.support.stripe.specification import JsonObject, build_null_fields
@@ -25,6 +25,8 @@ def create_refund(account: StripeAccount, params: JsonObject) -> JsonObject:
     amounts.require_multiple_of_ten(amount, intent["currency"], "amount")
     if amount > left:
         raise ErrorResponse(400, "Refund amount is greater than unrefunded amount on charge.", param="amount")
+    if params.get("refund_application_fee"):
+        application_fees.give_back(account, charge, amount, charge["amount_captured"])
     refund = account.create_object(
         "refund",
         "re",

@@ -68,6 +68,7 @@ class _FakeStripeHandler(BaseHTTPRequestHandler):
             key=self.headers.get("Idempotency-Key"),
             authorization=self.headers.get("Authorization", ""),
             version=self.headers.get("Stripe-Version", ""),
+            account=self.headers.get("Stripe-Account", ""),
         )
         self._answer(request)
 

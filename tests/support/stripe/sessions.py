@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.stripe import amounts, intents
+from tests.support.stripe import amounts, application_fees, intents
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.intents import SLOW_DEBIT
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter
@@ -17,6 +17,7 @@ def create_session(account: StripeAccount, params: JsonObject) -> JsonObject:
     price = item["price_data"]
     amount, currency = price["unit_amount"] * item["quantity"], price["currency"]
     amounts.require_chargeable(amount, currency)
+    application_fees.require_allowed(account, params.get("payment_intent_data", {}), amount)
     session = account.create_object(
         "checkout.session",
         "cs_test",
@@ -123,6 +124,7 @@ def _get_or_create_intent(account: StripeAccount, session: JsonObject) -> JsonOb
             "capture_method": data.get("capture_method", "automatic_async"),
             "metadata": data.get("metadata", {}),
             "payment_method_options": intents.build_card_options(session["payment_method_options"]),
+            "application_fee_amount": data.get("application_fee_amount"),
         }
         account.update_object(session, payment_intent=intents.new_intent(account, **fields)["id"])
     return account.intents[session["payment_intent"]]
