@@ -17,10 +17,12 @@ class ChannelAccountAdmin(ReadOnlyAdmin):
     list_display = (
         "display_name",
         "channel",
+        "kind",
         "account_no",
         "environment",
         "merchant",
         "coloured_status",
+        "disabled_reason",
         "last_check_result",
         "last_checked_at",
         "created_at",

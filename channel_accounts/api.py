@@ -136,6 +136,7 @@ class RotateAccountView(APIView):
         values = validated(serializers.RotateCredentialsInput, request.data)
         account = selectors.get_account(principal_of(request), account_id)
         services.validate_new_credentials(channel=account.channel, credentials=values["credentials"])
+        services.require_own_keys(account)
 
         def check() -> CheckedCredentials:
             return services.check_new_credentials(

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from channels.base import CredentialField
+from channels.base import AccountKind, CredentialField
 from common.crypto import seal, unseal
 from common.errors import ValidationFailed
 
@@ -15,13 +15,15 @@ MAX_KEY_LENGTH = 5_000
 MAX_LENGTH = 500
 
 
-def validate_credentials(fields: Sequence[CredentialField], given: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the credentials that were given, without empty ones.
+def validate_credentials(
+    all_fields: Sequence[CredentialField], kind: AccountKind, given: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns the credentials that were given, without empty ones. `all_fields` are those of every kind of account.
 
     Raises `ValidationFailed`, which names each wrong one as `credentials.<name>` and repeats no value.
     """
-    declared = {field.name: field for field in fields}
-    problems = {name: _("This field is not known.") for name in given if name not in declared}
+    declared = {field.name: field for field in all_fields if field.kind == kind}
+    problems = {name: _describe_unknown(name, all_fields) for name in given if name not in declared}
     values = {}
     for name, field in declared.items():
         value = given.get(name, "")
@@ -37,6 +39,13 @@ def validate_credentials(fields: Sequence[CredentialField], given: Mapping[str, 
 
 def get_max_length(field: CredentialField) -> int:
     return MAX_KEY_LENGTH if field.is_multiline else MAX_LENGTH
+
+
+def _describe_unknown(name: str, all_fields: Sequence[CredentialField]) -> str:
+    """A merchant who could name a connected account would take the payments of a stranger's."""
+    if any(field.name == name and field.kind == AccountKind.CONNECTED for field in all_fields):
+        return _("Only the platform's staff can set this.")
+    return _("This field is not known.")
 
 
 def _find_problem(field: CredentialField, value: Any) -> str:

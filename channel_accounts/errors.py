@@ -21,3 +21,19 @@ class TooManyAccounts(ApiError):
     text = _("There are too many accounts at this channel. Use the existing ones.")
     retry = Retry.NO
     advice = "Rotate the credentials of an existing account in place of adding one."
+
+
+class ConnectionEnded(ApiError):
+    status, code, error_code, is_final_answer = 409, 40984, "connection_ended", True
+    text = _("The owner has disconnected this account from the platform. Connect it again, then check it.")
+    retry = Retry.NO
+    advice = "Connect the account to the platform again, then call `check`, then `enable`."
+
+
+class StaffManagesAccount(ApiError):
+    """The account is connected to the platform's: the platform's keys act for it."""
+
+    status, code, error_code, is_final_answer = 403, 40383, "staff_manages_account", True
+    text = _("This account is connected to the platform's. Only the platform's staff can change what it is.")
+    retry = Retry.NO
+    advice = "Ask the platform's staff."

@@ -9,17 +9,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.utils import timezone
 
 from channel_accounts import selectors
+from channel_accounts.application_fees import ApplicationFee
 from channel_accounts.credentials import unseal_credentials
 from channel_accounts.models import AccountStatus, StoredChannelAccount
-from channels.base import ChannelAccount
-from channels.registry import WEBHOOK_PATH
+from channels.base import AccountKind, ChannelAccount
+from channels.registry import CONNECTED_ACCOUNTS, WEBHOOK_PATH
 
 CACHE_SECONDS = 5.0
 MAX_CACHED = 10_000
@@ -41,6 +42,8 @@ class LoadedAccount:
     is_active: bool
     display_name: str
     payment_methods: tuple[str, ...]
+    application_fee: ApplicationFee = field(default_factory=ApplicationFee)
+    returns_fee_on_refund: bool = False
 
     def has_switched_on(self, payment_method: str) -> bool:
         return not self.payment_methods or payment_method in self.payment_methods
@@ -100,6 +103,12 @@ def find_account_by_webhook_token(channel: str, token: str) -> LoadedAccount | N
     return load_account(account_id) if account_id else None
 
 
+def find_connected_account(channel: str, environment: str, account_no: str) -> LoadedAccount | None:
+    """Also a disabled account: its payments are still served."""
+    row = selectors.find_connected_account(channel=channel, environment=environment, account_no=account_no)
+    return load_account(row.id) if row else None
+
+
 def list_accounts_at(
     *, merchant_id: uuid.UUID, environment: str, channel: str
 ) -> tuple[tuple[LoadedAccount, ...], tuple[LoadedAccount, ...]]:
@@ -124,6 +133,9 @@ def to_channel_account(row: StoredChannelAccount) -> ChannelAccount:
 
 
 def build_webhook_url(row: StoredChannelAccount) -> str:
+    """A connected account has no address of its own: its webhooks come to the platform's."""
+    if row.kind == AccountKind.CONNECTED:
+        return f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{row.channel}/{CONNECTED_ACCOUNTS}"
     return f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{row.channel}/{row.webhook_token}"
 
 
@@ -137,6 +149,8 @@ def _load(row: StoredChannelAccount | None) -> LoadedAccount | None:
         is_active=row.status == AccountStatus.ACTIVE,
         display_name=row.display_name,
         payment_methods=tuple(row.payment_methods),
+        application_fee=row.application_fee,
+        returns_fee_on_refund=row.returns_fee_on_refund,
     )
 
 

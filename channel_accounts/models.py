@@ -10,14 +10,27 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from channel_accounts.application_fees import WHOLE, ApplicationFee
+from channels.base import AccountKind
 from common.ids import uuid7
 from merchants.models import Environment, Merchant
+
+ACCOUNT_KINDS = [
+    (AccountKind.OWN.value, _("With its own keys")),
+    (AccountKind.CONNECTED.value, _("Connected to the platform's account")),
+]
 
 
 class AccountStatus(models.TextChoices):
     ACTIVE = "active", _("Active")
     # Takes no new payments. Its payments are still queried, captured, cancelled and refunded.
     DISABLED = "disabled", _("Disabled")
+
+
+class DisabledReason(models.TextChoices):
+    """Why the platform has disabled an account by itself. Empty: a person has."""
+
+    DISCONNECTED = "disconnected", _("The owner has disconnected it from the platform")
 
 
 class CheckResult(models.TextChoices):
@@ -35,7 +48,7 @@ def new_webhook_token() -> str:
 class StoredChannelAccount(models.Model):
     """The row of one account. Channels receive it as `channels.base.ChannelAccount`.
 
-    Merchant, environment and channel never change (trigger, migration 0002).
+    Merchant, environment, channel and kind never change (trigger, migration 0002).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -50,6 +63,12 @@ class StoredChannelAccount(models.Model):
     )
     environment = models.CharField(max_length=10, choices=Environment)
     channel = models.CharField(max_length=30)
+    kind = models.CharField(
+        max_length=20,
+        choices=ACCOUNT_KINDS,
+        default=AccountKind.OWN.value,
+        db_default=AccountKind.OWN.value,
+    )
     display_name = models.CharField(max_length=100)
     account_no = models.CharField(
         max_length=100,
@@ -68,6 +87,20 @@ class StoredChannelAccount(models.Model):
         help_text=_("The payment methods that are switched on. Empty: all that the channel offers."),
     )
     status = models.CharField(max_length=20, choices=AccountStatus, default=AccountStatus.ACTIVE)
+    disabled_reason = models.CharField(max_length=20, choices=DisabledReason, blank=True, db_default="")
+    fee_percent_hundredths = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Application fee: hundredths of a percent of the amount.")
+    )
+    fee_fixed_minor = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_("Application fee: the fixed amount of each currency, in minor units."),
+    )
+    returns_fee_on_refund = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("A refund gives back its part of the application fee too."),
+    )
     webhook_token = models.CharField(
         max_length=64,
         unique=True,
@@ -93,6 +126,26 @@ class StoredChannelAccount(models.Model):
             ),
             models.CheckConstraint(
                 name="channel_account_status_known", condition=Q(status__in=AccountStatus.values)
+            ),
+            models.CheckConstraint(
+                name="channel_account_connected",
+                condition=Q(kind=AccountKind.OWN.value, fee_percent_hundredths=0, fee_fixed_minor={})
+                | Q(
+                    kind=AccountKind.CONNECTED.value,
+                    merchant__isnull=False,
+                    fee_percent_hundredths__lte=WHOLE,
+                )
+                & ~Q(account_no=""),
+            ),
+            models.UniqueConstraint(
+                name="channel_account_connected_once",
+                fields=["channel", "environment", "account_no"],
+                condition=Q(kind=AccountKind.CONNECTED.value),
+            ),
+            models.CheckConstraint(
+                name="channel_account_disabled_reason",
+                condition=Q(disabled_reason="")
+                | Q(disabled_reason__in=DisabledReason.values, status=AccountStatus.DISABLED),
             ),
             models.CheckConstraint(
                 name="channel_account_check_known",
@@ -125,3 +178,7 @@ class StoredChannelAccount(models.Model):
         """The methods that are switched on; empty: all that the channel offers."""
         methods: list[str] = self.capabilities.get("payment_methods", [])
         return methods
+
+    @property
+    def application_fee(self) -> ApplicationFee:
+        return ApplicationFee(self.fee_percent_hundredths, self.fee_fixed_minor)

@@ -5,6 +5,7 @@ import uuid
 from django.db.models import Q, QuerySet
 
 from channel_accounts.models import StoredChannelAccount
+from channels.base import AccountKind
 from common.errors import NotFound
 from merchants.principal import Principal
 
@@ -37,6 +38,12 @@ def find_account(account_id: uuid.UUID) -> StoredChannelAccount | None:
 
 def find_account_by_token(channel: str, token: str) -> StoredChannelAccount | None:
     return StoredChannelAccount.objects.filter(channel=channel, webhook_token=token).first()
+
+
+def find_connected_account(*, channel: str, environment: str, account_no: str) -> StoredChannelAccount | None:
+    return StoredChannelAccount.objects.filter(
+        kind=AccountKind.CONNECTED, channel=channel, environment=environment, account_no=account_no
+    ).first()
 
 
 def get_accounts_of_channel(channel: str) -> QuerySet[StoredChannelAccount]:

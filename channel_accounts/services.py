@@ -20,9 +20,15 @@ from channel_accounts.credentials import (
     unseal_credentials,
     validate_credentials,
 )
-from channel_accounts.errors import CredentialsNotChecked, TooManyAccounts
+from channel_accounts.errors import (
+    ConnectionEnded,
+    CredentialsNotChecked,
+    StaffManagesAccount,
+    TooManyAccounts,
+)
 from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount, new_webhook_token
 from channels.base import (
+    AccountKind,
     ChannelAccount,
     CredentialCheck,
     CredentialField,
@@ -61,6 +67,7 @@ class CheckedCredentials:
     details: str
     account_no: str
     credentials: Mapping[str, str] = field(repr=False)
+    kind: AccountKind = AccountKind.OWN
 
 
 def validate_new_credentials(
@@ -68,11 +75,12 @@ def validate_new_credentials(
     channel: str,
     credentials: Mapping[str, object],
     payment_methods: Sequence[str] = (),
+    kind: AccountKind = AccountKind.OWN,
 ) -> dict[str, str]:
     """Validates what needs no call of the channel. Raises `ValidationFailed`."""
     fields = _get_fields(channel)
     _require_known_methods(channel, payment_methods)
-    return validate_credentials(fields, credentials)
+    return validate_credentials(fields, kind, credentials)
 
 
 def check_new_credentials(
@@ -81,12 +89,13 @@ def check_new_credentials(
     environment: str,
     credentials: Mapping[str, object],
     save_unchecked: bool,
+    kind: AccountKind = AccountKind.OWN,
 ) -> CheckedCredentials:
-    """Validates credentials and calls the channel with them. Nothing is stored.
+    """Validates credentials and calls the channel with them. Nothing is stored. Only staff may pass another `kind`.
 
     Raises `ValidationFailed`, which names the wrong field, and `CredentialsNotChecked`, unless `save_unchecked`.
     """
-    values = validate_new_credentials(channel=channel, credentials=credentials)
+    values = validate_new_credentials(channel=channel, credentials=credentials, kind=kind)
     check = check_credentials(channel, ChannelAccount(environment, credentials=values), CHECK_TIMEOUT_SECONDS)
     match check:
         case CredentialsRefused(message, name):
@@ -98,7 +107,7 @@ def check_new_credentials(
                 {"channel": channel, "reason": hide_secrets(reason)}, headers=RETRY_SOON
             )
     result, details = _describe(check)
-    return CheckedCredentials(result, details, _find_account_no(channel, values), values)
+    return CheckedCredentials(result, details, _find_account_no(channel, values), values, kind)
 
 
 @transaction.atomic
@@ -114,7 +123,7 @@ def create_account(
 ) -> StoredChannelAccount:
     """Adds an account, which takes new payments at once. A second call with the same id changes nothing.
 
-    Raises `TooManyAccounts`, `ValidationFailed`.
+    Raises `TooManyAccounts`, `ValidationFailed`: a connected account belongs to one merchant in each environment.
     """
     _require_known_methods(channel, payment_methods)
     if merchant_id is not None:
@@ -129,6 +138,7 @@ def create_account(
             merchant_id=merchant_id,
             environment=environment,
             channel=channel,
+            kind=checked.kind.value,
             display_name=display_name,
             account_no=checked.account_no,
             sealed_credentials=seal_credentials(checked.credentials),
@@ -139,7 +149,17 @@ def create_account(
             last_check_details=checked.details,
         )
     )
-    return _saved(StoredChannelAccount.objects.get(id=account_id), "created")
+    created = StoredChannelAccount.objects.filter(id=account_id).first()
+    if created is None:
+        raise connected_already(checked)
+    return announce_change(created, "created")
+
+
+def connected_already(checked: CheckedCredentials) -> ValidationFailed:
+    name = next(iter(checked.credentials))
+    return ValidationFailed(
+        {f"credentials.{name}": [_("This account is connected to the platform already.")]}
+    )
 
 
 @transaction.atomic
@@ -158,7 +178,7 @@ def update_account(
         row.capabilities = _build_capabilities(payment_methods)
     row.updated_at = database_now()
     row.save(update_fields=["display_name", "capabilities", "updated_at"])
-    return _saved(row, "updated")
+    return announce_change(row, "updated")
 
 
 @transaction.atomic
@@ -167,9 +187,11 @@ def rotate_credentials(
 ) -> StoredChannelAccount:
     """Calls use the new credentials from now on. For `overlap`, webhooks are also accepted with the previous ones.
 
-    A repetition with the same credentials keeps the previous ones: its caller may have lost the first answer.
+    A repetition with the same credentials keeps the previous ones: its caller may have lost the first answer. Raises
+    `StaffManagesAccount` for a connected account: see `connected_accounts`.
     """
     row = lock_account(account_id)
+    require_own_keys(row, checked)
     row.updated_at = database_now()
     previous = row.sealed_credentials
     if unseal_credentials(previous) == checked.credentials:
@@ -192,7 +214,14 @@ def rotate_credentials(
             "updated_at",
         ]
     )
-    return _saved(row, "credentials_rotated")
+    return announce_change(row, "credentials_rotated")
+
+
+def require_own_keys(row: StoredChannelAccount, checked: CheckedCredentials | None = None) -> None:
+    """Raises `StaffManagesAccount` unless the account, and what was checked for it, have keys of their own."""
+    kinds = {row.kind, checked.kind.value if checked else row.kind}
+    if kinds != {AccountKind.OWN.value}:
+        raise StaffManagesAccount
 
 
 def check_stored_credentials(*, account: StoredChannelAccount) -> CheckedCredentials:
@@ -202,36 +231,52 @@ def check_stored_credentials(*, account: StoredChannelAccount) -> CheckedCredent
         account.channel, loaded_accounts.to_channel_account(account), CHECK_TIMEOUT_SECONDS
     )
     result, details = _describe(check)
-    return CheckedCredentials(result, details, account.account_no, credentials)
+    return CheckedCredentials(result, details, account.account_no, credentials, AccountKind(account.kind))
 
 
 @transaction.atomic
 def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
-    """Records the result, unless the credentials were rotated while the channel was called: it is not about them."""
+    """Records the result, unless the credentials were rotated while the channel was called: it is not about them. An
+    account that its owner had disconnected may be enabled again when the channel accepts it."""
     row = lock_account(account_id)
     if unseal_credentials(row.sealed_credentials) != checked.credentials:
         return row
     row.last_checked_at = row.updated_at = database_now()
     row.last_check_result, row.last_check_details = checked.result, checked.details
-    row.save(update_fields=["last_checked_at", "last_check_result", "last_check_details", "updated_at"])
-    return _saved(row, "checked")
+    if checked.result == CheckResult.ACCEPTED:
+        row.disabled_reason = ""
+    row.save(
+        update_fields=[
+            "last_checked_at",
+            "last_check_result",
+            "last_check_details",
+            "disabled_reason",
+            "updated_at",
+        ]
+    )
+    return announce_change(row, "checked")
 
 
 @transaction.atomic
 def set_account_status(*, account_id: uuid.UUID, status: AccountStatus) -> StoredChannelAccount:
-    """A disabled account takes no new payments. Its payments are still queried, captured, cancelled and refunded."""
+    """A disabled account takes no new payments. Its payments are still queried, captured, cancelled and refunded.
+
+    Raises `ConnectionEnded` for an account that its owner has disconnected.
+    """
     row = lock_account(account_id)
+    if status == AccountStatus.ACTIVE and row.disabled_reason:
+        raise ConnectionEnded
     if row.status != status:
         row.status, row.updated_at = status, database_now()
         row.save(update_fields=["status", "updated_at"])
-    return _saved(row, status.value)
+    return announce_change(row, status.value)
 
 
 def lock_account(account_id: uuid.UUID) -> StoredChannelAccount:
     return StoredChannelAccount.objects.select_for_update(no_key=True).get(id=account_id)
 
 
-def _saved(row: StoredChannelAccount, change: str) -> StoredChannelAccount:
+def announce_change(row: StoredChannelAccount, change: str) -> StoredChannelAccount:
     def announce() -> None:
         loaded_accounts.clear_cache()
         log.info(

@@ -5,6 +5,7 @@ import uuid
 from channel_accounts import selectors
 from channel_accounts.loaded_accounts import (
     find_account_by_webhook_token,
+    find_connected_account,
     list_accounts_at,
     load_account,
     to_channel_account,
@@ -71,3 +72,12 @@ def find_webhook_channel(name: str, token: str) -> GuardedChannel | None:
     payments are still reported. Raises `UnknownChannel`."""
     loaded = find_account_by_webhook_token(name, token)
     return registry.get_channel_with_account(name, loaded.account) if loaded else None
+
+
+def find_connected_channel(verified_by: GuardedChannel, account_no: str) -> GuardedChannel | None:
+    """The channel with the connected account of this number; None for an unknown one. `verified_by` is the platform's
+    own account, which has verified the webhook: no other account may choose one."""
+    if verified_by.account.id is not None:
+        raise ValueError("only the platform's own account names connected accounts")
+    loaded = find_connected_account(verified_by.name, verified_by.account.environment, account_no)
+    return registry.get_channel_with_account(verified_by.name, loaded.account) if loaded else None

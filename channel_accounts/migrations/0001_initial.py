@@ -29,6 +29,18 @@ class Migration(migrations.Migration):
                     models.CharField(choices=[("test", "Test"), ("live", "Live")], max_length=10),
                 ),
                 ("channel", models.CharField(max_length=30)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("own", "With its own keys"),
+                            ("connected", "Connected to the platform's account"),
+                        ],
+                        db_default="own",
+                        default="own",
+                        max_length=20,
+                    ),
+                ),
                 ("display_name", models.CharField(max_length=100)),
                 (
                     "account_no",
@@ -56,6 +68,39 @@ class Migration(migrations.Migration):
                         choices=[("active", "Active"), ("disabled", "Disabled")],
                         default="active",
                         max_length=20,
+                    ),
+                ),
+                (
+                    "disabled_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[("disconnected", "The owner has disconnected it from the platform")],
+                        db_default="",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "fee_percent_hundredths",
+                    models.PositiveIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Application fee: hundredths of a percent of the amount.",
+                    ),
+                ),
+                (
+                    "fee_fixed_minor",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Application fee: the fixed amount of each currency, in minor units.",
+                    ),
+                ),
+                (
+                    "returns_fee_on_refund",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="A refund gives back its part of the application fee too.",
                     ),
                 ),
                 (
@@ -135,6 +180,32 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("status__in", ["active", "disabled"])),
                         name="channel_account_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("fee_fixed_minor", {}), ("fee_percent_hundredths", 0), ("kind", "own")),
+                            models.Q(
+                                ("fee_percent_hundredths__lte", 10000),
+                                ("kind", "connected"),
+                                ("merchant__isnull", False),
+                                models.Q(("account_no", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="channel_account_connected",
+                    ),
+                    models.UniqueConstraint(
+                        fields=["channel", "environment", "account_no"],
+                        condition=models.Q(("kind", "connected")),
+                        name="channel_account_connected_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("disabled_reason", ""),
+                            models.Q(("disabled_reason__in", ["disconnected"]), ("status", "disabled")),
+                            _connector="OR",
+                        ),
+                        name="channel_account_disabled_reason",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(

@@ -1,17 +1,18 @@
-"""Adds the trigger that keeps merchant, environment and channel of an account as they are: payments refer to it."""
+"""Adds the trigger that keeps merchant, environment, channel and kind of an account as they are: payments refer to it."""
 
 from django.db import migrations
 
 FORWARD = """
 CREATE FUNCTION channel_accounts_keep_their_owner() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'channel account % belongs to its merchant, environment and channel for good', OLD.id
+    RAISE EXCEPTION 'channel account % keeps its merchant, environment, channel and kind for good', OLD.id
         USING ERRCODE = 'check_violation', CONSTRAINT = 'channel_account_owner_fixed';
 END $$;
 
-CREATE TRIGGER channel_account_owner_fixed BEFORE UPDATE OF merchant_id, environment, channel ON channel_accounts
+CREATE TRIGGER channel_account_owner_fixed BEFORE UPDATE OF merchant_id, environment, channel, kind ON channel_accounts
     FOR EACH ROW
-    WHEN ((OLD.merchant_id, OLD.environment, OLD.channel) IS DISTINCT FROM (NEW.merchant_id, NEW.environment, NEW.channel))
+    WHEN ((OLD.merchant_id, OLD.environment, OLD.channel, OLD.kind)
+        IS DISTINCT FROM (NEW.merchant_id, NEW.environment, NEW.channel, NEW.kind))
     EXECUTE FUNCTION channel_accounts_keep_their_owner();
 """
 
