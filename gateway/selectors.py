@@ -147,6 +147,12 @@ def find_attempt_reference(trade_no: str, *, source: UpdateSource, environment: 
     return payment.reference if payment else ""
 
 
+def has_attempts_with(channel: str, account_id: uuid.UUID, *, since: dt.datetime) -> bool:
+    """Whether the channel account, which exists since then, has taken an attempt."""
+    attempts = PaymentAttempt.objects.filter(channel=channel, created_at__gte=since)
+    return attempts.filter(channel_account_id=account_id).exists()
+
+
 def find_earlier_attempt(payment: Payment, reference: str) -> PaymentAttempt | None:
     """The attempt with this reference, unless it is the payment's current one."""
     if reference == payment.reference:

@@ -56,8 +56,9 @@ class ChannelChoice:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCreateData(FlowData):
     """`fallback_channels`, as JSON of `ChannelChoice`, may be tried after `channel`, in this order. An empty
-    `payment_method` is the first method of each channel. For a further attempt of a closed payment `first_attempt` is
-    above 1, and `opened_by` is the saga's id."""
+    `payment_method` is the first method of each channel. `application_fees` are what the platform takes, by the id of
+    the channel account; decided once, so that a repetition of a call sends the same amount. For a further attempt of a
+    closed payment `first_attempt` is above 1, and `opened_by` is the saga's id."""
 
     payment_id: uuid.UUID
     payment_no: str
@@ -85,6 +86,7 @@ class PaymentCreateData(FlowData):
     metadata: dict[str, str] = field(default_factory=dict)
     channel_account: str = ""
     fallback_channels: list[dict[str, str]] = field(default_factory=list)
+    application_fees: dict[str, int] = field(default_factory=dict)
     first_attempt: int = 1
     opened_by: str = ""
 
@@ -97,6 +99,9 @@ class PaymentCreateData(FlowData):
     @property
     def channel_account_id(self) -> uuid.UUID | None:
         return self.choices[0].account_id
+
+    def get_application_fee(self, choice: ChannelChoice) -> int:
+        return self.application_fees.get(choice.channel_account, 0)
 
     @property
     def started_at(self) -> dt.datetime | None:
@@ -227,3 +232,4 @@ class RefundCreateData(ExistingPaymentData):
     # The number of the attempt whose duplicate payment is refunded; None: the payment's own money.
     surplus_of: int | None = None
     origin: str = "merchant"
+    returns_application_fee: bool = False

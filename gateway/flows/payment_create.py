@@ -103,6 +103,7 @@ def create_order(context: Context) -> None:
         channel=data.channel,
         channel_account_id=data.channel_account_id,
         sandbox=data.sandbox,
+        application_fee_minor=data.get_application_fee(data.choices[0]),
     )
     insert_together(*placed.items, payment, attempt, build_event_row(created))
     metrics.count_payment_event(created.type, payment)
@@ -182,6 +183,7 @@ def _build_creation(
         payment_method_options=data.payment_method_options,
         customer=data.build_customer(),
         checkout_url=build_checkout_url(data.payment_id),
+        application_fee_minor=data.get_application_fee(attempt.choice),
     )
 
 
@@ -274,6 +276,7 @@ def begin_next_attempt(context: Context) -> None:
         channel=attempt.choice.channel,
         channel_account_id=attempt.choice.account_id,
         sandbox=attempt.sandbox,
+        application_fee_minor=data.get_application_fee(attempt.choice),
         payment_method=data.get_method_name(attempt.choice.channel),
         code=declined["code"],
         message=declined["message"],

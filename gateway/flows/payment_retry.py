@@ -37,6 +37,7 @@ def reopen_payment(context: Context) -> None:
         channel=data.channel,
         channel_account_id=data.channel_account_id,
         sandbox=data.sandbox,
+        application_fee_minor=data.get_application_fee(data.choices[0]),
         payment_method=data.get_method_name(data.channel),
         capture_method=data.capture_method,
         subject=data.subject,

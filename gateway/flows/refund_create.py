@@ -10,6 +10,7 @@ import uuid
 
 from django.utils import timezone
 
+from channel_accounts.loaded_accounts import load_account
 from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
 from common.ids import public_number, uuid7
 from gateway import state_machine
@@ -60,6 +61,7 @@ def reserve_refund(context: Context) -> Json:
         channel=channel.name,
         channel_account_id=channel.account.id,
         call_at=call_at,
+        returns_application_fee=data.returns_application_fee,
     )
     return {"call_at": call_at.isoformat()} if call_at else {}
 
@@ -102,6 +104,7 @@ def refund_at_channel(call: Call) -> Outcome:
             reason=data.reason,
             payment_amount_minor=data.payment_amount_minor,
             metadata=data.metadata,
+            returns_application_fee=data.returns_application_fee,
         )
     )
     if isinstance(answer, NewKeyRequired):
@@ -198,6 +201,15 @@ def start_late_refund_saga(
     return _start(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of).id
 
 
+def _is_fee_returned(payment: Payment, surplus_of: PaymentAttempt | None) -> bool:
+    """Whether the account gives application fees back, and the refunded attempt has one."""
+    account_id = (surplus_of or payment).channel_account_id
+    if account_id is None or not load_account(account_id).returns_fee_on_refund:
+        return False
+    attempt = surplus_of or payment.attempts.latest("number")
+    return attempt.application_fee_minor > 0
+
+
 def _start(
     payment: Payment,
     refund_id: uuid.UUID,
@@ -219,6 +231,7 @@ def _start(
         late_payment=late_payment,
         surplus_of=surplus_of.number if surplus_of else None,
         origin=origin.value,
+        returns_application_fee=_is_fee_returned(payment, surplus_of),
     )
     return start_flow(
         REFUND_CREATE,

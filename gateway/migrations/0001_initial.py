@@ -218,6 +218,17 @@ class Migration(migrations.Migration):
                 ("failure_code", models.CharField(blank=True, max_length=100)),
                 ("failure_message", models.TextField(blank=True)),
                 (
+                    "application_fee_minor",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text=(
+                            "What the platform takes of this attempt, as it was requested. A partial capture takes it "
+                            "in proportion."
+                        ),
+                    ),
+                ),
+                (
                     "surplus_minor",
                     models.BigIntegerField(
                         db_default=0,
@@ -476,6 +487,14 @@ class Migration(migrations.Migration):
                         db_default="",
                         help_text="The channel that makes the refund; the refund number below is its own.",
                         max_length=30,
+                    ),
+                ),
+                (
+                    "returns_application_fee",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="The platform gives back its part of the application fee.",
                     ),
                 ),
                 ("channel_refund_no", models.CharField(blank=True, max_length=255)),
@@ -913,6 +932,13 @@ class Migration(migrations.Migration):
                 condition=models.Q(("reference", ""), _negated=True),
                 fields=("reference",),
                 name="payment_attempt_reference_once",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="paymentattempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("application_fee_minor__gte", 0)),
+                name="payment_attempt_fee_not_negative",
             ),
         ),
         migrations.AddConstraint(

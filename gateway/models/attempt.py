@@ -55,6 +55,13 @@ class PaymentAttempt(models.Model):
     channel_trade_no = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
+    application_fee_minor = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text=_(
+            "What the platform takes of this attempt, as it was requested. A partial capture takes it in proportion."
+        ),
+    )
     surplus_minor = models.BigIntegerField(
         default=0,
         db_default=0,
@@ -78,6 +85,9 @@ class PaymentAttempt(models.Model):
             models.UniqueConstraint(name="payment_attempt_once", fields=["payment", "number"]),
             models.UniqueConstraint(
                 name="payment_attempt_reference_once", fields=["reference"], condition=~Q(reference="")
+            ),
+            models.CheckConstraint(
+                name="payment_attempt_fee_not_negative", condition=Q(application_fee_minor__gte=0)
             ),
             models.CheckConstraint(
                 name="payment_attempt_surplus_adds_up",

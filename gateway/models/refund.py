@@ -66,6 +66,11 @@ class Refund(models.Model):
         db_index=False,
         help_text=_("The account that makes the refund. Empty: the platform's own."),
     )
+    returns_application_fee = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("The platform gives back its part of the application fee."),
+    )
     channel_refund_no = models.CharField(max_length=255, blank=True)
     call_at = models.DateTimeField(
         null=True,

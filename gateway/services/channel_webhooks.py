@@ -5,20 +5,22 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from channel_accounts.serving import find_webhook_channel
+from channel_accounts.connected_accounts import record_disconnection
+from channel_accounts.serving import find_connected_channel, find_webhook_channel
 from channels.base import (
     Acknowledgement,
     ChannelDispute,
     ChannelPayment,
     ChannelRefund,
     ChannelUpdate,
+    DisconnectedAccount,
     RefundedPayment,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
 )
 from channels.guard import GuardedChannel
-from channels.registry import UnknownChannel, get_webhook_channels
+from channels.registry import CONNECTED_ACCOUNTS, UnknownChannel, get_webhook_channels
 from common import crash
 from common.db import insert_unless_exists
 from common.errors import NotFound
@@ -59,22 +61,30 @@ def receive_webhook(
 ) -> ReceivedWebhook:
     """Verifies, stores and applies one webhook. A repeated event changes nothing.
 
-    `token` names the account; without it the webhook is for the platform's own account. It changes the payments of that
-    account alone. Raises `NotFound` for an unknown channel or token, `WebhookRejected` for a webhook that the channel
-    did not sign, and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
+    `token` names the account; without it the webhook is for the platform's own account, or for an account that is
+    connected to it. It changes the payments of that account alone.
+
+    Raises `NotFound` for an unknown channel or token, `WebhookRejected` for a webhook that the channel did not sign,
+    and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
     """
     served, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
-    source = UpdateSource.of(served)
+    about = _find_connected_channel(served, event) if event.connected_account_no else served
+    record = body if event.record is None else event.record
+    if about is None:
+        # The account is not, or no longer, one of ours.
+        effect = _store_and_apply(event, None, UpdateSource.of(served), record)
+        return ReceivedWebhook(effect, event.acknowledgement)
+    source = UpdateSource.of(about)
     # Queries may not be made inside the transaction that applies the updates.
     updates = [_locate_payment(update, source) for update in event.updates]
-    effect = _store_and_apply(event, updates, source, body if event.record is None else event.record)
+    effect = _store_and_apply(event, updates, source, record)
     return ReceivedWebhook(effect, event.acknowledgement)
 
 
 def _find_channels(channel: str, token: str) -> list[GuardedChannel]:
     """The channel with each account that may verify the webhook. Raises `NotFound`."""
     try:
-        if not token:
+        if token in ("", CONNECTED_ACCOUNTS):
             return get_webhook_channels(channel)
         served = find_webhook_channel(channel, token)
     except UnknownChannel as error:
@@ -97,6 +107,17 @@ def _parse_webhook(
     raise WebhookRejected({"reason": reason})
 
 
+def _find_connected_channel(served: GuardedChannel, event: WebhookEvent) -> GuardedChannel | None:
+    """The channel with the connected account that the event names; None for an unknown one.
+
+    Only what the platform's own account has verified may name another account: one merchant's secret must never move
+    the payments of another merchant. Raises `WebhookRejected`.
+    """
+    if served.account.id is not None:
+        raise WebhookRejected({"reason": "this account cannot name another one"})
+    return find_connected_channel(served, event.connected_account_no)
+
+
 def _locate_payment(update: ChannelUpdate, source: UpdateSource) -> _LocatedUpdate:
     """Makes the queries that an update needs."""
     reference = ""
@@ -111,14 +132,15 @@ def _locate_payment(update: ChannelUpdate, source: UpdateSource) -> _LocatedUpda
 
 
 def _store_and_apply(
-    event: WebhookEvent, updates: list[_LocatedUpdate], source: UpdateSource, record: bytes
+    event: WebhookEvent, updates: list[_LocatedUpdate] | None, source: UpdateSource, record: bytes
 ) -> UpdateEffect:
+    """Without `updates`, the event is about an account that we do not know: it is stored, and changes nothing."""
     row = ChannelEvent(
         channel=source.channel,
         channel_account_id=source.account_id,
         event_id=event.event_id,
         type=event.event_type[:MAX_TYPE],
-        reference=next(filter(None, map(_get_reference, updates)), "")[:MAX_REFERENCE],
+        reference=next(filter(None, map(_get_reference, updates or ())), "")[:MAX_REFERENCE],
         payload=stored_payload(record, max_bytes=MAX_BODY_BYTES),
         effect=UpdateEffect.NOTHING_NEW,
     )
@@ -126,8 +148,8 @@ def _store_and_apply(
         if not insert_unless_exists(row):
             return UpdateEffect.NOTHING_NEW
         # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
-        effects = [_apply(each, source) for each in sorted(updates, key=_get_reference)]
-        effect = _choose_effect(effects)
+        effects = [_apply(each, source) for each in sorted(updates or (), key=_get_reference)]
+        effect = UpdateEffect.UNKNOWN_REFERENCE if updates is None else _choose_effect(effects)
         if effect == UpdateEffect.UNKNOWN_REFERENCE:
             payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
             ChannelEvent.objects.filter(id=row.id).update(effect=effect, payload=payload)
@@ -165,3 +187,12 @@ def _apply(located: _LocatedUpdate, source: UpdateSource) -> UpdateEffect:
             )
         case RefundedPayment():
             return UpdateEffect.NOTHING_NEW
+        case DisconnectedAccount():
+            return _apply_disconnection(source)
+
+
+def _apply_disconnection(source: UpdateSource) -> UpdateEffect:
+    if source.account_id is None:
+        return UpdateEffect.UNKNOWN_REFERENCE
+    changed = record_disconnection(account_id=source.account_id)
+    return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW

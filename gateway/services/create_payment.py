@@ -14,7 +14,9 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from channel_accounts.loaded_accounts import load_account
 from channels.base import RequestField
+from channels.registry import get_capabilities
 from common.api.envelope import Answer, accepted, failure, success
 from common.ids import public_number
 from gateway import selectors
@@ -123,6 +125,7 @@ def _start_create_or_retry(
         channel_account=route.choice.channel_account,
         sandbox=route.sandbox,
         fallback_channels=[dataclasses.asdict(choice) for choice in route.fallbacks],
+        application_fees=_compute_application_fees(command, route),
         subject=command.subject,
         body=command.body,
         callback_url=command.callback_url,
@@ -145,6 +148,22 @@ def _start_create_or_retry(
         return payment_retry.start_payment_retry(
             payment_no=duplicate.details["payment_no"], saga_id=payment_id, requested=data
         )
+
+
+def _compute_application_fees(command: PaymentCommand, route: Route) -> dict[str, int]:
+    """By the id of the channel account; only of accounts of which the platform takes something."""
+    fees = {}
+    for choice in (route.choice, *route.fallbacks):
+        if choice.account_id is None:
+            continue
+        fee = load_account(choice.account_id).application_fee.compute(
+            amount_minor=command.amount_minor,
+            currency=command.currency,
+            step=get_capabilities(choice.channel).get_amount_step(command.currency),
+        )
+        if fee:
+            fees[choice.channel_account] = fee
+    return fees
 
 
 def _build_answer(result: SagaResult) -> Answer:

@@ -21,6 +21,7 @@ def begin_next_attempt(
     channel: str,
     channel_account_id: uuid.UUID | None,
     sandbox: bool,
+    application_fee_minor: int,
     payment_method: str,
     code: str,
     message: str,
@@ -36,6 +37,7 @@ def begin_next_attempt(
         channel=channel,
         channel_account_id=channel_account_id,
         sandbox=sandbox,
+        application_fee_minor=application_fee_minor,
     )
     Payment.objects.filter(id=payment.id).update(
         channel=channel,

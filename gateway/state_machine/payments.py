@@ -92,6 +92,7 @@ def reopen_payment(
     channel: str,
     channel_account_id: uuid.UUID | None,
     sandbox: bool,
+    application_fee_minor: int,
     **changes: Any,
 ) -> bool:
     """Makes a payment that ended without money pending again, as attempt `number`. Only the merchant's request does
@@ -126,6 +127,7 @@ def reopen_payment(
             channel=channel,
             channel_account_id=channel_account_id,
             sandbox=sandbox,
+            application_fee_minor=application_fee_minor,
             opened_by=opened_by,
         )
         emit_payment_event("payment.retried", payment)
