@@ -32,6 +32,8 @@ class StaffActionType(models.TextChoices):
     CHANNEL_ACCOUNT_CHECK = "channel_account.check", _("Check credentials")
     CHANNEL_ACCOUNT_DISABLE = "channel_account.disable", _("Disable the channel account")
     CHANNEL_ACCOUNT_ENABLE = "channel_account.enable", _("Enable the channel account")
+    CHANNEL_ACCOUNT_CHANGE = "channel_account.change", _("Change the connected account")
+    CHANNEL_ACCOUNT_FEE = "channel_account.fee", _("Set the application fee")
     ENDPOINT_TEST = "webhook_endpoint.test", _("Send test webhook")
     ROUTING_ADD = "routing_rule.add", _("Add a routing rule")
     ROUTING_END = "routing_rule.end", _("End the routing rule")

@@ -1,120 +1,43 @@
 """The pages of channel accounts. Each channel that has accounts gets a form with the credentials that it declares."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, Perform, Performed, ReasonForm, Scope
+from backoffice.actions.declaration import AdminAction, Perform, Performed, Scope
+from backoffice.connected_account_actions import CONNECTED_ACCOUNT_ACTIONS, ConnectAccountForm
+from backoffice.credential_forms import (
+    CreateAccountForm,
+    RotateCredentialsForm,
+    errors_at_fields,
+    split_credentials,
+)
 from backoffice.services import channel_account_operations
 from channel_accounts.admin import ChannelAccountAdmin
-from channel_accounts.credentials import get_max_length
 from channel_accounts.models import AccountStatus, StoredChannelAccount
-from channels.base import CredentialField
+from channels.base import AccountKind
 from channels.registry import get_credential_fields, list_channel_names
-from common.errors import FieldsRefused, ValidationFailed
-from merchants.models import Environment
 from staff.roles import Permission
 
-PREFIX = "credential_"
 
-
-class WriteOnlyField(forms.CharField):
-    """What was entered is never shown again, not even when the form has an error."""
-
-    def bound_data(self, data: Any, initial: Any) -> str:
-        return ""
-
-
-def _build_credential_field(field: CredentialField) -> forms.CharField:
-    kind = WriteOnlyField if field.is_secret else forms.CharField
-    widget = forms.Textarea if field.is_multiline else forms.TextInput
-    return kind(
-        label=_(field.label),
-        help_text=_(field.help_text) if field.help_text else "",
-        required=field.is_required,
-        max_length=get_max_length(field),
-        widget=widget(attrs={"autocomplete": "off", "spellcheck": "false"}),
-    )
-
-
-class CredentialsForm(ReasonForm):
-    """The subclass of a channel sets `channel`; the form of an existing account has the account in `rows`."""
-
-    channel = ""
-
-    save_unchecked = forms.BooleanField(
-        label=gettext_lazy("Save unchecked"),
-        help_text=gettext_lazy("Save the credentials also when the channel does not answer the check."),
-        required=False,
-    )
-
-    def __init__(self, data: Any = None, *, rows: Sequence[Any] = (), **kwargs: Any) -> None:
-        super().__init__(data, rows=rows, **kwargs)
-        own = {name: self.fields.pop(name) for name in ("save_unchecked", "reason")}
-        for field in get_credential_fields(rows[0].channel if rows else self.channel):
-            self.fields[f"{PREFIX}{field.name}"] = _build_credential_field(field)
-        self.fields.update(own)
-
-
-class CreateAccountForm(CredentialsForm):
-    environment = forms.ChoiceField(label=gettext_lazy("Environment"), choices=Environment.choices)
-    merchant_email = forms.EmailField(
-        label=gettext_lazy("Email of the merchant"),
-        help_text=gettext_lazy(
-            "Empty: an account of the platform, for merchants that have none of their own."
-        ),
-        required=False,
-    )
-    display_name = forms.CharField(label=gettext_lazy("Display name"), max_length=100)
-
-
-class RotateCredentialsForm(CredentialsForm):
-    overlap_hours = forms.IntegerField(
-        label=gettext_lazy("Overlap in hours"),
-        help_text=gettext_lazy(
-            "For this time, webhooks that are signed with the previous credentials are accepted as well."
-        ),
-        min_value=0,
-        max_value=30 * 24,
-        initial=24,
-    )
-
-
-def _split_credentials(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The credentials by their names, and the other values."""
-    credentials = {
-        name.removeprefix(PREFIX): value for name, value in data.items() if name.startswith(PREFIX)
-    }
-    return credentials, {name: value for name, value in data.items() if not name.startswith(PREFIX)}
-
-
-@contextmanager
-def _errors_at_fields() -> Iterator[None]:
-    """Shows what a service finds wrong with a credential at its field of the form."""
-    try:
-        yield
-    except ValidationFailed as error:
-        texts = {name: " ".join(map(str, problems)) for name, problems in error.details.items()}
-        raise FieldsRefused(
-            {name.replace("credentials.", PREFIX, 1): text for name, text in texts.items()}
-        ) from error
-
-
-def _build_create(channel: str) -> Perform:
+def _build_create(form: type[CreateAccountForm]) -> Perform:
     def create(actor: User, _row: None, data: dict[str, Any]) -> Performed:
-        credentials, values = _split_credentials(data)
-        with _errors_at_fields():
+        credentials, values = split_credentials(data)
+        with errors_at_fields():
             account = channel_account_operations.create_account(
-                channel=channel, credentials=credentials, actor=actor.get_username(), **values
+                channel=form.channel,
+                kind=form.kind,
+                credentials=credentials,
+                actor=actor.get_username(),
+                **values,
             )
         text = _("Account %(name)s added. %(result)s")
         return Performed(
@@ -125,9 +48,9 @@ def _build_create(channel: str) -> Perform:
 
 
 def _rotate(actor: User, account: StoredChannelAccount, data: dict[str, Any]) -> None:
-    credentials, values = _split_credentials(data)
+    credentials, values = split_credentials(data)
     overlap = dt.timedelta(hours=values.pop("overlap_hours"))
-    with _errors_at_fields():
+    with errors_at_fields():
         channel_account_operations.rotate_credentials(
             account=account, credentials=credentials, overlap=overlap, actor=actor.get_username(), **values
         )
@@ -162,21 +85,32 @@ def _find_enable_obstacle(account: StoredChannelAccount) -> str:
     return _("This account is active.") if account.status == AccountStatus.ACTIVE else ""
 
 
-def _build_create_actions() -> list[AdminAction]:
-    """One for each channel that has accounts."""
-    return [
-        AdminAction(
-            f"add-{name}",
-            format_lazy("{}: {}", gettext_lazy("Add account"), name),
-            gettext_lazy("The channel checks the credentials. From then on the account takes new payments."),
-            Permission.MANAGE_CHANNEL_ACCOUNTS,
-            _build_create(name),
-            type(f"CreateAccountForm_{name}", (CreateAccountForm,), {"channel": name}),
-            scope=Scope.LIST,
-        )
-        for name in list_channel_names()
-        if get_credential_fields(name)
-    ]
+def _find_rotate_obstacle(account: StoredChannelAccount) -> str:
+    return _("This account has no keys of its own.") if account.kind == AccountKind.CONNECTED else ""
+
+
+def _build_create_actions() -> Iterator[AdminAction]:
+    """One for each channel and kind of account."""
+    for name in list_channel_names():
+        kinds = {field.kind for field in get_credential_fields(name)}
+        if AccountKind.OWN in kinds:
+            form = type(f"CreateAccountForm_{name}", (CreateAccountForm,), {"channel": name})
+            yield _build_create_action(f"add-{name}", gettext_lazy("Add account"), form)
+        if AccountKind.CONNECTED in kinds:
+            form = type(f"ConnectAccountForm_{name}", (ConnectAccountForm,), {"channel": name})
+            yield _build_create_action(f"connect-{name}", gettext_lazy("Add connected account"), form)
+
+
+def _build_create_action(name: str, label: Promise | str, form: type[CreateAccountForm]) -> AdminAction:
+    return AdminAction(
+        name,
+        format_lazy("{}: {}", label, form.channel),
+        gettext_lazy("The channel checks the credentials. From then on the account takes new payments."),
+        Permission.MANAGE_CHANNEL_ACCOUNTS,
+        _build_create(form),
+        form,
+        scope=Scope.LIST,
+    )
 
 
 admin.site.unregister(StoredChannelAccount)
@@ -200,7 +134,9 @@ class ChannelAccountPageAdmin(ActionsAdmin, ChannelAccountAdmin):  # type: ignor
             Permission.MANAGE_CHANNEL_ACCOUNTS,
             _rotate,
             RotateCredentialsForm,
+            find_obstacle=_find_rotate_obstacle,
         ),
+        *CONNECTED_ACCOUNT_ACTIONS,
         AdminAction(
             "disable",
             gettext_lazy("Disable"),

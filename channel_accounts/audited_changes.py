@@ -144,6 +144,7 @@ def _describe(account: StoredChannelAccount) -> dict[str, str | list[str] | None
         "environment": account.environment,
         "merchant": str(account.merchant_id) if account.merchant_id else None,
         "display_name": account.display_name,
+        "kind": account.kind,
         "account_no": account.account_no,
         "payment_methods": account.payment_methods,
         "status": account.status,
