@@ -97,7 +97,7 @@ def to_result(error: stripe.StripeError) -> ErrorResult:
             return to_declined(details, default_code=error.code or "card_declined")
         case stripe.RateLimitError():  # also an object that another request has locked
             return NotProcessed("Stripe is busy", _read_retry_after(error))
-        case stripe.PermissionError() if error.code == ACCOUNT_INVALID:
+        case stripe.PermissionError() if _read_code(error) == ACCOUNT_INVALID:
             log.error("stripe.no_access_to_account", request_id=error.request_id)
             return NotProcessed("Stripe gives the platform no access to this connected account")
         case stripe.AuthenticationError() | stripe.PermissionError():
@@ -152,6 +152,11 @@ def _to_invalid_request_result(error: stripe.InvalidRequestError) -> ErrorResult
     return InvalidRequest(
         error.code or "invalid_request", error.user_message or "", error.param or "", is_query=is_query
     )
+
+
+def _read_code(error: stripe.StripeError) -> str:
+    """The code as Stripe sent it: the SDK leaves `error.code` empty for a 403."""
+    return str(error.error.code or "") if error.error is not None else ""
 
 
 def _read_header(error: stripe.StripeError, name: str) -> str:

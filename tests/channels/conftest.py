@@ -21,6 +21,7 @@ from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noq
 from tests.support.paypal.fake import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, FakePayPal
 from tests.support.paypal.server import fake_paypal
 from tests.support.stripe import checked_reads
+from tests.support.stripe.connect import CONNECT_SECRET
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.server import fake_stripe
 from tests.support.wechat.server import PlannedServer, run_planned_server
@@ -41,6 +42,7 @@ def fake(_session_fake_stripe: FakeStripe, settings: Any) -> Iterator[FakeStripe
     settings.STRIPE_API_BASE = _session_fake_stripe.url
     settings.STRIPE_SECRET_KEYS = {"test": "sk_test_fake", "live": ""}
     settings.STRIPE_WEBHOOK_SECRETS = {"test": WEBHOOK_SECRETS, "live": ["whsec_live"]}
+    settings.STRIPE_CONNECT_WEBHOOK_SECRETS = {"test": [CONNECT_SECRET], "live": ["whsec_connect_live"]}
     _session_fake_stripe.reset()
     yield _session_fake_stripe
     assert not _session_fake_stripe.errors, _session_fake_stripe.errors

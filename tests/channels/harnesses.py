@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 
 from channels import registry
+from merchants.services import NewMerchant
 from tests.channels.alipay_harness import AlipayHarness
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness, VoucherHarness
 from tests.channels.paypal_harness import PayPalHarness
+from tests.channels.stripe_connect_harness import ConnectedStripeHarness
 from tests.channels.voucher.channel import VoucherChannel
 from tests.channels.wechat_harness import WechatHarness
 from tests.support.stripe.fake import FakeStripe
@@ -18,6 +20,12 @@ from tests.support.stripe.fake import FakeStripe
 def _build_stripe_harness(request: pytest.FixtureRequest, *, saved_card: bool) -> StripeHarness:
     fake: FakeStripe = request.getfixturevalue("fake")
     return StripeHarness(fake, saved_card=saved_card)
+
+
+def _build_connected_harness(request: pytest.FixtureRequest) -> ConnectedStripeHarness:
+    fake: FakeStripe = request.getfixturevalue("fake")
+    merchant: NewMerchant = request.getfixturevalue("acme")
+    return ConnectedStripeHarness(fake, merchant)
 
 
 def _build_voucher_harness(request: pytest.FixtureRequest) -> VoucherHarness:
@@ -102,6 +110,7 @@ HARNESSES = {
         waits=False,
         captures_repeatedly=True,
     ),
+    "stripe connected": HarnessEntry(_build_connected_harness, captures_repeatedly=True),
     "voucher": HarnessEntry(_build_voucher_harness, takes_late_money=True, can_contradict=True),
     "wechat native": _describe_wechat_method("wechat_native"),
     "wechat jsapi": _describe_wechat_method("wechat_jsapi"),

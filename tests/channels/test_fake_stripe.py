@@ -342,3 +342,40 @@ def test_an_object_that_differs_from_the_specification_is_refused(
 
 def _paid(fake: FakeStripe) -> str:
     return build_test_client(10.0).v1.payment_intents.create(charge()).id
+
+
+class TestConnectedAccounts:
+    def test_each_has_objects_and_keys_of_its_own(self, fake: FakeStripe) -> None:
+        """docs.stripe.com/connect/authentication, docs.stripe.com/api/idempotent_requests"""
+        fake.connect_account("acct_1A")
+        api = build_test_client(10.0)
+        named: Any = {"stripe_account": "acct_1A", "idempotency_key": "same"}
+        key: Any = {"idempotency_key": "same"}
+        own = api.v1.checkout.sessions.create(page(fake), key)
+        theirs = api.v1.checkout.sessions.create(page(fake), named)
+        assert own.id != theirs.id
+        assert api.v1.checkout.sessions.create(page(fake), named).id == theirs.id
+        with pytest.raises(stripe.InvalidRequestError) as missing:
+            api.v1.checkout.sessions.retrieve(theirs.id)
+        assert missing.value.http_status == 404
+
+    def test_no_access_is_403(self, fake: FakeStripe) -> None:
+        """docs.stripe.com/error-codes#account-invalid, docs.stripe.com/api/errors"""
+        for number in ("acct_1Stranger", "acct_1Gone"):
+            if number == "acct_1Gone":
+                fake.connect_account(number)
+                fake.disconnect_account(number)
+            with pytest.raises(stripe.PermissionError) as refused:
+                build_test_client(10.0).v1.balance.retrieve(None, {"stripe_account": number})
+            assert refused.value.error is not None
+            assert refused.value.error.code == "account_invalid"
+
+    @pytest.mark.parametrize(("number", "fee"), [("", 10), ("acct_1A", 10_000), ("acct_1A", 0)])
+    def test_a_fee_that_stripe_does_not_take(self, fake: FakeStripe, number: str, fee: int) -> None:
+        """docs.stripe.com/connect/direct-charges#collect-fees"""
+        fake.connect_account("acct_1A")
+        params: Any = {**page(fake), "payment_intent_data": {"application_fee_amount": fee}}
+        options: Any = {"stripe_account": number} if number else {}
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            build_test_client(10.0).v1.checkout.sessions.create(params, options)
+        assert refused.value.param == "application_fee_amount"

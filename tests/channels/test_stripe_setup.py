@@ -20,12 +20,15 @@ from tests.support.stripe.fake import FakeStripe, Fault
 from tests.support.stripe.specification import JsonObject, PublishedOperation
 
 URL = "https://pay.example/api/v1/webhooks/stripe"
+CONNECT_URL = "https://pay.example/api/v1/webhooks/stripe/connect"
 CHANNELS = Path(__file__).parents[2] / "docs" / "CHANNELS.md"
 
 
 @pytest.fixture(autouse=True)
-def _public(settings: Any) -> None:
+def _public(fake: FakeStripe, settings: Any) -> None:
+    """Without connected accounts."""
     settings.PUBLIC_BASE_URL = "https://pay.example"
+    settings.STRIPE_CONNECT_WEBHOOK_SECRETS = {"test": [], "live": []}
 
 
 def problems() -> list[str]:
@@ -87,6 +90,26 @@ def test_a_missing_webhook_secret_is_a_problem(fake: FakeStripe, settings: Any) 
     settings.STRIPE_WEBHOOK_SECRETS = {"test": [], "live": []}
     fake.add_webhook_endpoint(URL, ["*"], version=config.API_VERSION)
     assert ["STRIPE_TEST_WEBHOOK_SECRETS" in problem for problem in problems()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [
+        (None, f"{CONNECT_URL} does not exist"),
+        (webhooks.EVENTS, "does not send account.application.deauthorized"),
+        (webhooks.CONNECT_EVENTS, ""),
+    ],
+)
+def test_the_connect_endpoint_is_checked_where_its_secret_is_set(
+    fake: FakeStripe, settings: Any, events: tuple[str, ...] | None, says: str
+) -> None:
+    settings.STRIPE_CONNECT_WEBHOOK_SECRETS = {"test": ["whsec_connect"], "live": []}
+    fake.add_webhook_endpoint(URL, ["*"], version=config.API_VERSION)
+    if events:
+        fake.add_webhook_endpoint(CONNECT_URL, list(events), version=config.API_VERSION)
+    found = problems()
+    assert len(found) == bool(says)
+    assert says in "".join(found)
 
 
 def test_the_document_lists_the_events_that_are_checked() -> None:
