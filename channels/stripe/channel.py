@@ -115,8 +115,9 @@ class StripeChannel:
         )
 
     def increment_authorization(self, request: IncrementAuthorization) -> PaymentResult:
-        api = _build_client_for(request.payment)
-        return _refuse_not_found(_call(lambda: payments.increment_authorization(api, request)))
+        return _refuse_not_found(
+            _call_for(request.payment, lambda api: payments.increment_authorization(api, request))
+        )
 
     def refund_payment(self, request: CreateRefund) -> RefundResult:
         return _refuse_not_found(_call_for(request.payment, lambda api: refunds.create_refund(api, request)))

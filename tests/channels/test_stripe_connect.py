@@ -104,6 +104,16 @@ class TestApplicationFee:
         assert data(capture(client, payment, amount=3_999))["captured_amount"] == 3_999
         assert get_fee(fake) == (99, 0)
 
+    def test_a_payment_with_a_fee_is_captured_once(
+        self, fake: FakeStripe, client: SignedClient, account: StoredChannelAccount
+    ) -> None:
+        set_fee(account, ApplicationFee(250))
+        body = {**SAVED_CARD, "capture_method": "manual"}
+        payment = data(create(client, channel="stripe", **body))
+        declined = capture(client, payment, amount=1_000, final_capture=False)
+        assert declined.status_code >= 400
+        assert get_fee(fake) == (0, 0)
+
     @pytest.mark.parametrize(("returns", "given_back"), [(False, 0), (True, 62)])
     def test_the_account_says_whether_a_refund_gives_it_back(
         self,

@@ -213,7 +213,7 @@ class TestRequestsThatStripeDidNotSend:
         assert send_raw(body, sign(body)).status_code == 413
 
     def test_without_a_secret_there_is_no_webhook_address(self, fake: FakeStripe, settings) -> None:
-        settings.STRIPE_WEBHOOK_SECRETS = {"test": [], "live": []}
+        settings.STRIPE_WEBHOOK_SECRETS = settings.STRIPE_CONNECT_WEBHOOK_SECRETS = {"test": [], "live": []}
         error(send(build_event("customer.created", {})), 404, "not_found")
 
 
