@@ -3,6 +3,7 @@
 import ast
 import gettext
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def test_every_text_of_the_code_is_in_the_catalogue(catalogue):
 def test_every_text_is_translated(catalogue):
     assert not [message.id for message in catalogue if message.id and not message.string]
     assert not [message.id for message in catalogue if message.fuzzy and message.id]
+
+
+def test_no_text_is_in_the_catalogue_twice():
+    texts = re.findall(r'^msgid ((?:".*"\n)+)', (FOLDER / "django.po").read_text(), re.MULTILINE)
+    assert [text for text, count in Counter(texts).items() if count > 1] == []
 
 
 def test_placeholders_survive_translation(catalogue):

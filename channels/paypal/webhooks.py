@@ -137,7 +137,7 @@ def _query_order(
 
 
 def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[ChannelUpdate, ...]:
-    """One for each transaction that is disputed. PayPal names the capture: `find_payment` finds its payment."""
+    """A dispute is about one capture of ours. PayPal names the capture: `find_payment` finds its payment."""
     status = read_text(dispute, "status")
     outcome = read_text(read_object(dispute, "dispute_outcome"), "outcome_code")
     state = _DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW)
