@@ -3,7 +3,7 @@
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Write
 from tests.support.processes import Platform
-from tests.support.waiting import wait_until
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 SYNC_SECONDS = 60.0
 # Payments whose customer may have paid, and refunds that the provider may have decided, without a webhook.
@@ -23,7 +23,9 @@ def settle(platform: Platform, shop: HttpShop, books: Books, seconds: float) -> 
         return shop.customers.send_again() == 0
 
     shop.customers.forget_faults()
-    wait_until(all_webhooks_arrived, seconds, "the last webhook to be acknowledged", interval=0.5)
+    wait_until(
+        all_webhooks_arrived, seconds + LOADED_SECONDS, "the last webhook to be acknowledged", interval=0.5
+    )
     for row in books.rows(_OPEN_AT_SANDBOXES):
         platform.supervise()
         sync_payment(shop, row["payment_no"])

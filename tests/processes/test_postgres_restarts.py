@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Reply, Write, payment
-from tests.support.processes import RECOVERY_SECONDS, Platform
+from tests.support.processes import RECOVERY_SECONDS, START_SECONDS, Platform
 
 pytestmark = pytest.mark.processes
 
@@ -97,7 +97,7 @@ class _Load:
                 return
 
     def run_until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_SECONDS
         while not condition():
             if self.errors or time.monotonic() > deadline:
                 self.end()

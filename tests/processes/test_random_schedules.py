@@ -58,6 +58,7 @@ class Chaos:
                 not self.platform.worker.is_running
             ):  # a child that dies starting takes it with it, as its broker may
                 self.blows["worker_died_by_itself"] += 1
+                self.platform.worker.deaths = 0  # these deaths are ours, however many there are
             self.platform.supervise()
             blow = self.dice.choice(self.kinds)
             self.blows[blow.__name__] += 1

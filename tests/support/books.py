@@ -130,7 +130,7 @@ class Books:
             supervise()
             return not self.rows(active)
 
-        wait_until(at_rest, seconds, "the last saga to come to rest")
+        wait_until(at_rest, seconds + LOADED_SECONDS, "the last saga to come to rest")
         self.require_sound(grace=SETTLED)
 
     def _at_rest(self, key: str) -> Row | None:

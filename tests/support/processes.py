@@ -51,7 +51,8 @@ CHANNEL_TIMEOUT_SECONDS = 1.6
 NO_BREAKER_FAULTS = 1_000_000
 # How soon after a kill the platform must be done, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
-START_SECONDS = 60.0
+# How long a process may take to start, to end or to take its orders: what hangs fails, a machine that is busy does not.
+START_SECONDS = 180.0
 # How often in a row a process may end by itself before something is wrong with it.
 MOST_DEATHS = 5
 FIRST_PAUSE_SECONDS = 0.25
@@ -149,10 +150,10 @@ class Process:
         self.signal(signal.SIGCONT)
         self.signal(number)
         try:
-            self._popen.wait(60)
+            self._popen.wait(START_SECONDS)
         finally:
             self.signal(signal.SIGKILL)
-            self._popen.wait(60)
+            self._popen.wait(START_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -331,7 +332,9 @@ class Platform:
         self._order(orders, crash_at, lose_answer_of, spares)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, ARM_SIGNAL)
-        wait_until(lambda: not orders.exists() or not is_alive(pid), 30, f"{pid} to take its orders")
+        wait_until(
+            lambda: not orders.exists() or not is_alive(pid), START_SECONDS, f"{pid} to take its orders"
+        )
 
     def arm_workers(
         self, *, crash_at: str = "", lose_answer_of: str = "", spares: Sequence[uuid.UUID] = ()
@@ -384,8 +387,15 @@ class Platform:
         return self._cluster.is_ready()
 
     def stop_postgres(self) -> None:
-        """`pg_ctl stop -m immediate`: no goodbye to anybody, recovery at the next start."""
+        """`pg_ctl stop -m immediate`: no goodbye to anybody, recovery at the next start.
+
+        Its children have groups of their own and can outlive it while the disk is busy. Until they are gone, they hold
+        its shared memory, and no other server can start.
+        """
+        children = _children(self.postgres.pid)
         self.postgres.end(signal.SIGQUIT)
+        for child in children:
+            wait_for_death(child)
 
     def start_redis(self) -> None:
         wait_until(self._redis_answers, START_SECONDS, "Redis")
@@ -458,7 +468,12 @@ class Platform:
 
 def wait_for_death(pid: int) -> None:
     """A process that dies closes its connections first: who sees that may still find it there for a moment."""
-    wait_until(lambda: not is_alive(pid), 30.0, f"the end of process {pid}")
+    wait_until(lambda: not is_alive(pid), START_SECONDS, f"the end of process {pid}")
+
+
+def _children(parent: int) -> list[int]:
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if read_parent(pid) == parent]
 
 
 def _ancestors(pid: int) -> set[int]:
