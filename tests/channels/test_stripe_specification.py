@@ -67,9 +67,8 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
         card.channel.create_payment(build_creation(account=card.account, metadata=metadata))
     page.channel.find_payment(build_ref(build_creation(account=page.account)))
     page.channel.find_refunds(build_ref(request, held.channel_trade_no))
-    fake.add_webhook_endpoint(
-        f"{settings.PUBLIC_BASE_URL}{setup.WEBHOOK_PATH}", ["*"], version=config.API_VERSION
-    )
+    for path in (setup.WEBHOOK_PATH, setup.CONNECT_WEBHOOK_PATH):
+        fake.add_webhook_endpoint(f"{settings.PUBLIC_BASE_URL}{path}", ["*"], version=config.API_VERSION)
     assert not [finding for finding in setup.check_setup("test") if finding.is_problem]
     now, minute = dt.datetime.now(dt.UTC), dt.timedelta(minutes=1)
     around = ListingWindow(page.account, now - minute, now + minute, 10.0)
