@@ -1,16 +1,20 @@
 """Payments through a channel that takes 500 ms, compared with one that answers at once.
 
-    python -m scripts.local.testing python -m benchmarks.slow_channel [--seconds 10] [--rounds 3] [--connections 256]
+    python -m scripts.local.testing python -m benchmarks.slow_channel [--payments 600] [--rounds 3] [--connections 256]
 
 Two gateway processes, one load generator (wrk), signed requests. Rounds alternate, so that other load on the machine
 affects both. The slow channel is the simulator with the fault `slow`. Printed are rates, the share of answers 200 with
 a `payment_url`, times, memory, and the CPU time of the gateway for one payment.
+
+Each round sends a number of payments and waits for all answers. The rate is that of the middle of the round, where all
+connections are busy.
 """
 
 import argparse
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,7 +23,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
@@ -31,22 +35,37 @@ django.setup()
 from django.core.management import call_command
 
 from benchmarks.payments import sign_requests, start_gateway
-from merchants.services import create_merchant
+from merchants.services import NewMerchant, create_merchant
 
-HIGHEST_RATE = 400  # requests prepared for each second of a round
+LONGEST_SECONDS = 300
 
 SCRIPT = """
-local requests, at = {}, 0
+local requests, at, extra = {}, 0, 0
 for line in io.lines("%s") do requests[#requests + 1] = line end
 request = function()
+  if at == #requests then
+    extra = extra + 1
+    return wrk.format("GET", "/healthz")
+  end
   at = at + 1
   local key, signature, stamp, body = requests[at]:match("^(%%S+) (%%S+) (%%S+) (.*)$")
   return wrk.format("POST", "/api/v1/payments", {
     ["Content-Type"] = "application/json", ["X-API-Key"] = "%s", ["X-Signature"] = signature,
     ["X-Timestamp"] = stamp, ["Idempotency-Key"] = key}, body)
 end
-paid, answers = 0, {}
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long sec; long usec; } moment; int gettimeofday(moment *now, void *zone);")
+local moment = ffi.new("moment")
+local function now() ffi.C.gettimeofday(moment, nil); return tonumber(moment.sec) + tonumber(moment.usec) / 1e6 end
+local first, last, received = %d, %d, 0
+-- After the last request, connections wait for the end. A few had passed here before.
+delay = function() return at < #requests and 0 or 3600 * 1000 end
+paid, answers, began, ended = 0, {}, 0, 0
 response = function(status, headers, body)
+  received = received + 1
+  if received == first then began = now() end
+  if received == last then ended = now() end
+  if received == #requests - 1 + extra then io.open("%s", "w"):close() end
   answers[status] = (answers[status] or 0) + 1
   if status == 200 and body:find('"payment_url": ?"http') then paid = paid + 1 end
 end
@@ -54,34 +73,30 @@ local threads = {}
 setup = function(thread) threads[#threads + 1] = thread end
 done = function(summary, latency)
   for _, thread in ipairs(threads) do
-    io.write("paid=", thread:get("paid"), "\\n")
+    io.write("paid=", thread:get("paid"), " middle=", thread:get("ended") - thread:get("began"), "\\n")
     for status, count in pairs(thread:get("answers")) do io.write("status ", status, "=", count, "\\n") end
   end
   io.write("p50=", latency:percentile(50), " p99=", latency:percentile(99), "\\n")
-  io.write("seconds=", summary.duration / 1e6, " timeouts=", summary.errors.timeout, "\\n")
+  io.write("timeouts=", summary.errors.timeout, "\\n")
 end
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
+    rate: float
     with_page: int
     by_status: dict[int, int]
-    seconds: float
     timeouts: int
     p50_ms: float
     p99_ms: float
     cpu_ms: float  # of the gateway processes, for one answer
     rss_mb: float  # of all gateway processes, the highest seen at the end of a round
 
-    @property
-    def rate(self) -> float:
-        return self.with_page / self.seconds
-
     def __str__(self) -> str:
         answers = " ".join(f"{status}:{count}" for status, count in sorted(self.by_status.items()))
         return (
-            f"{self.rate:6.1f}/s with a page  answers {answers}  timeouts {self.timeouts}"
+            f"{self.rate:6.1f}/s  with a page {self.with_page}  answers {answers}  timeouts {self.timeouts}"
             f"  p50 {self.p50_ms:5.0f} ms  p99 {self.p99_ms:5.0f} ms"
             f"  CPU {self.cpu_ms:4.1f} ms  memory {self.rss_mb:3.0f} MB"
         )
@@ -89,7 +104,7 @@ class Round:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--seconds", type=int, default=10)
+    options.add_argument("--payments", type=int, default=600, help="in each round")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--connections", type=int, default=256)
     options.add_argument("--slow", type=float, default=0.5, help="seconds that the slow channel takes")
@@ -100,8 +115,8 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     rounds: dict[str, list[Round]] = {"instant": [], "slow": []}
     with _folder() as folder, start_gateway(worker_class=chosen.worker_class) as gateway:
-        load = Load(folder, gateway.base, gateway.pid, chosen.seconds, chosen.connections)
-        load.run("", seconds=2)  # loads modules, opens connections
+        load = Load(folder, gateway.base, gateway.pid, chosen.payments, chosen.connections)
+        replace(load, payments=64).run("")  # loads modules, opens connections
         for _number in range(chosen.rounds):
             for name, script in (("instant", ""), ("slow", f"slow:{chosen.slow}*always")):
                 rounds[name].append(load.run(script))
@@ -118,65 +133,49 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@dataclass
+def _create_merchant() -> NewMerchant:
+    return create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com")
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     folder: Path
     base: str
     pid: int
-    seconds: int
+    payments: int
     connections: int
+    merchant: NewMerchant = field(default_factory=_create_merchant)
 
-    def __post_init__(self) -> None:
-        self.merchant = create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com")
-
-    def run(self, simulate: str, *, seconds: int = 0) -> Round:
-        seconds = seconds or self.seconds
-        requests = self.folder / "requests"
-        requests.write_text(sign_requests(self.merchant.test_key, seconds * HIGHEST_RATE, simulate=simulate))
+    def run(self, simulate: str) -> Round:
+        requests, finished = self.folder / "requests", self.folder / "finished"
+        finished.unlink(missing_ok=True)
+        # One more: wrk looks at a request before it begins.
+        requests.write_text(sign_requests(self.merchant.test_key, self.payments + 1, simulate=simulate))
         script = self.folder / "script.lua"
-        script.write_text(SCRIPT % (requests, self.merchant.test_key.key))
+        first, last = self.payments // 5, self.payments - self.payments // 5
+        script.write_text(SCRIPT % (requests, self.merchant.test_key.key, first, last, finished))
         cpu_before = _cpu_seconds(self.pid)
-        output = subprocess.run(
-            [
-                "wrk",
-                "-t1",
-                f"-c{self.connections}",
-                f"-d{seconds}s",
-                "--timeout",
-                "30s",
-                "-s",
-                str(script),
-                self.base,
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        command = ["wrk", "-t1", f"-c{self.connections}", f"-d{LONGEST_SECONDS}s", "--timeout", "60s"]
+        with subprocess.Popen(
+            [*command, "-s", str(script), self.base], stdout=subprocess.PIPE, text=True
+        ) as process:
+            while process.poll() is None and not finished.exists():
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)  # it ends early and prints its summary
+            output, _errors = process.communicate()
         found = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", output)}
         by_status = {int(status): int(count) for status, count in re.findall(r"status (\d+)=(\d+)", output)}
-        answers = max(1, sum(by_status.values()))
         memory = _memory_mb(self.pid)
-        self._let_requests_end()
         return Round(
+            rate=(last - first) / found["middle"],
             with_page=int(found["paid"]),
             by_status=by_status,
-            seconds=found["seconds"],
             timeouts=int(found["timeouts"]),
             p50_ms=found["p50"] / 1000,
             p99_ms=found["p99"] / 1000,
-            cpu_ms=(_cpu_seconds(self.pid) - cpu_before) * 1000 / answers,
+            cpu_ms=(_cpu_seconds(self.pid) - cpu_before) * 1000 / self.payments,
             rss_mb=memory,
         )
-
-    def _let_requests_end(self) -> None:
-        """What wrk has left behind is served before the next round begins."""
-        idle = _cpu_seconds(self.pid)
-        for _second in range(30):
-            time.sleep(1)
-            now = _cpu_seconds(self.pid)
-            if now - idle < 0.1:
-                return
-            idle = now
 
 
 def _family(pid: int) -> list[int]:

@@ -194,8 +194,8 @@ class GuardedChannel:
         return self._guard.call("find_refunds", lambda: self._channel.find_refunds(payment))
 
     def parse_webhook(self, request: WebhookRequest) -> WebhookEvent:
-        release_connections()  # a signature may name a certificate that is still to be downloaded
-        return self._channel.parse_webhook(self.account, request)
+        with call_outside():  # a signature may name a certificate that is still to be downloaded
+            return self._channel.parse_webhook(self.account, request)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return _read_without_connection(self._channel.list_payments(window))

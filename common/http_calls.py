@@ -1,12 +1,15 @@
 """HTTP calls to other systems that end at a deadline, whatever the server does.
 
-Several calls can share one deadline. Nothing is retried, no redirect is followed. A thread keeps its connections.
+Several calls can share one deadline. Nothing is retried, no redirect is followed, no cookie is kept. The threads of a
+process share its connections, of which a server may keep many open.
 """
 
+import functools
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -22,6 +25,9 @@ CHUNK_BYTES = 64 * 1024
 
 _PARAMETERS = re.compile(r"\?\S*")
 _thread = threading.local()
+
+# Hosts, and idle connections of each that are kept for the next calls.
+HOSTS, IDLE_CONNECTIONS = 16, 256
 
 
 class AnswerLost(Exception):
@@ -115,14 +121,15 @@ class _BoundedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _BoundedHttpPool, "https": _BoundedHttpsPool}
 
 
+@functools.cache
 def _get_session() -> requests.Session:
-    session: requests.Session | None = getattr(_thread, "session", None)
-    if session is None:
-        session = _thread.session = requests.Session()
-        # So that no .netrc adds credentials, and no environment variable sends the call through a proxy.
-        session.trust_env = False
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _BoundedAdapter())
+    session = requests.Session()
+    # So that no .netrc adds credentials, and no environment variable sends the call through a proxy.
+    session.trust_env = False
+    # An account's cookies are not for other accounts, and threads must not change them at the same time.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _BoundedAdapter(pool_connections=HOSTS, pool_maxsize=IDLE_CONNECTIONS))
     return session
 
 

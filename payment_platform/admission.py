@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 # Requests of one lane that wait in one process, at most. Above that they are answered 503 at once.
 QUEUE_LENGTH = int(os.environ.get("WEB_QUEUE_LENGTH", "160"))
 # How long a request waits, at most, before it is answered 503.
-QUEUE_SECONDS = float(os.environ.get("WEB_QUEUE_SECONDS", "8"))
+QUEUE_SECONDS = float(os.environ.get("WEB_QUEUE_SECONDS", "20"))
 
 REFUSED = Counter("http_requests_refused_total", "Requests answered 503 before any work", ["lane"])
 WAITING = Gauge(
