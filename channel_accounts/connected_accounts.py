@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from channel_accounts.application_fees import ApplicationFee
 from channel_accounts.credentials import seal_credentials
-from channel_accounts.models import AccountStatus, DisabledReason, StoredChannelAccount
+from channel_accounts.models import AccountDisabledReason, AccountStatus, StoredChannelAccount
 from channel_accounts.services import CheckedCredentials, announce_change, connected_already, lock_account
 from channels.base import AccountKind
 from common.clock import database_now
@@ -57,7 +57,7 @@ def record_disconnection(*, account_id: uuid.UUID) -> bool:
     row = lock_account(account_id)
     if row.disabled_reason:
         return False
-    row.status, row.disabled_reason = AccountStatus.DISABLED, DisabledReason.DISCONNECTED
+    row.status, row.disabled_reason = AccountStatus.DISABLED, AccountDisabledReason.DISCONNECTED
     row.updated_at = database_now()
     row.save(update_fields=["status", "disabled_reason", "updated_at"])
     announce_change(row, "disconnected")

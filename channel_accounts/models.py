@@ -27,7 +27,7 @@ class AccountStatus(models.TextChoices):
     DISABLED = "disabled", _("Disabled")
 
 
-class DisabledReason(models.TextChoices):
+class AccountDisabledReason(models.TextChoices):
     """Why the platform has disabled an account by itself. Empty: a person has."""
 
     DISCONNECTED = "disconnected", _("The owner has disconnected it from the platform")
@@ -87,7 +87,9 @@ class StoredChannelAccount(models.Model):
         help_text=_("The payment methods that are switched on. Empty: all that the channel offers."),
     )
     status = models.CharField(max_length=20, choices=AccountStatus, default=AccountStatus.ACTIVE)
-    disabled_reason = models.CharField(max_length=20, choices=DisabledReason, blank=True, db_default="")
+    disabled_reason = models.CharField(
+        max_length=20, choices=AccountDisabledReason, blank=True, db_default=""
+    )
     fee_percent_hundredths = models.PositiveIntegerField(
         default=0, db_default=0, help_text=_("Application fee: hundredths of a percent of the amount.")
     )
@@ -145,7 +147,7 @@ class StoredChannelAccount(models.Model):
             models.CheckConstraint(
                 name="channel_account_disabled_reason",
                 condition=Q(disabled_reason="")
-                | Q(disabled_reason__in=DisabledReason.values, status=AccountStatus.DISABLED),
+                | Q(disabled_reason__in=AccountDisabledReason.values, status=AccountStatus.DISABLED),
             ),
             models.CheckConstraint(
                 name="channel_account_check_known",

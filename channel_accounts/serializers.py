@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from channel_accounts.models import ACCOUNT_KINDS, AccountStatus, CheckResult, DisabledReason
+from channel_accounts.models import ACCOUNT_KINDS, AccountDisabledReason, AccountStatus, CheckResult
 from channel_accounts.services import DEFAULT_OVERLAP, MAX_OVERLAP
 from common.api.fields import PageQuery, StrictSerializer, TextField, WholeNumberField
 from merchants.models import Environment
@@ -86,7 +86,7 @@ class AccountOutput(serializers.Serializer[Any]):
     )
     payment_methods = serializers.ListField(child=serializers.CharField())
     status = serializers.ChoiceField(choices=AccountStatus.choices)
-    disabled_reason = serializers.ChoiceField(choices=DisabledReason.choices, allow_null=True)
+    disabled_reason = serializers.ChoiceField(choices=AccountDisabledReason.choices, allow_null=True)
     webhook_url = serializers.CharField(help_text=_("Enter this address at the channel."))
     previous_credentials_until = serializers.DateTimeField(allow_null=True)
     last_checked_at = serializers.DateTimeField(allow_null=True)
