@@ -90,7 +90,13 @@ class DemoShop:
         self._call(cancel_payment, payment=self.payment, reason=reason, route="/cancel")
 
     def capture(self, amount_minor: int | None = None) -> None:
-        self._call(capture_payment, payment=self.payment, amount_minor=amount_minor, route="/capture")
+        self._call(
+            capture_payment,
+            payment=self.payment,
+            amount_minor=amount_minor,
+            is_final=True,
+            route="/capture",
+        )
 
     def refund(self, amount_minor: int, reason: str) -> None:
         request = self._build_request("/refunds")

@@ -52,6 +52,8 @@ def _view_permissions(*models: str) -> frozenset[str]:
 _PAYMENTS = _view_permissions(
     "gateway.payment",
     "gateway.paymentattempt",
+    "gateway.capture",
+    "gateway.authorizationincrement",
     "gateway.refund",
     "gateway.dispute",
     "gateway.paymentreview",

@@ -7,13 +7,15 @@ from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
 from common.admin import money_text
-from gateway.models import AuthorizationIncrement, Capture
+from gateway.models import AuthorizationIncrement, Capture, CaptureMethod
 
 TONES = {"succeeded": Tone.SUCCESS, "failed": Tone.DANGER}
 
 
 @source
 def captures(subject: Subject) -> Iterator[Entry]:
+    if not _was_authorized(subject):
+        return
     currency = subject.payment.currency
     for capture in Capture.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
         facts = [Fact(_("amount"), money_text(capture.amount_minor, currency)), *_describe_failure(capture)]
@@ -36,6 +38,8 @@ def captures(subject: Subject) -> Iterator[Entry]:
 
 @source
 def authorization_increments(subject: Subject) -> Iterator[Entry]:
+    if not _was_authorized(subject):
+        return
     currency = subject.payment.currency
     increments = AuthorizationIncrement.objects.filter(payment=subject.payment)
     for increment in increments.order_by("-number")[:EACH]:
@@ -54,6 +58,12 @@ def authorization_increments(subject: Subject) -> Iterator[Entry]:
             ],
             duration_ms=_count_ms(increment.created_at, increment.settled_at),
         )
+
+
+def _was_authorized(subject: Subject) -> bool:
+    """Without a query: a payment that is charged at once has neither captures nor increments."""
+    is_manual = subject.payment.capture_method == CaptureMethod.MANUAL
+    return is_manual or any(saga.definition == "payment.capture" for saga in subject.sagas)
 
 
 def _describe_failure(row: Capture | AuthorizationIncrement) -> list[Fact]:

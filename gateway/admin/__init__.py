@@ -1,5 +1,6 @@
 """The admin pages of payments, refunds and channel events. They are read-only: only services change payments."""
 
+from gateway.admin.captures import AuthorizationIncrementAdmin, CaptureAdmin
 from gateway.admin.channel_events import ChannelEventAdmin
 from gateway.admin.disputes import DisputeAdmin
 from gateway.admin.payments import PaymentAdmin, PaymentAttemptAdmin, PaymentReviewAdmin
@@ -7,6 +8,8 @@ from gateway.admin.refunds import RefundAdmin
 from gateway.admin.routing_rules import RoutingRuleAdmin
 
 __all__ = [
+    "AuthorizationIncrementAdmin",
+    "CaptureAdmin",
     "ChannelEventAdmin",
     "DisputeAdmin",
     "PaymentAdmin",

@@ -13,7 +13,14 @@ import typing_extensions
 from django.conf import settings
 from stripe import params as sdk
 
-from channels.base import CancelPayment, CapturePayment, ListingWindow, RefundRef
+from channels.base import (
+    CancelPayment,
+    CapturePayment,
+    IncrementAuthorization,
+    ListingWindow,
+    RefundRef,
+    Reported,
+)
 from channels.stripe import config, payment_objects, setup
 from tests.channels.harness import (
     StripeHarness,
@@ -25,7 +32,7 @@ from tests.channels.harness import (
 )
 from tests.support.stripe import checked_reads, specification
 from tests.support.stripe.checked_reads import CheckedObject
-from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, FakeStripe
+from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, INCREMENTAL_CARD, FakeStripe
 from tests.support.stripe.specification import JsonObject, NotPublished
 
 PARAMETERS: dict[str, type] = {
@@ -38,6 +45,7 @@ PARAMETERS: dict[str, type] = {
     "GET /v1/payment_intents/search": sdk.PaymentIntentSearchParams,
     "GET /v1/payment_intents/{intent}": sdk.PaymentIntentRetrieveParams,
     "POST /v1/payment_intents/{intent}/capture": sdk.PaymentIntentCaptureParams,
+    "POST /v1/payment_intents/{intent}/increment_authorization": sdk.PaymentIntentIncrementAuthorizationParams,
     "POST /v1/payment_intents/{intent}/cancel": sdk.PaymentIntentCancelParams,
     "POST /v1/refunds": sdk.RefundCreateParams,
     "GET /v1/refunds": sdk.RefundListParams,
@@ -45,6 +53,32 @@ PARAMETERS: dict[str, type] = {
     "GET /v1/balance": sdk.BalanceRetrieveParams,
     "GET /v1/webhook_endpoints": sdk.WebhookEndpointListParams,
 }
+
+
+def hold_and_capture_in_parts(harness: StripeHarness) -> None:
+    request = harness.build_creation(
+        manual_capture=True, payment_method_options=harness.repeated_capture_options
+    )
+    ref = build_ref(request, create_paid(harness, request).channel_trade_no)
+    captured = harness.channel.capture_payment(
+        CapturePayment(f"part-{request.reference}", ref, 5_000, is_final=False)
+    )
+    assert isinstance(captured, Reported), captured
+    harness.channel.cancel_payment(CancelPayment("release", ref))
+
+
+def hold_and_increment(harness: StripeHarness) -> None:
+    request = build_creation(
+        account=harness.account,
+        manual_capture=True,
+        metadata={"stripe_payment_method": INCREMENTAL_CARD},
+        payment_method_options={"request_incremental_authorization": "if_available"},
+    )
+    ref = build_ref(request, create_paid(harness, request).channel_trade_no)
+    incremented = harness.channel.increment_authorization(
+        IncrementAuthorization(f"more-{request.reference}", ref, 12_000)
+    )
+    assert isinstance(incremented, Reported), incremented
 
 
 def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
@@ -62,6 +96,8 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
         left = harness.build_creation(manual_capture=True)
         payment = create_open(harness, left)
         harness.channel.cancel_payment(CancelPayment("cancel", build_ref(left, payment.channel_trade_no)))
+    hold_and_capture_in_parts(page)
+    hold_and_increment(card)
     for metadata in ({"stripe_customer": "cus_fake", "stripe_payment_method": CHALLENGED_CARD},
                      {"stripe_payment_method": DECLINED_CARD}):  # fmt: skip
         card.channel.create_payment(build_creation(account=card.account, metadata=metadata))

@@ -40,6 +40,8 @@ VIEW_PERMISSIONS = {
     "webhooks.WebhookEndpoint": ALL,
     "channel_accounts.StoredChannelAccount": ALL,
     "exports.Export": "FA",
+    "gateway.AuthorizationIncrement": ALL,
+    "gateway.Capture": ALL,
     "gateway.ChannelEvent": ALL,
     "gateway.Dispute": ALL,
     "gateway.Payment": ALL,

@@ -11,7 +11,7 @@ from channel_accounts.models import StoredChannelAccount
 from common.crypto import seal
 from events.models import OutboxEvent
 from gateway import state_machine
-from gateway.models import Dispute, Payment, ReviewCode, RoutingRule
+from gateway.models import AuthorizationIncrement, Capture, Dispute, Payment, ReviewCode, RoutingRule
 from merchants.models import Merchant
 from monitoring.services import run_checks
 from sagas.models import SagaInstance, SagaSignal
@@ -48,6 +48,9 @@ def leave_one_of_each() -> None:
 def _a_dispute_and_a_review() -> None:
     payment = Payment.objects.order_by("id").first()
     assert payment is not None
+    of_payment = {"payment": payment, "number": 1, "amount_minor": 2, "status": "failed"}
+    Capture.objects.create(**of_payment, is_final=True)
+    AuthorizationIncrement.objects.create(**of_payment, reference=payment.reference, previous_minor=1)
     Dispute.objects.create(
         dispute_no="DSP-1",
         payment=payment,
