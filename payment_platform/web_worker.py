@@ -112,34 +112,55 @@ class Connection(HTTPChannel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.waiting_since = time.time()
+        self.serving_threads = 0
         super().__init__(*args, **kwargs)
 
     def service(self) -> None:
-        """Runs in a thread. Clears what the request bound to its log lines."""
+        """Runs in a thread. Clears what the request bound to its log lines.
+
+        The request leaves `requests` before this ends: until `waiting_since` is the time of its end, the connection
+        must not look as if it had waited since its beginning.
+        """
+        with self.requests_lock:
+            self.serving_threads += 1
         try:
             super().service()
         finally:
-            self.waiting_since = time.time()
+            with self.requests_lock:
+                self.waiting_since = time.time()
+                self.serving_threads -= 1
             structlog.contextvars.clear_contextvars()
 
     @property
     def is_waiting(self) -> bool:
         """Whether the client must send next."""
-        return not self.requests and not self.total_outbufs_len
+        return not self._is_served and not self.total_outbufs_len
+
+    @property
+    def _is_served(self) -> bool:
+        return bool(self.requests or self.serving_threads)
 
     def is_overdue(self, now: float) -> bool:
         if self.total_outbufs_len:
             stalled = now - self.last_activity > STALLED_SECONDS
-            return stalled or (not self.requests and now - self.waiting_since > ANSWER_SECONDS)
-        if self.requests:
+            return stalled or (not self._is_served and now - self.waiting_since > ANSWER_SECONDS)
+        if self._is_served or now - self.waiting_since <= self._time_limit():
             return False
-        return now - self.waiting_since > self._time_limit()
+        return self.request is not None or not self._has_unread_bytes()
 
     def abort(self) -> None:
         """Closes at once, and discards what the kernel still holds for the client."""
         assert self.socket is not None
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handle_close()
+
+    def _has_unread_bytes(self) -> bool:
+        """Whether a request has begun to arrive that a busy process has not read yet."""
+        assert self.socket is not None
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def _time_limit(self) -> float:
         request = self.request

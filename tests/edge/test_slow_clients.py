@@ -4,12 +4,14 @@ import http.client
 import json
 import socket
 import statistics
+import threading
 import time
 
 import pytest
 import structlog
+from waitress.channel import HTTPChannel
 
-from payment_platform.web_worker import Connection
+from payment_platform.web_worker import KEEP_ALIVE_SECONDS, Connection
 from tests.edge.conftest import (
     ATTACKERS,
     ATTACKING,
@@ -77,11 +79,48 @@ def test_a_chunked_body_is_received_whole(gateway: int) -> None:
         assert answer.status == 401
 
 
+def build_connection(client: socket.socket) -> Connection:
+    """One that has been open for long, without a server."""
+    connection = Connection.__new__(Connection)
+    connection.socket, connection.requests, connection.request = client, [], None
+    connection.requests_lock, connection.serving_threads = threading.Lock(), 0
+    connection.total_outbufs_len, connection.waiting_since = 0, 0.0
+    return connection
+
+
+def test_a_connection_is_not_overdue_before_its_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """waitress forgets a request while its thread still runs. The client may send the next one at that moment."""
+    seen = []
+
+    def forget_request(connection: Connection) -> None:
+        connection.requests = []
+        seen.append((connection.is_overdue(time.time()), connection.is_waiting))
+
+    monkeypatch.setattr(HTTPChannel, "service", forget_request)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = build_connection(ours)
+        connection.requests = ["a request that took longer than a connection may be idle"]
+        connection.service()
+        assert seen == [(False, False)]
+        assert not connection.is_overdue(time.time())
+        assert connection.is_overdue(time.time() + KEEP_ALIVE_SECONDS + 60)
+
+
+def test_a_connection_is_not_overdue_when_a_busy_process_has_not_read_it_yet() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = build_connection(ours)
+        assert connection.is_overdue(time.time())
+        theirs.send(b"P")
+        assert not connection.is_overdue(time.time())
+        assert ours.recv(1) == b"P", "the byte is still there"
+
+
 def test_log_lines_carry_nothing_of_the_previous_request() -> None:
     """A thread clears what a request bound to its log lines, also after a failure."""
-    connection = Connection.__new__(Connection)
+    ours, theirs = socket.socketpair()
     structlog.contextvars.bind_contextvars(merchant_id="of the request before")
-    connection.requests = []  # nothing to serve, as after the client has disconnected
-    with pytest.raises(IndexError):
-        connection.service()
+    with ours, theirs, pytest.raises(IndexError):
+        build_connection(ours).service()  # nothing to serve, as after the client has disconnected
     assert structlog.contextvars.get_contextvars() == {}
