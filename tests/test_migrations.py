@@ -124,6 +124,7 @@ def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> Non
     reads, done = [], threading.Event()
     holder = open_session()
     holder.autocommit = False
+    holder.execute("SET SESSION idle_in_transaction_session_timeout = 0")
     holder.execute("LOCK TABLE refunds IN ROW EXCLUSIVE MODE")
 
     def read() -> None:

@@ -99,7 +99,9 @@ class TestSignature:
             parse(account, build_webhook(UNKNOWN, paypal.url, WEBHOOK_ID))
         assert paypal.requests_seen == [f"GET {CERTIFICATE_PATH}"]
 
-    @pytest.mark.parametrize("content", [b"", b"<html>", build_certificate(is_expired=True)])
+    @pytest.mark.parametrize(
+        "content", [b"", b"<html>", build_certificate(is_expired=True)], ids=["empty", "html", "expired"]
+    )
     def test_a_certificate_that_proves_nothing(
         self, paypal: FakePayPal, account: ChannelAccount, content: bytes
     ) -> None:

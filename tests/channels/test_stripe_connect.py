@@ -289,8 +289,9 @@ class TestAccess:
             assert refused.field == "stripe_account"
 
     def test_its_outage_opens_its_own_breaker_alone(
-        self, fake: FakeStripe, client: SignedClient, account: StoredChannelAccount
+        self, fake: FakeStripe, client: SignedClient, account: StoredChannelAccount, settings: Any
     ) -> None:
+        settings.CHANNEL_BREAKER_PAUSE_SECONDS = 60
         payment = opened(client, channel="stripe")
         loaded = loaded_accounts.load_account(account.id).account
         for _call in range(3):

@@ -20,7 +20,7 @@ THREADS, WORKERS = 2, 2
 ATTACKERS = 200
 BIG = "/static/big.bin"
 BIG_BYTES = 4 * 2**20
-HEADER_SECONDS, REQUEST_SECONDS, STALLED_SECONDS = 1.5, 2.5, 2.5
+HEADER_SECONDS, REQUEST_SECONDS, STALLED_SECONDS = 1.5, 6.0, 2.5
 # Attackers use many addresses, each with fewer connections than the limit of an address.
 ATTACKING = tuple(f"127.0.1.{number}" for number in range(1, 11))
 
@@ -36,6 +36,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "PORT": str(port),
         "STATIC_ROOT": str(static),
         "WEB_THREADS": str(THREADS),
+        "WEB_QUEUE_SECONDS": "120",
         "WEB_WORKERS": str(WORKERS),
         "WEB_HEADER_SECONDS": str(HEADER_SECONDS),
         "WEB_REQUEST_SECONDS": str(REQUEST_SECONDS),

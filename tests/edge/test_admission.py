@@ -171,7 +171,7 @@ def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection() -
         listener = listen(None, listening, connections, admission, backlog=8)
         over = threading.Event()
         loop = in_background(lambda: _loop(connections, over))
-        client = http.client.HTTPConnection(*listening.getsockname(), timeout=20)
+        client = http.client.HTTPConnection(*listening.getsockname(), timeout=60)
         sockets = set()
         for _request in range(2):
             client.request("POST", "/api/v1/payments", b"{}", {"Content-Type": "application/json"})

@@ -1,5 +1,6 @@
 """Routing by success rate: what is counted, and what the counts do to the choice."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +24,6 @@ from gateway.services.routing.draws import NO_OUTCOMES, OutcomeCounts, is_explor
 from gateway.services.routing.matching import RoutedPayment
 from gateway.services.routing.success_rates import Measured
 from gateway.tasks import store_success_rates
-from merchants.services import NewMerchant
 from tests.support.channels import add_channel
 from tests.support.shop import PAYMENTS, data, error, payment_request
 from tests.support.signing import SignedClient
@@ -35,9 +35,9 @@ NORTH = Measured("test", "north", "", "page", "USD")
 
 @pytest.fixture(autouse=True)
 def _two_banks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[None]:
-    for name in ("north", "south"):
+    for number, name in enumerate(("north", "south"), start=1):
         add_channel(monkeypatch, name)
-        RoutingRule.objects.create(environment="test", channel=name, strategy="success_rate")
+        RoutingRule.objects.create(id=number, environment="test", channel=name, strategy="success_rate")
     _forget()
     yield
     _forget()
@@ -52,8 +52,9 @@ def pay(client: SignedClient, script: str, **changes: object) -> HttpResponse:
     return client.post(PAYMENTS, payment_request(channel="north", metadata={"north": script}, **changes))
 
 
-def payments(merchant: NewMerchant, count: int) -> list[RoutedPayment]:
-    first = RoutedPayment(merchant.merchant.id, "test", "", 10_000, "USD", 1800)
+def payments(count: int) -> list[RoutedPayment]:
+    """Always the same merchant and rules, and so the same draws."""
+    first = RoutedPayment(uuid.UUID(int=1), "test", "", 10_000, "USD", 1800)
     return [replace(first, order_no=f"ORDER-{number}") for number in range(count)]
 
 
@@ -90,24 +91,22 @@ def test_the_periodic_task_brings_the_counts_to_the_next_request(client: SignedC
     assert store_success_rates() == 0
 
 
-def test_the_better_channel_takes_nearly_all_orders(
-    acme: NewMerchant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_better_channel_takes_nearly_all_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {NORTH: OutcomeCounts(20, 60), replace(NORTH, channel="south"): OutcomeCounts(80, 1)}
     monkeypatch.setattr(success_rates, "_load", lambda: known)
     success_rates.forget_counts()
-    decisions = {each.order_no: routes.explain_route(each) for each in payments(acme, 200)}
+    decisions = {each.order_no: routes.explain_route(each) for each in payments(200)}
     chosen = Counter((d.usable[0].choice.channel, d.usable[0].ordered_by) for d in decisions.values())
     assert chosen["south", OrderedBy.SUCCESS_RATE] > 180
     assert chosen["north", OrderedBy.SUCCESS_RATE] == 0
     assert chosen["north", OrderedBy.EXPLORATION] > 0
     assert all(len(decision.usable) == 2 for decision in decisions.values())
-    again = {each.order_no: routes.explain_route(each) for each in payments(acme, 200)}
+    again = {each.order_no: routes.explain_route(each) for each in payments(200)}
     assert again == decisions
 
 
-def test_without_counts_both_channels_are_tried(acme: NewMerchant) -> None:
-    chosen = Counter(routes.route_by_rules(each).choice for each in payments(acme, 100))
+def test_without_counts_both_channels_are_tried() -> None:
+    chosen = Counter(routes.route_by_rules(each).choice for each in payments(100))
     assert min(chosen[ChannelChoice("north")], chosen[ChannelChoice("south")]) > 20
 
 

@@ -81,11 +81,15 @@ def _verify_cancel(books: Books, write: Write, reply: Reply) -> None:
     books.require_agreement(closed)
 
 
-def _prepare_capture(shop: HttpShop) -> Write:
+def _hold(shop: HttpShop) -> dict[str, Any]:
     opening = payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")
     held = shop.repeat_until_final(opening, 0).data
     assert held["status"] == "authorized", held
-    return Write(f"/api/v1/payments/{held['payment_no']}/capture", {"amount": PART})
+    return held
+
+
+def _prepare_capture(shop: HttpShop) -> Write:
+    return Write(f"/api/v1/payments/{_hold(shop)['payment_no']}/capture", {"amount": PART})
 
 
 def _verify_capture(books: Books, write: Write, reply: Reply) -> None:
@@ -98,9 +102,9 @@ def _verify_capture(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _prepare_second_capture(shop: HttpShop) -> Write:
-    held = shop.send(payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")).data
+    held = _hold(shop)
     path, part = f"/api/v1/payments/{held['payment_no']}/capture", {"amount": PART, "final_capture": False}
-    assert shop.send(Write(path, part)).data["captured_amount"] == PART
+    assert shop.repeat_until_final(Write(path, part), 0).data["captured_amount"] == PART
     return Write(path, part)
 
 
@@ -117,8 +121,7 @@ def _verify_second_capture(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _prepare_increment(shop: HttpShop) -> Write:
-    held = shop.send(payment("authorize,no_webhook", amount=AMOUNT, capture_method="manual")).data
-    path = f"/api/v1/payments/{held['payment_no']}/increment-authorization"
+    path = f"/api/v1/payments/{_hold(shop)['payment_no']}/increment-authorization"
     return Write(path, {"amount": AMOUNT + PART})
 
 

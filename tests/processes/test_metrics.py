@@ -21,6 +21,10 @@ ATTEMPTS = (
 
 def test_what_only_the_celery_worker_counted(platform: Platform, shop: HttpShop, books: Books) -> None:
     """The web process has the outcome unknown; the worker hears of the success and completes the saga."""
+    active = "SELECT 1 FROM saga_instances WHERE status IN ('pending', 'in_progress') AND NOT needs_attention"
+    wait_until(
+        lambda: not books.rows(active), RECOVERY_SECONDS + LOADED_SECONDS, "the sagas of earlier tests"
+    )
     before = _scrape(platform)
     write = payment("auto_pay,no_webhook,timeout_after")
     assert shop.send(write).status == 202

@@ -430,6 +430,7 @@ class Platform:
             "DJANGO_SETTINGS_MODULE": "payment_platform.settings",
             "PORT": str(self.port),
             "WEB_WORKERS": "1",
+            "WEB_QUEUE_SECONDS": "120",
             "DB_HOST": self.database.host,
             "DB_PORT": str(self.database.port),
             "DB_USER": self.database.user,

@@ -73,7 +73,7 @@ class Attack:
         if kind == Kind.SLOW_READER:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.bind((source, 0))
-        client.settimeout(5)
+        client.settimeout(60)
         client.connect(("127.0.0.1", self.port))
         first = FIRST_BYTES.get(kind) or f"GET {self.big} HTTP/1.1\r\n{HEAD}\r\n"
         if kind != Kind.SILENT:

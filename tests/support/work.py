@@ -1,5 +1,6 @@
 """What one request costs, in counts that do not depend on the machine or its load."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import redis.connection
 
-from channels.shared_breaker_state import PREFIX as BREAKER_PREFIX
+from channels import shared_breaker_state
 from tests.support.statements import cost
 
 
@@ -32,7 +33,7 @@ def measure_work(prepare: Callable[[], Callable[[], object]]) -> Work:
     for _warm_up in range(2):
         prepare()()
     send = prepare()
-    with _count_redis_round_trips() as redis_round_trips, cost() as found:
+    with count_redis_round_trips() as redis_round_trips, cost() as found:
         send()
     send = prepare()
     function_calls = _count_function_calls(send)
@@ -46,14 +47,14 @@ def measure_work(prepare: Callable[[], Callable[[], object]]) -> Work:
 
 
 @contextmanager
-def _count_redis_round_trips() -> Iterator[list[object]]:
+def count_redis_round_trips() -> Iterator[list[object]]:
     """redis-py sends a command, or a whole pipeline, with one call of this method. The breaker reads its shared state
     once a second, whatever the number of requests, so this is not counted."""
     sent: list[object] = []
     original = redis.connection.AbstractConnection.send_packed_command
 
     def send(self: Any, command: Iterable[bytes], *args: Any, **kwargs: Any) -> None:
-        if BREAKER_PREFIX.encode() not in b"".join(command):
+        if shared_breaker_state.PREFIX.encode() not in b"".join(command):
             sent.append(command)
         original(self, command, *args, **kwargs)
 
@@ -73,9 +74,12 @@ def _count_function_calls(send: Callable[[], object]) -> int:
         calls += event in ("call", "c_call")
 
     before = sys.getprofile()
+    gc.collect()
+    gc.disable()  # the objects of earlier tests would call their finalizers
     sys.setprofile(profile)
     try:
         send()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return calls
