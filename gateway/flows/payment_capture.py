@@ -1,6 +1,6 @@
 """payment.capture: takes an authorized amount, or part of it. A final capture releases the rest (ADR 35).
 
-1. ReserveCapture (LOCAL)               records the capture    compensation: the capture failed
+1. BeginCapture (LOCAL)                 records the capture    compensation: the capture failed
 2. CaptureAtChannel (EXTERNAL, pivot)
 3. RecordCapture (LOCAL)                the payment succeeds, or stays authorized for further captures
 
@@ -31,7 +31,7 @@ from sagas.state import SagaState
 _AUTHORIZATION_GONE = Failure("authorization_gone", "the authorization is not there any more")
 
 
-def reserve_capture(context: Context) -> None:
+def begin_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
     state_machine.begin_capture(
         capture_id=data.capture_id,
@@ -41,8 +41,8 @@ def reserve_capture(context: Context) -> None:
     )
 
 
-def give_capture_up(context: Context) -> None:
-    """Compensation. The channel may have ended the authorization: a query tells."""
+def fail_capture(context: Context) -> None:
+    """Compensation. The channel may have ended the authorization, so the payment is queried."""
     data = PaymentCaptureData.read(context.data)
     payment = _lock_payment(data)
     failure = context.failure or Failure("unknown", "")
@@ -136,7 +136,7 @@ PAYMENT_CAPTURE = register(
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
-            Step("ReserveCapture", reserve_capture, kind=LOCAL, compensate=give_capture_up),
+            Step("BeginCapture", begin_capture, kind=LOCAL, compensate=fail_capture),
             Step("CaptureAtChannel", capture_at_channel, kind=EXTERNAL, query=query_channel, pivot=True),
             Step("RecordCapture", record_capture, kind=LOCAL),
         ),

@@ -1,6 +1,6 @@
 """payment.increment_authorization: has the channel authorize a larger amount (ADR 35).
 
-1. ReserveIncrement (LOCAL)               records the increment    compensation: the increment failed
+1. BeginIncrement (LOCAL)                 records the increment    compensation: the increment failed
 2. IncrementAtChannel (EXTERNAL, pivot)   the channel asks the customer's bank; a decline leaves the authorization
 3. RecordIncrement (LOCAL)
 
@@ -36,15 +36,15 @@ from sagas.registry import register
 from sagas.state import SagaState
 
 
-def reserve_increment(context: Context) -> None:
+def begin_increment(context: Context) -> None:
     data = AuthorizationIncrementData.read(context.data)
     state_machine.begin_increment(
         increment_id=data.increment_id, payment=_lock_payment(data), amount_minor=data.amount_minor
     )
 
 
-def give_increment_up(context: Context) -> None:
-    """Compensation. The authorization stays as it was; a query tells whether it is still there."""
+def fail_increment(context: Context) -> None:
+    """Compensation. A query finds out whether the authorization is still there."""
     data = AuthorizationIncrementData.read(context.data)
     payment = _lock_payment(data)
     failure = context.failure or Failure("unknown", "")
@@ -113,7 +113,7 @@ _RESOLUTIONS = (
     Resolution(
         "watch",
         gettext_lazy("Not known: the increment ends, and the channel is polled"),
-        give_increment_up,
+        fail_increment,
     ),
 )
 
@@ -124,7 +124,7 @@ PAYMENT_INCREMENT_AUTHORIZATION = register(
         business_type="payment",
         deadline_seconds=15 * 60,
         steps=(
-            Step("ReserveIncrement", reserve_increment, kind=LOCAL, compensate=give_increment_up),
+            Step("BeginIncrement", begin_increment, kind=LOCAL, compensate=fail_increment),
             Step("IncrementAtChannel", increment_at_channel, kind=EXTERNAL, query=query_channel, pivot=True),
             Step("RecordIncrement", record_increment, kind=LOCAL),
         ),

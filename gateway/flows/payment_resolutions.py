@@ -18,7 +18,7 @@ from sagas.outcomes import StepFailed
 
 def _watch_payment(context: Context) -> None:
     payment, earlier_attempt = _lock_payment(context)
-    _give_capture_up(context)
+    _fail_capture(context)
     if earlier_attempt is None and (
         state_machine.schedule_payment_query(payment=payment) or payment.status == PaymentStatus.SUCCEEDED
     ):
@@ -41,7 +41,7 @@ def _close_unpaid(context: Context) -> None:
     if payment.is_partly_captured:
         text = _("%(no)s is captured in part: choose another resolution, then cancel the payment.")
         raise StepFailed("partly_captured", text % {"no": payment.payment_no})
-    _give_capture_up(context)
+    _fail_capture(context)
     state_machine.close_unpaid_payment(
         payment=payment, status=PaymentStatus.FAILED, code="resolved_by_staff", message="closed by staff"
     )
@@ -71,8 +71,8 @@ def _record_capture(payment: Payment, data: PaymentCaptureData) -> None:
     state_machine.mark_capture_succeeded(capture_id=data.capture_id)
 
 
-def _give_capture_up(context: Context) -> None:
-    """Ends the capture of a payment.capture. What the channel has captured all the same, a later update brings."""
+def _fail_capture(context: Context) -> None:
+    """Marks the capture of a payment.capture as failed. If the channel captured anyway, a later update records it."""
     if "capture_id" in context.data:
         state_machine.mark_capture_failed(
             capture_id=PaymentCaptureData.read(context.data).capture_id,
