@@ -8,7 +8,9 @@ import uuid
 
 from django.db.models.functions import Now
 
+from common.transitions import sources_of
 from gateway.models import Capture, CaptureStatus, Payment
+from gateway.state_machine.transitions import CAPTURE_TRANSITIONS
 
 
 def begin_capture(*, capture_id: uuid.UUID, payment: Payment, amount_minor: int, is_final: bool) -> None:
@@ -62,5 +64,6 @@ def mark_capture_failed(*, capture_id: uuid.UUID, code: str, message: str) -> bo
 
 
 def _settle(capture_id: uuid.UUID, status: CaptureStatus, **changes: str) -> bool:
-    settled = Capture.objects.filter(id=capture_id, status=CaptureStatus.PENDING)
-    return bool(settled.update(status=status, settled_at=Now(), **changes))
+    sources = sources_of(CAPTURE_TRANSITIONS, status)
+    found = Capture.objects.filter(id=capture_id, status__in=sources)
+    return bool(found.update(status=status, settled_at=Now(), **changes))
