@@ -23,17 +23,17 @@ class TooManyAccounts(ApiError):
     advice = "Rotate the credentials of an existing account in place of adding one."
 
 
-class ConnectionEnded(ApiError):
-    status, code, error_code, is_final_answer = 409, 40984, "connection_ended", True
+class AccountDisconnected(ApiError):
+    status, code, error_code, is_final_answer = 409, 40984, "account_disconnected", True
     text = _("The owner has disconnected this account from the platform. Connect it again, then check it.")
     retry = Retry.NO
     advice = "Connect the account to the platform again, then call `check`, then `enable`."
 
 
-class StaffManagesAccount(ApiError):
+class AccountManagedByPlatform(ApiError):
     """The account is connected to the platform's: the platform's keys act for it."""
 
-    status, code, error_code, is_final_answer = 403, 40383, "staff_manages_account", True
-    text = _("This account is connected to the platform's. Only the platform's staff can change what it is.")
+    status, code, error_code, is_final_answer = 403, 40383, "account_managed_by_platform", True
+    text = _("Only platform staff can change this account.")
     retry = Retry.NO
     advice = "Ask the platform's staff."

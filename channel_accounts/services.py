@@ -21,9 +21,9 @@ from channel_accounts.credentials import (
     validate_credentials,
 )
 from channel_accounts.errors import (
-    ConnectionEnded,
+    AccountDisconnected,
+    AccountManagedByPlatform,
     CredentialsNotChecked,
-    StaffManagesAccount,
     TooManyAccounts,
 )
 from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount, new_webhook_token
@@ -188,7 +188,7 @@ def rotate_credentials(
     """Calls use the new credentials from now on. For `overlap`, webhooks are also accepted with the previous ones.
 
     A repetition with the same credentials keeps the previous ones: its caller may have lost the first answer. Raises
-    `StaffManagesAccount` for a connected account: see `connected_accounts`.
+    `AccountManagedByPlatform` for a connected account: see `connected_accounts`.
     """
     row = lock_account(account_id)
     require_own_keys(row, checked)
@@ -218,10 +218,10 @@ def rotate_credentials(
 
 
 def require_own_keys(row: StoredChannelAccount, checked: CheckedCredentials | None = None) -> None:
-    """Raises `StaffManagesAccount` unless the account, and what was checked for it, have keys of their own."""
+    """Raises `AccountManagedByPlatform` unless the account, and what was checked for it, have keys of their own."""
     kinds = {row.kind, checked.kind.value if checked else row.kind}
     if kinds != {AccountKind.OWN.value}:
-        raise StaffManagesAccount
+        raise AccountManagedByPlatform
 
 
 def check_stored_credentials(*, account: StoredChannelAccount) -> CheckedCredentials:
@@ -261,11 +261,11 @@ def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> Store
 def set_account_status(*, account_id: uuid.UUID, status: AccountStatus) -> StoredChannelAccount:
     """A disabled account takes no new payments. Its payments are still queried, captured, cancelled and refunded.
 
-    Raises `ConnectionEnded` for an account that its owner has disconnected.
+    Raises `AccountDisconnected` for an account that its owner has disconnected.
     """
     row = lock_account(account_id)
     if status == AccountStatus.ACTIVE and row.disabled_reason:
-        raise ConnectionEnded
+        raise AccountDisconnected
     if row.status != status:
         row.status, row.updated_at = status, database_now()
         row.save(update_fields=["status", "updated_at"])

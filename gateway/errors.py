@@ -76,7 +76,7 @@ class RepeatedCaptureNotSupported(ApiError):
     """Nothing was sent. `details.max_captures` is there when the channel limits the number of captures."""
 
     status, code, error_code = 422, 42223, "repeated_capture_not_supported"
-    text = _("The channel captures this payment no further time.")
+    text = _("This payment cannot be captured again.")
     retry = Retry.CORRECTED
     advice = "Capture once, with `final_capture: true` or without it: the rest is released."
     is_final_answer = True

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError
 
 from channel_accounts import services
-from channel_accounts.errors import StaffManagesAccount
+from channel_accounts.errors import AccountManagedByPlatform
 from channel_accounts.models import StoredChannelAccount
 from common.errors import ValidationFailed
 from merchants.services import NewMerchant
@@ -51,13 +51,13 @@ def test_a_merchant_cannot_change_one(
     """Not its number, not into an account with keys of its own, not the fee."""
     address = f"{ACCOUNTS}/{connected.id}"
     own_keys = client.post(f"{address}/rotate", {"credentials": CREDENTIALS}, idempotency_key=new_no("key"))
-    error(own_keys, 403, "staff_manages_account")
+    error(own_keys, 403, "account_managed_by_platform")
     named = client.post(f"{address}/rotate", {"credentials": NAMED}, idempotency_key=new_no("key"))
     error(named, 400, "validation_failed")
     for field in ("kind", "account_no", "fee_percent_hundredths", "returns_fee_on_refund"):
         patched = client.patch(address, {field: 1}, idempotency_key=new_no("key"))
         error(patched, 400, "validation_failed")
-    with pytest.raises(StaffManagesAccount):
+    with pytest.raises(AccountManagedByPlatform):
         services.rotate_credentials(account_id=connected.id, checked=NEW)
     before = connected.sealed_credentials
     connected.refresh_from_db()

@@ -9,7 +9,7 @@ import pytest
 from channel_accounts import connected_accounts, loaded_accounts, services
 from channel_accounts.application_fees import ApplicationFee
 from channel_accounts.credentials import seal_credentials
-from channel_accounts.errors import ConnectionEnded
+from channel_accounts.errors import AccountDisconnected
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.base import (
     ChannelAccount,
@@ -207,7 +207,7 @@ class TestWebhooks:
         account.refresh_from_db()
         assert (account.status, account.disabled_reason) == ("disabled", "disconnected")
         assert create(client, channel="stripe").status_code == 422
-        with pytest.raises(ConnectionEnded):
+        with pytest.raises(AccountDisconnected):
             services.set_account_status(account_id=account.id, status=AccountStatus.ACTIVE)
         fake.connect_account(ACCT)
         checked = services.check_stored_credentials(account=account)
