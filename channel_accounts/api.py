@@ -106,7 +106,7 @@ class AccountView(APIView):
         responses={200: ACCOUNT, "4XX": ErrorSerializer},
     )
     def patch(self, request: Request, account_id: uuid.UUID) -> HttpResponse:
-        """Changes the name or the payment methods that are switched on."""
+        """Changes the name or the enabled payment methods."""
         changes = validated(serializers.AccountChange, request.data)
         account = selectors.get_account(principal_of(request), account_id)
 

@@ -34,7 +34,7 @@ class UnknownAccount(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedAccount:
-    """`payment_methods` are those that are switched on; empty: all that the channel offers."""
+    """`payment_methods` are the enabled ones; empty: all that the channel offers."""
 
     account: ChannelAccount
     channel: str
@@ -45,7 +45,7 @@ class LoadedAccount:
     application_fee: ApplicationFee = field(default_factory=ApplicationFee)
     returns_fee_on_refund: bool = False
 
-    def has_switched_on(self, payment_method: str) -> bool:
+    def is_method_enabled(self, payment_method: str) -> bool:
         return not self.payment_methods or payment_method in self.payment_methods
 
     @property

@@ -84,7 +84,7 @@ class StoredChannelAccount(models.Model):
     capabilities = models.JSONField(
         default=dict,
         blank=True,
-        help_text=_("The payment methods that are switched on. Empty: all that the channel offers."),
+        help_text=_("The enabled payment methods. Empty: all that the channel offers."),
     )
     status = models.CharField(max_length=20, choices=AccountStatus, default=AccountStatus.ACTIVE)
     disabled_reason = models.CharField(
@@ -177,7 +177,7 @@ class StoredChannelAccount(models.Model):
 
     @property
     def payment_methods(self) -> list[str]:
-        """The methods that are switched on; empty: all that the channel offers."""
+        """The enabled methods; empty: all that the channel offers."""
         methods: list[str] = self.capabilities.get("payment_methods", [])
         return methods
 

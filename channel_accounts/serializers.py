@@ -29,7 +29,7 @@ def _payment_methods() -> serializers.ListField:
         child=TextField(max_length=50),
         required=False,
         max_length=50,
-        help_text=_("The payment methods that are switched on. Empty: all that the channel offers."),
+        help_text=_("The enabled payment methods. Empty: all that the channel offers."),
     )
 
 

@@ -20,15 +20,15 @@ def choose_account(
 ) -> uuid.UUID | None:
     """The account for a new payment of the merchant; None: the platform's own.
 
-    The newest one of its accounts that is active and has switched on the method. Of a merchant without accounts: such a
-    one of those that the platform has added, else the platform's own.
+    The merchant's newest active account for which the method is enabled. If the merchant has no accounts: such a one
+    of those that the platform has added, else the platform's own.
 
     Where none of the merchant's accounts can take the payment, it is one of them all the same, which the caller then
     refuses: the money never goes to the platform's account because of that.
     """
     own, shared = list_accounts_at(merchant_id=merchant_id, environment=environment, channel=channel)
     active = [each for each in own or shared if each.is_active]
-    fitting = [each for each in active if each.has_switched_on(payment_method)]
+    fitting = [each for each in active if each.is_method_enabled(payment_method)]
     chosen = next(iter([*fitting, *active, *own] if own else fitting), None)
     return chosen.id if chosen else None
 

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="The payment methods that are switched on. Empty: all that the channel offers.",
+                        help_text="The enabled payment methods. Empty: all that the channel offers.",
                     ),
                 ),
                 (

@@ -145,9 +145,11 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
 
 
 def _refuse_method(account: LoadedAccount, payment_method: str) -> ValidationFailed | None:
-    if account.has_switched_on(payment_method):
+    if account.is_method_enabled(payment_method):
         return None
-    text = _("Channel account %(account)s has not switched on %(method)s. It has switched on: %(methods)s.")
+    text = _(
+        "Payment method %(method)s is not enabled for channel account %(account)s. Enabled: %(methods)s."
+    )
     values = {"account": account.id, "method": payment_method, "methods": ", ".join(account.payment_methods)}
     return ValidationFailed({"payment_method": [text % values]})
 
