@@ -153,7 +153,7 @@ def _to_minor(amount: Decimal, payment: Payment) -> int:
 
 def find_refund_obstacle(payment: Payment) -> str:
     if not payment.has_refundable_status:
-        return _("Only a succeeded payment can be refunded.")
+        return _("Only captured money can be refunded.")
     return "" if payment.refundable_minor > 0 else _("Nothing is left to refund.")
 
 

@@ -40,9 +40,9 @@ class PaymentDisputed(ApiError):
 
 class PaymentNotRefundable(ApiError):
     status, code, error_code = 409, 40930, "payment_not_refundable"
-    text = _("Only a succeeded payment can be refunded.")
+    text = _("Only captured money can be refunded.")
     retry = Retry.NO
-    advice = "Look at the payment's `status`. An unpaid payment can be cancelled."
+    advice = "Look at the payment's `status` and `captured_amount`. An unpaid payment can be cancelled."
     is_final_answer = True
 
 
@@ -66,7 +66,7 @@ class PaymentNotCapturable(ApiError):
 
 class CaptureExceedsPayment(ApiError):
     status, code, error_code = 422, 42221, "capture_exceeds_payment"
-    text = _("The capture exceeds the authorized amount.")
+    text = _("The capture exceeds the capturable amount.")
     retry = Retry.CORRECTED
     advice = "Capture at most `details.capturable_amount`."
     is_final_answer = True

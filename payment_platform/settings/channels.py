@@ -21,7 +21,7 @@ CHANNEL_TIMEOUT_SECONDS: float = env.float("CHANNEL_TIMEOUT_SECONDS", default=10
 CHANNEL_BREAKER_FAULTS: int = env.int("CHANNEL_BREAKER_FAULTS", default=3)
 # How long the breaker stays open at first; it doubles up to 30 seconds while the channel does not answer.
 CHANNEL_BREAKER_PAUSE_SECONDS: float = env.float("CHANNEL_BREAKER_PAUSE_SECONDS", default=5.0)
-# Calls to channels at a time in one process. Each takes a thread and about 0.3 MB. One slow account gets at most half
+# Calls to channels at a time in one process. Each takes a thread. One slow account gets at most half
 # of them, one merchant a third.
 CHANNEL_CALLS_PER_PROCESS: int = env.int("CHANNEL_CALLS_PER_PROCESS", default=256)
 # The address to which the simulator sends its webhooks: this gateway.

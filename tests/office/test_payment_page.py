@@ -136,7 +136,7 @@ def test_who_may_not_refund_sees_why(sign_in: Callable[..., Client], paid: Payme
 def test_what_cannot_be_refunded_says_why(fina: Client, client: SignedClient) -> None:
     unpaid = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
     for address in (page(unpaid), refund_page(unpaid)):
-        assert "Only a succeeded payment can be refunded." in text_of(fina.get(address))
+        assert "Only captured money can be refunded." in text_of(fina.get(address))
     text_of(send(fina, unpaid, "1"), 422)
     assert not Refund.objects.exists()
 
