@@ -135,19 +135,27 @@ class Admission:
             self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """Starts requests as long as there are places, one of each lane in turn."""
+        """Starts requests as long as there are places and threads, one of each lane in turn.
+
+        A request that held a place while it waits for a thread would keep it from the threads that return from calls,
+        which are the ones that it waits for.
+        """
         lanes_without_start = 0
-        while lanes_without_start < len(self._turns):
+        while lanes_without_start < len(self._turns) and self._has_thread():
             lane = self._turns[0]
             self._turns.rotate(-1)
             queue = self._waiting[lane]
             self._refuse_overdue(queue)
-            place = self._places.try_take(lane) if queue else None
+            place = self._places.try_take(lane) if queue and self._has_thread() else None
             if place is None:
                 lanes_without_start += 1
                 continue
             lanes_without_start = 0
             self._start(_Started(queue.popleft().request, place))
+
+    def _has_thread(self) -> bool:
+        """Whether a thread is idle, or can be started, for one more request."""
+        return self._idle + self._max_threads - self._threads > len(self._started)
 
     def _refuse_overdue(self, queue: deque[_Arrived]) -> None:
         oldest = time.monotonic() - self._queue_seconds
@@ -164,13 +172,14 @@ class Admission:
         if self._idle >= len(self._started):
             self._has_started.notify()
         elif self._threads < self._max_threads:
+            threading.Thread(target=self._run, name=f"request-{self._threads + 1}", daemon=True).start()
             self._threads += 1
-            threading.Thread(target=self._run, name=f"request-{self._threads}", daemon=True).start()
 
     def _run(self) -> None:
         while True:
             with self._lock:
                 self._idle += 1
+                self._start_waiting()
                 while not self._started and not self._is_over:
                     self._has_started.wait()
                 self._idle -= 1

@@ -79,6 +79,18 @@ def test_hundreds_of_requests_wait_for_channels_while_others_are_served() -> Non
     admission.shutdown()
 
 
+def test_a_request_without_a_thread_takes_no_place_from_a_thread_that_returns() -> None:
+    """All threads are in calls. Their places must not go to requests that wait for one of these threads."""
+    admission = build(places=1, threads=2)
+    calling = send(admission, Lane.WRITES, calls=True)
+    assert calling[0].begun.wait(60)
+    calling += send(admission, Lane.WEBHOOKS, calls=True)
+    assert calling[1].begun.wait(60)
+    queued = send(admission, Lane.READS, 3)
+    finish(calling, queued)
+    admission.shutdown()
+
+
 def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
     admission = build(places=8)
     flood = send(admission, Lane.WRITES, 20)
