@@ -47,7 +47,7 @@ def refunded_twice(shop: DemoShop, rng: random.Random) -> None:
 def refunded_fully(shop: DemoShop, rng: random.Random) -> None:
     paid_on_payment_page(shop, rng)
     shop.let_time_pass(dt.timedelta(hours=rng.uniform(4, 90)))
-    shop.refund(shop.sale.amount_minor, rng.choice(("customer changed their mind", "客户取消")))
+    shop.refund(shop.sale.amount_minor, rng.choice(("customer changed their mind", "顾客取消")))
 
 
 def declined_by_bank(shop: DemoShop, _rng: random.Random) -> None:
