@@ -1,4 +1,4 @@
-"""What staff do with connected accounts: correct the number, set the application fee."""
+"""Staff actions on connected accounts: correct the number, set the application fee."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""What staff read after an action on a payment. The tone follows the outcome: done, refused, or not known yet."""
+"""The messages that staff read after an action on a payment.
+
+The tone follows the outcome: done, refused, or not known yet.
+"""
 
 from django.contrib import messages
 from django.utils.translation import gettext as _

@@ -56,7 +56,7 @@ ffi.cdef("typedef struct { long sec; long usec; } moment; int gettimeofday(momen
 local moment = ffi.new("moment")
 local function now() ffi.C.gettimeofday(moment, nil); return tonumber(moment.sec) + tonumber(moment.usec) / 1e6 end
 local first, last, received = %d, %d, 0
--- After the last request, connections wait for the end. A few had passed here before.
+-- After the last request, connections wait for the end.
 delay = function() return at < #requests and 0 or 3600 * 1000 end
 paid, answers, began, ended = 0, {}, 0, 0
 response = function(status, headers, body)

@@ -178,7 +178,7 @@ def require_capture_allowed(
 def require_increment_allowed(
     *, channel: str, payment_method: str, amount_minor: int, currency: str, earlier_count: int
 ) -> None:
-    """`amount_minor` is the new total, `earlier_count` the increments of the payment, failed ones too.
+    """`amount_minor` is the new total, `earlier_count` the increments of the attempt, failed ones too.
 
     Raises `AmountNotSupported` and `IncrementNotSupported`.
     """

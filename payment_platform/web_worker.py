@@ -32,6 +32,7 @@ from payment_platform.admission import Admission, Lane, choose_lane
 log = structlog.get_logger(__name__)
 
 LOOP_SECONDS = 1
+# Threads beyond those that work and those in channel calls, so that a refusal (503) never waits for a request to end.
 REFUSING_THREADS = 2
 RETRY_AFTER_SECONDS = "2"
 KEEP_ALIVE_SECONDS = 5.0

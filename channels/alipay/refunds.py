@@ -107,7 +107,7 @@ def read_request_no(channel_refund_no: str) -> str:
 
 
 def _check_refusal(gateway: Gateway, ref: RefundRef, refusal: errors.ErrorResult) -> RefundResult:
-    """A refusal of a repetition says nothing about the first call: only a query tells that there is no refund."""
+    """A refusal of a repetition says nothing about the first call: only a query shows that there is no refund."""
     if not isinstance(refusal, Declined | InvalidRequest | NotFoundAtChannel):
         return refusal
     found = find_refund(gateway, ref)

@@ -69,8 +69,8 @@ class ChannelCapabilities:
     `methods`: the first one is used for a payment that names none. `amount_steps`: amounts of a currency must be
     multiples of so many minor units. `idempotency_key_lifetime_seconds`: for so long after its intent, repeating a
     creation with its key reports its outcome better than a query does; 0 where a query is exact. `max_captures` of one
-    payment, where repeated captures are allowed (None: no limit); `max_authorization_increments` counts declined ones
-    too.
+    payment, where repeated captures are allowed (None: no limit); `max_authorization_increments` of one attempt,
+    declined ones included.
     """
 
     methods: tuple[PaymentMethod, ...]

@@ -52,7 +52,7 @@ class Channel(Protocol):
         """Checks credentials with a call that changes nothing."""
 
     def moves_real_money(self, account: ChannelAccount) -> bool:
-        """Whether payments of the account move real money. What the account's API is decides, not its environment."""
+        """Whether payments of the account move real money. The API's server decides this, not the environment."""
 
     def can_receive_webhooks(self, account: ChannelAccount) -> bool:
         """Says whether the channel can verify webhooks of this account."""

@@ -1,4 +1,4 @@
-"""Reads fields of PayPal's answers and events. What has an unexpected shape raises `UnexpectedAnswer`."""
+"""Reads fields of PayPal's answers and events. A field with an unexpected shape raises `UnexpectedAnswer`."""
 
 import datetime as dt
 from collections.abc import Mapping

@@ -152,7 +152,7 @@ def _as_cancelled(payment: ChannelPayment) -> ChannelPayment:
 
 
 def capture_payment(request: CapturePayment) -> PaymentResult:
-    """Captures an authorization once. What was captured before is reported as it is."""
+    """Captures an authorization once. An earlier capture is reported."""
     if not request.payment.channel_trade_no:
         return NotFoundAtChannel()
     client = PayPalClient(request.payment.account, request.payment.timeout_seconds)

@@ -18,7 +18,7 @@ EXPIRED, AUTHORIZATION_LAPSED, APPROVAL_LAPSED = "expired", "authorization_lapse
 CARD_DECLINED = ("card_declined", "The card was declined.")
 INSUFFICIENT_FUNDS = ("insufficient_funds", "The account has insufficient funds.")
 OUT_OF_ORDER_SECONDS = 2.0
-# As at PayPal: an approved order must be captured within three hours.
+# As the deadline of `payment.complete`. PayPal allows more.
 APPROVAL_SECONDS = 3 * 3600.0
 
 

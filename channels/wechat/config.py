@@ -116,7 +116,7 @@ def get_api_base() -> str:
 
 
 def is_production(api_base: str) -> bool:
-    """Also the second host of APIv3, api2.mch.weixin.qq.com."""
+    """Whether the address is WeChat Pay's own, its second host included."""
     host = urlsplit(api_base).hostname or ""
     return f".{host}".endswith((".weixin.qq.com", ".wechatpay.cn"))
 

@@ -8,8 +8,8 @@ SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", default=2.0)
 SAGA_TASK_QUEUES = ("live", "test", "default")
 # Sagas at a time in one worker, per task queue. One merchant's sagas hold at most half of them.
 SAGA_WORKER_THREADS: int = env.int("SAGA_WORKER_THREADS", default=64)
-# Of the sagas, polls and deliveries that a worker process has in flight, those that it works on at a time. Those that
-# wait for a channel or a merchant's endpoint are not counted.
+# How many sagas, polls and deliveries a worker process works on at a time. Those that wait for a channel or an endpoint
+# are not counted.
 WORKER_PLACES: int = env.int("WORKER_PLACES", default=8)
 # How long a worker holds a saga. A channel call must end well within the lease: see sagas.definitions.
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", default=30.0)

@@ -59,7 +59,7 @@ def read_refunded(harness: AlipayHarness, refund: CreateRefund) -> int:
 def test_a_repetition_refunds_nothing_and_reports_the_refund(
     harness: AlipayHarness, refund: CreateRefund
 ) -> None:
-    """Its answer has fund_change N, and the sum of all refunds: only a query tells what this one refunded."""
+    """Its answer has fund_change N, and the sum of all refunds: only a query shows what this one refunded."""
     first = channel.refund_payment(refund)
     other = replace(refund, reference=f"{refund.reference}-2", amount_minor=1_000)
     assert isinstance(channel.refund_payment(other), Reported)

@@ -22,8 +22,8 @@ def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
 
 
 class ListedNames:
-    """What the channel has listed: too much for memory, perhaps. It is in a file of SQLite, because a temporary table
-    of PostgreSQL would need one session from the first call of the channel to the last one."""
+    """The names that the channel has listed, in a file of SQLite: the list may not fit in memory. A temporary table of
+    PostgreSQL would need one session from the first call of the channel to the last one."""
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
