@@ -77,7 +77,7 @@ class AccountListView(APIView):
 
         def create(account_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
             return audited_changes.create_account(
-                actor=_name_actor(request),
+                actor=_get_actor(request),
                 merchant_id=principal.merchant_id,
                 environment=principal.environment,
                 channel=values["channel"],
@@ -112,7 +112,7 @@ class AccountView(APIView):
 
         def change(_resource_id: uuid.UUID) -> Answer:
             changed = audited_changes.update_account(
-                account_id=account.id, actor=_name_actor(request), **changes
+                account_id=account.id, actor=_get_actor(request), **changes
             )
             return success(account_body(changed), message=_("Changed"))
 
@@ -149,7 +149,7 @@ class RotateAccountView(APIView):
         def rotate(_resource_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
             overlap = dt.timedelta(seconds=values["overlap_seconds"])
             return audited_changes.rotate_credentials(
-                account_id=account.id, checked=checked, overlap=overlap, actor=_name_actor(request)
+                account_id=account.id, checked=checked, overlap=overlap, actor=_get_actor(request)
             )
 
         keyed = _read_keyed(request, f"{ROUTE}/{{id}}/rotate", account_id)
@@ -174,7 +174,7 @@ class CheckAccountView(APIView):
 
         def record(_resource_id: uuid.UUID, checked: CheckedCredentials) -> StoredChannelAccount:
             return audited_changes.record_check(
-                account_id=account.id, checked=checked, actor=_name_actor(request)
+                account_id=account.id, checked=checked, actor=_get_actor(request)
             )
 
         keyed = _read_keyed(request, f"{ROUTE}/{{id}}/check", account_id)
@@ -213,7 +213,7 @@ def _set_status(request: Request, account_id: uuid.UUID, status: AccountStatus, 
 
     def change(_resource_id: uuid.UUID) -> Answer:
         changed = audited_changes.set_account_status(
-            account_id=account.id, status=status, actor=_name_actor(request)
+            account_id=account.id, status=status, actor=_get_actor(request)
         )
         return success(account_body(changed), message=_("Changed"))
 
@@ -221,8 +221,8 @@ def _set_status(request: Request, account_id: uuid.UUID, status: AccountStatus, 
     return respond(write_in_one_commit(keyed, write=change))
 
 
-def _name_actor(request: Request) -> str:
-    return audited_changes.name_api_key(principal_of(request).key_id)
+def _get_actor(request: Request) -> str:
+    return audited_changes.format_api_key_actor(principal_of(request).key_id)
 
 
 def _read_keyed(request: Request, route: str, account_id: uuid.UUID | None = None) -> KeyedRequest:

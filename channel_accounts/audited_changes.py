@@ -21,8 +21,8 @@ STATUS_ACTIONS = {
 }
 
 
-def name_api_key(key_id: uuid.UUID) -> str:
-    """The actor of a change over the API. User names of staff have no colon."""
+def format_api_key_actor(key_id: uuid.UUID) -> str:
+    """Returns the actor of a change over the API. User names of staff have no colon."""
     return f"api_key:{key_id}"
 
 

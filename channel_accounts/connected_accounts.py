@@ -7,7 +7,12 @@ from django.db import IntegrityError, transaction
 from channel_accounts.application_fees import ApplicationFee
 from channel_accounts.credentials import seal_credentials
 from channel_accounts.models import AccountDisabledReason, AccountStatus, StoredChannelAccount
-from channel_accounts.services import CheckedCredentials, announce_change, connected_already, lock_account
+from channel_accounts.services import (
+    CheckedCredentials,
+    announce_change,
+    build_already_connected_error,
+    lock_account,
+)
 from channels.base import AccountKind
 from common.clock import database_now
 from common.db import violates
@@ -32,7 +37,7 @@ def change_connected_account(*, account_id: uuid.UUID, checked: CheckedCredentia
             row.save()
     except IntegrityError as error:
         if violates(error, "channel_account_connected_once"):
-            raise connected_already(checked) from error
+            raise build_already_connected_error(checked) from error
         raise
     return announce_change(row, "connected_account_changed")
 

@@ -20,7 +20,7 @@ from channel_accounts.application_fees import ApplicationFee
 from channel_accounts.credentials import unseal_credentials
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.base import AccountKind, ChannelAccount
-from channels.registry import CONNECTED_ACCOUNTS, WEBHOOK_PATH
+from channels.registry import CONNECT_WEBHOOK_TOKEN, WEBHOOK_PATH
 
 CACHE_SECONDS = 5.0
 MAX_CACHED = 10_000
@@ -135,7 +135,7 @@ def to_channel_account(row: StoredChannelAccount) -> ChannelAccount:
 def build_webhook_url(row: StoredChannelAccount) -> str:
     """A connected account has no address of its own: its webhooks come to the platform's."""
     if row.kind == AccountKind.CONNECTED:
-        return f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{row.channel}/{CONNECTED_ACCOUNTS}"
+        return f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{row.channel}/{CONNECT_WEBHOOK_TOKEN}"
     return f"{settings.PUBLIC_BASE_URL}{WEBHOOK_PATH}/{row.channel}/{row.webhook_token}"
 
 

@@ -151,11 +151,11 @@ def create_account(
     )
     created = StoredChannelAccount.objects.filter(id=account_id).first()
     if created is None:
-        raise connected_already(checked)
+        raise build_already_connected_error(checked)
     return announce_change(created, "created")
 
 
-def connected_already(checked: CheckedCredentials) -> ValidationFailed:
+def build_already_connected_error(checked: CheckedCredentials) -> ValidationFailed:
     name = next(iter(checked.credentials))
     return ValidationFailed(
         {f"credentials.{name}": [_("This account is connected to the platform already.")]}

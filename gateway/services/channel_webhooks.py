@@ -20,7 +20,7 @@ from channels.base import (
     WebhookRequest,
 )
 from channels.guard import GuardedChannel
-from channels.registry import CONNECTED_ACCOUNTS, UnknownChannel, get_webhook_channels
+from channels.registry import CONNECT_WEBHOOK_TOKEN, UnknownChannel, get_webhook_channels
 from common import crash
 from common.db import insert_unless_exists
 from common.errors import NotFound
@@ -84,7 +84,7 @@ def receive_webhook(
 def _find_channels(channel: str, token: str) -> list[GuardedChannel]:
     """The channel with each account that may verify the webhook. Raises `NotFound`."""
     try:
-        if token in ("", CONNECTED_ACCOUNTS):
+        if token in ("", CONNECT_WEBHOOK_TOKEN):
             return get_webhook_channels(channel)
         served = find_webhook_channel(channel, token)
     except UnknownChannel as error:
