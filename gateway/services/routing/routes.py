@@ -75,13 +75,13 @@ def _decide(payment: RoutedPayment, rules: Sequence[RoutingRule]) -> Decision:
         payment=payment,
         rules=rules,
         choices={rule.pk: _choose_for_rule(rule, payment) for rule in rules},
-        default=_choose_account(_name_default_channel(payment), payment),
+        default=_choose_account(_choose_default_channel(payment), payment),
         inspect=lambda choice: _inspect(choice, payment),
         count_outcomes=lambda choice: _count_outcomes(choice, payment),
     )
 
 
-def _name_default_channel(payment: RoutedPayment) -> str:
+def _choose_default_channel(payment: RoutedPayment) -> str:
     """The channel of `DEFAULT_CHANNELS`, or the first one that has the payment's method when that channel has not."""
     default: str = settings.DEFAULT_CHANNELS[payment.environment]
     names = (name for name in (default, *list_channel_names()) if _has_method(name, payment.payment_method))
@@ -117,12 +117,12 @@ def _choose_account(channel: str, payment: RoutedPayment) -> ChannelChoice:
         merchant_id=payment.merchant_id,
         environment=payment.environment,
         channel=channel,
-        payment_method=_name_method(channel, payment),
+        payment_method=_resolve_method(channel, payment),
     )
     return ChannelChoice(channel, str(account_id or ""))
 
 
-def _name_method(channel: str, payment: RoutedPayment) -> str:
+def _resolve_method(channel: str, payment: RoutedPayment) -> str:
     """The payment's method, which is the channel's first one when the payment names none."""
     method = get_capabilities(channel).get_method(payment.payment_method)
     return method.name if method else payment.payment_method
@@ -140,7 +140,7 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is disabled.")
         if loaded.merchant_id not in (None, payment.merchant_id):
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is another merchant's.")
-        refusal = refusal or _refuse_method(loaded, _name_method(choice.channel, payment))
+        refusal = refusal or _refuse_method(loaded, _resolve_method(choice.channel, payment))
     return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
 
 
@@ -160,7 +160,7 @@ def _count_outcomes(choice: ChannelChoice, payment: RoutedPayment) -> OutcomeCou
             environment=payment.environment,
             channel=choice.channel,
             account=choice.channel_account,
-            payment_method=_name_method(choice.channel, payment),
+            payment_method=_resolve_method(choice.channel, payment),
             currency=payment.currency,
         )
     )
