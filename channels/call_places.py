@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from common.work_places import may_hold_another
+from common.work_places import can_hold_another
 
 # How long a call waits for a place: a fast channel frees one within this time.
 PLACE_WAIT_SECONDS = 0.05
@@ -31,7 +31,7 @@ class CallPlaces:
         """Yields whether there was a place."""
         with self._changed:
             has_place = self._changed.wait_for(
-                lambda: self._may_take(account, merchant), timeout=PLACE_WAIT_SECONDS
+                lambda: self._has_capacity(account, merchant), timeout=PLACE_WAIT_SECONDS
             )
             if has_place:
                 self._add(account, merchant, 1)
@@ -45,10 +45,10 @@ class CallPlaces:
                 self._add(account, merchant, -1)
                 self._changed.notify_all()
 
-    def _may_take(self, account: Hashable, merchant: str) -> bool:
+    def _has_capacity(self, account: Hashable, merchant: str) -> bool:
         of_merchant = self._held[account, merchant]
-        return may_hold_another(held=self._held[account], free=self._free) and (
-            not merchant or may_hold_another(held=2 * of_merchant, free=self._free)
+        return can_hold_another(held=self._held[account], free=self._free) and (
+            not merchant or can_hold_another(held=2 * of_merchant, free=self._free)
         )
 
     def _add(self, account: Hashable, merchant: str, change: int) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 
-def may_hold_another(*, held: int, free: int) -> bool:
-    """The rule of fair shares: nobody holds more places than stay free, and a newcomer gets any free one.
+def can_hold_another(*, held: int, free: int) -> bool:
+    """Applies the rule of fair shares: nobody holds more places than stay free, and a newcomer gets any free one.
 
     One key alone gets half of the places, two get a third each.
     """
@@ -32,7 +32,7 @@ class WorkPlaces:
         """A place for new work of this key, or None: all are taken, returning work waits, or the key holds its
         share."""
         with self._lock:
-            if self._returning or not may_hold_another(held=self._held[key], free=self._free):
+            if self._returning or not can_hold_another(held=self._held[key], free=self._free):
                 return None
             self._free -= 1
             self._held[key] += 1
