@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from backoffice.actions.approval_pages import ApprovalFlow
 from backoffice.actions.declaration import (
-    DONE,
-    STARTED,
+    DONE_MESSAGE,
+    STARTED_MESSAGE,
     AdminAction,
     ApprovalRequested,
     Perform,
@@ -74,7 +74,7 @@ SAGA_ACTIONS = tuple(
         waits_for_approval=True,
         is_dialog=True,
         is_bulk=operation != Operation.SKIP_STEP,  # one result fits one step
-        rows_message=DONE if operation == Operation.MARK_RESOLVED else STARTED,
+        rows_message=DONE_MESSAGE if operation == Operation.MARK_RESOLVED else STARTED_MESSAGE,
     )
     for operation in Operation
 )

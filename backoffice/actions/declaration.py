@@ -84,8 +84,10 @@ def _nothing(_row: Any) -> Sequence[Any]:
     return ()
 
 
-DONE = _("%(operation)s: done for %(count)d.")
-STARTED = _("%(operation)s: started for %(count)d. A worker continues each saga; its page shows the outcome.")
+DONE_MESSAGE = _("%(operation)s: done for %(count)d.")
+STARTED_MESSAGE = _(
+    "%(operation)s: started for %(count)d. A worker continues each saga; its page shows the outcome."
+)
 
 
 def _no_initial(_row: Any) -> Mapping[str, Any]:
@@ -113,7 +115,7 @@ class AdminAction:
     waits_for_approval: bool = False
     is_dialog: bool = False
     is_bulk: bool = False
-    rows_message: str | Promise = DONE
+    rows_message: str | Promise = DONE_MESSAGE
 
     def build_form(
         self, rows: Sequence[Any], data: Any = None, initial: Mapping[str, Any] | None = None
