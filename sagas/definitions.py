@@ -52,7 +52,7 @@ class Context:
     failure: Failure | None = None  # while compensating: the failure that caused it
     signal: Json = field(default_factory=dict)  # the payload that a WAITING step waited for
     # For `on_release` in the same transaction: objects as the step has just written them. Never stored.
-    written: dict[str, Any] = field(default_factory=dict)
+    written_objects: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class SagaState:
         None  # `data` as `execute_data` of the steps shows it; made when first needed
     )
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
-    written: dict[str, Any] = field(default_factory=dict)  # see `Context.written`
+    written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"
@@ -127,7 +127,7 @@ class SagaState:
         """A copy that can be changed, and thrown away when its transaction fails."""
         steps = [dataclasses.replace(step) for step in self.steps]
         return dataclasses.replace(
-            self, steps=steps, attempts=list(self.attempts), written={}, found_no_signal=False
+            self, steps=steps, attempts=list(self.attempts), written_objects={}, found_no_signal=False
         )
 
 

@@ -114,7 +114,7 @@ def _call_handler(
     if refusals and step.name in refusals:
         return refusals[step.name]
     context = Context(
-        saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {}, saga.written
+        saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {}, saga.written_objects
     )
     try:
         return Success(handler(context) or {})

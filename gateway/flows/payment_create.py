@@ -61,7 +61,7 @@ from sagas.outcomes import (
 from sagas.registry import register
 from sagas.state import SagaState
 
-# In `Context.written`: the payment as its last step left it, so that the answer needs no query.
+# In `Context.written_objects`: the payment as its last step left it, so that the answer needs no query.
 ACTIVATED_PAYMENT = "activated_payment"
 
 
@@ -322,7 +322,7 @@ def activate_payment(context: Context) -> None:
     )
     state = PaymentState(result["state"])
     if state == PaymentState.OPEN:
-        context.written[ACTIVATED_PAYMENT] = payment
+        context.written_objects[ACTIVATED_PAYMENT] = payment
         return
     payment = Payment.objects.select_for_update().get(id=data.payment_id)
     match state:

@@ -167,7 +167,7 @@ def _compute_application_fees(command: PaymentCommand, route: Route) -> dict[str
 
 
 def _build_answer(result: SagaResult) -> Answer:
-    activated = result.written.get(payment_create.ACTIVATED_PAYMENT)
+    activated = result.written_objects.get(payment_create.ACTIVATED_PAYMENT)
     payment = activated or selectors.get_payment_of_saga(result.saga_id)
     # A failed saga is over for the merchant when staff, or the channel, have ended the payment.
     is_closed_by_hand = result.status == SagaStatus.FAILED and not payment.is_open

@@ -23,12 +23,12 @@ ACCEPTED = 202
 @dataclass(frozen=True, slots=True)
 class SagaResult:
     """`failure` is the reason of a compensation. `status` is None when no saga has the id: the request was passed to a
-    saga that ran already. `written` has what the saga's steps wrote in the transaction of the answer."""
+    saga that ran already. `written_objects` has what the saga's steps wrote in the transaction of the answer."""
 
     saga_id: uuid.UUID
     status: SagaStatus | None
     failure: Failure | None
-    written: Mapping[str, Any] = field(default_factory=dict)
+    written_objects: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Builds the answer to a request. 202 means that the outcome is not known yet, and is never final.
@@ -41,7 +41,7 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
 
     def run_saga(claim: Claim[SagaState | None]) -> Answer:
         def record_answer(saga: SagaState) -> None:
-            result = SagaResult(claim.resource_id, saga.status, saga.failure, saga.written)
+            result = SagaResult(claim.resource_id, saga.status, saga.failure, saga.written_objects)
             _record_if_final(claim, build_answer(result))
 
         if claim.started is not None:
