@@ -32,7 +32,7 @@ WAITING = Gauge(
 )
 
 
-class Lane(enum.StrEnum):
+class RequestLane(enum.StrEnum):
     PROBES = "probes"
     WEBHOOKS = "webhooks"
     READS = "reads"
@@ -44,21 +44,21 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def choose_lane(method: str, path: str) -> Lane:
+def choose_lane(method: str, path: str) -> RequestLane:
     if path in _PROBES:
-        return Lane.PROBES
+        return RequestLane.PROBES
     if not path.startswith("/api/v1/"):
-        return Lane.PAGES
+        return RequestLane.PAGES
     if method in _READING:
-        return Lane.READS
-    return Lane.WEBHOOKS if path.startswith("/api/v1/webhooks/") else Lane.WRITES
+        return RequestLane.READS
+    return RequestLane.WEBHOOKS if path.startswith("/api/v1/webhooks/") else RequestLane.WRITES
 
 
-class Request(Protocol):
+class PendingRequest(Protocol):
     """A connection whose next request has arrived."""
 
     @property
-    def lane(self) -> Lane: ...
+    def lane(self) -> RequestLane: ...
     def refuse(self) -> None:
         """Lets `service` answer 503."""
 
@@ -70,7 +70,7 @@ class Request(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    request: Request
+    request: PendingRequest
     at: float = field(default_factory=time.monotonic)
 
 
@@ -78,7 +78,7 @@ class _Arrived:
 class _Started:
     """A request for the next free thread. `place` is None for one that is refused."""
 
-    request: Request
+    request: PendingRequest
     place: WorkPlace | None
 
 
@@ -98,15 +98,15 @@ class Admission:
     ) -> None:
         self._places = WorkPlaces(places, on_release=self._start_next)
         self._max_threads, self._queue_length, self._queue_seconds = threads, queue_length, queue_seconds
-        self._waiting: Mapping[Lane, deque[_Arrived]] = {lane: deque() for lane in Lane}
-        self._turns = deque(Lane)
+        self._waiting: Mapping[RequestLane, deque[_Arrived]] = {lane: deque() for lane in RequestLane}
+        self._turns = deque(RequestLane)
         self._started: deque[_Started] = deque()
         self._threads = self._idle = 0
         self._is_over = False
         self._lock = threading.Lock()
         self._has_started = threading.Condition(self._lock)
 
-    def add_task(self, request: Request) -> None:
+    def add_task(self, request: PendingRequest) -> None:
         with self._lock:
             queue = self._waiting[request.lane]
             if len(queue) >= self._queue_length:
@@ -162,7 +162,7 @@ class Admission:
         while queue and queue[0].at < oldest:
             self._refuse(queue.popleft().request)
 
-    def _refuse(self, request: Request) -> None:
+    def _refuse(self, request: PendingRequest) -> None:
         REFUSED.labels(request.lane).inc()
         request.refuse()
         self._start(_Started(request, None))

@@ -27,7 +27,7 @@ from common import errors
 from common.api.client_address import is_trusted_proxy
 from common.api.envelope import failure
 from common.api.request_id import begin_request
-from payment_platform.admission import Admission, Lane, choose_lane
+from payment_platform.admission import Admission, RequestLane, choose_lane
 
 log = structlog.get_logger(__name__)
 
@@ -98,13 +98,13 @@ def _choose_error(status: int) -> errors.ApiError:
 
 
 class Connection(HTTPChannel):
-    """A client's connection, and the request of it that is served next (`admission.Request`)."""
+    """A client's connection, and the request of it that is served next (`admission.PendingRequest`)."""
 
     task_class = RequestTask
     error_task_class = RefusalTask
 
     @property
-    def lane(self) -> Lane:
+    def lane(self) -> RequestLane:
         request = self.requests[0]
         return choose_lane(getattr(request, "command", ""), getattr(request, "path", ""))
 

@@ -12,7 +12,7 @@ import pytest
 from waitress import wasyncore
 
 from common.outside_calls import call_outside
-from payment_platform.admission import Admission, Lane, choose_lane
+from payment_platform.admission import Admission, RequestLane, choose_lane
 from payment_platform.web_worker import listen
 from tests.support.threads import in_background
 
@@ -21,7 +21,7 @@ from tests.support.threads import in_background
 class FakeRequest:
     """Works until it is let go, or calls another system until then."""
 
-    lane: Lane
+    lane: RequestLane
     calls: bool = False
     begun: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -54,7 +54,9 @@ def build(places: int = 8, *, threads: int = 64, length: int = 100, seconds: flo
     return Admission(places=places, threads=threads, queue_length=length, queue_seconds=seconds)
 
 
-def send(admission: Admission, lane: Lane, count: int = 1, *, calls: bool = False) -> list[FakeRequest]:
+def send(
+    admission: Admission, lane: RequestLane, count: int = 1, *, calls: bool = False
+) -> list[FakeRequest]:
     requests = [FakeRequest(lane, calls) for _request in range(count)]
     for request in requests:
         admission.add_task(request)
@@ -71,10 +73,10 @@ def finish(*groups: list[FakeRequest]) -> None:
 
 def test_hundreds_of_requests_wait_for_channels_while_others_are_served() -> None:
     admission = build(places=2, threads=304, length=300)
-    waiting = send(admission, Lane.WRITES, 300, calls=True)
+    waiting = send(admission, RequestLane.WRITES, 300, calls=True)
     for request in waiting:
         assert request.begun.wait(60)
-    finish(send(admission, Lane.READS))
+    finish(send(admission, RequestLane.READS))
     finish(waiting)
     admission.shutdown()
 
@@ -82,22 +84,22 @@ def test_hundreds_of_requests_wait_for_channels_while_others_are_served() -> Non
 def test_a_request_without_a_thread_takes_no_place_from_a_thread_that_returns() -> None:
     """All threads are in calls. Their places must not go to requests that wait for one of these threads."""
     admission = build(places=1, threads=2)
-    calling = send(admission, Lane.WRITES, calls=True)
+    calling = send(admission, RequestLane.WRITES, calls=True)
     assert calling[0].begun.wait(60)
-    calling += send(admission, Lane.WEBHOOKS, calls=True)
+    calling += send(admission, RequestLane.WEBHOOKS, calls=True)
     assert calling[1].begun.wait(60)
-    queued = send(admission, Lane.READS, 3)
+    queued = send(admission, RequestLane.READS, 3)
     finish(calling, queued)
     admission.shutdown()
 
 
 def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
     admission = build(places=8)
-    flood = send(admission, Lane.WRITES, 20)
+    flood = send(admission, RequestLane.WRITES, 20)
     for request in flood[:4]:
         assert request.begun.wait(60)
     assert not any(request.begun.is_set() for request in flood[4:])
-    for lane in (Lane.PROBES, Lane.WEBHOOKS, Lane.READS, Lane.PAGES):
+    for lane in (RequestLane.PROBES, RequestLane.WEBHOOKS, RequestLane.READS, RequestLane.PAGES):
         finish(send(admission, lane))
     finish(flood)
     admission.shutdown()
@@ -106,10 +108,10 @@ def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
 def test_lanes_take_turns() -> None:
     """Of one place, a lane with few requests waits for one request of the long lane at most."""
     admission = build(places=1)
-    first = send(admission, Lane.WRITES)
+    first = send(admission, RequestLane.WRITES)
     assert first[0].begun.wait(60)
-    queued = send(admission, Lane.WRITES, 10)
-    read = send(admission, Lane.READS)
+    queued = send(admission, RequestLane.WRITES, 10)
+    read = send(admission, RequestLane.READS)
     finish(first, queued[:1], read)
     assert sum(request.begun.is_set() for request in queued) <= 2
     finish(queued)
@@ -118,14 +120,14 @@ def test_lanes_take_turns() -> None:
 
 def test_a_full_lane_refuses_before_any_work() -> None:
     admission = build(places=1, length=3)
-    held = send(admission, Lane.WRITES)
+    held = send(admission, RequestLane.WRITES)
     assert held[0].begun.wait(60)
-    more = send(admission, Lane.WRITES, 5)
+    more = send(admission, RequestLane.WRITES, 5)
     for request in more[3:]:
         assert request.done.wait(60)
     assert Counter(request.is_refused for request in more) == {False: 3, True: 2}
     assert not any(request.begun.is_set() for request in more[3:])
-    webhook = send(admission, Lane.WEBHOOKS)
+    webhook = send(admission, RequestLane.WEBHOOKS)
     assert not webhook[0].is_refused, "the other lanes are not full"
     finish(held, more[:3], webhook)
     admission.shutdown()
@@ -133,9 +135,9 @@ def test_a_full_lane_refuses_before_any_work() -> None:
 
 def test_a_request_that_has_waited_too_long_is_refused() -> None:
     admission = build(places=1)
-    held = send(admission, Lane.WRITES)
+    held = send(admission, RequestLane.WRITES)
     assert held[0].begun.wait(60)
-    late = send(admission, Lane.WRITES, 3)
+    late = send(admission, RequestLane.WRITES, 3)
     admission._queue_seconds = -1
     admission.check_queues()
     for request in late:
@@ -147,9 +149,9 @@ def test_a_request_that_has_waited_too_long_is_refused() -> None:
 
 def test_a_stop_cancels_what_has_not_begun() -> None:
     admission = build(places=1)
-    held = send(admission, Lane.WRITES)
+    held = send(admission, RequestLane.WRITES)
     assert held[0].begun.wait(60)
-    waiting = send(admission, Lane.WRITES, 2)
+    waiting = send(admission, RequestLane.WRITES, 2)
     admission.shutdown()
     assert all(request.is_cancelled for request in waiting)
     finish(held)
@@ -158,20 +160,20 @@ def test_a_stop_cancels_what_has_not_begun() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "lane"),
     [
-        ("GET", "/healthz", Lane.PROBES),
-        ("GET", "/metrics", Lane.PROBES),
-        ("POST", "/api/v1/payments", Lane.WRITES),
-        ("DELETE", "/api/v1/webhook-endpoints/1", Lane.WRITES),
-        ("GET", "/api/v1/payments/PAY-1", Lane.READS),
-        ("POST", "/api/v1/webhooks/stripe", Lane.WEBHOOKS),
-        ("POST", "/api/v1/webhooks/wechat/token", Lane.WEBHOOKS),
-        ("POST", "/api/v1/webhook-endpoints", Lane.WRITES),
-        ("POST", "/admin/login/", Lane.PAGES),
-        ("GET", "/pay/token", Lane.PAGES),
-        ("", "", Lane.PAGES),
+        ("GET", "/healthz", RequestLane.PROBES),
+        ("GET", "/metrics", RequestLane.PROBES),
+        ("POST", "/api/v1/payments", RequestLane.WRITES),
+        ("DELETE", "/api/v1/webhook-endpoints/1", RequestLane.WRITES),
+        ("GET", "/api/v1/payments/PAY-1", RequestLane.READS),
+        ("POST", "/api/v1/webhooks/stripe", RequestLane.WEBHOOKS),
+        ("POST", "/api/v1/webhooks/wechat/token", RequestLane.WEBHOOKS),
+        ("POST", "/api/v1/webhook-endpoints", RequestLane.WRITES),
+        ("POST", "/admin/login/", RequestLane.PAGES),
+        ("GET", "/pay/token", RequestLane.PAGES),
+        ("", "", RequestLane.PAGES),
     ],
 )
-def test_lanes(method: str, path: str, lane: Lane) -> None:
+def test_lanes(method: str, path: str, lane: RequestLane) -> None:
     assert choose_lane(method, path) is lane
 
 
