@@ -92,7 +92,7 @@ def _set_fee(actor: User, account: StoredChannelAccount, data: dict[str, Any]) -
 def _read_fee(account: StoredChannelAccount) -> Mapping[str, Any]:
     fixed = account.fee_fixed_minor.items()
     return {
-        "percent": Decimal(account.fee_percent_hundredths).scaleb(-2),
+        "percent": Decimal(account.fee_basis_points).scaleb(-2),
         "fixed": ", ".join(f"{currency} {to_major_text(amount, currency)}" for currency, amount in fixed),
         "returns_fee_on_refund": account.returns_fee_on_refund,
     }

@@ -48,11 +48,9 @@ def set_application_fee(
 ) -> StoredChannelAccount:
     """For payments that begin from now on; `returns_fee_on_refund` for refunds that do."""
     row = lock_account(account_id)
-    row.fee_percent_hundredths, row.fee_fixed_minor = fee.percent_hundredths, dict(fee.fixed_minor)
+    row.fee_basis_points, row.fee_fixed_minor = fee.basis_points, dict(fee.fixed_minor)
     row.returns_fee_on_refund, row.updated_at = returns_fee_on_refund, database_now()
-    row.save(
-        update_fields=["fee_percent_hundredths", "fee_fixed_minor", "returns_fee_on_refund", "updated_at"]
-    )
+    row.save(update_fields=["fee_basis_points", "fee_fixed_minor", "returns_fee_on_refund", "updated_at"])
     return announce_change(row, "application_fee_set")
 
 

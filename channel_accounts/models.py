@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from channel_accounts.application_fees import WHOLE, ApplicationFee
+from channel_accounts.application_fees import BASIS_POINTS_PER_WHOLE, ApplicationFee
 from channels.base import AccountKind
 from common.ids import uuid7
 from merchants.models import Environment, Merchant
@@ -90,8 +90,8 @@ class StoredChannelAccount(models.Model):
     disabled_reason = models.CharField(
         max_length=20, choices=AccountDisabledReason, blank=True, db_default=""
     )
-    fee_percent_hundredths = models.PositiveIntegerField(
-        default=0, db_default=0, help_text=_("Application fee: hundredths of a percent of the amount.")
+    fee_basis_points = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Application fee: basis points (1/100 %) of the amount.")
     )
     fee_fixed_minor = models.JSONField(
         default=dict,
@@ -131,11 +131,11 @@ class StoredChannelAccount(models.Model):
             ),
             models.CheckConstraint(
                 name="channel_account_connected",
-                condition=Q(kind=AccountKind.OWN.value, fee_percent_hundredths=0, fee_fixed_minor={})
+                condition=Q(kind=AccountKind.OWN.value, fee_basis_points=0, fee_fixed_minor={})
                 | Q(
                     kind=AccountKind.CONNECTED.value,
                     merchant__isnull=False,
-                    fee_percent_hundredths__lte=WHOLE,
+                    fee_basis_points__lte=BASIS_POINTS_PER_WHOLE,
                 )
                 & ~Q(account_no=""),
             ),
@@ -183,4 +183,4 @@ class StoredChannelAccount(models.Model):
 
     @property
     def application_fee(self) -> ApplicationFee:
-        return ApplicationFee(self.fee_percent_hundredths, self.fee_fixed_minor)
+        return ApplicationFee(self.fee_basis_points, self.fee_fixed_minor)

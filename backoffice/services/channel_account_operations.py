@@ -158,7 +158,7 @@ def set_account_status(*, account_id: uuid.UUID, status: AccountStatus, actor: s
 
 def _describe_fee(account: StoredChannelAccount) -> dict[str, object]:
     return {
-        "fee_percent_hundredths": account.fee_percent_hundredths,
+        "fee_basis_points": account.fee_basis_points,
         "fee_fixed_minor": account.fee_fixed_minor,
         "returns_fee_on_refund": account.returns_fee_on_refund,
     }

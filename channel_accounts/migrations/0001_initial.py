@@ -80,11 +80,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "fee_percent_hundredths",
+                    "fee_basis_points",
                     models.PositiveIntegerField(
                         db_default=0,
                         default=0,
-                        help_text="Application fee: hundredths of a percent of the amount.",
+                        help_text="Application fee: basis points (1/100 %) of the amount.",
                     ),
                 ),
                 (
@@ -183,9 +183,9 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("fee_fixed_minor", {}), ("fee_percent_hundredths", 0), ("kind", "own")),
+                            models.Q(("fee_basis_points", 0), ("fee_fixed_minor", {}), ("kind", "own")),
                             models.Q(
-                                ("fee_percent_hundredths__lte", 10000),
+                                ("fee_basis_points__lte", 10000),
                                 ("kind", "connected"),
                                 ("merchant__isnull", False),
                                 models.Q(("account_no", ""), _negated=True),

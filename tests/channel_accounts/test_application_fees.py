@@ -6,26 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channel_accounts.application_fees import WHOLE, ApplicationFee
+from channel_accounts.application_fees import BASIS_POINTS_PER_WHOLE, ApplicationFee
 from common.money import MAX_AMOUNT_MINOR
 
 amounts = st.integers(1, MAX_AMOUNT_MINOR)
 
 
-@given(amounts, st.integers(0, WHOLE), st.integers(0, MAX_AMOUNT_MINOR), st.sampled_from((1, 10)))
-def test_the_fee_is_the_exact_one_rounded_down(amount: int, percent: int, fixed: int, step: int) -> None:
-    fee = ApplicationFee(percent, {"USD": fixed}).compute(amount_minor=amount, currency="USD", step=step)
-    exact = Fraction(amount * percent, WHOLE) + fixed
+@given(
+    amounts,
+    st.integers(0, BASIS_POINTS_PER_WHOLE),
+    st.integers(0, MAX_AMOUNT_MINOR),
+    st.sampled_from((1, 10)),
+)
+def test_the_fee_is_the_exact_one_rounded_down(amount: int, basis_points: int, fixed: int, step: int) -> None:
+    fee = ApplicationFee(basis_points, {"USD": fixed}).compute(amount_minor=amount, currency="USD", step=step)
+    exact = Fraction(amount * basis_points, BASIS_POINTS_PER_WHOLE) + fixed
     assert 0 <= fee < amount
     assert fee % step == 0
     assert fee <= exact
     if exact < amount:
-        assert exact - fee < step + 1 - Fraction(1, WHOLE)
+        assert exact - fee < step + 1 - Fraction(1, BASIS_POINTS_PER_WHOLE)
 
 
-@given(amounts, st.integers(0, WHOLE))
-def test_a_larger_amount_never_has_a_smaller_fee(amount: int, percent: int) -> None:
-    fee = ApplicationFee(percent, {"USD": 30})
+@given(amounts, st.integers(0, BASIS_POINTS_PER_WHOLE))
+def test_a_larger_amount_never_has_a_smaller_fee(amount: int, basis_points: int) -> None:
+    fee = ApplicationFee(basis_points, {"USD": 30})
     smaller, larger = (fee.compute(amount_minor=each, currency="USD") for each in (amount, amount + 1))
     assert smaller <= larger
 

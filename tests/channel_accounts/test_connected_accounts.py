@@ -54,7 +54,7 @@ def test_a_merchant_cannot_change_one(
     error(own_keys, 403, "account_managed_by_platform")
     named = client.post(f"{address}/rotate", {"credentials": NAMED}, idempotency_key=new_no("key"))
     error(named, 400, "validation_failed")
-    for field in ("kind", "account_no", "fee_percent_hundredths", "returns_fee_on_refund"):
+    for field in ("kind", "account_no", "fee_basis_points", "returns_fee_on_refund"):
         patched = client.patch(address, {field: 1}, idempotency_key=new_no("key"))
         error(patched, 400, "validation_failed")
     with pytest.raises(AccountManagedByPlatform):
@@ -89,7 +89,7 @@ def test_one_number_belongs_to_one_merchant(stripe: FakeStripe, connected: Store
         {"kind": "own"},
         {"merchant": None},
         {"account_no": ""},
-        {"fee_percent_hundredths": 10_001},
+        {"fee_basis_points": 10_001},
         {"disabled_reason": "disconnected"},
     ],
 )
@@ -103,4 +103,4 @@ def test_the_database_refuses_a_fee_of_an_account_with_its_own_keys(
 ) -> None:
     added(client)
     with pytest.raises(IntegrityError):
-        StoredChannelAccount.objects.update(fee_percent_hundredths=100)
+        StoredChannelAccount.objects.update(fee_basis_points=100)

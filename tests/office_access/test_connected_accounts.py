@@ -68,10 +68,10 @@ def test_the_application_fee_is_set(admin: Client, account: StoredChannelAccount
     fee = {"percent": "2.5", "fixed": "USD 0.30, jpy 40", "returns_fee_on_refund": "on", "reason": "contract"}
     assert admin.post(page(account, "fee"), fee).status_code == 302
     account.refresh_from_db()
-    assert (account.fee_percent_hundredths, account.fee_fixed_minor) == (250, {"USD": 30, "JPY": 40})
+    assert (account.fee_basis_points, account.fee_fixed_minor) == (250, {"USD": 30, "JPY": 40})
     assert account.returns_fee_on_refund
     entry = StaffAction.objects.get(action="channel_account.fee")
-    assert (entry.before["fee_percent_hundredths"], entry.after["fee_percent_hundredths"]) == (0, 250)
+    assert (entry.before["fee_basis_points"], entry.after["fee_basis_points"]) == (0, 250)
     assert "USD 0.30, JPY 40" in admin.get(page(account, "fee")).content.decode()
 
 
@@ -90,7 +90,7 @@ def test_the_application_fee_is_set(admin: Client, account: StoredChannelAccount
 def test_a_wrong_fee_is_refused(admin: Client, account: StoredChannelAccount, wrong: dict[str, str]) -> None:
     admin.post(page(account, "fee"), {"percent": "1", "fixed": "", "reason": "contract", **wrong})
     account.refresh_from_db()
-    assert (account.fee_percent_hundredths, account.fee_fixed_minor) == (0, {})
+    assert (account.fee_basis_points, account.fee_fixed_minor) == (0, {})
 
 
 def test_the_number_is_corrected_only_before_the_first_payment(
