@@ -70,6 +70,10 @@ _ACCOUNT_DECLINES = frozenset(
 )
 
 
+# 401 and 403: the account's credentials or permissions, as in `CredentialsRejected`.
+_CREDENTIAL_ERRORS = frozenset({"AUTHENTICATION_FAILURE", "NOT_AUTHORIZED"})
+
+
 class NotSent(Exception):
     """The request certainly had no effect."""
 
@@ -133,8 +137,11 @@ def convert_failure(failure: Failed, *, is_query: bool) -> Result:
     match failure:
         case NotSent() | NotConnected():
             return NotProcessed(str(failure))
+        case CredentialsRejected() if is_query:
+            return InvalidRequest("invalid_client", str(failure), is_query=True)
         case CredentialsRejected():
-            return InvalidRequest("invalid_client", str(failure), is_query=is_query)
+            # Says nothing about the money: the secret may just be changing. The call is repeated.
+            return NotProcessed(str(failure))
         case PayPalError():
             return _convert_error(failure, is_query=is_query)
         case _:
@@ -152,6 +159,8 @@ def _convert_error(error: PayPalError, *, is_query: bool) -> Result:
         return UnknownOutcome(str(error), is_channel_fault=False)
     if error.status == 404:
         return NotFoundAtChannel()
+    if error.name in _CREDENTIAL_ERRORS and not is_query:
+        return NotProcessed(str(error))
     if error.status == 422 and not is_query:
         if error.issue in _ACCOUNT_DECLINES:
             return Declined(error.issue.lower(), str(error), can_fail_over=True)
