@@ -24,7 +24,7 @@ from gateway.flows.received_payments import receive_partial_capture, receive_pay
 from gateway.flows.start import start_flow
 from gateway.models import Payment
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Outcome, Success, Transient
+from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Outcome, Success, Unknown
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -93,7 +93,8 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
             return NeedsReview(f"the channel reports {payment.state} after a capture")
         return Failure(payment.failure_code or _AUTHORIZATION_GONE.code, _AUTHORIZATION_GONE.message)
     if payment.state not in (PaymentState.PAID, PaymentState.AUTHORIZED):
-        return Transient(f"the channel still has the payment as {payment.state}")
+        # Such as a capture that the channel has accepted and decides later: it may still happen.
+        return Unknown(f"the channel still has the payment as {payment.state}")
     mismatch = describe_payment_mismatch(
         payment,
         reference=data.reference,
@@ -107,7 +108,7 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
         return Success(build_payment_result(payment))
     if payment.captured_minor == data.captured_before_minor:
         # The authorization has lapsed, or the channel's answer is older than the call.
-        return _AUTHORIZATION_GONE if is_paid else Transient("the channel still has it as authorized")
+        return _AUTHORIZATION_GONE if is_paid else Unknown("the channel still has it as authorized")
     return NeedsReview(
         f"the channel has it as {payment.state} and captured {payment.captured_minor},"
         f" we requested {data.captured_after_minor}"

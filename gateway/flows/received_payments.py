@@ -13,7 +13,7 @@ def receive_partial_capture(*, payment: Payment, captured_minor: int) -> UpdateE
     return UpdateEffect.APPLIED if recorded else UpdateEffect.NOTHING_NEW
 
 
-def review_lost_capture(*, payment: Payment, reported: str) -> None:
+def review_contradicted_captures(*, payment: Payment, reported: str) -> None:
     """The channel contradicts the captures that we know: no rule can say which side is wrong."""
     state_machine.open_review(
         payment=payment,
@@ -25,13 +25,16 @@ def review_lost_capture(*, payment: Payment, reported: str) -> None:
 
 def receive_payment(*, payment: Payment, captured_minor: int) -> UpdateEffect:
     """The payment succeeds, or the money is a late payment. Repeating it changes nothing. A total below the captures
-    that we know opens a review."""
+    that we know, or above those of a payment that has succeeded, opens a review."""
     if payment.is_partly_captured and captured_minor < payment.captured_minor:
-        review_lost_capture(payment=payment, reported=f"{captured_minor} captured")
+        review_contradicted_captures(payment=payment, reported=f"{captured_minor} captured")
         return UpdateEffect.NEEDS_REVIEW
     if state_machine.mark_payment_succeeded(payment=payment, captured_minor=captured_minor):
         return UpdateEffect.APPLIED
     payment.refresh_from_db()
     if payment.status == PaymentStatus.SUCCEEDED:
-        return UpdateEffect.NOTHING_NEW
+        if captured_minor <= payment.captured_minor:
+            return UpdateEffect.NOTHING_NEW
+        review_contradicted_captures(payment=payment, reported=f"{captured_minor} captured")
+        return UpdateEffect.NEEDS_REVIEW
     return handle_late_payment(payment=payment, captured_minor=captured_minor)

@@ -91,6 +91,20 @@ def test_a_lost_increment_is_made_once(client: SignedClient, fault: str) -> None
     assert bank.read_ledger(payment["payment_no"]) == [("authorize", 10_000), ("authorize", 2_000)]
 
 
+def test_an_update_ends_an_increment_that_is_in_review(client: SignedClient) -> None:
+    script = "increment:timeout_after*always,query:timeout_before*always"
+    payment = authorized(client, script)
+    data(increment(client, payment, 12_000), 202)
+    background.finish()
+    definition = "payment.increment_authorization"
+    assert background.saga_of(payment["payment_no"], definition).needs_attention
+    SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(simulate="")
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    assert background.saga_of(payment["payment_no"], definition).status == "completed"
+    assert data(capture(client, payment))["captured_amount"] == 12_000
+
+
 def test_a_lost_increment_is_repeated_with_its_key(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

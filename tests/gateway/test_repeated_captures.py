@@ -1,12 +1,13 @@
 """Captures that leave the rest held, and what may happen between them (ADR 35)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from channels.base import PaymentState
+from channels.base import PaymentState, Reported
 from channels.simulator.models import LedgerEntry, SimulatedPayment
 from common.db import violates
 from common.errors import NotPermitted
@@ -241,6 +242,44 @@ def test_a_webhook_before_the_answer_settles_the_capture(client: SignedClient) -
     assert captured_of(capture_part(client, payment, 3_000, key=key)) == ("authorized", 3_000, 7_000)
 
 
+def test_an_update_ends_a_capture_that_is_in_review(client: SignedClient) -> None:
+    """Otherwise no second capture and no cancellation could begin."""
+    payment = authorized(client, "capture:timeout_after*always,query:timeout_before*always")
+    data(capture(client, payment, amount=3_000, final_capture=False), 202)
+    background.finish()
+    assert background.saga_of(payment["payment_no"], "payment.capture").needs_attention
+    SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(simulate="")
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    saga = background.saga_of(payment["payment_no"], "payment.capture")
+    assert (saga.status, saga.needs_attention) == ("completed", False)
+    assert captured_of(capture_part(client, payment, 2_000)) == ("authorized", 5_000, 5_000)
+
+
+def test_a_capture_that_the_channel_decides_later_is_not_told_as_failed(
+    client: SignedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PayPal does: it accepts the capture and says for days that it is pending."""
+    simulator = intercept_simulator(monkeypatch)
+    payment, key = authorized(client), new_no("key")
+
+    def delay(operation: str, result: Any) -> Any:
+        if operation in ("capture_payment", "find_payment") and isinstance(result, Reported):
+            pending = replace(result.value, state=PaymentState.PROCESSING, captured_minor=0)
+            return Reported(pending)
+        return result
+
+    simulator.after = delay
+    data(capture(client, payment, key=key), 202)
+    background.finish()
+    assert background.saga_of(payment["payment_no"], "payment.capture").needs_attention
+    data(capture(client, payment, key=key), 202)
+    simulator.mend()
+    bank.deliver_webhooks(payment["payment_no"])
+    background.finish()
+    assert data(capture(client, payment, key=key))["status"] == "succeeded"
+
+
 def test_a_capture_in_the_dashboard_is_recorded(client: SignedClient) -> None:
     payment = authorized(client)
     capture_part(client, payment, 3_000)
@@ -271,6 +310,19 @@ def test_a_channel_that_takes_a_capture_back_needs_review(client: SignedClient) 
     assert bank.read_effect(bank.send_webhook(lie)) == "parked"
     assert get_payment(client, payment)["status"] == "authorized"
     assert Payment.objects.get().needs_attention
+
+
+def test_more_money_for_a_payment_that_has_succeeded_needs_review(client: SignedClient) -> None:
+    """Captured in the channel's dashboard, after the capture that we took for the last one."""
+    payment = authorized(client, "no_webhook")
+    assert data(capture(client, payment, amount=4_000))["status"] == "succeeded"
+    same, more = (
+        bank.build_webhook(payment, state=PaymentState.PAID.value, captured_minor=total)
+        for total in (4_000, 9_000)
+    )
+    assert bank.read_effect(bank.send_webhook(same)) == "nothing_new"
+    assert bank.read_effect(bank.send_webhook(more)) == "parked"
+    assert "9000 captured, we know of 4000" in Payment.objects.get().attention_reason
 
 
 @pytest.mark.parametrize("resolution", ["watch", "paid", "unpaid"])

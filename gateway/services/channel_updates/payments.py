@@ -150,7 +150,16 @@ def _apply_authorization(payment: Payment, update: ChannelPayment) -> bool:
     if update.captured_minor > payment.captured_minor:
         effect = receive_partial_capture(payment=payment, captured_minor=update.captured_minor)
         changed |= effect == UpdateEffect.APPLIED
+    if changed:
+        _wake_settled_sagas(payment)
     return changed
+
+
+def _wake_settled_sagas(payment: Payment) -> None:
+    """A capture or an increment whose outcome was unknown, and which the update has settled. While its saga waits or is
+    in review, no other one can begin."""
+    definitions = ("payment.capture", "payment.increment_authorization")
+    operations.wake_sagas_of(business_id=payment.payment_no, definitions=definitions)
 
 
 def _apply_increment(payment: Payment, update: ChannelPayment) -> bool:
@@ -173,6 +182,7 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
             business_id=payment.payment_no,
             definitions=("payment.create", "payment.retry", "payment.cancel", "payment.complete"),
         )
+        _wake_settled_sagas(payment)
     return effect
 
 
