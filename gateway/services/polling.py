@@ -12,12 +12,20 @@ from datetime import timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from channels.registry import list_channel_names
 from common.claim_loop import Claimed, ClaimLoop
 from gateway import state_machine
-from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, Payment, Refund, ReviewCode
+from gateway.models import (
+    OPEN_PAYMENT_STATUSES,
+    OPEN_REFUND_STATUSES,
+    Payment,
+    PaymentStatus,
+    Refund,
+    ReviewCode,
+)
 from gateway.services.channel_queries import QueryOutcome, try_query_payment, try_query_refund
 from gateway.services.polling_claims import (
     CLAIM_PAYMENTS,
@@ -33,8 +41,9 @@ log = structlog.get_logger(__name__)
 CLAIM_LOOP_SECONDS = 2.0  # between claims; `gateway/polling_intervals.py` has the intervals of polls
 # Of each channel and environment, and of the refunds of an environment.
 PAYMENT_PLACES, REFUND_PLACES = 16, 4
-# An authorization lives for a week, a bank's refund may take two.
+# A bank's refund may take two weeks. An authorization lives 7 to 30 days (29 at PayPal).
 GIVE_UP_PAYMENT_AFTER = timedelta(days=10)  # since its expiry
+GIVE_UP_AUTHORIZATION_AFTER = timedelta(days=35)
 GIVE_UP_REFUND_AFTER = timedelta(days=21)  # since its creation
 
 
@@ -100,16 +109,18 @@ def poll_refund(poll: ClaimedPoll) -> None:
 def _give_up_payment(payment: Payment) -> None:
     """Stops polling a payment that is still open long after its expiry, and opens a review. A status is never
     guessed."""
+    long_expired = Q(expires_at__lte=Now() - GIVE_UP_AUTHORIZATION_AFTER) | Q(
+        ~Q(status=PaymentStatus.AUTHORIZED), expires_at__lte=Now() - GIVE_UP_PAYMENT_AFTER
+    )
     with transaction.atomic():
         has_given_up = Payment.objects.filter(
-            pk=payment.pk, status__in=OPEN_PAYMENT_STATUSES, expires_at__lte=Now() - GIVE_UP_PAYMENT_AFTER
+            long_expired, pk=payment.pk, status__in=OPEN_PAYMENT_STATUSES
         ).update(next_check_at=None, updated_at=Now())
         if has_given_up:
-            days = GIVE_UP_PAYMENT_AFTER.days
             state_machine.open_review(
                 payment=payment,
                 code=ReviewCode.NO_OUTCOME,
-                text=f"the channel still reports no outcome {days} days after the payment expired",
+                text="the channel still reports no outcome, long after the payment expired",
             )
             log.error("payment.polling_given_up", payment_no=payment.payment_no)
 

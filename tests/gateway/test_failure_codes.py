@@ -31,12 +31,12 @@ OF_OTHER_CHANNELS = {
 }
 
 
-def find_literals(channel: str) -> set[str]:
-    """The codes that the channel's code names where it declines."""
+def find_literals(folder: str, result: str) -> set[str]:
+    """The codes that the code of a folder names where it builds this result."""
     codes = set()
-    for file in Path(settings.BASE_DIR, "channels", channel).glob("*.py"):
+    for file in Path(settings.BASE_DIR, folder).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Declined":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == result:
                 first = node.args[0]
                 codes |= {first.value} if isinstance(first, ast.Constant) else set()
     return {str(code) for code in codes}
@@ -44,9 +44,22 @@ def find_literals(channel: str) -> set[str]:
 
 @pytest.mark.parametrize("channel", ["alipay", "wechat"])
 def test_the_codes_that_a_channel_names(channel: str) -> None:
-    found = find_literals(channel)
+    found = find_literals(f"channels/{channel}", "Declined")
     assert {"currency_not_supported", "nothing_to_refund"} <= found
     assert found <= set(FAILURE_LABELS)
+
+
+@pytest.mark.parametrize("channel", ["paypal", "stripe"])
+def test_our_own_codes_of_channels_that_document_theirs(channel: str) -> None:
+    found = find_literals(f"channels/{channel}", "Declined")
+    assert found
+    assert found <= set(FAILURE_LABELS)
+
+
+def test_the_codes_of_flows() -> None:
+    found = find_literals("gateway/flows", "Failure") - {"unknown"}
+    assert "authorization_gone" in found
+    assert found | {"approval_lapsed", "resolved_by_staff"} <= set(FAILURE_LABELS)
 
 
 def test_the_codes_of_tables() -> None:

@@ -10,13 +10,18 @@ from django.db.models.functions import Now
 
 from channels.base import NotProcessed, UnknownOutcome
 from gateway.models import Payment, Refund
-from gateway.services.polling import GIVE_UP_PAYMENT_AFTER, GIVE_UP_REFUND_AFTER
+from gateway.services.polling import (
+    GIVE_UP_AUTHORIZATION_AFTER,
+    GIVE_UP_PAYMENT_AFTER,
+    GIVE_UP_REFUND_AFTER,
+)
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.channels import InterceptedSimulator, intercept_simulator
 from tests.support.polling import poll_due
 from tests.support.shop import (
     Body,
+    authorized,
     cancel,
     capture,
     create,
@@ -77,6 +82,17 @@ def test_a_payment_without_outcome_needs_review(
     bank.pay(payment)
     bank.deliver_webhooks(payment["payment_no"])
     assert get_payment(client, payment)["status"] == "succeeded", "a later webhook is applied"
+
+
+def test_an_authorization_is_polled_for_as_long_as_it_can_live(client: SignedClient) -> None:
+    """29 days at PayPal."""
+    authorized(client, "no_webhook")
+    Payment.objects.update(next_check_at=Now(), expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
+    poll_once()
+    assert not Payment.objects.get().needs_attention
+    Payment.objects.update(next_check_at=Now(), expires_at=Now() - GIVE_UP_AUTHORIZATION_AFTER)
+    poll_once()
+    assert Payment.objects.get().needs_attention
 
 
 def test_polling_does_not_give_up_after_a_query_that_was_not_sent(
