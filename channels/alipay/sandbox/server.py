@@ -161,8 +161,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > LARGEST_BODY:
             self.rfile.read(min(int(length), 10 * LARGEST_BODY) if length.isdigit() else 0)
+            self.extra_headers = {"Connection": "close"}  # the caller must not send its next request here
             self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, b"", "text/plain")
-            self.close_connection = True
             return
         self._route(self.rfile.read(int(length)))
 

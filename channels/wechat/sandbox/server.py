@@ -73,6 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(411, b"", "text/plain"))
             return
         if int(length) > MAX_BODY_BYTES:
+            self.rfile.read(min(int(length), 10 * MAX_BODY_BYTES))  # unread, it would reset the answer
             self._send(Answer(413, b"", "text/plain"))
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if answer.status in (411, 413):  # the body was not read
+        if answer.status in (411, 413):  # of the body something may be unread
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)

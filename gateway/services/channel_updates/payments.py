@@ -26,6 +26,11 @@ from sagas import selectors as saga_selectors
 log = structlog.get_logger(__name__)
 
 
+# An update can settle a capture or an increment whose outcome was unknown. While the saga of one waits or is in review,
+# no other operation of the payment can begin.
+SETTLED_BY_UPDATES = ("payment.capture", "payment.increment_authorization")
+
+
 def apply_payment_update(*, update: ChannelPayment, source: UpdateSource) -> UpdateEffect:
     """Applies the update that `source` reports. Applying it again changes nothing."""
     with transaction.atomic():
@@ -151,15 +156,8 @@ def _apply_authorization(payment: Payment, update: ChannelPayment) -> bool:
         effect = receive_partial_capture(payment=payment, captured_minor=update.captured_minor)
         changed |= effect == UpdateEffect.APPLIED
     if changed:
-        _wake_settled_sagas(payment)
+        operations.wake_sagas_of(business_id=payment.payment_no, definitions=SETTLED_BY_UPDATES)
     return changed
-
-
-def _wake_settled_sagas(payment: Payment) -> None:
-    """A capture or an increment whose outcome was unknown, and which the update has settled. While its saga waits or is
-    in review, no other one can begin."""
-    definitions = ("payment.capture", "payment.increment_authorization")
-    operations.wake_sagas_of(business_id=payment.payment_no, definitions=definitions)
 
 
 def _apply_increment(payment: Payment, update: ChannelPayment) -> bool:
@@ -178,11 +176,8 @@ def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
     if effect == UpdateEffect.APPLIED:
         # Those that wait: the creation, a cancellation of a page that was still open, a completion.
-        operations.wake_sagas_of(
-            business_id=payment.payment_no,
-            definitions=("payment.create", "payment.retry", "payment.cancel", "payment.complete"),
-        )
-        _wake_settled_sagas(payment)
+        waiting = ("payment.create", "payment.retry", "payment.cancel", "payment.complete")
+        operations.wake_sagas_of(business_id=payment.payment_no, definitions=(*waiting, *SETTLED_BY_UPDATES))
     return effect
 
 
