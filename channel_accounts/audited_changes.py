@@ -5,7 +5,7 @@ Each is one transaction. The entries have no credentials.
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
@@ -68,19 +68,15 @@ def update_account(
     reason: str = "",
 ) -> StoredChannelAccount:
     """Raises `ValidationFailed`."""
-    with recording(
+    return _record_change(
         StaffActionType.CHANNEL_ACCOUNT_UPDATE,
-        ObjectType.CHANNEL_ACCOUNT,
-        account_id,
+        lambda: services.update_account(
+            account_id=account_id, display_name=display_name, payment_methods=payment_methods
+        ),
+        account_id=account_id,
         actor=actor,
         reason=reason,
-    ) as entry:
-        entry.before = _describe(services.lock_account(account_id))
-        account = services.update_account(
-            account_id=account_id, display_name=display_name, payment_methods=payment_methods
-        )
-        entry.after = _describe(account)
-    return account
+    )
 
 
 def rotate_credentials(
@@ -91,31 +87,39 @@ def rotate_credentials(
     actor: str,
     reason: str = "",
 ) -> StoredChannelAccount:
-    with recording(
+    return _record_change(
         StaffActionType.CHANNEL_ACCOUNT_ROTATE,
-        ObjectType.CHANNEL_ACCOUNT,
-        account_id,
+        lambda: services.rotate_credentials(account_id=account_id, checked=checked, overlap=overlap),
+        account_id=account_id,
         actor=actor,
         reason=reason,
-    ) as entry:
-        entry.before = _describe(services.lock_account(account_id))
-        account = services.rotate_credentials(account_id=account_id, checked=checked, overlap=overlap)
-        entry.after = _describe(account)
-    return account
+    )
 
 
 def record_check(
     *, account_id: uuid.UUID, checked: CheckedCredentials, actor: str, reason: str = ""
 ) -> StoredChannelAccount:
-    with recording(
+    return _record_change(
         StaffActionType.CHANNEL_ACCOUNT_CHECK,
-        ObjectType.CHANNEL_ACCOUNT,
-        account_id,
+        lambda: services.record_check(account_id=account_id, checked=checked),
+        account_id=account_id,
         actor=actor,
         reason=reason,
-    ) as entry:
+    )
+
+
+def _record_change(
+    action: StaffActionType,
+    change: Callable[[], StoredChannelAccount],
+    *,
+    account_id: uuid.UUID,
+    actor: str,
+    reason: str,
+) -> StoredChannelAccount:
+    """Locks the account and records it before and after the change."""
+    with recording(action, ObjectType.CHANNEL_ACCOUNT, account_id, actor=actor, reason=reason) as entry:
         entry.before = _describe(services.lock_account(account_id))
-        account = services.record_check(account_id=account_id, checked=checked)
+        account = change()
         entry.after = _describe(account)
     return account
 

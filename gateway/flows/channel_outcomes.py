@@ -1,6 +1,7 @@
 """Converts a channel's answers into outcomes of saga steps. An answer counts only when its reference, amount and
 currency match our request."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
@@ -53,6 +54,27 @@ def convert_call_answer(answer: base.NotReported) -> Outcome:
             return outcomes.Unknown("the channel does not know the payment")
         case _ as never:
             assert_never(never)
+
+
+def convert_repeatable_call_answer(
+    answer: base.PaymentResult,
+    *,
+    query: Callable[[], Outcome],
+    convert: Callable[[base.ChannelPayment], Outcome],
+) -> Outcome:
+    """Converts the answer to a call that may repeat a lost one: before a decline counts, a query finds out whether the
+    earlier call had its effect."""
+    match answer:
+        case base.Reported(payment):
+            return convert(payment)
+        case base.NewKeyRequired():
+            return count_call_before_query(query())
+        case base.Declined():
+            queried = query()
+            is_decided = isinstance(queried, outcomes.Success | outcomes.NeedsReview)
+            return queried if is_decided else convert_call_answer(answer)
+        case _:
+            return convert_call_answer(answer)
 
 
 def convert_query_answer(answer: base.NotReported) -> Outcome:

@@ -9,13 +9,12 @@ One capture of a payment is in flight at a time, so the channel's total tells wh
 
 import uuid
 
-from channels.base import CapturePayment, ChannelPayment, Declined, NewKeyRequired, PaymentState, Reported
+from channels.base import CapturePayment, ChannelPayment, PaymentState, Reported
 from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
-    convert_call_answer,
     convert_query_answer,
-    count_call_before_query,
+    convert_repeatable_call_answer,
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCaptureData, read_existing_payment
@@ -61,14 +60,8 @@ def capture_at_channel(call: Call) -> Outcome:
             captured_before_minor=data.captured_before_minor,
         )
     )
-    if isinstance(answer, NewKeyRequired):
-        return count_call_before_query(query_channel(call))
-    if isinstance(answer, Declined):
-        # An earlier call, whose answer was lost, may have captured it meanwhile.
-        queried = query_channel(call)
-        return queried if isinstance(queried, Success | NeedsReview) else convert_call_answer(answer)
-    return (
-        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    return convert_repeatable_call_answer(
+        answer, query=lambda: query_channel(call), convert=lambda payment: _convert_payment(data, payment)
     )
 
 

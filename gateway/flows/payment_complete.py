@@ -16,8 +16,6 @@ from django.utils import timezone
 from channels.base import (
     ChannelPayment,
     CompletePayment,
-    Declined,
-    NewKeyRequired,
     NotFoundAtChannel,
     NotYet,
     PaymentState,
@@ -26,9 +24,8 @@ from channels.base import (
 from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
-    convert_call_answer,
     convert_query_answer,
-    count_call_before_query,
+    convert_repeatable_call_answer,
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCompleteData, read_existing_payment
@@ -76,16 +73,10 @@ def complete_at_channel(call: Call) -> Outcome:
             manual_capture=data.manual_capture,
         )
     )
-    if isinstance(answer, NewKeyRequired):
-        return count_call_before_query(query_channel(call))
     if isinstance(answer, NotFoundAtChannel | NotYet):
         return Failure(APPROVAL_GONE, "the channel does not know the payment any more")
-    if isinstance(answer, Declined):
-        # An earlier call, whose answer was lost, may have charged it meanwhile.
-        queried = query_channel(call)
-        return queried if isinstance(queried, Success | NeedsReview) else convert_call_answer(answer)
-    return (
-        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    return convert_repeatable_call_answer(
+        answer, query=lambda: query_channel(call), convert=lambda payment: _convert_payment(data, payment)
     )
 
 

@@ -13,18 +13,15 @@ from django.utils.translation import gettext_lazy
 
 from channels.base import (
     ChannelPayment,
-    Declined,
     IncrementAuthorization,
-    NewKeyRequired,
     PaymentState,
     Reported,
 )
 from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
-    convert_call_answer,
     convert_query_answer,
-    count_call_before_query,
+    convert_repeatable_call_answer,
     describe_payment_mismatch,
 )
 from gateway.flows.data import AuthorizationIncrementData, read_existing_payment
@@ -63,14 +60,8 @@ def increment_at_channel(call: Call) -> Outcome:
             amount_minor=data.amount_minor,
         )
     )
-    if isinstance(answer, NewKeyRequired):
-        return count_call_before_query(query_channel(call))
-    if isinstance(answer, Declined):
-        # An earlier call, whose answer was lost, may have been accepted meanwhile.
-        queried = query_channel(call)
-        return queried if isinstance(queried, Success | NeedsReview) else convert_call_answer(answer)
-    return (
-        _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
+    return convert_repeatable_call_answer(
+        answer, query=lambda: query_channel(call), convert=lambda payment: _convert_payment(data, payment)
     )
 
 
