@@ -2,7 +2,9 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class UnexpectedAnswer(Exception):
@@ -49,6 +51,14 @@ def read_time(source: Mapping[str, Any], name: str) -> dt.datetime | None:
     except ValueError as error:
         raise UnexpectedAnswer(f"{name} is no time") from error
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+
+
+def read_state(states: Mapping[str, T], source: Mapping[str, Any], name: str) -> T:
+    """Reads a status of PayPal as one of ours."""
+    status = read_text(source, name)
+    if status not in states:
+        raise UnexpectedAnswer(f"unknown {name} {status!r}")
+    return states[status]
 
 
 def find_link(source: Mapping[str, Any], *relations: str) -> str:

@@ -20,7 +20,7 @@ from channels.base import (
 from channels.paypal.amounts import read_money
 from channels.paypal.client import PayPalClient
 from channels.paypal.errors import FAILURES
-from channels.paypal.fields import UnexpectedAnswer, read_list, read_object, read_text, read_time
+from channels.paypal.fields import UnexpectedAnswer, read_list, read_object, read_state, read_text, read_time
 from channels.paypal.orders import METHOD
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def _format(time: dt.datetime) -> str:
 
 def _read_payment(transaction: Mapping[str, Any]) -> ChannelPayment:
     amount_minor, currency = read_money(transaction.get("transaction_amount"))
-    state = _look_up(_PAYMENT_STATES, transaction)
+    state = read_state(_PAYMENT_STATES, transaction, "transaction_status")
     return ChannelPayment(
         reference=read_text(transaction, "custom_field") or read_text(transaction, "invoice_id"),
         channel_trade_no=read_text(transaction, "transaction_id"),
@@ -130,17 +130,10 @@ def _read_refund(transaction: Mapping[str, Any], environment: str) -> ChannelRef
     return ChannelRefund(
         reference=invoice_id if invoice_id != custom_id else "",
         channel_refund_no=read_text(transaction, "transaction_id"),
-        state=_look_up(_REFUND_STATES, transaction),
+        state=read_state(_REFUND_STATES, transaction, "transaction_status"),
         amount_minor=abs(amount_minor),
         currency=currency,
         environment=environment,
         payment_reference=custom_id,
         payment_trade_no=read_text(transaction, "paypal_reference_id"),
     )
-
-
-def _look_up(states: Mapping[str, T], transaction: Mapping[str, Any]) -> T:
-    status = read_text(transaction, "transaction_status")
-    if status not in states:
-        raise UnexpectedAnswer(f"unknown transaction status {status!r}")
-    return states[status]

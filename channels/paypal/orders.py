@@ -11,7 +11,15 @@ from typing import Any
 
 from channels.base import ChannelPayment, ChannelRefund, PaymentState, RedirectAction, RefundState
 from channels.paypal.amounts import read_money
-from channels.paypal.fields import UnexpectedAnswer, find_link, read_list, read_object, read_text, read_time
+from channels.paypal.fields import (
+    UnexpectedAnswer,
+    find_link,
+    read_list,
+    read_object,
+    read_state,
+    read_text,
+    read_time,
+)
 
 METHOD = "paypal"
 # The customer is redirected within 6 hours of the creation, and then has 6 hours in which the order is approved and
@@ -107,17 +115,10 @@ def _find_state(
                 return state, capture
     if authorization is not None:
         # A capture that failed leaves the authorization as it was.
-        return _look_up(_AUTHORIZATION_STATES, authorization), authorization
+        return read_state(_AUTHORIZATION_STATES, authorization, "status"), authorization
     if captures:  # DECLINED or FAILED
         return PaymentState.DECLINED, captures[-1]
-    return _look_up(_ORDER_STATES, order), order
-
-
-def _look_up(states: Mapping[str, PaymentState], source: Mapping[str, Any]) -> PaymentState:
-    status = read_text(source, "status")
-    if status not in states:
-        raise UnexpectedAnswer(f"unknown status {status!r}")
-    return states[status]
+    return read_state(_ORDER_STATES, order, "status"), order
 
 
 def _find_next_action(order: Mapping[str, Any]) -> RedirectAction | None:
