@@ -28,10 +28,24 @@ class ModelRow(Generic[M]):
 
     def build(self, values: Sequence[Any]) -> M:
         """Makes the instance that the ORM would make of these values."""
+        return self._model.from_db(self._alias, self._names, self._convert(values))
+
+    def refresh(self, instance: M, values: Sequence[Any]) -> None:
+        """Gives the instance these values, as `refresh_from_db` would. Objects that it refers to stay cached."""
+        for name, value in zip(self._names, self._convert(values), strict=True):
+            setattr(instance, name, value)
+        instance._state.adding, instance._state.db = False, self._alias
+
+    def _convert(self, values: Sequence[Any]) -> list[Any]:
         converted = list(values)
         for position, convert in self._converters:
             converted[position] = convert(converted[position])
-        return self._model.from_db(self._alias, self._names, converted)
+        return converted
+
+    @cached_property
+    def width(self) -> int:
+        """The number of columns, for a statement that returns rows of two models."""
+        return len(self._names)
 
     @cached_property
     def _alias(self) -> str:

@@ -5,12 +5,15 @@ another tenant's object does not exist for the caller.
 
 import datetime as dt
 import uuid
+from typing import Any
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from channel_accounts.serving import get_channel_of_payment
 from channels.guard import GuardedChannel
 from common.errors import NotFound
+from common.model_rows import ModelRow
 from gateway.models import (
     AuthorizationIncrement,
     CaptureStatus,
@@ -23,6 +26,13 @@ from gateway.models import (
 from gateway.update_source import UpdateSource
 from merchants.principal import Principal
 from orders.models import Order
+
+_PAYMENT = ModelRow(Payment)
+_SELECT = f"SELECT {_PAYMENT.columns} FROM payments"  # noqa: S608
+_SELECT_BY_REFERENCE = f"""
+{_SELECT} JOIN payment_attempts ON payment_attempts.payment_id = payments.id
+WHERE payment_attempts.reference = %s AND payment_attempts.reference <> ''
+"""
 
 
 def get_payments(principal: Principal) -> QuerySet[Payment]:
@@ -37,10 +47,23 @@ def get_refunds(principal: Principal) -> QuerySet[Refund]:
 
 def get_payment(principal: Principal, payment_no: str) -> Payment:
     """Raises `NotFound`."""
-    payment = get_payments(principal).filter(payment_no=payment_no).first()
+    payment = _find_payment(
+        f"{_SELECT} WHERE payment_no = %s AND merchant_id = %s AND environment = %s",
+        payment_no,
+        principal.merchant_id,
+        principal.environment,
+    )
     if payment is None:
         raise NotFound({"payment_no": payment_no})
     return payment
+
+
+def _find_payment(statement: str, *values: Any) -> Payment | None:
+    """Reads the payment with a statement of the hot path, which is not built anew each time (ADR 38)."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    return _PAYMENT.build(row) if row else None
 
 
 def get_payment_by_trade_no(principal: Principal, channel_trade_no: str) -> Payment:
@@ -113,11 +136,15 @@ def find_payment_of_order(order: Order) -> Payment | None:
 
 def lock_payment_by_reference(reference: str) -> Payment | None:
     """Locks the payment that has an attempt with this reference."""
-    locked = Payment.objects.select_for_update(of=("self",))
-    return (
-        locked.filter(attempts__reference=reference, attempts__reference__gt="").first()
-        or locked.filter(payment_no=reference).first()
+    return _find_payment(f"{_SELECT_BY_REFERENCE} FOR UPDATE OF payments", reference) or _find_payment(
+        f"{_SELECT} WHERE payment_no = %s FOR UPDATE", reference
     )
+
+
+def lock_payment(payment_id: uuid.UUID) -> Payment:
+    payment = _find_payment(f"{_SELECT} WHERE id = %s FOR UPDATE", payment_id)
+    assert payment is not None, "payments are never deleted"
+    return payment
 
 
 def find_payment_by_reference(reference: str) -> Payment | None:

@@ -5,14 +5,21 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from common.clock import database_now
 from common.db import insert_together, insert_unless_exists
-from common.transitions import sources_of
+from common.transitions import quote_statuses, sources_of
 from orders.errors import DuplicateOrderNo, OrderMismatch, OrderNotPayable
 from orders.models import ORDER_TRANSITIONS, Order, OrderItem, OrderStatus
+
+# Of the order with the id that the SQL `order_id` stands for. Also part of the statement that moves its payment.
+MARK_ORDER_PAID = f"""
+UPDATE orders SET status = 'paid', paid_at = statement_timestamp(), updated_at = statement_timestamp()
+WHERE id = {{order_id}} AND status IN ({quote_statuses(sources_of(ORDER_TRANSITIONS, OrderStatus.PAID))})
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,9 @@ def _build_items(order: Order, draft: OrderDraft) -> tuple[OrderItem, ...]:
 
 def mark_order_paid(*, order_id: uuid.UUID) -> bool:
     """False when the order was not pending any more."""
-    return _move_orders(Order.objects.filter(id=order_id), OrderStatus.PAID, paid_at=Now())
+    with connection.cursor() as cursor:
+        cursor.execute(MARK_ORDER_PAID.format(order_id="%s"), [order_id])
+        return bool(cursor.rowcount)
 
 
 def mark_order_cancelled(*, order_id: uuid.UUID) -> bool:

@@ -2,14 +2,14 @@
 staff, who decide on the revision that they have seen."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 
@@ -29,44 +29,31 @@ from sagas.models import (
     StepStatus,
 )
 from sagas.outcomes import Json, StepFailed
+from sagas.statements import WAKE
 
 log = structlog.get_logger(__name__)
-
-_IN_REVIEW_FORWARD = Q(needs_attention=True, direction=Direction.FORWARD)
 
 
 def wake_saga(*, saga_id: uuid.UUID) -> bool:
     """Makes a saga due now that waits or needs review. False when it has ended or a worker holds it already."""
-    return _wake(SagaInstance.objects.filter(id=saga_id))
+    return _wake("id = %(saga_id)s", {"saga_id": saga_id})
 
 
 def wake_sagas_of(*, business_id: str, definitions: Sequence[str]) -> bool:
     """Like `wake_saga`, for the sagas of these definitions about one business object."""
-    return _wake(SagaInstance.objects.filter(business_id=business_id, definition__in=definitions))
+    return _wake(
+        "business_id = %(business_id)s AND definition = ANY(%(definitions)s)",
+        {"business_id": business_id, "definitions": list(definitions)},
+    )
 
 
-def _wake(sagas: QuerySet[SagaInstance]) -> bool:
-    with transaction.atomic():
-        woken = sagas.filter(status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=True).update(
-            lease_expires_at=Now(),
-            # A step that failed past the pivot is tried again. Any other failure stays: the saga is compensated once
-            # the calls of its group are decided.
-            error_code=Case(
-                When(_IN_REVIEW_FORWARD, then=Value("")), default=F("error_code"), output_field=TextField()
-            ),
-            error_message=Case(
-                When(_IN_REVIEW_FORWARD, then=Value("")), default=F("error_message"), output_field=TextField()
-            ),
-            needs_attention=False,
-            attention_reason="",
-            claims_without_progress=0,
-            revision=F("revision") + 1,
-            updated_at=Now(),
-        )
-        if woken:
-            for task_queue in sagas.values_list("task_queue", flat=True).distinct():
-                wakeups.send_wakeup_after_commit(task_queue)
-    return bool(woken)
+def _wake(which: str, values: Mapping[str, Any]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(WAKE.format(which=which), values)
+        task_queues = {task_queue for (task_queue,) in cursor.fetchall()}
+    for task_queue in task_queues:
+        wakeups.send_wakeup_after_commit(task_queue)
+    return bool(task_queues)
 
 
 def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:

@@ -184,3 +184,16 @@ UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_o
        revision = revision + 1, updated_at = now()
 WHERE id = %s AND fence = %s
 """
+
+# Sagas that wait or need review. A step that failed past the pivot is tried again. Any other failure stays: the saga is
+# compensated once the calls of its group are decided.
+WAKE = """
+UPDATE saga_instances SET
+    lease_expires_at = statement_timestamp(),
+    error_code = CASE WHEN needs_attention AND direction = 'forward' THEN '' ELSE error_code END,
+    error_message = CASE WHEN needs_attention AND direction = 'forward' THEN '' ELSE error_message END,
+    needs_attention = false, attention_reason = '', claims_without_progress = 0,
+    revision = revision + 1, updated_at = statement_timestamp()
+WHERE {which} AND status IN ('pending', 'in_progress') AND lease_expires_at IS NULL
+RETURNING task_queue
+"""

@@ -13,7 +13,7 @@ from django.utils import timezone
 from channel_accounts.loaded_accounts import load_account
 from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
 from common.ids import public_number, uuid7
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.errors import RefundExceedsPayment
 from gateway.flows.channel_outcomes import (
     build_refund_result,
@@ -32,6 +32,9 @@ from sagas.outcomes import Failure, Json, NeedsReview, Outcome, Success, Transie
 from sagas.registry import register
 from sagas.state import SagaState
 
+# In `Context.written_objects`: the refund as its last step left it, so that the answer needs no query.
+SETTLED_REFUND = "settled_refund"
+
 
 def reserve_refund(context: Context) -> Json:
     """The payment's row lock makes refunds at the same time wait for each other. The result has the earliest time of
@@ -39,15 +42,15 @@ def reserve_refund(context: Context) -> Json:
 
     Raises one of `REFUND_REFUSALS`."""
     data = RefundCreateData.read(context.data)
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
+    attempt = None
     if data.surplus_of is not None:
-        attempt = _reserve_on_attempt(payment, data.surplus_of, data.amount_minor)
+        attempt = _find_attempt_with_amount(payment, data.surplus_of, data.amount_minor)
     else:
-        attempt = None
-        _reserve_on_payment(payment, data)
+        _require_payment_with_amount(payment, data)
     call_at = get_earliest_call(payment, attempt)
     channel = data.get_channel()
-    Refund.objects.create(
+    refund = Refund(
         id=data.refund_id,
         refund_no=data.refund_no,
         payment=payment,
@@ -63,23 +66,22 @@ def reserve_refund(context: Context) -> Json:
         call_at=call_at,
         returns_application_fee=data.returns_application_fee,
     )
+    state_machine.record_new_refund(refund=refund)
     return {"call_at": call_at.isoformat()} if call_at else {}
 
 
-def _reserve_on_payment(payment: Payment, data: RefundCreateData) -> None:
+def _require_payment_with_amount(payment: Payment, data: RefundCreateData) -> None:
     if not data.late_payment:
         require_refund_allowed(payment=payment, amount_minor=data.amount_minor)
     require_amount_left(payment=payment, amount_minor=data.amount_minor)
-    state_machine.reserve_refund(payment_id=payment.id, attempt_id=None, amount_minor=data.amount_minor)
 
 
-def _reserve_on_attempt(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
+def _find_attempt_with_amount(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
     attempt: PaymentAttempt = payment.attempts.get(number=number)
     if amount_minor > attempt.surplus_refundable_minor:
         raise RefundExceedsPayment(
             {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_refundable_minor}
         )
-    state_machine.reserve_refund(payment_id=payment.id, attempt_id=attempt.id, amount_minor=amount_minor)
     return attempt
 
 
@@ -143,15 +145,17 @@ def _convert_refund(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
 def settle_refund(context: Context) -> None:
     data = RefundCreateData.read(context.data)
     result = context.results["CallChannelRefund"]
-    refund = _lock_refund(data)
+    refund = Refund(id=data.refund_id, payment_id=data.payment_id)
     if result["state"] == RefundState.SUCCEEDED:
-        state_machine.mark_refund_succeeded(refund=refund, channel_refund_no=result["channel_refund_no"])
+        settle = state_machine.mark_refund_succeeded
     else:
-        state_machine.mark_refund_processing(refund=refund, channel_refund_no=result["channel_refund_no"])
+        settle = state_machine.mark_refund_processing
+    if settle(refund=refund, channel_refund_no=result["channel_refund_no"]):
+        context.written_objects[SETTLED_REFUND] = refund
 
 
 def _lock_refund(data: RefundCreateData) -> Refund:
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     refund = Refund.objects.select_for_update().get(id=data.refund_id)
     refund.payment = payment
     return refund

@@ -34,7 +34,8 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
 
 
 def _build_answer(result: SagaResult) -> Answer:
-    refund = Refund.objects.select_related("payment").get(id=result.saga_id)
+    settled = result.written_objects.get(refund_create.SETTLED_REFUND)
+    refund = settled or Refund.objects.select_related("payment").get(id=result.saga_id)
     is_closed_by_hand = result.status == SagaStatus.FAILED
     if result.status == SagaStatus.COMPENSATED or (
         is_closed_by_hand and refund.status == RefundStatus.FAILED

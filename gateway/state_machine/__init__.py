@@ -45,7 +45,7 @@ from gateway.state_machine.refunds import (
     mark_refund_processing,
     mark_refund_succeeded,
     record_channel_refund,
-    reserve_refund,
+    record_new_refund,
     schedule_refund_query,
 )
 from gateway.state_machine.reviews import clear_needs_review, open_review, resolve_reviews
@@ -77,10 +77,10 @@ __all__ = [
     "record_duplicate_payment",
     "record_expiry_attempt",
     "record_late_payment",
+    "record_new_refund",
     "record_partial_capture",
     "record_refused_card",
     "reopen_payment",
-    "reserve_refund",
     "reset_expiry_attempts",
     "resolve_reviews",
     "schedule_payment_query",

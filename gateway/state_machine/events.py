@@ -50,7 +50,6 @@ def emit_increment(payment: Payment, increment: AuthorizationIncrement) -> None:
 
 
 def emit_refund_event(event_type: str, refund: Refund) -> None:
-    refund.refresh_from_db()
     append_event(
         Event(
             type=event_type,

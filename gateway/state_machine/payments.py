@@ -11,10 +11,11 @@ from django.db.models.functions import Coalesce, Now
 
 from channels.base import ActionType
 from common.model_rows import ModelRow
-from common.transitions import sources_of
+from common.transitions import quote_statuses, sources_of
 from gateway.checkout_token import build_checkout_url
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
+    OPEN_ATTEMPT_STATUSES,
     OPEN_PAYMENT_STATUSES,
     AttemptStatus,
     CaptureMethod,
@@ -46,6 +47,24 @@ UPDATE payments SET
                          THEN now() + make_interval(secs => %(first_poll_seconds)s::float8) END
 WHERE id = %(id)s
 RETURNING {_PAYMENT.columns}
+"""  # noqa: S608
+_SUCCEED = f"""
+WITH payment AS (
+    UPDATE payments SET
+        status = 'succeeded', captured_minor = %(captured_minor)s::bigint,
+        paid_at = coalesce(paid_at, statement_timestamp()), closed_at = statement_timestamp(), next_check_at = NULL,
+        failure_code = '', failure_message = '', updated_at = statement_timestamp()
+    WHERE id = %(id)s AND status IN ({quote_statuses(sources_of(PAYMENT_TRANSITIONS, PaymentStatus.SUCCEEDED))})
+    RETURNING {_PAYMENT.columns}
+), attempt AS (
+    UPDATE payment_attempts SET
+        status = 'succeeded', finished_at = statement_timestamp(), channel_trade_no = payment.channel_trade_no
+    FROM payment WHERE payment_attempts.payment_id = payment.id
+        AND payment_attempts.status IN ({quote_statuses(OPEN_ATTEMPT_STATUSES)})
+), paid_order AS (
+    {orders.MARK_ORDER_PAID.format(order_id="(SELECT order_id FROM payment)")}
+)
+SELECT * FROM payment
 """  # noqa: S608
 
 
@@ -157,27 +176,23 @@ def mark_payment_authorized(*, payment: Payment) -> bool:
 
 
 def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
-    """The money was captured, in all `captured_minor`: the order is paid."""
+    """The money was captured, in all `captured_minor`: the order is paid.
+
+    One statement for payment, attempt and order, because every payment runs it.
+    """
     was_captured_apart = payment.status == PaymentStatus.AUTHORIZED or (
         payment.capture_method == CaptureMethod.MANUAL
     )
-    moved = _move(
-        payment,
-        PaymentStatus.SUCCEEDED,
-        captured_minor=captured_minor,
-        paid_at=Coalesce("paid_at", Now()),
-        closed_at=Now(),
-        next_check_at=None,
-        failure_code="",
-        failure_message="",
-    )
-    if moved:
-        close_current_attempt(payment.id, AttemptStatus.SUCCEEDED, channel_trade_no=payment.channel_trade_no)
-        orders.mark_order_paid(order_id=payment.order_id)
-        if was_captured_apart:
-            settle_captures(payment=payment, is_final=True)
-        emit_payment_event("payment.succeeded", payment)
-    return moved
+    with connection.cursor() as cursor:
+        cursor.execute(_SUCCEED, {"id": payment.id, "captured_minor": captured_minor})
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    _PAYMENT.refresh(payment, row)
+    if was_captured_apart:
+        settle_captures(payment=payment, is_final=True)
+    emit_payment_event("payment.succeeded", payment)
+    return True
 
 
 def record_partial_capture(*, payment: Payment, captured_minor: int) -> bool:

@@ -29,6 +29,7 @@ def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
     )
     if moved:
         _add_refunded(refund, -refund.amount_minor)
+        refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
     return moved
@@ -53,6 +54,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
     )
     if moved:
         _add_refunded(refund, refund.amount_minor)
+        refund.refresh_from_db()
         emit_refund_event("refund.succeeded", refund)
         resolve_reviews(
             payment=refund.payment,
@@ -91,6 +93,7 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
     )
     if recorded:
         _add_refunded(refund, part_minor)
+        refund.refresh_from_db()
         emit_refund_event("refund.late_success", refund)
         open_review(
             payment=refund.payment,

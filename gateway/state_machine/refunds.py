@@ -1,13 +1,15 @@
 """The state machine of refunds, up to their first outcome. A refund reserves its amount on the payment, or on the
 attempt whose duplicate payment it gives back."""
 
-import uuid
-from datetime import timedelta
+from typing import Any
 
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from common.transitions import sources_of
+from common.db import insert_together
+from common.model_rows import ModelRow
+from common.transitions import quote_statuses, sources_of
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
@@ -22,55 +24,108 @@ from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.reviews import open_review
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
+_PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
+# The payment is locked before its refund, as everywhere.
+_LOCKED = f"""
+WITH payment AS MATERIALIZED (
+    SELECT {_PAYMENT.columns} FROM payments WHERE id = %(payment_id)s FOR UPDATE
+), moved AS (
+    UPDATE refunds SET
+        channel_refund_no = %(channel_refund_no)s, updated_at = statement_timestamp(), {{changes}}
+    FROM payment
+    WHERE refunds.id = %(id)s AND refunds.payment_id = payment.id AND refunds.status IN ({{sources}})
+    RETURNING {_REFUND.columns}
+)"""  # noqa: S608
+_MARK_PROCESSING = f"""{
+    _LOCKED.format(
+        changes='''status = 'processing',
+        next_check_at = statement_timestamp() + make_interval(secs => %(first_poll_seconds)s::float8)''',
+        sources=quote_statuses(sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING)),
+    )
+}
+SELECT moved.*, payment.* FROM moved, payment
+"""  # noqa: S608
+_MARK_SUCCEEDED = f"""{
+    _LOCKED.format(
+        changes="status = 'succeeded', settled_at = statement_timestamp(), next_check_at = NULL",
+        sources=quote_statuses(OPEN_REFUND_STATUSES),
+    )
+}, refunded_attempt AS (
+    UPDATE payment_attempts SET
+        surplus_pending_minor = surplus_pending_minor - moved.amount_minor,
+        surplus_refunded_minor = surplus_refunded_minor + moved.amount_minor
+    FROM moved WHERE payment_attempts.id = moved.surplus_of_id
+), refunded AS (
+    UPDATE payments SET
+        refund_pending_minor = payments.refund_pending_minor - own.amount_minor,
+        refunded_minor = payments.refunded_minor + own.amount_minor, updated_at = statement_timestamp()
+    FROM (SELECT payment_id, CASE WHEN surplus_of_id IS NULL THEN amount_minor ELSE 0 END AS amount_minor FROM moved)
+        AS own
+    WHERE payments.id = own.payment_id
+    RETURNING {_PAYMENT.columns}
+)
+SELECT moved.*, refunded.* FROM moved, refunded
+"""  # noqa: S608
+_RESERVE = """
+UPDATE payments SET refund_pending_minor = refund_pending_minor + %s, updated_at = statement_timestamp() WHERE id = %s
+"""
+
 
 def record_channel_refund(*, refund: Refund) -> None:
     """Records a refund that was made at the channel and reserves its amount. The caller holds the payment's lock and
     has checked that the amount fits."""
     refund.save(force_insert=True)
-    reserve_refund(
-        payment_id=refund.payment_id, attempt_id=refund.surplus_of_id, amount_minor=refund.amount_minor
-    )
+    _reserve_amount(refund)
 
 
-def reserve_refund(*, payment_id: uuid.UUID, attempt_id: uuid.UUID | None, amount_minor: int) -> None:
-    """Reserves the amount of a new refund on the attempt whose duplicate payment it gives back, or on the payment when
-    `attempt_id` is None. The caller holds the payment's lock and has checked that the amount fits."""
-    if attempt_id is not None:
-        PaymentAttempt.objects.filter(id=attempt_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") + amount_minor
+def record_new_refund(*, refund: Refund) -> None:
+    """Records a refund that is about to be made and reserves its amount. The caller holds the payment's lock and has
+    checked that the amount fits. What the database fills in is not read back."""
+    insert_together(refund)
+    _reserve_amount(refund)
+
+
+def _reserve_amount(refund: Refund) -> None:
+    """Reserves the amount on the attempt whose duplicate payment the refund gives back, or on the payment."""
+    if refund.surplus_of_id is not None:
+        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
+            surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
         )
-    else:
-        Payment.objects.filter(id=payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") + amount_minor, updated_at=Now()
-        )
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_RESERVE, [refund.amount_minor, refund.payment_id])
 
 
 def mark_refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
     """The channel has accepted the refund and will report its outcome later."""
-    moved = Refund.objects.filter(
-        id=refund.id, status__in=sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING)
-    ).update(
-        status=RefundStatus.PROCESSING,
-        channel_refund_no=channel_refund_no,
-        next_check_at=Now() + timedelta(seconds=FIRST_POLL_SECONDS),
-        updated_at=Now(),
-    )
-    return bool(moved)
+    return _move(_MARK_PROCESSING, refund, channel_refund_no)
 
 
 def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
-    """Turns the reserved amount into refunded money. The caller holds the payment's lock."""
-    moved = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
-        status=RefundStatus.SUCCEEDED,
-        channel_refund_no=channel_refund_no,
-        settled_at=Now(),
-        next_check_at=None,
-        updated_at=Now(),
-    )
+    """Turns the reserved amount into refunded money."""
+    moved = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
     if moved:
-        _end_reservation(refund, refunded_minor=refund.amount_minor)
         emit_refund_event("refund.succeeded", refund)
-    return bool(moved)
+    return moved
+
+
+def _move(statement: str, refund: Refund, channel_refund_no: str) -> bool:
+    """Locks the payment and moves the refund in one statement. A refund that moves gets its new values, and its
+    payment's, which need not have been read before."""
+    values: dict[str, Any] = {
+        "id": refund.id,
+        "payment_id": refund.payment_id,
+        "channel_refund_no": channel_refund_no,
+        "first_poll_seconds": FIRST_POLL_SECONDS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    _REFUND.refresh(refund, row[: _REFUND.width])
+    refund.payment = _PAYMENT.build(row[_REFUND.width :])
+    return True
 
 
 def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
@@ -84,7 +139,8 @@ def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
         updated_at=Now(),
     )
     if moved:
-        _end_reservation(refund, refunded_minor=0)
+        _release_amount(refund)
+        refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
     return bool(moved)
@@ -109,15 +165,12 @@ def schedule_refund_query(*, refund: Refund) -> bool:
     return bool(scheduled)
 
 
-def _end_reservation(refund: Refund, *, refunded_minor: int) -> None:
+def _release_amount(refund: Refund) -> None:
     if refund.surplus_of_id is not None:
         PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") - refund.amount_minor,
-            surplus_refunded_minor=F("surplus_refunded_minor") + refunded_minor,
+            surplus_pending_minor=F("surplus_pending_minor") - refund.amount_minor
         )
     else:
         Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor,
-            refunded_minor=F("refunded_minor") + refunded_minor,
-            updated_at=Now(),
+            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
         )

@@ -18,8 +18,8 @@ Prepare = Callable[[], Callable[[], object]]
 # needs less lowers the budget.
 CREATION = Work(statements=8, commits=2, database_round_trips=12, redis_round_trips=3, function_calls=10_800)
 REPLAY = Work(statements=1, commits=0, database_round_trips=1, redis_round_trips=2, function_calls=4_340)
-REFUND = Work(statements=17, commits=2, database_round_trips=21, redis_round_trips=3, function_calls=36_400)
-WEBHOOK = Work(statements=13, commits=1, database_round_trips=15, redis_round_trips=0, function_calls=18_300)
+REFUND = Work(statements=11, commits=2, database_round_trips=15, redis_round_trips=3, function_calls=17_800)
+WEBHOOK = Work(statements=5, commits=1, database_round_trips=7, redis_round_trips=0, function_calls=6_180)
 FUNCTION_CALL_TOLERANCE = 0.1
 
 

@@ -33,7 +33,7 @@ SETTLED_BY_UPDATES = ("payment.capture", "payment.increment_authorization")
 
 def apply_payment_update(*, update: ChannelPayment, source: UpdateSource) -> UpdateEffect:
     """Applies the update that `source` reports. Applying it again changes nothing."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # joins the transaction of a webhook
         payment = selectors.lock_payment_by_reference(update.reference)
         if payment is None:
             return UpdateEffect.UNKNOWN_REFERENCE
