@@ -20,7 +20,6 @@ MENU: Items = (
     ("gateway.dispute", "gavel"),
     ("orders.order", "shopping_bag"),
     ("sagas.sagainstance", "account_tree"),
-    ("approvals.approval", "how_to_reg"),
     ("merchants.merchant", "storefront"),
 )
 # The page "More". Models that no group names are listed in the last one, which holds the tables as they are stored.
@@ -39,6 +38,7 @@ MORE: Sequence[tuple[Promise, Items]] = (
     (
         _("Records"),
         (
+            ("approvals.approval", "how_to_reg"),
             ("audit.staffaction", "policy"),
             ("exports.export", "download"),
             ("gateway.paymentreview", "flag"),
@@ -70,7 +70,8 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": _("Dashboard"), "icon": "monitoring", "link": reverse("admin:index")}
     more = {"title": _("More"), "icon": "apps", "link": reverse("admin_more")}
     models = _registered_models()
-    entries = [home, *(_link(models[label], icon) for label, icon in MENU), more]
+    queue = {"title": _("Work queue"), "icon": "inbox", "link": reverse("work_queue")}
+    entries = [home, queue, *(_link(models[label], icon) for label, icon in MENU), more]
     return [{"title": None, "items": entries, "separator": False}]
 
 

@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from backoffice.navigation import show_more
+from backoffice.work_queue.page import show_queue
 from monitoring import probes
 from payment_platform import home
 from payment_platform.api_docs import guides
@@ -29,6 +30,7 @@ urlpatterns = [
     path("api/docs/<slug:name>", guides.guide, name="guide"),
     path("checkout/", include("checkout.urls")),
     path("admin/", include("staff.urls")),
+    path("admin/queue/", admin.site.admin_view(show_queue), name="work_queue"),
     path("admin/more/", admin.site.admin_view(show_more), name="admin_more"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

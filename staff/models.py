@@ -41,6 +41,7 @@ class StaffPermission(models.Model):
             ("resolve_saga", "Can mark sagas as resolved"),
             ("approve_operation", "Can approve operations that another person requested"),
             ("export_rows", "Can export lists"),
+            ("handle_work_items", "Can assign, snooze and annotate items of the work queue"),
             ("test_endpoint", "Can send test calls to webhook endpoints"),
             ("manage_routing", "Can add and end routing rules"),
             ("manage_merchants", "Can create, suspend and reactivate merchants"),

@@ -22,6 +22,7 @@ class Permission(enum.StrEnum):
     RESOLVE = "staff.resolve_saga"
     APPROVE = "staff.approve_operation"
     EXPORT = "staff.export_rows"
+    HANDLE_WORK_ITEMS = "staff.handle_work_items"
     TEST_ENDPOINT = "staff.test_endpoint"
     MANAGE_ROUTING = "staff.manage_routing"
     MANAGE_MERCHANTS = "staff.manage_merchants"
@@ -88,12 +89,23 @@ _EXPORTS = _view_permissions("exports.export")
 _APPROVALS = _view_permissions("approvals.approval")
 
 _VIEWER = _PAYMENTS
-_SUPPORT = _VIEWER | _REQUESTS | {Permission.SYNC, Permission.CANCEL, Permission.TEST_ENDPOINT}
+_SUPPORT = (
+    _VIEWER
+    | _REQUESTS
+    | {Permission.SYNC, Permission.CANCEL, Permission.TEST_ENDPOINT, Permission.HANDLE_WORK_ITEMS}
+)
 _FINANCE = (
     _VIEWER
     | _EXPORTS
     | _APPROVALS
-    | {Permission.SYNC, Permission.CAPTURE, Permission.REFUND, Permission.APPROVE, Permission.EXPORT}
+    | {
+        Permission.SYNC,
+        Permission.CAPTURE,
+        Permission.REFUND,
+        Permission.APPROVE,
+        Permission.EXPORT,
+        Permission.HANDLE_WORK_ITEMS,
+    }
 )
 _OPERATOR = (
     _VIEWER
@@ -107,6 +119,7 @@ _OPERATOR = (
         Permission.APPROVE,
         Permission.TEST_ENDPOINT,
         Permission.MANAGE_ROUTING,
+        Permission.HANDLE_WORK_ITEMS,
     }
 )
 _ADMIN = _VIEWER | _REQUESTS | _MACHINERY | _PEOPLE | _EXPORTS | _APPROVALS | frozenset(Permission)

@@ -51,12 +51,14 @@ def format_duration(length: dt.timedelta) -> str:
     """Returns the duration in its largest unit: `42 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`."""
     seconds = round(length.total_seconds(), 3)
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return _("%(number)s ms") % {"number": f"{seconds * 1000:.0f}"}
     if round(seconds, 1) < 60:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
+        return _("%(number)s s") % {"number": f"{seconds:.1f}".removesuffix(".0")}
     if seconds < 3600:
-        return f"{max(seconds // 60, 1):.0f} min"
-    return f"{seconds // 3600:.0f} h" if seconds < 86400 else f"{seconds // 86400:.0f} d"
+        return _("%(number)s min") % {"number": f"{max(seconds // 60, 1):.0f}"}
+    if seconds < 86400:
+        return _("%(number)s h") % {"number": f"{seconds // 3600:.0f}"}
+    return _("%(number)s d") % {"number": f"{seconds // 86400:.0f}"}
 
 
 TONES = {

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "backoffice.approvals",
     "backoffice.dashboard",
     "backoffice.exports",
+    "backoffice.work_queue",
     "demo",
     "staff",  # after all apps with models: its groups consist of their permissions
     "payment_platform",

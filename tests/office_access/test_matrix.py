@@ -71,6 +71,7 @@ VIEW_PERMISSIONS = {
 # Pages on which something is done, by the name of their address.
 PAGES = {
     "admin_more": ALL,
+    "work_queue": ALL,
     "index": ALL,
     "search": ALL,
     "password_change": ALL,
@@ -116,13 +117,14 @@ PAGES |= {
     if get_credential_fields(name)
 }
 # Pages that need a permission for their model, which each role has.
-PAGES_OF_A_MODEL = {"gateway_routingrule_try"}
+PAGES_OF_A_MODEL = {"gateway_routingrule_try", "work_queue"}
 # What may be done, wherever the button is.
 OPERATION_PERMISSIONS = {
     "staff.approve_operation": "FOA",
     "staff.cancel_payment": "SA",
     "staff.capture_payment": "FA",
     "staff.export_rows": "FA",
+    "staff.handle_work_items": "SFOA",
     "staff.manage_channel_accounts": "A",
     "staff.manage_keys": "A",
     "staff.manage_merchants": "A",

@@ -38,6 +38,7 @@ WITHOUT_PAGES = {
     "dashboard.PaymentHour",
     "dashboard.Progress",
     "exports.ExportChunk",
+    "work_queue.WorkItem",
     "staff.Authenticator",
     "staff.RecoveryCode",
     "staff.StaffPermission",

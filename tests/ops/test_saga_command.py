@@ -314,4 +314,5 @@ def test_the_documentation_shows_what_the_command_draws(name):
     ],
 )
 def test_spans(milliseconds, text):
-    assert format_duration(dt.timedelta(milliseconds=milliseconds)) == text
+    with translation.override("en"):
+        assert format_duration(dt.timedelta(milliseconds=milliseconds)) == text

@@ -1,0 +1,177 @@
+"""The work queue: what it lists, who may change it, and that an item which is settled leaves it by itself."""
+
+import datetime as dt
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.models import StaffAction
+from backoffice.approvals.models import Approval
+from backoffice.work_queue import services
+from backoffice.work_queue.models import ItemKind, WorkItem
+from backoffice.work_queue.open_items import OpenItem, QueueFilter, list_open_items
+from backoffice.work_queue.services import ItemReference
+from common.errors import OperationRefused
+from gateway import state_machine
+from gateway.models import Dispute, Payment, ReviewCode
+from sagas.models import SagaInstance
+from tests.office.test_second_person import make_saga_in_review
+from tests.support import shop
+from tests.support.rows import leave_one_of_each
+from tests.support.signing import SignedClient
+from webhooks.models import WebhookEndpoint
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
+URL = "/admin/queue/"
+
+
+@pytest.fixture
+def everything(client: SignedClient) -> Payment:
+    """One open item of each kind."""
+    payment = Payment.objects.get(payment_no=shop.paid(client, amount=123_456)["payment_no"])
+    leave_one_of_each()
+    Dispute.objects.update(status="needs_response", evidence_due_by=timezone.now() + dt.timedelta(hours=20))
+    WebhookEndpoint.objects.filter(kind="registered").update(
+        status="disabled", disabled_reason="gone", disabled_at=timezone.now()
+    )
+    with transaction.atomic():
+        state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+        state_machine.open_review(payment=payment, code=ReviewCode.REFUND_FAILED, text="declined")
+    make_saga_in_review(client, 5_000)
+    return payment
+
+
+def items(**chosen) -> dict[ItemKind, OpenItem]:
+    return {item.kind: item for item in list_open_items(QueueFilter(list(ItemKind), **chosen))}
+
+
+def reference(item: OpenItem) -> ItemReference:
+    return ItemReference(item.kind, item.object_id, item.assignee)
+
+
+def key(item: OpenItem) -> str:
+    return f"{item.kind.value}:{item.object_id}:{item.assignee}"
+
+
+def test_one_item_of_each_kind_with_amount_reason_and_action(
+    sign_in: Callable[..., Client], everything: Payment
+) -> None:
+    root = sign_in(
+        "root", "view_*", "staff.sync_payment", "staff.approve_operation", "sagas.operate_sagainstance"
+    )
+    with CaptureQueriesContext(connection) as queries:
+        answer = root.get(URL)
+    assert len(queries) <= 18, [query["sql"] for query in queries]
+    html = unescape(answer.content.decode())
+    for shown in (
+        "1,234.56 USD",
+        "The channel's data differ from ours",
+        "the amounts differ",
+        "An automatic refund failed",
+        "due in 19 h",
+        "Answered 410 Gone",
+        "Waiting for approval: Compensate",
+        reverse("admin:gateway_payment_sync", args=[everything.pk]),
+        reverse("admin:approvals_approval_change", args=[Approval.objects.get().pk]),
+    ):
+        assert shown in html, shown
+    found = items()
+    assert set(found) == set(ItemKind)
+    assert next(iter(found)) is ItemKind.DISPUTE, "what is due within two days comes first"
+
+
+def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
+    with transaction.atomic():
+        state_machine.resolve_reviews(payment=everything, resolution="compared", actor="ana")
+    Dispute.objects.update(status="won")
+    Approval.objects.update(state="rejected")
+    SagaInstance.objects.update(needs_attention=False)
+    WebhookEndpoint.objects.update(status="enabled", disabled_reason="", disabled_at=None)
+    assert items() == {}
+
+
+def test_assigned_snoozed_and_noted_each_in_one_row_and_in_the_audit_log(
+    everything: Payment, sign_in
+) -> None:
+    sign_in("ben")
+    item = items()[ItemKind.PAYMENT]
+    assert services.assign_items(items=[reference(item)], assignee="ben", actor="ana", note="look") == []
+    assert services.snooze_items(items=[reference(item)], length=dt.timedelta(hours=4), actor="ana") == 1
+    assert services.add_note(items=[reference(item)], actor="ben", note="asked the bank") == 1
+    row = WorkItem.objects.get()
+    assert (row.assignee, row.note, row.noted_by) == ("ben", "asked the bank", "ben")
+    recorded = StaffAction.objects.filter(action__startswith="work_item").order_by("id")
+    assert [(each.action, each.object_id, each.actor, each.reason) for each in recorded] == [
+        ("work_item.assign", everything.payment_no, "ana", "look"),
+        ("work_item.snooze", everything.payment_no, "ana", ""),
+        ("work_item.note", everything.payment_no, "ben", "asked the bank"),
+    ]
+    assert ItemKind.PAYMENT not in items()
+    assert (
+        items(is_snoozed=True).keys() == items(assignee="ben", is_snoozed=None).keys() == {ItemKind.PAYMENT}
+    )
+    assert services.snooze_items(items=[reference(item)], length=dt.timedelta(), actor="ana") == 1
+    assert items()[ItemKind.PAYMENT].snoozed_until is None
+
+
+def test_two_people_cannot_take_one_item(everything: Payment, sign_in) -> None:
+    for name in ("ana", "ben"):
+        sign_in(name)
+    seen = reference(items()[ItemKind.SAGA])
+    assert services.assign_items(items=[seen], assignee="ana", actor="ana") == []
+    assert services.assign_items(items=[seen], assignee="ben", actor="ben") == [items()[ItemKind.SAGA].number]
+    assert WorkItem.objects.get().assignee == "ana"
+    assert StaffAction.objects.filter(action="work_item.assign").count() == 1
+
+
+def test_a_snooze_does_not_hide_what_happens_later(everything: Payment) -> None:
+    item = items()[ItemKind.SAGA]
+    services.snooze_items(items=[reference(item)], length=dt.timedelta(days=7), actor="ana")
+    assert ItemKind.SAGA not in items()
+    WorkItem.objects.update(snoozed_at=item.since - dt.timedelta(seconds=1))
+    assert ItemKind.SAGA in items()
+
+
+@pytest.mark.parametrize("length", [dt.timedelta(days=31), dt.timedelta(seconds=-1)])
+def test_a_snooze_has_an_end(length: dt.timedelta) -> None:
+    with pytest.raises(OperationRefused):
+        services.snooze_items(items=[], length=length, actor="ana")
+
+
+def test_who_may_not_change_items_sees_them_and_is_refused(sign_in, everything: Payment) -> None:
+    item = items()[ItemKind.PAYMENT]
+    vera = sign_in("vera", "gateway.view_payment")
+    html = vera.get(URL).content.decode()
+    assert everything.payment_no in html
+    assert 'name="item"' not in html
+    assert "Waiting for approval" not in html, "approvals need a permission of their own"
+    assert vera.post(URL, {"change": "note", "note": "x", "item": key(item)}).status_code == 403
+    assert sign_in("nobody").get(URL).status_code == 403
+    assert not WorkItem.objects.exists()
+
+
+def test_the_form_assigns_filters_and_refuses_garbage(sign_in, everything: Payment) -> None:
+    sue = sign_in("sue", "view_*", "staff.handle_work_items")
+    saga = items()[ItemKind.SAGA]
+    assert sue.post(f"{URL}?kind=saga", {"take": key(saga)}).headers["Location"] == f"{URL}?kind=saga"
+    mine = sue.get(URL, {"whose": "mine"}).content.decode()
+    assert key(saga) + "sue" in mine
+    assert everything.payment_no not in mine
+    chosen = {"merchant": everything.merchant.email, "environment": "live", "kind": "nonsense", "whose": "x"}
+    assert "All clear" in sue.get(URL, chosen).content.decode()
+    for form in ({"item": "x"}, {"item": "saga:x:"}, {"item": key(saga), "change": "x"}, {"item": key(saga)}):
+        assert sue.post(URL, form).status_code == 404, form
+    for form in (
+        {},
+        {"item": key(saga), "change": "assign", "assignee": "stranger"},
+        {"item": key(saga), "change": "note", "note": ""},
+    ):
+        assert sue.post(URL, form).status_code == 302, form
+    assert sue.get(URL, {"merchant": "a\0b", "environment": "\0"}).status_code in (200, 400)
+    assert WorkItem.objects.get().assignee == "sue"
