@@ -46,18 +46,20 @@ def read_keyed_request(
 ) -> KeyedRequest:
     """Reads the Idempotency-Key header (IETF draft: an opaque string). Raises `ValidationFailed` for the header.
 
-    `body` is the parsed and validated body, an object. `target` has the names in the path.
+    `body` is the parsed body. One that is not an object has no fields: validation refuses it. `target` has the names in
+    the path.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
         raise ValidationFailed({"Idempotency-Key": [_("Use 1 to 255 printable ASCII characters.")]})
+    given = body if isinstance(body, dict) else {}
     return KeyedRequest(
         tenant=tenant,
         method=request.method or "",
         route=route,
         key=key,
         fields={
-            name: _compute_fingerprint(value) for name, value in sorted({**body, **(target or {})}.items())
+            name: _compute_fingerprint(value) for name, value in sorted({**given, **(target or {})}.items())
         },
         lenient_fields=lenient_fields,
     )

@@ -104,8 +104,18 @@ class Claim(Generic[T]):
             return bool(cursor.rowcount)
 
 
-def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim[T]:
-    """Claims the request's key and runs `begin` in the claiming transaction.
+def find_replay(request: KeyedRequest) -> Answer | None:
+    """The stored answer of an equal request, from Redis, for a caller that looks before it validates the body: an equal
+    body was valid. None when `claim_key` has to decide."""
+    stored = cache.load_answer(request) if request.key is not None else None
+    if stored is None or not request.lenient_fields.issuperset(_find_differences(request, stored.fields)):
+        return None
+    metrics.REQUESTS.labels(request.route).inc()
+    return _replay(request, stored, source="redis")
+
+
+def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T], reads_cache: bool = True) -> Claim[T]:
+    """Claims the request's key and runs `begin` in the claiming transaction. `reads_cache`: False after `find_replay`.
 
     When the key was used before, the claim has the stored answer, or resumes the write of a request that crashed.
     A final refusal that `begin` raises becomes the answer. Raises `RequestInFlight`, `IdempotencyKeyReused`, and what
@@ -114,7 +124,7 @@ def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T]) -> Claim
     if request.key is None:
         return _begin_without_key(request, begin)
     metrics.REQUESTS.labels(request.route).inc()
-    stored = cache.load_answer(request)
+    stored = cache.load_answer(request) if reads_cache else None
     if stored is not None:
         return _make_answered_claim(request, _replay(request, stored, source="redis"))
     record = _build_record(request)
@@ -260,12 +270,17 @@ def _mismatch_headers(request: KeyedRequest, differing: Sequence[str]) -> dict[s
 
 def _require_same_request(request: KeyedRequest, fields: Mapping[str, str]) -> list[str]:
     """Raises `IdempotencyKeyReused` naming the fields that differ; returns those that are allowed to."""
-    names = sorted(fields.keys() | request.fields.keys())
-    differing = [name for name in names if fields.get(name) != request.fields.get(name)]
+    differing = _find_differences(request, fields)
     if not request.lenient_fields.issuperset(differing):
         metrics.CONFLICTS.labels(request.route, "key_reused").inc()
         raise IdempotencyKeyReused({"idempotency_key": request.key, "fields": differing})
     return differing
+
+
+def _find_differences(request: KeyedRequest, fields: Mapping[str, str]) -> list[str]:
+    """The names of the fields that differ, in the order of the alphabet."""
+    names = fields.keys() | request.fields.keys()
+    return sorted(name for name in names if fields.get(name) != request.fields.get(name))
 
 
 def _find_records(request: KeyedRequest) -> QuerySet[IdempotencyKey]:

@@ -4,9 +4,11 @@ import datetime as dt
 import re
 from typing import Any
 
+from django.core.validators import ProhibitNullCharactersValidator
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from common.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from common.money import EXPONENTS, MAX_AMOUNT_MINOR
@@ -37,6 +39,14 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u
 _LINE_BREAKS = str.maketrans("", "", "\t\n\r")
 
 
+class _SurrogatesRefused(ProhibitSurrogateCharactersValidator):
+    """Django REST framework's validator, which looks at each character, only for text that can hold a surrogate."""
+
+    def __call__(self, value: str) -> None:
+        if not value.isascii():
+            super().__call__(value)
+
+
 class TextField(serializers.CharField):
     """Text as sent: numbers and booleans are not turned into text. One line, unless `multiline`."""
 
@@ -47,6 +57,10 @@ class TextField(serializers.CharField):
     def __init__(self, *, multiline: bool = False, **kwargs: Any) -> None:
         self.multiline = multiline
         super().__init__(**kwargs)
+        # A NUL is one of the unprintable characters.
+        replaced = (ProhibitNullCharactersValidator, ProhibitSurrogateCharactersValidator)
+        kept = [validator for validator in self.validators if not isinstance(validator, replaced)]
+        self.validators = [*kept, _SurrogatesRefused()]
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

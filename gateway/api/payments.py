@@ -1,6 +1,6 @@
 """Payments over HTTP: each view reads the request, calls one service and answers."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -33,6 +33,7 @@ from gateway.services.capture_payment import capture_payment
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.increment_authorization import increment_authorization
 from idempotency.request import KeyedRequest, read_keyed_request
+from idempotency.services import find_replay
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
 from orders.selectors import get_order
@@ -55,30 +56,7 @@ class PaymentListView(APIView):
 
         202 when the channel's answer is not known in time: the background finishes it.
         """
-        principal, values = principal_of(request), validated(PaymentInput, request.data)
-        command = PaymentCommand(
-            order_no=values["order_no"],
-            amount_minor=values["amount"],
-            currency=values["currency"],
-            channel=values["channel"],
-            subject=values["subject"],
-            body=values["body"],
-            callback_url=values["callback_url"],
-            return_url=values["return_url"],
-            capture_method=values["capture_method"],
-            expires_in_seconds=values["expires_in"],
-            items=[
-                {"name": item["name"], "quantity": item["quantity"], "unit_amount_minor": item["unit_amount"]}
-                for item in values.get("items", [])
-            ],
-            payment_method=values["payment_method"],
-            payment_method_options=values.get("payment_method_options", {}),
-            customer=values.get("customer", {}),
-            client_ip=values.get("client_ip", ""),
-            locale=values.get("locale", ""),
-            country=values.get("country", ""),
-            metadata=values.get("metadata", {}),
-        )
+        principal = principal_of(request)
         keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
@@ -86,7 +64,10 @@ class PaymentListView(APIView):
             body=request.data,
             lenient_fields=principal.lenient_fields,
         )
-        return respond(create_payment(principal=principal, command=command, request=keyed))
+        answer = find_replay(keyed) or create_payment(
+            principal=principal, command=_read_command(request.data), request=keyed
+        )
+        return respond(answer)
 
     @extend_schema(operation_id="payments_list", parameters=[PaymentQuery], responses=PAYMENTS)
     def get(self, request: Request) -> HttpResponse:
@@ -99,6 +80,33 @@ class PaymentListView(APIView):
         return respond_with_page(
             payments, query, filters=FILTERS, body_of=payment_body, index_prefix=index_prefix
         )
+
+
+def _read_command(body: Any) -> PaymentCommand:
+    values = validated(PaymentInput, body)
+    return PaymentCommand(
+        order_no=values["order_no"],
+        amount_minor=values["amount"],
+        currency=values["currency"],
+        channel=values["channel"],
+        subject=values["subject"],
+        body=values["body"],
+        callback_url=values["callback_url"],
+        return_url=values["return_url"],
+        capture_method=values["capture_method"],
+        expires_in_seconds=values["expires_in"],
+        items=[
+            {"name": item["name"], "quantity": item["quantity"], "unit_amount_minor": item["unit_amount"]}
+            for item in values.get("items", [])
+        ],
+        payment_method=values["payment_method"],
+        payment_method_options=values.get("payment_method_options", {}),
+        customer=values.get("customer", {}),
+        client_ip=values.get("client_ip", ""),
+        locale=values.get("locale", ""),
+        country=values.get("country", ""),
+        metadata=values.get("metadata", {}),
+    )
 
 
 class PaymentView(APIView):

@@ -64,7 +64,7 @@ class PaymentCommand:
 
 def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
     """Creates an order and its payment. For an order whose payment ended without money, begins a further attempt of
-    that payment (ADR 18).
+    that payment (ADR 18). The API calls `find_replay` before.
 
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`, `DuplicateOrderNo`, `OrderNotPayable`,
     `OrderMismatch`.
@@ -74,7 +74,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
     def begin(claim: Claim[SagaState | None]) -> SagaState:
         return _start_create_or_retry(claim.resource_id, principal, command, route)
 
-    claim = claim_key(request, begin=begin)
+    claim = claim_key(request, begin=begin, reads_cache=False)
     return run_claimed_saga(claim, build_answer=_build_answer)
 
 

@@ -102,3 +102,12 @@ def test_every_page_has_a_policy_without_other_hosts(address: str, settings: Any
     if not address.startswith("/api/docs"):
         assert "'unsafe-inline'" not in policy.get("script-src", "")
     assert answer["X-Frame-Options"] == "DENY"
+
+
+def test_an_answer_of_the_api_has_the_headers_of_a_page_without_its_cookies() -> None:
+    answer = Client().get("/api/v1/payments")
+    assert answer.status_code == 401
+    page = Client().get("/healthz")
+    for header in ("Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy"):
+        assert answer[header] == page[header], header
+    assert not answer.cookies
