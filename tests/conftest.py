@@ -13,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 
 from channel_accounts.loaded_accounts import clear_cache
 from tests.support import clean_database, shares, template_database
+from tests.support.waiting import PATIENCE_MILLISECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -120,13 +121,16 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 @pytest.fixture(scope="session")
 def chromium() -> "Iterator[Browser]":
     """One headless browser for all tests of a process: two of Playwright's loops do not fit into one thread."""
-    from playwright.sync_api import sync_playwright  # most runs need no browser
+    from playwright.sync_api import expect, sync_playwright  # most runs need no browser
 
     # Playwright keeps an event loop in this thread; the tests' own queries beside it are as safe as ever.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
+            args=["--no-sandbox"],
+            timeout=PATIENCE_MILLISECONDS,
         )
         yield browser
         browser.close()

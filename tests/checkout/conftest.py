@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
+from tests.support.waiting import PATIENCE_MILLISECONDS
 
 SHOP = "https://shop.example/thanks"
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -51,24 +52,38 @@ class Windows:
     def __init__(self, chromium: Browser, base: str) -> None:
         self._chromium, self._base = chromium, base
         self._open: list[Any] = []
+        self._waiting_for_shop: list[Route] | None = None
         self.all: list[Customer] = []
 
     def new(self, language: str = "en", size: dict[str, int] = PHONE, **options: Any) -> Customer:
         context = self._chromium.new_context(
             locale=LOCALES[language], viewport=size, device_scale_factor=2, **options
         )
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
         self._open.append(context)
         customer = Customer(context.new_page())
         self.all.append(customer)
 
-        def shop(route: Route) -> None:
-            route.fulfill(status=200, content_type="text/html", body="<title>Shop</title><h1>Thank you</h1>")
-
-        context.route(re.compile(r"^https://shop\.example/"), shop)
+        context.route(re.compile(r"^https://shop\.example/"), self._answer_for_shop)
         customer.page.on("request", lambda request: customer.requests.append(request.url))
         customer.page.on("console", lambda message: self._record_error(customer, message.type, message.text))
         customer.page.on("pageerror", lambda error: customer.errors.append(str(error)))
         return customer
+
+    def close_shop(self) -> None:
+        """Until `open_shop`, the shop does not answer: a page that returns to it stays open."""
+        self._waiting_for_shop = []
+
+    def open_shop(self) -> None:
+        waiting, self._waiting_for_shop = self._waiting_for_shop or [], None
+        for route in waiting:
+            self._answer_for_shop(route)
+
+    def _answer_for_shop(self, route: Route) -> None:
+        if self._waiting_for_shop is not None:
+            self._waiting_for_shop.append(route)
+            return
+        route.fulfill(status=200, content_type="text/html", body="<title>Shop</title><h1>Thank you</h1>")
 
     @staticmethod
     def _record_error(customer: Customer, kind: str, text: str) -> None:

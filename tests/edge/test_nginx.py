@@ -12,9 +12,9 @@ import pytest
 
 from scripts.local.config import ROOT
 from tests.edge.conftest import ATTACKERS, ATTACKING, BIG, HealthyCustomers, is_up
-from tests.stack.installation import free_port
+from tests.support.processes import free_port
 from tests.support.slow_clients import Attack, Kind
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -57,21 +57,21 @@ def edge(gateway: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
         "-p",
         str(directory),
     ]
-    checked = subprocess.run([*nginx, "-t"], capture_output=True, text=True, timeout=30)
+    checked = subprocess.run([*nginx, "-t"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert checked.returncode == 0, checked.stderr
     process = subprocess.Popen([*nginx, "-g", "daemon off;"])
     try:
-        wait_until(lambda: is_up(port), 60, "nginx")
+        wait_until(lambda: is_up(port), PATIENCE_SECONDS, "nginx")
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def test_healthy_requests_are_answered_throughout(edge: int) -> None:
     attack = Attack(edge, count=ATTACKERS, kinds=list(Kind), big=BIG, sources=ATTACKING)
     with attack, HealthyCustomers(edge) as customers:
-        wait_until(lambda: len(customers.seconds) >= 50, 60, "fifty answers")
+        wait_until(lambda: len(customers.seconds) >= 50, PATIENCE_SECONDS, "fifty answers")
     assert customers.failures == []
     assert statistics.median(customers.seconds) < 5, sorted(customers.seconds)[-5:]
 
@@ -80,9 +80,9 @@ def test_connections_per_address_are_limited(edge: int) -> None:
     """Connections above the limit are answered before their bodies have arrived."""
     attack = Attack(edge, count=80, kinds=[Kind.DRIPPING_BODY], big=BIG, sources=["127.0.2.1"])
     with attack:
-        wait_until(lambda: len(attack.answered) == 80 - 50, 60, "refusals")
+        wait_until(lambda: len(attack.answered) == 80 - 50, PATIENCE_SECONDS, "refusals")
 
 
 def test_metrics_are_not_public(edge: int) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(f"http://127.0.0.1:{edge}/metrics", timeout=30)
+        urllib.request.urlopen(f"http://127.0.0.1:{edge}/metrics", timeout=PATIENCE_SECONDS)

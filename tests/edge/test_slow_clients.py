@@ -22,7 +22,7 @@ from tests.edge.conftest import (
     HealthyCustomers,
 )
 from tests.support.slow_clients import Attack, Kind
-from tests.support.waiting import LOADED_SECONDS, wait_until
+from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -33,10 +33,10 @@ def test_healthy_requests_are_answered_throughout(gateway: int) -> None:
     assert ATTACKERS // len(kinds) > THREADS * WORKERS
     attack = Attack(gateway, count=ATTACKERS, kinds=kinds, big=BIG, sources=ATTACKING)
     with attack, HealthyCustomers(gateway) as customers:
-        # One after another on the threads of the server, the slow clients would take two minutes.
+        # One after another on the threads of the server, the slow clients would take four minutes.
         wait_until(
             lambda: not attack.left() and len(customers.seconds) > 10,
-            30 + LOADED_SECONDS,
+            REQUEST_SECONDS + LOADED_SECONDS,
             "the server to close them and to answer the others",
         )
     assert customers.failures == []
@@ -59,7 +59,7 @@ def test_an_invalid_request_gets_an_error_of_the_api(gateway: int) -> None:
         (b"POST /api/v1/payments HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", 431),
     ):
-        with socket.create_connection(("127.0.0.1", gateway), timeout=60) as client:
+        with socket.create_connection(("127.0.0.1", gateway), timeout=PATIENCE_SECONDS) as client:
             client.sendall(sent)
             answer = http.client.HTTPResponse(client)
             answer.begin()
@@ -71,7 +71,7 @@ def test_an_invalid_request_gets_an_error_of_the_api(gateway: int) -> None:
 
 def test_a_chunked_body_is_received_whole(gateway: int) -> None:
     """The view gets it complete; with gunicorn's threads it was empty."""
-    with socket.create_connection(("127.0.0.1", gateway), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", gateway), timeout=PATIENCE_SECONDS) as client:
         head = b"POST /api/v1/payments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
         answer = http.client.HTTPResponse(client)

@@ -19,13 +19,12 @@ from events.sinks import kafka
 from events.sinks.base import SinkUnavailable
 from events.sinks.kafka import KafkaSink
 from tests.support.kafka import TOPIC, MockCluster, Received
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 TYPES = ("payment.created", "payment.succeeded", "refund.succeeded")
-PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture

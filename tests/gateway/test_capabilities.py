@@ -212,7 +212,7 @@ class TestRefunds:
         self, client: SignedClient, tight: AdditionalChannel
     ) -> None:
         """It is accepted and reserved at once, spends no attempt, and the third waits behind the second."""
-        change_rules(tight, refunds=RefundRules(min_seconds_between=60))
+        change_rules(tight, refunds=RefundRules(min_seconds_between=600))
         payment = paid(client)
         first = data(refund(client, payment, 1_000))
         assert first["status"] == "succeeded"
@@ -222,12 +222,12 @@ class TestRefunds:
         calls = [Refund.objects.get(refund_no=each["refund_no"]).call_at for each in (second, third)]
         made_at = Refund.objects.get(refund_no=first["refund_no"]).created_at
         assert calls[0] is not None
-        assert calls == [made_at + dt.timedelta(seconds=60), made_at + dt.timedelta(seconds=120)]
+        assert calls == [made_at + dt.timedelta(minutes=10), made_at + dt.timedelta(minutes=20)]
         for each in (second, third):
             saga = background.saga_of(each["refund_no"], "refund.create")
             step = saga.steps.get(step_name="CallChannelRefund")
             assert (step.retry_count, step.in_doubt) == (0, False)
-            assert step.next_retry_at > timezone.now() + dt.timedelta(seconds=50)
+            assert step.next_retry_at > timezone.now() + dt.timedelta(minutes=5)
         self._let_pauses_pass()
         background.finish()
         for each in (second, third):

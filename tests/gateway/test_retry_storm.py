@@ -25,8 +25,8 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Killswitch:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
-    return StoppedTime(monkeypatch)
+def clock() -> StoppedTime:
+    return StoppedTime()
 
 
 def test_a_channel_outage_of_twenty_minutes(

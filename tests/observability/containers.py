@@ -24,7 +24,7 @@ from scripts.local.config import ROOT
 from tests.observability.receiver import Receiver, receiver
 from tests.support.kafka import MockCluster
 from tests.support.processes import Process, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -38,7 +38,6 @@ LONG_RUNNING = (
     "payment-relay",
     "payment-webhooks",
 )
-START_SECONDS = 90.0
 
 # A test does not wait as long as a night does; everything else is the file's.
 HURRY = {
@@ -76,7 +75,7 @@ class Containers:
             env=self.environment(service),
             capture_output=True,
             text=True,
-            timeout=START_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
 
     def start(self, service: str) -> None:
@@ -97,7 +96,7 @@ class Containers:
             self._processes[service].require_running()
             return self._check(service)
 
-        wait_until(healthy, START_SECONDS, f"{service} to be healthy", interval=0.3)
+        wait_until(healthy, PATIENCE_SECONDS, f"{service} to be healthy", interval=0.3)
 
     def stop(self) -> None:
         for process in self._processes.values():
@@ -145,7 +144,7 @@ class Containers:
         kind, *words = SERVICES[service]["healthcheck"]["test"]
         assert kind == "CMD"
         words = [*_interpreter(words[0]), *(self._on_this_machine(word, service) for word in words[1:])]
-        done = subprocess.run(words, capture_output=True, timeout=30)
+        done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS)
         return done.returncode == 0
 
     def _on_this_machine(self, text: str, service: str) -> str:

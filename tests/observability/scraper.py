@@ -13,7 +13,7 @@ from typing import Any
 from scripts.local.config import ROOT
 from tests.observability.containers import Containers
 from tests.support.processes import Process, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 CONFIGURATION = ROOT / "deploy" / "prometheus"
 
@@ -24,7 +24,7 @@ class Scraper:
 
     def get(self, path: str, **query: str) -> Any:
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)["data"]
 
     def value(self, expression: str) -> float | None:
@@ -54,14 +54,16 @@ def scraper(platform: Containers) -> Iterator[Scraper]:
     process.start()
     found = Scraper(f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: process.require_running() or _is_ready(found), 60, "Prometheus")
+        wait_until(lambda: process.require_running() or _is_ready(found), PATIENCE_SECONDS, "Prometheus")
         yield found
     finally:
         process.kill()
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
 
 
 def _configuration(platform: Containers) -> str:

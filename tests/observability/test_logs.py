@@ -20,6 +20,7 @@ from django.conf import settings
 from common.redaction import redact_log_event
 from common.sensitive_text import hide_emails, hide_secrets
 from scripts.local.config import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
 
 CARDS = [
     "4242424242424242",
@@ -233,7 +234,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             | ({"LOG_FORMAT": log_format} if log_format else {}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         return done.stderr

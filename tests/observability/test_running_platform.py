@@ -20,12 +20,11 @@ from tests.observability.scraper import Scraper, scraper
 from tests.stack.test_serve import BOOT
 from tests.support import receiver as webhooks
 from tests.support.http_shop import HttpShop, Write, payment
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.stack
 
 SERVER, CLIENT = 2, 3  # OTLP's numbers for kinds of spans
-SECONDS = 60.0
 ALERTS = ROOT / "deploy" / "prometheus" / "rules" / "alerts.yml"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 
@@ -61,11 +60,11 @@ def paid(platform: Containers, shop: HttpShop, endpoint: webhooks.Receiver) -> d
     reply = shop.send(write)
     assert reply.status == 202, str(reply)
     number = reply.data["payment_no"]
-    opened = wait_until(lambda: _shown(shop, number, "payment_url"), SECONDS, "the worker's retry")
+    opened = wait_until(lambda: _shown(shop, number, "payment_url"), PATIENCE_SECONDS, "the worker's retry")
     _pay(opened["payment_url"])
     finished = wait_until(
         lambda: (found := _shown(shop, number, "status")) and found["status"] == "succeeded" and found,
-        SECONDS,
+        PATIENCE_SECONDS,
         "the webhook",
     )
     return {**finished, "payment_url": opened["payment_url"]}
@@ -95,7 +94,7 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
         ways_out = [len(_only(found, name)) for name in ("outbox publish", "webhook out")]
         return found if all(counts) and ways_out == [2, 3] else []
 
-    spans = wait_until(whole, SECONDS, "all spans of the payment")
+    spans = wait_until(whole, PATIENCE_SECONDS, "all spans of the payment")
     request = _one(spans, "POST /api/v1/payments")
     assert (request.service, request.kind, request.parent_id) == ("payment-gateway", SERVER, "")
     assert request.attributes["http.response.status_code"] == 202
@@ -164,8 +163,10 @@ def test_a_caller_does_not_join_our_trace(platform: Containers, shop: HttpShop) 
     request = urllib.request.Request(
         f"{platform.url}/api/docs", headers={"traceparent": f"00-{theirs}-00f067aa0ba902b7-01"}
     )
-    urllib.request.urlopen(request, timeout=30).close()
-    span = wait_until(lambda: _only(platform.collector.spans, "GET /api/docs"), SECONDS, "the span")[0]
+    urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
+    span = wait_until(lambda: _only(platform.collector.spans, "GET /api/docs"), PATIENCE_SECONDS, "the span")[
+        0
+    ]
     assert span.trace_id != theirs
     assert span.parent_id == ""
     assert span.links == [(theirs, "00f067aa0ba902b7")]
@@ -175,7 +176,9 @@ def test_spans_hold_no_secrets_and_no_bodies(
     platform: Containers, shop: HttpShop, paid: dict[str, Any]
 ) -> None:
     wait_until(
-        lambda: _only(platform.collector.spans, "POST /checkout/<token>"), SECONDS, "the checkout's span"
+        lambda: _only(platform.collector.spans, "POST /checkout/<token>"),
+        PATIENCE_SECONDS,
+        "the checkout's span",
     )
     token = urllib.parse.urlsplit(paid["payment_url"]).path.rpartition("/")[2]
     webhook = ("whsec_", "address-with-a-token", "simulator-webhook-secret")
@@ -196,7 +199,7 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
             for line in platform.objects("payment-sagas-test")
             if line["event"] == "saga.finished" and line.get("payment_no") == number
         ],
-        SECONDS,
+        PATIENCE_SECONDS,
         "the saga's end in the log",
     )
     request, resumed = _arrived(platform, number, "POST /api/v1/payments", "payment.create resumed")
@@ -212,7 +215,7 @@ def test_logs_are_objects_that_name_request_trace_and_payment(
 
 
 def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
-    wait_until(lambda: prometheus.value("sum(up)") == len(LONG_RUNNING), SECONDS, "every target")
+    wait_until(lambda: prometheus.value("sum(up)") == len(LONG_RUNNING), PATIENCE_SECONDS, "every target")
     jobs = {series["metric"]["job"] for series in prometheus.get("query", query="up == 1")["result"]}
     assert jobs == set(LONG_RUNNING)
     for expression in (
@@ -235,9 +238,9 @@ def test_prometheus_scrapes_every_process(prometheus: Scraper) -> None:
         'sum(webhook_deliveries_total{job="payment-webhooks", outcome="rejected"})',
         'sum(webhook_deliveries_total{job="payment-webhooks", outcome="success"})',
     ):
-        wait_until(lambda: (prometheus.value(expression) or 0) >= 1, SECONDS, expression)  # noqa: B023 - at once
+        wait_until(lambda: (prometheus.value(expression) or 0) >= 1, PATIENCE_SECONDS, expression)  # noqa: B023 - at once
     assert prometheus.value("max(database_connections)") > 0
-    wait_until(lambda: prometheus.value("max(outbox_depth)") == 0, SECONDS, "the outbox to be empty")
+    wait_until(lambda: prometheus.value("max(outbox_depth)") == 0, PATIENCE_SECONDS, "the outbox to be empty")
 
 
 def test_a_healthy_platform_raises_no_alert(prometheus: Scraper) -> None:
@@ -245,7 +248,7 @@ def test_a_healthy_platform_raises_no_alert(prometheus: Scraper) -> None:
         found = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
         return found if all(rule["health"] != "unknown" for rule in found) else []
 
-    found = wait_until(rules, SECONDS, "the rules to be evaluated")
+    found = wait_until(rules, PATIENCE_SECONDS, "the rules to be evaluated")
     assert {rule["name"]: rule.get("lastError") for rule in found if rule["health"] != "ok"} == {}
     firing = {rule["name"] for rule in found if rule.get("state") == "firing"}
     assert firing == set()
@@ -266,10 +269,12 @@ def test_every_recording_rule_finds_series(prometheus: Scraper) -> None:
 @pytest.mark.parametrize("service", ["payment-gateway", "payment-worker"])
 def test_metrics_pass_promtools_lint(platform: Containers, paid: dict[str, Any], service: str) -> None:
     ports = {"payment-gateway": platform.port, **platform.metrics_ports}
-    with urllib.request.urlopen(f"http://127.0.0.1:{ports[service]}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{ports[service]}/metrics", timeout=PATIENCE_SECONDS
+    ) as answer:
         text = answer.read().decode()
     lint = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert (lint.returncode, lint.stderr) == (0, "")
     series = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
@@ -300,7 +305,7 @@ def _python(platform: Containers, *arguments: str) -> subprocess.CompletedProces
         },
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -312,10 +317,10 @@ def _shown(shop: HttpShop, payment_no: str, field: str) -> dict[str, Any] | None
 def _pay(payment_url: str) -> None:
     """Pays as a browser does: loads the page and submits its form."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    with browser.open(payment_url, timeout=30) as page:
+    with browser.open(payment_url, timeout=PATIENCE_SECONDS) as page:
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
     fields = {"action": "pay", **({"csrfmiddlewaretoken": token.group(1)} if token else {})}
-    browser.open(payment_url, urllib.parse.urlencode(fields).encode(), timeout=30).close()
+    browser.open(payment_url, urllib.parse.urlencode(fields).encode(), timeout=PATIENCE_SECONDS).close()
 
 
 def _only(spans: list[SeenSpan], name: str) -> list[SeenSpan]:
@@ -336,14 +341,14 @@ def _arrived(platform: Containers, payment_no: str, *names: str) -> list[SeenSpa
         found = platform.collector.trace_of(payment_no)
         return found if all(_only(found, name) for name in names) else []
 
-    found = wait_until(all_of_them, SECONDS, f"the spans {names}")
+    found = wait_until(all_of_them, PATIENCE_SECONDS, f"the spans {names}")
     return [_one(found, name) for name in names]
 
 
 def _require_known(prometheus: Scraper, expression: str) -> None:
     """What it asks for is on a scrape, once what is counted has happened and was looked at."""
     for name in sorted(_metrics_in(expression) - RECORDED.keys()):
-        wait_until(lambda: name in prometheus.names(), SECONDS, f"{name} of {expression}")  # noqa: B023 - at once
+        wait_until(lambda: name in prometheus.names(), PATIENCE_SECONDS, f"{name} of {expression}")  # noqa: B023 - at once
 
 
 def _recorded() -> dict[str, str]:

@@ -12,6 +12,7 @@ from django_otp.oath import TOTP
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.waiting import PATIENCE_MILLISECONDS
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,7 +26,7 @@ def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     context = chromium.new_context(base_url=live_server.url, locale="en-US")
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     strangers, complaints = [], []
 
     def record_request(request: Request) -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Reply, Write, payment
 from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, LEASE_SECONDS, RECOVERY_SECONDS, Platform
-from tests.support.waiting import LOADED_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -19,6 +18,8 @@ pytestmark = pytest.mark.processes
 LOST_MESSAGE_SECONDS = LEASE_SECONDS + RECOVERY_SECONDS
 # The worker's waits between attempts to reconnect, and the beat's.
 RECONNECT_SECONDS = 20.0
+# No answer takes as long, however loaded the machine is.
+FROZEN_SECONDS = 50.0
 PAYMENTS = 12
 
 
@@ -83,7 +84,7 @@ def test_frozen(platform: Platform, shop: HttpShop, books: Books) -> None:
     took = time.monotonic() - began
     platform.redis.signal(signal.SIGCONT)
     assert [reply.status for reply in replies] == [200] * len(writes)
-    assert took < LOADED_SECONDS  # and not until Redis is back
+    assert took < FROZEN_SECONDS  # and not until Redis is back
     _require_all_paid(shop, books, writes, RECOVERY_SECONDS)
 
 

@@ -85,7 +85,7 @@ def test_a_waiting_saga_has_no_lease_and_is_not_claimed(fake_steps, waiting, beg
     saga = engine.advance_saga(begin(waiting()))
     row = reload(saga)
     assert (row.status, row.waiting_for, row.lease_expires_at) == (SagaStatus.IN_PROGRESS, NAME, None)
-    assert 55 < (row.waiting_until - row.updated_at).total_seconds() <= 60
+    assert 30 < (row.waiting_until - row.updated_at).total_seconds() <= 60
     assert claim_all() == []
     assert engine.resume_saga(saga.id) is None
     assert fake_steps.executed == ["local1", "call2"]

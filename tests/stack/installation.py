@@ -11,6 +11,8 @@ from pathlib import Path
 
 from scripts.local import leftovers
 from scripts.local.config import ROOT, Stack
+from tests.support.processes import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 # Bytecode is copied: each process of a stack would compile the whole project at its start.
 NOT_COPIED = shutil.ignore_patterns(
@@ -18,6 +20,8 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 # What a login shell has. Nothing of the test run: its DB_HOST would mean "use that server".
 PORTS = ("PORT", "DB_PORT", "REDIS_PORT", "WECHAT_SANDBOX_PORT", "ALIPAY_SANDBOX_PORT")
+# A script starts one process after another, and waits for each.
+SCRIPT_SECONDS = 4 * PATIENCE_SECONDS
 KEPT = ("PATH", "HOME", "LANG", "PIP_FIND_LINKS", "PIP_INDEX_URL")
 
 
@@ -35,7 +39,7 @@ class Installation:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         ports = {name: str(port) for name, port in self.ports.items()}
         # The packages of this test run, so that none are installed again.
-        return {**kept, **ports, "VENV_DIR": sys.prefix, "READY_SECONDS": "180", **extra}
+        return {**kept, **ports, "VENV_DIR": sys.prefix, "READY_SECONDS": str(PATIENCE_SECONDS), **extra}
 
     def run(self, script: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -44,14 +48,14 @@ class Installation:
             env=self.environment(**extra),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=SCRIPT_SECONDS,
         )
 
     def begin(self, script: str, **extra: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([self.directory / "scripts" / script], cwd="/", env=self.environment(**extra))
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as response:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE_SECONDS) as response:
             return response.read().decode()
 
     def kill_supervisor(self) -> None:
@@ -73,12 +77,6 @@ class Installation:
             if home.is_symlink():
                 shutil.rmtree(home.resolve(), ignore_errors=True)
         shutil.rmtree(self.directory)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -12,6 +12,7 @@ from celery.bin.celery import celery
 from django.core.management import get_commands
 
 from scripts.local.config import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -74,7 +75,9 @@ def test_file_follows_the_compose_specification() -> None:
 
 def test_dockerfile_passes_its_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    checked = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60)
+    checked = subprocess.run(
+        [hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
@@ -114,4 +117,4 @@ def test_secrets_come_from_the_environment() -> None:
 
 def _module(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", name, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)

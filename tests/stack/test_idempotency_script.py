@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.local.config import ROOT
-from tests.stack.installation import free_port
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.stack
 SCRIPT = ROOT / "scripts" / "test-idempotency.sh"

@@ -9,7 +9,8 @@ import pytest
 
 from scripts.local import config, venv
 from scripts.local.errors import StackError
-from tests.stack.installation import Installation, free_port
+from tests.stack.installation import Installation
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.stack
 

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from payment_platform.settings.secrets import PUBLISHED, master_keys, secret
 from scripts.local.config import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
 
 GOOD, GOOD_KEY = "v9-Qm2_kR7tYw3LzXc8NbHf5JsDp1GaE4uKo", "3n0bYpQGZ9n6m3q3u1yqg1V3sPAb2qXc9o1mM6nTj8E="
 
@@ -56,7 +57,7 @@ def test_the_gateway_does_not_start(weak: str) -> None:
         env={**kept, **good, weak: "weak", "LOCAL_DIR": "/nowhere"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert started.returncode == 1
     assert started.stderr.startswith(f"ERROR {weak}")

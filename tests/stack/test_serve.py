@@ -17,7 +17,8 @@ from psycopg import sql
 
 from payment_platform import boot
 from scripts.local.config import ROOT
-from tests.stack.installation import free_port
+from tests.support.processes import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 BOOT = """\
@@ -31,7 +32,6 @@ INFO  Saga Orchestrator 初始化完成
 INFO  Saga Payment Service 初始化完成（功能已准备就绪）
 INFO  Payment Gateway 启动成功，监听端口: {port}
 """.splitlines()
-START_SECONDS = 90
 
 
 class Gateway:
@@ -60,7 +60,7 @@ class Gateway:
 
     def refusal(self) -> str:
         """The line on stderr of a gateway that did not start."""
-        assert self.process.wait(START_SECONDS) == 1
+        assert self.process.wait(PATIENCE_SECONDS) == 1
         assert self.process.stderr
         error = self.process.stderr.read()
         assert error.startswith("ERROR "), error
@@ -69,7 +69,7 @@ class Gateway:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(START_SECONDS)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -94,10 +94,12 @@ def test_two_gateways_start_at_once_on_an_empty_database(empty_database: str) ->
     connected = {"STRIPE_TEST_SECRET_KEY": "sk_test_1", "STRIPE_API_BASE": f"http://127.0.0.1:{free_port()}"}
     gateways = [Gateway(DB_NAME=empty_database, **more) for more in (connected, {})]
     for gateway in gateways:
-        assert gateway.listening.wait(START_SECONDS), gateway.lines
+        assert gateway.listening.wait(PATIENCE_SECONDS), gateway.lines
         expected = [line.format(port=gateway.port) for line in BOOT]
         assert [line.partition("（未设置")[0] for line in gateway.lines] == expected
-        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/readyz", timeout=30) as ready:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{gateway.port}/readyz", timeout=PATIENCE_SECONDS
+        ) as ready:
             assert ready.status == 200
     assert gateways[0].process.stderr
     assert any("Stripe did not answer" in line for line in gateways[0].process.stderr)
@@ -118,13 +120,13 @@ def test_wrong_password() -> None:
 def test_the_gateway_starts_without_redis(empty_database: str) -> None:
     port = str(free_port())
     gateway = Gateway(DB_NAME=empty_database, REDIS_HOST="127.0.0.1", REDIS_PORT=port)
-    assert gateway.listening.wait(START_SECONDS), gateway.lines
+    assert gateway.listening.wait(PATIENCE_SECONDS), gateway.lines
     assert gateway.lines[:3] == BOOT[:3]
     assert gateway.lines[3].startswith(f"WARN  Redis连接失败: 127.0.0.1:{port} (")
     assert "Redis连接成功" not in "".join(gateway.lines)
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/readyz", timeout=30) as ready:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/readyz", timeout=PATIENCE_SECONDS) as ready:
         assert json.load(ready) == {"ready": True, "checks": {"database": True, "redis": False}}
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/", timeout=30) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/", timeout=PATIENCE_SECONDS) as page:
         assert page.status == 200
     assert gateway.stop() == 0
 

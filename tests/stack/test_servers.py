@@ -12,6 +12,7 @@ import pytest
 from scripts.local import account, postgres, wheels
 from scripts.local.errors import StackError
 from tests.stack.installation import listens
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root runs servers as another account")
@@ -99,5 +100,5 @@ def test_a_cancelled_test_run_leaves_no_process() -> None:
     assert run.stdout
     ports = [int(port) for port in run.stdout.readline().split()]
     run.terminate()
-    assert run.wait(60) == 128 + signal.SIGTERM
+    assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
     assert not any(listens(port) for port in ports)

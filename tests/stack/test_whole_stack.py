@@ -12,6 +12,7 @@ import redis
 
 from scripts.local.waiting import wait_until
 from tests.stack.installation import Installation, listens
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
@@ -59,8 +60,8 @@ def assert_servers_that_were_ended_come_back(installation: Installation) -> None
         except (psycopg.OperationalError, redis.RedisError):
             return False
 
-    assert wait_until(are_back, 60)
-    assert wait_until(lambda: _is_ready(installation), 60)
+    assert wait_until(are_back, PATIENCE_SECONDS)
+    assert wait_until(lambda: _is_ready(installation), PATIENCE_SECONDS)
 
 
 def _psql(installation: Installation) -> psycopg.Connection:
@@ -95,7 +96,7 @@ def assert_dying_program_is_named(installation: Installation) -> None:
 
 def assert_killed_supervisor_is_noticed(installation: Installation) -> None:
     installation.kill_supervisor()
-    assert wait_until(lambda: installation.run("status-all-services.sh").returncode == 1, 60)
+    assert wait_until(lambda: installation.run("status-all-services.sh").returncode == 1, PATIENCE_SECONDS)
     refused = installation.run("start-all-services.sh")
     assert refused.returncode != 0
     assert "stop-all-services.sh" in refused.stderr
@@ -163,7 +164,7 @@ def assert_idempotency_script(installation: Installation) -> None:
 
 def test_an_interrupted_start_leaves_no_process(installation: Installation) -> None:
     start = installation.begin("start-all-services.sh")
-    assert wait_until(lambda: listens(installation.ports["DB_PORT"]), 60)
+    assert wait_until(lambda: listens(installation.ports["DB_PORT"]), PATIENCE_SECONDS)
     start.terminate()
-    assert start.wait(60) != 0
+    assert start.wait(PATIENCE_SECONDS) != 0
     assert installation.processes() == []

@@ -10,6 +10,8 @@ from django.utils import translation
 from django.utils.translation import gettext
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, expect
 
+from tests.support.waiting import PATIENCE_MILLISECONDS
+
 # Where pictures of the pages go, for who wants to look at them.
 PICTURES = os.environ.get("OFFICE_PICTURES", "")
 LOOKS = {
@@ -18,7 +20,6 @@ LOOKS = {
     "zh-light": ("zh-hans", "light"),
     "en-dark": ("en", "dark"),
 }
-PATIENCE = 30_000
 MOST_TABS = 120
 
 
@@ -41,7 +42,7 @@ class Desk:
             [{"name": "sessionid", "value": entrance.cookies["sessionid"].value, "url": base_url}]
         )
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
+        self.page.set_default_timeout(PATIENCE_MILLISECONDS)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._hear)
@@ -125,7 +126,7 @@ class Desk:
             self.page.keyboard.press("Enter")
 
     def is_told(self, text: str, **values: Any) -> None:
-        expect(self.page.get_by_text(self.says(text, **values)).first).to_be_visible(timeout=PATIENCE)
+        expect(self.page.get_by_text(self.says(text, **values)).first).to_be_visible()
 
     def why_not(self, text: str) -> str:
         """What stands beside a button that cannot be pressed, and is read out with it."""

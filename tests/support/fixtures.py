@@ -1,13 +1,16 @@
 """Fixtures of the tests that speak to the API. A `conftest.py` imports the ones it wants by name."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from django.test import override_settings
 
 from channels import guard, shared_breaker_state
+from channels.shared_breaker_state import SharedBreakerState
 from common import redis
 from merchants import services
 from merchants.services import NewMerchant
@@ -69,11 +72,15 @@ def in_a_hurry() -> Iterator[None]:
 
 
 def _forget_outages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No outage of Redis or of a channel is left over."""
+    """No outage of Redis or of a channel is left over, and none ends because the machine is slow: the breaker's clock
+    stands (`tests.support.outage.let_pass` moves it)."""
     monkeypatch.setattr(redis, "_paused_until", 0.0)
     monkeypatch.setattr(guard, "_guards", {})
     monkeypatch.setattr(guard, "_call_places", {})
     monkeypatch.setattr(shared_breaker_state, "PREFIX", f"channel-breaker-of-a-test:{uuid.uuid4().hex}")
+    stopped_at, load = time.time(), SharedBreakerState._load
+    monkeypatch.setattr(SharedBreakerState, "_load", lambda state, redis: (stopped_at, load(state, redis)[1]))
+    monkeypatch.setattr(shared_breaker_state, "time", SimpleNamespace(monotonic=lambda: stopped_at))
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from typing import Any, Self
 import confluent_kafka
 from confluent_kafka import Consumer, TopicPartition
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 BROKERS, PARTITIONS = 3, 4
 TOPIC = "payment.events"
-READ_SECONDS = 60.0
 _PRODUCER = 0
 
 
@@ -76,12 +77,14 @@ class MockCluster:
         )
         try:
             ends = {
-                number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=30)[1]
+                number: consumer.get_watermark_offsets(
+                    TopicPartition(TOPIC, number), timeout=PATIENCE_SECONDS
+                )[1]
                 for number in range(PARTITIONS)
             }
             consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
             found: list[Received] = []
-            give_up_at = time.monotonic() + READ_SECONDS
+            give_up_at = time.monotonic() + PATIENCE_SECONDS
             while len(found) < sum(ends.values()):
                 assert time.monotonic() < give_up_at, f"of {sum(ends.values())} messages came {len(found)}"
                 for message in consumer.consume(500, timeout=0.2):

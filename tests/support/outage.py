@@ -104,16 +104,11 @@ def live_on_until_rest() -> None:
 
 
 class StoppedTime:
-    """However slow the machine is, time is what `live_on` says: the breaker's clock stands still, and what really
-    passed is taken back from the waiting sagas."""
+    """However slow the machine is, time is what `live_on` says: the breaker's clock stands still in every test, and
+    what really passed is taken back from the waiting sagas."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._stopped_at = time.time()
+    def __init__(self) -> None:
         self._since = time.monotonic()
-        load = SharedBreakerState._load
-        monkeypatch.setattr(
-            SharedBreakerState, "_load", lambda state, client: (self._stopped_at, load(state, client)[1])
-        )
 
     def live_on(self, seconds: float) -> int:
         """So many seconds pass, and workers do what is due then. Returns how many sagas are not at rest yet.

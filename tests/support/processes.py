@@ -71,6 +71,10 @@ POSTGRES_SETTINGS = {
     "max_wal_senders": "0",
 }
 
+# Each process of the test run has ports of its own.
+MOST_WORKERS = 16
+_given_ports: set[int] = set()
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -484,9 +488,14 @@ def _ancestors(pid: int) -> set[int]:
 
 
 def free_port() -> int:
-    """Below the range from which the kernel gives ports to outgoing connections: nobody else takes it."""
+    """Below the range from which the kernel gives ports to outgoing connections, and each only once in a test run:
+    its server may start much later."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_WORKERS
     for _ in range(100):
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000 + worker, 32_000, MOST_WORKERS)
+        if port in _given_ports:
+            continue
+        _given_ports.add(port)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from channels.wechat.sandbox.reading import Snapshot, fetch_books, find_violations
+from tests.support.waiting import PATIENCE_SECONDS
 
 SETTINGS_FILE = "settings.env"
-PATIENCE_SECONDS = 60.0  # with a sandbox on a machine that does something else
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from django.db import connection, connections
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 T = TypeVar("T")
 
 
@@ -41,7 +43,7 @@ def in_background(call: Callable[[], T]) -> "Future[T]":
     return future
 
 
-def wait_until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_until(holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Polls for something that another thread brings about. Fails when it does not come."""
     give_up_at = time.monotonic() + seconds
     while not holds():

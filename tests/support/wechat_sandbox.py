@@ -82,7 +82,7 @@ def _make_sdk(mchid: str, **options: Any) -> WeChatPay:
         apiv3_key=identity.merchant.apiv3_key,
         appid=identity.merchant.appid,
         notify_url="http://127.0.0.1:9/notify",
-        timeout=(5, 5),
+        timeout=(60, 60),
         **options,
     )
 

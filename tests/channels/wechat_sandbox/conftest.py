@@ -1,10 +1,12 @@
 import json
+import time
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from channels.wechat.sandbox import operations, reading
+from channels.wechat.sandbox import clock, operations, reading
 from channels.wechat.sandbox.faults import Fault, FaultKind
 from channels.wechat.sandbox.schedule import run_due
 from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox, wechat_sandbox
@@ -83,7 +85,10 @@ def parsed(answer: tuple[int, Any]) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """The sandbox's clock stands, and tests move it forward."""
+    now = time.time()
+    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: now))
     shop = Shop()
     with wechat_sandbox(send_callback=shop.receive) as sandbox:
         yield Scene(sandbox, shop)
