@@ -39,7 +39,10 @@ class StaffAction(models.Model):
             models.Index(name="staff_action_by_actor", fields=["actor", "-id"]),
             models.Index(name="staff_action_by_action", fields=["action", "-id"]),
             models.Index(
-                name="staff_action_by_request", fields=["request_id"], condition=~models.Q(request_id="")
+                name="staff_action_by_request",
+                fields=["request_id"],
+                opclasses=["varchar_pattern_ops"],
+                condition=~models.Q(request_id=""),
             ),
         ]
 

@@ -4,14 +4,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
+from django.contrib import admin
+from django.http import HttpRequest
 
-from backoffice import lookup
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.payment_actions import PAYMENT_ACTIONS, PAYMENT_APPROVALS, list_amounts
 from backoffice.renderers.payment_labels import channel_url, label_payment
@@ -30,10 +25,6 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
     approval_flow = PAYMENT_APPROVALS
     change_form_outer_before_template = ""  # type: ignore[assignment]  # the actions are in the page's head
     change_form_template = "backoffice/payment_page.html"
-
-    def get_urls(self) -> list[URLPattern]:
-        find = self.admin_site.admin_view(self.find_view)
-        return [path("find/", find, name="gateway_payment_find"), *super().get_urls()]
 
     def load_rows(self, request: HttpRequest, ids: Sequence[str]) -> list[Payment]:
         """With every column, unlike the lists: actions compare amounts and names."""
@@ -54,16 +45,6 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
             "sagas": subject.sagas,
             **tab(subject, request.GET.get("tab", "")),
         }
-
-    def find_view(self, request: HttpRequest) -> HttpResponse:
-        """Redirects from any number to the object that it names; the page there checks its own permission."""
-        term = request.GET.get("q", "")
-        if address := lookup.find_address(term):
-            return redirect(address)
-        messages.warning(request, _("Nothing found for “%(term)s”.") % {"term": term.strip()[:100]})
-        back = request.headers.get("Referer", "")
-        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
-        return redirect(back if is_ours else reverse("admin:index"))
 
 
 def _parse_uuid(text: str) -> uuid.UUID | None:

@@ -42,7 +42,15 @@ class IdempotencyKey(models.Model):
                 | models.Q(state="completed", response_status__isnull=False, response_body__isnull=False),
             ),
         ]
-        indexes = [models.Index(name="idempotency_retention", fields=["created_at"])]
+        indexes = [
+            models.Index(name="idempotency_retention", fields=["created_at"]),
+            models.Index(
+                name="idempotency_by_request",
+                fields=["request_id"],
+                opclasses=["varchar_pattern_ops"],
+                condition=~models.Q(request_id=""),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.key

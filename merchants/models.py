@@ -6,8 +6,9 @@ A deferred trigger (migration 0002) refuses to commit a merchant without a test 
 import datetime as dt
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower, Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
@@ -55,6 +56,7 @@ class Merchant(models.Model):
                 name="merchant_email_lower_case", condition=models.Q(email=Lower("email"))
             ),
         ]
+        indexes = [models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="merchant_find_name")]
 
     def __str__(self) -> str:
         return self.name

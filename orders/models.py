@@ -1,7 +1,8 @@
 from collections.abc import Mapping
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
@@ -67,6 +68,7 @@ class Order(models.Model):
             ),
             models.Index(name="order_newest", fields=["-created_at"]),
             models.Index(name="order_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(OpClass(Upper("order_no"), name="text_pattern_ops"), name="order_find_no"),
         ]
 
     def __str__(self) -> str:

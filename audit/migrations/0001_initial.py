@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                         condition=models.Q(("request_id", ""), _negated=True),
                         fields=["request_id"],
                         name="staff_action_by_request",
+                        opclasses=["varchar_pattern_ops"],
                     ),
                 ],
             },

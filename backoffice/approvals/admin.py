@@ -59,7 +59,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def decided_where(self, approval: Approval) -> SafeString:
         """The payment's page for an operation on its money, else the saga's."""
         url = (
-            f"{reverse('admin:gateway_payment_find')}?{urlencode({'q': approval.business_id})}"
+            f"{reverse('admin_find')}?{urlencode({'q': approval.business_id})}"
             if approval.is_about_payment
             else reverse("admin:sagas_sagainstance_change", args=[approval.saga_id])
         )

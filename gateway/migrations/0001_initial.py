@@ -4,6 +4,9 @@ import common.ids
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.datetime
+import django.contrib.postgres.indexes
+import django.db.models.fields.json
+import django.db.models.functions.text
 from django.db import migrations, models
 
 
@@ -783,7 +786,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="payment",
-            index=models.Index(fields=["currency", "amount_minor"], name="payment_by_amount"),
+            index=models.Index(fields=["currency", "amount_minor", "-created_at"], name="payment_by_amount"),
         ),
         migrations.AddIndex(
             model_name="payment",
@@ -827,6 +830,49 @@ class Migration(migrations.Migration):
                 condition=models.Q(("channel_trade_no", ""), _negated=True),
                 fields=["channel_trade_no"],
                 name="payment_by_trade_no",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("channel_trade_no"), name="text_pattern_ops"
+                ),
+                condition=models.Q(("channel_trade_no", ""), _negated=True),
+                name="payment_find_trade_no",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper(django.db.models.fields.json.KT("customer__email")),
+                    name="text_pattern_ops",
+                ),
+                condition=models.Q(("customer__has_key", "email")),
+                name="payment_find_customer_email",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper(django.db.models.fields.json.KT("customer__id")),
+                    name="text_pattern_ops",
+                ),
+                condition=models.Q(("customer__has_key", "id")),
+                name="payment_find_customer_id",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper(django.db.models.fields.json.KT("customer__name")),
+                    name="text_pattern_ops",
+                ),
+                condition=models.Q(("customer__has_key", "name")),
+                name="payment_find_customer_name",
             ),
         ),
         migrations.AddConstraint(
@@ -977,6 +1023,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="dispute",
             index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("channel_dispute_no"), name="text_pattern_ops"
+                ),
+                name="dispute_find_channel_no",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="dispute",
+            index=models.Index(
                 condition=models.Q(("status", "needs_response")),
                 fields=["evidence_due_by"],
                 name="dispute_evidence_due",
@@ -1063,7 +1118,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="refund",
-            index=models.Index(fields=["currency", "amount_minor"], name="refund_by_amount"),
+            index=models.Index(fields=["currency", "amount_minor", "-created_at"], name="refund_by_amount"),
+        ),
+        migrations.AddIndex(
+            model_name="refund",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("channel_refund_no"), name="text_pattern_ops"
+                ),
+                condition=models.Q(("channel_refund_no", ""), _negated=True),
+                name="refund_find_channel_no",
+            ),
         ),
         migrations.AddIndex(
             model_name="refund",

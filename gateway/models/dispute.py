@@ -1,8 +1,9 @@
 """Disputes: a customer takes money back through the bank."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
@@ -84,6 +85,9 @@ class Dispute(models.Model):
                 fields=["merchant", "environment", "status", "-created_at", "-id"],
             ),
             models.Index(name="dispute_newest", fields=["-created_at"]),
+            models.Index(
+                OpClass(Upper("channel_dispute_no"), name="text_pattern_ops"), name="dispute_find_channel_no"
+            ),
             models.Index(
                 name="dispute_evidence_due",
                 fields=["evidence_due_by"],

@@ -1,9 +1,11 @@
 """Payments. Money invariants are constraints of the table; a trigger (migration 0002) allows only the transitions of
 `gateway/state_machine/transitions.py`."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.fields.json import KT
+from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
@@ -32,6 +34,8 @@ class CaptureMethod(models.TextChoices):
     MANUAL = "manual", _("Manual")
 
 
+# What the search of the back office finds of a customer.
+CUSTOMER_KEYS_SEARCHED = ("email", "id", "name")
 # After so many refused cancellations an expired payment needs review.
 MAX_EXPIRY_ATTEMPTS = 6
 
@@ -155,7 +159,7 @@ class Payment(models.Model):
             ),
             models.Index(name="payment_newest", fields=["-created_at"]),
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
-            models.Index(name="payment_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(name="payment_by_amount", fields=["currency", "amount_minor", "-created_at"]),
             models.Index(
                 name="payment_paid",
                 fields=["paid_at"],
@@ -179,6 +183,20 @@ class Payment(models.Model):
             models.Index(name="payment_attention", fields=["created_at"], condition=Q(needs_attention=True)),
             models.Index(
                 name="payment_by_trade_no", fields=["channel_trade_no"], condition=~Q(channel_trade_no="")
+            ),
+            # The search of the back office: the beginning of a number or name, in any case (ADR 43).
+            models.Index(
+                OpClass(Upper("channel_trade_no"), name="text_pattern_ops"),
+                name="payment_find_trade_no",
+                condition=~Q(channel_trade_no=""),
+            ),
+            *(
+                models.Index(
+                    OpClass(Upper(KT(f"customer__{key}")), name="text_pattern_ops"),
+                    name=f"payment_find_customer_{key}",
+                    condition=Q(customer__has_key=key),
+                )
+                for key in CUSTOMER_KEYS_SEARCHED
             ),
         ]
 

@@ -1,9 +1,10 @@
 """Refunds. Money invariants are constraints of the table; a trigger (migration 0002) allows only the transitions of
 `gateway/state_machine/transitions.py`."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
@@ -132,7 +133,12 @@ class Refund(models.Model):
                 fields=["merchant", "environment", "status", "-created_at", "-id"],
             ),
             models.Index(name="refund_newest", fields=["-created_at"]),
-            models.Index(name="refund_by_amount", fields=["currency", "amount_minor"]),
+            models.Index(name="refund_by_amount", fields=["currency", "amount_minor", "-created_at"]),
+            models.Index(
+                OpClass(Upper("channel_refund_no"), name="text_pattern_ops"),
+                name="refund_find_channel_no",
+                condition=~Q(channel_refund_no=""),
+            ),
             models.Index(
                 name="refund_settled",
                 fields=["settled_at"],

@@ -51,7 +51,15 @@ class Migration(migrations.Migration):
                 "verbose_name": "idempotency key",
                 "verbose_name_plural": "idempotency keys",
                 "db_table": "idempotency_keys",
-                "indexes": [models.Index(fields=["created_at"], name="idempotency_retention")],
+                "indexes": [
+                    models.Index(fields=["created_at"], name="idempotency_retention"),
+                    models.Index(
+                        condition=models.Q(("request_id", ""), _negated=True),
+                        fields=["request_id"],
+                        name="idempotency_by_request",
+                        opclasses=["varchar_pattern_ops"],
+                    ),
+                ],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("tenant", "key", "method", "route"), name="idempotency_key_once"

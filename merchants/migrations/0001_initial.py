@@ -5,6 +5,7 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.db.models.functions.text
+import django.contrib.postgres.indexes
 from django.db import migrations, models
 
 
@@ -175,6 +176,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "request nonces",
                 "db_table": "request_nonces",
             },
+        ),
+        migrations.AddIndex(
+            model_name="merchant",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("name"), name="text_pattern_ops"
+                ),
+                name="merchant_find_name",
+            ),
         ),
         migrations.AddIndex(
             model_name="apikey",

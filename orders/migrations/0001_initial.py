@@ -4,6 +4,8 @@ import common.ids
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.datetime
+import django.contrib.postgres.indexes
+import django.db.models.functions.text
 from django.db import migrations, models
 
 
@@ -127,6 +129,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="order",
             index=models.Index(fields=["currency", "amount_minor"], name="order_by_amount"),
+        ),
+        migrations.AddIndex(
+            model_name="order",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("order_no"), name="text_pattern_ops"
+                ),
+                name="order_find_no",
+            ),
         ),
         migrations.AddConstraint(
             model_name="order",

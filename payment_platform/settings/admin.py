@@ -13,6 +13,12 @@ UNFOLD = {
     "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
     "SIDEBAR": {"navigation": "backoffice.navigation.groups"},
     "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_dashboard_context",
-    "STYLES": [lambda _request: static("office/office.css")],
-    "SCRIPTS": [lambda _request: static("office/office.js")],
+    "STYLES": [
+        lambda _request: static("office/office.css"),
+        lambda _request: static("office/search.css"),
+    ],
+    "SCRIPTS": [
+        lambda _request: static("office/office.js"),
+        lambda _request: static("office/search.js"),
+    ],
 }

@@ -70,6 +70,7 @@ VIEW_PERMISSIONS = {
 }
 # Pages on which something is done, by the name of their address.
 PAGES = {
+    "admin_find": ALL,
     "admin_more": ALL,
     "work_queue": ALL,
     "index": ALL,
@@ -139,7 +140,7 @@ OPERATION_PERMISSIONS = {
 # URLs that redirect, or need parameters that only another page has.
 EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
 # A search that redirects to its result, and decisions, which need a pending approval.
-EXEMPT_URLS |= {"gateway_payment_decide", "gateway_payment_find", "sagas_sagainstance_decide"}
+EXEMPT_URLS |= {"gateway_payment_decide", "sagas_sagainstance_decide"}
 # The forms of one's own second factor, and the link of an invitation.
 EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {

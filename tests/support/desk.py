@@ -68,7 +68,7 @@ class Desk:
     def finds(self, number: str) -> None:
         """Types what is being read out on the phone into the search of the first page."""
         self.go("/admin/")
-        search = self.page.get_by_role("searchbox", name=self.says("Find by number"))
+        search = self.page.get_by_role("combobox", name=self.says("Search"), exact=True)
         search.fill(number)
         with self.page.expect_navigation():
             search.press("Enter")

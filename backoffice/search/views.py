@@ -1,0 +1,37 @@
+"""The search of the header: the list below the box while a person types, and the page with all results."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from backoffice.search.finder import find_only_exact, search
+from backoffice.search.statements import MAX_FOUND
+from merchants.models import Environment
+
+
+@require_GET
+def find(request: HttpRequest) -> HttpResponse:
+    """Redirects to the object that the term names in full. With `part`, answers only the short list of results."""
+    term = request.GET.get("q", "").strip()
+    environment = request.GET.get("environment", "")
+    if environment not in Environment.values:
+        environment = ""
+    if "part" in request.GET:
+        groups = search(request, term, environment=environment)
+        return TemplateResponse(request, "office/found.html", {"groups": groups, "term": term})
+    groups = search(request, term, environment=environment, shown=MAX_FOUND)
+    if address := find_only_exact(groups):
+        return redirect(address)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Search"),
+        "groups": groups,
+        "term": term,
+        "find_term": term,
+        "environments": [("", _("All")), *((each.value, each.label) for each in Environment)],
+        "environment": environment,
+    }
+    return TemplateResponse(request, "office/find_page.html", context)
