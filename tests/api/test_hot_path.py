@@ -8,11 +8,9 @@ import pytest
 from tests.support import bank
 from tests.support.shop import PAYMENTS, create, data, new_no, opened, paid, payment_request, refund
 from tests.support.signing import SignedClient
-from tests.support.work import Work, measure_work
+from tests.support.work import Prepare, Work, measure_work
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-
-Prepare = Callable[[], Callable[[], object]]
 
 # Function calls may differ by 10 % and include those of the test's client; the other counts are exact. A change that
 # needs less lowers the budget.
