@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.stack.installation import Installation
 pytestmark = pytest.mark.stack
 
 BLOCK = re.compile(r"^## (?P<heading>[^\n]+)$|^```(?P<language>bash|sql)\n(?P<text>.*?)^```$", re.M | re.S)
+PATIENCE_SECONDS = 900
 RUNS_THIS_TEST = re.compile(r"^\./scripts/test\.sh.*$", re.M)
 
 
@@ -43,18 +45,22 @@ class Reader:
         environment["PATH"] = (
             f"{Path(postgres_binary('psql', server_account())).parent}:{environment['PATH']}"
         )
-        done = subprocess.run(
-            ["bash", "-c", "\n".join(lines)],
-            cwd=self._installation.directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-        )
-        printed = done.stdout.split("=== END OF BLOCK\n")
-        assert len(printed) == len(blocks) + 1, done.stdout
+        said = (
+            self._installation.directory / "reader.txt"
+        )  # a pipe would wait for every process that inherits it
+        with said.open("w") as out, suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["bash", "-c", "\n".join(lines)],
+                cwd=self._installation.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=PATIENCE_SECONDS,
+            )
+        text = said.read_text()
+        printed = text.split("=== END OF BLOCK\n")
+        assert len(printed) == len(blocks) + 1, text
         by_heading: dict[str, list[str]] = {}
         for block, text in zip(blocks, printed, strict=False):
             by_heading.setdefault(block.heading, []).append(text)
