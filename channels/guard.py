@@ -50,6 +50,10 @@ R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
 PLACE_RETRY_SECONDS = (0.5, 2.0)
 
 
+class TooManyCalls(Exception):
+    """Too many webhooks of the account are being parsed: the channel sends this one again."""
+
+
 class CallGuard:
     """Admits the calls for one channel account, for all threads of this process."""
 
@@ -93,6 +97,15 @@ class CallGuard:
         seconds = time.perf_counter() - started
         metrics.count_call(*self._labels, operation, result, seconds=seconds)
         return self._record(result, is_probe=admission.is_probe)
+
+    def parse_with_calls(self, parse: Callable[[], WebhookEvent]) -> WebhookEvent:
+        """Parses a webhook in a place of its own: neither do calls of the account that hang stop its webhooks, nor do
+        webhooks whose calls hang take the places of its calls. Raises `TooManyCalls`."""
+        with call_outside(), self._places.take((*self._labels, "webhooks"), "") as has_place:
+            if not has_place:
+                metrics.REFUSALS.labels(*self._labels, "full").inc()
+                raise TooManyCalls
+            return parse()
 
     def _record(self, result: R, *, is_probe: bool) -> R | NotProcessed | UnknownOutcome:
         """Tells the breaker what the result says about the channel's health."""
@@ -141,9 +154,9 @@ def get_guard(channel: str, account: ChannelAccount) -> CallGuard:
 class GuardedChannel:
     """A channel for one of its accounts, whose guard all calls pass. Requests carry `account`.
 
-    Queries pass it too: they change nothing, which makes them the best probes. Webhooks and listings do not: webhooks
-    come in, and a listing of many pages says little about the channel's health. Whatever calls the channel, it holds
-    no database connection meanwhile.
+    Queries pass it too: they change nothing, which makes them the best probes. Webhooks and listings pass no breaker:
+    webhooks come in, and a listing of many pages says little about the channel's health. Whatever calls the channel, it
+    holds no database connection meanwhile.
     """
 
     def __init__(self, channel: Channel, account: ChannelAccount) -> None:
@@ -194,8 +207,10 @@ class GuardedChannel:
         return self._guard.call("find_refunds", lambda: self._channel.find_refunds(payment))
 
     def parse_webhook(self, request: WebhookRequest) -> WebhookEvent:
-        with call_outside():  # a signature may name a certificate that is still to be downloaded
-            return self._channel.parse_webhook(self.account, request)
+        """Raises `WebhookRefused` and `TooManyCalls`."""
+        if self.capabilities.has_calls_in_webhooks:
+            return self._guard.parse_with_calls(lambda: self._channel.parse_webhook(self.account, request))
+        return self._channel.parse_webhook(self.account, request)
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return _read_without_connection(self._channel.list_payments(window))

@@ -13,6 +13,7 @@ from common import crypto
 from common.errors import ApiError
 from merchants import errors, keys, metrics, selectors, services, throttling
 from merchants.credentials import Credentials, read_credentials
+from merchants.known_keys import remember_key
 from merchants.models import ApiKey, Environment, MerchantStatus
 from merchants.principal import Principal
 from merchants.selectors import PresentedKey
@@ -55,6 +56,7 @@ def authenticate(credentials: Credentials) -> Principal:
     """
     presented = _require_valid_key(credentials)
     key = presented.key
+    remember_key(credentials.api_key, key.merchant_id)
     if not credentials.is_demo:
         _require_fresh_timestamp(credentials, presented.now)
     if presented.merchant_status != MerchantStatus.ACTIVE:

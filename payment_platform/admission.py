@@ -1,16 +1,16 @@
 """Which requests a gateway process works on, which ones wait, and which ones it refuses (ADR 37).
 
 A request has no thread before it has a place for work. The lanes take turns, and by the rule of fair shares none takes
-the places of all others. A lane that is full answers 503 before any work: the client repeats the request.
+the places of all others. Within a lane merchants take turns. A lane that is full answers 503 before any work, to the
+merchant with the most requests in it: the client repeats the request.
 """
 
 import enum
 import os
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from common.outside_calls import hold_place
 from common.work_places import WorkPlace, WorkPlaces
+from payment_platform.fair_queue import FairQueue
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,10 @@ class PendingRequest(Protocol):
 
     @property
     def lane(self) -> RequestLane: ...
+    @property
+    def turn(self) -> Hashable:
+        """Requests with the same value wait for each other; None: those of unknown callers."""
+
     def refuse(self) -> None:
         """Lets `service` answer 503."""
 
@@ -66,12 +71,6 @@ class PendingRequest(Protocol):
         """Answers the request. May begin the next one of the connection with `add_task`."""
 
     def cancel(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    request: PendingRequest
-    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,10 @@ class Admission:
         queue_seconds: float = QUEUE_SECONDS,
     ) -> None:
         self._places = WorkPlaces(places, on_release=self._start_next)
-        self._max_threads, self._queue_length, self._queue_seconds = threads, queue_length, queue_seconds
-        self._waiting: Mapping[RequestLane, deque[_Arrived]] = {lane: deque() for lane in RequestLane}
+        self._max_threads, self._queue_seconds = threads, queue_seconds
+        self._waiting: Mapping[RequestLane, FairQueue[PendingRequest]] = {
+            lane: FairQueue(queue_length) for lane in RequestLane
+        }
         self._turns = deque(RequestLane)
         self._started: deque[_Started] = deque()
         self._threads = self._idle = 0
@@ -108,12 +109,10 @@ class Admission:
 
     def add_task(self, request: PendingRequest) -> None:
         with self._lock:
-            queue = self._waiting[request.lane]
-            if len(queue) >= self._queue_length:
-                self._refuse(request)
-            else:
-                queue.append(_Arrived(request))
-                self._start_waiting()
+            refused = self._waiting[request.lane].add(request.turn, request)
+            if refused is not None:
+                self._refuse(refused)
+            self._start_waiting()
 
     def check_queues(self) -> None:
         """Refuses requests that have waited too long. Called every second."""
@@ -127,7 +126,7 @@ class Admission:
             self._is_over = True
             for queue in self._waiting.values():
                 while queue:
-                    queue.popleft().request.cancel()
+                    queue.pop().cancel()
             self._has_started.notify_all()
 
     def _start_next(self) -> None:
@@ -151,16 +150,15 @@ class Admission:
                 lanes_without_start += 1
                 continue
             lanes_without_start = 0
-            self._start(_Started(queue.popleft().request, place))
+            self._start(_Started(queue.pop(), place))
 
     def _has_thread(self) -> bool:
         """Whether a thread is idle, or can be started, for one more request."""
         return self._idle + self._max_threads - self._threads > len(self._started)
 
-    def _refuse_overdue(self, queue: deque[_Arrived]) -> None:
-        oldest = time.monotonic() - self._queue_seconds
-        while queue and queue[0].at < oldest:
-            self._refuse(queue.popleft().request)
+    def _refuse_overdue(self, queue: FairQueue[PendingRequest]) -> None:
+        for request in queue.pop_older(self._queue_seconds):
+            self._refuse(request)
 
     def _refuse(self, request: PendingRequest) -> None:
         REFUSED.labels(request.lane).inc()

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import time
+import uuid
 from types import FrameType
 from typing import Any
 
@@ -27,6 +28,7 @@ from common import errors
 from common.api.client_address import is_trusted_proxy
 from common.api.envelope import failure
 from common.api.request_id import begin_request
+from merchants.known_keys import find_merchant
 from payment_platform.admission import Admission, RequestLane, choose_lane
 
 log = structlog.get_logger(__name__)
@@ -107,6 +109,12 @@ class Connection(HTTPChannel):
     def lane(self) -> RequestLane:
         request = self.requests[0]
         return choose_lane(getattr(request, "command", ""), getattr(request, "path", ""))
+
+    @property
+    def turn(self) -> uuid.UUID | None:
+        """The merchant whose API key the request names. All requests with keys that are not known to be real share one
+        turn, so that made-up keys get no more of them."""
+        return find_merchant(getattr(self.requests[0], "headers", {}).get("X_API_KEY", ""))
 
     def refuse(self) -> None:
         self.requests[0].error = TooManyRequests("too many requests wait")

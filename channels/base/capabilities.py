@@ -70,7 +70,8 @@ class ChannelCapabilities:
     multiples of so many minor units. `idempotency_key_lifetime_seconds`: for so long after its intent, repeating a
     creation with its key reports its outcome better than a query does; 0 where a query is exact. `max_captures` of one
     payment, where repeated captures are allowed (None: no limit); `max_authorization_increments` of one attempt,
-    declined ones included.
+    declined ones included. `has_calls_in_webhooks`: parsing a webhook may call the channel, for a certificate or the
+    object that the webhook is about.
     """
 
     methods: tuple[PaymentMethod, ...]
@@ -82,6 +83,7 @@ class ChannelCapabilities:
     max_captures: int | None = None
     max_authorization_increments: int = 0
     listing: ListingSource = ListingSource.API
+    has_calls_in_webhooks: bool = False
 
     def get_method(self, name: str) -> PaymentMethod | None:
         """The method of this name; the first one for an empty name."""

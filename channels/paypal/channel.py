@@ -65,6 +65,7 @@ class PayPalChannel:
         amount_steps=AMOUNT_STEPS,
         idempotency_key_lifetime_seconds=KEY_LIFETIME_SECONDS,
         refunds=RefundRules(window_days=REFUND_WINDOW_DAYS),
+        has_calls_in_webhooks=True,
     )
     credential_fields = CREDENTIAL_FIELDS
     is_sandbox = False

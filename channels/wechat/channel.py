@@ -86,6 +86,7 @@ class WechatChannel:
         refunds=RefundRules(window_days=365, max_count=50, min_seconds_between=60),
         is_partial_capture_allowed=False,
         listing=ListingSource.DAILY_STATEMENT,
+        has_calls_in_webhooks=True,
     )
 
     def get_unavailable_reason(self, environment: str) -> str | None:

@@ -19,11 +19,11 @@ from channels.base import (
     WebhookRefused,
     WebhookRequest,
 )
-from channels.guard import GuardedChannel
+from channels.guard import GuardedChannel, TooManyCalls
 from channels.registry import CONNECT_WEBHOOK_TOKEN, UnknownChannel, get_webhook_channels
 from common import crash
 from common.db import insert_unless_exists
-from common.errors import NotFound
+from common.errors import NotFound, ServiceUnavailable
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent, UpdateEffect
 from gateway.services import channel_queries
@@ -31,6 +31,7 @@ from gateway.services.channel_event_payload import MAX_BODY_BYTES, MAX_UNKNOWN_B
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.references import (
+    RETRY_LATER,
     find_payment_reference,
     find_payment_reference_of_refund,
 )
@@ -97,13 +98,16 @@ def _find_channels(channel: str, token: str) -> list[GuardedChannel]:
 def _parse_webhook(
     channels: list[GuardedChannel], request: WebhookRequest
 ) -> tuple[GuardedChannel, WebhookEvent]:
-    """Returns the event of the first account for which the webhook was signed. Raises `WebhookRejected`."""
+    """Returns the event of the first account for which the webhook was signed. Raises `WebhookRejected` and
+    `ServiceUnavailable`."""
     reason = ""
     for channel in channels:
         try:
             return channel, channel.parse_webhook(request)
         except WebhookRefused as error:
             reason = str(error)
+        except TooManyCalls as error:
+            raise ServiceUnavailable({"channel": channel.name}, headers=RETRY_LATER) from error
     raise WebhookRejected({"reason": reason})
 
 

@@ -4,7 +4,8 @@ import http.client
 import json
 import socket
 import threading
-from collections import Counter
+import uuid
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from waitress import wasyncore
 
 from common.outside_calls import call_outside
+from merchants import known_keys
 from payment_platform.admission import Admission, RequestLane, choose_lane
 from payment_platform.web_worker import listen
 from tests.support.threads import in_background
@@ -23,6 +25,7 @@ class FakeRequest:
 
     lane: RequestLane
     calls: bool = False
+    turn: str = ""
     begun: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
@@ -55,9 +58,9 @@ def build(places: int = 8, *, threads: int = 64, length: int = 100, seconds: flo
 
 
 def send(
-    admission: Admission, lane: RequestLane, count: int = 1, *, calls: bool = False
+    admission: Admission, lane: RequestLane, count: int = 1, *, calls: bool = False, turn: str = ""
 ) -> list[FakeRequest]:
-    requests = [FakeRequest(lane, calls) for _request in range(count)]
+    requests = [FakeRequest(lane, calls, turn) for _request in range(count)]
     for request in requests:
         admission.add_task(request)
     return requests
@@ -115,6 +118,36 @@ def test_lanes_take_turns() -> None:
     finish(first, queued[:1], read)
     assert sum(request.begun.is_set() for request in queued) <= 2
     finish(queued)
+    admission.shutdown()
+
+
+def test_merchants_take_turns_within_a_lane() -> None:
+    """Of one place, a merchant with one request waits for one request of the flood at most."""
+    admission = build(places=1)
+    first = send(admission, RequestLane.WRITES, turn="flood")
+    assert first[0].begun.wait(60)
+    flood = send(admission, RequestLane.WRITES, 10, turn="flood")
+    other = send(admission, RequestLane.WRITES, turn="other")
+    finish(first, flood[:1], other)
+    assert sum(request.begun.is_set() for request in flood) <= 2
+    finish(flood)
+    admission.shutdown()
+
+
+def test_a_flood_of_one_merchant_leaves_room_in_its_lane_to_every_other_one() -> None:
+    admission = build(places=1, length=4)
+    held = send(admission, RequestLane.WRITES, turn="flood")
+    assert held[0].begun.wait(60)
+    flood = send(admission, RequestLane.WRITES, 6, turn="flood")
+    assert [request.is_refused for request in flood] == [False] * 4 + [True] * 2, (
+        "alone it may fill the queue"
+    )
+    others = [request for turn in "abc" for request in send(admission, RequestLane.WRITES, turn=turn)]
+    assert not any(request.is_refused for request in others)
+    assert [request.is_refused for request in flood] == [False] + [True] * 5, "its newest ones went"
+    late = send(admission, RequestLane.WRITES, turn="d")
+    assert late[0].is_refused, "nobody holds more than one place"
+    finish(held, flood, others, late)
     admission.shutdown()
 
 
@@ -177,18 +210,29 @@ def test_lanes(method: str, path: str, lane: RequestLane) -> None:
     assert choose_lane(method, path) is lane
 
 
-def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection() -> None:
+def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two requests on one connection, to a process that starts none."""
+    merchant_id = uuid.uuid4()
+    monkeypatch.setattr(known_keys, "_merchants", OrderedDict())
     with socket.create_server(("127.0.0.1", 0)) as listening:
         connections: dict[int, Any] = {}
         admission = build(length=0)
+        turns: list[object] = []
+        add_task = admission.add_task
+        monkeypatch.setattr(
+            admission, "add_task", lambda request: (turns.append(request.turn), add_task(request))
+        )
+        known_keys.remember_key("pk_test_known", merchant_id)
         listener = listen(None, listening, connections, admission, backlog=8)
         over = threading.Event()
         loop = in_background(lambda: _loop(connections, over))
         client = http.client.HTTPConnection(*listening.getsockname(), timeout=60)
         sockets = set()
-        for _request in range(2):
-            client.request("POST", "/api/v1/payments", b"{}", {"Content-Type": "application/json"})
+        for key in ("pk_test_known", "pk_test_made_up"):
+            headers = {"Content-Type": "application/json", "X-API-Key": key}
+            client.request("POST", "/api/v1/payments", b"{}", headers)
             sockets.add(client.sock)
             answer = client.getresponse()
             body = json.loads(answer.read())
@@ -196,6 +240,7 @@ def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection() -
             assert body["error_code"] == "service_unavailable"
             assert body["request_id"] == answer.headers["X-Request-Id"]
         assert len(sockets) == 1
+        assert turns == [merchant_id, None]
         client.close()
         over.set()
         listener.pull_trigger()

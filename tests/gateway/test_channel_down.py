@@ -2,15 +2,24 @@
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from django.db.models import F
+from django.http import HttpResponse
+from django.test import Client
 from prometheus_client import REGISTRY
 
 from channels import registry
-from channels.base import ChannelAccount, NotFoundAtChannel, NotProcessed, UnknownOutcome
+from channels.base import (
+    ChannelAccount,
+    NotFoundAtChannel,
+    NotProcessed,
+    UnknownOutcome,
+    WebhookEvent,
+    WebhookRequest,
+)
 from channels.breaker import BreakerPhase
 from channels.call_places import CallPlaces
 from channels.guard import get_guard
@@ -19,7 +28,7 @@ from gateway.models import Payment
 from sagas import engine
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
-from tests.support.channels import CAPABILITIES
+from tests.support.channels import CAPABILITIES, add_channel
 from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
 from tests.support.polling import poll_due
 from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
@@ -266,6 +275,39 @@ def test_a_slow_merchant_leaves_places_to_others_of_the_same_account() -> None:
         assert all(held.enter_context(places.take("account", "slow")) for _call in range(3)), (
             "all were released"
         )
+
+
+def test_webhooks_that_call_have_places_apart_from_the_calls_of_their_account(settings, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Webhooks whose calls hang take neither the places of other accounts nor those of calls of their own account, and
+    nothing stops webhooks that are parsed without a call."""
+    settings.CHANNEL_CALLS_PER_PROCESS = 8
+    slow, quick = add_channel(monkeypatch, "slow"), add_channel(monkeypatch, "quick")
+    slow.capabilities = replace(CAPABILITIES, has_calls_in_webhooks=True)
+    inside, let_go = threading.Semaphore(0), threading.Event()
+
+    def hang(_account: ChannelAccount, _request: WebhookRequest) -> WebhookEvent:
+        inside.release()
+        assert let_go.wait(60)
+        return WebhookEvent(uuid7().hex, "nothing", ())
+
+    slow.parse_webhook = hang  # type: ignore[attr-defined]
+    quick.parse_webhook = lambda *_: WebhookEvent(uuid7().hex, "nothing", ())  # type: ignore[attr-defined]
+    waiting = [in_background(lambda: send_webhook("slow")) for _webhook in range(4)]
+    for _webhook in waiting:
+        assert inside.acquire(timeout=60)
+    refused = send_webhook("slow")
+    assert (refused.status_code, refused["Retry-After"]) == (503, "60")
+    assert send_webhook("quick").status_code == 200
+    answered = NotFoundAtChannel()
+    for account in (ChannelAccount("test"), ChannelAccount("test", uuid7())):
+        assert get_guard("slow", account).call("find_payment", lambda: answered) is answered
+    let_go.set()
+    assert [each.result().status_code for each in waiting] == [200] * 4
+    assert send_webhook("slow").status_code == 200, "the places were released"
+
+
+def send_webhook(channel: str) -> HttpResponse:
+    return Client().post(f"/api/v1/webhooks/{channel}", b"{}", content_type="application/json")
 
 
 def test_a_place_is_released_after_every_kind_of_call(
