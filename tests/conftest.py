@@ -13,7 +13,7 @@ from pytest_django import DjangoDbBlocker
 
 from channel_accounts.loaded_accounts import clear_cache
 from tests.support import clean_database, shares, template_database
-from tests.support.waiting import PATIENCE_MILLISECONDS
+from tests.support.waiting import PATIENCE_MILLISECONDS, PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -45,10 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def _be_patient() -> None:
     """A loaded machine is slow, and a test may hold a lock or a transaction while another thread comes to it. Tests of
     outages have servers or limits of their own."""
-    settings.CACHES["default"]["OPTIONS"] |= {"SOCKET_TIMEOUT": 60.0, "SOCKET_CONNECT_TIMEOUT": 60.0}
+    settings.CACHES["default"]["OPTIONS"] |= {
+        "SOCKET_TIMEOUT": PATIENCE_SECONDS,
+        "SOCKET_CONNECT_TIMEOUT": PATIENCE_SECONDS,
+    }
     options = settings.DATABASES[DEFAULT_DB_ALIAS]["OPTIONS"]  # the simulator's too
-    options["pool"] |= {"timeout": 60}
-    options["options"] += " -c lock_timeout=60000 -c idle_in_transaction_session_timeout=60000"
+    options["pool"] |= {"timeout": PATIENCE_SECONDS}
+    limit = f"{PATIENCE_SECONDS:.0f}s"
+    options["options"] += f" -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """The same answers when many ask at once, when Redis is gone or lies, and when the first request died."""
 
 import json
+import threading
 
 import pytest
 from django_redis import get_redis_connection
@@ -22,7 +23,8 @@ from tests.support.shop import (
     refund,
 )
 from tests.support.signing import SignedClient
-from tests.support.threads import at_once, in_background, wait_until
+from tests.support.threads import at_once, in_background
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -35,20 +37,36 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 # --- Many at once -------------------------------------------------------------------------------------------------
 
 
-def test_a_request_in_flight_is_not_started_twice(client: SignedClient) -> None:
-    wanted, key = payment_request("slow:1.5"), new_no("key")
+@pytest.fixture
+def _long_leases(settings) -> None:
+    """However slow the machine is, no request loses its key or its saga while it is served."""
+    settings.IDEMPOTENCY_LEASE_SECONDS = settings.SAGA_LEASE_SECONDS = 600.0
+
+
+@pytest.mark.usefixtures("_long_leases")
+def test_a_request_in_flight_is_not_started_twice(client: SignedClient, line: InterceptedSimulator) -> None:
+    calling, let_go = threading.Event(), threading.Event()
+
+    def hold(_operation: str, _request: object) -> None:
+        calling.set()
+        assert let_go.wait(PATIENCE_SECONDS)
+
+    line.before = hold
+    wanted, key = payment_request(), new_no("key")
     first = in_background(lambda: client.post(PAYMENTS, wanted, idempotency_key=key))
-    wait_until(lambda: IdempotencyKey.objects.filter(key=key).exists())
+    assert calling.wait(PATIENCE_SECONDS)
     answer = client.post(PAYMENTS, wanted, idempotency_key=key)
     assert error(answer, 409, "idempotency_in_flight") == {"idempotency_key": key}
     assert int(answer["Retry-After"]) >= 1
     error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
+    let_go.set()
     done = first.result()
     data(done)
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == done.content
     assert Payment.objects.count() == 1
 
 
+@pytest.mark.usefixtures("_long_leases")
 def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> None:
     """50 at once, 20 rounds: one payment each, and every other answer is 409 or the same bytes. In every second
     round each request names an order of its own, so that nothing but the key holds them together: 422 but for one.
@@ -73,6 +91,7 @@ def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> N
         assert bank.read_ledger(json.loads(done.pop())["data"]["payment_no"]) == [("charge", 10_000)]
 
 
+@pytest.mark.usefixtures("_long_leases")
 def test_many_refund_requests_with_one_key_make_one_refund(client: SignedClient) -> None:
     payment, key = paid(client), new_no("key")
     answers = at_once(*[lambda: refund(client, payment, 100, key=key)] * 20)
@@ -248,6 +267,7 @@ def test_a_repetition_while_a_worker_holds_the_saga_is_refused(
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
 
 
+@pytest.mark.usefixtures("_long_leases")
 def test_many_repetitions_of_a_killed_request_make_one_payment(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:

@@ -21,7 +21,7 @@ from merchants.services import NewMerchant
 from tests.support.receiver import ReceivedWebhook, Receiver, WebhookResponse
 from tests.support.shop import opened
 from tests.support.signing import SignedClient
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.support.webhooks import deliver_due, next_attempts_are_due, registered
 from webhooks import claims, fanout, worker
 from webhooks.models import DeliveryStatus, Lane, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -30,7 +30,6 @@ from webhooks.signing import new_secret
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 HEALTHY, SLOW, DEAD = 160, 20, 20
-TIMEOUT_SECONDS = 90.0
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def running_worker(threads: int) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 
@@ -72,17 +71,17 @@ def test_healthy_endpoints_do_not_wait_for_slow_and_dead_ones(
     """200 endpoints, 20 of them slow and 20 dead: calls to those hang until the test releases them, so every healthy
     endpoint was called while they hung. There are fewer places than slow and dead endpoints could hold."""
     # However slow the machine is, no call that hangs ends before it is released, so that none follows it.
-    settings.WEBHOOK_TIMEOUT_SECONDS = 2 * TIMEOUT_SECONDS
+    settings.WEBHOOK_TIMEOUT_SECONDS = 2 * PATIENCE_SECONDS
     claim_all = claims.claim_deliveries
     monkeypatch.setattr(
-        claims, "claim_deliveries", lambda **wanted: claim_all(**wanted, lease_seconds=4 * TIMEOUT_SECONDS)
+        claims, "claim_deliveries", lambda **wanted: claim_all(**wanted, lease_seconds=4 * PATIENCE_SECONDS)
     )
     create_endpoints(acme, receiver, healthy=HEALTHY, slow=SLOW, dead=DEAD)
     release = threading.Event()
 
     def answer(webhook: ReceivedWebhook) -> WebhookResponse:
         if not webhook.path.startswith("/healthy"):
-            release.wait(TIMEOUT_SECONDS)
+            release.wait(PATIENCE_SECONDS)
         return WebhookResponse(200 if not webhook.path.startswith("/dead") else 500)
 
     receiver.respond = answer
@@ -97,7 +96,7 @@ def test_healthy_endpoints_do_not_wait_for_slow_and_dead_ones(
         with running_worker(threads=32):
             wait_until(
                 lambda: not healthy.exclude(status=DeliveryStatus.DELIVERED).exists(),
-                TIMEOUT_SECONDS,
+                PATIENCE_SECONDS,
                 "every healthy endpoint to be called while the others hang",
                 interval=0.2,
             )
@@ -184,13 +183,13 @@ def test_calls_in_flight_hold_no_database_connection(
     release = threading.Event()
 
     def answer(_webhook: ReceivedWebhook) -> WebhookResponse:
-        release.wait(TIMEOUT_SECONDS)
+        release.wait(PATIENCE_SECONDS)
         return WebhookResponse()
 
     receiver.respond = answer
     try:
         with running_worker(threads=many):
-            wait_until(lambda: len(receiver.received) == many, TIMEOUT_SECONDS, "all to be called")
+            wait_until(lambda: len(receiver.received) == many, PATIENCE_SECONDS, "all to be called")
             release.set()
     finally:
         release.set()
@@ -206,7 +205,7 @@ def test_two_workers_never_claim_the_same_delivery(
             pass
         wait_until(
             lambda: not WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).exists(),
-            TIMEOUT_SECONDS,
+            PATIENCE_SECONDS,
             "all to be delivered",
             interval=0.2,
         )
@@ -248,7 +247,7 @@ def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver,
     }
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, env=environment) as process:
-        assert process.wait(TIMEOUT_SECONDS) == -9
+        assert process.wait(PATIENCE_SECONDS) == -9
     assert len(receiver.received) == (1 if point.endswith("after") else 0)
     assert deliver_due() == [], "the lease of the killed worker has not expired"
     assert WebhookAttempt.objects.get().outcome == "in_flight"
@@ -270,9 +269,9 @@ def test_the_command_delivers_and_ends_cleanly_on_sigterm(client: SignedClient, 
     environment = {**os.environ, "DB_NAME": str(connection.settings_dict["NAME"])}
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: receiver.received, TIMEOUT_SECONDS, "the call")
+        wait_until(lambda: receiver.received, PATIENCE_SECONDS, "the call")
         process.terminate()
-        _out, log = process.communicate(timeout=TIMEOUT_SECONDS)
+        _out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "worker.stopped" in log
     assert "Traceback" not in log
@@ -283,7 +282,7 @@ def test_a_timeout_longer_than_the_lease_is_refused_at_start() -> None:
     environment = {**os.environ, "WEBHOOK_TIMEOUT_SECONDS": "60"}
     command = [sys.executable, "manage.py", "check"]
     refused = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert refused.returncode != 0
     assert "WEBHOOK_TIMEOUT_SECONDS" in refused.stderr
