@@ -103,7 +103,12 @@ class Dispute(models.Model):
         return self.status not in CLOSED_DISPUTE_STATUSES
 
     @property
-    def blocked_minor(self) -> int:
-        """The amount that cannot be refunded because the bank has taken it, for good or until it decides."""
+    def withdrawn_minor(self) -> int:
+        """The amount that the bank has taken, for good or until it decides."""
         is_taken = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
-        return self.amount_minor if is_taken and self.attempt_id is None else 0
+        return self.amount_minor if is_taken else 0
+
+    @property
+    def blocked_minor(self) -> int:
+        """The part of the payment's own money that cannot be refunded because the bank has taken it."""
+        return self.withdrawn_minor if self.attempt_id is None else 0

@@ -20,6 +20,7 @@ from gateway.state_machine.captures import (
     mark_capture_succeeded,
 )
 from gateway.state_machine.events import build_payment_event
+from gateway.state_machine.ledger_postings import post_dispute_change
 from gateway.state_machine.payments import (
     activate_payment,
     close_unpaid_payment,
@@ -73,6 +74,7 @@ __all__ = [
     "mark_refund_processing",
     "mark_refund_succeeded",
     "open_review",
+    "post_dispute_change",
     "record_channel_refund",
     "record_duplicate_payment",
     "record_expiry_attempt",

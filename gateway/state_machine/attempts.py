@@ -12,6 +12,7 @@ from gateway.models import (
     build_attempt_reference,
 )
 from gateway.state_machine.events import emit_paid_twice
+from gateway.state_machine.ledger_postings import post_duplicate_payment
 
 
 def begin_next_attempt(
@@ -71,6 +72,7 @@ def record_duplicate_payment(
     )
     if recorded:
         attempt.refresh_from_db()
+        post_duplicate_payment(payment=payment, attempt=attempt)
         emit_paid_twice(payment, attempt)
     return bool(recorded)
 

@@ -28,7 +28,9 @@ from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.captures import settle_captures
 from gateway.state_machine.events import emit_capture, emit_payment_event
+from gateway.state_machine.ledger_postings import post_captured_money
 from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
+from ledger.models import TransferEvent
 from orders import services as orders
 
 # The wait after a refused cancellation of an expired payment; it doubles each time.
@@ -183,6 +185,7 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     was_captured_apart = payment.status == PaymentStatus.AUTHORIZED or (
         payment.capture_method == CaptureMethod.MANUAL
     )
+    captured_before_minor = payment.captured_minor
     with connection.cursor() as cursor:
         cursor.execute(_SUCCEED, {"id": payment.id, "captured_minor": captured_minor})
         row = cursor.fetchone()
@@ -191,6 +194,7 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     _PAYMENT.refresh(payment, row)
     if was_captured_apart:
         settle_captures(payment=payment, is_final=True)
+    post_captured_money(payment=payment, captured_before_minor=captured_before_minor)
     emit_payment_event("payment.succeeded", payment)
     return True
 
@@ -198,11 +202,13 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
 def record_partial_capture(*, payment: Payment, captured_minor: int) -> bool:
     """Records that `captured_minor` was captured in all, while the channel holds the rest: the payment stays
     authorized. False when at least as much was recorded before."""
+    captured_before_minor = payment.captured_minor
     recorded = Payment.objects.filter(
         id=payment.id, status=PaymentStatus.AUTHORIZED, captured_minor__lt=captured_minor
     ).update(captured_minor=captured_minor, paid_at=Coalesce("paid_at", Now()), updated_at=Now())
     if recorded:
         payment.refresh_from_db()
+        post_captured_money(payment=payment, captured_before_minor=captured_before_minor)
         if (capture := settle_captures(payment=payment, is_final=False)) is not None:
             emit_capture(payment, capture)
     return bool(recorded)
@@ -245,6 +251,7 @@ def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
     ).update(captured_minor=captured_minor, paid_at=Now(), updated_at=Now())
     if recorded:
         payment.refresh_from_db()
+        post_captured_money(payment=payment, captured_before_minor=0, event=TransferEvent.PAYMENT_LATE)
         emit_payment_event("payment.late_success", payment)
     return bool(recorded)
 

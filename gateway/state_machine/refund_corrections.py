@@ -16,6 +16,7 @@ from gateway.models import (
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
+from gateway.state_machine.ledger_postings import post_refund_after_all, reverse_refund
 from gateway.state_machine.refunds import review_failed_automatic_refund
 from gateway.state_machine.reviews import open_review, resolve_reviews
 
@@ -29,6 +30,7 @@ def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
     )
     if moved:
         _add_refunded(refund, -refund.amount_minor)
+        reverse_refund(refund)
         refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
@@ -54,6 +56,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
     )
     if moved:
         _add_refunded(refund, refund.amount_minor)
+        post_refund_after_all(refund, amount_minor=refund.amount_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.succeeded", refund)
         resolve_reviews(
@@ -93,6 +96,7 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
     )
     if recorded:
         _add_refunded(refund, part_minor)
+        post_refund_after_all(refund, amount_minor=part_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.late_success", refund)
         open_review(

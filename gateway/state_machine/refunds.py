@@ -21,6 +21,7 @@ from gateway.models import (
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
+from gateway.state_machine.ledger_postings import post_refund, request_refund, void_refund
 from gateway.state_machine.reviews import open_review
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
@@ -86,7 +87,9 @@ def record_new_refund(*, refund: Refund) -> None:
 
 
 def _reserve_amount(refund: Refund) -> None:
-    """Reserves the amount on the attempt whose duplicate payment the refund gives back, or on the payment."""
+    """Reserves the amount in the ledger, and on the attempt whose duplicate payment the refund gives back, or on the
+    payment."""
+    request_refund(refund)
     if refund.surplus_of_id is not None:
         PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
             surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
@@ -105,6 +108,7 @@ def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
     """Turns the reserved amount into refunded money."""
     moved = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
     if moved:
+        post_refund(refund)
         emit_refund_event("refund.succeeded", refund)
     return moved
 
@@ -141,6 +145,7 @@ def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
     if moved:
         _release_amount(refund)
         refund.refresh_from_db()
+        void_refund(refund)
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
     return bool(moved)

@@ -2,6 +2,7 @@
 
 from monitoring.integrity import (
     approvals,
+    double_entry,
     events,
     ledger,
     merchants,
@@ -24,6 +25,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *saga_history.CHECKS,
     *events.CHECKS,
     *ledger.CHECKS,
+    *double_entry.CHECKS,
     *sandboxes.CHECKS,
 )
 

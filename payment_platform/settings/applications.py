@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "sagas",
     "merchants",
     "channel_accounts",
+    "ledger",
     "idempotency",
     "events",
     "orders",

@@ -86,6 +86,7 @@ def _create_dispute(
     )
     dispute.closed_at = Now() if not dispute.is_open else None
     dispute.save(force_insert=True)
+    state_machine.post_dispute_change(dispute=dispute, withdrawn_before_minor=0)
     _record_change(dispute, "payment.dispute.created")
     if not dispute.is_open:
         _record_change(dispute, "payment.dispute.closed")
@@ -93,7 +94,7 @@ def _create_dispute(
 
 def _change_dispute(dispute: Dispute, update: ChannelDispute) -> None:
     reported = _reported_values(update)
-    was_open = dispute.is_open
+    was_open, withdrawn_before_minor = dispute.is_open, dispute.withdrawn_minor
     is_overtaken = not was_open and reported["status"] not in CLOSED_DISPUTE_STATUSES
     is_unchanged = all(getattr(dispute, name) == value for name, value in reported.items())
     if is_overtaken or is_unchanged:
@@ -104,6 +105,7 @@ def _change_dispute(dispute: Dispute, update: ChannelDispute) -> None:
     if was_open and not dispute.is_open:
         dispute.closed_at = Now()
     dispute.save()
+    state_machine.post_dispute_change(dispute=dispute, withdrawn_before_minor=withdrawn_before_minor)
     _record_change(dispute, "payment.dispute.updated" if dispute.is_open else "payment.dispute.closed")
 
 

@@ -1,0 +1,158 @@
+"""Posts the money of a transition to the ledger, in the transition's transaction. The caller holds the payment's
+lock."""
+
+import uuid
+
+from gateway.models import Dispute, Payment, PaymentAttempt, Refund
+from ledger import postings, selectors
+from ledger.models import TransferEvent
+from ledger.posting import Subject
+from ledger.postings import Place
+
+
+def post_captured_money(
+    *,
+    payment: Payment,
+    captured_before_minor: int,
+    event: TransferEvent = TransferEvent.PAYMENT_CAPTURED,
+    is_opening: bool = False,
+) -> None:
+    """Posts what was captured since `captured_before_minor`. The end of an authorization may capture nothing more."""
+    amount_minor = payment.captured_minor - captured_before_minor
+    if amount_minor == 0:
+        return
+    postings.post_payment(
+        event=event,
+        subject=_build_payment_subject(payment),
+        place=Place(payment.channel, payment.channel_account_id),
+        amount_minor=amount_minor,
+        captured_minor=payment.captured_minor,
+        application_fee_minor=_compute_captured_fee(payment, amount_minor),
+        is_opening=is_opening,
+    )
+
+
+def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_opening: bool = False) -> None:
+    postings.post_payment(
+        event=TransferEvent.PAYMENT_DUPLICATE,
+        subject=_build_subject(payment, attempt.id, attempt.reference),
+        place=Place(attempt.channel, attempt.channel_account_id),
+        amount_minor=attempt.surplus_minor,
+        captured_minor=attempt.surplus_minor,
+        application_fee_minor=_reduce_fee(
+            attempt.application_fee_minor, attempt.surplus_minor, payment.amount_minor
+        ),
+        is_opening=is_opening,
+    )
+
+
+def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    postings.request_refund(
+        subject=_build_refund_subject(refund),
+        place=_get_refund_place(refund),
+        amount_minor=refund.amount_minor,
+        is_opening=is_opening,
+    )
+
+
+def post_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    postings.post_refund(
+        subject=_build_refund_subject(refund),
+        place=_get_refund_place(refund),
+        amount_minor=refund.amount_minor,
+        application_fee_minor=_compute_returned_fee(refund, refund.amount_minor),
+        is_opening=is_opening,
+    )
+
+
+def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool = False) -> None:
+    postings.post_refund_after_all(
+        subject=_build_refund_subject(refund),
+        place=_get_refund_place(refund),
+        amount_minor=amount_minor,
+        application_fee_minor=_compute_returned_fee(refund, amount_minor),
+        is_opening=is_opening,
+    )
+
+
+def void_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    postings.void_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
+
+
+def reverse_refund(refund: Refund) -> None:
+    postings.reverse_refund(subject=_build_refund_subject(refund))
+
+
+def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_opening: bool = False) -> None:
+    """Posts what the bank has taken or given back since `withdrawn_before_minor`."""
+    amount_minor = dispute.withdrawn_minor - withdrawn_before_minor
+    if amount_minor == 0:
+        return
+    payment = dispute.payment
+    paid = dispute.attempt or payment
+    postings.post_dispute(
+        subject=Subject(
+            dispute.id,
+            dispute.dispute_no,
+            payment.id,
+            payment.merchant_id,
+            payment.environment,
+            dispute.currency.upper(),
+        ),
+        place=Place(paid.channel, paid.channel_account_id),
+        amount_minor=amount_minor,
+        is_opening=is_opening,
+    )
+
+
+def _build_payment_subject(payment: Payment) -> Subject:
+    return _build_subject(payment, payment.id, payment.payment_no)
+
+
+def _build_refund_subject(refund: Refund) -> Subject:
+    return _build_subject(refund.payment, refund.id, refund.refund_no)
+
+
+def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> Subject:
+    return Subject(subject_id, source, payment.id, payment.merchant_id, payment.environment, payment.currency)
+
+
+def _get_refund_place(refund: Refund) -> Place:
+    """Where the refunded money was captured."""
+    paid = refund.surplus_of or refund.payment
+    return Place(paid.channel, paid.channel_account_id)
+
+
+def _compute_captured_fee(payment: Payment, amount_minor: int) -> int:
+    """The application fee of this part of the authorized amount. Only an account has one, so a payment of the
+    platform's own account costs no statement."""
+    if payment.channel_account_id is None:
+        return 0
+    fee_minor = payment.attempts.order_by("-number").values_list("application_fee_minor", flat=True).first()
+    return _reduce_fee(fee_minor or 0, amount_minor, payment.authorized_minor)
+
+
+def _reduce_fee(fee_minor: int, amount_minor: int, whole_minor: int) -> int:
+    """The channel reduces the fee in proportion and rounds it down."""
+    return fee_minor * min(amount_minor, whole_minor) // whole_minor
+
+
+def _compute_returned_fee(refund: Refund, amount_minor: int) -> int:
+    """The part of the fee that the channel gives back with this refund: in proportion, rounded down, and the rest with
+    the last one. The refunded total of the payment includes this refund."""
+    if not refund.returns_application_fee:
+        return 0
+    payment, attempt = refund.payment, refund.surplus_of
+    paid_id = attempt.id if attempt else payment.id
+    taken_minor = selectors.sum_application_fees([paid_id])
+    siblings = Refund.objects.filter(payment=payment, surplus_of=attempt).values_list("id", flat=True)
+    left_minor = selectors.sum_application_fees([paid_id, *siblings])
+    if attempt:
+        attempt.refresh_from_db(fields=["surplus_refunded_minor"])
+        captured_minor, refunded_minor = attempt.surplus_minor, attempt.surplus_refunded_minor
+    else:
+        payment.refresh_from_db(fields=["refunded_minor"])
+        captured_minor, refunded_minor = payment.captured_minor, payment.refunded_minor
+    if refunded_minor >= captured_minor:
+        return left_minor
+    return min(left_minor, taken_minor * amount_minor // captured_minor)

@@ -1,0 +1,160 @@
+"""Writes a transfer with all of its entries in one statement, in the caller's transaction (ADR 41).
+
+The unique constraint (subject, event, sequence) refuses to post the same event twice.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from django.db import connection
+
+from common.ids import uuid7
+from ledger.chart import Account
+from ledger.models import Direction, Phase, TransferEvent, TransferKind
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    account: Account
+    direction: Direction
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an event is about: the payment, or a duplicate payment, refund or dispute of it. `source` is its number."""
+
+    id: uuid.UUID
+    source: str
+    payment_id: uuid.UUID
+    merchant_id: uuid.UUID
+    environment: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`legs` are pending in a transfer of kind PENDING, and posted in others.
+
+    A POST or VOID releases the entries of the subject's pending transfer. A subject without one (from before the
+    ledger) is posted as SINGLE, and nothing is voided.
+
+    `inverts` is the event whose latest transfer of the subject is posted again the other way round, in place of `legs`.
+    `sequence` counts, in addition to the given number, the subject's transfers of the events in `sequence_after`.
+    """
+
+    event: TransferEvent
+    subject: Subject
+    legs: Sequence[Leg] = ()
+    kind: TransferKind = TransferKind.SINGLE
+    inverts: TransferEvent | None = None
+    sequence: int = 0
+    sequence_after: Sequence[TransferEvent] = ()
+    is_opening: bool = False
+
+
+_OPEN_ACCOUNTS = """
+opened AS (
+    INSERT INTO ledger_accounts (id, kind, environment, currency, merchant_id, channel, channel_account_id)
+    SELECT * FROM unnest(
+        %(account_ids)s::uuid[], %(account_kinds)s::text[], %(environments)s::text[], %(currencies)s::text[],
+        %(merchant_ids)s::uuid[], %(channels)s::text[], %(channel_account_ids)s::uuid[])
+    ON CONFLICT DO NOTHING
+)"""
+
+# The entries of an earlier transfer are copied in the other direction: those of the pending transfer when it is posted
+# or voided, and the posted ones of the transfer that is inverted.
+_INVERTED = """
+inverted AS (
+    SELECT id, kind FROM ledger_transfers
+    WHERE subject_id = %(subject_id)s AND event = %(inverts)s
+    ORDER BY sequence DESC LIMIT 1
+), legs AS (
+    SELECT *, %(phase)s AS phase FROM given
+    UNION ALL
+    SELECT entry.account_id, CASE entry.direction WHEN 'debit' THEN 'credit' ELSE 'debit' END, entry.amount_minor,
+           entry.phase
+    FROM ledger_entries AS entry JOIN inverted ON entry.transfer_id = inverted.id
+    WHERE entry.phase = %(inverted_phase)s
+)"""
+_GIVEN_ONLY = """
+inverted AS (SELECT NULL::uuid AS id WHERE false), legs AS (SELECT *, %(phase)s AS phase FROM given)"""
+_COUNTED = """
+    + (SELECT count(*) FROM ledger_transfers WHERE subject_id = %(subject_id)s AND event = ANY(%(sequence_after)s))"""
+
+
+def _build_statement(*, inverts: bool, counts: bool) -> str:
+    return f"""
+WITH given AS (
+    SELECT * FROM unnest(%(account_ids)s::uuid[], %(directions)s::text[], %(amounts)s::bigint[])
+        AS leg(account_id, direction, amount_minor)
+), {_OPEN_ACCOUNTS}, {_INVERTED if inverts else _GIVEN_ONLY}, transfer AS (
+    INSERT INTO ledger_transfers (
+        id, event, subject_id, sequence, kind, pending_id, leg_count, environment, merchant_id, currency, payment_id,
+        source, is_opening, day)
+    SELECT %(id)s, %(event)s, %(subject_id)s, %(sequence)s {_COUNTED if counts else ""},
+        CASE WHEN %(settles)s AND pending.id IS NULL THEN 'single' ELSE %(kind)s END,
+        CASE WHEN %(settles)s THEN pending.id END, counted.legs, %(environment)s, %(merchant_id)s, %(currency)s,
+        %(payment_id)s, %(source)s, %(is_opening)s, (now() AT TIME ZONE 'UTC')::date
+    FROM (SELECT count(*) AS legs FROM legs) AS counted LEFT JOIN inverted AS pending ON true
+    WHERE counted.legs > 0
+    RETURNING id
+), queued AS (
+    INSERT INTO ledger_rollup_queue (transfer_id) SELECT id FROM transfer
+)
+INSERT INTO ledger_entries (transfer_id, leg, account_id, phase, direction, amount_minor)
+SELECT transfer.id, row_number() OVER (), legs.account_id, legs.phase, legs.direction, legs.amount_minor
+FROM legs CROSS JOIN transfer
+"""  # noqa: S608 - of constants
+
+
+_STATEMENTS = {
+    (inverts, counts): _build_statement(inverts=inverts, counts=counts)
+    for inverts in (False, True)
+    for counts in (False, True)
+}
+
+
+def post_transfer(transfer: Transfer) -> None:
+    """Raises `IntegrityError` when the event was posted before."""
+    assert connection.in_atomic_block, "a transfer is posted in the transaction of its event"
+    subject = transfer.subject
+    # Ordered, so that transactions that open the same accounts cannot deadlock.
+    legs = sorted(((leg.account.id, leg) for leg in transfer.legs), key=itemgetter(0))
+    accounts = [leg.account for _id, leg in legs]
+    is_pending = transfer.kind == TransferKind.PENDING
+    settles = transfer.kind in (TransferKind.POST, TransferKind.VOID)
+    statement = _STATEMENTS[transfer.inverts is not None, bool(transfer.sequence_after)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement,
+            {
+                "id": uuid7(),
+                "event": transfer.event.value,
+                "subject_id": subject.id,
+                "sequence": transfer.sequence,
+                "sequence_after": [event.value for event in transfer.sequence_after],
+                "kind": transfer.kind.value,
+                "settles": settles,
+                "inverts": transfer.inverts.value if transfer.inverts else None,
+                "inverted_phase": (Phase.PENDING if settles else Phase.POSTED).value,
+                "phase": (Phase.PENDING if is_pending else Phase.POSTED).value,
+                "environment": subject.environment,
+                "merchant_id": subject.merchant_id,
+                "currency": subject.currency,
+                "payment_id": subject.payment_id,
+                "source": subject.source,
+                "is_opening": transfer.is_opening,
+                "directions": [leg.direction.value for _id, leg in legs],
+                "amounts": [leg.amount_minor for _id, leg in legs],
+                "account_ids": [account_id for account_id, _leg in legs],
+                "account_kinds": [account.kind.value for account in accounts],
+                "environments": [account.environment for account in accounts],
+                "currencies": [account.currency for account in accounts],
+                "merchant_ids": [account.merchant_id for account in accounts],
+                "channels": [account.channel for account in accounts],
+                "channel_account_ids": [account.channel_account_id for account in accounts],
+            },
+        )

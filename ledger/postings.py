@@ -1,0 +1,204 @@
+"""Which event posts what. docs/LEDGER.md has the same as a table; a test compares the two.
+
+Each function posts one transfer in the caller's transaction, which is the transaction of the event itself.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from ledger.chart import Account, AccountKind
+from ledger.models import Direction, TransferEvent, TransferKind
+from ledger.posting import Leg, Subject, Transfer, post_transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The channel account that holds the money."""
+
+    channel: str
+    channel_account_id: uuid.UUID | None
+
+
+def post_payment(
+    *,
+    event: TransferEvent,
+    subject: Subject,
+    place: Place,
+    amount_minor: int,
+    captured_minor: int,
+    application_fee_minor: int = 0,
+    is_opening: bool = False,
+) -> None:
+    """`amount_minor` was captured now, and `captured_minor` in all. The platform's part of it is
+    `application_fee_minor`."""
+    post_transfer(
+        Transfer(
+            event=event,
+            subject=subject,
+            sequence=captured_minor,
+            legs=[
+                *_move(
+                    subject, place, AccountKind.CHANNEL_RECEIVABLE, AccountKind.MERCHANT_PAYABLE, amount_minor
+                ),
+                *_build_fee_legs(subject, place, application_fee_minor),
+            ],
+            is_opening=is_opening,
+        )
+    )
+
+
+def request_refund(*, subject: Subject, place: Place, amount_minor: int, is_opening: bool = False) -> None:
+    post_transfer(
+        Transfer(
+            event=TransferEvent.REFUND_REQUESTED,
+            subject=subject,
+            kind=TransferKind.PENDING,
+            legs=_move(subject, place, AccountKind.REFUNDS, AccountKind.CHANNEL_RECEIVABLE, amount_minor),
+            is_opening=is_opening,
+        )
+    )
+
+
+def post_refund(
+    *,
+    subject: Subject,
+    place: Place,
+    amount_minor: int,
+    application_fee_minor: int = 0,
+    is_opening: bool = False,
+) -> None:
+    """The refund succeeded; the platform gives `application_fee_minor` back."""
+    _succeed_refund(
+        subject, place, amount_minor, application_fee_minor, TransferKind.POST, is_opening=is_opening
+    )
+
+
+def post_refund_after_all(
+    *,
+    subject: Subject,
+    place: Place,
+    amount_minor: int,
+    application_fee_minor: int = 0,
+    is_opening: bool = False,
+) -> None:
+    """A failed refund succeeded after all, with `amount_minor` of it. Nothing of it is pending any more."""
+    _succeed_refund(
+        subject, place, amount_minor, application_fee_minor, TransferKind.SINGLE, is_opening=is_opening
+    )
+
+
+def void_refund(*, subject: Subject, is_opening: bool = False) -> None:
+    """The refund failed."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.REFUND_FAILED,
+            subject=subject,
+            kind=TransferKind.VOID,
+            inverts=TransferEvent.REFUND_REQUESTED,
+            is_opening=is_opening,
+        )
+    )
+
+
+def reverse_refund(*, subject: Subject) -> None:
+    """A refund failed after it had succeeded: the bank returned the money."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.REFUND_REVERSED,
+            subject=subject,
+            inverts=TransferEvent.REFUND_SUCCEEDED,
+            sequence_after=[TransferEvent.REFUND_SUCCEEDED],
+        )
+    )
+
+
+def post_dispute(*, subject: Subject, place: Place, amount_minor: int, is_opening: bool = False) -> None:
+    """A dispute took `amount_minor`, or gave it back when negative."""
+    disputed, receivable = AccountKind.DISPUTES, AccountKind.CHANNEL_RECEIVABLE
+    is_withdrawn = amount_minor > 0
+    debited, credited = (disputed, receivable) if is_withdrawn else (receivable, disputed)
+    post_transfer(
+        Transfer(
+            event=TransferEvent.DISPUTE_WITHDRAWN if is_withdrawn else TransferEvent.DISPUTE_REINSTATED,
+            subject=subject,
+            sequence_after=[TransferEvent.DISPUTE_WITHDRAWN, TransferEvent.DISPUTE_REINSTATED],
+            legs=_move(subject, place, debited, credited, abs(amount_minor)),
+            is_opening=is_opening,
+        )
+    )
+
+
+def _succeed_refund(
+    subject: Subject,
+    place: Place,
+    amount_minor: int,
+    application_fee_minor: int,
+    kind: TransferKind,
+    *,
+    is_opening: bool,
+) -> None:
+    post_transfer(
+        Transfer(
+            event=TransferEvent.REFUND_SUCCEEDED,
+            subject=subject,
+            kind=kind,
+            inverts=TransferEvent.REFUND_REQUESTED if kind == TransferKind.POST else None,
+            # Each failure in between makes room for one more success.
+            sequence_after=[TransferEvent.REFUND_FAILED, TransferEvent.REFUND_REVERSED],
+            legs=[
+                *_move(subject, place, AccountKind.REFUNDS, AccountKind.CHANNEL_RECEIVABLE, amount_minor),
+                *_build_fee_legs(subject, place, -application_fee_minor),
+            ],
+            is_opening=is_opening,
+        )
+    )
+
+
+def _build_fee_legs(subject: Subject, place: Place, fee_minor: int) -> list[Leg]:
+    """The channel moves the fee from the merchant's connected account to the platform's own account; a negative fee
+    moves back."""
+    if fee_minor == 0:
+        return []
+    own = Place(place.channel, None)
+    pairs = (
+        (
+            _account(AccountKind.APPLICATION_FEES, subject, place),
+            _account(AccountKind.CHANNEL_RECEIVABLE, subject, place),
+        ),
+        (
+            _account(AccountKind.CHANNEL_RECEIVABLE, subject, own),
+            _account(AccountKind.FEE_INCOME, subject, own),
+        ),
+    )
+    legs: list[Leg] = []
+    for debited, credited in pairs:
+        if fee_minor < 0:
+            debited, credited = credited, debited
+        legs += [
+            Leg(debited, Direction.DEBIT, abs(fee_minor)),
+            Leg(credited, Direction.CREDIT, abs(fee_minor)),
+        ]
+    return legs
+
+
+def _move(
+    subject: Subject, place: Place, debited: AccountKind, credited: AccountKind, amount_minor: int
+) -> list[Leg]:
+    return [
+        Leg(_account(debited, subject, place), Direction.DEBIT, amount_minor),
+        Leg(_account(credited, subject, place), Direction.CREDIT, amount_minor),
+    ]
+
+
+_OF_PLATFORM = (AccountKind.CHANNEL_RECEIVABLE, AccountKind.FEE_INCOME)
+
+
+def _account(kind: AccountKind, subject: Subject, place: Place) -> Account:
+    return Account(
+        kind=kind,
+        environment=subject.environment,
+        currency=subject.currency,
+        merchant_id=None if kind in _OF_PLATFORM else subject.merchant_id,
+        channel=place.channel,
+        channel_account_id=place.channel_account_id,
+    )
