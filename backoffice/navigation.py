@@ -44,6 +44,8 @@ MORE: Sequence[tuple[Promise, Items]] = (
             ("gateway.paymentreview", "flag"),
             ("webhooks.webhookdelivery", "outbox"),
             ("gateway.channelevent", "webhook"),
+            ("ledger.ledgertransfer", "balance"),
+            ("ledger.dailyclose", "lock_clock"),
             ("monitoring.consistencyrun", "fact_check"),
         ),
     ),

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 _NAMESPACE = uuid.UUID("5d8a3b1e-6f0c-5c7e-9a54-1f6d2b9c7e10")
 
 
-class AccountKind(models.TextChoices):
+class LedgerAccountKind(models.TextChoices):
     CHANNEL_RECEIVABLE = "channel_receivable", _("Channel receivable")
     MERCHANT_PAYABLE = "merchant_payable", _("Merchant payable")
     REFUNDS = "refunds", _("Refunds")
@@ -25,19 +25,19 @@ class AccountKind(models.TextChoices):
 
 # A merchant's balance is the sum of these: what is payable, less refunds, disputes and fees.
 MERCHANT_KINDS = (
-    AccountKind.MERCHANT_PAYABLE,
-    AccountKind.REFUNDS,
-    AccountKind.DISPUTES,
-    AccountKind.APPLICATION_FEES,
+    LedgerAccountKind.MERCHANT_PAYABLE,
+    LedgerAccountKind.REFUNDS,
+    LedgerAccountKind.DISPUTES,
+    LedgerAccountKind.APPLICATION_FEES,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountIdentity:
     """One account: a kind in one environment and currency, at one channel account. `merchant_id` is None for the
     platform's own accounts; `channel_account_id` is None for the platform's own account at the channel."""
 
-    kind: AccountKind
+    kind: LedgerAccountKind
     environment: str
     currency: str
     merchant_id: uuid.UUID | None
@@ -50,7 +50,7 @@ class Account:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _derive_id(account: Account) -> uuid.UUID:
+def _derive_id(account: AccountIdentity) -> uuid.UUID:
     """The same account has the same id everywhere, so a posting knows it without reading."""
     parts = (
         account.kind.value,

@@ -11,19 +11,19 @@ from operator import itemgetter
 from django.db import connection
 
 from common.ids import uuid7
-from ledger.chart import Account
-from ledger.models import Direction, Phase, TransferEvent, TransferKind
+from ledger.chart import AccountIdentity
+from ledger.models import EntryDirection, EntryPhase, TransferEvent, TransferKind
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    account: Account
-    direction: Direction
+    account: AccountIdentity
+    direction: EntryDirection
     amount_minor: int
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PostingSubject:
     """What an event is about: the payment, or a duplicate payment, refund or dispute of it. `source` is its number."""
 
     id: uuid.UUID
@@ -46,7 +46,7 @@ class Transfer:
     """
 
     event: TransferEvent
-    subject: Subject
+    subject: PostingSubject
     legs: Sequence[Leg] = ()
     kind: TransferKind = TransferKind.SINGLE
     inverts: TransferEvent | None = None
@@ -139,8 +139,8 @@ def post_transfer(transfer: Transfer) -> None:
                 "kind": transfer.kind.value,
                 "settles": settles,
                 "inverts": transfer.inverts.value if transfer.inverts else None,
-                "inverted_phase": (Phase.PENDING if settles else Phase.POSTED).value,
-                "phase": (Phase.PENDING if is_pending else Phase.POSTED).value,
+                "inverted_phase": (EntryPhase.PENDING if settles else EntryPhase.POSTED).value,
+                "phase": (EntryPhase.PENDING if is_pending else EntryPhase.POSTED).value,
                 "environment": subject.environment,
                 "merchant_id": subject.merchant_id,
                 "currency": subject.currency,

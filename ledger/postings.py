@@ -6,9 +6,10 @@ Each function posts one transfer in the caller's transaction, which is the trans
 import uuid
 from dataclasses import dataclass
 
-from ledger.chart import Account, AccountKind
-from ledger.models import Direction, TransferEvent, TransferKind
-from ledger.posting import Leg, Subject, Transfer, post_transfer
+from ledger.chart import AccountIdentity
+from ledger.chart import LedgerAccountKind as Kind
+from ledger.models import EntryDirection, TransferEvent, TransferKind
+from ledger.posting import Leg, PostingSubject, Transfer, post_transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Place:
 def post_payment(
     *,
     event: TransferEvent,
-    subject: Subject,
+    subject: PostingSubject,
     place: Place,
     amount_minor: int,
     captured_minor: int,
@@ -38,7 +39,11 @@ def post_payment(
             sequence=captured_minor,
             legs=[
                 *_move(
-                    subject, place, AccountKind.CHANNEL_RECEIVABLE, AccountKind.MERCHANT_PAYABLE, amount_minor
+                    subject,
+                    place,
+                    Kind.CHANNEL_RECEIVABLE,
+                    Kind.MERCHANT_PAYABLE,
+                    amount_minor,
                 ),
                 *_build_fee_legs(subject, place, application_fee_minor),
             ],
@@ -47,13 +52,15 @@ def post_payment(
     )
 
 
-def request_refund(*, subject: Subject, place: Place, amount_minor: int, is_opening: bool = False) -> None:
+def request_refund(
+    *, subject: PostingSubject, place: Place, amount_minor: int, is_opening: bool = False
+) -> None:
     post_transfer(
         Transfer(
             event=TransferEvent.REFUND_REQUESTED,
             subject=subject,
             kind=TransferKind.PENDING,
-            legs=_move(subject, place, AccountKind.REFUNDS, AccountKind.CHANNEL_RECEIVABLE, amount_minor),
+            legs=_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
             is_opening=is_opening,
         )
     )
@@ -61,7 +68,7 @@ def request_refund(*, subject: Subject, place: Place, amount_minor: int, is_open
 
 def post_refund(
     *,
-    subject: Subject,
+    subject: PostingSubject,
     place: Place,
     amount_minor: int,
     application_fee_minor: int = 0,
@@ -75,7 +82,7 @@ def post_refund(
 
 def post_refund_after_all(
     *,
-    subject: Subject,
+    subject: PostingSubject,
     place: Place,
     amount_minor: int,
     application_fee_minor: int = 0,
@@ -87,7 +94,7 @@ def post_refund_after_all(
     )
 
 
-def void_refund(*, subject: Subject, is_opening: bool = False) -> None:
+def void_refund(*, subject: PostingSubject, is_opening: bool = False) -> None:
     """The refund failed."""
     post_transfer(
         Transfer(
@@ -100,7 +107,7 @@ def void_refund(*, subject: Subject, is_opening: bool = False) -> None:
     )
 
 
-def reverse_refund(*, subject: Subject) -> None:
+def reverse_refund(*, subject: PostingSubject) -> None:
     """A refund failed after it had succeeded: the bank returned the money."""
     post_transfer(
         Transfer(
@@ -112,9 +119,11 @@ def reverse_refund(*, subject: Subject) -> None:
     )
 
 
-def post_dispute(*, subject: Subject, place: Place, amount_minor: int, is_opening: bool = False) -> None:
+def post_dispute(
+    *, subject: PostingSubject, place: Place, amount_minor: int, is_opening: bool = False
+) -> None:
     """A dispute took `amount_minor`, or gave it back when negative."""
-    disputed, receivable = AccountKind.DISPUTES, AccountKind.CHANNEL_RECEIVABLE
+    disputed, receivable = Kind.DISPUTES, Kind.CHANNEL_RECEIVABLE
     is_withdrawn = amount_minor > 0
     debited, credited = (disputed, receivable) if is_withdrawn else (receivable, disputed)
     post_transfer(
@@ -129,7 +138,7 @@ def post_dispute(*, subject: Subject, place: Place, amount_minor: int, is_openin
 
 
 def _succeed_refund(
-    subject: Subject,
+    subject: PostingSubject,
     place: Place,
     amount_minor: int,
     application_fee_minor: int,
@@ -146,7 +155,13 @@ def _succeed_refund(
             # Each failure in between makes room for one more success.
             sequence_after=[TransferEvent.REFUND_FAILED, TransferEvent.REFUND_REVERSED],
             legs=[
-                *_move(subject, place, AccountKind.REFUNDS, AccountKind.CHANNEL_RECEIVABLE, amount_minor),
+                *_move(
+                    subject,
+                    place,
+                    Kind.REFUNDS,
+                    Kind.CHANNEL_RECEIVABLE,
+                    amount_minor,
+                ),
                 *_build_fee_legs(subject, place, -application_fee_minor),
             ],
             is_opening=is_opening,
@@ -154,7 +169,7 @@ def _succeed_refund(
     )
 
 
-def _build_fee_legs(subject: Subject, place: Place, fee_minor: int) -> list[Leg]:
+def _build_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
     """The channel moves the fee from the merchant's connected account to the platform's own account; a negative fee
     moves back."""
     if fee_minor == 0:
@@ -162,12 +177,12 @@ def _build_fee_legs(subject: Subject, place: Place, fee_minor: int) -> list[Leg]
     own = Place(place.channel, None)
     pairs = (
         (
-            _account(AccountKind.APPLICATION_FEES, subject, place),
-            _account(AccountKind.CHANNEL_RECEIVABLE, subject, place),
+            _account(Kind.APPLICATION_FEES, subject, place),
+            _account(Kind.CHANNEL_RECEIVABLE, subject, place),
         ),
         (
-            _account(AccountKind.CHANNEL_RECEIVABLE, subject, own),
-            _account(AccountKind.FEE_INCOME, subject, own),
+            _account(Kind.CHANNEL_RECEIVABLE, subject, own),
+            _account(Kind.FEE_INCOME, subject, own),
         ),
     )
     legs: list[Leg] = []
@@ -175,26 +190,30 @@ def _build_fee_legs(subject: Subject, place: Place, fee_minor: int) -> list[Leg]
         if fee_minor < 0:
             debited, credited = credited, debited
         legs += [
-            Leg(debited, Direction.DEBIT, abs(fee_minor)),
-            Leg(credited, Direction.CREDIT, abs(fee_minor)),
+            Leg(debited, EntryDirection.DEBIT, abs(fee_minor)),
+            Leg(credited, EntryDirection.CREDIT, abs(fee_minor)),
         ]
     return legs
 
 
 def _move(
-    subject: Subject, place: Place, debited: AccountKind, credited: AccountKind, amount_minor: int
+    subject: PostingSubject,
+    place: Place,
+    debited: Kind,
+    credited: Kind,
+    amount_minor: int,
 ) -> list[Leg]:
     return [
-        Leg(_account(debited, subject, place), Direction.DEBIT, amount_minor),
-        Leg(_account(credited, subject, place), Direction.CREDIT, amount_minor),
+        Leg(_account(debited, subject, place), EntryDirection.DEBIT, amount_minor),
+        Leg(_account(credited, subject, place), EntryDirection.CREDIT, amount_minor),
     ]
 
 
-_OF_PLATFORM = (AccountKind.CHANNEL_RECEIVABLE, AccountKind.FEE_INCOME)
+_OF_PLATFORM = (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME)
 
 
-def _account(kind: AccountKind, subject: Subject, place: Place) -> Account:
-    return Account(
+def _account(kind: Kind, subject: PostingSubject, place: Place) -> AccountIdentity:
+    return AccountIdentity(
         kind=kind,
         environment=subject.environment,
         currency=subject.currency,

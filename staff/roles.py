@@ -60,6 +60,8 @@ _PAYMENTS = _view_permissions(
     "gateway.paymentreview",
     "gateway.channelevent",
     "gateway.routingrule",
+    "ledger.ledgertransfer",
+    "ledger.dailyclose",
     "orders.order",
     "orders.orderitem",
     "sagas.sagainstance",

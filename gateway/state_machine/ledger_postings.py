@@ -6,7 +6,7 @@ import uuid
 from gateway.models import Dispute, Payment, PaymentAttempt, Refund
 from ledger import postings, selectors
 from ledger.models import TransferEvent
-from ledger.posting import Subject
+from ledger.posting import PostingSubject
 from ledger.postings import Place
 
 
@@ -91,7 +91,7 @@ def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_ope
     payment = dispute.payment
     paid = dispute.attempt or payment
     postings.post_dispute(
-        subject=Subject(
+        subject=PostingSubject(
             dispute.id,
             dispute.dispute_no,
             payment.id,
@@ -105,16 +105,18 @@ def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_ope
     )
 
 
-def _build_payment_subject(payment: Payment) -> Subject:
+def _build_payment_subject(payment: Payment) -> PostingSubject:
     return _build_subject(payment, payment.id, payment.payment_no)
 
 
-def _build_refund_subject(refund: Refund) -> Subject:
+def _build_refund_subject(refund: Refund) -> PostingSubject:
     return _build_subject(refund.payment, refund.id, refund.refund_no)
 
 
-def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> Subject:
-    return Subject(subject_id, source, payment.id, payment.merchant_id, payment.environment, payment.currency)
+def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> PostingSubject:
+    return PostingSubject(
+        subject_id, source, payment.id, payment.merchant_id, payment.environment, payment.currency
+    )
 
 
 def _get_refund_place(refund: Refund) -> Place:

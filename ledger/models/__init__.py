@@ -1,11 +1,11 @@
 from ledger.models.balances import DailyBalance, DailyClose, RollupQueueItem
 from ledger.models.transfers import (
     BALANCE_KINDS,
-    Direction,
+    EntryDirection,
+    EntryPhase,
     LedgerAccount,
-    LedgerEntry,
     LedgerTransfer,
-    Phase,
+    TransferEntry,
     TransferEvent,
     TransferKind,
 )
@@ -14,12 +14,12 @@ __all__ = [
     "BALANCE_KINDS",
     "DailyBalance",
     "DailyClose",
-    "Direction",
+    "EntryDirection",
+    "EntryPhase",
     "LedgerAccount",
-    "LedgerEntry",
     "LedgerTransfer",
-    "Phase",
     "RollupQueueItem",
+    "TransferEntry",
     "TransferEvent",
     "TransferKind",
 ]

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
-from ledger.chart import AccountKind
+from ledger.chart import LedgerAccountKind
 from merchants.models import Environment, Merchant
 
 
@@ -40,12 +40,12 @@ class TransferKind(models.TextChoices):
 BALANCE_KINDS = (TransferKind.SINGLE, TransferKind.POST)
 
 
-class Phase(models.TextChoices):
+class EntryPhase(models.TextChoices):
     PENDING = "pending", _("Pending")
     POSTED = "posted", _("Posted")
 
 
-class Direction(models.TextChoices):
+class EntryDirection(models.TextChoices):
     DEBIT = "debit", _("Debit")
     CREDIT = "credit", _("Credit")
 
@@ -54,7 +54,7 @@ class LedgerAccount(models.Model):
     """The id derives from the other columns (`ledger.chart`). It has no balance: see `DailyBalance`."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    kind = models.CharField(max_length=30, choices=AccountKind)
+    kind = models.CharField(max_length=30, choices=LedgerAccountKind)
     environment = models.CharField(max_length=10, choices=Environment)
     currency = models.CharField(max_length=3)
     merchant = models.ForeignKey(
@@ -89,7 +89,7 @@ class LedgerAccount(models.Model):
                 nulls_distinct=False,
             ),
             models.CheckConstraint(
-                name="ledger_account_kind_known", condition=Q(kind__in=AccountKind.values)
+                name="ledger_account_kind_known", condition=Q(kind__in=LedgerAccountKind.values)
             ),
         ]
 
@@ -154,7 +154,7 @@ class LedgerTransfer(models.Model):
             models.Index(name="ledger_transfer_by_payment", fields=["payment_id"]),
             models.Index(
                 name="ledger_transfer_by_merchant",
-                fields=["merchant", "environment", "-created_at", "-id"],
+                fields=["merchant", "environment", "event", "-created_at", "-id"],
                 condition=Q(kind__in=["single", "post"]),
             ),
             BrinIndex(name="ledger_transfer_by_day", fields=["day"]),
@@ -164,7 +164,7 @@ class LedgerTransfer(models.Model):
         return f"{self.event} {self.source}"
 
 
-class LedgerEntry(models.Model):
+class TransferEntry(models.Model):
     """One leg of a transfer."""
 
     id = models.BigAutoField(primary_key=True)
@@ -173,14 +173,14 @@ class LedgerEntry(models.Model):
     )
     leg = models.PositiveSmallIntegerField()
     account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="+", db_index=False)
-    phase = models.CharField(max_length=10, choices=Phase)
-    direction = models.CharField(max_length=10, choices=Direction)
+    phase = models.CharField(max_length=10, choices=EntryPhase)
+    direction = models.CharField(max_length=10, choices=EntryDirection)
     amount_minor = models.BigIntegerField()
 
     class Meta:
         db_table = "ledger_entries"
-        verbose_name = _("ledger entry")
-        verbose_name_plural = _("ledger entries")
+        verbose_name = _("transfer entry")
+        verbose_name_plural = _("transfer entries")
         constraints = [
             models.UniqueConstraint(name="ledger_leg_once", fields=["transfer", "leg"]),
             models.CheckConstraint(

@@ -50,6 +50,8 @@ VIEW_PERMISSIONS = {
     "gateway.Refund": ALL,
     "gateway.RoutingRule": ALL,
     "idempotency.IdempotencyKey": "SOA",
+    "ledger.DailyClose": ALL,
+    "ledger.LedgerTransfer": ALL,
     "merchants.ApiKey": "SOA",
     "merchants.Merchant": ALL,
     "merchants.RequestNonce": "OA",

@@ -31,13 +31,17 @@ from tests.support.signing import SignedClient
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 REGISTERED = list(admin.site._registry)
-# Figures of the dashboard, parts of an export, and secrets of staff have no pages.
+# Figures of the dashboard, parts of an export or transfer, and secrets of staff have no pages.
 WITHOUT_PAGES = {
     "dashboard.LatencyHour",
     "dashboard.PaidHour",
     "dashboard.PaymentHour",
     "dashboard.Progress",
     "exports.ExportChunk",
+    "ledger.DailyBalance",
+    "ledger.LedgerAccount",
+    "ledger.TransferEntry",
+    "ledger.RollupQueueItem",
     "work_queue.WorkItem",
     "staff.Authenticator",
     "staff.RecoveryCode",

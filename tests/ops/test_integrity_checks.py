@@ -13,6 +13,7 @@ from monitoring.integrity.search import find_violations
 from tests.ops import test_integrity_saga_checks
 from tests.ops.breakage import Breakage
 from tests.ops.conftest import World
+from tests.ops.ledger_breakages import LEDGER_BREAKAGES
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -23,6 +24,7 @@ SAGA_OF = "SELECT id::text FROM payments WHERE payment_no = %({0})s"
 
 
 BREAKAGES = [
+    *LEDGER_BREAKAGES,
     Breakage(
         "disputed_amounts",
         "a disputed amount without a dispute",

@@ -12,6 +12,7 @@ from common.crypto import seal
 from events.models import OutboxEvent
 from gateway import state_machine
 from gateway.models import AuthorizationIncrement, Capture, Dispute, Payment, ReviewCode, RoutingRule
+from ledger.models import DailyClose
 from merchants.models import Merchant
 from monitoring.services import run_checks
 from sagas.models import SagaInstance, SagaSignal
@@ -37,6 +38,9 @@ def leave_one_of_each() -> None:
         currency="USD",
         reason="why",
         requested_by="ana",
+    )
+    DailyClose.objects.create(
+        day="2026-01-01", environment="test", currency="USD", transfer_count=0, posted_minor=0
     )
     _a_delivery()
     _a_dispute_and_a_review()
