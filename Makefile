@@ -37,8 +37,8 @@ hooks: ## Check each commit before it is made (pre-commit)
 docs: ## Build the documentation into .local/site; broken links and anchors are errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
-bench: ## Run one benchmark: make bench NAME=payments
-	$(PYTHON) -m scripts.local.testing $(PYTHON) -m benchmarks.$(NAME)
+bench: ## Run all benchmarks, or some: make bench ARGS="--only payments,replay --quick"
+	$(PYTHON) -m benchmarks $(ARGS)
 
 screenshots: ## Draw the pictures of the documents again (needs a running local stack)
 	$(PYTHON) -m scripts.screenshots

@@ -1,35 +1,33 @@
 """The rate at which a backlog is worked off, compared with the normal rate: 1,000, 10,000 and 100,000 waiting sagas.
 
-    python -m scripts.local.testing python -m benchmarks.backlog [--sizes 1000,10000,100000] [--seconds 30]
-
 Sagas of three EXTERNAL steps that do nothing, of 20 merchants, for one worker with the places of production. Normal:
 never more than 100 wait. A backlog is loaded at once, as after an outage, and its rate is that of the first seconds.
 Each backlog is measured between two normal times of the same length, because the machine may be busy; the aim is a
 ratio of at least 0.8. Prints the most hints that lay in Redis.
 """
 
-import argparse
-import os
 import subprocess
 import sys
 import time
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection, transaction
 from django_redis import get_redis_connection
 
 from benchmarks import noop
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from sagas import wakeups
 from sagas.models import DEFAULT_TASK_QUEUE
+from tests.support.waiting import wait_until
+
+BENCHMARK = Benchmark(
+    "backlog",
+    "The rate at which a worker finishes a backlog of sagas, beside its rate when few sagas wait.",
+    "Four commits for each saga, and the claim, whose cost must not grow with the backlog.",
+)
 
 MERCHANTS = 20
+START_SECONDS = 120.0
 NORMAL = 100
 _SAGAS = """
 INSERT INTO saga_instances (id, business_id, business_type, definition, definition_version, status, direction,
@@ -51,30 +49,37 @@ _DONE = "SELECT count(*) FROM saga_instances WHERE status = 'completed'"
 _WAITING = "SELECT count(*) FROM (SELECT 1 FROM saga_instances WHERE due_at <= now() LIMIT 1000) AS bounded"
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--sizes", default="1000,10000,100000")
-    options.add_argument("--seconds", type=float, default=30.0)
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
+    sizes = (1000, 10_000, 100_000) if not effort.quick else (200,)
+    seconds = float(effort.choose(20, 2))
     _execute("SET statement_timeout = 0")
     worker = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.worker", str(settings.SAGA_WORKER_THREADS)],
     )
+    figures = []
     try:
-        _normal(5.0)  # warms up
-        for size in map(int, chosen.sizes.split(",")):
-            before = _normal(chosen.seconds / 2)
-            rate, most = _backlog(size, chosen.seconds)
-            normal = (before + _normal(chosen.seconds / 2)) / 2
-            print(
-                f"{size:7,} waiting: {rate:4.0f} sagas/s, normal {normal:4.0f}, ratio {rate / normal:.2f}"
-                f" (aim: at least 0.8), at most {most} hint in Redis",
-                flush=True,
-            )
+        _load(1)
+        wait_until(lambda: _count(_DONE) > 0, START_SECONDS, "the worker to start")
+        _normal(float(effort.choose(5, 1)))  # warms up
+        for size in sizes:
+            normal, rates, most = [], [], 0
+            for _round in range(effort.rounds):
+                before = _normal(seconds / 2)
+                rate, hints = _backlog(size, seconds)
+                normal.append((before + _normal(seconds / 2)) / 2)
+                rates.append(rate)
+                most = max(most, hints)
+            base = median_figure(f"normal rate around {size:,} waiting sagas", normal, "/s")
+            name = f"rate with {size:,} waiting sagas"
+            figures += [
+                base,
+                median_figure(name, rates, "/s", base=base, aim="at least 0.80"),
+                Figure(name=f"most hints in Redis with {size:,} waiting sagas", value=most, unit="hints"),
+            ]
     finally:
         worker.terminate()
         worker.wait()
+    return figures
 
 
 def _normal(seconds: float) -> float:
@@ -123,7 +128,3 @@ def _count(sql: str) -> int:
 def _execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,10 @@
 """The relay's events per second to Kafka, and the age of an event when a consumer reads it.
 
-    python -m scripts.local.testing python -m benchmarks.events [--events 20000] [--seconds 10]
-
 Kafka is librdkafka's mock cluster in this process, over TCP. For the delay, payments are made and paid
 through the API, and `manage.py relay` sends their events. An event's age counts from the beginning of its
 transaction, so the commit is part of it.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -20,16 +17,10 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
 from confluent_kafka import Consumer, TopicPartition
-from django.core.management import call_command
 from django.db import transaction
 
+from benchmarks.figures import Benchmark, Effort, Figure, get_percentile, median_figure
 from events import relay
 from events.models import OutboxEvent
 from events.outbox import Event, build_event_row
@@ -39,19 +30,30 @@ from tests.support.kafka import PARTITIONS, TOPIC, MockCluster
 from tests.support.shop import create, data
 from tests.support.signing import SignedClient
 
+BENCHMARK = Benchmark(
+    "events",
+    "Events a second from the outbox to Kafka, and the age of an event when a consumer reads it.",
+    "Batches: one read, one wait for the broker and one update for each; the age is mostly the relay's poll.",
+)
+
 PAYMENTS_A_SECOND = 10
 PATIENCE_SECONDS = 60.0
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--events", type=int, default=20_000)
-    options.add_argument("--seconds", type=int, default=10)
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
     made = create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com")
-    throughput(made.merchant.pk, chosen.events)
-    delay(SignedClient(made.test_key.key, made.test_key.secret), chosen.seconds)
+    client = SignedClient(made.test_key.key, made.test_key.secret)
+    rates, medians, p99s = [], [], []
+    for _round in range(effort.rounds):
+        rates.append(_publish(made.merchant.pk, effort.choose(20_000, 2000)))
+        delays = _deliver(client, effort.choose(10, 1))
+        medians.append(statistics.median(delays) * 1000)
+        p99s.append(get_percentile(delays, 99) * 1000)
+    return [
+        median_figure("relay to Kafka", rates, "events/s", aim="at least 2,000"),
+        median_figure("age of an event at a consumer, p50", medians, "ms"),
+        median_figure("age of an event at a consumer, p99", p99s, "ms"),
+    ]
 
 
 def event(merchant_id: uuid.UUID, number: int) -> Event:
@@ -59,7 +61,8 @@ def event(merchant_id: uuid.UUID, number: int) -> Event:
     return Event("payment.created", f"PAY-{number % 5000}", merchant_id, "test", uuid.uuid4(), data)
 
 
-def throughput(merchant_id: uuid.UUID, count: int) -> None:
+def _publish(merchant_id: uuid.UUID, count: int) -> float:
+    """Events a second."""
     for start in range(0, count, 1000):
         with transaction.atomic():
             OutboxEvent.objects.bulk_create(
@@ -74,10 +77,11 @@ def throughput(merchant_id: uuid.UUID, count: int) -> None:
                 sent += batch
             seconds = time.perf_counter() - began
         sink.close()
-    print(f"relay to Kafka: {sent} events in {seconds:.1f} s: {sent / seconds:.0f}/s (aim: at least 2000/s)")
+    return sent / seconds
 
 
-def delay(client: SignedClient, seconds: int) -> None:
+def _deliver(client: SignedClient, seconds: int) -> list[float]:
+    """The ages of events in seconds."""
     OutboxEvent.objects.all().delete()
     with MockCluster() as kafka, _relay(kafka.brokers), _consumer(kafka) as arrivals:
         data(create(client))
@@ -88,12 +92,7 @@ def delay(client: SignedClient, seconds: int) -> None:
             data(create(client, "auto_pay"))
             time.sleep(1 / PAYMENTS_A_SECOND)
         _wait_for_all(arrivals)
-    delays = sorted(arrivals)
-    p99 = statistics.quantiles(delays, n=100)[98]
-    print(
-        f"payment to consumer: {len(delays)} events, p50 {statistics.median(delays) * 1000:.0f} ms"
-        f"   p99 {p99 * 1000:.0f} ms"
-    )
+    return list(arrivals)
 
 
 @contextmanager
@@ -138,7 +137,3 @@ def _wait_for_all(arrivals: list[float]) -> None:
         if time.monotonic() > give_up_at:
             sys.exit(f"Of {count} events the consumer saw {len(arrivals)}.")
         time.sleep(0.1)
-
-
-if __name__ == "__main__":
-    main()

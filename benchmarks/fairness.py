@@ -1,47 +1,38 @@
 """The cost of a hostile merchant: latency of one merchant's sagas alone, and beside another's slow backlog.
 
-    python -m scripts.local.testing python -m benchmarks.fairness [--sagas 60] [--backlog 300] [--slow 5]
-
 One worker with the places of production. The hostile merchant has a backlog of sagas whose call takes seconds; the
 other begins one saga after the other. Latency is the time from the commit that creates a saga to its end. Both are
 measured twice, in turns, in one run; the aim is a ratio of the medians below 1.2.
 """
 
-import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 import uuid
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection, transaction
 
 from benchmarks import slow
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from sagas import wakeups
 from sagas.models import ACTIVE_SAGA_STATUSES, DEFAULT_TASK_QUEUE, SagaInstance, SagaStatus
 from sagas.start import start_saga
 from tests.support.waiting import wait_until
 
-QUICK_SECONDS = 0.05
+BENCHMARK = Benchmark(
+    "fairness",
+    "The latency of one merchant's sagas alone, and beside another's backlog of sagas whose call takes 5 s.",
+    "A worker's places: half of them at most go to one merchant while others wait.",
+)
+
+QUICK_SECONDS, SLOW_SECONDS = 0.05, 5.0
 GIVEN_UP_SECONDS = 120
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--sagas", type=int, default=60)
-    options.add_argument("--backlog", type=int, default=300)
-    options.add_argument("--slow", type=float, default=5.0, help="seconds of a hostile call")
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
+    count, backlog = effort.choose(30, 3), effort.choose(300, 40)
     worker = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.worker", str(settings.SAGA_WORKER_THREADS)],
     )
@@ -50,27 +41,36 @@ def main() -> None:
     try:
         for _warm_up in range(10):
             _latency()
-        for _round in range(2):
-            alone += [_latency() for _ in range(chosen.sagas // 2)]
-            for _ in range(chosen.backlog):
-                _begin("hostile", chosen.slow)
+        for _round in range(effort.rounds):
+            alone.append(statistics.median(_latency() for _ in range(count)))
+            for _ in range(backlog):
+                _begin("hostile", SLOW_SECONDS)
             wakeups.send_wakeup_now(DEFAULT_TASK_QUEUE)
             wait_until(_hostile_is_at_work, GIVEN_UP_SECONDS, "the hostile merchant's sagas to be claimed")
-            beside += [_latency() for _ in range(chosen.sagas // 2)]
-            # Closed, so that the next round begins alone. A pending saga must begin before it can fail.
-            hostile = SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES)
-            hostile.update(status=SagaStatus.IN_PROGRESS)
-            hostile.update(status=SagaStatus.FAILED, lease_expires_at=None, lease_owner="")
-            time.sleep(chosen.slow + 1)
+            beside.append(statistics.median(_latency() for _ in range(count)))
+            _close_hostile_sagas()
+            time.sleep(SLOW_SECONDS + 1)
     finally:
         worker.terminate()
         worker.wait()
-    for title, latencies in (("alone", alone), ("beside the backlog", beside)):
-        ordered = sorted(latencies)
-        print(f"{title:>20}: p50 {statistics.median(ordered):6.0f} ms   max {ordered[-1]:6.0f} ms")
-    print(
-        f"ratio of the medians: {statistics.median(beside) / statistics.median(alone):.2f} (aim: below 1.2)"
-    )
+    base = median_figure("a saga alone, p50", alone, "ms")
+    return [
+        base,
+        median_figure(
+            f"a saga beside {backlog} slow ones of another merchant, p50",
+            beside,
+            "ms",
+            base=base,
+            aim="below 1.2",
+        ),
+    ]
+
+
+def _close_hostile_sagas() -> None:
+    """So that the next round begins alone. A pending saga must begin before it can fail."""
+    hostile = SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES)
+    hostile.update(status=SagaStatus.IN_PROGRESS)
+    hostile.update(status=SagaStatus.FAILED, lease_expires_at=None, lease_owner="")
 
 
 def _begin(key: str, seconds: float) -> uuid.UUID:
@@ -103,7 +103,3 @@ def _hostile_is_at_work() -> bool:
             "SELECT count(*) FROM saga_instances WHERE fairness_key = 'hostile' AND lease_expires_at > now()"
         )
         return bool(cursor.fetchone()[0] >= settings.SAGA_WORKER_THREADS // 2)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,6 @@
 ./scripts/with-test-servers.sh python -m benchmarks.migrate --payments 400000
 """
 
-import argparse
-import os
 import threading
 import time
 import uuid
@@ -12,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import django
+from benchmarks.figures import Benchmark, Effort, Figure
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
-
+BENCHMARK = Benchmark(
+    "migrate",
+    "The operations of online migrations against 400,000 payments, beside a reader and writer of the same table.",
+    "Locks: each operation waits for one for a moment only, and writes in batches.",
+)
 PAUSE_SECONDS = 0.02
 # The values of columns without a default, by type; `_row` says what differs from row to row.
 PLAIN = {
@@ -32,19 +33,10 @@ PLAIN = {
 SPECIAL = {"currency": "USD", "environment": "test", "status": "pending", "channel": "simulator"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--payments", type=int, default=400_000)
-    count = parser.parse_args().payments
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", interactive=False, verbosity=0)
-    began = time.monotonic()
-    _load(count)
-    print(f"{count} payments loaded in {time.monotonic() - began:.0f} s")
-    for operation in _operations():
-        _run(operation)
+def measure(effort: Effort) -> list[Figure]:
+    """One round: an operation is run once."""
+    _load(effort.choose(400_000, 2000))
+    return [figure for operation in _operations() for figure in _run(operation)]
 
 
 def _load(count: int) -> None:
@@ -89,7 +81,7 @@ def _operations() -> list[Any]:
     ]
 
 
-def _run(operation: Any) -> None:
+def _run(operation: Any) -> list[Figure]:
     """As `manage.py migrate` does it: not atomic, with the timeouts of that command."""
     from django.db import connection
     from django.db.migrations.loader import MigrationLoader
@@ -104,10 +96,11 @@ def _run(operation: Any) -> None:
     with _probe() as waits, connection.schema_editor(atomic=False) as editor:
         operation.database_forwards("gateway", editor, before, after)
     took = time.monotonic() - began
-    print(
-        f"{type(operation).__name__:<16} {took:6.1f} s; {len(waits)} reads and writes beside it, "
-        f"the slowest {max(waits) * 1000:.0f} ms"
-    )
+    name = type(operation).__name__
+    return [
+        Figure(name=name, value=took, unit="s"),
+        Figure(name=f"slowest read and write beside {name}", value=max(waits) * 1000, unit="ms"),
+    ]
 
 
 @contextmanager
@@ -136,7 +129,3 @@ def _read_and_write(waits: list[float], done: threading.Event) -> None:
             session.execute("UPDATE payments SET updated_at = now() WHERE payment_no = %s", [f"N-{number}"])
             waits.append(time.monotonic() - began)
             done.wait(PAUSE_SECONDS)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,38 +1,31 @@
 """The back office with a long history: each page with a thousand payments and with a million.
 
-    python -m scripts.local.testing python -m benchmarks.office [--payments 1000000] [--rounds 9]
-
-Loads payments with their orders, sagas and five steps each by COPY, then prints for each page the median time of both
-sizes, their ratio (aim: below 2) and how many queries it takes (aim: below 30).
+Loads payments with their orders, sagas and five steps each by COPY.
 """
 
-import argparse
 import datetime as dt
-import os
-import statistics
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_test_environment
 from django.urls import reverse
 
 from backoffice.dashboard import aggregation
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from gateway.models import Payment
 from merchants import services
 from sagas.models import SagaInstance
+
+BENCHMARK = Benchmark(
+    "office",
+    "Each page of the back office with 1,000 payments and with a million and their five million saga steps.",
+    "Python that draws a page, which depends on its rows, and indexes whose order is that of the list.",
+)
 
 SMALL, STEPS, CHUNK = 1000, 5, 20_000
 DAYS = 60
@@ -53,31 +46,30 @@ COLUMNS = {
 }
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--payments", type=int, default=1_000_000)
-    options.add_argument("--rounds", type=int, default=9)
-    chosen = options.parse_args()
+def measure(effort: Effort) -> list[Figure]:
+    payments, requests = effort.choose(1_000_000, 4000), 3 * effort.rounds
     setup_test_environment()  # so that answers tell their context
     settings.LOCAL_STACK = True
-    call_command("migrate", verbosity=0)
     execute("SET statement_timeout = 0")
     execute("SET session_replication_role = replica")  # no foreign keys, no triggers: it is a benchmark
     merchant = services.create_merchant(name="Benchmark", email=f"{uuid.uuid4().hex}@example.com").merchant
     browser = Client(headers={"accept-language": "en"})
     browser.force_login(User.objects.create_superuser("benchmark"))
-    load(0, SMALL, chosen.payments, str(merchant.pk))
-    small = _measure(browser, chosen.rounds)
-    began = time.monotonic()
-    load(SMALL, chosen.payments, chosen.payments, str(merchant.pk))
-    print(
-        f"{chosen.payments:,} payments, {chosen.payments * STEPS:,} steps: {time.monotonic() - began:.0f} s"
-    )
-    large = _measure(browser, chosen.rounds)
-    print(f"{'page':<28}{'1,000':>12}{f'{chosen.payments:,}':>14}{'ratio':>8}{'queries':>9}")
+    load(0, SMALL, payments, str(merchant.pk))
+    small = _measure(browser, requests)
+    load(SMALL, payments, payments, str(merchant.pk))
+    large = _measure(browser, requests)
+    figures = []
     for page, (before, _queries) in small.items():
         after, queries = large[page]
-        print(f"{page:<28}{before:>9.1f} ms{after:>11.1f} ms{after / before:>8.2f}{queries:>9}")
+        base = median_figure(f"{page}, {SMALL:,} payments", before, "ms")
+        name = f"{page}, {payments:,} payments"
+        figures += [
+            base,
+            median_figure(name, after, "ms", base=base, aim="below 2"),
+            Figure(name=f"{page}, queries", value=queries, unit="queries", aim="below 30"),
+        ]
+    return figures
 
 
 def load(first: int, last: int, total: int, merchant: str, tables: Sequence[str] = tuple(COLUMNS)) -> None:
@@ -126,8 +118,8 @@ def _lines(table: str, numbers: range, total: int, merchant: str) -> Iterator[st
                     yield f"{step_id}\t{pk}\t{step}\tstep{step}\tcompleted\tf\tf\t{{}}\t\t0\t3\t{at}\t{at}\n"
 
 
-def _measure(browser: Client, rounds: int) -> dict[str, tuple[float, int]]:
-    """Milliseconds (median; the first round warms up) and queries of each page."""
+def _measure(browser: Client, rounds: int) -> dict[str, tuple[list[float], int]]:
+    """Milliseconds (the first request warms up) and queries of each page."""
     payment = Payment.objects.get(payment_no="PAY-BENCH-000000500")
     saga = SagaInstance.objects.get(pk=payment.pk)
     payments, sagas = (
@@ -162,7 +154,7 @@ def _measure(browser: Client, rounds: int) -> dict[str, tuple[float, int]]:
     return {page: _timed(lambda: browser.get(address), rounds) for page, address in pages.items()}  # noqa: B023
 
 
-def _timed(call: Callable[[], Any], rounds: int) -> tuple[float, int]:
+def _timed(call: Callable[[], Any], rounds: int) -> tuple[list[float], int]:
     with CaptureQueriesContext(connection) as queries:
         assert call().status_code in (200, 302)
     count = len(queries)  # before the next request forgets them
@@ -171,13 +163,9 @@ def _timed(call: Callable[[], Any], rounds: int) -> tuple[float, int]:
         began = time.perf_counter()
         call()
         times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times), count
+    return times, count
 
 
 def execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,28 @@
 """Recovery from an outage of the workers: payments with lost answers are made while none runs, then workers start.
 
-    python -m benchmarks.outage [--payments 2500] [--watch 150]
-
 Starts a platform of real processes of its own (PostgreSQL, Redis, gunicorn, workers, beat) with the leases and sweeps
-of production. Prints, every ten seconds, how many creations have ended, how many of them as failed, and how many
-messages wait in Redis.
+of production.
 """
 
-import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg
 
+from benchmarks.figures import Benchmark, Effort, Figure
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import Platform
 
+BENCHMARK = Benchmark(
+    "outage",
+    "The recovery from an outage of the saga workers, during which the answers of payments were lost.",
+    "A lost creation is resolved with one query to the channel; a worker has twelve places.",
+)
+
 CLIENTS = 8
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 1.0
+GIVEN_UP_SECONDS = 300.0
 PRODUCTION = {
     "SAGA_LEASE_SECONDS": "30",
     "SAGA_SWEEP_SECONDS": "2",
@@ -38,54 +43,55 @@ class ProductionPlatform(Platform):
         return {**super()._environment(), **PRODUCTION}
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--payments", type=int, default=2500)
-    options.add_argument("--watch", type=float, default=150.0, help="seconds")
-    chosen = options.parse_args()
+def measure(effort: Effort) -> list[Figure]:
+    """One round: the platform starts anew for each."""
+    payments = effort.choose(1500, 20)
     with ProductionPlatform() as platform:
         platform.worker.kill()
         shop = HttpShop(platform.url, **platform.merchant)
-        database = platform.database
-        with psycopg.connect(
-            host=database.host,
-            port=database.port,
-            user=database.user,
-            password=database.password,
-            dbname=database.name,
-            autocommit=True,
-        ) as connection:
+        with connect(platform) as connection:
             (since,) = connection.execute("SELECT now()").fetchone() or (None,)
             with ThreadPoolExecutor(CLIENTS) as clients:
-                writes = [payment("timeout_after") for _ in range(chosen.payments)]
-                replies = list(clients.map(shop.send, writes))
-            print(f"{len(replies)} payments made while no worker runs", flush=True)
+                writes = [payment("timeout_after") for _ in range(payments)]
+                list(clients.map(shop.send, writes))
             platform.worker.start()
             platform.wait_for_worker(platform.worker)
-            _watch(platform, connection, since, chosen.payments, chosen.watch)
+            recovery = _watch(platform, connection, since, payments)
+    return [
+        Figure(name="payments with a lost answer", value=payments, unit="payments"),
+        Figure(name="time until all have ended", value=recovery.seconds, unit="s"),
+        Figure(name="payments that ended", value=recovery.ended, unit="payments", aim=f"at least {payments}"),
+        Figure(name="of them failed", value=recovery.failed, unit="payments", aim="at most 0"),
+        Figure(name="most messages in Redis", value=recovery.messages, unit="messages"),
+    ]
 
 
-def _watch(
-    platform: Platform, connection: "psycopg.Connection", since: object, payments: int, seconds: float
-) -> None:
-    began = time.monotonic()
-    ended, most = 0, 0
-    with platform.redis_client() as client:
-        while ended < payments and time.monotonic() - began < seconds:
-            time.sleep(EVERY_SECONDS)
-            ended, failed = connection.execute(COUNTS, [since]).fetchone() or (0, 0)
-            waiting = sum(client.llen(key) for key in client.scan_iter(_type="list"))
-            most = max(most, waiting)
-            passed = time.monotonic() - began
-            print(
-                f"after {passed:4.0f} s: {ended:5} ended ({ended / passed:5.1f}/s), {failed} of them failed,"
-                f" {waiting:6} messages in Redis",
-                flush=True,
-            )
-    print(
-        f"{ended} of {payments} ended in {time.monotonic() - began:.0f} s; at most {most} messages in Redis"
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    seconds: float
+    ended: int
+    failed: int
+    messages: int
+
+
+def connect(platform: Platform) -> "psycopg.Connection":
+    database = platform.database
+    return psycopg.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        dbname=database.name,
+        autocommit=True,
     )
 
 
-if __name__ == "__main__":
-    main()
+def _watch(platform: Platform, connection: "psycopg.Connection", since: object, payments: int) -> Recovery:
+    began = time.monotonic()
+    ended, failed, most = 0, 0, 0
+    with platform.redis_client() as client:
+        while ended < payments and time.monotonic() - began < GIVEN_UP_SECONDS:
+            time.sleep(EVERY_SECONDS)
+            ended, failed = connection.execute(COUNTS, [since]).fetchone() or (0, 0)
+            most = max(most, sum(client.llen(key) for key in client.scan_iter(_type="list")))
+    return Recovery(time.monotonic() - began, ended, failed, most)

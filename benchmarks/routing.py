@@ -1,25 +1,16 @@
 """What routing by success rate loses against an oracle that always knows the best channel, beside other rules.
 
-    LOCAL_STACK=1 python -m benchmarks.routing [--hours 2] [--seeds 2]
-
 A simulation with the platform's own draws, half-life and pauses: every 10 seconds the outcomes that are known by then
-are counted; a failure is known after about 10 seconds, a success after about a minute. Prints the loss: of 100
-payments, how many more the channel itself fails than the best channel would. Failover is not simulated: it rescues most
-of them. Each run has the same seeds and prints the same.
+are counted; a failure is known after about 10 seconds, a success after about a minute. The loss: of 100 payments,
+how many more the channel itself fails than the best channel would. Failover is not simulated: it rescues most of them.
 """
 
-import argparse
 import heapq
-import os
 import random
+import statistics
 from collections.abc import Callable, Mapping
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from gateway.services.routing.draws import (
     OutcomeCounts,
     order_by_success_rate,
@@ -27,6 +18,13 @@ from gateway.services.routing.draws import (
     order_keys,
 )
 from gateway.services.routing.success_rates import COUNT_SECONDS, HALF_LIFE_SECONDS
+
+BENCHMARK = Benchmark(
+    "routing",
+    "A simulation: of 100 payments, how many more fail than through the best channel, by rule of routing.",
+    "How soon outcomes are known: a failure after 10 s, a success after a minute.",
+)
+BASE = "equal weights"
 
 Rates = Mapping[str, float]
 Counts = Mapping[str, OutcomeCounts]
@@ -85,25 +83,22 @@ def simulate(scenario: Callable[[float], Rates], rule: str, *, rate: float, seco
     return 100 * loss / max(orders, 1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--hours", type=float, default=2)
-    parser.add_argument("--seeds", type=int, default=2)
-    options = parser.parse_args()
-    for rate in (10, 1, 0.1):
-        print(f"{rate} payments a second; lost of 100 payments, against an oracle:")
-        print(f"  {'':16}" + "".join(f"{rule:>20}" for rule in RULES))
+def measure(effort: Effort) -> list[Figure]:
+    """Runs are equal: they have the same seeds."""
+    seconds, seeds = effort.choose(7200, 60), effort.choose(2, 1)
+    figures = []
+    for rate in (10, 1, 0.1) if not effort.quick else (1,):
         for name, scenario in SCENARIOS.items():
-            losses = [
-                sum(
-                    simulate(scenario, rule, rate=rate, seconds=int(options.hours * 3600), seed=seed)
-                    for seed in range(options.seeds)
+            losses = {
+                rule: statistics.mean(
+                    simulate(scenario, rule, rate=rate, seconds=seconds, seed=seed) for seed in range(seeds)
                 )
-                / options.seeds
                 for rule in RULES
+            }
+            title = f"{name}, {rate:g} payments a second"
+            base = Figure(name=f"{title}, {BASE}", value=losses.pop(BASE), unit="%")
+            others = [
+                median_figure(f"{title}, {rule}", [loss], "%", base=base) for rule, loss in losses.items()
             ]
-            print(f"  {name:16}" + "".join(f"{loss:20.2f}" for loss in losses), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            figures += [base, *others]
+    return figures

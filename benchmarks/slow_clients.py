@@ -1,36 +1,63 @@
-"""The duration of healthy requests while clients hold connections and hardly use them.
+"""The duration of healthy requests while clients hold connections and hardly use them."""
 
-    python -m benchmarks.slow_clients --port 40003 --count 200 --seconds 20
-
-The gateway must run already. It requests /healthz, and `--big` (an address with a big answer) is read slowly.
-"""
-
-import argparse
 import statistics
+import sys
 import time
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
+from django.conf import settings
+
+from benchmarks.figures import Benchmark, Effort, Figure
+from benchmarks.load import start_gateway
 from tests.support.slow_clients import Attack, Kind
 
+BENCHMARK = Benchmark(
+    "slow_clients",
+    "The duration of healthy requests while 200 clients hold connections and hardly use them.",
+    "A request takes a thread only when it is complete.",
+)
+ATTACKERS = 200
+BIG, BIG_BYTES = "big.bin", 3_000_000  # a static file that is read slowly
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=40003)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument(
-        "--big", default="/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
-    )
-    asked = parser.parse_args()
+
+def measure(effort: Effort) -> list[Figure]:
+    """One round of each."""
     sources = [f"127.0.1.{number}" for number in range(1, 41)]
-    print(f"quiet:        {_measured(asked.port, 5)}")
-    with Attack(asked.port, count=asked.count, kinds=list(Kind), big=asked.big, sources=sources) as attack:
-        print(f"under attack: {_measured(asked.port, asked.seconds)}")
-        left = {kind.name: count for kind, count in attack.left().items()}
-        print(f"of {asked.count} connections {attack.closed.total()} were closed by the server, open: {left}")
+    Path(settings.STATIC_ROOT, BIG).write_bytes(bytes(BIG_BYTES))
+    with start_gateway() as gateway:
+        port = urlsplit(gateway.base).port or 0
+        quiet = _measured(port, float(effort.choose(5, 1)))
+        with Attack(port, count=ATTACKERS, kinds=list(Kind), big=f"/static/{BIG}", sources=sources):
+            attacked = _measured(port, float(effort.choose(20, 1)))
+    base = Figure(name="GET /healthz, p50", value=quiet.median_ms, unit="ms")
+    beside = f"GET /healthz beside {ATTACKERS} hostile connections"
+    return [
+        base,
+        Figure(
+            name=f"{beside}, p50",
+            value=attacked.median_ms,
+            unit="ms",
+            ratio=attacked.median_ms / base.value,
+            ratio_to=base.name,
+        ),
+        Figure(name=f"{beside}, slowest", value=attacked.slowest_ms, unit="ms"),
+        Figure(name=f"{beside}, answered", value=attacked.answered, unit="requests"),
+        Figure(name=f"{beside}, failed", value=attacked.failed, unit="requests", aim="at most 0"),
+    ]
 
 
-def _measured(port: int, seconds: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    answered: int
+    failed: int
+    median_ms: float
+    slowest_ms: float
+
+
+def _measured(port: int, seconds: float) -> Answers:
     took, failed, until = [], 0, time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
@@ -42,10 +69,5 @@ def _measured(port: int, seconds: float) -> str:
             failed += 1
         time.sleep(0.02)
     if not took:
-        return f"no answer, {failed} failed"
-    median, slowest = statistics.median(took) * 1000, max(took) * 1000
-    return f"{len(took)} answered, {failed} failed, median {median:.1f} ms, slowest {slowest:.0f} ms"
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"no answer, {failed} failed")
+    return Answers(len(took), failed, statistics.median(took) * 1000, max(took) * 1000)

@@ -1,55 +1,50 @@
 """The delay of a saga on an idle platform: from the commit that creates it to its first step in a worker.
 
-    python -m scripts.local.testing python -m benchmarks.start [--sagas 200]
-
 One saga at a time: the next begins when the last one is over. The worker polls every
 SAGA_SWEEP_SECONDS, which is far longer, so this measures the wake-up hint.
 """
 
-import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 import uuid
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
-from django.core.management import call_command
 from django.db import transaction
 
 from benchmarks import noop
+from benchmarks.figures import Benchmark, Effort, Figure, get_percentile, median_figure
 from sagas.models import SagaInstance, SagaStatus, SagaStep
 from sagas.start import start_saga
 from tests.support.waiting import wait_until
 
-AIM_MS = 50
+BENCHMARK = Benchmark(
+    "start",
+    "The delay from the commit of a saga to its first step in a worker that is idle.",
+    "The wake-up hint through Redis, the claim and the first write; polls come far later.",
+)
+
 GIVEN_UP_SECONDS = 60
 WORKER = ["-m", "benchmarks.worker", "2"]
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--sagas", type=int, default=200)
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
     worker = subprocess.Popen([sys.executable, *WORKER])
+    medians, p99s = [], []
     try:
         for _warm_up in range(10):
             _start()
-        spent = sorted(_start() for _ in range(chosen.sagas))
+        for _round in range(effort.rounds):
+            spent = [_start() for _ in range(effort.choose(200, 5))]
+            medians.append(statistics.median(spent))
+            p99s.append(get_percentile(spent, 99))
     finally:
         worker.terminate()
         worker.wait()
-    print(
-        f"idle start of {chosen.sagas} sagas: p50 {statistics.median(spent):.1f} ms,"
-        f" p99 {statistics.quantiles(spent, n=100)[98]:.1f} ms, max {spent[-1]:.1f} ms (aim: below {AIM_MS} ms)"
-    )
+    return [
+        median_figure("first step of a saga, p50", medians, "ms", aim="below 50"),
+        median_figure("first step of a saga, p99", p99s, "ms", aim="below 50"),
+    ]
 
 
 def _start() -> float:
@@ -62,7 +57,3 @@ def _start() -> float:
     first = SagaStep.objects.get(saga_id=saga_id, step_order=1)
     assert first.result is not None
     return float((first.result["at"] - began) * 1000)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,33 +1,25 @@
-"""The cost of a claim with a long history: with and without finished sagas, in the same run.
+"""The cost of a claim with a long history: with and without finished sagas, in the same run."""
 
-    python -m scripts.local.testing python -m benchmarks.sweep [--steps 200000] [--due 2000] [--rounds 5]
-
-Prints latencies, their ratio, what EXPLAIN (ANALYZE, BUFFERS) says about each query, and the time of a batch of
-pruning. `--steps 5000000` is the figure of docs/ARCHITECTURE.md and takes some minutes.
-"""
-
-import argparse
-import os
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection, transaction
 
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from monitoring import pruning
-from sagas import registry, statements, store
+from sagas import registry, store
 from sagas.definitions import LOCAL, Definition, Step
 
+BENCHMARK = Benchmark(
+    "sweep",
+    "A claim of due sagas by a worker, without and beside a long history, and a batch of pruning.",
+    "Partial indexes that hold only unfinished sagas; the claim reads and writes the rows that it takes.",
+)
+
 STEPS_PER_SAGA = 3
+CLAIM, CLAIM_OF_NONE = f"claim of {settings.SAGA_WORKER_THREADS // 2} due sagas", "claim when nothing is due"
 CHUNK = 100_000  # sagas in one INSERT
 NAME = "benchmark.sweep"
 
@@ -71,29 +63,21 @@ FROM saga_steps WHERE saga_id IN (SELECT id FROM saga_instances WHERE business_i
 Figures = dict[str, list[float]]
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--steps", type=int, default=200_000, help="finished steps of the history")
-    options.add_argument("--due", type=int, default=2000, help="sagas that are due in each round")
-    options.add_argument("--rounds", type=int, default=5)
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
+    steps, due = effort.choose(200_000, 3000), effort.choose(2000, 60)
     noop = Step("step1", lambda _context: None, kind=LOCAL)
     more = (Step(f"step{n}", lambda _context: None, kind=LOCAL) for n in (2, 3))
     registry.register(Definition(NAME, 1, "benchmark", 3600, (noop, *more)))
     _execute("SET statement_timeout = 0")
-    without = _measure(chosen.rounds, chosen.due)
-    began = time.monotonic()
-    _history(chosen.steps // STEPS_PER_SAGA)
-    print(f"{chosen.steps:,} finished steps loaded in {time.monotonic() - began:.0f} s\n")
-    _show("without history", without)
-    beside = _measure(chosen.rounds, chosen.due)
-    _show(f"beside {chosen.steps:,} steps", beside)
+    without = _measure(effort.rounds, due)
+    _history(steps // STEPS_PER_SAGA)
+    beside = _measure(effort.rounds, due)
+    figures = []
     for what in without:
-        ratio = statistics.median(beside[what]) / statistics.median(without[what])
-        print(f"ratio of the medians, {what}: {ratio:.2f} (aim: about 1)")
-    _explain(chosen.due)
-    _prune()
+        base = median_figure(f"{what}, no history", without[what], "ms")
+        name = f"{what}, beside {steps:,} finished steps"
+        figures += [base, median_figure(name, beside[what], "ms", base=base, aim="about 1")]
+    return [*figures, median_figure("pruning of 500 sagas", _prune(), "ms")]
 
 
 def _history(sagas: int) -> None:
@@ -135,9 +119,9 @@ def _measure(rounds: int, due: int) -> Figures:
     for number in range(rounds + 1):
         figures = {} if number == 1 else figures
         _due(due)
-        while _timed(figures, "claim of six", _claim).sagas:
+        while _timed(figures, CLAIM, _claim).sagas:
             pass
-        figures["claim of none"] = [*figures.get("claim of none", []), figures["claim of six"].pop()]
+        figures[CLAIM_OF_NONE] = [*figures.get(CLAIM_OF_NONE, []), figures[CLAIM].pop()]
     return figures
 
 
@@ -153,47 +137,14 @@ def _timed(figures: Figures, what: str, call: Callable[[], Any]) -> Any:
     return result
 
 
-def _show(title: str, figures: Figures) -> None:
-    for what, milliseconds in figures.items():
-        ordered = sorted(milliseconds)
-        p99 = statistics.quantiles(ordered, n=100)[98] if len(ordered) > 1 else ordered[0]
-        print(f"{title:>28}: {what:<17} p50 {statistics.median(ordered):7.2f} ms   p99 {p99:7.2f} ms")
-
-
-def _explain(due: int) -> None:
-    _due(due)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM saga_instances WHERE business_id = 'live-retry-1'")
-        (saga_id,) = cursor.fetchone()
-        claim = {"id": saga_id, "worker": "benchmark", "lease_seconds": 30}
-        values = store.get_claim_parameters(
-            task_queue="default", places=settings.SAGA_WORKER_THREADS, held={}, possibly_poison=1, after=""
-        )
-        queries: dict[str, tuple[str, Any]] = {
-            "claim of what is due": (statements.CLAIM_DUE, values),
-            "claim of one saga": (statements.CLAIM, claim),
-            "steps of a saga": (statements.STEPS, [[saga_id]]),
-        }
-        for name, (sql, params) in queries.items():
-            with transaction.atomic():
-                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", params)
-                print(f"\n--- {name}\n" + "\n".join(line for (line,) in cursor.fetchall()))
-                transaction.set_rollback(True)
-
-
-def _prune() -> None:
-    """History is 60 days long, 30 are kept: the first batches delete, and a last look finds what is left."""
+def _prune() -> list[float]:
+    """History is 60 days long, 30 are kept: the batches delete. Milliseconds of each."""
     figures: Figures = {}
     for _batch in range(10):
-        _timed(figures, "prune 500 sagas", pruning._prune_sagas)
-    print()
-    _show("batch of pruning", figures)
+        _timed(figures, "prune", pruning._prune_sagas)
+    return figures["prune"]
 
 
 def _execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql.replace("%%", "%"))
-
-
-if __name__ == "__main__":
-    main()

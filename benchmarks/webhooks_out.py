@@ -1,14 +1,10 @@
 """The delay of healthy endpoints while others are slow or dead, compared with only healthy ones in the same run.
 
-    python -m scripts.local.testing python -m benchmarks.webhooks [--seconds 30] [--rate 40]
-
 200 merchants have an endpoint each on loopback, served by `manage.py relay` and `manage.py deliver_webhooks`. Of the
 bad ones, 20 answer after five seconds and 20 never; the worker does not know them when it starts. The delay is from
 the commit of an event to the moment at which its endpoint has read it.
 """
 
-import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -18,15 +14,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
-
-from django.core.management import call_command
 from django.db import transaction
 
+from benchmarks.figures import Benchmark, Effort, Figure, get_percentile, median_figure
 from common.crypto import seal
 from events.models import OutboxEvent
 from events.outbox import Event, build_event_row
@@ -36,33 +26,39 @@ from tests.support.receiver import ReceivedWebhook, Receiver, WebhookResponse
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from webhooks.signing import new_secret
 
+BENCHMARK = Benchmark(
+    "webhooks_out",
+    "The delay from the commit of an event to its arrival at a healthy endpoint, at 40 events a second.",
+    "The relay's and the webhook worker's polls; slow endpoints have places of their own.",
+)
+
 ENDPOINTS, SLOW, DEAD = 200, 20, 20
+RATE = 40  # events a second, to one endpoint after the other
 SLOW_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--seconds", type=int, default=30)
-    options.add_argument(
-        "--rate", type=int, default=40, help="events a second, to one endpoint after the other"
-    )
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
+def measure(effort: Effort) -> list[Figure]:
+    rate, seconds = RATE, effort.choose(30, 2)
     merchants = [
         create_merchant(name="Benchmark", email=f"bench-{uuid.uuid4().hex[:8]}@example.com").merchant
         for _number in range(ENDPOINTS)
     ]
-    medians = []
-    for slow, dead in ((0, 0), (SLOW, DEAD)):
-        delays = sorted(_delays(merchants, chosen.seconds * chosen.rate, chosen.rate, slow=slow, dead=dead))
-        medians.append(statistics.median(delays))
-        p99 = statistics.quantiles(delays, n=100)[98]
-        print(
-            f"{ENDPOINTS - slow - dead} healthy, {slow} slow, {dead} dead: {len(delays)} deliveries to the healthy,"
-            f" median {medians[-1] * 1000:.0f} ms   p99 {p99 * 1000:.0f} ms"
-        )
-    print(f"ratio of the medians: {medians[1] / medians[0]:.2f} (aim: a median below 1000 ms)")
+    medians: dict[int, list[float]] = {0: [], SLOW: []}
+    p99s: dict[int, list[float]] = {0: [], SLOW: []}
+    for _round in range(effort.rounds):
+        for slow, dead in ((0, 0), (SLOW, DEAD)):
+            delays = _delays(merchants, seconds * rate, rate, slow=slow, dead=dead)
+            medians[slow].append(statistics.median(delays) * 1000)
+            p99s[slow].append(get_percentile(delays, 99) * 1000)
+    base = median_figure(f"delivery, {ENDPOINTS} healthy endpoints, p50", medians[0], "ms")
+    beside = f"delivery to the healthy beside {SLOW} slow and {DEAD} dead endpoints"
+    return [
+        base,
+        median_figure(f"delivery, {ENDPOINTS} healthy endpoints, p99", p99s[0], "ms"),
+        median_figure(f"{beside}, p50", medians[SLOW], "ms", base=base),
+        median_figure(f"{beside}, p99", p99s[SLOW], "ms"),
+    ]
 
 
 def _delays(merchants: list[Merchant], events: int, rate: int, *, slow: int, dead: int) -> list[float]:
@@ -143,7 +139,3 @@ def _wait_for(ids: set[str], receiver: Receiver) -> None:
         if time.monotonic() > give_up_at:
             sys.exit("Not every healthy endpoint got its webhook.")
         time.sleep(0.1)
-
-
-if __name__ == "__main__":
-    main()

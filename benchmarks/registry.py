@@ -1,0 +1,30 @@
+"""All benchmarks, in the order in which they run and are shown. A name is that of a module in this folder."""
+
+NAMES = (
+    # Requests
+    "cpu",
+    "payments",
+    "profile_cpu",
+    "replay",
+    "refunds",
+    "webhooks_in",
+    "memory",
+    "slow_clients",
+    "tracing",
+    # Sagas and polls
+    "sagas",
+    "start",
+    "sweep",
+    "backlog",
+    "fairness",
+    "outage",
+    "polling",
+    "routing",
+    # Events out
+    "events",
+    "webhooks_out",
+    # Long histories
+    "office",
+    "search",
+    "migrate",
+)
