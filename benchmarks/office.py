@@ -4,6 +4,7 @@ Loads payments with their orders, sagas and five steps each by COPY.
 """
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
