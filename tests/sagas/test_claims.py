@@ -18,6 +18,7 @@ from sagas.start import start_saga
 from sagas.state import SagaState
 from sagas.store import ClaimedSagas
 from tests.sagas.conftest import reload
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db
 QUEUE = "test.claims"
@@ -200,7 +201,7 @@ def test_a_saga_that_another_worker_is_claiming_is_skipped(due: Due) -> None:
         first = claim(4)
         thread = threading.Thread(target=another)
         thread.start()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
     (second,) = found
     assert second.was_contended
     assert not {saga.id for saga in first.sagas} & {saga.id for saga in second.sagas}

@@ -12,7 +12,13 @@ from django.db import connection
 
 from sagas import statements, store
 from sagas.models import SagaInstance
-from tests.support.plans import blocks_of, looked_at, require_no_table_is_read_through, scans
+from tests.support.plans import (
+    blocks_of,
+    looked_at,
+    require_no_table_is_read_through,
+    scans,
+    wait_for_autovacuum,
+)
 from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,6 +113,7 @@ def claim_values() -> dict[str, Any]:
 
 def require_a_claim_reads_what_it_may_take(sql: str) -> None:
     """However many are due: of each key its first ones, and each that is claimed again, to be locked and updated."""
+    wait_for_autovacuum()
     scans(sql, claim_values())  # who comes first marks the dead entries, once
     found = scans(sql, claim_values())
     require_no_table_is_read_through(found)
@@ -144,6 +151,7 @@ def test_a_worse_query_plan_is_noticed(lived_history: None, how: str) -> None:
 @pytest.mark.parametrize("kind", ["retry-1", "lease-1"])
 def test_a_claim_reads_its_own_saga_beside_the_dead_rows_of_a_history(lived_history: None, kind: str) -> None:
     saga = SagaInstance.objects.get(business_id=kind)
+    wait_for_autovacuum()
     found = scans(statements.CLAIM, {"id": saga.id, "worker": "test", "lease_seconds": 30})
     require_no_table_is_read_through(found)
     assert looked_at(found, "saga_instances") == 1

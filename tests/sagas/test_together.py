@@ -13,6 +13,7 @@ from sagas.models import SagaStatus, SagaStep
 from sagas.outcomes import CallNotFound, Failure, NeedsReview, Success, Transient, Unknown
 from tests.sagas.conftest import expire_lease, reload, run_due
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +51,7 @@ def test_the_calls_are_made_at_the_same_time(fake_steps, group, begin):
     meeting = threading.Barrier(3)
 
     def meet():
-        meeting.wait(30)
+        meeting.wait(PATIENCE_SECONDS)
         return Success()
 
     for name in MEMBERS:
@@ -91,7 +92,7 @@ def test_a_failure_waits_for_the_group_and_is_compensated_newest_first(fake_step
         return Failure("declined", "no")
 
     def succeed_afterwards():
-        assert failed.wait(30)
+        assert failed.wait(PATIENCE_SECONDS)
         return Success()
 
     fake_steps.answers("a", fail)

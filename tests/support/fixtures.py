@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import override_settings
 
+from channel_accounts import loaded_accounts
 from channels import guard, shared_breaker_state
 from channels.shared_breaker_state import SharedBreakerState
 from common import redis
@@ -60,6 +61,8 @@ HURRY = {"RATE_LIMIT_PER_SECOND": 0, "SAGA_RETRY_BASE_SECONDS": 0, "CHANNEL_CALL
 def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in HURRY.items():
         setattr(settings, name, value)
+    # A slow machine costs no statement: `pytest_runtest_setup` empties the cache before each test.
+    monkeypatch.setattr(loaded_accounts, "CACHE_SECONDS", 3600.0)
     _forget_outages(monkeypatch)
 
 

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 from tests.support.sandboxes import Customers
 from tests.support.signing import SignedClient
-from tests.support.waiting import LOADED_SECONDS
+from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS
 
-ANSWER_SECONDS = 60.0
 NOT_FINAL = (202, 503)
 
 
@@ -131,7 +130,7 @@ class HttpShop:
     def _request(self, method: str, path: str, body: bytes, key: str | None) -> Reply:
         headers = self._signer.signed_headers(method, path, body, idempotency_key=key)
         sent = {name: value for name, value in headers.items() if value is not None}
-        connection = http.client.HTTPConnection(self._address, timeout=ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(self._address, timeout=PATIENCE_SECONDS)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json", **sent})
             answer = connection.getresponse()

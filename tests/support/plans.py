@@ -6,7 +6,25 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+
 Plan = dict[str, Any]
+
+
+def wait_for_autovacuum() -> None:
+    """An ANALYZE of PostgreSQL's own that began earlier keeps dead rows visible, so that the entries of dead rows in
+    indexes cannot be marked."""
+    wait_until(lambda: not _is_autovacuum_running(), PATIENCE_SECONDS, "the end of autovacuum")
+
+
+def _is_autovacuum_running() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE backend_type = 'autovacuum worker' AND datname = current_database())"
+        )
+        (is_running,) = cursor.fetchone()
+    return bool(is_running)
 
 
 def scans(sql: str, params: Any) -> list[Plan]:

@@ -161,7 +161,7 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        thread.join(30)
+        thread.join(60)
 
 
 def send_byte_by_byte(connection: socket.socket, text: bytes) -> None:
