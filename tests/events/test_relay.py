@@ -19,6 +19,7 @@ from events.models import OutboxEvent
 from events.outbox import Event, append_event
 from events.sinks.base import OutgoingEvent, SinkUnavailable
 from events.sinks.log import LogSink
+from tests.support.waiting import PATIENCE_SECONDS
 from webhooks import fanout
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -69,7 +70,7 @@ def unpublished() -> int:
     return OutboxEvent.objects.filter(published_at__isnull=True).count()
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -85,7 +86,7 @@ def running(sink: Recorder) -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 
@@ -227,7 +228,7 @@ def test_the_command_publishes_and_ends_cleanly_on_sigterm() -> None:
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         eventually(lambda: unpublished() == 0)
         process.send_signal(signal.SIGTERM)
-        _out, log = process.communicate(timeout=60)
+        _out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "PAY-command" in log
     assert "relay.stopped" in log

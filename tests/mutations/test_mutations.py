@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts.local.config import ROOT
+from tests.support.waiting import PATIENCE_SECONDS
 
 ENGINE = "tests/sagas/test_hard_cases.py"
 BANK = "tests/gateway/test_hard_cases.py"
@@ -25,7 +26,7 @@ COPIED = (
     "idempotency", "ledger", "locale", "merchants", "monitoring", "orders", "payment_platform", "sagas", "staff",
     "webhooks", "scripts", "templates", "tests", "manage.py", "pyproject.toml",
 )  # fmt: skip
-RUN_SECONDS = 120
+RUN_SECONDS = 2 * PATIENCE_SECONDS
 DATABASE = "mutations"  # the copies' own test database; mutations change no tables, so that all share it
 
 

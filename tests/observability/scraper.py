@@ -71,7 +71,7 @@ def _configuration(platform: Containers) -> str:
     for name, (host, port) in platform.addresses.items():
         text = text.replace(f'"{name}"', f'"{host}:{port}"')
     assert ":9100" not in text
-    return text.replace("interval: 10s", "interval: 1s")
+    return text.replace("interval: 10s", "interval: 2s")  # also how long a scrape may take
 
 
 def _is_ready(found: Scraper) -> bool:

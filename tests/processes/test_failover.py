@@ -13,7 +13,7 @@ from tests.support.books import Books
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import RECOVERY_SECONDS, Platform
 from tests.support.replicas import Forwarder, Node
-from tests.support.waiting import LOADED_SECONDS, wait_until
+from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -144,7 +144,7 @@ def test_several_hosts(platform: ReplicatedPlatform) -> None:
             env={**platform.environment, **hosts},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.returncode == 0, done.stderr
     books = Books(primary)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import RECOVERY_SECONDS, Platform
-from tests.support.waiting import LOADED_SECONDS, wait_until
+from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -51,7 +51,7 @@ def test_counts_survive_their_process(platform: Platform, shop: HttpShop, books:
 
 
 def _scrape(platform: Platform) -> dict[str, float]:
-    with urllib.request.urlopen(f"{platform.url}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"{platform.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
         text = answer.read().decode()
     return {
         name: float(value) for name, value in re.findall(r"^([a-z_]+\{[^}]*\}) (\S+)$", text, re.MULTILINE)

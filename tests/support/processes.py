@@ -409,7 +409,7 @@ class Platform:
         self.redis.kill()
 
     def redis_client(self) -> "redis.Redis":
-        return redis.Redis(self.cache.host, self.cache.port, socket_timeout=5, socket_connect_timeout=5)
+        return redis.Redis(self.cache.host, self.cache.port, socket_timeout=60, socket_connect_timeout=5)
 
     def _redis_answers(self) -> bool:
         self.redis.revive()
