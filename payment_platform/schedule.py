@@ -16,6 +16,8 @@ def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "merchants.flush_key_usage": 60.0,
         "webhooks.cancel_leftovers": 60.0,
         "webhooks.send_notices": 60.0,
+        "ledger.roll_up": 10.0,
+        "ledger.close_days": 3600.0,
         "monitoring.check_consistency": 3600.0,
         "backoffice.add_up_hours": 60.0,
         "monitoring.prune": 300.0,

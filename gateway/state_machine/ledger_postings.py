@@ -15,7 +15,6 @@ def post_captured_money(
     payment: Payment,
     captured_before_minor: int,
     event: TransferEvent = TransferEvent.PAYMENT_CAPTURED,
-    is_opening: bool = False,
 ) -> None:
     """Posts what was captured since `captured_before_minor`. The end of an authorization may capture nothing more."""
     amount_minor = payment.captured_minor - captured_before_minor
@@ -28,7 +27,19 @@ def post_captured_money(
         amount_minor=amount_minor,
         captured_minor=payment.captured_minor,
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
-        is_opening=is_opening,
+    )
+
+
+def post_opening_capture(*, payment: Payment, amount_minor: int, event: TransferEvent) -> None:
+    """Posts captured money that is not in the ledger."""
+    postings.post_payment(
+        event=event,
+        subject=_build_payment_subject(payment),
+        place=Place(payment.channel, payment.channel_account_id),
+        amount_minor=amount_minor,
+        captured_minor=amount_minor,
+        application_fee_minor=_compute_captured_fee(payment, amount_minor),
+        is_opening=True,
     )
 
 

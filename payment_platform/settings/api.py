@@ -34,6 +34,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "payments", "description": "Create, read, capture and cancel payments."},
         {"name": "refunds", "description": "Refund payments, and read refunds."},
         {"name": "disputes", "description": "Read the disputes that customers opened at their bank."},
+        {"name": "balance", "description": "Read your balance."},
+        {"name": "balance-transactions", "description": "Read what changed your balance."},
         {"name": "orders", "description": "Create, read and cancel orders."},
         {"name": "channel", "description": "Payments by the channel's number."},
         {"name": "merchant", "description": "Your account and its API keys."},

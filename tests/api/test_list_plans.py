@@ -34,6 +34,7 @@ def requests_of(middle: str) -> Iterator[tuple[str, str, int]]:
         ("payments", "payments", "status=authorized"),
         ("refunds", "refunds", "status=failed"),
         ("disputes", "disputes", "status=lost"),
+        ("ledger_transfers", "balance-transactions", "type=dispute"),
         ("orders", "orders", "status=cancelled"),
         ("outbox_events", "events", "type=payment.expired"),
         ("webhook_deliveries", "webhook-deliveries", "status=cancelled"),

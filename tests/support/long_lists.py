@@ -40,6 +40,12 @@ _CHANGED: Final[dict[str, dict[str, str]]] = {
         "channel_dispute_no": "'dispute-' || n",
         "status": f"CASE WHEN n <= {RARE} THEN 'lost' ELSE 'won' END",
     },
+    "ledger_transfers": {
+        "id": _ID,
+        "source": "'PAY-LONG-' || n",
+        "subject_id": "gen_random_uuid()",
+        "event": f"CASE WHEN n <= {RARE} THEN 'dispute.withdrawn' ELSE 'payment.captured' END",
+    },
     "outbox_events": {
         "id": f"{_FIRST_EVENT} + n",
         "event_id": _ID,

@@ -1,0 +1,178 @@
+"""Closes days: signs the digest of a day's entries, and verifies the chain of all closed days.
+
+Each row contains the digest of the day before, so whoever changes a closed day would have to change every later row as
+well, and to know KEYED_HASH_SECRET to sign them.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Max, Min
+
+from common.clock import database_now
+from common.crypto import equals_in_constant_time, keyed_hash
+from ledger.models import DailyClose, EntryDirection, EntryPhase, LedgerAccount, TransferEntry
+
+PURPOSE = "ledger.daily_close"
+# How long after midnight a day is closed at the earliest. No transaction lives that long.
+CLOSE_DELAY = dt.timedelta(minutes=10)
+_ONE_DAY = dt.timedelta(days=1)
+_CHUNK_SIZE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChainKey:
+    """Each environment and currency has a chain of its own."""
+
+    environment: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayDigest:
+    transfer_count: int
+    posted_minor: int
+    entries_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBreak:
+    """What is wrong with a closed day."""
+
+    day: dt.date
+    chain: ChainKey
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.chain.environment} {self.chain.currency}: {self.problem}"
+
+
+def close_days() -> list[DailyClose]:
+    """Closes every day that is over, oldest first: in each chain from its first transfer, or its last close, on."""
+    last_day = (database_now() - CLOSE_DELAY).astimezone(dt.UTC).date() - _ONE_DAY
+    return [close for chain in _list_chains() for close in _close_chain(chain, last_day)]
+
+
+def verify_days() -> list[ChainBreak]:
+    """Compares every closed day with the ledger as it is now, and with the day before."""
+    return [problem for chain in _list_chains() for problem in _verify_chain(chain)]
+
+
+def _list_chains() -> list[ChainKey]:
+    """Read from the accounts, which are few."""
+    found = LedgerAccount.objects.order_by("environment", "currency").values_list("environment", "currency")
+    return [ChainKey(*each) for each in found.distinct()]
+
+
+def _close_chain(chain: ChainKey, last_day: dt.date) -> Iterator[DailyClose]:
+    closes = DailyClose.objects.filter(environment=chain.environment, currency=chain.currency)
+    closed = closes.aggregate(day=Max("day"))["day"]
+    day = closed + _ONE_DAY if closed else _get_first_day(chain)
+    while day is not None and day <= last_day:
+        yield _close_day(chain, day)
+        day += _ONE_DAY
+
+
+def _get_first_day(chain: ChainKey) -> dt.date | None:
+    """The first transfer opens the first account in its own transaction."""
+    accounts = LedgerAccount.objects.filter(environment=chain.environment, currency=chain.currency)
+    first: dt.datetime | None = accounts.aggregate(at=Min("created_at"))["at"]
+    return first.astimezone(dt.UTC).date() if first else None
+
+
+@transaction.atomic
+def _close_day(chain: ChainKey, day: dt.date) -> DailyClose:
+    """The unique constraint lets one of two processes close the day."""
+    digest = _digest_day(chain, day)
+    previous = DailyClose.objects.filter(
+        environment=chain.environment, currency=chain.currency, day=day - _ONE_DAY
+    ).first()
+    previous_hash = previous.chain_hash if previous else ""
+    chain_hash = _compute_chain_hash(chain, day, digest, previous_hash)
+    close: DailyClose = DailyClose.objects.create(
+        day=day,
+        environment=chain.environment,
+        currency=chain.currency,
+        transfer_count=digest.transfer_count,
+        posted_minor=digest.posted_minor,
+        entries_hash=digest.entries_hash,
+        previous_hash=previous_hash,
+        chain_hash=chain_hash,
+        signature=keyed_hash(chain_hash.encode(), purpose=PURPOSE),
+    )
+    return close
+
+
+def _digest_day(chain: ChainKey, day: dt.date) -> DayDigest:
+    """Reads the day's entries in chunks, so that memory does not grow with the day."""
+    entries = (
+        TransferEntry.objects.filter(
+            transfer__day=day, transfer__environment=chain.environment, transfer__currency=chain.currency
+        )
+        .order_by("transfer_id", "leg")
+        .values_list(
+            "transfer_id",
+            "transfer__event",
+            "transfer__subject_id",
+            "transfer__sequence",
+            "transfer__kind",
+            "transfer__pending_id",
+            "leg",
+            "account_id",
+            "phase",
+            "direction",
+            "amount_minor",
+        )
+    )
+    digest, transfers, posted_minor, last_id = hashlib.sha256(), 0, 0, None
+    for entry in entries.iterator(chunk_size=_CHUNK_SIZE):
+        digest.update("|".join(map(str, entry)).encode() + b"\n")
+        transfers += entry[0] != last_id
+        last_id = entry[0]
+        if entry[-3:-1] == (EntryPhase.POSTED, EntryDirection.DEBIT):
+            posted_minor += entry[-1]
+    return DayDigest(transfers, posted_minor, digest.hexdigest())
+
+
+def _compute_chain_hash(chain: ChainKey, day: dt.date, digest: DayDigest, previous_hash: str) -> str:
+    content = [
+        day.isoformat(),
+        chain.environment,
+        chain.currency,
+        digest.transfer_count,
+        digest.posted_minor,
+        digest.entries_hash,
+        previous_hash,
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _verify_chain(chain: ChainKey) -> Iterator[ChainBreak]:
+    previous: DailyClose | None = None
+    closes = DailyClose.objects.filter(environment=chain.environment, currency=chain.currency)
+    for close in closes.order_by("day"):
+        expected = previous.day + _ONE_DAY if previous else _get_first_day(chain)
+        if close.day != expected:
+            yield ChainBreak(close.day, chain, f"the day before it is not closed, or has changed: {expected}")
+        if close.previous_hash != (previous.chain_hash if previous else ""):
+            yield ChainBreak(close.day, chain, "it does not continue the day before")
+        yield from (ChainBreak(close.day, chain, problem) for problem in _find_problems(chain, close))
+        previous = close
+
+
+def _find_problems(chain: ChainKey, close: DailyClose) -> Iterator[str]:
+    recorded = DayDigest(close.transfer_count, close.posted_minor, close.entries_hash)
+    current = _digest_day(chain, close.day)
+    if current != recorded:
+        yield (
+            f"the entries have changed: {current.transfer_count} transfers of {current.posted_minor}, closed with "
+            f"{recorded.transfer_count} of {recorded.posted_minor}"
+        )
+    if close.chain_hash != _compute_chain_hash(chain, close.day, recorded, close.previous_hash):
+        yield "the record of the close has changed"
+    if not equals_in_constant_time(close.signature, keyed_hash(close.chain_hash.encode(), purpose=PURPOSE)):
+        yield "the signature is wrong"

@@ -1,0 +1,45 @@
+"""Balances and balance transactions as the API shows them. The words are Stripe's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from common.clock import rfc3339
+from ledger.balances import MerchantBalance
+from ledger.models import LedgerTransfer, TransferEvent
+from ledger.selectors import MerchantAmounts
+
+# Each type and the events that have it.
+BALANCE_TRANSACTION_TYPES: Final[Mapping[str, tuple[TransferEvent, ...]]] = {
+    "payment": (
+        TransferEvent.PAYMENT_CAPTURED,
+        TransferEvent.PAYMENT_LATE,
+        TransferEvent.PAYMENT_DUPLICATE,
+    ),
+    "refund": (TransferEvent.REFUND_SUCCEEDED,),
+    "refund_failure": (TransferEvent.REFUND_REVERSED,),
+    "dispute": (TransferEvent.DISPUTE_WITHDRAWN,),
+    "dispute_reversal": (TransferEvent.DISPUTE_REINSTATED,),
+}
+_TYPE_OF_EVENT = {event: kind for kind, events in BALANCE_TRANSACTION_TYPES.items() for event in events}
+
+
+def balance_body(balances: Sequence[MerchantBalance], environment: str) -> dict[str, Any]:
+    return {
+        "available": [{"amount": each.available_minor, "currency": each.currency} for each in balances],
+        "pending": [{"amount": each.reserved_minor, "currency": each.currency} for each in balances],
+        "environment": environment,
+    }
+
+
+def balance_transaction_body(transfer: LedgerTransfer, amounts: MerchantAmounts) -> dict[str, Any]:
+    return {
+        "id": str(transfer.id),
+        "type": _TYPE_OF_EVENT[TransferEvent(transfer.event)],
+        "amount": amounts.amount_minor,
+        "fee": amounts.fee_minor,
+        "net": amounts.amount_minor - amounts.fee_minor,
+        "currency": transfer.currency,
+        "source": transfer.source,
+        "environment": transfer.environment,
+        "created_at": rfc3339(transfer.created_at),
+    }
