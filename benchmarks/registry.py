@@ -26,5 +26,6 @@ NAMES = (
     # Long histories
     "office",
     "search",
+    "growth",
     "migrate",
 )

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from monitoring import pruning
+from monitoring.partitions import find_saga_limit
 from sagas import registry, store
 from sagas.definitions import LOCAL, Definition, Step
 
@@ -141,7 +142,7 @@ def _prune() -> list[float]:
     """History is 60 days long, 30 are kept: the batches delete. Milliseconds of each."""
     figures: Figures = {}
     for _batch in range(10):
-        _timed(figures, "prune", pruning._prune_sagas)
+        _timed(figures, "prune", lambda: pruning._prune_sagas(find_saga_limit()))
     return figures["prune"]
 
 

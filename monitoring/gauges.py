@@ -11,8 +11,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg_pool import PoolTimeout
 
+from common.postgresql.partitions import list_partitions
 from events.relay import LEADER_LOCK
 from monitoring.integrity.registry import list_check_names
+from monitoring.partitions import PARTITIONED_TABLES
 
 # Counting stops here, so that a scrape stays cheap.
 CAP = 10_000
@@ -145,6 +147,7 @@ class DatabaseGauges(Collector):
                     yield GaugeMetricFamily(name, text, value=value)
                 yield from _due_by_queue(cursor)
                 yield from _consistency(cursor)
+                yield from _partitions(cursor)
             up.add_metric([], 1)
         except (OperationalError, PoolTimeout):
             up.add_metric([], 0)
@@ -187,6 +190,18 @@ def _due_by_queue(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
         keys.add_metric([queue], count)
     yield oldest
     yield keys
+
+
+def _partitions(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
+    ahead = GaugeMetricFamily(
+        "partition_ahead_seconds", "Time until the last partition of a table ends", labels=["table"]
+    )
+    cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+    (now,) = cursor.fetchone()
+    for table in PARTITIONED_TABLES:
+        weeks = list_partitions(table)
+        ahead.add_metric([table.name], weeks[-1].end.timestamp() - now if weeks else 0.0)
+    yield ahead
 
 
 def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:

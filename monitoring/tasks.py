@@ -1,11 +1,11 @@
-"""Periodic tasks of monitoring: integrity checks and pruning."""
+"""Periodic tasks of monitoring: integrity checks, partitions and pruning."""
 
 from datetime import timedelta
 
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 
-from monitoring import pruning, services
+from monitoring import partitions, pruning, services
 
 # Longer than the interval between two runs, so that nothing falls between them.
 RECENT = timedelta(hours=25)
@@ -13,6 +13,7 @@ RECENT = timedelta(hours=25)
 
 @shared_task(name="monitoring.prune")
 def prune() -> None:
+    partitions.make_partitions_ahead()
     pruning.prune_history()
 
 

@@ -217,10 +217,12 @@ class SagaStep(models.Model):
             models.CheckConstraint(name="saga_step_retry_count", condition=models.Q(retry_count__gte=0)),
         ]
         indexes = [
+            # The condition does not name the status, which a check constraint implies. Otherwise no update of a status
+            # would be HOT, which is an update that writes the row and no index.
             models.Index(
                 name="saga_step_due_retry",
                 fields=["next_retry_at"],
-                condition=models.Q(status=StepStatus.FAILED, next_retry_at__isnull=False),
+                condition=models.Q(next_retry_at__isnull=False),
             ),
         ]
 

@@ -111,7 +111,8 @@ _OWN = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
 _RESUMED = """
     UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
     FROM own, claimed
-    WHERE s.id = own.id AND own.saga_id = claimed.id AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
+    WHERE s.id = own.id AND s.saga_id = own.saga_id AND own.saga_id = claimed.id
+      AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
       AND s.status = own.status AND s.next_retry_at IS NOT DISTINCT FROM own.next_retry_at
 """
 

@@ -16,10 +16,12 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
-from django.db.models import NOT_PROVIDED, GeneratedField
+from django.db.models import NOT_PROVIDED, GeneratedField, Index
 
-from common.postgresql.operations import AddCheckOnline, AddUniqueOnline
+from common.postgresql.operations import AddCheckOnline, AddIndexOnline, AddUniqueOnline
+from common.postgresql.partitions import list_partitions
 from common.postgresql.sessions import open_session
+from sagas.partitions import STEPS
 from tests.support.threads import wait_until, waiting_for_locks
 
 OURS = (
@@ -153,6 +155,30 @@ def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> Non
         threads[1].join()
         done.set()
         threads[0].join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_of_a_partitioned_table_is_built_online() -> None:
+    """Twice, as after an interruption."""
+    operation = AddIndexOnline("sagastep", Index(fields=["executed_at"], name="saga_step_test"))
+    before = MigrationLoader(connection).project_state()
+    after = before.clone()
+    operation.state_forwards("sagas", after)
+    try:
+        for _run in range(2):
+            with connection.schema_editor(atomic=False) as editor:
+                operation.database_forwards("sagas", editor, before, after)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT bool_and(indisvalid), count(*) FROM pg_index"
+                " WHERE indexrelid = ANY (SELECT relid FROM pg_partition_tree('saga_step_test'))"
+            )
+            assert cursor.fetchone() == (True, len(list_partitions(STEPS)) + 2), (
+                "of the table, its weeks, the rest"
+            )
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP INDEX saga_step_test")
 
 
 def _schema() -> dict[str, Any]:

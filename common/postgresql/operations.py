@@ -11,17 +11,24 @@ from typing import Any
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import AddConstraint, RunPython
-from django.db.models import CheckConstraint, UniqueConstraint
+from django.db.models import CheckConstraint, Index, Model, UniqueConstraint
 
 BATCH = 5_000
 
 
 class AddIndexOnline(AddIndexConcurrently):
-    """CREATE INDEX CONCURRENTLY, which waits for older transactions and blocks none."""
+    """CREATE INDEX CONCURRENTLY, which waits for older transactions and blocks none.
+
+    A partitioned table has no such statement: the index of each partition is built concurrently, and attached.
+    """
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if _is_partitioned(schema_editor, model._meta.db_table):
+            _build_on_partitions(schema_editor, model, self.index)
+            return
         if _index_exists(schema_editor, self.index.name):
             return
         with _without_lock_timeout(schema_editor):
@@ -106,6 +113,37 @@ def _index_exists(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
     with _without_lock_timeout(schema_editor):
         schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(name)}", params=None)
     return False
+
+
+def _is_partitioned(schema_editor: BaseDatabaseSchemaEditor, table: str) -> bool:
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [table])
+        return bool(cursor.fetchone() == (True,))
+
+
+def _build_on_partitions(schema_editor: BaseDatabaseSchemaEditor, model: type[Model], index: Index) -> None:
+    """The table's own index is invalid until the index of the last partition is attached. New partitions get one."""
+    table, quote = model._meta.db_table, schema_editor.quote_name
+    statement = str(index.create_sql(model, schema_editor))
+    begin = f"CREATE INDEX {quote(index.name)} ON {quote(table)}"
+    assert statement.startswith(begin), statement
+    rest = statement.removeprefix(begin)
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [table]
+        )
+        partitions = [name for (name,) in cursor.fetchall()]
+    schema_editor.execute(
+        f"CREATE INDEX IF NOT EXISTS {quote(index.name)} ON ONLY {quote(table)}{rest}", params=None
+    )
+    for partition in partitions:
+        name = f"{index.name}{partition.removeprefix(table)}"
+        if not _index_exists(schema_editor, name):
+            with _without_lock_timeout(schema_editor):
+                schema_editor.execute(
+                    f"CREATE INDEX CONCURRENTLY {quote(name)} ON {quote(partition)}{rest}", params=None
+                )
+        schema_editor.execute(f"ALTER INDEX {quote(index.name)} ATTACH PARTITION {quote(name)}", params=None)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import common.ids
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from common.postgresql.table_operations import SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -59,5 +61,8 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
+        ),
+        SetStorageParameters(
+            "outbox_events", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
         ),
     ]

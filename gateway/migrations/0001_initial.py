@@ -9,6 +9,8 @@ import django.db.models.fields.json
 import django.db.models.functions.text
 from django.db import migrations, models
 
+from common.postgresql.table_operations import SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -1428,4 +1430,12 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        SetStorageParameters(
+            "payments", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
+        ),
+        SetStorageParameters(
+            "refunds", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
+        ),
+        SetStorageParameters("payment_attempts", fillfactor=80, autovacuum_vacuum_scale_factor=0.02),
+        SetStorageParameters("channel_events", autovacuum_vacuum_scale_factor=0.02),
     ]

@@ -4,6 +4,8 @@ import common.ids
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from common.postgresql.table_operations import SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -79,4 +81,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        SetStorageParameters("idempotency_keys", fillfactor=70, autovacuum_vacuum_scale_factor=0.02),
     ]

@@ -5,7 +5,8 @@ from django.utils.translation import gettext_lazy as _
 from monitoring.integrity.check import IntegrityCheck
 from sagas.thresholds import STUCK_AFTER_SECONDS
 
-# A failed saga may keep a call in doubt: that is a reason why it needs review.
+# A failed saga may keep a call in doubt: that is a reason why it needs review. After the retention, steps are dropped
+# with their partition a little before the sagas are deleted.
 TERMINAL_STEPS = IntegrityCheck(
     "terminal_steps",
     _("A finished saga has no step with a planned retry, an unknown outcome or a missing compensation."),
@@ -13,7 +14,7 @@ TERMINAL_STEPS = IntegrityCheck(
     SELECT DISTINCT s.id::text AS id
     FROM saga_instances s LEFT JOIN saga_steps t ON t.saga_id = s.id
     WHERE s.created_at >= %(since)s AND s.status IN ('completed', 'compensated', 'failed')
-      AND (t.id IS NULL
+      AND ((t.id IS NULL AND s.created_at > now() - make_interval(secs => %(saga_retention)s))
         OR t.next_retry_at IS NOT NULL
         OR (t.in_doubt AND s.status <> 'failed')
         OR (t.status <> 'completed' AND s.status = 'completed')
@@ -48,13 +49,14 @@ COMPLETED_SAGAS = IntegrityCheck(
     SELECT i.id::text AS id, coalesce(s.step_name || ' is ' || s.status, 'has no steps') AS detail
     FROM saga_instances i LEFT JOIN saga_steps s ON s.saga_id = i.id
     WHERE i.status = 'completed' AND i.created_at >= %(since)s
-      AND (s.id IS NULL OR s.status <> 'completed' OR s.in_doubt OR s.next_retry_at IS NOT NULL
-        OR NOT coalesce((
-            SELECT e.kind = 'person' OR e.outcome = 'honoured' OR e.direction = 'forward'
-            FROM saga_events e
-            WHERE e.saga_id = i.id AND e.step_name = s.step_name
-              AND (e.kind = 'person' OR e.outcome IN ('success', 'honoured'))
-            ORDER BY e.id DESC LIMIT 1), false))
+      AND CASE WHEN s.id IS NULL THEN i.created_at > now() - make_interval(secs => %(saga_retention)s)
+          ELSE s.status <> 'completed' OR s.in_doubt OR s.next_retry_at IS NOT NULL
+            OR NOT coalesce((
+                SELECT e.kind = 'person' OR e.outcome = 'honoured' OR e.direction = 'forward'
+                FROM saga_events e
+                WHERE e.saga_id = i.id AND e.step_name = s.step_name
+                  AND (e.kind = 'person' OR e.outcome IN ('success', 'honoured'))
+                ORDER BY e.id DESC LIMIT 1), false) END
     UNION
     SELECT i.id::text, 'has ' || count(s.id) || ' steps, but current_step is ' || i.current_step
     FROM saga_instances i JOIN saga_steps s ON s.saga_id = i.id

@@ -8,6 +8,8 @@ import django.contrib.postgres.indexes
 import django.db.models.functions.text
 from django.db import migrations, models
 
+from common.postgresql.table_operations import SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -188,4 +190,8 @@ class Migration(migrations.Migration):
                 condition=models.Q(("quantity__gt", 0)), name="order_item_quantity"
             ),
         ),
+        SetStorageParameters(
+            "orders", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
+        ),
+        SetStorageParameters("order_items", autovacuum_vacuum_insert_scale_factor=0.05),
     ]

@@ -6,6 +6,8 @@ import django.db.models.functions.comparison
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from common.postgresql.table_operations import PartitionByWeek, SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -405,7 +407,7 @@ class Migration(migrations.Migration):
                 "ordering": ["step_order"],
                 "indexes": [
                     models.Index(
-                        condition=models.Q(("next_retry_at__isnull", False), ("status", "failed")),
+                        condition=models.Q(("next_retry_at__isnull", False)),
                         fields=["next_retry_at"],
                         name="saga_step_due_retry",
                     )
@@ -427,5 +429,10 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
+        ),
+        PartitionByWeek("saga_steps", key="saga_id"),
+        PartitionByWeek("saga_events", key="saga_id"),
+        SetStorageParameters(
+            "saga_instances", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
         ),
     ]

@@ -58,7 +58,8 @@ _LIVES = (
 )
 _ONE = "business_id LIKE 'done-%%'"
 _ITS = f"saga_id IN (SELECT id FROM saga_instances WHERE {_ONE})"
-_TABLES = ("saga_instances", "saga_steps")
+# Their ids are of no week, so the steps are in the default partition.
+_TABLES = ("saga_instances", "saga_steps_default")
 
 
 def _commit(sql: str, parameters: dict[str, Any] | list[Any]) -> None:

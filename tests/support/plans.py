@@ -47,7 +47,7 @@ def looked_at(found: list[Plan], table: str) -> float:
     return sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in found
-        if node["Relation Name"] == table
+        if node["Relation Name"] == table or node["Relation Name"].startswith(f"{table}_")  # a partition
     )
 
 
@@ -58,4 +58,6 @@ def blocks_of(found: list[Plan]) -> int:
 
 def require_no_table_is_read_through(found: list[Plan]) -> None:
     assert found
-    assert not [node for node in found if node["Node Type"] == "Seq Scan"], json.dumps(found, indent=1)
+    # A plan also has the empty partitions, whose scans never run.
+    read = [node for node in found if node["Node Type"] == "Seq Scan" and node["Actual Loops"]]
+    assert not read, json.dumps(read, indent=1)

@@ -6,6 +6,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from common.postgresql.table_operations import PartitionByWeek, SetStorageParameters
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -374,5 +376,9 @@ class Migration(migrations.Migration):
                 ),
                 name="webhook_delivery_pending_is_due",
             ),
+        ),
+        PartitionByWeek("webhook_attempts", key="delivery_id"),
+        SetStorageParameters(
+            "webhook_deliveries", autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02
         ),
     ]

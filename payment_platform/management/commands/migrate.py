@@ -1,4 +1,7 @@
-"""`migrate` while payments run: it never waits long for a lock, because other transactions queue behind it."""
+"""`migrate` while payments run: it never waits long for a lock, because other transactions queue behind it.
+
+Afterwards it makes the partitions of the coming weeks, so that they exist before the first payment.
+"""
 
 import time
 from collections.abc import Iterator
@@ -6,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg.errors import LockNotAvailable
+
+from monitoring.partitions import make_partitions_ahead
 
 # How long a statement waits for an exclusive lock; all later transactions on the table wait as long.
 LOCK_SECONDS = 2
@@ -30,12 +35,14 @@ class Command(migrate.Command):
             for retries_left in reversed(range(TRIES)):
                 try:
                     super().handle(*args, **options)
-                    return
+                    break
                 except OperationalError as error:
                     if not (isinstance(error.__cause__, LockNotAvailable) and retries_left):
                         raise
                     self.stdout.write(f"\n  a lock was not free within {LOCK_SECONDS} s: retrying")
                     time.sleep(PAUSE_SECONDS)
+            if not options["plan"] and options["database"] == DEFAULT_DB_ALIAS:
+                make_partitions_ahead()
 
 
 @contextmanager
