@@ -22,8 +22,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
+from common import list_columns
 from common.admin_labels import LABELS, label_of, set_field_labels
-from common.admin_lists import KeysetChangeList
+from common.admin_lists import KeysetChangeList, list_query
 from common.money import EXPONENTS
 from common.redaction import PAGES, redact
 from common.secret_columns import without_secret_columns
@@ -35,8 +36,9 @@ class ReadOnlyAdmin(ModelAdmin):
     """A read-only page: money changes only through services."""
 
     change_list_template = "office/list.html"
-    # Links to frequent filters: label and query.
+    # Links to frequent filters: label and query. People add their own (`staff/preferences.py`).
     saved_views: ClassVar[Sequence[tuple[Promise, str]]] = ()
+    list_filter_sheet = True  # filters open beside the list, which keeps its width
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
@@ -57,12 +59,31 @@ class ReadOnlyAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return KeysetChangeList
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        """The columns that the person has chosen, or else the list's own."""
+        preferences = getattr(request, "staff_preferences", None)
+        chosen = preferences.columns.get(self.list_name) if preferences is not None else None
+        return list_columns.build_columns(self, chosen or self.list_display)
+
+    @property
+    def list_name(self) -> str:
+        """Names the list in what people have saved: `gateway.payment`."""
+        return self.opts.label_lower
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         here = request.META.get("QUERY_STRING", "")
+        preferences = getattr(request, "staff_preferences", None)
         views = [
             {"label": label, "url": f"?{query}", "here": here == query} for label, query in self.saved_views
         ]
-        context: dict[str, Any] = {"saved_views": views, **(extra_context or {})}
+        context: dict[str, Any] = {
+            "saved_views": views,
+            "list_name": self.list_name,
+            "current_query": list_query(request.GET),
+            "personal_views": preferences.list_views(self.list_name) if preferences is not None else (),
+            "column_choices": list_columns.list_choices(self, self.get_list_display(request)),
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.contrib.admin import ListFilter
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import connections
 from django.db.models import F, Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.formats import number_format
@@ -24,20 +25,24 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from common import active_filters, list_order
 from common.db import without_prepared_plans
 from common.money import EXPONENTS, MAX_AMOUNT_MINOR
 
 OLDER, NEWER = "older", "newer"
+SORT = "sort"  # a column, with a minus for descending
 
 
 class KeysetChangeList(ChangeList):
     """Pages by key: each page is one range of an index and starts where the page before ended.
 
-    `ordering` of the admin is one column, newest first. The primary key orders rows with the same value.
+    `ordering` of the admin is one column, newest first; `?sort=` names another one that has an index. The primary key
+    orders rows with the same value.
     """
 
     older_url = newer_url = ""
     is_estimate = False
+    unknown_filters: Sequence[str] = ()
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.cursors: dict[str, str] = {}
@@ -45,7 +50,27 @@ class KeysetChangeList(ChangeList):
             self.filter_params.pop(name, None)
             if value := self.params.pop(name, None):
                 self.cursors[name] = value
-        found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        self.sort = list_order.parse_sort(self.model_admin, self.params.get(SORT, ""))
+        if self.sort is None:
+            messages.error(
+                request, _("This list cannot be sorted by “%(name)s”.") % {"name": self.params[SORT][:50]}
+            )
+            del self.params[SORT], self.filter_params[SORT]
+            self.sort = list_order.default_sort(self.model_admin)
+        try:
+            found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+            self.unknown_filters = active_filters.find_unknown(self)
+        except IncorrectLookupParameters:  # Django would show the whole list instead
+            self.filter_params = {}
+            found = super().get_queryset(request, exclude_parameters)
+            self.unknown_filters = [_("The address has a filter with an unknown value. Remove the filters.")]
+        for text in self.unknown_filters:
+            messages.error(request, text)
+        return found.none() if self.unknown_filters else found
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters_params(params)
+        found.pop(SORT, None)
         return found
 
     def get_filters(self, request: HttpRequest) -> Any:
@@ -58,13 +83,14 @@ class KeysetChangeList(ChangeList):
         return found
 
     def get_results(self, request: HttpRequest) -> None:
-        column = _column(self.model_admin)
-        size = self.list_per_page
+        assert self.sort is not None
+        column, size = self.sort.column, self.list_per_page
         newer = NEWER in self.cursors
+        is_upward = newer == self.sort.is_descending
         key = _decoded(self.model, column, self.cursors.get(NEWER) or self.cursors.get(OLDER) or "")
-        page = self.queryset.order_by(*_order(column, forward=newer))
+        page = self.queryset.order_by(*_order(column, forward=is_upward))
         if key is not None:
-            page = page.filter(_beyond(column, key, forward=newer))
+            page = page.filter(_beyond(column, key, forward=is_upward))
         with without_prepared_plans(page.db):
             rows = list(page[: size + 1])
         more, rows = len(rows) > size, rows[:size]
@@ -87,9 +113,22 @@ class KeysetChangeList(ChangeList):
     def count_text(self) -> str:
         return number_format(self.result_count, force_grouping=True)
 
+    def active_filters(self) -> Sequence[active_filters.ActiveFilter]:
+        return active_filters.list_active(self)
+
     def _to(self, way: str, column: str, row: Model) -> str:
         query: str = self.get_query_string({way: _encoded(column, row)})
         return query
+
+
+def list_query(shown: QueryDict) -> str:
+    """The filters, search and order of a list: its address without the page within it."""
+    query = shown.copy()
+    for name in (OLDER, NEWER, "p", "o", "all", "e"):
+        query.pop(name, None)
+    for name in [name for name, values in query.lists() if not any(values)]:
+        del query[name]
+    return query.urlencode()
 
 
 def estimate(rows: QuerySet[Any], *, at_least: int) -> int:
@@ -100,11 +139,6 @@ def estimate(rows: QuerySet[Any], *, at_least: int) -> int:
         (plan,) = cursor.fetchone()
     plan = json.loads(plan) if isinstance(plan, str) else plan
     return max(int(plan[0]["Plan"]["Plan Rows"]), at_least)
-
-
-def _column(model_admin: Any) -> str:
-    first = (model_admin.ordering or ("-pk",))[0]
-    return first.removeprefix("-") if isinstance(first, str) and first.startswith("-") else "pk"
 
 
 def _order(column: str, *, forward: bool) -> list[Any]:
@@ -149,15 +183,18 @@ class FilterInput:
 
 
 class InputsFilter(ListFilter):
-    """A filter with input fields. Invalid values are reported and ignored."""
+    """A filter with input fields. An invalid value is reported, and the list is empty: all rows would look like the
+    answer."""
 
     template = "office/filter_inputs.html"
     inputs: ClassVar[Sequence[FilterInput]] = ()
+    is_on_top: ClassVar[bool] = False  # shown above the list instead of beside it
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
+        self.invalid: list[str] = []
         for each in self.inputs:
             if each.parameter in params:
                 value = params.pop(each.parameter)
@@ -185,22 +222,20 @@ class InputsFilter(ListFilter):
                 "name": each.parameter,
                 "label": each.label,
                 "kind": each.kind,
-                "value": self.value(each.parameter),
+                "value": _shown_value(each, self.value(each.parameter)),
             }
             for each in self.inputs
         ]
         yield {"fields": fields, "kept": kept, "selected": any(field["value"] for field in fields)}
 
     def report_invalid(self, request: HttpRequest, each: FilterInput) -> None:
-        messages.warning(
-            request,
-            _("%(field)s: “%(value)s” is not valid and was ignored.")
-            % {"field": each.label, "value": self.value(each.parameter)[:50]},
-        )
+        """The list then says so and is empty (`active_filters.find_unknown`)."""
+        self.invalid.append(each.parameter)
 
 
 class CreatedFilter(InputsFilter):
     title = gettext_lazy("time")
+    is_on_top = True
     inputs = (
         FilterInput("created_from", gettext_lazy("From"), "datetime-local"),
         FilterInput("created_to", gettext_lazy("To"), "datetime-local"),
@@ -222,11 +257,11 @@ class PaidFilter(InputsFilter):
 
 
 def _between(inputs: InputsFilter, request: HttpRequest, rows: QuerySet[Any], column: str) -> QuerySet[Any]:
-    """From the first time on and before the second; UTC where the input has no offset."""
+    """From the first time on and before the second; in the reader's zone where the input has no offset."""
     for each, way in zip(inputs.inputs, ("gte", "lt"), strict=True):
         if not inputs.value(each.parameter):
             continue
-        moment = _moment(inputs.value(each.parameter))
+        moment = parse_moment(inputs.value(each.parameter), is_end=way == "lt")
         if moment is None:
             inputs.report_invalid(request, each)
         else:
@@ -289,13 +324,28 @@ def _amount(text: str) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount <= MAX_AMOUNT_MINOR else None
 
 
-def _moment(text: str) -> dt.datetime | None:
+def parse_moment(text: str, *, is_end: bool = False) -> dt.datetime | None:
+    """Reads a time, or a day, in the reader's zone unless it has an offset. A day that ends a range is included."""
     try:
         moment = parse_datetime(text)
-        if moment is None and (day := parse_date(text)):
-            moment = dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
+        day = parse_date(text) if len(text) == len("2026-11-28") else None
     except ValueError:
         return None
+    if day is not None:
+        try:
+            moment = dt.datetime.combine(day + dt.timedelta(days=is_end), dt.time())
+        except OverflowError:
+            return None
     if moment is None:
         return None
-    return moment if timezone.is_aware(moment) else moment.replace(tzinfo=dt.UTC)
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+
+
+def _shown_value(each: FilterInput, value: str) -> str:
+    """An input of a day or time shows nothing for a value with an offset."""
+    if each.kind not in ("date", "datetime-local"):
+        return value
+    moment = parse_moment(value)
+    if moment is None:
+        return ""
+    return f"{timezone.localtime(moment):%Y-%m-%dT%H:%M}"

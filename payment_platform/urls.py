@@ -5,7 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from backoffice.navigation import show_more
-from backoffice.search.views import find
+from backoffice.search.views import find, suggest_merchants
 from backoffice.work_queue.page import show_queue
 from monitoring import probes
 from payment_platform import home
@@ -34,6 +34,7 @@ urlpatterns = [
     path("admin/", include("staff.urls")),
     path("admin/queue/", admin.site.admin_view(show_queue), name="work_queue"),
     path("admin/find/", admin.site.admin_view(find), name="admin_find"),
+    path("admin/find/merchants/", admin.site.admin_view(suggest_merchants), name="admin_find_merchants"),
     path("admin/more/", admin.site.admin_view(show_more), name="admin_more"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -1,5 +1,6 @@
 """Rules for every page of the back office: second factor, content security policy, no invisible characters."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,10 @@ from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 
-from staff import second_factor
+from common import time_zones
+from staff import preferences, second_factor
 
 BACK_OFFICE = "/admin/"
 # Control characters except tab and line ends, and characters that change the direction of text or end a line.
@@ -96,3 +99,21 @@ class VisibleCharactersMiddleware:
                 if "Content-Length" in response.headers:
                     response.headers["Content-Length"] = str(len(response.content))
         return response
+
+
+class PreferencesMiddleware:
+    """Shows the pages of the back office in the reader's time zone: that of the profile, or else the browser's, which a
+    cookie tells. `request.staff_preferences` has the columns that the person has chosen (`common/admin.py`)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(BACK_OFFICE):
+            return self.get_response(request)
+        user: Any = request.user
+        chosen = preferences.load_preferences(user) if user.is_authenticated else preferences.Preferences()
+        request.staff_preferences = chosen  # type: ignore[attr-defined]
+        browser = time_zones.find_zone(request.COOKIES.get(time_zones.COOKIE, ""))
+        with timezone.override(chosen.zone or browser or dt.UTC):
+            return self.get_response(request)

@@ -17,6 +17,7 @@ from django_otp.models import Device, ThrottlingMixin
 from django_otp.oath import TOTP
 
 from common.crypto import keyed_hash, seal, unseal
+from common.ids import uuid7
 
 STEP_SECONDS, DIGITS, TOLERANCE_STEPS = 30, 6, 1
 ISSUER = "Payment Platform"
@@ -143,3 +144,54 @@ def generate_recovery_code() -> str:
 
 def hash_recovery_code(text: str) -> str:
     return keyed_hash(text.replace("-", "").encode(), purpose="recovery-code")
+
+
+class StaffPreferences(models.Model):
+    """What a person has chosen. Without a row, everything is as the lists and the browser have it."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="preferences"
+    )
+    time_zone = models.CharField(
+        max_length=50, blank=True, default="", help_text=_("Empty: the zone of the browser.")
+    )
+    list_columns = models.JSONField(
+        default=dict, blank=True, help_text=_("The columns that the person has chosen, by list.")
+    )
+
+    class Meta:
+        db_table = "staff_preferences"
+        verbose_name = _("preferences")
+        verbose_name_plural = _("preferences")
+
+    def __str__(self) -> str:
+        return self.time_zone
+
+
+class SavedView(models.Model):
+    """Filters, search and order of a list under a name. A shared one is offered to everybody; only its owner changes
+    it. It grants nothing: the list asks for its own permission."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    list_name = models.CharField(max_length=100, help_text=_("App and model, such as gateway.payment."))
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, blank=True)
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "staff_saved_views"
+        verbose_name = _("saved view")
+        verbose_name_plural = _("saved views")
+        constraints = [
+            models.UniqueConstraint(name="saved_view_name_once", fields=["owner", "list_name", "name"])
+        ]
+        indexes = [
+            models.Index(name="saved_view_shared", fields=["list_name"], condition=models.Q(is_shared=True))
+        ]
+
+    def __str__(self) -> str:
+        return self.name

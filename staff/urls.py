@@ -1,11 +1,20 @@
 """URLs outside of the admin's namespace: they must be reachable without a second factor."""
 
+from django.contrib import admin
 from django.urls import path, reverse_lazy
 
-from staff import views
+from staff import list_settings, profile, views
 from staff.invitation import InvitationView
 
 urlpatterns = [
+    path("profile/", admin.site.admin_view(profile.profile), name="staff_profile"),
+    path("lists/columns/", admin.site.admin_view(list_settings.save_columns), name="staff_list_columns"),
+    path("lists/views/", admin.site.admin_view(list_settings.save_view), name="staff_list_views"),
+    path(
+        "lists/views/<uuid:view_id>/",
+        admin.site.admin_view(list_settings.change_view),
+        name="staff_list_view",
+    ),
     path("second-factor/", views.page, name="second_factor"),
     path("second-factor/begin/", views.begin, name="second_factor_begin"),
     path("second-factor/confirm/", views.confirm, name="second_factor_confirm"),

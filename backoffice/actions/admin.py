@@ -37,7 +37,7 @@ from backoffice.actions.row_references import (
     row_version,
     rows_action_url,
 )
-from backoffice.exports.list_filters import export_query
+from backoffice.exports.list_filters import list_query
 from common.admin import ReadOnlyAdmin
 from common.errors import ApiError, FieldsRefused, OperationRefused
 from staff.roles import Permission, has_permission
@@ -67,9 +67,8 @@ class ActionsAdmin(ReadOnlyAdmin):
     export_kind: ClassVar[str] = ""  # of backoffice/exports/kinds.py: the list then offers its export
     # Set for objects that hold a secret: opening their page is recorded.
     view_recorded_as: ClassVar[tuple[StaffActionType, ObjectType] | None] = None
-    # Where the theme lets a page show something above its own form, or its list.
+    # Where the theme lets a page show something above its own form. The buttons of a list are in `office/list.html`.
     change_form_outer_before_template = "backoffice/parts/actions.html"  # type: ignore[assignment]
-    list_before_template = "backoffice/parts/actions.html"  # type: ignore[assignment]
 
     # --- what a subclass may replace
 
@@ -129,12 +128,15 @@ class ActionsAdmin(ReadOnlyAdmin):
         offered = [
             self._offer(request, action, None) for action in self.staff_actions if action.scope is Scope.LIST
         ]
+        exported: dict[str, str] = {}
         if self.export_kind and has_permission(request.user, Permission.EXPORT):
-            query = export_query(self.export_kind, request.GET)
-            url = f"{reverse('admin:exports_export_new')}?{query}"
-            offered.append(OfferedAction("export", _("Export"), _("Download this list as CSV."), "", url))
+            exported = {
+                "export_kind": self.export_kind,
+                "export_list": list_query(self.export_kind, request.GET),
+            }
         offered += self.list_links(request)
-        return super().changelist_view(request, {**(extra_context or {}), "offered_actions": offered})
+        context = {**(extra_context or {}), "offered_actions": offered, **exported}
+        return super().changelist_view(request, context)
 
     def change_view(
         self,

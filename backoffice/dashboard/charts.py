@@ -82,7 +82,7 @@ def _bar(
     when = f"{moment:%m-%d}" if by_day else f"{moment:%H:%M}"
     url = (
         f"{list_url}?environment={figures.environment}"
-        f"&created_from={moment:%Y-%m-%dT%H:%M}&created_to={end:%Y-%m-%dT%H:%M}"
+        f"&created_from={moment:%Y-%m-%dT%H:%MZ}&created_to={end:%Y-%m-%dT%H:%MZ}"
     )
     title = _("%(when)s: %(count)d payments") % {"when": f"{moment:%Y-%m-%d %H:%M}", "count": reached}
     return Bar(round(x, 1), round(step * 0.8, 1), title, when if labelled else "", url, parts)

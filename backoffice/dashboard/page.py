@@ -123,7 +123,7 @@ def _chart_rows(figures: Figures) -> list[tuple[dt.datetime, list[int]]]:
 
 
 def _since(figures: Figures) -> str:
-    return f"environment={figures.environment}&created_from={figures.start:%Y-%m-%dT%H:%M}"
+    return f"environment={figures.environment}&created_from={figures.start:%Y-%m-%dT%H:%MZ}"
 
 
 def _channels(figures: Figures, url: str) -> list[dict[str, Any]]:
@@ -150,7 +150,7 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
             "refunded": money_text(paid.refunded_minor, currency),
             "net": money_text(paid.net_minor, currency),
             "url": f"{url}?currency={currency}&environment={figures.environment}"
-            f"&paid_from={figures.start:%Y-%m-%dT%H:%M}",
+            f"&paid_from={figures.start:%Y-%m-%dT%H:%MZ}",
         }
         for currency, paid in figures.by_currency.items()
     ]

@@ -22,6 +22,7 @@ from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
 from common.admin import badge_column
 from common.errors import OperationRefused
+from common.time_zones import find_zone
 from merchants.models import Environment
 from staff.roles import Permission
 
@@ -34,10 +35,10 @@ class NewExportForm(ReasonForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Data"), choices=[(kind.name, kind.label) for kind in KINDS.values()]
     )
-    created_from = forms.DateField(label=gettext_lazy("Created from (UTC)"), required=False)
-    created_until = forms.DateField(label=gettext_lazy("Created to, inclusive (UTC)"), required=False)
-    paid_from = forms.DateField(label=gettext_lazy("Paid from (UTC)"), required=False)
-    paid_until = forms.DateField(label=gettext_lazy("Paid to, inclusive (UTC)"), required=False)
+    created_from = forms.DateField(label=gettext_lazy("Created from"), required=False)
+    created_until = forms.DateField(label=gettext_lazy("Created to, inclusive"), required=False)
+    paid_from = forms.DateField(label=gettext_lazy("Paid from"), required=False)
+    paid_until = forms.DateField(label=gettext_lazy("Paid to, inclusive"), required=False)
     status = forms.ChoiceField(
         label=gettext_lazy("Status"), choices=[("", "—"), *STATUSES.items()], required=False
     )
@@ -58,6 +59,14 @@ class NewExportForm(ReasonForm):
         max_length=2000,
         required=False,
     )
+    time_zone = forms.CharField(
+        label=gettext_lazy("Time zone"),
+        help_text=gettext_lazy(
+            "Of the days above and of the times in the file, such as Asia/Shanghai. Empty: UTC."
+        ),
+        max_length=50,
+        required=False,
+    )
     in_background = forms.BooleanField(
         label=gettext_lazy("Write in the background"),
         help_text=gettext_lazy("Also for a short export. The file can be downloaded here for a week."),
@@ -69,6 +78,9 @@ class NewExportForm(ReasonForm):
         kind, status = KINDS.get(given.get("kind", "")), given.get("status")
         if kind and status and status not in kind.statuses:
             self.add_error("status", _("%(kind)s have no such status.") % {"kind": kind.label})
+        zone = given.get(services.TIME_ZONE)
+        if zone and find_zone(zone) is None:
+            self.add_error(services.TIME_ZONE, _("There is no time zone “%(name)s”.") % {"name": zone})
         return {**given, "currency": given.get("currency", "").upper()}
 
 
@@ -83,7 +95,8 @@ def _request_export(user: User, _row: None, data: dict[str, Any]) -> HttpRespons
     if not user.has_perm(kind.view_permission):
         raise OperationRefused(_("Your role does not permit viewing these rows."))
     reason, in_background = data.pop("reason"), data.pop("in_background")
-    filters = {name: _as_filter(name, value) for name, value in data.items() if value}
+    zone = find_zone(data[services.TIME_ZONE]) or dt.UTC
+    filters = {name: _as_filter(name, value, zone) for name, value in data.items() if value}
     answer = services.request_export(
         kind_name=kind.name,
         filters=filters,
@@ -102,12 +115,12 @@ def _download(user: User, export: Export, _data: dict[str, Any]) -> HttpResponse
     return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
 
 
-def _as_filter(name: str, value: Any) -> str:
-    """Days are whole days, in UTC."""
+def _as_filter(name: str, value: Any, zone: dt.tzinfo) -> str:
+    """Days are whole days, in the zone of the export."""
     if not isinstance(value, dt.date):
         return str(value)
     day = value + dt.timedelta(days=1) if name.endswith("_until") else value
-    return dt.datetime.combine(day, dt.time.min, dt.UTC).isoformat()
+    return dt.datetime.combine(day, dt.time.min, zone).isoformat()
 
 
 def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:

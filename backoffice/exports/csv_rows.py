@@ -1,6 +1,7 @@
 """Rows as CSV that opens in a spreadsheet: UTF-8 with its mark, and nothing in it that a spreadsheet would run."""
 
 import csv
+import datetime as dt
 import io
 import json
 import re
@@ -8,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backoffice.exports.kinds import Column, ExportKind, Row
+from common.clock import rfc3339
 
 MARK = "\ufeff"  # tells Excel that this is UTF-8
 # A spreadsheet runs a text with such a start as a formula, half or full width (OWASP, CSV Injection).
@@ -20,12 +22,12 @@ def header_line(kind: ExportKind) -> bytes:
     return (MARK + _as_csv([[column.name for column in kind.columns]])).encode()
 
 
-def row_lines(kind: ExportKind, rows: Iterable[Row]) -> bytes:
-    return _as_csv([[_cell(column, row) for column in kind.columns] for row in rows]).encode()
+def row_lines(kind: ExportKind, rows: Iterable[Row], zone: dt.tzinfo = dt.UTC) -> bytes:
+    return _as_csv([[_cell(column, row, zone) for column in kind.columns] for row in rows]).encode()
 
 
-def _cell(column: Column, row: Row) -> str:
-    return escape_formula(_text(column.text(row)))
+def _cell(column: Column, row: Row, zone: dt.tzinfo) -> str:
+    return escape_formula(_text(column.text(row), zone))
 
 
 def escape_formula(text: str) -> str:
@@ -34,8 +36,14 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if is_dangerous else text
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, zone: dt.tzinfo) -> str:
     match value:
+        case dt.datetime():
+            return (
+                rfc3339(value) or ""
+                if zone is dt.UTC
+                else value.astimezone(zone).isoformat(timespec="seconds")
+            )
         case None:
             return ""
         case dict() | list():

@@ -10,13 +10,11 @@ from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.test import RequestFactory
-from django.utils.http import urlencode
 
-from common.admin_lists import NEWER, OLDER
+from common import admin_lists
 
 LIST: Final = "list"  # the name of the list's query among the filters of an export
-# Parameters of the page within the list, not of its rows.
-PAGING: Final = (OLDER, NEWER, "p", "o", "all", "e")
+TIMES: Final = ("created_from", "created_to", "paid_from", "paid_to")
 
 
 class InvalidListQuery(Exception):
@@ -24,19 +22,16 @@ class InvalidListQuery(Exception):
 
 
 def list_query(kind: str, shown: QueryDict) -> str:
-    """Returns `payments?status__exact=failed`; empty when the list shows all of its rows."""
-    query = shown.copy()
-    for name in PAGING:
-        query.pop(name, None)
-    for name in [name for name, values in query.lists() if not any(values)]:
-        del query[name]
+    """Returns `payments?status__exact=failed`; empty when the list shows all of its rows.
+
+    Its times have an offset, so that the rows do not depend on the zone in which the export is written.
+    """
+    query = QueryDict(admin_lists.list_query(shown), mutable=True)
+    query.pop(admin_lists.SORT, None)
+    for name in TIMES:
+        if moment := admin_lists.parse_moment(query.get(name, ""), is_end=name.endswith("_to")):
+            query[name] = moment.isoformat()
     return f"{kind}?{query.urlencode()}" if query else ""
-
-
-def export_query(kind: str, shown: QueryDict) -> str:
-    """Returns the query of the export page for the rows that the list shows."""
-    as_shown = list_query(kind, shown)
-    return urlencode({"kind": kind, **({LIST: as_shown} if as_shown else {})})
 
 
 def list_kind(list_query: str) -> str:
@@ -55,5 +50,7 @@ def list_rows(model: type[Model], list_query: str) -> QuerySet[Any]:
         shown = admin.site.get_model_admin(model).get_changelist_instance(request)
     except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
         raise InvalidListQuery from error
+    if shown.unknown_filters:
+        raise InvalidListQuery
     rows: QuerySet[Any] = shown.queryset.order_by().select_related(None)
     return rows

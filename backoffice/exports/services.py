@@ -1,5 +1,6 @@
 """Exports: requested, written, downloaded, pruned. Requests and downloads are audited before the first byte."""
 
+import datetime as dt
 import gzip
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,11 @@ from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
 from backoffice.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from common import crash
 from common.errors import OperationRefused, UnknownObject
+from common.time_zones import find_zone
 
 log = structlog.get_logger(__name__)
 
+TIME_ZONE = "time_zone"  # the name of the zone among the filters of an export
 PAGE_ROWS = 1_000  # of a streamed export: a short statement each
 CHUNK_ROWS = 5_000
 LEASE = timedelta(seconds=60)
@@ -40,7 +43,9 @@ def request_export(
     """
     kind = _kind(kind_name)
     active_filters = {name: value for name, value in filters.items() if value}
-    if unknown := sorted(active_filters.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST}):
+    if unknown := sorted(
+        active_filters.keys() - kind.filters.keys() - row_pages.TIMES.keys() - {LIST, TIME_ZONE}
+    ):
         raise OperationRefused(
             _("%(kind)s cannot be filtered by: %(names)s.")
             % {"kind": kind.label, "names": ", ".join(unknown)}
@@ -73,7 +78,7 @@ def request_export(
 def _stream(kind: ExportKind, filters: Mapping[str, str], limit: int) -> Iterator[bytes]:
     yield csv_rows.header_line(kind)
     for rows in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=limit):
-        yield csv_rows.row_lines(kind, rows)
+        yield csv_rows.row_lines(kind, rows, _zone(filters))
 
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
@@ -153,7 +158,7 @@ def _write_chunk(export: Export) -> bool:
     )
     rows = page.rows[:size]
     is_last = len(page.rows) != size or left == size
-    content = gzip.compress(csv_rows.row_lines(kind, rows))
+    content = gzip.compress(csv_rows.row_lines(kind, rows, _zone(export.filters)))
     with transaction.atomic(durable=True):
         is_ours = Export.objects.filter(pk=export.pk, fence=export.fence, status=ExportStatus.RUNNING).update(
             rows_written=F("rows_written") + len(rows),
@@ -184,6 +189,10 @@ def prune_exports() -> int:
     old = Export.objects.filter(created_at__lt=Now() - RETENTION).order_by("created_at")[:100]
     deleted, _by_model = Export.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()
     return deleted
+
+
+def _zone(filters: Mapping[str, str]) -> dt.tzinfo:
+    return find_zone(filters.get(TIME_ZONE, "")) or dt.UTC
 
 
 def _kind(name: str) -> ExportKind:

@@ -114,10 +114,11 @@ class Found:
         return {each for source, each in self.exact if source in sources}
 
 
-def find_ids(term: Term, channels: Sequence[str]) -> Found:
+def find_ids(term: Term, channels: Sequence[str], only: Sequence[str] = ()) -> Found:
+    """`only` names the prefixes to read; without it, everything is read."""
     ids: dict[str, list[str]] = {}
     exact = set()
-    sql, parameters = build_statement(term, channels)
+    sql, parameters = build_statement(term, channels, only)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         for source, found, is_exact in cursor.fetchall():
@@ -127,8 +128,12 @@ def find_ids(term: Term, channels: Sequence[str]) -> Found:
     return Found(ids, frozenset(exact))
 
 
-def build_statement(term: Term, channels: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def build_statement(
+    term: Term, channels: Sequence[str], only: Sequence[str] = ()
+) -> tuple[str, dict[str, Any]]:
     parameters: dict[str, Any] = {"text": term.text, "limit": MAX_FOUND, "channels": list(channels)}
+    if only:
+        return "\nUNION ALL ".join(_prefix_part(each) for each in PREFIXES if each.source in only), parameters
     parts = [*EXACT, *(_prefix_part(each) for each in PREFIXES)]
     if term.amounts:
         currencies, amounts = zip(*term.amounts, strict=True)

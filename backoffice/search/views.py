@@ -1,15 +1,19 @@
 """The search of the header: the list below the box while a person types, and the page with all results."""
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from backoffice.search.finder import find_only_exact, search
-from backoffice.search.statements import MAX_FOUND
-from merchants.models import Environment
+from backoffice.search.statements import MAX_FOUND, find_ids
+from backoffice.search.terms import parse_term
+from merchants.models import Environment, Merchant
+
+MERCHANT_SOURCES = ("merchant_name", "merchant_email")
+SUGGESTIONS = 10
 
 
 @require_GET
@@ -35,3 +39,16 @@ def find(request: HttpRequest) -> HttpResponse:
         "environment": environment,
     }
     return TemplateResponse(request, "office/find_page.html", context)
+
+
+@require_GET
+def suggest_merchants(request: HttpRequest) -> JsonResponse:
+    """Merchants whose name or e-mail begins with the term, for the filter of lists."""
+    term = parse_term(request.GET.get("q", ""))
+    model_admin = admin.site.get_model_admin(Merchant)
+    found: list[dict[str, str]] = []
+    if term is not None and model_admin.has_view_permission(request):
+        ids = find_ids(term, (), only=MERCHANT_SOURCES).of(*MERCHANT_SOURCES)
+        rows = model_admin.get_queryset(request).filter(pk__in=ids).order_by("name", "pk")
+        found = list(rows.values("name", "email")[:SUGGESTIONS])
+    return JsonResponse({"merchants": found})

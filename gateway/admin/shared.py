@@ -29,7 +29,8 @@ COLOURS = {
 
 class MerchantFilter(InputsFilter):
     title = _("merchant")
-    inputs = (FilterInput("merchant", _("Merchant's e-mail or id")),)
+    is_on_top = True
+    inputs = (FilterInput("merchant", _("Merchant's e-mail or id"), "merchant"),)
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         term = self.value("merchant")

@@ -10,15 +10,22 @@ UNFOLD = {
     "SITE_URL": "/api/docs",
     "SITE_FAVICONS": [{"rel": "icon", "href": "/favicon.ico"}],
     "SHOW_LANGUAGES": True,
-    "ACCOUNT": {"navigation": [{"title": _("Second factor"), "link": reverse_lazy("second_factor")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Profile"), "link": reverse_lazy("staff_profile")},
+            {"title": _("Second factor"), "link": reverse_lazy("second_factor")},
+        ]
+    },
     "SIDEBAR": {"navigation": "backoffice.navigation.groups"},
     "DASHBOARD_CALLBACK": "backoffice.dashboard.page.add_dashboard_context",
     "STYLES": [
         lambda _request: static("office/office.css"),
         lambda _request: static("office/search.css"),
+        lambda _request: static("office/lists.css"),
     ],
     "SCRIPTS": [
         lambda _request: static("office/office.js"),
         lambda _request: static("office/search.js"),
+        lambda _request: static("office/lists.js"),
     ],
 }

@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "payment_platform.page_middleware.AuthenticationMiddleware",
     "payment_platform.page_middleware.OTPMiddleware",
     "staff.middleware.SecondFactorMiddleware",
+    "staff.middleware.PreferencesMiddleware",
     "payment_platform.page_middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "payment_platform.page_middleware.CSPMiddleware",

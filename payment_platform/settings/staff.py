@@ -9,7 +9,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # axes first: it refuses accounts that are locked out, and signs nobody in.
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "staff.backends.StaffBackend",
 ]
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the link that a new member of staff gets
 # A password alone opens the back office on the local stack only; the system check access.E001 enforces that.

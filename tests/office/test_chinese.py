@@ -30,7 +30,7 @@ NAMES = {
     "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
     "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
     "alipay", "wechat", "paypal", "hans", "esc", "cidr", "idempotency", "key", "ips",
-    "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
+    "asia", "shanghai", "enter", "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
 }  # fmt: skip
 OURS = {
     "sagas",

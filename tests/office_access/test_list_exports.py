@@ -120,13 +120,13 @@ def _value(parameter: str) -> str:
 
 
 def _export(browser: Client, page: Any) -> list[dict[str, str]]:
-    """Follows the export button of the list and submits its form unchanged."""
-    (address,) = re.findall(r'href="(/admin/exports/export/new/\?[^"]+)"', unescape(page.content.decode()))
-    form = browser.get(address).context["form"]
-    given = {name: form.get_initial_for_field(field, name) or "" for name, field in form.fields.items()}
-    answer = browser.post(
-        "/admin/exports/export/new/", {**given, "in_background": "", "reason": "month's end"}
+    """Submits the export form of the list with a reason."""
+    html = unescape(page.content.decode())
+    (form,) = re.findall(
+        r'<form method="post" action="/admin/exports/export/new/".*?</form>', html, re.DOTALL
     )
+    given = dict(re.findall(r'<input type="(?:hidden|text)" name="(\w+)"[^>]*? value="([^"]*)"', form))
+    answer = browser.post("/admin/exports/export/new/", {**given, "reason": "month's end"})
     content = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     return list(csv.DictReader(io.StringIO(content)))
 

@@ -73,6 +73,7 @@ VIEW_PERMISSIONS = {
 # Pages on which something is done, by the name of their address.
 PAGES = {
     "admin_find": ALL,
+    "admin_find_merchants": ALL,
     "admin_more": ALL,
     "work_queue": ALL,
     "index": ALL,
@@ -81,6 +82,7 @@ PAGES = {
     "password_change_done": ALL,
     "jsi18n": ALL,
     "second_factor": ALL,
+    "staff_profile": ALL,
     "auth_user_deactivate": "A",
     "auth_user_invite": "A",
     "auth_user_reactivate": "A",
@@ -143,6 +145,8 @@ OPERATION_PERMISSIONS = {
 EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
 # A search that redirects to its result, and decisions, which need a pending approval.
 EXEMPT_URLS |= {"gateway_payment_decide", "sagas_sagainstance_decide"}
+# Forms of a list: each asks for the permission to view that list (tests/office/test_list_tools.py).
+EXEMPT_URLS |= {"staff_list_columns", "staff_list_views", "staff_list_view"}
 # The forms of one's own second factor, and the link of an invitation.
 EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 ACTIONS = {

@@ -36,6 +36,10 @@
     document.addEventListener("input", (event) => {
         if (event.target.dataset.mustBe) confirmTyped(event.target);
     });
+    // The pages show times in this zone, unless the profile has another one.
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone) document.cookie = `browser_time_zone=${zone}; path=/admin/; max-age=31536000; samesite=lax`;
+
     document.addEventListener("DOMContentLoaded", () => {
         document.querySelectorAll("[data-must-be]").forEach(confirmTyped);
     });

@@ -1,0 +1,41 @@
+"""The search and the lists by keyboard alone, in a real browser."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.office.conftest import staff
+from tests.support import shop
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+]
+
+
+def test_search_and_lists_need_no_mouse(client, visit) -> None:
+    for number in ("DESK-1", "DESK-2", "DESK-3"):
+        shop.opened(client, order_no=number)
+    page = visit(staff("ana", "view_*")).go("/admin/gateway/payment/")
+    search, results = page.locator("[data-find] input"), page.locator("#office-found-list a")
+
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(page.locator("tr.office-row-here")).to_contain_text("DESK-3")
+    page.keyboard.press("/")
+    expect(search).to_be_focused()
+    page.keyboard.type("desk-")
+    expect(results).to_have_count(6)  # three payments and their orders
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(results.nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(page.locator("#office-found-list")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(search).to_have_value("")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("desk-2")
+    with page.expect_navigation(url="**/gateway/payment/*/change/"):
+        page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_contain_text("DESK-2")
