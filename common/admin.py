@@ -59,7 +59,7 @@ class ReadOnlyAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return KeysetChangeList
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns that the person has chosen, or else the list's own."""
         preferences = getattr(request, "staff_preferences", None)
         chosen = preferences.columns.get(self.list_name) if preferences is not None else None

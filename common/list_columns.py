@@ -45,7 +45,7 @@ def list_names(model_admin: Any) -> list[str]:
     return declared + [field.name for field in model._meta.concrete_fields if _can_be_added(field, hidden)]
 
 
-def build_columns(model_admin: Any, names: Sequence[str]) -> list[Any]:
+def build_columns(model_admin: Any, names: Sequence[Any]) -> list[Any]:
     """Unknown names are left out: a column of a saved choice may not exist any more. The first declared column stays,
     because it links to the object. Times become relative."""
     known = list_names(model_admin)

@@ -47,7 +47,7 @@ def list_rows(model: type[Model], list_query: str) -> QuerySet[Any]:
     request.user = User(is_active=True, is_superuser=True)
     request._messages = CookieStorage(request)  # type: ignore[attr-defined]  # the list reports invalid filters by a message
     try:
-        shown = admin.site.get_model_admin(model).get_changelist_instance(request)
+        shown: Any = admin.site.get_model_admin(model).get_changelist_instance(request)
     except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
         raise InvalidListQuery from error
     if shown.unknown_filters:

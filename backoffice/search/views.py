@@ -50,5 +50,5 @@ def suggest_merchants(request: HttpRequest) -> JsonResponse:
     if term is not None and model_admin.has_view_permission(request):
         ids = find_ids(term, (), only=MERCHANT_SOURCES).of(*MERCHANT_SOURCES)
         rows = model_admin.get_queryset(request).filter(pk__in=ids).order_by("name", "pk")
-        found = list(rows.values("name", "email")[:SUGGESTIONS])
+        found = [{"name": row.name, "email": row.email} for row in rows[:SUGGESTIONS]]
     return JsonResponse({"merchants": found})
