@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db.models import Model
 
+from common.secret_columns import secret_columns
+
 
 @dataclass(frozen=True, slots=True)
 class Sort:
@@ -24,9 +26,13 @@ def default_sort(model_admin: Any) -> Sort:
 
 
 def list_sortable_columns(model: type[Model]) -> frozenset[str]:
-    """Columns without nulls that are unique, or that an index without a condition has alone."""
+    """Columns without nulls that are unique, or that an index without a condition has alone. None with a secret: the
+    order of the rows would reveal it."""
+    secrets = set(secret_columns(model))
     fields = {
-        field.name: field for field in model._meta.concrete_fields if not (field.null or field.is_relation)
+        field.name: field
+        for field in model._meta.concrete_fields
+        if not (field.null or field.is_relation or field.name in secrets or field.name.endswith("_token"))
     }
     found = {name for name, field in fields.items() if field.unique and not field.primary_key}
     for index in model._meta.indexes:

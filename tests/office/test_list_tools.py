@@ -18,7 +18,6 @@ from common.admin_lists import parse_moment
 from common.list_order import list_sortable_columns
 from gateway.models import Payment, Refund
 from merchants.services import NewMerchant
-from sagas.models import SagaEvent
 from staff.models import SavedView, StaffPreferences
 from tests.support import shop
 from tests.support.signing import SignedClient
@@ -51,7 +50,11 @@ def columns_of(browser: Client) -> list[str]:
 def test_a_list_is_sorted_by_columns_with_an_index_only() -> None:
     assert list_sortable_columns(Payment) == {"payment_no", "created_at"}
     assert list_sortable_columns(Refund) == {"refund_no", "created_at"}
-    assert list_sortable_columns(SagaEvent) <= {"created_at", "at"}
+    for model in admin.site._registry:  # the order of rows would reveal a secret
+        named = [
+            name for name in list_sortable_columns(model) if re.search("_hash|sealed_|token$|secret", name)
+        ]
+        assert not named, model
 
 
 def test_pages_follow_the_chosen_order(
