@@ -3,7 +3,7 @@
 import datetime as dt
 import functools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import structlog
 from django.db import DatabaseError, IntegrityError, connections, models, router
 from django.db.models.expressions import DatabaseDefault
 from psycopg import Error as PostgresError
+from psycopg.errors import UniqueViolation
 
 from common.database_errors import DatabaseErrorKind, classify_database_error
 
@@ -59,6 +60,11 @@ def without_prepared_plans(alias: str) -> Iterator[None]:
         session.prepare_threshold = threshold
 
 
+def is_duplicate(error: IntegrityError) -> bool:
+    """Whether a unique constraint refused a row."""
+    return isinstance(error.__cause__, UniqueViolation)
+
+
 def violates(error: IntegrityError, constraint: str) -> bool:
     """Whether this constraint or unique index refused the row."""
     cause = error.__cause__
@@ -92,39 +98,66 @@ def insert_together(*rows: models.Model) -> None:
     Columns that the database fills in are not read back.
     """
     alias = router.db_for_write(type(rows[0]))
-    statements, params = [], []
-    for row in rows:
-        sql, values = _insert(row, alias)
-        statements.append(sql)
-        params += values
-    *first, last = statements
-    common = ", ".join(f"row_{number} AS ({sql})" for number, sql in enumerate(first))
+    *first, last = rows
+    sql, params = _insert(last, alias)
+    if first:
+        inserts = build_inserts(first)
+        sql, params = f"WITH {inserts.sql} {sql}", {**inserts.params, **params}
     with connections[alias].cursor() as cursor:
-        cursor.execute(f"WITH {common} {last}" if first else last, params)
+        cursor.execute(sql, params)
+    mark_inserted(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Inserts:
+    """The INSERTs of several rows, for the `WITH` of a statement."""
+
+    sql: str
+    params: dict[str, Any]
+
+
+def build_inserts(rows: Sequence[models.Model]) -> Inserts:
+    """Builds INSERTs that PostgreSQL runs from the first row to the last: it runs those of a `WITH` that nothing refers
+    to from the last to the first."""
+    statements: list[str] = []
+    params: dict[str, Any] = {}
+    for number, row in enumerate(rows):
+        sql, values = _insert(row, router.db_for_write(type(row)), prefix=f"{number}.")
+        statements.append(f"row_{number} AS ({sql})")
+        params.update(values)
+    return Inserts(", ".join(reversed(statements)), params)
+
+
+def mark_inserted(rows: Sequence[models.Model]) -> None:
     for row in rows:
-        row._state.adding, row._state.db = False, alias
+        row._state.adding, row._state.db = False, router.db_for_write(type(row))
 
 
-def _insert(row: models.Model, alias: str) -> tuple[str, list[Any]]:
-    """The INSERT of a row. Table and column names come from the model; values are parameters."""
+def _insert(row: models.Model, alias: str, prefix: str = "") -> tuple[str, dict[str, Any]]:
+    """The INSERT of a row, and its parameters, whose names are those of the fields after `prefix`. Table and column
+    names come from the model; values are parameters."""
     values = row.__dict__
-    places, params = [], []
+    places: list[str] = []
+    params: dict[str, Any] = {}
     for field, plain_type in _get_columns(type(row)):
         value = values[field.attname]
         if type(value) is plain_type:
-            places.append("%s")
-            params.append(value)
+            places.append(_VALUE)
+            params[prefix + field.attname] = value
         elif type(value) is DatabaseDefault or (value is None and field.primary_key):
             places.append("")
         elif value is None:
             places.append("NULL")
         elif type(value) is _FromNow:
-            places.append("STATEMENT_TIMESTAMP() + make_interval(secs => %s::float8)")
-            params.append(value.seconds)
+            places.append("STATEMENT_TIMESTAMP() + make_interval(secs => {}::float8)")
+            params[prefix + field.attname] = value.seconds
         else:
-            places.append("%s")
-            params.append(field.get_db_prep_save(value, connections[alias]))
-    return _compile_insert(type(row), tuple(places)), params
+            places.append(_VALUE)
+            params[prefix + field.attname] = field.get_db_prep_save(value, connections[alias])
+    return _compile_insert(type(row), tuple(places), prefix), params
+
+
+_VALUE = "{}"  # where the parameter stands in the SQL of a column's value
 
 
 # Values of these types go to psycopg as they are. Everything else is prepared by the field.
@@ -153,11 +186,11 @@ def _get_target(field: "models.Field[Any, Any]") -> "models.Field[Any, Any]":
     return field.target_field if isinstance(field, models.ForeignKey) else field
 
 
-@functools.lru_cache(maxsize=512)
-def _compile_insert(model: type[models.Model], places: tuple[str, ...]) -> str:
+@functools.lru_cache(maxsize=1024)
+def _compile_insert(model: type[models.Model], places: tuple[str, ...], prefix: str) -> str:
     """`places` has the value of each column as SQL; an empty one leaves the column to its default."""
     given = [
-        (field.column, place)
+        (field.column, place.format(f"%({prefix}{field.attname})s"))
         for field, place in zip(model._meta.concrete_fields, places, strict=True)
         if place
     ]

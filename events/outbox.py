@@ -30,12 +30,12 @@ class Event:
 
 def append_event(event: Event) -> None:
     """Inserts the event. Call it in the transaction that changes what the event reports."""
+    assert connection.in_atomic_block, "an event is appended in the transaction that it reports"
     insert_together(build_event_row(event))
 
 
 def build_event_row(event: Event) -> OutboxEvent:
-    """Builds the event's row for a caller that inserts it together with its own rows."""
-    assert connection.in_atomic_block, "an event is appended in the transaction that it reports"
+    """Builds the event's row for a caller that inserts it together with its own rows, with the same statement."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return OutboxEvent(

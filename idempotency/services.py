@@ -11,6 +11,7 @@ Recovery points of a keyed write:
     completed   the answer committed with the rows that made it true: a repetition gets the same bytes
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,14 +20,14 @@ from typing import Generic, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
+from django.db import IntegrityError, connection, transaction
+from django.db.models import BooleanField, ExpressionWrapper, F, Model, Q, QuerySet
 from django.db.models.functions import Now
 
 from common import crash
 from common.api.envelope import Answer, failure
 from common.api.request_id import current_request_id
-from common.db import from_now, insert_unless_exists, repeat_on_conflict
+from common.db import from_now, insert_unless_exists, is_duplicate, repeat_on_conflict
 from common.errors import ApiError, ServiceUnavailable
 from common.ids import uuid7
 from idempotency import cache, metrics
@@ -69,6 +70,10 @@ class Claim(Generic[T]):
         self.was_answered_before = answer is not None
         self.is_superseded = False
         self._record, self._fence = record, fence
+
+    def build_rows(self) -> list[Model]:
+        """The rows that claim the key, for the statement of `begin_at_once`."""
+        return [] if self._record is None else [self._record]
 
     def complete(self, answer: Answer) -> None:
         """Records the final answer in the transaction around the call."""
@@ -114,8 +119,19 @@ def find_replay(request: KeyedRequest) -> Answer | None:
     return _replay(request, stored, source="redis")
 
 
-def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T], reads_cache: bool = True) -> Claim[T]:
+def claim_key(
+    request: KeyedRequest,
+    *,
+    begin: Callable[[Claim[T]], T],
+    begin_at_once: Callable[[Claim[T], dt.datetime], T] | None = None,
+    now: dt.datetime | None = None,
+    reads_cache: bool = True,
+) -> Claim[T]:
     """Claims the request's key and runs `begin` in the claiming transaction. `reads_cache`: False after `find_replay`.
+
+    `begin_at_once` does the same with one statement outside a transaction, which also inserts `Claim.build_rows`. It is
+    tried first, when `now`, a time by the database's clock, is given. If a row exists already, nothing was written, and
+    `begin` decides.
 
     When the key was used before, the claim has the stored answer, or resumes the write of a request that crashed.
     A final refusal that `begin` raises becomes the answer. Raises `RequestInFlight`, `IdempotencyKeyReused`, and what
@@ -129,6 +145,8 @@ def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T], reads_ca
         return _make_answered_claim(request, _replay(request, stored, source="redis"))
     record = _build_record(request)
     claim = Claim[T](request, record, fence=record.fence)
+    if begin_at_once is not None and now is not None and _is_begun_at_once(claim, begin_at_once, now):
+        return claim
 
     def insert_and_begin() -> bool:
         with transaction.atomic(durable=True):
@@ -145,6 +163,21 @@ def claim_key(request: KeyedRequest, *, begin: Callable[[Claim[T]], T], reads_ca
         return _make_answered_claim(request, _store_refusal(request, failure(error)))
     crash.reach("idempotency.claim.after_commit")
     return claim if is_new else _claim_again(request)
+
+
+def _is_begun_at_once(
+    claim: Claim[T], begin_at_once: Callable[[Claim[T], dt.datetime], T], now: dt.datetime
+) -> bool:
+    """False when a row exists already."""
+    crash.reach("idempotency.claim.before_commit")
+    try:
+        claim.started = repeat_on_conflict(lambda: begin_at_once(claim, now))
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        return False
+    crash.reach("idempotency.claim.after_commit")
+    return True
 
 
 def finish_claim(claim: Claim[T], *, work: Callable[[Claim[T]], Answer]) -> Answer:

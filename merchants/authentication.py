@@ -72,6 +72,7 @@ def authenticate(credentials: Credentials) -> Principal:
         key_id=key.pk,
         scopes=frozenset(key.scopes),
         is_demo=credentials.is_demo,
+        authenticated_at=presented.now,
     )
 
 

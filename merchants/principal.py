@@ -1,5 +1,6 @@
 """The authenticated caller, as views find it in `request.user`."""
 
+import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,6 +17,8 @@ class Principal:
     key_id: UUID
     scopes: frozenset[str]
     is_demo: bool
+    # The time of the request by the database's clock. None: nobody sent a request.
+    authenticated_at: dt.datetime | None = None
 
     @property
     def tenant(self) -> str:

@@ -81,6 +81,14 @@ def find_or_place_order(*, order_id: uuid.UUID, draft: OrderDraft) -> FoundOrder
     return FoundOrder(order, False, database_now())
 
 
+def build_order(*, order_id: uuid.UUID, draft: OrderDraft, now: dt.datetime) -> FoundOrder:
+    """Builds an order that the caller inserts, with its items and its own rows: an order with this number that exists
+    already refuses them all."""
+    order = _build_order(order_id, draft)
+    order.created_at = order.updated_at = now
+    return FoundOrder(order, True, now, _build_items(order, draft))
+
+
 def require_order_payable(*, order: Order, draft: OrderDraft) -> None:
     """Raises `OrderNotPayable` when the order is not pending, `OrderMismatch` when its amount or currency differs."""
     if order.status != OrderStatus.PENDING:
@@ -92,7 +100,12 @@ def require_order_payable(*, order: Order, draft: OrderDraft) -> None:
 
 
 def _insert_order(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
-    order = Order(
+    order = _build_order(order_id, draft)
+    return order if insert_unless_exists(order) else None
+
+
+def _build_order(order_id: uuid.UUID, draft: OrderDraft) -> Order:
+    return Order(
         id=order_id,
         order_no=draft.order_no,
         merchant_id=draft.merchant_id,
@@ -102,7 +115,6 @@ def _insert_order(order_id: uuid.UUID, draft: OrderDraft) -> Order | None:
         subject=draft.subject,
         metadata=draft.metadata,
     )
-    return order if insert_unless_exists(order) else None
 
 
 def _build_items(order: Order, draft: OrderDraft) -> tuple[OrderItem, ...]:

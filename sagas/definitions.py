@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.db import models
 from django.utils.functional import Promise
 
 from sagas.outcomes import Failure, Json, Outcome
@@ -42,6 +43,16 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsOfStart:
+    """For a saga that starts with one statement, outside a transaction: its first LOCAL step reads and writes nothing,
+    but adds its `rows`, which are inserted together with the saga. A row that exists already fails the whole statement.
+    `now` is a time by the database's clock, of the same request."""
+
+    now: dt.datetime
+    rows: list[models.Model]
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The argument of LOCAL and WAITING steps, which run inside the transaction that records them."""
 
@@ -53,6 +64,7 @@ class Context:
     signal: Json = field(default_factory=dict)  # the payload that a WAITING step waited for
     # For `on_release` in the same transaction: objects as the step has just written them. Never stored.
     written_objects: dict[str, Any] = field(default_factory=dict)
+    rows_of_start: RowsOfStart | None = None  # None: inside a transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.ids import uuid7
-from sagas.definitions import Definition
+from sagas.definitions import Definition, RowsOfStart
 from sagas.models import (
     ACTIVE_SAGA_STATUSES,
     DEFAULT_FAIRNESS_KEY,
@@ -94,6 +94,7 @@ class SagaState:
     )
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
     written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
+    rows_of_start: RowsOfStart | None = None  # until the saga is inserted
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"

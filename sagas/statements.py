@@ -4,6 +4,7 @@ It is written by hand because one statement writes instance, steps and history t
 of parameters that it prepares a statement for. Lock order of the platform: business rows first, the saga's row last.
 """
 
+# `rows` are INSERTs of the rows that are written together with the saga.
 INSERT = """
 WITH saga AS (
     INSERT INTO saga_instances (
@@ -36,7 +37,7 @@ WITH saga AS (
            %(fence)s::bigint, %(worker)s::text, '', ''
     FROM jsonb_to_recordset(%(attempts)s::jsonb) AS v(
         step_name text, direction text, outcome text, detail jsonb, duration_ms int)
-)
+){rows}
 SELECT now()
 """
 

@@ -114,7 +114,14 @@ def _call_handler(
     if refusals and step.name in refusals:
         return refusals[step.name]
     context = Context(
-        saga.id, saga.business_id, saga.data, saga.results, saga.failure, signal or {}, saga.written_objects
+        saga.id,
+        saga.business_id,
+        saga.data,
+        saga.results,
+        saga.failure,
+        signal or {},
+        saga.written_objects,
+        saga.rows_of_start,
     )
     try:
         return Success(handler(context) or {})
@@ -137,10 +144,19 @@ def run_before_next_call(saga: SagaState, step: StepState) -> None:
 
 
 def add_attempt(saga: SagaState, step_name: str, outcome: Outcome, *, duration_ms: int | None) -> None:
-    """Adds a row to the history that the next commit writes, and counts it."""
+    """Adds a row to the history that the next commit writes, and counts it. The attempts of a saga that starts with one
+    statement are counted after that."""
     name = get_outcome_name(outcome)
     detail: Json = {
         str(field): getattr(outcome, field) for field in type(outcome).__match_args__ if field != "result"
     }
-    saga.attempts.append(StepAttempt(step_name, saga.direction, name, detail, duration_ms))
-    metrics.ATTEMPTS.labels(saga.definition.name, step_name, saga.direction, name).inc()
+    attempt = StepAttempt(step_name, saga.direction, name, detail, duration_ms)
+    saga.attempts.append(attempt)
+    if saga.rows_of_start is None:
+        count_attempts(saga, [attempt])
+
+
+def count_attempts(saga: SagaState, attempts: Sequence[StepAttempt]) -> None:
+    for attempt in attempts:
+        labels = (saga.definition.name, attempt.step_name, attempt.direction, attempt.outcome)
+        metrics.ATTEMPTS.labels(*labels).inc()

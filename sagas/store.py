@@ -1,6 +1,7 @@
 """Loads and saves sagas, for the worker that holds them. The SQL is in `statements.py`."""
 
 import datetime as dt
+import functools
 import json
 import os
 import socket
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, models
 from django.db.backends.utils import CursorWrapper
 
+from common.db import build_inserts, mark_inserted
 from sagas import registry, statements
 from sagas.definitions import Definition
 from sagas.models import Direction, StepStatus
@@ -42,12 +44,14 @@ def get_worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
-def insert_saga(saga: SagaState, *, leased: bool) -> None:
-    """Inserts a new saga, its steps and its first history, in the caller's transaction."""
+def insert_saga(saga: SagaState, *, leased: bool, rows: Sequence[models.Model] = ()) -> None:
+    """Inserts a new saga, its steps and its first history, and `rows` before them, with one statement."""
+    inserts = build_inserts(rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            statements.INSERT,
+            _compile_insert(inserts.sql),
             {
+                **inserts.params,
                 "id": saga.id,
                 "business_id": saga.business_id,
                 "business_type": saga.definition.business_type,
@@ -70,7 +74,14 @@ def insert_saga(saga: SagaState, *, leased: bool) -> None:
             },
         )
         (now,) = cursor.fetchone()
+    mark_inserted(rows)
     _mark_written(saga, now)
+
+
+@functools.lru_cache(maxsize=128)
+def _compile_insert(inserts: str) -> str:
+    """PostgreSQL runs them before the saga's, because they come after those (`build_inserts`)."""
+    return statements.INSERT.format(rows=f", {inserts}" if inserts else "")
 
 
 def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:

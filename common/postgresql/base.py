@@ -8,6 +8,7 @@ checked only when it has been idle for a while. A session that breaks in less co
 request.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +21,12 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
+from psycopg._queries import (
+    MAX_CACHED_STATEMENT_LENGTH,
+    MAX_CACHED_STATEMENT_PARAMS,
+    PostgresQuery,
+    _query2pg_nocache,
+)
 from psycopg_pool import ConnectionPool
 
 from common.database_errors import classify_database_error
@@ -27,6 +34,33 @@ from common.database_errors import classify_database_error
 log = structlog.get_logger(__name__)
 
 TRUSTED_IDLE_SECONDS = 1.0
+# Of statements with more parameters than this, such as bulk inserts, no translation is kept.
+KEPT_PARAMS = 250
+
+
+class TranslatedQuery(PostgresQuery):
+    """Keeps the translation of parameters to `$1` also for statements of the hot path, which psycopg finds too long."""
+
+    __slots__ = ()
+
+    def convert(self, query: Any, vars: Any) -> None:
+        count = len(vars) if isinstance(query, str) and vars is not None else 0
+        if count > KEPT_PARAMS or not (
+            count > MAX_CACHED_STATEMENT_PARAMS or (count and len(query) > MAX_CACHED_STATEMENT_LENGTH)
+        ):
+            super().convert(query, vars)
+            return
+        self.query, self._want_formats, self._order, self._parts = _translate(query, self._tx.encoding)
+        self.dump(vars)
+
+
+@functools.lru_cache(maxsize=64)
+def _translate(query: str, encoding: str) -> tuple[bytes, Any, Any, Any]:
+    return _query2pg_nocache(query.encode(encoding), encoding)
+
+
+class TranslatingCursor(base.ServerBindingCursor):
+    _query_cls = TranslatedQuery
 
 
 class PooledSession(psycopg.Connection[Any]):
@@ -63,6 +97,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             )
             self._connection_pools.setdefault(self.alias, pool)
         return self._connection_pools[self.alias]
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        if params["cursor_factory"] is base.ServerBindingCursor:
+            params["cursor_factory"] = TranslatingCursor
+        return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.session_is_over = False

@@ -10,6 +10,7 @@ own reference and key, each committed before its call.
 
 from datetime import timedelta
 
+from django.db.models import Model
 from django.utils import timezone
 
 from channels.base import (
@@ -46,7 +47,7 @@ from gateway.flows.start import start_flow
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, PaymentStatus, build_attempt_reference
 from orders import services as orders
 from orders.errors import DuplicateOrderNo
-from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
+from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, RowsOfStart, Step
 from sagas.outcomes import (
     AlreadySucceeded,
     CallNotFound,
@@ -61,17 +62,33 @@ from sagas.outcomes import (
 from sagas.registry import register
 from sagas.state import SagaState
 
-# In `Context.written_objects`: the payment as its last step left it, so that the answer needs no query.
+CREATED = "payment.created"
+# In `Context.written_objects`: the new payment; and as the last step left it, so that the answer needs no query.
+CREATED_PAYMENT = "created_payment"
 ACTIVATED_PAYMENT = "activated_payment"
 
 
 def create_order(context: Context) -> None:
-    """Creates order, items, payment, first attempt and event in the transaction that starts the saga.
+    """Creates order, items, payment, first attempt and event, in the transaction that starts the saga or with its
+    statement.
 
-    Raises `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch`.
+    Raises `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch` in a transaction.
     """
-    data = PaymentCreateData.read(context.data)
-    placed = _find_or_place_order(data)
+    data, start = PaymentCreateData.read(context.data), context.rows_of_start
+    draft = _read_order_draft(data)
+    if start is not None:
+        placed = orders.build_order(order_id=data.order_id, draft=draft, now=start.now)
+        payment, rows = _build_rows(data, placed)
+        start.rows.extend([placed.order, *rows])
+    else:
+        placed = _find_or_place_order(data, draft)
+        payment, rows = _build_rows(data, placed)
+        insert_together(*rows)
+    context.written_objects[CREATED_PAYMENT] = payment
+
+
+def _build_rows(data: PaymentCreateData, placed: orders.FoundOrder) -> tuple[Payment, list[Model]]:
+    """The payment, and the rows to insert: the order's items, the payment, its first attempt and the event."""
     payment = Payment(
         id=data.payment_id,
         payment_no=data.payment_no,
@@ -96,7 +113,7 @@ def create_order(context: Context) -> None:
         created_at=placed.now,
         expires_at=placed.now + timedelta(seconds=data.expires_in_seconds),
     )
-    created = state_machine.build_payment_event("payment.created", payment)
+    created = state_machine.build_payment_event(CREATED, payment)
     attempt = PaymentAttempt(
         payment=payment,
         reference=payment.channel_reference,
@@ -105,12 +122,11 @@ def create_order(context: Context) -> None:
         sandbox=data.sandbox,
         application_fee_minor=data.get_application_fee(data.choices[0]),
     )
-    insert_together(*placed.items, payment, attempt, build_event_row(created))
-    metrics.count_payment_event(created.type, payment)
+    return payment, [*placed.items, payment, attempt, build_event_row(created)]
 
 
-def _find_or_place_order(data: PaymentCreateData) -> orders.FoundOrder:
-    draft = orders.OrderDraft(
+def _read_order_draft(data: PaymentCreateData) -> orders.OrderDraft:
+    return orders.OrderDraft(
         merchant_id=data.merchant_id,
         environment=data.environment,
         order_no=data.order_no,
@@ -120,6 +136,9 @@ def _find_or_place_order(data: PaymentCreateData) -> orders.FoundOrder:
         items=tuple(orders.ItemDraft(**item) for item in data.items),
         metadata=data.metadata,
     )
+
+
+def _find_or_place_order(data: PaymentCreateData, draft: orders.OrderDraft) -> orders.FoundOrder:
     found = orders.find_or_place_order(order_id=data.order_id, draft=draft)
     if not found.is_new:
         payment = selectors.find_payment_of_order(found.order)
@@ -363,13 +382,16 @@ PAYMENT_CREATE = register(
 )
 
 
-def start_payment_create(*, data: PaymentCreateData) -> SagaState:
-    """Starts payment.create in the caller's transaction. Raises what `create_order` raises."""
-    return start_flow(
+def start_payment_create(*, data: PaymentCreateData, rows_of_start: RowsOfStart | None = None) -> SagaState:
+    """Starts payment.create in the caller's transaction, or with one statement. Raises what `create_order` raises."""
+    saga = start_flow(
         PAYMENT_CREATE,
         saga_id=data.payment_id,
         business_id=data.payment_no,
         data=data,
         environment=data.environment,
         merchant_id=data.merchant_id,
+        rows_of_start=rows_of_start,
     )
+    metrics.count_payment_event(CREATED, saga.written_objects[CREATED_PAYMENT])
+    return saga

@@ -3,7 +3,7 @@
 import uuid
 
 from gateway.flows.data import FlowData
-from sagas.definitions import Definition
+from sagas.definitions import Definition, RowsOfStart
 from sagas.start import start_saga
 from sagas.state import SagaState
 
@@ -18,8 +18,9 @@ def start_flow(
     merchant_id: uuid.UUID,
     leased: bool = True,
     deadline_seconds: float | None = None,
+    rows_of_start: RowsOfStart | None = None,
 ) -> SagaState:
-    """Starts a saga in the caller's transaction; `start_saga` has the details.
+    """Starts a saga in the caller's transaction, or with one statement; `start_saga` has the details.
 
     Test and live have task queues of their own, and within each the merchants take turns.
     """
@@ -32,4 +33,5 @@ def start_flow(
         deadline_seconds=deadline_seconds,
         task_queue=environment,
         fairness_key=str(merchant_id),
+        rows_of_start=rows_of_start,
     )

@@ -1,12 +1,14 @@
 """POST /payments, from the request to the answer.
 
 1. Choose the channel: the one that the merchant names, or by the routing rules.
-2. Commit 1: claim the idempotency key; create order, payment and saga; record the intent of the channel call.
+2. Commit 1: claim the idempotency key; create order, payment and saga; record the intent of the channel call. One
+   statement when key and order number are new (ADR 39), else a transaction that decides.
 3. Call the channel (`flows/payment_create.py`), with no transaction open.
 4. Commit 2: record the outcome and the answer.
 """
 
 import dataclasses
+import datetime as dt
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +35,7 @@ from idempotency.request import KeyedRequest
 from idempotency.services import Claim, claim_key
 from merchants.principal import Principal
 from orders.errors import DuplicateOrderNo
+from sagas.definitions import RowsOfStart
 from sagas.models import SagaStatus
 from sagas.state import SagaState
 
@@ -71,10 +74,18 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
     """
     route = _choose_route(principal, command)
 
-    def begin(claim: Claim[SagaState | None]) -> SagaState:
-        return _start_create_or_retry(claim.resource_id, principal, command, route)
+    def begin_at_once(claim: Claim[SagaState | None], now: dt.datetime) -> SagaState:
+        data = _build_data(claim.resource_id, principal, command, route)
+        return payment_create.start_payment_create(
+            data=data, rows_of_start=RowsOfStart(now, claim.build_rows())
+        )
 
-    claim = claim_key(request, begin=begin, reads_cache=False)
+    def begin(claim: Claim[SagaState | None]) -> SagaState:
+        return _start_create_or_retry(_build_data(claim.resource_id, principal, command, route))
+
+    claim = claim_key(
+        request, begin=begin, begin_at_once=begin_at_once, now=principal.authenticated_at, reads_cache=False
+    )
     return run_claimed_saga(claim, build_answer=_build_answer)
 
 
@@ -108,11 +119,21 @@ def _list_given_fields(command: PaymentCommand) -> frozenset[RequestField]:
     return frozenset(name for name, value in values.items() if value)
 
 
-def _start_create_or_retry(
-    payment_id: uuid.UUID, principal: Principal, command: PaymentCommand, route: Route
-) -> SagaState:
+def _start_create_or_retry(data: PaymentCreateData) -> SagaState:
     """Runs in the transaction that claims the key. The saga's first step creates order and payment in it."""
-    data = PaymentCreateData(
+    try:
+        return payment_create.start_payment_create(data=data)
+    except DuplicateOrderNo as duplicate:
+        # Nothing was written. The order is locked, and its payment may allow a further attempt.
+        return payment_retry.start_payment_retry(
+            payment_no=duplicate.details["payment_no"], saga_id=data.payment_id, requested=data
+        )
+
+
+def _build_data(
+    payment_id: uuid.UUID, principal: Principal, command: PaymentCommand, route: Route
+) -> PaymentCreateData:
+    return PaymentCreateData(
         payment_id=payment_id,
         payment_no=public_number("PAY", timezone.now().date()),
         order_id=payment_id,
@@ -141,13 +162,6 @@ def _start_create_or_retry(
         country=command.country,
         metadata=command.metadata,
     )
-    try:
-        return payment_create.start_payment_create(data=data)
-    except DuplicateOrderNo as duplicate:
-        # Nothing was written. The order is locked, and its payment may allow a further attempt.
-        return payment_retry.start_payment_retry(
-            payment_no=duplicate.details["payment_no"], saga_id=payment_id, requested=data
-        )
 
 
 def _compute_application_fees(command: PaymentCommand, route: Route) -> dict[str, int]:

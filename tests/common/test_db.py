@@ -1,9 +1,12 @@
-"""A refused row is recognized by the constraint's name, not by the error's text."""
+"""A refused row is recognized by the constraint's name, not by the error's text. Rows are inserted in their order."""
+
+import uuid
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from common.db import violates
+from common.db import build_inserts, violates
+from events.models import OutboxEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -39,3 +42,23 @@ def test_a_violated_constraint_is_recognized_by_its_name(row: list[object], brok
 
 def test_an_error_without_a_database_violates_no_constraint() -> None:
     assert not violates(IntegrityError("name_once"), "name_once")
+
+
+def test_rows_of_one_statement_are_inserted_first_to_last() -> None:
+    """All transactions lock keys in the same order then, and none waits for another one in a circle."""
+    keys = ["first", "second", "third", "last"]
+    events = [
+        OutboxEvent(
+            type="payment.created",
+            ordering_key=key,
+            merchant_id=uuid.uuid4(),
+            environment="test",
+            subject_id=uuid.uuid4(),
+            data={},
+        )
+        for key in keys
+    ]
+    inserts = build_inserts(events)
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {inserts.sql} SELECT", inserts.params)
+    assert list(OutboxEvent.objects.order_by("id").values_list("ordering_key", flat=True)) == keys
