@@ -65,6 +65,9 @@ def span(
     links: tuple[Link, ...] = (),
 ) -> Iterator[Span]:
     """Opens a span in the current trace, or in that of `context`. An exception sets its type's name as `error.type`."""
+    if not is_enabled():
+        yield trace.INVALID_SPAN
+        return
     with _tracer.start_as_current_span(
         name,
         context=context,
@@ -127,7 +130,8 @@ def record_span(name: str, trace_context: Mapping[str, str], started_ns: int, at
 def current_context() -> dict[str, str]:
     """The context to store with work that continues later. Empty without a trace."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    if is_enabled():
+        propagate.inject(carrier)
     return carrier
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from opentelemetry import propagate
 
+from common import tracing
 from common.db import insert_together
 from events.models import OutboxEvent
 
@@ -36,8 +36,6 @@ def append_event(event: Event) -> None:
 
 def build_event_row(event: Event) -> OutboxEvent:
     """Builds the event's row for a caller that inserts it together with its own rows, with the same statement."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
     return OutboxEvent(
         type=event.type,
         ordering_key=event.ordering_key,
@@ -45,6 +43,6 @@ def build_event_row(event: Event) -> OutboxEvent:
         environment=event.environment,
         subject_id=event.subject_id,
         data=event.data,
-        trace_context=carrier,
+        trace_context=tracing.current_context(),
         callback_url=event.callback_url,
     )

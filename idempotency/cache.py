@@ -4,9 +4,6 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import redis
 
 from common import crypto
 from common.redis import attempt
@@ -14,6 +11,11 @@ from idempotency.request import KeyedRequest
 
 PREFIX = "payment-gateway:idempotency"
 RETENTION_SECONDS = 24 * 3600
+# One command costs less than a pipeline of two.
+_WRITE = """
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,11 @@ class StoredAnswer:
 
 
 def load_answer(request: KeyedRequest) -> StoredAnswer | None:
-    raw = attempt(lambda client: client.get(_get_redis_name(request)), otherwise=None)
+    return read_answer(request, attempt(lambda client: client.get(get_redis_name(request)), otherwise=None))
+
+
+def read_answer(request: KeyedRequest, raw: bytes | None) -> StoredAnswer | None:
+    """Reads what is stored under `get_redis_name`."""
     if raw is None:
         return None
     try:
@@ -57,18 +63,14 @@ def store_answer(request: KeyedRequest, stored: StoredAnswer) -> None:
         }
     )
     entry = json.dumps({"answer": payload, "mac": _compute_mac(request, payload)})
-    note = json.dumps({"state": "completed", "status": stored.status, "entry": _get_redis_name(request)})
+    note = json.dumps({"state": "completed", "status": stored.status, "entry": get_redis_name(request)})
 
-    def write(client: "redis.Redis") -> Any:
-        pipeline = client.pipeline(transaction=False)
-        pipeline.set(_get_redis_name(request), entry, ex=RETENTION_SECONDS)
-        pipeline.set(f"{PREFIX}:{request.key}", note, ex=RETENTION_SECONDS)
-        return pipeline.execute()
-
-    attempt(write, otherwise=None)
+    names = [get_redis_name(request), f"{PREFIX}:{request.key}"]
+    values = [entry, note, RETENTION_SECONDS]
+    attempt(lambda client: client.register_script(_WRITE)(names, values), otherwise=None)
 
 
-def _get_redis_name(request: KeyedRequest) -> str:
+def get_redis_name(request: KeyedRequest) -> str:
     return f"{PREFIX}:{request.key}:{request.scope_hash}"
 
 

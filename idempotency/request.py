@@ -50,7 +50,7 @@ def read_keyed_request(
     the path.
     """
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+    if key is not None and not is_usable_key(key):
         raise ValidationFailed({"Idempotency-Key": [_("Use 1 to 255 printable ASCII characters.")]})
     given = body if isinstance(body, dict) else {}
     return KeyedRequest(
@@ -63,6 +63,10 @@ def read_keyed_request(
         },
         lenient_fields=lenient_fields,
     )
+
+
+def is_usable_key(key: str) -> bool:
+    return 0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()
 
 
 def _compute_fingerprint(value: Any) -> str:

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, F, Model, Q, QuerySet
 from django.db.models.functions import Now
+from django.http import HttpRequest
 
 from common import crash
 from common.api.envelope import Answer, failure
@@ -34,7 +35,7 @@ from idempotency import cache, metrics
 from idempotency.cache import StoredAnswer
 from idempotency.errors import IdempotencyKeyReused, RequestInFlight
 from idempotency.models import IdempotencyKey
-from idempotency.request import KeyedRequest
+from idempotency.request import KeyedRequest, is_usable_key
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -109,10 +110,18 @@ class Claim(Generic[T]):
             return bool(cursor.rowcount)
 
 
-def find_replay(request: KeyedRequest) -> Answer | None:
-    """The stored answer of an equal request, from Redis, for a caller that looks before it validates the body: an equal
-    body was valid. None when `claim_key` has to decide."""
-    stored = cache.load_answer(request) if request.key is not None else None
+def name_stored_answer(request: HttpRequest, *, tenant: str, route: str) -> str | None:
+    """The name in Redis of the answer for `find_replay`. None without a usable key."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None or not is_usable_key(key):
+        return None
+    return cache.get_redis_name(KeyedRequest(tenant, request.method or "", route, key, fields={}))
+
+
+def find_replay(request: KeyedRequest, raw: bytes | None) -> Answer | None:
+    """The stored answer of an equal request, for a caller that looks before it validates the body: an equal body was
+    valid. `raw` is the value of `name_stored_answer`. None when `claim_key` has to decide."""
+    stored = cache.read_answer(request, raw)
     if stored is None or not request.lenient_fields.issuperset(_find_differences(request, stored.fields)):
         return None
     metrics.REQUESTS.labels(request.route).inc()

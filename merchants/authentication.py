@@ -3,6 +3,7 @@
 import datetime as dt
 import functools
 import ipaddress
+from collections.abc import Callable
 
 import structlog
 from django.conf import settings
@@ -25,11 +26,17 @@ log = structlog.get_logger(__name__)
 
 
 class SignatureAuthentication(BaseAuthentication):
-    """Django REST framework's authentication class. It sets `request.user` and `request.auth` to the `Principal`."""
+    """Django REST framework's authentication class. It sets `request.user` to the `Principal`.
 
-    def authenticate(self, request: Request) -> tuple[Principal, Principal]:
+    A view may name a value in Redis with `name_value_to_read(principal)`. It is read together with the rate
+    limit, and `request.auth` is set to it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Principal, bytes | None]:
+        view = (request.parser_context or {}).get("view")
+        name_value = getattr(view, "name_value_to_read", None)
         try:
-            principal = authenticate(read_credentials(request._request))
+            principal, value = authenticate(read_credentials(request._request), name_value=name_value)
         except ApiError as error:
             metrics.REFUSED.labels(error.error_code).inc()
             raise
@@ -38,14 +45,17 @@ class SignatureAuthentication(BaseAuthentication):
             environment=principal.environment,
             key_id=str(principal.key_id),
         )
-        return principal, principal
+        return principal, value
 
     def authenticate_header(self, request: Request) -> str:
         return errors.CHALLENGE
 
 
-def authenticate(credentials: Credentials) -> Principal:
-    """Runs the checks in this order, and raises the `ApiError` of the first that fails:
+def authenticate(
+    credentials: Credentials, *, name_value: Callable[[Principal], str | None] | None = None
+) -> tuple[Principal, bytes | None]:
+    """Returns the caller, and the value in Redis that `name_value` names. Runs the checks in this order, and raises the
+    `ApiError` of the first that fails:
 
     1. The headers are there and well formed (`read_credentials`, before).
     2. The key exists, the signature is right, the key is usable: one answer for all three, after the same work, so that
@@ -63,10 +73,7 @@ def authenticate(credentials: Credentials) -> Principal:
         raise errors.MerchantSuspended
     if key.allowed_ips and not _is_within(credentials.address, key.allowed_ips):
         raise errors.AddressNotAllowed({"address": credentials.address})
-    throttling.count_request(key_id=key.pk)
-    if credentials.parts.needs_nonce and not credentials.is_demo:
-        services.spend_nonce(key_id=key.pk, nonce=credentials.parts.nonce)
-    return Principal(
+    principal = Principal(
         merchant_id=key.merchant_id,
         environment=key.environment,
         key_id=key.pk,
@@ -74,6 +81,10 @@ def authenticate(credentials: Credentials) -> Principal:
         is_demo=credentials.is_demo,
         authenticated_at=presented.now,
     )
+    value = throttling.count_request(key_id=key.pk, read_name=name_value(principal) if name_value else None)
+    if credentials.parts.needs_nonce and not credentials.is_demo:
+        services.spend_nonce(key_id=key.pk, nonce=credentials.parts.nonce)
+    return principal, value
 
 
 def _require_valid_key(credentials: Credentials) -> PresentedKey:

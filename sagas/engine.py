@@ -99,6 +99,9 @@ def advance_saga(saga: SagaState, *, on_release: OnRelease | None = None) -> Sag
 
 def _get_intended_calls(saga: SagaState) -> Sequence[StepState]:
     """The calls whose intent the last commit wrote, in the saga's present direction."""
+    fresh = [step for step in saga.steps if step.in_doubt and step.intent_is_fresh]
+    if fresh and not saga.waits_for_retry:
+        return fresh  # of a saga that this process has just started
     draft = saga.make_draft()
     match planner.next_move(draft):
         case MakeCalls(steps=intended) if draft.direction == saga.direction:

@@ -1,6 +1,6 @@
 """A saga in memory, while one worker holds it. Plain data: `planner` changes it, `store` loads and saves it."""
 
-import dataclasses
+import copy
 import datetime as dt
 import uuid
 from dataclasses import dataclass, field
@@ -126,10 +126,10 @@ class SagaState:
 
     def make_draft(self) -> "SagaState":
         """A copy that can be changed, and thrown away when its transaction fails."""
-        steps = [dataclasses.replace(step) for step in self.steps]
-        return dataclasses.replace(
-            self, steps=steps, attempts=list(self.attempts), written_objects={}, found_no_signal=False
-        )
+        draft = copy.copy(self)
+        draft.steps, draft.attempts = [copy.copy(step) for step in self.steps], list(self.attempts)
+        draft.written_objects, draft.found_no_signal = {}, False
+        return draft
 
 
 def create_state(

@@ -104,6 +104,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             params["cursor_factory"] = TranslatingCursor
         return params
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # psycopg starts and ends a piece of work for each assignment, although it sends nothing.
+        if self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.session_is_over = False
         return super().get_new_connection(conn_params)

@@ -33,12 +33,13 @@ from gateway.services.capture_payment import capture_payment
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.increment_authorization import increment_authorization
 from idempotency.request import KeyedRequest, read_keyed_request
-from idempotency.services import find_replay
-from merchants.principal import principal_of
+from idempotency.services import find_replay, name_stored_answer
+from merchants.principal import Principal, principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
 from orders.selectors import get_order
 from orders.serializers import OrderOutput
 
+CREATION_ROUTE = "/payments"
 FILTERS = {"status": "status", "order_no": "order_no", "channel": "channel"}
 PAYMENT = enveloped("PaymentAnswer", PaymentOutput())
 PAYMENT_DETAIL = enveloped("PaymentDetailAnswer", PaymentDetailOutput())
@@ -50,6 +51,10 @@ WRITTEN = {200: PAYMENT, 202: PAYMENT, "4XX": ErrorSerializer}
 class PaymentListView(APIView):
     scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ, "POST": PAYMENTS_WRITE}
 
+    def name_value_to_read(self, principal: Principal) -> str | None:
+        """The answer to an earlier request with the same key, read with the rate limit."""
+        return name_stored_answer(self.request._request, tenant=principal.tenant, route=CREATION_ROUTE)
+
     @extend_schema(operation_id="payments_create", request=PaymentInput, responses=WRITTEN)
     def post(self, request: Request) -> HttpResponse:
         """Creates an order and its payment, and answers where the customer pays.
@@ -60,11 +65,11 @@ class PaymentListView(APIView):
         keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
-            route="/payments",
+            route=CREATION_ROUTE,
             body=request.data,
             lenient_fields=principal.lenient_fields,
         )
-        answer = find_replay(keyed) or create_payment(
+        answer = find_replay(keyed, request.auth) or create_payment(
             principal=principal, command=_read_command(request.data), request=keyed
         )
         return respond(answer)

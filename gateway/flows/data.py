@@ -20,8 +20,8 @@ class FlowData:
     """Plain values only: they are stored as JSON, and people read them."""
 
     def as_json(self) -> dict[str, Any]:
-        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
-        return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: str(value) if type(value) is uuid.UUID else value for name, value in values.items()}
 
     @classmethod
     def read(cls, data: Json) -> Self:

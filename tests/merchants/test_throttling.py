@@ -98,6 +98,19 @@ def test_the_limit_costs_one_round_trip(acme):
     assert len(sent) == 1
 
 
+def test_a_value_is_read_with_the_limit_only_while_requests_pass(acme, slow):
+    redis, key_id = get_redis_connection("default"), acme.test_key.api_key.pk
+    redis.set("a-value", b"stored")
+    read = [throttling.count_request(key_id=key_id, read_name="a-value") for _ in range(2)]
+    assert [*read, throttling.count_request(key_id=key_id, read_name="no-value")] == [
+        b"stored",
+        b"stored",
+        None,
+    ]
+    with pytest.raises(RateLimited):
+        throttling.count_request(key_id=key_id, read_name="a-value")
+
+
 class TestLastUsed:
     def test_the_last_use_is_written_in_one_statement(
         self, client, live_client, acme, django_assert_num_queries
