@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from common import crypto
 from common.redis import attempt
@@ -28,7 +29,8 @@ class StoredAnswer:
 
 
 def load_answer(request: KeyedRequest) -> StoredAnswer | None:
-    return read_answer(request, attempt(lambda client: client.get(get_redis_name(request)), otherwise=None))
+    raw: Any = attempt(lambda client: client.get(get_redis_name(request)), otherwise=None)
+    return read_answer(request, raw)
 
 
 def read_answer(request: KeyedRequest, raw: bytes | None) -> StoredAnswer | None:
@@ -66,7 +68,7 @@ def store_answer(request: KeyedRequest, stored: StoredAnswer) -> None:
     note = json.dumps({"state": "completed", "status": stored.status, "entry": get_redis_name(request)})
 
     names = [get_redis_name(request), f"{PREFIX}:{request.key}"]
-    values = [entry, note, RETENTION_SECONDS]
+    values: list[str | int] = [entry, note, RETENTION_SECONDS]
     attempt(lambda client: client.register_script(_WRITE)(names, values), otherwise=None)
 
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from django.conf import settings
@@ -41,10 +41,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 State = IdempotencyKey.State
 
-_COMPLETE = """
+# Completes a key, with the parameters of `Claim.get_completion`. No row: a later request has claimed the key.
+COMPLETE = """
 UPDATE idempotency_keys SET
-    state = 'completed', response_status = %(status)s, response_body = %(body)s, completed_at = STATEMENT_TIMESTAMP()
-WHERE id = %(id)s AND fence = %(fence)s AND state = 'in_flight'
+    state = 'completed', response_status = %(answer_status)s, response_body = %(answer_body)s,
+    completed_at = STATEMENT_TIMESTAMP()
+WHERE id = %(answer_key)s AND fence = %(answer_fence)s AND state = 'in_flight'
 """
 
 
@@ -78,11 +80,31 @@ class Claim(Generic[T]):
 
     def complete(self, answer: Answer) -> None:
         """Records the final answer in the transaction around the call."""
-        if self._record is not None and not self._complete_record(answer):
+        completion, is_completed = self.get_completion(answer), True
+        if completion is not None:
+            with connection.cursor() as cursor:
+                cursor.execute(COMPLETE, completion)
+                is_completed = cursor.rowcount == 1
+        self.record_completion(answer, is_completed=is_completed)
+
+    def get_completion(self, answer: Answer) -> dict[str, Any] | None:
+        """The parameters of `COMPLETE`, for a caller that runs it inside a statement of its own and then calls
+        `record_completion`. None without a key."""
+        if self._record is None:
+            return None
+        return {
+            "answer_key": self._record.id,
+            "answer_fence": self._fence,
+            "answer_status": answer.status,
+            "answer_body": answer.body,
+        }
+
+    def record_completion(self, answer: Answer, *, is_completed: bool) -> None:
+        if is_completed:
+            transaction.on_commit(lambda: setattr(self, "answer", answer))
+        else:
             # The lease had expired: a later request has claimed the key and answers for it.
             self.is_superseded = True
-            return
-        transaction.on_commit(lambda: setattr(self, "answer", answer))
 
     def release(self) -> None:
         """Without a final answer: the next request with the key may resume the write at once."""
@@ -94,20 +116,6 @@ class Claim(Generic[T]):
         if self._record is not None:
             fields = self._record.field_fingerprints
             cache.store_answer(self.request, StoredAnswer(answer.status, answer.body, fields))
-
-    def _complete_record(self, answer: Answer) -> bool:
-        assert self._record is not None
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _COMPLETE,
-                {
-                    "id": self._record.id,
-                    "fence": self._fence,
-                    "status": answer.status,
-                    "body": answer.body,
-                },
-            )
-            return bool(cursor.rowcount)
 
 
 def name_stored_answer(request: HttpRequest, *, tenant: str, route: str) -> str | None:

@@ -1,8 +1,9 @@
 """A saga in memory, while one worker holds it. Plain data: `planner` changes it, `store` loads and saves it."""
 
-import copy
+import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,16 @@ class StepAttempt:
     duration_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateWithRelease:
+    """An UPDATE of a row of another table, in the statement that releases the saga. `record` gets whether there
+    was such a row. The parameters have names of their own: `answer_…`."""
+
+    sql: str
+    params: Mapping[str, Any]
+    record: Callable[[bool], None]
+
+
 @dataclass(slots=True)
 class SagaState:
     id: uuid.UUID
@@ -95,6 +106,7 @@ class SagaState:
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
     written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
     rows_of_start: RowsOfStart | None = None  # until the saga is inserted
+    update_with_release: UpdateWithRelease | None = None  # set by `on_release`
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"
@@ -126,10 +138,15 @@ class SagaState:
 
     def make_draft(self) -> "SagaState":
         """A copy that can be changed, and thrown away when its transaction fails."""
-        draft = copy.copy(self)
-        draft.steps, draft.attempts = [copy.copy(step) for step in self.steps], list(self.attempts)
-        draft.written_objects, draft.found_no_signal = {}, False
-        return draft
+        steps = [dataclasses.replace(step) for step in self.steps]
+        return dataclasses.replace(
+            self,
+            steps=steps,
+            attempts=list(self.attempts),
+            written_objects={},
+            found_no_signal=False,
+            update_with_release=None,
+        )
 
 
 def create_state(

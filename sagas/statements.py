@@ -41,6 +41,7 @@ WITH saga AS (
 SELECT now()
 """
 
+# `update` is an UPDATE of another table's row that is written together with the saga, and `updated` its count.
 SAVE = """
 WITH saga AS (
     UPDATE saga_instances SET
@@ -87,8 +88,8 @@ WITH saga AS (
            %(worker)s::text, '', ''
     FROM saga, jsonb_to_recordset(%(attempts)s::jsonb) AS v(
         step_name text, direction text, outcome text, detail jsonb, duration_ms int)
-)
-SELECT cancel_requested, deadline_passed, age_seconds, signals_received, now() FROM saga
+){update}
+SELECT cancel_requested, deadline_passed, age_seconds, signals_received, now(){updated} FROM saga
 """
 
 # What a claim changes and returns. The time for which the saga was due and unclaimed is added to its deadline, so that

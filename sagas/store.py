@@ -86,10 +86,12 @@ def _compile_insert(inserts: str) -> str:
 
 def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
     """Writes what changed, and renews or releases the lease. Raises `LeaseLost`."""
+    update = saga.update_with_release
     with connection.cursor() as cursor:
         cursor.execute(
-            statements.SAVE,
+            _compile_save(update.sql if update else ""),
             {
+                **(update.params if update else {}),
                 "id": saga.id,
                 "fence": saga.fence,
                 "status": saga.status,
@@ -113,9 +115,21 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
         row = cursor.fetchone()
     if row is None:
         raise LeaseLost(saga.id)
-    *facts, now = row
-    saga.cancel_requested, saga.deadline_passed, saga.age_seconds, saga.signals_received = facts
+    cancel_requested, deadline_passed, age_seconds, signals_received, now, *updated = row
+    saga.cancel_requested, saga.deadline_passed = cancel_requested, deadline_passed
+    saga.age_seconds, saga.signals_received = age_seconds, signals_received
+    if update is not None:
+        update.record(updated == [1])
     _mark_written(saga, now)
+
+
+@functools.lru_cache(maxsize=8)
+def _compile_save(update: str) -> str:
+    if not update:
+        return statements.SAVE.format(update="", updated="")
+    return statements.SAVE.format(
+        update=f", updated AS ({update} RETURNING 1)", updated=", (SELECT count(*) FROM updated)"
+    )
 
 
 def _mark_written(saga: SagaState, now: dt.datetime) -> None:

@@ -69,7 +69,8 @@ class PaymentListView(APIView):
             body=request.data,
             lenient_fields=principal.lenient_fields,
         )
-        answer = find_replay(keyed, request.auth) or create_payment(
+        stored: Any = request.auth  # the value that `name_value_to_read` names
+        answer = find_replay(keyed, stored) or create_payment(
             principal=principal, command=_read_command(request.data), request=keyed
         )
         return respond(answer)

@@ -11,11 +11,11 @@ from typing import Any
 from django.db import transaction
 
 from common.api.envelope import Answer
-from idempotency.services import Claim, finish_claim
+from idempotency.services import COMPLETE, Claim, finish_claim
 from sagas import engine, selectors
 from sagas.models import SagaStatus
 from sagas.outcomes import Failure
-from sagas.state import SagaState
+from sagas.state import SagaState, UpdateWithRelease
 
 ACCEPTED = 202
 
@@ -42,7 +42,7 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
     def run_saga(claim: Claim[SagaState | None]) -> Answer:
         def record_answer(saga: SagaState) -> None:
             result = SagaResult(claim.resource_id, saga.status, saga.failure, saga.written_objects)
-            _record_if_final(claim, build_answer(result))
+            saga.update_with_release = _complete_with_release(claim, build_answer(result))
 
         if claim.started is not None:
             engine.advance_saga(claim.started, on_release=record_answer)
@@ -61,6 +61,19 @@ def _answer_from_database(claim: Claim[SagaState | None], build_answer: BuildAns
         answer = build_answer(result)
         _record_if_final(claim, answer)
     return answer
+
+
+def _complete_with_release(claim: Claim[SagaState | None], answer: Answer) -> UpdateWithRelease | None:
+    """Completes the key in the statement that releases the saga."""
+    if answer.status == ACCEPTED:
+        return None
+    completion = claim.get_completion(answer)
+    if completion is None:
+        claim.record_completion(answer, is_completed=True)
+        return None
+    return UpdateWithRelease(
+        COMPLETE, completion, lambda is_completed: claim.record_completion(answer, is_completed=is_completed)
+    )
 
 
 def _record_if_final(claim: Claim[SagaState | None], answer: Answer) -> None:
