@@ -100,6 +100,8 @@ class Admission:
         self._waiting: Mapping[RequestLane, FairQueue[PendingRequest]] = {
             lane: FairQueue(queue_length) for lane in RequestLane
         }
+        for lane in RequestLane:
+            REFUSED.labels(lane)  # 0 until the first one: an increase is seen only between two values
         self._turns = deque(RequestLane)
         self._started: deque[_Started] = deque()
         self._threads = self._idle = 0

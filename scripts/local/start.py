@@ -29,7 +29,6 @@ PLATFORM = (
     "relay",
     "webhooks",
 )
-SERVER_SECONDS = 60.0
 READY_SECONDS = float(os.environ.get("READY_SECONDS") or 120)  # a quiet machine needs ten
 RESTART_FREE_MB = 100
 
@@ -160,8 +159,8 @@ def _start_servers(stack: Stack, supervisor: Supervisor, environment: dict[str, 
         database = not stack.database.embedded or postgres.Cluster.of(stack).is_ready()
         return database and redis.why_unreachable(stack.redis) is None
 
-    if not wait_until(up, SERVER_SECONDS):
-        raise StackError(f"PostgreSQL or Redis did not come up in {SERVER_SECONDS:.0f} s: see {stack.logs}")
+    if not wait_until(up, READY_SECONDS):
+        raise StackError(f"PostgreSQL or Redis did not come up in {READY_SECONDS:.0f} s: see {stack.logs}")
     if stack.database.embedded:
         postgres.ensure_database(stack.database)
 
@@ -177,8 +176,8 @@ def _start_sandboxes(stack: Stack, supervisor: Supervisor) -> None:
         supervisor.require_alive(stack.sandbox_ports)
         return sandboxes.are_ready(stack)
 
-    if not wait_until(ready, SERVER_SECONDS):
-        raise StackError(f"the sandboxes did not come up in {SERVER_SECONDS:.0f} s: see {stack.logs}")
+    if not wait_until(ready, READY_SECONDS):
+        raise StackError(f"the sandboxes did not come up in {READY_SECONDS:.0f} s: see {stack.logs}")
     sandboxes.write_settings(stack)
 
 

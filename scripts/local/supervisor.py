@@ -65,7 +65,7 @@ class Supervisor:
             text=True,
             check=False,
         )
-        if result.returncode != 0 or not wait_until(self.is_running, 10):
+        if result.returncode != 0 or not wait_until(self.is_running, 60):
             log = self.stack.logs / "supervisord.log"
             raise StackError(f"supervisord did not start: {result.stderr.strip()}\n{tail(log)}")
 
