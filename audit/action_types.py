@@ -50,6 +50,9 @@ class StaffActionType(models.TextChoices):
     STAFF_REACTIVATED = "staff.reactivated", _("Reactivate the account")
     FACTOR_ENROLLED = "second_factor.enrolled", _("Enrol a second factor")
     FACTOR_CODES_RENEWED = "second_factor.codes_renewed", _("Renew recovery codes")
+    PASSKEY_ADDED = "passkey.added", _("Add a passkey")
+    PASSKEY_RENAMED = "passkey.renamed", _("Rename a passkey")
+    PASSKEY_REMOVED = "passkey.removed", _("Remove a passkey")
     FACTOR_RESET = "second_factor.reset", _("Reset the second factor")
 
 

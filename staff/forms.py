@@ -53,6 +53,18 @@ class LoginForm(AuthenticationForm):
         return cleaned
 
 
+class PasskeyNameForm(forms.Form):
+    name = forms.CharField(label=_("Name of the new passkey"), max_length=64)
+
+
+class AddPasskeyForm(PasskeyNameForm):
+    token = forms.CharField(
+        label=_("Code, to confirm that it is you"),
+        max_length=32,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+
 class CodeForm(forms.Form):
     token = forms.CharField(
         label=_("Code from your authenticator app"),

@@ -30,6 +30,8 @@ PAGES_WITHOUT_SECOND_FACTOR = frozenset(
         "second_factor_begin",
         "second_factor_confirm",
         "second_factor_codes",
+        "passkey_sign_in",
+        "passkey_sign_in_confirm",
         "staff_invitation",
     }
 )

@@ -136,6 +136,22 @@ class RecoveryCode(models.Model):
         ]
 
 
+class Passkey(Device):
+    """A WebAuthn credential of a person: on a phone, in a password manager or on a security key."""
+
+    credential_id = models.CharField(max_length=1400)  # base64url, as the browser sends it
+    public_key = models.TextField(help_text=_("COSE key, base64url."))
+    sign_count = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        db_table = "staff_passkeys"
+        verbose_name = _("passkey")
+        verbose_name_plural = _("passkeys")
+        constraints = [models.UniqueConstraint(name="passkey_once", fields=["credential_id"])]
+
+
 def generate_recovery_code() -> str:
     """Returns a code such as `abcde-fghjk`."""
     text = "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))

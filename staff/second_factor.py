@@ -12,6 +12,7 @@ from audit.action_types import ObjectType, StaffActionType
 from staff.models import (
     RECOVERY_COUNT,
     Authenticator,
+    Passkey,
     RecoveryCode,
     generate_recovery_code,
     hash_recovery_code,
@@ -101,8 +102,10 @@ def renew_recovery_codes(*, user: User, token: str) -> tuple[str, ...] | None:
 
 
 def remove_second_factor(*, user: User) -> bool:
-    """Deletes authenticator and recovery codes. Returns False if there were none. Runs in the caller's transaction."""
+    """Deletes authenticator, recovery codes and passkeys. Returns False if there was no authenticator. Runs in the
+    caller's transaction."""
     deleted, _by_model = Authenticator.objects.filter(user=user).delete()
+    Passkey.objects.filter(user=user).delete()
     return bool(deleted)
 
 

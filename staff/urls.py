@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path, reverse_lazy
 
-from staff import list_settings, profile, views
+from staff import list_settings, passkey_views, profile, views
 from staff.invitation import InvitationView
 
 urlpatterns = [
@@ -19,6 +19,12 @@ urlpatterns = [
     path("second-factor/begin/", views.begin, name="second_factor_begin"),
     path("second-factor/confirm/", views.confirm, name="second_factor_confirm"),
     path("second-factor/codes/", views.renew_codes, name="second_factor_codes"),
+    path("passkeys/add/", passkey_views.add, name="passkey_add"),
+    path("passkeys/confirm/", passkey_views.confirm, name="passkey_confirm"),
+    path("passkeys/<int:passkey_id>/rename/", passkey_views.rename, name="passkey_rename"),
+    path("passkeys/<int:passkey_id>/remove/", passkey_views.remove, name="passkey_remove"),
+    path("passkeys/sign-in/", passkey_views.sign_in, name="passkey_sign_in"),
+    path("passkeys/sign-in/confirm/", passkey_views.confirm_sign_in, name="passkey_sign_in_confirm"),
     path(
         "invitation/<uidb64>/<token>/",
         InvitationView.as_view(success_url=reverse_lazy("admin:login")),

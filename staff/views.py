@@ -18,89 +18,93 @@ from django.views.decorators.http import require_GET, require_POST
 from django_otp import login as mark_verified
 
 from common.admin_forms import with_theme_widgets
-from staff import second_factor
-from staff.forms import CODE_WRONG, CodeForm
+from staff import passkeys, second_factor
+from staff.forms import CODE_WRONG, AddPasskeyForm, CodeForm
 from staff.models import Authenticator
 
-View = Callable[[HttpRequest], HttpResponse]
+View = Callable[..., HttpResponse]
 
 
-def _for_staff(view: View) -> View:
+def for_staff(view: View) -> View:
     """Requires a signed-in member of staff. If a second factor is enrolled, it must have been used: a password alone
     must not replace it."""
 
-    def guarded(request: HttpRequest) -> HttpResponse:
+    def guarded(request: HttpRequest, **parameters: Any) -> HttpResponse:
         user: Any = request.user
         if second_factor.is_enrolled(user) and not user.is_verified():
             logout(request)
             return redirect("admin:login")
-        return view(request)
+        return view(request, **parameters)
 
     wrapped: View = admin.site.admin_view(never_cache(guarded))
     return wrapped
 
 
 @require_GET
-@_for_staff
+@for_staff
 def page(request: HttpRequest) -> HttpResponse:
-    return _render_page(request, is_enrolled=second_factor.is_enrolled(_user(request)))
+    return render_page(request, is_enrolled=second_factor.is_enrolled(get_user(request)))
 
 
 @require_POST
-@_for_staff
+@for_staff
 def begin(request: HttpRequest) -> HttpResponse:
-    return _show_code_form(request, second_factor.begin_enrollment(user=_user(request)), CodeForm())
+    return _show_code_form(request, second_factor.begin_enrollment(user=get_user(request)), CodeForm())
 
 
 @require_POST
-@_for_staff
+@for_staff
 def confirm(request: HttpRequest) -> HttpResponse:
-    pending = second_factor.get_pending_enrollment(user=_user(request))
+    pending = second_factor.get_pending_enrollment(user=get_user(request))
     if pending is None:  # confirmed in another window, or never started
         return redirect("second_factor")
     form = CodeForm(request.POST)
     if form.is_valid():
-        enrollment = second_factor.confirm_enrollment(user=_user(request), token=form.cleaned_data["token"])
+        enrollment = second_factor.confirm_enrollment(
+            user=get_user(request), token=form.cleaned_data["token"]
+        )
         if enrollment is not None:
             request.session.cycle_key()
             mark_verified(request, enrollment.authenticator)
-            return _render_page(request, is_enrolled=True, recovery_codes=enrollment.recovery_codes)
+            return render_page(request, is_enrolled=True, recovery_codes=enrollment.recovery_codes)
         form.add_error("token", CODE_WRONG)
     return _show_code_form(request, pending, form)
 
 
 @require_POST
-@_for_staff
+@for_staff
 def renew_codes(request: HttpRequest) -> HttpResponse:
     form = CodeForm(request.POST)
     codes = (
-        second_factor.renew_recovery_codes(user=_user(request), token=form.cleaned_data["token"])
+        second_factor.renew_recovery_codes(user=get_user(request), token=form.cleaned_data["token"])
         if form.is_valid()
         else None
     )
     if codes is None:
         messages.error(request, str(CODE_WRONG))
         return redirect("second_factor")
-    return _render_page(request, is_enrolled=True, recovery_codes=codes)
+    return render_page(request, is_enrolled=True, recovery_codes=codes)
 
 
 def _show_code_form(request: HttpRequest, pending: Authenticator, form: CodeForm) -> HttpResponse:
-    return _render_page(
+    return render_page(
         request,
-        is_enrolled=second_factor.is_enrolled(_user(request)),
+        is_enrolled=second_factor.is_enrolled(get_user(request)),
         form=with_theme_widgets(form),
         picture=_draw_qr_code(pending.build_otpauth_url()),
         key_to_type=_format_key(pending.key),
     )
 
 
-def _render_page(request: HttpRequest, **context: Any) -> HttpResponse:
+def render_page(request: HttpRequest, **context: Any) -> HttpResponse:
     """Renders without a redirect, so that codes which are shown once are not stored anywhere in between."""
     site_context = admin.site.each_context(request)
     context = {
         **site_context,
         "title": _("Second factor"),
         "code_form": with_theme_widgets(CodeForm()),
+        "passkeys": passkeys.list_passkeys(user=get_user(request)),
+        "passkey_form": with_theme_widgets(AddPasskeyForm(auto_id="passkey_%s")),
         **context,
     }
     return TemplateResponse(request, "staff/second_factor.html", context)
@@ -117,7 +121,7 @@ def _format_key(key: bytes) -> str:
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def _user(request: HttpRequest) -> User:
+def get_user(request: HttpRequest) -> User:
     user = request.user
     assert user.is_authenticated
     return User.objects.get(pk=user.pk)

@@ -100,6 +100,45 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Passkey",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(help_text="The human-readable name of this device.", max_length=64),
+                ),
+                ("confirmed", models.BooleanField(default=True, help_text="Is this device ready for use?")),
+                ("credential_id", models.CharField(max_length=1400)),
+                ("public_key", models.TextField(help_text="COSE key, base64url.")),
+                ("sign_count", models.BigIntegerField(default=0)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("last_used_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        help_text="The user that this device belongs to.",
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "passkey",
+                "verbose_name_plural": "passkeys",
+                "db_table": "staff_passkeys",
+            },
+        ),
+        migrations.CreateModel(
             name="RecoveryCode",
             fields=[
                 (
@@ -143,6 +182,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("authenticator", "code_hash"), name="recovery_code_once"
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="passkey",
+            constraint=models.UniqueConstraint(fields=("credential_id",), name="passkey_once"),
         ),
         migrations.CreateModel(
             name="StaffPreferences",

@@ -11,6 +11,7 @@ import pytest
 from django_otp.oath import TOTP
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from staff.models import Authenticator
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.waiting import PATIENCE_MILLISECONDS
 
@@ -91,6 +92,38 @@ def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None
     expect(page.get_by_text("Enter the code from your authenticator app")).to_be_visible()
     sign_in(page, "vera", recovery)
     expect(page).to_have_url(re.compile("/admin/$"))
+
+
+def test_a_passkey_is_added_and_used(page: Page, live_server: Any, settings: Any) -> None:
+    """The browser's own authenticator, in software, makes the bytes."""
+    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+    settings.PUBLIC_BASE_URL = live_server.url
+    authenticator = Authenticator.create_unconfirmed(member("vera", "Viewer", password=PASSWORD).pk)
+    authenticator.confirmed = True
+    authenticator.save()
+    devices = page.context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    page.goto("/admin/second-factor/")
+    sign_in(page, "vera", code_of(authenticator.key))
+    page.get_by_label("Name of the new passkey").fill("Laptop")
+    page.get_by_label("Code, to confirm that it is you").fill(code_of(authenticator.key, steps_ahead=1))
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_role("button", name="Create the passkey").click()
+    expect(page.get_by_label("Name of the passkey", exact=True)).to_have_value("Laptop")
+    page.context.clear_cookies()
+    page.goto("/admin/gateway/payment/")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page).to_have_url(re.compile("/admin/gateway/payment/$"))
 
 
 def test_a_demo_payment_is_paid_from_the_home_page(page: Page) -> None:

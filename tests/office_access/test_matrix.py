@@ -149,6 +149,9 @@ EXEMPT_URLS |= {"gateway_payment_decide", "sagas_sagainstance_decide"}
 EXEMPT_URLS |= {"staff_list_columns", "staff_list_views", "staff_list_view"}
 # The forms of one's own second factor, and the link of an invitation.
 EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
+# The forms of one's own passkeys, and the sign-in with one.
+EXEMPT_URLS |= {"passkey_add", "passkey_confirm", "passkey_rename", "passkey_remove"}
+EXEMPT_URLS |= {"passkey_sign_in", "passkey_sign_in_confirm"}
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
 }

@@ -58,7 +58,13 @@ def test_the_names_of_secret_columns_are_recognized() -> None:
 
 
 def test_sessions_and_second_factors_have_no_pages() -> None:
-    for label in ("sessions.Session", "staff.Authenticator", "staff.RecoveryCode", "axes.AccessLog"):
+    for label in (
+        "sessions.Session",
+        "staff.Authenticator",
+        "staff.RecoveryCode",
+        "staff.Passkey",
+        "axes.AccessLog",
+    ):
         assert apps.get_model(label) not in admin.site._registry
     for model, model_admin in admin.site._registry.items():
         assert isinstance(model_admin, ReadOnlyAdmin), model

@@ -44,6 +44,7 @@ WITHOUT_PAGES = {
     "ledger.RollupQueueItem",
     "work_queue.WorkItem",
     "staff.Authenticator",
+    "staff.Passkey",
     "staff.RecoveryCode",
     "staff.StaffPermission",
 }
