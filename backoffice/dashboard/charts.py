@@ -4,9 +4,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backoffice.dashboard.figures import STATUS_GROUPS, Figures
+from common.time_zones import format_exactly
 
 WIDTH, HEIGHT, FLOOR, LEFT = 960, 200, 22, 44
 
@@ -79,12 +81,16 @@ def _bar(
             parts.append(BarPart(outcome, top, round(_height_to_y(reached, highest) - top, 1)))
             reached += count
     end = moment + (dt.timedelta(days=1) if by_day else dt.timedelta(hours=1))
-    when = f"{moment:%m-%d}" if by_day else f"{moment:%H:%M}"
+    # Hours in the reader's zone. Days are aggregated in UTC, and say so.
+    when = f"{moment:%m-%d}" if by_day else f"{timezone.localtime(moment):%H:%M}"
     url = (
         f"{list_url}?environment={figures.environment}"
         f"&created_from={moment:%Y-%m-%dT%H:%MZ}&created_to={end:%Y-%m-%dT%H:%MZ}"
     )
-    title = _("%(when)s: %(count)d payments") % {"when": f"{moment:%Y-%m-%d %H:%M}", "count": reached}
+    title = _("%(when)s: %(count)d payments") % {
+        "when": f"{moment:%Y-%m-%d} UTC" if by_day else format_exactly(moment),
+        "count": reached,
+    }
     return Bar(round(x, 1), round(step * 0.8, 1), title, when if labelled else "", url, parts)
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from backoffice.renderers.redaction import redacted_json
 from backoffice.renderers.saga_labels import describe_wait, format_duration, format_milliseconds, outcome_tone
 from backoffice.services.saga_inspection import SagaDetails
+from common.time_zones import format_exactly
 from sagas import inspection, registry
 from sagas.graph import draw_definition
 from sagas.inspection import SagaEventView, SagaView, StepView
@@ -99,12 +100,12 @@ def _current_state(saga: SagaView) -> list[tuple[str, str]]:
         if step is not None:
             rows.append((_("Step"), step.name))
         if step is not None and step.next_retry_at:
-            rows.append((_("Next retry"), f"{step.next_retry_at:%Y-%m-%d %H:%M:%S}"))
+            rows.append((_("Next retry"), format_exactly(step.next_retry_at)))
         held = saga.held_by or _("nobody")
         rows.append((_("Lease holder"), held))
         if saga.held_by and saga.lease_expires_at:
             rows.append((_("Lease ends in"), format_duration(saga.lease_expires_at - saga.seen_at)))
-        rows.append((_("Deadline"), f"{saga.deadline_at:%Y-%m-%d %H:%M:%S}"))
+        rows.append((_("Deadline"), format_exactly(saga.deadline_at)))
     rows.append((_("Age"), format_duration((saga.ended_at or saga.seen_at) - saga.created_at)))
     return rows
 

@@ -46,7 +46,9 @@ WITHOUT_PAGES = {
     "staff.Authenticator",
     "staff.Passkey",
     "staff.RecoveryCode",
+    "staff.SavedView",
     "staff.StaffPermission",
+    "staff.StaffPreferences",
 }
 
 
