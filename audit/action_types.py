@@ -35,6 +35,7 @@ class StaffActionType(models.TextChoices):
     CHANNEL_ACCOUNT_CHANGE = "channel_account.change", _("Change the connected account")
     CHANNEL_ACCOUNT_FEE = "channel_account.fee", _("Set the application fee")
     ENDPOINT_TEST = "webhook_endpoint.test", _("Send test webhook")
+    WEBHOOK_RESEND = "webhook_delivery.resend", _("Resend the webhook")
     ROUTING_ADD = "routing_rule.add", _("Add a routing rule")
     ROUTING_END = "routing_rule.end", _("End the routing rule")
     WORK_ITEM_ASSIGN = "work_item.assign", _("Assign the item")
@@ -65,4 +66,5 @@ class ObjectType(models.TextChoices):
     ROUTING_RULE = "routing_rule", _("Routing rule")
     SAGA = "saga", _("Saga")
     STAFF = "staff", _("Staff")
+    DELIVERY = "webhook_delivery", _("Webhook delivery")
     ENDPOINT = "webhook_endpoint", _("Webhook endpoint")

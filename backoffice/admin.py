@@ -4,10 +4,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from backoffice import (  # noqa: F401  (each registers its pages)
+    approval_admin,
     audit_admin,
     channel_account_admin,
-    export_admin,
     merchant_admin,
+    object_admin,
     payment_admin,
     routing_admin,
     saga_admin,

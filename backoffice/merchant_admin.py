@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy
 from audit.action_types import ObjectType, StaffActionType
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
-from backoffice.services import merchant_operations, merchant_panels
+from backoffice.object_pages.merchant import build_merchant_page
+from backoffice.services import merchant_operations
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
@@ -112,6 +113,8 @@ admin.site.unregister([Merchant, ApiKey])
 
 @admin.register(Merchant)
 class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # unfold's mixins
+    change_form_outer_before_template = ""  # type: ignore[assignment]
+    change_form_template = "backoffice/object_page.html"
     staff_actions = (
         AdminAction(
             "create",
@@ -133,6 +136,7 @@ class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # u
             Permission.MANAGE_MERCHANTS,
             _suspend,
             find_obstacle=_find_suspend_obstacle,
+            is_destructive=True,
         ),
         AdminAction(
             "reactivate",
@@ -145,7 +149,7 @@ class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # u
     )
 
     def page_context(self, request: HttpRequest, row: Merchant) -> dict[str, Any]:
-        return {"panels": merchant_panels.panels(merchant_id=row.pk)}
+        return {"page": build_merchant_page(row)}
 
 
 @admin.register(ApiKey)
@@ -170,5 +174,6 @@ class ApiKeyPageAdmin(ActionsAdmin, ApiKeyAdmin):  # type: ignore[misc]
             Permission.MANAGE_KEYS,
             _revoke,
             find_obstacle=_find_revoke_obstacle,
+            is_destructive=True,
         ),
     )

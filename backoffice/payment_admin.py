@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.payment_actions import PAYMENT_ACTIONS, PAYMENT_APPROVALS, list_amounts
+from backoffice.payment_actions import PAYMENT_ACTIONS, PAYMENT_APPROVALS
+from backoffice.renderers.payment_head import build_head
 from backoffice.renderers.payment_labels import channel_url, label_payment
 from backoffice.renderers.payment_tabs import tab
 from backoffice.timeline.payment_timeline import load_subject
@@ -33,15 +34,16 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
 
     def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
         subject = load_subject(row)
+        open_reviews = list_open_reviews(row) if row.needs_attention else []
         return {
             "title": row.payment_no,
             "subtitle": None,
             "payment": row,
-            "open_reviews": list_open_reviews(row) if row.needs_attention else [],
+            "open_reviews": open_reviews,
             "amount": money_text(row.amount_minor, row.currency),
             "label": label_payment(subject),
             "channel_url": channel_url(row),
-            "money": list_amounts(row),
+            **build_head(subject, open_reviews),
             "sagas": subject.sagas,
             **tab(subject, request.GET.get("tab", "")),
         }

@@ -37,7 +37,8 @@ def build_context(data: Any) -> dict[str, Any]:
     context: dict[str, Any] = {"title": gettext_lazy("Try the routing rules"), "form": form, "lines": None}
     if form.is_valid():
         try:
-            context["lines"] = list_lines(explain(ImaginedPayment(**form.cleaned_data)))
+            lines = list_lines(explain(ImaginedPayment(**form.cleaned_data)))
+            context |= {"lines": lines, "chosen": next((line for line in lines if line.place == "1"), None)}
         except FieldsRefused as refused:
             for field, text in refused.fields.items():
                 form.add_error(field, text)

@@ -16,6 +16,7 @@ from backoffice.actions.declaration import (
     STARTED_MESSAGE,
     AdminAction,
     ApprovalRequested,
+    ChoiceEffects,
     Perform,
     Performed,
     ReasonForm,
@@ -60,6 +61,20 @@ def _describe_effects(operation: Operation) -> Callable[[SagaView], Sequence[str
     return lambda saga: describe_effects(saga, operation)
 
 
+def _describe_resolutions(saga: SagaView) -> Sequence[ChoiceEffects]:
+    return [
+        ChoiceEffects(each.name, each.meaning, describe_effects(saga, Operation.MARK_RESOLVED, each.name)[1:])
+        for each in saga.resolutions
+    ]
+
+
+def _describe_no_choice(_saga: SagaView) -> Sequence[ChoiceEffects]:
+    return ()
+
+
+DESTRUCTIVE = (Operation.SKIP_STEP, Operation.COMPENSATE, Operation.MARK_RESOLVED, Operation.CANCEL)
+
+
 SAGA_ACTIONS = tuple(
     AdminAction(
         operation.value,
@@ -74,6 +89,11 @@ SAGA_ACTIONS = tuple(
         waits_for_approval=True,
         is_dialog=True,
         is_bulk=operation != Operation.SKIP_STEP,  # one result fits one step
+        is_destructive=operation in DESTRUCTIVE,
+        choice_field="resolution" if operation == Operation.MARK_RESOLVED else "",
+        describe_choices=_describe_resolutions
+        if operation == Operation.MARK_RESOLVED
+        else _describe_no_choice,
         rows_message=DONE_MESSAGE if operation == Operation.MARK_RESOLVED else STARTED_MESSAGE,
     )
     for operation in Operation

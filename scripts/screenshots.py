@@ -28,20 +28,25 @@ PAGES = {
     "home": "/",
     "docs": "/api/docs",
     "dashboard": "/admin/?range=30d",
+    "queue": "/admin/queue/",
     "payments": "/admin/gateway/payment/",
     "payment": "/admin/gateway/refund/?status__exact=succeeded> th a> #content-main a[href*='gateway/payment']",
     "refund-dialog": "/admin/gateway/payment/?status__exact=succeeded> th a> [data-dialog=refund-dialog]",
+    "payment-in-review": "/admin/gateway/payment/?needs_attention__exact=1> th a",
     "refunds": "/admin/gateway/refund/",
+    "refund": "/admin/gateway/refund/> th a",
     "orders": "/admin/orders/order/",
     "order": "/admin/orders/order/> th a",
     "sagas": SAGAS,
     "saga": f"{SAGAS}> th a",
-    "saga-dialog": f"{SAGAS}> th a> [data-dialog=mark_resolved-dialog]",
+    "saga-dialog": f"{SAGAS}> th a> text=More actions> [data-dialog=mark_resolved-dialog]",
     "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> th a",
     "approvals": "/admin/approvals/approval/",
+    "approval": "/admin/approvals/approval/?state__exact=pending> th a",
     "channel-events": "/admin/gateway/channelevent/",
     "events": "/admin/events/outboxevent/",
     "deliveries": "/admin/webhooks/webhookdelivery/",
+    "delivery": "/admin/webhooks/webhookdelivery/> th a",
     "merchants": "/admin/merchants/merchant/",
     "merchant": "/admin/merchants/merchant/?q=coffee@demo.example> th a",
     "new-merchant": "/admin/merchants/merchant/create/",
@@ -55,7 +60,18 @@ PAGES = {
     "consistency-run": "/admin/monitoring/consistencyrun/> th a",
     "second-factor": "/admin/second-factor/",
 }
-ON_A_PHONE = ("dashboard", "payments", "payment", "saga")
+ON_A_PHONE = (
+    "dashboard",
+    "queue",
+    "payments",
+    "payment",
+    "saga",
+    "refund",
+    "order",
+    "merchant",
+    "delivery",
+    "approval",
+)
 
 
 SHEET_STYLE = (

@@ -24,6 +24,7 @@ class Permission(enum.StrEnum):
     EXPORT = "staff.export_rows"
     HANDLE_WORK_ITEMS = "staff.handle_work_items"
     TEST_ENDPOINT = "staff.test_endpoint"
+    RESEND_WEBHOOK = "staff.resend_webhook"
     MANAGE_ROUTING = "staff.manage_routing"
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
@@ -94,7 +95,13 @@ _VIEWER = _PAYMENTS
 _SUPPORT = (
     _VIEWER
     | _REQUESTS
-    | {Permission.SYNC, Permission.CANCEL, Permission.TEST_ENDPOINT, Permission.HANDLE_WORK_ITEMS}
+    | {
+        Permission.SYNC,
+        Permission.CANCEL,
+        Permission.TEST_ENDPOINT,
+        Permission.RESEND_WEBHOOK,
+        Permission.HANDLE_WORK_ITEMS,
+    }
 )
 _FINANCE = (
     _VIEWER
@@ -120,6 +127,7 @@ _OPERATOR = (
         Permission.RESOLVE,
         Permission.APPROVE,
         Permission.TEST_ENDPOINT,
+        Permission.RESEND_WEBHOOK,
         Permission.MANAGE_ROUTING,
         Permission.HANDLE_WORK_ITEMS,
     }

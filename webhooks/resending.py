@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from common.errors import NotFound
 from merchants.principal import Principal
 from webhooks import selectors
 from webhooks.errors import EndpointNotUsable, RangeTooLong
@@ -59,18 +60,33 @@ class ResendResult:
 @transaction.atomic
 def resend_delivery(*, principal: Principal, delivery_id: UUID) -> WebhookDelivery:
     """Makes the delivery due now, with the whole retry schedule. Raises `NotFound`, `EndpointNotUsable`."""
-    _require_enabled(selectors.delivery_of(principal, delivery_id).endpoint)
-    delivery = WebhookDelivery.objects.select_for_update(of=("self",)).get(id=delivery_id)
-    if delivery.status == DeliveryStatus.PENDING and delivery.lease_expires_at is not None:
-        return delivery  # a call is in flight
-    WebhookDelivery.objects.filter(id=delivery_id).update(
+    _resend(selectors.delivery_of(principal, delivery_id))
+    return selectors.delivery_of(principal, delivery_id)
+
+
+@transaction.atomic
+def resend_delivery_for_staff(*, delivery_id: UUID) -> WebhookDelivery:
+    """As `resend_delivery`, for any merchant. Raises `NotFound`, `EndpointNotUsable`."""
+    delivery = WebhookDelivery.objects.select_related("endpoint").filter(id=delivery_id).first()
+    if delivery is None:
+        raise NotFound
+    _resend(delivery)
+    delivery.refresh_from_db()
+    return delivery
+
+
+def _resend(delivery: WebhookDelivery) -> None:
+    _require_enabled(delivery.endpoint)
+    locked = WebhookDelivery.objects.select_for_update(of=("self",)).get(id=delivery.id)
+    if locked.status == DeliveryStatus.PENDING and locked.lease_expires_at is not None:
+        return  # a call is in flight
+    WebhookDelivery.objects.filter(id=delivery.id).update(
         status=DeliveryStatus.PENDING,
         due_at=Now(),
         attempt_count=0,
         lease_expires_at=None,
         updated_at=Now(),
     )
-    return selectors.delivery_of(principal, delivery_id)
 
 
 @transaction.atomic

@@ -24,6 +24,7 @@ from backoffice.actions.approval_pages import ApprovalFlow
 from backoffice.actions.declaration import (
     AdminAction,
     ApprovalRequested,
+    ChoiceEffects,
     Performed,
     ReasonForm,
     Result,
@@ -59,6 +60,9 @@ class OfferedAction:
     effects: Sequence[str] = ()
     facts: Sequence[tuple[str, str]] = ()
     seen: str = ""
+    is_destructive: bool = False
+    choice_field: str = ""
+    choices: Sequence[ChoiceEffects] = ()
 
 
 class ActionsAdmin(ReadOnlyAdmin):
@@ -163,12 +167,15 @@ class ActionsAdmin(ReadOnlyAdmin):
     def _actions_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         flow = self.approval_flow
         approval = flow.find_pending(row) if flow else None
+        offered = [
+            self._offer(request, action, row, is_approval_pending=approval is not None)
+            for action in self.staff_actions
+            if action.scope is not Scope.LIST
+        ]
+        folded = offered if approval is not None else offered[1:]
         context: dict[str, Any] = {
-            "offered_actions": [
-                self._offer(request, action, row, is_approval_pending=approval is not None)
-                for action in self.staff_actions
-                if action.scope is not Scope.LIST
-            ]
+            "offered_actions": offered,
+            "has_folded_actions": any(offer.obstacle for offer in folded),
         }
         if flow and approval is not None:
             decide_url = self._reverse("decide", row.id)
@@ -197,6 +204,9 @@ class ActionsAdmin(ReadOnlyAdmin):
             effects=action.describe_effects(row) if has_dialog else (),
             facts=action.list_facts(row) if has_dialog else (),
             seen=row_version(row) if action.scope is Scope.ROWS else "",
+            is_destructive=action.is_destructive,
+            choice_field=action.choice_field,
+            choices=action.describe_choices(row) if has_dialog else (),
         )
 
     # --- the page of an action on one row, or on none
@@ -368,6 +378,8 @@ class ActionsAdmin(ReadOnlyAdmin):
                     "facts": facts,
                     "url": self._page_url(row),
                     "effects": action.describe_effects(row),
+                    "choices": action.describe_choices(row),
+                    "choice_field": action.choice_field,
                     "obstacle": action.find_obstacle(row),
                     "refused": (refused or {}).get(row.id, ""),
                     "seen": row_version(row),

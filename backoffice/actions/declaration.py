@@ -84,6 +84,15 @@ def _nothing(_row: Any) -> Sequence[Any]:
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class ChoiceEffects:
+    """What an action will do if this choice of its form is taken."""
+
+    value: str
+    label: str | Promise
+    effects: Sequence[str]
+
+
 DONE_MESSAGE = _("%(operation)s: done for %(count)d.")
 STARTED_MESSAGE = _(
     "%(operation)s: started for %(count)d. A worker continues each saga; its page shows the outcome."
@@ -99,7 +108,8 @@ class AdminAction:
     """`find_obstacle` returns why the action is unavailable for a row, or an empty text. `describe_effects` says what
     it will do; `list_facts` returns labels and values to know before. `waits_for_approval`: unavailable while an
     approval for the row is pending. `is_dialog`: the form is also a dialog on the row's page. `is_bulk`: also offered
-    for a selection of the list. `rows_message`: what staff read after an action on rows."""
+    for a selection of the list. `is_destructive`: cannot be undone, and has a red button. `describe_choices`: what
+    it will do for each choice of the field `choice_field`. `rows_message`: what staff read after an action on rows."""
 
     name: str
     label: str | Promise
@@ -115,6 +125,9 @@ class AdminAction:
     waits_for_approval: bool = False
     is_dialog: bool = False
     is_bulk: bool = False
+    is_destructive: bool = False
+    choice_field: str = ""
+    describe_choices: Callable[[Any], Sequence[ChoiceEffects]] = _nothing
     rows_message: str | Promise = DONE_MESSAGE
 
     def build_form(

@@ -16,7 +16,8 @@ from gateway.models import OPEN_PAYMENT_STATUSES
 
 HOURS, CALLS = "hours", "calls"
 HOUR: Final = dt.timedelta(hours=1)
-RETENTION: Final = dt.timedelta(days=31)
+# A month, and the month before it for comparison.
+RETENTION: Final = dt.timedelta(days=62)
 HOURS_PER_TRANSACTION: Final = 48
 MAX_OPEN_HOURS: Final = 200
 CONTRADICTION_WINDOW: Final = dt.timedelta(hours=2)  # hours of newer contradictions are aggregated again

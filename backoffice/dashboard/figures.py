@@ -12,7 +12,6 @@ from backoffice.dashboard.aggregation import HOUR, HOURS, bucket_ms
 from common.clock import database_now
 from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
-from sagas.thresholds import STUCK_AFTER_SECONDS
 
 # The last hours are read from the payments themselves. If the aggregates are older than that, they are behind.
 MAX_LIVE = dt.timedelta(hours=3)
@@ -56,26 +55,15 @@ SELECT currency, sum(paid), sum(refunded) FROM (
 _LATENCY = """
 SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
 """
-_OPEN_ITEMS = """
-SELECT count(*), extract(epoch FROM clock_timestamp() - min(at))::float8
-FROM (SELECT {column} AS at FROM {table} WHERE {condition} ORDER BY {column} LIMIT {most}) AS bounded
+# The same length of time directly before, whole hours only: payments of then have ended by now.
+_PREVIOUS_PAYMENTS = """
+SELECT channel, status, sum(count) FROM payment_hours
+WHERE hour >= %(previous)s AND hour < %(previous_end)s AND environment = %(environment)s GROUP BY 1, 2
 """
-# Open items, each found by a partial index and counted up to MAX_OPEN_ITEMS.
-OPEN_ITEMS = {
-    "payments_attention": ("payments", "needs_attention", "created_at"),
-    "sagas_attention": ("saga_instances", "needs_attention", "created_at"),
-    "sagas_stuck": (
-        "saga_instances",
-        f"due_at < clock_timestamp() - make_interval(secs => {STUCK_AFTER_SECONDS})",
-        "due_at",
-    ),
-    "payments_stuck": (
-        "payments",
-        "status IN ('pending', 'processing') AND expires_at < clock_timestamp() - interval '15 minutes'",
-        "expires_at",
-    ),
-    "approvals": ("approvals", "state = 'pending'", "requested_at"),
-}
+_PREVIOUS_PAID = """
+SELECT currency, sum(captured_minor), sum(refunded_minor) FROM paid_hours
+WHERE hour >= %(previous)s AND hour < %(previous_end)s AND environment = %(environment)s GROUP BY 1
+"""
 _LAST_RUN = """
 SELECT run.id, run.finished_at, result.name, result.passed, result.count
 FROM (SELECT id, finished_at FROM consistency_runs ORDER BY id DESC LIMIT 1) AS run
@@ -130,13 +118,22 @@ class Figures:
     by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     by_currency: dict[str, PaidTotal] = field(default_factory=dict)
+    previous_by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    previous_by_currency: dict[str, PaidTotal] = field(default_factory=dict)
     latencies: Sequence[Latency] = ()
-    open_items: dict[str, OpenItems] = field(default_factory=dict)
     lags: dict[str, OpenItems] = field(default_factory=dict)
     run_id: int | None = None
     run_at: dt.datetime | None = None
     checks: Sequence[CheckOutcome] = ()
     behind: bool = False
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        return sum(self.by_channel.values(), Counter())
+
+    @property
+    def previous_outcomes(self) -> Counter[str]:
+        return sum(self.previous_by_channel.values(), Counter())
 
 
 def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
@@ -149,15 +146,20 @@ def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figur
     aggregated_until = _aggregated_until(now)
     live = max(aggregated_until, now - MAX_LIVE)
     figures.behind = aggregated_until < now - MAX_LIVE
-    parameters = {"unit": unit, "start": first, "live": live, "environment": environment}
+    parameters = {
+        "unit": unit,
+        "start": first,
+        "live": live,
+        "environment": environment,
+        "previous": first - span,
+        "previous_end": now - span,
+    }
     _count_payments(figures, _rows(_PAYMENTS, parameters))
     figures.by_currency = {
         name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PAID, parameters)
     }
+    _add_previous(figures, parameters)
     figures.latencies = _latencies(_rows(_LATENCY, parameters))
-    for name, (table, condition, column) in OPEN_ITEMS.items():
-        sql = _OPEN_ITEMS.format(table=table, condition=condition, column=column, most=MAX_OPEN_ITEMS)
-        figures.open_items[name] = OpenItems(*_rows(sql)[0])
     figures.lags = {name: OpenItems(*_rows(sql, {"most": MAX_OPEN_ITEMS})[0]) for name, sql in LAGS.items()}
     _add_last_check(figures)
     return figures
@@ -174,6 +176,14 @@ def _count_payments(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
         outcome = _OUTCOME_OF[status]
         figures.by_moment[moment][outcome] += int(count)
         figures.by_channel[channel][outcome] += int(count)
+
+
+def _add_previous(figures: Figures, parameters: dict[str, Any]) -> None:
+    for channel, status, count in _rows(_PREVIOUS_PAYMENTS, parameters):
+        figures.previous_by_channel[channel][_OUTCOME_OF[status]] += int(count)
+    figures.previous_by_currency = {
+        name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PREVIOUS_PAID, parameters)
+    }
 
 
 def _aggregated_until(now: dt.datetime) -> dt.datetime:

@@ -11,11 +11,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.figures import STATUS_GROUPS, Figures, OpenItems, load_figures, success_rate
+from backoffice.dashboard.comparison import build_summaries, describe_change
+from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures, success_rate
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
+from backoffice.work_queue.models import ItemKind
+from backoffice.work_queue.open_items import QueueFilter, count_open_items
+from backoffice.work_queue.page import VIEW_PERMISSIONS
 from common.admin import money_text
 from merchants.models import Environment
 from monitoring.integrity import registry
+from staff.roles import Permission, has_permission
 
 RANGES = {
     "24h": (gettext_lazy("24 hours"), dt.timedelta(hours=24), False),
@@ -28,26 +33,6 @@ OUTCOME_LABELS = {
     "closed": gettext_lazy("Cancelled or expired"),
     "open": gettext_lazy("Open"),
 }
-OPEN_ITEM_TILES = {
-    "payments_attention": (
-        gettext_lazy("Needs review: payments"),
-        "gateway_payment",
-        "needs_attention__exact=1",
-    ),
-    "sagas_attention": (
-        gettext_lazy("Needs review: sagas"),
-        "sagas_sagainstance",
-        "needs_attention__exact=1",
-    ),
-    "sagas_stuck": (gettext_lazy("Stuck sagas"), "sagas_sagainstance", "stuck=yes"),
-    "payments_stuck": (gettext_lazy("Stuck payments"), "gateway_payment", "stuck=yes"),
-    "approvals": (
-        gettext_lazy("Pending approvals"),
-        "approvals_approval",
-        "state__exact=pending",
-    ),
-}
-
 LAG_TILES = {
     "outbox": (
         gettext_lazy("Unpublished events"),
@@ -62,6 +47,16 @@ LAG_TILES = {
     "webhooks": (gettext_lazy("Due webhook deliveries"), "webhooks_webhookdelivery", "due=yes"),
 }
 PATIENCE_SECONDS = 60  # younger items are on their way: no warning
+CHOSEN_ENVIRONMENT = "office_environment"  # in the session
+MONEY_PERMISSIONS = (Permission.REFUND, Permission.EXPORT)
+KIND_LABELS = {
+    ItemKind.PAYMENT: gettext_lazy("Payments to review"),
+    ItemKind.REFUND: gettext_lazy("Refunds to review"),
+    ItemKind.SAGA: gettext_lazy("Stopped or stuck sagas"),
+    ItemKind.APPROVAL: gettext_lazy("Pending approvals"),
+    ItemKind.DISPUTE: gettext_lazy("Disputes"),
+    ItemKind.ENDPOINT: gettext_lazy("Dead webhook endpoints"),
+}
 
 
 def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -70,18 +65,24 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         return context
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else "24h"
-    default = Environment.TEST if settings.LOCAL_STACK else Environment.LIVE
-    environment = request.GET.get("environment", "")
-    environment = environment if environment in Environment.values else default
+    environment = _choose_environment(request)
     _label, length, by_day = RANGES[chosen]
     figures = load_figures(span=length, by_day=by_day, environment=environment)
     payments_url = reverse("admin:gateway_payment_changelist")
+    checks = [
+        {"passed": check.passed, "count": check.count, "meaning": registry.get_check_meaning(check.name)}
+        for check in figures.checks
+    ]
     return {
         **context,
         "title": _("Dashboard"),
         "figures": figures,
         "ranges": _links("range", RANGES, chosen, f"environment={environment}"),
         "environments": _links("environment", dict(Environment.choices), environment, f"range={chosen}"),
+        "is_test": environment == Environment.TEST,
+        "summaries": build_summaries(figures),
+        "money_first": any(has_permission(request.user, each) for each in MONEY_PERMISSIONS)
+        and not has_permission(request.user, Permission.OPERATE),
         "chart": payments_chart(figures, by_day=by_day, list_url=payments_url),
         "chart_rows": _chart_rows(figures),
         "outcomes": [(outcome, OUTCOME_LABELS[outcome]) for outcome in STATUS_GROUPS],
@@ -96,11 +97,10 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
             )
             for each in figures.latencies
         ],
-        "tiles": _tiles(figures, request.user),
-        "checks": [
-            {"passed": check.passed, "count": check.count, "meaning": registry.get_check_meaning(check.name)}
-            for check in figures.checks
-        ],
+        "tiles": _queue_tiles(figures, environment, request.user),
+        "lags": _lags(figures, request.user),
+        "failed_checks": [check for check in checks if not check["passed"]],
+        "checks": checks,
     }
 
 
@@ -136,6 +136,9 @@ def _channels(figures: Figures, url: str) -> list[dict[str, Any]]:
                 "rate": "—" if rate is None else f"{number_format(round(rate * 100, 1))} %",
                 "bar": round((rate or 0) * 200),
                 "count": number_format(sum(outcomes.values()), force_grouping=True),
+                "change": describe_change(
+                    sum(outcomes.values()), sum(figures.previous_by_channel[channel].values())
+                ),
                 "url": f"{url}?channel={channel}&{_since(figures)}",
             }
         )
@@ -149,6 +152,12 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
             "paid": money_text(paid.captured_minor, currency),
             "refunded": money_text(paid.refunded_minor, currency),
             "net": money_text(paid.net_minor, currency),
+            "change": describe_change(
+                paid.captured_minor,
+                figures.previous_by_currency[currency].captured_minor
+                if currency in figures.previous_by_currency
+                else 0,
+            ),
             "url": f"{url}?currency={currency}&environment={figures.environment}"
             f"&paid_from={figures.start:%Y-%m-%dT%H:%MZ}",
         }
@@ -156,28 +165,54 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
     ]
 
 
-def _tiles(figures: Figures, user: Any) -> list[dict[str, Any]]:
-    """One tile for each list that the person may open."""
-    tiles = [
-        *((words, figures.open_items[name], 0.0) for name, words in OPEN_ITEM_TILES.items()),
-        *((words, figures.lags[name], PATIENCE_SECONDS) for name, words in LAG_TILES.items()),
-    ]
-    return [
-        _tile(words, open_items, patience)
-        for words, open_items, patience in tiles
-        if user.has_perm(words[1].replace("_", ".view_"))
-    ]
+def _choose_environment(request: HttpRequest) -> str:
+    """The one of the address, else the one that the person chose last."""
+    environment = request.GET.get("environment", "")
+    if environment in Environment.values:
+        if request.session.get(CHOSEN_ENVIRONMENT) != environment:
+            request.session[CHOSEN_ENVIRONMENT] = environment
+        return environment
+    default = Environment.TEST if settings.LOCAL_STACK else Environment.LIVE
+    chosen: str = request.session.get(CHOSEN_ENVIRONMENT, default.value)
+    return chosen if chosen in Environment.values else default.value
 
 
-def _tile(words: tuple[Any, str, str], open_items: OpenItems, patience_seconds: float = 0) -> dict[str, Any]:
-    label, admin, query = words
-    age = open_items.oldest_seconds
-    late = age is not None and age > patience_seconds
-    return {
-        "label": label,
-        "count": f"{number_format(open_items.count, force_grouping=True)}{'+' if open_items.is_truncated else ''}",
-        "age": format_duration(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
-        "tone": "danger" if late else "success",
-        "icon": "warning" if late else "check_circle",
-        "url": f"{reverse(f'admin:{admin}_changelist')}?{query}",
-    }
+def _queue_tiles(figures: Figures, environment: str, user: Any) -> list[dict[str, Any]]:
+    """One tile for each kind of the work queue that the person may see."""
+    kinds = [kind for kind, permission in VIEW_PERMISSIONS.items() if user.has_perm(permission)]
+    counts = count_open_items(QueueFilter(kinds, environment=environment))
+    tiles = []
+    for kind in kinds:
+        found = counts.get(kind)
+        age = figures.now - found.oldest_since if found else None
+        tiles.append(
+            {
+                "label": KIND_LABELS[kind],
+                "count": number_format(found.count if found else 0, force_grouping=True),
+                "age": format_duration(max(age, dt.timedelta())) if age is not None else "",
+                "tone": "danger" if found else "success",
+                "icon": "warning" if found else "check_circle",
+                "url": f"{reverse('work_queue')}?kind={kind.value}&environment={environment}",
+            }
+        )
+    return tiles
+
+
+def _lags(figures: Figures, user: Any) -> list[dict[str, Any]]:
+    """The backlogs, in one line."""
+    lags = []
+    for name, (label, admin, query) in LAG_TILES.items():
+        if not user.has_perm(admin.replace("_", ".view_")):
+            continue
+        found = figures.lags[name]
+        age = found.oldest_seconds
+        lags.append(
+            {
+                "label": label,
+                "count": f"{number_format(found.count, force_grouping=True)}{'+' if found.is_truncated else ''}",
+                "age": format_duration(dt.timedelta(seconds=max(age, 0))) if age is not None else "",
+                "is_late": age is not None and age > PATIENCE_SECONDS,
+                "url": f"{reverse(f'admin:{admin}_changelist')}?{query}",
+            }
+        )
+    return lags

@@ -12,14 +12,15 @@ from backoffice.timeline.payment_timeline import build_timeline
 from backoffice.timeline.refunds import TONES as REFUND_TONES
 from backoffice.timeline.registry import EACH, Subject, Tone
 from common.admin import money_text
-from gateway.models import AttemptStatus, PaymentAttempt, RefundStatus
+from gateway.models import AttemptStatus, RefundStatus
 from orders.models import Order, OrderItem
 
 OVERVIEW = "overview"
 
 
 def _overview(subject: Subject) -> dict[str, Any]:
-    return {"entries": shown_entries(build_timeline(subject))}
+    entries = shown_entries(build_timeline(subject))
+    return {"entries": entries, "has_technical": any(shown.entry.is_technical for shown in entries)}
 
 
 def _refunds(subject: Subject) -> dict[str, Any]:
@@ -36,7 +37,6 @@ def _refunds(subject: Subject) -> dict[str, Any]:
 
 
 def _attempts(subject: Subject) -> dict[str, Any]:
-    attempts = PaymentAttempt.objects.filter(payment=subject.payment).order_by("-number")[:EACH]
     return {
         "rows": [
             {
@@ -46,7 +46,7 @@ def _attempts(subject: Subject) -> dict[str, Any]:
                 if attempt.surplus_minor
                 else "",
             }
-            for attempt in attempts
+            for attempt in subject.attempts
         ]
     }
 
@@ -77,7 +77,7 @@ TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
     "refunds": (_("Refunds"), _refunds),
     "attempts": (_("Payment attempts"), _attempts),
     "order": (_("Order and items"), _order),
-    "raw": (_("All fields"), _raw),
+    "raw": (_("Technical"), _raw),
 }
 
 

@@ -14,7 +14,7 @@ from common.errors import OperationRefused
 from merchants import services
 from merchants.models import ApiKey, Merchant, MerchantStatus
 from merchants.services import NewMerchant, Rotation
-from webhooks import endpoints
+from webhooks import endpoints, resending
 from webhooks.models import WebhookDelivery
 
 STATUS_CHANGES = {
@@ -89,6 +89,16 @@ def send_test_webhook(*, endpoint_id: UUID, actor: str, reason: str) -> WebhookD
     ) as entry:
         delivery = endpoints.send_test_event_for_staff(endpoint_id=endpoint_id)
         entry.after = {"delivery": str(delivery.id)}
+    return delivery
+
+
+def resend_webhook(*, delivery_id: UUID, actor: str, reason: str) -> WebhookDelivery:
+    """Raises `NotFound` and `EndpointNotUsable`."""
+    with recording(
+        StaffActionType.WEBHOOK_RESEND, ObjectType.DELIVERY, delivery_id, actor=actor, reason=reason
+    ) as entry:
+        delivery = resending.resend_delivery_for_staff(delivery_id=delivery_id)
+        entry.after = {"status": delivery.status}
     return delivery
 
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +12,16 @@ from django.utils.http import urlencode
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
+from backoffice.page_parts import Panel
 from backoffice.services import endpoint_health
+from channel_accounts.models import StoredChannelAccount
 from common.admin import money_text
 from gateway.models import PaymentStatus
 from merchants.models import Environment
 
 # The newest payments of a merchant, in the order of the index payment_by_merchant: this bounds the cost.
 MAX_PAYMENTS = 10_000
+MAX_ACCOUNTS = 50
 DAYS = 30
 VOLUMES = """
 SELECT environment, currency, count(*), count(*) FILTER (WHERE status = %(succeeded)s),
@@ -34,19 +36,6 @@ FROM (
 WHERE created_at >= now() - make_interval(days => %(days)s)
 GROUP BY environment, currency ORDER BY environment, currency
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    empty_text: str = ""
-    links: Sequence[str] = ()  # of the first cell of each row
-
-    @property
-    def linked_rows(self) -> list[tuple[str, Sequence[str]]]:
-        return list(zip(self.links or [""] * len(self.rows), self.rows, strict=True))
 
 
 def volume_panel(merchant_id: UUID) -> Panel:
@@ -125,7 +114,45 @@ def _format_time(moment: dt.datetime | None) -> str:
     return localize(localtime(moment)) if moment else "—"
 
 
-PANELS: Sequence[Callable[[UUID], Panel]] = (volume_panel, endpoint_panel)
+def account_panel(merchant_id: UUID) -> Panel:
+    """The merchant's own and connected channel accounts. Payments without one use the platform's."""
+    accounts = list(
+        StoredChannelAccount.objects.filter(merchant_id=merchant_id)
+        .only("display_name", "channel", "kind", "account_no", "environment", "status", "last_check_result")
+        .order_by("environment", "channel", "-id")[:MAX_ACCOUNTS]
+    )
+    return Panel(
+        title=_("Channel accounts"),
+        columns=(
+            _("name"),
+            _("channel"),
+            _("kind"),
+            _("account number"),
+            _("environment"),
+            _("status"),
+            _("last check"),
+        ),
+        rows=[
+            (
+                account.display_name or account.channel,
+                account.channel,
+                account.get_kind_display(),
+                account.account_no or "—",
+                str(Environment(account.environment).label),
+                account.get_status_display(),
+                account.get_last_check_result_display() or "—",
+            )
+            for account in accounts
+        ],
+        empty_text=_("None of its own: payments use the accounts of the platform."),
+        links=[
+            reverse("admin:channel_accounts_storedchannelaccount_change", args=[account.pk])
+            for account in accounts
+        ],
+    )
+
+
+PANELS: Sequence[Callable[[UUID], Panel]] = (volume_panel, account_panel, endpoint_panel)
 
 
 def panels(*, merchant_id: UUID) -> list[Panel]:

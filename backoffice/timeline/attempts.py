@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
 from gateway.failure_codes import describe_failure
-from gateway.models import AttemptStatus, PaymentAttempt
+from gateway.models import AttemptStatus
 
 TONES = {
     AttemptStatus.SUCCEEDED: Tone.SUCCESS,
@@ -17,7 +17,7 @@ TONES = {
 
 @source
 def attempts(subject: Subject) -> Iterator[Entry]:
-    for attempt in PaymentAttempt.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
+    for attempt in subject.attempts:
         facts = [Fact(_("channel"), attempt.channel, is_code=True)]
         if attempt.channel_trade_no:
             facts.append(Fact(_("channel's number"), attempt.channel_trade_no, is_code=True))

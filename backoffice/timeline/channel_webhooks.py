@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
 from common.admin_labels import label_of
-from gateway.models import ChannelEvent, UpdateEffect
+from gateway.models import UpdateEffect
 
 TONES = {
     UpdateEffect.DISPUTED.value: Tone.DANGER,
@@ -15,11 +15,13 @@ TONES = {
     UpdateEffect.LATE_PAYMENT.value: Tone.WARNING,
 }
 
+# Nothing changed here, or a saga was only woken.
+WITHOUT_EFFECT = (UpdateEffect.NOTHING_NEW.value, UpdateEffect.SAGA_WOKEN.value)
+
 
 @source
 def channel_webhooks(subject: Subject) -> Iterator[Entry]:
-    events = ChannelEvent.objects.filter(reference__in=subject.references).order_by("-received_at")[:EACH]
-    for event in events:
+    for event in subject.channel_events:
         yield Entry(
             event.received_at,
             "webhook",
@@ -33,4 +35,5 @@ def channel_webhooks(subject: Subject) -> Iterator[Entry]:
             ],
             url=reverse("admin:gateway_channelevent_change", args=[event.id]),
             detail=event.payload,
+            is_technical=event.effect in WITHOUT_EFFECT,
         )

@@ -6,8 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
-from events.models import OutboxEvent
-from webhooks.models import AttemptOutcome, WebhookAttempt, WebhookDelivery
+from webhooks.models import AttemptOutcome, WebhookAttempt
 
 TONES = {
     AttemptOutcome.IN_FLIGHT: Tone.INFO,
@@ -18,14 +17,7 @@ TONES = {
 
 @source
 def deliveries(subject: Subject) -> Iterator[Entry]:
-    """Three queries by three indexes, each of at most `EACH` rows. A join might make the planner start at the wrong
-    table."""
-    events = OutboxEvent.objects.filter(
-        ordering_key__in=subject.event_keys, merchant_id=subject.payment.merchant_id
-    )
-    event_ids = list(events.order_by("-id").values_list("id", flat=True)[:EACH])
-    found_deliveries = WebhookDelivery.objects.filter(event_id__in=event_ids).select_related("event")
-    by_id = {delivery.id: delivery for delivery in found_deliveries.order_by("-id")[:EACH]}
+    by_id = {delivery.id: delivery for delivery in subject.deliveries}
     attempts = WebhookAttempt.objects.filter(delivery_id__in=list(by_id))
     for attempt in attempts.order_by("-id")[:EACH]:
         delivery = by_id[attempt.delivery_id]

@@ -5,16 +5,12 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Subject, Tone, source
-from events.models import OutboxEvent
+from backoffice.timeline.registry import Entry, Subject, Tone, source
 
 
 @source
 def outbox(subject: Subject) -> Iterator[Entry]:
-    events = OutboxEvent.objects.filter(
-        ordering_key__in=subject.event_keys, merchant_id=subject.payment.merchant_id
-    ).order_by("-id")[:EACH]
-    for event in events:
+    for event in subject.events:
         is_published = event.published_at is not None
         yield Entry(
             event.created_at,
@@ -25,4 +21,5 @@ def outbox(subject: Subject) -> Iterator[Entry]:
             name=event.type,
             url=reverse("admin:events_outboxevent_change", args=[event.id]),
             detail=event.data,
+            is_technical=is_published,
         )

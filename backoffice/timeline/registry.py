@@ -8,13 +8,15 @@ import datetime as dt
 import enum
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
 
-from gateway.models import Payment, Refund
+from events.models import OutboxEvent
+from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
 from sagas.models import SagaInstance
+from webhooks.models import WebhookDelivery
 
 EACH = 200  # entries of one source, the newest: bounds the cost of the page
 
@@ -48,28 +50,38 @@ class Entry:
     url: str = ""
     duration_ms: int | None = None
     detail: Mapping[str, Any] | None = None
+    is_technical: bool = False  # hidden until staff ask for technical entries
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The payment with its refunds and sagas, read once for all sources."""
+    """The payment with what belongs to it, read once for all sources and for the head of the page. Everything is
+    ordered newest first, and holds at most `EACH` rows."""
 
     payment: Payment
     refunds: Sequence[Refund]
     sagas: Sequence[SagaInstance]
-    saga_ids: Sequence[uuid.UUID] = field(default_factory=tuple)
-    attempts: Sequence[str] = ()  # references of the second and later attempts
+    attempts: Sequence[PaymentAttempt] = ()
+    channel_events: Sequence[ChannelEvent] = ()
+    events: Sequence[OutboxEvent] = ()
+    deliveries: Sequence[WebhookDelivery] = ()
+
+    @property
+    def saga_ids(self) -> list[uuid.UUID]:
+        return [saga.id for saga in self.sagas]
 
     @property
     def references(self) -> list[str]:
         """The numbers that channels, events and staff use for the payment and its refunds."""
-        names = [self.payment.payment_no, *(refund.refund_no for refund in self.refunds), *self.attempts]
-        return [*names, self.payment.channel_trade_no] if self.payment.channel_trade_no else names
+        return list_references(self.payment, self.refunds, self.attempts)
 
-    @property
-    def event_keys(self) -> list[str]:
-        """The ordering keys of its events: payment, refund or order."""
-        return [*self.references, self.payment.order_no]
+
+def list_references(
+    payment: Payment, refunds: Sequence[Refund], attempts: Sequence[PaymentAttempt]
+) -> list[str]:
+    later = [attempt.reference for attempt in attempts if attempt.number > 1 and attempt.reference]
+    names = [payment.payment_no, *(refund.refund_no for refund in refunds), *later]
+    return [*names, payment.channel_trade_no] if payment.channel_trade_no else names
 
 
 Source = Callable[[Subject], Iterable[Entry]]

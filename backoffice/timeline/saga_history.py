@@ -17,12 +17,13 @@ def saga_history(subject: Subject) -> Iterator[Entry]:
     attempts = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
     for event in attempts.order_by("-id")[:EACH]:
         saga = sagas[event.saga_id]
+        tone = Tone(outcome_tone(event.outcome))
         yield Entry(
             event.created_at,
             "account_tree",
             _("Saga"),
             outcome_label(event.outcome),
-            Tone(outcome_tone(event.outcome)),
+            tone,
             name=event.step_name,
             facts=[
                 Fact(_("saga"), saga.definition, is_code=True),
@@ -31,4 +32,5 @@ def saga_history(subject: Subject) -> Iterator[Entry]:
             url=reverse("admin:sagas_sagainstance_change", args=[saga.id]),
             duration_ms=event.duration_ms,
             detail=event.detail or None,
+            is_technical=tone not in (Tone.WARNING, Tone.DANGER),
         )

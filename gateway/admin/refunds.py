@@ -9,7 +9,7 @@ from merchants.admin import environment_filter
 
 
 class RefundAdmin(MoneyAdmin):
-    """Registered by the back office, which adds exports (`backoffice/export_admin.py`)."""
+    """Registered by the back office, which adds exports and the page (`backoffice/object_admin.py`)."""
 
     list_display = (
         "refund_no",

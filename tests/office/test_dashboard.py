@@ -91,10 +91,11 @@ def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedC
     links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
     links += re.findall(r'<a href="([^"]+created_from=[^"]+)"', html)
     assert len(links) >= 7
+    assert sum("/queue/?kind=" in link for link in links) == 6
     for link in links:
         shown = vera.get(link)
         assert shown.status_code == 200, link
-        if "created_from" in link or "payment/?needs_attention" in link:
+        if "created_from" in link:
             assert [row.pk for row in shown.context["cl"].result_list] == [payment.pk]
 
 
@@ -102,8 +103,33 @@ def test_no_tile_leads_to_a_list_that_is_closed(sign_in: Callable[..., Client]) 
     sue = sign_in("sue", "gateway.view_payment", "sagas.view_sagainstance")
     html = unescape(sue.get(reverse("admin:index")).content.decode())
     links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
-    assert len(links) == 4
+    assert [link.partition("&")[0] for link in links] == [
+        f"/admin/queue/?kind={kind}" for kind in ("payment", "refund", "saga")
+    ]
     assert {sue.get(link).status_code for link in links} == {200}
+
+
+def test_the_period_before_is_compared(vera: Client, client: SignedClient) -> None:
+    shop.paid(client)
+    shift("payments", 30)
+    with without_triggers() as cursor:
+        cursor.execute("UPDATE payments SET paid_at = paid_at - interval '30 hours'")
+    shop.paid(client, amount=20_000)
+    shop.paid(client, amount=20_000)
+    aggregation.aggregate_hours()
+    figures = load_figures(span=DAY, by_day=False, environment="test")
+    assert figures.previous_outcomes == {"succeeded": 1}
+    assert figures.previous_by_currency == {"USD": PaidTotal(10_000, 0)}
+    html = unescape(vera.get(reverse("admin:index")).content.decode())
+    assert "+100.0 % against the period before" in html
+    assert "+300.0 %" in html
+
+
+def test_the_chosen_environment_is_remembered_and_test_data_is_marked(vera: Client) -> None:
+    assert b"No real money" in vera.get(reverse("admin:index")).content
+    assert b"No real money" not in vera.get(reverse("admin:index"), {"environment": "live"}).content
+    assert b"No real money" not in vera.get(reverse("admin:index")).content
+    assert b"No real money" not in vera.get(reverse("admin:index"), {"environment": "nonsense"}).content
 
 
 def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Client]) -> None:

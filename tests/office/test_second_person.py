@@ -218,7 +218,12 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
     ):
         assert shown in html, shown
     assert "Payment.create" not in html, "a definition is called as it is"
-    assert re.search(r'<rect width="\d+"', html)
+    assert re.search(r'<rect class="office-gantt-bar" x="\d+" width="\d+"', html)
+    assert "Recommended" in html
+    assert 'data-preview="resolution" data-choice="paid"' in html, "each resolution has its own preview"
+    _head, _title, below = html.partition('id="attempts-title"')
+    moments = re.findall(r'</div>\s*<time datetime="([^"]+)"', below)
+    assert moments == sorted(moments, reverse=True), "newest first, as on the payment's timeline"
 
 
 def test_the_download_is_whole_and_redacted(ana, saga_in_review) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from backoffice.exports.models import Export
-from gateway.models import Payment
+from gateway.models import Payment, Refund
 from merchants.models import ApiKey, Merchant
 from monitoring.models import ConsistencyRun
 from monitoring.services import run_checks
@@ -57,6 +57,9 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
         "dashboard": "/admin/",
         "list": "/admin/gateway/payment/",
         "payment": f"/admin/gateway/payment/{payment.pk}/change/",
+        "queue": "/admin/queue/",
+        "refund": f"/admin/gateway/refund/{Refund.objects.get().pk}/change/",
+        "merchant": f"/admin/merchants/merchant/{payment.merchant_id}/change/",
         "saga": f"/admin/sagas/sagainstance/{saga.pk}/change/",
     }
     ana = staff("ana", "staff.refund_payment", *OPERATOR)
@@ -67,6 +70,7 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
             page = visitor.go(address)
             visitor.picture(name)
             barriers += [f"{name} {language} {theme}: {each}" for each in serious(page)]
+        visitor.unfolds("More actions")
         page.locator("[data-dialog=compensate-dialog]").click()
         page.locator("#compensate-dialog").wait_for()
         visitor.picture("dialog")

@@ -96,6 +96,7 @@ PAGES = {
     "channel_accounts_storedchannelaccount_enable": "A",
     "channel_accounts_storedchannelaccount_fee": "A",
     "channel_accounts_storedchannelaccount_rotate": "A",
+    "webhooks_webhookdelivery_resend": "SOA",
     "webhooks_webhookendpoint_test": "SOA",
     "exports_export_download": "FA",
     "exports_export_new": "FA",
@@ -138,13 +139,14 @@ OPERATION_PERMISSIONS = {
     "staff.refund_payment": "FA",
     "staff.resolve_saga": "OA",
     "staff.sync_payment": "SFOA",
+    "staff.resend_webhook": "SOA",
     "staff.test_endpoint": "SOA",
     "sagas.operate_sagainstance": "OA",
 }
 # URLs that redirect, or need parameters that only another page has.
 EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_site"}
 # A search that redirects to its result, and decisions, which need a pending approval.
-EXEMPT_URLS |= {"gateway_payment_decide", "sagas_sagainstance_decide"}
+EXEMPT_URLS |= {"approvals_approval_decide", "gateway_payment_decide", "sagas_sagainstance_decide"}
 # Forms of a list: each asks for the permission to view that list (tests/office/test_list_tools.py).
 EXEMPT_URLS |= {"staff_list_columns", "staff_list_views", "staff_list_view"}
 # The forms of one's own second factor, and the link of an invitation.

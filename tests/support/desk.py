@@ -90,6 +90,10 @@ class Desk:
             self.page.keyboard.press("Tab")
         raise AssertionError(f"{target} is not reached by keyboard")
 
+    def unfolds(self, text: str) -> None:
+        """Opens what is folded below this text."""
+        self.page.get_by_text(self.says(text), exact=True).click()
+
     def opens(self, text: str) -> Locator:
         """Presses the button of a dialog by keyboard: the focus goes into it, out with Escape, and in again."""
         opener = self.page.get_by_role("link", name=f"{self.says(text)}…", exact=True)

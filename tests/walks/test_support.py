@@ -39,6 +39,7 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
     sue.finds(payment.order_no)
     expect(sue.page.get_by_text("1,234.56 USD").first).to_be_visible()
     timeline = sue.page.get_by_role("region", name=sue.says("Timeline"))
+    sue.page.get_by_label(sue.says("Technical entries")).check()
     for event in ("Payment created", "Channel update received", "Payment paid"):
         expect(timeline.get_by_text(sue.says(event), exact=True).first).to_be_visible()
     assert sue.why_not("Refund") == sue.says("Your role does not permit this action.")

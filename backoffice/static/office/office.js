@@ -24,6 +24,13 @@
         button.disabled = input.value.trim() !== input.dataset.mustBe;
     }
 
+    // Of the previews of a field, shows that of its chosen value; the one without a value when nothing is chosen.
+    function showPreview(field) {
+        const scope = field.closest("dialog, form") || document;
+        const previews = scope.querySelectorAll(`[data-preview="${field.name}"]`);
+        previews.forEach((each) => { each.hidden = (each.dataset.choice || "") !== field.value; });
+    }
+
     document.addEventListener("click", (event) => {
         const link = event.target.closest("[data-dialog]");
         if (link) { open(link, event); return; }
@@ -40,7 +47,14 @@
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone) document.cookie = `browser_time_zone=${zone}; path=/admin/; max-age=31536000; samesite=lax`;
 
+    document.addEventListener("change", (event) => {
+        if (event.target.name && document.querySelector(`[data-preview="${event.target.name}"]`)) showPreview(event.target);
+    });
     document.addEventListener("DOMContentLoaded", () => {
+        document.querySelectorAll("[data-preview][data-choice]").forEach((each) => {
+            const field = (each.closest("form") || document).querySelector(`[name="${each.dataset.preview}"]`);
+            if (field) showPreview(field);
+        });
         document.querySelectorAll("[data-must-be]").forEach(confirmTyped);
     });
 })();

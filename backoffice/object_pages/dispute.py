@@ -1,0 +1,60 @@
+"""The page of a dispute."""
+
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState
+from common.admin import money_text
+from gateway.models import Dispute, DisputeStatus
+from merchants.models import Environment
+
+TONES = {
+    DisputeStatus.NEEDS_RESPONSE: "danger",
+    DisputeStatus.UNDER_REVIEW: "warning",
+    DisputeStatus.WON: "success",
+    DisputeStatus.LOST: "danger",
+    DisputeStatus.CLOSED: "neutral",
+}
+
+
+def build_dispute_page(dispute: Dispute) -> ObjectPage:
+    payment, status = dispute.payment, DisputeStatus(dispute.status)
+    due = localize(localtime(dispute.evidence_due_by)) if dispute.evidence_due_by else "—"
+    notes = []
+    if status is DisputeStatus.NEEDS_RESPONSE:
+        notes.append(PageNote(_("Disputes are answered at the channel. Evidence is due by:"), due, "danger"))
+    if dispute.is_inquiry:
+        notes.append(
+            PageNote(_("An inquiry: the bank has taken no money, and a refund settles it."), "", "info")
+        )
+    return ObjectPage(
+        heading=money_text(dispute.amount_minor, dispute.currency),
+        state=PageState(str(status.label), TONES[status]),
+        is_test=dispute.environment == Environment.TEST,
+        notes=notes,
+        facts=[
+            PageFact(
+                _("payment"), payment.payment_no, reverse("admin:gateway_payment_change", args=[payment.pk])
+            ),
+            PageFact(
+                _("merchant"),
+                dispute.merchant.name,
+                reverse("admin:merchants_merchant_change", args=[dispute.merchant_id]),
+                is_name=True,
+            ),
+            PageFact(_("dispute number"), dispute.dispute_no, is_code=True),
+            PageFact(_("channel"), dispute.channel, is_name=True),
+            PageFact(_("channel's number"), dispute.channel_dispute_no, is_code=True),
+            PageFact(_("reason"), dispute.reason, is_name=True),
+            PageFact(_("evidence due by"), due),
+            PageFact(_("opened at"), localize(localtime(dispute.created_at))),
+        ],
+        amounts=[
+            (_("captured"), money_text(payment.captured_minor, payment.currency)),
+            (_("refunded"), money_text(payment.refunded_minor, payment.currency)),
+            (_("disputed"), money_text(payment.disputed_minor, payment.currency)),
+            (_("refundable"), money_text(payment.refundable_minor, payment.currency)),
+        ],
+    )

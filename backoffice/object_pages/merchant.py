@@ -1,0 +1,23 @@
+"""The page of a merchant."""
+
+from django.utils.formats import localize
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from backoffice.page_parts import ObjectPage, PageFact, PageState
+from backoffice.services import merchant_panels
+from merchants.models import Merchant, MerchantStatus
+
+
+def build_merchant_page(merchant: Merchant) -> ObjectPage:
+    is_active = merchant.status == MerchantStatus.ACTIVE
+    return ObjectPage(
+        heading=merchant.name,
+        state=PageState(merchant.get_status_display(), "success" if is_active else "danger"),
+        facts=[
+            PageFact(_("e-mail"), merchant.email, f"mailto:{merchant.email}"),
+            PageFact(_("merchant id"), str(merchant.pk), is_code=True),
+            PageFact(_("created at"), localize(localtime(merchant.created_at))),
+        ],
+        panels=merchant_panels.panels(merchant_id=merchant.pk),
+    )

@@ -1,0 +1,90 @@
+"""The head of the payment's page: amounts, who paid, the link, and the last updates in both directions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import segno
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from backoffice.renderers.payer import describe_payer
+from backoffice.timeline.registry import Subject
+from common.admin import money_text
+from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from gateway.services.refund_late_payments import LATE_PAYMENT_REVIEWS
+
+MAX_LINK_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentLink:
+    """`code` is the QR code as SVG; None when the link is too long for one."""
+
+    url: str
+    code: SafeString | None
+
+
+def build_head(subject: Subject, open_reviews: list[Any]) -> dict[str, Any]:
+    payment = subject.payment
+    attempt = subject.attempts[0] if subject.attempts else None
+    return {
+        "money": _list_amounts(payment, attempt),
+        "net": money_text(_net_minor(payment, attempt), payment.currency),
+        "payer": describe_payer(payment, subject.channel_events),
+        "link": _build_link(payment),
+        "last_channel_event": subject.channel_events[0] if subject.channel_events else None,
+        "last_delivery": subject.deliveries[0] if subject.deliveries else None,
+        "primary_action": _choose_primary(payment, open_reviews),
+    }
+
+
+def _choose_primary(payment: Payment, open_reviews: list[Any]) -> str:
+    if any(review.code in LATE_PAYMENT_REVIEWS for review in open_reviews):
+        return "give_back"
+    if payment.status == PaymentStatus.AUTHORIZED and not payment.captured_minor:
+        return "capture"
+    return "refund" if payment.has_refundable_status else "sync"
+
+
+def _list_amounts(payment: Payment, attempt: PaymentAttempt | None) -> list[tuple[str, str]]:
+    """Captured and refunded always, the others where there is something."""
+    amounts = [
+        (_("captured"), payment.captured_minor, True),
+        (_("capturable"), payment.capturable_minor, False),
+        (_("refunded"), payment.refunded_minor, True),
+        (_("refund pending"), payment.refund_pending_minor, False),
+        (_("disputed"), payment.disputed_minor, False),
+        (_("application fee"), _fee_minor(payment, attempt), False),
+        (_("refundable"), payment.refundable_minor, False),
+    ]
+    return [
+        (label, money_text(minor, payment.currency)) for label, minor, always in amounts if minor or always
+    ]
+
+
+def _net_minor(payment: Payment, attempt: PaymentAttempt | None) -> int:
+    """What is left of the captured money. The fees of the channel are not known here."""
+    taken = payment.refunded_minor + payment.disputed_minor + _fee_minor(payment, attempt)
+    return payment.captured_minor - taken
+
+
+def _fee_minor(payment: Payment, attempt: PaymentAttempt | None) -> int:
+    """A partial capture takes the application fee in proportion."""
+    if attempt is None or not payment.captured_minor:
+        return 0
+    return attempt.application_fee_minor * payment.captured_minor // payment.authorized_minor
+
+
+def _build_link(payment: Payment) -> PaymentLink | None:
+    """Only while somebody can still pay."""
+    if payment.status != PaymentStatus.PENDING or not payment.payment_url:
+        return None
+    return PaymentLink(payment.payment_url, _draw_code(payment.payment_url))
+
+
+def _draw_code(url: str) -> SafeString | None:
+    if len(url) > MAX_LINK_LENGTH:
+        return None
+    code = segno.make(url, micro=False)
+    svg: str = code.svg_inline(border=4, dark="#000", light="#fff", omitsize=True, lineclass=None)
+    return mark_safe(svg)  # noqa: S308 - SVG made by segno: it draws the link and does not contain it
