@@ -17,6 +17,7 @@ from backoffice.services import endpoint_health
 from channel_accounts.models import StoredChannelAccount
 from common.admin import money_text
 from gateway.models import PaymentStatus
+from ledger.balances import read_merchant_balances
 from merchants.models import Environment
 
 # The newest payments of a merchant, in the order of the index payment_by_merchant: this bounds the cost.
@@ -114,6 +115,29 @@ def _format_time(moment: dt.datetime | None) -> str:
     return localize(localtime(moment)) if moment else "—"
 
 
+def balance_panel(merchant_id: UUID) -> Panel:
+    """What the merchant is owed, from the ledger."""
+    balances = [
+        (environment, balance)
+        for environment in Environment
+        for balance in read_merchant_balances(merchant_id=merchant_id, environment=environment.value)
+    ]
+    return Panel(
+        title=_("Balance"),
+        columns=(_("environment"), _("posted"), _("reserved for refunds"), _("available")),
+        rows=[
+            (
+                str(environment.label),
+                money_text(balance.posted_minor, balance.currency),
+                money_text(balance.reserved_minor, balance.currency),
+                money_text(balance.available_minor, balance.currency),
+            )
+            for environment, balance in balances
+        ],
+        empty_text=_("No money has been posted yet."),
+    )
+
+
 def account_panel(merchant_id: UUID) -> Panel:
     """The merchant's own and connected channel accounts. Payments without one use the platform's."""
     accounts = list(
@@ -152,7 +176,12 @@ def account_panel(merchant_id: UUID) -> Panel:
     )
 
 
-PANELS: Sequence[Callable[[UUID], Panel]] = (volume_panel, account_panel, endpoint_panel)
+PANELS: Sequence[Callable[[UUID], Panel]] = (
+    volume_panel,
+    balance_panel,
+    account_panel,
+    endpoint_panel,
+)
 
 
 def panels(*, merchant_id: UUID) -> list[Panel]:
