@@ -142,11 +142,13 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
     shop.paid(client)
     with without_triggers() as cursor:
         cursor.execute(
-            """INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object(
+            # LATERAL: with `(function(…)).*` the function would run once for each column.
+            """INSERT INTO payments SELECT copy.* FROM payments AS p, generate_series(1, 4000) AS n,
+            LATERAL jsonb_populate_record(p, jsonb_build_object(
                 'id', gen_random_uuid(), 'payment_no', 'COPY-' || n, 'order_no', 'COPY-' || n,
                 'order_id', gen_random_uuid(), 'created_at', now() - n * interval '1 minute',
-                'paid_at', now() - n * interval '1 minute'))).*
-            FROM payments p, generate_series(1, 4000) AS n WHERE payment_no NOT LIKE 'COPY-%'"""
+                'paid_at', now() - n * interval '1 minute')) AS copy
+            WHERE p.payment_no NOT LIKE 'COPY-%'"""
         )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE payments")
