@@ -69,7 +69,7 @@ def test_the_page_tells_all_that_happened_in_one_line_of_time(fina: Client, paid
         "broken",
     ):
         assert shown in html, shown
-    moments = re.findall(r'<time datetime="([^"]+)"', html)
+    moments = re.findall(r'</div>\s*<time datetime="([^"]+)"', html)
     assert len(moments) > 10
     assert moments == sorted(moments, reverse=True)
 
