@@ -21,6 +21,8 @@ _ROWS_OF_PAYMENT = {
     "order_items": "t.order_id = p.order_id",
     "payments": "t.id = p.id",
     "payment_attempts": "t.payment_id = p.id",
+    "ledger_transfers": "t.payment_id = p.id",
+    "ledger_entries": "t.transfer_id IN (SELECT id FROM ledger_transfers WHERE payment_id = p.id)",
     "saga_instances": "t.business_id = p.payment_no",
     "saga_steps": "t.saga_id IN (SELECT id FROM saga_instances WHERE business_id = p.payment_no)",
     "saga_events": "t.saga_id IN (SELECT id FROM saga_instances WHERE business_id = p.payment_no)",
@@ -43,13 +45,15 @@ UNION SELECT event_id FROM channel_events c JOIN payment_attempts a USING (refer
 # Rows of these tables are shared by all copies.
 _SHARED = """
 SELECT id::text FROM merchants UNION SELECT id::text FROM api_keys UNION SELECT id::text FROM webhook_endpoints
+UNION SELECT id::text FROM ledger_accounts
 """
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MINUTE = re.compile(r"20\d\d-\d\d-\d\d[ T]\d\d:\d\d(?=:\d\d)")
+_DAY = re.compile(r"(?<=\t)20\d\d-\d\d-\d\d(?=\t)")
 # Ids of the events begin there, so that their digits occur in no other column.
 FIRST_EVENT_ID = 7_000_000_000_001
 # What retention leaves of a payment, for ever.
-_KEPT = ("orders", "order_items", "payments", "payment_attempts")
+_KEPT = ("orders", "order_items", "payments", "payment_attempts", "ledger_transfers", "ledger_entries")
 HISTORY = dt.timedelta(days=28)
 YEARS = dt.timedelta(days=3 * 365)
 MOST = 10_000_000
@@ -116,7 +120,8 @@ class PaymentCopies:
         for place, name in enumerate(names):
             marked = marked.replace(name, f"\0{place}\0")
         marked = _MINUTE.sub(lambda found: f"\0{len(names) + ('T' in found.group())}\0", marked)
-        for place, event_id in enumerate(self._event_ids, len(names) + 2):
+        marked = _DAY.sub(f"\0{len(names) + 2}\0", marked)
+        for place, event_id in enumerate(self._event_ids, len(names) + 3):
             marked = marked.replace(str(event_id), f"\0{place}\0")
         pieces = marked.split("\0")
         return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
@@ -131,7 +136,7 @@ class PaymentCopies:
             str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | place << 68 | 2 << 62 | bits & ((1 << 62) - 1)))
             for place, _id in enumerate(self._uuids)
         ]
-        times = [at.strftime("%Y-%m-%d %H:%M"), at.strftime("%Y-%m-%dT%H:%M")]
+        times = [at.strftime("%Y-%m-%d %H:%M"), at.strftime("%Y-%m-%dT%H:%M"), at.strftime("%Y-%m-%d")]
         first_event = FIRST_EVENT_ID - (number + 1) * len(self._event_ids)
         events = [str(first_event + place) for place, _id in enumerate(self._event_ids)]
         return [*texts, *ids, *times, *events]

@@ -1,9 +1,11 @@
 """Migrations run beside payments: none reads or writes a big table while it holds everybody off, and each can be
 taken back."""
 
+import inspect
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,11 +19,14 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, GeneratedField, Index
+from django_migration_linter import MigrationLinter
+from django_migration_linter.sql_analyser import analyse_sql_statements, get_sql_analyser_class
 
 from common.postgresql.operations import AddCheckOnline, AddIndexOnline, AddUniqueOnline
 from common.postgresql.partitions import list_partitions
 from common.postgresql.sessions import open_session
 from sagas.partitions import STEPS
+from scripts.local.config import ROOT
 from tests.support.threads import wait_until, waiting_for_locks
 
 OURS = (
@@ -97,6 +102,36 @@ def test_what_takes_long_is_alone_in_its_migration() -> None:
             assert migration.atomic is False, name
             others = set(migration.operations) - set(online)
             assert all(isinstance(each, operations.RunPython) for each in others), (name, others)
+
+
+# Nothing is released yet: the first two migrations of an app are edited until then.
+LAST_EDITED = 2
+
+
+@pytest.mark.django_db
+def test_no_later_migration_breaks_the_running_release() -> None:
+    """While a release is rolled out, the one before it runs on the new tables."""
+    linter = MigrationLinter(str(ROOT), no_cache=True)
+    for migration in MigrationLoader(None, ignore_no_migrations=True).disk_migrations.values():
+        path = Path(inspect.getfile(type(migration)))
+        is_ours = path.is_relative_to(ROOT) and "site-packages" not in path.parts
+        if is_ours and int(migration.name[:4]) > LAST_EDITED:
+            linter.lint_migration(migration)
+    assert linter.nb_erroneous == 0, "see the output, and docs/DEPLOYMENT.md"
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("ALTER TABLE payments DROP COLUMN subject", "DROP_COLUMN"),
+        ("ALTER TABLE payments RENAME COLUMN subject TO title", "RENAME_COLUMN"),
+        ("ALTER TABLE payments ADD COLUMN title text NOT NULL", "NOT_NULL"),
+        ("DROP TABLE payments", "DROP_TABLE"),
+    ],
+)
+def test_the_linter_knows_what_breaks_a_running_release(sql: str, code: str) -> None:
+    errors, _ignored, _warnings = analyse_sql_statements(get_sql_analyser_class("postgresql"), [sql])
+    assert [error.code for error in errors] == [code]
 
 
 @pytest.fixture

@@ -67,6 +67,9 @@ class PartitionByWeek(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
+        if schema_editor.collect_sql:  # sqlmigrate prints statements without a database that has the table
+            schema_editor.execute(f"-- {self.describe()}")
+            return
         table, key, plain = self.table, self.key, f"{self.table}_plain"
         with schema_editor.connection.cursor() as cursor:
             cursor.execute(_IS_PARTITIONED, [table])
