@@ -20,7 +20,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, GeneratedField, Index
 from django_migration_linter import MigrationLinter
-from django_migration_linter.sql_analyser import analyse_sql_statements, get_sql_analyser_class
+from django_migration_linter.sql_analyser.analyser import analyse_sql_statements, get_sql_analyser_class
 
 from common.postgresql.operations import AddCheckOnline, AddIndexOnline, AddUniqueOnline
 from common.postgresql.partitions import list_partitions
