@@ -12,9 +12,9 @@ from celery.signals import (
     setup_logging,
     task_postrun,
     task_prerun,
-    worker_process_init,
-    worker_process_shutdown,
+    worker_init,
     worker_ready,
+    worker_shutdown,
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
@@ -42,9 +42,9 @@ def _leave_logging_to_django(**_event: Any) -> None:
     """Keeps Celery from setting up its own log format: it does not when a receiver of this signal exists."""
 
 
-@worker_process_init.connect
+@worker_init.connect
 def _start_tracing(**_event: Any) -> None:
-    """Runs in each child, because the exporter's thread does not survive a fork."""
+    """Runs once: the worker's tasks are threads of one process (ADR 37)."""
     from django.conf import settings
 
     from common.tracing import configure_tracing
@@ -52,7 +52,7 @@ def _start_tracing(**_event: Any) -> None:
     configure_tracing(settings.SERVICE_NAME)
 
 
-@worker_process_shutdown.connect
+@worker_shutdown.connect
 def _send_last_spans(**_event: Any) -> None:
     from common import tracing
 

@@ -1,5 +1,6 @@
 """Celery's sweep: advances due sagas while no `run_sagas` worker runs (ADR 22)."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,9 +15,22 @@ from sagas.state import SagaState
 # A sweep claims for at most so long, so that a backlog leaves room for other periodic tasks. It still advances the
 # sagas that it has claimed by then: at most one call more for each.
 SWEEP_SECONDS = 5.0
-SWEEP_THREADS = 4
+SWEEP_THREADS = 8
 # A `run_sagas` worker polls every SAGA_SWEEP_SECONDS. A saga that was due for so many polls is not claimed by any.
 MISSED_POLLS = 5
+
+# One sweep at a time in a process, so that sweeps of a backlog take one of a worker's threads and never all.
+_sweeping = threading.Lock()
+
+
+def sweep_unless_sweeping() -> int:
+    """Sweeps, unless this process does so already. Returns the number of sagas."""
+    if not _sweeping.acquire(blocking=False):
+        return 0
+    try:
+        return sweep_due_sagas()
+    finally:
+        _sweeping.release()
 
 
 def sweep_due_sagas() -> int:

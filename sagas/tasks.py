@@ -8,4 +8,4 @@ from sagas import sweep
 @shared_task(name="sagas.sweep")
 def sweep_sagas() -> int:
     """Runs every SAGA_SWEEP_SECONDS on a queue of its own."""
-    return sweep.sweep_due_sagas()
+    return sweep.sweep_unless_sweeping()

@@ -113,7 +113,6 @@ def _environment(stack: Stack) -> dict[str, str]:
     """The environment of every process of the stack. The caller's values win over the defaults."""
     defaults = {
         **secrets.load_or_create(stack),
-        "WORKER_CONCURRENCY": "2",
         "ADMIN_PASSWORD": "admin",
     }
     ours = {

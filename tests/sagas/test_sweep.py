@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 
 from payment_platform.celery import app
+from sagas import sweep
 from sagas.definitions import Definition
 from sagas.models import SagaInstance, SagaStatus
 from sagas.outcomes import Failure, Transient
@@ -68,6 +69,16 @@ def test_the_sweep_finishes_due_sagas_of_every_queue(waiting: Begin) -> None:
     nobody_looked()
     assert sweep_sagas() == len(sagas)
     assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
+
+
+def test_one_sweep_at_a_time_in_a_process(waiting: Begin) -> None:
+    """The other threads of a worker are for other periodic tasks."""
+    saga_id = waiting("test")
+    nobody_looked()
+    with sweep._sweeping:
+        assert sweep_sagas() == 0
+    assert sweep_sagas() == 1
+    assert status_of(saga_id) == SagaStatus.COMPLETED
 
 
 def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
