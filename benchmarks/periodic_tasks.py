@@ -1,35 +1,26 @@
-"""Celery's pools of processes, threads and greenlets, with the platform's periodic tasks.
+"""Celery's pools of processes and threads, with the platform's light periodic tasks."""
 
-    python -m scripts.local.testing python -m benchmarks.periodic_tasks [--rounds 3] [--pools prefork:2 threads:8]
-
-Each round starts a worker of each pool, one after the other, and sends it the same messages: every light periodic task
-so many times, in turn. Printed are CPU for one task, memory of the worker (what processes share is counted once), and
-how long a light task waits while as many calls as a `prefork` of two has processes take two seconds each, as calls of a
-slow channel do.
-"""
-
-import argparse
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-
-import django
-
-django.setup()
+from dataclasses import dataclass
 
 import redis
 from django.conf import settings
-from django.core.management import call_command
 
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure
+from benchmarks.processes import read_cpu_of_family, read_memory_mb
 from payment_platform.celery import app
 
+BENCHMARK = Benchmark(
+    "periodic_tasks",
+    "A Celery worker of two processes beside one of eight threads: the light periodic tasks in turn, and a light task"
+    " beside two that wait two seconds each, as for a slow channel.",
+    "Celery closes the pool of connections of a `prefork` child after each task, so that every task opens sessions.",
+)
 LIGHT = (
     "backoffice.add_up_hours",
     "backoffice.expire_approvals",
@@ -39,124 +30,92 @@ LIGHT = (
     "webhooks.cancel_leftovers",
     "webhooks.send_notices",
 )
-DONE, SLOW_CALLS, SLOW_SECONDS = "benchmark-tasks-done", 2, 2.0
-_redis = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=600)
+PROCESSES, THREADS = "prefork:2", "threads:8"
+ENDED, SLOW_CALLS, SLOW_SECONDS = "benchmark-tasks-ended", 2, 2.0
 
 
 @app.task(name="benchmark.call")
 def call() -> None:
     """Waits as a call of a slow channel does."""
     time.sleep(SLOW_SECONDS)
-    _redis.rpush(DONE, "call")
+    _connect().rpush(ENDED, "call")
 
 
 @app.task(name="benchmark.note")
 def note() -> None:
-    _redis.rpush(DONE, "note")
+    _connect().rpush(ENDED, "note")
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--pools", nargs="+", default=["prefork:2", "threads:2", "threads:8"])
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--times", type=int, default=30)
-    chosen = options.parse_args()
-    call_command("migrate", verbosity=0)
-    for _round in range(chosen.rounds):
-        for pool in chosen.pools:
-            print(f"{pool:12}{_measure(pool, chosen.times)}  load {os.getloadavg()[0]:.1f}", flush=True)
+def _connect() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=600)
 
 
-def _measure(pool: str, times: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Round:
+    cpu_ms: float  # for one task
+    memory_mb: float
+    wait_seconds: float  # of a light task beside slow calls
+
+
+def measure(effort: Effort) -> list[Figure]:
+    rounds: dict[str, list[Round]] = {PROCESSES: [], THREADS: []}
+    for _round in range(effort.rounds):
+        for pool, found in rounds.items():
+            found.append(_measure_one(pool, effort.choose(20, 1)))
+    figures: list[Figure] = []
+    for attribute, unit, text in (
+        ("cpu_ms", "ms", "CPU for a task"),
+        ("memory_mb", "MB", "memory"),
+        ("wait_seconds", "s", "a light task beside slow ones ends after"),
+    ):
+        values = {pool: [getattr(each, attribute) for each in found] for pool, found in rounds.items()}
+        base = median_figure(f"{PROCESSES}, {text}", values[PROCESSES], unit)
+        figures += [base, median_figure(f"{THREADS}, {text}", values[THREADS], unit, base=base)]
+    return figures
+
+
+def _measure_one(pool: str, times: int) -> Round:
     with _start_worker(pool) as pid:
         _run(LIGHT)  # loads modules, opens connections
-        before, began = _cpu_seconds(pid), time.monotonic()
+        before = read_cpu_of_family(pid)
         _run(LIGHT * times)
-        seconds = time.monotonic() - began
-        count = len(LIGHT) * times
-        cpu_ms = (_cpu_seconds(pid) - before) * 1000 / count
-        memory = _memory_mb(pid)
-        began = time.monotonic()
-        for _call in range(SLOW_CALLS):
-            app.send_task("benchmark.call")
-        app.send_task("benchmark.note")
-        while (done := _wait_for_one()) != b"note":
-            SLOW_DONE.append(done)
-        waited = time.monotonic() - began
-        for _call in range(SLOW_CALLS - len(SLOW_DONE)):
-            _wait_for_one()
-        SLOW_DONE.clear()
-    return (
-        f"{count / seconds:6.0f} tasks/s  CPU {cpu_ms:5.2f} ms  memory {memory:4.0f} MB"
-        f"  light task beside slow calls after {waited:4.2f} s"
-    )
-
-
-SLOW_DONE: list[bytes] = []
+        cpu_ms = (read_cpu_of_family(pid) - before) * 1000 / (len(LIGHT) * times)
+        return Round(cpu_ms, read_memory_mb(pid), _wait_beside_slow_calls())
 
 
 def _run(tasks: tuple[str, ...]) -> None:
-    """Sends the tasks, and waits until all have ended: the last ones note their end."""
     for task in tasks:
         app.send_task(task)
     app.send_task("benchmark.note")
-    assert _wait_for_one() == b"note"
-    while _redis.hlen(f"{_prefix()}unacked"):
-        time.sleep(0.01)
+    assert _wait_for_one() == "note"
 
 
-def _prefix() -> str:
-    return str(settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", ""))
+def _wait_beside_slow_calls() -> float:
+    began = time.monotonic()
+    for _call in range(SLOW_CALLS):
+        app.send_task("benchmark.call")
+    app.send_task("benchmark.note")
+    ended = {}
+    for _task in range(SLOW_CALLS + 1):
+        ended[_wait_for_one()] = time.monotonic() - began
+    return ended["note"]
 
 
-def _wait_for_one() -> bytes:
-    found = _redis.blpop([DONE], timeout=300)
+def _wait_for_one() -> str:
+    found = _connect().blpop([ENDED], timeout=300)
     assert isinstance(found, tuple), "the worker does not work"
-    return bytes(found[1])
+    return found[1].decode() if isinstance(found[1], bytes) else found[1]
 
 
 @contextmanager
 def _start_worker(pool: str) -> Iterator[int]:
     name, _colon, concurrency = pool.partition(":")
     options = ["--pool", name, "--concurrency", concurrency, "--without-gossip", "--without-mingle"]
-    command = [
-        "celery",
-        "--quiet",
-        "--app",
-        "benchmarks.periodic_tasks:app",
-        "worker",
-        "--loglevel",
-        "WARNING",
-    ]
-    with subprocess.Popen([sys.executable, "-m", *command, *options], stdout=subprocess.DEVNULL) as process:
+    command = ["--quiet", "--app", "benchmarks.periodic_tasks:app", "worker", "--loglevel", "ERROR"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "celery", *command, *options], env=dict(os.environ), stdout=subprocess.DEVNULL
+    ) as process:
         try:
             yield process.pid
         finally:
             process.terminate()
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(int(child) for child in children)]
-
-
-def _cpu_seconds(pid: int) -> float:
-    ticks = 0
-    for each in _family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mb(pid: int) -> float:
-    """Proportional: what the processes share is counted once."""
-    total = 0
-    for each in _family(pid):
-        text = Path(f"/proc/{each}/smaps_rollup").read_text()
-        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-        total += int(found.group(1)) if found else 0
-    return total / 1024
-
-
-if __name__ == "__main__":
-    main()

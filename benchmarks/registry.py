@@ -10,6 +10,7 @@ NAMES = (
     "webhooks_in",
     "memory",
     "slow_clients",
+    "overload",
     "tracing",
     # Sagas and polls
     "sagas",
@@ -19,6 +20,7 @@ NAMES = (
     "fairness",
     "outage",
     "polling",
+    "periodic_tasks",
     "routing",
     # Events out
     "events",
