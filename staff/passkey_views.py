@@ -19,12 +19,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from staff import passkeys, second_factor
+from staff.backends import StaffBackend
 from staff.forms import CODE_WRONG, AddPasskeyForm, PasskeyNameForm
 from staff.views import for_staff, get_user, render_page
 
 CHALLENGE_SECONDS = 300
 ADDING, SIGNING_IN = "passkey_to_add", "passkey_to_sign_in"
-PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - its name
+BACKEND = f"{StaffBackend.__module__}.{StaffBackend.__qualname__}"  # reads the person of each later request
 
 
 @require_POST
@@ -112,7 +113,7 @@ def confirm_sign_in(request: HttpRequest) -> HttpResponse:
         return redirect("admin:login")
     user: Any = passkey.user
     user.otp_device = passkey  # django-otp reads this and marks the session as verified
-    login(request, user, backend=PASSWORD_BACKEND)
+    login(request, user, backend=BACKEND)
     return HttpResponseRedirect(_get_next(request))
 
 
