@@ -1,6 +1,6 @@
 """Runs the benchmarks and renders docs/PERFORMANCE.md from their results.
 
-    make bench                                          all, which takes about half an hour on a quiet machine
+    make bench                                          all, which takes about an hour on a quiet machine
     make bench ARGS="--only payments,replay"            some; the others keep their results
     make bench ARGS="--quick"                           all, with few requests; the results are not kept
 
