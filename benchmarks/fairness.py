@@ -13,6 +13,7 @@ import uuid
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
 
 from benchmarks import slow
 from benchmarks.figures import Benchmark, Effort, Figure, median_figure
@@ -70,7 +71,8 @@ def _close_hostile_sagas() -> None:
     """So that the next round begins alone. A pending saga must begin before it can fail."""
     hostile = SagaInstance.objects.filter(fairness_key="hostile", status__in=ACTIVE_SAGA_STATUSES)
     hostile.update(status=SagaStatus.IN_PROGRESS)
-    hostile.update(status=SagaStatus.FAILED, lease_expires_at=None, lease_owner="")
+    fence = F("fence") + 1  # the worker's late writes change nothing
+    hostile.update(status=SagaStatus.FAILED, lease_expires_at=None, lease_owner="", fence=fence)
 
 
 def _begin(key: str, seconds: float) -> uuid.UUID:
