@@ -3,7 +3,7 @@
 Sagas of three EXTERNAL steps that do nothing, of 20 merchants, for one worker with the places of production. Normal:
 never more than 100 wait. A backlog is loaded at once, as after an outage, and its rate is that of the first seconds.
 Each backlog is measured between two normal times of the same length, because the machine may be busy; the aim is a
-ratio of at least 0.8. Prints the most hints that lay in Redis.
+ratio of at least 0.8. Also measures how many wake-up hints lie in Redis at most.
 """
 
 import subprocess
@@ -74,7 +74,9 @@ def measure(effort: Effort) -> list[Figure]:
             figures += [
                 base,
                 median_figure(name, rates, "/s", base=base, aim="at least 0.80"),
-                Figure(name=f"most hints in Redis with {size:,} waiting sagas", value=most, unit="hints"),
+                Figure(
+                    name=f"most wake-up hints in Redis with {size:,} waiting sagas", value=most, unit="hints"
+                ),
             ]
     finally:
         worker.terminate()
@@ -93,7 +95,7 @@ def _normal(seconds: float) -> float:
 
 
 def _backlog(size: int, seconds: float) -> tuple[float, int]:
-    """The rate, and the most hints that lay in Redis. What is left of the backlog is deleted."""
+    """The rate, and how many wake-up hints lay in Redis at most. What is left of the backlog is deleted."""
     client = get_redis_connection("default")
     _load(size)
     _execute("ANALYZE saga_instances, saga_steps")

@@ -91,7 +91,7 @@ def _describe(name: str, cpu: Cpu, bare: Cpu) -> list[Figure]:
             unit="ms",
             ratio=cpu.web / bare.web if cpu is not bare else None,
             ratio_to=f"{BARE}, Python" if cpu is not bare else "",
-            aim="at most 3.6" if name == "POST /payments" else "",
+            aim="at most 3.33" if name == "POST /payments" else "",
         ),
         Figure(
             name=f"{name}, PostgreSQL",

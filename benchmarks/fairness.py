@@ -2,7 +2,7 @@
 
 One worker with the places of production. The hostile merchant has a backlog of sagas whose call takes seconds; the
 other begins one saga after the other. Latency is the time from the commit that creates a saga to its end. Both are
-measured twice, in turns, in one run; the aim is a ratio of the medians below 1.2.
+measured in alternating rounds of one run; the aim is a ratio of the medians below 1.2.
 """
 
 import statistics

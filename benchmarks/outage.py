@@ -1,7 +1,7 @@
 """Recovery from an outage of the workers: payments with lost answers are made while none runs, then workers start.
 
 Starts a platform of real processes of its own (PostgreSQL, Redis, gunicorn, workers, beat) with the leases and sweeps
-of production.
+of production; its worker runs twelve sagas at a time.
 """
 
 import time
@@ -17,7 +17,7 @@ from tests.support.processes import Platform
 BENCHMARK = Benchmark(
     "outage",
     "The recovery from an outage of the saga workers, during which the answers of payments were lost.",
-    "A lost creation is resolved with one query to the channel; a worker has twelve places.",
+    "A lost creation is resolved with one query to the channel; this benchmark's worker runs twelve sagas at a time.",
 )
 
 CLIENTS = 8

@@ -1,8 +1,8 @@
 """Polls per second when many are due, and beside a channel that answers slowly.
 
 Starts a platform of real processes of its own. Payments that were charged at the bank without a webhook are due for a
-poll all at once: it prints how many are polled per second. Then further ones are due whose polls take 9 seconds each,
-and creations whose answer is lost are made beside them: printed is how long these take to recover, against before.
+poll all at once: measured are the polls per second. Then further ones are due whose polls take 9 seconds each, and
+creations whose answer is lost are made beside them: measured is how long these take to recover, against before.
 """
 
 import time

@@ -33,10 +33,6 @@ def read_cpu_of_family(pid: int) -> float:
     return ended + sum(_read_seconds(each, USER, SYSTEM) for each in [pid, *list_children(pid)])
 
 
-def read_cpu(pid: int) -> float:
-    return _read_seconds(pid, USER, SYSTEM)
-
-
 def read_memory_mb(pid: int) -> float:
     """Of a process and its children; what they share is counted once."""
     total = 0

@@ -10,7 +10,7 @@ from benchmarks.prepared import create_key, prepare_payment, send
 BENCHMARK = Benchmark(
     "replay",
     "`POST /payments` again with the same Idempotency-Key, beside a bare view.",
-    "CPU of the gateway: a replay costs one statement and two commands to Redis.",
+    "CPU of the gateway: a replay costs one statement and one command to Redis.",
 )
 
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_a_table_shows_ratios_aims_and_rounds() -> None:
     ).splitlines()
     assert "| bare view | 20.0 /s |  |  | 10.0 – 30.0 |" in lines
     assert "| payments | 5.00 /s | 0.25 × bare view | at least 0.30 | 4.00 – 6.00 |" in lines
+
+
+def test_a_quick_run_proves_no_aim() -> None:
+    full = build_result("payments", [Figure(name="a", value=1.0, unit="ms", aim="at most 2")])
+    aim_reached = "| payments | a | 1.00 ms | at most 2 | yes |"
+    assert aim_reached in document.render(Results(MACHINE, {"payments": full}))
+    quick = replace(full, quick=True)
+    assert aim_reached not in document.render(Results(MACHINE, {"payments": quick}))
 
 
 @pytest.mark.parametrize(
