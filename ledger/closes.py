@@ -15,7 +15,7 @@ from django.db.models import Max, Min
 
 from common.clock import database_now
 from common.crypto import equals_in_constant_time, keyed_hash
-from ledger.models import DailyClose, EntryDirection, EntryPhase, LedgerAccount, TransferEntry
+from ledger.models import DailyClose, EntryDirection, EntryPhase, LedgerAccount, LedgerTransfer, TransferEntry
 
 PURPOSE = "ledger.daily_close"
 # How long after midnight a day is closed at the earliest. No transaction lives that long.
@@ -78,10 +78,18 @@ def _close_chain(chain: ChainKey, last_day: dt.date) -> Iterator[DailyClose]:
 
 
 def _get_first_day(chain: ChainKey) -> dt.date | None:
-    """The first transfer opens the first account in its own transaction."""
+    """The day of the first account, or of an earlier transfer: of two transactions around midnight, the later one may
+    have opened the account."""
     accounts = LedgerAccount.objects.filter(environment=chain.environment, currency=chain.currency)
-    first: dt.datetime | None = accounts.aggregate(at=Min("created_at"))["at"]
-    return first.astimezone(dt.UTC).date() if first else None
+    opened_at: dt.datetime | None = accounts.aggregate(at=Min("created_at"))["at"]
+    if opened_at is None:
+        return None
+    opened_day = opened_at.astimezone(dt.UTC).date()
+    earlier = LedgerTransfer.objects.filter(
+        environment=chain.environment, currency=chain.currency, day__lt=opened_day
+    )
+    first_day: dt.date | None = earlier.aggregate(day=Min("day"))["day"]
+    return first_day or opened_day
 
 
 @transaction.atomic

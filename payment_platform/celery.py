@@ -21,20 +21,21 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "payment_platform.settings")
 
 _task_started: ContextVar[float] = ContextVar("task_began")
 
+# All packages with a tasks.py: the worker refuses tasks of any other.
+TASK_PACKAGES = [
+    "backoffice",
+    "channels.simulator",
+    "gateway",
+    "ledger",
+    "merchants",
+    "monitoring",
+    "sagas",
+    "webhooks",
+]
+
 app = Celery("payment_platform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(
-    [
-        "sagas",
-        "gateway",
-        "merchants",
-        "idempotency",
-        "webhooks",
-        "channels.simulator",
-        "monitoring",
-        "backoffice",
-    ]
-)
+app.autodiscover_tasks(TASK_PACKAGES)
 
 
 @setup_logging.connect

@@ -40,6 +40,15 @@ def test_every_day_that_is_over_is_closed_once() -> None:
     assert closes.verify_days() == []
 
 
+@pytest.mark.usefixtures("_three_days_ago")
+def test_a_transfer_from_before_the_first_account_is_closed() -> None:
+    """Its transaction began before midnight; another one, which began later, opened the account."""
+    write("UPDATE ledger_transfers SET day = day - 1 WHERE event = 'payment.captured'")
+    closed = closes.close_days()
+    assert [close.transfer_count for close in closed][:2] == [1, 2]
+    assert closes.verify_days() == []
+
+
 MUTATIONS = {
     "an amount": ("UPDATE ledger_entries SET amount_minor = amount_minor - 1", "the entries have changed"),
     "a direction": ("UPDATE ledger_entries SET direction = 'debit'", "the entries have changed"),
