@@ -161,3 +161,9 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return self.refund_no
+
+    @property
+    def has_late_success(self) -> bool:
+        """It is failed here and succeeded at the channel, with more than was left to refund, and a review was opened.
+        Perhaps nothing was left; then only the previous status tells."""
+        return self.late_refunded_minor > 0 or self.status == self.previous_status == RefundStatus.FAILED

@@ -86,17 +86,22 @@ def end_refund_confirmation(*, refund: Refund) -> None:
 
 
 def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> bool:
-    recorded = Refund.objects.filter(
-        id=refund.id, status=RefundStatus.FAILED, contradicted_at__isnull=True
-    ).update(
-        contradicted_at=Now(),
-        late_refunded_minor=part_minor,
-        channel_refund_no=channel_refund_no,
-        updated_at=Now(),
+    """Nothing is left to refund when `part_minor` is 0."""
+    recorded = (
+        Refund.objects.filter(id=refund.id, status=RefundStatus.FAILED)
+        .exclude(previous_status=RefundStatus.FAILED)
+        .update(
+            previous_status=RefundStatus.FAILED,
+            contradicted_at=Now(),
+            late_refunded_minor=part_minor,
+            channel_refund_no=channel_refund_no,
+            updated_at=Now(),
+        )
     )
     if recorded:
-        _add_refunded(refund, part_minor)
-        post_refund_after_all(refund, amount_minor=part_minor)
+        if part_minor:
+            _add_refunded(refund, part_minor)
+            post_refund_after_all(refund, amount_minor=part_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.late_success", refund)
         open_review(

@@ -16,6 +16,7 @@ from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule, UpdateEffect
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.refunds import apply_refund_update
+from gateway.services.reconciliation.comparison import has_listed_outcome
 from gateway.services.refund_late_payments import refund_late_payments
 from gateway.update_source import UpdateSource
 from tests.support import background, bank
@@ -294,6 +295,32 @@ def test_a_failed_refund_succeeds_after_the_amount_was_refunded_again(
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
     assert "5000 more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
+
+
+@pytest.mark.parametrize("declines_first", [True, False])
+def test_a_failed_refund_succeeds_when_nothing_is_left_to_refund(
+    client: SignedClient, declines_first: bool
+) -> None:
+    """It failed at once, or after it had succeeded."""
+    payment = paid(client, "refund_declined" if declines_first else "")
+    if declines_first:
+        refunded = declined_refund(client, payment, 10_000)
+        SimulatedPayment.objects.update(simulate="")
+        Payment.objects.update(metadata={})
+    else:
+        refunded = data(refund(client, payment, 10_000))
+        bank.return_refund(refunded["refund_no"])
+        bank.deliver_webhooks(payment["payment_no"])
+    data(refund(client, payment, 10_000))
+    update = build_refund_update(refunded, RefundState.SUCCEEDED)
+    for effect in ("applied", "nothing_new"):
+        assert apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == effect
+    assert get_payment(client, payment)["refunded_amount"] == 10_000
+    row = get_refund(client, refunded)
+    assert (row["status"], row["previous_status"], row["late_refunded_amount"]) == ("failed", "failed", 0)
+    assert "10000 more" in Payment.objects.get().attention_reason
+    assert len(events_of(payment, "refund.late_success")) == 1
+    assert has_listed_outcome(Refund.objects.get(refund_no=refunded["refund_no"]), update), "it is known"
 
 
 def test_a_succeeded_refund_fails_and_can_be_repeated(client: SignedClient) -> None:

@@ -115,6 +115,6 @@ def compare_refund(environment: str, listed: ChannelRefund, refund: Refund | Non
 
 
 def has_listed_outcome(refund: Refund, listed: ChannelRefund) -> bool:
-    """Whether our refund has the outcome that the channel lists. A refund that exceeded what was left to refund has
-    `late_refunded_minor` and a review: it differs, and that is known."""
-    return listed.state == _REFUND_STATES[refund.status] or refund.late_refunded_minor > 0
+    """Whether our refund has the outcome that the channel lists. A refund that exceeded what was left to refund
+    has a review: it differs, and that is known."""
+    return listed.state == _REFUND_STATES[refund.status] or refund.has_late_success
