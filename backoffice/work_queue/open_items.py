@@ -124,7 +124,7 @@ SELECT item.kind, item.object_id, item.number, item.page_id, item.amount_minor, 
        coalesce(merchant.name, '') AS merchant_name, coalesce(merchant.email, '') AS merchant_email,
        clock_timestamp() AS seen_at
 FROM ({sources}) AS item LEFT JOIN merchants AS merchant ON merchant.id = item.merchant_id
-ORDER BY item.due_at < clock_timestamp() + interval '2 days' DESC NULLS LAST, item.since, item.object_id
+ORDER BY coalesce(item.due_at < clock_timestamp() + interval '2 days', FALSE) DESC, item.since, item.object_id
 LIMIT %(shown)s
 """
 _COUNTS = "SELECT item.kind, count(*), min(item.since) FROM ({sources}) AS item GROUP BY item.kind"

@@ -77,6 +77,7 @@ def test_one_item_of_each_kind_with_amount_reason_and_action(
         "due in 19 h",
         "Answered 410 Gone",
         "Waiting for approval: Compensate",
+        " data-row>",  # j and k of lists.js move along these
         reverse("admin:gateway_payment_sync", args=[everything.pk]),
         reverse("admin:approvals_approval_change", args=[Approval.objects.get().pk]),
     ):
@@ -84,6 +85,13 @@ def test_one_item_of_each_kind_with_amount_reason_and_action(
     found = items()
     assert set(found) == set(ItemKind)
     assert next(iter(found)) is ItemKind.DISPUTE, "what is due within two days comes first"
+
+
+def test_what_is_due_later_than_in_two_days_stands_by_its_age(everything: Payment) -> None:
+    later = dt.timedelta(days=10)
+    Dispute.objects.update(evidence_due_by=timezone.now() + later, created_at=timezone.now() + later)
+    found = [item.kind for item in list_open_items(QueueFilter(list(ItemKind)))]
+    assert found[-1] is ItemKind.DISPUTE, "the youngest item, although items without a due time are beside it"
 
 
 def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
