@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 ICONS = {
     "success": "check_circle",
@@ -76,3 +80,10 @@ class ObjectPage:
     amounts: Sequence[tuple[str, str]] = ()
     panels: Sequence[Panel] = ()
     blocks: Sequence[TextBlock] = ()
+
+
+def build_merchant_fact(merchant_id: UUID, name: str) -> PageFact:
+    """The merchant of an object, with a link to its page."""
+    return PageFact(
+        _("merchant"), name, reverse("admin:merchants_merchant_change", args=[merchant_id]), is_name=True
+    )

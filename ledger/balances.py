@@ -83,6 +83,7 @@ class MerchantBalance:
 
     @property
     def available_minor(self) -> int:
+        """What is posted, less what refunds in progress reserve."""
         return self.posted_minor - self.reserved_minor
 
 

@@ -55,6 +55,7 @@ def post_payment(
 def request_refund(
     *, subject: PostingSubject, place: Place, amount_minor: int, is_opening: bool = False
 ) -> None:
+    """Reserves the amount of a refund until it succeeds or fails."""
     post_transfer(
         Transfer(
             event=TransferEvent.REFUND_REQUESTED,

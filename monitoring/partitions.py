@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from django.db import connection
 
 from common.clock import database_now
 from common.postgresql.partitions import (
@@ -50,9 +51,9 @@ def make_partitions_ahead() -> int:
     """
     now = database_now()
     last = now + PERIOD * PERIODS_AHEAD
-    return sum(
-        make_partitions(table, first=now, last=last) for table in PARTITIONED_TABLES if is_partitioned(table)
-    )
+    with connection.cursor() as cursor:
+        tables = [table for table in PARTITIONED_TABLES if is_partitioned(cursor, table.name)]
+    return sum(make_partitions(table, first=now, last=last) for table in tables)
 
 
 def drop_expired_partitions() -> int:

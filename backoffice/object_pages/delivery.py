@@ -5,7 +5,15 @@ from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, TextBlock
+from backoffice.page_parts import (
+    ObjectPage,
+    PageFact,
+    PageNote,
+    PageState,
+    Panel,
+    TextBlock,
+    build_merchant_fact,
+)
 from backoffice.renderers.redaction import redacted_json
 from backoffice.renderers.saga_labels import format_milliseconds
 from events import cloudevents
@@ -33,12 +41,7 @@ def build_delivery_page(delivery: WebhookDelivery) -> ObjectPage:
     attempts = list(WebhookAttempt.objects.filter(delivery=delivery).order_by("-fence")[:MAX_ATTEMPTS])
     merchant = Merchant.objects.filter(pk=delivery.merchant_id).only("name").first()
     facts = [
-        PageFact(
-            _("merchant"),
-            merchant.name if merchant else str(delivery.merchant_id),
-            reverse("admin:merchants_merchant_change", args=[delivery.merchant_id]),
-            is_name=True,
-        ),
+        build_merchant_fact(delivery.merchant_id, merchant.name if merchant else str(delivery.merchant_id)),
         PageFact(
             _("endpoint"),
             delivery.callback_url or endpoint.url,

@@ -5,18 +5,11 @@ from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, build_merchant_fact
 from common.admin import money_text
+from gateway.admin.disputes import DISPUTE_COLOURS
 from gateway.models import Dispute, DisputeStatus
 from merchants.models import Environment
-
-TONES = {
-    DisputeStatus.NEEDS_RESPONSE: "danger",
-    DisputeStatus.UNDER_REVIEW: "warning",
-    DisputeStatus.WON: "success",
-    DisputeStatus.LOST: "danger",
-    DisputeStatus.CLOSED: "neutral",
-}
 
 
 def build_dispute_page(dispute: Dispute) -> ObjectPage:
@@ -31,19 +24,14 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
         )
     return ObjectPage(
         heading=money_text(dispute.amount_minor, dispute.currency),
-        state=PageState(str(status.label), TONES[status]),
+        state=PageState(str(status.label), DISPUTE_COLOURS.get(status, "neutral")),
         is_test=dispute.environment == Environment.TEST,
         notes=notes,
         facts=[
             PageFact(
                 _("payment"), payment.payment_no, reverse("admin:gateway_payment_change", args=[payment.pk])
             ),
-            PageFact(
-                _("merchant"),
-                dispute.merchant.name,
-                reverse("admin:merchants_merchant_change", args=[dispute.merchant_id]),
-                is_name=True,
-            ),
+            build_merchant_fact(dispute.merchant_id, dispute.merchant.name),
             PageFact(_("dispute number"), dispute.dispute_no, is_code=True),
             PageFact(_("channel"), dispute.channel, is_name=True),
             PageFact(_("channel's number"), dispute.channel_dispute_no, is_code=True),

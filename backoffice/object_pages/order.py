@@ -5,13 +5,13 @@ from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageState, Panel
+from backoffice.page_parts import ObjectPage, PageFact, PageState, Panel, build_merchant_fact
 from common.admin import money_text
 from gateway.models import Payment, Refund
 from merchants.models import Environment
+from orders.admin import COLOURS
 from orders.models import Order, OrderItem
 
-TONES = {"pending": "info", "paid": "success", "cancelled": "warning"}
 MAX_ITEMS = 200
 
 
@@ -19,15 +19,10 @@ def build_order_page(order: Order) -> ObjectPage:
     payment = Payment.objects.filter(order=order).first()
     return ObjectPage(
         heading=money_text(order.amount_minor, order.currency),
-        state=PageState(order.get_status_display(), TONES[order.status]),
+        state=PageState(order.get_status_display(), COLOURS[order.status]),
         is_test=order.environment == Environment.TEST,
         facts=[
-            PageFact(
-                _("merchant"),
-                order.merchant.name,
-                reverse("admin:merchants_merchant_change", args=[order.merchant_id]),
-                is_name=True,
-            ),
+            build_merchant_fact(order.merchant_id, order.merchant.name),
             PageFact(_("order number"), order.order_no, is_code=True),
             PageFact(_("subject"), order.subject or "—", is_name=True),
             PageFact(_("created at"), localize(localtime(order.created_at))),

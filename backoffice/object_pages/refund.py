@@ -3,7 +3,7 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, build_merchant_fact
 from backoffice.renderers.saga_labels import format_duration
 from backoffice.timeline.refunds import TONES
 from backoffice.timeline.registry import Tone
@@ -57,12 +57,7 @@ def _list_facts(refund: Refund) -> list[PageFact]:
             refund.payment.payment_no,
             reverse("admin:gateway_payment_change", args=[refund.payment_id]),
         ),
-        PageFact(
-            _("merchant"),
-            refund.merchant.name,
-            reverse("admin:merchants_merchant_change", args=[refund.merchant_id]),
-            is_name=True,
-        ),
+        build_merchant_fact(refund.merchant_id, refund.merchant.name),
         PageFact(_("refund number"), refund.refund_no, is_code=True),
         PageFact(_("requested by"), refund.get_origin_display()),
         PageFact(_("reason"), refund.reason or "—", is_name=True),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from backoffice.renderers.payer import describe_payer
 from backoffice.timeline.registry import Subject
 from common.admin import money_text
-from gateway.models import Payment, PaymentAttempt, PaymentStatus
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, reduce_application_fee
 from gateway.services.refund_late_payments import LATE_PAYMENT_REVIEWS
 
 MAX_LINK_LENGTH = 1000
@@ -72,7 +72,9 @@ def _fee_minor(payment: Payment, attempt: PaymentAttempt | None) -> int:
     """A partial capture takes the application fee in proportion."""
     if attempt is None or not payment.captured_minor:
         return 0
-    return attempt.application_fee_minor * payment.captured_minor // payment.authorized_minor
+    return reduce_application_fee(
+        attempt.application_fee_minor, payment.captured_minor, payment.authorized_minor
+    )
 
 
 def _build_link(payment: Payment) -> PaymentLink | None:

@@ -13,6 +13,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import AddConstraint, RunPython
 from django.db.models import CheckConstraint, Index, Model, UniqueConstraint
 
+from common.postgresql.partitions import is_partitioned
+
 BATCH = 5_000
 
 
@@ -26,7 +28,9 @@ class AddIndexOnline(AddIndexConcurrently):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)
-        if _is_partitioned(schema_editor, model._meta.db_table):
+        with schema_editor.connection.cursor() as cursor:
+            is_table_partitioned = is_partitioned(cursor, model._meta.db_table)
+        if is_table_partitioned:
             _build_on_partitions(schema_editor, model, self.index)
             return
         if _index_exists(schema_editor, self.index.name):
@@ -113,12 +117,6 @@ def _index_exists(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
     with _without_lock_timeout(schema_editor):
         schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(name)}", params=None)
     return False
-
-
-def _is_partitioned(schema_editor: BaseDatabaseSchemaEditor, table: str) -> bool:
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [table])
-        return bool(cursor.fetchone() == (True,))
 
 
 def _build_on_partitions(schema_editor: BaseDatabaseSchemaEditor, model: type[Model], index: Index) -> None:

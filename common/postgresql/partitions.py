@@ -69,11 +69,10 @@ def find_period(at: dt.datetime) -> dt.datetime:
     return _MONDAY + (at - _MONDAY) // PERIOD * PERIOD
 
 
-def is_partitioned(table: PartitionedTable) -> bool:
+def is_partitioned(cursor: CursorWrapper, table: str) -> bool:
     """False also while the table does not exist, because its migration was reversed."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [table.name])
-        return bool(cursor.fetchone() == (True,))
+    cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [table])
+    return bool(cursor.fetchone() == (True,))
 
 
 def list_partitions(table: PartitionedTable) -> Sequence[Partition]:

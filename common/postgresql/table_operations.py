@@ -5,6 +5,8 @@ from typing import Any
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
+from common.postgresql.partitions import is_partitioned
+
 # Constraints and indexes that a new table already has. Foreign keys and indexes that Django defers to the end of the
 # migration are created on the partitioned table.
 _CONSTRAINTS = """
@@ -15,7 +17,6 @@ _INDEXES = """
 SELECT pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
 """
-_IS_PARTITIONED = "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass"
 
 
 class SetStorageParameters(Operation):
@@ -72,8 +73,7 @@ class PartitionByWeek(Operation):
             return
         table, key, plain = self.table, self.key, f"{self.table}_plain"
         with schema_editor.connection.cursor() as cursor:
-            cursor.execute(_IS_PARTITIONED, [table])
-            if cursor.fetchone()[0]:
+            if is_partitioned(cursor, table):
                 return
             cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # noqa: S608 - a name in a migration
             assert not cursor.fetchone()[0], f"{table} has rows"

@@ -52,12 +52,7 @@ def top_filters(changelist: Any) -> dict[str, Any]:
         if name not in names
         for value in values
     ]
-    fields = [
-        {**field, "label": field["label"]}
-        for spec in shown
-        for choice in spec.choices(changelist)
-        for field in choice["fields"]
-    ]
+    fields = [field for spec in shown for choice in spec.choices(changelist) for field in choice["fields"]]
     return {"fields": fields, "kept": kept, "has_days": "created_from" in names}
 
 

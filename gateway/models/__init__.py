@@ -5,6 +5,7 @@ from gateway.models.attempt import (
     AttemptStatus,
     PaymentAttempt,
     build_attempt_reference,
+    reduce_application_fee,
 )
 from gateway.models.authorization_increment import AuthorizationIncrement, IncrementStatus
 from gateway.models.capture import Capture, CaptureStatus
@@ -50,4 +51,5 @@ __all__ = [
     "RoutingStrategy",
     "UpdateEffect",
     "build_attempt_reference",
+    "reduce_application_fee",
 ]

@@ -27,6 +27,11 @@ def build_attempt_reference(payment_no: str, number: int) -> str:
     return payment_no if number == 1 else f"{payment_no}-{number}"
 
 
+def reduce_application_fee(fee_minor: int, amount_minor: int, whole_minor: int) -> int:
+    """Returns the fee of a part of the whole amount. The channel reduces the fee in proportion and rounds it down."""
+    return fee_minor * min(amount_minor, whole_minor) // whole_minor
+
+
 class PaymentAttempt(models.Model):
     """The attempt with the highest number is the payment's current one. What an earlier one captures is a duplicate
     payment: the `surplus_…` columns keep it apart from the payment's own money."""

@@ -3,7 +3,7 @@ lock."""
 
 import uuid
 
-from gateway.models import Dispute, Payment, PaymentAttempt, Refund
+from gateway.models import Dispute, Payment, PaymentAttempt, Refund, reduce_application_fee
 from ledger import postings, selectors
 from ledger.models import TransferEvent
 from ledger.posting import PostingSubject
@@ -44,13 +44,14 @@ def post_opening_capture(*, payment: Payment, amount_minor: int, event: Transfer
 
 
 def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_opening: bool = False) -> None:
+    """Posts all that this earlier attempt captured."""
     postings.post_payment(
         event=TransferEvent.PAYMENT_DUPLICATE,
         subject=_build_subject(payment, attempt.id, attempt.reference),
         place=Place(attempt.channel, attempt.channel_account_id),
         amount_minor=attempt.surplus_minor,
         captured_minor=attempt.surplus_minor,
-        application_fee_minor=_reduce_fee(
+        application_fee_minor=reduce_application_fee(
             attempt.application_fee_minor, attempt.surplus_minor, payment.amount_minor
         ),
         is_opening=is_opening,
@@ -58,6 +59,7 @@ def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_open
 
 
 def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    """Reserves the amount of a new refund."""
     postings.request_refund(
         subject=_build_refund_subject(refund),
         place=_get_refund_place(refund),
@@ -67,6 +69,7 @@ def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
 
 
 def post_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    """Posts a refund that succeeded. The caller has added it to the refunded total."""
     postings.post_refund(
         subject=_build_refund_subject(refund),
         place=_get_refund_place(refund),
@@ -77,6 +80,8 @@ def post_refund(refund: Refund, *, is_opening: bool = False) -> None:
 
 
 def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool = False) -> None:
+    """Posts `amount_minor` of a failed refund that succeeded after all. The caller has added it to the refunded
+    total."""
     postings.post_refund_after_all(
         subject=_build_refund_subject(refund),
         place=_get_refund_place(refund),
@@ -87,10 +92,12 @@ def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool
 
 
 def void_refund(refund: Refund, *, is_opening: bool = False) -> None:
+    """Releases what a failed refund had reserved."""
     postings.void_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
 
 def reverse_refund(refund: Refund) -> None:
+    """Reverses a refund that failed after it had succeeded."""
     postings.reverse_refund(subject=_build_refund_subject(refund))
 
 
@@ -142,12 +149,7 @@ def _compute_captured_fee(payment: Payment, amount_minor: int) -> int:
     if payment.channel_account_id is None:
         return 0
     fee_minor = payment.attempts.order_by("-number").values_list("application_fee_minor", flat=True).first()
-    return _reduce_fee(fee_minor or 0, amount_minor, payment.authorized_minor)
-
-
-def _reduce_fee(fee_minor: int, amount_minor: int, whole_minor: int) -> int:
-    """The channel reduces the fee in proportion and rounds it down."""
-    return fee_minor * min(amount_minor, whole_minor) // whole_minor
+    return reduce_application_fee(fee_minor or 0, amount_minor, payment.authorized_minor)
 
 
 def _compute_returned_fee(refund: Refund, amount_minor: int) -> int:
