@@ -1,6 +1,6 @@
 """Runs the operations of online migrations against many payments, beside a reader and writer of the same table.
 
-./scripts/with-test-servers.sh python -m benchmarks.migrate --payments 400000
+make bench ARGS="--only migrate"
 """
 
 import threading

@@ -1,7 +1,7 @@
 """Closes days: signs the digest of a day's entries, and verifies the chain of all closed days.
 
-Each row contains the digest of the day before, so whoever changes a closed day would have to change every later row as
-well, and to know KEYED_HASH_SECRET to sign them.
+Each row contains the digest of the day before, so a person who changes a closed day would have to change every later
+row as well, and to know KEYED_HASH_SECRET to sign them.
 """
 
 import datetime as dt
@@ -18,7 +18,8 @@ from common.crypto import equals_in_constant_time, keyed_hash
 from ledger.models import DailyClose, EntryDirection, EntryPhase, LedgerAccount, LedgerTransfer, TransferEntry
 
 PURPOSE = "ledger.daily_close"
-# How long after midnight a day is closed at the earliest. No transaction lives that long.
+# How long after midnight a day is closed at the earliest. A transfer that commits later than this into a closed day is
+# reported by `--verify`.
 CLOSE_DELAY = dt.timedelta(minutes=10)
 _ONE_DAY = dt.timedelta(days=1)
 _CHUNK_SIZE = 5_000

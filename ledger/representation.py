@@ -1,4 +1,4 @@
-"""Balances and balance transactions as the API shows them. The words are Stripe's."""
+"""Balances and balance transactions as the API shows them, with Stripe's names of fields."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

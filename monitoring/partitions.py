@@ -92,7 +92,8 @@ def _drop_expired(history: _History, before: dt.datetime) -> int:
 
 def _drop(table: PartitionedTable, partition: Partition, kept: Sequence[uuid.UUID]) -> bool:
     if len(kept) > MAX_KEPT:
-        log.error("partition.kept", partition=partition.name, reason=f"over {MAX_KEPT} rows must stay")
+        reason = f"over {MAX_KEPT} sagas or deliveries must keep their rows"
+        log.error("partition.kept", partition=partition.name, reason=reason)
         return False
     return drop_partition(table, partition, kept=kept)
 

@@ -1,4 +1,4 @@
-"""How long history is kept, and which rows stay longer. docs/OPERATIONS.md shows these times to operators."""
+"""How long history is kept, and which rows stay longer. docs/DEPLOYMENT.md shows these times to operators."""
 
 from datetime import timedelta
 

@@ -44,9 +44,9 @@ class FairQueue(Generic[T]):
         return dropped
 
     def pop(self) -> T:
-        """The oldest item of the key whose turn it is. Raises `IndexError` when nothing waits."""
+        """The oldest item of the key whose turn it is. Raises `IndexError` when the queue is empty."""
         if not self._by_key:
-            raise IndexError("nothing waits")
+            raise IndexError("the queue is empty")
         key = next(iter(self._by_key))
         items = self._by_key.pop(key)
         item = items.popleft().item

@@ -1,4 +1,4 @@
-"""The permissions of staff, and their second factor (ADR 11).
+"""Permissions of staff, their second factors (ADR 11), preferences and saved views.
 
 django-otp's own devices store their secrets in the clear. Ours seals the authenticator's key and hashes the recovery
 codes; throttling, sessions and the TOTP algorithm are django-otp's.

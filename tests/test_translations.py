@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 from django.conf import settings
 from django.utils import translation
 
 FOLDER = Path(settings.BASE_DIR, "locale", "zh_Hans", "LC_MESSAGES")
 NOT_SHOWN = {".git", ".venv", ".local", "tests", "benchmarks", "scripts"}
-FUNCTIONS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+# Each function, and which of its arguments is the text.
+FUNCTIONS = {"_": 0, "gettext": 0, "gettext_lazy": 0, "ngettext": 0, "ngettext_lazy": 0, "pgettext_lazy": 1}
 TRANSLATE = re.compile(r"""{%\s*translate\s+(["'])(.*?)\1|_\((["'])(.*?)\3\)""")
 BLOCK = re.compile(r"{%\s*blocktranslate[^%]*%}(.*?){%\s*(?:plural|endblocktranslate)", re.DOTALL)
 
@@ -33,11 +35,13 @@ def read_sources(pattern: str) -> Iterator[str]:
 
 def find_texts_in_python(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not node.args:
+        if not isinstance(node, ast.Call):
             continue
-        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        text = node.args[0]
-        if name in FUNCTIONS and isinstance(text, ast.Constant) and isinstance(text.value, str):
+        position = FUNCTIONS.get(getattr(node.func, "id", getattr(node.func, "attr", "")))
+        if position is None or len(node.args) <= position:
+            continue
+        text = node.args[position]
+        if isinstance(text, ast.Constant) and isinstance(text.value, str):
             yield text.value
 
 
@@ -66,7 +70,9 @@ def test_every_text_is_translated(catalogue):
 
 
 def test_no_text_is_in_the_catalogue_twice():
-    texts = re.findall(r'^msgid ((?:".*"\n)+)', (FOLDER / "django.po").read_text(), re.MULTILINE)
+    texts = re.findall(
+        r'^((?:msgctxt .*\n)?msgid (?:".*"\n)+)', (FOLDER / "django.po").read_text(), re.MULTILINE
+    )
     assert [text for text, count in Counter(texts).items() if count > 1] == []
 
 
@@ -74,10 +80,16 @@ def test_placeholders_survive_translation(catalogue):
     assert not [message.id for message in catalogue if list(message.check())]
 
 
+def look_up(compiled: gettext.GNUTranslations, message: Message) -> str:
+    if message.context:
+        return compiled.pgettext(message.context, message.id)
+    return compiled.gettext(message.id)
+
+
 def test_the_compiled_catalogue_is_current(catalogue):
     with (FOLDER / "django.mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
-    stale = [m.id for m in catalogue if m.id and compiled.gettext(m.id) != m.string]
+    stale = [m.id for m in catalogue if m.id and look_up(compiled, m) != m.string]
     assert not stale, "run: django-admin compilemessages"
 
 

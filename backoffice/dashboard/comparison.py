@@ -45,7 +45,7 @@ def _refund_summary(figures: Figures) -> list[Summary]:
     currency = max(figures.by_currency, key=lambda each: figures.by_currency[each].captured_minor)
     now = _refund_rate(figures.by_currency[currency])
     before = _refund_rate(figures.previous_by_currency.get(currency, PaidTotal(0, 0)))
-    label = _("Refunded of captured, %(currency)s") % {"currency": currency}
+    label = _("Refund rate, %(currency)s") % {"currency": currency}
     return [Summary(label, _percent(now), _describe_points(now, before, more_is_good=False))]
 
 
@@ -54,7 +54,7 @@ def describe_change(now: int, before: int) -> Change | None:
     if not before:
         return None
     percent = 100 * (now - before) / before
-    text = _("%(change)s %% against the period before") % {"change": _signed(percent)}
+    text = _("%(change)s %% compared with the previous period") % {"change": _signed(percent)}
     return Change(f"{_signed(percent)} %", text)
 
 
@@ -62,7 +62,7 @@ def _describe_points(now: float | None, before: float | None, *, more_is_good: b
     if now is None or before is None:
         return None
     points = 100 * (now - before)
-    text = _("%(change)s points against the period before") % {"change": _signed(points)}
+    text = _("%(change)s points compared with the previous period") % {"change": _signed(points)}
     return Change(_signed(points), text, None if round(points, 1) == 0 else (points > 0) == more_is_good)
 
 

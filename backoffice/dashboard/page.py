@@ -55,7 +55,7 @@ KIND_LABELS = {
     ItemKind.SAGA: gettext_lazy("Stopped or stuck sagas"),
     ItemKind.APPROVAL: gettext_lazy("Pending approvals"),
     ItemKind.DISPUTE: gettext_lazy("Disputes"),
-    ItemKind.ENDPOINT: gettext_lazy("Dead webhook endpoints"),
+    ItemKind.ENDPOINT: gettext_lazy("Disabled webhook endpoints"),
 }
 
 

@@ -82,7 +82,7 @@ def _subject_panel(approval: Approval, subject: Payment | SagaView | None) -> Pa
             links=[reverse("admin:sagas_sagainstance_change", args=[subject.id])],
         )
     url = f"{reverse('admin_find')}?{urlencode({'q': approval.business_id})}"
-    return Panel(_("What it is about"), (_("business id"),), [(approval.business_id,)], links=[url])
+    return Panel(_("Subject of the request"), (_("business id"),), [(approval.business_id,)], links=[url])
 
 
 def _decision_panel(approval: Approval) -> Panel:

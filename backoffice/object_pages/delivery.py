@@ -47,7 +47,7 @@ def build_delivery_page(delivery: WebhookDelivery) -> ObjectPage:
             delivery.callback_url or endpoint.url,
             reverse("admin:webhooks_webhookendpoint_change", args=[endpoint.pk]),
         ),
-        PageFact(_("about"), event.ordering_key, f"{reverse('admin_find')}?q={event.ordering_key}"),
+        PageFact(_("related number"), event.ordering_key, f"{reverse('admin_find')}?q={event.ordering_key}"),
         PageFact(_("event id"), str(event.event_id), is_code=True),
         PageFact(_("created at"), localize(localtime(delivery.created_at))),
     ]

@@ -73,7 +73,7 @@ def _payment_panel(payment: Payment | None) -> Panel:
         columns=(_("number"), _("kind"), _("amount"), _("status")),
         rows=rows,
         links=links,
-        empty_text=_("Nobody has begun to pay yet."),
+        empty_text=_("No payment yet."),
     )
 
 

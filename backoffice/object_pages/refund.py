@@ -38,7 +38,7 @@ def _list_notes(refund: Refund) -> list[PageNote]:
     notes = []
     if refund.failure_code:
         failure = describe_failure(refund.failure_code, refund.failure_message)
-        notes.append(PageNote(_("Nothing was refunded:"), failure, Tone.DANGER))
+        notes.append(PageNote(_("Refund failed:"), failure, Tone.DANGER))
     if refund.contradicted_at:
         before = RefundStatus(refund.previous_status).label if refund.previous_status else ""
         notes.append(
@@ -83,6 +83,8 @@ def _saga_panel(refund: Refund) -> Panel:
             )
             for saga in sagas
         ],
-        empty_text=_("None: the refund was made at the channel."),
+        empty_text=_(
+            "No saga: the refund was made at the channel, or its saga was deleted after the retention."
+        ),
         links=[reverse("admin:sagas_sagainstance_change", args=[saga.pk]) for saga in sagas],
     )

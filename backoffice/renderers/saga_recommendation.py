@@ -18,8 +18,8 @@ class Recommendation:
 def recommend_operation(saga: SagaView) -> Recommendation | None:
     """Returns None when a worker continues the saga by itself, or when it has ended.
 
-    A query comes first, because it moves no money; then a retry. Closing the saga by hand is the last choice: staff
-    then have to know what became of the money.
+    A query comes first, because it moves no money; then a retry. Marking the saga resolved is the last choice:
+    staff then have to know where the money is.
     """
     if not saga.needs_attention:
         return None
@@ -38,6 +38,6 @@ def recommend_operation(saga: SagaView) -> Recommendation | None:
             text = _("%(step)s used up its retries. Retry it when the cause is gone.")
         return Recommendation(Operation.RETRY_NOW, text % name)
     if not refusals[Operation.MARK_RESOLVED]:
-        text = _("No worker can continue it. Find out what became of the money, then close it.")
+        text = _("No worker can continue it. Find out where the money is, then mark the saga resolved.")
         return Recommendation(Operation.MARK_RESOLVED, text)
     return None

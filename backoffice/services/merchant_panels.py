@@ -116,7 +116,7 @@ def _format_time(moment: dt.datetime | None) -> str:
 
 
 def balance_panel(merchant_id: UUID) -> Panel:
-    """What the merchant is owed, from the ledger."""
+    """The merchant's balance over all channel accounts, from the ledger."""
     balances = [
         (environment, balance)
         for environment in Environment

@@ -1,4 +1,4 @@
-"""Finds the open items of the work queue: reviews, sagas, approvals, disputes and dead endpoints.
+"""Finds the open items of the work queue: reviews, sagas, approvals, disputes and disabled endpoints.
 
 An item is derived from its object in every request, so it leaves the queue when the object is settled. Each source uses
 a partial index on open objects, and is cut at its limit after the filters.

@@ -1,4 +1,4 @@
-"""The page of the work queue: everything that needs a person, with its filters and bulk changes."""
+"""The page of the work queue: everything on which staff must act, with its filters and bulk changes."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ VIEW_PERMISSIONS: Mapping[ItemKind, str] = {
     ItemKind.ENDPOINT: "webhooks.view_webhookendpoint",
 }
 MINE, UNASSIGNED, SNOOZED = "mine", "unassigned", "snoozed"
-WHOSE = {
+ASSIGNEE_FILTERS = {
     "": gettext_lazy("All"),
     MINE: gettext_lazy("Mine"),
     UNASSIGNED: gettext_lazy("Unassigned"),
@@ -81,7 +81,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
         "total": total,
         "is_truncated": total > MAX_SHOWN,
         "kind_links": _kind_links(parameters, kinds, counts),
-        "whose_links": _links(parameters, "whose", WHOSE),
+        "whose_links": _links(parameters, "whose", ASSIGNEE_FILTERS),
         "environment_links": _links(
             parameters, "environment", {"": gettext_lazy("Test and live"), **dict(Environment.choices)}
         ),
@@ -197,7 +197,7 @@ def _assign(request: HttpRequest, items: list[ItemReference], assignee: str, not
         items=items, assignee=assignee, actor=_user(request).get_username(), note=note
     )
     if taken:
-        text = _("Another person has taken meanwhile: %(numbers)s.")
+        text = _("Assigned to another person meanwhile: %(numbers)s.")
         messages.warning(request, text % {"numbers": ", ".join(taken)})
     if len(taken) < len(items):
         text = _("Assigned to %(name)s.") % {"name": assignee} if assignee else _("Assigned to nobody.")

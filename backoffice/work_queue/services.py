@@ -153,7 +153,7 @@ def _record(
     before: dict[str, Any],
     after: dict[str, Any],
 ) -> None:
-    """Under the object's number, so that the payment's timeline shows it."""
+    """Under the object's number. The payment's timeline shows changes of its reviews, refunds and sagas."""
     by_kind = {ItemKind.SAGA: ObjectType.SAGA, ItemKind.ENDPOINT: ObjectType.ENDPOINT}
     has_own_id = item.kind in (ItemKind.SAGA, ItemKind.ENDPOINT)
     audit.record(

@@ -25,20 +25,22 @@ from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus
 from merchants.admin import environment_filter
 
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
-MAX_STUCK_SHOWN = 1000
+MAX_OVERDUE_SHOWN = 1000
 channel_filter = known_values_filter("channel", _("channel"), list_channel_names)
 
 
-def _filter_stuck(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
+def _filter_overdue(rows: QuerySet[Any], _value: str) -> QuerySet[Any]:
     """Open payments that should have expired, the oldest ones. The inner query uses the index of the expiry; without it
     the planner scans all payments, newest first."""
     overdue = Now() - dt.timedelta(minutes=15)
     expirable = [PaymentStatus.PENDING, PaymentStatus.PROCESSING]
     oldest = Payment.objects.filter(status__in=expirable, expires_at__lt=overdue).order_by("expires_at")
-    return rows.filter(pk__in=oldest.values("pk")[:MAX_STUCK_SHOWN])
+    return rows.filter(pk__in=oldest.values("pk")[:MAX_OVERDUE_SHOWN])
 
 
-stuck_filter = choice_filter("stuck", _("stuck"), [("yes", _("Past its time and still open"))], _filter_stuck)
+overdue_filter = choice_filter(
+    "stuck", _("overdue"), [("yes", _("Past its time and still open"))], _filter_overdue
+)
 
 
 class PaymentAdmin(MoneyAdmin):
@@ -66,7 +68,7 @@ class PaymentAdmin(MoneyAdmin):
         channel_filter,
         environment_filter,
         "needs_attention",
-        stuck_filter,
+        overdue_filter,
         MerchantFilter,
         AmountFilter,
         CreatedFilter,
@@ -75,7 +77,7 @@ class PaymentAdmin(MoneyAdmin):
     saved_views = (
         (_("All"), ""),
         (_("Needs review"), "needs_attention__exact=1"),
-        (_("Stuck"), "stuck=yes"),
+        (_("Overdue"), "stuck=yes"),
         (_("Failed"), "status__exact=failed"),
         (_("Waiting"), "status__exact=pending"),
         (_("Live"), "environment=live"),

@@ -21,7 +21,7 @@ class SignedAmountOutput(serializers.IntegerField):
 
 
 class BalanceAmountOutput(serializers.Serializer[Any]):
-    amount = SignedAmountOutput(help_text=_("In minor units; negative when it is owed."))
+    amount = SignedAmountOutput(help_text=_("In minor units; negative when you owe it."))
     currency = CurrencyOutput()
 
 

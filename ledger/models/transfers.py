@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from channel_accounts.models import StoredChannelAccount
 from common.ids import uuid7
@@ -31,7 +32,7 @@ class TransferKind(models.TextChoices):
     """The kinds that TigerBeetle has: a pending transfer is settled by another transfer, which posts or voids it."""
 
     SINGLE = "single", _("Single")
-    PENDING = "pending", _("Pending")
+    PENDING = "pending", pgettext_lazy("ledger", "Pending")
     POST = "post", _("Posts a pending transfer")
     VOID = "void", _("Voids a pending transfer")
 
@@ -41,7 +42,7 @@ BALANCE_KINDS = (TransferKind.SINGLE, TransferKind.POST)
 
 
 class EntryPhase(models.TextChoices):
-    PENDING = "pending", _("Pending")
+    PENDING = "pending", pgettext_lazy("ledger", "Pending")
     POSTED = "posted", _("Posted")
 
 

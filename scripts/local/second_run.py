@@ -1,4 +1,4 @@
-"""Tests of real processes that fell beside all others run once more, alone (docs/TESTING.md)."""
+"""Tests of real processes that failed in a full run run once more, alone (docs/TESTING.md)."""
 
 import json
 import subprocess

@@ -121,7 +121,7 @@ def test_the_period_before_is_compared(vera: Client, client: SignedClient) -> No
     assert figures.previous_outcomes == {"succeeded": 1}
     assert figures.previous_by_currency == {"USD": PaidTotal(10_000, 0)}
     html = unescape(vera.get(reverse("admin:index")).content.decode())
-    assert "+100.0 % against the period before" in html
+    assert "+100.0 % compared with the previous period" in html
     assert "+300.0 %" in html
 
 
