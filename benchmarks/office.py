@@ -135,7 +135,7 @@ def _measure(browser: Client, rounds: int) -> dict[str, tuple[list[float], int]]
         "payments, second page": payments + second,
         "payments that failed": f"{payments}?status__exact=failed",
         "payments of a channel": f"{payments}?channel=simulator",
-        "payments that need a person": f"{payments}?needs_attention__exact=1",
+        "payments in review": f"{payments}?needs_attention__exact=1",
         # Amounts that both sizes have a full page of: an empty page is drawn faster than a full one.
         "payments, amount and time": f"{payments}?currency=USD&amount_from=10&created_from={NOW:%Y-%m-%d}",
         "payments of one amount": f"{payments}?amount_from=777.77&amount_to=777.77",
@@ -144,7 +144,7 @@ def _measure(browser: Client, rounds: int) -> dict[str, tuple[list[float], int]]
         "refunds": reverse("admin:gateway_refund_changelist"),
         "orders": reverse("admin:orders_order_changelist"),
         "sagas": sagas,
-        "sagas that need a person": f"{sagas}?needs_attention__exact=1",
+        "sagas in review": f"{sagas}?needs_attention__exact=1",
         "saga steps": reverse("admin:sagas_sagastep_changelist"),
         "payment": reverse("admin:gateway_payment_change", args=[payment.pk]),
         "saga": reverse("admin:sagas_sagainstance_change", args=[saga.pk]),
