@@ -73,9 +73,9 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         "mode",
         "transfer_count",
         "posted",
-        "entries_hash",
-        "previous_hash",
-        "chain_hash",
+        "entries_digest",
+        "previous_digest",
+        "chain_digest",
         "signature",
         "closed_at",
     )

@@ -37,7 +37,7 @@ class ChainKey:
 class DayDigest:
     transfer_count: int
     posted_minor: int
-    entries_hash: str
+    entries_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +100,18 @@ def _close_day(chain: ChainKey, day: dt.date) -> DailyClose:
     previous = DailyClose.objects.filter(
         environment=chain.environment, currency=chain.currency, day=day - _ONE_DAY
     ).first()
-    previous_hash = previous.chain_hash if previous else ""
-    chain_hash = _compute_chain_hash(chain, day, digest, previous_hash)
+    previous_digest = previous.chain_digest if previous else ""
+    chain_digest = _compute_chain_digest(chain, day, digest, previous_digest)
     close: DailyClose = DailyClose.objects.create(
         day=day,
         environment=chain.environment,
         currency=chain.currency,
         transfer_count=digest.transfer_count,
         posted_minor=digest.posted_minor,
-        entries_hash=digest.entries_hash,
-        previous_hash=previous_hash,
-        chain_hash=chain_hash,
-        signature=keyed_hash(chain_hash.encode(), purpose=PURPOSE),
+        entries_digest=digest.entries_digest,
+        previous_digest=previous_digest,
+        chain_digest=chain_digest,
+        signature=keyed_hash(chain_digest.encode(), purpose=PURPOSE),
     )
     return close
 
@@ -147,15 +147,15 @@ def _digest_day(chain: ChainKey, day: dt.date) -> DayDigest:
     return DayDigest(transfers, posted_minor, digest.hexdigest())
 
 
-def _compute_chain_hash(chain: ChainKey, day: dt.date, digest: DayDigest, previous_hash: str) -> str:
+def _compute_chain_digest(chain: ChainKey, day: dt.date, digest: DayDigest, previous_digest: str) -> str:
     content = [
         day.isoformat(),
         chain.environment,
         chain.currency,
         digest.transfer_count,
         digest.posted_minor,
-        digest.entries_hash,
-        previous_hash,
+        digest.entries_digest,
+        previous_digest,
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -167,21 +167,21 @@ def _verify_chain(chain: ChainKey) -> Iterator[ChainBreak]:
         expected = previous.day + _ONE_DAY if previous else _get_first_day(chain)
         if close.day != expected:
             yield ChainBreak(close.day, chain, f"the day before it is not closed, or has changed: {expected}")
-        if close.previous_hash != (previous.chain_hash if previous else ""):
+        if close.previous_digest != (previous.chain_digest if previous else ""):
             yield ChainBreak(close.day, chain, "it does not continue the day before")
         yield from (ChainBreak(close.day, chain, problem) for problem in _find_problems(chain, close))
         previous = close
 
 
 def _find_problems(chain: ChainKey, close: DailyClose) -> Iterator[str]:
-    recorded = DayDigest(close.transfer_count, close.posted_minor, close.entries_hash)
+    recorded = DayDigest(close.transfer_count, close.posted_minor, close.entries_digest)
     current = _digest_day(chain, close.day)
     if current != recorded:
         yield (
             f"the entries have changed: {current.transfer_count} transfers of {current.posted_minor}, closed with "
             f"{recorded.transfer_count} of {recorded.posted_minor}"
         )
-    if close.chain_hash != _compute_chain_hash(chain, close.day, recorded, close.previous_hash):
+    if close.chain_digest != _compute_chain_digest(chain, close.day, recorded, close.previous_digest):
         yield "the record of the close has changed"
-    if not equals_in_constant_time(close.signature, keyed_hash(close.chain_hash.encode(), purpose=PURPOSE)):
+    if not equals_in_constant_time(close.signature, keyed_hash(close.chain_digest.encode(), purpose=PURPOSE)):
         yield "the signature is wrong"

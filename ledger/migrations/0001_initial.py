@@ -140,12 +140,15 @@ class Migration(migrations.Migration):
                     "posted_minor",
                     models.BigIntegerField(help_text="Sum of the posted debits; the credits are equal."),
                 ),
-                ("entries_hash", models.CharField(help_text="SHA-256 of the day's entries.", max_length=64)),
-                ("previous_hash", models.CharField(blank=True, max_length=64)),
                 (
-                    "chain_hash",
+                    "entries_digest",
+                    models.CharField(help_text="SHA-256 of the day's entries.", max_length=64),
+                ),
+                ("previous_digest", models.CharField(blank=True, max_length=64)),
+                (
+                    "chain_digest",
                     models.CharField(
-                        help_text="SHA-256 of this row and of the previous hash.", max_length=64
+                        help_text="SHA-256 of this row and of the previous digest.", max_length=64
                     ),
                 ),
                 ("signature", models.CharField(max_length=64)),

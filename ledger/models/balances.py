@@ -55,9 +55,11 @@ class DailyClose(models.Model):
     currency = models.CharField(max_length=3)
     transfer_count = models.BigIntegerField()
     posted_minor = models.BigIntegerField(help_text=_("Sum of the posted debits; the credits are equal."))
-    entries_hash = models.CharField(max_length=64, help_text=_("SHA-256 of the day's entries."))
-    previous_hash = models.CharField(max_length=64, blank=True)
-    chain_hash = models.CharField(max_length=64, help_text=_("SHA-256 of this row and of the previous hash."))
+    entries_digest = models.CharField(max_length=64, help_text=_("SHA-256 of the day's entries."))
+    previous_digest = models.CharField(max_length=64, blank=True)
+    chain_digest = models.CharField(
+        max_length=64, help_text=_("SHA-256 of this row and of the previous digest.")
+    )
     signature = models.CharField(max_length=64)
     closed_at = models.DateTimeField(db_default=Now(), editable=False)
 

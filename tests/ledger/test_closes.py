@@ -35,7 +35,7 @@ def test_every_day_that_is_over_is_closed_once() -> None:
     assert [close.transfer_count for close in closed][:1] == [3]
     assert len(closed) in (2, 3), "two within ten minutes after midnight"
     assert closed[0].posted_minor == 14_000
-    assert [close.previous_hash for close in closed] == ["", *(close.chain_hash for close in closed[:-1])]
+    assert [close.previous_digest for close in closed] == ["", *(close.chain_digest for close in closed[:-1])]
     assert closes.close_days() == []
     assert closes.verify_days() == []
 
@@ -69,12 +69,12 @@ MUTATIONS = {
         "the entries have changed",
     ),
     "the hash": (
-        "UPDATE daily_closes SET chain_hash = repeat('0', 64)",
+        "UPDATE daily_closes SET chain_digest = repeat('0', 64)",
         "the record of the close has changed",
     ),
     "the signature": ("UPDATE daily_closes SET signature = repeat('0', 64)", "the signature is wrong"),
     "the first close gone": (
-        "DELETE FROM daily_closes WHERE previous_hash = ''",
+        "DELETE FROM daily_closes WHERE previous_digest = ''",
         "it does not continue the day before",
     ),
 }
