@@ -34,6 +34,7 @@ from tests.support.polling import poll_due
 from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
 from tests.support.signing import SignedClient
 from tests.support.threads import in_background
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 UNREACHABLE = NotProcessed("connection refused")
@@ -208,7 +209,7 @@ class Stuck:
     def __getattr__(self, _operation: str) -> Any:
         def wait(_request: Any) -> UnknownOutcome:
             self.inside.release()
-            assert self.let_go.wait(60)
+            assert self.let_go.wait(PATIENCE_SECONDS)
             return UnknownOutcome("timeout")
 
         return wait
@@ -223,7 +224,7 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_places(
     monkeypatch.setitem(registry._instances, "channels.stripe.channel.StripeChannel", stuck)
     waiting = [in_background(lambda: create(client, channel="stripe")) for _thread in range(3)]
     for _thread in waiting:
-        assert stuck.inside.acquire(timeout=60)
+        assert stuck.inside.acquire(timeout=PATIENCE_SECONDS)
 
     refused = data(create(client, channel="stripe"), 202)
     assert opened(client, channel="simulator")["payment_url"]
@@ -243,7 +244,7 @@ def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # 
 
     def hang() -> UnknownOutcome:
         inside.release()
-        assert let_go.wait(60)
+        assert let_go.wait(PATIENCE_SECONDS)
         return UnknownOutcome("timeout")
 
     waiting = []
@@ -252,7 +253,7 @@ def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # 
         guard = get_guard("somebank", ChannelAccount("test", uuid7()))
         for _thread in range(share):
             waiting.append(in_background(lambda guard=guard: guard.call("find_payment", hang)))
-            assert inside.acquire(timeout=60)
+            assert inside.acquire(timeout=PATIENCE_SECONDS)
         assert isinstance(guard.call("find_payment", hang), NotProcessed), "it has its share"
     answered = NotFoundAtChannel()
     for guard in (
@@ -287,14 +288,14 @@ def test_webhooks_that_call_have_places_apart_from_the_calls_of_their_account(se
 
     def hang(_account: ChannelAccount, _request: WebhookRequest) -> WebhookEvent:
         inside.release()
-        assert let_go.wait(60)
+        assert let_go.wait(PATIENCE_SECONDS)
         return WebhookEvent(uuid7().hex, "nothing", ())
 
     slow.parse_webhook = hang  # type: ignore[attr-defined]
     quick.parse_webhook = lambda *_: WebhookEvent(uuid7().hex, "nothing", ())  # type: ignore[attr-defined]
     waiting = [in_background(lambda: send_webhook("slow")) for _webhook in range(4)]
     for _webhook in waiting:
-        assert inside.acquire(timeout=60)
+        assert inside.acquire(timeout=PATIENCE_SECONDS)
     refused = send_webhook("slow")
     assert (refused.status_code, refused["Retry-After"]) == (503, "60")
     assert send_webhook("quick").status_code == 200

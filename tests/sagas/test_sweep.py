@@ -18,9 +18,16 @@ from sagas.start import start_saga
 from sagas.sweep import MISSED_POLLS
 from sagas.tasks import sweep_sagas
 from tests.sagas.conftest import FakeSteps
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Begin = Callable[[str], uuid.UUID]
+
+
+@pytest.fixture(autouse=True)
+def _on_a_slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep takes up no more sagas after SWEEP_SECONDS."""
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
