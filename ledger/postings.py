@@ -108,7 +108,7 @@ def void_refund(*, subject: PostingSubject, is_opening: bool = False) -> None:
     )
 
 
-def reverse_refund(*, subject: PostingSubject) -> None:
+def reverse_refund(*, subject: PostingSubject, is_opening: bool = False) -> None:
     """A refund failed after it had succeeded: the bank returned the money."""
     post_transfer(
         Transfer(
@@ -116,6 +116,7 @@ def reverse_refund(*, subject: PostingSubject) -> None:
             subject=subject,
             inverts=TransferEvent.REFUND_SUCCEEDED,
             sequence_after=[TransferEvent.REFUND_SUCCEEDED],
+            is_opening=is_opening,
         )
     )
 

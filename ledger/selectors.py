@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from ledger.chart import MERCHANT_KINDS, LedgerAccountKind
-from ledger.models import BALANCE_KINDS, EntryDirection, EntryPhase, LedgerTransfer, TransferEntry
+from ledger.models import (
+    BALANCE_KINDS,
+    EntryDirection,
+    EntryPhase,
+    LedgerTransfer,
+    TransferEntry,
+    TransferKind,
+)
 from merchants.principal import Principal
 
 # Debits less credits.
@@ -37,12 +44,22 @@ def sum_application_fees(subject_ids: Collection[uuid.UUID]) -> int:
 
 def sum_captured(payment_id: uuid.UUID) -> int:
     """What is posted of the payment's own money, without its duplicate payments."""
+    return -sum_posted(payment_id, LedgerAccountKind.MERCHANT_PAYABLE)
+
+
+def sum_posted(subject_id: uuid.UUID, kind: LedgerAccountKind) -> int:
+    """The subject's posted debits less credits on accounts of this kind."""
     entries = TransferEntry.objects.filter(
-        transfer__subject_id=payment_id,
-        account__kind=LedgerAccountKind.MERCHANT_PAYABLE,
-        phase=EntryPhase.POSTED,
+        transfer__subject_id=subject_id, account__kind=kind, phase=EntryPhase.POSTED
     )
-    return -(entries.aggregate(total=Sum(_SIGNED))["total"] or 0)
+    return entries.aggregate(total=Sum(_SIGNED))["total"] or 0
+
+
+def has_pending_transfer(subject_id: uuid.UUID) -> bool:
+    """Whether a pending transfer of the subject is neither posted nor voided."""
+    return LedgerTransfer.objects.filter(
+        subject_id=subject_id, kind=TransferKind.PENDING, settled_by__isnull=True
+    ).exists()
 
 
 def get_balance_transactions(principal: Principal) -> QuerySet[LedgerTransfer]:

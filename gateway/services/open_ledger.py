@@ -5,8 +5,10 @@ command may be repeated, and may run beside payments.
 """
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
@@ -16,45 +18,73 @@ from gateway.models import (
     RefundStatus,
 )
 from gateway.state_machine import ledger_postings
+from ledger.chart import LedgerAccountKind
 from ledger.models import LedgerTransfer, TransferEvent
-from ledger.selectors import sum_captured
+from ledger.selectors import has_pending_transfer, sum_captured, sum_posted
 
 BATCH_SIZE = 500
 
-# Payments with money, or with a refund or dispute, of which something is not in the ledger.
+# Payments of whose money, refunds or disputes something is not in the ledger.
 _MISSING = """
+WITH entries AS NOT MATERIALIZED (
+    SELECT transfer.subject_id, account.kind, entry.phase,
+           CASE entry.direction WHEN 'debit' THEN entry.amount_minor ELSE -entry.amount_minor END AS signed
+    FROM ledger_transfers AS transfer JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
+    JOIN ledger_accounts AS account ON account.id = entry.account_id
+)
 SELECT id FROM payments AS payment
 WHERE id > %(after)s AND (
     (captured_minor > 0 AND captured_minor > (
-        SELECT coalesce(sum(entry.amount_minor), 0)
-        FROM ledger_transfers AS transfer JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
-        JOIN ledger_accounts AS account ON account.id = entry.account_id AND account.kind = 'merchant_payable'
-        WHERE transfer.subject_id = payment.id))
+        SELECT coalesce(sum(-signed), 0) FROM entries
+        WHERE subject_id = payment.id AND kind = 'merchant_payable'))
     OR EXISTS (
         SELECT FROM payment_attempts AS attempt
         WHERE attempt.payment_id = payment.id AND attempt.surplus_minor > 0
           AND NOT EXISTS (SELECT FROM ledger_transfers WHERE subject_id = attempt.id))
     OR EXISTS (
         SELECT FROM refunds AS refund
-        WHERE refund.payment_id = payment.id AND (refund.status <> 'failed' OR refund.late_refunded_minor > 0)
-          AND NOT EXISTS (SELECT FROM ledger_transfers WHERE subject_id = refund.id))
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(signed) FILTER (WHERE phase = 'posted'), 0) AS posted,
+                   coalesce(sum(signed) FILTER (WHERE phase = 'pending'), 0) AS pending
+            FROM entries WHERE subject_id = refund.id AND kind = 'refunds') AS ledger
+        WHERE refund.payment_id = payment.id AND (ledger.posted, ledger.pending) IS DISTINCT FROM (
+            CASE refund.status WHEN 'succeeded' THEN refund.amount_minor ELSE refund.late_refunded_minor END,
+            CASE WHEN refund.status IN ('pending', 'processing') THEN refund.amount_minor ELSE 0 END))
     OR EXISTS (
         SELECT FROM disputes AS dispute
-        WHERE dispute.payment_id = payment.id
-          AND (dispute.status = 'lost' OR (dispute.status NOT IN ('won', 'closed') AND NOT dispute.is_inquiry))
-          AND NOT EXISTS (SELECT FROM ledger_transfers WHERE subject_id = dispute.id)))
+        WHERE dispute.payment_id = payment.id AND (
+            SELECT coalesce(sum(signed), 0) FROM entries WHERE subject_id = dispute.id AND kind = 'disputes'
+        ) <> CASE WHEN dispute.status = 'lost' OR (dispute.status NOT IN ('won', 'closed') AND NOT dispute.is_inquiry)
+             THEN dispute.amount_minor ELSE 0 END))
 ORDER BY id LIMIT %(limit)s
 """
 
 
-def open_ledger() -> int:
-    """Returns how many payments got opening entries."""
-    opened, after = 0, uuid.UUID(int=0)
+@dataclass(frozen=True, slots=True)
+class OpeningFailure:
+    payment_id: uuid.UUID
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningResult:
+    opened: int
+    failures: Sequence[OpeningFailure]
+
+
+def open_ledger() -> OpeningResult:
+    """Each payment has its own transaction, so one that fails does not stop the others."""
+    opened, failures, after = 0, list[OpeningFailure](), uuid.UUID(int=0)
     while found := _find_missing(after):
         for payment_id in found:
-            _open_payment(payment_id)
-        opened, after = opened + len(found), found[-1]
-    return opened
+            try:
+                _open_payment(payment_id)
+            except DatabaseError as error:
+                failures.append(OpeningFailure(payment_id, str(error)))
+            else:
+                opened += 1
+        after = found[-1]
+    return OpeningResult(opened, failures)
 
 
 def _find_missing(after: uuid.UUID) -> list[uuid.UUID]:
@@ -70,12 +100,15 @@ def _open_payment(payment_id: uuid.UUID) -> None:
     _open_captured(payment)
     for attempt in payment.attempts.filter(surplus_minor__gt=0).exclude(id__in=posted):
         ledger_postings.post_duplicate_payment(payment=payment, attempt=attempt, is_opening=True)
-    for refund in payment.refunds.exclude(id__in=posted).order_by("created_at", "id"):
+    for refund in payment.refunds.order_by("created_at", "id"):
         refund.payment = payment
-        _open_refund(refund)
-    for dispute in payment.disputes.exclude(id__in=posted):
+        _open_refund(refund, is_posted=refund.id in posted)
+    for dispute in payment.disputes.all():
         dispute.payment = payment
-        ledger_postings.post_dispute_change(dispute=dispute, withdrawn_before_minor=0, is_opening=True)
+        withdrawn_minor = sum_posted(dispute.id, LedgerAccountKind.DISPUTES)
+        ledger_postings.post_dispute_change(
+            dispute=dispute, withdrawn_before_minor=withdrawn_minor, is_opening=True
+        )
 
 
 def _open_captured(payment: Payment) -> None:
@@ -90,14 +123,24 @@ def _open_captured(payment: Payment) -> None:
         )
 
 
-def _open_refund(refund: Refund) -> None:
-    if refund.status == RefundStatus.FAILED and refund.late_refunded_minor == 0:
+def _open_refund(refund: Refund, *, is_posted: bool) -> None:
+    """An older release may have settled a refund that this one requested, or changed its outcome."""
+    if refund.status == RefundStatus.FAILED and refund.late_refunded_minor == 0 and not is_posted:
         return
-    ledger_postings.request_refund(refund, is_opening=True)
+    if not is_posted:
+        ledger_postings.request_refund(refund, is_opening=True)
     if refund.status in OPEN_REFUND_STATUSES:
         return
-    if refund.status == RefundStatus.SUCCEEDED:
-        ledger_postings.post_refund(refund, is_opening=True)
-        return
-    ledger_postings.void_refund(refund, is_opening=True)
-    ledger_postings.post_refund_after_all(refund, amount_minor=refund.late_refunded_minor, is_opening=True)
+    has_succeeded = refund.status == RefundStatus.SUCCEEDED
+    if has_pending_transfer(refund.id):
+        settle = ledger_postings.post_refund if has_succeeded else ledger_postings.void_refund
+        settle(refund, is_opening=True)
+    refunded_minor = refund.amount_minor if has_succeeded else refund.late_refunded_minor
+    posted_minor = sum_posted(refund.id, LedgerAccountKind.REFUNDS)
+    if posted_minor > refunded_minor:
+        ledger_postings.reverse_refund(refund, is_opening=True)
+        posted_minor = sum_posted(refund.id, LedgerAccountKind.REFUNDS)
+    if posted_minor < refunded_minor:
+        ledger_postings.post_refund_after_all(
+            refund, amount_minor=refunded_minor - posted_minor, is_opening=True
+        )

@@ -31,13 +31,14 @@ def post_captured_money(
 
 
 def post_opening_capture(*, payment: Payment, amount_minor: int, event: TransferEvent) -> None:
-    """Posts captured money that is not in the ledger."""
+    """Posts captured money that is not in the ledger. Its sequence is negative, so that it never is that of a capture
+    which was posted."""
     postings.post_payment(
         event=event,
         subject=_build_payment_subject(payment),
         place=Place(payment.channel, payment.channel_account_id),
         amount_minor=amount_minor,
-        captured_minor=amount_minor,
+        captured_minor=-payment.captured_minor,
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
         is_opening=True,
     )
@@ -96,9 +97,9 @@ def void_refund(refund: Refund, *, is_opening: bool = False) -> None:
     postings.void_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
 
-def reverse_refund(refund: Refund) -> None:
+def reverse_refund(refund: Refund, *, is_opening: bool = False) -> None:
     """Reverses a refund that failed after it had succeeded."""
-    postings.reverse_refund(subject=_build_refund_subject(refund))
+    postings.reverse_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
 
 def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_opening: bool = False) -> None:

@@ -4,9 +4,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from channels.base import DisputeState
+from channels.base import DisputeState, RefundState
+from gateway.models import Payment
+from gateway.services.channel_updates.refunds import apply_refund_update
 from ledger.models import LedgerTransfer
-from tests.ledger.test_postings import balances, dispute, posted
+from tests.gateway.test_late_payments import build_refund_update
+from tests.ledger.test_postings import SIMULATOR, balances, dispute, posted
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.shop import authorized, cancel, capture, data, error, opened, paid, refund
@@ -93,3 +96,85 @@ def test_a_capture_after_the_migration(client: SignedClient, capsys: pytest.Capt
     data(capture(client, payment, amount=2_000))
     open_ledger(capsys)
     assert balances() == {"channel_receivable": 5_000, "merchant_payable": -5_000}
+
+
+def test_a_refund_that_an_older_release_settled(
+    client: SignedClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payment = paid(client, "refund_pending:0")
+    data(refund(client, payment, 4_000))
+    bank.settle_due_payments()
+    bank.deliver_webhooks(payment["payment_no"])
+    error(refund(client, paid(client, "refund_declined"), 4_000), 402, "refund_declined")
+    before, settled = balances(), posted()
+    forget_ledger("event IN ('refund.succeeded', 'refund.failed')")
+    assert balances("pending"), "this release requested both"
+    assert open_ledger(capsys) == "2 payments got opening entries.\n"
+    assert (balances(), balances("pending"), sorted(posted())) == (before, {}, sorted(settled))
+    assert open_ledger(capsys) == "0 payments got opening entries.\n"
+
+
+@pytest.mark.parametrize("succeeds_again", [False, True])
+def test_a_refund_whose_outcome_an_older_release_changed(
+    client: SignedClient, capsys: pytest.CaptureFixture[str], succeeds_again: bool
+) -> None:
+    payment = paid(client)
+    given_back = data(refund(client, payment, 4_000))
+    if succeeds_again:
+        for state in (RefundState.FAILED, RefundState.SUCCEEDED):
+            update = build_refund_update(given_back, state)
+            apply_refund_update(update=update, source=SIMULATOR, is_current=True)
+    else:
+        bank.return_refund(given_back["refund_no"])
+        bank.deliver_webhooks(payment["payment_no"])
+    before = balances()
+    last = LedgerTransfer.objects.latest("created_at")
+    forget_ledger(f"id = '{last.id}'")
+    assert balances() != before
+    open_ledger(capsys)
+    assert balances() == before
+
+
+def test_a_dispute_that_is_won_after_the_migration(
+    client: SignedClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payment = paid(client)
+    dispute(payment, DisputeState.NEEDS_RESPONSE)
+    forget_ledger()
+    dispute(payment, DisputeState.WON)
+    assert posted() == [("dispute.reinstated", "single")]
+    open_ledger(capsys)
+    assert balances() == {"channel_receivable": 10_000, "merchant_payable": -10_000}
+
+
+def test_an_older_release_captures_as_much_as_this_one(
+    client: SignedClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payment = authorized(client)
+    data(capture(client, payment, amount=3_000, final_capture=False))
+    data(capture(client, payment, amount=3_000))
+    forget_ledger("sequence = 6000")
+    open_ledger(capsys)
+    assert balances() == {"channel_receivable": 6_000, "merchant_payable": -6_000}
+
+
+def test_a_payment_that_fails_does_not_stop_the_others(
+    client: SignedClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = paid(client)
+    forget_ledger()
+    open_ledger(capsys)
+    paid(client)
+    forget_ledger(f"source <> '{failing['payment_no']}'")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("DELETE FROM ledger_entries")
+    with pytest.raises(SystemExit) as stopped:
+        call_command("open_ledger")
+    output = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert output.out == "1 payments got opening entries.\n"
+    assert "ledger_event_once" in output.err
+    assert str(Payment.objects.get(payment_no=failing["payment_no"]).id) in output.err
+    forget_ledger()
+    assert open_ledger(capsys) == "2 payments got opening entries.\n"
