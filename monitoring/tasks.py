@@ -13,8 +13,11 @@ RECENT = timedelta(hours=25)
 
 @shared_task(name="monitoring.prune")
 def prune() -> None:
-    partitions.make_partitions_ahead()
-    pruning.prune_history()
+    """An error while partitions are made fails the task after pruning: the platform runs for weeks without them."""
+    try:
+        partitions.make_partitions_ahead()
+    finally:
+        pruning.prune_history()
 
 
 @shared_task(name="monitoring.check_consistency")

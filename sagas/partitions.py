@@ -6,6 +6,7 @@ from common.postgresql.partitions import PartitionedTable
 STEPS = PartitionedTable(
     "saga_steps",
     key="saga_id",
+    parent="saga_instances",
     storage={
         "fillfactor": "80",
         "autovacuum_vacuum_scale_factor": "0.02",
@@ -13,6 +14,9 @@ STEPS = PartitionedTable(
     },
 )
 EVENTS = PartitionedTable(
-    "saga_events", key="saga_id", storage={"autovacuum_vacuum_insert_scale_factor": "0.05"}
+    "saga_events",
+    key="saga_id",
+    parent="saga_instances",
+    storage={"autovacuum_vacuum_insert_scale_factor": "0.05"},
 )
 PARTITIONED_TABLES = (STEPS, EVENTS)

@@ -107,6 +107,8 @@ _CLAIMED = """
               coalesce(waiting_until <= now(), false) AS wait_is_over, signals_received, trace_context, task_queue,
               fairness_key
 """
+# PostgreSQL locks the tables of a statement in the order of its text. `claimed` comes first, because all lock
+# `saga_instances` before `saga_steps` (ADR 40).
 # `own` names no status, so that PostgreSQL cannot use the index of due retries here: every claim would read all due
 # steps in it.
 _OWN = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
@@ -120,8 +122,8 @@ _RESUMED = """
 
 # One saga, when it is due.
 CLAIM = f"""
-WITH own AS MATERIALIZED ({_OWN.format(which="saga_id = %(id)s")}
-), claimed AS ({_CLAIMED.format(which="id = %(id)s")}
+WITH claimed AS ({_CLAIMED.format(which="id = %(id)s")}
+), own AS MATERIALIZED ({_OWN.format(which="saga_id = %(id)s")}
 ), resumed AS ({_RESUMED})
 SELECT * FROM claimed
 """  # noqa: S608
@@ -167,8 +169,8 @@ WITH RECURSIVE walk AS (
     WHERE fair_rank <= %(places)s::int AND rank <= greatest(1, %(places)s::int - fair_rank)
 ), locked AS MATERIALIZED (
     SELECT id FROM saga_instances WHERE id IN (SELECT id FROM picked) AND due_at <= now() FOR UPDATE SKIP LOCKED
-), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
 ), claimed AS ({_CLAIMED.format(which="id IN (SELECT id FROM locked)")}
+), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
 ), resumed AS ({_RESUMED})
 SELECT totals.*, claimed.*
 FROM (SELECT (SELECT count(*) FROM ranked_by_fairness) AS candidates, (SELECT count(*) FROM picked) AS picked,

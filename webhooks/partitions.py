@@ -6,6 +6,7 @@ from common.postgresql.partitions import PartitionedTable
 ATTEMPTS = PartitionedTable(
     "webhook_attempts",
     key="delivery_id",
+    parent="webhook_deliveries",
     storage={"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.02"},
 )
 PARTITIONED_TABLES = (ATTEMPTS,)

@@ -15,7 +15,7 @@ import structlog
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
-from psycopg.errors import CheckViolation, LockNotAvailable
+from psycopg.errors import CheckViolation, DeadlockDetected, LockNotAvailable, QueryCanceled
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,9 @@ _MONDAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 # Other transactions queue behind a statement that waits for an exclusive lock, so it gives up soon. The next run of the
 # task tries again.
 LOCK_TIMEOUT = "500ms"
+# `lock_timeout` does not bound the scan of the default partition, which stops all others too.
+STATEMENT_TIMEOUT = "2s"
+_NOT_NOW = (LockNotAvailable, QueryCanceled, DeadlockDetected)
 
 _LIST = """
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid)
@@ -36,10 +39,11 @@ _BOUNDS = re.compile(r"FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 
 @dataclass(frozen=True, slots=True)
 class PartitionedTable:
-    """`key` is the column with the id of the row that the table's rows belong to."""
+    """`key` is the column with the id of the row in `parent` that the table's rows belong to."""
 
     name: str
     key: str
+    parent: str
     storage: Mapping[str, str] = field(default_factory=dict)  # storage parameters of each partition
 
 
@@ -91,7 +95,8 @@ def list_partitions(table: PartitionedTable) -> Sequence[Partition]:
 def make_partitions(table: PartitionedTable, *, first: dt.datetime, last: dt.datetime) -> int:
     """Makes the missing partitions of all weeks from that of `first` to that of `last`. Returns their number.
 
-    A week is left out while its lock is not free in time, or while its rows are in the default partition.
+    A week is left out while its lock is not free in time, while the scan of the default partition takes too long, or
+    while its rows are in the default partition.
     """
     starts = {partition.start for partition in list_partitions(table)}
     made = 0
@@ -119,9 +124,13 @@ def _make_partition(table: PartitionedTable, partition: Partition) -> bool:
     )
     try:
         with _exclusive() as cursor:
-            cursor.execute(statement.as_string(None))
+            # The statement locks both tables, the parent last and in this mode. Writers lock the parent first.
+            for table_name, mode in [(table.parent, "SHARE ROW EXCLUSIVE"), (table.name, "ACCESS EXCLUSIVE")]:
+                lock = sql.SQL("LOCK TABLE ONLY {} IN {} MODE")
+                cursor.execute(lock.format(sql.Identifier(table_name), sql.SQL(mode)).as_string())
+            cursor.execute(statement.as_string())
     except DatabaseError as error:
-        if not isinstance(error.__cause__, LockNotAvailable | CheckViolation):
+        if not isinstance(error.__cause__, (*_NOT_NOW, CheckViolation)):
             raise
         log.warning("partition.not_made", partition=partition.name, reason=str(error))
         return False
@@ -131,7 +140,8 @@ def _make_partition(table: PartitionedTable, partition: Partition) -> bool:
 def drop_partition(table: PartitionedTable, partition: Partition, *, kept: Sequence[uuid.UUID]) -> bool:
     """Drops the partition. Rows whose key is in `kept` move to the default partition, in the same transaction.
 
-    Returns False when a lock was not free in time: nothing has changed then.
+    Returns False when a lock was not free in time: nothing has changed then. The parent is not locked, except for the
+    foreign keys of the moved rows, so a writer that holds the parent and waits for the table forms no lock cycle.
     """
     try:
         with _exclusive() as cursor:
@@ -141,6 +151,7 @@ def drop_partition(table: PartitionedTable, partition: Partition, *, kept: Seque
                 " SELECT * FROM {partition} WHERE {key} = ANY({kept})",
                 "DROP TABLE {partition}",
                 "INSERT INTO {table} SELECT * FROM kept_rows",
+                "SET CONSTRAINTS ALL IMMEDIATE",  # its waits are bounded like the others
             ):
                 composed = sql.SQL(statement).format(
                     table=sql.Identifier(table.name),
@@ -150,7 +161,7 @@ def drop_partition(table: PartitionedTable, partition: Partition, *, kept: Seque
                 )
                 cursor.execute(composed.as_string())
     except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not isinstance(error.__cause__, _NOT_NOW):
             raise
         log.warning("partition.not_dropped", partition=partition.name, reason=str(error))
         return False
@@ -160,9 +171,12 @@ def drop_partition(table: PartitionedTable, partition: Partition, *, kept: Seque
 
 @contextmanager
 def _exclusive() -> Iterator[CursorWrapper]:
-    """A transaction that takes exclusive locks, and does not wait long for them."""
+    """A transaction that takes exclusive locks, and neither waits for them nor holds them for long."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+            [LOCK_TIMEOUT, STATEMENT_TIMEOUT],
+        )
         yield cursor
 
 
