@@ -92,6 +92,7 @@ def test_fix_changes_nothing_that_needs_a_decision(
         "refund_limits",
         "order_follows_payment",
         "compensated_payments",
+        "ledger_agrees_with_payments",
     }
     assert value("SELECT refunded_minor FROM payments WHERE payment_no = %(n)s", {"n": world.paid}) == 1
 
