@@ -27,6 +27,7 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
     vera.finds(payment.payment_no)
     assert vera.why_not("Refund") == vera.says("Your role does not permit this action.")
     vera.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
+    vera.unfolds("More actions")
     for operation in OPERATIONS:
         assert vera.why_not(operation) == vera.says("Your role does not permit this action.")
     expect(vera.page.locator("dialog")).to_have_count(0)
