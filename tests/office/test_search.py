@@ -17,6 +17,7 @@ from merchants.services import NewMerchant
 from sagas.models import SagaInstance
 from tests.support import long_lists, shop
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -203,7 +204,22 @@ INDEXES = {
 }  # fmt: skip
 
 
-def test_each_number_is_read_from_its_index_in_order(transactional_db: None) -> None:
+@pytest.fixture
+def many(client: SignedClient) -> None:
+    """Rows of each kind, with different amounts. An empty table costs the same with every index."""
+    shop.data(shop.refund(client, shop.paid(client), 100))
+    long_lists.fill(500)
+    with without_triggers() as cursor:
+        for table in ("payments", "refunds"):
+            cursor.execute(
+                f"UPDATE {table} SET amount_minor = amount_minor + n.number"
+                f" FROM (SELECT id, row_number() OVER () AS number FROM {table}) AS n WHERE n.id = {table}.id"
+            )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE payments, refunds")
+
+
+def test_each_number_is_read_from_its_index_in_order(many: None) -> None:
     plan = plan_of("PAY-2026")
     assert "Seq Scan" not in plan
     assert "Sort" not in plan
@@ -212,19 +228,18 @@ def test_each_number_is_read_from_its_index_in_order(transactional_db: None) -> 
     assert len(re.findall(r"Index Cond: .*~>=~.*~<~", plan)) == len(PREFIXES)
 
 
-def test_amounts_and_ids_are_read_from_their_indexes(transactional_db: None) -> None:
+def test_amounts_and_ids_are_read_from_their_indexes(many: None) -> None:
     plan = plan_of("108")
     for index in ("payment_by_amount", "refund_by_amount"):
         assert index in plan, plan
     assert "Seq Scan" not in plan
     plan = plan_of("0193a2b4")
-    for index in ("payments_pkey", "orders_pkey", "refunds_pkey", "disputes_pkey", "merchants_pkey"):
+    for index in ("payments_pkey", "orders_pkey", "refunds_pkey", "merchants_pkey"):
         assert index in plan, plan
+    assert "Seq Scan" not in plan
 
 
-def test_a_term_that_everything_begins_with_reads_few_rows(client: SignedClient) -> None:
-    shop.data(shop.refund(client, shop.paid(client), 100))
-    long_lists.fill(500)
+def test_a_term_that_everything_begins_with_reads_few_rows(many: None) -> None:
     term = parse_term("PAY-LONG-")
     assert term is not None
     ids = find_ids(term, list_channel_names()).of("payment_no")
