@@ -31,9 +31,9 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from audit import services as audit
-from audit.action_types import ObjectType, StaffActionType
+from audit.action_types import StaffActionType
 from staff.models import ISSUER, Passkey
+from staff.second_factor import record_own_change
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,7 @@ def finish_registration(*, user: User, name: str, response: str, challenge: str)
             if list_passkeys(user=user).count() >= MOST_PASSKEYS:
                 return None
             passkey.save()
-            _record(user, StaffActionType.PASSKEY_ADDED, name)
+            record_own_change(user, StaffActionType.PASSKEY_ADDED, passkey=name)
     except IntegrityError:
         log.info("staff.passkey_refused", actor=user.get_username(), error="known already")
         return None
@@ -157,7 +157,7 @@ def rename_passkey(*, user: User, passkey_id: int, name: str) -> bool:
     with transaction.atomic():
         renamed = Passkey.objects.filter(user=user, pk=passkey_id).update(name=name)
         if renamed:
-            _record(user, StaffActionType.PASSKEY_RENAMED, name)
+            record_own_change(user, StaffActionType.PASSKEY_RENAMED, passkey=name)
     return bool(renamed)
 
 
@@ -168,7 +168,7 @@ def remove_passkey(*, user: User, passkey_id: int) -> bool:
         if passkey is None:
             return False
         passkey.delete()
-        _record(user, StaffActionType.PASSKEY_REMOVED, passkey.name)
+        record_own_change(user, StaffActionType.PASSKEY_REMOVED, passkey=passkey.name)
     return True
 
 
@@ -194,14 +194,3 @@ def _get_origin() -> str:
 
 def _get_user_handle(user: User) -> bytes:
     return f"staff-{user.pk}".encode()
-
-
-def _record(user: User, action: StaffActionType, name: str) -> None:
-    audit.record(
-        actor=user.get_username(),
-        action=action,
-        object_type=ObjectType.STAFF,
-        object_id=user.get_username(),
-        reason="",
-        after={"passkey": name},
-    )

@@ -86,7 +86,7 @@ def confirm_enrollment(*, user: User, token: str) -> Enrollment | None:
         authenticator.confirmed = True
         authenticator.save(update_fields=["confirmed"])
         codes = _replace_recovery_codes(authenticator)
-        _record(user, StaffActionType.FACTOR_ENROLLED, replaced=bool(replaced))
+        record_own_change(user, StaffActionType.FACTOR_ENROLLED, replaced=bool(replaced))
     return Enrollment(authenticator, codes)
 
 
@@ -97,7 +97,7 @@ def renew_recovery_codes(*, user: User, token: str) -> tuple[str, ...] | None:
         if authenticator is None or not authenticator.verify_token(token):
             return None
         codes = _replace_recovery_codes(authenticator)
-        _record(user, StaffActionType.FACTOR_CODES_RENEWED)
+        record_own_change(user, StaffActionType.FACTOR_CODES_RENEWED)
     return codes
 
 
@@ -122,8 +122,8 @@ def _replace_recovery_codes(authenticator: Authenticator) -> tuple[str, ...]:
     return codes
 
 
-def _record(user: User, action: StaffActionType, **after: bool) -> None:
-    """Records what a person did to their own second factor."""
+def record_own_change(user: User, action: StaffActionType, **after: bool | str) -> None:
+    """Records what a person did to their own second factor or passkeys."""
     audit.record(
         actor=user.get_username(),
         action=action,

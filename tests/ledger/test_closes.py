@@ -93,7 +93,7 @@ def test_each_mutation_of_the_past_is_found(subtests: pytest.Subtests) -> None:
 
 @pytest.mark.usefixtures("_three_days_ago")
 def test_a_close_that_was_made_up_has_a_wrong_signature(settings: Any) -> None:
-    """Whoever can write the database, and does not know the secret, cannot sign."""
+    """A person who can write the database and does not know the secret cannot sign."""
     closes.close_days()
     write("UPDATE ledger_entries SET amount_minor = amount_minor - 1")
     write("DELETE FROM daily_closes")

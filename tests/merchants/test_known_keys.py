@@ -12,7 +12,7 @@ from tests.support.signing import SignedClient
 def test_only_keys_with_a_verified_signature_get_a_turn_of_their_own(
     monkeypatch: pytest.MonkeyPatch, acme: NewMerchant, client: SignedClient
 ) -> None:
-    """Made-up keys wait together, whoever sends them: a stranger with a thousand of them has one turn."""
+    """All made-up keys wait together: a stranger with a thousand of them has one turn."""
     monkeypatch.setattr(known_keys, "_merchants", OrderedDict())
     forged = SignedClient(acme.test_key.key, "sk_test_guess")
     made_up = SignedClient("pk_test_made_up", "sk_test_guess")
