@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scripts.local import errors, second_run, testing
+from scripts.local import errors, repeated_runs, testing
 
 # Modules, not console scripts: those name the interpreter by a path that does not survive moving the project.
 STATIC_CHECKS = {
@@ -35,7 +35,7 @@ def main() -> int:
             with StaticChecks(environment).running() as static:
                 workers = len(os.sched_getaffinity(0)) + WORKERS_BESIDE
                 exit_code = _pytest(arguments, environment, workers=str(workers))
-                passed = exit_code == 0 or second_run.passes_alone(exit_code, environment)
+                passed = exit_code == 0 or repeated_runs.passes_alone(exit_code, environment)
                 failed = [*static.failed(), *([] if passed else ["pytest"])]
         else:
             failed = ["pytest"] if _pytest(arguments, environment) else []
