@@ -10,3 +10,6 @@ class StaffBackend(ModelBackend):
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("preferences").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
+
+
+BACKEND = f"{StaffBackend.__module__}.{StaffBackend.__qualname__}"  # reads the person of each later request

@@ -145,6 +145,9 @@ class Passkey(Device):
     sign_count = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    accepted_challenges = models.JSONField(
+        default=dict, editable=False, help_text=_("Challenges of the last minutes, each with its end.")
+    )
 
     class Meta:
         db_table = "staff_passkeys"

@@ -1,7 +1,8 @@
 """Pages on which staff add, rename and remove their passkeys, and sign in with one.
 
 Each ceremony is two forms: the first gets the options, which `passkeys.js` gives to the browser; the second takes the
-browser's response. The challenge waits in the session and is accepted once.
+browser's response. The challenge waits in the session or, before anybody is signed in, in a cookie; it is accepted
+once.
 """
 
 import time
@@ -9,23 +10,19 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from staff import passkeys, second_factor
-from staff.backends import StaffBackend
+from staff import passkeys, second_factor, sign_in_cookies
+from staff.backends import BACKEND
 from staff.forms import CODE_WRONG, AddPasskeyForm, PasskeyNameForm
-from staff.views import for_staff, get_user, render_page
+from staff.views import find_own_address, for_staff, get_user, render_page
 
-CHALLENGE_SECONDS = 300
-ADDING, SIGNING_IN = "passkey_to_add", "passkey_to_sign_in"
-BACKEND = f"{StaffBackend.__module__}.{StaffBackend.__qualname__}"  # reads the person of each later request
+ADDING, SIGN_IN_COOKIE = "passkey_to_add", "passkey_sign_in"
 
 
 @require_POST
@@ -41,14 +38,18 @@ def add(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(CODE_WRONG))
         return redirect("second_factor")
     ceremony = passkeys.begin_registration(user=user)
-    _keep_challenge(request, ADDING, ceremony.challenge, name=form.cleaned_data["name"])
+    request.session[ADDING] = {
+        "challenge": ceremony.challenge,
+        "at": time.time(),
+        "name": form.cleaned_data["name"],
+    }
     return render_page(request, is_enrolled=True, passkey_options=ceremony.options)
 
 
 @require_POST
 @for_staff
 def confirm(request: HttpRequest) -> HttpResponse:
-    kept = _take_challenge(request, ADDING)
+    kept = _take_challenge(request)
     passkey = kept and passkeys.finish_registration(
         user=get_user(request),
         name=kept["name"],
@@ -91,44 +92,37 @@ def remove(request: HttpRequest, passkey_id: int) -> HttpResponse:
 @never_cache
 def sign_in(request: HttpRequest) -> HttpResponse:
     ceremony = passkeys.begin_sign_in()
-    _keep_challenge(request, SIGNING_IN, ceremony.challenge)
     context = {
         **admin.site.each_context(request),
         "title": _("Sign in with a passkey"),
         "passkey_options": ceremony.options,
         "next": request.POST.get("next", ""),
     }
-    return TemplateResponse(request, "staff/passkey_sign_in.html", context)
+    response = TemplateResponse(request, "staff/passkey_sign_in.html", context)
+    content = {"challenge": ceremony.challenge}
+    sign_in_cookies.keep(response, SIGN_IN_COOKIE, content, seconds=passkeys.CHALLENGE_SECONDS)
+    return response
 
 
 @require_POST
 @never_cache
 def confirm_sign_in(request: HttpRequest) -> HttpResponse:
-    kept = _take_challenge(request, SIGNING_IN)
+    kept = sign_in_cookies.read(request, SIGN_IN_COOKIE)
     passkey = kept and passkeys.finish_sign_in(
         response=request.POST.get("response", ""), challenge=kept["challenge"]
     )
     if not passkey:
         messages.error(request, _("This passkey was not accepted. Try again, or use password and code."))
-        return redirect("admin:login")
-    user: Any = passkey.user
-    user.otp_device = passkey  # django-otp reads this and marks the session as verified
-    login(request, user, backend=BACKEND)
-    return HttpResponseRedirect(_get_next(request))
+        response = redirect("admin:login")
+    else:
+        user: Any = passkey.user
+        user.otp_device = passkey  # django-otp reads this and marks the session as verified
+        login(request, user, backend=BACKEND)
+        response = redirect(find_own_address(request, request.POST.get("next", "")))
+    sign_in_cookies.forget(response, SIGN_IN_COOKIE)
+    return response
 
 
-def _get_next(request: HttpRequest) -> str:
-    address = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(
-        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return address if is_ours else reverse("admin:index")
-
-
-def _keep_challenge(request: HttpRequest, key: str, challenge: str, **more: str) -> None:
-    request.session[key] = {"challenge": challenge, "at": time.time(), **more}
-
-
-def _take_challenge(request: HttpRequest, key: str) -> dict[str, Any] | None:
-    kept: dict[str, Any] | None = request.session.pop(key, None)
-    return kept if kept and time.time() - kept["at"] < CHALLENGE_SECONDS else None
+def _take_challenge(request: HttpRequest) -> dict[str, Any] | None:
+    kept: dict[str, Any] | None = request.session.pop(ADDING, None)
+    return kept if kept and time.time() - kept["at"] < passkeys.CHALLENGE_SECONDS else None

@@ -5,6 +5,7 @@ two factors in one. Adding one needs a code of the authenticator app, which stay
 """
 
 import json
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 MOST_PASSKEYS = 10  # of one person
 LONGEST_RESPONSE = 20_000  # characters
+CHALLENGE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def begin_sign_in() -> Ceremony:
 
 
 def finish_sign_in(*, response: str, challenge: str) -> Passkey | None:
-    """Returns the passkey, whose `user` may sign in; None when the response is not valid."""
+    """Returns the passkey, whose `user` may sign in; None when the response is not valid, or was accepted before: the
+    browser keeps the challenge in a cookie that can be sent again."""
     credential = _read_response(response)
     if credential is None:
         return None
@@ -134,6 +137,11 @@ def finish_sign_in(*, response: str, challenge: str) -> Passkey | None:
         if passkey is None:
             log.info("staff.passkey_refused", actor="", error="unknown passkey or no access")
             return None
+        now = time.time()
+        accepted = {each: end for each, end in passkey.accepted_challenges.items() if end > now}
+        if challenge in accepted:
+            log.info("staff.passkey_refused", actor=passkey.user.get_username(), error="used already")
+            return None
         try:
             verified = verify_authentication_response(
                 credential=credential,
@@ -147,7 +155,11 @@ def finish_sign_in(*, response: str, challenge: str) -> Passkey | None:
         except (WebAuthnException, ValueError, KeyError, TypeError) as error:
             log.info("staff.passkey_refused", actor=passkey.user.get_username(), error=str(error))
             return None
-        Passkey.objects.filter(pk=passkey.pk).update(sign_count=verified.new_sign_count, last_used_at=Now())
+        Passkey.objects.filter(pk=passkey.pk).update(
+            sign_count=verified.new_sign_count,
+            last_used_at=Now(),
+            accepted_challenges={**accepted, challenge: now + CHALLENGE_SECONDS},
+        )
     log.info("staff.passkey_used", actor=passkey.user.get_username())
     return passkey
 

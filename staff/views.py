@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -119,6 +121,14 @@ def _draw_qr_code(text: str) -> SafeString:
 def _format_key(key: bytes) -> str:
     text = b32encode(key).decode().rstrip("=")
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
+
+
+def find_own_address(request: HttpRequest, address: str) -> str:
+    """Returns where to go after a sign-in: `address` if it is on this host, else the dashboard."""
+    is_ours = url_has_allowed_host_and_scheme(
+        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return address if is_ours else reverse("admin:index")
 
 
 def get_user(request: HttpRequest) -> User:

@@ -125,6 +125,14 @@ class Migration(migrations.Migration):
                 ),
                 ("last_used_at", models.DateTimeField(editable=False, null=True)),
                 (
+                    "accepted_challenges",
+                    models.JSONField(
+                        default=dict,
+                        editable=False,
+                        help_text="Challenges of the last minutes, each with its end.",
+                    ),
+                ),
+                (
                     "user",
                     models.ForeignKey(
                         help_text="The user that this device belongs to.",

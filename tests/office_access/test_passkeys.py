@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django_otp.oath import TOTP
 
@@ -175,6 +176,32 @@ def test_a_response_is_accepted_once_and_only_for_its_challenge(
     browser.logout()
     browser.post(f"{PASSKEYS}sign-in/confirm/", {"response": response})
     assert not is_signed_in(browser)
+
+
+def test_a_stranger_who_begins_a_sign_in_leaves_no_row(vera: User) -> None:
+    browser = new_browser()
+    for _ in range(3):
+        browser.post(f"{PASSKEYS}sign-in/")
+    browser.post(f"{PASSKEYS}sign-in/confirm/", {"response": "{}"})
+    assert not Session.objects.exists()
+
+
+def test_a_cookie_that_is_sent_again_or_altered_signs_nobody_in(
+    client: Client, vera: User, security_key: SecurityKey
+) -> None:
+    add(client, vera, security_key)
+    security_key.counter = -1  # a passkey that is synchronized between devices does not count
+    browser = new_browser()
+    response = security_key.get(read_options(browser.post(f"{PASSKEYS}sign-in/")))
+    cookie = browser.cookies["passkey_sign_in"].value
+    browser.post(f"{PASSKEYS}sign-in/confirm/", {"response": response})
+    assert is_signed_in(browser)
+    assert browser.cookies["passkey_sign_in"].value == ""
+    for sent in (cookie, cookie[:-4] + "AAAA", "garbage", ""):
+        thief = new_browser()
+        thief.cookies["passkey_sign_in"] = sent
+        thief.post(f"{PASSKEYS}sign-in/confirm/", {"response": response})
+        assert not is_signed_in(thief), sent
 
 
 def test_a_challenge_ends(
