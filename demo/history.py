@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.db.models import Q
 
 from backoffice.dashboard import aggregation
 from common.ids import uuid7
 from common.money import EXPONENTS
 from demo.scenarios import SCENARIOS, Scenario
-from demo.shop import DemoShop, Sale
+from demo.shop import DemoShop, Sale, finish_sagas
 from demo.staff_actions import perform_staff_actions
 from demo.time_shift import move_into_past
 from demo.webhook_receiver import deliver_webhooks, webhook_receiver
@@ -28,14 +29,13 @@ from events import relay
 from events.models import OutboxEvent
 from events.sinks.configured import configured_sinks
 from gateway.models import Payment
+from ledger import balances, closes
 from merchants.errors import EmailTaken
 from merchants.models import Environment, Merchant
 from merchants.principal import Principal
 from merchants.scopes import ALL_SCOPES
 from merchants.services import create_merchant
 from monitoring.services import run_checks
-from sagas import engine
-from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance
 from staff.roles import Role
 from webhooks import fanout
 
@@ -106,6 +106,8 @@ def seed_history(*, payments: int) -> History:
         if settings.LOCAL_STACK:
             perform_staff_actions(merchant=_get_or_create_merchant(MERCHANT_WITH_ENDPOINT))
         aggregation.rebuild()
+        balances.roll_up()
+        closes.close_days()
         run_checks()
     return history
 
@@ -125,7 +127,7 @@ def _create_payments(principals: Mapping[str, Principal], count: int) -> History
             _move_batch(batch)
             batch.clear()
     _move_batch(batch)
-    _resume_sagas()
+    finish_sagas(Q())  # also those of other payments that expired meanwhile
     return History(added, existing)
 
 
@@ -215,14 +217,6 @@ def _publish(payment_nos: list[str]) -> None:
     while unpublished.exists() and time.monotonic() < give_up_at:
         if not relay.drain(sinks=configured_sinks(), fan_out_batch=fanout.fan_out_batch):
             time.sleep(0.1)  # the relay of the running stack is the leader
-
-
-def _resume_sagas() -> None:
-    """Resumes sagas that became due meanwhile, for installations without a worker."""
-    for saga_id in SagaInstance.objects.filter(
-        status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
-    ).values_list("pk", flat=True):
-        engine.resume_saga(saga_id)
 
 
 def _create_staff() -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from channels.base import DisputeState
 from demo.shop import DemoShop
 
 
@@ -146,6 +147,26 @@ def large_payment(shop: DemoShop, _rng: random.Random) -> None:
     shop.create("auto_pay")
 
 
+def dispute_lost(shop: DemoShop, rng: random.Random) -> None:
+    _dispute(shop, rng, DisputeState.LOST)
+
+
+def dispute_won(shop: DemoShop, rng: random.Random) -> None:
+    _dispute(shop, rng, DisputeState.WON)
+
+
+def dispute_needs_response(shop: DemoShop, _rng: random.Random) -> None:
+    shop.create("auto_pay")
+    shop.let_time_pass(dt.timedelta(days=3))
+    shop.dispute(DisputeState.NEEDS_RESPONSE, due_in=dt.timedelta(hours=34))
+
+
+def inquiry_needs_response(shop: DemoShop, _rng: random.Random) -> None:
+    shop.create("auto_pay")
+    shop.let_time_pass(dt.timedelta(days=2))
+    shop.dispute(DisputeState.NEEDS_RESPONSE, due_in=dt.timedelta(days=9), is_inquiry=True)
+
+
 def webhook_duplicated(shop: DemoShop, _rng: random.Random) -> None:
     shop.create("duplicate_webhook")
     shop.pay()
@@ -172,6 +193,14 @@ def authorized_not_captured(shop: DemoShop, _rng: random.Random) -> None:
 def refund_pending(shop: DemoShop, rng: random.Random) -> None:
     shop.create("auto_pay,refund_pending:7200")
     shop.refund(_choose_part(shop, rng), "on its way")
+
+
+def _dispute(shop: DemoShop, rng: random.Random, outcome: DisputeState) -> None:
+    shop.create("auto_pay")
+    shop.let_time_pass(dt.timedelta(hours=rng.uniform(20, 60)))
+    shop.dispute(DisputeState.NEEDS_RESPONSE, due_in=dt.timedelta(days=7))
+    shop.let_time_pass(dt.timedelta(hours=rng.uniform(5, 40)))
+    shop.dispute(outcome)
 
 
 def _choose_part(shop: DemoShop, rng: random.Random) -> int:
@@ -203,10 +232,14 @@ SCENARIOS = (
     Scenario(late_payment_refunded, 1),
     Scenario(late_payment_needs_review, 0.5),
     Scenario(large_payment, 0.8, is_large=True),
+    Scenario(dispute_lost, 0.5),
+    Scenario(dispute_won, 0.5),
     Scenario(webhook_duplicated, 1),
     Scenario(webhooks_out_of_order, 1),
     Scenario(open_for_the_customer, 1, is_open=True),
     Scenario(processing_at_the_bank, 0.5, is_open=True),
     Scenario(authorized_not_captured, 0.5, is_open=True),
     Scenario(refund_pending, 0.5, is_open=True),
+    Scenario(dispute_needs_response, 0.5, is_open=True),
+    Scenario(inquiry_needs_response, 0.5, is_open=True),
 )

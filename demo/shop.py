@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from channels.base import ChannelDispute, DisputeState
 from channels.simulator import bank, customer, webhooks
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
@@ -24,9 +26,11 @@ from gateway.models import CaptureMethod, Payment
 from gateway.services import expiry
 from gateway.services.cancel_payment import cancel_payment
 from gateway.services.capture_payment import capture_payment
+from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_webhooks import receive_webhook
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.create_refund import create_refund
+from gateway.update_source import UpdateSource
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
 from sagas import engine
@@ -103,6 +107,29 @@ class DemoShop:
         create_refund(payment=self.payment, amount_minor=amount_minor, reason=reason, request=request)
         self.settle()
 
+    def dispute(
+        self, state: DisputeState, *, due_in: dt.timedelta = dt.timedelta(), is_inquiry: bool = False
+    ) -> None:
+        """The bank reports a dispute of the whole amount, or what became of it. The simulator has no disputes."""
+        payment = self.payment
+        update = ChannelDispute(
+            environment=payment.environment,
+            channel_dispute_no=f"dp_{payment.payment_no}",
+            channel_trade_no=payment.channel_trade_no,
+            amount_minor=payment.captured_minor,
+            currency=payment.currency,
+            reason="product_not_received" if is_inquiry else "fraudulent",
+            state=state,
+            is_inquiry=is_inquiry,
+            evidence_due_by=dt.datetime.now(dt.UTC) + due_in if due_in else None,
+        )
+        with transaction.atomic():
+            apply_dispute_update(
+                update=update,
+                source=UpdateSource(payment.channel, payment.channel_account_id),
+                payment_reference=payment.channel_reference,
+            )
+
     def let_expire(self) -> None:
         self.let_time_pass(dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS + 5))
         expiry.expire_due_payments(environment="test")
@@ -131,16 +158,9 @@ class DemoShop:
         self.settle()
 
     def _finish_sagas(self) -> None:
-        for _round in range(MAX_ROUNDS):
-            saga_ids = self._find_active_sagas()
-            if not saga_ids:
-                return
-            SagaStep.objects.filter(saga_id__in=saga_ids, next_retry_at__isnull=False).update(
-                next_retry_at=Now()
-            )
-            resumed = [saga_id for saga_id in saga_ids if engine.resume_saga(saga_id) is not None]
-            if not resumed:
-                time.sleep(PAUSE_SECONDS)  # a worker of the running stack holds it
+        """Those of the payment and its refunds. The refund of a late payment has a saga before it has a row."""
+        payment = self.payment
+        finish_sagas(Q(business_id=payment.payment_no) | Q(metadata__payment_id=str(payment.pk)))
 
     def _deliver_webhooks(self) -> int:
         """Delivers the bank's webhooks without a network call."""
@@ -161,15 +181,6 @@ class DemoShop:
             )
         return len(due)
 
-    def _find_active_sagas(self) -> list[uuid.UUID]:
-        """Sagas of the payment and its refunds. The refund of a late payment has a saga before it has a row."""
-        payment = self.payment
-        is_of_payment = Q(business_id=payment.payment_no) | Q(metadata__payment_id=str(payment.pk))
-        active = SagaInstance.objects.filter(
-            is_of_payment, status__in=ACTIVE_SAGA_STATUSES, needs_attention=False
-        )
-        return list(active.values_list("pk", flat=True))
-
     def _build_request(self, route: str, key: str | None = None) -> KeyedRequest:
         return KeyedRequest(
             tenant=self.principal.tenant,
@@ -178,3 +189,16 @@ class DemoShop:
             key=key,
             fields={},
         )
+
+
+def finish_sagas(condition: Q) -> None:
+    """Resumes these sagas without waiting for their retries, until each has ended or needs review."""
+    active = SagaInstance.objects.filter(condition, status__in=ACTIVE_SAGA_STATUSES, needs_attention=False)
+    for _round in range(MAX_ROUNDS):
+        saga_ids: list[uuid.UUID] = list(active.values_list("pk", flat=True))
+        if not saga_ids:
+            return
+        SagaStep.objects.filter(saga_id__in=saga_ids, next_retry_at__isnull=False).update(next_retry_at=Now())
+        resumed = [saga_id for saga_id in saga_ids if engine.resume_saga(saga_id) is not None]
+        if not resumed:
+            time.sleep(PAUSE_SECONDS)  # a worker of the running stack holds it

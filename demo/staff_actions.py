@@ -71,7 +71,11 @@ def _needs_approval(saga: SagaInstance) -> bool:
 
 def _refund_part_of_payment(merchant: Merchant) -> None:
     paid = Payment.objects.filter(
-        merchant=merchant, status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
+        merchant=merchant,
+        status=PaymentStatus.SUCCEEDED,
+        refunded_minor=0,
+        refund_pending_minor=0,
+        disputed_minor=0,
     )
     payment = paid.order_by("-created_at").first()
     if payment is not None:
@@ -87,7 +91,7 @@ def _refund_part_of_payment(merchant: Merchant) -> None:
 def _refund_largest_payments() -> None:
     """Requests refunds of the two largest payments: one is approved, one pending."""
     paid = Payment.objects.filter(
-        status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0
+        status=PaymentStatus.SUCCEEDED, refunded_minor=0, refund_pending_minor=0, disputed_minor=0
     ).order_by("-captured_minor")
     for number, payment in enumerate(paid[:2]):
         requested = refunds.refund_or_request_approval(

@@ -3,7 +3,7 @@
 The real services make the demo history within a minute, and it has to look like a month. All times of a payment are
 moved together, so that their order, their intervals and every integrity check hold as before. The tables that hold
 rows of a payment are listed below; the database tells which of their columns are times. Times inside JSON (an event's
-data, a stored answer) and the day in a payment's number stay.
+data, a stored answer) and the day in a payment's number stay. `demo/ledger_dates.py` moves the days of the ledger.
 
 Some tables are append-only, so that their triggers are disabled for these statements. That needs a superuser, and is
 done for demo data only.
@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from django.conf import settings
 from django.db import connection, transaction
 
+from demo import ledger_dates
+
 _PAYMENT = "(SELECT id FROM payments WHERE payment_no = %(no)s::text)"
 _REFUNDS = f"(SELECT id FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608 - of constants
 _NUMBERS = f"(SELECT %(no)s::text UNION ALL SELECT refund_no FROM refunds WHERE payment_id = {_PAYMENT})"  # noqa: S608
@@ -26,6 +28,10 @@ ROWS_OF_PAYMENT: Mapping[str, str] = {
     "orders": "id = (SELECT order_id FROM payments WHERE payment_no = %(no)s::text)",
     "payments": "payment_no = %(no)s::text",
     "payment_attempts": f"payment_id = {_PAYMENT}",
+    "payment_reviews": f"payment_id = {_PAYMENT}",
+    "captures": f"payment_id = {_PAYMENT}",
+    "authorization_increments": f"payment_id = {_PAYMENT}",
+    "disputes": f"payment_id = {_PAYMENT}",
     "refunds": f"payment_id = {_PAYMENT}",
     "saga_steps": f"saga_id IN {_SAGAS}",
     "saga_events": f"saga_id IN {_SAGAS}",
@@ -47,6 +53,7 @@ def move_into_past(*, payment_no: str, by: dt.timedelta) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute(_build_statement(), {"no": payment_no, "by": str(by)})
+        ledger_dates.move_into_past(cursor, payment_no=payment_no, by=by)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.models import Max, Min
+from django.db.models import Exists, Max, Min, OuterRef
 
 from audit.models import StaffAction
 from backoffice.approvals.models import Approval
@@ -17,6 +17,8 @@ from demo.history import MERCHANTS, plan_payments, seed_history
 from demo.scenarios import SCENARIOS
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
+from ledger.closes import verify_days
+from ledger.models import DailyClose, LedgerTransfer, RollupQueueItem
 from monitoring.integrity.search import find_all_violations
 from monitoring.models import ConsistencyRun
 from monitoring.services import run_checks
@@ -60,6 +62,13 @@ def test_every_scenario_is_created_once_without_violations(settings: Any) -> Non
     times = made.aggregate(oldest=Min("created_at"), newest=Max("created_at"))
     assert 20 <= (times["newest"] - times["oldest"]).days <= 30
     assert made.values("merchant").distinct().count() == len(MERCHANTS) + 1
+    assert not RollupQueueItem.objects.exists()
+    too_early = LedgerTransfer.objects.filter(day__lt=OuterRef("created_at__date"))
+    assert not Payment.objects.filter(Exists(too_early.filter(payment_id=OuterRef("pk")))).exists()
+    days = LedgerTransfer.objects.aggregate(first=Min("day"), last=Max("day"))
+    assert (days["last"] - days["first"]).days >= 20, "the ledger is as old as its payments"
+    assert DailyClose.objects.earliest("day").day == days["first"]
+    assert verify_days() == []
     report = run_checks()
     assert [result for result in report.results if not result.passed] == []
     with connection.cursor() as cursor:
