@@ -21,6 +21,8 @@ class LedgerAccountKind(models.TextChoices):
     CHANNEL_FEES = "channel_fees", _("Channel fees")
     SUSPENSE = "suspense", _("Suspense")
     ROUNDING = "rounding", _("Rounding")
+    PLATFORM_BANK = "platform_bank", _("Bank account of the platform")
+    WRITE_OFFS = "write_offs", _("Write-offs")
 
 
 # A merchant's balance is the sum of these: what is payable, less refunds, disputes and fees.

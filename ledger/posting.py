@@ -24,12 +24,13 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class PostingSubject:
-    """What an event is about: the payment, or a duplicate payment, refund or dispute of it. `source` is its number."""
+    """What an event is about: the payment, or a duplicate payment, refund or dispute of it; or a line of a channel's
+    statement, which has no payment and no merchant. `source` is its number."""
 
     id: uuid.UUID
     source: str
-    payment_id: uuid.UUID
-    merchant_id: uuid.UUID
+    payment_id: uuid.UUID | None
+    merchant_id: uuid.UUID | None
     environment: str
     currency: str
 

@@ -38,6 +38,9 @@ class Migration(migrations.Migration):
                             ("refund.reversed", "Refund returned by the bank"),
                             ("dispute.withdrawn", "Dispute withdrew money"),
                             ("dispute.reinstated", "Dispute gave money back"),
+                            ("channel.fee", "Channel fee"),
+                            ("channel.payout", "Channel payout"),
+                            ("statement.corrected", "Difference to a statement"),
                         ],
                         max_length=30,
                     ),
@@ -45,7 +48,7 @@ class Migration(migrations.Migration):
                 (
                     "subject_id",
                     models.UUIDField(
-                        help_text="The payment, attempt, refund or dispute that the event is about."
+                        help_text="The payment, attempt, refund, dispute, statement line or case that the event is about."
                     ),
                 ),
                 (
@@ -73,11 +76,17 @@ class Migration(migrations.Migration):
                     models.CharField(choices=[("test", "Test"), ("live", "Live")], max_length=10),
                 ),
                 ("currency", models.CharField(max_length=3)),
-                ("payment_id", models.UUIDField()),
+                (
+                    "payment_id",
+                    models.UUIDField(
+                        blank=True, help_text="Empty: the event is about no single payment.", null=True
+                    ),
+                ),
                 (
                     "source",
                     models.CharField(
-                        help_text="Number of the payment, attempt, refund or dispute.", max_length=64
+                        help_text="Number of the payment, attempt, refund or dispute, or the channel's own number.",
+                        max_length=64,
                     ),
                 ),
                 (
@@ -96,7 +105,10 @@ class Migration(migrations.Migration):
                 (
                     "merchant",
                     models.ForeignKey(
+                        blank=True,
                         db_index=False,
+                        help_text="Empty: the platform.",
+                        null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="merchants.merchant",
@@ -191,6 +203,8 @@ class Migration(migrations.Migration):
                             ("channel_fees", "Channel fees"),
                             ("suspense", "Suspense"),
                             ("rounding", "Rounding"),
+                            ("platform_bank", "Bank account of the platform"),
+                            ("write_offs", "Write-offs"),
                         ],
                         max_length=30,
                     ),
@@ -345,6 +359,8 @@ class Migration(migrations.Migration):
                             "channel_fees",
                             "suspense",
                             "rounding",
+                            "platform_bank",
+                            "write_offs",
                         ],
                     )
                 ),
@@ -393,6 +409,9 @@ class Migration(migrations.Migration):
                             "refund.reversed",
                             "dispute.withdrawn",
                             "dispute.reinstated",
+                            "channel.fee",
+                            "channel.payout",
+                            "statement.corrected",
                         ],
                     )
                 ),

@@ -39,7 +39,8 @@ BEGIN
         SELECT count(*) AS legs,
                sum(CASE entry.direction WHEN 'debit' THEN entry.amount_minor ELSE -entry.amount_minor END) AS difference,
                bool_and(account.environment = wanted.environment
-                   AND (account.merchant_id IS NULL OR account.merchant_id = wanted.merchant_id)) AS is_own
+                   AND (account.merchant_id IS NULL
+                       OR account.merchant_id IS NOT DISTINCT FROM wanted.merchant_id)) AS is_own
         FROM ledger_entries AS entry JOIN ledger_accounts AS account ON account.id = entry.account_id
         WHERE entry.transfer_id = wanted.id
         GROUP BY account.currency, entry.phase

@@ -26,6 +26,9 @@ class TransferEvent(models.TextChoices):
     REFUND_REVERSED = "refund.reversed", _("Refund returned by the bank")
     DISPUTE_WITHDRAWN = "dispute.withdrawn", _("Dispute withdrew money")
     DISPUTE_REINSTATED = "dispute.reinstated", _("Dispute gave money back")
+    CHANNEL_FEE = "channel.fee", _("Channel fee")
+    CHANNEL_PAYOUT = "channel.payout", _("Channel payout")
+    STATEMENT_CORRECTED = "statement.corrected", _("Difference to a statement")
 
 
 class TransferKind(models.TextChoices):
@@ -104,7 +107,7 @@ class LedgerTransfer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.CharField(max_length=30, choices=TransferEvent)
     subject_id = models.UUIDField(
-        help_text=_("The payment, attempt, refund or dispute that the event is about.")
+        help_text=_("The payment, attempt, refund, dispute, statement line or case that the event is about.")
     )
     sequence = models.BigIntegerField(
         default=0,
@@ -123,11 +126,22 @@ class LedgerTransfer(models.Model):
     )
     leg_count = models.PositiveSmallIntegerField(help_text=_("How many entries it has."))
     environment = models.CharField(max_length=10, choices=Environment)
-    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    merchant = models.ForeignKey(
+        Merchant,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("Empty: the platform."),
+    )
     currency = models.CharField(max_length=3)
-    payment_id = models.UUIDField()
+    payment_id = models.UUIDField(
+        null=True, blank=True, help_text=_("Empty: the event is about no single payment.")
+    )
     source = models.CharField(
-        max_length=64, help_text=_("Number of the payment, attempt, refund or dispute.")
+        max_length=64,
+        help_text=_("Number of the payment, attempt, refund or dispute, or the channel's own number."),
     )
     is_opening = models.BooleanField(
         default=False, help_text=_("Posted by open_ledger for an event from before the ledger.")
