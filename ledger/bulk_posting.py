@@ -4,6 +4,7 @@ A transfer of an event that was posted before is skipped, so that a repetition p
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -58,7 +59,7 @@ def post_transfers(transfers: Sequence[Transfer]) -> int:
     ]
     # Ordered, so that transactions that open the same accounts cannot deadlock.
     accounts = sorted({leg.account for _id, _number, leg in legs}, key=lambda account: account.id)
-    parameters = {
+    parameters: dict[str, Any] = {
         "ids": ids,
         "events": [each.event.value for each in transfers],
         "subject_ids": [each.subject.id for each in transfers],
