@@ -15,6 +15,7 @@ from backoffice.renderers import saga_page
 from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_actions import SAGA_ACTIONS, SAGA_APPROVALS
 from backoffice.services import saga_inspection
+from merchants.admin import TaskQueueFilter
 from sagas.admin import SagaInstanceAdmin
 from sagas.inspection import SagaView
 from sagas.models import SagaInstance
@@ -25,6 +26,7 @@ admin.site.unregister(SagaInstance)
 @admin.register(SagaInstance)
 class SagaPageAdmin(ActionsAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # unfold's mixins
     export_kind = "sagas"
+    list_filter = (TaskQueueFilter, *SagaInstanceAdmin.list_filter)  # type: ignore[assignment]
     staff_actions = SAGA_ACTIONS
     approval_flow = SAGA_APPROVALS
     change_form_outer_before_template = ""  # type: ignore[assignment]  # the actions are in the page's head

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from channel_accounts.models import AccountStatus, StoredChannelAccount
 from channels.registry import list_channel_names
 from common.admin import ReadOnlyAdmin, badge_column, known_values_filter
-from merchants.admin import environment_filter
+from merchants.admin import EnvironmentFilter
 
 
 @admin.register(StoredChannelAccount)
@@ -30,7 +30,7 @@ class ChannelAccountAdmin(ReadOnlyAdmin):
     list_filter = (
         "status",
         known_values_filter("channel", _("channel"), list_channel_names),
-        environment_filter,
+        EnvironmentFilter,
     )
     list_select_related = ("merchant",)
     search_fields = ("=id", "=webhook_token", "=merchant__email")

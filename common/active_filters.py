@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _
 
 @dataclass(frozen=True, slots=True)
 class ActiveFilter:
+    """`remove_url` is empty where the filter cannot be removed."""
+
     label: str
     value: str
     remove_url: str
@@ -34,7 +36,9 @@ def _iterate_active(changelist: Any) -> Iterator[ActiveFilter]:
                     )
                     yield ActiveFilter(label, value.replace("T", " "), remove)
         elif given := _given(spec):
-            remove = changelist.get_query_string(remove=list(given))
+            # The label of the environment that the switch sets has no ×: the list would show it again.
+            is_scope = getattr(spec, "is_scope", False)
+            remove = "" if is_scope else changelist.get_query_string(remove=list(given))
             yield ActiveFilter(capfirst(str(spec.title)), _chosen(spec, changelist) or _values(given), remove)
 
 

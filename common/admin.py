@@ -13,7 +13,7 @@ from django.contrib.admin import AdminSite, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet, TextChoices
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
@@ -30,6 +30,7 @@ from common.redaction import PAGES, redact
 from common.secret_columns import without_secret_columns
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
+SCOPE = "environment"  # the parameter of the filter that the switch of the header sets
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -72,6 +73,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         here = request.META.get("QUERY_STRING", "")
+        request.GET = self.scoped_query(request)  # type: ignore[assignment]
         preferences = getattr(request, "staff_preferences", None)
         views = [
             {"label": label, "url": f"?{query}", "here": here == query} for label, query in self.saved_views
@@ -79,12 +81,32 @@ class ReadOnlyAdmin(ModelAdmin):
         context: dict[str, Any] = {
             "saved_views": views,
             "list_name": self.list_name,
-            "current_query": list_query(request.GET),
+            "current_query": self._query_to_save(request),
             "personal_views": preferences.list_views(self.list_name) if preferences is not None else (),
             "column_choices": list_columns.list_choices(self, self.get_list_display(request)),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
+
+    def scoped_query(self, request: HttpRequest) -> QueryDict:
+        """The query of the list, with the environment that the person has chosen where it names none."""
+        preferences = getattr(request, "staff_preferences", None)
+        has_scope = any(
+            getattr(each, "parameter_name", "") == SCOPE for each in self.get_list_filter(request)
+        )
+        if preferences is None or not has_scope or SCOPE in request.GET:
+            return request.GET
+        query: QueryDict = request.GET.copy()
+        query[SCOPE] = preferences.environment
+        return query
+
+    def _query_to_save(self, request: HttpRequest) -> str:
+        """A view follows the switch, unless it was saved with another environment."""
+        query: QueryDict = request.GET.copy()
+        preferences = getattr(request, "staff_preferences", None)
+        if preferences is not None and query.get(SCOPE) == preferences.environment:
+            del query[SCOPE]
+        return list_query(query)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -24,6 +24,9 @@ class Environment(models.TextChoices):
     LIVE = "live", _("Live")
 
 
+BOTH_ENVIRONMENTS = "all"  # of lists and filters; no row has it
+
+
 class KeyState(models.TextChoices):
     """Not a column: it is computed from the key's dates and the clock."""
 

@@ -175,6 +175,12 @@ class StaffPreferences(models.Model):
     time_zone = models.CharField(
         max_length=50, blank=True, default="", help_text=_("Empty: the zone of the browser.")
     )
+    environment = models.CharField(
+        max_length=4,
+        blank=True,
+        default="",
+        help_text=_("What the person works on: test or live. Empty: live, on the local stack test."),
+    )
     list_columns = models.JSONField(
         default=dict, blank=True, help_text=_("The columns that the person has chosen, by list.")
     )

@@ -1,10 +1,11 @@
-"""What each member of staff has chosen for the back office: time zone, columns of lists, saved views."""
+"""What each member of staff has chosen for the back office: environment, time zone, columns of lists, saved views."""
 
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from common.db import violates
 from common.errors import OperationRefused, UnknownObject
 from common.time_zones import find_zone
+from merchants.models import Environment
 from staff.models import SavedView, StaffPreferences
 
 MAX_VIEWS = 50  # of one person in one list
@@ -21,12 +23,14 @@ MAX_COLUMNS = 30
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`zone` is None for the browser's. `columns` has the lists whose columns the person has chosen."""
+    """`zone` is None for the browser's. `columns` has the lists whose columns the person has chosen. `environment` is
+    the one that the switch of the header shows."""
 
     zone_name: str = ""
     zone: dt.tzinfo | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     user_id: int | None = None
+    environment: str = ""
 
     def list_views(self, list_name: str) -> Sequence["ShownView"]:
         return list_views(user_id=self.user_id, list_name=list_name) if self.user_id is not None else ()
@@ -46,8 +50,20 @@ def load_preferences(user: User) -> Preferences:
     """Without a statement when `StaffBackend` has read the user."""
     row: StaffPreferences | None = getattr(user, "preferences", None)  # none without a row
     if row is None:
-        return Preferences(user_id=user.pk)
-    return Preferences(row.time_zone, find_zone(row.time_zone), row.list_columns, user.pk)
+        return Preferences(user_id=user.pk, environment=_default_environment())
+    environment = row.environment or _default_environment()
+    return Preferences(row.time_zone, find_zone(row.time_zone), row.list_columns, user.pk, environment)
+
+
+def _default_environment() -> str:
+    return (Environment.TEST if settings.LOCAL_STACK else Environment.LIVE).value
+
+
+def save_environment(*, user_id: int, environment: str) -> None:
+    """Raises `OperationRefused` for an unknown environment."""
+    if environment not in Environment.values:
+        raise OperationRefused(_("There is no environment “%(name)s”.") % {"name": environment[:50]})
+    StaffPreferences.objects.update_or_create(user_id=user_id, defaults={"environment": environment})
 
 
 def save_time_zone(*, user_id: int, time_zone: str) -> None:

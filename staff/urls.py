@@ -3,11 +3,16 @@
 from django.contrib import admin
 from django.urls import path, reverse_lazy
 
-from staff import list_settings, passkey_views, profile, views
+from staff import environment_switch, list_settings, passkey_views, profile, views
 from staff.invitation import InvitationView
 
 urlpatterns = [
     path("profile/", admin.site.admin_view(profile.profile), name="staff_profile"),
+    path(
+        "environment/",
+        admin.site.admin_view(environment_switch.switch_environment),
+        name="staff_environment",
+    ),
     path("lists/columns/", admin.site.admin_view(list_settings.save_columns), name="staff_list_columns"),
     path("lists/views/", admin.site.admin_view(list_settings.save_view), name="staff_list_views"),
     path(

@@ -136,7 +136,7 @@ class ActionsAdmin(ReadOnlyAdmin):
         if self.export_kind and has_permission(request.user, Permission.EXPORT):
             exported = {
                 "export_kind": self.export_kind,
-                "export_list": list_query(self.export_kind, request.GET),
+                "export_list": list_query(self.export_kind, self.scoped_query(request)),
             }
         offered += self.list_links(request)
         context = {**(extra_context or {}), "offered_actions": offered, **exported}

@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -20,6 +19,7 @@ from backoffice.work_queue.page import VIEW_PERMISSIONS
 from common.admin import money_text
 from merchants.models import Environment
 from monitoring.integrity import registry
+from staff.preferences import Preferences
 from staff.roles import Permission, has_permission
 
 RANGES = {
@@ -47,7 +47,6 @@ LAG_TILES = {
     "webhooks": (gettext_lazy("Due webhook deliveries"), "webhooks_webhookdelivery", "due=yes"),
 }
 PATIENCE_SECONDS = 60  # younger items are on their way: no warning
-CHOSEN_ENVIRONMENT = "office_environment"  # in the session
 MONEY_PERMISSIONS = (Permission.REFUND, Permission.EXPORT)
 KIND_LABELS = {
     ItemKind.PAYMENT: gettext_lazy("Payments to review"),
@@ -77,9 +76,7 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         **context,
         "title": _("Dashboard"),
         "figures": figures,
-        "ranges": _links("range", RANGES, chosen, f"environment={environment}"),
-        "environments": _links("environment", dict(Environment.choices), environment, f"range={chosen}"),
-        "is_test": environment == Environment.TEST,
+        "ranges": _links("range", RANGES, chosen, request),
         "summaries": build_summaries(figures),
         "money_first": any(has_permission(request.user, each) for each in MONEY_PERMISSIONS)
         and not has_permission(request.user, Permission.OPERATE),
@@ -104,11 +101,14 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
     }
 
 
-def _links(name: str, choices: dict[Any, Any], chosen: str, other: str) -> list[dict[str, Any]]:
+def _links(name: str, choices: dict[Any, Any], chosen: str, request: HttpRequest) -> list[dict[str, Any]]:
+    """One for each choice; an environment that the address names is kept."""
+    named = request.GET.get("environment", "")
+    other = f"&environment={named}" if named in Environment.values else ""
     return [
         {
             "label": label[0] if isinstance(label, tuple) else label,
-            "url": f"?{name}={value}&{other}",
+            "url": f"?{name}={value}{other}",
             "here": value == chosen,
         }
         for value, label in choices.items()
@@ -166,15 +166,12 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
 
 
 def _choose_environment(request: HttpRequest) -> str:
-    """The one of the address, else the one that the person chose last."""
+    """The one of the address, else the one of the switch in the header."""
     environment = request.GET.get("environment", "")
     if environment in Environment.values:
-        if request.session.get(CHOSEN_ENVIRONMENT) != environment:
-            request.session[CHOSEN_ENVIRONMENT] = environment
         return environment
-    default = Environment.TEST if settings.LOCAL_STACK else Environment.LIVE
-    chosen: str = request.session.get(CHOSEN_ENVIRONMENT, default.value)
-    return chosen if chosen in Environment.values else default.value
+    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
+    return preferences.environment
 
 
 def _queue_tiles(figures: Figures, environment: str, user: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import admin
-from django.db.models import Model, Q
+from django.db.models import Case, Count, IntegerField, Model, Q, QuerySet, Value, When, Window
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -44,9 +44,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """`others` counts what was found in the other environment and is not among the results."""
+
     label: str
     results: Sequence[Result]
     has_more: bool
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,17 @@ class Kind:
     joins: Sequence[str] = ()
     order: str = "-pk"
 
+    @property
+    def environment(self) -> str:
+        """The column with test or live; empty for a kind that belongs to neither."""
+        names = {field.name for field in self.model._meta.fields}
+        return next((name for name in ("environment", "task_queue") if name in names), "")
+
 
 def search(
     request: HttpRequest, typed: str, *, environment: str = "", shown: int = SHOWN_OF_A_KIND
 ) -> list[Group]:
+    """With an environment, what was found in the other one is only counted, unless the term names it in full."""
     term = parse_term(typed)
     if term is None:
         return []
@@ -85,9 +95,10 @@ def _group(request: HttpRequest, kind: Kind, found: Found, environment: str, sho
     if condition is None or not model_admin.has_view_permission(request):
         return None
     rows = model_admin.get_queryset(request).filter(condition).select_related(*kind.joins)
-    if environment and any(field.name == "environment" for field in kind.model._meta.fields):
-        rows = rows.filter(environment=environment)
-    page = list(rows.order_by(kind.order)[: shown + 1])
+    order = []
+    if environment and kind.environment:
+        rows, order = _mark_others(rows, Q(**{kind.environment: environment})), ["is_other"]
+    page = list(rows.order_by(*order, kind.order)[: shown + 1])
     exact = kind.identity(found)
     if exact:  # they come first, also when newer rows begin with the same letters
         named = [row for row in page if str(row.pk) in exact]
@@ -96,6 +107,10 @@ def _group(request: HttpRequest, kind: Kind, found: Found, environment: str, sho
         page = [*named, *(row for row in page if str(row.pk) not in exact)]
     if not page:
         return None
+    others = max((getattr(row, "others", 0) for row in page), default=0)
+    # What is named in full is shown from both environments.
+    page = [row for row in page if not getattr(row, "is_other", 0) or str(row.pk) in exact]
+    others -= sum(getattr(row, "is_other", 0) for row in page[:shown])
     name = f"admin:{kind.model._meta.app_label}_{kind.model._meta.model_name}_change"
     results = [
         Result(
@@ -105,7 +120,16 @@ def _group(request: HttpRequest, kind: Kind, found: Found, environment: str, sho
         )
         for row in page[:shown]
     ]
-    return Group(capfirst(str(kind.model._meta.verbose_name_plural)), results, len(page) > shown)
+    return Group(capfirst(str(kind.model._meta.verbose_name_plural)), results, len(page) > shown, others)
+
+
+def _mark_others(rows: QuerySet[Any], condition: Q) -> QuerySet[Any]:
+    """Counts the rows of the other environment in the statement that reads the first rows of this one."""
+    marked: QuerySet[Any] = rows.annotate(
+        is_other=Case(When(condition, then=Value(0)), default=Value(1), output_field=IntegerField()),
+        others=Window(Count("pk", filter=~condition)),
+    )
+    return marked
 
 
 def _any_of(conditions: Mapping[str, Sequence[str]]) -> Q | None:

@@ -1,5 +1,8 @@
 """The search of the header: the list below the box while a person types, and the page with all results."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -7,10 +10,11 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from backoffice.search.finder import find_only_exact, search
+from backoffice.search.finder import Group, find_only_exact, search
 from backoffice.search.statements import MAX_FOUND, find_ids
 from backoffice.search.terms import parse_term
-from merchants.models import Environment, Merchant
+from merchants.models import BOTH_ENVIRONMENTS, Environment, Merchant
+from staff.preferences import Preferences
 
 MERCHANT_SOURCES = ("merchant_name", "merchant_email")
 SUGGESTIONS = 10
@@ -20,12 +24,14 @@ SUGGESTIONS = 10
 def find(request: HttpRequest) -> HttpResponse:
     """Redirects to the object that the term names in full. With `part`, answers only the short list of results."""
     term = request.GET.get("q", "").strip()
-    environment = request.GET.get("environment", "")
-    if environment not in Environment.values:
-        environment = ""
+    named = request.GET.get("environment", "")
+    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
+    shown = named if named in (*Environment.values, BOTH_ENVIRONMENTS) else preferences.environment
+    environment = "" if shown == BOTH_ENVIRONMENTS else shown
     if "part" in request.GET:
         groups = search(request, term, environment=environment)
-        return TemplateResponse(request, "office/found.html", {"groups": groups, "term": term})
+        context = {"groups": groups, "term": term, **_count_others(groups, environment)}
+        return TemplateResponse(request, "office/found.html", context)
     groups = search(request, term, environment=environment, shown=MAX_FOUND)
     if address := find_only_exact(groups):
         return redirect(address)
@@ -35,10 +41,21 @@ def find(request: HttpRequest) -> HttpResponse:
         "groups": groups,
         "term": term,
         "find_term": term,
-        "environments": [("", _("All")), *((each.value, each.label) for each in Environment)],
-        "environment": environment,
+        "environments": [*Environment.choices, (BOTH_ENVIRONMENTS, _("Test and live"))],
+        "environment": shown,
+        **_count_others(groups, environment),
     }
     return TemplateResponse(request, "office/find_page.html", context)
+
+
+def _count_others(groups: Sequence[Group], environment: str) -> dict[str, Any]:
+    """What was found in the other environment, and the results to show."""
+    other = Environment.LIVE if environment == Environment.TEST else Environment.TEST
+    return {
+        "groups": [group for group in groups if group.results],
+        "others": sum(group.others for group in groups),
+        "other_environment": other,
+    }
 
 
 @require_GET

@@ -28,7 +28,8 @@ from backoffice.work_queue.open_items import (
 from backoffice.work_queue.rows import build_rows
 from backoffice.work_queue.services import ItemReference
 from common.errors import OperationRefused
-from merchants.models import Environment, Merchant
+from merchants.models import BOTH_ENVIRONMENTS, Environment, Merchant
+from staff.preferences import Preferences
 from staff.roles import Permission, has_permission
 
 VIEW_PERMISSIONS: Mapping[ItemKind, str] = {
@@ -45,6 +46,10 @@ ASSIGNEE_FILTERS = {
     MINE: gettext_lazy("Mine"),
     UNASSIGNED: gettext_lazy("Unassigned"),
     SNOOZED: gettext_lazy("Snoozed"),
+}
+ENVIRONMENT_FILTERS: Mapping[str, Any] = {
+    **dict(Environment.choices),
+    BOTH_ENVIRONMENTS: gettext_lazy("Test and live"),
 }
 SNOOZES = {
     "1": gettext_lazy("1 hour"),
@@ -83,7 +88,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
         "kind_links": _kind_links(parameters, kinds, counts),
         "whose_links": _links(parameters, "whose", ASSIGNEE_FILTERS),
         "environment_links": _links(
-            parameters, "environment", {"": gettext_lazy("Test and live"), **dict(Environment.choices)}
+            parameters, "environment", ENVIRONMENT_FILTERS, _choose_environment(request)
         ),
         "hidden": [
             (name, parameters[name]) for name in ("kind", "whose", "environment") if parameters.get(name)
@@ -99,15 +104,23 @@ def show_queue(request: HttpRequest) -> HttpResponse:
 
 def _build_filter(request: HttpRequest, kinds: list[ItemKind], merchant: Merchant | None) -> QueueFilter:
     whose = request.GET.get("whose", "")
-    environment = request.GET.get("environment", "")
+    environment = _choose_environment(request)
+    environment = environment if environment in Environment.values else ""
     return QueueFilter(
         kinds,
         assignee=_user(request).get_username() if whose == MINE else "",
         is_unassigned=whose == UNASSIGNED,
         is_snoozed=whose == SNOOZED,
-        environment=environment if environment in Environment.values else "",
+        environment=environment,
         merchant_id=merchant.pk if merchant else None,
     )
+
+
+def _choose_environment(request: HttpRequest) -> str:
+    """The one of the address, else the one of the switch in the header."""
+    named = request.GET.get("environment", "")
+    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
+    return named if named in ENVIRONMENT_FILTERS else preferences.environment
 
 
 def _find_merchant(request: HttpRequest, term: str) -> Merchant | None:
@@ -131,8 +144,11 @@ def _kind_links(
     return [{**link, "count": count} for link, count in zip(links, totals, strict=True)]
 
 
-def _links(parameters: QueryDict, name: str, choices: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _links(
+    parameters: QueryDict, name: str, choices: Mapping[str, Any], chosen: str | None = None
+) -> list[dict[str, Any]]:
     """One link for each choice, which keeps the other filters."""
+    chosen = parameters.get(name, "") if chosen is None else chosen
     links = []
     for value, label in choices.items():
         query = parameters.copy()
@@ -143,7 +159,7 @@ def _links(parameters: QueryDict, name: str, choices: Mapping[str, Any]) -> list
             {
                 "label": label,
                 "url": f"?{query.urlencode()}",
-                "here": parameters.get(name, "") == value,
+                "here": value == chosen,
             }
         )
     return links

@@ -7,7 +7,7 @@ from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
 from common.admin_lists import CreatedFilter
 from gateway.admin.shared import MerchantFilter
 from gateway.models import Dispute
-from merchants.admin import environment_filter
+from merchants.admin import EnvironmentFilter
 from merchants.models import Environment
 
 DISPUTE_COLOURS = {"needs_response": "danger", "under_review": "warning", "won": "success", "lost": "danger"}
@@ -28,7 +28,7 @@ class DisputeAdmin(ReadOnlyAdmin):
         "mode",
         "created_at",
     )
-    list_filter = ("status", "is_inquiry", environment_filter, MerchantFilter, CreatedFilter)
+    list_filter = ("status", "is_inquiry", EnvironmentFilter, MerchantFilter, CreatedFilter)
     saved_views = ((_("All"), ""), (_("Needs a response"), "status__exact=needs_response"))
     list_select_related = ("payment",)
     search_fields = ("=dispute_no", "=payment__payment_no", "=channel_dispute_no")

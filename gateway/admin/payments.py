@@ -22,7 +22,7 @@ from common.admin import (
 from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
 from gateway.admin.shared import MerchantFilter, MoneyAdmin
 from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus, ReviewCode
-from merchants.admin import environment_filter
+from merchants.admin import EnvironmentFilter
 
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
 MAX_OVERDUE_SHOWN = 1000
@@ -66,7 +66,7 @@ class PaymentAdmin(MoneyAdmin):
     list_filter = (
         "status",
         channel_filter,
-        environment_filter,
+        EnvironmentFilter,
         "needs_attention",
         overdue_filter,
         MerchantFilter,
@@ -80,7 +80,6 @@ class PaymentAdmin(MoneyAdmin):
         (_("Overdue"), "stuck=yes"),
         (_("Failed"), "status__exact=failed"),
         (_("Waiting"), "status__exact=pending"),
-        (_("Live"), "environment=live"),
     )
     list_select_related = ("merchant",)
     search_fields = ("=payment_no", "=order_no", "=channel_trade_no", "=id")

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin_lists import AmountFilter, CreatedFilter
 from gateway.admin.shared import MerchantFilter, MoneyAdmin
-from merchants.admin import environment_filter
+from merchants.admin import EnvironmentFilter
 
 
 class RefundAdmin(MoneyAdmin):
@@ -24,7 +24,7 @@ class RefundAdmin(MoneyAdmin):
     list_filter = (
         "status",
         "origin",
-        environment_filter,
+        EnvironmentFilter,
         MerchantFilter,
         AmountFilter,
         CreatedFilter,

@@ -1,6 +1,7 @@
 """Pages of routing rules."""
 
 from common.admin import ReadOnlyAdmin
+from merchants.admin import EnvironmentFilter
 
 
 class RoutingRuleAdmin(ReadOnlyAdmin):
@@ -23,6 +24,6 @@ class RoutingRuleAdmin(ReadOnlyAdmin):
         "card_bin",
         "is_active",
     )
-    list_filter = ("environment", "is_active")
+    list_filter = (EnvironmentFilter, "is_active")
     list_select_related = ("merchant", "channel_account")
     raw_id_fields = ("merchant", "channel_account")

@@ -22,6 +22,7 @@ UNFOLD = {
         lambda _request: static("office/office.css"),
         lambda _request: static("office/search.css"),
         lambda _request: static("office/lists.css"),
+        lambda _request: static("office/environment.css"),
     ],
     "SCRIPTS": [
         lambda _request: static("office/office.js"),

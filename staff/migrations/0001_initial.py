@@ -216,6 +216,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "environment",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="What the person works on: test or live. Empty: live, on the local stack test.",
+                        max_length=4,
+                    ),
+                ),
+                (
                     "list_columns",
                     models.JSONField(
                         blank=True, default=dict, help_text="The columns that the person has chosen, by list."

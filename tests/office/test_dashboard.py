@@ -125,13 +125,6 @@ def test_the_period_before_is_compared(vera: Client, client: SignedClient) -> No
     assert "+300.0 %" in html
 
 
-def test_the_chosen_environment_is_remembered_and_test_data_is_marked(vera: Client) -> None:
-    assert b"No real money" in vera.get(reverse("admin:index")).content
-    assert b"No real money" not in vera.get(reverse("admin:index"), {"environment": "live"}).content
-    assert b"No real money" not in vera.get(reverse("admin:index")).content
-    assert b"No real money" not in vera.get(reverse("admin:index"), {"environment": "nonsense"}).content
-
-
 def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Client]) -> None:
     answer = sign_in("nobody").get(reverse("admin:index"))
     assert answer.status_code == 200

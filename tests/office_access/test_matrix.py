@@ -149,6 +149,8 @@ EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_sit
 EXEMPT_URLS |= {"approvals_approval_decide", "gateway_payment_decide", "sagas_sagainstance_decide"}
 # Forms of a list: each asks for the permission to view that list (tests/office/test_list_tools.py).
 EXEMPT_URLS |= {"staff_list_columns", "staff_list_views", "staff_list_view"}
+# The switch between test and live: a choice of one's own.
+EXEMPT_URLS |= {"staff_environment"}
 # The forms of one's own second factor, and the link of an invitation.
 EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
 # The forms of one's own passkeys, and the sign-in with one.

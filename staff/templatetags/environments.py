@@ -1,0 +1,46 @@
+"""Which environment a page shows: for the switch of the header and the band below it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.template import Context
+
+from merchants.models import BOTH_ENVIRONMENTS, Environment
+
+register = template.Library()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEnvironment:
+    """`chosen` is what the switch says. `shown` is what this page shows: an object of the other environment, a link
+    that names one, or both."""
+
+    chosen: str
+    shown: str
+    is_object: bool
+
+    @property
+    def other(self) -> str:
+        return (Environment.LIVE if self.chosen == Environment.TEST else Environment.TEST).value
+
+    @property
+    def differs(self) -> bool:
+        return self.shown != self.chosen
+
+
+@register.simple_tag(takes_context=True)
+def shown_environment(context: Context) -> ShownEnvironment:
+    request = context["request"]
+    preferences = getattr(request, "staff_preferences", None)
+    chosen = preferences.environment if preferences is not None else ""
+    of_object = find_object_environment(context.get("original"))
+    named = request.GET.get("environment", "")
+    known = (*Environment.values, BOTH_ENVIRONMENTS)
+    return ShownEnvironment(chosen, of_object or (named if named in known else chosen), bool(of_object))
+
+
+def find_object_environment(row: Any) -> str:
+    """Returns an empty string for an object that belongs to none, such as a merchant. A saga has its task queue."""
+    environment = getattr(row, "environment", "") or getattr(row, "task_queue", "")
+    return environment if environment in Environment.values else ""
