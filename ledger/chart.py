@@ -17,6 +17,7 @@ class LedgerAccountKind(models.TextChoices):
     REFUNDS = "refunds", _("Refunds")
     DISPUTES = "disputes", _("Disputes")
     APPLICATION_FEES = "application_fees", _("Application fees")
+    PLATFORM_FEES = "platform_fees", _("Platform fees")
     FEE_INCOME = "fee_income", _("Fee income")
     CHANNEL_FEES = "channel_fees", _("Channel fees")
     SUSPENSE = "suspense", _("Suspense")
@@ -31,7 +32,10 @@ MERCHANT_KINDS = (
     LedgerAccountKind.REFUNDS,
     LedgerAccountKind.DISPUTES,
     LedgerAccountKind.APPLICATION_FEES,
+    LedgerAccountKind.PLATFORM_FEES,
 )
+# The fees among them.
+FEE_KINDS = (LedgerAccountKind.APPLICATION_FEES, LedgerAccountKind.PLATFORM_FEES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 The unique constraint (subject, event, sequence) refuses to post the same event twice.
 """
 
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 from django.db import connection
 
@@ -44,6 +46,7 @@ class Transfer:
 
     `inverts` is the event whose latest transfer of the subject is posted again the other way round, in place of `legs`.
     `sequence` counts, in addition to the given number, the subject's transfers of the events in `sequence_after`.
+    `fee_basis` proves the fee among the legs later.
     """
 
     event: TransferEvent
@@ -54,6 +57,7 @@ class Transfer:
     sequence: int = 0
     sequence_after: Sequence[TransferEvent] = ()
     is_opening: bool = False
+    fee_basis: Mapping[str, Any] | None = None
 
 
 _OPEN_ACCOUNTS = """
@@ -94,11 +98,11 @@ WITH given AS (
 ), {_OPEN_ACCOUNTS}, {_INVERTED if inverts else _GIVEN_ONLY}, transfer AS (
     INSERT INTO ledger_transfers (
         id, event, subject_id, sequence, kind, pending_id, leg_count, environment, merchant_id, currency, payment_id,
-        source, is_opening, day)
+        source, is_opening, fee_basis, day)
     SELECT %(id)s, %(event)s, %(subject_id)s, %(sequence)s {_COUNTED if counts else ""},
         CASE WHEN %(settles)s AND pending.id IS NULL THEN 'single' ELSE %(kind)s END,
         CASE WHEN %(settles)s THEN pending.id END, counted.legs, %(environment)s, %(merchant_id)s, %(currency)s,
-        %(payment_id)s, %(source)s, %(is_opening)s, (now() AT TIME ZONE 'UTC')::date
+        %(payment_id)s, %(source)s, %(is_opening)s, %(fee_basis)s::jsonb, (now() AT TIME ZONE 'UTC')::date
     FROM (SELECT count(*) AS legs FROM legs) AS counted LEFT JOIN inverted AS pending ON true
     WHERE counted.legs > 0
     RETURNING id
@@ -148,6 +152,7 @@ def post_transfer(transfer: Transfer) -> None:
                 "payment_id": subject.payment_id,
                 "source": subject.source,
                 "is_opening": transfer.is_opening,
+                "fee_basis": None if transfer.fee_basis is None else json.dumps(transfer.fee_basis),
                 "directions": [leg.direction.value for _id, leg in legs],
                 "amounts": [leg.amount_minor for _id, leg in legs],
                 "account_ids": [account_id for account_id, _leg in legs],

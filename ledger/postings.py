@@ -4,7 +4,9 @@ Each function posts one transfer in the caller's transaction, which is the trans
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.chart import AccountIdentity
 from ledger.chart import LedgerAccountKind as Kind
@@ -28,10 +30,13 @@ def post_payment(
     amount_minor: int,
     captured_minor: int,
     application_fee_minor: int = 0,
+    platform_fee_minor: int = 0,
+    fee_basis: Mapping[str, Any] | None = None,
     is_opening: bool = False,
 ) -> None:
     """`amount_minor` was captured now, and `captured_minor` in all. The platform's part of it is
-    `application_fee_minor`."""
+    `application_fee_minor` at a connected account, and `platform_fee_minor` at its own account; `fee_basis` has all
+    inputs of the latter."""
     post_transfer(
         Transfer(
             event=event,
@@ -45,8 +50,10 @@ def post_payment(
                     Kind.MERCHANT_PAYABLE,
                     amount_minor,
                 ),
-                *_build_fee_legs(subject, place, application_fee_minor),
+                *_build_application_fee_legs(subject, place, application_fee_minor),
+                *_build_platform_fee_legs(subject, place, platform_fee_minor),
             ],
+            fee_basis=fee_basis,
             is_opening=is_opening,
         )
     )
@@ -73,11 +80,18 @@ def post_refund(
     place: Place,
     amount_minor: int,
     application_fee_minor: int = 0,
+    platform_fee_minor: int = 0,
     is_opening: bool = False,
 ) -> None:
-    """The refund succeeded; the platform gives `application_fee_minor` back."""
+    """The refund succeeded; the platform gives these parts of its fees back."""
     _succeed_refund(
-        subject, place, amount_minor, application_fee_minor, TransferKind.POST, is_opening=is_opening
+        subject,
+        place,
+        amount_minor,
+        TransferKind.POST,
+        application_fee_minor=application_fee_minor,
+        platform_fee_minor=platform_fee_minor,
+        is_opening=is_opening,
     )
 
 
@@ -87,11 +101,18 @@ def post_refund_after_all(
     place: Place,
     amount_minor: int,
     application_fee_minor: int = 0,
+    platform_fee_minor: int = 0,
     is_opening: bool = False,
 ) -> None:
     """A failed refund succeeded after all, with `amount_minor` of it. Nothing of it is pending any more."""
     _succeed_refund(
-        subject, place, amount_minor, application_fee_minor, TransferKind.SINGLE, is_opening=is_opening
+        subject,
+        place,
+        amount_minor,
+        TransferKind.SINGLE,
+        application_fee_minor=application_fee_minor,
+        platform_fee_minor=platform_fee_minor,
+        is_opening=is_opening,
     )
 
 
@@ -143,9 +164,10 @@ def _succeed_refund(
     subject: PostingSubject,
     place: Place,
     amount_minor: int,
-    application_fee_minor: int,
     kind: TransferKind,
     *,
+    application_fee_minor: int,
+    platform_fee_minor: int,
     is_opening: bool,
 ) -> None:
     post_transfer(
@@ -164,38 +186,49 @@ def _succeed_refund(
                     Kind.CHANNEL_RECEIVABLE,
                     amount_minor,
                 ),
-                *_build_fee_legs(subject, place, -application_fee_minor),
+                *_build_application_fee_legs(subject, place, -application_fee_minor),
+                *_build_platform_fee_legs(subject, place, -platform_fee_minor),
             ],
             is_opening=is_opening,
         )
     )
 
 
-def _build_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
+def _build_application_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
     """The channel moves the fee from the merchant's connected account to the platform's own account; a negative fee
     moves back."""
-    if fee_minor == 0:
-        return []
     own = Place(place.channel, None)
-    pairs = (
-        (
+    return [
+        *_move_signed(
             _account(Kind.APPLICATION_FEES, subject, place),
             _account(Kind.CHANNEL_RECEIVABLE, subject, place),
+            fee_minor,
         ),
-        (
+        *_move_signed(
             _account(Kind.CHANNEL_RECEIVABLE, subject, own),
             _account(Kind.FEE_INCOME, subject, own),
+            fee_minor,
         ),
+    ]
+
+
+def _build_platform_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
+    """The platform owes the merchant less; no money moves at the channel. A negative fee is given back."""
+    return _move_signed(
+        _account(Kind.PLATFORM_FEES, subject, place), _account(Kind.FEE_INCOME, subject, place), fee_minor
     )
-    legs: list[Leg] = []
-    for debited, credited in pairs:
-        if fee_minor < 0:
-            debited, credited = credited, debited
-        legs += [
-            Leg(debited, EntryDirection.DEBIT, abs(fee_minor)),
-            Leg(credited, EntryDirection.CREDIT, abs(fee_minor)),
-        ]
-    return legs
+
+
+def _move_signed(debited: AccountIdentity, credited: AccountIdentity, amount_minor: int) -> list[Leg]:
+    """Nothing for 0, and the other way round for a negative amount."""
+    if amount_minor == 0:
+        return []
+    if amount_minor < 0:
+        debited, credited = credited, debited
+    return [
+        Leg(debited, EntryDirection.DEBIT, abs(amount_minor)),
+        Leg(credited, EntryDirection.CREDIT, abs(amount_minor)),
+    ]
 
 
 def _move(

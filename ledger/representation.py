@@ -37,7 +37,15 @@ def balance_transaction_body(transfer: LedgerTransfer, amounts: MerchantAmounts)
         "type": _TYPE_OF_EVENT[TransferEvent(transfer.event)],
         "amount": amounts.amount_minor,
         "fee": amounts.fee_minor,
-        "net": amounts.amount_minor - amounts.fee_minor,
+        "fee_details": [
+            {"type": kind, "amount": fee_minor, "currency": transfer.currency}
+            for kind, fee_minor in (
+                ("application_fee", amounts.application_fee_minor),
+                ("platform_fee", amounts.platform_fee_minor),
+            )
+            if fee_minor
+        ],
+        "net": amounts.net_minor,
         "currency": transfer.currency,
         "source": transfer.source,
         "environment": transfer.environment,

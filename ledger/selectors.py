@@ -3,16 +3,18 @@
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
-from ledger.chart import MERCHANT_KINDS, LedgerAccountKind
+from ledger.chart import FEE_KINDS, MERCHANT_KINDS, LedgerAccountKind
 from ledger.models import (
     BALANCE_KINDS,
     EntryDirection,
     EntryPhase,
     LedgerTransfer,
     TransferEntry,
+    TransferEvent,
     TransferKind,
 )
 from merchants.principal import Principal
@@ -26,10 +28,19 @@ _SIGNED = Case(
 
 @dataclass(frozen=True, slots=True)
 class MerchantAmounts:
-    """What one transfer did to its merchant's balance: the amount before the fee, and the fee."""
+    """What one transfer did to its merchant's balance: the amount before the fees, and the fees."""
 
     amount_minor: int
-    fee_minor: int
+    application_fee_minor: int
+    platform_fee_minor: int
+
+    @property
+    def fee_minor(self) -> int:
+        return self.application_fee_minor + self.platform_fee_minor
+
+    @property
+    def net_minor(self) -> int:
+        return self.amount_minor - self.fee_minor
 
 
 def sum_application_fees(subject_ids: Collection[uuid.UUID]) -> int:
@@ -40,6 +51,33 @@ def sum_application_fees(subject_ids: Collection[uuid.UUID]) -> int:
         phase=EntryPhase.POSTED,
     )
     return entries.aggregate(total=Sum(_SIGNED))["total"] or 0
+
+
+def get_fee_basis(payment_id: uuid.UUID) -> dict[str, Any] | None:
+    """The inputs of the platform fee of the payment's first capture. None: it has no fee plan."""
+    captures = LedgerTransfer.objects.filter(subject_id=payment_id, event=TransferEvent.PAYMENT_CAPTURED)
+    return captures.order_by("sequence").values_list("fee_basis", flat=True).first()
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFees:
+    """The platform fees of one payment: what its captures were charged, and what its refunds gave back of it."""
+
+    charged_minor: int
+    returned_minor: int
+
+
+def sum_platform_fees(payment_id: uuid.UUID) -> PlatformFees:
+    is_charged = Q(transfer__event=TransferEvent.PAYMENT_CAPTURED)
+    sums = TransferEntry.objects.filter(
+        transfer__payment_id=payment_id,
+        account__kind=LedgerAccountKind.PLATFORM_FEES,
+        phase=EntryPhase.POSTED,
+    ).aggregate(
+        charged=Sum(_SIGNED, filter=is_charged, default=0),
+        returned=Sum(_SIGNED, filter=~is_charged, default=0),
+    )
+    return PlatformFees(charged_minor=sums["charged"], returned_minor=-sums["returned"])
 
 
 def sum_captured(payment_id: uuid.UUID) -> int:
@@ -71,14 +109,18 @@ def get_balance_transactions(principal: Principal) -> QuerySet[LedgerTransfer]:
 
 def sum_merchant_amounts(transfer_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, MerchantAmounts]:
     """One statement for a page of transfers. One that has no entry of the merchant moved nothing of its balance."""
-    is_fee = Q(account__kind=LedgerAccountKind.APPLICATION_FEES)
+    kind = LedgerAccountKind
     sums = (
         TransferEntry.objects.filter(
             transfer_id__in=transfer_ids, account__kind__in=MERCHANT_KINDS, phase=EntryPhase.POSTED
         )
         .values("transfer_id")
-        .annotate(owed=Sum(_SIGNED, filter=~is_fee, default=0), fee=Sum(_SIGNED, filter=is_fee, default=0))
-        .values_list("transfer_id", "owed", "fee")
+        .annotate(
+            owed=Sum(_SIGNED, filter=~Q(account__kind__in=FEE_KINDS), default=0),
+            application_fee=Sum(_SIGNED, filter=Q(account__kind=kind.APPLICATION_FEES), default=0),
+            platform_fee=Sum(_SIGNED, filter=Q(account__kind=kind.PLATFORM_FEES), default=0),
+        )
+        .values_list("transfer_id", "owed", "application_fee", "platform_fee")
     )
-    found = {transfer_id: MerchantAmounts(-owed, fee) for transfer_id, owed, fee in sums}
-    return {each: found.get(each, MerchantAmounts(0, 0)) for each in transfer_ids}
+    found = {transfer_id: MerchantAmounts(-owed, *fees) for transfer_id, owed, *fees in sums}
+    return {each: found.get(each, MerchantAmounts(0, 0, 0)) for each in transfer_ids}

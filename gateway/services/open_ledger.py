@@ -20,7 +20,7 @@ from gateway.models import (
 from gateway.state_machine import ledger_postings
 from ledger.chart import LedgerAccountKind
 from ledger.models import LedgerTransfer, TransferEvent
-from ledger.selectors import has_pending_transfer, sum_captured, sum_posted
+from ledger.selectors import get_fee_basis, has_pending_transfer, sum_captured, sum_posted
 
 BATCH_SIZE = 500
 
@@ -133,8 +133,10 @@ def _open_refund(refund: Refund, *, is_posted: bool) -> None:
         return
     has_succeeded = refund.status == RefundStatus.SUCCEEDED
     if has_pending_transfer(refund.id):
-        settle = ledger_postings.post_refund if has_succeeded else ledger_postings.void_refund
-        settle(refund, is_opening=True)
+        if has_succeeded:
+            ledger_postings.post_refund(refund, fee_basis=get_fee_basis(refund.payment_id), is_opening=True)
+        else:
+            ledger_postings.void_refund(refund, is_opening=True)
     refunded_minor = refund.amount_minor if has_succeeded else refund.late_refunded_minor
     posted_minor = sum_posted(refund.id, LedgerAccountKind.REFUNDS)
     if posted_minor > refunded_minor:

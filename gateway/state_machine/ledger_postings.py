@@ -2,12 +2,16 @@
 lock."""
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
+from fees.charging import NO_FEE, CapturedPayment, CaptureFee, compute_capture_fee, compute_refund_fee
 from gateway.models import Dispute, Payment, PaymentAttempt, Refund, reduce_application_fee
 from ledger import postings, selectors
 from ledger.models import TransferEvent
 from ledger.posting import PostingSubject
 from ledger.postings import Place
+from ledger.selectors import get_fee_basis
 
 
 def post_captured_money(
@@ -15,11 +19,14 @@ def post_captured_money(
     payment: Payment,
     captured_before_minor: int,
     event: TransferEvent = TransferEvent.PAYMENT_CAPTURED,
+    fee_source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Posts what was captured since `captured_before_minor`. The end of an authorization may capture nothing more."""
+    """Posts what was captured since `captured_before_minor`, with the platform's fee by `fee_source` (FEE_SOURCE). The
+    end of an authorization may capture nothing more."""
     amount_minor = payment.captured_minor - captured_before_minor
     if amount_minor == 0:
         return
+    fee = _compute_platform_fee(payment, captured_before_minor, fee_source)
     postings.post_payment(
         event=event,
         subject=_build_payment_subject(payment),
@@ -27,6 +34,8 @@ def post_captured_money(
         amount_minor=amount_minor,
         captured_minor=payment.captured_minor,
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
+        platform_fee_minor=fee.fee_minor,
+        fee_basis=fee.basis,
     )
 
 
@@ -69,25 +78,29 @@ def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
     )
 
 
-def post_refund(refund: Refund, *, is_opening: bool = False) -> None:
-    """Posts a refund that succeeded. The caller has added it to the refunded total."""
+def post_refund(refund: Refund, *, fee_basis: Mapping[str, Any] | None, is_opening: bool = False) -> None:
+    """Posts a refund that succeeded, and gives back what belongs to it of the fee by `fee_basis` (FEE_BASIS). The
+    caller has added it to the refunded total of `refund.payment`."""
     postings.post_refund(
         subject=_build_refund_subject(refund),
         place=_get_refund_place(refund),
         amount_minor=refund.amount_minor,
         application_fee_minor=_compute_returned_fee(refund, refund.amount_minor),
+        platform_fee_minor=_compute_returned_platform_fee(refund, fee_basis),
         is_opening=is_opening,
     )
 
 
 def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool = False) -> None:
     """Posts `amount_minor` of a failed refund that succeeded after all. The caller has added it to the refunded
-    total."""
+    total in the database."""
+    refund.payment.refresh_from_db(fields=["refunded_minor"])
     postings.post_refund_after_all(
         subject=_build_refund_subject(refund),
         place=_get_refund_place(refund),
         amount_minor=amount_minor,
         application_fee_minor=_compute_returned_fee(refund, amount_minor),
+        platform_fee_minor=_compute_returned_platform_fee(refund, get_fee_basis(refund.payment_id)),
         is_opening=is_opening,
     )
 
@@ -172,3 +185,34 @@ def _compute_returned_fee(refund: Refund, amount_minor: int) -> int:
     if refunded_minor >= captured_minor:
         return left_minor
     return min(left_minor, taken_minor * amount_minor // captured_minor)
+
+
+def _compute_platform_fee(
+    payment: Payment, captured_before_minor: int, fee_source: Mapping[str, Any] | None
+) -> CaptureFee:
+    """The fee by the merchant's plan. Without a plan, and at a merchant's account, there is no source."""
+    if fee_source is None:
+        return NO_FEE
+    captured = CapturedPayment(
+        id=payment.id,
+        merchant_id=payment.merchant_id,
+        environment=payment.environment,
+        currency=payment.currency,
+        channel=payment.channel,
+        payment_method=payment.payment_method,
+        captured_before_minor=captured_before_minor,
+        captured_minor=payment.captured_minor,
+    )
+    return compute_capture_fee(captured, fee_source)
+
+
+def _compute_returned_platform_fee(refund: Refund, fee_basis: Mapping[str, Any] | None) -> int:
+    """A late or duplicate payment has no platform fee, so a refund of it gives none back."""
+    if fee_basis is None or refund.surplus_of_id is not None:
+        return 0
+    return compute_refund_fee(
+        payment_id=refund.payment_id,
+        basis=fee_basis,
+        captured_minor=refund.payment.captured_minor,
+        refunded_minor=refund.payment.refunded_minor,
+    )

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce, Now
 from channels.base import ActionType
 from common.model_rows import ModelRow
 from common.transitions import quote_statuses, sources_of
+from fees.charging import FEE_SOURCE
 from gateway.checkout_token import build_checkout_url
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
@@ -66,7 +68,13 @@ WITH payment AS (
 ), paid_order AS (
     {orders.MARK_ORDER_PAID.format(order_id="(SELECT order_id FROM payment)")}
 )
-SELECT * FROM payment
+SELECT *, {FEE_SOURCE.format(payment="payment")} FROM payment
+"""  # noqa: S608
+
+
+# Reads a payment with the terms of its fee.
+_READ = f"""
+SELECT {_PAYMENT.columns}, {FEE_SOURCE.format(payment="payments")} FROM payments WHERE id = %(id)s
 """  # noqa: S608
 
 
@@ -187,14 +195,21 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     )
     captured_before_minor = payment.captured_minor
     with connection.cursor() as cursor:
-        cursor.execute(_SUCCEED, {"id": payment.id, "captured_minor": captured_minor})
+        cursor.execute(
+            _SUCCEED,
+            {
+                "id": payment.id,
+                "captured_minor": captured_minor,
+                "captured_before_minor": captured_before_minor,
+            },
+        )
         row = cursor.fetchone()
     if row is None:
         return False
-    _PAYMENT.refresh(payment, row)
+    fee_source = _refresh_payment(payment, row)
     if was_captured_apart:
         settle_captures(payment=payment, is_final=True)
-    post_captured_money(payment=payment, captured_before_minor=captured_before_minor)
+    post_captured_money(payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source)
     emit_payment_event("payment.succeeded", payment)
     return True
 
@@ -207,8 +222,12 @@ def record_partial_capture(*, payment: Payment, captured_minor: int) -> bool:
         id=payment.id, status=PaymentStatus.AUTHORIZED, captured_minor__lt=captured_minor
     ).update(captured_minor=captured_minor, paid_at=Coalesce("paid_at", Now()), updated_at=Now())
     if recorded:
-        payment.refresh_from_db()
-        post_captured_money(payment=payment, captured_before_minor=captured_before_minor)
+        with connection.cursor() as cursor:
+            cursor.execute(_READ, {"id": payment.id, "captured_before_minor": captured_before_minor})
+            fee_source = _refresh_payment(payment, cursor.fetchone())
+        post_captured_money(
+            payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source
+        )
         if (capture := settle_captures(payment=payment, is_final=False)) is not None:
             emit_capture(payment, capture)
     return bool(recorded)
@@ -276,6 +295,13 @@ def record_expiry_attempt(*, payment: Payment) -> None:
 def reset_expiry_attempts(*, payment: Payment) -> None:
     """Lets an expired payment be cancelled again, after a person has resolved why the channel refused."""
     Payment.objects.filter(id=payment.id).update(expiry_attempts=0, next_expiry_at=None, updated_at=Now())
+
+
+def _refresh_payment(payment: Payment, row: Sequence[Any]) -> dict[str, Any] | None:
+    """Gives the payment these values. Returns the last one, the source of its fee."""
+    *values, fee_source = row
+    _PAYMENT.refresh(payment, values)
+    return None if fee_source is None else json.loads(fee_source)
 
 
 def _move(payment: Payment, target: PaymentStatus, **changes: Any) -> bool:

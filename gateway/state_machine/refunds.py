@@ -1,6 +1,8 @@
 """The state machine of refunds, up to their first outcome. A refund reserves its amount on the payment, or on the
 attempt whose duplicate payment it gives back."""
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
@@ -10,6 +12,7 @@ from django.db.models.functions import Now
 from common.db import insert_together
 from common.model_rows import ModelRow
 from common.transitions import quote_statuses, sources_of
+from fees.charging import FEE_BASIS
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
@@ -44,7 +47,7 @@ _MARK_PROCESSING = f"""{
         sources=quote_statuses(sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING)),
     )
 }
-SELECT moved.*, payment.* FROM moved, payment
+SELECT moved.*, payment.*, NULL FROM moved, payment
 """  # noqa: S608
 _MARK_SUCCEEDED = f"""{
     _LOCKED.format(
@@ -65,7 +68,7 @@ _MARK_SUCCEEDED = f"""{
     WHERE payments.id = own.payment_id
     RETURNING {_PAYMENT.columns}
 )
-SELECT moved.*, refunded.* FROM moved, refunded
+SELECT moved.*, refunded.*, {FEE_BASIS.format(payment="refunded")} FROM moved, refunded
 """  # noqa: S608
 _RESERVE = """
 UPDATE payments SET refund_pending_minor = refund_pending_minor + %s, updated_at = statement_timestamp() WHERE id = %s
@@ -101,19 +104,26 @@ def _reserve_amount(refund: Refund) -> None:
 
 def mark_refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
     """The channel has accepted the refund and will report its outcome later."""
-    return _move(_MARK_PROCESSING, refund, channel_refund_no)
+    return bool(_move(_MARK_PROCESSING, refund, channel_refund_no))
 
 
 def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
     """Turns the reserved amount into refunded money."""
     moved = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
     if moved:
-        post_refund(refund)
+        post_refund(refund, fee_basis=moved.fee_basis)
         emit_refund_event("refund.succeeded", refund)
-    return moved
+    return moved is not None
 
 
-def _move(statement: str, refund: Refund, channel_refund_no: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The refund has moved. `fee_basis` has the inputs of the payment's platform fee, when it is needed and exists."""
+
+    fee_basis: dict[str, Any] | None
+
+
+def _move(statement: str, refund: Refund, channel_refund_no: str) -> _Moved | None:
     """Locks the payment and moves the refund in one statement. A refund that moves gets its new values, and its
     payment's, which need not have been read before."""
     values: dict[str, Any] = {
@@ -126,10 +136,11 @@ def _move(statement: str, refund: Refund, channel_refund_no: str) -> bool:
         cursor.execute(statement, values)
         row = cursor.fetchone()
     if row is None:
-        return False
-    _REFUND.refresh(refund, row[: _REFUND.width])
-    refund.payment = _PAYMENT.build(row[_REFUND.width :])
-    return True
+        return None
+    *columns, fee_basis = row
+    _REFUND.refresh(refund, columns[: _REFUND.width])
+    refund.payment = _PAYMENT.build(columns[_REFUND.width :])
+    return _Moved(None if fee_basis is None else json.loads(fee_basis))
 
 
 def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:

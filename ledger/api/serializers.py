@@ -34,6 +34,12 @@ class BalanceOutput(serializers.Serializer[Any]):
     environment = serializers.ChoiceField(choices=Environment.choices)
 
 
+class FeeDetailOutput(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=["application_fee", "platform_fee"])
+    amount = SignedAmountOutput(help_text=_("In minor units; negative when it was given back."))
+    currency = CurrencyOutput()
+
+
 class BalanceTransactionOutput(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     type = serializers.ChoiceField(choices=list(BALANCE_TRANSACTION_TYPES))
@@ -41,6 +47,7 @@ class BalanceTransactionOutput(serializers.Serializer[Any]):
         help_text=_("In minor units, before the fee; negative when it left the balance.")
     )
     fee = SignedAmountOutput(help_text=_("The platform's fee; negative when it was given back."))
+    fee_details = FeeDetailOutput(many=True, help_text=_("The parts of the fee. Empty without a fee."))
     net = SignedAmountOutput(help_text=_("The amount less the fee."))
     currency = CurrencyOutput()
     source = serializers.CharField(  # type: ignore[assignment]

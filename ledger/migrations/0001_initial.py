@@ -90,6 +90,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "fee_basis",
+                    models.JSONField(
+                        blank=True,
+                        help_text="The version of the fee plan and all inputs of the fee (docs/FEES.md).",
+                        null=True,
+                    ),
+                ),
+                (
                     "is_opening",
                     models.BooleanField(
                         default=False, help_text="Posted by open_ledger for an event from before the ledger."
@@ -199,6 +207,7 @@ class Migration(migrations.Migration):
                             ("refunds", "Refunds"),
                             ("disputes", "Disputes"),
                             ("application_fees", "Application fees"),
+                            ("platform_fees", "Platform fees"),
                             ("fee_income", "Fee income"),
                             ("channel_fees", "Channel fees"),
                             ("suspense", "Suspense"),
@@ -355,6 +364,7 @@ class Migration(migrations.Migration):
                             "refunds",
                             "disputes",
                             "application_fees",
+                            "platform_fees",
                             "fee_income",
                             "channel_fees",
                             "suspense",

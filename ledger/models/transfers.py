@@ -143,6 +143,11 @@ class LedgerTransfer(models.Model):
         max_length=64,
         help_text=_("Number of the payment, attempt, refund or dispute, or the channel's own number."),
     )
+    fee_basis = models.JSONField(
+        null=True,
+        blank=True,
+        help_text=_("The version of the fee plan and all inputs of the fee (docs/FEES.md)."),
+    )
     is_opening = models.BooleanField(
         default=False, help_text=_("Posted by open_ledger for an event from before the ledger.")
     )

@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "merchants",
     "channel_accounts",
     "ledger",
+    "fees",
     "idempotency",
     "events",
     "orders",

@@ -1,0 +1,128 @@
+"""The formula by itself, against exact arithmetic."""
+
+from fractions import Fraction
+from math import floor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fees.formula import Rate, RefundRule, Terms, Tier, compute_fee, compute_returned_fee
+from tests.support.fee_plans import rate
+
+AMOUNTS = st.integers(1, 1_000_000)
+TIERS = st.lists(st.tuples(st.integers(1, 500_000), st.integers(0, 1_000_000)), max_size=3).map(
+    lambda found: tuple(Tier(begin, each) for begin, each in sorted(dict(found).items()))
+)
+
+
+@st.composite
+def rates(draw: st.DrawFn) -> Rate:
+    minimum = draw(st.integers(0, 500))
+    return Rate(
+        currency="USD",
+        tiers=(Tier(0, draw(st.integers(0, 1_000_000))), *draw(TIERS)),
+        fixed_minor=draw(st.integers(0, 500)),
+        minimum_minor=minimum,
+        maximum_minor=draw(st.none() | st.integers(minimum, 5_000)),
+    )
+
+
+def exact_fee(wanted: Rate, amount: int, volume: int) -> int:
+    """Minor unit by minor unit of the volume would be slow; tier by tier, with fractions."""
+    part = Fraction(0)
+    for number, tier in enumerate(wanted.tiers):
+        end = wanted.tiers[number + 1].from_minor if number + 1 < len(wanted.tiers) else None
+        begin = max(volume, tier.from_minor)
+        stop = volume + amount if end is None else min(volume + amount, end)
+        if stop > begin:
+            part += Fraction((stop - begin) * tier.rate_millionths, 1_000_000)
+    fee = floor(part + Fraction(1, 2)) + wanted.fixed_minor
+    fee = max(fee, wanted.minimum_minor)
+    fee = fee if wanted.maximum_minor is None else min(fee, wanted.maximum_minor)
+    return min(fee, amount)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(rates(), AMOUNTS, st.integers(0, 600_000), AMOUNTS)
+def test_a_fee_is_exact_and_never_falls(wanted: Rate, amount: int, volume: int, more: int) -> None:
+    fee = compute_fee(wanted, amount_minor=amount, volume_before_minor=volume)
+    assert fee == exact_fee(wanted, amount, volume)
+    assert 0 <= fee <= amount
+    assert compute_fee(wanted, amount_minor=amount + more, volume_before_minor=volume) >= fee
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    rates(),
+    st.sampled_from(RefundRule),
+    st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    st.integers(0, 99),
+)
+def test_refunds_of_all_parts_give_back_what_the_rule_allows(
+    wanted: Rate, rule: RefundRule, parts: list[int], rest: int
+) -> None:
+    captured = sum(parts) + rest
+    fee = compute_fee(wanted, amount_minor=captured, volume_before_minor=0)
+    returned = refunded = 0
+    for part in parts:
+        refunded += part
+        given_back = compute_returned_fee(
+            wanted,
+            rule,
+            fee_minor=fee,
+            returned_before_minor=returned,
+            captured_minor=captured,
+            refunded_minor=refunded,
+        )
+        assert given_back >= 0
+        returned += given_back
+        assert returned <= fee
+    allowed = {
+        RefundRule.KEEP: 0,
+        RefundRule.PROPORTIONAL: fee,
+        RefundRule.KEEP_FIXED: fee - min(fee, wanted.fixed_minor),
+    }[rule]
+    if rest == 0:
+        assert returned == allowed
+    assert abs(returned - Fraction(allowed * refunded, captured)) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("amount", "fee"),
+    [(10_000, 320), (1, 1), (30, 30), (31, 31), (500, 45), (501, 45), (518, 45), (552, 46), (50, 31)],
+)
+def test_two_point_nine_percent_and_thirty_cents(amount: int, fee: int) -> None:
+    """500 x 2.9 % is exactly 14.5: half is rounded up. The fee is never more than the amount."""
+    assert compute_fee(rate(), amount_minor=amount, volume_before_minor=0) == fee
+
+
+def test_a_payment_is_split_over_the_tiers() -> None:
+    wanted = rate(fixed_minor=0, tiers=(Tier(0, 30_000), Tier(10_000, 20_000), Tier(20_000, 10_000)))
+    assert compute_fee(wanted, amount_minor=15_000, volume_before_minor=8_000) == 60 + 200 + 30
+
+
+def test_the_most_specific_rate_is_used() -> None:
+    terms = Terms(
+        (
+            rate(1),
+            rate(2, channel="stripe"),
+            rate(3, payment_method="card"),
+            rate(4, channel="stripe", payment_method="card"),
+            rate(5, currency="EUR"),
+        ),
+        RefundRule.KEEP,
+    )
+
+    def find(channel: str, method: str, currency: str = "USD") -> int | None:
+        return terms.find_rate(currency=currency, channel=channel, payment_method=method)
+
+    assert [find("paypal", ""), find("stripe", ""), find("paypal", "card"), find("stripe", "card")] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert find("stripe", "card", "EUR") == 4
+    assert find("stripe", "card", "JPY") is None
+    assert Terms.from_json(terms.as_json()) == terms
