@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from channels.metrics import CALLS_IN_FLIGHT
 from common.work_places import can_hold_another
 
 # How long a call waits for a place: a fast channel frees one within this time.
@@ -53,6 +54,7 @@ class CallPlaces:
 
     def _add(self, account: Hashable, merchant: str, change: int) -> None:
         self._free -= change
+        CALLS_IN_FLIGHT.inc(change)
         for key in (account, (account, merchant)):
             self._held[key] += change
             if not self._held[key]:

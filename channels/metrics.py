@@ -53,6 +53,11 @@ REFUSALS = Counter(
     "Calls that were not made: the breaker is open, or too many are in flight",
     [*_ACCOUNT_LABELS, "why"],
 )
+CALLS_IN_FLIGHT = Gauge(
+    "channel_calls_in_flight",
+    "Calls to channels that hold a place: they wait for an answer",
+    multiprocess_mode="livesum",
+)
 DISPUTES = Counter(
     "channel_disputes_total", "Disputes that began or ended, as channels reported", _CHANNEL_LABELS
 )

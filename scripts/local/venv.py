@@ -43,7 +43,7 @@ def ensure(requirements: str) -> None:
         _say(f"installing {requirements} into {directory} …")
         _install(python, "-r", requirements)
         if requirements == EVERYTHING:
-            _install(python, "--no-deps", "-r", DATA)
+            _install(python, "--no-deps", "--ignore-requires-python", "-r", DATA)
             alipay_sdk.install_parts(python, ROOT)
         _stamp(directory, requirements).write_text(wanted)
 

@@ -268,10 +268,13 @@ def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # 
 
 def test_a_slow_merchant_leaves_places_to_others_of_the_same_account() -> None:
     places = CallPlaces(9)
+    before = REGISTRY.get_sample_value("channel_calls_in_flight") or 0
     with ExitStack() as held:
         taken = [held.enter_context(places.take("account", "slow")) for _call in range(4)]
         assert taken == [True, True, True, False]
         assert held.enter_context(places.take("account", "other"))
+        assert REGISTRY.get_sample_value("channel_calls_in_flight") == before + 4
+    assert REGISTRY.get_sample_value("channel_calls_in_flight") == before
     with ExitStack() as held:
         assert all(held.enter_context(places.take("account", "slow")) for _call in range(3)), (
             "all were released"
