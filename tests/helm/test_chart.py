@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
+from kubernetes_validate.utils import latest_version, validate
 
 from scripts.local.config import ROOT
 from tests.helm.install import CHART, RELEASE
@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 # The oldest version that `kubeVersion` allows, and the newest published schemas.
-KUBERNETES_VERSIONS = ("1.29", kubernetes_validate.latest_version())
+KUBERNETES_VERSIONS = ("1.29", latest_version())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
@@ -124,7 +124,7 @@ def test_what_is_refused(helm: dict[str, Any], number: int) -> None:
 def test_objects_are_valid(installed: Installed, version: str) -> None:
     assert len(installed.objects) > 20
     for each in installed.objects:
-        kubernetes_validate.validate(each, version, strict=True)
+        validate(each, version, strict=True)
 
 
 def test_processes_are_those_of_compose(installed: Installed) -> None:
