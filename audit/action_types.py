@@ -59,10 +59,13 @@ class StaffActionType(models.TextChoices):
 
 class ObjectType(models.TextChoices):
     API_KEY = "api_key", _("API key")
+    APPROVAL = "approval", _("Approval")
     CHANNEL_ACCOUNT = "channel_account", _("Channel account")
+    DISPUTE = "dispute", _("Dispute")
     EXPORT = "export", _("Export")
     MERCHANT = "merchant", _("Merchant")
     PAYMENT = "payment", _("Payment")
+    REFUND = "refund", _("Refund")
     ROUTING_RULE = "routing_rule", _("Routing rule")
     SAGA = "saga", _("Saga")
     STAFF = "staff", _("Staff")

@@ -28,6 +28,7 @@ NAMES = (
     # Long histories
     "office",
     "search",
+    "work_queue",
     "growth",
     "migrate",
 )

@@ -4,7 +4,7 @@ sheets of the payment page for docs/CHANNELS.md, made from the pictures of its t
 ./scripts/start-all-services.sh
 .venv/bin/python manage.py seed_demo --payments 500
 .venv/bin/python -m scripts.screenshots                          # into docs/images/backoffice
-.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page in every look
+.venv/bin/python -m scripts.screenshots --into /tmp/img --all    # every page in every look, contact sheets, problems
 pngquant --force --ext .png docs/images/backoffice/*.png         # a third of the size
 
 CHECKOUT_SCREENSHOTS=/tmp/shots ./scripts/test.sh tests/checkout/test_next_action_browser.py
@@ -12,71 +12,25 @@ CHECKOUT_SCREENSHOTS=/tmp/shots ./scripts/test.sh tests/checkout/test_next_actio
 """
 
 import argparse
+import itertools
 import os
 import re
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 from scripts.local.config import ROOT, Stack
+from scripts.page_problems import find_problems
+from scripts.screenshot_pages import PAGES
 
-SCREEN, PHONE = (1280, 860), (390, 844)
-SAGAS = "/admin/sagas/sagainstance/?needs_attention__exact=1"
-PAGES = {
-    "home": "/",
-    "docs": "/api/docs",
-    "dashboard": "/admin/?range=30d",
-    "queue": "/admin/queue/",
-    "payments": "/admin/gateway/payment/",
-    "payment": "/admin/gateway/refund/?status__exact=succeeded> th a> #content-main a[href*='gateway/payment']",
-    "refund-dialog": "/admin/gateway/payment/?status__exact=succeeded> th a> [data-dialog=refund-dialog]",
-    "payment-in-review": "/admin/gateway/payment/?needs_attention__exact=1> th a",
-    "refunds": "/admin/gateway/refund/",
-    "refund": "/admin/gateway/refund/> th a",
-    "orders": "/admin/orders/order/",
-    "order": "/admin/orders/order/> th a",
-    "sagas": SAGAS,
-    "saga": f"{SAGAS}> th a",
-    "saga-dialog": f"{SAGAS}> th a> text=More actions> [data-dialog=mark_resolved-dialog]",
-    "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> th a",
-    "approvals": "/admin/approvals/approval/",
-    "approval": "/admin/approvals/approval/?state__exact=pending> th a",
-    "channel-events": "/admin/gateway/channelevent/",
-    "events": "/admin/events/outboxevent/",
-    "deliveries": "/admin/webhooks/webhookdelivery/",
-    "delivery": "/admin/webhooks/webhookdelivery/> th a",
-    "merchants": "/admin/merchants/merchant/",
-    "merchant": "/admin/merchants/merchant/?q=coffee@demo.example> th a",
-    "new-merchant": "/admin/merchants/merchant/create/",
-    "key": "/admin/merchants/apikey/> th a",
-    "exports": "/admin/exports/export/",
-    "new-export": "/admin/exports/export/new/",
-    "staff": "/admin/auth/user/",
-    "roles": "/admin/auth/group/",
-    "audit": "/admin/audit/staffaction/",
-    "consistency": "/admin/monitoring/consistencyrun/",
-    "consistency-run": "/admin/monitoring/consistencyrun/> th a",
-    "second-factor": "/admin/second-factor/",
-}
-ON_A_PHONE = (
-    "dashboard",
-    "queue",
-    "payments",
-    "payment",
-    "saga",
-    "refund",
-    "order",
-    "merchant",
-    "delivery",
-    "approval",
-)
-
-
+SCREEN, DESKTOP, PHONE = (1280, 860), (1440, 900), (390, 844)
+PATIENCE_MILLISECONDS = 5_000
 SHEET_STYLE = (
     "body{margin:0;background:#8a93a3;display:flex;flex-wrap:wrap;align-items:start;font:11px sans-serif}"
-    "figure{margin:6px}figcaption{padding:3px;color:#fff}"
+    "figure{margin:6px}img{max-height:900px;object-fit:cover;object-position:top}figcaption{padding:3px;color:#fff}"
 )
 
 
@@ -86,7 +40,13 @@ class Look:
     theme: str = "light"
     size: tuple[int, int] = SCREEN
 
+    def __str__(self) -> str:
+        return f"{self.language}-{self.theme}-{self.size[0]}"
 
+
+EVERY_LOOK = [
+    Look(*each) for each in itertools.product(("en", "zh-hans"), ("light", "dark"), (DESKTOP, PHONE))
+]
 # What the document shows, each page in the look that shows the most.
 IN_THE_DOCUMENT = {
     "dashboard": Look(),
@@ -95,6 +55,8 @@ IN_THE_DOCUMENT = {
     "saga-dialog": Look(),
     "payments": Look(language="zh-hans"),
     "merchant": Look(language="zh-hans", theme="dark"),
+    "queue": Look(),
+    "dispute": Look(theme="dark"),
 }
 
 
@@ -103,69 +65,77 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images" / "backoffice")
     parser.add_argument("--all", action="store_true", help="Every page, in every look.")
     parser.add_argument("--only", nargs="*", default=list(PAGES), choices=PAGES, metavar="PAGE")
+    parser.add_argument("--looks", default="", help="With --all: looks whose name contains this.")
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="Contact sheets of the pictures in it.")
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password", default=os.environ.get("ADMIN_PASSWORD", "admin"))
     options = parser.parse_args()
-    if options.sheets:
-        _make_contact_sheets(options.sheets, ROOT / "docs" / "images" / "checkout")
-        return
-    options.into.mkdir(parents=True, exist_ok=True)
-    url = Stack.saved(Stack.from_environment()).url
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
-        )
-        for look, names in _every_look() if options.all else _document():
-            context = _context(browser, url, look)
-            suffix = f"-{look.language}-{look.theme}-{look.size[0]}" if options.all else ""
-            page = _at_the_door(context, options.user)
-            if options.all:
-                page.screenshot(path=options.into / f"login{suffix}.png")
-            _enter(page, options.password)
-            for name in (name for name in names if name in options.only):
-                _open(page, PAGES[name])
-                page.screenshot(path=options.into / f"{name}{suffix}.png", full_page=options.all)
-                print(f"{name}{suffix}: {page.title()}", flush=True)
-            context.close()
+        if options.sheets:
+            _make_checkout_sheets(playwright, options.sheets)
+            return
+        options.into.mkdir(parents=True, exist_ok=True)
+        browser = _launch(playwright)
+        problems = _take_all(browser, options) if options.all else _take_for_document(browser, options)
         browser.close()
+    sys.exit(f"{problems} problems" if problems else 0)
 
 
-def _make_contact_sheets(pictures: Path, into: Path) -> None:
-    """One sheet for phones and one for desktops, with all pictures of the payment page side by side."""
-    into.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
-        )
-        for device, width in (("phone", 200), ("desktop", 480)):
-            page = browser.new_page(
-                viewport={"width": (width + 12) * (6 if device == "phone" else 3), "height": 600}
-            )
-            figures = "".join(
-                f"<figure><img src='{picture.as_uri()}' width={width}><figcaption>{picture.stem}</figcaption></figure>"
-                for picture in sorted(pictures.glob(f"{device}-*.png"))
-            )
-            sheet = pictures / f"{device}.html"
-            sheet.write_text(f"<style>{SHEET_STYLE}</style>{figures}")
-            page.goto(sheet.as_uri())
-            page.screenshot(path=into / f"{device}.png", full_page=True)
-        browser.close()
-
-
-def _every_look() -> Iterator[tuple[Look, tuple[str, ...]]]:
-    for language in ("en", "zh-hans"):
-        for theme in ("light", "dark"):
-            yield Look(language, theme), tuple(PAGES)
-    yield Look("zh-hans", size=PHONE), ON_A_PHONE
-
-
-def _document() -> Iterator[tuple[Look, tuple[str, ...]]]:
+def _take_for_document(browser: Browser, options: argparse.Namespace) -> int:
     for name, look in IN_THE_DOCUMENT.items():
-        yield look, (name,)
+        if name in options.only:
+            page = _sign_in(browser, look, options)
+            _open(page, PAGES[name])
+            page.screenshot(path=options.into / f"{name}.png")
+            page.context.close()
+    return 0
 
 
-def _context(browser: Browser, url: str, look: Look) -> BrowserContext:
+def _take_all(browser: Browser, options: argparse.Namespace) -> int:
+    """Prints each problem. Returns how many there are."""
+    count = 0
+    for look in (look for look in EVERY_LOOK if options.looks in str(look)):
+        page = _sign_in(browser, look, options)
+        heard = _listen(page)
+        for name in options.only:
+            heard.clear()
+            try:
+                _open(page, PAGES[name])
+            except BrowserError as error:
+                heard.append(f"not reached: {str(error).splitlines()[0]}")
+            found = [*heard, *find_problems(page, is_chinese=look.language != "en")]
+            page.screenshot(path=options.into / f"{name}-{look}.png", full_page=True)
+            print(f"{name}-{look}: {page.title()}", *found, sep="\n    ", flush=True)
+            count += len(found)
+        page.context.close()
+        _make_sheets(browser, options.into, look)
+    return count
+
+
+def _listen(page: Page) -> list[str]:
+    """What the browser complains of, from now on."""
+    heard: list[str] = []
+    page.on("pageerror", lambda error: heard.append(f"script: {error}"))
+    page.on("console", lambda message: heard.append(f"console: {message.text}"))
+    return heard
+
+
+def _sign_in(browser: Browser, look: Look, options: argparse.Namespace) -> Page:
+    context = _open_context(browser, look)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
+    page.goto("/admin/login/?next=/admin/")
+    page.fill("input[name=username]", options.user)
+    if options.all:
+        page.screenshot(path=options.into / f"login-{look}.png")
+    page.fill("input[name=password]", options.password)
+    page.click("button[type=submit]")
+    page.wait_for_url(re.compile("/admin/$"))
+    return page
+
+
+def _open_context(browser: Browser, look: Look) -> BrowserContext:
+    url = Stack.saved(Stack.from_environment()).url
     context = browser.new_context(
         base_url=url,
         viewport={"width": look.size[0], "height": look.size[1]},
@@ -173,36 +143,59 @@ def _context(browser: Browser, url: str, look: Look) -> BrowserContext:
         locale=look.language,
     )
     context.add_cookies([{"name": "django_language", "value": look.language, "url": url}])
-    context.on("console", _complain)
     return context
 
 
-def _complain(message: ConsoleMessage) -> None:
-    if message.type in ("error", "warning"):
-        print(f"CONSOLE {message.text} {message.location}", flush=True)
-
-
-def _at_the_door(context: BrowserContext, user: str) -> Page:
-    page = context.new_page()
-    page.goto("/admin/login/?next=/admin/")
-    page.fill("input[name=username]", user)
-    return page
-
-
-def _enter(page: Page, password: str) -> None:
-    page.fill("input[name=password]", password)
-    page.click("button[type=submit]")
-    page.wait_for_url(re.compile("/admin/$"))
-
-
 def _open(page: Page, way: str) -> None:
-    """`>` leads on: `th a` to the first row of the list, else to what else is pressed there."""
     address, *presses = way.split("> ")
     page.goto(address)
     for press in presses:
-        page.locator("#result_list th a" if press == "th a" else press).first.click()
-        page.wait_for_load_state("load")
+        pressed = page.locator("#result_list th a" if press == "row" else press).first
+        if pressed.get_attribute("data-dialog") is None and pressed.get_attribute("href"):
+            page.goto(pressed.evaluate("link => link.href"))
+        else:
+            pressed.click()
     page.wait_for_load_state("networkidle")
+
+
+def _make_sheets(browser: Browser, folder: Path, look: Look) -> None:
+    """Contact sheets of all pictures of one look, a dozen pages on each."""
+    pictures = sorted(folder.glob(f"[!_]*-{look}.png"))
+    width, columns = (460, 4) if look.size is DESKTOP else (230, 8)
+    for first in range(0, len(pictures), columns * 2):
+        some, number = pictures[first : first + columns * 2], 1 + first // (columns * 2)
+        _make_sheet(browser, some, folder / f"_sheet-{look}-{number}.png", width, columns)
+
+
+def _make_checkout_sheets(playwright: Playwright, pictures: Path) -> None:
+    """One sheet for phones and one for desktops, with all pictures of the payment page side by side."""
+    into = ROOT / "docs" / "images" / "checkout"
+    into.mkdir(parents=True, exist_ok=True)
+    browser = _launch(playwright)
+    for device, width, columns in (("phone", 200, 6), ("desktop", 480, 3)):
+        found = sorted(pictures.glob(f"{device}-*.png"))
+        _make_sheet(browser, found, into / f"{device}.png", width, columns)
+    browser.close()
+
+
+def _make_sheet(browser: Browser, pictures: list[Path], sheet: Path, width: int, columns: int) -> None:
+    page = browser.new_page(viewport={"width": (width + 12) * columns, "height": 600})
+    figures = "".join(
+        f"<figure><img src='{picture.as_uri()}' width={width}><figcaption>{picture.stem}</figcaption></figure>"
+        for picture in pictures
+    )
+    html = sheet.with_suffix(".html")
+    html.write_text(f"<style>{SHEET_STYLE}</style>{figures}")
+    page.goto(html.as_uri())
+    page.screenshot(path=sheet, full_page=True)
+    html.unlink()
+    page.close()
+
+
+def _launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(
+        executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+    )
 
 
 if __name__ == "__main__":

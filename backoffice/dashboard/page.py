@@ -15,7 +15,7 @@ from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures, s
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import QueueFilter, count_open_items
-from backoffice.work_queue.page import VIEW_PERMISSIONS
+from backoffice.work_queue.page import VIEW_PERMISSIONS, describe_count
 from common.admin import money_text
 from merchants.models import Environment
 from monitoring.integrity import registry
@@ -185,7 +185,7 @@ def _queue_tiles(figures: Figures, environment: str, user: Any) -> list[dict[str
         tiles.append(
             {
                 "label": KIND_LABELS[kind],
-                "count": number_format(found.count if found else 0, force_grouping=True),
+                "count": describe_count([found] if found else []),
                 "age": format_duration(max(age, dt.timedelta())) if age is not None else "",
                 "tone": "danger" if found else "success",
                 "icon": "warning" if found else "check_circle",

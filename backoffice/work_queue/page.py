@@ -1,7 +1,7 @@
 """The page of the work queue: everything on which staff must act, with its filters and bulk changes."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -78,13 +79,13 @@ def show_queue(request: HttpRequest) -> HttpResponse:
     if kind in kinds:
         chosen = _build_filter(request, [ItemKind(kind)], merchant)
     items = list_open_items(chosen)
-    total = sum(count.count for name, count in counts.items() if name in chosen.kinds)
+    counted = [count for name, count in counts.items() if name in chosen.kinds]
     context = {
         **admin.site.each_context(request),
         "title": _("Work queue"),
         "rows": build_rows(items, request.user),
-        "total": total,
-        "is_truncated": total > MAX_SHOWN,
+        "total": describe_count(counted),
+        "is_truncated": sum(count.count for count in counted) > MAX_SHOWN,
         "kind_links": _kind_links(parameters, kinds, counts),
         "whose_links": _links(parameters, "whose", ASSIGNEE_FILTERS),
         "environment_links": _links(
@@ -139,9 +140,15 @@ def _kind_links(
     links = _links(
         parameters, "kind", {"": gettext_lazy("Everything"), **{kind.value: kind.label for kind in kinds}}
     )
-    totals = [sum(count.count for count in counts.values())]
-    totals += [counts[kind].count if kind in counts else 0 for kind in kinds]
-    return [{**link, "count": count} for link, count in zip(links, totals, strict=True)]
+    totals = [list(counts.values()), *([counts[kind]] if kind in counts else [] for kind in kinds)]
+    return [{**link, "count": describe_count(found)} for link, found in zip(links, totals, strict=True)]
+
+
+def describe_count(counts: Iterable[KindCount]) -> str:
+    """`512`, or `500+` when a source has more than are counted."""
+    counts = list(counts)
+    total = number_format(sum(count.count for count in counts), force_grouping=True)
+    return f"{total}+" if any(count.is_capped for count in counts) else total
 
 
 def _links(

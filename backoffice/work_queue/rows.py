@@ -17,7 +17,8 @@ from backoffice.renderers.saga_recommendation import recommend_operation
 from backoffice.services import saga_inspection
 from backoffice.services.late_payments import PaymentReviewOperation
 from backoffice.work_queue.models import ItemKind
-from backoffice.work_queue.open_items import IN_REVIEW, OVERDUE, STUCK, OpenItem
+from backoffice.work_queue.open_items import OpenItem
+from backoffice.work_queue.sources import IN_REVIEW, OVERDUE, STUCK
 from common.admin import money_text
 from gateway.models import DisputeStatus, ReviewCode
 from sagas.availability import MEANINGS

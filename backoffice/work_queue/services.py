@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from audit import services as audit
-from audit.action_types import ObjectType, StaffActionType
+from audit.action_types import StaffActionType
 from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import OpenItem, QueueFilter, list_open_items
 from common.errors import OperationRefused
@@ -153,14 +153,14 @@ def _record(
     before: dict[str, Any],
     after: dict[str, Any],
 ) -> None:
-    """Under the object's number. The payment's timeline shows changes of its reviews, refunds and sagas."""
-    by_kind = {ItemKind.SAGA: ObjectType.SAGA, ItemKind.ENDPOINT: ObjectType.ENDPOINT}
-    has_own_id = item.kind in (ItemKind.SAGA, ItemKind.ENDPOINT)
+    """Under the object's number, by which the payment's timeline finds changes of its reviews, refunds and approvals.
+    A saga and an endpoint have no number of their own."""
+    has_number = item.kind not in (ItemKind.SAGA, ItemKind.ENDPOINT)
     audit.record(
         actor=actor,
         action=action,
-        object_type=by_kind.get(item.kind, ObjectType.PAYMENT),
-        object_id=str(item.object_id) if has_own_id else item.number,
+        object_type=item.object_type,
+        object_id=item.number if has_number else str(item.object_id),
         reason=note,
         before=before,
         after={"item": f"{item.kind.value} {item.object_id}", **after},

@@ -15,7 +15,7 @@ from audit.models import StaffAction
 from backoffice.approvals.models import Approval
 from backoffice.work_queue import services
 from backoffice.work_queue.models import ItemKind, WorkItem
-from backoffice.work_queue.open_items import OpenItem, QueueFilter, list_open_items
+from backoffice.work_queue.open_items import MAX_COUNTED, MAX_SHOWN, OpenItem, QueueFilter, list_open_items
 from backoffice.work_queue.services import ItemReference
 from common.errors import OperationRefused
 from gateway import state_machine
@@ -25,6 +25,7 @@ from tests.office.test_second_person import make_saga_in_review
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 from webhooks.models import WebhookEndpoint
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -94,6 +95,25 @@ def test_what_is_due_later_than_in_two_days_stands_by_its_age(everything: Paymen
     assert found[-1] is ItemKind.DISPUTE, "the youngest item, although items without a due time are beside it"
 
 
+def test_the_most_urgent_item_is_first_however_many_are_older(everything: Payment, sign_in) -> None:
+    """More than the page shows, and more than are counted."""
+    urgent = Dispute.objects.get()
+    with without_triggers() as cursor:
+        cursor.execute(
+            "INSERT INTO disputes (id, dispute_no, payment_id, merchant_id, environment, channel, channel_dispute_no,"
+            " amount_minor, currency, reason, status, is_inquiry, evidence_due_by, created_at)"
+            " SELECT gen_random_uuid(), 'DSP-OLD-' || n, payment_id, merchant_id, environment, channel, 'old-' || n,"
+            " amount_minor, currency, reason, status, is_inquiry, now() + interval '9 days', now() - interval '9 days'"
+            " FROM disputes, generate_series(1, %s) AS n",
+            [MAX_COUNTED + 1],
+        )
+    found = list_open_items(QueueFilter([ItemKind.DISPUTE]))
+    assert len(found) == MAX_SHOWN
+    assert found[0].object_id == urgent.pk
+    html = sign_in("vera", "gateway.view_dispute").get(URL).content.decode()
+    assert "The first 50 of 500+ items." in html
+
+
 def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
     with transaction.atomic():
         state_machine.resolve_reviews(payment=everything, resolution="compared", actor="ana")
@@ -126,6 +146,32 @@ def test_assigned_snoozed_and_noted_each_in_one_row_and_in_the_audit_log(
     )
     assert services.snooze_items(items=[reference(item)], length=dt.timedelta(), actor="ana") == 1
     assert items()[ItemKind.PAYMENT].snoozed_until is None
+
+
+def test_the_audit_log_names_each_object_by_its_own_type(everything: Payment) -> None:
+    found = items()
+    services.add_note(items=[reference(item) for item in found.values()], actor="ana", note="seen")
+    recorded = StaffAction.objects.filter(action="work_item.note").values_list("object_type", "object_id")
+    assert set(recorded) == {
+        ("payment", everything.payment_no),
+        ("payment", found[ItemKind.REFUND].number),  # a review of the payment without a refund of ours
+        ("saga", str(found[ItemKind.SAGA].object_id)),
+        ("approval", found[ItemKind.APPROVAL].number),
+        ("dispute", found[ItemKind.DISPUTE].number),
+        ("webhook_endpoint", str(found[ItemKind.ENDPOINT].object_id)),
+    }
+
+
+def test_a_review_of_a_refund_is_recorded_under_the_refund(client: SignedClient) -> None:
+    paid = shop.paid(client)
+    refund_no = shop.data(shop.refund(client, paid, 100))["refund_no"]
+    with transaction.atomic():
+        state_machine.open_review(
+            payment=Payment.objects.get(), code=ReviewCode.REFUND_OUTCOME, text="unknown", subject=refund_no
+        )
+    services.add_note(items=[reference(items()[ItemKind.REFUND])], actor="ana", note="seen")
+    recorded = StaffAction.objects.get()
+    assert (recorded.object_type, recorded.object_id) == ("refund", refund_no)
 
 
 def test_two_people_cannot_take_one_item(everything: Payment, sign_in) -> None:

@@ -1,0 +1,112 @@
+"""The statements that find the open items of the work queue, one for each source: reviews, sagas, approvals, disputes
+and disabled endpoints. Each reads open objects by a partial index, where its table grows with the payments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from backoffice.work_queue.models import ItemKind
+
+# Codes of our own, beside those of reviews, approvals and disputes.
+OVERDUE, STUCK, IN_REVIEW = "overdue", "stuck", "in_review"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`has_due_time`: some of its items must be decided until a certain time, so the oldest is not the most urgent."""
+
+    kind: ItemKind
+    sql: str
+    has_due_time: bool = False
+
+
+# kind, object_id, object_type, number, page_id, amount_minor, currency, merchant_id, environment, code, reason, since,
+# due_at. The audit log knows `number` as a number of `object_type`.
+_PAYMENT_REVIEWS = """
+SELECT 'payment' AS kind, review.id AS object_id, 'payment' AS object_type, payment.payment_no AS number,
+       payment.id AS page_id, payment.amount_minor, payment.currency, payment.merchant_id, payment.environment,
+       review.code, review.text AS reason, review.opened_at AS since, NULL::timestamptz AS due_at
+FROM payment_reviews AS review JOIN payments AS payment ON payment.id = review.payment_id
+WHERE review.resolved_at IS NULL AND NOT review.code = ANY(%(refund_reviews)s) AND review.code <> 'dispute'
+"""
+_OVERDUE_PAYMENTS = """
+SELECT 'payment' AS kind, id AS object_id, 'payment' AS object_type, payment_no AS number, id AS page_id, amount_minor,
+       currency, merchant_id, environment, 'overdue' AS code, '' AS reason, expires_at AS since,
+       NULL::timestamptz AS due_at
+FROM payments
+WHERE status IN ('pending', 'processing') AND expires_at < clock_timestamp() - interval '15 minutes'
+"""
+_REFUND_REVIEWS = """
+SELECT 'refund' AS kind, review.id AS object_id,
+       CASE WHEN refund.id IS NULL THEN 'payment' ELSE 'refund' END AS object_type,
+       coalesce(refund.refund_no, payment.payment_no) AS number,
+       payment.id AS page_id, coalesce(refund.amount_minor, payment.amount_minor) AS amount_minor, payment.currency,
+       payment.merchant_id, payment.environment, review.code, review.text AS reason, review.opened_at AS since,
+       NULL::timestamptz AS due_at
+FROM payment_reviews AS review
+JOIN payments AS payment ON payment.id = review.payment_id
+LEFT JOIN refunds AS refund ON refund.refund_no = review.subject AND refund.payment_id = payment.id
+WHERE review.resolved_at IS NULL AND review.code = ANY(%(refund_reviews)s)
+"""
+# The cancellation of an earlier attempt is named `payment number/attempt number`.
+_SAGA = """
+SELECT 'saga' AS kind, saga.id AS object_id, 'saga' AS object_type, saga.business_id AS number, saga.id AS page_id,
+       coalesce(refund.amount_minor, payment.amount_minor) AS amount_minor,
+       coalesce(refund.currency, payment.currency) AS currency,
+       coalesce(refund.merchant_id, payment.merchant_id) AS merchant_id,
+       coalesce(refund.environment, payment.environment) AS environment,
+       {code} AS code, saga.attention_reason AS reason, {since} AS since, NULL::timestamptz AS due_at
+FROM saga_instances AS saga
+LEFT JOIN payments AS payment ON payment.payment_no = split_part(saga.business_id, '/', 1)
+LEFT JOIN refunds AS refund ON refund.refund_no = saga.business_id
+WHERE {condition}
+"""
+_SAGAS_IN_REVIEW = _SAGA.format(code="'in_review'", since="saga.updated_at", condition="saga.needs_attention")
+_STUCK_SAGAS = _SAGA.format(
+    code="'stuck'",
+    since="saga.due_at",
+    condition="saga.due_at < clock_timestamp() - make_interval(secs => %(stuck_after_seconds)s)",
+)
+_APPROVALS = """
+SELECT 'approval' AS kind, approval.id AS object_id, 'approval' AS object_type, approval.business_id AS number,
+       approval.id AS page_id,
+       nullif(approval.amount_minor, 0) AS amount_minor, approval.currency,
+       coalesce(refund.merchant_id, payment.merchant_id) AS merchant_id,
+       coalesce(refund.environment, payment.environment) AS environment,
+       approval.operation AS code, approval.reason, approval.requested_at AS since,
+       approval.requested_at + %(approval_valid_for)s AS due_at
+FROM approvals AS approval
+LEFT JOIN payments AS payment ON payment.payment_no = split_part(approval.business_id, '/', 1)
+LEFT JOIN refunds AS refund ON refund.refund_no = approval.business_id
+WHERE approval.state = 'pending' AND approval.requested_at > clock_timestamp() - %(approval_valid_for)s
+"""
+_DISPUTES = """
+SELECT 'dispute' AS kind, dispute.id AS object_id, 'dispute' AS object_type, dispute.dispute_no AS number,
+       dispute.id AS page_id, dispute.amount_minor, dispute.currency, dispute.merchant_id, dispute.environment,
+       dispute.status AS code, dispute.reason, dispute.created_at AS since,
+       CASE WHEN dispute.status = 'needs_response' THEN dispute.evidence_due_by END AS due_at
+FROM disputes AS dispute
+WHERE dispute.id IN (
+    SELECT id FROM disputes WHERE status = 'needs_response'
+    UNION
+    SELECT disputed.id FROM payment_reviews AS review JOIN disputes AS disputed ON disputed.dispute_no = review.subject
+    WHERE review.code = 'dispute' AND review.resolved_at IS NULL)
+"""
+_ENDPOINTS = """
+SELECT 'endpoint' AS kind, id AS object_id, 'webhook_endpoint' AS object_type,
+       coalesce(nullif(url, ''), kind) AS number, id AS page_id,
+       NULL::bigint AS amount_minor, NULL::text AS currency, merchant_id, environment, disabled_reason AS code,
+       '' AS reason, disabled_at AS since, NULL::timestamptz AS due_at
+FROM webhook_endpoints
+WHERE status = 'disabled' AND disabled_reason IN ('gone', 'failing')
+"""
+SOURCES: Final[Sequence[Source]] = (
+    Source(ItemKind.PAYMENT, _PAYMENT_REVIEWS),
+    Source(ItemKind.PAYMENT, _OVERDUE_PAYMENTS),
+    Source(ItemKind.REFUND, _REFUND_REVIEWS),
+    Source(ItemKind.SAGA, _SAGAS_IN_REVIEW),
+    Source(ItemKind.SAGA, _STUCK_SAGAS),
+    Source(ItemKind.APPROVAL, _APPROVALS, has_due_time=True),
+    Source(ItemKind.DISPUTE, _DISPUTES, has_due_time=True),
+    Source(ItemKind.ENDPOINT, _ENDPOINTS),
+)

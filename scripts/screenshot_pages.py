@@ -1,0 +1,81 @@
+"""The pages of which `scripts/screenshots.py` makes pictures, by name.
+
+The way to a page is an address, then what to press, separated by `>`: `row` is the first row of the list, everything
+else is a selector of Playwright.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+SAGAS = "/admin/sagas/sagainstance/?needs_attention__exact=1"
+PAYMENTS = "/admin/gateway/payment/"
+MERCHANT = "/admin/merchants/merchant/?q=coffee@demo.example> row"
+DRY_RUN = "/admin/gateway/routingrule/try/?merchant_email=coffee@demo.example&environment=test"
+PAGES: Final[Mapping[str, str]] = {
+    "home": "/",
+    "dashboard": "/admin/?range=30d",
+    "queue": "/admin/queue/",
+    "search": "/admin/find/?q=DEMO-0001",
+    "search-empty": "/admin/find/?q=nothing-has-this-name",
+    "payments": PAYMENTS,
+    "payments-filtered": f"{PAYMENTS}?status__exact=failed&currency=USD",
+    "payment": "/admin/gateway/refund/?status__exact=succeeded> row> #content-main a[href*='gateway/payment']",
+    "payment-open": f"{PAYMENTS}?status__exact=pending> row",
+    "payment-failed": f"{PAYMENTS}?status__exact=failed> row",
+    "payment-disputed": "/admin/gateway/dispute/> row> #content-main a[href*='gateway/payment']",
+    "payment-in-review": f"{PAYMENTS}?needs_attention__exact=1> row",
+    "payment-sync": f"{PAYMENTS}?status__exact=pending> row> #content-main a[href$='/sync/']",
+    "payment-capture": f"{PAYMENTS}?status__exact=authorized> row> #content-main a[href$='/capture/']",
+    "refund-dialog": f"{PAYMENTS}?status__exact=succeeded> row> [data-dialog=refund-dialog]",
+    "refunds": "/admin/gateway/refund/",
+    "refund": "/admin/gateway/refund/?status__exact=succeeded> row",
+    "refund-failed": "/admin/gateway/refund/?status__exact=failed> row",
+    "disputes": "/admin/gateway/dispute/",
+    "dispute": "/admin/gateway/dispute/?status__exact=needs_response> row",
+    "dispute-lost": "/admin/gateway/dispute/?status__exact=lost> row",
+    "orders": "/admin/orders/order/",
+    "order": "/admin/orders/order/> row",
+    "sagas": "/admin/sagas/sagainstance/",
+    "saga": f"{SAGAS}> row",
+    "saga-dialog": f"{SAGAS}> row> text=/More actions|更多操作/> [data-dialog=mark_resolved-dialog]",
+    "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> row",
+    "merchants": "/admin/merchants/merchant/",
+    "merchant": MERCHANT,
+    "new-merchant": "/admin/merchants/merchant/create/",
+    "more": "/admin/more/",
+    "channel-accounts": "/admin/channel_accounts/storedchannelaccount/",
+    "routing-rules": "/admin/gateway/routingrule/",
+    "routing-new": "/admin/gateway/routingrule/new/",
+    "routing-dry-run": f"{DRY_RUN}&amount_minor=12500&currency=USD",
+    "endpoints": "/admin/webhooks/webhookendpoint/",
+    "endpoint": "/admin/webhooks/webhookendpoint/> row",
+    "keys": "/admin/merchants/apikey/",
+    "key": "/admin/merchants/apikey/> row",
+    "staff": "/admin/auth/user/",
+    "member": "/admin/auth/user/> row",
+    "invite": "/admin/auth/user/invite/",
+    "roles": "/admin/auth/group/",
+    "approvals": "/admin/approvals/approval/",
+    "approval": "/admin/approvals/approval/?state__exact=pending> row",
+    "approval-decided": "/admin/approvals/approval/?state__exact=approved> row",
+    "audit": "/admin/audit/staffaction/",
+    "audit-entry": "/admin/audit/staffaction/> row",
+    "exports": "/admin/exports/export/",
+    "export": "/admin/exports/export/> row",
+    "new-export": "/admin/exports/export/new/",
+    "reviews": "/admin/gateway/paymentreview/",
+    "deliveries": "/admin/webhooks/webhookdelivery/",
+    "delivery": "/admin/webhooks/webhookdelivery/> row",
+    "channel-events": "/admin/gateway/channelevent/",
+    "channel-event": "/admin/gateway/channelevent/> row",
+    "transfers": "/admin/ledger/ledgertransfer/",
+    "transfer": "/admin/ledger/ledgertransfer/> row",
+    "closes": "/admin/ledger/dailyclose/",
+    "consistency": "/admin/monitoring/consistencyrun/",
+    "consistency-run": "/admin/monitoring/consistencyrun/> row",
+    "events": "/admin/events/outboxevent/",
+    "event": "/admin/events/outboxevent/> row",
+    "profile": "/admin/profile/",
+    "second-factor": "/admin/second-factor/",
+    "not-found": "/admin/gateway/payment/00000000-0000-0000-0000-000000000000/change/",
+}
